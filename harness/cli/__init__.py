@@ -1,0 +1,22 @@
+"""The command line. Commands import what they need when they run, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.errors import HarnessError
+
+
+def main() -> None:
+    """Run `moco-harness`; a user's mistake ends with its message and its exit code."""
+    from harness.cli.app import app
+
+    try:
+        app()
+    except HarnessError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,113 @@
+"""`moco-harness recipes ...`: look at recipes without running them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List, show, validate and compare recipes.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="Folder of recipes.")]
+File = Annotated[Path, typer.Argument(metavar="RECIPE")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE")]
+
+
+@app.command("list")
+def list_(folder: Folder = Path("recipes")) -> None:
+    """List the recipes of a folder with their titles."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.cli import show
+    from harness.errors import HarnessError, RecipeError
+    from harness.recipe.ablation import Scale
+    from harness.recipe.load import load
+
+    if not folder.is_dir():
+        raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("title")
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            loaded = load(path)
+        except HarnessError:
+            table.add_row(str(path), "[red]invalid[/]", "see: moco-harness recipes validate")
+            continue
+        kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
+        table.add_row(str(path), kind, escape(loaded.about.title))
+    show.console.print(table)
+
+
+@app.command()
+def show(recipe: File, sets: Sets = None) -> None:
+    """Print a recipe resolved: bases merged, --set applied, defaults filled in."""
+    import yaml
+
+    from harness.recipe.load import load
+
+    print(yaml.safe_dump(load(recipe, sets or []).model_dump(mode="json"), sort_keys=False), end="")
+
+
+@app.command()
+def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) -> None:
+    """Check recipes, ablation recipes with all their cells, papers' tables; name every mistake."""
+    from harness.cli import show
+    from harness.errors import RecipeError
+    from harness.recipe.ablation import Scale
+    from harness.recipe.expand import expand
+    from harness.recipe.load import load, load_ablation
+    from harness.recipe.yaml_source import read
+
+    wrong = []
+    for path in files:
+        try:
+            if "claims" in read(path).fields():
+                show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
+                continue
+            loaded = load(path)
+            runs = len(expand(loaded, path).members) if isinstance(loaded, Scale) else 1
+            show.line(f"{path}: valid, {runs} run{'s' if runs > 1 else ''}")
+        except RecipeError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise RecipeError("\n".join(wrong))
+
+
+@app.command()
+def diff(first: File, second: File) -> None:
+    """Show where two recipes differ once resolved."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.cli import show
+    from harness.recipe.difference import difference
+    from harness.recipe.load import load_recipe
+
+    found = difference(load_recipe(first), load_recipe(second))
+    if not found:
+        show.line("the same, resolved")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("field", str(first), str(second)):
+        table.add_column(heading)
+    for path, one, other in found:
+        table.add_row(escape(path), escape(str(one)), escape(str(other)))
+    show.console.print(table)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing.")] = None,
+) -> None:
+    """Print the JSON schema that lets an editor complete and check recipes."""
+    from harness.recipe.json_schema import render
+    from harness.store import atomic
+
+    if out is None:
+        print(render(), end="")
+    else:
+        atomic.write(out, lambda file: file.write(render().encode()))

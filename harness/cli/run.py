@@ -1,0 +1,101 @@
+"""`moco-harness run`: plan, run what is missing, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+
+from harness.cli import show
+from harness.errors import HarnessError, StoreError
+from harness.plan import Plan, make_plan
+from harness.site import Site
+from harness.store import atomic
+
+INTERRUPTED = 130
+FAILED = 1
+
+
+def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> int:
+    """Run what is missing of the recipe; returns the exit code.
+
+    0: all is done. 1: a run failed or is being run by another process. 130: stopped on request.
+
+    Raises:
+        HarnessError: the recipe, the data or the disk do not allow it.
+    """
+    made = make_plan(path, sets, site.runs)
+    show.plan(made, site)
+    refused = [stage for stage in made.stages if stage.action == "refuse"]
+    if refused:
+        raise StoreError(refused[0].why)
+    if not made.todo:
+        busy = [stage for stage in made.stages if stage.action == "busy"]
+        if not busy:
+            show.line("nothing to do: everything is finished")
+        return _report(made, site) or (FAILED if busy else 0)
+    if ask and (made.hours or 0) > site.ask_above_hours:
+        _confirm(made.hours or 0)
+    _writable(site.runs)
+    code = _work(made, site)
+    return _report(made, site) or code
+
+
+def _work(made: Plan, site: Site) -> int:
+    show.line("loading PyTorch ...")
+    from harness.launch.here import run_here
+    from harness.launch.progress import watching
+    from harness.launch.signals import StopFlag
+    from harness.track.follow import start
+
+    follower = start(site.runs, [stage.id for stage in made.todo])
+    with StopFlag() as stopping, watching(show.console, len(made.todo)) as reporter:
+        try:
+            tally = run_here(made, site, reporter, stopping)
+        except KeyboardInterrupt:
+            show.line("stopped at once; the same command goes on from the last checkpoint")
+            return INTERRUPTED
+    if follower.warning:
+        show.line(f"note: {follower.warning}")
+    for stage_id, message in tally.failed:
+        show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
+        show.line(f"  its traceback: {site.runs / stage_id}/attempts/*/traceback.txt")
+    for message in tally.elsewhere:
+        show.line(message)
+    if tally.interrupted:
+        show.line("stopped; the same command goes on from here")
+        return INTERRUPTED
+    return FAILED if tally.failed or tally.elsewhere else 0
+
+
+def _report(made: Plan, site: Site) -> int:
+    from harness.cli.report import report_command
+
+    try:
+        report_command(made, site.runs, None)
+    except HarnessError as error:
+        show.line(f"the report could not be written: {error}")
+        return FAILED
+    return 0
+
+
+def _confirm(hours: float) -> None:
+    about = show.duration(hours * 3600)
+    if not sys.stdin.isatty():
+        raise HarnessError(f"this is about {about} of work; say --yes to begin it unasked")
+    import typer
+
+    if not typer.confirm(f"This is about {about} of work. Begin?"):
+        raise typer.Exit(0)
+
+
+def _writable(runs: Path) -> None:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        probe = runs / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise atomic.explain(error, runs) from error

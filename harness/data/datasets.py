@@ -1,0 +1,183 @@
+"""The data sets by the recipe's name: found or downloaded, verified, fingerprinted."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.datasets as vision
+from torch import Tensor
+
+from harness.data import embedded
+from harness.data.images import Files, Images, Stack
+from harness.errors import DataError
+from harness.recipe.schema import Data
+from harness.runtime import keyed
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+EMBEDDED_TRAIN, EMBEDDED_TEST = 20_000, 2_000
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as a run sees it."""
+
+    name: str
+    train: Images
+    """What pre-training sees."""
+    bank: Images
+    """Labelled training images, for kNN and the linear probe (STL-10's differ from `train`)."""
+    test: Images
+    classes: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+    """Twelve hexadecimal digits: of the pixels and labels, or of the files' names and sizes."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """For provenance and results."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "train": len(self.train),
+            "test": len(self.test),
+            "classes": self.classes,
+        }
+
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_NORMAL = {  # mean and standard deviation of each channel, as the papers' code bases use them
+    "embedded": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),  # the official demo's
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    "imagefolder": _IMAGENET,
+}
+
+
+@functools.lru_cache(maxsize=2)
+def open_data(data: Data, root: Path) -> DataSet:
+    """The recipe's data set under the data root; kept for the process's next stage.
+
+    Raises:
+        DataError: it is absent and cannot be downloaded, incomplete, corrupt or too small.
+    """
+    if data.name == "embedded":
+        size = data.size
+        train: Images = Stack(*embedded.generate("train", data.images or EMBEDDED_TRAIN, size))
+        test: Images = Stack(*embedded.generate("test", EMBEDDED_TEST, size))
+        parts = {"train": train, "bank": train, "test": test}
+    elif data.name == "imagefolder":
+        assert data.folder is not None
+        folder = root / data.folder
+        train, test = _folder(folder / "train"), _folder(folder / "val")
+        parts = {"train": _fixed_subset(train, data), "test": test}
+        parts["bank"] = parts["train"]
+    else:
+        parts = _torchvision(data, root)
+    # The embedded images are drawn for the recipe's size; elsewhere it is the views' size alone.
+    mean, std = _NORMAL[data.name]
+    return DataSet(
+        name=data.folder or data.name,
+        train=parts["train"],
+        bank=parts["bank"],
+        test=parts["test"],
+        classes=int(parts["bank"].labels.max()) + 1,
+        mean=mean,
+        std=std,
+        fingerprint=_fingerprint(parts["train"], parts["test"]),
+    )
+
+
+def _fixed_subset(images: Images, data: Data) -> Images:
+    """`data.images` of the images, the same ones for every seed."""
+    if data.images is None or data.images == len(images):
+        return images
+    if data.images > len(images):
+        raise DataError(f"data.images: {data.images} wanted, but {data.name} has {len(images)}")
+    chosen = keyed.permutation(keyed.key("subset", data.name), len(images))[: data.images]
+    return images.subset(chosen.sort().values)
+
+
+def _torchvision(data: Data, root: Path) -> dict[str, Images]:
+    if data.name == "stl10":
+        with _fetching(data.name, root):
+            unlabeled = vision.STL10(root, "train+unlabeled", download=True)
+            bank = vision.STL10(root, "train", download=True)
+            test = vision.STL10(root, "test", download=True)
+        # STL-10 keeps its images transposed; torchvision turns them when it loads them.
+        stacks = [
+            Stack(torch.from_numpy(part.data), torch.from_numpy(part.labels).long())
+            for part in (unlabeled, bank, test)
+        ]
+        return {"train": _fixed_subset(stacks[0], data), "bank": stacks[1], "test": stacks[2]}
+    maker = vision.CIFAR10 if data.name == "cifar10" else vision.CIFAR100
+    with _fetching(data.name, root):
+        made = [maker(root, train=part == "train", download=True) for part in ("train", "test")]
+    train, test = (
+        Stack(
+            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
+            torch.tensor(part.targets),
+        )
+        for part in made
+    )
+    kept = _fixed_subset(train, data)
+    return {"train": kept, "bank": kept, "test": test}
+
+
+@contextlib.contextmanager
+def _fetching(name: str, root: Path) -> Iterator[None]:
+    """torchvision verifies checksums and downloads with a progress bar; we explain its errors."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{name} is not whole under {root} and could not be downloaded ({error}); "
+            "put torchvision's files there, or say where they are with --data or in the site file"
+        ) from error
+
+
+def _folder(path: Path) -> Files:
+    """All images of PATH/<class>/..., in order of their names."""
+    try:
+        classes = sorted(p for p in path.iterdir() if p.is_dir())
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); an image folder holds "
+            "train/<class>/<image> and val/<class>/<image> under the data root (--data)"
+        ) from error
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, folder in enumerate(classes):
+        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        paths += inside
+        labels += [label] * len(inside)
+    if not paths:
+        raise DataError(f"{path}: no images in it; expected {path}/<class>/<image>.JPEG")
+    return Files(paths, torch.tensor(labels))
+
+
+def _fingerprint(train: Images, test: Images) -> str:
+    total = hashlib.sha256()
+    for part in (train, test):
+        total.update(_bytes(part.labels))
+        if isinstance(part, Stack):
+            total.update(_bytes(part.stack))
+        elif isinstance(part, Files):
+            for path in part.paths:
+                total.update(f"{path.parent.name}/{path.name}:{path.stat().st_size}\0".encode())
+    return total.hexdigest()[:12]
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()

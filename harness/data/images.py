@@ -1,0 +1,162 @@
+"""Images at rest: stacked in memory, or as files that are decoded when a step wants them.
+
+Both hand out `Loaded` batches, which know their sizes (so that crops can be drawn) and cut views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torchvision.transforms.functional as vision
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from harness.data.augment import crop_resize
+from harness.data.reference import crop_resize_pil
+from harness.errors import DataError
+
+CENTER = 224 / 256
+"""Share of the short side that the evaluation crop keeps (code: Resize(256), CenterCrop(224))."""
+
+
+class Loaded(Protocol):
+    """A batch of n images, decoded."""
+
+    @property
+    def sizes(self) -> tuple[int, int] | Tensor:
+        """(H, W) of all, or int64 (n, 2)."""
+        ...
+
+    def crop(self, boxes: Tensor, size: int) -> Tensor:
+        """Crops (n, 3, size, size), float32 in [0, 1]; boxes (n, 4) top, left, height, width."""
+        ...
+
+    def center(self, size: int) -> Tensor:
+        """The evaluation view (n, 3, size, size), float32 in [0, 1]."""
+        ...
+
+
+class Images(Protocol):
+    """n images with labels, int64 (n,); -1 where there is none."""
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    def load(self, index: Tensor) -> Loaded:
+        """The images at `index`, int64 (n,).
+
+        Raises:
+            DataError: a file is missing or no image.
+        """
+        ...
+
+    def subset(self, index: Tensor) -> Images:
+        """Only the images at `index`, in that order."""
+        ...
+
+
+class LoadedStack:
+    """Images of one size, uint8 (n, 3, H, W)."""
+
+    def __init__(self, stack: Tensor) -> None:
+        self._stack = stack
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self._stack.shape[2], self._stack.shape[3]
+
+    def crop(self, boxes: Tensor, size: int) -> Tensor:
+        return crop_resize(self._stack, boxes, size)
+
+    def center(self, size: int) -> Tensor:
+        stack = self._stack
+        if self.sizes == (size, size):
+            return stack.to(torch.float32) / 255
+        x = stack.to(torch.float32) / 255
+        resized = vision.resize(x, [round(size / CENTER)], antialias=True)
+        return vision.center_crop(resized, [size, size])  # type: ignore[no-any-return]
+
+
+class Stack:
+    """Images of one size held in memory, uint8 (n, 3, H, W)."""
+
+    def __init__(self, stack: Tensor, labels: Tensor) -> None:
+        self.stack = stack
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def load(self, index: Tensor) -> LoadedStack:
+        return LoadedStack(self.stack[index.to(self.stack.device)])
+
+    def subset(self, index: Tensor) -> Stack:
+        return Stack(self.stack[index], self.labels[index])
+
+
+class LoadedFiles:
+    """Decoded images of any size."""
+
+    def __init__(self, images: Sequence[Image.Image], pool: ThreadPoolExecutor) -> None:
+        self._images = images
+        self._pool = pool
+
+    @property
+    def sizes(self) -> Tensor:
+        return torch.tensor([(image.height, image.width) for image in self._images])
+
+    def crop(self, boxes: Tensor, size: int) -> Tensor:
+        def one(image: Image.Image, box: list[int]) -> Tensor:
+            return crop_resize_pil(image, (box[0], box[1], box[2], box[3]), size)
+
+        return torch.stack(list(self._pool.map(one, self._images, boxes.tolist()))).float() / 255
+
+    def center(self, size: int) -> Tensor:
+        def one(image: Image.Image) -> Tensor:
+            image = vision.resize(image, round(size / CENTER), InterpolationMode.BILINEAR)
+            return vision.pil_to_tensor(vision.center_crop(image, [size, size]))  # type: ignore[no-any-return]
+
+        return torch.stack(list(self._pool.map(one, self._images))).float() / 255
+
+
+class Files:
+    """Image files, decoded by threads (Pillow decodes outside the interpreter's lock)."""
+
+    def __init__(self, paths: Sequence[Path], labels: Tensor, workers: int = 8) -> None:
+        self.paths = paths
+        self.labels = labels
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: Tensor) -> LoadedFiles:
+        paths = [self.paths[i] for i in index.tolist()]
+        return LoadedFiles(list(self._pool.map(decode, paths)), self._pool)
+
+    def subset(self, index: Tensor) -> Files:
+        return Files([self.paths[i] for i in index.tolist()], self.labels[index], self._workers)
+
+
+def decode(path: Path) -> Image.Image:
+    """The image in `path`, as RGB.
+
+    Raises:
+        DataError: it is missing, truncated, or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"{path}: the image has disappeared since the run began") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DataError(
+            f"{path}: not a readable image ({error}); restore it from the data set's source"
+        ) from error

@@ -1,0 +1,46 @@
+"""What a user can do wrong, as exceptions that the command line prints without a traceback.
+
+A message says what is wrong, where (file:line where there is one) and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """A mistake or a circumstance that its message explains; `exit_code` is what scripts see."""
+
+    exit_code = 1
+
+
+class RecipeError(HarnessError):
+    """A recipe, ablation or site file that cannot be accepted."""
+
+    exit_code = 2
+
+
+class DataError(HarnessError):
+    """A data set that is absent, incomplete, corrupt, or not the one that the run began with."""
+
+    exit_code = 3
+
+
+class StoreError(HarnessError):
+    """A run folder that cannot be written or read as it should."""
+
+    exit_code = 4
+
+
+class Busy(StoreError):
+    """Another process is running this stage."""
+
+
+class Superseded(HarnessError):
+    """A newer attempt has taken this run over: this one must stop writing."""
+
+    exit_code = 5
+
+
+class TargetMissed(HarnessError):
+    """`check` found a recipe that falls short of its target, or one without a result."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""What features are worth: kNN and linear classification, with their protocol explicit."""

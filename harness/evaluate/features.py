@@ -1,0 +1,55 @@
+"""Features of the evaluation view of images, from a frozen encoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from harness.data.datasets import DataSet
+from harness.data.images import Images
+from harness.data.loader import normalise
+from harness.model.encoder import Encoder
+from harness.runtime.precision import Precision, autocast, widen
+
+Layer = Literal["backbone", "output"]
+BATCH = 500
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, x: Tensor, layer: Layer, precision: Precision) -> Tensor:
+    """Features of normalised images x (N, 3, H, W), float32: (N, feature_dim), or (N, dim).
+
+    The caller has put the encoder into eval mode.
+    """
+    with autocast(precision, x.device):
+        features: Tensor = (encoder.backbone if layer == "backbone" else encoder)(x)
+    return widen(features)
+
+
+def extract(
+    encoder: Encoder,
+    data: DataSet,
+    images: Images,
+    *,
+    size: int,
+    layer: Layer,
+    precision: Precision,
+    device: torch.device,
+) -> Tensor:
+    """Features of all `images` in order, with running statistics; float32 on `device`.
+
+    The encoder's training mode is what it was afterwards.
+    """
+    training = encoder.training
+    encoder.eval()
+    try:
+        parts = []
+        for first in range(0, len(images), BATCH):
+            index = torch.arange(first, min(first + BATCH, len(images)))
+            x = images.load(index).center(size).to(device, non_blocking=True)
+            parts.append(encode(encoder, normalise(x, data), layer, precision))
+        return torch.cat(parts)
+    finally:
+        encoder.train(training)

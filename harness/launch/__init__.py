@@ -1,0 +1,1 @@
+"""Where stages run: here, and (later) on SLURM."""

@@ -1,0 +1,36 @@
+"""Asking a run to stop: the signal sets a flag, and the step boundary looks at it."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+
+class StopFlag:
+    """While entered, SIGINT and SIGTERM set the flag; a second SIGINT stops at once."""
+
+    def __init__(self) -> None:
+        self.set = False
+        self._before: dict[int, object] = {}
+
+    def __call__(self) -> bool:
+        return self.set
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.set and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.set = True
+
+    def __enter__(self) -> StopFlag:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

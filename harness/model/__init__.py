@@ -1,0 +1,1 @@
+"""Encoders: backbones, projection heads, and batch normalisation over groups."""

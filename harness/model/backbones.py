@@ -1,0 +1,96 @@
+"""Backbones by the recipe's name: torchvision's ResNets, their CIFAR form, and the miniature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.miniature import Miniature
+from harness.recipe.schema import Model
+
+Norm = Callable[[int], nn.Module]
+
+_LAYERS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+    "resnext50_32x8d": (Bottleneck, [3, 4, 6, 3]),
+}
+
+
+class Residual(ResNet):  # type: ignore[misc]
+    """torchvision's ResNet without its classifier, optionally wider or with the CIFAR stem.
+
+    Args:
+        small_stem: a 3x3 convolution of stride 1 and no max-pooling, for 32-pixel images (the
+            official CIFAR-10 demo).
+        width: multiplies the channels of every layer, the stem's included (v1 Table 1's w2x, w4x).
+
+    Input (N, 3, H, W); output (N, feature_dim) after global average pooling.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock | Bottleneck],
+        layers: Sequence[int],
+        norm: Norm,
+        *,
+        small_stem: bool = False,
+        width: int = 1,
+        groups: int = 1,
+        width_per_group: int = 64,
+    ) -> None:
+        self._widen = width  # read by _make_layer, which the parent's constructor calls
+        super().__init__(
+            block,
+            list(layers),
+            norm_layer=norm,
+            groups=groups,
+            width_per_group=width_per_group,
+        )
+        channels = 64 * width
+        if small_stem or width > 1:
+            kernel, stride = (3, 1) if small_stem else (7, 2)
+            self.conv1 = nn.Conv2d(3, channels, kernel, stride, kernel // 2, bias=False)
+            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+            self.bn1 = norm(channels)
+        if small_stem:
+            self.maxpool = nn.Identity()
+        self.feature_dim: int = self.fc.in_features * width
+        del self.fc
+
+    def _make_layer(
+        self, block: type[BasicBlock | Bottleneck], planes: int, *rest: object, **named: object
+    ) -> nn.Sequential:
+        if planes == 64:
+            self.inplanes = 64 * self._widen
+        return super()._make_layer(block, planes * self._widen, *rest, **named)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return torch.flatten(self.avgpool(x), 1)
+
+
+def backbone(model: Model) -> Miniature | Residual:
+    """The recipe's backbone with freshly drawn weights; it has an attribute `feature_dim`."""
+    norm = partial(GroupedBatchNorm2d, group=model.bn_group, running_stats=model.running_stats)
+    if model.backbone == "miniature":
+        return Miniature(norm, widths=tuple(w * model.width for w in (16, 32, 64)))
+    name = model.backbone.removesuffix("_cifar")
+    block, layers = _LAYERS[name]
+    resnext = name.startswith("resnext")
+    return Residual(
+        block,
+        layers,
+        norm,
+        small_stem=model.backbone.endswith("_cifar"),
+        width=model.width,
+        groups=32 if resnext else 1,
+        width_per_group=8 if resnext else 64,
+    )

@@ -1,0 +1,136 @@
+"""What a recipe asks for: its stages in order, which of them are done, and about how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import estimate
+from harness.recipe.ablation import Scale
+from harness.recipe.expand import Expansion, Member, expand
+from harness.recipe.identity import PARENT, StageKind, stage_id, stages
+from harness.recipe.load import load
+from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.store.edition import edition
+from harness.store.layout import stage_folder
+from harness.store.ledger import Entry, State, look
+
+Action = Literal["run", "resume", "retry", "skip", "busy", "refuse"]
+
+_ACTIONS: dict[State, Action] = {
+    "absent": "run",
+    "interrupted": "resume",
+    "failed": "retry",
+    "finished": "skip",
+    "diverged": "skip",
+    "running": "busy",
+    "damaged": "refuse",
+}
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of one run, and what `run` will do about it."""
+
+    member: Member
+    kind: StageKind
+    id: str
+    entry: Entry
+    action: Action
+    why: str
+    seconds: float | None
+    """About how long, if this machine has measured something alike."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.member.recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages that a recipe file asks for, parents before children."""
+
+    name: str
+    path: Path
+    scale: Scale | None
+    expansion: Expansion | None
+    stages: tuple[PlannedStage, ...]
+
+    @property
+    def todo(self) -> tuple[PlannedStage, ...]:
+        """The stages that `run` will begin or go on with."""
+        return tuple(s for s in self.stages if s.action in ("run", "resume", "retry"))
+
+    @property
+    def seconds(self) -> float | None:
+        """About how long the whole takes here; None if any part is unknown."""
+        parts = [stage.seconds for stage in self.todo]
+        return None if None in parts else sum(p for p in parts if p is not None)
+
+    @property
+    def stated_hours(self) -> float | None:
+        """Hours by the recipes' own statements (about.cost), where nothing was measured here."""
+        costs = [
+            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
+            for stage in self.todo
+            if stage.kind == "pretrain" and stage.recipe.optim.epochs
+        ]
+        return None if not costs or None in costs else sum(c.hours for c in costs if c)
+
+    @property
+    def hours(self) -> float | None:
+        """The best estimate: measured here, else stated, else None."""
+        return self.seconds / 3600 if self.seconds is not None else self.stated_hours
+
+
+def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
+    """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
+
+    Raises:
+        RecipeError: the file or an override cannot be accepted.
+    """
+    loaded = load(path, sets)
+    if isinstance(loaded, Scale):
+        expansion = expand(loaded, path)
+        members, scale = list(expansion.members), loaded
+    else:
+        expansion, scale = None, None
+        members = [Member(cell="", seed=loaded.seed, recipe=loaded)]
+    measured = estimate.history(runs)
+    planned: list[PlannedStage] = []
+    for member in members:
+        by_kind: dict[str, Entry] = {}
+        for kind in stages(member.recipe):
+            entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
+            by_kind[kind] = entry
+            parent = PARENT[kind]
+            action, why = _decide(entry, by_kind[parent] if parent else None)
+            seconds = estimate.seconds(member.recipe, kind, measured) if action != "skip" else 0.0
+            planned.append(PlannedStage(member, kind, entry.folder.id, entry, action, why, seconds))
+    return Plan(loaded.name, path, scale, expansion, tuple(planned))
+
+
+def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
+    if parent is not None and parent.state == "diverged":
+        return "skip", "pre-training diverged"
+    if entry.done and entry.result is not None and entry.result.get("edition") != edition():
+        return "skip", f"{entry.state}, by edition {entry.result.get('edition')}"
+    return _ACTIONS[entry.state], entry.detail or entry.state
+
+
+def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
+    """The stage's stage.json: all that a process needs to run it."""
+    parent = PARENT[stage.kind]
+    return {
+        "schema": SCHEMA_VERSION,
+        "id": stage.id,
+        "kind": stage.kind,
+        "name": stage.recipe.name,
+        "seed": stage.recipe.seed,
+        "group": group,
+        "cell": stage.member.cell,
+        "parent": stage_id(stage.recipe, parent) if parent else None,
+        "recipe": stage.recipe.model_dump(mode="json"),
+    }

@@ -1,0 +1,38 @@
+"""Where two recipes differ, defaults included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.recipe.schema import Recipe
+
+
+class _Absent:
+    """A field that one of the recipes does not have, as `factor` in a cosine schedule."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
+def difference(a: Recipe, b: Recipe) -> list[tuple[str, object, object]]:
+    """(dotted field, value in a, value in b) of every field that differs, in the schema's order.
+
+    A section that only one of them has counts as one field.
+    """
+    return _difference(a.model_dump(mode="json"), b.model_dump(mode="json"), "")
+
+
+def _difference(
+    a: dict[str, Any], b: dict[str, Any], prefix: str
+) -> list[tuple[str, object, object]]:
+    found: list[tuple[str, object, object]] = []
+    for key in [*a, *(key for key in b if key not in a)]:
+        left, right = a.get(key, ABSENT), b.get(key, ABSENT)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += _difference(left, right, f"{prefix}{key}.")
+        elif left != right:
+            found.append((f"{prefix}{key}", left, right))
+    return found

@@ -1,0 +1,223 @@
+"""An ablation recipe as the recipes of its runs: every cell with every seed, and the control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.errors import RecipeError
+from harness.recipe.ablation import CONTROL, Ablation, Scale
+from harness.recipe.explain import Complaint, dotted
+from harness.recipe.load import ablation_node, check, recipe_node, referred, validate
+from harness.recipe.schema import About, Recipe
+from harness.recipe.suggest import did_you_mean, listed, printable
+from harness.recipe.tree import Node, Place, merge, overlay, placed
+from harness.recipe.yaml_source import display, read
+
+RESERVED = {
+    "name": "a run is named after the ablation recipe and its cell",
+    "seed": "seeds stand under `seeds:`",
+    "about": "the ablation recipe's own `about:` describes its runs",
+}
+"""Fields of a recipe that the ablation recipe decides in another way."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of an ablation."""
+
+    cell: str
+    """The cell's id, or CONTROL."""
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An ablation and the runs that an ablation recipe asks for: control first, then the cells in
+    the paper's order."""
+
+    ablation: Ablation
+    members: list[Member]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell whose recipe is still to be validated."""
+
+    id: str
+    settings: list[tuple[str, Node]]
+    place: Place
+
+
+def expand(scale: Scale, path: Path) -> Expansion:
+    """All runs of the ablation recipe `scale`, which was read from `path`.
+
+    Raises RecipeError for names that the ablation does not have, and for cells that make no valid
+    recipe, all of them together.
+    """
+    source = _Source(scale, path)
+    table = find_ablation(scale.ablation, path, source.place("ablation"))
+    table_node = ablation_node(table)
+    ablation = check(Ablation, table_node)
+    _raise([*_misnamed(scale, ablation, source), *_misplaced(scale, ablation, source, table_node)])
+    base = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
+    cells = _cells(scale, ablation, table_node, source)
+    recipes = _recipes(scale, cells, recipe_node(base, read(base)))
+    # The seed is part of no rule: one validation serves all seeds of a cell.
+    members = [
+        Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
+        for cell, recipe in zip(cells, recipes, strict=True)
+        for seed in scale.seeds
+    ]
+    return Expansion(ablation, members)
+
+
+def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Path:
+    """The file of the ablation `name`: beside the ablation recipe's folder, in the working
+    directory, or in the repository. Raises RecipeError with those that exist."""
+    folders = (
+        scale_path.parent / ".." / "ablations",
+        Path("ablations"),
+        Path(harness.__file__).parent.parent / "ablations",
+    )
+    for folder in folders:
+        file = folder / f"{name}.yaml"
+        if file.is_file():
+            return file
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise RecipeError(
+        f"{place or display(scale_path)}: ablation: no file ablations/{name}.yaml"
+        f"{did_you_mean(name, known)}"
+    )
+
+
+class _Source:
+    """Where the values of an ablation recipe stand: in its file, or in an option."""
+
+    def __init__(self, scale: Scale, path: Path) -> None:
+        self._values = scale.model_dump(mode="json")
+        self._node = read(path)
+
+    def place(self, *keys: str) -> Place:
+        """The value's line; `--set` if the file gives another value; the file for a default."""
+        value: Any = self._values
+        for key in keys:
+            value = value[key]
+        node = self._node.get(*keys)
+        if node is not None and node.plain() == value:
+            return node.place
+        if node is None and value == Scale.model_fields[keys[0]].default:
+            return self._node.place
+        return Place(f"--set {printable(keys[-1])}")
+
+
+def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> list[_Cell]:
+    common = [
+        (field, placed(value, source.place("set", field))) for field, value in scale.set.items()
+    ]
+    cells = []
+    if scale.control:
+        place = source.place("control")
+        untrained = ("optim.epochs", placed(0, place))
+        cells.append(_Cell(CONTROL, [*common, untrained], place))
+    for n, cell in enumerate(ablation.cells):
+        if scale.cells is not None and cell.id not in scale.cells:
+            continue
+        own = [
+            (field, placed(value, table.nearest(("cells", n, "set", field)).place))
+            for field, value in cell.set.items()
+        ]
+        cells.append(_Cell(cell.id, common + own, table.nearest(("cells", n)).place))
+    return cells
+
+
+def _recipes(scale: Scale, cells: list[_Cell], base: Node) -> list[Recipe]:
+    recipes = []
+    complaints: dict[Complaint, list[str]] = {}
+    for cell in cells:
+        settings = [*cell.settings, ("name", Node(f"{scale.name}.{cell.id}", cell.place))]
+        found = validate(Recipe, merge(base, overlay(settings, base.place)))
+        if isinstance(found, Recipe):
+            recipes.append(found.model_copy(update={"about": _about(scale, cell.id, found)}))
+        else:
+            for complaint in found:
+                complaints.setdefault(complaint, []).append(cell.id)
+    _raise(_of_cells(complaint, ids, len(cells)) for complaint, ids in complaints.items())
+    return recipes
+
+
+def _of_cells(complaint: Complaint, ids: list[str], cells: int) -> Complaint:
+    """The complaint, with the cells it is about unless it is about all of them."""
+    if len(ids) == cells:
+        return complaint
+    whose = f"{complaint.message} (cell{'s' if len(ids) > 1 else ''} {listed(ids)})"
+    return Complaint(complaint.place, complaint.path, whose)
+
+
+def _about(scale: Scale, cell: str, recipe: Recipe) -> About:
+    """The ablation recipe's `about`: the base recipe's source and targets are not this run's."""
+    return scale.about.model_copy(
+        update={
+            "cost": scale.about.cost or recipe.about.cost,
+            "targets": scale.targets.get(cell, ()),
+        }
+    )
+
+
+def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Complaint]:
+    """Cells and claims that the ablation does not have."""
+    ids = [cell.id for cell in ablation.cells]
+    claims = [claim.id for claim in ablation.claims]
+    for n, cell in enumerate(scale.cells or ()):
+        if cell == CONTROL:
+            why = f"{CONTROL} is no cell of the table: `control: true` adds it"
+        elif cell in (scale.cells or ())[:n]:
+            why = f"{cell} stands twice"
+        else:
+            why = _no_such("cell", cell, ids)
+        yield Complaint(source.place("cells"), "cells", why)
+    for cell in scale.targets:
+        why = _no_such("cell", cell, [*ids, CONTROL])
+        yield Complaint(source.place("targets", cell), "targets", why)
+    for claim in scale.untestable:
+        why = _no_such("claim", claim, claims)
+        yield Complaint(source.place("untestable", claim), "untestable", why)
+
+
+def _misplaced(
+    scale: Scale, ablation: Ablation, source: _Source, table: Node
+) -> Iterator[Complaint]:
+    """Settings of what the ablation recipe states elsewhere."""
+    if scale.about.targets:
+        why = "an ablation recipe states them by cell, under `targets:`"
+        yield Complaint(source.place("about", "targets"), "about.targets", why)
+    for field in scale.set:
+        yield Complaint(source.place("set", field), "set", _reserved(field))
+    for n, cell in enumerate(ablation.cells):
+        for field in cell.set:
+            place = table.nearest(("cells", n, "set", field)).place
+            yield Complaint(place, dotted(("cells", n, "set")), _reserved(field))
+
+
+def _no_such(what: str, name: str, names: list[str]) -> str:
+    return (
+        "" if name in names else f"no {what} is called {printable(name)}{did_you_mean(name, names)}"
+    )
+
+
+def _reserved(field: str) -> str:
+    section = field.split(".")[0]
+    why = RESERVED.get(section)
+    if why is None and section in Scale.model_fields and section not in Recipe.model_fields:
+        why = "it is the ablation recipe's own, and stands in its file"
+    return f"{printable(field)} cannot be set: {why}" if why else ""
+
+
+def _raise(complaints: Iterable[Complaint]) -> None:
+    real = [complaint for complaint in complaints if complaint.message]
+    if real:
+        raise RecipeError("\n".join(map(str, sorted(real, key=Complaint.order))))

@@ -1,0 +1,88 @@
+"""The recipes' fields as a JSON Schema: completion and checks while one types.
+
+An editor finds it through a recipe's first line, `# yaml-language-server: $schema=schema.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from harness.recipe.ablation import Scale
+from harness.recipe.schema import Recipe
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+
+
+def render() -> str:
+    """The schema as the text of a file: the same for the same fields."""
+    return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def json_schema() -> Schema:
+    """One schema for the files of recipes/: an ablation recipe where the file has `ablation`,
+    otherwise a recipe, of which nothing is required if it has `extends`."""
+    _, schema = models_json_schema([(Recipe, "validation"), (Scale, "validation")])
+    whole: Schema = schema["$defs"]
+    recipe, scale = whole["Recipe"], whole["Scale"]
+    recipe["properties"]["extends"] = {
+        "type": "string",
+        "minLength": 1,
+        "description": "Another recipe, relative to this file, whose fields this one changes.",
+    }
+    for named in (recipe, scale):
+        named["properties"]["name"]["description"] = "Names the runs; by default the file's name."
+        named["required"].remove("name")
+    partial = {f"Partial{name}": _partial(definition) for name, definition in whole.items()}
+    partial["PartialRecipe"]["properties"]["about"] = recipe["properties"]["about"]  # not inherited
+    return {
+        "$schema": DIALECT,
+        "title": "moco-harness recipe",
+        "if": {"required": ["ablation"]},
+        "then": _reference("Scale"),
+        "else": {
+            "if": {"required": ["extends"]},
+            "then": _reference("PartialRecipe"),
+            "else": _reference("Recipe"),
+        },
+        "$defs": whole | _reachable("PartialRecipe", partial),
+    }
+
+
+def _partial(schema: Any) -> Any:
+    """The schema with nothing required, at any depth: what is absent comes from the base."""
+    if isinstance(schema, list):
+        return [_partial(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "discriminator" in schema:  # without `kind`, a mapping may fit several members
+        return {"anyOf": _partial(schema["oneOf"])}
+    return {
+        key: value.replace("#/$defs/", "#/$defs/Partial") if key == "$ref" else _partial(value)
+        for key, value in schema.items()
+        if key != "required"
+    }
+
+
+def _reachable(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """The definition and all that it refers to."""
+    found: dict[str, Schema] = {}
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = definitions[name]
+            waiting += [other for other in definitions if _refers(definitions[name], other)]
+    return found
+
+
+def _refers(schema: Schema, name: str) -> bool:
+    return f'"{_reference(name)["$ref"]}"' in json.dumps(schema)
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}

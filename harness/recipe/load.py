@@ -1,0 +1,185 @@
+"""From a YAML file to a typed recipe: bases merged, `--set` applied, every mistake named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import RecipeError
+from harness.recipe.ablation import Ablation, Scale
+from harness.recipe.explain import Complaint, explain
+from harness.recipe.schema import Recipe
+from harness.recipe.section import Section
+from harness.recipe.suggest import listed, printable
+from harness.recipe.tree import Node, Place, merge, overlay, split
+from harness.recipe.yaml_source import display, no_such, parse, read
+
+SCALE_FIELDS = ("seeds", "cells", "margin", "metric", "control", "name")
+"""What `--set` changes in an ablation recipe itself; any other path goes to its recipe."""
+
+OWN_FIELDS = ("name", "about")
+"""What describes one recipe only, and is not inherited."""
+
+S = TypeVar("S", bound=Section)
+
+_WHAT: dict[type[Section], str] = {
+    Recipe: "a recipe (one run)",
+    Scale: "an ablation recipe (it has `ablation:`)",
+    Ablation: "an ablation (a paper's table)",
+}
+
+
+def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
+    """The recipe or, where the file has `ablation:`, the ablation recipe, with `--set` applied.
+
+    Raises RecipeError, all mistakes of the file together, one a line, each with file and line.
+    """
+    node = read(path)
+    if "ablation" in node.fields():
+        return _scale(path, node, sets)
+    return check(Recipe, recipe_node(path, node, sets))
+
+
+def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """The recipe with its bases merged and `--set` applied. Raises RecipeError."""
+    return check(Recipe, recipe_node(path, read(path), sets))
+
+
+def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
+    """The ablation recipe. A `--set` of a field that is not its own goes to its `set`.
+
+    Raises RecipeError.
+    """
+    return _scale(path, read(path), sets)
+
+
+def load_ablation(path: Path) -> Ablation:
+    """A paper's table, from ablations/. Raises RecipeError."""
+    return check(Ablation, ablation_node(path))
+
+
+def ablation_node(path: Path) -> Node:
+    """The table's values, not yet validated."""
+    return _named(_of_kind(Ablation, read(path)), path)
+
+
+def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
+    """The recipe's values after bases and `--set`, not yet validated. Raises RecipeError."""
+    merged = _extended(path, node)
+    settings = [parse_set(text) for text in sets]
+    return _named(merge(merged, overlay(settings, merged.place)), path)
+
+
+def parse_set(text: str) -> tuple[str, Node]:
+    """`optim.lr=0.1` as a dotted path and a value, read by the rules of the files.
+
+    Raises RecipeError.
+    """
+    place = Place(f"--set {printable(text, 200)}")
+    path, equals, value = text.partition("=")
+    if not equals or not value.strip():
+        raise RecipeError(f"{place}: write field=value, as in optim.lr=0.03 (nothing: null)")
+    path = path.strip()
+    split(path, place)
+    return path, Node(parse(value, place.source, line=None).value, place)
+
+
+def check(model: type[S], node: Node) -> S:
+    """The node as a `model`. Raises RecipeError with all complaints, one a line."""
+    found = validate(model, node)
+    if isinstance(found, list):
+        raise RecipeError("\n".join(str(complaint) for complaint in found))
+    return found
+
+
+def validate(model: type[S], node: Node) -> S | list[Complaint]:
+    """The node as a `model`, or what is wrong with it."""
+    try:
+        return model.model_validate_json(json.dumps(node.plain(), allow_nan=False))
+    except ValidationError as error:
+        return explain(model, error.errors(include_url=False), node)
+
+
+def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
+    node = _of_kind(Scale, node)
+    own, others = [], {}
+    for text in sets:
+        dotted, value = parse_set(text)
+        if dotted.split(".")[0] in SCALE_FIELDS:
+            own.append((dotted, value))
+        else:
+            others[dotted] = value
+    node = merge(node, overlay(own, node.place))
+    settings = node.get("set") or Node({}, node.place)
+    if others and isinstance(settings.value, dict):
+        # A later setting wins, so what the command line repeats moves behind the file's.
+        kept = settings.without(*others).value
+        assert isinstance(kept, dict)
+        node = node.with_("set", Node(kept | others, settings.place))
+    return check(Scale, _named(node, path))
+
+
+def _extended(path: Path, node: Node) -> Node:
+    """The recipe with its chain of bases under it."""
+    chain = [(path, _of_kind(Recipe, node))]
+    seen = {os.path.realpath(path)}
+    while (extends := chain[-1][1].get("extends")) is not None:
+        base = _base(chain[-1][0], extends)
+        real = os.path.realpath(base)
+        shown = [display(file) for file, _ in chain] + [display(base)]
+        if real in seen:
+            raise RecipeError(f"{extends.place}: extends: a circle: {' -> '.join(shown)}")
+        seen.add(real)
+        chain.append((base, _of_kind(Recipe, read(base), f"{extends.place}: extends: ")))
+    merged = chain[-1][1].without("extends")
+    for _, child in reversed(chain[:-1]):
+        merged = merge(merged.without(*OWN_FIELDS), child.without("extends"))
+    return Node(merged.value, node.place)
+
+
+def _base(path: Path, extends: Node) -> Path:
+    if not isinstance(extends.value, str) or not extends.value:
+        raise RecipeError(f"{extends.place}: extends: needs one file's name, as in base.yaml")
+    return referred(path, extends.value, f"{extends.place}: extends: ")
+
+
+def referred(path: Path, name: str, prefix: str) -> Path:
+    """The file that `path` names, relative to it. Raises RecipeError if it does not exist."""
+    target = path.parent / name
+    try:
+        exists = target.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}")
+    return target
+
+
+def _named(node: Node, path: Path) -> Node:
+    return node if "name" in node.fields() else node.with_("name", Node(path.stem, node.place))
+
+
+def _of_kind(wanted: type[Section], node: Node, prefix: str = "") -> Node:
+    """The node, unless its fields show that the file is of another kind."""
+    if _marks(wanted) & node.fields():
+        return node
+    for other in _WHAT:
+        found = _marks(other) & node.fields()
+        if other is not wanted and found:
+            raise RecipeError(
+                f"{prefix}{node.place}: this is {_WHAT[other]}, by its {listed(sorted(found))}; "
+                f"{_WHAT[wanted]} is needed here"
+            )
+    return node
+
+
+def _marks(kind: type[Section]) -> set[str]:
+    """The fields that only this kind of file has."""
+    others = [set(model.model_fields) for model in _WHAT if model is not kind]
+    own = set(kind.model_fields).difference(*others)
+    return own | {"extends"} if kind is Recipe else own

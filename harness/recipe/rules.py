@@ -1,0 +1,79 @@
+"""What no single field can tell: combinations that would not be the experiment they claim to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.recipe.schema import Recipe
+
+KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
+"""Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
+
+
+def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(field, message) of each impossible combination; the message says what to do."""
+    optim, model, contrast, data = recipe.optim, recipe.model, recipe.contrast, recipe.data
+    batch, group = optim.batch, model.bn_group
+    if batch % group:
+        yield (
+            "model.bn_group",
+            f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
+        )
+    elif contrast.shuffle and batch == group:
+        yield (
+            "contrast.shuffle",
+            f"one group of {group} images: a shuffle leaves its statistics as they are and does "
+            "nothing; choose a model.bn_group below optim.batch, or set contrast.shuffle: false",
+        )
+    if contrast.queue < batch:
+        yield (
+            "contrast.queue",
+            f"{contrast.queue} keys are fewer than one batch of {batch}; "
+            "make it at least optim.batch",
+        )
+    known = KNOWN_SIZES.get(data.name)
+    if data.images is not None and known is not None and data.images > known:
+        yield "data.images", f"{data.name} has {known} training images, not {data.images}"
+    available = data.images if data.images is not None else known
+    if available is not None and batch > available:
+        yield (
+            "optim.batch",
+            f"{batch} images per step, but the data has {available}: no step would ever be made",
+        )
+    if available is not None and max(recipe.knn.k, default=1) > available:
+        yield "knn.k", f"{max(recipe.knn.k)} neighbours, but there are {available} images"
+    if not recipe.knn.k:
+        yield "knn.k", "at least one k is needed"
+    if (data.name == "imagefolder") != (data.folder is not None):
+        yield (
+            "data.folder",
+            "data.name: imagefolder needs data.folder"
+            if data.folder is None
+            else f"only data.name: imagefolder takes a folder, not {data.name}",
+        )
+    if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
+        yield "data.folder", "it is relative to the data root: no leading '/' and no '..'"
+    for field, low_high in (
+        ("crop_scale", recipe.augment.crop_scale),
+        ("crop_ratio", recipe.augment.crop_ratio),
+        ("blur_sigma", recipe.augment.blur_sigma),
+    ):
+        if low_high[0] > low_high[1]:
+            yield f"augment.{field}", f"{low_high[0]} to {low_high[1]} is no range: low comes first"
+    if recipe.augment.crop_scale[1] <= 0:
+        yield "augment.crop_scale", "a crop of no area; the upper end must be above 0"
+    if optim.schedule.kind == "step":
+        yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
+    if recipe.linear is not None:
+        yield from _drops("linear.drops", recipe.linear.drops, recipe.linear.epochs)
+    if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
+        yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
+
+
+def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:
+    if list(drops) != sorted(set(drops)):
+        yield path, f"{list(drops)} must rise"
+    elif epochs and drops and drops[-1] >= epochs:
+        yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"

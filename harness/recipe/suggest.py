@@ -1,0 +1,54 @@
+"""Words for error messages: the nearest valid name, and a value as a reader should see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+LONGEST = 60
+"""Characters of a user's value that a message repeats."""
+
+
+def closest(word: str, options: Iterable[str]) -> str | None:
+    """The option that `word` was probably meant to be, or None."""
+    by_lower = {option.lower(): option for option in options}
+    found = get_close_matches(word.lower()[:200], by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """`, did you mean X?` for the closest option; otherwise the options; nothing without any."""
+    names = list(options)
+    near = closest(word, names)
+    if near is not None:
+        return f", did you mean {near}?"
+    return f"; there are {listed(names)}" if names else ""
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in a sentence: `a, b, c`."""
+    return ", ".join(str(name) for name in names)
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """`text` on one line, without control characters, at most `longest` characters."""
+    safe = "".join(c if c.isprintable() else _escaped(c) for c in text[: longest + 1])
+    return safe if len(safe) <= longest else safe[: longest - 3] + "..."
+
+
+def shown(value: object) -> str:
+    """A value from a YAML file in plain words."""
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "a section" if value else "an empty section"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return f"'{printable(value)}'"
+    return json.dumps(value)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

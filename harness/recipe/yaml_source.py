@@ -1,0 +1,257 @@
+"""Strict YAML: what stands in a file is what it says, and every value knows its line.
+
+It reads the parser's events itself, because the usual loader guesses: `1e-4` would be text, `no`
+a boolean, `1:30` ninety, `012` ten, and of two equal keys the first would vanish.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from harness.errors import RecipeError
+from harness.recipe.suggest import closest, did_you_mean, printable
+from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
+
+MAX_BYTES = 1_000_000
+MAX_INTEGER = 2**63 - 1
+LONGEST_NUMBER = 40
+"""Characters; what is longer is text, and spares the expression below."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_AMBIGUOUS = re.compile(
+    r"[-+]?(0[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"  # 012: twelve or ten
+    r"|0[oO][0-7_]+|0[xX][0-9a-fA-F_]+|0[bB][01_]+"
+    r"|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|[0-9][0-9_]*\.[0-9_]*_[0-9_]*"  # 1_000
+    r"|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)"  # 1:30, which YAML 1.1 takes for ninety
+)
+_NOT_TEXT = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+_HINTS = {
+    "mapping values are not allowed": "put a text that contains ': ' in quotes, and indent evenly",
+    "could not find expected ':'": "write `field: value`",
+    "cannot start any token": "indent with spaces, and put a text that begins with it in quotes",
+    "found character '\\t'": "indent with spaces, not tabs",
+    "end of stream": "close the bracket or quote",
+}
+
+
+def read(path: Path) -> Node:
+    """The file's values and where each stands.
+
+    Raises RecipeError, with file and line, for whatever is not a mapping in strict YAML, and for
+    a file that is absent, unreadable, not UTF-8, or larger than a recipe can be.
+    """
+    source = display(path)
+    node = parse(_decoded(_bytes(path, source), source), source)
+    if not isinstance(node.value, dict):
+        what = "empty" if node.value is None else "not a mapping"
+        _refuse(node.place, f"the file is {what}: it needs fields, as in `name: value`")
+    return node
+
+
+def parse(text: str, source: str, line: int | None = 1) -> Node:
+    """The values of one YAML document; `line` None: the text has no lines worth naming.
+
+    Raises RecipeError.
+    """
+    reader = _Reader(source, numbered=line is not None)
+    bad = _NOT_TEXT.search(text)
+    if bad is not None:
+        place = reader.place(text.count("\n", 0, bad.start()))
+        _refuse(place, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+    try:
+        return reader.document(yaml.parse(text, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or error.context or "unreadable"
+        last = text.rstrip().count("\n")  # the end of the file may be marked beyond it
+        _refuse(reader.place(min(mark.line, last) if mark else 0), _syntax(problem))
+    except (yaml.YAMLError, ValueError) as error:
+        _refuse(reader.place(0), _syntax(str(error)))
+
+
+def display(path: Path) -> str:
+    """The path as messages show it: relative to the working directory if inside it."""
+    try:
+        inside = os.path.relpath(path)
+    except (OSError, ValueError):
+        inside = str(path)
+    outside = inside == os.pardir or inside.startswith(os.pardir + os.sep)
+    return printable(str(path) if outside else inside, longest=1000)
+
+
+def no_such(path: Path) -> str:
+    """That the file is absent, and which one was probably meant."""
+    folder = path.parent
+    try:
+        if not folder.is_dir():
+            return f"there is no folder {display(folder)}"
+        names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
+    except (OSError, ValueError):
+        names = []
+    name = path.name if path.suffix else f"{path.name}.yaml"
+    near = closest(name, names)
+    meant = f", did you mean {display(folder / near)}?" if near else ""
+    return f"no such file{meant}" if meant else f"no such file{did_you_mean(name, names)}"
+
+
+class _Reader:
+    """Builds nodes from the parser's events; never deeper than MAX_DEPTH."""
+
+    def __init__(self, source: str, *, numbered: bool) -> None:
+        self.source = source
+        self.numbered = numbered
+
+    def place(self, line_from_0: int) -> Place:
+        return Place(self.source, line_from_0 + 1 if self.numbered else None)
+
+    def document(self, events: Iterator[yaml.Event]) -> Node:
+        found: Node | None = None
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if found is not None:
+                    self.refuse(event, "a second document begins here: one file holds one recipe")
+                found = self.node(next(events), events, 0)
+        return found or Node(None, self.place(0))
+
+    def node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        self.refuse_indirection(event)
+        place = self.place(_line(event))
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(self.scalar(event), place)
+        if depth == MAX_DEPTH:
+            self.refuse(event, f"nested deeper than {MAX_DEPTH} levels: no recipe is")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return Node(self.items(events, depth), place)
+        return Node(self.fields(events, depth), place)
+
+    def items(self, events: Iterator[yaml.Event], depth: int) -> list[Node]:
+        items = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(self.node(event, events, depth + 1))
+        return items
+
+    def fields(self, events: Iterator[yaml.Event], depth: int) -> dict[str, Node]:
+        fields: dict[str, Node] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key = self.key(event)
+            if key in fields:
+                first = fields[key].place
+                at = f"; it stands in line {first.line} already" if first.line else ""
+                self.refuse(event, f"{printable(key)}: given twice{at}: keep one")
+            value = self.node(next(events), events, depth + 1)
+            fields[key] = Node(value.value, self.place(_line(event)))
+        return fields
+
+    def key(self, event: yaml.Event) -> str:
+        self.refuse_indirection(event)
+        if not isinstance(event, yaml.ScalarEvent):
+            self.refuse(event, "a field's name must be text, not a list or a mapping")
+        key = self.scalar(event)
+        if not isinstance(key, str):
+            self.refuse(event, f"the field name {event.value or 'null'} is not text: quote it")
+        if key == "<<" and event.implicit[0]:
+            self.refuse(event, "<<: merge keys are not read: write the fields out, or use extends:")
+        return key
+
+    def scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        text: str = event.value
+        if not event.implicit[0]:  # quoted, or a block of text
+            if (bad := _NOT_TEXT.search(text)) is not None:
+                self.refuse(event, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+            return text
+        if text in ("", "~", "null"):
+            return None
+        if text in ("true", "false"):
+            return text == "true"
+        if _INTEGER.fullmatch(text):
+            return self.integer(event, text)
+        if _FLOAT.fullmatch(text):
+            number = float(text)
+            if math.isinf(number):
+                self.refuse(event, f"{printable(text)} is too large for a number")
+            return number
+        if _NOT_FINITE.fullmatch(text):
+            self.refuse(event, f"{text} is not a finite number: give one, or put it in quotes")
+        if len(text) <= LONGEST_NUMBER and _AMBIGUOUS.fullmatch(text):
+            self.refuse(
+                event,
+                f"{printable(text)} reads differently from one YAML version to the next: "
+                "write a plain decimal number, or put it in quotes",
+            )
+        return text
+
+    def integer(self, event: yaml.ScalarEvent, text: str) -> int:
+        # Python refuses to convert thousands of digits: measure before converting.
+        if len(text) > 20 or abs(int(text)) > MAX_INTEGER:
+            self.refuse(event, f"{printable(text)} is too large for a whole number")
+        return int(text)
+
+    def refuse_indirection(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self.refuse(event, "aliases are not read: write the value out, or use extends:")
+        if getattr(event, "anchor", None) is not None:
+            self.refuse(event, "anchors are not read: remove it, or use extends:")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self.refuse(event, f"the tag {printable(tag)} is not read: remove it")
+
+    def refuse(self, event: yaml.Event, problem: str) -> NoReturn:
+        _refuse(self.place(_line(event)), problem)
+
+
+def _bytes(path: Path, source: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise RecipeError(f"{source}: this is a folder: name a .yaml file in it")
+        if not path.exists():
+            raise RecipeError(f"{source}: {no_such(path)}")
+        if not path.is_file():
+            raise RecipeError(f"{source}: not a regular file: name a .yaml file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a null character
+        raise RecipeError(f"{source}: this is no file name") from error
+    if len(content) > MAX_BYTES:
+        raise RecipeError(f"{source}: larger than {MAX_BYTES // 1_000_000} MB: no recipe is")
+    return content
+
+
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{source}:{line}: not UTF-8: save the file as UTF-8 text") from error
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line if event.start_mark is not None else 0
+
+
+def _unwanted(found: re.Match[str]) -> str:
+    return f"the character U+{ord(found[0]):04X}"
+
+
+def _syntax(problem: str) -> str:
+    hint = next((h for part, h in _HINTS.items() if part in problem), "check this line's syntax")
+    return f"not valid YAML ({printable(problem, 100)}): {hint}"
+
+
+def _refuse(place: Place, problem: str) -> NoReturn:
+    raise RecipeError(f"{place}: {problem}")

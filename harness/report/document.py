@@ -1,0 +1,193 @@
+"""A report's sections in order: what a reader needs, from the scale down to the last commit."""
+
+from __future__ import annotations
+
+from harness.recipe.ablation import CONTROL, Metric
+from harness.report import figures, provenance, setting, tables
+from harness.report.blocks import (
+    Block,
+    Document,
+    Figure,
+    Items,
+    Notice,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Text,
+    Tone,
+)
+from harness.report.claims import Judgement
+from harness.report.collect import CONTROL_LABEL, Results, started
+
+RULE = (
+    "A claim is judged once every seed of the cells it names has a result on the table's edition "
+    "and data. With one seed the difference alone is held against the margin; with several, "
+    "differences are paired by seed and their 95 % t interval is held against it, without a "
+    "correction for judging several claims.",
+    "“Beats” is reproduced if the whole interval is above zero and the mean is above the margin, "
+    "not reproduced if the whole interval is at or below the margin, else undecided.",
+    "“Fails” is a difference to the untrained network: reproduced if the whole interval is at or "
+    "below the margin, or if every seed diverged; not reproduced if the whole interval is above "
+    "the margin; else undecided.",
+    "A seed that diverged has failed: it loses against whatever it is compared with, and a "
+    "finished seed beats it. Where seeds diverged and others finished, a verdict stands only if "
+    "both point the same way.",
+    "± is the sample standard deviation over seeds (n − 1); differences to the untrained "
+    "network are paired by seed, with their 95 % t interval. Stale and unfinished runs "
+    "stand in no mean, difference or verdict.",
+)
+"""The rule of `harness.report.claims`, for readers of a report."""
+
+
+NOT_COMPARABLE = " The numbers are not comparable with the paper's; the claims are what is tested."
+
+DIFFERS: tuple[str, Tone] = ("differs", "unsure")
+
+
+def compose(results: Results, judgements: list[Judgement]) -> Document:
+    """The whole report, ready to be rendered."""
+    sections = [
+        Section("", tuple(_top(results, judgements))),
+        Section("Results" if results.ablation is None else "Table", tuple(_table(results))),
+    ]
+    if judgements:
+        sections.append(Section("Claims", (tables.claims_table(judgements),)))
+    if drawn := _figures(results):
+        sections.append(Section("Curves", tuple(drawn)))
+    sections.append(Section("Scale", tuple(_scale(results))))
+    sections.append(Section("Protocol", (Items(tuple(setting.protocol(results))),)))
+    if notes := setting.deviations(results):
+        sections.append(Section("Deviations and notes", (Items(tuple(notes)),)))
+    sections.append(Section("Provenance", tuple(_provenance(results))))
+    if judgements:
+        sections.append(Section("How verdicts are reached", (Items(RULE),)))
+    return Document(results.title, tuple(sections))
+
+
+def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
+    blocks: list[Block] = []
+    ablation = results.ablation
+    if ablation is not None:
+        how = {
+            "read": "read in the paper",
+            "secondary": "from a secondary source",
+            "memory": "from memory, not checked against the paper",
+        }[ablation.confidence]
+        blocks.append(
+            Paragraph(
+                f"{ablation.paper}. The paper's setting: {ablation.setting}. Its numbers: "
+                f"{ablation.source} ({how}).",
+                "quiet",
+            )
+        )
+    papers = setting.is_papers_scale(results)
+    label = "The paper's scale" if papers else "Not the paper's scale"
+    blocks.append(
+        Notice(
+            label,
+            setting.one_line(results)
+            + "."
+            + ("" if papers or ablation is None else NOT_COMPARABLE),
+            "plain" if papers else "unsure",
+        )
+    )
+    if judgements:
+        counts: dict[str, int] = {}
+        for each in judgements:
+            counts[each.verdict] = counts.get(each.verdict, 0) + 1
+        summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        n = len(judgements)
+        blocks.append(Paragraph(f"Of {n} claim{'s' if n != 1 else ''}: {summary}."))
+    blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
+    return blocks
+
+
+def _table(results: Results) -> list[Block]:
+    blocks: list[Block] = [tables.main_table(results)]
+    ablation = results.ablation
+    words = []
+    if ablation is not None and results.metric != ablation.metric:
+        words.append(
+            f"The paper printed {setting.NAMES[ablation.metric]}; this scale judges by "
+            f"{setting.NAMES[results.metric]}."
+        )
+    elif ablation is not None:
+        words.append(f"Judged by {setting.NAMES[results.metric]}, as in the paper.")
+    if results.scale is not None:
+        words.append(f"Margin for a difference to count: {results.margin:g} points.")
+    if ablation is not None and not any(cell.is_control for cell in results.cells):
+        words.append("This scale has no untrained control.")
+    if words:
+        blocks.append(Paragraph(" ".join(words), "quiet"))
+    sensitivity = tables.sensitivity_table(results)
+    if sensitivity is not None:
+        blocks.append(
+            Paragraph(
+                "Sensitivity to the protocol, in %, mean over seeds; none of these is a result:",
+                "quiet",
+            )
+        )
+        blocks.append(sensitivity)
+    return blocks
+
+
+def _figures(results: Results) -> list[Figure]:
+    found = []
+    knn: Metric = "knn/top1"
+    control = results.cell(CONTROL)
+    untrained = results.summary(control, knn) if control is not None else None
+    level = (CONTROL_LABEL, untrained.mean) if untrained is not None else None
+    for name, ylabel, lines, beside in (
+        ("knn", f"{setting.NAMES[knn]}, %", figures.lines(results, lambda run: run.knn), level),
+        ("loss", "training loss, nats", figures.lines(results, lambda run: run.loss), None),
+    ):
+        if not lines:
+            continue
+        several = any(len(line.curves) > 1 for line in lines)
+        caption = f"{ylabel.partition(',')[0]} over epochs"
+        caption = caption[:1].upper() + caption[1:] if name == "loss" else caption
+        caption += ": mean over seeds, band from the least to the greatest" if several else ""
+        if any(True in line.broken for line in lines):
+            caption += "; × marks where a run diverged"
+        alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
+        svg = figures.draw(lines, results.cells, ylabel, name, beside)
+        found.append(Figure(name, svg, f"{caption}.", alt))
+    return found
+
+
+def _scale(results: Results) -> list[Block]:
+    rows = [
+        Row((Text(t.what), Text(t.papers), Text(t.here), Text(*DIFFERS if t.differs else ("",))))
+        for t in setting.traits(results)
+    ]
+    ours = ", ".join(str(seed) for seed in results.seeds)
+    seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
+    return [
+        Paragraph(
+            "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What the table varies "
+            "on purpose is listed, not marked.",
+            "quiet",
+        ),
+        Table(("", "papers", "here", ""), (*rows, seeds)),
+    ]
+
+
+def _provenance(results: Results) -> list[Block]:
+    environments: list[str] = []
+    table = provenance.provenance_table(results, environments)
+    facts = []
+    if results.basis is not None:
+        data = ", ".join(provenance.fingerprints(results)) or "unknown"
+        facts.append(f"The table's edition: {results.basis.edition}; data fingerprint: {data}.")
+    else:
+        facts.append("No run has a result yet.")
+    newest = max((started(run) for run in results.runs), default="")
+    if newest:
+        facts.append(f"The newest run began at {newest}.")
+    seconds = provenance.total_seconds(results)
+    facts.append(f"Time of all stages that ended: {provenance.duration(seconds)}.")
+    blocks: list[Block] = [Paragraph(" ".join(facts)), table]
+    if environments:
+        blocks.append(Items(tuple(f"E{n}: {text}" for n, text in enumerate(environments, 1))))
+    return blocks

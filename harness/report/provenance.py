@@ -1,0 +1,147 @@
+"""Where every number of a report is from: run folders, code, data, machine, jobs, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.recipe.ablation import Metric
+from harness.report.blocks import Row, Table, Text
+from harness.report.collect import CellResult, Results, Value, data_key
+from harness.report.runs import METRIC_STAGE, WORDS, Run, Stage
+from harness.report.tables import NOTHING
+
+
+def provenance_table(results: Results, environments: list[str]) -> Table:
+    """One row for each run: which folders, code, data, machine and jobs its numbers come from.
+
+    `environments` collects the machines' and packages' descriptions that rows refer to by number.
+    """
+    head = ("cell, seed, recipe", "state, values in %", "stages", "code", "data, machine", "jobs")
+    rows = tuple(
+        _provenance_row(results, cell, run, environments)
+        for cell in results.cells
+        for run in cell.runs
+    )
+    return Table(head, rows, cards=True)
+
+
+def _provenance_row(results: Results, cell: CellResult, run: Run, environments: list[str]) -> Row:
+    present = [stage for stage in run.stages.values() if stage.state != "absent"]
+    seconds = sum(stage.seconds for stage in run.stages.values())
+    stale = any(v.standing == "stale" for m in METRIC_STAGE for v in _of(results, cell, run, m))
+    numbers = [
+        f"{metric} {value:.2f}"
+        for metric in METRIC_STAGE
+        if (value := run.outcome(metric).value) is not None
+    ]
+    time = [duration(seconds)] if seconds else []
+    state = "\n".join([*_states(run), *numbers, *time, *(["stale"] if stale else [])])
+    machines = [_number(environment(stage), environments) for stage in present if stage.attempt]
+    return Row(
+        (
+            Text(f"{cell.id}, seed {run.seed}\n{run.recipe_digest}", target=f"cell-{cell.id}"),
+            Text(state, "unsure" if stale or "finished" not in state else "plain"),
+            Text("\n".join(stage.id for stage in present) or NOTHING, "code"),
+            Text(_distinct(_code(stage) for stage in present), "code"),
+            Text(_distinct([*(_data(stage) for stage in present), *machines]), "code"),
+            Text(_distinct(job for stage in present for job in _jobs(stage))),
+        ),
+        run.anchor,
+    )
+
+
+def _of(results: Results, cell: CellResult, run: Run, metric: Metric) -> list[Value]:
+    return [value for value in results.values(cell, metric) if value.seed == run.seed]
+
+
+def _states(run: Run) -> list[str]:
+    """The states of the stages; one word if all are the same; the reason of what went wrong."""
+    states = {stage.state for stage in run.stages.values()}
+    if len(states) == 1 and not any(s.entry.detail for s in run.stages.values()):
+        return [WORDS.get(word, word) for word in states]
+    lines = []
+    for stage in run.stages.values():
+        if stage.state == "absent" and run.stages["pretrain"].state != "finished":
+            continue  # it was never to be run
+        detail = f" ({stage.entry.detail})" if stage.entry.detail else ""
+        lines.append(f"{stage.kind}: {WORDS.get(stage.state, stage.state)}{detail}")
+    return lines or [WORDS["absent"]]
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "\n".join(dict.fromkeys(text for text in texts if text)) or NOTHING
+
+
+def _code(stage: Stage) -> str:
+    code = stage.attempt.get("code")
+    code = code if isinstance(code, dict) else {}
+    commit = str(code.get("commit") or "")[:12] or "no commit known"
+    dirty = code.get("dirty")
+    tree = ", uncommitted changes" if dirty is True else ", clean" if dirty is False else ""
+    return f"edition {' + '.join(stage.editions) or 'unknown'}\n{commit}{tree}"
+
+
+def _data(stage: Stage) -> str:
+    data = (stage.entry.result or {}).get("data") or stage.attempt.get("data")
+    name = str(data.get("name", "")) if isinstance(data, dict) else ""
+    return " ".join(part for part in (name, stage.fingerprint) if part)
+
+
+def environment(stage: Stage) -> str:
+    """Machine, Python and packages of a stage's attempt, in one line."""
+    machine = stage.attempt.get("machine")
+    machine = machine if isinstance(machine, dict) else {}
+    packages = stage.attempt.get("packages")
+    packages = packages if isinstance(packages, dict) else {}
+    facts = [
+        ", ".join(
+            str(machine[key]) for key in ("host", "device", "cpu", "system") if machine.get(key)
+        ),
+        ", ".join(f"{machine[key]} {key}" for key in ("cores", "threads") if machine.get(key)),
+        f"Python {stage.attempt['python']}" if stage.attempt.get("python") else "",
+        ", ".join(f"{name} {version}" for name, version in sorted(packages.items())),
+    ]
+    return "; ".join(fact for fact in facts if fact)
+
+
+def _number(text: str, known: list[str]) -> str:
+    if not text:
+        return ""
+    if text not in known:
+        known.append(text)
+    return f"E{known.index(text) + 1}"
+
+
+def _jobs(stage: Stage) -> list[str]:
+    """SLURM job and wandb run, if the attempt had any."""
+    found = []
+    slurm = stage.attempt.get("slurm")
+    if isinstance(slurm, dict) and slurm.get("SLURM_JOB_ID"):
+        found.append(f"SLURM {slurm['SLURM_JOB_ID']}")
+    wandb = stage.attempt.get("wandb")
+    name = wandb.get("id") if isinstance(wandb, dict) else wandb
+    if name:
+        found.append(f"wandb {name}")
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit in which they are read, e.g. "2.5 h"."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (float("inf"), "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}" if size == 1 else f"{seconds / size:.1f} {unit}"
+    raise AssertionError("unreachable")
+
+
+def total_seconds(results: Results) -> float:
+    """Of all stages that ended, each once."""
+    return sum({s.id: s.seconds for run in results.runs for s in run.stages.values()}.values())
+
+
+def fingerprints(results: Results) -> list[str]:
+    """The data behind the table's numbers."""
+    basis = results.basis
+    if basis is None:
+        return []
+    keys = dict.fromkeys(data_key(run) for run in results.runs)
+    return [basis.fingerprints[key] for key in keys if key in basis.fingerprints]

@@ -1,0 +1,180 @@
+"""What was run, against what the papers ran: so that nobody takes a miniature for ImageNet.
+
+The papers' values are those of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4) and v2 (arXiv:2003.04297)
+with their ablations on ImageNet-1M; a table's own setting stands in its ablation file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.recipe.ablation import CONTROL, Metric
+from harness.recipe.schema import Recipe
+from harness.report.collect import Results
+
+NAMES: dict[Metric, str] = {"knn/top1": "kNN top-1", "linear/top1": "linear probe top-1"}
+
+IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One property of the experiment, there and here."""
+
+    what: str
+    papers: str
+    here: str
+    differs: bool
+    scale: bool
+    """Whether it decides if this is the paper's scale, or only how the method was set up."""
+
+
+def images(recipe: Recipe) -> str:
+    """The training data in words, e.g. "embedded, 2000 images"."""
+    data = recipe.data
+    where = f"{data.name} {data.folder}" if data.folder else data.name
+    return f"{where}, {data.images} images" if data.images is not None else f"{where}, all images"
+
+
+def _is_imagenet(recipe: Recipe) -> bool:
+    folder = (recipe.data.folder or "").rstrip("/").rpartition("/")[2].lower()
+    return folder in IMAGENET_FOLDERS and recipe.data.images is None
+
+
+Here = Callable[[Recipe], Any]
+
+TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
+    ("training images", "ImageNet-1M, 1.28 million images", images, _is_imagenet, True),
+    ("image size", "224 px", lambda r: f"{r.data.size} px", lambda r: r.data.size == 224, True),
+    (
+        "backbone",
+        "ResNet-50",
+        lambda r: r.model.backbone + (f", width ×{r.model.width}" if r.model.width != 1 else ""),
+        lambda r: r.model.backbone == "resnet50" and r.model.width == 1,
+        True,
+    ),
+    ("epochs", "200", lambda r: r.optim.epochs, lambda r: r.optim.epochs >= 200, True),
+    (
+        "keys in the queue, K",
+        "65536 (4096 in the ablation of momentum)",
+        lambda r: r.contrast.queue,
+        lambda r: r.contrast.queue in (65536, 4096),
+        True,
+    ),
+    ("batch", "256", lambda r: r.optim.batch, lambda r: r.optim.batch == 256, True),
+    (
+        "batch-norm group",
+        "32 (one GPU's share)",
+        lambda r: r.model.bn_group,
+        lambda r: r.model.bn_group == 32,
+        False,
+    ),
+    (
+        "learning rate",
+        "0.03",
+        lambda r: f"{r.optim.lr:g}, {r.optim.schedule.kind} schedule",
+        lambda r: r.optim.lr == 0.03,
+        False,
+    ),
+    (
+        "temperature τ",
+        "0.07 (v1), 0.2 (v2)",
+        lambda r: f"{r.contrast.temperature:g}",
+        lambda r: r.contrast.temperature in (0.07, 0.2),
+        False,
+    ),
+    (
+        "momentum m",
+        "0.999",
+        lambda r: f"{r.contrast.momentum:g}",
+        lambda r: r.contrast.momentum == 0.999,
+        False,
+    ),
+    (
+        "head",
+        "fc (v1), mlp (v2)",
+        lambda r: f"{r.model.head}, {r.model.dim} wide",
+        lambda r: r.model.dim == 128,
+        False,
+    ),
+    ("precision", "fp32", lambda r: r.precision, lambda r: r.precision == "fp32", False),
+)
+
+
+def traits(results: Results) -> list[Trait]:
+    """Each property of the table's recipes beside the papers'; what the cells vary is listed."""
+    recipes = [run.recipe for run in results.runs if run.cell != CONTROL] or [results.recipe]
+    found = []
+    for what, papers, here, same, scale in TRAITS:
+        seen = list(dict.fromkeys(str(here(recipe)) for recipe in recipes))
+        varied = len(seen) > 1
+        text = f"varied: {', '.join(seen)}" if varied else seen[0]
+        # what a table varies on purpose is its axis, not a difference of scale
+        found.append(Trait(what, papers, text, not varied and not same(recipes[0]), scale))
+    return found
+
+
+def is_papers_scale(results: Results) -> bool:
+    """Whether data, size, backbone, epochs, queue and batch are the papers'."""
+    return not any(trait.differs and trait.scale for trait in traits(results))
+
+
+def one_line(results: Results) -> str:
+    """The scale in one sentence, for the top of a report."""
+    here = {trait.what: trait.here for trait in traits(results)}
+    seeds = len(results.seeds)
+    return (
+        f"{here['training images']}, {here['image size']}, {here['backbone']}, "
+        f"{here['epochs']} epochs, K {here['keys in the queue, K']}, batch {here['batch']}, "
+        + (f"{seeds} seeds" if seeds > 1 else "1 seed")
+    )
+
+
+def protocol(results: Results) -> list[str]:
+    """How the numbers were measured, in sentences; one for each protocol the recipes hold."""
+    lines: list[str] = []
+    for run in results.runs:
+        for line in _protocol(run.recipe):
+            if line not in lines:
+                lines.append(line)
+    lines.append(
+        "Reported is the network after its last epoch, never the best one. "
+        "The untrained network is the same network at its initial weights, evaluated the same way."
+    )
+    return lines
+
+
+def _protocol(recipe: Recipe) -> list[str]:
+    knn = recipe.knn
+    layer = "the backbone's pooled features" if knn.layer == "backbone" else "the head's output"
+    queries = "all test images" if knn.queries is None else f"{knn.queries} fixed test images"
+    lines = [
+        f"kNN: k = {knn.k[0]}, T = {knn.temperature:g}, on {layer}, {queries}; "
+        "neighbours vote with exp(cosine similarity / T)."
+    ]
+    probe = recipe.linear
+    if probe is not None:
+        others = f" (others, as sensitivity: {_list(probe.lr[1:])})" if len(probe.lr) > 1 else ""
+        views = "random crops and flips" if probe.views == "random_crop" else "centre crops"
+        drops = f"×{probe.factor:g} at epochs {_list(probe.drops)}" if probe.drops else "constant"
+        lines.append(
+            f"Linear probe: frozen features, SGD, {probe.epochs} epochs, batch {probe.batch}, "
+            f"learning rate {probe.lr[0]:g}{others}, {drops}, momentum {probe.sgd_momentum:g}, "
+            f"weight decay {probe.weight_decay:g}, {views}. The rate is fixed beforehand: the "
+            "first is the result, the best of several never is."
+        )
+    return lines
+
+
+def deviations(results: Results) -> list[str]:
+    """The notes of the scale and of the recipes: what a reader should know."""
+    notes = list(results.scale.about.notes) if results.scale is not None else []
+    for run in results.runs:
+        notes += run.recipe.about.notes
+    return list(dict.fromkeys(notes))
+
+
+def _list(numbers: tuple[float, ...] | tuple[int, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)

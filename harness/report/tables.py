@@ -1,0 +1,168 @@
+"""The tables of a report: ours beside the paper's, the claims, and the sensitivities."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.recipe.ablation import Metric
+from harness.report.blocks import Row, Table, Text, Tone
+from harness.report.claims import Judgement
+from harness.report.collect import CellResult, Results, Value
+from harness.report.runs import METRIC_STAGE, WORDS
+from harness.report.setting import NAMES
+from harness.report.statistics import Summary
+
+NOTHING = "–"
+
+TONES: dict[str, Tone] = {
+    "reproduced": "good",
+    "passed": "good",
+    "not reproduced": "bad",
+    "short": "bad",
+    "undecided": "unsure",
+    "incomplete": "unsure",
+    "not testable at this scale": "quiet",
+}
+
+
+def main_table(results: Results) -> Table:
+    """The paper's table with our column(s) beside its own; the control below."""
+    metrics = measured(results)
+    printed = results.ablation is not None
+    head = [results.ablation.axis if results.ablation else "recipe"]
+    if results.ablation is not None:
+        head.append(f"paper\n{NAMES[results.ablation.metric]}, %")
+    contrasted = any(cell.is_control for cell in results.cells)
+    for metric in metrics:
+        head.append(f"ours\n{NAMES[metric]}, %")
+        if contrasted:
+            head.append("to untrained\npoints")
+    rows = []
+    for cell in results.cells:
+        texts = [Text(cell.label)]
+        if printed:
+            texts.append(_printed(cell))
+        for metric in metrics:
+            texts.append(cell_text(results, cell, metric))
+            if contrasted:
+                texts.append(Text(difference_text(results.difference(cell, metric))))
+        anchor = f"cell-{cell.id}"
+        rows.append(Row(tuple(texts), anchor, emphasis=cell.is_control))
+    return Table(tuple(head), tuple(rows), frozenset(range(1, len(head))), cards=True)
+
+
+def measured(results: Results) -> list[Metric]:
+    """The table's metric first, then the other one if any run has it."""
+    others = [
+        metric
+        for metric in METRIC_STAGE
+        if metric != results.metric
+        and any(run.outcome(metric).value is not None for run in results.runs)
+    ]
+    return [results.metric, *others]
+
+
+def _printed(cell: CellResult) -> Text:
+    if cell.printed == "fail":
+        return Text("fail")
+    return Text(NOTHING) if cell.printed is None else Text(f"{cell.printed:.1f}")
+
+
+def cell_text(results: Results, cell: CellResult, metric: Metric) -> Text:
+    """What our runs of a cell say: mean ± deviation, seeds, and every seed without a value."""
+    if not cell.runs:
+        return Text("not in this scale", "quiet")
+    values = results.values(cell, metric)
+    found = results.summary(cell, metric)
+    target = cell.runs[0].anchor
+    others = Counter(_word(value) for value in values if value.standing != "finished")
+    if found is None:
+        tone: Tone = "bad" if set(others) == {"diverged"} else "unsure"
+        if set(others) == {"no probe"}:
+            return Text(NOTHING, "quiet", target)
+        if len(others) == 1:
+            ((word, n),) = others.items()
+            return Text(word if len(values) == 1 else f"{word} ({n} seeds)", tone, target)
+        return Text("\n".join(_count(word, n) for word, n in sorted(others.items())), tone, target)
+    text = f"{found.mean:.2f}" if found.sd is None else f"{found.mean:.2f} ± {found.sd:.2f}"
+    if found.n == len(values):
+        return Text(f"{text} ({'1 seed' if found.n == 1 else f'n = {found.n}'})", target=target)
+    lines = [f"{text} ({found.n} of {len(values)} seeds)"]
+    lines += [_count(word, n) for word, n in sorted(others.items())]
+    return Text("\n".join(lines), "unsure", target)
+
+
+def _word(value: Value) -> str:
+    if value.standing != "stale":
+        return WORDS.get(value.standing, value.standing)
+    number = NOTHING if value.value is None else f"{value.value:.2f}"
+    return f"stale: {number}, edition {' + '.join(value.editions)}"
+
+
+def _count(word: str, n: int) -> str:
+    return word if n == 1 and word.startswith("stale") else f"{n} {word}"
+
+
+def difference_text(found: Summary | None) -> str:
+    """A difference in points with its interval, e.g. "+12.30" and "(+10.10 to +14.50)"."""
+    if found is None:
+        return NOTHING
+    if found.low is None or found.high is None:
+        return f"{found.mean:+.2f}"
+    return f"{found.mean:+.2f}\n({found.low:+.2f} to {found.high:+.2f})"
+
+
+def claims_table(judgements: list[Judgement]) -> Table:
+    """Each claim with its verdict and the evidence."""
+    rows = [
+        Row(
+            (
+                Text(each.claim.says),
+                Text(each.verdict, TONES[each.verdict]),
+                Text(each.evidence),
+            ),
+            f"claim-{each.claim.id}",
+        )
+        for each in judgements
+    ]
+    return Table(("the paper claims", "verdict", "evidence"), tuple(rows), cards=True)
+
+
+def sensitivity_table(results: Results) -> Table | None:
+    """Values at the other k and the other rates, mean over seeds; None if none was measured.
+
+    They show how far the result depends on the protocol; none of them is a result.
+    """
+    names: dict[str, None] = {}
+    for run in results.runs:
+        for kind in METRIC_STAGE.values():
+            if kind in run.stages:
+                names.update({name: None for name in run.stages[kind].values if "@" in name})
+    if not names:
+        return None
+    columns = sorted(names, key=_natural)
+    rows = []
+    for cell in results.cells:
+        texts = [Text(cell.label)]
+        for name in columns:
+            metric = next((m for m in METRIC_STAGE if name.startswith(m)), results.metric)
+            ok = [v.seed for v in results.values(cell, metric) if v.standing == "finished"]
+            found = [
+                run.stages[METRIC_STAGE[metric]].values[name]
+                for run in cell.runs
+                if run.seed in ok and name in run.stages[METRIC_STAGE[metric]].values
+            ]
+            texts.append(Text(f"{sum(found) / len(found):.2f}" if found else NOTHING))
+        rows.append(Row(tuple(texts), emphasis=cell.is_control))
+    head = ("cell", *columns)
+    return Table(head, tuple(rows), frozenset(range(1, len(head))))
+
+
+def _natural(name: str) -> tuple[str, float, str]:
+    """Sorts knn/top1@k20 before knn/top1@k100."""
+    metric, _, variant = name.partition("@")
+    digits = variant.lstrip("abcdefghijklmnopqrstuvwxyz=_")
+    try:
+        return metric, float(digits), variant
+    except ValueError:
+        return metric, 0.0, variant

@@ -1,0 +1,76 @@
+"""Checkpoints: written whole or not at all, verified when read, pruned, free of code.
+
+The name carries the step and a digest of the content, step-00000390-1f2e3d4c5b6a.pt, so a file that
+was cut or changed is recognised, and the one before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.store import atomic
+
+_NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
+
+
+def listed(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of the checkpoints in `folder`, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return sorted(((int(match[1]), path) for match, path in found), reverse=True)
+
+
+def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+    """Write `state` as the checkpoint of `step`, then remove all but the `keep` newest.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written; older ones are untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:12]}.pt"
+    atomic.write(path, lambda file: file.write(content))
+    for _, old in listed(folder)[keep:]:
+        with contextlib.suppress(OSError):  # a failed purge must not stop the training
+            old.unlink()
+    for draft in folder.glob(".step-*.tmp"):  # of a life that was killed while it wrote
+        with contextlib.suppress(OSError):
+            draft.unlink()
+    return path
+
+
+def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
+    """(step, state) of the newest whole checkpoint, on the CPU; None if there is none.
+
+    A damaged one is passed over, and `say` is told.
+    """
+    for step, path in listed(folder):
+        state = read(path)
+        if state is not None:
+            return step, state
+        say(f"{path}: damaged; using the checkpoint before it")
+    return None
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The state in `path`; None if its content is not what its name says or cannot be read."""
+    match = _NAME.fullmatch(path.name)
+    try:
+        content = path.read_bytes()
+        if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
+            return None
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return None
+    return state if isinstance(state, dict) else None

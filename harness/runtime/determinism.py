@@ -1,0 +1,14 @@
+"""The same bits again: what an exact resume needs besides keyed randomness."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def make_deterministic() -> None:
+    """Choose deterministic kernels, for this process; call it before the first CUDA kernel."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

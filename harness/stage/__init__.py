@@ -1,0 +1,1 @@
+"""The loops, where data, model, contrast and evaluation meet."""

@@ -1,0 +1,46 @@
+"""The pre-trained encoder that an evaluation reads, frozen."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from harness.errors import StoreError
+from harness.model.encoder import Encoder, build
+from harness.stage.context import Context, load
+
+
+def encoder(context: Context) -> Encoder:
+    """The parent stage's query encoder at its last step, in eval mode, without gradients.
+
+    Raises:
+        StoreError: the parent has not finished, or its last checkpoint is gone or damaged.
+        DataError: the data changed since pre-training.
+    """
+    assert context.parent is not None
+    result = context.parent.result
+    if result is None or result["state"] != "finished":
+        raise StoreError(f"{context.parent.path}: pre-training has not finished; run it first")
+    found = load(context.parent, context.data, context.reporter)
+    if found is None or found[0] != result["step"]:
+        raise StoreError(
+            f"{context.parent.checkpoints}: the checkpoint of the last step, {result['step']}, is "
+            "gone or damaged; bring it back, or move the run's folder away and pre-train again"
+        )
+    made = build(context.recipe.model, context.recipe.seed)
+    prefix = "query."
+    made.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in found[1]["moco"].items() if k.startswith(prefix)}
+    )
+    made.to(device=context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return made.eval().requires_grad_(False)
+
+
+def fingerprint(frozen: Encoder) -> str:
+    """A digest of all tensors, to prove that an evaluation moved none of them."""
+    total = hashlib.sha256()
+    for name, tensor in frozen.state_dict().items():
+        if isinstance(tensor, torch.Tensor):
+            total.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,72 @@
+"""The kNN stage: the accuracy of record, from the last checkpoint."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from harness.data.datasets import DataSet
+from harness.data.images import Images
+from harness.evaluate.features import extract
+from harness.evaluate.knn import knn_accuracy
+from harness.model.encoder import Encoder
+from harness.recipe.schema import Recipe
+from harness.runtime import keyed
+from harness.stage import frozen
+from harness.stage.context import Context, Outcome
+
+
+def measure(
+    encoder: Encoder, recipe: Recipe, data: DataSet, device: torch.device
+) -> dict[str, float]:
+    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn."""
+    protocol = recipe.knn
+    queries: Images = data.test
+    if protocol.queries is not None and protocol.queries < len(queries):
+        chosen = keyed.permutation(keyed.key("queries", data.name), len(queries))
+        queries = queries.subset(chosen[: protocol.queries].sort().values)
+    features = [
+        extract(
+            encoder,
+            data,
+            images,
+            size=recipe.data.size,
+            layer=protocol.layer,
+            precision=recipe.precision,
+            device=device,
+        )
+        for images in (queries, data.bank)
+    ]
+    found = knn_accuracy(
+        features[0],
+        queries.labels,
+        features[1],
+        data.bank.labels,
+        k=protocol.k,
+        temperature=protocol.temperature,
+        classes=data.classes,
+    )
+    first, *others = protocol.k
+    return {"knn/top1": found[first]} | {f"knn/top1@k{k}": found[k] for k in others}
+
+
+def run(context: Context) -> Outcome:
+    """Measure the parent's encoder; errors as frozen.encoder."""
+    assert context.parent is not None
+    parent = context.parent.result
+    context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
+    values = measure(frozen.encoder(context), context.recipe, context.data, context.device)
+    step = int(parent["step"]) if parent else 0
+    context.attempt.record(
+        [
+            {
+                "step": step,
+                "epoch": context.recipe.optim.epochs,
+                "t": round(time.time(), 1),
+                **values,
+            }
+        ]
+    )
+    context.reporter.advance(1, values)
+    return Outcome(step, values)

@@ -1,0 +1,83 @@
+"""Files that are either whole or absent, also after a power cut or on a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import StoreError
+
+
+def explain(error: OSError, path: Path) -> StoreError:
+    """What a failed write means to the user, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "the disk is full; free some space and run the same command again: it goes on"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what = "it cannot be written; choose another folder with --runs, or make it writable"
+    else:
+        what = error.strerror or str(error)
+    return StoreError(f"{path}: {what}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some network file systems refuse to sync a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Let `fill` write the new content of `path`; the old one stays until the new is on disk.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written. Nothing is left behind.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with draft.open("xb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+            sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    write(path, lambda file: file.write(dump(value).encode()))
+
+
+def dump(value: Any) -> str:
+    """`value` as indented JSON text with a newline at its end."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`; None if there is no such file.
+
+    Raises:
+        StoreError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path}: unreadable ({error}); move it away and run again") from error

@@ -1,0 +1,83 @@
+"""Where everything of a stage lies.
+
+RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; parent
+                attempts/0001/          one life of its processes (made by mkdir: the fence)
+                    alive.json          who lives it; touched while it lives
+                    attempt.json        provenance
+                    metrics.jsonl       its part of the journal
+                    ended.json          how it ended, if it could say so
+                checkpoints/            step-00000390-<digest>.pt
+                result.json             the outcome; a stage with one is done
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+
+@dataclass(frozen=True)
+class StageFolder:
+    """The folder of one stage; its name is the stage's id."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The outcome, None while there is none.
+
+        Raises:
+            StoreError: result.json is damaged.
+        """
+        found = atomic.read_json(self.path / "result.json")
+        if found is not None and not (isinstance(found, dict) and "state" in found):
+            raise StoreError(f"{self.path / 'result.json'}: not a result; move it away")
+        return found
+
+    @property
+    def described(self) -> dict[str, Any] | None:
+        """stage.json: {"id", "kind", "recipe", "parent", ...}; None before the first attempt."""
+        found = atomic.read_json(self.path / "stage.json")
+        if found is not None and not isinstance(found, dict):
+            raise StoreError(f"{self.path / 'stage.json'}: not a stage; move the folder away")
+        return found
+
+    def attempts(self) -> list[Path]:
+        """The attempts' folders, oldest first."""
+        try:
+            names = [p for p in (self.path / "attempts").iterdir() if re.fullmatch(r"\d+", p.name)]
+        except FileNotFoundError:
+            return []
+        return sorted(names, key=lambda p: int(p.name))
+
+    def create(self, description: dict[str, Any]) -> None:
+        """Make the folder and its stage.json unless they are there.
+
+        Raises:
+            StoreError: the folder cannot be made.
+        """
+        try:
+            (self.path / "attempts").mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise atomic.explain(error, self.path) from error
+        if self.described is None:
+            atomic.write_json(self.path / "stage.json", description)
+
+
+def stage_folder(runs: Path, stage_id: str) -> StageFolder:
+    """The folder of the stage `stage_id` under the run root `runs`."""
+    return StageFolder(runs / stage_id)

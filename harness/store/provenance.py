@@ -1,0 +1,106 @@
+"""What a number needs beside it to be believed: code, packages, machine, data, command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.store.edition import edition
+
+PACKAGES = (
+    "moco-harness",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "pydantic",
+    "submitit",
+    "wandb",
+)
+SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
+"""The only variables of the environment that are kept: no other could be secret-free for sure."""
+DIFF_LIMIT = 1_000_000
+"""Bytes of uncommitted changes that are kept word for word; of more, only the hash."""
+
+
+def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """(record, uncommitted changes) of this process, at its start.
+
+    Args:
+        device: name of the device that computes, e.g. "NVIDIA H100" or "cpu".
+        threads: threads that arithmetic on the CPU uses.
+        data: name and fingerprint of the data.
+    """
+    code, diff = _code()
+    return {
+        "edition": edition(),
+        "code": code,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "python": platform.python_version(),
+        "machine": {
+            "host": socket.gethostname(),
+            "system": platform.platform(),
+            "cpu": _cpu(),
+            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+            "threads": threads,
+            "device": device,
+        },
+        "data": data,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "slurm": {name: os.environ[name] for name in SLURM if name in os.environ},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }, diff
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*words: str) -> str | None:
+    """What git says of the checkout that the harness runs from; None if it is not one."""
+    root = Path(harness.__file__).parent.parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace")
+
+
+def _code() -> tuple[dict[str, Any], str]:
+    top = _git("rev-parse", "--show-toplevel")
+    ours = Path(harness.__file__).parent.parent
+    if top is None or Path(top.strip()).resolve() != ours.resolve():
+        return {"commit": None, "dirty": None}, ""
+    diff = _git("diff", "HEAD") or ""
+    untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split("\n")[:-1]
+    code = {
+        "commit": (_git("rev-parse", "HEAD") or "").strip() or None,
+        "dirty": bool(diff or untracked),
+        "diff": hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None,
+        "untracked": untracked[:50],
+    }
+    return code, diff if len(diff) <= DIFF_LIMIT else ""
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Tracking: the declared metrics, and Weights & Biases as a mirror that follows the journal."""

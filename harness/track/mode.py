@@ -1,0 +1,92 @@
+"""Whether to mirror online, offline or not at all, decided without importing wandb.
+
+The rules are wandb's own: WANDB_MODE and WANDB_DISABLED, then the files that `wandb login`,
+`wandb offline` and `wandb disabled` write. Without a key, online becomes offline: nobody is asked.
+"""
+
+from __future__ import annotations
+
+import configparser
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+Mode = Literal["online", "offline", "disabled"]
+
+PROJECT = "moco-harness"
+"""The W&B project, unless WANDB_PROJECT names another."""
+SERVER = "https://api.wandb.ai"
+TRUE = ("1", "true", "yes", "on", "t")
+
+
+def decide(env: Mapping[str, str] = os.environ) -> Mode:
+    """The mode that the user's environment and wandb's own files ask for."""
+    if env.get("WANDB_DISABLED", "").lower() in TRUE:
+        return "disabled"
+    filed = _settings(env)
+    disabled = filed.get("disabled", "").lower() in TRUE
+    asked = env.get("WANDB_MODE", "") or filed.get("mode", "") or ("disabled" if disabled else "")
+    match asked.lower():
+        case "disabled":
+            return "disabled"
+        case "offline" | "dryrun":
+            return "offline"
+        case _:
+            return "online" if credentials(env) else "offline"
+
+
+def project(env: Mapping[str, str] = os.environ) -> str:
+    """The W&B project to mirror into."""
+    return env.get("WANDB_PROJECT") or PROJECT
+
+
+def server(env: Mapping[str, str] = os.environ) -> str:
+    """The address of W&B's server."""
+    return (env.get("WANDB_BASE_URL") or _settings(env).get("base_url") or SERVER).rstrip("/")
+
+
+def credentials(env: Mapping[str, str] = os.environ) -> str | None:
+    """The key (or the path of the identity token) that wandb would use; None without one."""
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        if env.get(name):
+            return env[name]
+    filed = _settings(env)
+    for name in ("api_key", "identity_token_file"):
+        if filed.get(name):
+            return filed[name]
+    host = urlsplit(server(env)).netloc
+    named = env.get("NETRC")
+    home = Path(env.get("HOME") or Path.home())
+    for path in [Path(named)] if named else [home / ".netrc", home / "_netrc"]:
+        try:
+            found = netrc.netrc(path).authenticators(host)
+        except (OSError, netrc.NetrcParseError):
+            continue
+        if found and found[2]:
+            return found[2]
+    return None
+
+
+def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
+    """`text` without the key, should a message of another's making hold it."""
+    key = credentials(env)
+    return text.replace(key, "***") if key and len(key) > 7 else text
+
+
+def _settings(env: Mapping[str, str]) -> dict[str, str]:
+    """wandb's settings files, the working folder's over the user's."""
+    home = Path(env.get("HOME") or Path.home())
+    files = [
+        Path(env.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb") / "settings",
+        Path(env.get("WANDB_DIR") or ".") / "wandb" / "settings",
+    ]
+    parser = configparser.ConfigParser(default_section="", interpolation=None)
+    for path in files:
+        try:
+            parser.read(path)
+        except (OSError, configparser.Error, UnicodeError):
+            continue
+    return dict(parser["default"]) if parser.has_section("default") else {}

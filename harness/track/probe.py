@@ -1,0 +1,53 @@
+"""Whether W&B's server answers and takes the key, asked before wandb is.
+
+wandb keeps the id of a run that it failed to open online until its process ends, so a run must not
+be tried online where that is bound to fail. The question is the one that every W&B server answers:
+who the key belongs to.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.track.mode import credentials, server
+
+QUESTION = b'{"query": "query Viewer { viewer { id } }", "variables": {}}'
+
+
+def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
+    """Why nothing can be mirrored online now; "" if nothing speaks against it."""
+    place = server(env)
+    if not place.startswith(("http://", "https://")):
+        return f"{place} is no address"
+    request = urllib.request.Request(
+        f"{place}/graphql", QUESTION, {"Content-Type": "application/json"}
+    )
+    key = credentials(env) or ""
+    token = Path(key).is_file()  # an identity token has to be exchanged first: wandb does that
+    if not token:
+        told = base64.b64encode(f"api:{key}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {told}")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            who = json.load(answer)["data"]["viewer"]
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code not in (401, 403):
+            return f"{place} answers {error.code} {error.reason}"
+        return "" if token else f"{place} refuses the key"
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # wandb has its own certificates
+            return ""
+        return f"{place} cannot be reached ({reason})"
+    except (ValueError, KeyError, TypeError):
+        return f"{place} does not answer as W&B does"
+    return "" if who or token else f"{place} refuses the key"

@@ -1,0 +1,122 @@
+"""Reading the journal as it grows, and giving out only what can no longer change.
+
+An offline wandb file cannot be rewritten, and an online history only grows. So a record is given
+out once no later attempt can rewind it: when its step is at or below the newest checkpoint's, where
+a next attempt would begin, or when the stage is done. What an interrupted attempt wrote after its
+last checkpoint waits for the next attempt to write it again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.store import journal
+from harness.store.layout import StageFolder
+from harness.track.metrics import NOT_METRICS
+
+CHECKPOINT = re.compile(r"step-(\d+)-.*\.pt")
+
+
+@dataclass
+class Progress:
+    """How far a mirror is.
+
+    Attributes:
+        rows: rows in the mirror's history; the next one's number.
+        step: the newest mirrored step.
+        names: the metrics mirrored at that step: a record that adds others to it still counts.
+        complete: whether all of a stage that is done, its result included, is mirrored.
+    """
+
+    rows: int = 0
+    step: int = -1
+    names: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    def copy(self) -> Progress:
+        return Progress(**asdict(self))
+
+
+def newest_checkpoint(folder: StageFolder) -> int:
+    """The step of the stage's newest checkpoint, by the files' names; -1 without one."""
+    try:
+        found = [CHECKPOINT.fullmatch(path.name) for path in folder.checkpoints.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    return max((int(match[1]) for match in found if match), default=-1)
+
+
+class Tail:
+    """A stage's journal, read on from where the last read ended.
+
+    Read to the end it gives what `journal.read` gives, sorted by step; each metric of a step once.
+    """
+
+    def __init__(self, folder: StageFolder, done: Progress) -> None:
+        self.progress = done
+        self._folder = folder
+        self._number = -1
+        self._offset = 0
+        self._rest = b""
+        self._first: int | None = None
+        self._pending: list[tuple[int, journal.Record]] = []
+
+    def settled(self, upto: int | None) -> list[journal.Record]:
+        """The records, not given out before, of steps up to `upto` (None: of all steps).
+
+        Whoever calls finds `upto` out before: the journal is written before the checkpoint.
+        """
+        self._read()
+        ripe = [r for _, r in self._pending if upto is None or r["step"] <= upto]
+        self._pending = [p for p in self._pending if upto is not None and p[1]["step"] > upto]
+        fresh = [self._once(record) for record in sorted(ripe, key=lambda r: int(r["step"]))]
+        return [record for record in fresh if record]
+
+    def _once(self, record: journal.Record) -> dict[str, Any] | None:
+        """The record without what is mirrored already; None if nothing is left of it."""
+        step, done = record["step"], self.progress
+        if step < done.step:
+            return None
+        known = done.names if step == done.step else []
+        names = [n for n in record if n not in NOT_METRICS and n not in known]
+        if not names:
+            return None
+        done.step, done.names = step, known + names
+        done.rows += 1
+        return {k: v for k, v in record.items() if k in NOT_METRICS or k in names}
+
+    def _read(self) -> None:
+        for attempt in self._folder.attempts():
+            number = int(attempt.name)
+            if number < self._number:
+                continue
+            if number > self._number:
+                self._take([self._rest])
+                self._number = number
+                self._offset, self._rest, self._first = 0, b"", None
+            try:
+                with (attempt / "metrics.jsonl").open("rb") as file:
+                    file.seek(self._offset)
+                    data = file.read()
+            except FileNotFoundError:
+                continue
+            self._offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Add lines of the current attempt; what they rewind, of earlier attempts, is dropped."""
+        records = [record for line in lines if (record := journal.parse(line)) is not None]
+        if not records:
+            return
+        first = min(record["step"] for record in records)
+        if self._first is None or first < self._first:
+            self._first = first
+            self._pending = [
+                (number, record)
+                for number, record in self._pending
+                if number == self._number or record["step"] < first
+            ]
+        self._pending += [(self._number, record) for record in records]

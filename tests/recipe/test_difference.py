@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.recipe.difference import ABSENT, difference
+from harness.recipe.load import load_recipe
+
+
+def test_equal_recipes(base: Path) -> None:
+    assert difference(load_recipe(base), load_recipe(base)) == []
+
+
+def test_leaves_in_the_order_of_the_schema(base: Path) -> None:
+    changed = ["linear=null", "knn.k=[20]", "optim.lr=1", "seed=2", "knn.temperature=0.1"]
+    assert difference(load_recipe(base), load_recipe(base, changed)) == [
+        ("seed", 0, 2),
+        ("optim.lr", 0.06, 1.0),
+        ("knn.k", [200], [20]),
+        ("linear", load_recipe(base).model_dump(mode="json")["linear"], None),
+    ]
+
+
+def test_another_kind_of_schedule(base: Path) -> None:
+    other = load_recipe(base, ["optim.schedule={kind: step, drops: [3]}"])
+    assert difference(load_recipe(base), other) == [
+        ("optim.schedule.kind", "cosine", "step"),
+        ("optim.schedule.first", 1, ABSENT),
+        ("optim.schedule.drops", ABSENT, [3]),
+        ("optim.schedule.factor", ABSENT, 0.1),
+    ]
+    assert repr(ABSENT) == "absent"

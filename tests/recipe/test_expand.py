@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecipeError
+from harness.recipe.expand import Expansion, expand, find_ablation
+from harness.recipe.load import load_scale
+
+from .conftest import BASE, Write
+
+TABLE = """\
+name: momentum
+title: t
+paper: p
+setting: s
+source: s
+confidence: read
+metric: linear/top1
+axis: m
+cells:
+  - {id: m0, label: "0", set: {contrast.momentum: 0}, printed: fail}
+  - id: m9
+    label: "0.9"
+    set:
+      contrast.momentum: 0.9
+    printed: 55.2
+claims:
+  - {kind: fails, id: zero, cell: m0, says: no momentum fails}
+"""
+SCALE = """\
+ablation: momentum
+recipe: base.yaml
+metric: knn/top1
+seeds: [0, 1]
+set:
+  optim.lr: 0.5
+"""
+
+
+@pytest.fixture
+def scale(write: Write) -> Path:
+    write("recipes/base.yaml", BASE)
+    write("ablations/momentum.yaml", TABLE)
+    return write("recipes/abl.yaml", SCALE)
+
+
+def expanded(path: Path, *sets: str) -> Expansion:
+    return expand(load_scale(path, sets), path)
+
+
+def refusal(path: Path, *sets: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        expanded(path, *sets)
+    return str(caught.value)
+
+
+def test_members(scale: Path) -> None:
+    expansion = expanded(scale)
+    assert expansion.ablation.title == "t"
+    rows = [
+        (m.cell, m.seed, m.recipe.name, m.recipe.seed, m.recipe.contrast.momentum,
+         m.recipe.optim.epochs, m.recipe.optim.lr)
+        for m in expansion.members
+    ]  # fmt: skip
+    assert rows == [
+        ("untrained", 0, "abl.untrained", 0, 0.99, 0, 0.5),
+        ("untrained", 1, "abl.untrained", 1, 0.99, 0, 0.5),
+        ("m0", 0, "abl.m0", 0, 0.0, 10, 0.5),
+        ("m0", 1, "abl.m0", 1, 0.0, 10, 0.5),
+        ("m9", 0, "abl.m9", 0, 0.9, 10, 0.5),
+        ("m9", 1, "abl.m9", 1, 0.9, 10, 0.5),
+    ]
+
+
+def test_options(scale: Path) -> None:
+    expansion = expanded(
+        scale, "cells=[m9, m0]", "control=false", "seeds=[7]", "optim.epochs=2", "name=mine"
+    )
+    assert [(m.recipe.name, m.seed, m.recipe.optim.epochs) for m in expansion.members] == [
+        ("mine.m0", 7, 2),
+        ("mine.m9", 7, 2),
+    ], "in the paper's order"
+
+
+def test_the_control_outlives_the_drops_of_a_step_schedule(scale: Path) -> None:
+    members = expanded(scale, "optim.schedule={kind: step, drops: [4]}").members
+    assert members[0].recipe.optim.epochs == 0
+
+
+def test_cells_may_choose_another_kind(scale: Path, write: Write) -> None:
+    write(
+        "ablations/momentum.yaml",
+        TABLE.replace("contrast.momentum: 0}", "optim.schedule.kind: constant}"),
+    )
+    kinds = [m.recipe.optim.schedule.kind for m in expanded(scale, "seeds=[0]").members]
+    assert kinds == ["cosine", "constant", "cosine"]
+
+
+def test_a_member_is_described_by_the_ablation_recipe(scale: Path, write: Write) -> None:
+    target = "{metric: knn/top1, value: 50, tolerance: 1, source: %s}"
+    write(
+        "recipes/base.yaml",
+        BASE + f"about: {{title: Base, cost: {{hours: 2, on: cpu, source: s}}, "
+        f"targets: [{target % 'base'}]}}\n",
+    )
+    write(
+        "recipes/abl.yaml",
+        SCALE + f"about: {{title: Mine}}\ntargets: {{m9: [{target % 'scale'}]}}\n",
+    )
+    about = {m.cell: m.recipe.about for m in expanded(scale).members}
+    assert about["m9"].title == "Mine"
+    assert about["m9"].cost is not None
+    assert [t.source for t in about["m9"].targets] == ["scale"]
+    assert about["m0"].targets == ()
+
+
+@pytest.mark.parametrize(
+    ("add", "sets", "message"),
+    [
+        ("cells: [m0, m99]", [], "recipes/abl.yaml:7: cells: no cell is called m99, did you mean "),
+        ("", ["cells=[m0, m0]"], "--set cells: cells: m0 stands twice"),
+        ("cells: [untrained]", [], "recipes/abl.yaml:7: cells: untrained is no cell of the table"),
+        (
+            "targets:\n  m8: []",
+            [],
+            "recipes/abl.yaml:8: targets: no cell is called m8; there are m0, m9, untrained",
+        ),
+        (
+            "untestable:\n  nul: why",
+            [],
+            "recipes/abl.yaml:8: untestable: no claim is called nul; there are zero",
+        ),
+        (
+            "about:\n  targets: [{metric: knn/top1, value: 1, tolerance: 1, source: s}]",
+            [],
+            "recipes/abl.yaml:8: about.targets: an ablation recipe states them by cell",
+        ),
+        ("", ["seed=3"], "--set seed: set: seed cannot be set: seeds stand under"),
+        ("", ["recipe=x"], "--set recipe: set: recipe cannot be set: it is the ablation recipe's"),
+        (
+            "  optim.lrr: 1",
+            [],
+            "recipes/abl.yaml:7: optim.lrr: unknown field, did you mean lr?",
+        ),
+        ("  optim..lr: 1", [], "recipes/abl.yaml:7: 'optim..lr' is no field"),
+        ("", ["optim.lrr=1"], "--set optim.lrr: optim.lrr: unknown field, did you mean lr?"),
+        ("", ["optim.lr=fast"], "--set optim.lr: optim.lr: needs a number, found 'fast'"),
+        ("name: " + "x" * 79, [], "ablations/momentum.yaml:10: name: needs at most 80 characters"),
+    ],
+)
+def test_refusals(scale: Path, write: Write, add: str, sets: list[str], message: str) -> None:
+    write("recipes/abl.yaml", SCALE + add + "\n")
+    found = refusal(scale, *sets).splitlines()
+    assert any(line.startswith(message) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "messages"),
+    [
+        (
+            "contrast.momentum: 0.9",
+            "contrast.momentum: 9",
+            ["ablations/momentum.yaml:14: contrast.momentum: must be below 1, found 9 (cell m9)"],
+        ),
+        (
+            "contrast.momentum: 0.9",
+            "optim.batch: 48",
+            [
+                "recipes/base.yaml:4: model.bn_group: 32 does not divide optim.batch 48: "
+                "batch norm needs whole groups (cell m9)"
+            ],
+        ),
+        (
+            "contrast.momentum: 0.9",
+            "seed: 4",
+            [
+                "ablations/momentum.yaml:14: cells.1.set: seed cannot be set: seeds stand under "
+                "`seeds:`"
+            ],
+        ),
+        ("axis: m", "axis: 1", ["ablations/momentum.yaml:8: axis: needs text, found 1: put it in"]),
+    ],
+)
+def test_mistakes_in_the_ablation(
+    scale: Path, write: Write, old: str, new: str, messages: list[str]
+) -> None:
+    write("ablations/momentum.yaml", TABLE.replace(old, new))
+    found = refusal(scale).splitlines()
+    assert len(found) == len(messages)
+    assert all(line.startswith(start) for line, start in zip(found, messages, strict=True)), found
+
+
+def test_a_mistake_of_the_base_is_told_once(scale: Path, write: Write) -> None:
+    write("recipes/base.yaml", BASE.replace("size: 32", "size: 1"))
+    assert refusal(scale) == "recipes/base.yaml:2: data.size: must be at least 8, found 1"
+
+
+def test_files_that_are_absent(scale: Path, write: Write) -> None:
+    write("recipes/abl.yaml", SCALE.replace("base.yaml", "bse.yaml"))
+    assert refusal(scale) == (
+        "recipes/abl.yaml:2: recipe: recipes/bse.yaml: no such file, did you mean "
+        "recipes/base.yaml?"
+    )
+    write("recipes/abl.yaml", SCALE.replace(": momentum", ": momentun"))
+    assert refusal(scale) == (
+        "recipes/abl.yaml:1: ablation: no file ablations/momentun.yaml, did you mean momentum?"
+    )
+
+
+def test_where_ablations_are_looked_for(write: Write) -> None:
+    write("ablations/momentum.yaml", TABLE)
+    far = write("far/recipes/abl.yaml", SCALE)
+    assert find_ablation("momentum", far) == Path("ablations/momentum.yaml")
+    near = write("far/ablations/momentum.yaml", TABLE)
+    assert find_ablation("momentum", far).resolve() == near.resolve()
+
+
+def test_five_hundred_runs_take_well_under_a_second(scale: Path, write: Write) -> None:
+    head, tail = TABLE.split("cells:\n")
+    rows = [
+        f'  - {{id: c{n}, label: "{n}", set: {{contrast.momentum: {n / 1000}}}, printed: null}}\n'
+        for n in range(500)
+    ]
+    write("ablations/momentum.yaml", head + "cells:\n" + "".join(rows) + "claims: []\n")
+    assert tail
+    began = time.perf_counter()
+    assert len(expanded(scale, "seeds=[0]").members) == 501
+    assert time.perf_counter() - began < 1.0

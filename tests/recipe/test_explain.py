@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecipeError
+from harness.recipe.load import load, load_ablation
+
+from .conftest import Write
+
+RECIPE = """\
+name: x
+data:
+  name: embedded
+  size: 32
+augment: {}
+model:
+  backbone: miniature
+  bn_group: 32
+contrast:
+  queue: 4096
+  momentum: 0.99
+  temperature: 0.1
+optim:
+  epochs: 10
+  batch: 256
+  lr: 0.06
+  schedule:
+    kind: cosine
+"""
+
+TABLE = """\
+name: table
+title: t
+paper: p
+setting: s
+source: s
+confidence: read
+metric: knn/top1
+axis: m
+cells:
+  - {id: a, label: A, set: {contrast.momentum: 0.5}, printed: 55.2}
+  - {id: b, label: B, set: {contrast.momentum: 0}, printed: fail}
+claims:
+  - {kind: beats, id: ab, cell: a, over: b, says: a is better}
+"""
+
+
+def complaint(write: Write, text: str, old: str, new: str) -> str:
+    assert old in text
+    path = write("x.yaml", text.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        load_ablation(path) if text is TABLE else load(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  schedule:", "  shedule:", "x.yaml:13: optim.schedule: missing"),
+        ("lr: 0.06", "lr: 0.06\n  nesterov: true", "x.yaml:17: optim.nesterov: unknown field; "
+         "optim has epochs, batch, lr, sgd_momentum, weight_decay, schedule"),
+        ("lr: 0.06", "lr: 0.06\n  lrr: 1", "x.yaml:17: optim.lrr: unknown field, "
+         "did you mean lr?"),
+        ("lr: 0.06", "lr: 0.06\n  momentum: 1", "x.yaml:17: optim.momentum: unknown field, "
+         "did you mean sgd_momentum or contrast.momentum?"),
+        ("lr: 0.06", "lr: 0.06\n  queue: 1", "x.yaml:17: optim.queue: unknown field, "
+         "did you mean contrast.queue?"),
+        ("name: x", "name: x\noptim.lr: 1", "x.yaml:2: optim.lr: unknown field: write sections "
+         "nested"),
+        ("name: x", 'name: x\n"a\\nb": 1', r"x.yaml:2: 'a\nb': unknown field; there are name,"),
+        ("name: x", "name: x\nseeds: [1]", "x.yaml:2: seeds: unknown field in a recipe: it "
+         "belongs in an ablation recipe"),
+        ("name: x", "name: x\nprecison: fp32", "x.yaml:2: precison: unknown field, did you mean "
+         "precision?"),
+        ("  lr: 0.06\n", "", "x.yaml:13: optim.lr: missing field: Learning rate at the start "
+         "(v1: 0.03 at batch 256)."),
+        ("augment: {}\n", "", "x.yaml:1: augment: missing section: How a view is drawn"),
+        ("  name: embedded\n", "", "x.yaml:2: data.name: missing field: one of embedded, cifar10"),
+        ("lr: 0.06", "lr: fast", "x.yaml:16: optim.lr: needs a number, found 'fast'"),
+        ("lr: 0.06", "lr: '0.06'", "x.yaml:16: optim.lr: needs a number, found '0.06': remove "
+         "the quotes"),
+        ("lr: 0.06", "lr:", "x.yaml:16: optim.lr: needs a number, found null"),
+        ("lr: 0.06", "lr: -1", "x.yaml:16: optim.lr: must be at least 0, found -1"),
+        ("momentum: 0.99", "momentum: 1", "x.yaml:11: contrast.momentum: must be below 1, found 1"),
+        ("temperature: 0.1", "temperature: 0", "x.yaml:12: contrast.temperature: must be above 0, "
+         "found 0"),
+        ("size: 32", "size: 9999", "x.yaml:4: data.size: must be at most 1024, found 9999"),
+        ("epochs: 10", "epochs: 1e1", "x.yaml:14: optim.epochs: needs a whole number, found 10.0: "
+         "write 10"),
+        ("epochs: 10", "epochs: true", "x.yaml:14: optim.epochs: needs a whole number, found true"),
+        ("queue: 4096", "queue: 4096\n  shuffle: yes", "x.yaml:11: contrast.shuffle: needs true "
+         "or false, found 'yes': write true"),
+        ("queue: 4096", "queue: 4096\n  shuffle: False", "x.yaml:11: contrast.shuffle: needs true "
+         "or false, found 'False': write false"),
+        ("name: embedded", "name: cifar", "x.yaml:3: data.name: needs one of embedded, cifar10, "
+         "cifar100, stl10, imagefolder, found 'cifar', did you mean cifar10?"),
+        ("name: embedded", "name: 3", "x.yaml:3: data.name: needs one of embedded, cifar10, "
+         "cifar100, stl10, imagefolder, found 3"),
+        ("name: x", "name: X y", "x.yaml:1: name: needs lower-case letters, digits and . _ = -"),
+        ("name: x", f"name: {'x' * 81}", "x.yaml:1: name: needs at most 80 characters, found 81"),
+        ("name: x", "name: 0.5", "x.yaml:1: name: needs text, found 0.5: put it in quotes"),
+        ("kind: cosine", "kind: cosin", "x.yaml:18: optim.schedule.kind: needs one of constant, "
+         "step, cosine, found 'cosin', did you mean cosine?"),
+        ("kind: cosine", "kind: 3", "x.yaml:18: optim.schedule.kind: needs one of constant, "
+         "step, cosine, found '3'"),
+        ("kind: cosine", "first: 1", "x.yaml:17: optim.schedule.kind: missing field: one of "
+         "constant, step, cosine"),
+        ("kind: cosine", "kind: step", "x.yaml:17: optim.schedule.drops: missing field: Epochs, "
+         "counted from 0"),
+        ("kind: cosine", "kind: step\n    drops: [1, x]", "x.yaml:19: optim.schedule.drops.1: "
+         "needs a whole number, found 'x'"),
+        ("kind: cosine", "kind: cosine\n    cosine: 1", "x.yaml:19: optim.schedule.cosine: unknown "
+         "field; optim.schedule has kind, first"),
+        ("kind: cosine", "kind: cosine\n    first: 2", "x.yaml:19: optim.schedule.first: needs one "
+         "of 0, 1, found 2"),
+        ("schedule:\n    kind: cosine", "schedule: fast", "x.yaml:17: optim.schedule: needs a "
+         "section, found 'fast'"),
+        ("augment: {}", "augment: 3", "x.yaml:5: augment: needs a section, found 3"),
+        ("augment: {}", "augment:", "x.yaml:5: augment: needs a section, found null"),
+        ("augment: {}", "augment: {crop_scale: [0.1]}", "x.yaml:5: augment.crop_scale: needs 2 "
+         "values, found 1"),
+        ("augment: {}", "augment: {crop_scale: [0.1, 0.2, 0.3]}", "x.yaml:5: augment.crop_scale: "
+         "needs 2 values, found 3"),
+        ("augment: {}", "augment: {crop_scale: 0.1}", "x.yaml:5: augment.crop_scale: needs a list, "
+         "found 0.1: write [0.1]"),
+        ("augment: {}", "augment:\n  jitter: [0.4, 0.4,\n  0.4, 0.6]", "x.yaml:7: "
+         "augment.jitter.3: must be at most 0.5, found 0.6"),
+        ("name: x", "name: x\nlinear: {lr: []}", "x.yaml:2: linear.lr: needs at least 1 value, "
+         "found 0"),
+        ("bn_group: 32", "bn_group: 48", "x.yaml:8: model.bn_group: 48 does not divide"),
+        ("queue: 4096", "queue: 64", "x.yaml:10: contrast.queue: 64 keys are fewer than one batch"),
+        ("name: x", "name: x\nabout:\n  targets:\n    - {metric: knn/top1, value: 3, tolerance: 1, "
+         "source: ''}", "x.yaml:4: about.targets.0.source: needs some text, found none"),
+    ],
+)  # fmt: skip
+def test_recipe(write: Write, old: str, new: str, message: str) -> None:
+    found = complaint(write, RECIPE, old, new)
+    assert found.startswith(message) or f"\n{message}" in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("printed: fail", "printed: fall", "x.yaml:11: cells.1.printed: needs a number or 'fail', "
+         "found 'fall', did you mean fail?"),
+        ("over: b", "over: z", "x.yaml:13: claims.0.over: no cell is called z; there are a, b"),
+        ("over: b, ", "", "x.yaml:13: claims.0.over: missing field"),
+        ("kind: beats", "kind: beat", "x.yaml:13: claims.0.kind: needs one of fails, beats, found "
+         "'beat', did you mean beats?"),
+        ("label: A", "label: 0.999", "x.yaml:10: cells.0.label: needs text, found 0.999: put it in "
+         "quotes"),
+        ("set: {contrast.momentum: 0.5}", "set: 3", "x.yaml:10: cells.0.set: needs a section"),
+        ("confidence: read", "confidence: sure", "x.yaml:6: confidence: needs one of read"),
+    ],
+)  # fmt: skip
+def test_ablation(write: Write, old: str, new: str, message: str) -> None:
+    found = complaint(write, TABLE, old, new)
+    assert found.startswith(message)
+    assert "\n" not in found, "one mistake, one line"
+
+
+def test_all_mistakes_are_reported_in_the_order_of_their_lines(write: Write) -> None:
+    text = RECIPE.replace("0.06", "fast").replace("size: 32", "size: 4").replace("10\n", "-1\n")
+    with pytest.raises(RecipeError) as caught:
+        load(write("x.yaml", text), ["knn.k=[0]"])
+    assert str(caught.value).splitlines() == [
+        "x.yaml:4: data.size: must be at least 8, found 4",
+        "x.yaml:14: optim.epochs: must be at least 0, found -1",
+        "x.yaml:16: optim.lr: needs a number, found 'fast'",
+        "--set knn.k=[0]: knn.k.0: must be at least 1, found 0",
+    ]
+
+
+def test_a_list_of_bad_items_is_not_called_short_too(write: Write) -> None:
+    found = complaint(write, RECIPE, "name: x", "name: x\nlinear: {lr: [a]}")
+    assert found == "x.yaml:2: linear.lr.0: needs a number, found 'a'"
+
+
+def test_sections_in_a_recipe_for_ablations(write: Write) -> None:
+    text = "name: x\nablation: m\nrecipe: b.yaml\nmetric: knn/top1\noptim: {lr: 1}\n"
+    with pytest.raises(RecipeError) as caught:
+        load(write("x.yaml", text))
+    assert str(caught.value).startswith(
+        "x.yaml:5: optim: unknown field in an ablation recipe: set optim in the recipe that"
+    )
+
+
+def test_no_file_outside_is_named(write: Write, tmp_path: Path) -> None:
+    assert str(tmp_path) not in complaint(write, RECIPE, "lr: 0.06", "lr: fast")

@@ -1,0 +1,255 @@
+"""What is read from run folders, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+
+import pytest
+
+from harness.recipe.ablation import CONTROL
+from harness.recipe.schema import Recipe
+from harness.report.collect import Results, collect_single
+from harness.report.runs import Run, thin
+from harness.report.tables import cell_text
+from harness.store.attempt import _identity
+from report.build import EDITION, OLDER, Bench, recipe
+from report.conftest import Collected
+
+Make = Callable[..., Bench]
+
+
+def text(results: Results, cell_id: str) -> str:
+    cell = results.cell(cell_id)
+    assert cell is not None
+    return cell_text(results, cell, results.metric).text
+
+
+def run(results: Results, cell_id: str, seed: int = 0) -> Run:
+    return next(r for r in results.runs if (r.cell, r.seed) == (cell_id, seed))
+
+
+def test_every_state_has_its_word(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish(CONTROL, 0, 14.0)
+    bench.diverge("m0", 0)
+    alive = bench.stage("m0.9", 0, "pretrain", None, state=None)
+    (alive.path / "attempts/0001/alive.json").write_text(json.dumps(_identity()))
+    failed = bench.stage("m0.99", 0, "pretrain", None, state=None)
+    ended = {"how": "failed", "message": "CUDA out of memory"}
+    (failed.path / "attempts/0001/ended.json").write_text(json.dumps(ended))
+    results = gather(bench)
+    assert text(results, CONTROL) == "14.00 (1 seed)"
+    assert text(results, "m0") == "diverged"
+    assert text(results, "m0.9") == "running"
+    assert text(results, "m0.99") == "failed"
+    assert text(results, "m0.999") == "not run"
+
+
+def test_interrupted_and_damaged_runs(make: Make, gather: Collected) -> None:
+    bench = make()
+    dead = bench.stage("m0", 0, "pretrain", None, state=None)
+    attempt = dead.path / "attempts/0001"
+    os.utime(attempt, (0, 0))
+    damaged = bench.stage("m0.9", 0, "pretrain", {})
+    (damaged.path / "result.json").write_text('{"state": "fini')
+    results = gather(bench)
+    assert text(results, "m0") == "interrupted"
+    assert text(results, "m0.9") == "damaged"
+    assert any("damaged" in warning for warning in results.warnings)
+
+
+def test_a_finished_pre_training_without_evaluation_has_no_value(
+    make: Make, gather: Collected
+) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    assert text(gather(bench), "m0.9") == "not run"
+
+
+def test_a_value_without_its_pre_training_is_no_value(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 99.0})
+    assert text(gather(bench), "m0.9") == "not run"
+
+
+def test_seeds_make_mean_and_deviation(make: Make, gather: Collected) -> None:
+    bench = make((0, 1, 2))
+    for seed, value in enumerate((40.0, 41.0, 42.0)):
+        bench.finish("m0.9", seed, value)
+    bench.finish("m0.99", 0, 40.0)
+    bench.diverge("m0.99", 1)
+    results = gather(bench)
+    assert text(results, "m0.9") == "41.00 ± 1.00 (n = 3)"
+    assert text(results, "m0.99") == "40.00 (1 of 3 seeds)\n1 diverged\n1 not run"
+
+
+def test_editions_are_never_averaged_together(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    bench.finish("m0.9", 0, 40.0)
+    bench.finish("m0.9", 1, 80.0, edition=OLDER)
+    bench.finish("m0.99", 0, 41.0, edition=OLDER)
+    results = gather(bench)
+    assert results.basis is not None
+    assert results.basis.edition == EDITION
+    assert text(results, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, edition {OLDER}"
+    assert f"stale: 41.00, edition {OLDER}" in text(results, "m0.99")
+    assert "m0.9 (seed 1)" in results.warnings[0]
+
+
+def test_without_a_result_of_the_installed_code_the_most_frequent_edition_stands(
+    make: Make, gather: Collected
+) -> None:
+    bench = make((0, 1))
+    for seed in (0, 1):
+        bench.finish("m0.9", seed, 40.0, edition=OLDER)
+    bench.finish("m0.99", 0, 41.0, edition="cccccccccccc")
+    results = gather(bench)
+    assert results.basis is not None
+    assert results.basis.edition == OLDER
+    assert text(results, "m0.9") == "40.00 ± 0.00 (n = 2)"
+    assert OLDER in results.warnings[0]
+    assert EDITION in results.warnings[0]
+
+
+def test_evaluated_by_other_code_than_trained_is_stale(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.99", 0, 41.0)
+    bench.pretrain("m0.9", 0, edition=OLDER)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
+    assert text(gather(bench), "m0.9") == f"stale: 40.00, edition {EDITION} + {OLDER}"
+
+
+def test_a_resume_by_other_code_is_stale_but_a_start_anew_is_not(
+    make: Make, gather: Collected
+) -> None:
+    bench = make()
+    bench.finish("m0.99", 0, 41.0)
+    for cell, second in (("m0.9", 5), ("m0.999", 1)):
+        first = [{"step": s, "epoch": s / 31, "train/loss": 6.0} for s in range(1, 9)]
+        bench.stage(cell, 0, "pretrain", None, state=None, edition=OLDER, records=first)
+        rest = [{"step": s, "epoch": s / 31, "train/loss": 5.0} for s in range(second, 12)]
+        bench.stage(cell, 0, "pretrain", {}, attempt=2, records=rest)
+        bench.stage(cell, 0, "knn", {"knn/top1": 40.0})
+    results = gather(bench)
+    assert text(results, "m0.9").startswith("stale")
+    assert any("attempts of different editions" in warning for warning in results.warnings)
+    assert text(results, "m0.999") == "40.00 (1 seed)"
+
+
+def test_other_data_are_stale(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    bench.finish("m0.9", 0, 40.0)
+    bench.finish("m0.9", 1, 41.0)
+    bench.finish("m0.99", 0, 50.0, fingerprint="0bad")
+    assert text(gather(bench), "m0.99").startswith("1 not run\nstale: 50.00")
+
+
+def test_a_result_that_does_not_name_its_edition_is_stale(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.99", 0, 41.0)
+    bench.finish("m0.9", 0, 40.0, edition=None)
+    assert text(gather(bench), "m0.9") == "stale: 40.00, edition unknown"
+
+
+@pytest.mark.parametrize("value", ["41", None, True, float("nan"), float("inf"), [1], 10**400])
+def test_what_is_no_number_is_no_value(make: Make, gather: Collected, value: object) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": value})
+    assert text(gather(bench), "m0.9") == "damaged"
+
+
+def test_a_missing_journal_costs_the_curve_only(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    (bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl").unlink()
+    results = gather(bench)
+    assert text(results, "m0.9") == "40.00 (1 seed)"
+    assert run(results, "m0.9").loss == ()
+    assert any("no journal" in warning for warning in results.warnings)
+
+
+def test_a_torn_line_is_no_record(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    whole = run(gather(bench), "m0.9")
+    with (bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl").open("a") as file:
+        file.write('{"step":311,"epoch":10.03,"train/lo')
+    assert run(gather(bench), "m0.9").loss == whole.loss
+    assert len(whole.knn) == 10
+
+
+def test_hostile_files_are_no_reason_to_fail(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0, provenance={"code": ["x"], "machine": 3, "slurm": "y"})
+    attempt = bench.folder("m0.9", 0, "knn").path / "attempts/0001/attempt.json"
+    attempt.write_text("[1, 2")
+    records = [{"step": 1, "epoch": "one", "train/loss": "two"}, {"step": 2, "train/loss": None}]
+    bench.pretrain("m0.99", 0, records=records)
+    results = gather(bench)
+    assert run(results, "m0.99").loss == ()
+    assert text(results, "m0.9") == "40.00 (1 seed)"
+
+
+def test_monitored_values_of_another_protocol_are_left_out(make: Make, gather: Collected) -> None:
+    bench = make()
+    old = {"step": 31, "epoch": 1.0, "knn/top1": 33.0, "knn/k": 20, "knn/temperature": 0.1}
+    new = {"step": 62, "epoch": 2.0, "knn/top1": 35.0, "knn/k": 200, "knn/temperature": 0.1}
+    bench.pretrain("m0.9", 0, records=[old, new])
+    results = gather(bench)
+    assert run(results, "m0.9").knn == ((2.0, 35.0),)
+    assert any("another protocol" in warning for warning in results.warnings)
+
+
+def test_thinning_keeps_the_mean() -> None:
+    points = [(float(n), math.sin(n)) for n in range(4000)]
+    thinned = thin(points)
+    assert len(thinned) == 400
+    mean = math.fsum(y for _, y in points) / len(points)
+    assert math.fsum(y for _, y in thinned) / 400 == pytest.approx(mean)
+    assert thin(points[:400]) == tuple(points[:400])
+    assert len(thin(points[:401])) == 201
+
+
+def test_the_control_stands_last_and_differences_are_to_it(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish(CONTROL, 0, 14.0)
+    bench.finish("m0.9", 0, 40.0)
+    results = gather(bench)
+    assert results.cells[-1].is_control
+    cell = results.cell("m0.9")
+    assert cell is not None
+    difference = results.difference(cell)
+    assert difference is not None
+    assert difference.mean == 26
+
+
+def test_data_that_cells_vary_on_purpose_are_not_mixed_up(make: Make, gather: Collected) -> None:
+    class Varied(Bench):
+        def recipe(self, cell: str, seed: int) -> Recipe:
+            found = super().recipe(cell, seed)
+            images = 1000 if cell == "m0.9" else 2000
+            return found.model_copy(
+                update={"data": found.data.model_copy(update={"images": images})}
+            )
+
+    bench = Varied(make().runs)
+    bench.finish("m0.9", 0, 40.0, fingerprint="half")
+    bench.finish("m0.99", 0, 44.0, fingerprint="full")
+    results = gather(bench)
+    assert text(results, "m0.9") == "40.00 (1 seed)"
+    assert text(results, "m0.99") == "44.00 (1 seed)"
+
+
+def test_a_single_recipe_is_a_table_of_one_cell(make: Make) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0, 50.0)
+    results = collect_single(bench.recipe("m0.9", 0), bench.runs, installed=EDITION)
+    assert results.metric == "linear/top1"
+    assert [cell.id for cell in results.cells] == ["tiny.m0.9"]
+    assert text(results, "tiny.m0.9") == "50.00 (1 seed)"
+    absent = collect_single(recipe(linear=None), bench.runs, installed=EDITION)
+    assert text(absent, "base") == "not run"

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.build import EDITION, OLDER, Bench, target
+
+from harness.check import Verdict, check
+from harness.recipe.schema import About
+
+
+def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench:
+    """A scale with one target: 40 less 1 for the kNN of m0.99."""
+    wanted = {"metric": "knn/top1", "value": 40.0, "tolerance": 1.0, "source": "3 seeds", **target}
+    return Bench(tmp_path / "runs", seeds, {"targets": {"m0.99": [wanted]}})
+
+
+def only(made: Bench) -> Verdict:
+    (found,) = check(made.expansion, made.runs, installed=EDITION)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "judged"), [(41.0, "passed"), (39.0, "passed"), (38.99, "short")]
+)
+def test_a_target_is_its_value_less_its_tolerance(
+    tmp_path: Path, value: float, judged: str
+) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, value)
+    found = only(made)
+    assert found.judged == judged
+    assert found.passed == (judged == "passed")
+    assert f"{value:.2f} (1 seed)" in found.says
+    assert "40 - 1 = 39 wanted (3 seeds)" in found.says
+
+
+def test_a_tie_is_not_lost_to_rounding(tmp_path: Path) -> None:
+    made = bench(tmp_path, value=41.6, tolerance=2.3)
+    made.finish("m0.99", 0, 39.3)
+    assert only(made).passed
+
+
+def test_the_mean_over_all_seeds_counts(tmp_path: Path) -> None:
+    made = bench(tmp_path, (0, 1, 2))
+    for seed, value in enumerate((38.0, 39.0, 41.0)):
+        made.finish("m0.99", seed, value)
+    found = only(made)
+    assert found.judged == "passed"
+    assert found.value == pytest.approx(118 / 3)
+    assert "3 seeds" in found.says
+
+
+def test_a_missing_seed_is_missing(tmp_path: Path) -> None:
+    made = bench(tmp_path, (0, 1))
+    made.finish("m0.99", 0, 60.0)
+    found = only(made)
+    assert (found.judged, found.value) == ("missing", None)
+    assert "seed 1 not run" in found.says
+
+
+def test_an_older_edition_is_stale_and_named(tmp_path: Path) -> None:
+    made = bench(tmp_path, (0, 1))
+    made.finish("m0.99", 0, 60.0)
+    made.finish("m0.99", 1, 61.0, edition=OLDER)
+    found = only(made)
+    assert found.judged == "stale"
+    assert f"seed 1: 61.00 of edition {OLDER}" in found.says
+
+
+def test_a_diverged_seed_is_short(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.diverge("m0.99", 0)
+    found = only(made)
+    assert found.judged == "short"
+    assert "the loss is nan at step 94" in found.says
+
+
+def test_different_data_are_not_averaged(tmp_path: Path) -> None:
+    made = bench(tmp_path, (0, 1))
+    made.finish("m0.99", 0, 60.0)
+    made.finish("m0.99", 1, 60.0, fingerprint="0bad")
+    assert only(made).judged == "stale"
+
+
+def test_a_single_recipe_has_its_own_targets(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.9", 0, 45.0, 55.0)
+    about = About(targets=(target(44.0), target(60.0, metric="linear/top1")))
+    recipe = made.recipe("m0.9", 0).model_copy(update={"about": about})
+    found = check(recipe, made.runs, installed=EDITION)
+    assert [verdict.judged for verdict in found] == ["passed", "short"]
+
+
+def test_without_targets_there_is_nothing_to_check(tmp_path: Path) -> None:
+    made = Bench(tmp_path / "runs")
+    assert check(made.expansion, made.runs, installed=EDITION) == []
+
+
+def test_the_installed_edition_is_the_default(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, 41.0)
+    (found,) = check(made.expansion, made.runs)
+    assert found.judged == "stale"

@@ -1,0 +1,155 @@
+"""Synthetic stages, and a stand-in for wandb that behaves as the real one was seen to behave."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.store import atomic
+from harness.store.layout import StageFolder
+from harness.track.metrics import Axis
+from harness.track.sink import Card, SinkError
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's wandb account, or leaves its own behind."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.chdir(home)
+
+
+class Stage:
+    """A stage as the trainer leaves it on disk, without the trainer."""
+
+    def __init__(self, runs: Path, stage_id: str = "tiny-s0.pretrain-0123456789") -> None:
+        self.folder = StageFolder(runs / stage_id)
+        self.folder.create(
+            {
+                "schema": 1,
+                "id": stage_id,
+                "kind": "pretrain",
+                "name": "tiny",
+                "seed": 0,
+                "parent": None,
+                "group": "momentum",
+                "recipe": {"name": "tiny", "optim": {"lr": 0.03}},
+            }
+        )
+
+    def attempt(self, number: int, *records: dict[str, Any], torn: str = "") -> None:
+        path = self.folder.path / "attempts" / f"{number:04d}"
+        path.mkdir(exist_ok=True)
+        provenance = {
+            "edition": "abc123",
+            "data": {"name": "digits"},
+            "code": {"commit": "f00", "dirty": False},
+            "machine": {"host": "node-7", "device": "cpu"},
+            "command": ["moco-harness", "/private"],
+        }
+        (path / "attempt.json").write_text(json.dumps(provenance))
+        with (path / "metrics.jsonl").open("a") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records) + torn)
+
+    def checkpoint(self, step: int) -> None:
+        (self.folder.checkpoints / f"step-{step:08d}-0a1b2c.pt").touch()
+
+    def finish(self, state: str = "finished", values: dict[str, float] | None = None) -> None:
+        result = {"state": state, "step": 9, "message": "", "values": values or {}}
+        atomic.write_json(self.folder.path / "result.json", result)
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        found = json.loads((self.folder.path / "wandb.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+
+def record(step: int, loss: float | None = None, **others: float) -> dict[str, Any]:
+    loss = step / 10 if loss is None else loss
+    return {"step": step, "epoch": step / 4, "t": 1e9 + step, "train/loss": loss, **others}
+
+
+@dataclass
+class Run:
+    """What the stand-in's server, or an offline folder, holds of one run id."""
+
+    card: Card
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    axes: dict[str, Axis] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    closed: list[bool] = field(default_factory=list)
+
+
+class FakeWandb:
+    """Opens runs in memory; online takes each row number once, as wandb does on resuming."""
+
+    def __init__(self) -> None:
+        self.online: dict[str, Run] = {}
+        self.offline: dict[str, Run] = {}
+        self.opened: list[str] = []
+        self.refuse = ""
+        self.lose = False
+
+    def __call__(self, card: Card) -> FakeSink:
+        self.opened.append(card.mode)
+        if card.mode == "online" and self.refuse:
+            raise SinkError(self.refuse)
+        held = self.online if card.mode == "online" else self.offline
+        return FakeSink(self, held.setdefault(card.id, Run(card)))
+
+
+class FakeSink:
+    def __init__(self, server: FakeWandb, run: Run) -> None:
+        self._server = server
+        self._run = run
+        online = run.card.mode == "online"
+        self.known = len(run.rows) if online else 0
+        self.url = f"https://wandb.test/{run.card.id}" if online else ""
+
+    def define(self, metric: str, axis: Axis) -> None:
+        self._run.axes[metric] = axis
+
+    def log(self, row: Mapping[str, Any], number: int) -> None:
+        if self._run.card.mode == "online" and number in self._run.numbers:
+            return
+        self._run.rows.append(dict(row))
+        self._run.numbers.append(number)
+
+    def summarise(self, values: Mapping[str, Any], tags: tuple[str, ...]) -> None:
+        self._run.summary.update(values)
+        self._run.tags += tags
+
+    def close(self, *, done: bool) -> None:
+        if self._server.lose:
+            raise SinkError("the last upload: no answer in 120 s")
+        self._run.closed.append(done)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def stage(runs: Path) -> Stage:
+    return Stage(runs)
+
+
+@pytest.fixture
+def wandb() -> FakeWandb:
+    return FakeWandb()

@@ -1,0 +1,230 @@
+"""The follower as a process of its own, with the real wandb, offline or before a local server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.track import follow as following
+from harness.track.follow import Follower, follow, start, watcher
+from harness.track.mirror import sync
+from harness.track.probe import objection
+
+from .conftest import FakeWandb, Stage, record
+from .server import serve
+
+KEY = "local-" + "5ec4e7" * 7
+PATIENCE_S = 100.0
+"""How long a test waits for what must come; never how long it may take."""
+
+
+def ended(follower: Follower) -> str:
+    """The follower's log, once it has ended."""
+    assert follower.warning == ""
+    assert follower.log is not None
+    assert follower.wait(PATIENCE_S)
+    return follower.log.read_text()
+
+
+def assert_no_secret(runs: Path) -> None:
+    files = [path for path in runs.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def until(happened: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.05)):
+        if happened():
+            return
+        pause.wait(0.05)
+    raise AssertionError("it never happened")
+
+
+def test_it_mirrors_offline_and_ends_by_itself(runs: Path, stage: Stage) -> None:
+    stage.attempt(1, *(record(step) for step in range(1, 6)))
+    stage.finish()
+    log = ended(start(runs, [stage.folder.id], poll_s=0.1))
+    assert "ended" in log
+    (file,) = stage.folder.path.glob("wandb/offline-run-*/*.wandb")
+    assert stage.cursor["id"] in file.name
+    assert b"train/loss" in file.read_bytes()
+    assert stage.cursor["offline"]["complete"]
+
+
+def test_it_ends_after_the_trainer_was_killed(runs: Path, stage: Stage) -> None:
+    stage.attempt(1, record(1), record(2), record(3))
+    stage.checkpoint(2)
+    program = f"""
+        import time
+        from pathlib import Path
+        from harness.track.follow import start
+        print(start(Path({str(runs)!r}), [{stage.folder.id!r}], poll_s=0.1).pid, flush=True)
+        time.sleep(600)
+    """
+    env = {**os.environ, "PYTHONPATH": str(Path(following.__file__).parents[2])}
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, env=env
+    )
+    with trainer:
+        assert trainer.stdout is not None
+        lives = watcher(int(trainer.stdout.readline()))
+        assert lives()
+        trainer.send_signal(signal.SIGKILL)
+    until(lambda: not lives())
+    assert stage.cursor["offline"]["rows"] == 2
+    assert not stage.cursor["offline"]["complete"]
+
+
+def test_no_server_means_offline(runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    stage.attempt(1, record(1))
+    stage.finish()
+    log = ended(start(runs, [stage.folder.id], poll_s=0.1))
+    assert "mirrored offline, `sync` uploads it: http://127.0.0.1:9 cannot be reached" in log
+    assert stage.cursor["offline"]["complete"]
+    assert not stage.cursor["online"]["complete"]
+    said: list[str] = []
+    (outcome,) = sync(runs, None, said.append)
+    assert outcome.state == "failed"
+    assert "cannot be reached" in said[0]
+    assert_no_secret(runs)
+
+
+def test_online_each_row_once_and_sync_has_nothing_left(
+    runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the first follower was killed before W&B had confirmed anything."""
+    with serve() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        stage.attempt(1, record(1), record(2), record(3, loss=99.0))
+        stage.checkpoint(2)
+        first = start(runs, [stage.folder.id], poll_s=0.1)
+        assert first.pid is not None
+        until(lambda: bool(server.history))
+        os.kill(first.pid, signal.SIGTERM)
+        ended(first)
+        (name,) = server.history
+        assert [row["global_step"] for row in server.history[name]] == [1, 2]
+        cursor = stage.folder.path / "wandb.json"
+        told = (
+            cursor.read_text().replace('"rows": 2', '"rows": 0').replace('"step": 2', '"step": -1')
+        )
+        cursor.write_text(told.replace('"train/loss"', ""))
+
+        stage.attempt(2, record(3), record(4, **{"knn/top1": 41.0}))
+        stage.finish(values={"knn/top1": 41.0})
+        ended(start(runs, [stage.folder.id], poll_s=0.1))
+        rows = server.history[name]
+        assert [row["global_step"] for row in rows] == [1, 2, 3, 4]
+        assert [row["train/loss"] for row in rows] == [0.1, 0.2, 0.3, 0.4]
+        assert server.exits[name] == [1, 0]
+        assert server.variables[name]["groupName"] == "momentum"
+        assert server.variables[name]["jobType"] == "pretrain"
+        assert stage.cursor["online"]["complete"]
+        assert [outcome.state for outcome in sync(runs)] == ["already"]
+    assert_no_secret(runs)
+
+
+def test_what_speaks_against_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with serve() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        assert objection(PATIENCE_S) == ""
+        server.refuse = 401
+        assert "refuses the key" in objection(PATIENCE_S)
+        server.refuse = 503
+        assert "503" in objection(PATIENCE_S)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{hung.getsockname()[1]}")
+        assert "timed out" in objection(0.1)
+
+
+def test_a_run_that_cannot_be_opened_online_is_opened_offline(
+    runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server knows the key, but refuses the run; wandb then holds on to the run's id."""
+    with serve() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        server.refuse_runs = 403
+        stage.attempt(1, record(1))
+        stage.finish()
+        log = ended(start(runs, [stage.folder.id], poll_s=0.1))
+    assert "mirrored offline" in log
+    assert stage.cursor["offline"]["complete"]
+    assert_no_secret(runs)
+
+
+def test_switched_off_it_does_nothing(
+    runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    stage.finish()
+    before = sorted(runs.rglob("*"))
+    follower = start(runs, [stage.folder.id])
+    assert (follower.pid, follower.warning, follower.wait(0)) == (None, "", True)
+    assert following.main(["--runs", str(runs), "--stages", stage.folder.id]) == 0
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_a_follower_that_cannot_start_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert "sync" in start(tmp_path / "file", ["a"]).warning
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+    follower = start(tmp_path, ["a"])
+    assert "sync" in follower.warning
+    assert not follower.running
+
+
+def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb) -> None:
+    """Both are mirrored: the one that came later, and the one whose trainer died."""
+    first = Stage(runs, "a")
+    first.attempt(1, record(1), record(2))
+    first.checkpoint(1)
+    looks = iter([True, True, False])
+
+    def alive() -> bool:
+        more = next(looks)
+        if not more:
+            second = Stage(runs, "b")
+            second.attempt(1, record(1))
+            second.finish()
+        return more
+
+    mirrors = follow(
+        runs,
+        ["a", "b", "a"],
+        mode="offline",
+        opener=wandb,
+        say=lambda _: None,
+        alive=alive,
+        stop=threading.Event(),
+        poll_s=0.0,
+    )
+    assert [(m.folder.id, m.standing, m.added) for m in mirrors] == [
+        ("a", "open", 1),
+        ("b", "complete", 1),
+    ]
+    assert [run.closed for run in wandb.offline.values()] == [[False], [True]]
+
+
+def test_wandb_is_not_imported_before_it_is_needed() -> None:
+    modules = ["card", "cursor", "follow", "metrics", "mirror", "mode", "sink", "tail"]
+    program = "import sys\n" + "".join(f"import harness.track.{name}\n" for name in modules)
+    program += "assert not {'wandb', 'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    env = {**os.environ, "PYTHONPATH": str(Path(following.__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", program], check=True, env=env)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.track import cursor
+from harness.track.mirror import StageMirror, sync
+
+from .conftest import FakeWandb, Run, Stage, record
+
+KEY = "local-" + "5ec4e7" * 7
+
+
+def only(held: dict[str, Run]) -> Run:
+    (run,) = held.values()
+    return run
+
+
+def two_attempts(stage: Stage) -> None:
+    """Steps 1-3 with a checkpoint at 2, then a second life from 3 on."""
+    stage.attempt(1, record(1), record(2), record(3, loss=99.0), torn='{"step": 4')
+    stage.checkpoint(2)
+    stage.attempt(2, record(3), record(4, **{"knn/top1": 41.0, "knn/top1@k20": 40.0}))
+
+
+def test_each_step_is_mirrored_once_with_its_axes(stage: Stage, wandb: FakeWandb) -> None:
+    two_attempts(stage)
+    stage.finish(values={"knn/top1": 41.0})
+    mirror = StageMirror(stage.folder, "offline", wandb)
+    mirror.advance()
+    assert mirror.standing == "complete"
+    run = only(wandb.offline)
+    assert [row["global_step"] for row in run.rows] == [1, 2, 3, 4]
+    assert [row["train/loss"] for row in run.rows] == [0.1, 0.2, 0.3, 0.4]
+    assert [row["epoch"] for row in run.rows] == [0.25, 0.5, 0.75, 1.0]
+    assert run.rows[0]["_timestamp"] == 1e9 + 1
+    assert run.axes == {"train/loss": "step", "knn/top1": "epoch", "knn/top1@k20": "epoch"}
+    assert run.closed == [True]
+
+
+def test_the_run_says_what_it_is(
+    stage: Stage, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    two_attempts(stage)
+    stage.finish("diverged", {"knn/top1": 41.0})
+    StageMirror(stage.folder, "offline", wandb).advance()
+    run = only(wandb.offline)
+    card = run.card
+    assert card.id.startswith(stage.folder.id)
+    assert (card.group, card.job_type, card.project) == ("momentum", "pretrain", "mine")
+    assert card.folder == stage.folder.path
+    assert card.config["optim"] == {"lr": 0.03}
+    assert card.config["stage"]["seed"] == 0
+    assert card.config["provenance"] == {
+        "edition": "abc123",
+        "data": {"name": "digits"},
+        "commit": "f00",
+        "dirty": False,
+        "device": "cpu",
+    }
+    assert card.tags == ("pretrain", "tiny", "edition abc123")
+    assert run.summary == {
+        "knn/top1": 41.0,
+        "result/state": "diverged",
+        "result/step": 9,
+        "result/message": "",
+    }
+    assert run.tags == ("diverged",)
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_restart_in_the_middle_repeats_nothing(stage: Stage, wandb: FakeWandb, mode: str) -> None:
+    assert mode in ("online", "offline")
+    stage.attempt(1, record(1), record(2), record(3, loss=99.0))
+    stage.checkpoint(2)
+    killed = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    killed.advance()
+    killed.advance()
+    killed._lock.release()  # as the system does when it dies
+    stage.attempt(2, record(3), record(4))
+    stage.checkpoint(4)
+    second = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    second.advance()
+    second.close()
+    stage.attempt(2, record(5))
+    stage.finish()
+    third = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    third.advance()
+    run = only(wandb.online if mode == "online" else wandb.offline)
+    assert [row["train/loss"] for row in run.rows] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert run.numbers == [0, 1, 2, 3, 4]
+    assert run.closed == [False, True]
+    assert stage.cursor[mode] == {
+        "rows": 5,
+        "step": 5,
+        "names": ["train/loss"],
+        "complete": True,
+    }
+    again = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    again.advance()
+    assert again.standing == "complete"
+    assert len(wandb.opened) == 3
+
+
+def test_a_refused_online_run_goes_offline_and_says_so(stage: Stage, wandb: FakeWandb) -> None:
+    two_attempts(stage)
+    stage.finish()
+    wandb.refuse = "opening the run: no answer in 60 s"
+    said: list[str] = []
+    mirror = StageMirror(stage.folder, "online", wandb, said.append)
+    mirror.advance()
+    assert (mirror.standing, mirror.mode) == ("complete", "offline")
+    assert len(only(wandb.offline).rows) == 4
+    assert "no answer" in said[0]
+    assert stage.cursor["mode"] == "offline"
+
+
+def test_two_followers_do_not_mirror_one_stage(stage: Stage, wandb: FakeWandb) -> None:
+    two_attempts(stage)
+    first = StageMirror(stage.folder, "offline", wandb)
+    second = StageMirror(stage.folder, "offline", wandb)
+    first.advance()
+    second.advance()
+    assert (first.standing, second.standing) == ("open", "busy")
+    first.close()
+    stage.finish()
+    second.advance()
+    assert second.standing == "complete"
+    assert [row["global_step"] for row in only(wandb.offline).rows] == [1, 2, 3, 4]
+
+
+def test_trouble_ends_the_mirror_and_nothing_else(stage: Stage, wandb: FakeWandb) -> None:
+    two_attempts(stage)
+    (stage.folder.path / "wandb.json").write_text("{")
+    said: list[str] = []
+    mirror = StageMirror(stage.folder, "offline", wandb, said.append)
+    mirror.advance()
+    mirror.advance()
+    mirror.close()
+    assert mirror.standing == "failed"
+    assert len(said) == 1
+    assert "wandb.json" in said[0]
+
+
+def test_ids_are_what_wandb_accepts() -> None:
+    assert cursor.safe_id("a/b#c-s0", "f00") == "a-b-c-s0-f00"
+    long = [cursor.safe_id("x" * 200 + tail, "f00") for tail in "ab"]
+    assert all(len(name) <= 128 for name in long)
+    assert long[0] != long[1]
+
+
+def test_sync_rebuilds_online_what_was_mirrored_offline(
+    runs: Path, stage: Stage, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_attempts(stage)
+    stage.finish()
+    StageMirror(stage.folder, "offline", wandb).advance()
+    said: list[str] = []
+    (waiting,) = sync(runs, None, said.append, opener=wandb)
+    assert waiting.state == "waiting"
+    assert "wandb login" in said[0]
+
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    (outcome,) = sync(runs, None, said.append, opener=wandb)
+    assert (outcome.state, outcome.rows) == ("uploaded", 4)
+    assert outcome.url == stage.cursor["url"] != ""
+    assert [row["global_step"] for row in only(wandb.online).rows] == [1, 2, 3, 4]
+    opened = len(wandb.opened)
+    assert [o.state for o in sync(runs, None, said.append, opener=wandb)] == ["already"]
+    assert len(wandb.opened) == opened
+
+
+def test_sync_makes_good_a_lost_upload(
+    runs: Path, stage: Stage, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    two_attempts(stage)
+    stage.finish()
+    wandb.lose = True
+    (lost,) = sync(runs, [stage.folder.id], lambda _: None, opener=wandb)
+    assert (lost.state, stage.cursor["online"]["rows"]) == ("failed", 0)
+    run = only(wandb.online)
+    del run.rows[2:], run.numbers[2:]
+    wandb.lose = False
+    (made_good,) = sync(runs, [stage.folder.id], lambda _: None, opener=wandb)
+    assert made_good.state == "uploaded"
+    assert [row["global_step"] for row in run.rows] == [1, 2, 3, 4]
+
+
+def test_sync_of_what_is_not_done_or_not_there(
+    runs: Path, stage: Stage, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    two_attempts(stage)
+    ids = [stage.folder.id, Stage(runs, "new-s0.pretrain-1").folder.id, "absent"]
+    for rows in (2, 0):
+        outcomes = sync(runs, ids, lambda _: None, opener=wandb)
+        assert [o.state for o in outcomes] == ["partly", "nothing", "failed"]
+        assert outcomes[0].rows == rows
+    assert wandb.opened == ["online"]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.track.mode import credentials, decide, project, redact
+
+KEY = "local-" + "5ec4e7" * 7
+
+
+@pytest.mark.parametrize(
+    ("env", "mode"),
+    [
+        ({}, "offline"),
+        ({"WANDB_API_KEY": KEY}, "online"),
+        ({"WANDB_MODE": "online"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "dryrun"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_API_KEY": KEY, "WANDB_DISABLED": "true"}, "disabled"),
+    ],
+)
+def test_the_mode_is_what_the_variables_ask_for(
+    env: dict[str, str], mode: str, tmp_path: Path
+) -> None:
+    assert decide({"HOME": str(tmp_path), **env}) == mode
+
+
+def test_a_key_in_netrc_counts_for_its_server_only(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    (tmp_path / ".netrc").write_text(f"machine api.wandb.ai login user password {KEY}\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert decide(env) == "online"
+    assert decide({**env, "WANDB_BASE_URL": "https://wandb.lab.edu"}) == "offline"
+
+
+def test_what_wandb_offline_and_wandb_disabled_write_counts(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "WANDB_API_KEY": KEY, "WANDB_CONFIG_DIR": str(tmp_path)}
+    (tmp_path / "settings").write_text("[default]\nmode = offline\n")
+    assert decide(env) == "offline"
+    (tmp_path / "settings").write_text("[default]\nmode = disabled\n")
+    assert decide(env) == "disabled"
+    assert decide({**env, "WANDB_MODE": "online"}) == "online"
+    (tmp_path / "settings").write_text("\0not settings")
+    assert decide(env) == "online"
+
+
+def test_the_key_is_kept_out_of_messages(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "WANDB_API_KEY": KEY}
+    assert credentials(env) == KEY
+    assert redact(f"refused {KEY}!", env) == "refused ***!"
+
+
+def test_the_project_has_a_default() -> None:
+    assert project({}) == "moco-harness"
+    assert project({"WANDB_PROJECT": "mine"}) == "mine"
