@@ -6,17 +6,21 @@ each operator takes per-sample factors and works in place on a chunk that fits i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from harness.data.parameters import CONTRAST, HUE, SATURATION, Parameters
+from harness.data.parameters import CONTRAST, HUE, SATURATION, Parameters, moved
 from harness.recipe.schema import Augment
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a gray value (torchvision; ITU-R 601)."""
+
+WHEEL = (0.0, 1 / 3, 2 / 3)
+"""Where red, green and blue are on the colour wheel, in turns."""
 
 CHUNK = 3 * 2**16
 """Numbers per chunk on a CPU (64 views of 32 pixels): 0.8 MB, which its second cache holds."""
@@ -36,7 +40,7 @@ def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     two products with per-sample matrices. boxes: int64 (n, 4), top, left, height, width.
     """
     n, channels, height, width = images.shape
-    boxes = boxes.to(images.device, torch.float32)
+    boxes = moved(boxes.to(torch.float32), images.device)
     out = torch.empty(n, channels, size, size, device=images.device)
     for part in _chunks(0, n, images[:1].numel(), images.device):
         top, left, tall, wide = boxes[part].unbind(-1)
@@ -72,7 +76,7 @@ def finish(x: Tensor, parameters: Parameters, policy: Augment) -> Tensor:
     group = _groups(parameters, policy)
     order = torch.argsort(group, stable=True)
     counts = torch.bincount(group, minlength=_NO_JITTER + 1).tolist()
-    parameters, order = parameters[order], order.to(x.device)
+    parameters, order = parameters[order], moved(order, x.device)
     colours = _Colours.of(parameters, policy, x.device)
     out = torch.empty_like(x)
     first = 0
@@ -113,6 +117,12 @@ def _chunks(first: int, last: int, numbers: int, device: torch.device) -> Iterat
         yield slice(start, min(start + step, last))
 
 
+@functools.cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Made once: a copy to a GPU in every call would wait for all that the GPU has to do."""
+    return torch.tensor(values, device=device)
+
+
 @dataclass(frozen=True)
 class _Colours:
     """The jitter of n samples, in their own orders, as tensors on the images' device.
@@ -137,9 +147,9 @@ class _Colours:
         factor = factors.gather(-1, operation)
         gray = ((1 - factor) * (operation == SATURATION))[..., None, None]
         matrix = factor[..., None, None] * torch.eye(3, device=factor.device)
-        matrix += gray * torch.tensor(LUMA, device=factor.device)
+        matrix += gray * _constant(LUMA, factor.device)
         mean = (1 - factor) * (operation == CONTRAST)
-        return cls(*(t.to(device, non_blocking=True) for t in (matrix, mean, p.hue)))
+        return cls(*(moved(t, device) for t in (matrix, mean, p.hue)))
 
     def jitter(self, y: Tensor, part: slice, slot: int) -> None:
         """In place on y (c, 3, P), the samples `part`: the blends, and the hue at `slot`."""
@@ -153,7 +163,7 @@ class _Colours:
 
 def _blend(y: Tensor, matrix: Tensor, mean: Tensor) -> None:
     """In place on y (c, 3, P): matrix (c, 3, 3) times y, plus mean (c,) times its mean gray."""
-    bias = mean * (y.mean(-1) @ torch.tensor(LUMA, device=y.device))  # (c,)
+    bias = mean * (y.mean(-1) @ _constant(LUMA, y.device))  # (c,)
     torch.clamp(torch.bmm(matrix, y).add_(bias.view(-1, 1, 1)), 0, 1, out=y)
 
 
@@ -171,7 +181,7 @@ def _hue(y: Tensor, shift: Tensor) -> None:
     chroma = high - low
     hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1)
     hue.copysign_(torch.sub(green, blue, out=low))
-    offset = shift.unsqueeze(-1) - torch.tensor([0, 1 / 3, 2 / 3], device=y.device)
+    offset = shift.unsqueeze(-1) - _constant(WHEEL, y.device)
     offset = (offset - offset.round()).unsqueeze(-1)  # (c, 3, 1), a turn at most with hue / 6
     apart = torch.add(offset, hue.unsqueeze(1), alpha=1 / 6)  # (c, 3, P), in turns
     opposite = apart.abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)  # half a turn less the distance
@@ -182,8 +192,8 @@ def _hue(y: Tensor, shift: Tensor) -> None:
 def _grayscale(y: Tensor, which: Tensor) -> None:
     """In place on y (c, 3, S, S): the samples `which` become their gray value, in all channels."""
     if len(which):
-        which = which.to(y.device)
-        luma = torch.tensor([LUMA], device=y.device)
+        which = moved(which, y.device)
+        luma = _constant(LUMA, y.device).unsqueeze(0)
         gray = luma @ y.index_select(0, which).flatten(2)  # (g, 1, S*S)
         y.index_copy_(0, which, gray.expand(-1, 3, -1).reshape(-1, *y.shape[1:]))
 
@@ -191,8 +201,8 @@ def _grayscale(y: Tensor, which: Tensor) -> None:
 def _blur(y: Tensor, which: Tensor, sigma: Tensor) -> None:
     """In place: the samples `which` blurred by Pillow's GaussianBlur, rows and columns."""
     if len(which):
-        kernel = _gaussian(sigma[which].to(y.device), y.shape[-1])  # (b, S, S)
-        which = which.to(y.device)
+        kernel = _gaussian(moved(sigma[which], y.device), y.shape[-1])  # (b, S, S)
+        which = moved(which, y.device)
         chosen = y.index_select(0, which)
         along_rows = torch.bmm(chosen.flatten(1, 2), kernel.mT).view_as(chosen)
         y.index_copy_(0, which, kernel.unsqueeze(1) @ along_rows)
@@ -201,7 +211,7 @@ def _blur(y: Tensor, which: Tensor, sigma: Tensor) -> None:
 def _flip(y: Tensor, which: Tensor) -> None:
     """In place: the samples `which` mirrored."""
     if len(which):
-        which = which.to(y.device)
+        which = moved(which, y.device)
         y.index_copy_(0, which, y.index_select(0, which).flip(-1))
 
 

@@ -105,6 +105,6 @@ class Loader:
             key = keyed.key(*self.stream, "augment", epoch, view)
             drawn = draw(self.policy, key, index, loaded.sizes)
             x = loaded.crop(drawn.crop, self.size).to(self.device, non_blocking=True)
-            x = finish(x, drawn.to(self.device), self.policy)
+            x = finish(x, drawn, self.policy)
             made.append(normalise(x, self.data))
         return Batch(tuple(made), index)

@@ -60,8 +60,13 @@ class Parameters:
 
     def to(self, device: torch.device | str) -> Parameters:
         """The same parameters on `device`."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
-        return Parameters(**moved)
+        device = torch.device(device)
+        return Parameters(**{f.name: moved(getattr(self, f.name), device) for f in fields(self)})
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On `device`, without waiting for what a GPU still has to do before it gets there."""
+    return tensor.to(device, non_blocking=device.type != "cpu")
 
 
 def draw(policy: Augment, key: int, index: Tensor, sizes: tuple[int, int] | Tensor) -> Parameters:

@@ -49,7 +49,7 @@ def knn_accuracy(
         weight = ((similarity - similarity[:, :1]) / temperature).exp()
         voted = bank_labels[nearest]
         for kk in correct:
-            votes = torch.zeros(len(rows), classes, device=bank.device)
+            votes = weight.new_zeros(len(rows), classes)
             votes.scatter_add_(1, voted[:, :kk], weight[:, :kk])
             correct[kk] += int((votes.argmax(1) == labels).sum())
     return {kk: 100 * hits / len(queries) for kk, hits in correct.items()}

@@ -79,11 +79,9 @@ def _row(row: Row, table: Table, classes: list[str]) -> str:
     attributes += ' class="emphasis"' if row.emphasis else ""
     cells = []
     for n, (text, head) in enumerate(zip(row.cells, table.head, strict=True)):
-        if n == 0:
-            cells.append(f'<th scope="row">{_text(text)}</th>')
-        else:
-            label = f' data-label="{escape(" ".join(head.split()))}"' if table.cards else ""
-            cells.append(f"<td{classes[n]}{label}>{_text(text)}</td>")
+        label = f' data-label="{escape(" ".join(head.split()))}"' if table.cards else ""
+        tag, scope = ("th", ' scope="row"') if n == 0 else ("td", classes[n])
+        cells.append(f"<{tag}{scope}{label}>{_text(text)}</{tag}>")
     return f"<tr{attributes}>{''.join(cells)}</tr>"
 
 

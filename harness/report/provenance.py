@@ -44,7 +44,7 @@ def _provenance_row(results: Results, cell: CellResult, run: Run, environments: 
             Text("\n".join(stage.id for stage in present) or NOTHING, "code"),
             Text(_distinct(_code(stage) for stage in present), "code"),
             Text(_distinct([*(_data(stage) for stage in present), *machines]), "code"),
-            Text(_distinct(job for stage in present for job in _jobs(stage))),
+            Text(_distinct(job for stage in present for job in _jobs(stage)), "code"),
         ),
         run.anchor,
     )
@@ -113,15 +113,13 @@ def _number(text: str, known: list[str]) -> str:
 
 
 def _jobs(stage: Stage) -> list[str]:
-    """SLURM job and wandb run, if the attempt had any."""
+    """SLURM job and wandb run, if there is any."""
     found = []
     slurm = stage.attempt.get("slurm")
     if isinstance(slurm, dict) and slurm.get("SLURM_JOB_ID"):
         found.append(f"SLURM {slurm['SLURM_JOB_ID']}")
-    wandb = stage.attempt.get("wandb")
-    name = wandb.get("id") if isinstance(wandb, dict) else wandb
-    if name:
-        found.append(f"wandb {name}")
+    if stage.mirror:
+        found.append(f"wandb {stage.mirror}")
     return found
 
 

@@ -7,7 +7,7 @@ warning of the run, so that one bad folder does not cost the report of all the o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,9 @@ from harness.recipe.ablation import Metric
 from harness.recipe.identity import READS, StageKind, digest, stage_id, stages
 from harness.recipe.schema import Recipe
 from harness.store import atomic, journal
-from harness.store.layout import stage_folder
+from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
+from harness.track import cursor
 
 METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
 """The stage that measures each metric."""
@@ -54,6 +55,8 @@ class Stage:
     values: dict[str, float]
     """What result.json reports; finite numbers only."""
     seconds: float
+    mirror: str
+    """Its run in Weights & Biases: project, id and mode; "" if it has none."""
 
     @property
     def state(self) -> State:
@@ -160,10 +163,9 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
     ended = result.get("attempt")
     own = next((a for a in attempts if int(a.name) == ended), attempts[-1] if attempts else None)
     attempt = _provenance(own)
-    editions = {_provenance(a).get("edition") for a in _contributors(attempts)}
-    editions |= {result.get("edition"), attempt.get("edition") if not result else None}
-    if result and not isinstance(result.get("edition"), str):
-        editions.add(UNKNOWN)
+    edition = (result or attempt).get("edition")
+    # a result that rests on attempts of several editions names them all
+    editions = edition.split("+") if isinstance(edition, str) else [UNKNOWN] if result else []
     data = result.get("data") or attempt.get("data")
     print_ = data.get("fingerprint") if isinstance(data, dict) else None
     values = result.get("values")
@@ -172,7 +174,7 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
         id=folder.id,
         entry=entry,
         attempt=attempt,
-        editions=tuple(sorted(e for e in editions if isinstance(e, str))),
+        editions=tuple(sorted(set(editions))),
         fingerprint=str(print_ or (UNKNOWN if result else "")),
         values={
             str(name): float(value)
@@ -180,6 +182,7 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
             if is_number(value)
         },
         seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
+        mirror=_mirror(folder),
     )
 
 
@@ -191,35 +194,30 @@ def _provenance(attempt: Path | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _contributors(attempts: list[Path]) -> Iterator[Path]:
-    """The attempts that have records left in the journal: no newer one took over from before."""
-    if len(attempts) < 2:  # a single life has done it all
-        return
-    first = math.inf
-    for attempt in reversed(attempts):
-        try:
-            records = journal.read_file(attempt / "metrics.jsonl")
-        except OSError:
-            continue
-        begins = min((record["step"] for record in records), default=math.inf)
-        if begins < first:
-            first = begins
-            yield attempt
+def _mirror(folder: StageFolder) -> str:
+    """The stage's run in Weights & Biases, "" if it has none."""
+    try:
+        found = cursor.peek(folder)
+    except StoreError:
+        return ""
+    return f"{found.project}/{found.id} ({found.mode})" if found and found.mode else ""
 
 
 def _monitored(records: list[journal.Record], recipe: Recipe) -> tuple[list[Point], int]:
     """(kNN points at the recipe's protocol, number of points at another one)."""
-    wanted = {
-        "knn/k": recipe.knn.k[0],
-        "knn/temperature": recipe.knn.temperature,
-        "knn/layer": recipe.knn.layer,
-        "knn/queries": recipe.knn.queries,
-    }
+    wanted = _protocol(recipe.knn.model_dump(mode="json"))
     measured = [record for record in records if "knn/top1" in record]
-    same = [
-        r for r in measured if all(r.get(name, value) == value for name, value in wanted.items())
-    ]
+    same = [r for r in measured if _protocol(r.get("protocol")) in (wanted, None)]
     return _points(same, "knn/top1"), len(measured) - len(same)
+
+
+def _protocol(said: Any) -> tuple[Any, ...] | None:
+    """What decides a monitored value: the k reported, not those that show sensitivity."""
+    if not isinstance(said, dict):
+        return None
+    k = said.get("k")
+    first = k[0] if isinstance(k, list) and k else k
+    return first, said.get("temperature"), said.get("layer"), said.get("queries")
 
 
 def _points(records: Iterable[journal.Record], metric: str) -> list[Point]:

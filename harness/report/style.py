@@ -59,8 +59,10 @@ figcaption { color: var(--soft); font-size: .88rem; }
   .cards th, .cards td { border: 0; padding: .2rem 0; }
   .cards td::before { content: attr(data-label); display: block; color: var(--soft);
     font-size: .78rem; flex: none; }
-  .cards td.number { display: flex; justify-content: space-between; align-items: baseline;
+  .cards td.number { display: flex; justify-content: space-between; align-items: flex-start;
     gap: 1rem; white-space: normal; }
+  .cards.numbers tr:not(.emphasis) th::before { content: attr(data-label) " "; color: var(--soft);
+    font-weight: 400; font-style: normal; }
   .cards tr.emphasis { background: var(--tint); }
   .cards tr.emphasis th, .cards tr.emphasis td { border: 0; background: none; }
   td .code { white-space: normal; overflow-wrap: anywhere; }

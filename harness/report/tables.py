@@ -36,7 +36,7 @@ def main_table(results: Results) -> Table:
     for metric in metrics:
         head.append(f"ours\n{NAMES[metric]}, %")
         if contrasted:
-            head.append("to untrained\npoints")
+            head.append("to untrained,\npoints")
     rows = []
     for cell in results.cells:
         texts = [Text(cell.label)]

@@ -33,7 +33,7 @@ def encoder(context: Context) -> Encoder:
     made.load_state_dict(
         {k.removeprefix(prefix): v for k, v in found[1]["moco"].items() if k.startswith(prefix)}
     )
-    made.to(device=context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made.to(context.device).to(memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,8 @@ class Pretraining:
             dim=recipe.model.dim,
             seed=recipe.seed,
             precision=recipe.precision,
-        ).to(device=context.device, memory_format=torch.channels_last)
+        ).to(context.device)
+        self.moco.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         self.optimiser = sgd(self.moco.query.parameters(), recipe.optim)
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
@@ -183,17 +185,16 @@ class Pretraining:
                 "optimiser": self.optimiser.state_dict(),
                 "losses": self._losses,
                 "top1": self._top1,
-                "figures": self._figures,
+                "knn": self._figures["knn/top1"],
             },
         )
 
-    def _load(self, step: int, state: dict[str, object]) -> None:
+    def _load(self, step: int, state: dict[str, Any]) -> None:
         self.step = step
-        self.moco.load_state_dict(state["moco"])  # type: ignore[arg-type]
-        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
-        self._losses = list(state["losses"])  # type: ignore[call-overload]
-        self._top1 = list(state["top1"])  # type: ignore[call-overload]
-        self._figures = dict(state["figures"])  # type: ignore[call-overload]
+        self.moco.load_state_dict(state["moco"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self._losses, self._top1 = state["losses"], state["top1"]
+        self._figures = {"knn/top1": state["knn"]}
 
 
 def _mean(values: list[float]) -> float:

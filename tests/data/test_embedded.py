@@ -57,16 +57,16 @@ def test_ten_classes_with_different_names() -> None:
     assert len(set(CLASSES)) == len(CLASSES) == 10
 
 
-@pytest.mark.parametrize("n", [0, 1, 10, 237, 700])
+@pytest.mark.parametrize("n", [0, 1, 237, 700])
 def test_a_smaller_call_is_the_beginning_of_a_larger_one(n: int) -> None:
-    images, labels = generate("train", 1100, SIZE)
+    images, labels = generate("train", 800, SIZE)
     fewer_images, fewer_labels = generate("train", n, SIZE)
     assert torch.equal(fewer_images, images[:n])
     assert torch.equal(fewer_labels, labels[:n])
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize(("n", "size"), [(400, 24), (10, 200)])
+@pytest.mark.parametrize(("n", "size"), [(200, 24), (10, 200)])
 def test_the_number_of_threads_changes_nothing(n: int, size: int) -> None:
     torch.set_num_threads(1)
     alone, _ = generate("test", n, size)

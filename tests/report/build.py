@@ -13,6 +13,7 @@ from harness.recipe.expand import Expansion, Member
 from harness.recipe.identity import PARENT, StageKind, stage_id
 from harness.recipe.schema import About, Recipe, Target
 from harness.store.layout import StageFolder, stage_folder
+from harness.track.cursor import Cursor
 
 EDITION = "aaaaaaaaaaaa"
 OLDER = "bbbbbbbbbbbb"
@@ -160,7 +161,8 @@ class Bench:
             records.append({"step": step, "epoch": epoch, "t": 1e9 + step, "train/loss": loss})
             if step % 31 == 0:
                 top1 = 12 + (end - 12) * (epoch / epochs) ** 0.5
-                knn = {"knn/top1": top1, "knn/k": 200, "knn/temperature": 0.1}
+                protocol = self.recipe(cell, seed).knn.model_dump(mode="json")
+                knn = {"knn/top1": top1, "knn/top1@k20": top1, "protocol": protocol}
                 records.append({"step": step, "epoch": epoch, "t": 1e9 + step, **knn})
         more.setdefault("records", records)
         self.stage(cell, seed, "pretrain", {"train/loss": 2.1}, **more)
@@ -205,12 +207,13 @@ class Bench:
             "machine": {"host": "node7", "device": "cpu", "cores": 8, "threads": 4},
             "data": data,
             "slurm": {"SLURM_JOB_ID": "4711"},
-            "wandb": {"id": f"w{seed}"},
             "started": f"2026-01-02T03:04:{seed:02d}Z",
         }
         if edition is not None:
             words["edition"] = edition
         (path / "attempt.json").write_text(json.dumps({**words, **(provenance or {})}))
+        if kind == "pretrain":
+            Cursor(f"w-{cell}-{seed}", "moco", mode="offline").save(folder)
         if records:
             lines = "".join(json.dumps(record) + "\n" for record in records)
             (path / "metrics.jsonl").write_text(lines)

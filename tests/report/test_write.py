@@ -90,7 +90,13 @@ def test_the_page_is_whole_and_leads_nowhere_else(
     page = read_page(written(momentum(runs), gather, tmp_path / "out")["report.html"])
     assert page.tags["svg"] == 2
     words = " ".join(page.words)
-    for wanted in ("Not the paper's scale", "diverged (3 seeds)", "reproduced", "SLURM 4711"):
+    for wanted in (
+        "Not the paper's scale",
+        "diverged (3 seeds)",
+        "reproduced",
+        "SLURM 4711",
+        "wandb moco/w-m0-0 (offline)",
+    ):
         assert wanted in words
 
 
@@ -159,7 +165,7 @@ def test_strings_from_runs_put_no_markup_into_a_report(
         scale_changes={"about": {"title": "<b>|</b>", "notes": ["<i>|"]}},
     )
     machine = {"host": HOSTILE, "device": "a\nb"}
-    bench.finish("m0", 0, 40.0, provenance={"machine": machine, "wandb": HOSTILE})
+    bench.finish("m0", 0, 40.0, provenance={"machine": machine, "slurm": {"SLURM_JOB_ID": HOSTILE}})
     bench.finish("m0.9", 0, 40.0)
     broken = {"how": "failed", "message": HOSTILE}
     folder = bench.stage(CONTROL, 0, "pretrain", None, state=None)

@@ -1,0 +1,45 @@
+"""InfoNCE against cross-entropy over the joined logits, and its count of hits."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from harness.contrast.info_nce import info_nce
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, generator=draw, dtype=torch.float64), dim=-1)
+
+
+def test_it_is_the_cross_entropy_of_the_positive() -> None:
+    q, k, queue = unit(6, 8, seed=1).requires_grad_(), unit(6, 8, seed=2), unit(50, 8, seed=3)
+    loss, hits = info_nce(q, k, queue, 0.07)
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], dim=1) / 0.07
+    expected = F.cross_entropy(logits, torch.zeros(6, dtype=torch.int64))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, q)[0], torch.autograd.grad(expected, q)[0])
+    assert hits == (logits.argmax(1) == 0).sum()
+
+
+def test_at_the_beginning_the_loss_is_low() -> None:
+    """Against a random queue an aligned pair is easy: 0.17 at tau = 0.07 for K = 65536 (code)."""
+    q = unit(64, 128, seed=1)
+    noise = unit(64, 128, seed=2)
+    k = F.normalize(0.95 * q + math.sqrt(1 - 0.95**2) * noise, dim=1)
+    loss, _ = info_nce(q, k, unit(65536, 128, seed=3), 0.07)
+    assert 0.1 < loss < 0.3
+
+
+def test_a_collapsed_encoder_has_chance_loss_and_no_hit() -> None:
+    same = torch.ones(4, 8, dtype=torch.float64) / math.sqrt(8)
+    loss, hits = info_nce(same, same, same[:1].expand(255, -1), 0.2)
+    torch.testing.assert_close(loss.item(), math.log(256))
+    assert hits == 0
+
+
+def test_large_logits_do_not_overflow() -> None:
+    q = unit(4, 8).float()
+    loss, _ = info_nce(q, q, -q, 1e-3)
+    assert torch.isfinite(loss)

@@ -1,0 +1,80 @@
+"""The linear probe against the oracle: several rates in one pass are what each is alone."""
+
+import pytest
+import torch
+from oracle.linear_probe import linear_probe
+
+from harness.evaluate.linear_probe import LinearProbe, named
+from harness.recipe.schema import Linear
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (40,), generator=draw)
+    return torch.randn(40, 6, generator=draw) + labels.view(-1, 1), labels
+
+
+def test_each_rate_is_what_it_would_be_alone() -> None:
+    features, labels = data()
+    rates = (0.5, 0.05, 3.0)
+    protocol = Linear(epochs=4, batch=16, lr=rates, weight_decay=0.01, drops=(1, 3), factor=0.5)
+    probe = LinearProbe(protocol, dim=6, classes=3, seed=0, device=torch.device("cpu"))
+    start = probe.weight.detach().clone()
+    batches = [
+        [
+            part.long()
+            for part in torch.randperm(40, generator=torch.Generator().manual_seed(e)).split(16)
+        ]
+        for e in range(4)
+    ]
+    losses = [
+        probe.step(features[index], labels[index], epoch)
+        for epoch, of_epoch in enumerate(batches)
+        for index in of_epoch
+    ]
+    for n, rate in enumerate(rates):
+        expected = linear_probe(
+            features.double(),
+            labels,
+            start[n].double(),
+            batches,
+            lr=rate,
+            sgd_momentum=0.9,
+            weight_decay=0.01,
+            drops=(1, 3),
+            factor=0.5,
+        )
+        torch.testing.assert_close(probe.weight[n].double(), expected.weight, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(probe.bias[n].double(), expected.bias, rtol=1e-4, atol=1e-4)
+        ours = [float(loss[n]) for loss in losses]
+        assert ours == pytest.approx([float(v) for v in expected.losses], rel=1e-4, abs=1e-4)
+
+
+def test_it_begins_as_the_official_probe() -> None:
+    protocol = Linear(lr=(30.0, 10.0))
+    probe = LinearProbe(protocol, dim=2048, classes=100, seed=1, device=torch.device("cpu"))
+    assert probe.weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert torch.equal(probe.weight[0], probe.weight[1])
+    assert not probe.bias.any()
+
+
+def test_it_goes_on_from_its_state() -> None:
+    features, labels = data()
+    protocol = Linear(epochs=100, batch=40, lr=(0.5,))
+    one, other = (
+        LinearProbe(protocol, dim=6, classes=3, seed=s, device=torch.device("cpu")) for s in (0, 1)
+    )
+    one.step(features, labels, 0)
+    other.load({name: value.clone() for name, value in one.state().items()})
+    for probe in (one, other):
+        probe.step(features, labels, 1)
+    assert torch.equal(one.weight, other.weight)
+    assert torch.equal(one.hits(features, labels), other.hits(features, labels))
+
+
+def test_the_first_rate_is_the_result() -> None:
+    assert named("linear/top1", (30.0, 10.0, 0.5), (1.0, 2.0, 3.0)) == {
+        "linear/top1": 1.0,
+        "linear/top1@lr10": 2.0,
+        "linear/top1@lr0.5": 3.0,
+    }

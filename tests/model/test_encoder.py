@@ -1,0 +1,63 @@
+"""Backbones and heads: sizes as the papers state them, initial weights a function of the seed."""
+
+import pytest
+import torch
+
+from harness.model.encoder import build
+from harness.recipe.schema import Model
+
+
+def model(backbone: str, **more: object) -> Model:
+    return Model.model_validate({"backbone": backbone, "bn_group": 2, **more})
+
+
+@pytest.mark.parametrize(
+    ("backbone", "width", "millions"),
+    [("resnet50", 1, 24), ("resnet50", 2, 94), ("resnet50", 4, 375), ("resnext50_32x8d", 1, 46)],
+)
+def test_parameters_of_the_feature_extractor(backbone: str, width: int, millions: int) -> None:
+    """v1 Table 1 prints 24, 94, 375 and 46 million."""
+    with torch.device("meta"):
+        encoder = build(model(backbone, width=width), 0)
+    count = sum(p.numel() for p in encoder.backbone.parameters())
+    assert count / 1e6 == pytest.approx(millions, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "features"),
+    [("miniature", 64), ("resnet18", 512), ("resnet18_cifar", 512), ("resnet50", 2048)],
+)
+def test_shapes(backbone: str, features: int) -> None:
+    encoder = build(model(backbone), 0).eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert encoder.backbone(x).shape == (2, features)
+        assert encoder(x).shape == (2, 128)
+    assert encoder.feature_dim == features
+
+
+def test_the_cifar_stem_keeps_the_resolution() -> None:
+    backbone = build(model("resnet18_cifar"), 0).backbone
+    x = torch.randn(1, 3, 32, 32)
+    assert backbone.maxpool(backbone.conv1(x)).shape == (1, 64, 32, 32)
+    assert backbone.conv1.kernel_size == (3, 3)
+
+
+def test_the_mlp_head_has_one_hidden_layer_as_wide_as_the_features() -> None:
+    """v2 Sec. 3: 2-layer MLP, hidden layer 2048-d for ResNet-50, with ReLU, without batch norm."""
+    head = build(model("miniature", head="mlp"), 0).head
+    shapes = [tuple(p.shape) for p in head.parameters()]
+    assert shapes == [(64, 64), (64,), (128, 64), (128,)]
+    assert isinstance(head[1], torch.nn.ReLU)
+
+
+def test_initial_weights_follow_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    one = build(model("miniature"), 7).state_dict()
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(2)
+    again = build(model("miniature"), 7).state_dict()
+    other = build(model("miniature"), 8).state_dict()
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["head.weight"], other["head.weight"])

@@ -1,0 +1,178 @@
+"""Pre-training from beginning to end: its journal, its resumption, its failures."""
+
+import itertools
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import DataError, StoreError
+from harness.runtime import checkpoint
+from harness.stage import pretrain
+from harness.store import journal
+
+from .tiny import final_state, run, same, write
+
+STEPS = 15  # 3 epochs of 80 // 16
+
+
+def comparable(records: list[journal.Record]) -> list[journal.Record]:
+    """The records without what no two runs share: times."""
+    return [
+        {k: v for k, v in record.items() if k not in ("t", "train/images_per_s")}
+        for record in records
+    ]
+
+
+def test_a_run_leaves_each_step_once_and_its_outcome(tmp_path: Path) -> None:
+    folder = run(write(tmp_path), tmp_path / "runs", kinds=("pretrain",))["pretrain"]
+    records = journal.read(folder)
+    losses = journal.series(records, "train/loss")
+    assert [step for step, _, _ in losses] == list(range(1, STEPS + 1))
+    assert [step for step, _, _ in journal.series(records, "knn/top1")] == [0, 5, 10, 15]
+    rates = [record["train/lr"] for record in records if "train/lr" in record]
+    expected = [0.05 * 0.5 * (1 + math.cos(math.pi * e / 3)) for e in range(3)]
+    assert rates == pytest.approx(list(itertools.chain(*([e] * 5 for e in expected))))
+    result = folder.result
+    assert result is not None
+    assert result["state"] == "finished"
+    assert result["step"] == STEPS
+    last_epoch = [loss for _, _, loss in losses[-5:]]
+    assert result["values"]["train/loss"] == pytest.approx(sum(last_epoch) / 5)
+    assert len(checkpoint.listed(folder.checkpoints)) == 2
+
+
+def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
+    for _ in range(5):  # every attempt is stopped after its first few steps
+        steps = itertools.count(1)
+        run(
+            recipe,
+            tmp_path / "parts",
+            kinds=("pretrain",),
+            stopping=lambda steps=steps: next(steps) >= 4,
+        )
+    parts = run(recipe, tmp_path / "parts", kinds=("pretrain",))["pretrain"]
+    assert len(parts.attempts()) == 4
+    assert same(final_state(whole), final_state(parts))
+    assert comparable(journal.read(whole)) == comparable(journal.read(parts))
+    assert whole.result is not None
+    assert parts.result is not None
+    assert whole.result["values"] == parts.result["values"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from stage.tiny import run
+run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("pretrain",))
+"""
+
+
+def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
+    draw = random.Random(0)
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
+    path = tmp_path / "killed" / whole.id
+    for _ in range(6):
+        process = subprocess.Popen([*words, str(tmp_path / "killed")], env=dict(os.environ))
+        before = len(list(path.glob("attempts/*")))
+        while process.poll() is None and len(list(path.glob("attempts/*"))) == before:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 0.8))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    killed = run(recipe, tmp_path / "killed", kinds=("pretrain",))["pretrain"]
+    assert len(killed.attempts()) >= 2
+    assert same(final_state(whole), final_state(killed))
+    assert comparable(journal.read(whole)) == comparable(journal.read(killed))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
+    steps = itertools.count(1)
+    kinds = ("pretrain",)
+    run(recipe, tmp_path / "cut", kinds=kinds, stopping=lambda: next(steps) >= 9)
+    runs = tmp_path / "cut"
+    (_, newest), *_ = checkpoint.listed(runs / whole.id / "checkpoints")
+    newest.write_bytes(newest.read_bytes()[:-100])
+    cut = run(recipe, runs, kinds=kinds)["pretrain"]
+    assert same(final_state(whole), final_state(cut))
+    assert comparable(journal.read(whole)) == comparable(journal.read(cut))
+
+
+def test_a_loss_that_is_not_finite_is_a_result(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    real = pretrain.MoCo.forward
+
+    def broken(self: pretrain.MoCo, x1: torch.Tensor, x2: torch.Tensor, step: int) -> object:
+        loss, hits = real(self, x1, x2, step)
+        return (loss * math.nan if step == 6 else loss), hits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain.MoCo, "forward", broken)
+        folder = run(recipe, tmp_path / "runs", kinds=("pretrain",))["pretrain"]
+    result = folder.result
+    assert result is not None
+    assert result["state"] == "diverged"
+    assert result["step"] == 7
+    assert "the loss was nan at step 7" in result["message"]
+    steps = [step for step, _, _ in journal.series(journal.read(folder), "train/loss")]
+    assert steps == list(range(1, 8))
+    assert all(step < 7 for step, _ in checkpoint.listed(folder.checkpoints))
+
+
+def test_no_epochs_leave_the_initial_network(tmp_path: Path) -> None:
+    folders = run(write(tmp_path, old="epochs: 3", new="epochs: 0"), tmp_path / "runs")
+    result = folders["pretrain"].result
+    assert result is not None
+    assert result["step"] == 0
+    assert list(result["values"]) == ["knn/top1"]
+    knn, linear = folders["knn"].result, folders["linear"].result
+    assert knn is not None
+    assert linear is not None
+    assert knn["values"]["knn/top1"] == result["values"]["knn/top1"]
+
+
+def test_data_that_changed_is_refused(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    steps = itertools.count(1)
+    kinds = ("pretrain",)
+    run(recipe, tmp_path / "runs", kinds=kinds, stopping=lambda: next(steps) >= 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.data.datasets._fingerprint", lambda *_: "another00000")
+        pretrain_data_cache_clear()
+        with pytest.raises(DataError, match="began with"):
+            run(recipe, tmp_path / "runs", kinds=kinds)
+    pretrain_data_cache_clear()
+
+
+def pretrain_data_cache_clear() -> None:
+    from harness.data.datasets import open_data
+
+    open_data.cache_clear()
+
+
+def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    kinds = ("pretrain",)
+    one = run(recipe, tmp_path / "runs", kinds=kinds)["pretrain"]
+    steps = itertools.count(1)
+    other = run(
+        recipe, tmp_path / "runs", ("seed=1",), kinds=kinds, stopping=lambda: next(steps) >= 3
+    )["pretrain"]
+    for _, path in checkpoint.listed(one.checkpoints):
+        (other.checkpoints / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match="the newest checkpoint is of tiny-s0"):
+        run(recipe, tmp_path / "runs", ("seed=1",), kinds=kinds)
