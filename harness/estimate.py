@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,9 +48,13 @@ def history(runs: Path) -> dict[str, float]:
 def _newest(runs: Path) -> list[Path]:
     try:
         with os.scandir(runs) as entries:
-            dated = [(e.stat().st_mtime, e.path) for e in entries if e.is_dir()]
+            folders = [e for e in entries if e.is_dir()]
     except OSError:
         return []
+    dated = []
+    for entry in folders:
+        with contextlib.suppress(OSError):  # moved away meanwhile
+            dated.append((entry.stat().st_mtime, entry.path))
     return [Path(path) for _, path in sorted(dated, reverse=True)[:NEWEST]]
 
 

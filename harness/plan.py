@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import estimate
+from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand
 from harness.recipe.identity import PARENT, StageKind, stage_id, stages
@@ -90,7 +91,10 @@ def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
+        StoreError: the run root is not a folder.
     """
+    if runs.exists() and not runs.is_dir():
+        raise StoreError(f"{runs}: a file, not a folder; name another run root with --runs")
     loaded = load(path, sets)
     if isinstance(loaded, Scale):
         expansion = expand(loaded, path)
@@ -115,6 +119,8 @@ def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     if parent is not None and parent.state == "diverged":
         return "skip", "pre-training diverged"
+    if parent is not None and not entry.done and parent.state in ("running", "damaged"):
+        return _ACTIONS[parent.state], parent.detail
     if entry.done and entry.result is not None and entry.result.get("edition") != edition():
         return "skip", f"{entry.state}, by edition {entry.result.get('edition')}"
     return _ACTIONS[entry.state], entry.detail or entry.state

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import RecipeError
 from harness.recipe.section import Section
 
 
@@ -63,8 +64,15 @@ def load_site(
     found_data = data or env("MOCO_HARNESS_DATA") or said.data or _cache()
     found_runs = runs or env("MOCO_HARNESS_RUNS") or said.runs or "runs"
     return Site(
-        data=Path(found_data).expanduser(),
-        runs=Path(found_runs).expanduser(),
+        data=_expanded(found_data),
+        runs=_expanded(found_runs),
         device=device or env("MOCO_HARNESS_DEVICE") or said.device or "auto",
         ask_above_hours=said.ask_above_hours,
     )
+
+
+def _expanded(path: Path | str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise RecipeError(f"{path}: there is no such home folder; write the path out") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from harness.errors import HarnessError
@@ -11,6 +12,9 @@ def main() -> None:
     """Run `moco-harness`; a user's mistake ends with its message and its exit code."""
     from harness.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs is no error
     try:
         app()
     except HarnessError as error:

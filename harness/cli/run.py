@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,8 +95,8 @@ def _confirm(hours: float) -> None:
 def _writable(runs: Path) -> None:
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        probe = runs / ".writable"
+        probe = runs / f".writable.{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise atomic.explain(error, runs) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -41,11 +42,9 @@ def status_command(runs: Path, *, every: bool) -> None:
 
 
 def _group(entry: Entry) -> str:
-    try:
-        described = entry.folder.described or {}
-    except StoreError:
+    if entry.described is None:
         return "(damaged)"
-    return str(described.get("group", "?"))
+    return str(entry.described.get("group", "?"))
 
 
 def _rows(entries: list[Entry]) -> None:
@@ -70,9 +69,10 @@ def _latest(entry: Entry) -> tuple[str, str]:
         step = str(entry.result.get("step", ""))
     else:
         values, step = {}, ""
-        for record in journal.read(entry.folder):
-            values |= {k: v for k, v in record.items() if "/" in k}
-            step = str(record["step"])
+        with contextlib.suppress(StoreError):  # unreadable: the row has no figures
+            for record in journal.read(entry.folder):
+                values |= {k: v for k, v in record.items() if "/" in k}
+                step = str(record["step"])
     shown = [
         f"{name} {values[name]:.2f}"
         for name in ("train/loss", "knn/top1", "linear/top1")

@@ -37,6 +37,9 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     tally = Tally()
     unusable: set[str] = set()
     for stage in plan.todo:
+        if stopping():
+            tally.interrupted = True
+            return tally
         description = describe(stage, plan.name)
         if description["parent"] in unusable:
             unusable.add(stage.id)

@@ -62,9 +62,11 @@ class Line:
 
 
 def lines(results: Results, curve: Callable[[Run], tuple[Point, ...]]) -> list[Line]:
-    """The cells that have anything to draw; stale runs are left out, the table shows them."""
+    """The trained cells that have anything to draw; stale runs are left out, the table has them."""
     found = []
     for cell in results.cells:
+        if cell.is_control:  # it has no epochs: a level, not a line
+            continue
         stale = {v.seed for v in results.values(cell) if v.standing == "stale"}
         runs = [run for run in cell.runs if curve(run) and run.seed not in stale]
         if runs:
@@ -120,9 +122,7 @@ def draw(
 
 def _look(cell: CellResult, cells: Sequence[CellResult]) -> dict[str, str]:
     """Colour and dashes of a cell, the same in every figure of a report."""
-    if cell.is_control:
-        return {"color": INK, "linestyle": (0, (1, 2))}  # type: ignore[dict-item]
-    place = [each.id for each in cells if not each.is_control].index(cell.id)
+    place = [each.id for each in cells].index(cell.id)
     return {
         "color": PALETTE[place % len(PALETTE)],
         "linestyle": DASHES[place // len(PALETTE) % len(DASHES)],

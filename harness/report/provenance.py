@@ -69,7 +69,8 @@ def _states(run: Run) -> list[str]:
 
 
 def _distinct(texts: Iterable[str]) -> str:
-    return "\n".join(dict.fromkeys(text for text in texts if text)) or NOTHING
+    lines = (line for text in texts for line in text.split("\n") if line)
+    return "\n".join(dict.fromkeys(lines)) or NOTHING
 
 
 def _code(stage: Stage) -> str:
@@ -97,7 +98,7 @@ def environment(stage: Stage) -> str:
         ", ".join(
             str(machine[key]) for key in ("host", "device", "cpu", "system") if machine.get(key)
         ),
-        ", ".join(f"{machine[key]} {key}" for key in ("cores", "threads") if machine.get(key)),
+        ", ".join(f"{key} {machine[key]}" for key in ("cores", "threads") if machine.get(key)),
         f"Python {stage.attempt['python']}" if stage.attempt.get("python") else "",
         ", ".join(f"{name} {version}" for name, version in sorted(packages.items())),
     ]

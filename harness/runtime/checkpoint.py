@@ -31,7 +31,9 @@ def listed(folder: Path) -> list[tuple[int, Path]]:
 
 
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write `state` as the checkpoint of `step`, then remove all but the `keep` newest.
+    """Write `state` as the checkpoint of `step`, then remove all but the `keep` newest up to it.
+
+    Those of later steps were passed over as damaged: they go too, lest they crowd out whole ones.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written; older ones are untouched.
@@ -41,9 +43,12 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     content = buffer.getbuffer()
     path = folder / f"step-{step:08d}-{hashlib.sha256(content).hexdigest()[:12]}.pt"
     atomic.write(path, lambda file: file.write(content))
-    for _, old in listed(folder)[keep:]:
-        with contextlib.suppress(OSError):  # a failed purge must not stop the training
-            old.unlink()
+    others = [(at, other) for at, other in listed(folder) if other != path]
+    kept = [other for at, other in others if at <= step][: keep - 1]
+    for _, old in others:
+        if old not in kept:
+            with contextlib.suppress(OSError):  # a failed purge must not stop the training
+                old.unlink()
     for draft in folder.glob(".step-*.tmp"):  # of a life that was killed while it wrote
         with contextlib.suppress(OSError):
             draft.unlink()
@@ -59,7 +64,7 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any
         state = read(path)
         if state is not None:
             return step, state
-        say(f"{path}: damaged; using the checkpoint before it")
+        say(f"{path}: damaged; going on from the checkpoint before it, or from the start")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable
@@ -57,6 +58,11 @@ def execute(job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
         raise StoreError(f"{folder.path}: no stage.json; submit the run again")
     recipe = _recipe(folder, described)
     attempt = begin(folder)
+    if attempt is None:
+        result = folder.result or {}
+        reporter.begin(folder.id, total=1, done=1, steps_per_epoch=1)
+        reporter.end(str(result.get("state")), result.get("values", {}))
+        return str(result.get("state"))
     try:
         state, figures = _attempt(job, recipe, described["kind"], attempt, reporter, stopping)
     except Interrupted:
@@ -72,7 +78,8 @@ def execute(job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
         raise
     except BaseException as error:
         text = traceback.format_exc()
-        atomic.write(attempt.path / "traceback.txt", lambda file: file.write(text.encode()))
+        with contextlib.suppress(StoreError):  # a full disk must not hide the defect
+            atomic.write(attempt.path / "traceback.txt", lambda file: file.write(text.encode()))
         attempt.end("failed", f"{type(error).__name__}: {error}")
         reporter.end("failed", {})
         raise
@@ -180,7 +187,7 @@ def pick_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=wanted)
+        torch.zeros(1, device=wanted).item()  # meta, for one, can be named but holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
         raise HarnessError(f"--device {wanted}: {first}") from error

@@ -20,6 +20,10 @@ def explain(error: OSError, path: Path) -> StoreError:
         what = "the disk is full; free some space and run the same command again: it goes on"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         what = "it cannot be written; choose another folder with --runs, or make it writable"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        what = "a file stands where a folder is needed; name another place, or move it away"
+    elif error.errno == errno.ENOENT:
+        what = "there is no such folder, and it cannot be made; name another place"
     else:
         what = error.strerror or str(error)
     return StoreError(f"{path}: {what}")
@@ -79,5 +83,5 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise StoreError(f"{path}: unreadable ({error}); move it away and run again") from error

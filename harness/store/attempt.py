@@ -41,16 +41,33 @@ def _boot() -> str:
 
 
 def _born(pid: int) -> str:
-    """The process's start time in ticks, so that a reused number is not taken for the process."""
+    """The process's start time in ticks, so that a reused number is not taken for the process;
+    "dead" if it has ended, "" if this system does not tell (no /proc, or another user's is hidden).
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
-    return "" if stat[0] in "ZX" else stat[19]
+        return "" if _answers(pid) else "dead"
+    return "dead" if stat[0] in "ZX" else stat[19]
+
+
+def _answers(pid: int) -> bool:
+    """Whether there is a process of this number, ours or not."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def holder(attempt: Path) -> dict[str, Any] | None:
-    """Who lives this attempt now: {"host", "pid", ...}; None if it has ended or its holder died."""
+    """Who lives this attempt now: {"host", "pid", ...}; None if it has ended or its holder died.
+
+    On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
+    holder that is silent for SILENCE_S is taken for dead.
+    """
     if (attempt / "ended.json").exists():
         return None
     try:
@@ -58,15 +75,20 @@ def holder(attempt: Path) -> dict[str, Any] | None:
         age = time.time() - (attempt / "alive.json" if who else attempt).stat().st_mtime
     except (StoreError, OSError):
         return None
-    if not isinstance(who, dict):  # between mkdir and the first words
+    if who is None:  # between mkdir and the first words
         return {"host": "?", "pid": 0} if age < BEAT_S else None
-    if who.get("boot") == _boot() and who.get("host") == socket.gethostname():
-        return who if who.get("born") and _born(int(who["pid"])) == who["born"] else None
+    if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):
+        return None  # not this program's words
+    who = {"host": "?", **who}
+    if who.get("boot") == _boot() and who["host"] == socket.gethostname():
+        born = _born(who["pid"])
+        if born and who.get("born"):
+            return who if born == who["born"] else None
     return who if age < SILENCE_S else None
 
 
 class Attempt:
-    """A running attempt. Use as a context manager: leaving it writes how it ended."""
+    """A running attempt; call `end`, whatever happens."""
 
     def __init__(self, folder: StageFolder, path: Path) -> None:
         self.folder = folder
@@ -74,7 +96,11 @@ class Attempt:
         self.number = int(path.name)
         self.journal = journal.Writer(path / "metrics.jsonl")
         self._ended = threading.Event()
-        atomic.write_json(path / "alive.json", _identity())
+        try:
+            atomic.write_json(path / "alive.json", _identity())
+        except StoreError:
+            self.journal.close()
+            raise
         self._beat = threading.Thread(target=self._touch, daemon=True, name="heartbeat")
         self._beat.start()
 
@@ -118,8 +144,8 @@ class Attempt:
             )
 
 
-def begin(folder: StageFolder) -> Attempt:
-    """Begin the stage's next attempt.
+def begin(folder: StageFolder) -> Attempt | None:
+    """Begin the stage's next attempt; None if the stage is done, perhaps by another process.
 
     Raises:
         Busy: another process lives the newest attempt, or has begun this one first.
@@ -131,6 +157,8 @@ def begin(folder: StageFolder) -> Attempt:
             f"{folder.path}: being run by process {who['pid']} on {who['host']} "
             f"(attempt {attempts[-1].name}); wait for it, or stop it and run again"
         )
+    if folder.result is not None:  # looked for last: a holder writes it before it ends
+        return None
     number = int(attempts[-1].name) + 1 if attempts else 1
     path = folder.path / "attempts" / f"{number:04d}"
     try:
@@ -139,4 +167,10 @@ def begin(folder: StageFolder) -> Attempt:
         raise Busy(f"{folder.path}: another process has just begun attempt {number}") from None
     except OSError as error:
         raise atomic.explain(error, path) from error
-    return Attempt(folder, path)
+    try:
+        return Attempt(folder, path)
+    except StoreError:  # nothing was begun: leave no trace of a holder
+        with contextlib.suppress(OSError):
+            (path / "metrics.jsonl").unlink(missing_ok=True)
+            path.rmdir()
+        raise

@@ -58,11 +58,16 @@ def read_file(path: Path) -> list[Record]:
 
     NaN and infinities, which Python's JSON writes for a diverged loss, come back as floats. A line
     that is not a record (torn by a kill or a full disk) is left out.
+
+    Raises:
+        StoreError: the file cannot be read.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise atomic.explain(error, path) from error
     return [record for line in data.split(b"\n") if (record := parse(line)) is not None]
 
 
@@ -70,7 +75,7 @@ def parse(line: bytes) -> Record | None:
     """The record in a line; None if the line is torn or no record."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(record, dict) and isinstance(record.get("step"), int):
         return record

@@ -43,24 +43,37 @@ class StageFolder:
             StoreError: result.json is damaged.
         """
         found = atomic.read_json(self.path / "result.json")
-        if found is not None and not (isinstance(found, dict) and "state" in found):
+        if found is None:
+            return None
+        whole = isinstance(found, dict) and "state" in found
+        if not whole or not isinstance(found.get("values", {}), dict):
             raise StoreError(f"{self.path / 'result.json'}: not a result; move it away")
-        return found
+        return dict(found)
 
     @property
     def described(self) -> dict[str, Any] | None:
-        """stage.json: {"id", "kind", "recipe", "parent", ...}; None before the first attempt."""
+        """stage.json: {"id", "kind", "recipe", "parent", ...}; None before the first attempt.
+
+        Raises:
+            StoreError: stage.json is damaged.
+        """
         found = atomic.read_json(self.path / "stage.json")
         if found is not None and not isinstance(found, dict):
             raise StoreError(f"{self.path / 'stage.json'}: not a stage; move the folder away")
         return found
 
     def attempts(self) -> list[Path]:
-        """The attempts' folders, oldest first."""
+        """The attempts' folders, oldest first.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
         try:
             names = [p for p in (self.path / "attempts").iterdir() if re.fullmatch(r"\d+", p.name)]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise atomic.explain(error, self.path) from error
         return sorted(names, key=lambda p: int(p.name))
 
     def create(self, description: dict[str, Any]) -> None:

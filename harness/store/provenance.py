@@ -73,7 +73,12 @@ def _git(*words: str) -> str | None:
     root = Path(harness.__file__).parent.parent
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, timeout=20, check=True
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            timeout=20,
+            check=True,
+            # GIT_DIR and the like, set where git itself called us, name another checkout.
+            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -85,7 +90,7 @@ def _code() -> tuple[dict[str, Any], str]:
     ours = Path(harness.__file__).parent.parent
     if top is None or Path(top.strip()).resolve() != ours.resolve():
         return {"commit": None, "dirty": None}, ""
-    diff = _git("diff", "HEAD") or ""
+    diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") or ""
     untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split("\n")[:-1]
     code = {
         "commit": (_git("rev-parse", "HEAD") or "").strip() or None,

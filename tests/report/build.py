@@ -155,6 +155,9 @@ class Bench:
         epochs = self.recipe(cell, seed).optim.epochs
         end = final if isinstance(final, int | float) else 10.0
         records: list[dict[str, Any]] = []
+        if not epochs:  # the control is monitored once
+            protocol = self.recipe(cell, seed).knn.model_dump(mode="json")
+            records.append({"step": 0, "epoch": 0.0, "knn/top1": end, "protocol": protocol})
         for step in range(1, epochs * 31 + 1):
             epoch = step / 31
             loss = 6.2 * (1 + 0.02 * seed) / (1 + epoch / 5)

@@ -117,6 +117,7 @@ def test_figures_are_whole_drawings_of_their_own(
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         words = " ".join(root.itertext())
         assert "0.999" in words
+        assert words.count("untrained network") == (name == "knn.svg")
         assert "epoch" in words
         assert "#010203" not in files[name]
 
