@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> in
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
+    busy = any(stage.action == "busy" for stage in made.stages)
     if not made.todo:
-        busy = [stage for stage in made.stages if stage.action == "busy"]
         if not busy:
             show.line("nothing to do: everything is finished")
         return _report(made, site) or (FAILED if busy else 0)
@@ -41,11 +42,14 @@ def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> in
         _confirm(made.hours or 0)
     _writable(site.runs)
     code = _work(made, site)
-    return _report(made, site) or code
+    return _report(made, site) or code or (FAILED if busy else 0)
 
 
 def _work(made: Plan, site: Site) -> int:
     show.line("loading PyTorch ...")
+    # Where others want the cores too, OpenMP's threads waiting in a spin make a step ten times
+    # slower. Read when torch is loaded, so set before.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from harness.launch.here import run_here
     from harness.launch.progress import watching
     from harness.launch.signals import StopFlag

@@ -95,7 +95,8 @@ class Lines:
         self._id, self._total, self._per_epoch = stage_id, total, steps_per_epoch
         self._next = time.monotonic() + EVERY_S
         going_on = f", going on from {done}" if done else ""
-        self._print(f"[{self._ended + 1}/{self._stages}] {stage_id}: {total} steps{going_on}")
+        steps = "1 step" if total == 1 else f"{total} steps"
+        self._print(f"[{self._ended + 1}/{self._stages}] {stage_id}: {steps}{going_on}")
 
     def advance(self, step: int, figures: dict[str, float]) -> None:
         if time.monotonic() < self._next:
@@ -109,7 +110,7 @@ class Lines:
 
     def end(self, state: str, figures: dict[str, float]) -> None:
         self._ended += 1
-        self._print(f"  {self._id}: {state} · {_figures(figures)}")
+        self._print(f"  {self._id}: " + " · ".join(filter(None, [state, _figures(figures)])))
 
 
 def watching(console: Console, stages: int) -> Bars | Lines:

@@ -35,8 +35,11 @@ def _identity() -> dict[str, Any]:
 
 
 def _boot() -> str:
+    """This boot of this machine, and the space (a container's, perhaps) its process numbers are of;
+    "" if this system does not tell."""
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return ""
 
 
@@ -82,6 +85,8 @@ def holder(attempt: Path) -> dict[str, Any] | None:
     who = {"host": "?", **who}
     if who.get("boot") == _boot() and who["host"] == socket.gethostname():
         born = _born(who["pid"])
+        if born == "dead":
+            return None
         if born and who.get("born"):
             return who if born == who["born"] else None
     return who if age < SILENCE_S else None

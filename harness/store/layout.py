@@ -77,7 +77,8 @@ class StageFolder:
         return sorted(names, key=lambda p: int(p.name))
 
     def create(self, description: dict[str, Any]) -> None:
-        """Make the folder and its stage.json unless they are there.
+        """Make the folder unless it is there, and its stage.json unless it says the same: what the
+        id does not cover (cadences, targets) may have changed since the last attempt.
 
         Raises:
             StoreError: the folder cannot be made.
@@ -87,7 +88,7 @@ class StageFolder:
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise atomic.explain(error, self.path) from error
-        if self.described is None:
+        if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
 
 

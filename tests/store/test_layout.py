@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.layout import StageFolder, stage_folder
+
+
+def test_a_stage_that_was_never_begun(tmp_path: Path) -> None:
+    folder = stage_folder(tmp_path / "none", "tiny-s0.knn-0123456789")
+    assert (folder.id, folder.result, folder.described) == ("tiny-s0.knn-0123456789", None, None)
+    assert folder.attempts() == []
+
+
+def test_creating_again_touches_nothing(folder: StageFolder) -> None:
+    described = folder.described
+    assert described is not None
+    before = (folder.path / "stage.json").stat().st_mtime_ns
+    folder.create(described)
+    assert (folder.path / "stage.json").stat().st_mtime_ns == before
+
+
+def test_what_the_id_does_not_cover_follows_the_recipe(folder: StageFolder) -> None:
+    changed = {**(folder.described or {}), "recipe": {"watch": {"keep": 9}}}
+    folder.create(changed)
+    assert folder.described == changed
+
+
+def test_attempts_in_order_of_their_numbers(folder: StageFolder) -> None:
+    for name in ("0002", "0010", "9999", "10000", "0001", "x", "0003.old", ".nfs0001"):
+        (folder.path / "attempts" / name).mkdir()
+    names = [path.name for path in folder.attempts()]
+    assert names == ["0001", "0002", "0010", "9999", "10000"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '"finished"', "{}", '{"state": "finished", "values": null}']
+)
+def test_a_damaged_result_is_named(folder: StageFolder, text: str) -> None:
+    (folder.path / "result.json").write_text(text)
+    with pytest.raises(StoreError, match=r"result\.json"):
+        _ = folder.result
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_damaged_description_is_named_and_kept(folder: StageFolder, text: str) -> None:
+    path = folder.path / "stage.json"
+    path.write_text(text)
+    with pytest.raises(StoreError, match=r"stage\.json"):
+        folder.create({"id": folder.id})
+    assert path.read_text() == text
+
+
+def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(StoreError, match="where a folder is needed"):
+        stage_folder(tmp_path / "runs", "tiny").create({})

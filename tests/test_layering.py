@@ -1,0 +1,162 @@
+"""The arrows of the design, and what the command line may load."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(harness.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
+
+WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage"}
+
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "recipe": {"errors"},
+    "store": {"errors"},
+    "site": {"errors", "recipe"},
+    "estimate": {"errors", "recipe", "store"},
+    "plan": {"errors", "recipe", "store", "estimate"},
+    "runtime": {"errors", "recipe", "store"},
+    "data": {"errors", "recipe", "runtime"},
+    "model": {"errors", "recipe", "runtime"},
+    "contrast": {"errors", "recipe", "runtime", "model"},
+    "evaluate": {"errors", "recipe", "runtime", "model", "data"},
+    "stage": {"errors", "recipe", "store"} | (WITH_TORCH - {"stage"}),
+    "track": {"errors", "recipe", "store"},
+    "report": {"errors", "recipe", "store", "track"},
+    "check": {"errors", "recipe", "store", "track", "report"},
+    "launch": {"errors", "recipe", "store", "track", "plan", "estimate", "site", "stage"},
+}
+"""What each part may import, itself aside. A part that is not named here may import all."""
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every name that a file imports, wherever in it, unless for the types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        else:
+            yield from imports(node)
+
+
+def outermost(tree: ast.Module) -> Iterator[str]:
+    """What a file imports as it is loaded."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from imports(ast.Module([node], []))
+
+
+def part(name: str) -> str:
+    """data of harness.data.loader; "" of harness itself and what it defines."""
+    inner = name.split(".")[1:]
+    known = bool(inner) and ((ROOT / inner[0]).is_dir() or (ROOT / f"{inner[0]}.py").exists())
+    return inner[0] if known else ""
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("name", ["harness.cli", "harness.cli.app", "harness.errors"])
+def test_the_command_line_loads_nothing_heavy(name: str) -> None:
+    assert not loaded_by(f"import {name}") & {*HEAVY, "yaml"}
+
+
+def test_the_store_is_read_with_the_standard_library_alone() -> None:
+    names = [module(path) for path in FILES if part(module(path)) == "store"]
+    loaded = loaded_by("import " + ", ".join(names))
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    started = {name.split(".")[0] for name in loaded_by("")}
+    assert foreign - started == {"harness"}
+    assert {part(name) for name in loaded if name.startswith("harness.")} <= {"errors", "store"}
+
+
+def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
+    light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
+    names = [module(path) for path in FILES if part(module(path)) in light]
+    assert len(names) > 40
+    assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_arrows_run_one_way(path: Path) -> None:
+    own = part(module(path))
+    found = set(imports(ast.parse(path.read_text())))
+    if own not in WITH_TORCH:
+        foreign = {name.split(".")[0] for name in found}
+        lazy = own == "launch" and not any(
+            name.startswith("torch") for name in outermost(ast.parse(path.read_text()))
+        )
+        assert lazy or not foreign & {"torch", "torchvision"}
+    inner = {part(name) for name in found if name.split(".")[0] == "harness"} - {own, ""}
+    assert inner <= ARROWS.get(own, inner)
+
+
+def test_every_part_has_its_arrows() -> None:
+    parts = {part(module(path)) for path in FILES} - {"", "cli"}
+    assert parts >= set(ARROWS)
+    unbound = parts - set(ARROWS)
+    assert unbound <= {"bench", "doctor", "weights"}, f"say in ARROWS what {unbound} may import"
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    known = {module(path) for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        targets = set()
+        for name in outermost(ast.parse(path.read_text())):
+            while name and name not in known:
+                name = name.rpartition(".")[0]
+            targets.add(name)
+        graph[module(path)] = targets - {"", "harness", module(path)}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above, name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*above, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 400
+
+
+def test_these_tests_can_fail() -> None:
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n    import a\nimport b.c\n"
+        "def f():\n    from d import e\ntry:\n    import g\nexcept ImportError: ...\n"
+    )
+    assert set(imports(tree)) == {"b.c", "d.e", "g"}
+    assert set(outermost(tree)) == {"b.c", "g"}
+    assert (part("harness.data.loader"), part("harness.plan.Plan")) == ("data", "plan")
+    assert (part("harness"), part("harness.__version__")) == ("", "")
+    assert "torch" in loaded_by("import harness.runtime.precision")
