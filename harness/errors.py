@@ -34,6 +34,10 @@ class Busy(StoreError):
     """Another process is running this stage."""
 
 
+class AlreadyDone(StoreError):
+    """Another process has finished this stage meanwhile."""
+
+
 class Superseded(HarnessError):
     """A newer attempt has taken this run over: this one must stop writing."""
 

@@ -93,8 +93,9 @@ def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
         RecipeError: the file or an override cannot be accepted.
         StoreError: the run root is not a folder.
     """
-    if runs.exists() and not runs.is_dir():
-        raise StoreError(f"{runs}: a file, not a folder; name another run root with --runs")
+    place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    if place is not None and not place.is_dir():
+        raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
     loaded = load(path, sets)
     if isinstance(loaded, Scale):
         expansion = expand(loaded, path)

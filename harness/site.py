@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from harness.errors import RecipeError
 from harness.recipe.section import Section
@@ -23,6 +26,8 @@ class SiteFile(Section):
     """Run root: every run gets a folder there."""
     device: str | None = None
     """auto (default), cpu, cuda, cuda:1, ..."""
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that share a run on this machine: its GPUs."""
     ask_above_hours: float = 12.0
     """`run` asks before it begins more hours of work than this."""
 
@@ -34,6 +39,7 @@ class Site:
     data: Path
     runs: Path
     device: str
+    processes: int
     ask_above_hours: float
 
 
@@ -48,7 +54,12 @@ def _cache() -> Path:
 
 
 def load_site(
-    *, data: Path | None, runs: Path | None, device: str | None, site: Path | None
+    *,
+    data: Path | None = None,
+    runs: Path | None = None,
+    device: str | None = None,
+    processes: int | None = None,
+    site: Path | None = None,
 ) -> Site:
     """The machine in use, from the command line's options and what stands behind them.
 
@@ -67,6 +78,7 @@ def load_site(
         data=_expanded(found_data),
         runs=_expanded(found_runs),
         device=device or env("MOCO_HARNESS_DEVICE") or said.device or "auto",
+        processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
     )
 

@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "disabled"
+
+settings.register_profile("suite", deadline=None)  # the cores may be shared
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

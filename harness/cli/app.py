@@ -43,7 +43,7 @@ def plan(
     from harness.plan import make_plan
     from harness.site import load_site
 
-    where = load_site(data=None, runs=runs, device=None, site=site)
+    where = load_site(runs=runs, site=site)
     show.plan(make_plan(recipe, sets or [], where.runs), where)
 
 
@@ -55,13 +55,16 @@ def run(
     data: DataRoot = None,
     site: SitePath = None,
     device: Device = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share a run: this machine's GPUs.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
     from harness.cli.run import run_command
     from harness.site import load_site
 
-    where = load_site(data=data, runs=runs, device=device, site=site)
+    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
     raise typer.Exit(run_command(recipe, sets or [], where, ask=not yes))
 
 
@@ -80,7 +83,7 @@ def report(
     from harness.plan import make_plan
     from harness.site import load_site
 
-    where = load_site(data=None, runs=runs, device=None, site=site)
+    where = load_site(runs=runs, site=site)
     report_command(make_plan(recipe, sets or [], where.runs), where.runs, out)
 
 
@@ -94,7 +97,7 @@ def status(
     from harness.cli.status import status_command
     from harness.site import load_site
 
-    status_command(load_site(data=None, runs=runs, device=None, site=site).runs, every=all_)
+    status_command(load_site(runs=runs, site=site).runs, every=all_)
 
 
 @app.command()
@@ -108,7 +111,7 @@ def check(
     from harness.cli.check import check_command
     from harness.site import load_site
 
-    where = load_site(data=None, runs=runs, device=None, site=site)
+    where = load_site(runs=runs, site=site)
     raise typer.Exit(check_command(recipe, sets or [], where.runs))
 
 
@@ -119,5 +122,5 @@ def sync(runs: Runs = None, site: SitePath = None) -> None:
     from harness.site import load_site
     from harness.track.mirror import sync as sync_runs
 
-    where = load_site(data=None, runs=runs, device=None, site=site)
+    where = load_site(runs=runs, site=site)
     sync_runs(where.runs, None, show.line)

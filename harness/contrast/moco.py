@@ -6,26 +6,34 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.contrast import shuffle
 from harness.contrast.info_nce import info_nce
+from harness.contrast.mechanism import Mechanism
 from harness.contrast.queue import Queue
 from harness.model.encoder import Encoder
-from harness.recipe.schema import Contrast
+from harness.recipe.schema import Moco
 from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.world import World
 
 
-class MoCo(nn.Module):
+class MoCo(Mechanism):
     """A query encoder that learns, a key encoder that follows it, and a queue of past keys.
 
-    A step is: loss = moco(x1, x2, step); loss.backward(); the optimiser's step over
-    `moco.query`; moco.follow(). The keys enter the queue in `follow`, after the backward pass, so
-    that a query's own key is never among its negatives and the queue need not be cloned.
+    The keys enter the queue in `follow`, after the backward pass, so that a query's own key is
+    never among its negatives and the queue need not be cloned.
     """
 
     def __init__(
-        self, encoder: Encoder, contrast: Contrast, *, dim: int, seed: int, precision: Precision
+        self,
+        encoder: Encoder,
+        contrast: Moco,
+        *,
+        dim: int,
+        seed: int,
+        precision: Precision,
+        world: World,
     ) -> None:
         super().__init__()
         self.query = encoder
@@ -34,40 +42,58 @@ class MoCo(nn.Module):
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
         self.shuffle = contrast.shuffle
+        self.symmetric = contrast.symmetric
         self.seed = seed
         self.precision: Precision = precision
-        self._fresh: Tensor | None = None
+        self.world = world
+        self._fresh: list[Tensor] = []
 
-    def forward(self, x1: Tensor, x2: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """InfoNCE of views x1 (queries) and x2 (keys), each (N, 3, H, W): (loss, hits)."""
-        with autocast(self.precision, x1.device):
-            q = self.query(x1)
-        q = F.normalize(widen(q), dim=1)  # (N, C)
-        k = self._encode_keys(x2, step)  # (N, C), no gradient
-        self._fresh = k
-        return info_nce(q, k, self.queue.keys, self.temperature)
+    def forward(self, x1: Tensor, x2: Tensor, _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """InfoNCE of queries from x1 and keys from x2; see Mechanism.forward."""
+        loss, hits, k2 = self._term(x1, x2, step, 1)
+        self._fresh = [k2]
+        if self.symmetric:  # the demo adds the two terms and enqueues both views' keys
+            other, more, k1 = self._term(x2, x1, step, 0)
+            loss, hits = loss + other, (hits + more) / 2
+            self._fresh = [k1, k2]
+        return loss, hits
+
+    def _term(
+        self, queries: Tensor, keys: Tensor, step: int, view: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss and hits of the n local queries, and the N keys of the global batch."""
+        with autocast(self.precision, queries.device):
+            q = self.query(queries)
+        q = F.normalize(widen(q), dim=1)  # (n, C)
+        k = self._encode_keys(keys, step, view)  # (N, C), no gradient
+        mine = self.world.share(k)  # (n, C)
+        return *info_nce(q, mine, self.queue.keys, self.temperature), k
 
     @torch.no_grad()
-    def _encode_keys(self, x: Tensor, step: int) -> Tensor:
-        """The key encoder normalises with batch statistics, as it trains with the query's."""
-        back: Tensor | None = None
+    def _encode_keys(self, x: Tensor, step: int, view: int) -> Tensor:
+        """The key encoder normalises with batch statistics, as it trains with the query's.
+
+        Each image moves to the process of its shuffled position; one gather brings all keys to all
+        processes, which serves putting them back in order and enqueuing them.
+        """
+        total = len(x) * self.world.size
+        there, back = shuffle.order(self.seed, step, total, view)
         if self.shuffle:
-            there, back = (t.to(x.device) for t in shuffle.order(self.seed, step, len(x)))
-            x = x[there]
+            x = self.world.exchange(x, there)
         with autocast(self.precision, x.device):
             k = self.key(x)
-        k = F.normalize(widen(k), dim=1)
-        return k if back is None else k[back]
+        k = self.world.gather(F.normalize(widen(k), dim=1))
+        return k[back.to(k.device)] if self.shuffle else k
 
     @torch.no_grad()
     def follow(self) -> None:
-        """After the optimiser's step: key <- m key + (1 - m) query (v1 Eq. 2), then enqueue.
+        """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue.
 
         Parameters only: the key encoder's running statistics are its own and never read.
         """
-        assert self._fresh is not None, "follow() without a forward pass"
+        assert self._fresh, "follow() without a forward pass"
         torch._foreach_lerp_(
             list(self.key.parameters()), list(self.query.parameters()), 1 - self.momentum
         )
-        self.queue.enqueue(self._fresh)
-        self._fresh = None
+        self.queue.enqueue(torch.cat(self._fresh))
+        self._fresh = []

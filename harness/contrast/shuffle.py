@@ -10,7 +10,10 @@ from torch import Tensor
 from harness.runtime import keyed
 
 
-def order(seed: int, step: int, n: int) -> tuple[Tensor, Tensor]:
-    """(there, back), each (n,) int64 on the CPU: x[there] is shuffled, and k[back] undoes it."""
-    there = keyed.permutation(keyed.key(seed, "shuffle", step), n)
+def order(seed: int, step: int, n: int, view: int = 1) -> tuple[Tensor, Tensor]:
+    """(there, back), each (n,) int64 on the CPU: x[there] is shuffled, and k[back] undoes it.
+
+    n is the global batch; `view` tells the two shuffles of a symmetric step apart.
+    """
+    there = keyed.permutation(keyed.key(seed, "shuffle", step, view), n)
     return there, there.argsort()

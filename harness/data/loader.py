@@ -30,10 +30,14 @@ def normalise(x: Tensor, data: DataSet) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """Two views (N, 3, size, size), float32, normalised; index int64 (N,) into the images."""
+    """Views (n, 3, size, size), float32, normalised; index int64 (n,) into the images.
+
+    `total` is the global batch's number of images, without those that fill it up.
+    """
 
     views: tuple[Tensor, ...]
     index: Tensor
+    total: int
 
 
 class Loader:
@@ -43,6 +47,8 @@ class Loader:
         images: what to draw from; an epoch is a permutation of them, its last smaller batch left
             out if `drop_last`.
         policy: the augmentation; each of the `views` views is an independent draw.
+        share: (rank, size): this process gets its consecutive part of each global batch; where a
+            batch has no equal parts, the last ones are filled up with its last image.
         stream: names the run's randomness, e.g. (seed, "pretrain").
 
     Raises:
@@ -61,17 +67,18 @@ class Loader:
         device: torch.device,
         views: int = 2,
         drop_last: bool = True,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if batch > len(images) and drop_last:
             raise DataError(f"{data.name}: a batch of {batch} images, but there are {len(images)}")
         self.data, self.images, self.policy = data, images, policy
         self.stream, self.batch, self.size = stream, batch, size
-        self.device, self.views = device, views
+        self.device, self.views, self.share = device, views, share
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def indices(self, step: int) -> Tensor:
-        """Which images step `step` sees, int64 (N,), on the CPU."""
+        """Which images step `step` sees over all processes, int64 (N,), on the CPU."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             key = keyed.key(*self.stream, "order", epoch)
@@ -82,7 +89,7 @@ class Loader:
         """The batches of steps first to last - 1; files are decoded ahead of their step."""
         if isinstance(self.images, Stack):
             for step in range(first, last):
-                index = self.indices(step)
+                index = self._mine(step)
                 yield self._views(step, index, self.images.load(index))
             return
         with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
@@ -90,13 +97,20 @@ class Loader:
             try:
                 for step in range(first, last):
                     while len(pending) < AHEAD and step + len(pending) < last:
-                        index = self.indices(step + len(pending))
+                        index = self._mine(step + len(pending))
                         pending.append((index, pool.submit(self.images.load, index)))
                     index, loaded = pending.pop(0)
                     yield self._views(step, index, loaded.result())
             finally:
                 for _, waiting in pending:
                     waiting.cancel()
+
+    def _mine(self, step: int) -> Tensor:
+        rank, size = self.share
+        index = self.indices(step)
+        each = -(-len(index) // size)
+        index = torch.cat([index, index[-1:].expand(each * size - len(index))])
+        return index[rank * each : (rank + 1) * each]
 
     def _views(self, step: int, index: Tensor, loaded: Loaded) -> Batch:
         epoch = step // self.steps_per_epoch
@@ -107,4 +121,4 @@ class Loader:
             x = loaded.crop(drawn.crop, self.size).to(self.device, non_blocking=True)
             x = finish(x, drawn, self.policy)
             made.append(normalise(x, self.data))
-        return Batch(tuple(made), index)
+        return Batch(tuple(made), index, len(self.indices(step)))

@@ -12,6 +12,7 @@ from harness.data.images import Images
 from harness.data.loader import normalise
 from harness.model.encoder import Encoder
 from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.world import World
 
 Layer = Literal["backbone", "output"]
 BATCH = 500
@@ -36,20 +37,22 @@ def extract(
     size: int,
     layer: Layer,
     precision: Precision,
-    device: torch.device,
+    world: World,
 ) -> Tensor:
-    """Features of all `images` in order, with running statistics; float32 on `device`.
+    """Features of all `images` in order, with running statistics; float32, on every process.
 
-    The encoder's training mode is what it was afterwards.
+    Each process encodes its consecutive part. The encoder's training mode is what it was
+    afterwards.
     """
+    each = -(-len(images) // world.size)
+    mine = torch.arange(world.rank * each, (world.rank + 1) * each).clamp(max=len(images) - 1)
     training = encoder.training
     encoder.eval()
     try:
         parts = []
-        for first in range(0, len(images), BATCH):
-            index = torch.arange(first, min(first + BATCH, len(images)))
-            x = images.load(index).center(size).to(device, non_blocking=True)
+        for index in torch.split(mine, BATCH):
+            x = images.load(index).center(size).to(world.device, non_blocking=True)
             parts.append(encode(encoder, normalise(x, data), layer, precision))
-        return torch.cat(parts)
+        return world.gather(torch.cat(parts))[: len(images)]
     finally:
         encoder.train(training)

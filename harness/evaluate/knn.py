@@ -12,7 +12,6 @@ ELEMENTS = 1 << 24
 """Similarities held at a time: the memory is bounded whatever the sizes."""
 
 
-@torch.no_grad()
 def knn_accuracy(
     queries: Tensor,
     query_labels: Tensor,
@@ -23,7 +22,25 @@ def knn_accuracy(
     temperature: float,
     classes: int,
 ) -> dict[int, float]:
-    """Top-1 accuracy in percent for every k, from one pass.
+    """Top-1 accuracy in percent for every k, from one pass; see `knn_hits`."""
+    hits = knn_hits(
+        queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
+    )
+    return dict(zip(k, (100 * hits / len(queries)).tolist(), strict=True))
+
+
+@torch.no_grad()
+def knn_hits(
+    queries: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    *,
+    k: Sequence[int],
+    temperature: float,
+    classes: int,
+) -> Tensor:
+    """Correctly classified queries for every k, int64 (len(k),), from one pass.
 
     Args:
         queries, bank: features (n, d) and (m, d), float32; normalised here.
@@ -39,7 +56,7 @@ def knn_accuracy(
     queries, bank = F.normalize(queries, dim=1), F.normalize(bank, dim=1)
     bank_labels = bank_labels.to(bank.device)
     query_labels = query_labels.to(bank.device)
-    correct = dict.fromkeys(k, 0)
+    correct = torch.zeros(len(k), dtype=torch.int64, device=bank.device)
     chunk = max(1, ELEMENTS // len(bank))
     for rows, labels in zip(
         torch.split(queries, chunk), torch.split(query_labels, chunk), strict=True
@@ -48,8 +65,8 @@ def knn_accuracy(
         # Relative to the nearest neighbour, which changes no vote's order and overflows nowhere.
         weight = ((similarity - similarity[:, :1]) / temperature).exp()
         voted = bank_labels[nearest]
-        for kk in correct:
+        for n, kk in enumerate(k):
             votes = weight.new_zeros(len(rows), classes)
             votes.scatter_add_(1, voted[:, :kk], weight[:, :kk])
-            correct[kk] += int((votes.argmax(1) == labels).sum())
-    return {kk: 100 * hits / len(queries) for kk, hits in correct.items()}
+            correct[n] += (votes.argmax(1) == labels).sum()
+    return correct

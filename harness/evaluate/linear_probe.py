@@ -1,4 +1,4 @@
-"""Linear classifiers on frozen features, one for each learning rate, trained in one pass."""
+"""Linear classifiers on frozen features, one for each rate and decay, trained in one pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INITIAL_STD = 0.01
 
 
 class LinearProbe:
-    """R softmax classifiers on the same features, trained by SGD with a rate each.
+    """R softmax classifiers on the same features, trained by SGD with a rate and decay each.
 
     They share nothing but the features, so each is what it would be alone. All R begin with the
     same weights. State: weight (R, classes, d), bias (R, classes), and SGD's momentum of both.
@@ -27,7 +27,8 @@ class LinearProbe:
         self, protocol: Linear, *, dim: int, classes: int, seed: int, device: torch.device
     ) -> None:
         self.protocol = protocol
-        rates = len(protocol.lr)
+        self._lr, self._decay = torch.tensor(pairs(protocol), device=device).T
+        rates = len(self._lr)
         start = torch.randn(classes, dim, generator=keyed.generator(seed, "linear")) * INITIAL_STD
         self.weight = start.repeat(rates, 1, 1).to(device).requires_grad_()
         self.bias = torch.zeros(rates, classes, device=device, requires_grad=True)
@@ -43,16 +44,17 @@ class LinearProbe:
         losses = torch.stack([F.cross_entropy(each, labels) for each in self.logits(features)])
         gradients = torch.autograd.grad(losses.sum(), [self.weight, self.bias])
         factor = stepped(protocol.drops, protocol.factor, epoch)
-        rates = torch.tensor(protocol.lr, device=features.device) * factor
+        rates = self._lr * factor
         with torch.no_grad():
             for n, (parameter, gradient) in enumerate(
                 zip((self.weight, self.bias), gradients, strict=True)
             ):
-                gradient = gradient + protocol.weight_decay * parameter
+                across = (-1, *[1] * (parameter.dim() - 1))
+                gradient = gradient + self._decay.view(across) * parameter
                 before = self._momenta[n]
                 momentum = gradient if before is None else protocol.sgd_momentum * before + gradient
                 self._momenta[n] = momentum
-                parameter -= rates.view(-1, *[1] * (parameter.dim() - 1)) * momentum
+                parameter -= rates.view(across) * momentum
         return losses.detach()
 
     @torch.no_grad()
@@ -81,7 +83,16 @@ class LinearProbe:
         ]
 
 
-def named(metric: str, rates: Sequence[float], values: Sequence[float]) -> dict[str, float]:
-    """{"metric": first value, "metric@lr10": of the others}: the first rate is the result."""
-    first, *others = zip(rates, values, strict=True)
-    return {metric: first[1]} | {f"{metric}@lr{rate:g}": value for rate, value in others}
+def pairs(protocol: Linear) -> list[tuple[float, float]]:
+    """(rate, decay) of each classifier; the first is the result."""
+    return [(lr, decay) for decay in protocol.weight_decay for lr in protocol.lr]
+
+
+def named(metric: str, protocol: Linear, values: Sequence[float]) -> dict[str, float]:
+    """{"metric": the result's value, "metric@lr10": others'; with ",wd0.001" if decays vary}."""
+    several = len(protocol.weight_decay) > 1
+    found = {}
+    for n, ((lr, decay), value) in enumerate(zip(pairs(protocol), values, strict=True)):
+        setting = f"@lr{lr:g}" + (f",wd{decay:g}" if several else "")
+        found[metric + setting if n else metric] = value
+    return found

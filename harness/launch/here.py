@@ -1,14 +1,21 @@
-"""Run a plan in this process, one stage after the other."""
+"""Run a plan on this machine, one stage after the other, each on one or several processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from harness.errors import Busy, HarnessError
+from harness.errors import AlreadyDone, Busy, HarnessError
+from harness.launch.worker import run_as
 from harness.plan import Plan, describe
+from harness.runtime.environment import Placement, resolve
 from harness.site import Site
-from harness.stage.execute import Job, execute, pick_device
+from harness.stage.execute import Job, pick_device
 from harness.stage.reporter import Reporter
 from harness.store.layout import stage_folder
 
@@ -46,8 +53,13 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             continue
         folder = stage_folder(site.runs, stage.id)
         folder.create(description)
+        job = Job(folder.path, site.data, device)
         try:
-            state = execute(Job(folder.path, site.data, device), reporter, stopping)
+            with _others(job, site.processes) as placement:
+                state = run_as(placement, job, reporter, stopping)
+        except AlreadyDone:
+            if (folder.result or {}).get("state") == "diverged":
+                unusable.add(stage.id)
         except Busy as error:
             tally.elsewhere.append(str(error))
             unusable.add(stage.id)
@@ -64,3 +76,36 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             if state == "diverged":
                 unusable.add(stage.id)
     return tally
+
+
+@contextlib.contextmanager
+def _others(job: Job, processes: int) -> Iterator[Placement]:
+    """This process's place among `processes`; the others run while the block does."""
+    if processes == 1:
+        yield resolve({})
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    if "OMP_NUM_THREADS" not in os.environ:
+        shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
+    words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
+    words += ["--data", str(job.data_root), "--device", job.device]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(1, processes):
+            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            started.append(subprocess.Popen(words, env={**os.environ, **shared, **place}))
+        yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"})
+    finally:
+        for process in started:
+            try:
+                process.wait(timeout=30)  # each ends by itself when its peers do
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -7,7 +7,10 @@ from types import FrameType, TracebackType
 
 
 class StopFlag:
-    """While entered, SIGINT and SIGTERM set the flag; a second SIGINT stops at once."""
+    """While entered, SIGINT, SIGTERM and SIGHUP (a terminal that goes away) set the flag.
+
+    A second SIGINT stops at once.
+    """
 
     def __init__(self) -> None:
         self.set = False
@@ -22,7 +25,7 @@ class StopFlag:
         self.set = True
 
     def __enter__(self) -> StopFlag:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._handle)
         return self
 

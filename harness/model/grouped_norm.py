@@ -2,7 +2,8 @@
 
 MoCo's official runs normalise over 32 images, one GPU's share of 256; shuffling BN acts between
 such groups (MoCo v1, Sec. 3.3). Here the group belongs to the recipe, so one process can hold
-several: positions [0, g), [g, 2g), ... of the batch are normalised each by itself.
+several: positions [0, g), [g, 2g), ... of the batch are normalised each by itself. A group that is
+the whole batch of several processes is synchronised over them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from harness.runtime.precision import widen
+from harness.runtime.world import World
 
 RunningStats = Literal["first_group", "mean"]
 
@@ -36,11 +40,14 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         super().__init__(num_features)
         self.group = group
         self.running_stats = running_stats
+        self.world: World | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         n = input.shape[0]
         if not self.training or n == self.group:
             return super().forward(input)
+        if self.world is not None and n * self.world.size == self.group:
+            return self._synchronised(input, self.world)
         if n % self.group:
             raise ValueError(f"a batch of {n} images cannot be split into groups of {self.group}")
         assert self.running_mean is not None
@@ -64,3 +71,26 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             self.running_mean.copy_(torch.stack([mean for mean, _ in stats]).mean(0))
             self.running_var.copy_(torch.stack([var for _, var in stats]).mean(0))
         return out
+
+    def _synchronised(self, input: Tensor, world: World) -> Tensor:
+        """Statistics over all processes' images, with their gradient."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        x = widen(input)
+        count = x.numel() // x.shape[1] * world.size
+        mean = _sum(x.sum((0, 2, 3)), world) / count
+        centred = x - mean.view(-1, 1, 1)
+        var = _sum((centred * centred).sum((0, 2, 3)), world) / count
+        with torch.no_grad():
+            momentum = self.momentum if self.momentum is not None else 0.1
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+            self.running_var.lerp_((var * count / (count - 1)).to(self.running_var.dtype), momentum)
+        scale = self.weight * (var + self.eps).rsqrt()
+        return (centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(input.dtype)
+
+
+def _sum(x: Tensor, world: World) -> Tensor:
+    """The sum over processes of x (C,), whose gradient is summed over them too."""
+    return world.gather_with_gradient(x.unsqueeze(0)).sum(0)

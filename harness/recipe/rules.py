@@ -21,13 +21,13 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             "model.bn_group",
             f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
         )
-    elif contrast.shuffle and batch == group:
+    elif contrast.kind != "memory_bank" and contrast.shuffle and batch == group:
         yield (
             "contrast.shuffle",
             f"one group of {group} images: a shuffle leaves its statistics as they are and does "
             "nothing; choose a model.bn_group below optim.batch, or set contrast.shuffle: false",
         )
-    if contrast.queue < batch:
+    if contrast.kind == "moco" and contrast.queue < batch:
         yield (
             "contrast.queue",
             f"{contrast.queue} keys are fewer than one batch of {batch}; "

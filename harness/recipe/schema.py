@@ -65,6 +65,15 @@ class Augment(Section):
     """Probability of the horizontal flip."""
 
 
+class Weights(Section):
+    """Weights to begin with: released ones, as a control of the evaluation."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """A checkpoint under the data root, official (module.encoder_q.*) or torchvision's."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    """Its SHA-256, or the beginning of it: the identity of what is evaluated."""
+
+
 class Model(Section):
     """Query and key encoder: a backbone, and a head that is thrown away after pre-training."""
 
@@ -85,16 +94,18 @@ class Model(Section):
     dim: Positive = 128
     """Width of the embedding that is compared (v1 Sec. 3.3: 128)."""
     bn_group: Positive
-    """Images normalised together by batch norm (v1: 32, one GPU's share of a batch of 256)."""
+    """Images normalised together by batch norm (v1: 32, one GPU's share of a batch of 256); the
+    whole batch: synchronised over all processes."""
     running_stats: Literal["first_group", "mean"] = "first_group"
     """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
+    weights: Weights | None = None
+    """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""
 
 
-class Contrast(Section):
-    """The pretext task: which keys a query is compared with."""
+class Moco(Section):
+    """A queue of keys from a momentum encoder (v1 Fig. 2c)."""
 
-    mechanism: Literal["moco"] = "moco"
-    """moco: a queue of keys from a momentum encoder (v1 Fig. 2c)."""
+    kind: Literal["moco"]
     queue: Positive
     """K, the number of negatives in the queue (v1: 65536; its momentum ablation: 4096)."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -103,6 +114,41 @@ class Contrast(Section):
     """tau of InfoNCE (v1 Eq. 1: 0.07; v2: 0.2; demo: 0.1)."""
     shuffle: bool = True
     """Shuffling BN: the key batch is permuted before, and put back after, the key encoder."""
+    symmetric: bool = False
+    """Each view is query once and key once; the two losses are added (demo)."""
+
+
+class EndToEnd(Section):
+    """Both encoders learn by back-propagation; the batch's other keys are the negatives (Fig. 2a).
+
+    K - 1 negatives with a batch of K (v1 Sec. 4.1); the rate is scaled with the batch there.
+    """
+
+    kind: Literal["end_to_end"]
+    temperature: PositiveFloat
+    shuffle: bool = True
+    """Shuffling BN of the key batch (v1 Sec. 3.3 uses it here too), with its gradient."""
+    shared: bool = False
+    """One encoder for both views. The paper says only that the two can be different."""
+
+
+class MemoryBank(Section):
+    """One stored embedding per image; K of them, drawn anew each step, are negatives (Fig. 2b)."""
+
+    kind: Literal["memory_bank"]
+    negatives: Positive
+    """K. Drawn uniformly with replacement, one set for all queries of a step."""
+    temperature: PositiveFloat
+    bank_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the old embedding when an image is seen again (InstDisc's code: 0.5)."""
+    exclude_self: bool = False
+    """Leave a query's own entry out of its negatives (InstDisc's code does not)."""
+    loss: Literal["info_nce", "nce"] = "info_nce"
+    """info_nce as in v1 Fig. 3; nce as InstDisc, whose numbers v1's footnote 2 reproduces."""
+
+
+Contrast = Annotated[Moco | EndToEnd | MemoryBank, Field(discriminator="kind")]
+"""The pretext task: which keys a query is compared with, and how they are maintained."""
 
 
 class Constant(Section):
@@ -128,7 +174,16 @@ class Cosine(Section):
     """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
 
 
-Schedule = Annotated[Constant | Steps | Cosine, Field(discriminator="kind")]
+class Decay(Section):
+    """The rate is multiplied by `factor` every so many steps (v1 on Instagram-1B)."""
+
+    kind: Literal["decay"]
+    every: Positive
+    """Steps between two multiplications (v1: 62,500, 64 million images)."""
+    factor: Annotated[float, Field(gt=0, lt=1)]
+
+
+Schedule = Annotated[Constant | Steps | Cosine | Decay, Field(discriminator="kind")]
 
 
 class Optim(Section):
@@ -136,6 +191,8 @@ class Optim(Section):
 
     epochs: Annotated[int, Field(ge=0)]
     """Passes over the data; 0 leaves the network untrained, which makes it a control."""
+    steps: Positive | None = None
+    """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
     batch: Annotated[int, Field(ge=2)]
     """Images per step, over all processes; the epoch's last, smaller batch is dropped."""
     lr: Annotated[float, Field(ge=0)]
@@ -168,7 +225,8 @@ class Linear(Section):
     lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (30.0,)
     """Learning rates, trained in one pass; the first is the result, the others sensitivity."""
     sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (0.0,)
+    """L2 penalties; every rate is tried with every one, the first pair is the result."""
     drops: tuple[Positive, ...] = (60, 80)
     """Epochs, counted from 0, at whose start the rate is multiplied by `factor`."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -231,7 +289,7 @@ class Recipe(Section):
     model: Model
     contrast: Contrast
     optim: Optim
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
     knn: Knn = Knn()
     linear: Linear | None = Linear()

@@ -43,6 +43,19 @@ def _is_imagenet(recipe: Recipe) -> bool:
     return folder in IMAGENET_FOLDERS and recipe.data.images is None
 
 
+def _negatives(recipe: Recipe) -> int:
+    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank."""
+    contrast = recipe.contrast
+    if contrast.kind == "end_to_end":
+        return recipe.optim.batch - 1
+    return contrast.queue if contrast.kind == "moco" else contrast.negatives
+
+
+def _momentum(recipe: Recipe) -> str:
+    contrast = recipe.contrast
+    return f"{contrast.momentum:g}" if contrast.kind == "moco" else "none"
+
+
 Here = Callable[[Recipe], Any]
 
 TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
@@ -57,12 +70,13 @@ TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
     ),
     ("epochs", "200", lambda r: r.optim.epochs, lambda r: r.optim.epochs >= 200, True),
     (
-        "keys in the queue, K",
+        "negatives, K",
         "65536 (4096 in the ablation of momentum)",
-        lambda r: r.contrast.queue,
-        lambda r: r.contrast.queue in (65536, 4096),
+        _negatives,
+        lambda r: _negatives(r) in (65536, 4096),
         True,
     ),
+    ("mechanism", "moco", lambda r: r.contrast.kind, lambda _: True, False),
     ("batch", "256", lambda r: r.optim.batch, lambda r: r.optim.batch == 256, True),
     (
         "batch-norm group",
@@ -88,8 +102,8 @@ TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
     (
         "momentum m",
         "0.999",
-        lambda r: f"{r.contrast.momentum:g}",
-        lambda r: r.contrast.momentum == 0.999,
+        _momentum,
+        lambda r: _momentum(r) in ("0.999", "none"),
         False,
     ),
     (
@@ -127,7 +141,7 @@ def one_line(results: Results) -> str:
     seeds = len(results.seeds)
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, "
-        f"{here['epochs']} epochs, K {here['keys in the queue, K']}, batch {here['batch']}, "
+        f"{here['epochs']} epochs, K {here['negatives, K']}, batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
     )
 
@@ -162,8 +176,8 @@ def _protocol(recipe: Recipe) -> list[str]:
         lines.append(
             f"Linear probe: frozen features, SGD, {probe.epochs} epochs, batch {probe.batch}, "
             f"learning rate {probe.lr[0]:g}{others}, {drops}, momentum {probe.sgd_momentum:g}, "
-            f"weight decay {probe.weight_decay:g}, {views}. The rate is fixed beforehand: the "
-            "first is the result, the best of several never is."
+            f"weight decay {_list(probe.weight_decay[:1])}, {views}. "
+            "The rate is fixed beforehand: the first is the result, the best of several never is."
         )
     return lines
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from harness.errors import StoreError
 from harness.store import atomic
 
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
@@ -59,6 +59,9 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any
     """(step, state) of the newest whole checkpoint, on the CPU; None if there is none.
 
     A damaged one is passed over, and `say` is told.
+
+    Raises:
+        StoreError: one cannot be read, or is whole but cannot be loaded here: see `read`.
     """
     for step, path in listed(folder):
         state = read(path)
@@ -68,14 +71,36 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any
     return None
 
 
+def at(folder: Path, step: int) -> tuple[int, dict[str, Any]] | None:
+    """(step, state) of that step's whole checkpoint, on the CPU; None if there is none."""
+    states = (read(path) for found, path in listed(folder) if found == step)
+    return next(((step, state) for state in states if state is not None), None)
+
+
 def read(path: Path) -> dict[str, Any] | None:
-    """The state in `path`; None if its content is not what its name says or cannot be read."""
+    """The state in `path`; None if its content is not what its name says, or the file is gone.
+
+    Raises:
+        StoreError: it cannot be read now, or is no state that this torch loads without running
+            code. It may be good: passing it over would silently throw its steps away.
+    """
     match = _NAME.fullmatch(path.name)
     try:
         content = path.read_bytes()
-        if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
-            return None
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+    except FileNotFoundError:
         return None
-    return state if isinstance(state, dict) else None
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+    if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
+        return None
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises whatever it stumbles over
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StoreError(
+            f"{path}: whole, but torch {torch.__version__} does not load it ({first}); "
+            "use the version that wrote it, or move the file away to go on from the one before it"
+        ) from error
+    if not isinstance(state, dict):
+        raise StoreError(f"{path}: not a checkpoint of this program; move it away")
+    return state

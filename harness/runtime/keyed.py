@@ -53,6 +53,11 @@ def uniform(key: int, index: Tensor, draws: int = 1) -> Tensor:
     return _shift(bits(key, index, draws), 40).to(torch.float32) * 2.0**-24
 
 
+def integers(key: int, index: Tensor, n: int) -> Tensor:
+    """Uniform integers in [0, n), int64 of index's shape (n far below 2**63, so without bias)."""
+    return _shift(bits(key, index)[..., 0], 1) % n
+
+
 def permutation(key: int, n: int) -> Tensor:
     """A permutation of range(n), int64 of shape (n,), on the CPU whatever device the run uses."""
     return torch.argsort(bits(key, torch.arange(n))[:, 0], stable=True)

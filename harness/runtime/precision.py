@@ -8,14 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """A context in which convolutions and linear layers run in the given precision."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16
+    )
 
 
 def widen(x: Tensor) -> Tensor:

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from harness.recipe.schema import Schedule
 
 
-def rate(schedule: Schedule, lr: float, epoch: int, epochs: int) -> float:
-    """The rate during `epoch` (counted from 0) of `epochs`, from the rate `lr` at the start."""
+def rate(schedule: Schedule, lr: float, epoch: int, epochs: int, step: int = 0) -> float:
+    """The rate at `step` in `epoch` of `epochs`, counted from 0, from the rate `lr` at the start.
+
+    Only a decay looks at the step; the others hold their rate for an epoch.
+    """
     if schedule.kind == "constant":
         return lr
     if schedule.kind == "step":
         return lr * stepped(schedule.drops, schedule.factor, epoch)
+    if schedule.kind == "decay":
+        return lr * schedule.factor ** (step // schedule.every)
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch + schedule.first) / epochs))
 
 

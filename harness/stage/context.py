@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from harness.data.datasets import DataSet
 from harness.errors import DataError, StoreError
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
+from harness.runtime.world import World
 from harness.stage.reporter import Reporter
 from harness.store.attempt import Attempt
+from harness.store.journal import Record
 from harness.store.layout import StageFolder
 
 
@@ -46,16 +49,33 @@ class Context:
 
     recipe: Recipe
     folder: StageFolder
-    attempt: Attempt
+    attempt: Attempt | None
+    """The first process's; None on the others, which write nothing."""
     parent: StageFolder | None
     data: DataSet
-    device: torch.device
+    data_root: Path
+    world: World
     reporter: Reporter
     stopping: Callable[[], bool]
     """Asked between steps; true once the user or the cluster wants the stage to stop."""
 
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
+
+    def asked_to_stop(self) -> bool:
+        """Whether any process was asked to; all of them must ask at the same step."""
+        return self.world.any(self.stopping())
+
+    def record(self, records: list[Record]) -> None:
+        """Append to the journal, unless superseded."""
+        if self.attempt is not None:
+            self.attempt.record(records)
+
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Checkpoint `state`, after the journal that leads up to it is on disk."""
+        if self.attempt is None:
+            return
         self.attempt.check_fence()
         self.attempt.journal.sync()
         stamped = {"stage": self.folder.id, "data": self.data.fingerprint, **state}
@@ -68,17 +88,28 @@ class Context:
             StoreError: the checkpoint is another stage's.
             DataError: the data changed since the checkpoint.
         """
-        return load(self.folder, self.data, self.reporter)
+        return self.load(self.folder)
+
+    def load(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
+        """As `restore`, of the stage in `folder`. The first process chooses, all read."""
+        found = None
+        if self.world.rank == 0:
+            found = checkpoint.newest(folder.checkpoints, self.reporter.note)
+        chosen = int(self.world.sum(torch.tensor(found[0] + 1 if found else 0))) - 1
+        if chosen < 0:
+            return None
+        if found is None:
+            found = checkpoint.at(folder.checkpoints, chosen)
+        if found is None:
+            raise StoreError(
+                f"{folder.checkpoints}: this process does not see step {chosen}'s checkpoint; the "
+                "run folder must be on storage that all processes share"
+            )
+        _check(folder, self.data, found[1])
+        return found
 
 
-def load(
-    folder: StageFolder, data: DataSet, reporter: Reporter
-) -> tuple[int, dict[str, Any]] | None:
-    """(step, state) of the stage's newest whole checkpoint; errors as Context.restore."""
-    found = checkpoint.newest(folder.checkpoints, reporter.note)
-    if found is None:
-        return None
-    step, state = found
+def _check(folder: StageFolder, data: DataSet, state: dict[str, Any]) -> None:
     if state.get("stage") != folder.id:
         raise StoreError(
             f"{folder.checkpoints}: the newest checkpoint is of {state.get('stage')}; "
@@ -90,4 +121,3 @@ def load(
             f"with {state.get('data')}; bring the old data back, or move the run's folder away "
             f"({folder.path}) to begin anew"
         )
-    return step, state

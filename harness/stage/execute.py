@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from harness.data.datasets import open_data
+from harness.data.datasets import DataSet, open_data
 from harness.errors import HarnessError, StoreError, Superseded
 from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
+from harness.runtime.world import World
 from harness.stage import knn, linear, pretrain
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
-from harness.stage.reporter import Reporter
+from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, provenance
 from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
@@ -43,101 +44,134 @@ class Job:
     """A torch device such as cpu or cuda; auto: CUDA where there is some."""
 
 
-def execute(job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
+def execute(
+    job: Job, reporter: Reporter, stopping: Callable[[], bool], world: World | None = None
+) -> str:
     """Run the stage, or go on with it; returns finished, diverged or interrupted.
 
-    Whatever happens is written to the attempt's ended.json.
+    Whatever happens is written to the attempt's ended.json. With several processes each calls
+    this; the first one writes.
+
+    Args:
+        world: this process among the others; None: it is alone.
 
     Raises:
         HarnessError: the user's circumstances do not allow it (data, disk, another process).
         Exception: a defect; its traceback is in the attempt's folder.
     """
+    world = world or World.alone(torch.device(job.device))
     folder = StageFolder(job.folder)
     described = folder.described
     if described is None:
         raise StoreError(f"{folder.path}: no stage.json; submit the run again")
     recipe = _recipe(folder, described)
-    attempt = begin(folder)
-    if attempt is None:
-        result = folder.result or {}
-        reporter.begin(folder.id, total=1, done=1, steps_per_epoch=1)
-        reporter.end(str(result.get("state")), result.get("values", {}))
-        return str(result.get("state"))
+    attempt = _begin(folder, world)
+    watching = reporter if world.rank == 0 else Silent()
+
+    def context(data: DataSet) -> Context:
+        parent = _parent(folder)
+        return Context(
+            recipe, folder, attempt, parent, data, job.data_root, world, watching, stopping
+        )
+
     try:
-        state, figures = _attempt(job, recipe, described["kind"], attempt, reporter, stopping)
+        state, figures = _attempt(job, recipe, described["kind"], attempt, world, context)
     except Interrupted:
+        _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
-        attempt.end("interrupted", "stopped on request; the same command goes on")
     except KeyboardInterrupt:
-        attempt.end("interrupted", "stopped at once; the same command goes on from the checkpoint")
-        reporter.end("interrupted", {})
+        _end(attempt, "interrupted", "stopped at once; the same command goes on")
+        watching.end("interrupted", {})
         raise
     except HarnessError as error:
-        attempt.end("superseded" if isinstance(error, Superseded) else "failed", str(error))
-        reporter.end("failed", {})
+        _end(attempt, "superseded" if isinstance(error, Superseded) else "failed", str(error))
+        watching.end("failed", {})
         raise
     except BaseException as error:
-        text = traceback.format_exc()
-        with contextlib.suppress(StoreError):  # a full disk must not hide the defect
-            atomic.write(attempt.path / "traceback.txt", lambda file: file.write(text.encode()))
-        attempt.end("failed", f"{type(error).__name__}: {error}")
-        reporter.end("failed", {})
+        if attempt is not None:
+            text = traceback.format_exc().encode()
+            with contextlib.suppress(StoreError):
+                atomic.write(attempt.path / "traceback.txt", lambda file: file.write(text))
+        _end(attempt, "failed", f"{type(error).__name__}: {error}")
+        watching.end("failed", {})
         raise
-    reporter.end(state, figures)
+    watching.end(state, figures)
     return state
+
+
+def _begin(folder: StageFolder, world: World) -> Attempt | None:
+    """The first process's attempt; the others learn whether it could begin.
+
+    Raises:
+        HarnessError: it could not; on the first process with the reason.
+    """
+    attempt, error = None, None
+    if world.rank == 0:
+        try:
+            attempt = begin(folder)
+        except HarnessError as refused:
+            error = refused
+    if world.any(error is not None):
+        raise error or HarnessError(f"{folder.path}: the first process could not begin")
+    return attempt
+
+
+def _end(attempt: Attempt | None, how: str, message: str) -> None:
+    if attempt is not None:
+        attempt.end(how, message)
 
 
 def _attempt(
     job: Job,
     recipe: Recipe,
     kind: str,
-    attempt: Attempt,
-    reporter: Reporter,
-    stopping: Callable[[], bool],
+    attempt: Attempt | None,
+    world: World,
+    context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     make_deterministic()
-    device = torch.device(job.device)
     data = open_data(recipe.data, job.data_root)
-    record, diff = provenance.capture(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        threads=torch.get_num_threads(),
-        data=data.described,
-    )
-    attempt.describe(record)
-    if diff:
-        atomic.write(attempt.path / "uncommitted.diff", lambda file: file.write(diff.encode()))
-    context = Context(
-        recipe=recipe,
-        folder=attempt.folder,
-        attempt=attempt,
-        parent=_parent(attempt.folder),
-        data=data,
-        device=device,
-        reporter=reporter,
-        stopping=stopping,
-    )
+    world.same(f"the code's edition {edition()}")
+    world.same(f"the data's fingerprint {data.fingerprint}")
+    if attempt is not None:
+        _describe(attempt, data, world)
     result: dict[str, Any]
     try:
-        outcome = _RUN[kind](context)
+        outcome = _RUN[kind](context(data))
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
         result |= {"message": "", **outcome.facts}
     except Diverged as diverged:
         result = {"state": "diverged", "step": diverged.step, "values": diverged.values}
         result |= {"message": str(diverged)}
-    editions = _editions(attempt)
-    attempt.finish(
-        result
-        | {
-            "edition": edition() if editions == [edition()] else "+".join(editions),
-            "data": data.described,
-            "attempt": attempt.number,
-            "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
-            "device": record["machine"]["device"],
-        }
-    )
-    attempt.end(result["state"], result["message"])
+    if attempt is not None:
+        attempt.finish(
+            result
+            | {
+                "edition": "+".join(_editions(attempt)),
+                "data": data.described,
+                "attempt": attempt.number,
+                "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
+                "device": _device_name(world.device),
+                "processes": world.size,
+            }
+        )
+        attempt.end(result["state"], result["message"])
     return result["state"], result["values"]
+
+
+def _describe(attempt: Attempt, data: DataSet, world: World) -> None:
+    """Write the attempt's provenance."""
+    record, diff = provenance.capture(
+        device=_device_name(world.device), threads=torch.get_num_threads(), data=data.described
+    )
+    attempt.describe(record | {"processes": world.size})
+    if diff:
+        atomic.write(attempt.path / "uncommitted.diff", lambda file: file.write(diff.encode()))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _parent(folder: StageFolder) -> StageFolder | None:

@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import StoreError
 from harness.model.encoder import Encoder, build
-from harness.stage.context import Context, load
+from harness.stage.context import Context
 
 
 def encoder(context: Context) -> Encoder:
@@ -22,7 +22,7 @@ def encoder(context: Context) -> Encoder:
     result = context.parent.result
     if result is None or result["state"] != "finished":
         raise StoreError(f"{context.parent.path}: pre-training has not finished; run it first")
-    found = load(context.parent, context.data, context.reporter)
+    found = context.load(context.parent)
     if found is None or found[0] != result["step"]:
         raise StoreError(
             f"{context.parent.checkpoints}: the checkpoint of the last step, {result['step']}, is "
@@ -30,8 +30,9 @@ def encoder(context: Context) -> Encoder:
         )
     made = build(context.recipe.model, context.recipe.seed)
     prefix = "query."
+    state = found[1]["mechanism"]
     made.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in found[1]["moco"].items() if k.startswith(prefix)}
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     )
     made.to(context.device).to(memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)

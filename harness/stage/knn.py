@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.evaluate.features import extract
-from harness.evaluate.knn import knn_accuracy
+from harness.evaluate.knn import knn_hits
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Recipe
 from harness.runtime import keyed
+from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context, Outcome
 
 
-def measure(
-    encoder: Encoder, recipe: Recipe, data: DataSet, device: torch.device
-) -> dict[str, float]:
+def measure(encoder: Encoder, recipe: Recipe, data: DataSet, world: World) -> dict[str, float]:
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn."""
     protocol = recipe.knn
     queries: Images = data.test
@@ -34,21 +31,23 @@ def measure(
             size=recipe.data.size,
             layer=protocol.layer,
             precision=recipe.precision,
-            device=device,
+            world=world,
         )
         for images in (queries, data.bank)
     ]
-    found = knn_accuracy(
-        features[0],
-        queries.labels,
+    mine = slice(world.rank, None, world.size)
+    hits = knn_hits(
+        features[0][mine],
+        queries.labels[mine],
         features[1],
         data.bank.labels,
         k=protocol.k,
         temperature=protocol.temperature,
         classes=data.classes,
     )
-    first, *others = protocol.k
-    return {"knn/top1": found[first]} | {f"knn/top1@k{k}": found[k] for k in others}
+    found = [100 * n / len(queries) for n in world.sum(hits).tolist()]
+    first, *others = zip(protocol.k, found, strict=True)
+    return {"knn/top1": first[1]} | {f"knn/top1@k{k}": value for k, value in others}
 
 
 def run(context: Context) -> Outcome:
@@ -56,9 +55,9 @@ def run(context: Context) -> Outcome:
     assert context.parent is not None
     parent = context.parent.result
     context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
-    values = measure(frozen.encoder(context), context.recipe, context.data, context.device)
+    values = measure(frozen.encoder(context), context.recipe, context.data, context.world)
     step = int(parent["step"]) if parent else 0
-    context.attempt.record(
+    context.record(
         [
             {
                 "step": step,

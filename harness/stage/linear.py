@@ -54,11 +54,13 @@ class Probing:
             size=context.recipe.data.size,
             layer="backbone",
             precision=context.recipe.precision,
-            device=context.device,
+            world=context.world,
         )
 
     def run(self) -> Outcome:
         """Train to the last epoch, which is the one reported.
+
+        Every process trains the same classifiers on the gathered features.
 
         Raises:
             Interrupted, Diverged, StoreError, DataError: as in pre-training.
@@ -74,20 +76,19 @@ class Probing:
             means: list[float] = losses.mean(0).tolist()
             done = epoch + 1
             record = {"step": done * self.per_epoch, "epoch": done, "t": round(time.time(), 1)}
-            record |= named("linear/loss", protocol.lr, means)
+            record |= named("linear/loss", protocol, means)
             if not math.isfinite(means[0]):
-                context.attempt.record([record])
+                context.record([record])
                 raise Diverged(
                     done * self.per_epoch, f"the mean loss of epoch {done} was {means[0]}", {}
                 )
             if done == total or done % max(1, total // 10) == 0:
-                hits = self.probe.hits(self.test, self.test_labels)
-                top1 = (100 * hits / len(self.test)).tolist()
-                record |= named("linear/top1", protocol.lr, top1)
-            context.attempt.record([record])
-            context.reporter.advance(done, named("linear/loss", protocol.lr, means))
-            stops = context.stopping() and done < total
-            if stops or time.monotonic() - saved > SAVE_S:
+                top1 = self._validate()
+                record |= named("linear/top1", protocol, top1)
+            context.record([record])
+            context.reporter.advance(done, named("linear/loss", protocol, means))
+            stops = context.asked_to_stop() and done < total
+            if context.world.any(stops or time.monotonic() - saved > SAVE_S):
                 context.save(done, {"probe": self.probe.state()})
                 saved = time.monotonic()
             if stops:
@@ -95,8 +96,13 @@ class Probing:
         if frozen.fingerprint(self.encoder) != self.digest:
             raise AssertionError("the probe changed a tensor that should be frozen")
         if not top1:  # restored at the last epoch's end
-            top1 = (100 * self.probe.hits(self.test, self.test_labels) / len(self.test)).tolist()
-        return Outcome(total * self.per_epoch, named("linear/top1", protocol.lr, top1))
+            top1 = self._validate()
+        return Outcome(total * self.per_epoch, named("linear/top1", protocol, top1))
+
+    def _validate(self) -> list[float]:
+        """Top-1 of each classifier on the test images, in percent."""
+        hits = self.probe.hits(self.test, self.test_labels).tolist()
+        return [100 * n / len(self.test) for n in hits]
 
     def _restored(self) -> int:
         restored = self.context.restore()
@@ -128,10 +134,12 @@ class Probing:
             device=context.device,
             views=1,
             drop_last=False,
+            share=(context.world.rank, context.world.size),
         )
         for batch in loader.batches(epoch * self.per_epoch, (epoch + 1) * self.per_epoch):
             x = encode(self.encoder, batch.views[0], "backbone", context.recipe.precision)
-            yield x, self.bank_labels[batch.index.to(context.device)]
+            index = context.world.gather(batch.index.to(context.device))[: batch.total]
+            yield context.world.gather(x)[: batch.total], self.bank_labels[index]
 
 
 def run(context: Context) -> Outcome:

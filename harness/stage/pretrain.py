@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from harness.contrast.moco import MoCo
-from harness.data.loader import Loader
-from harness.model.encoder import build
+from harness.contrast.build import build_mechanism
+from harness.data.loader import Batch, Loader
+from harness.model.groups import fit_groups, share_running_statistics
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
@@ -32,8 +33,8 @@ class Pretraining:
     """One pre-training in progress. `run` is the whole of it."""
 
     def __init__(self, context: Context) -> None:
-        recipe = self.recipe = context.recipe
-        self.context = context
+        recipe, world = context.recipe, context.world
+        self.recipe, self.context = recipe, context
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -42,18 +43,22 @@ class Pretraining:
             batch=recipe.optim.batch,
             size=recipe.data.size,
             device=context.device,
+            share=(world.rank, world.size),
         )
-        self.moco = MoCo(
-            build(recipe.model, recipe.seed),
-            recipe.contrast,
-            dim=recipe.model.dim,
-            seed=recipe.seed,
-            precision=recipe.precision,
+        images = len(context.data.train)
+        self.mechanism = build_mechanism(
+            recipe, images=images, world=world, data_root=context.data_root
         ).to(context.device)
-        self.moco.to(memory_format=torch.channels_last)  # convolutions are quicker in it
-        self.optimiser = sgd(self.moco.query.parameters(), recipe.optim)
+        self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
+        fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
+        self.optimiser = sgd(
+            (p for p in self.mechanism.parameters() if p.requires_grad), recipe.optim
+        )
+        self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
+        if recipe.optim.steps is not None:
+            self.total = min(self.total, recipe.optim.steps)
         self.step = 0
         self._block = _Block()
         self._since = time.perf_counter()  # the block's first step began; nothing else ran since
@@ -80,13 +85,16 @@ class Pretraining:
         if self.step == 0:
             self._monitor()
             self._save()  # the initial weights: what a control evaluates
+        model = self._distributed()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
-            self._train(*batch.views)
-            ends_epoch = self.step % self.per_epoch == 0
+            self._train(model, batch)
+            ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
-            stops = context.stopping()
-            if saves or stops or self.step % watch.log_steps == 0:
+            drains = saves or self.step % watch.log_steps == 0
+            # Processes agree on stopping where they meet anyway; one alone may stop at any step.
+            stops = (drains or context.world.size == 1) and context.asked_to_stop()
+            if drains or stops:
                 self._drain()
             if ends_epoch:
                 epoch = self.step // self.per_epoch
@@ -104,26 +112,35 @@ class Pretraining:
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
         return Outcome(self.step, values, {"images_per_s": speed})
 
-    def _train(self, x1: Tensor, x2: Tensor) -> None:
+    def _distributed(self) -> nn.Module:
+        """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
+        if self.context.world.size == 1:
+            return self.mechanism
+        return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
+
+    def _train(self, model: nn.Module, batch: Batch) -> None:
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
-        set_rate(self.optimiser, rate(optim.schedule, optim.lr, epoch, optim.epochs))
+        set_rate(self.optimiser, rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step))
         self.optimiser.zero_grad(set_to_none=True)
-        loss, hits = self.moco(x1, x2, self.step)
-        loss.backward()
-        self.optimiser.step()
-        self.moco.follow()
+        loss, hits = model(*batch.views, batch.index, self.step)
+        with self.context.world.guard("the gradients' mean"):
+            self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.mechanism.follow()
         self.step += 1
         self._block.steps.append(self.step)
         self._block.losses.append(loss.detach())
         self._block.hits.append(hits)
 
     def _drain(self) -> None:
-        """Bring the block's figures from the device into the journal."""
+        """Bring the block's figures, means over all processes, from the device to the journal."""
+        share_running_statistics(self.mechanism, self.context.world)
         block, self._block = self._block, _Block()
-        losses: list[float] = torch.stack(block.losses).tolist()
-        batch = self.recipe.optim.batch
-        top1: list[float] = (100 * torch.stack(block.hits) / batch).tolist()
+        world, batch = self.context.world, self.recipe.optim.batch
+        losses: list[float] = (world.sum(torch.stack(block.losses)) / world.size).tolist()
+        top1 = [100 * n / batch for n in world.sum(torch.stack(block.hits)).tolist()]
         now = time.perf_counter()
         speed, self._since = round(len(losses) * batch / (now - self._since), 1), now
         bad = next((n for n, loss in enumerate(losses) if not math.isfinite(loss)), None)
@@ -139,7 +156,7 @@ class Pretraining:
             for step, loss, accuracy in zip(block.steps, losses, top1, strict=True)
         ][: None if bad is None else bad + 1]
         records[-1]["train/images_per_s"] = speed
-        self.context.attempt.record(records)
+        self.context.record(records)
         self._speeds.append(speed)
         self._losses = (self._losses + losses)[-self.per_epoch :]
         self._top1 = (self._top1 + top1)[-self.per_epoch :]
@@ -162,9 +179,9 @@ class Pretraining:
     def _monitor(self) -> None:
         """kNN with the query encoder as it is now."""
         context = self.context
-        values = measure(self.moco.query, self.recipe, context.data, context.device)
+        values = measure(self.mechanism.query, self.recipe, context.data, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
-        context.attempt.record(
+        context.record(
             [
                 {
                     "step": self.step,
@@ -181,8 +198,9 @@ class Pretraining:
         self.context.save(
             self.step,
             {
-                "moco": self.moco.state_dict(),
+                "mechanism": self.mechanism.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "losses": self._losses,
                 "top1": self._top1,
                 "knn": self._figures["knn/top1"],
@@ -191,8 +209,9 @@ class Pretraining:
 
     def _load(self, step: int, state: dict[str, Any]) -> None:
         self.step = step
-        self.moco.load_state_dict(state["moco"])
+        self.mechanism.load_state_dict(state["mechanism"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
         self._losses, self._top1 = state["losses"], state["top1"]
         self._figures = {"knn/top1": state["knn"]}
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Busy, StoreError, Superseded
+from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
 
@@ -149,10 +149,11 @@ class Attempt:
             )
 
 
-def begin(folder: StageFolder) -> Attempt | None:
-    """Begin the stage's next attempt; None if the stage is done, perhaps by another process.
+def begin(folder: StageFolder) -> Attempt:
+    """Begin the stage's next attempt.
 
     Raises:
+        AlreadyDone: the stage has a result, perhaps by another process since it was planned.
         Busy: another process lives the newest attempt, or has begun this one first.
         StoreError: the folder cannot be written.
     """
@@ -163,7 +164,7 @@ def begin(folder: StageFolder) -> Attempt | None:
             f"(attempt {attempts[-1].name}); wait for it, or stop it and run again"
         )
     if folder.result is not None:  # looked for last: a holder writes it before it ends
-        return None
+        raise AlreadyDone(f"{folder.path}: finished already")
     number = int(attempts[-1].name) + 1 if attempts else 1
     path = folder.path / "attempts" / f"{number:04d}"
     try:

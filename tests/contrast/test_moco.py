@@ -6,17 +6,19 @@ from collections.abc import Iterator
 import pytest
 import torch
 from oracle.moco import MocoOracle
-from torch import Tensor, nn
 
 from harness.contrast import shuffle
 from harness.contrast.moco import MoCo
-from harness.model.encoder import Encoder, build
-from harness.model.grouped_norm import GroupedBatchNorm2d
-from harness.recipe.schema import Contrast, Model, Optim
+from harness.model.encoder import build
+from harness.recipe.schema import Moco, Model, Optim
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
+from harness.runtime.world import World
+
+from .plain import plain, same
 
 N, GROUP, SIZE = 16, 4, 8
+ALONE = World.alone(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,28 +27,6 @@ def _float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
-
-
-class Plain(nn.Module):
-    """The encoder with ordinary batch norms, for the oracle, which groups by itself."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.inner = encoder
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
-def plain(model: Model, seed: int) -> Plain:
-    whole = build(model.model_copy(update={"bn_group": 1 << 30}), seed)
-    for name, module in list(whole.named_modules()):
-        if isinstance(module, GroupedBatchNorm2d):
-            ordinary = nn.BatchNorm2d(module.num_features)
-            ordinary.load_state_dict(module.state_dict())
-            parent = whole.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], ordinary)
-    return Plain(whole)
 
 
 @pytest.mark.parametrize("running_stats", ["first_group", "mean"])
@@ -58,13 +38,13 @@ def test_trajectory_equals_the_oracles(
     model = Model(
         backbone="miniature", head=head, dim=16, bn_group=GROUP, running_stats=running_stats
     )
-    contrast = Contrast(queue=queue, momentum=0.9, temperature=0.2, shuffle=shuffled)
+    contrast = Moco(kind="moco", queue=queue, momentum=0.9, temperature=0.2, shuffle=shuffled)
     optim = Optim.model_validate_json(
         '{"epochs": 3, "batch": 16, "lr": 0.1, "weight_decay": 0.05, '
         '"schedule": {"kind": "cosine"}}'
     )
     seed = 3
-    moco = MoCo(build(model, seed), contrast, dim=16, seed=seed, precision="fp32")
+    moco = MoCo(build(model, seed), contrast, dim=16, seed=seed, precision="fp32", world=ALONE)
     oracle = MocoOracle(
         plain(model, seed),
         queue=moco.queue.keys.clone(),
@@ -84,36 +64,30 @@ def test_trajectory_equals_the_oracles(
         oracle.lr = 0.1 * 0.5 * (1 + math.cos(math.pi * (step // 3) / 3))
         x1, x2 = torch.randn(2, N, 3, SIZE, SIZE, generator=draw)
         optimiser.zero_grad()
-        loss, _ = moco(x1, x2, step)
+        loss, _ = moco(x1, x2, torch.arange(N), step)
         loss.backward()
         optimiser.step()
         moco.follow()
         there = shuffle.order(seed, step, N)[0] if shuffled else None
         expected = oracle.step(x1, x2, there)
         assert loss.item() == pytest.approx(expected, abs=1e-10), step
-    same(moco.query, oracle.query.inner)
-    same(moco.key, oracle.key.inner)
+    same(moco.query, oracle.query)
+    same(moco.key, oracle.key)
     torch.testing.assert_close(moco.queue.keys, oracle.queue, rtol=0, atol=1e-9)
     assert moco.queue.pointer == oracle.first_row == 9 * N % queue
-
-
-def same(ours: nn.Module, theirs: nn.Module) -> None:
-    """Equal parameters and running statistics, by name."""
-    expected = theirs.state_dict()
-    for name, tensor in ours.state_dict().items():
-        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-9, msg=name)
 
 
 def test_the_key_encoder_gets_no_gradient() -> None:
     model = Model(backbone="miniature", dim=16, bn_group=GROUP)
     moco = MoCo(
         build(model, 0),
-        Contrast(queue=32, momentum=0.9, temperature=0.2),
+        Moco(kind="moco", queue=32, momentum=0.9, temperature=0.2),
         dim=16,
         seed=0,
         precision="fp32",
+        world=ALONE,
     )
-    loss, _ = moco(*torch.randn(2, N, 3, SIZE, SIZE), 0)
+    loss, _ = moco(*torch.randn(2, N, 3, SIZE, SIZE), torch.arange(N), 0)
     loss.backward()
     assert all(p.grad is None and not p.requires_grad for p in moco.key.parameters())
     assert all(p.grad is not None for p in moco.query.parameters())
@@ -121,7 +95,7 @@ def test_the_key_encoder_gets_no_gradient() -> None:
 
 def test_following_without_a_forward_pass_is_refused() -> None:
     model = Model(backbone="miniature", dim=16, bn_group=GROUP)
-    contrast = Contrast(queue=32, momentum=0.9, temperature=0.2)
-    moco = MoCo(build(model, 0), contrast, dim=16, seed=0, precision="fp32")
+    contrast = Moco(kind="moco", queue=32, momentum=0.9, temperature=0.2)
+    moco = MoCo(build(model, 0), contrast, dim=16, seed=0, precision="fp32", world=ALONE)
     with pytest.raises(AssertionError):
         moco.follow()

@@ -17,7 +17,7 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 def test_each_rate_is_what_it_would_be_alone() -> None:
     features, labels = data()
     rates = (0.5, 0.05, 3.0)
-    protocol = Linear(epochs=4, batch=16, lr=rates, weight_decay=0.01, drops=(1, 3), factor=0.5)
+    protocol = Linear(epochs=4, batch=16, lr=rates, weight_decay=(0.01,), drops=(1, 3), factor=0.5)
     probe = LinearProbe(protocol, dim=6, classes=3, seed=0, device=torch.device("cpu"))
     start = probe.weight.detach().clone()
     batches = [
@@ -73,8 +73,14 @@ def test_it_goes_on_from_its_state() -> None:
 
 
 def test_the_first_rate_is_the_result() -> None:
-    assert named("linear/top1", (30.0, 10.0, 0.5), (1.0, 2.0, 3.0)) == {
+    assert named("linear/top1", Linear(lr=(30.0, 10.0)), (1.0, 2.0)) == {
         "linear/top1": 1.0,
         "linear/top1@lr10": 2.0,
-        "linear/top1@lr0.5": 3.0,
+    }
+    grid = Linear(lr=(30.0, 10.0), weight_decay=(0.0, 1e-4))
+    assert named("linear/top1", grid, (1.0, 2.0, 3.0, 4.0)) == {
+        "linear/top1": 1.0,
+        "linear/top1@lr10,wd0": 2.0,
+        "linear/top1@lr30,wd0.0001": 3.0,
+        "linear/top1@lr10,wd0.0001": 4.0,
     }

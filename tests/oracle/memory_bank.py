@@ -2,11 +2,12 @@
 
 From v1: the negatives are K rows drawn at random from the bank; the loss of the table is InfoNCE,
 with NCE as a variant; there is no Shuffling BN, for the positives come from past batches.
-From InstDisc and its code (lemniscate): one view per image; the positive is the image's own row
-before the update; draws are uniform with replacement, so that a row may be drawn twice and the
-image's own row may be drawn as its negative; a row moves by half towards the new embedding and is
-normalised again; NCE (Sec. 3.2) with uniform noise 1/n and m = K, and Z estimated once, from the
-first batch, as n times the mean of exp(score / T) over all N x (K+1) scores.
+From InstDisc Sec. 3.2: NCE with uniform noise 1/n, and Z estimated once and then constant.
+From its code (lemniscate): one view per image; the positive is the image's own row before the
+update; draws are uniform with replacement, so that a row may be drawn twice and the image's own row
+may be drawn as its negative; a row moves by half towards the forward pass's embedding and is
+normalised again; in NCE, m = K, the negatives are summed, and Z is n times the mean of
+exp(score / T) over all N x (K+1) scores of the first batch, the positives among them.
 
 Decided here: all images of a step share the K draws (lemniscate: K of each image's own); with
 `exclude_self` an image's own row is left out of its sum, while m stays K and the estimate of Z
@@ -37,10 +38,10 @@ def nce(
     images: int,
     draws: int,
 ) -> Tensor:
-    """InstDisc Eq. 7 for one query: -[log h(positive) + sum over negatives of log(1 - h)].
+    """NCE of one query (InstDisc Sec. 3.2): -[log h(positive) + sum of log(1 - h(negative))].
 
-    P(i|v) = exp(v.f_i / T) / Z (Eq. 4) and h = P / (P + m P_n) (Eq. 6), P_n = 1 / images and
-    m = draws, which exceeds the number of negatives where some of them were left out.
+    P(i|v) = exp(v.f_i / T) / Z and h = P / (P + m P_n), with P_n = 1 / images and m = draws, which
+    exceeds the number of negatives where some of them were left out.
     """
     noise = draws / images  # m P_n
     p = (query @ key / temperature).exp() / z

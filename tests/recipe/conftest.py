@@ -14,7 +14,7 @@ name: base
 data: {name: embedded, size: 32}
 augment: {}
 model: {backbone: miniature, bn_group: 32}
-contrast: {queue: 4096, momentum: 0.99, temperature: 0.1}
+contrast: {kind: moco, queue: 4096, momentum: 0.99, temperature: 0.1}
 optim:
   epochs: 10
   batch: 256

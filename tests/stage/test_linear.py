@@ -28,7 +28,7 @@ def test_it_reports_the_last_epoch(tmp_path: Path, views: str) -> None:
 
 
 def test_stopping_and_going_on_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     recipe = write(tmp_path)
     whole = run(recipe, tmp_path / "whole")["linear"]
@@ -78,4 +78,4 @@ def test_the_frozen_encoder_is_the_last_checkpoints_query_encoder(tmp_path: Path
         assert not encoder.training
         assert not any(p.requires_grad for p in encoder.parameters())
         state = {f"query.{k}": v for k, v in encoder.state_dict().items()}
-        assert all(same(v, found[1]["moco"][k]) for k, v in state.items())
+        assert all(same(v, found[1]["mechanism"][k]) for k, v in state.items())

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.contrast.moco import MoCo
 from harness.errors import DataError, StoreError
 from harness.runtime import checkpoint
-from harness.stage import pretrain
 from harness.store import journal
 
 from .tiny import final_state, run, same, write
@@ -114,14 +114,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
 
 def test_a_loss_that_is_not_finite_is_a_result(tmp_path: Path) -> None:
     recipe = write(tmp_path)
-    real = pretrain.MoCo.forward
+    real = MoCo.forward
 
-    def broken(self: pretrain.MoCo, x1: torch.Tensor, x2: torch.Tensor, step: int) -> object:
-        loss, hits = real(self, x1, x2, step)
+    def broken(
+        self: MoCo, x1: torch.Tensor, x2: torch.Tensor, index: torch.Tensor, step: int
+    ) -> object:
+        loss, hits = real(self, x1, x2, index, step)
         return (loss * math.nan if step == 6 else loss), hits
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrain.MoCo, "forward", broken)
+        patch.setattr(MoCo, "forward", broken)
         folder = run(recipe, tmp_path / "runs", kinds=("pretrain",))["pretrain"]
     result = folder.result
     assert result is not None

@@ -20,7 +20,7 @@ name: tiny
 data: {name: embedded, images: 80, size: 16}
 augment: {crop_scale: [0.2, 1.0]}
 model: {backbone: miniature, dim: 16, bn_group: 8}
-contrast: {queue: 50, momentum: 0.9, temperature: 0.2}
+contrast: {kind: moco, queue: 50, momentum: 0.9, temperature: 0.2}
 optim: {epochs: 3, batch: 16, lr: 0.05, schedule: {kind: cosine}}
 knn: {k: [5, 1], temperature: 0.1, queries: 50}
 linear: {epochs: 4, batch: 32, lr: [0.05, 0.5], drops: [2], views: center}

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import Busy, StoreError, Superseded
+from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.store import atomic, journal
 from harness.store import attempt as module
-from harness.store.attempt import BEAT_S, SILENCE_S, Attempt, begin, holder
+from harness.store.attempt import BEAT_S, SILENCE_S, begin, holder
 from harness.store.layout import StageFolder
 from harness.store.ledger import look
 
@@ -36,12 +36,6 @@ else:
     print("won", flush=True)
 time.sleep(60)
 """
-
-
-def begun(folder: StageFolder) -> Attempt:
-    made = begin(folder)
-    assert made is not None
-    return made
 
 
 def contender(folder: StageFolder, go: Path) -> subprocess.Popen[str]:
@@ -68,7 +62,7 @@ def pretend(folder: StageFolder, age: float = 0.0, **who: Any) -> Path:
 
 
 def test_a_life_and_the_next(folder: StageFolder) -> None:
-    first = begun(folder)
+    first = begin(folder)
     assert first.number == 1
     who = holder(first.path)
     assert who is not None
@@ -82,7 +76,7 @@ def test_a_life_and_the_next(folder: StageFolder) -> None:
     assert holder(first.path) is None
     ended = atomic.read_json(first.path / "ended.json")
     assert (ended["how"], ended["message"]) == ("interrupted", "stopped on request")
-    second = begun(folder)
+    second = begin(folder)
     assert second.path.name == "0002"
     assert begin_fails(folder)
     second.end("interrupted")
@@ -95,16 +89,17 @@ def begin_fails(folder: StageFolder) -> bool:
     return True
 
 
-def test_a_stage_that_is_done_is_not_begun(folder: StageFolder) -> None:
-    first = begun(folder)
+def test_a_stage_that_is_done_is_not_begin(folder: StageFolder) -> None:
+    first = begin(folder)
     first.finish({"state": "finished", "step": 1})
     assert begin_fails(folder), "its holder has a word to say yet"
     first.end("finished")
-    assert begin(folder) is None
+    with pytest.raises(AlreadyDone):
+        begin(folder)
     assert len(folder.attempts()) == 1
 
 
-def test_a_damaged_result_is_not_begun(folder: StageFolder) -> None:
+def test_a_damaged_result_is_not_begin(folder: StageFolder) -> None:
     (folder.path / "result.json").write_text("{")
     with pytest.raises(StoreError, match=r"result\.json"):
         begin(folder)
@@ -144,11 +139,11 @@ def test_another_machine_lives_by_its_touches(folder: StageFolder, age: float, l
     assert not lives or entry.detail == f"process {2**22} on node-7"
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1])
+@pytest.mark.parametrize("pid", [0, 1], ids=["ours", "anothers"])
 def test_where_processes_are_hidden_silence_decides(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch, pid: int
 ) -> None:
-    path = pretend(folder, pid=pid)
+    path = pretend(folder, pid=pid or os.getpid())
     read_text = Path.read_text
 
     def hidden(self: Path, *args: Any, **more: Any) -> str:
@@ -179,7 +174,7 @@ def test_between_mkdir_and_the_first_words(folder: StageFolder) -> None:
     past = time.time() - BEAT_S
     os.utime(path, (past, past))
     assert holder(path) is None
-    assert begun(folder).number == 2
+    assert begin(folder).number == 2
 
 
 @pytest.mark.parametrize(
@@ -216,11 +211,57 @@ def test_of_several_processes_one_wins_and_a_kill_frees(
             process.communicate()
     entry = look(folder)
     assert (entry.state, entry.detail) == ("interrupted", "attempt 1 died without a word")
-    assert begun(folder).number == 2
+    assert begin(folder).number == 2
+
+
+RACE = """\
+import sys, time
+from pathlib import Path
+from harness.errors import Busy
+from harness.store.attempt import begin
+from harness.store.layout import StageFolder
+root, start = Path(sys.argv[1]), float(sys.argv[2])
+won = []
+for n in range(40):
+    folder = StageFolder(root / str(n))
+    while time.time() < start + n / 100: pass
+    try:
+        won.append((n, begin(folder)))
+    except Busy:
+        pass
+print(*[n for n, _ in won], flush=True)
+input()
+"""
+
+
+def test_each_of_many_races_has_one_winner(tmp_path: Path) -> None:
+    for n in range(40):
+        StageFolder(tmp_path / str(n)).create({"id": str(n)})
+    start = str(time.time() + 0.5)
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, tmp_path, start], stdin=pipe, stdout=pipe, text=True
+        )
+        for _ in range(2)
+    ]
+    winners = sorted(int(n) for process in processes for n in said(process).split())
+    for process in processes:
+        process.communicate("\n")
+    assert winners == list(range(40))
+
+
+def test_who_comes_second_to_the_mkdir_is_told(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path / "attempts" / "0001").mkdir()
+    monkeypatch.setattr(StageFolder, "attempts", lambda _: [])  # as it was a moment ago
+    with pytest.raises(Busy, match="another process has just begun attempt 1"):
+        begin(folder)
 
 
 def test_who_was_thought_dead_writes_nothing(folder: StageFolder) -> None:
-    old = begun(folder)
+    old = begin(folder)
     old.record([{"step": 1}])
     (folder.path / "attempts" / "0002").mkdir()
     with pytest.raises(Superseded, match="attempt 2 has taken over"):
@@ -237,7 +278,7 @@ def test_the_heart_beats_until_the_end(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BEAT_S", 0.005)
-    alive = begun(folder)
+    alive = begin(folder)
     path = alive.path / "alive.json"
     os.utime(path, (0, 0))
     until = time.monotonic() + 20
@@ -260,7 +301,7 @@ def test_a_beginning_that_fails_leaves_no_trace(folder: StageFolder, breaks: Any
 
 
 def test_an_end_on_a_full_disk_is_quiet(folder: StageFolder, breaks: Any) -> None:
-    alive = begun(folder)
+    alive = begin(folder)
     breaks("fsync")
     alive.end("failed", "the disk is full")
     assert not (alive.path / "ended.json").exists()
@@ -275,4 +316,4 @@ def test_a_full_disk_from_the_beginning(mount: Any) -> None:
     with pytest.raises(StoreError, match="the disk is full"):
         begin(folder)
     (disk / "ballast").unlink()
-    begun(folder).end("interrupted")
+    begin(folder).end("interrupted")

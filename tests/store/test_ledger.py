@@ -17,7 +17,6 @@ from harness.store.ledger import DONE, State, everything, look
 
 def ended(folder: StageFolder, how: str, message: str = "") -> None:
     attempt = begin(folder)
-    assert attempt is not None
     attempt.end(how, message)
 
 
@@ -29,7 +28,6 @@ def test_absent(tmp_path: Path, folder: StageFolder) -> None:
 
 def test_running(folder: StageFolder) -> None:
     attempt = begin(folder)
-    assert attempt is not None
     entry = look(folder)
     assert (entry.state, entry.done) == ("running", False)
     assert entry.detail.startswith("process ")
@@ -52,7 +50,6 @@ def test_failed_until_the_next_attempt(folder: StageFolder) -> None:
 @pytest.mark.parametrize("state", DONE)
 def test_done(folder: StageFolder, state: str) -> None:
     attempt = begin(folder)
-    assert attempt is not None
     result = {"state": state, "step": 8, "values": {"knn/top1": 50.0}, "message": "so it went"}
     attempt.finish(result)
     for _ in range(2):  # before and after its last word

@@ -1,0 +1,57 @@
+"""The end-to-end mechanism on one page (v1 Fig. 2a): the batch is the dictionary, all of it learns.
+
+No public code of this baseline exists; it is defined by v1 Sec. 3.2, 3.3 and 4.1.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.contrast import shuffle
+from harness.contrast.mechanism import Mechanism
+from harness.model.encoder import Encoder
+from harness.recipe.schema import EndToEnd
+from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.world import World
+
+
+class EndToEndContrast(Mechanism):
+    """Queries from view 1, keys from view 2; a query's negatives are the other images' N - 1 keys.
+
+    The gradient flows into both encoders, through the shuffle and across processes.
+    """
+
+    def __init__(
+        self, encoder: Encoder, contrast: EndToEnd, *, seed: int, precision: Precision, world: World
+    ) -> None:
+        super().__init__()
+        self.query = encoder
+        self.key = encoder if contrast.shared else copy.deepcopy(encoder)
+        self.temperature = contrast.temperature
+        self.shuffle = contrast.shuffle
+        self.seed = seed
+        self.precision: Precision = precision
+        self.world = world
+
+    def forward(self, x1: Tensor, x2: Tensor, _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """InfoNCE over the keys of the global batch; see Mechanism.forward."""
+        there, back = shuffle.order(self.seed, step, len(x2) * self.world.size)
+        if self.shuffle:
+            x2 = self.world.exchange(x2, there)
+        with autocast(self.precision, x1.device):
+            q, k = self.query(x1), self.key(x2)
+        q = F.normalize(widen(q), dim=1)  # (n, C)
+        k = self.world.gather_with_gradient(F.normalize(widen(k), dim=1))  # (N, C)
+        if self.shuffle:
+            k = k[back.to(k.device)]
+        logits = q @ k.T / self.temperature  # (n, N); the positive is the query's own position
+        own = self.world.share(torch.arange(len(k), device=k.device))
+        hits = (logits.detach().argmax(1) == own).sum()
+        return F.cross_entropy(logits, own), hits
+
+    def follow(self) -> None:
+        """Nothing follows: both encoders are the optimiser's."""

@@ -1,0 +1,104 @@
+"""The memory bank on one page (v1 Fig. 2b; InstDisc, arXiv:1805.01978).
+
+Facts of the original code (zhirongw/lemniscate.pytorch): the positive is the entry before its
+update; draws are uniform with replacement and may hold the query's own entry; the bank's momentum
+is 0.5; NCE's constant Z comes from the first batch. One set of draws serves all queries of a step,
+where the original draws a set for each: 1 GB less to gather per step at K = 65536.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.contrast.mechanism import Mechanism
+from harness.model.encoder import Encoder
+from harness.recipe.schema import MemoryBank
+from harness.runtime import keyed
+from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.world import World
+
+
+class BankContrast(Mechanism):
+    """One encoder, view 1 alone; positives and negatives are stored embeddings, (images, C).
+
+    State: `bank`, float32, unit rows, random at first; `z`, NCE's constant, 0 until the first step.
+    Shuffling BN has nothing to do here: positives come from other mini-batches (v1 Sec. 3.3).
+    """
+
+    bank: Tensor
+    z: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        contrast: MemoryBank,
+        *,
+        images: int,
+        dim: int,
+        seed: int,
+        precision: Precision,
+        world: World,
+    ) -> None:
+        super().__init__()
+        self.query = encoder
+        noise = torch.randn(images, dim, generator=keyed.generator(seed, "bank"))
+        self.register_buffer("bank", F.normalize(noise, dim=1))
+        self.register_buffer("z", torch.zeros(()))
+        self.settings = contrast
+        self.seed = seed
+        self.precision: Precision = precision
+        self.world = world
+        self._fresh: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x1: Tensor, _x2: Tensor, index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The loss of view x1 against the bank; see Mechanism.forward."""
+        with autocast(self.precision, x1.device):
+            q = self.query(x1)
+        q = F.normalize(widen(q), dim=1)  # (n, C)
+        index = index.to(q.device)
+        drawn = self.draws(step).to(q.device)  # (K,)
+        pos = (q * self.bank[index]).sum(1) / self.settings.temperature  # (n,)
+        neg = q @ self.bank[drawn].T / self.settings.temperature  # (n, K)
+        if self.settings.loss == "nce" and not self.z:
+            self._estimate_z(pos, neg)
+        if self.settings.exclude_self:
+            neg = neg.masked_fill(index.unsqueeze(1) == drawn, -torch.inf)
+        self._fresh = (self.world.gather(q.detach()), self.world.gather(index))
+        hits = (pos > neg.amax(1)).sum()
+        if self.settings.loss == "nce":
+            return self._nce(pos, neg), hits
+        return (torch.logaddexp(pos, neg.logsumexp(1)) - pos).mean(), hits
+
+    def draws(self, step: int) -> Tensor:
+        """The step's K entries, int64 (K,): uniform, with replacement, on the CPU."""
+        counter = torch.arange(self.settings.negatives)
+        return keyed.integers(keyed.key(self.seed, "draws", step), counter, len(self.bank))
+
+    def _nce(self, pos: Tensor, neg: Tensor) -> Tensor:
+        """Noise-contrastive estimation (InstDisc Eq. 4 to 8), mean over the queries.
+
+        P(i|v) = exp(v.f_i / tau) / Z against K draws from the uniform noise 1/n: a query's loss is
+        -log h(positive) - sum log(1 - h(negative)), h = P / (P + K/n).
+        """
+        # h of the odds exp(score) n / (Z K), by their logarithm
+        shift = torch.log(len(self.bank) / (self.z * neg.shape[1]))
+        return (-F.logsigmoid(pos + shift) - F.logsigmoid(-(neg + shift)).sum(1)).mean()
+
+    @torch.no_grad()
+    def _estimate_z(self, pos: Tensor, neg: Tensor) -> None:
+        """Z: images times the first batch's mean exp(score), over all processes; then constant."""
+        mean = torch.cat([pos.unsqueeze(1), neg], dim=1).exp().mean()
+        self.z.copy_(len(self.bank) * self.world.sum(mean) / self.world.size)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """bank[i] <- normalise(t bank[i] + (1 - t) query), for the images of the global batch."""
+        assert self._fresh is not None, "follow() without a forward pass"
+        fresh, index = self._fresh
+        self.bank[index] = F.normalize(
+            torch.lerp(fresh.to(self.bank.dtype), self.bank[index], self.settings.bank_momentum),
+            dim=1,
+        )
+        self._fresh = None

@@ -1,0 +1,57 @@
+"""One process of a stage that several share: `python -m harness.launch.worker FOLDER ...`.
+
+It finds its rank in the environment of torchrun, SLURM, or `launch.here`:
+    torchrun --nproc-per-node 8 -m harness.launch.worker RUNS/STAGE --data DATA
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import HarnessError
+from harness.launch.progress import watching
+from harness.launch.signals import StopFlag
+from harness.runtime.environment import Placement, resolve
+from harness.runtime.world import join
+from harness.stage.execute import Job, execute, pick_device
+from harness.stage.reporter import Reporter
+
+
+def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
+    """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss."""
+    import torch
+
+    device = torch.device(job.device)
+    if device.type == "cuda" and device.index is None and placement.size > 1:
+        device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())
+    with join(placement, device) as world:
+        return execute(job, reporter, stopping, world)
+
+
+def main() -> int:
+    """The exit code: 0 for a result, 130 if stopped, 1 or a HarnessError's otherwise."""
+    parser = argparse.ArgumentParser(prog="harness.launch.worker", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the stage's folder")
+    parser.add_argument("--data", type=Path, required=True, help="data root")
+    parser.add_argument("--device", default="auto")
+    words = parser.parse_args()
+    try:
+        placement = resolve(os.environ)
+        job = Job(words.folder, words.data, pick_device(words.device))
+        console = Console(highlight=False, stderr=True)
+        with StopFlag() as stopping, watching(console, 1) as reporter:
+            state = run_as(placement, job, reporter, stopping)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 130 if state == "interrupted" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

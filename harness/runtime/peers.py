@@ -1,0 +1,157 @@
+"""Who is still there when a collective fails: one process's death, told to the others by name.
+
+A backend says at best that a connection closed. So each process keeps a thread that watches the
+store at which they met: whoever sees a failure calls the roll there, every living process answers,
+also one that is blocked in a collective, and who does not answer within seconds is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+
+from harness.errors import HarnessError
+from harness.runtime.environment import Placement
+
+_GRACE = 2.0
+_PERIOD = 0.25
+_LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
+
+
+OpenStore = Callable[[], Store]
+
+
+class LostPeer(HarnessError):
+    """Another process of the stage died, hung or stopped, so this one cannot go on."""
+
+
+class Peers(threading.Thread):
+    """Answers roll calls on `store`, a client that no one else uses, until `close`."""
+
+    def __init__(self, store: Store, rank: int, size: int, *, rank_0_keeps_it: bool) -> None:
+        super().__init__(name="peers", daemon=True)
+        self._store = store
+        self._rank = rank
+        self._others = [other for other in range(size) if other != rank]
+        self._rank_0_keeps_it = rank_0_keeps_it
+        self._closing = threading.Event()
+        self._called = threading.Event()
+        self._at = ""
+        self._answers: dict[int, str] = {}
+        self._notes: dict[int, str] = {}
+        self._storeless = False
+
+    def run(self) -> None:
+        try:
+            while not self._called.is_set() and not self._store.check(["called"]):
+                if self._closing.wait(_PERIOD):
+                    return
+            self._store.set("called", "")
+            self._roll()
+        except RuntimeError:
+            self._storeless = True
+
+    def _roll(self) -> None:
+        self._store.set(f"here/{self._rank}", self._at)
+        deadline = time.monotonic() + _GRACE
+        while self._awaited() and time.monotonic() < deadline:
+            for other in self._others:
+                if other not in self._notes and self._store.check([f"left/{other}"]):
+                    self._notes[other] = self._store.get(f"left/{other}").decode()
+                if other not in self._answers and self._store.check([f"here/{other}"]):
+                    self._answers[other] = self._store.get(f"here/{other}").decode()
+            time.sleep(0.02)
+
+    def _awaited(self) -> list[int]:
+        """Ranks that neither answered nor said that they stop."""
+        return [rank for rank in self._others if rank not in {*self._answers, *self._notes}]
+
+    @contextlib.contextmanager
+    def guard(self, what: str) -> Iterator[None]:
+        """Turn a failure of communication inside into a LostPeer that names `what` and whom."""
+        outer, self._at = self._at, what
+        try:
+            yield
+        except RuntimeError as error:
+            if not isinstance(error, dist.DistError) and not _LOSS.search(str(error)):
+                raise
+            raise LostPeer(self._explain(what, error)) from error
+        finally:
+            self._at = outer
+
+    def _explain(self, what: str, error: RuntimeError) -> str:
+        self._called.set()
+        self.join(3 * _GRACE)
+        said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
+        if self._storeless and self._rank_0_keeps_it and 0 in self._awaited():
+            said.append("rank 0 died (it kept the meeting point, so the others cannot be asked)")
+        else:
+            said += [f"rank {rank} died or hung (it did not answer)" for rank in self._awaited()]
+        if not said:
+            said = [
+                f"rank {rank} lives but was {f'in {at!r}' if at else 'elsewhere'}"
+                for rank, at in sorted(self._answers.items())
+                if at != what
+            ]
+        if not said:
+            said.append("all ranks live, but came too late, or their tensors differ in size")
+        cause = str(error).strip().partition("\n")[0]
+        return (
+            f"rank {self._rank} lost contact in {what!r}: {'; '.join(said)}. Look at the log of "
+            f"that rank first, then start again: the stage goes on from its checkpoint. ({cause})"
+        )
+
+    def leave(self, error: BaseException) -> None:
+        """Tell the others why this process stops before them; call it from its main thread."""
+        self._closing.set()
+        self.join(_GRACE)
+        if isinstance(error, LostPeer):
+            return
+        lines = str(error).strip().splitlines()
+        note = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        with contextlib.suppress(RuntimeError):
+            self._store.set(f"left/{self._rank}", note[:500])
+            self._store.set("called", "")
+            if self._rank_0_keeps_it and self._rank == 0:
+                time.sleep(4 * _PERIOD)  # the note goes when this process does: let them read it
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closing.set()
+        self.join(_GRACE)
+
+
+def meet(placement: Placement, timeout: timedelta, store: OpenStore | None) -> tuple[Store, Peers]:
+    """The store at which the processes meet, for a process group, and the watch over the others.
+
+    Raises:
+        HarnessError: rank 0 was not there within `timeout`, or its port is taken.
+    """
+    rank, size = placement.rank, placement.size
+    host, port = placement.master_addr, placement.master_port
+    keeps = store is None and rank == 0 and not placement.hosted
+    try:
+        clients = [
+            TCPStore(host, port, size, keeper, timeout, wait_for_workers=False)
+            if store is None
+            else store()
+            for keeper in (keeps, False)
+        ]
+    except RuntimeError as error:
+        verb = "listen" if keeps else "meet the others"
+        raise HarnessError(
+            f"rank {rank} of {size} cannot {verb} at {host}:{port}: is the port free and rank 0 "
+            f"running? MASTER_ADDR and MASTER_PORT choose another place. ({error})"
+        ) from error
+    prefix = f"attempt/{placement.attempt}"
+    own, watched = (PrefixStore(prefix, client) for client in clients)
+    peers = Peers(watched, rank, size, rank_0_keeps_it=store is None and not placement.hosted)
+    peers.start()
+    return own, peers

@@ -1,0 +1,298 @@
+"""The processes that train together, and what they say to each other.
+
+Rank r of W holds rows [r n, (r + 1) n) of a global batch of W n. Every collective must be called
+by all ranks in the same order; alone each is the identity, so that nothing that trains has to ask
+how many there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from harness.errors import HarnessError
+from harness.runtime.environment import Placement
+from harness.runtime.peers import OpenStore, Peers, meet
+
+
+class World:
+    """`size` processes, of which this is `rank` and computes on `device`.
+
+    Tensors given to a collective live on `device`. A peer's death, and a wait beyond the timeout
+    of `join`, end a collective with a LostPeer (a HarnessError) that names it and the lost rank.
+
+    Attributes:
+        moved: bytes that this rank has sent to others, by collective, each piece counted as sent
+            straight to who needs it (a sum as a reduce-scatter and a gather).
+    """
+
+    def __init__(
+        self, rank: int, size: int, device: torch.device, peers: Peers | None = None
+    ) -> None:
+        self.rank = rank
+        self.size = size
+        self.device = device
+        self.moved: dict[str, int] = {}
+        self._peers = peers
+        self._agreed: set[str] = set()
+
+    @classmethod
+    def alone(cls, device: torch.device) -> World:
+        """A world of one process."""
+        return cls(0, 1, device)
+
+    def guard(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """For communication that is not this class's, DDP's in a backward pass: the same errors."""
+        return contextlib.nullcontext() if self._peers is None else self._peers.guard(what)
+
+    @contextlib.contextmanager
+    def _sending(self, what: str, count: int) -> Iterator[None]:
+        self.moved[what] = self.moved.get(what, 0) + count
+        with self.guard(what):
+            yield
+
+    def share(self, x: Tensor) -> Tensor:
+        """This rank's rows (n, ...) of x (W n, ...), as a view: of what `gather` has returned."""
+        n = len(x) // self.size
+        return x[self.rank * n : (self.rank + 1) * n]
+
+    def gather(self, x: Tensor) -> Tensor:
+        """(n, ...) on each rank -> (W n, ...), rows in rank order, any dtype, no gradient.
+
+        Raises:
+            HarnessError: on the first call, if shapes or dtypes differ between ranks.
+        """
+        x = x.detach()
+        if self.size == 1:
+            return x
+        self._agree("gather", f"{tuple(x.shape)} {x.dtype}")
+        return self._gather("gather", x)
+
+    def _gather(self, what: str, x: Tensor) -> Tensor:
+        x = x.contiguous()
+        out = x.new_empty(self.size * x.shape[0], *x.shape[1:])
+        with self._sending(what, x.nbytes * (self.size - 1)):
+            dist.all_gather_into_tensor(_bytes(out), _bytes(x))
+        return out
+
+    def gather_with_gradient(self, x: Tensor) -> Tensor:
+        """`gather` whose backward pass sums the gradient over ranks and returns this rank's rows.
+
+        That sum is what DDP needs. Let rank r's loss be L_r and the global one L = mean_r L_r.
+        Rank s is handed g_s = sum_r dL_r/dx_s = W dL/dx_s, and DDP's average over ranks makes of it
+        (1/W) sum_s g_s dx_s/dtheta = sum_s dL/dx_s dx_s/dtheta = dL/dtheta; no rank's factor is
+        lost or counted twice. (MoCo v1, Fig. 2a: the end-to-end keys receive gradients.)
+        """
+        if self.size == 1:
+            return x
+        self._agree("gather_with_gradient", f"{tuple(x.shape)} {x.dtype}")
+        gathered: Tensor = _Gather.apply(x, self)
+        return gathered
+
+    def exchange(self, x: Tensor, there: Tensor) -> Tensor:
+        """This rank's share of the permuted global batch: position j holds image there[j].
+
+        Each image goes straight to the one rank that needs it, n images to a rank in all, where an
+        all-gather would deliver W n. No gradient. To undo it, exchange with there.argsort(), or
+        index what `gather` returned.
+
+        Args:
+            x: (n, ...), any dtype; equal n on all ranks; a channels_last layout is kept.
+            there: (W n,) int64, the same on all ranks; on the CPU, else the host must wait for it.
+
+        Raises:
+            ValueError: `there` is not of W n entries.
+            HarnessError: on the first call, if shapes, dtypes or `there` differ between ranks.
+        """
+        n = len(x)
+        if there.shape != (self.size * n,):
+            raise ValueError(f"an order of {self.size * n} images, not {tuple(there.shape)}")
+        x = x.detach()
+        if self.size == 1:
+            return x[there.to(x.device)]
+        there = there.cpu()
+        self._agree("exchange", f"{tuple(x.shape)} {x.dtype} {there.tolist()}")
+        if x.dim() == 4 and not x.is_contiguous():
+            return self._exchange(x.movedim(1, -1), there).movedim(-1, 1)
+        return self._exchange(x, there)
+
+    def _exchange(self, x: Tensor, there: Tensor) -> Tensor:
+        n = len(x)
+        to = (there // n == self.rank).nonzero()[:, 0]  # the positions, by rank, of what is here
+        sends = (to // n).bincount(minlength=self.size)
+        source = there[self.rank * n : (self.rank + 1) * n] // n
+        takes = source.bincount(minlength=self.size)
+        out = x[(there[to] % n).to(x.device)].contiguous()
+        come = out.new_empty(x.shape)
+        row = come.nbytes // max(n, 1)
+        with self._sending("exchange", row * (len(to) - int(sends[self.rank]))):
+            dist.all_to_all_single(_bytes(come), _bytes(out), takes.tolist(), sends.tolist())
+        # They came by rank, and by position within a rank.
+        return come[source.argsort(stable=True).argsort().to(x.device)]
+
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each (floating) tensor by its mean over ranks; same shapes on all of them."""
+        if self.size > 1:
+            for group, flat in _flattened(tensors):
+                self._sum("mean", flat).div_(self.size)
+                _restore(group, flat)
+
+    def broadcast_(self, tensors: Sequence[Tensor], source: int = 0) -> None:
+        """Replace each tensor (any dtype) by the one of rank `source`; same shapes everywhere."""
+        if self.size > 1:
+            for group, flat in _flattened(tensors):
+                others = self.size - 1 if self.rank == source else 0
+                with self._sending("broadcast", flat.nbytes * others):
+                    dist.broadcast(_bytes(flat), source)
+                _restore(group, flat)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over ranks of x, float or int32/int64 of any shape; the same bits everywhere."""
+        x = x.detach().clone(memory_format=torch.contiguous_format)
+        return x if self.size == 1 else self._sum("sum", x)
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set on any rank."""
+        if self.size == 1:
+            return flag
+        return bool(self._sum("any", torch.tensor([flag], dtype=torch.int32, device=self.device)))
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        if self.size > 1:
+            # dist.barrier would return at once on a GPU.
+            self._sum("barrier", torch.zeros(1, dtype=torch.int32, device=self.device)).item()
+
+    def same(self, value: str, what: str = "what to run") -> None:
+        """Raise a HarnessError on every rank unless all have the same `value`."""
+        if self.size == 1:
+            return
+        digest = hashlib.blake2b(value.encode(), digest_size=32).digest()
+        mine = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(self.device)
+        digests = self._gather("same", mine[None])
+        if bool((digests == digests[0]).all()):
+            return
+        values: list[str] = [""] * self.size
+        with self.guard("same"):
+            dist.all_gather_object(values, value)
+        raise HarnessError(
+            f"the processes disagree on {what}: "
+            + "; ".join(
+                f"rank {', '.join(str(r) for r, v in enumerate(values) if v == one)}: {one[:200]}"
+                for one in dict.fromkeys(values)
+            )
+            + ". Start all of them from the same code, recipe and data"
+        )
+
+    def _agree(self, what: str, value: str) -> None:
+        """`same`, the first time that a collective is called: sizes that differ would end badly."""
+        if what not in self._agreed:
+            self._agreed.add(what)
+            self.same(value, f"the batch of {what!r}")
+
+    def _sum(self, what: str, x: Tensor) -> Tensor:
+        with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):
+            dist.all_reduce(x)
+        return x
+
+    def _sum_of_rows(self, what: str, x: Tensor) -> Tensor:
+        """(W n, ...) on each rank -> (n, ...): this rank's rows of the sum."""
+        x = x.contiguous()
+        out = x.new_empty(x.shape[0] // self.size, *x.shape[1:])
+        with self._sending(what, out.nbytes * (self.size - 1)):
+            dist.reduce_scatter_tensor(out, x)
+        return out
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, world: World) -> Tensor:
+        ctx.world = world  # type: ignore[attr-defined]
+        return world._gather("gather_with_gradient", x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        world: World = ctx.world  # type: ignore[attr-defined]
+        return world._sum_of_rows("gather_with_gradient", gradient), None
+
+
+def _bytes(x: Tensor) -> Tensor:
+    """The memory of a contiguous x as uint8 (len(x), bytes a row): backends know few dtypes."""
+    return x.view(len(x), math.prod(x.shape[1:])).view(torch.uint8)
+
+
+def _flattened(tensors: Sequence[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
+    """For each dtype, its tensors and all of their values in one contiguous (m,) copy."""
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(tensor.dtype, []).append(tensor)
+    return [
+        (group, torch.cat([tensor.detach().reshape(-1) for tensor in group]))
+        for group in groups.values()
+    ]
+
+
+@torch.no_grad()
+def _restore(group: Sequence[Tensor], flat: Tensor) -> None:
+    for tensor, part in zip(group, torch.split(flat, [t.numel() for t in group]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
+@contextlib.contextmanager
+def join(
+    placement: Placement,
+    device: torch.device,
+    *,
+    timeout: float = 60,
+    store: OpenStore | None = None,
+) -> Iterator[World]:
+    """The world of `placement` (gloo on the CPU, NCCL on CUDA), left at the end of the block.
+
+    A process that leaves by an exception tells the others why. On CUDA a collective does not wait,
+    so a hung peer is found by NCCL's own watchdog, which ends the process after `timeout`.
+
+    Args:
+        timeout: seconds that the others may be late, at the meeting and in any collective. What
+            one rank does alone (a checkpoint, an evaluation) has to be shorter.
+        store: opens another meeting point than rank 0's at the placement's address and port.
+
+    Raises:
+        HarnessError: the processes did not meet, or one of them was lost.
+    """
+    if placement.size == 1:
+        yield World.alone(device)
+        return
+    span = timedelta(seconds=timeout)
+    own, peers = meet(placement, span, store)
+    try:
+        with peers.guard("join"):
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
+            dist.init_process_group(
+                "nccl" if device.type == "cuda" else "gloo",
+                store=own,
+                rank=placement.rank,
+                world_size=placement.size,
+                timeout=span,
+                device_id=device if device.type == "cuda" else None,
+            )
+        world = World(placement.rank, placement.size, device, peers)
+        yield world
+        world.barrier()  # a stage is done when all of its processes are
+    except BaseException as error:
+        peers.leave(error)
+        raise
+    finally:
+        peers.close()
+        if dist.is_initialized():
+            with contextlib.suppress(RuntimeError):  # of connections that are broken already
+                dist.destroy_process_group()

@@ -1,0 +1,70 @@
+"""`moco-harness` as a user meets it: in this process, or as one of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.tiny import TINY, Process, Said
+from harness.cli import main
+
+Moco = Callable[..., Said]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    made = tmp_path / "place"
+    made.mkdir()
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("COLUMNS", "200")
+    return made
+
+
+@pytest.fixture
+def tiny(place: Path) -> Path:
+    """A recipe that takes a second."""
+    (place / "tiny.yaml").write_text(TINY)
+    return Path("tiny.yaml")
+
+
+@pytest.fixture
+def moco(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Moco:
+    """moco("plan", path): the command, in this process. No command ends in a traceback."""
+    assert place.exists()
+
+    def call(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["moco-harness", *map(str, words)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        else:
+            code = 0
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Said(code, out, err)
+
+    return call
+
+
+Spawn = Callable[..., Process]
+
+
+@pytest.fixture
+def spawn(place: Path, tmp_path: Path) -> Iterator[Spawn]:
+    """spawn("run", path): the command as a process, which does not outlive the test."""
+    processes: list[Process] = []
+
+    def begin(*words: object) -> Process:
+        said = tmp_path / f"said-{len(processes)}.txt"
+        processes.append(Process([str(word) for word in words], place, said))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()

@@ -1,0 +1,96 @@
+"""A recipe that takes a second, what a command says, and waiting for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cli import main
+
+TINY = """\
+name: tiny
+data: {name: embedded, images: 128, size: 16}
+augment: {}
+model: {backbone: miniature, bn_group: 8, dim: 16}
+contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
+optim:
+  epochs: 2
+  batch: 32
+  lr: 0.06
+  schedule: {kind: constant}
+knn: {k: [5], queries: 100}
+linear: {epochs: 3, batch: 64, lr: [1.0], drops: [], views: center}
+watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0}
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self) -> str:
+        return self.out + self.err
+
+
+def work(words: list[str], place: Path, environment: dict[str, str], said: Path) -> None:
+    """What a process of its own does: the command, its words going to a file."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(place)
+    with said.open("w") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = ["moco-harness", *words]
+    main()
+
+
+class Process:
+    """`moco-harness` in a process of its own, forked from one that has loaded torch already."""
+
+    def __init__(self, words: list[str], place: Path, said: Path) -> None:
+        self._said = said
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["harness.launch.here", "harness.report.figures"])
+        self._process = context.Process(target=work, args=(words, place, dict(os.environ), said))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def end(self) -> Said:
+        """Wait for it."""
+        self._process.join(100)
+        code = self._process.exitcode
+        assert code is not None, self.said
+        return Said(code, self.said, "")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text() if self._said.exists() else ""
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; fail if the process ends before, or after a minute."""
+        until = time.monotonic() + 60
+        while not condition():
+            assert self._process.exitcode is None, self.said
+            assert time.monotonic() < until
+            time.sleep(0.005)

@@ -1,0 +1,139 @@
+"""What the others hear of a process that died, hung or stopped, or that never came."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from gloo import Died, Failed, Pool
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from harness.runtime.environment import Placement
+from harness.runtime.world import World, join
+
+
+def fails(world: World, how: str, victim: int) -> None:
+    x = torch.zeros(2, 3)
+    world.gather(x)
+    if world.rank == victim:
+        if how == "dies":
+            os._exit(3)
+        if how == "raises":
+            raise ValueError("no such image\n(details)")
+        if how == "hangs":
+            time.sleep(5)
+    for _ in range(3):
+        world.exchange(x, torch.arange(2 * world.size))
+        world.any(False)
+
+
+def in_backward(world: World, how: str, victim: int) -> None:
+    with world.guard("wrapping"):
+        model = DistributedDataParallel(nn.Linear(6, 5))
+    for step in range(2):
+        with world.guard("backward"):
+            loss = world.gather_with_gradient(model(torch.ones(2, 6))).sum()
+            if step and world.rank == victim:
+                assert how == "dies"
+                os._exit(3)
+            loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("function", "how", "size", "said"),
+    [
+        (fails, "dies", 4, "rank 1 died or hung"),
+        (fails, "raises", 4, "rank 1 stopped: ValueError: no such image. "),
+        (fails, "hangs", 4, "rank 1 lives but was elsewhere"),
+        (in_backward, "dies", 2, "rank 1 died or hung"),
+    ],
+)
+def test_a_lost_rank_ends_the_others_and_is_named(
+    gloo: Pool, function: Callable[..., None], how: str, size: int, said: str
+) -> None:
+    start = time.monotonic()
+    outcomes = gloo.outcomes(function, size, how, 1, patience=2, timeout=25)
+    assert time.monotonic() - start < 15
+    victim = outcomes.pop(1)
+    assert victim == Died(3) if how == "dies" else isinstance(victim, Failed)
+    what = "backward|gather_with_gradient" if function is in_backward else "exchange|any|same"
+    for outcome in outcomes:
+        assert outcome.kind == "LostPeer"
+        assert re.search(f"in '({what})': .*{said}", outcome.message), outcome.message
+        assert outcome.message.count("; rank") == 0, outcome.message
+
+
+def barrier(world: World) -> None:
+    world.barrier()
+
+
+def test_the_pool_goes_on_after_a_loss(gloo: Pool) -> None:
+    assert gloo.outcomes(fails, 2, "dies", 0, patience=1)[0] == Died(3)
+    gloo.run(barrier, 4)
+
+
+def a_mistake_of_ours(world: World) -> None:
+    with world.guard("forward"):
+        torch.zeros(2) @ torch.zeros(3)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_error_that_is_no_loss_stays_what_it_is(gloo: Pool, size: int) -> None:
+    assert [o.kind for o in gloo.outcomes(a_mistake_of_ours, size)] == ["RuntimeError"] * size
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def meets(rank: int, port: int, dies: bool, patience: float) -> list[int]:
+    place = Placement(rank, 2, rank, 2, "127.0.0.1", port, "slurm", attempt=2)
+    with join(place, torch.device("cpu"), timeout=patience) as world:
+        found: list[int] = world.gather(torch.tensor([rank])).tolist()
+        if dies and rank == 0:
+            os._exit(3)
+        world.barrier()
+    return found
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_processes_meet_at_rank_0(gloo: Pool, dies: bool) -> None:
+    outcomes = gloo.outcomes(meets, 2, free_port(), dies, 20.0, apart=True)
+    if dies:
+        assert outcomes[0] == Died(3)
+        assert "in 'barrier': rank 0 died (it kept the meeting point" in outcomes[1].message
+    else:
+        assert outcomes == [[0, 1]] * 2
+
+
+def test_a_port_that_is_taken(gloo: Pool) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (outcome,) = gloo.outcomes(meets, 1, port, False, 2.0, apart=True)
+    assert f"rank 0 of 2 cannot listen at 127.0.0.1:{port}" in outcome.message
+
+
+def comes_second(_: int, port: int) -> list[int]:
+    return meets(1, port, False, 1.0)
+
+
+def test_a_rank_without_rank_0(gloo: Pool) -> None:
+    (outcome,) = gloo.outcomes(comes_second, 1, free_port(), apart=True)
+    assert outcome.kind == "HarnessError"
+    assert "rank 1 of 2 cannot meet the others at 127.0.0.1" in outcome.message
+
+
+def test_a_rank_without_the_others(gloo: Pool) -> None:
+    (outcome,) = gloo.outcomes(meets, 1, free_port(), False, 1.0, apart=True)
+    assert "rank 0 lost contact in 'join': rank 1 died or hung" in outcome.message

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_regressions.data_regression import DataRegressionFixture
+
+import harness
+from harness import plan as module
+from harness.errors import RecipeError, StoreError
+from harness.plan import Plan, describe, make_plan
+from harness.recipe.ablation import Scale
+from harness.recipe.expand import expand
+from harness.recipe.identity import stage_id, stages
+from harness.recipe.load import load
+from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.store import atomic
+from harness.store.attempt import Attempt, begin
+from harness.store.edition import edition
+from harness.store.layout import StageFolder, stage_folder
+
+RECIPES = Path(harness.__file__).parent.parent / "recipes"
+
+TEXT = """\
+data: {name: embedded, images: 128, size: 16}
+augment: {}
+model: {backbone: miniature, bn_group: 8}
+contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
+optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
+knn: {k: [5]}
+linear: {epochs: 3, drops: []}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipes" / "tiny.yaml"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def folder(made: Plan, kind: str, runs: Path) -> StageFolder:
+    (stage,) = [stage for stage in made.stages if stage.kind == kind]
+    found = stage_folder(runs, stage.id)
+    found.create(describe(stage, made.name))
+    return found
+
+
+def finish(found: StageFolder, state: str = "finished", **facts: Any) -> None:
+    attempt = begin(found)
+    result = {"state": state, "step": 8, "values": {}, "edition": edition()}
+    attempt.finish({**result, "message": "nan at step 3" if state == "diverged" else "", **facts})
+    attempt.end(state)
+
+
+def actions(recipe: Path, runs: Path) -> list[str]:
+    return [stage.action for stage in make_plan(recipe, [], runs).stages]
+
+
+def test_nothing_is_done_yet(recipe: Path, runs: Path) -> None:
+    made = make_plan(recipe, [], runs)
+    assert [(stage.kind, stage.action) for stage in made.stages] == [
+        ("pretrain", "run"),
+        ("knn", "run"),
+        ("linear", "run"),
+    ]
+    assert (made.name, made.seconds, made.hours) == ("tiny", None, None)
+    assert made.todo == made.stages
+    assert not runs.exists(), "a plan makes nothing"
+
+
+def interrupted(found: StageFolder) -> None:
+    begin(found).end("interrupted")
+
+
+def failed(found: StageFolder) -> None:
+    begin(found).end("failed", "ValueError: seven")
+
+
+def killed(found: StageFolder) -> None:
+    path = found.path / "attempts" / "0001"
+    path.mkdir()
+    (path / "alive.json").write_text('{"pid": 0}')
+
+
+def running(found: StageFolder) -> None:
+    request_end.append(begin(found))
+
+
+def damaged(found: StageFolder) -> None:
+    (found.path / "result.json").write_text("{")
+
+
+def damaged_description(found: StageFolder) -> None:
+    (found.path / "stage.json").write_text("{")
+
+
+def diverged(found: StageFolder) -> None:
+    finish(found, "diverged")
+
+
+request_end: list[Attempt] = []
+
+
+@pytest.fixture(autouse=True)
+def _end() -> Any:
+    yield
+    while request_end:
+        request_end.pop().end("interrupted")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected", "why"),
+    [
+        (interrupted, ["resume", "run", "run"], "interrupted"),
+        (killed, ["resume", "run", "run"], "died without a word"),
+        (failed, ["retry", "run", "run"], "ValueError: seven"),
+        (finish, ["skip", "run", "run"], "finished"),
+        (running, ["busy", "busy", "busy"], "process "),
+        (damaged, ["refuse", "refuse", "refuse"], "result.json"),
+        (damaged_description, ["refuse", "refuse", "refuse"], "stage.json"),
+        (diverged, ["skip", "skip", "skip"], "nan at step 3"),
+    ],
+)
+def test_what_is_done_about_each_state_of_pre_training(
+    recipe: Path, runs: Path, make: Callable[[StageFolder], None], expected: list[str], why: str
+) -> None:
+    make(folder(make_plan(recipe, [], runs), "pretrain", runs))
+    made = make_plan(recipe, [], runs)
+    assert [stage.action for stage in made.stages] == expected
+    assert why in made.stages[0].why
+    assert [s.action for s in made.todo] == [a for a in expected if a in ("run", "resume", "retry")]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [(interrupted, "resume"), (failed, "retry"), (finish, "skip"), (running, "busy"),
+     (diverged, "skip"), (damaged, "refuse")],
+)  # fmt: skip
+def test_what_is_done_about_each_state_of_a_probe(
+    recipe: Path, runs: Path, make: Callable[[StageFolder], None], expected: str
+) -> None:
+    made = make_plan(recipe, [], runs)
+    finish(folder(made, "pretrain", runs))
+    make(folder(made, "linear", runs))
+    assert actions(recipe, runs) == ["skip", "run", expected]
+
+
+def test_children_that_are_done_stay_so_while_the_parent_is_made_again(
+    recipe: Path, runs: Path
+) -> None:
+    made = make_plan(recipe, [], runs)
+    running(folder(made, "pretrain", runs))
+    finish(folder(made, "knn", runs))
+    assert actions(recipe, runs) == ["busy", "skip", "busy"]
+
+
+def test_an_older_edition_is_skipped_and_named(recipe: Path, runs: Path) -> None:
+    finish(folder(make_plan(recipe, [], runs), "pretrain", runs), edition="0123456789ab")
+    stage = make_plan(recipe, [], runs).stages[0]
+    assert (stage.action, stage.why) == ("skip", "finished, by edition 0123456789ab")
+
+
+def test_a_control_diverges_in_none(recipe: Path, runs: Path) -> None:
+    made = make_plan(recipe, ["optim.epochs=0"], runs)
+    assert [stage.action for stage in made.stages] == ["run"] * 3
+    assert made.stages[0].seconds in (None, 0.0)
+
+
+def test_a_file_is_no_run_root(recipe: Path, runs: Path) -> None:
+    runs.touch()
+    with pytest.raises(StoreError, match=r"runs: a file, not a folder.*--runs"):
+        make_plan(recipe, [], runs)
+
+
+def test_a_wrong_recipe(recipe: Path, runs: Path) -> None:
+    with pytest.raises(RecipeError, match=r"optim\.lr"):
+        make_plan(recipe, ["optim.lr=-1"], runs)
+
+
+def test_what_a_process_needs_to_run_a_stage(recipe: Path, runs: Path) -> None:
+    made = make_plan(recipe, [], runs)
+    pretrain, knn, _ = (describe(stage, "group") for stage in made.stages)
+    assert (pretrain["parent"], knn["parent"]) == (None, pretrain["id"])
+    assert (knn["kind"], knn["schema"], knn["group"]) == ("knn", SCHEMA_VERSION, "group")
+    again = Recipe.model_validate_json(json.dumps(knn["recipe"]))
+    assert again == made.stages[1].recipe
+    assert stage_id(again, "knn") == knn["id"]
+
+
+# ---- identity
+
+
+def ids(recipe: Path, *sets: str) -> list[str]:
+    return [stage.id for stage in make_plan(recipe, sets, Path("/nonexistent")).stages]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["about.title=other", "about.notes=[a, b]", "watch.log_steps=1", "watch.keep=7",
+     "watch.knn_epochs=0", "watch.checkpoint_steps=3",
+     "about.cost={hours: 5, on: a GPU, source: me}",
+     "about.targets=[{metric: knn/top1, value: 50, tolerance: 1, source: me}]"],
+)  # fmt: skip
+def test_what_describes_a_run_does_not_make_it_another(recipe: Path, change: str) -> None:
+    assert ids(recipe, change) == ids(recipe)
+
+
+@pytest.mark.parametrize(
+    "default",
+    ["precision=fp32", "seed=0", "augment.flip_p=0.5", "model.head=fc", "linear.batch=256",
+     "knn.temperature=0.1", "contrast.shuffle=true", "optim.weight_decay=1e-4",
+     "optim.weight_decay=0.0001", "contrast.momentum=0.90", "data.folder=null"],
+)  # fmt: skip
+def test_a_default_that_is_written_out_is_the_same(recipe: Path, default: str) -> None:
+    assert ids(recipe, default) == ids(recipe)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed=1", "name=other", "data.images=129", "data.size=17", "augment.flip_p=0.4",
+     "model.head=mlp", "model.bn_group=16", "contrast.queue=65", "contrast.momentum=0.91",
+     "contrast.shuffle=false", "optim.epochs=3", "optim.lr=0.07", "precision=bf16",
+     "optim.schedule.kind=cosine", "optim.weight_decay=0.0002"],
+)  # fmt: skip
+def test_whatever_pre_training_reads_makes_all_stages_others(recipe: Path, change: str) -> None:
+    assert not set(ids(recipe, change)) & set(ids(recipe))
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [("knn.k=[6]", 1), ("knn.k=[5, 6]", 1), ("knn.layer=output", 1), ("linear.epochs=4", 2),
+     ("linear.lr=[1]", 2), ("linear.views=center", 2)],
+)  # fmt: skip
+def test_an_evaluations_protocol_makes_that_evaluation_another(
+    recipe: Path, change: str, changed: int
+) -> None:
+    pairs = zip(ids(recipe, change), ids(recipe), strict=True)
+    assert [n for n, (one, other) in enumerate(pairs) if one != other] == [changed]
+
+
+def test_without_a_probe_the_rest_is_the_same(recipe: Path) -> None:
+    assert ids(recipe, "linear=null") == ids(recipe)[:2]
+
+
+def test_a_place_in_the_file_decides_nothing(recipe: Path) -> None:
+    before = ids(recipe)
+    recipe.write_text("\n".join(reversed(TEXT.splitlines())))
+    assert ids(recipe) == before
+
+
+def test_the_schemas_version_makes_every_run_another(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ids(recipe)
+    monkeypatch.setattr("harness.recipe.identity.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    assert not set(ids(recipe)) & set(before)
+
+
+def test_ids_of_the_committed_recipes(data_regression: DataRegressionFixture) -> None:
+    """A change here orphans finished runs: intend it (then: pytest --force-regen), or undo it."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(RECIPES.glob("*.yaml")):
+        loaded = load(path)
+        members = (
+            [member.recipe for member in expand(loaded, path).members]
+            if isinstance(loaded, Scale)
+            else [loaded]
+        )
+        found[path.stem] = [stage_id(r, kind) for r in members for kind in stages(r)]
+    data_regression.check(found)
+
+
+# ---- size
+
+
+def test_a_plan_of_500_runs_reads_each_file_once_and_a_stages_few(
+    recipe: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = recipe.parent / "scale.yaml"
+    scale.write_text("ablation: momentum\nrecipe: tiny.yaml\nmetric: knn/top1\nmargin: 1\n")
+    reads: list[Path] = []
+    parses: list[Path] = []
+    read_json, read_bytes = atomic.read_json, Path.read_bytes
+
+    def counted(path: Path) -> Any:
+        reads.append(path)
+        return read_json(path)
+
+    def counted_bytes(path: Path) -> bytes:
+        if path.suffix == ".yaml":
+            parses.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(atomic, "read_json", counted)
+    monkeypatch.setattr(Path, "read_bytes", counted_bytes)
+    monkeypatch.setattr(module, "edition", lambda: "e")
+    per_run = []
+    for seeds in (10, 84):
+        reads.clear()
+        parses.clear()
+        made = make_plan(scale, [f"seeds={list(range(seeds))}"], runs)
+        assert len({stage.id for stage in made.stages}) == len(made.stages) >= 6 * 3 * seeds
+        per_run.append(len(reads) / len(made.stages))
+        assert len(parses) <= 6
+    assert per_run[0] == per_run[1] <= 3
+    assert len(made.stages) == 84 * 6 * 3

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecipeError
+from harness.site import Site, load_site
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's site file, where it is looked for."""
+    path = tmp_path / "config" / "moco-harness" / "site.yaml"
+    path.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path.write_text(
+        "data: /file/data\nruns: /file/runs\ndevice: cuda:1\nprocesses: 2\nask_above_hours: 3\n"
+    )
+    return path
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    data = Path("/home/somebody/.cache/moco-harness/data")
+    assert load_site() == Site(data, Path("runs"), "auto", 1, 12.0)
+
+
+@pytest.mark.usefixtures("file")
+def test_option_before_environment_before_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_site() == Site(Path("/file/data"), Path("/file/runs"), "cuda:1", 2, 3.0)
+    monkeypatch.setenv("MOCO_HARNESS_DATA", "/env/data")
+    monkeypatch.setenv("MOCO_HARNESS_RUNS", "/env/runs")
+    monkeypatch.setenv("MOCO_HARNESS_DEVICE", "cpu")
+    assert load_site() == Site(Path("/env/data"), Path("/env/runs"), "cpu", 2, 3.0)
+    said = load_site(data=Path("/a"), runs=Path("/b"), device="cuda", processes=4)
+    assert said == Site(Path("/a"), Path("/b"), "cuda", 4, 3.0)
+
+
+@pytest.mark.usefixtures("file")
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOCO_HARNESS_RUNS", "")
+    assert load_site().runs == Path("/file/runs")
+
+
+def test_the_site_that_is_named_replaces_the_users(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("runs: /other\n")
+    found = load_site(site=other)
+    assert (found.runs, found.device) == (Path("/other"), "auto")
+    assert file.exists()
+
+
+def test_without_xdg_it_lies_under_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".config" / "moco-harness" / "site.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("runs: ~/mine\ndata: /d\n")
+    assert load_site().runs == tmp_path / "mine"
+
+
+def test_home_is_expanded_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("MOCO_HARNESS_DATA", "~/data")
+    assert load_site(runs=Path("~/runs")).runs == Path("/home/somebody/runs")
+    assert load_site().data == Path("/home/somebody/data")
+
+
+def test_nobodys_home_is_named() -> None:
+    with pytest.raises(RecipeError, match="~nobody-of-this-name/x: there is no such home"):
+        load_site(runs=Path("~nobody-of-this-name/x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("run: /x\n", r"site\.yaml:1.*did you mean runs"),
+        ("\nask_above_hours: often\n", r"site\.yaml:2"),
+        ("device: [cpu]\n", r"site\.yaml:1"),
+        ("processes: 0\n", r"site\.yaml:1: processes"),
+        ("data: {a\n", r"site\.yaml:"),
+        ("", "empty"),
+        ("partition: gpu\n", r"site\.yaml:1.*partition"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(file: Path, text: str, says: str) -> None:
+    file.write_text(text)
+    with pytest.raises(RecipeError, match=says):
+        load_site()
+
+
+def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.yaml"):
+        load_site(site=tmp_path / "none.yaml")
+
+
+def test_no_test_sees_the_users_settings() -> None:
+    assert not [name for name in os.environ if name.startswith("MOCO_HARNESS_")]
+    assert not (Path(os.environ["XDG_CONFIG_HOME"]) / "moco-harness").exists()
