@@ -46,9 +46,6 @@ def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> in
 
 def _work(made: Plan, site: Site) -> int:
     show.line("loading PyTorch ...")
-    # Where others want the cores too, OpenMP's threads waiting in a spin make a step ten times
-    # slower. Read when torch is loaded, so set before.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from harness.launch.here import run_here
     from harness.launch.progress import watching
     from harness.launch.signals import StopFlag

@@ -22,6 +22,10 @@ from harness.runtime.world import join
 from harness.stage.execute import Job, execute, pick_device
 from harness.stage.reporter import Reporter
 
+PATIENCE_S = 600.0
+"""Seconds that one process may be busy alone (finding the data, a checkpoint) while others wait.
+A process that dies is noticed at once."""
+
 
 def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
     """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss."""
@@ -30,7 +34,7 @@ def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callabl
     device = torch.device(job.device)
     if device.type == "cuda" and device.index is None and placement.size > 1:
         device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())
-    with join(placement, device) as world:
+    with join(placement, device, timeout=PATIENCE_S) as world:
         return execute(job, reporter, stopping, world)
 
 

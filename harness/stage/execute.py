@@ -131,7 +131,11 @@ def _attempt(
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     make_deterministic()
-    data = open_data(recipe.data, job.data_root)
+    if world.rank == 0:
+        data = open_data(recipe.data, job.data_root)
+    world.barrier()  # one process downloads, the others find it
+    if world.rank > 0:
+        data = open_data(recipe.data, job.data_root)
     world.same(f"the code's edition {edition()}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:

@@ -82,9 +82,9 @@ class Pretraining:
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
         )
-        if self.step == 0:
+        if self.total == 0:  # a control: the initial weights are what is evaluated
             self._monitor()
-            self._save()  # the initial weights: what a control evaluates
+            self._save()
         model = self._distributed()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
@@ -116,7 +116,8 @@ class Pretraining:
         """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
         if self.context.world.size == 1:
             return self.mechanism
-        return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
+        with self.context.world.guard("the meeting of the gradients"):
+            return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
 
     def _train(self, model: nn.Module, batch: Batch) -> None:
         optim = self.recipe.optim
@@ -203,7 +204,7 @@ class Pretraining:
                 "scaler": self.scaler.state_dict(),
                 "losses": self._losses,
                 "top1": self._top1,
-                "knn": self._figures["knn/top1"],
+                "knn": self._figures.get("knn/top1"),
             },
         )
 
@@ -213,7 +214,7 @@ class Pretraining:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self._losses, self._top1 = state["losses"], state["top1"]
-        self._figures = {"knn/top1": state["knn"]}
+        self._figures = {} if state["knn"] is None else {"knn/top1": state["knn"]}
 
 
 def _mean(values: list[float]) -> float:

@@ -8,7 +8,7 @@ from gloo import Pool
 from torch import Tensor, nn
 
 from harness.model.grouped_norm import GroupedBatchNorm2d, RunningStats
-from harness.runtime.running_stats import share_running_statistics
+from harness.model.groups import share_running_statistics
 from harness.runtime.world import World
 
 GROUP, GROUPS, STEPS = 4, 8, 3
