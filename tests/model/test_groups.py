@@ -63,17 +63,3 @@ def unshared(world: World) -> Tensor:
     module = net("mean")
     module(world.share(batches()[0]))
     return module.get_buffer("1.running_mean")
-
-
-def plain(world: World) -> Tensor:
-    norm = nn.BatchNorm1d(3)
-    norm(torch.randn(8, 3, generator=torch.Generator().manual_seed(world.rank)))
-    bare = nn.BatchNorm1d(3, track_running_stats=False)
-    share_running_statistics(nn.ModuleList([norm, bare]), world)
-    assert norm.running_mean is not None
-    return norm.running_mean
-
-
-def test_an_ordinary_batch_norm_takes_rank_0s(gloo: Pool) -> None:
-    alone = plain(World.alone(torch.device("cpu")))
-    assert all(torch.equal(alone, held) for held in gloo.run(plain, 2))

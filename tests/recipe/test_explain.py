@@ -19,6 +19,7 @@ model:
   backbone: miniature
   bn_group: 32
 contrast:
+  kind: moco
   queue: 4096
   momentum: 0.99
   temperature: 0.1
@@ -58,14 +59,14 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  schedule:", "  shedule:", "x.yaml:13: optim.schedule: missing"),
-        ("lr: 0.06", "lr: 0.06\n  nesterov: true", "x.yaml:17: optim.nesterov: unknown field; "
-         "optim has epochs, batch, lr, sgd_momentum, weight_decay, schedule"),
-        ("lr: 0.06", "lr: 0.06\n  lrr: 1", "x.yaml:17: optim.lrr: unknown field, "
+        ("  schedule:", "  shedule:", "x.yaml:14: optim.schedule: missing"),
+        ("lr: 0.06", "lr: 0.06\n  nesterov: true", "x.yaml:18: optim.nesterov: unknown field; "
+         "optim has epochs, steps, batch, lr, sgd_momentum, weight_decay, schedule"),
+        ("lr: 0.06", "lr: 0.06\n  lrr: 1", "x.yaml:18: optim.lrr: unknown field, "
          "did you mean lr?"),
-        ("lr: 0.06", "lr: 0.06\n  momentum: 1", "x.yaml:17: optim.momentum: unknown field, "
+        ("lr: 0.06", "lr: 0.06\n  momentum: 1", "x.yaml:18: optim.momentum: unknown field, "
          "did you mean sgd_momentum or contrast.momentum?"),
-        ("lr: 0.06", "lr: 0.06\n  queue: 1", "x.yaml:17: optim.queue: unknown field, "
+        ("lr: 0.06", "lr: 0.06\n  queue: 1", "x.yaml:18: optim.queue: unknown field, "
          "did you mean contrast.queue?"),
         ("name: x", "name: x\noptim.lr: 1", "x.yaml:2: optim.lr: unknown field: write sections "
          "nested"),
@@ -74,25 +75,25 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
          "belongs in an ablation recipe"),
         ("name: x", "name: x\nprecison: fp32", "x.yaml:2: precison: unknown field, did you mean "
          "precision?"),
-        ("  lr: 0.06\n", "", "x.yaml:13: optim.lr: missing field: Learning rate at the start "
+        ("  lr: 0.06\n", "", "x.yaml:14: optim.lr: missing field: Learning rate at the start "
          "(v1: 0.03 at batch 256)."),
         ("augment: {}\n", "", "x.yaml:1: augment: missing section: How a view is drawn"),
         ("  name: embedded\n", "", "x.yaml:2: data.name: missing field: one of embedded, cifar10"),
-        ("lr: 0.06", "lr: fast", "x.yaml:16: optim.lr: needs a number, found 'fast'"),
-        ("lr: 0.06", "lr: '0.06'", "x.yaml:16: optim.lr: needs a number, found '0.06': remove "
+        ("lr: 0.06", "lr: fast", "x.yaml:17: optim.lr: needs a number, found 'fast'"),
+        ("lr: 0.06", "lr: '0.06'", "x.yaml:17: optim.lr: needs a number, found '0.06': remove "
          "the quotes"),
-        ("lr: 0.06", "lr:", "x.yaml:16: optim.lr: needs a number, found null"),
-        ("lr: 0.06", "lr: -1", "x.yaml:16: optim.lr: must be at least 0, found -1"),
-        ("momentum: 0.99", "momentum: 1", "x.yaml:11: contrast.momentum: must be below 1, found 1"),
-        ("temperature: 0.1", "temperature: 0", "x.yaml:12: contrast.temperature: must be above 0, "
+        ("lr: 0.06", "lr:", "x.yaml:17: optim.lr: needs a number, found null"),
+        ("lr: 0.06", "lr: -1", "x.yaml:17: optim.lr: must be at least 0, found -1"),
+        ("momentum: 0.99", "momentum: 1", "x.yaml:12: contrast.momentum: must be below 1, found 1"),
+        ("temperature: 0.1", "temperature: 0", "x.yaml:13: contrast.temperature: must be above 0, "
          "found 0"),
         ("size: 32", "size: 9999", "x.yaml:4: data.size: must be at most 1024, found 9999"),
-        ("epochs: 10", "epochs: 1e1", "x.yaml:14: optim.epochs: needs a whole number, found 10.0: "
+        ("epochs: 10", "epochs: 1e1", "x.yaml:15: optim.epochs: needs a whole number, found 10.0: "
          "write 10"),
-        ("epochs: 10", "epochs: true", "x.yaml:14: optim.epochs: needs a whole number, found true"),
-        ("queue: 4096", "queue: 4096\n  shuffle: yes", "x.yaml:11: contrast.shuffle: needs true "
+        ("epochs: 10", "epochs: true", "x.yaml:15: optim.epochs: needs a whole number, found true"),
+        ("queue: 4096", "queue: 4096\n  shuffle: yes", "x.yaml:12: contrast.shuffle: needs true "
          "or false, found 'yes': write true"),
-        ("queue: 4096", "queue: 4096\n  shuffle: False", "x.yaml:11: contrast.shuffle: needs true "
+        ("queue: 4096", "queue: 4096\n  shuffle: False", "x.yaml:12: contrast.shuffle: needs true "
          "or false, found 'False': write false"),
         ("name: embedded", "name: cifar", "x.yaml:3: data.name: needs one of embedded, cifar10, "
          "cifar100, stl10, imagefolder, found 'cifar', did you mean cifar10?"),
@@ -101,21 +102,21 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
         ("name: x", "name: X y", "x.yaml:1: name: needs lower-case letters, digits and . _ = -"),
         ("name: x", f"name: {'x' * 81}", "x.yaml:1: name: needs at most 80 characters, found 81"),
         ("name: x", "name: 0.5", "x.yaml:1: name: needs text, found 0.5: put it in quotes"),
-        ("kind: cosine", "kind: cosin", "x.yaml:18: optim.schedule.kind: needs one of constant, "
-         "step, cosine, found 'cosin', did you mean cosine?"),
-        ("kind: cosine", "kind: 3", "x.yaml:18: optim.schedule.kind: needs one of constant, "
+        ("kind: cosine", "kind: cosin", "x.yaml:19: optim.schedule.kind: needs one of constant, "
+         "step, cosine, decay, found 'cosin', did you mean cosine?"),
+        ("kind: cosine", "kind: 3", "x.yaml:19: optim.schedule.kind: needs one of constant, "
          "step, cosine, found '3'"),
-        ("kind: cosine", "first: 1", "x.yaml:17: optim.schedule.kind: missing field: one of "
+        ("kind: cosine", "first: 1", "x.yaml:18: optim.schedule.kind: missing field: one of "
          "constant, step, cosine"),
-        ("kind: cosine", "kind: step", "x.yaml:17: optim.schedule.drops: missing field: Epochs, "
+        ("kind: cosine", "kind: step", "x.yaml:18: optim.schedule.drops: missing field: Epochs, "
          "counted from 0"),
-        ("kind: cosine", "kind: step\n    drops: [1, x]", "x.yaml:19: optim.schedule.drops.1: "
+        ("kind: cosine", "kind: step\n    drops: [1, x]", "x.yaml:20: optim.schedule.drops.1: "
          "needs a whole number, found 'x'"),
-        ("kind: cosine", "kind: cosine\n    cosine: 1", "x.yaml:19: optim.schedule.cosine: unknown "
+        ("kind: cosine", "kind: cosine\n    cosine: 1", "x.yaml:20: optim.schedule.cosine: unknown "
          "field; optim.schedule has kind, first"),
-        ("kind: cosine", "kind: cosine\n    first: 2", "x.yaml:19: optim.schedule.first: needs one "
+        ("kind: cosine", "kind: cosine\n    first: 2", "x.yaml:20: optim.schedule.first: needs one "
          "of 0, 1, found 2"),
-        ("schedule:\n    kind: cosine", "schedule: fast", "x.yaml:17: optim.schedule: needs a "
+        ("schedule:\n    kind: cosine", "schedule: fast", "x.yaml:18: optim.schedule: needs a "
          "section, found 'fast'"),
         ("augment: {}", "augment: 3", "x.yaml:5: augment: needs a section, found 3"),
         ("augment: {}", "augment:", "x.yaml:5: augment: needs a section, found null"),
@@ -130,7 +131,7 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
         ("name: x", "name: x\nlinear: {lr: []}", "x.yaml:2: linear.lr: needs at least 1 value, "
          "found 0"),
         ("bn_group: 32", "bn_group: 48", "x.yaml:8: model.bn_group: 48 does not divide"),
-        ("queue: 4096", "queue: 64", "x.yaml:10: contrast.queue: 64 keys are fewer than one batch"),
+        ("queue: 4096", "queue: 64", "x.yaml:11: contrast.queue: 64 keys are fewer than one batch"),
         ("name: x", "name: x\nabout:\n  targets:\n    - {metric: knn/top1, value: 3, tolerance: 1, "
          "source: ''}", "x.yaml:4: about.targets.0.source: needs some text, found none"),
     ],
@@ -167,8 +168,8 @@ def test_all_mistakes_are_reported_in_the_order_of_their_lines(write: Write) -> 
         load(write("x.yaml", text), ["knn.k=[0]"])
     assert str(caught.value).splitlines() == [
         "x.yaml:4: data.size: must be at least 8, found 4",
-        "x.yaml:14: optim.epochs: must be at least 0, found -1",
-        "x.yaml:16: optim.lr: needs a number, found 'fast'",
+        "x.yaml:15: optim.epochs: must be at least 0, found -1",
+        "x.yaml:17: optim.lr: needs a number, found 'fast'",
         "--set knn.k=[0]: knn.k.0: must be at least 1, found 0",
     ]
 

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
     "data": {"name": "embedded", "images": 2000, "size": 32},
     "augment": {},
     "model": {"backbone": "miniature", "bn_group": 16},
-    "contrast": {"queue": 512, "momentum": 0.99, "temperature": 0.2},
+    "contrast": {"kind": "moco", "queue": 512, "momentum": 0.99, "temperature": 0.2},
     "optim": {"epochs": 10, "batch": 64, "lr": 0.06, "schedule": {"kind": "cosine"}},
     "knn": {"k": [200, 20]},
     "linear": {"epochs": 20, "lr": [30, 10], "drops": [12, 16]},
