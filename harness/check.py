@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -68,9 +68,10 @@ def check(what: Expansion | Recipe, runs: Path, *, installed: str | None = None)
 
 
 def _judge(cell: str, target: Target, runs: list[Run], present: str) -> Verdict:
-    outcomes = [(run.seed, run.outcome(target.metric)) for run in runs]
+    outcomes = [(run.seed, _outcome(run, target)) for run in runs]
     floor = target.value - target.tolerance
-    wanted = f"{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
+    when = "" if target.epoch is None else f"after epoch {target.epoch}: "
+    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
 
     def say(judged: Judged, words: str, value: float | None = None) -> Verdict:
         return Verdict(cell, target, judged, value, len(runs), f"{words}; {wanted}")
@@ -99,6 +100,17 @@ def _judge(cell: str, target: Target, runs: list[Run], present: str) -> Verdict:
     spread = "1 seed" if found.sd is None else f"± {found.sd:.2f}, {found.n} seeds"
     judged: Judged = "passed" if found.mean >= round(floor, 9) else "short"
     return say(judged, f"{found.mean:.2f} ({spread})", found.mean)
+
+
+def _outcome(run: Run, target: Target) -> Outcome:
+    """The run's result or, for a target of an epoch, what its monitor saw then."""
+    outcome = run.outcome(target.metric)
+    if target.epoch is None or outcome.value is None:
+        return outcome
+    seen = [value for epoch, value in run.knn if epoch == target.epoch]
+    if not seen:
+        return replace(outcome, standing="absent", value=None)
+    return replace(outcome, value=seen[0])
 
 
 def _has_result(outcome: Outcome) -> bool:

@@ -30,6 +30,10 @@ class StoreError(HarnessError):
     exit_code = 4
 
 
+class DiskError(StoreError):
+    """The disk is full or cannot be written: no stage can go on."""
+
+
 class Busy(StoreError):
     """Another process is running this stage."""
 

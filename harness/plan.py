@@ -11,14 +11,15 @@ from harness import estimate
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand
-from harness.recipe.identity import PARENT, StageKind, stage_id, stages
+from harness.recipe.identity import PARENT, StageKind, digest, stage_id, stages
 from harness.recipe.load import load
+from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 
-Action = Literal["run", "resume", "retry", "skip", "busy", "refuse"]
+Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
 _ACTIONS: dict[State, Action] = {
     "absent": "run",
@@ -43,6 +44,8 @@ class PlannedStage:
     why: str
     seconds: float | None
     """About how long, if this machine has measured something alike."""
+    stale: bool = False
+    """Done, but by other code, or with other weights than its parent now has."""
 
     @property
     def recipe(self) -> Recipe:
@@ -54,6 +57,7 @@ class Plan:
     """All stages that a recipe file asks for, parents before children."""
 
     name: str
+    """The recipe's name; with --set also a digest of them, so that reports are kept apart."""
     path: Path
     scale: Scale | None
     expansion: Expansion | None
@@ -62,7 +66,7 @@ class Plan:
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
         """The stages that `run` will begin or go on with."""
-        return tuple(s for s in self.stages if s.action in ("run", "resume", "retry"))
+        return tuple(s for s in self.stages if s.action in ("run", "resume", "retry", "again"))
 
     @property
     def seconds(self) -> float | None:
@@ -81,13 +85,28 @@ class Plan:
         return None if not costs or None in costs else sum(c.hours for c in costs if c)
 
     @property
+    def images(self) -> int | None:
+        """Images that pre-training will pass through; None if a data set's size is not known."""
+        total = 0
+        for stage in self.todo:
+            optim, data = stage.recipe.optim, stage.recipe.data
+            if stage.kind == "pretrain" and optim.epochs:
+                size = data.images or KNOWN_SIZES.get(data.name)
+                if size is None:
+                    return None
+                total += optim.epochs * size
+        return total
+
+    @property
     def hours(self) -> float | None:
         """The best estimate: measured here, else stated, else None."""
         return self.seconds / 3600 if self.seconds is not None else self.stated_hours
 
 
-def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
+def make_plan(path: Path, sets: Sequence[str], runs: Path, *, again: bool = False) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
+
+    With `again`, stages whose results are stale are run anew (the old folders are moved aside).
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
@@ -107,14 +126,38 @@ def make_plan(path: Path, sets: Sequence[str], runs: Path) -> Plan:
     planned: list[PlannedStage] = []
     for member in members:
         by_kind: dict[str, Entry] = {}
+        renewed: set[StageKind | None] = set()
         for kind in stages(member.recipe):
             entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
             by_kind[kind] = entry
             parent = PARENT[kind]
-            action, why = _decide(entry, by_kind[parent] if parent else None)
+            above = by_kind[parent] if parent else None
+            stale = _stale(entry, above) or (entry.done and parent in renewed)
+            action, why = _decide(entry, above)
+            if stale:
+                action, why = ("again" if again else "skip"), str(stale)
+            if action == "again":
+                renewed.add(kind)
             seconds = estimate.seconds(member.recipe, kind, measured) if action != "skip" else 0.0
-            planned.append(PlannedStage(member, kind, entry.folder.id, entry, action, why, seconds))
-    return Plan(loaded.name, path, scale, expansion, tuple(planned))
+            planned.append(
+                PlannedStage(
+                    member, kind, entry.folder.id, entry, action, why, seconds, bool(stale)
+                )
+            )
+    name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name
+    return Plan(name, path, scale, expansion, tuple(planned))
+
+
+def _stale(entry: Entry, parent: Entry | None) -> str:
+    """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
+    if not entry.done or entry.result is None:
+        return ""
+    if entry.result.get("edition") != edition():
+        return f"{entry.state}, by edition {entry.result.get('edition')}"
+    above = parent.result if parent is not None else None
+    if above is not None and entry.result.get("weights") != above.get("weights"):
+        return f"{entry.state}, with other weights than its pre-training now has"
+    return ""
 
 
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
@@ -122,8 +165,6 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
         return "skip", "pre-training diverged"
     if parent is not None and not entry.done and parent.state in ("running", "damaged"):
         return _ACTIONS[parent.state], parent.detail
-    if entry.done and entry.result is not None and entry.result.get("edition") != edition():
-        return "skip", f"{entry.state}, by edition {entry.result.get('edition')}"
     return _ACTIONS[entry.state], entry.detail or entry.state
 
 

@@ -58,6 +58,9 @@ def run(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes that share a run: this machine's GPUs.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
@@ -65,7 +68,7 @@ def run(
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
-    raise typer.Exit(run_command(recipe, sets or [], where, ask=not yes))
+    raise typer.Exit(run_command(recipe, sets or [], where, ask=not yes, again=again))
 
 
 @app.command()

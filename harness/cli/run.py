@@ -17,9 +17,13 @@ from harness.store import atomic
 
 INTERRUPTED = 130
 FAILED = 1
+UNMEASURED_IMAGES = 2_000_000
+"""Images to pass through that `run` begins unasked on a machine that has measured nothing alike."""
 
 
-def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> int:
+def run_command(
+    path: Path, sets: Sequence[str], site: Site, *, ask: bool, again: bool = False
+) -> int:
     """Run what is missing of the recipe; returns the exit code.
 
     0: all is done. 1: a run failed or is being run by another process. 130: stopped on request.
@@ -27,7 +31,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> in
     Raises:
         HarnessError: the recipe, the data or the disk do not allow it.
     """
-    made = make_plan(path, sets, site.runs)
+    made = make_plan(path, sets, site.runs, again=again)
     show.plan(made, site)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
@@ -37,8 +41,8 @@ def run_command(path: Path, sets: Sequence[str], site: Site, *, ask: bool) -> in
         if not busy:
             show.line("nothing to do: everything is finished")
         return _report(made, site) or (FAILED if busy else 0)
-    if ask and (made.hours or 0) > site.ask_above_hours:
-        _confirm(made.hours or 0)
+    if ask:
+        _ask(made, site)
     _writable(site.runs)
     code = _work(made, site)
     return _report(made, site) or code or (FAILED if busy else 0)
@@ -62,7 +66,7 @@ def _work(made: Plan, site: Site) -> int:
         show.line(f"note: {follower.warning}")
     for stage_id, message in tally.failed:
         show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
-        show.line(f"  its traceback: {site.runs / stage_id}/attempts/*/traceback.txt")
+        show.line(f"  what is known of it: {site.runs / stage_id}/attempts/")
     for message in tally.elsewhere:
         show.line(message)
     if tally.interrupted:
@@ -82,13 +86,21 @@ def _report(made: Plan, site: Site) -> int:
     return 0
 
 
-def _confirm(hours: float) -> None:
-    about = show.duration(hours * 3600)
+def _ask(made: Plan, site: Site) -> None:
+    """Before work that is long, or may be."""
+    if made.hours is not None:
+        if made.hours > site.ask_above_hours:
+            _confirm(f"about {show.duration(made.hours * 3600)}")
+    elif made.images is None or made.images > UNMEASURED_IMAGES:
+        _confirm("an unknown amount")
+
+
+def _confirm(about: str) -> None:
     if not sys.stdin.isatty():
-        raise HarnessError(f"this is about {about} of work; say --yes to begin it unasked")
+        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked")
     import typer
 
-    if not typer.confirm(f"This is about {about} of work. Begin?"):
+    if not typer.confirm(f"This is {about} of work. Begin?"):
         raise typer.Exit(0)
 
 

@@ -18,6 +18,7 @@ _STYLE = {
     "run": "cyan",
     "resume": "cyan",
     "retry": "yellow",
+    "again": "cyan",
     "skip": "dim",
     "busy": "blue",
     "refuse": "red",
@@ -73,9 +74,10 @@ def plan(made: Plan, site: Site) -> None:
         console.print(table)
     for why in sorted({s.why for s in made.stages if s.action in ("busy", "refuse", "retry")}):
         line(f"  {why}")
-    stale = sum("edition" in s.why for s in made.stages if s.action == "skip")
+    stale = sum(s.stale for s in made.stages if s.action == "skip")
     if stale:
-        line(f"  {stale} finished stages are of an older edition of the code or its libraries")
+        line(f"  {stale} finished stages are of other code, libraries or weights: stale")
+        line("  run --again moves them aside and runs them anew")
     done = len(made.stages) - len(made.todo)
     counted = f"{len(made.todo)} to do, {done} done or not due"
     line(f"{len(runs)} runs, {len(made.stages)} stages: {counted}")

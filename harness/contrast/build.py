@@ -22,7 +22,12 @@ def build_mechanism(recipe: Recipe, *, images: int, world: World, data_root: Pat
     """
     encoder = build(recipe.model, recipe.seed)
     if recipe.model.weights is not None:
-        load_released(encoder, data_root / recipe.model.weights.file, recipe.model.weights.sha256)
+        load_released(
+            encoder,
+            data_root / recipe.model.weights.file,
+            recipe.model.weights.sha256,
+            head=recipe.knn.layer == "output" or recipe.optim.epochs > 0,
+        )
     contrast, dim, seed, precision = (
         recipe.contrast,
         recipe.model.dim,

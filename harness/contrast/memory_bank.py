@@ -61,7 +61,7 @@ class BankContrast(Mechanism):
         drawn = self.draws(step).to(q.device)  # (K,)
         pos = (q * self.bank[index]).sum(1) / self.settings.temperature  # (n,)
         neg = q @ self.bank[drawn].T / self.settings.temperature  # (n, K)
-        if self.settings.loss == "nce" and not self.z:
+        if self.settings.loss == "nce" and step == 0:
             self._estimate_z(pos, neg)
         if self.settings.exclude_self:
             neg = neg.masked_fill(index.unsqueeze(1) == drawn, -torch.inf)

@@ -78,7 +78,9 @@ def open_data(data: Data, root: Path) -> DataSet:
     elif data.name == "imagefolder":
         assert data.folder is not None
         folder = root / data.folder
-        train, test = _folder(folder / "train"), _folder(folder / "val")
+        inside = _classes(folder / "train")
+        train = _files(inside, list(inside))
+        test = _files(_classes(folder / "val"), list(inside))
         parts = {"train": _fixed_subset(train, data), "test": test}
         parts["bank"] = parts["train"]
     else:
@@ -93,7 +95,7 @@ def open_data(data: Data, root: Path) -> DataSet:
         classes=int(parts["bank"].labels.max()) + 1,
         mean=mean,
         std=std,
-        fingerprint=_fingerprint(parts["train"], parts["test"]),
+        fingerprint=_fingerprint(*dict.fromkeys((parts["train"], parts["bank"], parts["test"]))),
     )
 
 
@@ -147,29 +149,49 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _folder(path: Path) -> Files:
-    """All images of PATH/<class>/..., in order of their names."""
+def _classes(path: Path) -> dict[str, list[Path]]:
+    """The images of PATH/<class>/..., by class, both in order of their names.
+
+    Hidden folders and those without images are no classes.
+    """
     try:
-        classes = sorted(p for p in path.iterdir() if p.is_dir())
+        folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); an image folder holds "
             "train/<class>/<image> and val/<class>/<image> under the data root (--data)"
         ) from error
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(classes):
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        paths += inside
-        labels += [label] * len(inside)
-    if not paths:
+    found = {
+        folder.name: sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        for folder in folders
+    }
+    found = {name: images for name, images in found.items() if images}
+    if not found:
         raise DataError(f"{path}: no images in it; expected {path}/<class>/<image>.JPEG")
+    return found
+
+
+def _files(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
+    """The images with the numbers that their classes have among `classes`.
+
+    Raises:
+        DataError: a class is not among them, or one of them has no images.
+    """
+    differing = sorted(set(by_class) ^ set(classes))
+    if differing:
+        raise DataError(
+            f"train and val hold different classes: {', '.join(differing[:3])}"
+            f"{' ...' if len(differing) > 3 else ''} ({len(differing)} in all) are only in one of "
+            "them; labels would not mean the same"
+        )
+    paths = [path for name in classes for path in by_class[name]]
+    labels = [n for n, name in enumerate(classes) for _ in by_class[name]]
     return Files(paths, torch.tensor(labels))
 
 
-def _fingerprint(train: Images, test: Images) -> str:
+def _fingerprint(*parts: Images) -> str:
     total = hashlib.sha256()
-    for part in (train, test):
+    for part in parts:
         total.update(_bytes(part.labels))
         if isinstance(part, Stack):
             total.update(_bytes(part.stack))

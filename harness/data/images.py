@@ -156,7 +156,13 @@ def decode(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise DataError(f"{path}: the image has disappeared since the run began") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+        SyntaxError,
+    ) as error:
         raise DataError(
             f"{path}: not a readable image ({error}); restore it from the data set's source"
         ) from error

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from harness.errors import AlreadyDone, Busy, HarnessError
+from harness.errors import AlreadyDone, Busy, DataError, DiskError, HarnessError
 from harness.launch.worker import run_as
 from harness.plan import Plan, describe
 from harness.runtime.environment import Placement, resolve
@@ -34,11 +34,11 @@ class Tally:
 def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
     """Run what the plan has to do.
 
-    A defect in one run does not stop the others; it is told in the tally. What would stop them all
-    (data, disk) is raised.
+    What is wrong with one run does not stop the others; it is told in the tally.
 
     Raises:
-        HarnessError: data or disk do not allow it.
+        DataError, DiskError: no run can go on.
+        HarnessError: the device is not there.
     """
     device = pick_device(site.device)
     tally = Tally()
@@ -52,6 +52,8 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             unusable.add(stage.id)
             continue
         folder = stage_folder(site.runs, stage.id)
+        if stage.action == "again":
+            folder.set_aside()
         folder.create(description)
         job = Job(folder.path, site.data, device)
         try:
@@ -63,10 +65,12 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         except Busy as error:
             tally.elsewhere.append(str(error))
             unusable.add(stage.id)
-        except HarnessError:
+        except (DataError, DiskError):
             raise
         except Exception as error:
-            tally.failed.append((stage.id, f"{type(error).__name__}: {error}"))
+            known = isinstance(error, HarnessError)
+            message = str(error) if known else f"{type(error).__name__}: {error}"
+            tally.failed.append((stage.id, message))
             unusable.add(stage.id)
         else:
             if state == "interrupted":
@@ -93,8 +97,6 @@ def _others(job: Job, processes: int) -> Iterator[Placement]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    if "OMP_NUM_THREADS" not in os.environ:
-        shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
     words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
     words += ["--data", str(job.data_root), "--device", job.device]
     started: list[subprocess.Popen[bytes]] = []

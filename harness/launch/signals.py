@@ -26,7 +26,8 @@ class StopFlag:
 
     def __enter__(self) -> StopFlag:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

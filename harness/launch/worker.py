@@ -31,6 +31,8 @@ def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callabl
     """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss."""
     import torch
 
+    if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.local_size))
     device = torch.device(job.device)
     if device.type == "cuda" and device.index is None and placement.size > 1:
         device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())

@@ -20,15 +20,16 @@ from harness.model.encoder import Encoder
 PREFIXES = ("module.encoder_q.", "encoder_q.", "module.", "")
 
 
-def load_released(encoder: Encoder, path: Path, sha256: str) -> None:
+def load_released(encoder: Encoder, path: Path, sha256: str, *, head: bool) -> None:
     """Load the backbone, and the head where the file has one of the same shape.
 
     Args:
         sha256: hexadecimal beginning of the file's digest.
+        head: whether the head will be used, so that a file without one is refused.
 
     Raises:
         DataError: the file is missing, another one, not readable without running code, or lacks
-            a tensor of the backbone.
+            a tensor that is needed.
     """
     try:
         with path.open("rb") as file:
@@ -46,10 +47,10 @@ def load_released(encoder: Encoder, path: Path, sha256: str) -> None:
     if prefix is None:
         raise DataError(f"{path}: no residual network in it (no conv1.weight under a known prefix)")
     named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    _load(encoder, named, path)
+    _load(encoder, named, path, head)
 
 
-def _load(encoder: Encoder, named: dict[str, Tensor], path: Path) -> None:
+def _load(encoder: Encoder, named: dict[str, Tensor], path: Path, head: bool) -> None:
     own = encoder.state_dict()
     wanted = {}
     for name, tensor in own.items():
@@ -58,7 +59,7 @@ def _load(encoder: Encoder, named: dict[str, Tensor], path: Path) -> None:
         given = named.get(source)
         if given is not None and given.shape == tensor.shape:
             wanted[name] = given
-        elif part == "backbone":
+        elif part == "backbone" or head:
             what = "is missing" if given is None else f"has the shape {tuple(given.shape)}"
             raise DataError(f"{path}: {source} {what}; the recipe needs {tuple(tensor.shape)}")
     encoder.load_state_dict(own | wanted)

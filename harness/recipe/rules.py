@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
+STL10_LABELLED = 5_000
 
 
 def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -42,8 +43,9 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             "optim.batch",
             f"{batch} images per step, but the data has {available}: no step would ever be made",
         )
-    if available is not None and max(recipe.knn.k, default=1) > available:
-        yield "knn.k", f"{max(recipe.knn.k)} neighbours, but there are {available} images"
+    labelled = STL10_LABELLED if data.name == "stl10" else available
+    if labelled is not None and max(recipe.knn.k, default=1) > labelled:
+        yield "knn.k", f"{max(recipe.knn.k)} neighbours, but there are {labelled} labelled images"
     if not recipe.knn.k:
         yield "knn.k", "at least one k is needed"
     if (data.name == "imagefolder") != (data.folder is not None):
@@ -55,6 +57,11 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         )
     if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
         yield "data.folder", "it is relative to the data root: no leading '/' and no '..'"
+    weights = model.weights
+    if weights is not None and (
+        weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
+    ):
+        yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
     for field, low_high in (
         ("crop_scale", recipe.augment.crop_scale),
         ("crop_ratio", recipe.augment.crop_ratio),

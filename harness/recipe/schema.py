@@ -255,6 +255,9 @@ class Target(Section):
     """Expected value, in percent."""
     tolerance: Annotated[float, Field(ge=0, le=100)]
     """How far below `value` a result may lie, in points."""
+    epoch: Positive | None = None
+    """Of the kNN monitor after this epoch, so that a run that arrives late is seen; null: of the
+    last epoch's result."""
     source: Annotated[str, Field(min_length=1)]
     """Who measured `value`, over how many seeds."""
 

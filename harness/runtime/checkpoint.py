@@ -30,6 +30,12 @@ def listed(folder: Path) -> list[tuple[int, Path]]:
     return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
 
+def newest_digest(folder: Path) -> str | None:
+    """The digest in the newest checkpoint's name; None if there is none. It names the weights."""
+    names = [_NAME.fullmatch(path.name) for _, path in listed(folder)[:1]]
+    return names[0][2] if names and names[0] else None
+
+
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     """Write `state` as the checkpoint of `step`, then remove all but the `keep` newest up to it.
 

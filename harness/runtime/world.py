@@ -253,6 +253,7 @@ def join(
     device: torch.device,
     *,
     timeout: float = 60,
+    meeting: float = 60,
     store: OpenStore | None = None,
 ) -> Iterator[World]:
     """The world of `placement` (gloo on the CPU, NCCL on CUDA), left at the end of the block.
@@ -261,8 +262,9 @@ def join(
     so a hung peer is found by NCCL's own watchdog, which ends the process after `timeout`.
 
     Args:
-        timeout: seconds that the others may be late, at the meeting and in any collective. What
-            one rank does alone (a checkpoint, an evaluation) has to be shorter.
+        timeout: seconds that the others may be late in any collective. What one rank does alone
+            (a checkpoint, an evaluation) has to be shorter.
+        meeting: seconds that the others may be late at the meeting.
         store: opens another meeting point than rank 0's at the placement's address and port.
 
     Raises:
@@ -272,7 +274,7 @@ def join(
         yield World.alone(device)
         return
     span = timedelta(seconds=timeout)
-    own, peers = meet(placement, span, store)
+    own, peers = meet(placement, timedelta(seconds=min(meeting, timeout)), store)
     try:
         with peers.guard("join"):
             if device.type == "cuda":

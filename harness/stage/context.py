@@ -95,7 +95,8 @@ class Context:
         found = None
         if self.world.rank == 0:
             found = checkpoint.newest(folder.checkpoints, self.reporter.note)
-        chosen = int(self.world.sum(torch.tensor(found[0] + 1 if found else 0))) - 1
+        first = torch.tensor(found[0] + 1 if found else 0, device=self.device)
+        chosen = int(self.world.sum(first)) - 1
         if chosen < 0:
             return None
         if found is None:

@@ -195,13 +195,13 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> Recipe:
 
 def _editions(attempt: Attempt) -> list[str]:
     """The editions of all attempts that this result rests on, oldest first, each once."""
-    seen = []
+    seen: list[str] = []
     for path in attempt.folder.attempts():
         if (path / "metrics.jsonl").exists() and (path / "metrics.jsonl").stat().st_size:
             record = atomic.read_json(path / "attempt.json")
             if record:
                 seen.append(str(record.get("edition")))
-    return list(dict.fromkeys(seen)) or [edition()]
+    return list(dict.fromkeys([*seen, edition()]))
 
 
 def _seconds_before(attempt: Attempt) -> float:

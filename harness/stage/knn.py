@@ -68,4 +68,4 @@ def run(context: Context) -> Outcome:
         ]
     )
     context.reporter.advance(1, values)
-    return Outcome(step, values)
+    return Outcome(step, values, {"weights": parent.get("weights") if parent else None})

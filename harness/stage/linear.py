@@ -97,7 +97,12 @@ class Probing:
             raise AssertionError("the probe changed a tensor that should be frozen")
         if not top1:  # restored at the last epoch's end
             top1 = self._validate()
-        return Outcome(total * self.per_epoch, named("linear/top1", protocol, top1))
+        parent = context.parent.result if context.parent else None
+        return Outcome(
+            total * self.per_epoch,
+            named("linear/top1", protocol, top1),
+            {"weights": parent.get("weights") if parent else None},
+        )
 
     def _validate(self) -> list[float]:
         """Top-1 of each classifier on the test images, in percent."""

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from harness.contrast.build import build_mechanism
 from harness.data.loader import Batch, Loader
 from harness.model.groups import fit_groups, share_running_statistics
+from harness.runtime import checkpoint
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
@@ -25,6 +26,7 @@ class _Block:
     """Steps whose figures are still on the device."""
 
     steps: list[int] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     hits: list[Tensor] = field(default_factory=list)
 
@@ -110,7 +112,11 @@ class Pretraining:
         if self._losses:
             values |= {"train/loss": _mean(self._losses), "pretext/top1": _mean(self._top1)}
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
-        return Outcome(self.step, values, {"images_per_s": speed})
+        facts = {
+            "images_per_s": speed,
+            "weights": checkpoint.newest_digest(context.folder.checkpoints),
+        }
+        return Outcome(self.step, values, facts)
 
     def _distributed(self) -> nn.Module:
         """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
@@ -122,7 +128,8 @@ class Pretraining:
     def _train(self, model: nn.Module, batch: Batch) -> None:
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
-        set_rate(self.optimiser, rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step))
+        lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
+        set_rate(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
         loss, hits = model(*batch.views, batch.index, self.step)
         with self.context.world.guard("the gradients' mean"):
@@ -132,6 +139,7 @@ class Pretraining:
         self.mechanism.follow()
         self.step += 1
         self._block.steps.append(self.step)
+        self._block.rates.append(lr)
         self._block.losses.append(loss.detach())
         self._block.hits.append(hits)
 
@@ -151,10 +159,10 @@ class Pretraining:
                 "epoch": self._epoch(step),
                 "t": round(time.time(), 1),
                 "train/loss": loss,
-                "train/lr": self.optimiser.param_groups[0]["lr"],
+                "train/lr": lr,
                 "pretext/top1": accuracy,
             }
-            for step, loss, accuracy in zip(block.steps, losses, top1, strict=True)
+            for step, lr, loss, accuracy in zip(block.steps, block.rates, losses, top1, strict=True)
         ][: None if bad is None else bad + 1]
         records[-1]["train/images_per_s"] = speed
         self.context.record(records)
@@ -178,8 +186,16 @@ class Pretraining:
         return round(step / self.per_epoch, 4)
 
     def _monitor(self) -> None:
-        """kNN with the query encoder as it is now."""
+        """kNN with the query encoder as it is now.
+
+        Raises:
+            Diverged: a weight is not finite, though the losses so far were.
+        """
         context = self.context
+        state = self.mechanism.query.state_dict()
+        bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        if bad:
+            raise Diverged(self.step, f"{bad[0]} was not finite after step {self.step}", {})
         values = measure(self.mechanism.query, self.recipe, context.data, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
         context.record(

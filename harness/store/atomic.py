@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import StoreError
+from harness.errors import DiskError, StoreError
 
 
-def explain(error: OSError, path: Path) -> StoreError:
+def explain(error: OSError, path: Path) -> DiskError:
     """What a failed write means to the user, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "the disk is full; free some space and run the same command again: it goes on"
@@ -26,7 +26,7 @@ def explain(error: OSError, path: Path) -> StoreError:
         what = "there is no such folder, and it cannot be made; name another place"
     else:
         what = error.strerror or str(error)
-    return StoreError(f"{path}: {what}")
+    return DiskError(f"{path}: {what}")
 
 
 def sync_folder(folder: Path) -> None:

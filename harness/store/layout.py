@@ -1,5 +1,6 @@
 """Where everything of a stage lies.
 
+    RUNS/aside/<stage id>~1/                a stale stage that was run anew
 RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; parent
                 attempts/0001/          one life of its processes (made by mkdir: the fence)
                     alive.json          who lives it; touched while it lives
@@ -75,6 +76,22 @@ class StageFolder:
         except OSError as error:
             raise atomic.explain(error, self.path) from error
         return sorted(names, key=lambda p: int(p.name))
+
+    def set_aside(self) -> Path:
+        """Move the folder to RUNS/aside/, under its name and a number; nothing of it is lost.
+
+        Raises:
+            DiskError: it cannot be moved.
+        """
+        aside = self.path.parent / "aside"
+        try:
+            aside.mkdir(exist_ok=True)
+            number = sum(p.name.startswith(f"{self.id}~") for p in aside.iterdir()) + 1
+            target = aside / f"{self.id}~{number}"
+            self.path.rename(target)
+        except OSError as error:
+            raise atomic.explain(error, self.path) from error
+        return target
 
     def create(self, description: dict[str, Any]) -> None:
         """Make the folder unless it is there, and its stage.json unless it says the same: what the

@@ -1,0 +1,22 @@
+"""What each of several processes does to run a recipe's stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.plan import describe, make_plan
+from harness.runtime.world import World
+from harness.stage.execute import Job, execute
+from harness.stage.reporter import Silent
+from harness.store.layout import stage_folder
+
+
+def run_stages(world: World, recipe: str, runs: str) -> None:
+    """All stages of the recipe, one after the other, as one process of `world`."""
+    for stage in make_plan(Path(recipe), (), Path(runs)).stages:
+        folder = stage_folder(Path(runs), stage.id)
+        if world.rank == 0:
+            folder.create(describe(stage, "tiny"))
+        world.barrier()
+        job = Job(folder.path, Path("/nonexistent"), "cpu")
+        execute(job, Silent(), lambda: False, world)
