@@ -99,19 +99,19 @@ class _Source:
     """Where the values of an ablation recipe stand: in its file, or in an option."""
 
     def __init__(self, scale: Scale, path: Path) -> None:
-        self._values = scale.model_dump(mode="json")
+        self._values = scale.model_dump(mode="json", exclude_unset=True)
         self._node = read(path)
 
     def place(self, *keys: str) -> Place:
         """The value's line; `--set` if the file gives another value; the file for a default."""
         value: Any = self._values
         for key in keys:
+            if key not in value:
+                return self._node.place
             value = value[key]
         node = self._node.get(*keys)
         if node is not None and node.plain() == value:
             return node.place
-        if node is None and value == Scale.model_fields[keys[0]].default:
-            return self._node.place
         return Place(f"--set {printable(keys[-1])}")
 
 

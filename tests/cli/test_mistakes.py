@@ -207,7 +207,7 @@ def test_an_image_folder_without_images(moco: Any, tiny: Path, there: list[str])
         (Path("data/pets") / inner).mkdir(parents=True)
     said = moco(
         "run", tiny, "--data", "data", "--set", "data.name=imagefolder",
-        "--set", "data.folder=pets", "--set", "data.images=null",
+        "--set", "data.folder=pets", "--set", "data.images=null", "--yes",
     )  # fmt: skip
     assert said.code == 3
     assert "data/pets/train: " in said.err

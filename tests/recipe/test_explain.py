@@ -105,7 +105,7 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
         ("kind: cosine", "kind: cosin", "x.yaml:19: optim.schedule.kind: needs one of constant, "
          "step, cosine, decay, found 'cosin', did you mean cosine?"),
         ("kind: cosine", "kind: 3", "x.yaml:19: optim.schedule.kind: needs one of constant, "
-         "step, cosine, found '3'"),
+         "step, cosine, decay, found '3'"),
         ("kind: cosine", "first: 1", "x.yaml:18: optim.schedule.kind: missing field: one of "
          "constant, step, cosine"),
         ("kind: cosine", "kind: step", "x.yaml:18: optim.schedule.drops: missing field: Epochs, "

@@ -12,9 +12,7 @@ from .together import run_stages
 
 
 @pytest.mark.parametrize("views", ["center", "random_crop"])
-def test_a_run_by_two_processes_is_the_run_by_one(
-    gloo: Pool, tmp_path: Path, views: str
-) -> None:
+def test_a_run_by_two_processes_is_the_run_by_one(gloo: Pool, tmp_path: Path, views: str) -> None:
     recipe = write(tmp_path, old="views: center", new=f"views: {views}")
     alone = run(recipe, tmp_path / "alone")
     run(recipe, tmp_path / "both", kinds=())  # names the folders
