@@ -33,7 +33,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-m", "not slow and not alone", *session.posargs)
+    session.run("pytest", "-m", "alone and not slow", "-n", "0", *session.posargs)
 
 
 @nox.session(venv_location=SHARED, reuse_venv=True)

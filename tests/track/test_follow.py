@@ -137,6 +137,7 @@ def test_online_each_row_once_and_sync_has_nothing_left(
     assert_no_secret(runs)
 
 
+@pytest.mark.alone
 def test_what_speaks_against_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with serve() as server:
