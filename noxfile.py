@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "none"
 
-SHARED = ".nox/shared"  # torch takes 5 GB: install it once
+SHARED = Path(".nox", "shared").resolve()
+"""torch takes 5 GB, so it is installed once for all sessions."""
+
+
+def _run(session: nox.Session, *words: str) -> None:
+    """`python -m words` in the shared environment."""
+    session.run(str(SHARED / "bin" / "python"), "-m", *words, external=True)
 
 
 def _install(session: nox.Session) -> None:
-    session.install("-e", ".[dev]")
+    """Make the shared environment, or bring it up to date."""
+    if not (SHARED / "bin" / "python").exists():
+        session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
+    _run(session, "pip", "install", "--quiet", "-e", ".[dev]")
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: lint and format."""
     _install(session)
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    _run(session, "ruff", "check", ".")
+    _run(session, "ruff", "format", "--check", ".")
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session
 def types(session: nox.Session) -> None:
     """mypy, strict, on the harness."""
     _install(session)
-    session.run("mypy")
+    _run(session, "mypy")
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    session.run("pytest", "-m", "not slow and not alone", *session.posargs)
-    session.run("pytest", "-m", "alone and not slow", "-n", "0", *session.posargs)
+    _run(session, "pytest", "-m", "not slow and not alone", *session.posargs)
+    _run(session, "pytest", "-m", "alone and not slow", "-n", "0", *session.posargs)
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
-def slow(session: nox.Session) -> None:
-    """Tests that take longer than the suite allows."""
-    _install(session)
-    session.run("pytest", "-m", "slow", *session.posargs)
-
-
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session
 def demo(session: nox.Session) -> None:
-    """The quickstart, into a folder of its own."""
+    """The quickstart."""
     _install(session)
-    session.run("moco-harness", "run", "recipes/quickstart.yaml", *session.posargs)
+    _run(session, "harness.cli", "run", "recipes/quickstart.yaml", *session.posargs)
