@@ -10,6 +10,7 @@ import nox
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "none"
 
+APART = ("tests/cli", "tests/stage", "tests/track", "tests/store")
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
 
@@ -43,10 +44,17 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The suite, in parallel, without network and GPU."""
+    """The suite, in parallel, without network and GPU.
+
+    Parts that start and kill processes get a pytest of their own, so that none meets what another
+    leaves behind in a worker.
+    """
     _install(session)
-    _run(session, "pytest", "-m", "not slow and not alone", *session.posargs)
-    _run(session, "pytest", "-m", "alone and not slow", "-n", "0", *session.posargs)
+    for part in APART:
+        _run(session, "pytest", "-m", "not slow and not alone", part, *session.posargs)
+    ignored = [f"--ignore={part}" for part in APART]
+    _run(session, "pytest", "-m", "not slow", "tests", *ignored, *session.posargs)
+    _run(session, "pytest", "-m", "alone and not slow", "-n", "0", *APART, *session.posargs)
 
 
 @nox.session
