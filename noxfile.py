@@ -10,7 +10,6 @@ import nox
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "none"
 
-APART = ("tests/cli", "tests/stage", "tests/track", "tests/store")
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
 
@@ -44,17 +43,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The suite, in parallel, without network and GPU.
-
-    Parts that start and kill processes get a pytest of their own, so that none meets what another
-    leaves behind in a worker.
-    """
+    """The suite, in parallel, without network and GPU."""
     _install(session)
-    for part in APART:
-        _run(session, "pytest", "-m", "not slow and not alone", part, *session.posargs)
-    ignored = [f"--ignore={part}" for part in APART]
-    _run(session, "pytest", "-m", "not slow", "tests", *ignored, *session.posargs)
-    _run(session, "pytest", "-m", "alone and not slow", "-n", "0", *APART, *session.posargs)
+    _run(session, "pytest", "-m", "not slow", *session.posargs)
 
 
 @nox.session

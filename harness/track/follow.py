@@ -158,8 +158,8 @@ def follow(
     return mirrors
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The follower's process."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """The follower's whole process: it takes the signals, turns nice, and may end it hard."""
     parser = argparse.ArgumentParser(prog="harness.track.follow", description=__doc__)
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
     parser.add_argument("--stages", nargs="+", required=True, help="ids of the stages to mirror")
@@ -196,7 +196,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         late.daemon = True
         late.start()
     say("ended")
-    return 0
 
 
 def _signals() -> threading.Event:
@@ -211,4 +210,4 @@ def _signals() -> threading.Event:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

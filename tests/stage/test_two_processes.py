@@ -56,7 +56,6 @@ def the_other(process: subprocess.Popen[str]) -> int:
     raise AssertionError("rank 1 does not run")
 
 
-@pytest.mark.alone
 def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     recipe = write(tmp_path, old="epochs: 3", new="epochs: 40")
     whole, runs = tmp_path / "whole", tmp_path / "killed"

@@ -137,7 +137,6 @@ def test_online_each_row_once_and_sync_has_nothing_left(
     assert_no_secret(runs)
 
 
-@pytest.mark.alone
 def test_what_speaks_against_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with serve() as server:
@@ -176,7 +175,10 @@ def test_switched_off_it_does_nothing(
     before = sorted(runs.rglob("*"))
     follower = start(runs, [stage.folder.id])
     assert (follower.pid, follower.warning, follower.wait(0)) == (None, "", True)
-    assert following.main(["--runs", str(runs), "--stages", stage.folder.id]) == 0
+    words = ["--runs", str(runs), "--stages", stage.folder.id]
+    command = [sys.executable, "-m", "harness.track.follow", *words]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stderr) == (0, "")
     assert sorted(runs.rglob("*")) == before
 
 
