@@ -86,6 +86,7 @@ def test_an_absent_folder_says_what_is_expected(tmp_path: Path) -> None:
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies it first saw
 
 
 @pytest.mark.usefixtures("no_network")

@@ -79,7 +79,7 @@ run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("pretrain",))
 
 
 def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    recipe = write(tmp_path)
+    recipe = write(tmp_path, old="epochs: 3, batch", new="epochs: 40, batch")
     whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
     draw = random.Random(0)
     words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
@@ -89,11 +89,11 @@ def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> Non
         before = len(list(path.glob("attempts/*")))
         while process.poll() is None and len(list(path.glob("attempts/*"))) == before:
             time.sleep(0.01)
-        time.sleep(draw.uniform(0.0, 0.8))
+        time.sleep(draw.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
     killed = run(recipe, tmp_path / "killed", kinds=("pretrain",))["pretrain"]
-    assert len(killed.attempts()) >= 2
+    assert len(killed.attempts()) >= 3
     assert same(final_state(whole), final_state(killed))
     assert comparable(journal.read(whole)) == comparable(journal.read(killed))
 
