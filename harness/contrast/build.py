@@ -24,9 +24,10 @@ def build_mechanism(recipe: Recipe, *, images: int, world: World, data_root: Pat
     if recipe.model.weights is not None:
         load_released(
             encoder,
-            data_root / recipe.model.weights.file,
-            recipe.model.weights.sha256,
+            recipe.model.weights,
+            data_root,
             head=recipe.knn.layer == "output" or recipe.optim.epochs > 0,
+            source=recipe.about.source,
         )
     contrast, dim, seed, precision = (
         recipe.contrast,

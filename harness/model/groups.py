@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.grouped_norm import GroupedBatchNorm2d, RunningStats
 from harness.runtime.world import World
 
 
@@ -36,19 +35,22 @@ def fit_groups(module: nn.Module, *, batch: int, world: World) -> None:
         norm.world = world
 
 
-@torch.no_grad()
-def share_running_statistics(module: nn.Module, world: World) -> None:
-    """After it every process holds the same running statistics: what the recipe says they are.
+def average_running_statistics(module: nn.Module, world: World) -> None:
+    """For running_stats mean: every process gets the processes' mean, and so the groups' mean.
 
-    first_group: the first process's, whose first group is the batch's. mean: the processes' mean,
-    each being the mean of its groups.
+    Call it after every step. The mean of averages is the average of means but for rounding, so that
+    calling it now and then would let the occasions decide the last bits.
     """
-    if world.size == 1:
-        return
-    by_kind: dict[str, list[Tensor]] = {"first_group": [], "mean": []}
-    for norm in _norms(module):
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        by_kind[norm.running_stats] += [norm.running_mean, norm.running_var]
-    world.broadcast_(by_kind["first_group"])
-    world.mean_(by_kind["mean"])
+    if world.size > 1:
+        world.mean_(_statistics(module, "mean"))
+
+
+def broadcast_running_statistics(module: nn.Module, world: World) -> None:
+    """For running_stats first_group: every process gets the first one's, whenever they are read."""
+    if world.size > 1:
+        world.broadcast_(_statistics(module, "first_group"))
+
+
+def _statistics(module: nn.Module, kind: RunningStats) -> list[Tensor]:
+    found = [norm for norm in _norms(module) if norm.running_stats == kind]
+    return [x for n in found for x in (n.running_mean, n.running_var) if x is not None]

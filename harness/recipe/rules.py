@@ -62,6 +62,8 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
     ):
         yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
+    if weights is not None and weights.sha256 is None and weights.md5 is None:
+        yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
     for field, low_high in (
         ("crop_scale", recipe.augment.crop_scale),
         ("crop_ratio", recipe.augment.crop_ratio),

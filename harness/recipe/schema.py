@@ -70,8 +70,10 @@ class Weights(Section):
 
     file: Annotated[str, Field(min_length=1)]
     """A checkpoint under the data root, official (module.encoder_q.*) or torchvision's."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """Its SHA-256, or the beginning of it: the identity of what is evaluated."""
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
+    """Its MD5, or the beginning of it, for files whose publisher gives no other (code's README)."""
 
 
 class Model(Section):
@@ -276,6 +278,7 @@ class About(Section):
 
     title: str = ""
     source: str = ""
+    """The paper or code that the recipe follows; of given weights, where they are had."""
     notes: tuple[str, ...] = ()
     """Deviations from the source, and whatever a reader should know."""
     cost: Cost | None = None

@@ -63,9 +63,13 @@ class Context:
     def device(self) -> torch.device:
         return self.world.device
 
-    def asked_to_stop(self) -> bool:
-        """Whether any process was asked to; all of them must ask at the same step."""
-        return self.world.any(self.stopping())
+    def asked_to_stop(self, *, meeting: bool) -> bool:
+        """Whether any process was asked to stop.
+
+        They must agree on the step, which costs a collective: so several of them look at a
+        `meeting` only, where they wait for each other anyway. One alone looks at every step.
+        """
+        return (meeting or self.world.size == 1) and self.world.any(self.stopping())
 
     def record(self, records: list[Record]) -> None:
         """Append to the journal, unless superseded."""
@@ -78,17 +82,31 @@ class Context:
             return
         self.attempt.check_fence()
         self.attempt.journal.sync()
-        stamped = {"stage": self.folder.id, "data": self.data.fingerprint, **state}
+        stamped = {
+            "stage": self.folder.id,
+            "data": self.data.fingerprint,
+            "processes": self.world.size,
+            **state,
+        }
         checkpoint.save(self.folder.checkpoints, step, stamped, self.recipe.watch.keep)
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
         """(step, state) of the newest whole checkpoint of this stage, None at the beginning.
 
+        Another number of processes is the same experiment, but not to the bit: the user is told.
+
         Raises:
             StoreError: the checkpoint is another stage's.
             DataError: the data changed since the checkpoint.
         """
-        return self.load(self.folder)
+        found = self.load(self.folder)
+        if found is not None and found[1].get("processes", self.world.size) != self.world.size:
+            self.reporter.note(
+                f"{self.folder.id}: the number of processes was {found[1]['processes']} for the "
+                f"first {found[0]} steps and is {self.world.size} now: the same experiment, but "
+                "equal up to rounding only"
+            )
+        return found
 
     def load(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
         """As `restore`, of the stage in `folder`. The first process chooses, all read."""

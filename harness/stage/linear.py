@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +14,11 @@ from harness.data.loader import Loader
 from harness.evaluate.features import encode, extract
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
-from harness.runtime import keyed
 from harness.stage import frozen
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 
 VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, grayscale_p=0)
 """Training views of the official probe: RandomResizedCrop at its default scale, and a flip."""
-SAVE_S = 30.0
-"""Seconds between checkpoints; one is written at an epoch's end only."""
 
 
 class Probing:
@@ -36,6 +34,18 @@ class Probing:
         self.test_labels = context.data.test.labels.to(context.device)
         self.bank_labels = context.data.bank.labels.to(context.device)
         self.bank = self._features(context.data.bank) if self.protocol.views == "center" else None
+        self.loader = Loader(
+            context.data,
+            context.data.bank,
+            VIEWS,
+            stream=(context.recipe.seed, "linear"),
+            batch=self.protocol.batch,
+            size=context.recipe.data.size,
+            device=context.device,
+            views=1,
+            drop_last=False,
+            share=(context.world.rank, context.world.size),
+        )
         self.probe = LinearProbe(
             self.protocol,
             dim=self.encoder.feature_dim,
@@ -43,7 +53,11 @@ class Probing:
             seed=context.recipe.seed,
             device=context.device,
         )
-        self.per_epoch = math.ceil(len(context.data.bank) / self.protocol.batch)
+        self.per_epoch = self.loader.steps_per_epoch
+        self.total = self.protocol.epochs * self.per_epoch
+        self.step = 0
+        self._losses: list[Tensor] = []  # of the epoch's steps so far, each (R,)
+        self._top1: list[float] = []
 
     def _features(self, images: object) -> Tensor:
         context = self.context
@@ -65,86 +79,89 @@ class Probing:
         Raises:
             Interrupted, Diverged, StoreError, DataError: as in pre-training.
         """
-        context, protocol = self.context, self.protocol
-        begun = self._restored()
-        total = protocol.epochs
-        context.reporter.begin(context.folder.id, total=total, done=begun, steps_per_epoch=1)
-        saved = time.monotonic()
-        top1: list[float] = []
-        for epoch in range(begun, total):
-            losses = torch.stack([self._step(epoch, *batch) for batch in self._batches(epoch)])
-            means: list[float] = losses.mean(0).tolist()
-            done = epoch + 1
-            record = {"step": done * self.per_epoch, "epoch": done, "t": round(time.time(), 1)}
-            record |= named("linear/loss", protocol, means)
-            if not math.isfinite(means[0]):
-                context.record([record])
-                raise Diverged(
-                    done * self.per_epoch, f"the mean loss of epoch {done} was {means[0]}", {}
-                )
-            if done == total or done % max(1, total // 10) == 0:
-                top1 = self._validate()
-                record |= named("linear/top1", protocol, top1)
-            context.record([record])
-            context.reporter.advance(done, named("linear/loss", protocol, means))
-            stops = context.asked_to_stop() and done < total
-            if context.world.any(stops or time.monotonic() - saved > SAVE_S):
-                context.save(done, {"probe": self.probe.state()})
-                saved = time.monotonic()
-            if stops:
+        context, watch = self.context, self.context.recipe.watch
+        restored = context.restore()
+        if restored is not None:
+            self._load(*restored)
+        context.reporter.begin(
+            context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
+        )
+        for features, labels in self._batches():
+            self._train(features, labels)
+            ends_epoch = self.step % self.per_epoch == 0
+            if ends_epoch:
+                self._end_epoch()
+            saves = self.step % watch.checkpoint_steps == 0 or self.step == self.total
+            meets = saves or ends_epoch or self.step % watch.log_steps == 0
+            stops = context.asked_to_stop(meeting=meets)
+            if saves or stops:
+                self._save()
+            if stops and self.step < self.total:
                 raise Interrupted
         if frozen.fingerprint(self.encoder) != self.digest:
             raise AssertionError("the probe changed a tensor that should be frozen")
-        if not top1:  # restored at the last epoch's end
-            top1 = self._validate()
+        if not self._top1:  # restored at the last step
+            self._top1 = self._validate()
         parent = context.parent.result if context.parent else None
         return Outcome(
-            total * self.per_epoch,
-            named("linear/top1", protocol, top1),
+            self.total,
+            named("linear/top1", self.protocol, self._top1),
             {"weights": parent.get("weights") if parent else None},
         )
+
+    def _train(self, features: Tensor, labels: Tensor) -> None:
+        epoch = self.step // self.per_epoch
+        self._losses.append(self.probe.step(features, labels, epoch))
+        self.step += 1
+
+    def _end_epoch(self) -> None:
+        """Bring the epoch's mean losses, and now and then the accuracy, to the journal.
+
+        Raises:
+            Diverged: the reported classifier's mean loss is not finite.
+        """
+        context, protocol = self.context, self.protocol
+        means: list[float] = torch.stack(self._losses).mean(0).tolist()
+        self._losses = []
+        epoch = self.step // self.per_epoch
+        figures = named("linear/loss", protocol, means)
+        diverged = not math.isfinite(means[0])
+        last = self.step == self.total
+        if not diverged and (last or epoch % max(1, protocol.epochs // 10) == 0):
+            self._top1 = self._validate()
+            figures |= named("linear/top1", protocol, self._top1)
+        context.record([{"step": self.step, "epoch": epoch, "t": round(time.time(), 1), **figures}])
+        if diverged:
+            raise Diverged(self.step, f"the mean loss of epoch {epoch} was {means[0]}", {})
+        context.reporter.advance(self.step, figures)
 
     def _validate(self) -> list[float]:
         """Top-1 of each classifier on the test images, in percent."""
         hits = self.probe.hits(self.test, self.test_labels).tolist()
         return [100 * n / len(self.test) for n in hits]
 
-    def _restored(self) -> int:
-        restored = self.context.restore()
-        if restored is None:
-            return 0
-        epoch, state = restored
+    def _save(self) -> None:
+        losses = torch.stack(self._losses) if self._losses else None
+        self.context.save(self.step, {"probe": self.probe.state(), "losses": losses})
+
+    def _load(self, step: int, state: dict[str, Any]) -> None:
+        self.step = step
         self.probe.load(state["probe"])
-        return epoch
+        losses = state["losses"]
+        self._losses = [] if losses is None else list(losses.to(self.context.device))
 
-    def _step(self, epoch: int, features: Tensor, labels: Tensor) -> Tensor:
-        return self.probe.step(features, labels, epoch)
-
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features, labels) of the epoch's batches; the last one may be smaller."""
-        context = self.context
-        stream = (context.recipe.seed, "linear")
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(features, labels) of the steps to come; an epoch's last batch may be smaller."""
+        context, world = self.context, self.context.world
         if self.bank is not None:
-            order = keyed.permutation(keyed.key(*stream, "order", epoch), len(self.bank))
-            for index in torch.split(order.to(context.device), self.protocol.batch):
+            for step in range(self.step, self.total):
+                index = self.loader.indices(step).to(context.device)
                 yield self.bank[index], self.bank_labels[index]
             return
-        loader = Loader(
-            context.data,
-            context.data.bank,
-            VIEWS,
-            stream=stream,
-            batch=self.protocol.batch,
-            size=context.recipe.data.size,
-            device=context.device,
-            views=1,
-            drop_last=False,
-            share=(context.world.rank, context.world.size),
-        )
-        for batch in loader.batches(epoch * self.per_epoch, (epoch + 1) * self.per_epoch):
+        for batch in self.loader.batches(self.step, self.total):
             x = encode(self.encoder, batch.views[0], "backbone", context.recipe.precision)
-            index = context.world.gather(batch.index.to(context.device))[: batch.total]
-            yield context.world.gather(x)[: batch.total], self.bank_labels[index]
+            index = world.gather(batch.index.to(context.device))[: batch.total]
+            yield world.gather(x)[: batch.total], self.bank_labels[index]
 
 
 def run(context: Context) -> Outcome:

@@ -13,12 +13,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from harness.contrast.build import build_mechanism
 from harness.data.loader import Batch, Loader
-from harness.model.groups import fit_groups, share_running_statistics
+from harness.model.groups import (
+    average_running_statistics,
+    broadcast_running_statistics,
+    fit_groups,
+)
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 from harness.stage.knn import measure
+
+LEAST_SCALE = 2.0**-24
+"""Of fp16's losses. Gradients that overflow even below it are beyond 1e12, whatever the format."""
 
 
 @dataclass
@@ -94,8 +101,7 @@ class Pretraining:
             ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
             drains = saves or self.step % watch.log_steps == 0
-            # Processes agree on stopping where they meet anyway; one alone may stop at any step.
-            stops = (drains or context.world.size == 1) and context.asked_to_stop()
+            stops = context.asked_to_stop(meeting=drains)
             if drains or stops:
                 self._drain()
             if ends_epoch:
@@ -137,6 +143,7 @@ class Pretraining:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.mechanism.follow()
+        average_running_statistics(self.mechanism, self.context.world)
         self.step += 1
         self._block.steps.append(self.step)
         self._block.rates.append(lr)
@@ -145,10 +152,12 @@ class Pretraining:
 
     def _drain(self) -> None:
         """Bring the block's figures, means over all processes, from the device to the journal."""
-        share_running_statistics(self.mechanism, self.context.world)
+        broadcast_running_statistics(self.mechanism, self.context.world)
         block, self._block = self._block, _Block()
         world, batch = self.context.world, self.recipe.optim.batch
-        losses: list[float] = (world.sum(torch.stack(block.losses)) / world.size).tolist()
+        # In float64 a sum of float32 is exact, so that neither ranks nor block sizes order it.
+        total = world.sum(torch.stack(block.losses).double())
+        losses: list[float] = (total / world.size).tolist()
         top1 = [100 * n / batch for n in world.sum(torch.stack(block.hits)).tolist()]
         now = time.perf_counter()
         speed, self._since = round(len(losses) * batch / (now - self._since), 1), now
@@ -171,6 +180,8 @@ class Pretraining:
         self._top1 = (self._top1 + top1)[-self.per_epoch :]
         if bad is not None:
             self._diverge(block.steps[bad], losses[: bad + 1])
+        if self.scaler.get_scale() < LEAST_SCALE:  # each overflow halves it, and skips a step
+            raise Diverged(self.step, f"no gradient was finite in the steps before {self.step}", {})
         self._figures |= {
             "train/loss": _mean(losses),
             "pretext/top1": _mean(top1),

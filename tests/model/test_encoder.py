@@ -61,3 +61,20 @@ def test_initial_weights_follow_the_seed_alone() -> None:
     other = build(model("miniature"), 8).state_dict()
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("backbone", ["miniature", "resnet18_cifar"])
+def test_the_memory_layout_changes_nothing(backbone: str, device: str) -> None:
+    """Groups are split along the images in either layout."""
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double().to(device)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        encoder = build(model(backbone), 0).double().to(device).to(memory_format=layout)
+        out = encoder(x.to(memory_format=layout))
+        out.square().sum().backward()
+        gradients = [p.grad.contiguous() for p in encoder.parameters() if p.grad is not None]
+        found.append([out, *gradients, *encoder.buffers()])
+    assert len(found[0]) > 10
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ import torch
 from harness.errors import DataError
 from harness.model.encoder import Encoder, build
 from harness.model.released import load_released
-from harness.recipe.schema import Model
+from harness.recipe.schema import Model, Weights
 
 
 def encoder(head: str = "fc", seed: int = 0) -> Encoder:
@@ -24,18 +24,27 @@ def official(source: Encoder, prefix: str) -> dict[str, torch.Tensor]:
     }
 
 
-def saved(path: Path, content: object) -> str:
+def saved(path: Path, content: object) -> Weights:
     torch.save(content, path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return weights(path)
+
+
+def weights(path: Path) -> Weights:
+    return Weights(file=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+
+
+def load(target: Encoder, root: Path, given: Weights, *, head: bool = True) -> None:
+    load_released(target, given, root, head=head, source="https://example.org/w")
 
 
 @pytest.mark.parametrize("prefix", ["module.encoder_q.", "encoder_q.", "module.", ""])
 @pytest.mark.parametrize("head", ["fc", "mlp"])
 def test_official_names(tmp_path: Path, prefix: str, head: str) -> None:
     source, target = encoder(head, seed=1), encoder(head, seed=2)
-    path = tmp_path / "weights.pth.tar"
-    digest = saved(path, {"state_dict": official(source, prefix), "epoch": 200})
-    load_released(target, path, digest, head=True)
+    given = saved(
+        tmp_path / "weights.pth.tar", {"state_dict": official(source, prefix), "epoch": 200}
+    )
+    load(target, tmp_path, given)
     for name, tensor in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], tensor), name
 
@@ -44,45 +53,111 @@ def test_a_supervised_head_is_left_out(tmp_path: Path) -> None:
     source, target = encoder(seed=1), encoder(seed=2)
     named = official(source, "") | {"fc.weight": torch.zeros(1000, 512)}
     before = target.head.weight.clone()
-    load_released(target, tmp_path / "w", saved(tmp_path / "w", named), head=False)
+    load(target, tmp_path, saved(tmp_path / "w", named), head=False)
     assert torch.equal(target.head.weight, before)
     assert torch.equal(target.backbone.conv1.weight, source.backbone.conv1.weight)
 
 
+def test_files_older_than_the_count_of_batches(tmp_path: Path) -> None:
+    source, target = encoder(seed=1), encoder(seed=2)
+    named = {k: v for k, v in official(source, "").items() if "num_batches" not in k}
+    load(target, tmp_path, saved(tmp_path / "w", named))
+    assert torch.equal(target.backbone.bn1.running_var, source.backbone.bn1.running_var)
+
+
+def test_the_readmes_md5(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    saved(path, official(encoder(seed=1), ""))
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    load(encoder(), tmp_path, Weights(file="w", md5=digest[:8]))
+    with pytest.raises(DataError, match=r"its md5 is .*, not deadbeef; get it from: https"):
+        load(encoder(), tmp_path, Weights(file="w", md5="deadbeef"))
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     saved(tmp_path / "w", official(encoder(), ""))
-    with pytest.raises(DataError, match=r"its SHA-256 is .* the recipe says deadbeef"):
-        load_released(encoder(), tmp_path / "w", "deadbeef", head=True)
+    with pytest.raises(DataError, match=r"its sha256 is .*, not deadbeef"):
+        load(encoder(), tmp_path, Weights(file="w", sha256="deadbeef"))
 
 
 def test_what_is_missing_or_of_another_shape_is_named(tmp_path: Path) -> None:
     named = official(encoder(), "")
     lacking = {k: v for k, v in named.items() if k != "layer4.1.conv2.weight"}
     with pytest.raises(DataError, match=r"layer4\.1\.conv2\.weight is missing"):
-        load_released(encoder(), tmp_path / "w", saved(tmp_path / "w", lacking), head=True)
+        load(encoder(), tmp_path, saved(tmp_path / "w", lacking))
     wide = named | {"conv1.weight": torch.zeros(128, 3, 7, 7)}
     with pytest.raises(DataError, match=r"conv1\.weight has the shape \(128, 3, 7, 7\)"):
-        load_released(encoder(), tmp_path / "w", saved(tmp_path / "w", wide), head=True)
+        load(encoder(), tmp_path, saved(tmp_path / "w", wide))
+
+
+SHAPE = (64, 3, 7, 7)
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("hostile", "says"),
+    [
+        (torch.full(SHAPE, torch.nan), "not finite"),
+        (torch.zeros(SHAPE, dtype=torch.int64), "of another kind"),
+        (torch.zeros(SHAPE, dtype=torch.complex64), "of another kind"),
+        (torch.zeros(SHAPE).to_sparse(), "of another kind"),
+        (torch.zeros(SHAPE, device="meta"), "of another kind"),
+        ([1.0], "no residual network"),
+    ],
+    ids=["nan", "integer", "complex", "sparse", "meta", "list"],
+)
+def test_what_is_no_weight_is_refused(tmp_path: Path, hostile: object, says: str) -> None:
+    named = official(encoder(), "module.encoder_q.") | {"module.encoder_q.conv1.weight": hostile}
+    with pytest.raises(DataError, match=says):
+        load(encoder(), tmp_path, saved(tmp_path / "w", {"state_dict": named}))
+
+
+@pytest.mark.parametrize("content", [{}, [], 3, {"state_dict": [1]}, {1: torch.zeros(1)}], ids=repr)
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: object) -> None:
+    with pytest.raises(DataError, match="no residual network"):
+        load(encoder(), tmp_path, saved(tmp_path / "w", content))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>404</html>", b"\x80\x02}."])
+def test_what_is_no_file_of_torchs_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(DataError, match=r"tensors only|no residual network"):
+        load(encoder(), tmp_path, weights(tmp_path / "w"))
+
+
+def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "w", official(encoder(), ""))
+    whole = (tmp_path / "w").read_bytes()
+    for length in (10, len(whole) // 2, len(whole) - 10):
+        (tmp_path / "w").write_bytes(whole[:length])
+        with pytest.raises(DataError, match="tensors only"):
+            load(encoder(), tmp_path, weights(tmp_path / "w"))
 
 
 class Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
     def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (Path("/tmp/should-not-exist"),))
+        return (Path.touch, (self.path,))
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
-    digest = saved(tmp_path / "w", {"state_dict": Evil()})
+    given = saved(tmp_path / "w", {"state_dict": Evil(tmp_path / "sprung")})
     with pytest.raises(DataError, match="tensors only"):
-        load_released(encoder(), tmp_path / "w", digest, head=True)
-    assert not Path("/tmp/should-not-exist").exists()
+        load(encoder(), tmp_path, given)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="are not there; put the file there, from: https://exam"):
+        load(encoder(), tmp_path, Weights(file="absent", md5="deadbeef"))
+    (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
-        load_released(encoder(), tmp_path / "absent", "deadbeef", head=True)
+        load(encoder(), tmp_path, Weights(file="folder", md5="deadbeef"))
 
 
 def test_a_head_that_is_needed_must_be_there(tmp_path: Path) -> None:
-    digest = saved(tmp_path / "w", official(encoder("fc"), ""))
+    given = saved(tmp_path / "w", official(encoder("fc"), ""))
     with pytest.raises(DataError, match=r"fc\.0\.weight is missing"):
-        load_released(encoder("mlp"), tmp_path / "w", digest, head=True)
+        load(encoder("mlp"), tmp_path, given)

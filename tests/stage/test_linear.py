@@ -1,6 +1,11 @@
 """The linear probe as a stage: frozen features, exact resumption, both kinds of views."""
 
 import itertools
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +14,9 @@ import torch
 from harness.runtime import checkpoint
 from harness.stage import frozen, linear
 from harness.store import journal
+from harness.store.layout import StageFolder
 
-from .tiny import run, same, write
+from .tiny import final_state, run, same, write
 
 
 @pytest.mark.parametrize("views", ["center", "random_crop"])
@@ -27,36 +33,87 @@ def test_it_reports_the_last_epoch(tmp_path: Path, views: str) -> None:
     assert [record["step"] for record in records] == [3, 6, 9, 12]  # 80 images, 32 a step
 
 
-def test_stopping_and_going_on_changes_nothing(
-    tmp_path: Path,
-) -> None:
-    recipe = write(tmp_path)
+def timeless(folder: StageFolder) -> list[journal.Record]:
+    return [{k: v for k, v in r.items() if k != "t"} for r in journal.read(folder)]
+
+
+def assert_same(one: StageFolder, other: StageFolder) -> None:
+    """The same classifiers to the bit, the same results, the same journal but for times."""
+    assert one.result is not None
+    assert other.result is not None
+    assert one.result["values"] == other.result["values"]
+    assert same(final_state(one), final_state(other))
+    assert timeless(one) == timeless(other)
+
+
+@pytest.mark.parametrize("views", ["center", "random_crop"])
+def test_stopping_within_epochs_and_going_on_changes_nothing(tmp_path: Path, views: str) -> None:
+    recipe = write(tmp_path, old="views: center", new=f"views: {views}")
     whole = run(recipe, tmp_path / "whole")["linear"]
-    run(recipe, tmp_path / "parts", kinds=("pretrain", "knn"))
-    asked = itertools.count(1)
-    run(recipe, tmp_path / "parts", stopping=lambda: next(asked) >= 2)
-    parts = run(recipe, tmp_path / "parts")["linear"]
-    assert len(parts.attempts()) == 2
-    assert whole.result is not None
-    assert parts.result is not None
-    assert whole.result["values"] == parts.result["values"]
-    times = [{k: v for k, v in r.items() if k != "t"} for r in journal.read(whole)]
-    assert times == [{k: v for k, v in r.items() if k != "t"} for r in journal.read(parts)]
+    runs = tmp_path / "parts"
+    run(recipe, runs, kinds=("pretrain", "knn"))
+    for _ in range(2):  # each attempt makes five steps of 12, of which three are an epoch
+        asked = itertools.count(1)
+        parts = run(recipe, runs, stopping=lambda asked=asked: next(asked) >= 5)["linear"]
+        assert parts.result is None
+    assert [step for step, _ in checkpoint.listed(parts.checkpoints)] == [10, 8]
+    parts = run(recipe, runs)["linear"]
+    assert len(parts.attempts()) == 3
+    assert_same(whole, parts)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from stage.tiny import run
+run(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    recipe = write(tmp_path, old="linear: {epochs: 4", new="linear: {epochs: 200")
+    whole, runs = run(recipe, tmp_path / "whole")["linear"], tmp_path / "killed"
+    run(recipe, runs, kinds=("pretrain", "knn"))
+    draw = random.Random(0)
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
+    reached = []
+    for _ in range(3):
+        path = runs / whole.id / "checkpoints"
+        before = {step for step, _ in checkpoint.listed(path)}
+        process = subprocess.Popen([*words, str(runs)])
+        while process.poll() is None and {step for step, _ in checkpoint.listed(path)} <= before:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reached.append(checkpoint.listed(path)[0][0])
+    killed = run(recipe, runs)["linear"]
+    assert len(set(reached)) > 1
+    assert_same(whole, killed)
 
 
 def test_a_frozen_tensor_that_moves_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = linear.Probing._step
+    real = linear.Probing._train
 
-    def moving(self: linear.Probing, epoch: int, *batch: torch.Tensor) -> torch.Tensor:
+    def moving(self: linear.Probing, *batch: torch.Tensor) -> None:
         with torch.no_grad():
             next(self.encoder.parameters()).add_(1e-6)
-        return real(self, epoch, *batch)
+        real(self, *batch)
 
-    monkeypatch.setattr(linear.Probing, "_step", moving)
+    monkeypatch.setattr(linear.Probing, "_train", moving)
     with pytest.raises(AssertionError, match="should be frozen"):
         run(write(tmp_path), tmp_path / "runs")
+
+
+def test_a_probe_that_diverges_is_a_result(tmp_path: Path) -> None:
+    recipe = write(tmp_path, old="lr: [0.05, 0.5], drops", new="lr: [1e38, 0.5], drops")
+    folder = run(recipe, tmp_path / "runs")["linear"]
+    assert folder.result is not None
+    assert folder.result["state"] == "diverged"
+    assert "the mean loss of epoch" in folder.result["message"]
 
 
 def test_the_frozen_encoder_is_the_last_checkpoints_query_encoder(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from harness.contrast.moco import MoCo
 from harness.errors import DataError, StoreError
@@ -157,6 +158,28 @@ def test_data_that_changed_is_refused(tmp_path: Path) -> None:
         pretrain_data_cache_clear()
         with pytest.raises(DataError, match="began with"):
             run(recipe, tmp_path / "runs", kinds=kinds)
+    pretrain_data_cache_clear()
+
+
+def test_an_image_that_changed_is_noticed(tmp_path: Path) -> None:
+    """Between two lives of a run, on disk."""
+    draw = torch.Generator().manual_seed(0)
+    for split, count in (("train", 40), ("val", 4)):
+        for n in range(count):
+            path = tmp_path / "pets" / split / f"{n % 2}" / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = torch.randint(256, (20, 20, 3), generator=draw, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(path)
+    data = "data: {name: imagefolder, folder: pets, size: 16}"
+    recipe = write(tmp_path, old="data: {name: embedded, images: 80, size: 16}", new=data)
+    steps = itertools.count(1)
+    kinds = ("pretrain",)
+    run(recipe, tmp_path / "runs", kinds=kinds, data=tmp_path, stopping=lambda: next(steps) >= 3)
+    changed = tmp_path / "pets" / "train" / "0" / "0.png"
+    changed.write_bytes(changed.read_bytes() + b"more")
+    pretrain_data_cache_clear()
+    with pytest.raises(DataError, match="began with"):
+        run(recipe, tmp_path / "runs", kinds=kinds, data=tmp_path)
     pretrain_data_cache_clear()
 
 

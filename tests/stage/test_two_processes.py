@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ import pytest
 from harness.store import journal
 from harness.store.layout import StageFolder
 
-from .tiny import final_state, same, write
+from .tiny import final_state, run, same, write
 
 ENVIRONMENT = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
 
-def start(recipe: Path, runs: Path) -> subprocess.Popen[str]:
-    words = ["run", str(recipe), "--runs", str(runs), "--processes", "2", "--set", "linear=null"]
+def start(recipe: Path, runs: Path, *sets: str, processes: int = 2) -> subprocess.Popen[str]:
+    words = ["run", str(recipe), "--runs", str(runs), "--processes", str(processes)]
+    words += [word for each in sets for word in ("--set", each)]
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli", *words],
         env=ENVIRONMENT,
@@ -30,14 +32,14 @@ def start(recipe: Path, runs: Path) -> subprocess.Popen[str]:
     )
 
 
-def pretraining(runs: Path) -> StageFolder:
-    (found,) = runs.glob("tiny-s0.pretrain-*")
+def stage(runs: Path, kind: str) -> StageFolder:
+    (found,) = runs.glob(f"tiny-s0.{kind}-*")
     return StageFolder(found)
 
 
-def wait_for_steps(runs: Path, process: subprocess.Popen[str], attempt: int) -> None:
+def wait_for_steps(runs: Path, process: subprocess.Popen[str], kind: str, attempt: int) -> None:
     """Until the attempt has written something, or the process has ended."""
-    pattern = f"tiny-s0.pretrain-*/attempts/{attempt:04d}/metrics.jsonl"
+    pattern = f"tiny-s0.{kind}-*/attempts/{attempt:04d}/metrics.jsonl"
     while process.poll() is None and not any(p.stat().st_size for p in runs.glob(pattern)):
         time.sleep(0.02)
 
@@ -56,34 +58,59 @@ def the_other(process: subprocess.Popen[str]) -> int:
     raise AssertionError("rank 1 does not run")
 
 
-def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    recipe = write(tmp_path, old="epochs: 3", new="epochs: 40")
+@pytest.mark.parametrize(
+    ("kind", "metric", "steps"),
+    [
+        ("pretrain", "train/loss", range(1, 101)),
+        ("linear", "linear/loss", range(3, 181, 3)),
+    ],
+)
+def test_killed_and_resumed_it_ends_with_the_same_bits(
+    tmp_path: Path, kind: str, metric: str, steps: range
+) -> None:
+    old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
+    recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = start(recipe, whole)
+    extra = ("linear=null",)
+    if kind == "linear":
+        run(recipe, whole, kinds=("pretrain", "knn"))
+        shutil.copytree(whole, runs)
+        extra = ()
+    undisturbed = start(recipe, whole, *extra)
     said, _ = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, said
     draw = random.Random(1)
 
-    process = start(recipe, runs)
-    wait_for_steps(runs, process, 1)
+    process = start(recipe, runs, *extra)
+    wait_for_steps(runs, process, kind, 1)
     time.sleep(draw.uniform(0, 0.3))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
-    process = start(recipe, runs)
-    wait_for_steps(runs, process, 2)
+    process = start(recipe, runs, *extra)
+    wait_for_steps(runs, process, kind, 2)
     os.kill(the_other(process), signal.SIGKILL)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "rank 1" in said
     assert "Traceback" not in said
 
-    last = start(recipe, runs)
+    last = start(recipe, runs, *extra)
     said, _ = last.communicate(timeout=300)
     assert last.returncode == 0, said
-    one, other = pretraining(whole), pretraining(runs)
+    one, other = stage(whole, kind), stage(runs, kind)
     assert len(other.attempts()) == 3
     assert same(final_state(one), final_state(other))
-    losses = [journal.series(journal.read(folder), "train/loss") for folder in (one, other)]
+    losses = [journal.series(journal.read(folder), metric) for folder in (one, other)]
     assert losses[0] == losses[1]
-    assert [step for step, _, _ in losses[0]] == list(range(1, 201))
+    assert [step for step, _, _ in losses[0]] == list(steps)
+
+
+def test_processes_that_do_not_hold_whole_groups_are_refused(tmp_path: Path) -> None:
+    process = start(write(tmp_path), tmp_path / "runs", "linear=null", processes=3)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "3 processes cannot share a batch of 16 in whole batch-norm groups of 8" in said
+    assert "use 1, 2 of them" in said
+    assert "Traceback" not in said
+    assert stage(tmp_path / "runs", "pretrain").result is None

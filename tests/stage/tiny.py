@@ -44,6 +44,7 @@ def run(
     stopping: Callable[[], bool] = lambda: False,
     kinds: tuple[str, ...] = ("pretrain", "knn", "linear"),
     data: Path = Path("/nonexistent"),
+    device: str = "cpu",
 ) -> dict[str, StageFolder]:
     """Run the recipe's stages here, one attempt each; returns their folders by kind."""
     folders = {}
@@ -52,7 +53,7 @@ def run(
         folders[stage.kind] = folder
         if stage.kind in kinds and folder.result is None:
             folder.create(describe(stage, "tiny"))
-            state = execute(Job(folder.path, data, "cpu"), Silent(), stopping)
+            state = execute(Job(folder.path, data, device), Silent(), stopping)
             if state == "interrupted":
                 break
     return folders

@@ -11,12 +11,24 @@ from harness.stage.reporter import Silent
 from harness.store.layout import stage_folder
 
 
-def run_stages(world: World, recipe: str, runs: str) -> None:
-    """All stages of the recipe, one after the other, as one process of `world`."""
+class Notes(Silent):
+    """A reporter that keeps what the user is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def run_stages(world: World, recipe: str, runs: str) -> list[str]:
+    """All stages of the recipe, one after the other, as one process of `world`; its notes."""
+    notes = Notes()
     for stage in make_plan(Path(recipe), (), Path(runs)).stages:
         folder = stage_folder(Path(runs), stage.id)
         if world.rank == 0:
             folder.create(describe(stage, "tiny"))
         world.barrier()
         job = Job(folder.path, Path("/nonexistent"), "cpu")
-        execute(job, Silent(), lambda: False, world)
+        execute(job, notes, lambda: False, world)
+    return notes.told

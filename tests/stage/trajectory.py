@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
-from harness.contrast.build import build_mechanism
-from harness.model.groups import fit_groups, share_running_statistics
+from harness.data.datasets import open_data
+from harness.model.groups import broadcast_running_statistics
 from harness.recipe.schema import Recipe
-from harness.runtime import keyed
-from harness.runtime.optimiser import sgd
 from harness.runtime.world import World
+from harness.stage.context import Context
+from harness.stage.pretrain import Pretraining
+from harness.stage.reporter import Silent
+from harness.store.layout import StageFolder
 
 BATCH, SIZE, IMAGES = 16, 8, 40
 
@@ -39,8 +43,15 @@ CONTRASTS: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(contrast: str, *, group: int = 2, running_stats: str = "first_group") -> Recipe:
-    """A recipe of 16 images a step in groups of `group`."""
+def recipe(
+    contrast: str,
+    *,
+    group: int = 2,
+    running_stats: str = "first_group",
+    steps: int = 2,
+    precision: str = "fp32",
+) -> Recipe:
+    """A recipe of 16 images a step in groups of `group`, two steps an epoch."""
     value = {
         "name": "trajectory",
         "seed": 3,
@@ -53,7 +64,13 @@ def recipe(contrast: str, *, group: int = 2, running_stats: str = "first_group")
             "running_stats": running_stats,
         },
         "contrast": CONTRASTS[contrast],
-        "optim": {"epochs": 1, "batch": BATCH, "lr": 0.06, "schedule": {"kind": "constant"}},
+        "optim": {
+            "epochs": steps // 2,
+            "batch": BATCH,
+            "lr": 0.06,
+            "schedule": {"kind": "constant"},
+        },
+        "precision": precision,
         "knn": {"k": (1,)},
     }
     if group == BATCH:
@@ -61,48 +78,62 @@ def recipe(contrast: str, *, group: int = 2, running_stats: str = "first_group")
     return Recipe.model_validate(value, strict=False)
 
 
-def train(world: World, made: Recipe, steps: int, dtype: torch.dtype) -> dict[str, Any]:
-    """Losses of `steps` steps over all processes, and the state at their end.
-
-    Views are drawn here, in float64, so that only the mechanism is compared.
-    """
+def training(world: World, made: Recipe) -> Pretraining:
+    """The stage's own loop at its beginning, without a folder."""
     torch.set_num_threads(1)
-    mechanism = build_mechanism(made, images=IMAGES, world=world, data_root=None)  # type: ignore[arg-type]
-    mechanism.to(dtype)
-    fit_groups(mechanism, batch=BATCH, world=world)
-    optimiser = sgd((p for p in mechanism.parameters() if p.requires_grad), made.optim)
-    model: torch.nn.Module = mechanism
-    if world.size > 1:
-        model = DistributedDataParallel(mechanism, broadcast_buffers=False)
-    losses = []
-    for step in range(steps):
-        index = keyed.permutation(keyed.key("index", step), IMAGES)[:BATCH]
-        draw = torch.Generator().manual_seed(step)
-        x = torch.randn(2, BATCH, 3, SIZE, SIZE, generator=draw, dtype=torch.float64).to(dtype)
-        optimiser.zero_grad()
-        loss, _ = model(world.share(x[0]), world.share(x[1]), world.share(index), step)
-        loss.backward()
-        optimiser.step()
-        mechanism.follow()
-        losses.append(world.sum(loss.detach()).item() / world.size)
-    share_running_statistics(mechanism, world)
+    nowhere = Path("/nonexistent")
+    data = open_data(made.data, nowhere)
+    folder = StageFolder(nowhere)
+    return Pretraining(
+        Context(made, folder, None, None, data, nowhere, world, Silent(), stopping=lambda: False)
+    )
+
+
+def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, Any]:
+    """Losses of the recipe's steps over all processes, and the state at their end.
+
+    The stage's own steps, on the batches of its own loader; only the arithmetic's width is changed.
+    Each process cuts all views, on the CPU, and takes its share: their float32 depends in its last
+    bit on how many are cut at once, and where.
+    """
+    loop = training(world, made)
+    loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
+    loop.mechanism.to(dtype)
+    model = loop._distributed()
+    for batch in loop.loader.batches(0, loop.total):
+        views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)
+        loop._train(model, replace(batch, views=views, index=world.share(batch.index)))
+    broadcast_running_statistics(loop.mechanism, world)
+    losses = world.sum(torch.stack(loop._block.losses)) / world.size
     state = {
-        name: value.clone()
-        for name, value in mechanism.state_dict().items()
+        name: value.cpu().clone()
+        for name, value in loop.mechanism.state_dict().items()
         if isinstance(value, torch.Tensor)
     }
     if made.contrast.kind == "moco":  # the key encoder's statistics are never read, nor shared
         state = {k: v for k, v in state.items() if not (k.startswith("key.") and "running" in k)}
-    return {"losses": losses, "state": state}
+    return {"losses": losses.tolist(), "state": state}
 
 
 def in_float64(world: World, contrast: str, group: int, running_stats: str) -> dict[str, Any]:
     """Thirty steps in float64."""
-    return train(
-        world, recipe(contrast, group=group, running_stats=running_stats), 30, torch.float64
-    )
+    made = recipe(contrast, group=group, running_stats=running_stats, steps=30)
+    return train(world, made, torch.float64)
 
 
 def in_float32(world: World, contrast: str) -> dict[str, Any]:
     """Four steps in float32."""
-    return train(world, recipe(contrast), 4, torch.float32)
+    return train(world, recipe(contrast, steps=4), torch.float32)
+
+
+def one_overflows(world: World) -> list[tuple[float, torch.Tensor]]:
+    """Scale and weights after each of four steps; in the third, rank 1 alone overflows."""
+    loop = training(world, recipe("moco", steps=4, precision="fp16"))
+    weight = loop.mechanism.query.backbone.conv1.weight
+    if world.rank == 1:
+        weight.register_hook(lambda g: g * math.inf if loop.step == 2 else g)
+    model, found = loop._distributed(), []
+    for batch in loop.loader.batches(0, loop.total):
+        loop._train(model, batch)
+        found.append((loop.scaler.get_scale(), weight.detach().clone()))
+    return found

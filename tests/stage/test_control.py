@@ -1,0 +1,81 @@
+"""A control: released weights in the official format, evaluated by the stages as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import DataError, RecipeError
+from harness.model.encoder import build
+from harness.recipe.load import load_recipe
+from harness.recipe.schema import Model
+
+from .tiny import TEXT, final_state, run
+
+RELEASED = ["released_v1_200", "released_v2_200", "released_v2_800", "supervised_imagenet"]
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def control(folder: Path, *, file: str = "w.pth.tar", md5: str = "deadbeef") -> Path:
+    """The tiny recipe, of a ResNet-18 with given weights and no training."""
+    given = f"weights: {{file: {file}, md5: '{md5}'}}"
+    text = TEXT.replace("backbone: miniature", f"backbone: resnet18, {given}")
+    text = text.replace("optim: {epochs: 3", "optim: {epochs: 0")
+    path = folder / "tiny.yaml"
+    path.write_text(text + "about: {source: 'https://example.org/w.pth.tar'}\n")
+    return path
+
+
+def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
+    model = {"backbone": "resnet18", "dim": 16, "bn_group": 8}
+    released = build(Model.model_validate(model), seed=9)
+    state = {
+        "module.encoder_q." + name.replace("backbone.", "").replace("head.", "fc."): tensor
+        for name, tensor in released.state_dict().items()
+    }
+    path = tmp_path / "w.pth.tar"
+    torch.save({"epoch": 200, "arch": "resnet18", "state_dict": state}, path)
+    recipe = control(tmp_path, md5=hashlib.md5(path.read_bytes()).hexdigest()[:8])
+    folders = run(recipe, tmp_path / "runs", data=tmp_path)
+    results = {kind: folder.result for kind, folder in folders.items()}
+    assert all(result is not None for result in results.values())
+    assert results["pretrain"]["step"] == 0
+    assert 0 <= results["knn"]["values"]["knn/top1"] <= 100
+    assert "linear/top1" in results["linear"]["values"]
+    held = final_state(folders["pretrain"])["mechanism"]
+    for name, tensor in released.state_dict().items():
+        assert torch.equal(held[f"query.{name}"], tensor), name
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        run(control(tmp_path), tmp_path / "runs", data=tmp_path)
+    assert f"{tmp_path}/w.pth.tar: the recipe's weights are not there" in str(raised.value)
+    assert "https://example.org/w.pth.tar" in str(raised.value)
+
+
+def test_weights_of_no_known_identity(tmp_path: Path) -> None:
+    recipe = control(tmp_path)
+    recipe.write_text(recipe.read_text().replace(", md5: 'deadbeef'", ""))
+    with pytest.raises(RecipeError, match="sha256 or md5 is needed"):
+        load_recipe(recipe)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_committed_controls(name: str) -> None:
+    """They are evaluated by the protocol of the recipe that they control, and say where from."""
+    recipe = load_recipe(RECIPES / f"{name}.yaml")
+    assert recipe.optim.epochs == 0
+    given = recipe.model.weights
+    assert given is not None
+    assert recipe.about.source.endswith(given.file.split("/")[-1])
+    official = load_recipe(RECIPES / "moco_v1_imagenet.yaml")
+    assert recipe.knn == official.knn
+    assert recipe.linear is not None
+    assert recipe.linear.model_copy(update={"lr": (30.0,)}) == official.linear
+    assert recipe.about.cost is not None
+    assert recipe.about.cost.hours == 8
+    assert len(recipe.about.targets) == (name != "supervised_imagenet")
