@@ -11,9 +11,11 @@ from harness.cli import show
 from harness.plan import Plan
 from harness.report.claims import judge
 from harness.report.collect import CellResult, Results, collect, collect_single
+from harness.report.setting import is_run
+from harness.report.tables import label
 from harness.report.write import write_report
 
-_STYLE = {"reproduced": "green", "not reproduced": "red"}
+_STYLE = {"reproduced": "green", "not reproduced": "red", "refuted": "red"}
 
 
 def report_command(made: Plan, runs: Path, out: Path | None) -> None:
@@ -41,15 +43,15 @@ def _show(results: Results) -> None:
     table.add_column(f"ours, {results.metric}", justify="right")
     for cell in results.cells:
         printed = "" if cell.printed is None else str(cell.printed)
-        row = [escape(cell.label), escape(printed)] if results.ablation else [escape(cell.label)]
-        table.add_row(*row, escape(_ours(results, cell)))
+        row = [label(results, cell), printed] if results.ablation else [cell.label]
+        table.add_row(*map(escape, row), escape(_ours(results, cell)))
     show.console.print(table)
     for warning in results.warnings:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     for each in judge(results):
         style = _STYLE.get(each.verdict, "yellow")
         show.console.print(
-            f"[{style}]{each.verdict}[/]: {escape(each.claim.says)} [dim]{escape(each.evidence)}[/]"
+            f"[{style}]{each.words}[/]: {escape(each.claim.says)} [dim]{escape(each.evidence)}[/]"
         )
 
 
@@ -59,4 +61,5 @@ def _ours(results: Results, cell: CellResult) -> str:
         spread = "" if found.sd is None else f" ± {found.sd:.1f}"
         return f"{found.mean:.1f}{spread}" + (f" ({found.n} seeds)" if found.n > 1 else "")
     states = dict.fromkeys(value.standing for value in results.values(cell))
-    return ", ".join(states) or "left out"
+    absent = "left out" if is_run(results.ablation, cell.id) else "printed only"
+    return ", ".join(states) or absent
