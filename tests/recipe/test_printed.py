@@ -100,7 +100,7 @@ def test_a_table_of_ones_own_needs_no_file(write: Write) -> None:
         (
             "top1.a.1",
             "top1.a.2",
-            "6: cells.0.printed: printed.yaml: no top1.a.2, did you mean a.1",
+            "6: cells.0.printed: printed.yaml: no top1.a.2; there are a.1, b, c",
         ),
         ("top1.a.1", "top2.a.1", "6: cells.0.printed: printed.yaml: no block top2, did you mean"),
         ("numbers: top1", "numbers: top", "3: numbers: printed.yaml: no block top, did you mean"),
