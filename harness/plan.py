@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from harness import estimate
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
-from harness.recipe.expand import Expansion, Member, expand
+from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import PARENT, StageKind, digest, stage_id, stages
 from harness.recipe.load import load
 from harness.recipe.rules import KNOWN_SIZES
@@ -112,11 +112,13 @@ def make_plan(
     runs: Path,
     *,
     again: bool = False,
+    added: Mapping[str, Sequence[int]] | None = None,
     on: estimate.Computer | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
 
     With `again`, stages whose results are stale are run anew (the old folders are moved aside).
+    `added` gives cells seeds beyond the ablation recipe's own.
     Times are those of `on`; None: of one process on what this machine has.
 
     Raises:
@@ -129,7 +131,7 @@ def make_plan(
     loaded = load(path, sets)
     if isinstance(loaded, Scale):
         expansion = expand(loaded, path)
-        members, scale = list(expansion.members), loaded
+        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], loaded
     else:
         expansion, scale = None, None
         members = [Member(cell="", seed=loaded.seed, recipe=loaded)]

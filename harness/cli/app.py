@@ -85,6 +85,12 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
     ] = False,
+    seeds_until_decided: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MAX", min=1, help="Add seeds to undecided claims' cells, up to MAX each."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
@@ -92,6 +98,12 @@ def run(
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    if seeds_until_decided is not None:
+        from harness.cli.until_decided import run_until_decided
+
+        most = seeds_until_decided
+        code = run_until_decided(recipe, sets or [], where, most, ask=not yes, again=again)
+        raise typer.Exit(code)
     raise typer.Exit(run_command(recipe, sets or [], where, ask=not yes, again=again))
 
 

@@ -24,6 +24,7 @@ def list_(folder: Folder = Path("recipes")) -> None:
     from harness.errors import HarnessError, RecipeError
     from harness.recipe.ablation import Scale
     from harness.recipe.load import load, load_ablation
+    from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
 
     if not folder.is_dir():
@@ -38,6 +39,9 @@ def list_(folder: Folder = Path("recipes")) -> None:
         return
     for path in files:
         try:
+            if path.name == FILE:
+                table.add_row(str(path), "paper's numbers", f"{len(blocks(path))} blocks of them")
+                continue
             if "claims" in read(path).fields():
                 table.add_row(str(path), "paper's table", escape(load_ablation(path).title))
                 continue
@@ -68,11 +72,15 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) 
     from harness.recipe.ablation import Scale
     from harness.recipe.expand import expand
     from harness.recipe.load import load, load_ablation
+    from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
 
     wrong = []
     for path in files:
         try:
+            if path.name == FILE:
+                show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
+                continue
             if "claims" in read(path).fields():
                 show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
                 continue

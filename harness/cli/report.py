@@ -11,11 +11,12 @@ from rich.text import Text
 
 from harness.cli import show
 from harness.plan import Plan
+from harness.recipe.ablation import Metric
 from harness.report.blocks import Tone
 from harness.report.claims import judge
 from harness.report.collect import Results, collect, collect_single
-from harness.report.setting import NAMES, is_papers_scale, one_line
-from harness.report.tables import TONES, cell_text, measured
+from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
+from harness.report.tables import TONES, cell_text, label, measured
 from harness.report.write import write_report
 
 _TONE: dict[Tone, str] = {
@@ -50,12 +51,15 @@ def _show(results: Results) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(results.ablation.axis if results.ablation else "recipe")
     if results.ablation is not None:
-        table.add_column(f"paper, %\n{NAMES[results.ablation.metric]}", justify="right")
+        table.add_column(
+            f"paper, {UNITS[results.ablation.metric]}\n{NAMES[results.ablation.metric]}",
+            justify="right",
+        )
     metrics = measured(results)
     for metric in metrics:
-        table.add_column(f"ours, %\n{NAMES[metric]}", justify="right")
+        table.add_column(_heading("ours", metric), justify="right")
     for cell in results.cells:
-        row = [Text(cell.label)]
+        row = [Text(label(results, cell) if results.ablation else cell.label)]
         if results.ablation is not None:
             row.append(Text("" if cell.printed is None else str(cell.printed)))
         for metric in metrics:
@@ -67,8 +71,12 @@ def _show(results: Results) -> None:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     for each in judge(results):
         style = _TONE[TONES[each.verdict]]
-        show.console.print(f"[{style}]{each.verdict}[/]: {escape(each.claim.says)}")
+        show.console.print(f"[{style}]{each.words}[/]: {escape(each.claim.says)}")
         show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))
+
+
+def _heading(whose: str, metric: Metric) -> str:
+    return f"{whose}, {UNITS[metric]}\n{NAMES[metric]}"
 
 
 def _scale(results: Results) -> str:

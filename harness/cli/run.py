@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -23,7 +23,13 @@ UNMEASURED_IMAGES = 2_000_000
 
 
 def run_command(
-    path: Path, sets: Sequence[str], site: Site, *, ask: bool, again: bool = False
+    path: Path,
+    sets: Sequence[str],
+    site: Site,
+    *,
+    ask: bool,
+    again: bool = False,
+    added: Mapping[str, Sequence[int]] | None = None,
 ) -> int:
     """Run what is missing of the recipe; returns the exit code.
 
@@ -33,7 +39,7 @@ def run_command(
         HarnessError: the recipe, the data or the disk do not allow it.
     """
     on = computer(site.device, site.processes)
-    made = make_plan(path, sets, site.runs, again=again, on=on)
+    made = make_plan(path, sets, site.runs, again=again, added=added, on=on)
     show.plan(made, site)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:

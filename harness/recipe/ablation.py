@@ -7,10 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from harness.recipe.claims import CONTROL as CONTROL
+from harness.recipe.claims import Claim
 from harness.recipe.schema import About, Target
 from harness.recipe.section import Name, Section, refuse
 
-Metric = Literal["knn/top1", "linear/top1"]
+Metric = Literal["knn/top1", "linear/top1", "cost/memory", "cost/hours"]
+"""Accuracies in percent; memory in GB, the peak of one process's device; hours of 200 epochs."""
+
+Number = float | Literal["fail"] | None
+"""What a paper printed; null: it printed none."""
+
+Confidence = Literal["read", "secondary", "memory"]
+"""read: in the paper itself; secondary: in somebody's account of it; memory: not checked."""
+
+Level = Literal["paper", "cifar10", "cpu", "quick"]
 
 
 class Cell(Section):
@@ -19,36 +30,59 @@ class Cell(Section):
     id: Name
     label: str
     """As it stands in the table's first column."""
-    set: dict[str, Any]
-    """What this cell changes: dotted recipe field -> value."""
-    printed: float | Literal["fail"] | None
-    """The paper's number, in percent; null where it printed none."""
+    set: dict[str, Any] | None
+    """What this cell changes: dotted recipe field -> value; null: a printed row that is not run
+    (another method's)."""
+    printed: Number
+    """The paper's number; in the file, `block.key` of printed.yaml."""
+    printed_runs: tuple[float, ...] = ()
+    """The single runs behind a printed mean; filled in from printed.yaml."""
+    series: str = ""
+    """Its curve in the figure, as the legend has it; "" where there is no figure."""
+    x: float | None = None
+    """Where it stands on the figure's axis."""
 
 
-class Fails(Section):
-    """The cell is not above the untrained control by more than the scale's margin."""
+class Column(Section):
+    """A printed column besides the table's metric: filled by another measurement, or to come, or a
+    fact beside the rows."""
 
-    kind: Literal["fails"]
-    id: Name
+    label: str
+    numbers: Name
+    """Block of printed.yaml, whose keys are cells."""
+    metric: Metric | None = None
+    """What fills it from our runs; null: nothing does."""
+    awaits: str = ""
+    """What the harness lacks to fill it, e.g. detection: a column to come."""
+    units: str = ""
+    """Filled in from printed.yaml, like the values."""
+    values: dict[str, Number] = {}
+    """Cell id -> number."""
+
+    @model_validator(mode="after")
+    def _filled_or_to_come(self) -> Column:
+        if self.metric is not None and self.awaits:
+            refuse([("awaits", f"{self.metric} fills the column: it awaits nothing")])
+        return self
+
+
+class Curve(Section):
+    """A printed curve of one cell over epochs."""
+
     cell: Name
-    says: str
-    """The paper's statement, in our words."""
+    metric: Literal["knn/top1", "pretext/top1"]
+    numbers: Name
+    """Block of printed.yaml, whose keys are epochs."""
+    points: tuple[tuple[float, float], ...] = ()
+    """(epoch, value); filled in from printed.yaml."""
 
 
-class Beats(Section):
-    """The cell is above another one (or above the untrained control) by more than the margin."""
+class Figure(Section):
+    """Cells drawn as series over an axis: each cell has its `series` and `x`."""
 
-    kind: Literal["beats"]
-    id: Name
-    cell: Name
-    over: Name
-    says: str
-
-
-Claim = Annotated[Fails | Beats, Field(discriminator="kind")]
-
-CONTROL = "untrained"
-"""The cell that every table has besides the paper's: the network at its initial weights."""
+    x: str
+    """The axis in words."""
+    log: bool = False
 
 
 class Ablation(Section):
@@ -56,43 +90,74 @@ class Ablation(Section):
 
     name: Name
     title: str
+    numbers: Name | None = None
+    """The table's block of printed.yaml, which says paper, setting, source, confidence, metric."""
     paper: str
     """Paper and place in it."""
     setting: str
     """What the paper's numbers were measured on."""
     source: str
     """Where the printed numbers were read."""
-    confidence: Literal["read", "secondary", "memory"]
+    confidence: Confidence
+    uncertainty: float = 0.0
+    """Points by which a printed number may be off because it was read off a drawn curve."""
     metric: Metric
     """What the paper printed."""
+    printed_at: Literal["paper", "cifar10"] = "paper"
+    """The level at which the numbers were printed."""
     axis: str
     """Heading of the first column."""
+    figure: Figure | None = None
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
+    columns: tuple[Column, ...] = ()
+    curves: tuple[Curve, ...] = ()
     claims: tuple[Claim, ...]
+    no_scale: dict[Level, str] = {}
+    """Level -> why there is no ablation recipe at it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Ablation:
         refuse(self._contradictions())
         return self
 
+    def cell(self, cell_id: str) -> Cell | None:
+        return next((cell for cell in self.cells if cell.id == cell_id), None)
+
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         ids = [cell.id for cell in self.cells]
-        for n, cell_id in enumerate(ids):
-            if cell_id in ids[:n]:
-                yield f"cells.{n}.id", f"{cell_id} stands twice"
-            if cell_id == CONTROL:
+        for n, cell in enumerate(self.cells):
+            if cell.id in ids[:n]:
+                yield f"cells.{n}.id", f"{cell.id} stands twice"
+            if cell.id == CONTROL:
                 yield f"cells.{n}.id", f"{CONTROL} is reserved for the control"
+            if self.figure is not None and cell.set is not None and cell.x is None:
+                yield f"cells.{n}.x", "missing: where the cell stands on the figure's axis"
         claims = [claim.id for claim in self.claims]
+        known = f"there are {', '.join(ids)}"
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
                 yield f"claims.{n}.id", f"{claim.id} stands twice"
-            for field in ("cell", "over"):
-                name = getattr(claim, field, CONTROL)
+            for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
+                    yield f"claims.{n}.{field}", f"no cell is called {name}; {known}"
+        for n, curve in enumerate(self.curves):
+            if curve.cell not in ids:
+                yield f"curves.{n}.cell", f"no cell is called {curve.cell}; {known}"
+        for n, column in enumerate(self.columns):
+            for name in column.values:
+                if name not in ids:
                     yield (
-                        f"claims.{n}.{field}",
-                        f"no cell is called {name}; there are {', '.join(ids)}",
+                        f"columns.{n}.numbers",
+                        f"{column.numbers} has a number for {name}, which is no cell; {known}",
                     )
+
+
+class Tuning(Section):
+    """Runs that chose a scale's settings; no result may rest on their seeds."""
+
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    what: Annotated[str, Field(min_length=1)]
+    """What was tried, and what was chosen."""
 
 
 class Scale(Section):
@@ -103,27 +168,50 @@ class Scale(Section):
     """A file of ablations/, without .yaml."""
     recipe: str
     """The recipe that every cell changes, relative to this file."""
+    level: Level | None = None
+    """paper: as printed; cifar10: one GPU; cpu: 10,000 CIFAR-10 images; quick: embedded images;
+    null: a scale of one's own, never taken for the paper's."""
     set: dict[str, Any] = {}
     """Dotted recipe field -> value, for all cells."""
+    set_cells: dict[Name, dict[str, Any]] = {}
+    """Cell id -> what it changes here besides its own `set` (e.g. another K): shown beside it."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    max_seeds: Annotated[int, Field(ge=1)] | None = None
+    """The most seeds that may be run until the claims are decided; null: only `seeds`."""
+    tuned_on: tuple[Tuning, ...] = ()
+    """Every tuning run behind this scale's settings."""
     cells: tuple[Name, ...] | None = None
-    """The cells to run; null: all of the ablation's."""
+    """The cells to run; null: all of the ablation's that can be run."""
     control: bool = True
     """Also evaluate the untrained network, with the same seeds."""
     metric: Metric
     """What this scale measures in place of the paper's metric."""
     margin: Annotated[float, Field(ge=0)] = 2.0
     """Points by which a difference must exceed zero to count, fixed before the first run."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Probability of a wrong verdict over the whole table, fixed before the first run."""
     untestable: dict[str, str] = {}
     """Claim id -> why this scale cannot judge it."""
     targets: dict[str, tuple[Target, ...]] = {}
     """Cell id -> accuracies that `check` expects."""
+    hours: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Cell id -> hours of one run, where they are not those of `about.cost`."""
     about: About = About()
 
     @model_validator(mode="after")
     def _consistent(self) -> Scale:
-        if len(set(self.seeds)) != len(self.seeds):
-            refuse([("seeds", "a seed stands twice")])
-        if self.cells is not None and not self.cells:
-            refuse([("cells", "name at least one cell, or leave it out for all of them")])
+        refuse(self._contradictions())
         return self
+
+    def _contradictions(self) -> Iterator[tuple[str, str]]:
+        if len(set(self.seeds)) != len(self.seeds):
+            yield "seeds", "a seed stands twice"
+        if self.cells is not None and not self.cells:
+            yield "cells", "name at least one cell, or leave it out for all of them"
+        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
+            why = f"{self.max_seeds} is less than the {len(self.seeds)} of `seeds`: raise it"
+            yield "max_seeds", why
+        tuned = {seed for tuning in self.tuned_on for seed in tuning.seeds}
+        if both := sorted(tuned.intersection(self.seeds)):
+            shown = ", ".join(map(str, both))
+            yield "seeds", f"{shown} served for tuning (`tuned_on`): draw fresh seeds for a result"

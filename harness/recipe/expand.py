@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import harness
 from harness.errors import RecipeError
 from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.explain import Complaint, dotted
-from harness.recipe.load import ablation_node, check, recipe_node, referred, validate
+from harness.recipe.load import ablation_node, recipe_node, referred
+from harness.recipe.printed import FILE
 from harness.recipe.schema import About, Recipe
 from harness.recipe.suggest import did_you_mean, listed, printable
 from harness.recipe.tree import Node, Place, merge, overlay, placed
+from harness.recipe.validate import check, validate
 from harness.recipe.yaml_source import display, read
 
 RESERVED = {
@@ -66,7 +68,7 @@ def expand(scale: Scale, path: Path) -> Expansion:
     _raise([*_misnamed(scale, ablation, source), *_misplaced(scale, ablation, source, table_node)])
     base = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
     cells = _cells(scale, ablation, table_node, source)
-    recipes = _recipes(scale, cells, recipe_node(base, read(base)))
+    recipes = _recipes(scale, cells, _for_all_cells(scale, source, recipe_node(base, read(base))))
     # The seed is part of no rule: one validation serves all seeds of a cell.
     members = [
         Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
@@ -74,6 +76,16 @@ def expand(scale: Scale, path: Path) -> Expansion:
         for seed in scale.seeds
     ]
     return Expansion(ablation, members)
+
+
+def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list[Member]:
+    """The members of cells with seeds beyond the ablation recipe's own."""
+    recipes = {member.cell: member.recipe for member in expansion.members}
+    return [
+        Member(cell, seed, recipes[cell].model_copy(update={"seed": seed}))
+        for cell, seeds in added.items()
+        for seed in seeds
+    ]
 
 
 def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Path:
@@ -88,7 +100,8 @@ def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Pa
         file = folder / f"{name}.yaml"
         if file.is_file():
             return file
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    files = (file for folder in folders for file in folder.glob("*.yaml") if file.name != FILE)
+    known = sorted({file.stem for file in files})
     raise RecipeError(
         f"{place or display(scale_path)}: ablation: no file ablations/{name}.yaml"
         f"{did_you_mean(name, known)}"
@@ -116,23 +129,33 @@ class _Source:
 
 
 def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> list[_Cell]:
-    common = [
-        (field, placed(value, source.place("set", field))) for field, value in scale.set.items()
-    ]
     cells = []
     if scale.control:
         place = source.place("control")
         untrained = ("optim.epochs", placed(0, place))
-        cells.append(_Cell(CONTROL, [*common, untrained], place))
+        cells.append(_Cell(CONTROL, [untrained], place))
     for n, cell in enumerate(ablation.cells):
-        if scale.cells is not None and cell.id not in scale.cells:
+        if cell.set is None or (scale.cells is not None and cell.id not in scale.cells):
             continue
         own = [
             (field, placed(value, table.nearest(("cells", n, "set", field)).place))
             for field, value in cell.set.items()
         ]
-        cells.append(_Cell(cell.id, common + own, table.nearest(("cells", n)).place))
+        own += [
+            (field, placed(value, source.place("set_cells", cell.id, field)))
+            for field, value in scale.set_cells.get(cell.id, {}).items()
+        ]
+        cells.append(_Cell(cell.id, own, table.nearest(("cells", n)).place))
     return cells
+
+
+def _for_all_cells(scale: Scale, source: _Source, base: Node) -> Node:
+    """The recipe with what the scale sets for all cells; a cell that chooses another kind of
+    section replaces it whole, with what was set in it."""
+    common = [
+        (field, placed(value, source.place("set", field))) for field, value in scale.set.items()
+    ]
+    return merge(base, overlay(common, base.place))
 
 
 def _recipes(scale: Scale, cells: list[_Cell], base: Node) -> list[Recipe]:
@@ -159,10 +182,15 @@ def _of_cells(complaint: Complaint, ids: list[str], cells: int) -> Complaint:
 
 
 def _about(scale: Scale, cell: str, recipe: Recipe) -> About:
-    """The ablation recipe's `about`: the base recipe's source and targets are not this run's."""
+    """The ablation recipe's `about`: the base recipe's source and targets are not this run's, its
+    notes are."""
+    cost = scale.about.cost or recipe.about.cost
+    if cost is not None and cell in scale.hours:
+        cost = cost.model_copy(update={"hours": scale.hours[cell]})
     return scale.about.model_copy(
         update={
-            "cost": scale.about.cost or recipe.about.cost,
+            "notes": tuple(dict.fromkeys((*scale.about.notes, *recipe.about.notes))),
+            "cost": cost,
             "targets": scale.targets.get(cell, ()),
         }
     )
@@ -171,18 +199,26 @@ def _about(scale: Scale, cell: str, recipe: Recipe) -> About:
 def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Complaint]:
     """Cells and claims that the ablation does not have."""
     ids = [cell.id for cell in ablation.cells]
+    printed_only = [cell.id for cell in ablation.cells if cell.set is None]
     claims = [claim.id for claim in ablation.claims]
     for n, cell in enumerate(scale.cells or ()):
         if cell == CONTROL:
             why = f"{CONTROL} is no cell of the table: `control: true` adds it"
         elif cell in (scale.cells or ())[:n]:
             why = f"{cell} stands twice"
+        elif cell in printed_only:
+            why = f"{cell} is a printed row of another method, which is not run"
         else:
             why = _no_such("cell", cell, ids)
         yield Complaint(source.place("cells"), "cells", why)
-    for cell in scale.targets:
-        why = _no_such("cell", cell, [*ids, CONTROL])
-        yield Complaint(source.place("targets", cell), "targets", why)
+    for cell in scale.set_cells:
+        why = f"{cell} is a printed row of another method" if cell in printed_only else ""
+        why = why or _no_such("cell", cell, ids)
+        yield Complaint(source.place("set_cells", cell), "set_cells", why)
+    for field, named in (("targets", scale.targets), ("hours", scale.hours)):
+        for cell in named:
+            why = _no_such("cell", cell, [*ids, CONTROL])
+            yield Complaint(source.place(field, cell), field, why)
     for claim in scale.untestable:
         why = _no_such("claim", claim, claims)
         yield Complaint(source.place("untestable", claim), "untestable", why)
@@ -197,8 +233,13 @@ def _misplaced(
         yield Complaint(source.place("about", "targets"), "about.targets", why)
     for field in scale.set:
         yield Complaint(source.place("set", field), "set", _reserved(field))
+    for cell_id, settings in scale.set_cells.items():
+        for field in settings:
+            yield Complaint(
+                source.place("set_cells", cell_id, field), "set_cells", _reserved(field)
+            )
     for n, cell in enumerate(ablation.cells):
-        for field in cell.set:
+        for field in cell.set or ():
             place = table.nearest(("cells", n, "set", field)).place
             yield Complaint(place, dotted(("cells", n, "set")), _reserved(field))
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from harness.errors import RecipeError
+from harness.recipe import printed
 from harness.recipe.ablation import Ablation, Scale
-from harness.recipe.explain import Complaint, explain
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
 from harness.recipe.suggest import listed, printable
 from harness.recipe.tree import Node, Place, merge, overlay, split
+from harness.recipe.validate import check as check
 from harness.recipe.yaml_source import display, no_such, parse, read
 
-SCALE_FIELDS = ("seeds", "cells", "margin", "metric", "control", "name")
+SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
 """What `--set` changes in an ablation recipe itself; any other path goes to its recipe."""
 
 OWN_FIELDS = ("name", "about")
 """What describes one recipe only, and is not inherited."""
-
-S = TypeVar("S", bound=Section)
 
 _WHAT: dict[type[Section], str] = {
     Recipe: "a recipe (one run)",
@@ -64,8 +59,9 @@ def load_ablation(path: Path) -> Ablation:
 
 
 def ablation_node(path: Path) -> Node:
-    """The table's values, not yet validated."""
-    return _named(_of_kind(Ablation, read(path)), path)
+    """The table's values with the printed numbers that it refers to, not yet validated."""
+    node = printed.resolve(_of_kind(Ablation, read(path)), path.parent / printed.FILE)
+    return _named(node, path)
 
 
 def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
@@ -87,22 +83,6 @@ def parse_set(text: str) -> tuple[str, Node]:
     path = path.strip()
     split(path, place)
     return path, Node(parse(value, place.source, line=None).value, place)
-
-
-def check(model: type[S], node: Node) -> S:
-    """The node as a `model`. Raises RecipeError with all complaints, one a line."""
-    found = validate(model, node)
-    if isinstance(found, list):
-        raise RecipeError("\n".join(str(complaint) for complaint in found))
-    return found
-
-
-def validate(model: type[S], node: Node) -> S | list[Complaint]:
-    """The node as a `model`, or what is wrong with it."""
-    try:
-        return model.model_validate_json(json.dumps(node.plain(), allow_nan=False))
-    except ValidationError as error:
-        return explain(model, error.errors(include_url=False), node)
 
 
 def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:

@@ -70,6 +70,10 @@ class Node:
         """The keys of a mapping; empty for anything else."""
         return set(self.value) if isinstance(self.value, dict) else set()
 
+    def children(self) -> list[tuple[str, Node]]:
+        """A mapping's fields in the file's order; none for anything else."""
+        return list(self.value.items()) if isinstance(self.value, dict) else []
+
     def without(self, *keys: str) -> Node:
         """This mapping less some keys."""
         if not isinstance(self.value, dict):

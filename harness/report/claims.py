@@ -1,35 +1,63 @@
 """The paper's claims, judged by our runs.
 
-The rule, the same for every table and fixed before its runs (it is printed under each report):
+The rule, the same for every table and fixed in the ablation recipe before the first run (it is
+printed under each report):
 
 - A value counts if its run is finished, or has diverged, on the table's edition and data. A claim
-  is judged once every seed of the cells that it names counts; before that it is incomplete.
-- One seed: the difference alone is held against the margin, and the verdict says "one seed".
-- Several seeds: differences are paired by seed, and their 95 % t interval is held against the
-  margin. No correction is made for judging several claims.
-    - "beats" is reproduced if the whole interval is above zero and the mean is above the margin;
-      not reproduced if the whole interval is at or below the margin; else undecided.
-    - "fails" is a difference to the untrained control: reproduced if the whole interval is at or
-      below the margin; not reproduced if the whole interval is above it; else undecided.
+  is judged once every seed of the cells that it rests on counts; before that it is incomplete. A
+  linear probe that diverged on a finished network says nothing about the pre-training.
+- Preconditions: a momentum m needs 3 / (1 - m) steps, K may be at most a tenth of the images, and
+  a cell must beat the untrained control before it is compared (not where the claim is that it
+  fails or leaks). A claim that does not meet them is not testable at this scale.
+- A claim is made of comparisons "a is above b by more than so many points", each over differences
+  that are paired by seed: seeds share data order, augmentations and initial weights.
+    - "beats": by the margin. "fails": that the cell does not beat the untrained control.
+    - "ordering": each over the next, by more than 0.
+    - "monotone": each over the one before by more than minus the margin, the last over the first by
+      the margin.
+    - "plateau": each pair, both ways, by more than minus the margin (two one-sided tests).
+    - "leak": its pretext accuracy over the other's, and the other's kNN over its, by the margin.
+- Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced: the
+  whole interval of one comparison is on the wrong side; at the paper's scale this is "refuted".
+  Else undecided, with an estimate of the seeds that would decide it (from the deviation so far, for
+  a power of 0.8).
+- Intervals are t intervals, so wide that the probability of any wrong verdict in the table is at
+  most alpha: half of it for each direction, corrected over the table's testable claims by Holm's
+  method, and divided by the number of a claim's comparisons where one is enough. For one claim with
+  one comparison, alpha 0.05 gives the common 95 % interval.
+- Where a scale says `max_seeds`, undecided claims get more seeds and are looked at again; alpha is
+  divided equally among the planned looks (those with less than three seeds have none).
+- One seed has no interval: the verdict says only what it looks like, by the thresholds.
 - A diverged seed has failed: it loses against whatever it is compared with, and a finished seed
   beats a diverged one. If some seeds diverged and the others finished, the verdict stands only if
   both kinds of evidence point the same way; else it is undecided.
-- A linear probe that diverged on a finished network says nothing about the pre-training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.recipe.ablation import CONTROL, Beats, Claim, Fails
-from harness.report.collect import CellResult, Results, Value
+from harness.recipe.ablation import Scale
+from harness.recipe.claims import CONTROL, Claim, Fails
+from harness.report import preconditions
+from harness.report.collect import Results, Value
+from harness.report.comparison import Measure, Scores, must_learn, sides
+from harness.report.evidence import evidence, gate, seeds
+from harness.report.looks import Rule, rule_of
+from harness.report.rule import Ruling, all_diverged, decide, furthest, needed
 from harness.report.runs import WORDS
-from harness.report.statistics import Summary, summarise
+from harness.report.setting import is_papers_scale
 
 Verdict = Literal[
-    "reproduced", "not reproduced", "undecided", "not testable at this scale", "incomplete"
+    "reproduced",
+    "not reproduced",
+    "refuted",
+    "looks reproduced (one seed)",
+    "looks not reproduced (one seed)",
+    "undecided",
+    "not testable at this scale",
+    "incomplete",
 ]
 
 
@@ -40,123 +68,153 @@ class Judgement:
     claim: Claim
     verdict: Verdict
     evidence: str
-    difference: Summary | None = None
-    """In points, paired by seed over the seeds that finished in both cells."""
+    ruling: Ruling | None = None
+    """None: the claim was not put to the test."""
+    needs: int | None = None
+    """About how many seeds would decide it; `most` + 1: more than `most`."""
+    most: int = 0
+
+    @property
+    def words(self) -> str:
+        """The verdict with what is needed to decide it, e.g. "undecided (needs 7 seeds)"."""
+        if self.verdict != "undecided" or self.needs is None:
+            return self.verdict
+        more = self.needs > self.most
+        return f"undecided (needs {f'more than {self.most}' if more else self.needs} seeds)"
 
 
 def judge(results: Results) -> list[Judgement]:
     """A verdict for each claim of the ablation, in its order; see the module's rule."""
-    if results.ablation is None:
+    ablation, scale = results.ablation, results.scale
+    if ablation is None or scale is None:
         return []
-    return [_judge(claim, results) for claim in results.ablation.claims]
-
-
-def _judge(claim: Claim, results: Results) -> Judgement:
-    if results.scale is not None and claim.id in results.scale.untestable:
-        reason = results.scale.untestable[claim.id]
-        return Judgement(claim, "not testable at this scale", reason)
-    all_diverged = _all_diverged(claim, results)
-    if all_diverged is not None:
-        return all_diverged
-    over = claim.over if isinstance(claim, Beats) else CONTROL
-    sides: list[dict[int, Value]] = []
-    lacking = []
-    for cell_id in (claim.cell, over):
-        cell = results.cell(cell_id)
-        values = results.values(cell) if cell is not None else []
-        sides.append({value.seed: value for value in values if value.counts})
-        lacking += _lacking(cell, cell_id, values, results)
-    pairs = [(value, sides[1][seed]) for seed, value in sides[0].items() if seed in sides[1]]
-    lost = sum(ours.standing == "diverged" for ours, _ in pairs)
-    won = sum(o.standing != "diverged" and t.standing == "diverged" for o, t in pairs)
-    differences = [
-        o.value - t.value for o, t in pairs if o.value is not None and t.value is not None
+    rule = rule_of(scale)
+    found = _scores(results)
+    reasons = {claim.id: _untestable(claim, found, results, scale) for claim in ablation.claims}
+    tested = [claim for claim in ablation.claims if not reasons[claim.id]]
+    rulings = dict(zip([c.id for c in tested], decide(tested, found, rule), strict=True))
+    return [
+        _judgement(claim, rulings[claim.id], found, results, scale)
+        if claim.id in rulings
+        else Judgement(claim, "not testable at this scale", reasons[claim.id])
+        for claim in ablation.claims
     ]
-    summary = summarise(differences) if differences else None
-    said = []
-    if lost:
-        said.append(f"{claim.cell} diverged in {_seeds(lost, len(pairs))}")
-    if won:
-        said.append(f"{over} diverged in {_seeds(won, len(pairs))}")
-    if summary:
-        said.append(f"{_describe(summary, over)}; margin {results.margin:g}")
-    elif len(pairs) == 1:
-        said.append("one seed")
-    evidence = "; ".join(said)
-    if lacking:
-        evidence = "; ".join(lacking) + (f". So far: {evidence}" if said else "")
-        return Judgement(claim, "incomplete", evidence, summary)
-    by_numbers = decide(claim.kind, differences, results.margin) if differences else None
-    verdict = _with_divergence(claim.kind, by_numbers, lost, won)
-    return Judgement(claim, verdict, evidence, summary)
 
 
-def decide(
-    kind: Literal["fails", "beats"], differences: Sequence[float], margin: float
-) -> Literal["reproduced", "not reproduced", "undecided"]:
-    """The verdict by numbers alone: seed-paired differences in points against the margin."""
-    found = summarise(differences)
-    low = found.mean if found.low is None else found.low
-    high = found.mean if found.high is None else found.high
-    if kind == "fails":
-        if high <= margin:
-            return "reproduced"
-        return "not reproduced" if low > margin else "undecided"
-    if low > 0 and found.mean > margin:
+def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:
+    """Why this scale cannot test the claim, whatever its runs will say; "" if it can."""
+    if claim.id in scale.untestable:
+        return scale.untestable[claim.id]
+    runs = {cell.id: cell.runs for cell in results.cells if cell.runs}
+    cells = [cell for _, cell in claim.named()]
+    there = {*runs, *_printed_rows(results), CONTROL}
+    absent = [cell for cell in cells if cell not in there]
+    said = [f"this scale does not run the cell {cell}" for cell in absent]
+    rule = rule_of(scale)
+    control = CONTROL in cells or bool(must_learn(claim, rule))
+    if isinstance(claim, Fails) and not absent:  # a cell that diverges has failed without it
+        control = not all_diverged(claim, scores, results.seeds)
+    if control and CONTROL not in runs:
+        said.append("this scale does not run the untrained control")
+    if rule.accuracy:
+        said += preconditions.failed(runs, [cell for cell in cells if cell in runs])
+    return "; ".join(said)
+
+
+def _scores(results: Results) -> Scores:
+    """Every result that counts, by measure, cell and seed."""
+    found: dict[tuple[Measure, str], dict[int, float | None]] = {}
+    for cell in results.cells:
+        found["judged", cell.id] = _counting(results.values(cell))
+        found["knn", cell.id] = knn = _counting(results.values(cell, "knn/top1"))
+        pretext = found["pretext", cell.id] = {}
+        for run in cell.runs:
+            value = run.stages["pretrain"].values.get("pretext/top1")
+            if run.seed in knn and (value is not None or knn[run.seed] is None):
+                pretext[run.seed] = None if knn[run.seed] is None else value
+    for cell_id, value in _printed_rows(results).items():
+        planned = rule_of(results.scale).seeds if results.scale is not None else ()
+        found["judged", cell_id] = dict.fromkeys(planned, value)
+    return found
+
+
+def _printed_rows(results: Results) -> dict[str, float]:
+    """Other methods' printed numbers, which a run at the scale of the printed numbers is held
+    against: the same for every seed."""
+    ablation = results.ablation
+    if ablation is None or results.metric != ablation.metric or not is_papers_scale(results):
+        return {}
+    return {
+        cell.id: cell.printed
+        for cell in ablation.cells
+        if cell.set is None and isinstance(cell.printed, float)
+    }
+
+
+def _counting(values: list[Value]) -> dict[int, float | None]:
+    return {
+        value.seed: None if value.standing == "diverged" else value.value
+        for value in values
+        if value.counts
+    }
+
+
+def _judgement(
+    claim: Claim, ruling: Ruling, scores: Scores, results: Results, scale: Scale
+) -> Judgement:
+    rule = rule_of(scale)
+    text = evidence(claim, ruling, rule)
+    if ruling.outcome == "incomplete":
+        lacking = "; ".join(_lacking(claim, scores, results, rule))
+        return Judgement(
+            claim, "incomplete", lacking + (f". So far: {text}" if text else ""), ruling
+        )
+    if ruling.outcome == "unlearned":
+        return Judgement(claim, "not testable at this scale", gate(ruling, rule), ruling)
+    if isinstance(claim, Fails) and all_diverged(claim, scores, rule.seeds[: ruling.seeds]):
+        text = _how_it_diverged(claim, ruling, results)
+    needs, most = needed(ruling, rule), furthest(rule)
+    return Judgement(claim, _verdict(ruling, scale), text, ruling, needs, most)
+
+
+def _verdict(ruling: Ruling, scale: Scale) -> Verdict:
+    if ruling.outcome == "undecided" and ruling.seeds == 1:
+        if ruling.evidence.holds:
+            return "looks reproduced (one seed)"
+        return "looks not reproduced (one seed)"
+    if ruling.outcome == "reproduced":
         return "reproduced"
-    return "not reproduced" if high <= margin else "undecided"
+    if ruling.outcome == "not reproduced":
+        return "refuted" if scale.level == "paper" else "not reproduced"
+    return "undecided"
 
 
-def _with_divergence(
-    kind: Literal["fails", "beats"], by_numbers: Verdict | None, lost: int, won: int
-) -> Verdict:
-    """Join the numbers' verdict with the seeds that one side won or lost by divergence."""
-    if kind == "fails":
-        lost, won = 0, lost  # diverging is what the claim says
-    votes: set[Verdict] = {by_numbers} if by_numbers else set()
-    if won:
-        votes.add("reproduced")
-    if lost:
-        votes.add("not reproduced")
-    return votes.pop() if len(votes) == 1 else "undecided"
-
-
-def _all_diverged(claim: Claim, results: Results) -> Judgement | None:
-    """A cell that diverged in all seeds has failed, whether or not there is a control."""
+def _how_it_diverged(claim: Fails, ruling: Ruling, results: Results) -> str:
     cell = results.cell(claim.cell)
-    if not isinstance(claim, Fails) or cell is None or len(cell.runs) < len(results.seeds):
-        return None
-    if any(value.standing != "diverged" for value in results.values(cell)):
-        return None
-    n = len(cell.runs)
-    first = results.values(cell)[0].detail
-    evidence = f"{cell.id} diverged in {_seeds(n, n)}" + (f" ({first})" if first else "")
-    return Judgement(claim, "reproduced", evidence + ("; one seed" if n == 1 else ""))
+    detail = results.values(cell)[0].detail if cell is not None else ""
+    text = f"{claim.cell} diverged in {seeds(ruling.seeds, ruling.seeds)}"
+    return text + (f" ({detail})" if detail else "")
 
 
-def _lacking(
-    cell: CellResult | None, cell_id: str, values: list[Value], results: Results
-) -> list[str]:
-    if cell is None or not cell.runs:
-        what = "untrained control" if cell_id == CONTROL else "cell"
-        return [f"this scale does not run the {what} {cell_id}"]
-    missing = [value for value in values if not value.counts]
-    if not missing:
-        return []
-    how = ", ".join(
-        f"seed {value.seed} {WORDS.get(value.standing, value.standing)}" for value in missing
-    )
-    return [f"{cell_id} lacks {_seeds(len(missing), len(results.seeds))} ({how})"]
+def _lacking(claim: Claim, scores: Scores, results: Results, rule: Rule) -> list[str]:
+    """What the first look still waits for, cell by cell."""
+    wanted = rule.seeds[: rule.looks[0]]
+    said: dict[str, None] = {}
+    for measure, cell_id in sides(claim, rule):
+        missing = [seed for seed in wanted if seed not in scores.get((measure, cell_id), {})]
+        cell = results.cell(cell_id)
+        if not missing or cell is None:
+            continue
+        metric = results.metric if measure == "judged" else "knn/top1"
+        standing = {value.seed: value.standing for value in results.values(cell, metric)}
+        how = ", ".join(
+            f"seed {seed} {_state(standing.get(seed, 'absent'), measure)}" for seed in missing
+        )
+        said[f"{cell_id} lacks {seeds(len(missing), len(wanted))} ({how})"] = None
+    return list(said)
 
 
-def _describe(found: Summary, over: str) -> str:
-    """The difference in words: its size, its interval or that there is none."""
-    what = "the untrained control" if over == CONTROL else over
-    size = f"{found.mean:+.2f} points to {what}"
-    if found.low is None or found.high is None:
-        return f"{size}, one seed"
-    return f"{size}, 95 % interval {found.low:+.2f} to {found.high:+.2f}, {found.n} seeds"
-
-
-def _seeds(n: int, of: int) -> str:
-    return f"{n} of {of} seed{'s' if of != 1 else ''}"
+def _state(standing: str, measure: Measure) -> str:
+    if standing == "finished" and measure == "pretext":
+        return "without a pretext accuracy"
+    return WORDS.get(standing, standing)

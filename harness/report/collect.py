@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.identity import canonical
 from harness.recipe.schema import Recipe
+from harness.report.looks import planned_seeds
 from harness.report.runs import METRIC_STAGE, Outcome, Run, Standing, read_run
 from harness.report.statistics import Summary, summarise
 from harness.store.edition import edition
@@ -60,7 +61,8 @@ class CellResult:
     label: str
     printed: float | Literal["fail"] | None
     runs: tuple[Run, ...]
-    """One per seed of the scale, in its order; empty if the scale leaves the cell out."""
+    """One per seed of the scale, in its order, then those of the seeds added to decide claims;
+    empty if the scale leaves the cell out."""
 
     @property
     def is_control(self) -> bool:
@@ -149,6 +151,8 @@ def collect(
         by_cell.setdefault(member.cell, []).append(
             read_run(member.cell, member.seed, member.recipe, runs)
         )
+    for first in by_cell.values():
+        first += _added(first, scale, runs)
     cells = [
         CellResult(cell.id, cell.label, cell.printed, tuple(by_cell.get(cell.id, ())))
         for cell in ablation.cells
@@ -166,6 +170,19 @@ def collect(
         ablation=ablation,
         scale=scale,
     )
+
+
+def _added(there: Sequence[Run], scale: Scale, runs: Path) -> list[Run]:
+    """A cell's runs of seeds beyond the scale's own, as far as there are any."""
+    cell, recipe = there[0].cell, there[0].recipe
+    found = []
+    for seed in planned_seeds(scale)[len(scale.seeds) :]:
+        if any(run.seed == seed for run in there):
+            continue
+        run = read_run(cell, seed, recipe.model_copy(update={"seed": seed}), runs)
+        if run.stages["pretrain"].state != "absent":
+            found.append(run)
+    return found
 
 
 def collect_single(recipe: Recipe, runs: Path, *, installed: str | None = None) -> Results:

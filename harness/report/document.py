@@ -21,21 +21,32 @@ from harness.report.claims import Judgement
 from harness.report.collect import CONTROL_LABEL, Results, started
 
 RULE = (
-    "A claim is judged once every seed of the cells it names has a result on the table's edition "
-    "and data. With one seed the difference alone is held against the margin; with several, "
-    "differences are paired by seed and their 95 % t interval is held against it, without a "
-    "correction for judging several claims.",
-    "“Beats” is reproduced if the whole interval is above zero and the mean is above the margin, "
-    "not reproduced if the whole interval is at or below the margin, else undecided.",
-    "“Fails” is a difference to the untrained network: reproduced if the whole interval is at or "
-    "below the margin, or if every seed diverged; not reproduced if the whole interval is above "
-    "the margin; else undecided.",
+    "A claim is judged once every seed of the cells it rests on has a result on the table's "
+    "edition and data. Before it can be, a momentum m needs 3 / (1 − m) steps, K may be at most a "
+    "tenth of the images, and a cell must beat the untrained network before it is compared (not "
+    "where the claim is that it fails or leaks); else the claim is not testable at this scale.",
+    "A claim is made of comparisons “a is above b by more than so many points”, over differences "
+    "paired by seed. Beats: by the margin. Fails: the cell does not beat the untrained network. "
+    "Ordering: each over the next, by more than 0. Monotone: each over the one before by more than "
+    "minus the margin, and the last over the first by the margin. Plateau: each pair, both ways, "
+    "by more than minus the margin (an equivalence test: two one-sided tests). Leak: its pretext "
+    "accuracy over the other's, and the other's kNN over its, by the margin.",
+    "Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced "
+    "(refuted, at the paper's scale): the whole interval of one comparison is on the wrong side. "
+    "Else undecided, with an estimate of the seeds that would decide it, from the deviation so far "
+    "and for a power of 0.8. One seed has no interval: what it looks like is said, by the "
+    "thresholds alone.",
+    "Intervals are t intervals, so wide that the probability of any wrong verdict in the table is "
+    "at most alpha: half of it for each direction, corrected over the table's testable claims by "
+    "Holm's method, and divided by the number of a claim's comparisons where one is enough. Where "
+    "seeds are added until claims are decided, alpha is divided equally among the planned looks "
+    "with three seeds or more.",
     "A seed that diverged has failed: it loses against whatever it is compared with, and a "
     "finished seed beats it. Where seeds diverged and others finished, a verdict stands only if "
-    "both point the same way.",
+    "both point the same way. A linear probe that diverged says nothing about the pre-training.",
     "± is the sample standard deviation over seeds (n − 1); differences to the untrained "
-    "network are paired by seed, with their 95 % t interval. Stale and unfinished runs "
-    "stand in no mean, difference or verdict.",
+    "network are paired by seed, with their 95 % t interval, uncorrected. Stale and unfinished "
+    "runs stand in no mean, difference or verdict.",
 )
 """The rule of `harness.report.claims`, for readers of a report."""
 
@@ -77,12 +88,12 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         blocks.append(
             Paragraph(
                 f"{ablation.paper}. The paper's setting: {ablation.setting}. Its numbers: "
-                f"{ablation.source} ({how}).",
+                f"{ablation.source} ({how}{_off(ablation.uncertainty)}).",
                 "quiet",
             )
         )
     papers = setting.is_papers_scale(results)
-    label = "The paper's scale" if papers else "Not the paper's scale"
+    label = "The scale of the printed numbers" if papers else "Not the paper's scale"
     blocks.append(
         Notice(
             label,
@@ -103,6 +114,10 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     return blocks
 
 
+def _off(uncertainty: float) -> str:
+    return f"; off a drawn curve, ±{uncertainty:g}" if uncertainty else ""
+
+
 def _table(results: Results) -> list[Block]:
     blocks: list[Block] = [tables.main_table(results)]
     ablation = results.ablation
@@ -115,7 +130,9 @@ def _table(results: Results) -> list[Block]:
     elif ablation is not None:
         words.append(f"Judged by {setting.NAMES[results.metric]}, as in the paper.")
     if results.scale is not None:
-        words.append(f"Margin for a difference to count: {results.margin:g} points.")
+        unit = setting.UNITS[results.metric].replace("%", "points")
+        words.append(f"Margin for a difference to count: {results.margin:g} {unit}.")
+        words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
     if ablation is not None and not any(cell.is_control for cell in results.cells):
         words.append("This scale has no untrained control.")
     if words:
@@ -163,7 +180,11 @@ def _scale(results: Results) -> list[Block]:
     ]
     ours = ", ".join(str(seed) for seed in results.seeds)
     seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
+    said: list[Block] = []
+    if changed := setting.changed_here(results):
+        said = [Paragraph("What this scale changes:", "quiet"), Items(tuple(changed))]
     return [
+        *said,
         Paragraph(
             "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What the table varies "
             "on purpose is listed, not marked.",

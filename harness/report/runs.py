@@ -23,7 +23,13 @@ from harness.store.stale import why_stale
 from harness.track import cursor
 
 METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
-"""The stage that measures each metric."""
+"""The stage that measures each accuracy."""
+
+COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
+"""What pre-training itself measures in passing."""
+
+PAPERS_EPOCHS = 200
+"""Of cost/hours, as MoCo v2's Table 3 has them."""
 
 POINTS = 400
 """A training-loss curve is thinned to at most so many points, by the means of equal blocks."""
@@ -112,7 +118,9 @@ class Run:
     def outcome(self, metric: Metric) -> Outcome:
         """What the run says about `metric`; a diverged pre-training is diverged for each."""
         chain = [self.stages["pretrain"]]
-        if METRIC_STAGE[metric] in self.stages:
+        if metric in COSTS:
+            chain.append(self.stages["pretrain"])
+        elif METRIC_STAGE[metric] in self.stages:
             chain.append(self.stages[METRIC_STAGE[metric]])
         editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
@@ -190,10 +198,25 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
             str(name): float(value)
             for name, value in (values.items() if isinstance(values, dict) else ())
             if is_number(value)
-        },
+        }
+        | (_costs(result, recipe) if kind == "pretrain" else {}),
         seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
         mirror=_mirror(folder),
     )
+
+
+def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:
+    """Memory in GB, and hours of 200 epochs at the measured speed, as far as they were measured."""
+    wanted = ("memory_gb", "images_per_s", "step")
+    said: dict[str, Any] = {key: result[key] for key in wanted if is_number(result.get(key))}
+    optim = recipe.optim
+    found: dict[str, float] = {}
+    if "memory_gb" in said:
+        found["cost/memory"] = float(said["memory_gb"])
+    if "step" in said and said.get("images_per_s") and optim.epochs and not optim.steps:
+        images = said["step"] * optim.batch / optim.epochs
+        found["cost/hours"] = PAPERS_EPOCHS * images / said["images_per_s"] / 3600
+    return found
 
 
 def _provenance(attempt: Path | None) -> dict[str, Any]:

@@ -6,15 +6,27 @@ with their ablations on ImageNet-1M; a table's own setting stands in its ablatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recipe.ablation import CONTROL, Metric
+from harness.recipe.ablation import CONTROL, Ablation, Metric
 from harness.recipe.schema import Recipe
 from harness.report.collect import Results
 
-NAMES: dict[Metric, str] = {"knn/top1": "kNN top-1", "linear/top1": "linear probe top-1"}
+NAMES: dict[Metric, str] = {
+    "knn/top1": "kNN top-1",
+    "linear/top1": "linear probe top-1",
+    "cost/memory": "peak memory of a device",
+    "cost/hours": "time of 200 epochs",
+}
+UNITS: dict[Metric, str] = {
+    "knn/top1": "%",
+    "linear/top1": "%",
+    "cost/memory": "GB",
+    "cost/hours": "hours",
+}
 
 IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
 
@@ -131,8 +143,52 @@ def traits(results: Results) -> list[Trait]:
 
 
 def is_papers_scale(results: Results) -> bool:
-    """Whether data, size, backbone, epochs, queue and batch are the papers'."""
+    """Whether the printed numbers are of this scale: data, size, backbone, epochs, queue and batch
+    are the papers', or the level is the one that the table was printed at."""
+    scale, ablation = results.scale, results.ablation
+    level = scale.level if scale is not None else None
+    if ablation is not None and ablation.printed_at != "paper":
+        return level == ablation.printed_at
+    if level not in (None, "paper"):
+        return False
     return not any(trait.differs and trait.scale for trait in traits(results))
+
+
+def changed_here(results: Results) -> list[str]:
+    """What the scale itself changes, in sentences: for all cells, then cell by cell."""
+    scale = results.scale
+    if scale is None:
+        return []
+    lines = [f"For every cell: {settings(scale.set)}."] if scale.set else []
+    alike: dict[str, list[str]] = {}
+    for cell in results.cells:
+        if cell.runs and scale.set_cells.get(cell.id):
+            alike.setdefault(settings(scale.set_cells[cell.id]), []).append(cell.label)
+    lines += [f"For {'; '.join(labels)}: {changes}." for changes, labels in alike.items()]
+    absent = [cell for cell in results.cells if not cell.runs]
+    left_out = [cell.label for cell in absent if is_run(results.ablation, cell.id)]
+    if left_out:
+        lines.append(f"Left out: {'; '.join(left_out)}.")
+    lines += [
+        f"Tuned on seed{'s' if len(each.seeds) > 1 else ''} {_list(each.seeds)}: {each.what}."
+        for each in scale.tuned_on
+    ]
+    return lines
+
+
+def is_run(ablation: Ablation | None, cell_id: str) -> bool:
+    """Whether the cell is one that can be run, not another method's printed row."""
+    cell = ablation.cell(cell_id) if ablation is not None else None
+    return cell is None or cell.set is not None
+
+
+def settings(changes: Mapping[str, Any]) -> str:
+    """Dotted fields and values as one line, e.g. "optim.epochs = 20, contrast.queue = 512"."""
+    return ", ".join(f"{field} = {_value(value)}" for field, value in changes.items())
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value) if not isinstance(value, str) else value
 
 
 def one_line(results: Results) -> str:

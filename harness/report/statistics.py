@@ -1,13 +1,18 @@
-"""Means, deviations and t confidence intervals, computed exactly and without dependencies."""
+"""Means, deviations, t intervals, t tests and Holm's correction, exactly, without dependencies."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 
 CONFIDENCE = 0.95
-"""Of every interval in a report (two-sided)."""
+"""Of every interval in a report (two-sided), unless it says another."""
+
+POWER = 0.8
+"""With which an estimated number of seeds would decide a claim."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Summary:
     high: float | None
 
 
-def summarise(sample: Sequence[float]) -> Summary:
-    """Mean, sample deviation and the t confidence interval of the mean.
+def summarise(sample: Sequence[float], confidence: float = CONFIDENCE) -> Summary:
+    """Mean, sample deviation and the two-sided t confidence interval of the mean.
 
     Raises:
         ValueError: the sample is empty.
@@ -31,21 +36,96 @@ def summarise(sample: Sequence[float]) -> Summary:
     n = len(sample)
     if not n:
         raise ValueError("no values to summarise")
-    mean = round(math.fsum(sample) / n, 9)  # 9 digits: 41.6 - 39.6 is a difference of 2, not more
+    mean = _mean(sample)
     if n == 1:
         return Summary(1, mean, None, None, None)
-    sd = round(math.sqrt(math.fsum((x - mean) ** 2 for x in sample) / (n - 1)), 9)
-    half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * sd / math.sqrt(n)
+    sd = _deviation(sample, mean)
+    half = t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return Summary(n, mean, sd, round(mean - half, 9), round(mean + half, 9))
 
 
+def _mean(sample: Sequence[float]) -> float:
+    return round(math.fsum(sample) / len(sample), 9)  # 41.6 - 39.6 is a difference of 2, not more
+
+
+def _deviation(sample: Sequence[float], mean: float) -> float:
+    squares = math.fsum((x - mean) ** 2 for x in sample)
+    return round(math.sqrt(squares / (len(sample) - 1)), 9)
+
+
+def p_above(sample: Sequence[float], threshold: float) -> float:
+    """One-sided t test: how probable data so far up are if the true mean is at most `threshold`.
+
+    A sample without any deviation proves what its mean says. One minus it tests "at least".
+
+    The sample has two values or more.
+    """
+    n = len(sample)
+    mean = _mean(sample)
+    sd = _deviation(sample, mean)
+    if sd == 0:
+        return 0.0 if mean > threshold else 1.0
+    return t_tail((mean - threshold) * math.sqrt(n) / sd, n - 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What Holm's method does with one hypothesis."""
+
+    rejected: bool
+    level: float
+    """That its p-value was held against; of those not rejected, the last step's."""
+
+
+def holm(p_values: Sequence[float], level: float) -> list[Step]:
+    """Holm's step-down method (1979), in the order of the p-values given.
+
+    The probability of rejecting any true hypothesis is at most `level`, however they depend on
+    each other.
+    """
+    ranked = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    steps: dict[int, Step] = {}
+    for rank, i in enumerate(ranked):
+        part = level / (len(ranked) - rank)
+        if p_values[i] > part:
+            steps.update({j: Step(False, part) for j in ranked[rank:]})
+            break
+        steps[i] = Step(True, part)
+    return [steps[i] for i in range(len(p_values))]
+
+
+def seeds_needed(excess: float, sd: float, level: float, most: int) -> int | None:
+    """How many values give a one-sided t test at `level` a power of about 0.8; None: over `most`.
+
+    Args:
+        excess: distance of the mean from the threshold.
+        sd: deviation of one value.
+    """
+    if sd == 0:
+        return 2 if excess > 0 else None
+    normal = NormalDist().inv_cdf(1 - level) + NormalDist().inv_cdf(POWER)
+    if excess * math.sqrt(most) <= normal * sd:  # t needs more than the normal distribution
+        return None
+    for n in range(max(2, math.ceil((normal * sd / excess) ** 2)), most + 1):
+        if excess * math.sqrt(n) >= (t_quantile(1 - level, n - 1) + t_quantile(POWER, n - 1)) * sd:
+            return n
+    return None
+
+
+def t_tail(t: float, df: int) -> float:
+    """P(T > t) of Student's t with `df` degrees of freedom."""
+    beyond = max(0.0, 1 - _central_mass(abs(t), df)) / 2
+    return beyond if t > 0 else 1 - beyond
+
+
+@lru_cache(maxsize=4096)
 def t_quantile(p: float, df: int) -> float:
     """The p-quantile (0.5 < p < 1) of Student's t with `df` degrees of freedom, by bisection."""
     central = 2 * p - 1
     low, high = 0.0, 1.0
     while _central_mass(high, df) < central:
         low, high = high, high * 2
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _central_mass(middle, df) < central else (low, middle)
     return (low + high) / 2

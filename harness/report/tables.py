@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.recipe.ablation import Metric
+from harness.recipe.ablation import Ablation, Column, Metric, Number
 from harness.report.blocks import Row, Table, Text, Tone
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results, Value
-from harness.report.runs import METRIC_STAGE, WORDS
-from harness.report.setting import NAMES
-from harness.report.statistics import Summary
+from harness.report.runs import COSTS, METRIC_STAGE, WORDS
+from harness.report.setting import NAMES, UNITS, is_run, settings
+from harness.report.statistics import Summary, summarise
 
 NOTHING = "–"
 
@@ -18,6 +18,9 @@ TONES: dict[str, Tone] = {
     "reproduced": "good",
     "passed": "good",
     "not reproduced": "bad",
+    "refuted": "bad",
+    "looks reproduced (one seed)": "unsure",
+    "looks not reproduced (one seed)": "unsure",
     "short": "bad",
     "undecided": "unsure",
     "incomplete": "unsure",
@@ -28,20 +31,21 @@ TONES: dict[str, Tone] = {
 def main_table(results: Results) -> Table:
     """The paper's table with our column(s) beside its own; the control below."""
     metrics = measured(results)
-    printed = results.ablation is not None
     head = [results.ablation.axis if results.ablation else "recipe"]
     if results.ablation is not None:
-        head.append(f"paper\n{NAMES[results.ablation.metric]}, %")
+        head.append(f"paper\n{NAMES[results.ablation.metric]}, {UNITS[results.ablation.metric]}")
+        head += [_heading(column) for column in results.ablation.columns]
     contrasted = any(cell.is_control for cell in results.cells)
     for metric in metrics:
-        head.append(f"ours\n{NAMES[metric]}, %")
+        head.append(f"ours\n{NAMES[metric]}, {UNITS[metric]}")
         if contrasted:
             head.append("to untrained,\npoints")
     rows = []
     for cell in results.cells:
-        texts = [Text(cell.label)]
-        if printed:
-            texts.append(_printed(cell))
+        texts = [Text(label(results, cell))]
+        if results.ablation is not None:
+            texts.append(_printed(results.ablation, cell))
+            texts += [Text(_number(c.values.get(cell.id))) for c in results.ablation.columns]
         for metric in metrics:
             texts.append(cell_text(results, cell, metric))
             if contrasted:
@@ -52,26 +56,52 @@ def main_table(results: Results) -> Table:
 
 
 def measured(results: Results) -> list[Metric]:
-    """The table's metric first, then the other one if any run has it."""
+    """The table's metric first, then each other one that any run has; costs where they are asked
+    for."""
+    columns = results.ablation.columns if results.ablation is not None else ()
+    accuracies = () if results.metric in COSTS else METRIC_STAGE
     others = [
         metric
-        for metric in METRIC_STAGE
+        for metric in (*accuracies, *(column.metric for column in columns if column.metric))
         if metric != results.metric
         and any(run.outcome(metric).value is not None for run in results.runs)
     ]
     return [results.metric, *others]
 
 
-def _printed(cell: CellResult) -> Text:
-    if cell.printed == "fail":
-        return Text("fail")
-    return Text(NOTHING) if cell.printed is None else Text(f"{cell.printed:.1f}")
+def label(results: Results, cell: CellResult) -> str:
+    """The row's label, with what this scale changes in it beside the paper's."""
+    here = results.scale.set_cells.get(cell.id) if results.scale is not None else None
+    return f"{cell.label}\nhere: {settings(here)}" if here and cell.runs else cell.label
+
+
+def _heading(column: Column) -> str:
+    units = f", {column.units}" if column.units else ""
+    to_come = f"\n(ours to come: {column.awaits})" if column.awaits else ""
+    return f"paper\n{column.label}{units}{to_come}"
+
+
+def _printed(ablation: Ablation, cell: CellResult) -> Text:
+    row = ablation.cell(cell.id)
+    about = "≈ " if ablation.uncertainty and cell.printed is not None else ""
+    text = about + _number(cell.printed)
+    if row is not None and row.printed_runs:
+        found = summarise(row.printed_runs)
+        text += f" ± {found.sd:.2f}\n(n = {found.n})" if found.sd is not None else ""
+    return Text(text)
+
+
+def _number(printed: Number) -> str:
+    if printed is None:
+        return NOTHING
+    return printed if isinstance(printed, str) else f"{printed:.1f}"
 
 
 def cell_text(results: Results, cell: CellResult, metric: Metric) -> Text:
     """What our runs of a cell say: mean ± deviation, seeds, and every seed without a value."""
     if not cell.runs:
-        return Text("not in this scale", "quiet")
+        run = is_run(results.ablation, cell.id)
+        return Text("not in this scale" if run else "printed only", "quiet")
     values = results.values(cell, metric)
     found = results.summary(cell, metric)
     target = cell.runs[0].anchor
@@ -118,7 +148,7 @@ def claims_table(judgements: list[Judgement]) -> Table:
         Row(
             (
                 Text(each.claim.says),
-                Text(each.verdict, TONES[each.verdict]),
+                Text(each.words, TONES[each.verdict]),
                 Text(each.evidence),
             ),
             f"claim-{each.claim.id}",

@@ -17,7 +17,7 @@ from harness.report.runs import METRIC_STAGE, Run
 from harness.report.tables import measured
 from harness.store import atomic
 
-FORMAT = 1
+FORMAT = 2
 """Of results.json; raised when the meaning of a key changes."""
 
 
@@ -78,12 +78,31 @@ def as_json(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
                 "says": each.claim.says,
                 "verdict": each.verdict,
                 "evidence": each.evidence,
-                "difference": None if each.difference is None else asdict(each.difference),
+                "in_words": each.words,
+                "comparisons": _comparisons(each),
             }
             for each in judgements
         ],
         "warnings": list(results.warnings),
     }
+
+
+def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
+    """What the claim says of each pair of cells, and the seed-paired differences found."""
+    ruling = judgement.ruling
+    if ruling is None:
+        return []
+    return [
+        {
+            **asdict(each.statement),
+            "differences": list(each.differences),
+            "diverged": {"cell": each.lost, "over": each.won},
+            "p_if_false": each.p_false,
+            "p_if_true": each.p_true,
+            "level": ruling.level or None,
+        }
+        for each in ruling.evidence.comparisons
+    ]
 
 
 def _cell(results: Results, cell: CellResult) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class Pretraining:
         self._figures: dict[str, float] = {}
         self._losses: list[float] = []  # of the last epoch's steps
         self._top1: list[float] = []
+        self._memory = 0.0  # GB, the most that training itself has held on this device
 
     def run(self) -> Outcome:
         """Train to the end.
@@ -120,6 +121,7 @@ class Pretraining:
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
         facts = {
             "images_per_s": speed,
+            "memory_gb": round(self._memory, 3) or None,
             "weights": checkpoint.newest_digest(context.folder.checkpoints),
         }
         return Outcome(self.step, values, facts)
@@ -153,6 +155,9 @@ class Pretraining:
     def _drain(self) -> None:
         """Bring the block's figures, means over all processes, from the device to the journal."""
         broadcast_running_statistics(self.mechanism, self.context.world)
+        if self.context.device.type == "cuda":  # a monitor comes after a drain
+            held = torch.cuda.max_memory_allocated(self.context.device)
+            self._memory = max(self._memory, held / 1e9)
         block, self._block = self._block, _Block()
         world, batch = self.context.world, self.recipe.optim.batch
         # In float64 a sum of float32 is exact, so that neither ranks nor block sizes order it.
@@ -209,6 +214,8 @@ class Pretraining:
             raise Diverged(self.step, f"{bad[0]} was not finite after step {self.step}", {})
         values = measure(self.mechanism.query, self.recipe, context.data, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
+        if context.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(context.device)
         context.record(
             [
                 {

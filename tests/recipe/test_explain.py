@@ -149,8 +149,8 @@ def test_recipe(write: Write, old: str, new: str, message: str) -> None:
          "found 'fall', did you mean fail?"),
         ("over: b", "over: z", "x.yaml:13: claims.0.over: no cell is called z; there are a, b"),
         ("over: b, ", "", "x.yaml:13: claims.0.over: missing field"),
-        ("kind: beats", "kind: beat", "x.yaml:13: claims.0.kind: needs one of fails, beats, found "
-         "'beat', did you mean beats?"),
+        ("kind: beats", "kind: beat", "x.yaml:13: claims.0.kind: needs one of fails, beats, "
+         "ordering, monotone, plateau, leak, found 'beat', did you mean beats?"),
         ("label: A", "label: 0.999", "x.yaml:10: cells.0.label: needs text, found 0.999: put it in "
          "quotes"),
         ("set: {contrast.momentum: 0.5}", "set: 3", "x.yaml:10: cells.0.set: needs a section"),

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
     "data": {"name": "embedded", "images": 2000, "size": 32},
     "augment": {},
     "model": {"backbone": "miniature", "bn_group": 16},
-    "contrast": {"kind": "moco", "queue": 512, "momentum": 0.99, "temperature": 0.2},
+    "contrast": {"kind": "moco", "queue": 128, "momentum": 0.99, "temperature": 0.2},
     "optim": {"epochs": 10, "batch": 64, "lr": 0.06, "schedule": {"kind": "cosine"}},
     "knn": {"k": [200, 20]},
     "linear": {"epochs": 20, "lr": [30, 10], "drops": [12, 16]},
@@ -141,17 +141,26 @@ class Bench:
         *,
         edition: str | None = EDITION,
         fingerprint: str = "f1a9",
+        pretext: float | None = None,
         **more: Any,
     ) -> None:
         """A whole run: pretrain with its journal, knn, and linear if it has a value."""
         common = {"edition": edition, "fingerprint": fingerprint, **more}
-        self.pretrain(cell, seed, final=knn, **common)
+        self.pretrain(cell, seed, final=knn, pretext=pretext, **common)
         self.stage(cell, seed, "knn", {"knn/top1": knn, "knn/top1@k20": knn}, **common)
         if linear is not None:
             values = {"linear/top1": linear, "linear/top1@lr10": linear}
             self.stage(cell, seed, "linear", values, **common)
 
-    def pretrain(self, cell: str, seed: int, *, final: object = 40.0, **more: Any) -> None:
+    def pretrain(
+        self,
+        cell: str,
+        seed: int,
+        *,
+        final: object = 40.0,
+        pretext: float | None = None,
+        **more: Any,
+    ) -> None:
         epochs = self.recipe(cell, seed).optim.epochs
         end = final if isinstance(final, int | float) else 10.0
         records: list[dict[str, Any]] = []
@@ -168,7 +177,8 @@ class Bench:
                 knn = {"knn/top1": top1, "knn/top1@k20": top1, "protocol": protocol}
                 records.append({"step": step, "epoch": epoch, "t": 1e9 + step, **knn})
         more.setdefault("records", records)
-        self.stage(cell, seed, "pretrain", {"train/loss": 2.1}, **more)
+        values = {"train/loss": 2.1} | ({} if pretext is None else {"pretext/top1": pretext})
+        self.stage(cell, seed, "pretrain", values, **more)
 
     def stage(
         self,

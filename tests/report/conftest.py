@@ -12,6 +12,7 @@ from harness.report.collect import Results, collect
 from report.build import EDITION, Bench
 
 Collected = Callable[[Bench], Results]
+Make = Callable[..., Bench]
 
 
 @pytest.fixture

@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from harness.report.statistics import summarise, t_quantile
+from harness.report.statistics import (
+    Step,
+    holm,
+    p_above,
+    seeds_needed,
+    summarise,
+    t_quantile,
+    t_tail,
+)
 
 TABLE = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 10: 2.2281, 30: 2.0423}
 """Two-sided 95 % points of Student's t, as any table prints them."""
@@ -40,3 +48,50 @@ def test_equal_values_make_an_interval_of_no_length() -> None:
 def test_nothing_has_no_mean() -> None:
     with pytest.raises(ValueError, match="no values"):
         summarise([])
+
+
+@pytest.mark.parametrize(("df", "t"), TABLE.items())
+def test_the_tail_is_the_quantiles_reverse(df: int, t: float) -> None:
+    assert t_tail(t, df) == pytest.approx(0.025, abs=5e-6)
+    assert t_tail(-t, df) == pytest.approx(0.975, abs=5e-6)
+    assert t_tail(0.0, df) == 0.5
+
+
+def test_a_one_sided_t_test() -> None:
+    assert p_above([1.0, 2.0, 3.0], 0.0) == pytest.approx(0.037090, abs=1e-6)  # t = 2 sqrt(3)
+    assert p_above([1.0, 2.0, 3.0], 2.0) == 0.5
+    assert p_above([1.0, 2.0, 3.0], 4.0) == pytest.approx(1 - 0.037090, abs=1e-6)
+
+
+def test_a_sample_without_deviation_is_believed() -> None:
+    assert p_above([2.0, 2.0], 1.9) == 0
+    assert p_above([2.0, 2.0], 2.0) == 1
+
+
+def test_holm_steps_down() -> None:
+    """0.01 against 0.05 / 4, 0.015 against 0.05 / 3, 0.03 against 0.05 / 2: there it stops."""
+    steps = holm([0.03, 0.01, 0.04, 0.015], 0.05)
+    assert [step.rejected for step in steps] == [False, True, False, True]
+    assert steps == [
+        Step(False, 0.05 / 2),
+        Step(True, 0.05 / 4),
+        Step(False, 0.05 / 2),
+        Step(True, 0.05 / 3),
+    ]
+    assert holm([], 0.05) == []
+    assert all(step.rejected for step in holm([0.05, 0.0125, 0.025, 0.016], 0.05))
+
+
+@pytest.mark.parametrize(
+    ("excess", "needed"), [(1.0, 10), (0.5, 34), (0.1, 787), (0.05, None), (0.0, None)]
+)
+def test_the_seeds_needed_are_those_of_the_tables_of_power(
+    excess: float, needed: int | None
+) -> None:
+    """Effect in deviations, two-sided 0.05, power 0.8: as the noncentral t distribution says."""
+    assert seeds_needed(excess, 1.0, 0.025, 1000) == needed
+
+
+def test_without_deviation_two_seeds_decide_unless_it_is_a_tie() -> None:
+    assert seeds_needed(0.1, 0.0, 0.025, 100) == 2
+    assert seeds_needed(0.0, 0.0, 0.025, 100) is None

@@ -1,0 +1,31 @@
+"""Values from a YAML file held against a typed section; what is wrong is told by file and line."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import RecipeError
+from harness.recipe.explain import Complaint, explain
+from harness.recipe.section import Section
+from harness.recipe.tree import Node
+
+S = TypeVar("S", bound=Section)
+
+
+def check(model: type[S], node: Node) -> S:
+    """The node as a `model`. Raises RecipeError with all complaints, one a line."""
+    found = validate(model, node)
+    if isinstance(found, list):
+        raise RecipeError("\n".join(str(complaint) for complaint in found))
+    return found
+
+
+def validate(model: type[S], node: Node) -> S | list[Complaint]:
+    """The node as a `model`, or what is wrong with it."""
+    try:
+        return model.model_validate_json(json.dumps(node.plain(), allow_nan=False))
+    except ValidationError as error:
+        return explain(model, error.errors(include_url=False), node)

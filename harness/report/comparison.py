@@ -1,0 +1,219 @@
+"""A claim as comparisons of two cells, and what the seeds say about each; no files, no words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Literal
+
+from harness.recipe.claims import CONTROL, Beats, Claim, Fails, Leak, Monotone, Ordering
+from harness.report.looks import Rule
+from harness.report.statistics import p_above, seeds_needed
+
+Measure = Literal["judged", "knn", "pretext"]
+"""The scale's metric, kNN top-1 whatever that is, pretext accuracy: each in percent."""
+
+Scores = Mapping[tuple[Measure, str], Mapping[int, float | None]]
+"""(measure, cell) -> seed -> value in percent; None: that seed's pre-training diverged."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`cell` is above `over` by more than `threshold` points."""
+
+    cell: str
+    over: str
+    threshold: float
+    measure: Measure = "judged"
+
+    def sides(self) -> list[tuple[Measure, str]]:
+        return [(self.measure, self.cell), (self.measure, self.over)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A statement, and the seeds that both its cells share."""
+
+    statement: Statement
+    differences: tuple[float, ...]
+    """In points, of the seeds that finished in both cells."""
+    lost: int
+    """Seeds in which `cell` diverged: they speak against the statement."""
+    won: int
+    """Seeds in which `over` alone diverged: they speak for it."""
+
+    @property
+    def seeds(self) -> int:
+        return len(self.differences) + self.lost + self.won
+
+    @cached_property
+    def excess(self) -> float | None:
+        """By how much the mean difference exceeds the threshold; None without a difference."""
+        if not self.differences:
+            return None
+        mean = math.fsum(self.differences) / len(self.differences)
+        return round(mean - self.statement.threshold, 9)
+
+    @property
+    def p_false(self) -> float:
+        """How probable such seeds are, were the statement false: small speaks for it."""
+        if self.lost:
+            return 1.0
+        if not self.differences:
+            return 0.0 if self.won else 1.0
+        return self._p if len(self.differences) > 1 else 1.0
+
+    @property
+    def p_true(self) -> float:
+        """How probable such seeds are, were the statement true: small speaks against it."""
+        if self.won:
+            return 1.0
+        if not self.differences:
+            return 0.0 if self.lost else 1.0
+        return 1 - self._p if len(self.differences) > 1 else 1.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the seeds agree that it is so, by the threshold alone."""
+        return not self.lost and (self.excess is None or self.excess > 0)
+
+    def needed(self, level: float, most: int) -> int | None:
+        """About how many seeds would decide it at this one-sided level; `most` + 1: more than that.
+
+        None: it cannot be told, for lack of a deviation or because divergence contradicts numbers.
+        """
+        if self.excess is None or len(self.differences) < 2:
+            return None
+        if (self.lost and self.excess > 0) or (self.won and self.excess <= 0):
+            return None
+        mean = math.fsum(self.differences) / len(self.differences)
+        squares = math.fsum((x - mean) ** 2 for x in self.differences)
+        sd = math.sqrt(squares / (len(self.differences) - 1))
+        return seeds_needed(abs(self.excess), sd, level, most) or most + 1
+
+    @cached_property
+    def _p(self) -> float:
+        return p_above(self.differences, self.statement.threshold)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All comparisons of a claim: it says that every one holds (`fails`: that its one does not)."""
+
+    comparisons: tuple[Comparison, ...]
+    negated: bool
+
+    @property
+    def p_false(self) -> float:
+        """Were the claim false: all must speak for it, so the weakest counts."""
+        if self.negated:
+            return self.comparisons[0].p_true
+        return max(each.p_false for each in self.comparisons)
+
+    @property
+    def p_true(self) -> float:
+        """Were the claim true: one against it is enough, so the strongest counts, times all."""
+        if self.negated:
+            return self.comparisons[0].p_false
+        return min(1.0, len(self.comparisons) * min(each.p_true for each in self.comparisons))
+
+    @property
+    def holds(self) -> bool:
+        """What the seeds say by the thresholds alone."""
+        return all(each.holds for each in self.comparisons) != self.negated
+
+    def decisive(self, against: bool = False) -> Comparison:
+        """The comparison that the claim depends on: the weakest, or the strongest against it."""
+        if against:
+            return min(self.comparisons, key=lambda each: (each.p_true, _excess(each)))
+        return max(self.comparisons, key=lambda each: (each.p_false, -_excess(each)))
+
+    def needed(self, level: float, most: int) -> int | None:
+        """About how many seeds would decide the claim; see Comparison.needed."""
+        counts = [each.needed(level, most) for each in self.comparisons]
+        if self.negated or self.holds:
+            return None if None in counts else max(n for n in counts if n is not None)
+        part = level / len(self.comparisons)
+        counts = [each.needed(part, most) for each in self.comparisons if not each.holds]
+        return min((n for n in counts if n is not None), default=None)
+
+
+def _excess(comparison: Comparison) -> float:
+    """For ranking: a comparison without a difference is beyond all others."""
+    if comparison.excess is not None:
+        return comparison.excess
+    return -math.inf if comparison.lost else math.inf
+
+
+def statements(claim: Claim, margin: float) -> list[Statement]:
+    """What the claim says of pairs of cells; of `fails` it is what the claim denies."""
+    if isinstance(claim, Fails):
+        return [Statement(claim.cell, CONTROL, margin)]
+    if isinstance(claim, Beats):
+        return [Statement(claim.cell, claim.over, margin)]
+    if isinstance(claim, Leak):
+        return [
+            Statement(claim.cell, claim.over, margin, "pretext"),
+            Statement(claim.over, claim.cell, margin, "knn"),
+        ]
+    if isinstance(claim, Ordering):
+        return [Statement(better, worse, 0.0) for better, worse in pairwise(claim.cells)]
+    if isinstance(claim, Monotone):
+        steps = [Statement(later, first, -margin) for first, later in pairwise(claim.cells)]
+        return [*steps, Statement(claim.cells[-1], claim.cells[0], margin)]
+    pairs = list(combinations(claim.cells, 2))  # a plateau: two one-sided tests for each pair
+    return [Statement(*pair, -margin) for a, b in pairs for pair in ((a, b), (b, a))]
+
+
+def must_learn(claim: Claim, rule: Rule) -> list[str]:
+    """The cells that must be above the untrained control before the claim can be judged.
+
+    A cell that is said to fail, or to leak, may be as low as it likes.
+    """
+    alone = isinstance(claim, Fails) or (isinstance(claim, Beats) and claim.over == CONTROL)
+    if alone or not rule.accuracy:
+        return []
+    if isinstance(claim, Leak):
+        return [claim.over]
+    return [cell for _, cell in claim.named() if cell != CONTROL]
+
+
+def gather(claim: Claim, rule: Rule, scores: Scores, seeds: Sequence[int]) -> Evidence:
+    """The claim's comparisons over these seeds; a seed that a cell lacks is left out."""
+    return Evidence(
+        tuple(compare(statement, scores, seeds) for statement in statements(claim, rule.margin)),
+        negated=isinstance(claim, Fails),
+    )
+
+
+def compare(statement: Statement, scores: Scores, seeds: Sequence[int]) -> Comparison:
+    """Seed by seed; a diverged seed loses against whatever it is compared with."""
+    ours, theirs = (scores.get(side, {}) for side in statement.sides())
+    differences = []
+    lost = won = 0
+    for seed in seeds:
+        if seed in ours and ours[seed] is None:
+            lost += 1  # whatever the other did, or will do
+            continue
+        a, b = ours.get(seed), theirs.get(seed)
+        if a is not None and b is not None:
+            differences.append(a - b)
+        elif a is not None and seed in theirs:
+            won += 1
+    return Comparison(statement, tuple(differences), lost, won)
+
+
+def sides(claim: Claim, rule: Rule) -> Iterator[tuple[Measure, str]]:
+    """Every (measure, cell) that the claim's verdict rests on, the control's last if it has a part
+    as what must be beaten."""
+    seen: dict[tuple[Measure, str], None] = {}
+    for statement in statements(claim, rule.margin):
+        seen.update(dict.fromkeys(statement.sides()))
+    learning = must_learn(claim, rule)
+    seen.update(dict.fromkeys(("judged", cell) for cell in learning))
+    if learning:
+        seen["judged", CONTROL] = None
+    yield from seen

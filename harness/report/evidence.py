@@ -1,0 +1,99 @@
+"""The numbers behind a verdict, in words."""
+
+from __future__ import annotations
+
+from harness.recipe.claims import CONTROL, Beats, Claim, Fails
+from harness.report.comparison import Comparison, Measure
+from harness.report.looks import Rule
+from harness.report.rule import Ruling
+from harness.report.statistics import summarise
+
+MEASURES: dict[Measure, str] = {
+    "judged": "",
+    "knn": "kNN top-1 of ",
+    "pretext": "pretext accuracy of ",
+}
+
+
+def evidence(claim: Claim, ruling: Ruling, rule: Rule) -> str:
+    """What the ruling rests on, "" if there is nothing yet."""
+    found = ruling.evidence
+    against = ruling.outcome == "not reproduced" and not found.negated
+    decisive = found.decisive(against)
+    several = len(found.comparisons)
+    level = ruling.level / several if against else ruling.level
+    text = comparison(
+        decisive, _confidence(level, rule), rule.unit, plain=isinstance(claim, Fails | Beats)
+    )
+    if not text:
+        return ""
+    if several > 1:
+        which = "strongest against it" if against else "weakest"
+        text = f"{which} of {several} comparisons: {text}"
+    if unlearned := gate(ruling, rule):
+        text = f"{unlearned}. {text[0].upper()}{text[1:]}"
+    return text + _next(ruling, rule)
+
+
+def _next(ruling: Ruling, rule: Rule) -> str:
+    """What happens to an undecided claim of a table that is looked at more than once."""
+    if ruling.outcome != "undecided" or len(rule.looks) == 1:
+        return ""
+    if ruling.look + 1 < len(rule.looks):
+        return f"; next look at {rule.looks[ruling.look + 1]} of at most {len(rule.seeds)} seeds"
+    return f"; all {len(rule.seeds)} seeds planned have been spent"
+
+
+def gate(ruling: Ruling, rule: Rule) -> str:
+    """Which cells are not, or not yet surely, above the untrained control; "" if all are."""
+    how = "does not beat" if ruling.outcome == "unlearned" else "is not yet surely above"
+    return "; ".join(
+        f"{each.statement.cell} {how} the untrained network "
+        f"({comparison(each, 1 - rule.alpha, rule.unit, plain=True)})"
+        for each in ruling.unlearned
+    )
+
+
+def comparison(found: Comparison, confidence: float, unit: str, *, plain: bool) -> str:
+    """One comparison: who diverged, the difference and its interval, the threshold.
+
+    Args:
+        plain: a sentence about one cell, whose threshold is the margin; else both are named.
+    """
+    stated = found.statement
+    said = []
+    if found.lost:
+        said.append(f"{stated.cell} diverged in {seeds(found.lost, found.seeds)}")
+    if found.won:
+        said.append(f"{stated.over} diverged in {seeds(found.won, found.seeds)}")
+    if found.differences:
+        difference = _difference(found, confidence, unit)
+        if plain:
+            said.append(f"{difference}; margin {stated.threshold:g}")
+        else:
+            limit = f"{stated.threshold:+g}" if stated.threshold else "0"
+            who = f"{MEASURES[stated.measure]}{stated.cell}"
+            said.append(f"{who}: {difference}; more than {limit} is claimed")
+    elif found.seeds == 1:
+        said.append("one seed")
+    return "; ".join(said)
+
+
+def _difference(found: Comparison, confidence: float, unit: str) -> str:
+    """Its size, its interval or that there is none."""
+    summary = summarise(found.differences, confidence)
+    over = found.statement.over
+    size = f"{summary.mean:+.2f} {unit} to {'the untrained control' if over == CONTROL else over}"
+    if summary.low is None or summary.high is None:
+        return f"{size}, one seed"
+    interval = f"{summary.low:+.2f} to {summary.high:+.2f}"
+    return f"{size}, {100 * confidence:.4g} % interval {interval}, {summary.n} seeds"
+
+
+def _confidence(level: float, rule: Rule) -> float:
+    """Of the two-sided interval whose nearer end a one-sided test at this level looks at."""
+    return 1 - 2 * level if level else 1 - rule.alpha
+
+
+def seeds(n: int, of: int) -> str:
+    return f"{n} of {of} seed{'s' if of != 1 else ''}"

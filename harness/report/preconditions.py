@@ -1,0 +1,81 @@
+"""What a scale must bear before a claim can be judged at it, computed from recipes.
+
+That a mechanism must beat the untrained control before it is compared is of the same kind, but
+needs results: see `harness.report.rule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.recipe.rules import KNOWN_SIZES
+from harness.recipe.schema import Recipe
+from harness.report.runs import Run, is_number
+
+TIMES = 3
+"""Steps needed, in time constants 1 / (1 - m): the key encoder then holds 95 % of what is new."""
+
+SHARE = 10
+"""K may be at most this part of the images: with more, queries meet their own old keys."""
+
+
+def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]:
+    """In words, each precondition that fails for one of these cells; they are sorted by kind.
+
+    What cannot be computed, because the data's size is not known before the first run, passes.
+    """
+    few: list[str] = []
+    crowded: dict[str, list[str]] = {}
+    for cell in cells:
+        of_cell = runs.get(cell, ())
+        if not of_cell or not of_cell[0].recipe.optim.epochs:
+            continue
+        recipe = of_cell[0].recipe
+        images = training_images(of_cell)
+        if images is None:
+            continue
+        few += _steps(cell, recipe, images)
+        negatives = _own_keys(recipe)
+        if negatives is not None and negatives * SHARE > images:
+            text = f"K = {negatives} is more than a tenth of the {images} images"
+            crowded.setdefault(text, []).append(cell)
+    return [*few, *(f"{text} ({', '.join(named)})" for text, named in crowded.items())]
+
+
+def training_images(runs: Sequence[Run]) -> int | None:
+    """How many images a cell trains on: by its recipe, else as its runs found them."""
+    data = runs[0].recipe.data
+    known = data.images or KNOWN_SIZES.get(data.name)
+    if known is not None:
+        return known
+    for run in runs:
+        said = run.stages["pretrain"].attempt.get("data")
+        found = said.get("train") if isinstance(said, dict) else None
+        if isinstance(found, int) and is_number(found):
+            return found
+    return None
+
+
+def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
+    contrast, optim = recipe.contrast, recipe.optim
+    if contrast.kind != "moco":
+        return []
+    steps = optim.epochs * (images // optim.batch)
+    steps = min(steps, optim.steps or steps)
+    needed = round(TIMES / (1 - contrast.momentum), 6)  # 3 / (1 - 0.99) is 300, not a bit less
+    if steps >= needed:
+        return []
+    return [
+        f"{cell} makes {steps} steps, and m = {contrast.momentum:g} needs "
+        f"{needed:.0f}, 3 / (1 - m), to be judged"
+    ]
+
+
+def _own_keys(recipe: Recipe) -> int | None:
+    """K, if a query's own old keys may be among its negatives."""
+    contrast = recipe.contrast
+    if contrast.kind == "moco":
+        return contrast.queue
+    if contrast.kind == "memory_bank" and not contrast.exclude_self:
+        return contrast.negatives
+    return None

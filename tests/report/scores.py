@@ -1,0 +1,51 @@
+"""Tables of made-up scores: what is true of them is known."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from harness.recipe.claims import Claim
+from harness.report.comparison import Measure, Scores
+from harness.report.looks import Rule, planned_looks
+
+ADAPTER: TypeAdapter[Claim] = TypeAdapter(Claim)
+
+
+def claim(kind: str, *, name: str = "it", **fields: Any) -> Claim:
+    return ADAPTER.validate_json(json.dumps({"kind": kind, "id": name, "says": "It is.", **fields}))
+
+
+def rule(seeds: int, most: int | None = None, **changes: Any) -> Rule:
+    """Margin 2, alpha 0.05, seeds counted from 0."""
+    looks = planned_looks(seeds, most or seeds)
+    fields = {"margin": 2.0, "alpha": 0.05, "seeds": tuple(range(looks[-1])), "looks": looks}
+    return Rule(**{**fields, **changes})
+
+
+def scores(
+    judged: Mapping[str, Sequence[float | None]], **others: Mapping[str, Sequence[float | None]]
+) -> Scores:
+    """Cell -> values by seed from 0, None diverged; `knn=` and `pretext=` for these measures."""
+    measures: dict[Measure, Mapping[str, Sequence[float | None]]] = {"judged": judged}
+    for name in ("knn", "pretext"):
+        if name in others:
+            measures[name] = others[name]  # type: ignore[index]
+    return {
+        (measure, cell): dict(enumerate(values))
+        for measure, cells in measures.items()
+        for cell, values in cells.items()
+    }
+
+
+def drawn(means: Mapping[str, float], seeds: int, chance: random.Random, sd: float = 1.0) -> Scores:
+    """Normal scores: a share of each seed in all cells, and each cell's own (`sd`)."""
+    common = [chance.gauss(0, 3) for _ in range(seeds)]
+    return {
+        ("judged", cell): {n: mean + common[n] + chance.gauss(0, sd) for n in range(seeds)}
+        for cell, mean in means.items()
+    }

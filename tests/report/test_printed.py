@@ -1,0 +1,197 @@
+"""What a table shows of the paper besides one number a row: other rows, columns, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from harness.recipe.ablation import CONTROL
+from harness.report.claims import Judgement, judge
+from harness.report.collect import Results
+from harness.report.document import compose
+from harness.report.markdown import render
+from harness.report.setting import is_papers_scale
+from report.build import ABLATION, Bench
+from report.conftest import Collected
+
+Make = Callable[..., Bench]
+
+ROWS = [
+    {"id": "other", "label": "Another method", "set": None, "printed": 40.0},
+    *({**cell, "printed_runs": [54.0, 56.0]} for cell in ABLATION["cells"][1:2]),
+    *ABLATION["cells"][2:3],
+]
+RUN = {"cells": ["m0.9", "m0.99"]}
+OVER = [
+    {"kind": "beats", "id": "ours", "cell": "m0.99", "over": "other", "says": "Ours is better."},
+]
+PAPERS: Mapping[str, Any] = {
+    "data__name": "imagefolder",
+    "data__folder": "imagenet",
+    "data__images": None,
+    "data__size": 224,
+    "model__backbone": "resnet50",
+    "optim__epochs": 200,
+    "optim__batch": 256,
+    "contrast__queue": 65536,
+}
+
+
+def report(results: Results) -> str:
+    return render(compose(results, judge(results)))
+
+
+def row(text: str, label: str) -> list[str]:
+    """Of the main table, which comes first."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {label}"))
+    return [part.strip() for part in line.strip("|").split("|")]
+
+
+def test_another_methods_row_stands_in_the_table_and_is_not_run(
+    make: Make, gather: Collected
+) -> None:
+    bench = make(ablation_changes={"cells": ROWS, "claims": []}, scale_changes=RUN)
+    bench.finish("m0.99", 0, 44.0)
+    found = gather(bench)
+    assert row(report(found), "Another method")[1:] == ["40.0", "printed only", "–"]
+    assert [cell.id for cell in found.cells if not cell.runs] == ["other"]
+
+
+def test_a_mean_is_printed_with_its_runs(make: Make, gather: Collected) -> None:
+    text = report(gather(make(ablation_changes={"cells": ROWS, "claims": []})))
+    assert row(text, "0.9 ")[1] == "55.2 ± 1.41<br>(n = 2)"
+
+
+def test_what_was_read_off_a_curve_says_so(make: Make, gather: Collected) -> None:
+    text = report(gather(make(ablation_changes={"uncertainty": 0.7})))
+    assert row(text, "0.9 ")[1] == "≈ 55.2"
+    assert "off a drawn curve, ±0.7" in text
+
+
+def test_columns_to_come_and_facts_beside(make: Make, gather: Collected) -> None:
+    columns = [
+        {"label": "AP", "numbers": "ap", "awaits": "detection", "units": "%",
+         "values": {"m0.9": 55.9, "m0.99": None}},
+        {"label": "parameters", "numbers": "size", "units": "million", "values": {"m0": 24}},
+    ]  # fmt: skip
+    text = report(gather(make(ablation_changes={"columns": columns})))
+    assert "paper<br>AP, %<br>(ours to come: detection)" in text
+    assert "paper<br>parameters, million |" in text
+    assert row(text, "0.9 ")[2:4] == ["55.9", "–"]
+    assert row(text, "0 ")[2:4] == ["–", "24.0"]
+
+
+def test_what_a_scale_changes_stands_beside_the_cell(make: Make, gather: Collected) -> None:
+    changes = {
+        "cells": ["m0.9", "m0.99"],
+        "set": {"optim.epochs": 10},
+        "set_cells": {"m0.9": {"contrast.queue": 192}, "m0.99": {"contrast.queue": 192}},
+        "seeds": [5],
+        "tuned_on": [{"seeds": [0, 1], "what": "two rates"}],
+    }
+    text = report(gather(make(seeds=(5,), scale_changes=changes)))
+    assert row(text, "0.9<br>")[0] == "0.9<br>here: contrast.queue = 192"
+    assert "- For every cell: optim.epochs = 10." in text
+    assert "- For 0.9; 0.99: contrast.queue = 192." in text
+    assert "- Left out: 0; 0.999." in text
+    assert "- Tuned on seeds 0, 1: two rates." in text
+
+
+# ---- costs
+
+
+@pytest.fixture
+def cost(make: Make) -> Bench:
+    columns = [{"label": "time", "numbers": "hours", "metric": "cost/hours", "units": "hours",
+                "values": {"m0": 53, "m0.9": 65}}]  # fmt: skip
+    claims = [{"kind": "beats", "id": "more", "cell": "m0.9", "over": "m0", "says": "More memory."}]
+    bench = make(
+        ablation_changes={"metric": "cost/memory", "columns": columns, "claims": claims},
+        scale_changes={"metric": "cost/memory", "control": False, "cells": ["m0", "m0.9"]},
+    )
+    for cell, memory in (("m0", 5.0), ("m0.9", 7.5)):
+        bench.finish(cell, 0, 40.0)
+        path = bench.folder(cell, 0).path / "result.json"
+        measured = f'"images_per_s": 100, "memory_gb": {memory}, "step"'
+        path.write_text(path.read_text().replace('"step"', measured))
+    return bench
+
+
+def test_memory_and_time_come_from_the_results(cost: Bench, gather: Collected) -> None:
+    text = report(gather(cost))
+    assert "ours<br>peak memory of a device, GB" in text
+    assert "ours<br>time of 200 epochs, hours" in text
+    hours = 310 * 64 / 10 * 200 / 100 / 3600  # steps x batch / epochs: images of an epoch
+    assert row(text, "0.9 ")[1:] == ["55.2", "65.0", "7.50 (1 seed)", f"{hours:.2f} (1 seed)"]
+    assert "kNN top-1" not in text.partition("## Scale")[0].partition("## Claims")[0]
+
+
+def test_a_claim_about_memory_needs_no_untrained_control(cost: Bench, gather: Collected) -> None:
+    (found,) = judge(gather(cost))
+    assert found.verdict == "looks reproduced (one seed)"
+
+
+def test_memory_that_was_not_measured_is_no_number(make: Make, gather: Collected) -> None:
+    bench = make(scale_changes={"metric": "cost/memory", "control": False})
+    bench.finish("m0.9", 0, 40.0)
+    assert "GB" in report(gather(bench))
+    found = gather(bench)
+    cell = found.cell("m0.9")
+    assert cell is not None
+    assert [value.value for value in found.values(cell)] == [None]
+
+
+# ---- the scale of the printed numbers
+
+
+def judged(make: Make, gather: Collected, seeds: tuple[int, ...], **changes: Any) -> Judgement:
+    bench = make(
+        seeds=seeds,
+        ablation_changes={"cells": ROWS, "claims": OVER, "metric": "knn/top1"},
+        scale_changes=RUN,
+        **changes,
+    )
+    for seed in seeds:
+        bench.finish("m0.99", seed, 44.0 + 0.1 * seed)
+        bench.finish(CONTROL, seed, 10.0)
+    (found,) = judge(gather(bench))
+    return found
+
+
+def test_a_printed_row_is_beaten_at_the_papers_scale_only(make: Make, gather: Collected) -> None:
+    found = judged(make, gather, (0, 1, 2), recipe_changes=PAPERS)
+    assert found.verdict == "reproduced"
+    found = judged(make, gather, (0, 1, 2))
+    assert found.verdict == "not testable at this scale"
+    assert "other" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("printed_at", "level", "recipe", "papers"),
+    [
+        ("paper", "paper", PAPERS, True),
+        ("paper", None, PAPERS, True),
+        ("paper", "paper", {}, False),
+        ("paper", "cpu", PAPERS, False),
+        ("cifar10", "cifar10", {}, True),
+        ("cifar10", "quick", {}, False),
+    ],
+)
+def test_whose_numbers_may_be_compared(
+    make: Make,
+    gather: Collected,
+    printed_at: str,
+    level: str | None,
+    recipe: Mapping[str, Any],
+    papers: bool,
+) -> None:
+    bench = make(
+        ablation_changes={"printed_at": printed_at},
+        scale_changes={"level": level},
+        recipe_changes=recipe,
+    )
+    found = gather(bench)
+    assert is_papers_scale(found) is papers
+    assert ("The scale of the printed numbers" in report(found)) is papers

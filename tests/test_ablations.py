@@ -1,0 +1,333 @@
+"""The committed tables: none lacks its numbers, their source, its claims or a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.plan import make_plan
+from harness.recipe.ablation import CONTROL, Ablation, Cell, Level, Scale
+from harness.recipe.expand import Expansion, expand
+from harness.recipe.identity import sections
+from harness.recipe.load import load_ablation, load_recipe, load_scale
+from harness.recipe.printed import FILE, Numbers, blocks
+from harness.recipe.rules import KNOWN_SIZES
+from harness.recipe.schema import Recipe
+from harness.recipe.tree import Node
+from harness.recipe.yaml_source import read
+
+ROOT = Path(harness.__file__).parent.parent
+PRINTED = ROOT / "ablations" / FILE
+TABLES = sorted(path for path in (ROOT / "ablations").glob("*.yaml") if path != PRINTED)
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+LEVELS: tuple[Level, ...] = ("paper", "cifar10", "cpu", "quick")
+NAMES = {
+    "momentum",
+    "mechanisms",
+    "width",
+    "shuffling",
+    "temperature",
+    "improvements",
+    "simclr",
+    "cost",
+    "five_runs",
+    "cifar10_demo",
+}
+NOT_THE_PAPERS = ("(Our own check", "(Read off")
+
+EQUAL = [
+    ["momentum.m0.999", "v1-figure-3.moco-4096"],
+    [
+        "v1-figure-3.moco-65536",
+        "v1-table-1.r50",
+        "v2-temperature.fc-0.07",
+        "v2-table-1.v1",
+        "v2-table-2.moco-v1",
+    ],
+    ["v2-temperature.mlp-0.2", "v2-table-1.a"],
+    ["v2-table-1.d", "v2-table-2.moco-v2-200", "official-five-runs.v2"],
+    ["v2-table-1.e", "v2-table-2.moco-v2-800"],
+    ["v1-figure-a1.moco-shuffled", "v1-figure-a1-knn-shuffled.79"],
+    ["v1-figure-a1.moco-plain", "v1-figure-a1-knn-plain.79"],
+]
+"""The same measurement, printed in several places."""
+
+SAME = [
+    ("ablation_width", "r50", "moco_v1_imagenet"),
+    ("ablation_width", "rx50", "moco_v1_imagenet_rx50"),
+    ("ablation_width", "r50w2x", "moco_v1_imagenet_r50w2x"),
+    ("ablation_width", "r50w4x", "moco_v1_imagenet_r50w4x"),
+    ("ablation_mechanisms", "moco-65536", "moco_v1_imagenet"),
+    ("ablation_temperature", "fc-0.07", "moco_v1_imagenet"),
+    ("ablation_improvements", "v1", "moco_v1_imagenet"),
+    ("ablation_improvements", "d", "moco_v2_imagenet"),
+    ("ablation_improvements", "e", "moco_v2_imagenet_800"),
+    ("ablation_simclr", "moco-v1", "moco_v1_imagenet"),
+    ("ablation_simclr", "moco-v2-200", "moco_v2_imagenet"),
+    ("ablation_simclr", "moco-v2-800", "moco_v2_imagenet_800"),
+    ("ablation_five_runs", "v1", "moco_v1_imagenet"),
+    ("ablation_five_runs", "v2", "moco_v2_imagenet"),
+    ("ablation_cifar10_demo", "asym-200", "cifar10_demo"),
+    ("ablation_cifar10_demo", "asym-400", "cifar10_demo_400"),
+    ("ablation_cifar10_demo", "asym-800", "cifar10_demo_800"),
+    ("ablation_cifar10_demo", "sym-200", "cifar10_demo_symmetric"),
+    ("ablation_cifar10_demo", "sym-400", "cifar10_demo_symmetric_400"),
+    ("ablation_cifar10_demo", "sym-800", "cifar10_demo_symmetric_800"),
+]
+"""Cells that are recipes of their own as well."""
+
+
+@cache
+def printed() -> dict[str, Numbers]:
+    return blocks(PRINTED)
+
+
+@cache
+def scales() -> dict[Path, Scale]:
+    return {path: load_scale(path) for path in RECIPES if "ablation" in read(path).fields()}
+
+
+@cache
+def expanded(path: Path) -> Expansion:
+    return expand(scales()[path], path)
+
+
+def per_table(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(name, TABLES, ids=lambda path: path.stem)
+
+
+per_scale = pytest.mark.parametrize("path", scales(), ids=lambda path: path.stem)
+
+
+def test_every_table_and_figure_that_can_be_filled_has_a_file() -> None:
+    assert {path.stem for path in TABLES} == NAMES
+
+
+# ---- numbers
+
+
+@per_table("path")
+def test_a_table_holds_its_numbers_by_reference_its_source_and_its_claims(path: Path) -> None:
+    table, node = load_ablation(path), read(path)
+    assert table.name == path.stem
+    assert table.numbers in printed(), "the table's own block says paper, setting and source"
+    cells = node.get("cells")
+    assert cells is not None
+    assert isinstance(cells.value, list)
+    for cell, given in zip(table.cells, cells.value, strict=True):
+        reference = given.plain()["printed"]
+        assert isinstance(reference, str), f"{cell.id}: its number belongs in {FILE}"
+        assert "." in reference, f"{cell.id}: its number belongs in {FILE}"
+    assert any(isinstance(cell.printed, float) for cell in table.cells)
+    assert any(cell.set is not None for cell in table.cells)
+    assert table.claims
+    if table.name != "five_runs":  # a README that claims nothing
+        own = [claim for claim in table.claims if claim.says.startswith(NOT_THE_PAPERS)]
+        assert len(own) < len(table.claims), "only claims of our own"
+
+
+@per_table("path")
+def test_cells_of_a_figure_stand_on_its_axis_in_series(path: Path) -> None:
+    table = load_ablation(path)
+    for cell in table.cells:
+        assert (cell.x is not None) == (table.figure is not None), cell.id
+        assert bool(cell.series) == (table.figure is not None), cell.id
+
+
+def test_every_block_says_where_its_numbers_were_read() -> None:
+    for name, block in printed().items():
+        assert block.values, name
+        for text in (block.paper, block.place, block.setting, block.source, block.units):
+            assert text.strip(), name
+        assert block.confidence in ("read", "secondary"), f"{name}: nothing rests on memory"
+
+
+def test_every_printed_number_is_used() -> None:
+    used = {reference for path in TABLES for reference in _references(read(path))}
+    numbers = {f"{name}.{key}" for name, block in printed().items() for key in block.values}
+    assert numbers == used
+
+
+def _references(table: Node) -> Iterator[str]:
+    """block.key of every number that a table refers to."""
+    plain = table.plain()
+    yield from (cell["printed"] for cell in plain["cells"])
+    for part in (*plain.get("columns", ()), *plain.get("curves", ())):
+        yield from (f"{part['numbers']}.{key}" for key in printed()[part["numbers"]].values)
+
+
+def number(reference: str) -> float | str | None:
+    name, _, key = reference.partition(".")
+    return printed()[name].values[key]
+
+
+@pytest.mark.parametrize("same", EQUAL, ids=lambda same: same[0])
+def test_what_is_printed_twice_agrees(same: list[str]) -> None:
+    assert len({number(reference) for reference in same}) == 1, same
+
+
+def test_means_are_those_of_their_runs() -> None:
+    found = 0
+    for block in printed().values():
+        for key, runs in block.runs.items():
+            assert block.values[key] == pytest.approx(sum(runs) / len(runs), abs=0.05)
+            found += 1
+    assert found == 2
+
+
+@per_scale
+def test_targets_of_a_printed_level_are_the_printed_numbers(path: Path) -> None:
+    scale, table = scales()[path], expanded(path).ablation
+    if scale.level != table.printed_at:
+        return
+    for cell_id, targets in scale.targets.items():
+        cell = table.cell(cell_id)
+        assert cell is not None
+        assert [target.value for target in targets] == [cell.printed], cell_id
+
+
+@pytest.mark.parametrize(("scale", "cell_id", "recipe"), SAME)
+def test_a_cell_is_the_recipe_that_stands_for_itself(scale: str, cell_id: str, recipe: str) -> None:
+    path = ROOT / "recipes" / f"{scale}.yaml"
+    own = load_recipe(ROOT / "recipes" / f"{recipe}.yaml")
+    found = next(m.recipe for m in expanded(path).members if m.cell == cell_id)
+    wanted = own.model_copy(update={"seed": found.seed})
+    for kind in ("pretrain", "knn", "linear"):
+        assert sections(found, kind) == sections(wanted, kind)
+    expected = [t for t in own.about.targets if t.epoch is None]
+    cell = expanded(path).ablation.cell(cell_id)
+    assert cell is not None
+    if expected and recipe != "moco_v1_imagenet":  # there the five runs' mean, not the paper's run
+        assert [target.value for target in expected] == [cell.printed]
+
+
+# ---- scales
+
+
+def at(table: str, level: Level) -> list[Path]:
+    return [p for p, scale in scales().items() if (scale.ablation, scale.level) == (table, level)]
+
+
+@per_table("path")
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_table_has_a_recipe_at_each_level_or_says_why_not(path: Path, level: Level) -> None:
+    table = load_ablation(path)
+    found = at(table.name, level)
+    assert len(found) + (level in table.no_scale) == 1
+    if level in table.no_scale:
+        assert table.no_scale[level].strip()
+    elif (table.name, level) == ("momentum", "quick"):
+        assert found[0].stem == "quickstart"
+    else:
+        suffix = "" if level == table.printed_at else f"_{level}"
+        assert found[0].stem == f"ablation_{table.name}{suffix}"
+
+
+@per_scale
+def test_a_level_is_what_it_says(path: Path) -> None:
+    scale = scales()[path]
+    assert scale.level in LEVELS
+    assert scale.name == path.stem
+    assert scale.about.title
+    assert scale.about.cost is not None
+    for member in expanded(path).members:
+        data = member.recipe.data
+        assert {
+            "paper": (data.folder, data.images) == ("imagenet", None),
+            "cifar10": (data.name, data.images) == ("cifar10", None),
+            "cpu": (data.name, data.images) == ("cifar10", 10_000),
+            "quick": data.name == "embedded",
+        }[scale.level]
+        if scale.level == "cpu":
+            assert member.recipe.knn.queries is None, "all 10,000 test images"
+            assert member.seed >= 10, "0 to 9 are for tuning"
+
+
+@per_scale
+def test_every_claim_can_be_judged_or_says_why_not(path: Path) -> None:
+    scale, found = scales()[path], expanded(path)
+    recipes = {member.cell: member.recipe for member in found.members}
+    for claim in found.ablation.claims:
+        cells = {cell for _, cell in claim.named()}
+        printed_only = {c.id for c in found.ablation.cells if c.set is None}
+        absent = cells - set(recipes) - (printed_only if scale.level == "paper" else set())
+        if claim.id in scale.untestable:
+            assert scale.untestable[claim.id].strip()
+            continue
+        assert not absent, claim.id
+        if path.stem == "quickstart" or scale.metric.startswith("cost/"):
+            continue  # the first is older than the rule, and its report says so
+        for cell in cells - {CONTROL} - printed_only:
+            assert bearable(recipes[cell]), (claim.id, cell)
+
+
+def bearable(recipe: Recipe) -> bool:
+    """K at most a tenth of the images, and steps enough for the momentum."""
+    images = recipe.data.images or KNOWN_SIZES.get(recipe.data.name) or 1_281_167
+    contrast, optim = recipe.contrast, recipe.optim
+    if contrast.kind == "end_to_end":
+        return optim.batch <= images / 10
+    if contrast.kind == "memory_bank":
+        return contrast.negatives <= images / 10
+    steps = optim.epochs * (images // optim.batch)
+    return contrast.queue <= images / 10 and steps >= round(3 / (1 - contrast.momentum), 6)
+
+
+@per_scale
+def test_a_plan_can_be_made_and_tells_its_hours(path: Path, tmp_path: Path) -> None:
+    made = make_plan(path, [], tmp_path)
+    members = expanded(path).members
+    assert len({stage.id for stage in made.stages}) == len(made.stages) >= 2 * len(members)
+    assert made.hours is not None
+    hours = {m.cell: m.recipe.about.cost for m in members if m.recipe.optim.epochs}
+    assert made.hours == pytest.approx(
+        sum(cost.hours for cost in hours.values() if cost) * len(scales()[path].seeds)
+    )
+
+
+@per_scale
+def test_what_a_scale_runs_beside_the_paper(path: Path) -> None:
+    """Printed rows are never run; a cell's settings here are of cells that run here."""
+    scale, found = scales()[path], expanded(path)
+    run = {member.cell for member in found.members}
+    assert not {cell.id for cell in found.ablation.cells if cell.set is None} & run
+    assert set(scale.set_cells) <= run
+    assert set(scale.hours) <= run
+    assert (CONTROL in run) == scale.control
+
+
+def test_columns_to_come_are_of_what_the_harness_does_not_measure() -> None:
+    waiting = {
+        column.numbers: column.awaits
+        for path in TABLES
+        for column in load_ablation(path).columns
+        if column.awaits
+    }
+    assert waiting == {
+        "v2-table-1-ap50": "detection",
+        "v2-table-1-ap": "detection",
+        "v2-table-1-ap75": "detection",
+    }
+
+
+def test_the_figure_without_printed_values_says_so() -> None:
+    table: Ablation = load_ablation(ROOT / "ablations" / "shuffling.yaml")
+    cells: dict[str, Cell] = {cell.id: cell for cell in table.cells}
+    assert table.uncertainty == 0.7
+    assert cells["e2e-plain"].printed is None
+    assert "no printed number" in table.setting
+    assert {curve.cell for curve in table.curves} == {"moco-shuffled", "moco-plain"}
+
+
+def test_the_readme_lists_every_table_with_its_scales() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    for path in TABLES:
+        table = load_ablation(path)
+        (line,) = [line for line in lines if f"| `{table.name}` |" in line]
+        scales_ = line.split("|")[3]
+        for level in LEVELS:
+            assert (level in scales_) == (level not in table.no_scale), (table.name, level)
