@@ -40,7 +40,7 @@ def list_(folder: Folder = Path("recipes")) -> None:
     for path in files:
         try:
             if path.name == FILE:
-                table.add_row(str(path), "paper's numbers", f"{len(blocks(path))} blocks of them")
+                table.add_row(str(path), "numbers", f"{len(blocks(path))} blocks of them")
                 continue
             if "claims" in read(path).fields():
                 table.add_row(str(path), "paper's table", escape(load_ablation(path).title))
