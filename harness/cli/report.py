@@ -35,7 +35,7 @@ def report_command(made: Plan, runs: Path, out: Path | None) -> None:
 def _show(results: Results) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", title=escape(results.title))
     table.title_justify, table.title_style = "left", "bold"
-    table.add_column(results.ablation.axis if results.ablation else "recipe")
+    table.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
     if results.ablation is not None:
         table.add_column(f"paper, {results.ablation.metric}", justify="right")
     table.add_column(f"ours, {results.metric}", justify="right")

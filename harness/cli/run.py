@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from harness.cli import show
 from harness.errors import HarnessError, StoreError
-from harness.plan import Plan, make_plan
+from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
 
@@ -22,30 +22,42 @@ UNMEASURED_IMAGES = 2_000_000
 
 
 def run_command(
-    path: Path, sets: Sequence[str], site: Site, *, ask: bool, again: bool = False
+    path: Path,
+    sets: Sequence[str],
+    site: Site,
+    *,
+    ask: bool,
+    again: bool = False,
+    dry: bool = False,
 ) -> int:
-    """Run what is missing of the recipe; returns the exit code.
+    """Run what is missing of the recipe here; returns the exit code.
+
+    With `dry` it only shows the plan.
 
     0: all is done. 1: a run failed or is being run by another process. 130: stopped on request.
 
     Raises:
         HarnessError: the recipe, the data or the disk do not allow it.
     """
-    made = make_plan(path, sets, site.runs, again=again)
+    from harness.launch.outlook import look
+
+    made = look(path, sets, site.runs, again=again).plan
     show.plan(made, site)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
     busy = any(stage.action == "busy" for stage in made.stages)
+    if dry:
+        return 0
     if not made.todo:
         if not busy:
             show.line("nothing to do: everything is finished")
-        return _report(made, site) or (FAILED if busy else 0)
+        return report(made, site) or (FAILED if busy else 0)
     if ask:
-        _ask(made, site)
-    _writable(site.runs)
+        ask_long(made, site)
+    writable(site.runs)
     code = _work(made, site)
-    return _report(made, site) or code or (FAILED if busy else 0)
+    return report(made, site) or code or (FAILED if busy else 0)
 
 
 def _work(made: Plan, site: Site) -> int:
@@ -75,7 +87,8 @@ def _work(made: Plan, site: Site) -> int:
     return FAILED if tally.failed or tally.elsewhere else 0
 
 
-def _report(made: Plan, site: Site) -> int:
+def report(made: Plan, site: Site) -> int:
+    """Write the report; returns the exit code."""
     from harness.cli.report import report_command
 
     try:
@@ -86,16 +99,17 @@ def _report(made: Plan, site: Site) -> int:
     return 0
 
 
-def _ask(made: Plan, site: Site) -> None:
+def ask_long(made: Plan, site: Site) -> None:
     """Before work that is long, or may be."""
     if made.hours is not None:
         if made.hours > site.ask_above_hours:
-            _confirm(f"about {show.duration(made.hours * 3600)}")
+            confirm(f"about {show.duration(made.hours * 3600)}")
     elif made.images is None or made.images > UNMEASURED_IMAGES:
-        _confirm("an unknown amount")
+        confirm("an unknown amount")
 
 
-def _confirm(about: str) -> None:
+def confirm(about: str) -> None:
+    """Ask whether to begin so much work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
         raise HarnessError(f"this is {about} of work; say --yes to begin it unasked")
     import typer
@@ -104,7 +118,8 @@ def _confirm(about: str) -> None:
         raise typer.Exit(0)
 
 
-def _writable(runs: Path) -> None:
+def writable(runs: Path) -> None:
+    """Raise a StoreError unless the run root can be written."""
     try:
         runs.mkdir(parents=True, exist_ok=True)
         probe = runs / f".writable.{os.getpid()}"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.plan import Plan, PlannedStage
-from harness.site import Site
+if TYPE_CHECKING:
+    from harness.plan import Plan, PlannedStage
+    from harness.site import Site
 
 ROWS = 40
 """Runs that a table shows; of more, it shows a summary."""
+
+REASONS = 10
+"""Reasons that stand below it."""
 
 console = Console(highlight=False)
 
@@ -72,8 +78,11 @@ def plan(made: Plan, site: Site) -> None:
                 took,
             )
         console.print(table)
-    for why in sorted({s.why for s in made.stages if s.action in ("busy", "refuse", "retry")}):
+    reasons = sorted({s.why for s in made.stages if s.action in ("busy", "refuse", "retry")})
+    for why in reasons[:REASONS]:
         line(f"  {why}")
+    if len(reasons) > REASONS:
+        line(f"  ... and {len(reasons) - REASONS} more")
     stale = sum(s.stale for s in made.stages if s.action == "skip")
     if stale:
         line(f"  {stale} finished stages are of other code, libraries or weights: stale")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 EVERY_S = 15.0
@@ -51,7 +52,7 @@ class Bars:
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None:
         self._id, self._total, self._per_epoch = stage_id, total, steps_per_epoch
         self._began = time.monotonic()
-        title = f"[dim]{self._ended + 1}/{self._stages}[/] {stage_id}"
+        title = f"[dim]{self._ended + 1}/{self._stages}[/] {escape(stage_id)}"
         self._progress.reset(
             self._task, description=title, where="", figures="", total=total, visible=True
         )
@@ -64,7 +65,7 @@ class Bars:
         self._progress.update(self._task, completed=step, where=where, figures=_figures(figures))
 
     def note(self, text: str) -> None:
-        self._console.print(f"[yellow]note:[/] {text}", highlight=False)
+        self._console.print(f"[yellow]note:[/] {escape(text)}", highlight=False)
 
     def end(self, state: str, figures: dict[str, float]) -> None:
         self._ended += 1
@@ -72,7 +73,8 @@ class Bars:
         took = time.monotonic() - self._began
         said = " · ".join(filter(None, [state if state != "finished" else "", _figures(figures)]))
         self._progress.update(self._task, visible=False)
-        self._console.print(f"{sign} {self._id} [dim]{took:.1f} s[/] {said}", highlight=False)
+        name = escape(self._id)
+        self._console.print(f"{sign} {name} [dim]{took:.1f} s[/] {said}", highlight=False)
 
 
 class Lines:

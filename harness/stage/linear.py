@@ -68,14 +68,17 @@ class Probing:
         context, protocol = self.context, self.protocol
         begun = self._restored()
         total = protocol.epochs
-        context.reporter.begin(context.folder.id, total=total, done=begun, steps_per_epoch=1)
+        each = self.per_epoch
+        context.reporter.begin(
+            context.folder.id, total=total * each, done=begun * each, steps_per_epoch=each
+        )
         saved = time.monotonic()
         top1: list[float] = []
         for epoch in range(begun, total):
             losses = torch.stack([self._step(epoch, *batch) for batch in self._batches(epoch)])
             means: list[float] = losses.mean(0).tolist()
             done = epoch + 1
-            record = {"step": done * self.per_epoch, "epoch": done, "t": round(time.time(), 1)}
+            record = {"step": done * each, "epoch": done, "t": round(time.time(), 1)}
             record |= named("linear/loss", protocol, means)
             if not math.isfinite(means[0]):
                 context.record([record])
@@ -86,7 +89,7 @@ class Probing:
                 top1 = self._validate()
                 record |= named("linear/top1", protocol, top1)
             context.record([record])
-            context.reporter.advance(done, named("linear/loss", protocol, means))
+            context.reporter.advance(done * each, named("linear/loss", protocol, means))
             stops = context.asked_to_stop() and done < total
             if context.world.any(stops or time.monotonic() - saved > SAVE_S):
                 context.save(done, {"probe": self.probe.state()})
