@@ -56,6 +56,13 @@ def slurm(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """What takes minutes: does the quickstart still show what it promises?"""
+    _install(session)
+    _run(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The quickstart."""
     _install(session)

@@ -43,7 +43,8 @@ def check(what: Expansion | Recipe, runs: Path, *, installed: str | None = None)
     A target is met if the mean over all seeds is at least its value less its tolerance:
 
     - passed, short: every seed has a result of the present edition; a diverged seed is short.
-    - stale: some seed's result is of another edition of the code, or the seeds' data differ.
+    - stale: some seed's result is of another edition of the code or of other weights than its
+      pre-training now has, or the seeds' data differ.
     - missing: some seed has no result (absent, running, interrupted, failed or damaged).
 
     Args:
@@ -78,9 +79,9 @@ def _judge(cell: str, target: Target, runs: list[Run], present: str) -> Verdict:
         return Verdict(cell, target, judged, value, len(runs), f"{words}; {wanted}")
 
     stale = [
-        f"seed {seed}: {_number(outcome)} of edition {' + '.join(outcome.editions)}"
+        f"seed {seed}: {_number(outcome)} {why}"
         for seed, outcome in outcomes
-        if _has_result(outcome) and set(outcome.editions) != {present}
+        if _has_result(outcome) and (why := outcome.why_stale(present))
     ]
     if stale:
         return say("stale", f"{', '.join(stale)}; the present edition is {present}")

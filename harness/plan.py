@@ -18,6 +18,7 @@ from harness.recipe.schema import SCHEMA_VERSION, Cost, Recipe
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
+from harness.store.stale import why_stale
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
@@ -83,6 +84,8 @@ class Plan:
     scale: Scale | None
     expansion: Expansion | None
     stages: tuple[PlannedStage, ...]
+    on: estimate.Computer
+    """What the estimates are for."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -144,6 +147,7 @@ def make_plan(
     again: bool = False,
     jobs: Mapping[str, Job] | None = None,
     behind: bool = False,
+    on: estimate.Computer | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
 
@@ -151,6 +155,7 @@ def make_plan(
         again: stages whose results are stale are run anew (the old folders are moved aside).
         jobs: by stage id, the newest job of each stage that was handed to a cluster.
         behind: plan what waits for a job, for a launcher that can make it wait for it.
+        on: what computes, for the times; None: one process on what this machine has.
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
@@ -166,7 +171,8 @@ def make_plan(
     else:
         expansion, scale = None, None
         members = [Member(cell="", seed=loaded.seed, recipe=loaded)]
-    measured = estimate.history(runs)
+    on = on or estimate.computer("auto", 1)
+    measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
     for member in members:
         by_kind: dict[str, Entry] = {}
@@ -194,26 +200,22 @@ def make_plan(
                 action, why = ("again" if again else "skip"), str(stale)
             if action == "again":
                 renewed.add(kind)
-            seconds = estimate.seconds(member.recipe, kind, measured) if action != "skip" else 0.0
+            made = estimate.steps_done(entry.folder) if action == "resume" else 0
+            took = estimate.seconds(member.recipe, kind, measured, made)
+            seconds = took if action != "skip" else 0.0
             planned.append(
                 PlannedStage(
                     member, kind, entry.folder.id, entry, action, why, seconds, bool(stale)
                 )
             )
     name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name
-    return Plan(name, path, scale, expansion, tuple(planned))
+    return Plan(name, path, scale, expansion, tuple(planned), on)
 
 
 def _stale(entry: Entry, parent: Entry | None) -> str:
     """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    if not entry.done or entry.result is None:
-        return ""
-    if entry.result.get("edition") != edition():
-        return f"{entry.state}, by edition {entry.result.get('edition')}"
-    above = parent.result if parent is not None else None
-    if above is not None and entry.result.get("weights") != above.get("weights"):
-        return f"{entry.state}, with other weights than its pre-training now has"
-    return ""
+    why = why_stale(entry.result, parent.result if parent else None, edition())
+    return f"{entry.state}, {why}" if entry.done and why else ""
 
 
 def over(job: Job) -> bool:

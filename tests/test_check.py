@@ -90,6 +90,16 @@ def test_an_older_edition_is_stale_and_named(tmp_path: Path) -> None:
     assert f"seed 1: 61.00 of edition {OLDER}" in found.says
 
 
+def test_an_evaluation_of_other_weights_is_stale(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, 60.0, weights="abc")
+    assert only(made).judged == "passed"
+    made.pretrain("m0.99", 0, weights="def")
+    found = only(made)
+    assert found.judged == "stale"
+    assert "seed 0: 60.00 of other weights than its pre-training now has" in found.says
+
+
 def test_a_diverged_seed_is_short(tmp_path: Path) -> None:
     made = bench(tmp_path)
     made.diverge("m0.99", 0)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness import estimate
-from harness.estimate import history, seconds
-from harness.plan import describe, make_plan
-from harness.recipe.schema import Recipe
+from harness.estimate import Computer, History, computer, history, seconds
+from harness.plan import Plan, describe, make_plan
 from harness.store import atomic
+from harness.store.attempt import begin
 from harness.store.layout import stage_folder
 
 TEXT = """\
@@ -23,6 +23,8 @@ optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
 knn: {k: [5]}
 linear: {epochs: 3, drops: []}
 """
+HERE = Computer("cpu", 1)
+STEPS = 8  # of a measured pre-training; 128 images make 4 of an epoch
 
 
 @pytest.fixture
@@ -37,64 +39,127 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.fixture(autouse=True)
+def _no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "DRIVER", tmp_path / "no-driver")
+
+
+def plan(recipe: Path, runs: Path, *sets: str, on: Computer = HERE) -> Plan:
+    return make_plan(recipe, sets, runs, on=on)
+
+
 def measured(recipe: Path, runs: Path, *sets: str, **facts: Any) -> None:
     """Finish all stages of the recipe, with these facts in the results."""
-    for stage in make_plan(recipe, sets, runs).stages:
+    for stage in plan(recipe, runs, *sets).stages:
         folder = stage_folder(runs, stage.id)
         folder.create(describe(stage, "tiny"))
-        result = {"state": "finished", "step": 8, "values": {}, **facts}
+        result = {
+            "state": "finished",
+            "step": STEPS,
+            "values": {},
+            "device": "cpu",
+            "processes": 1,
+            "data": {"train": 128},
+            **facts,
+        }
         atomic.write_json(folder.path / "result.json", result)
 
 
-def planned(recipe: Path, runs: Path, *sets: str) -> list[float | None]:
-    return [stage.seconds for stage in make_plan(recipe, sets, runs).stages]
+def planned(recipe: Path, runs: Path, *sets: str, on: Computer = HERE) -> list[float | None]:
+    return [stage.seconds for stage in plan(recipe, runs, *sets, on=on).stages]
 
 
 def test_nothing_is_known_of_an_empty_root(recipe: Path, runs: Path) -> None:
-    assert history(runs) == {}
+    assert history(runs, HERE) == History()
     assert planned(recipe, runs) == [None] * 3
-    assert make_plan(recipe, [], runs).seconds is None
+    assert plan(recipe, runs).seconds is None
 
 
 def test_what_was_measured_is_foreseen(recipe: Path, runs: Path) -> None:
-    measured(recipe, runs, images_per_s=64.0, seconds=7.5)
+    measured(recipe, runs, seconds=8.0)
     assert planned(recipe, runs) == [0, 0, 0], "finished"
-    assert planned(recipe, runs, "seed=1") == [2 * 128 / 64, 7.5, 7.5]
-    assert planned(recipe, runs, "seed=1", "optim.epochs=20") == [20 * 128 / 64, 7.5, 7.5]
-    made = make_plan(recipe, ["seed=1"], runs)
-    assert made.seconds == 4 + 7.5 + 7.5
-    assert made.hours == pytest.approx(19 / 3600)
+    assert planned(recipe, runs, "seed=1") == [8, 8, 8]
+    assert planned(recipe, runs, "seed=1", "optim.epochs=20") == [80, 8, 8]
+    assert planned(recipe, runs, "seed=1", "optim.epochs=20", "optim.steps=5") == [5, 8, 8]
+    made = plan(recipe, runs, "seed=1")
+    assert made.seconds == 24
+    assert made.hours == pytest.approx(24 / 3600)
+
+
+def test_it_is_the_wall_time_with_monitoring_and_checkpoints(recipe: Path, runs: Path) -> None:
+    measured(recipe, runs, seconds=8.0, images_per_s=1e6)
+    assert planned(recipe, runs, "seed=1")[0] == 8
 
 
 @pytest.mark.parametrize("alike", ["contrast.momentum=0.5", "contrast.temperature=1", "optim.lr=1"])
 def test_what_costs_no_time_is_alike(recipe: Path, runs: Path, alike: str) -> None:
-    measured(recipe, runs, images_per_s=64.0, seconds=7.5)
-    assert planned(recipe, runs, alike) == [4, 7.5, 7.5]
+    measured(recipe, runs, seconds=8.0)
+    assert planned(recipe, runs, alike) == [8, 8, 8]
 
 
 @pytest.mark.parametrize("other", ["data.size=32", "precision=bf16", "model.width=2"])
 def test_what_costs_time_is_not(recipe: Path, runs: Path, other: str) -> None:
-    measured(recipe, runs, images_per_s=64.0, seconds=7.5)
+    measured(recipe, runs, seconds=8.0)
     assert planned(recipe, runs, other) == [None] * 3
 
 
+@pytest.mark.parametrize(
+    "other", ["contrast.symmetric=true", "contrast.queue=96", "watch.knn_epochs=0", "knn.k=[6]"]
+)
+def test_what_costs_pre_training_time_is_not(recipe: Path, runs: Path, other: str) -> None:
+    measured(recipe, runs, seconds=8.0)
+    assert planned(recipe, runs, "seed=1", other)[0] is None
+
+
+@pytest.mark.parametrize(
+    "on", [Computer("NVIDIA H200", 1), Computer("cpu", 2), Computer("mps", 1)], ids=str
+)
+def test_what_another_computer_took_tells_nothing(recipe: Path, runs: Path, on: Computer) -> None:
+    measured(recipe, runs, seconds=8.0)
+    assert planned(recipe, runs, "seed=1", on=on) == [None] * 3
+    measured(recipe, runs, "seed=2", seconds=4.0, device=on.device, processes=on.processes)
+    assert planned(recipe, runs, "seed=1", on=on) == [4, 4, 4]
+    assert planned(recipe, runs, "seed=1") == [8, 8, 8]
+
+
 def test_the_median_of_several(recipe: Path, runs: Path) -> None:
-    for seed, speed in enumerate((10.0, 64.0, 1000.0)):
-        measured(recipe, runs, f"seed={seed}", images_per_s=speed, seconds=1)
-    assert planned(recipe, runs, "seed=9")[0] == 4
+    for seed, took in enumerate((1.0, 8.0, 1000.0)):
+        measured(recipe, runs, f"seed={seed}", seconds=took)
+    assert planned(recipe, runs, "seed=9")[0] == 8
 
 
-def test_an_untrained_control_takes_no_training(recipe: Path, runs: Path) -> None:
-    assert planned(recipe, runs, "optim.epochs=0")[0] == 0.0
+def test_of_a_run_to_be_resumed_the_rest_is_told(recipe: Path, runs: Path) -> None:
+    measured(recipe, runs, seconds=8.0)
+    stage = plan(recipe, runs, "seed=1").stages[0]
+    folder = stage_folder(runs, stage.id)
+    folder.create(describe(stage, "tiny"))
+    begin(folder).end("interrupted")
+    assert planned(recipe, runs, "seed=1")[0] == 8, "no checkpoint yet"
+    for name in ("step-00000002-abc.pt", "step-00000006-abc.pt", "step-x.pt", "other"):
+        (folder.checkpoints / name).touch()
+    assert planned(recipe, runs, "seed=1")[0] == 2
 
 
-@pytest.mark.parametrize("speed", [0, -1, None, "fast", float("nan")])
-def test_what_is_no_speed_teaches_nothing(recipe: Path, runs: Path, speed: Any) -> None:
-    measured(recipe, runs, images_per_s=1.0, seconds=1.0)
+def test_an_untrained_control_is_monitored_once(recipe: Path, runs: Path) -> None:
+    assert planned(recipe, runs, "optim.epochs=0") == [None] * 3
+    measured(recipe, runs, seconds=8.0)
+    assert planned(recipe, runs, "optim.epochs=0") == [8, 8, 8]
+
+
+@pytest.mark.parametrize("took", [0, -1, None, "fast", float("nan"), [1]])
+def test_what_is_no_time_teaches_nothing(recipe: Path, runs: Path, took: Any) -> None:
+    measured(recipe, runs, seconds=1.0)
     for path in runs.glob("*/result.json"):
-        values = {"state": "finished", "images_per_s": speed, "seconds": speed}
-        path.write_text(json.dumps(values))
-    assert history(runs) == {}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": took}))
+    assert history(runs, HERE) == History()
+
+
+@pytest.mark.parametrize("facts", [{"state": "diverged"}, {"step": None}, {"data": None}])
+def test_what_is_no_whole_result_teaches_nothing(
+    recipe: Path, runs: Path, facts: dict[str, Any]
+) -> None:
+    measured(recipe, runs, seconds=8.0, **facts)
+    assert planned(recipe, runs, "seed=1")[0] is None
 
 
 @pytest.mark.parametrize(
@@ -102,33 +167,70 @@ def test_what_is_no_speed_teaches_nothing(recipe: Path, runs: Path, speed: Any) 
              '{"kind": ["x"], "recipe": {"data": 3}}']
 )  # fmt: skip
 def test_a_damaged_or_foreign_folder_teaches_nothing(recipe: Path, runs: Path, text: str) -> None:
-    measured(recipe, runs, images_per_s=1.0, seconds=1.0)
+    measured(recipe, runs, seconds=1.0)
     for path in runs.glob("*/stage.json"):
         path.write_text(text)
     (runs / "a-link-to-nothing").symlink_to(runs / "none")
-    assert history(runs) == {}
+    assert history(runs, HERE) == History()
 
 
 def test_of_many_folders_the_newest_are_read(
     recipe: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "NEWEST", 3)
-    measured(recipe, runs, images_per_s=1.0, seconds=1.0)
+    measured(recipe, runs, seconds=1.0)
     for path in runs.iterdir():
         os.utime(path, (0, 0))
-    measured(recipe, runs, "seed=1", images_per_s=64.0, seconds=7.5)
-    assert planned(recipe, runs, "seed=2") == [4, 7.5, 7.5]
+    measured(recipe, runs, "seed=1", seconds=8.0)
+    assert planned(recipe, runs, "seed=2") == [8, 8, 8]
 
 
-def test_images_of_a_data_set_of_known_size(recipe: Path) -> None:
-    made = make_plan(recipe, ["data.images=null"], Path("/nonexistent"))
-    found: Recipe = made.stages[0].recipe
-    alike = estimate._alike(found.model_dump(mode="json"), "pretrain")
-    assert seconds(found, "pretrain", {alike: 100.0}) == 2 * 20_000 / 100
+def test_images_of_a_data_set_of_known_size(recipe: Path, runs: Path) -> None:
+    measured(recipe, runs, seconds=8.0)
+    assert planned(recipe, runs, "data.images=null")[0] == 2 * (20_000 // 32)
+
+
+def test_images_of_a_folder_are_known_once_it_was_read(recipe: Path, runs: Path) -> None:
+    folder = ["data.name=imagefolder", "data.folder=pets", "data.images=null"]
+    assert planned(recipe, runs, *folder) == [None] * 3
+    measured(recipe, runs, *folder, seconds=8.0, data={"train": 3200})
+    found = plan(recipe, runs, *folder, "seed=1").stages[0].recipe
+    assert seconds(found, "pretrain", history(runs, HERE)) == 2 * (3200 // 32)
+    assert planned(recipe, runs, *folder, "seed=1") == [200, 8, 8]
 
 
 def test_stated_hours_are_the_pre_trainings(recipe: Path, runs: Path) -> None:
     cost = "about.cost={hours: 53, on: 8 V100, gpus: 8, source: v1}"
-    made = make_plan(recipe, [cost], runs)
+    made = plan(recipe, runs, cost)
     assert (made.seconds, made.stated_hours, made.hours) == (None, 53, 53)
-    assert make_plan(recipe, [cost, "optim.epochs=0"], runs).hours is None
+    assert plan(recipe, runs, cost, "optim.epochs=0").hours is None
+
+
+# ---- what computes
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("auto", "NVIDIA H200"), ("cuda", "NVIDIA H200"), ("cuda:1", "NVIDIA L4"), ("cpu", "cpu"),
+     ("cuda:7", "NVIDIA L4"), ("mps", "mps"), ("mps:0", "mps"), ("cuda:x", "NVIDIA H200")],
+)  # fmt: skip
+def test_a_device_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, name: str
+) -> None:
+    monkeypatch.setattr(estimate.metadata, "version", lambda _: "2.13.0+cu130")
+    for number, model in enumerate(("NVIDIA H200", "NVIDIA L4")):
+        folder = tmp_path / "no-driver" / f"0000:0{number}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 5\n")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert computer(device, 2) == Computer(name, 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert computer("auto", 1) == HERE
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(estimate.metadata, "version", lambda _: "2.13.0+cpu")
+    assert computer("auto", 1) == HERE
+
+
+def test_without_a_gpu_it_is_the_cpu() -> None:
+    assert computer("auto", 1) == HERE
+    assert computer("cuda", 1) == Computer("cuda", 1), "run will refuse it"

@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "recipe": {"errors"},
     "store": {"errors"},
     "site": {"errors", "recipe"},
+    "presence": {"recipe"},
     "estimate": {"errors", "recipe", "store"},
     "plan": {"errors", "recipe", "store", "estimate"},
     "runtime": {"errors", "recipe", "store"},

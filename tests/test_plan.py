@@ -168,7 +168,7 @@ def test_children_that_are_done_stay_so_while_the_parent_is_made_again(
 def test_an_older_edition_is_skipped_and_named(recipe: Path, runs: Path) -> None:
     finish(folder(make_plan(recipe, [], runs), "pretrain", runs), edition="0123456789ab")
     stage = make_plan(recipe, [], runs).stages[0]
-    assert (stage.action, stage.why) == ("skip", "finished, by edition 0123456789ab")
+    assert (stage.action, stage.why) == ("skip", "finished, of edition 0123456789ab")
 
 
 def test_a_control_diverges_in_none(recipe: Path, runs: Path) -> None:

@@ -26,10 +26,31 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
 ]
-Runs = Annotated[Path | None, typer.Option(help="Run root [default: site file's, else runs].")]
-DataRoot = Annotated[Path | None, typer.Option(help="Data root [default: site file's, or cache].")]
-SitePath = Annotated[Path | None, typer.Option("--site", help="Site file: machine's settings.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+# No square brackets in help texts: rich takes them for markup and swallows them.
+Runs = Annotated[
+    Path | None, typer.Option(help="Run root (default: the site file's, else ./runs).")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Data root (default: the site file's, else ~/.cache/moco-harness/data)."),
+]
+SitePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--site", help="This machine's settings (default: ~/.config/moco-harness/site.yaml)."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, cuda, cuda:1 ... (default: the site file's, else auto)."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that share a run: this machine's GPUs (default: the site file's, else 1).",
+    ),
+]
 
 
 class On(StrEnum):
@@ -46,15 +67,20 @@ def plan(
     recipe: RecipePath,
     sets: Sets = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
+    device: Device = None,
+    processes: Processes = None,
 ) -> None:
-    """Show what a recipe would run, what of it is done, and about how long the rest takes."""
+    """Show what a recipe would run, what of it is done, and about how long the rest takes here."""
     from harness.cli import show
+    from harness.estimate import computer
     from harness.plan import make_plan
     from harness.site import load_site
 
-    where = load_site(runs=runs, site=site)
-    show.plan(make_plan(recipe, sets or [], where.runs), where)
+    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    on = computer(where.device, where.processes)
+    show.plan(make_plan(recipe, sets or [], where.runs, on=on), where)
 
 
 @app.command()
@@ -65,9 +91,7 @@ def run(
     data: DataRoot = None,
     site: SitePath = None,
     device: Device = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes that share a run: this machine's GPUs.")
-    ] = None,
+    processes: Processes = None,
     again: Annotated[
         bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
     ] = False,
@@ -101,7 +125,7 @@ def report(
     runs: Runs = None,
     site: SitePath = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to [default: RUNS/reports/NAME].")
+        Path | None, typer.Option(help="Folder to write to (default: RUNS/reports/NAME).")
     ] = None,
 ) -> None:
     """Write the paper's table with ours beside it, as Markdown and HTML, from the runs so far."""

@@ -23,7 +23,8 @@ def list_(folder: Folder = Path("recipes")) -> None:
     from harness.cli import show
     from harness.errors import HarnessError, RecipeError
     from harness.recipe.ablation import Scale
-    from harness.recipe.load import load
+    from harness.recipe.load import load, load_ablation
+    from harness.recipe.yaml_source import read
 
     if not folder.is_dir():
         raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")
@@ -31,8 +32,15 @@ def list_(folder: Folder = Path("recipes")) -> None:
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
     table.add_column("title")
-    for path in sorted(folder.rglob("*.yaml")):
+    files = sorted(folder.rglob("*.yaml"))
+    if not files:
+        show.line(f"{folder}: no recipes in it; they are files that end in .yaml")
+        return
+    for path in files:
         try:
+            if "claims" in read(path).fields():
+                table.add_row(str(path), "paper's table", escape(load_ablation(path).title))
+                continue
             loaded = load(path)
         except HarnessError:
             table.add_row(
@@ -72,7 +80,7 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) 
                 continue
             loaded = load(path)
             runs = len(expand(loaded, path).members) if isinstance(loaded, Scale) else 1
-            show.line(f"{path}: valid, {runs} run{'s' if runs > 1 else ''}")
+            show.line(f"{path}: valid, {show.count(runs, 'run')}")
         except RecipeError as error:
             wrong.append(str(error))
     if wrong:
@@ -97,8 +105,20 @@ def diff(first: File, second: File) -> None:
     for heading in ("field", str(first), str(second)):
         table.add_column(heading)
     for path, one, other in found:
-        table.add_row(escape(path), escape(str(one)), escape(str(other)))
+        table.add_row(escape(path), escape(_as_yaml(one)), escape(_as_yaml(other)))
     show.console.print(table)
+
+
+def _as_yaml(value: object) -> str:
+    """A field's value as it would stand in a recipe, on one line."""
+    import yaml
+
+    from harness.recipe.difference import ABSENT
+
+    if value is ABSENT:
+        return "(no such field)"
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("\n...\n").strip()
 
 
 @app.command()

@@ -5,15 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli import show
 from harness.plan import Plan
+from harness.report.blocks import Tone
 from harness.report.claims import judge
-from harness.report.collect import CellResult, Results, collect, collect_single
+from harness.report.collect import Results, collect, collect_single
+from harness.report.setting import NAMES, is_papers_scale, one_line
+from harness.report.tables import TONES, cell_text, measured
 from harness.report.write import write_report
 
-_STYLE = {"reproduced": "green", "not reproduced": "red"}
+_TONE: dict[Tone, str] = {
+    "plain": "default",
+    "good": "green",
+    "bad": "red",
+    "unsure": "yellow",
+    "quiet": "dim",
+    "code": "default",
+}
 
 
 def report_command(made: Plan, runs: Path, out: Path | None) -> None:
@@ -33,30 +45,35 @@ def report_command(made: Plan, runs: Path, out: Path | None) -> None:
 
 
 def _show(results: Results) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold", title=escape(results.title))
-    table.title_justify, table.title_style = "left", "bold"
+    show.console.print(f"[bold]{escape(results.title)}[/]")
+    show.console.print(f"[dim]{escape(_scale(results))}[/]")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
     if results.ablation is not None:
-        table.add_column(f"paper, {results.ablation.metric}", justify="right")
-    table.add_column(f"ours, {results.metric}", justify="right")
+        table.add_column(f"paper, %\n{NAMES[results.ablation.metric]}", justify="right")
+    metrics = measured(results)
+    for metric in metrics:
+        table.add_column(f"ours, %\n{NAMES[metric]}", justify="right")
     for cell in results.cells:
-        printed = "" if cell.printed is None else str(cell.printed)
-        row = [escape(cell.label), escape(printed)] if results.ablation else [escape(cell.label)]
-        table.add_row(*row, escape(_ours(results, cell)))
+        row = [Text(cell.label)]
+        if results.ablation is not None:
+            row.append(Text("" if cell.printed is None else str(cell.printed)))
+        for metric in metrics:
+            said = cell_text(results, cell, metric)
+            row.append(Text(said.text, style=_TONE[said.tone]))
+        table.add_row(*row)
     show.console.print(table)
     for warning in results.warnings:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     for each in judge(results):
-        style = _STYLE.get(each.verdict, "yellow")
-        show.console.print(
-            f"[{style}]{each.verdict}[/]: {escape(each.claim.says)} [dim]{escape(each.evidence)}[/]"
-        )
+        style = _TONE[TONES[each.verdict]]
+        show.console.print(f"[{style}]{each.verdict}[/]: {escape(each.claim.says)}")
+        show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))
 
 
-def _ours(results: Results, cell: CellResult) -> str:
-    found = results.summary(cell)
-    if found is not None:
-        spread = "" if found.sd is None else f" ± {found.sd:.1f}"
-        return f"{found.mean:.1f}{spread}" + (f" ({found.n} seeds)" if found.n > 1 else "")
-    states = dict.fromkeys(value.standing for value in results.values(cell))
-    return ", ".join(states) or "left out"
+def _scale(results: Results) -> str:
+    """What the numbers are of, so that nobody takes a miniature for the paper."""
+    if is_papers_scale(results):
+        return f"the paper's scale: {one_line(results)}"
+    rest = "; not comparable with the paper's numbers, its claims are what is tested"
+    return f"miniature: {one_line(results)}" + (rest if results.ablation else "")

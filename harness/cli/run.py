@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from harness.cli import show
 from harness.errors import HarnessError, StoreError
+from harness.estimate import computer
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
@@ -41,16 +42,18 @@ def run_command(
     """
     from harness.launch.outlook import look
 
-    made = look(path, sets, site.runs, again=again).plan
+    made = look(path, sets, site.runs, again=again, on=computer(site.device, site.processes)).plan
     show.plan(made, site)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
-    busy = any(stage.action == "busy" for stage in made.stages)
+    busy = [stage.id for stage in made.stages if stage.action == "busy"]
     if dry:
         return 0
     if not made.todo:
-        if not busy:
+        if busy:
+            _left(busy)
+        else:
             show.line("nothing to do: everything is finished")
         return report(made, site) or (FAILED if busy else 0)
     if ask:
@@ -79,12 +82,19 @@ def _work(made: Plan, site: Site) -> int:
     for stage_id, message in tally.failed:
         show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
         show.line(f"  what is known of it: {site.runs / stage_id}/attempts/")
-    for message in tally.elsewhere:
+    for message in filter(None, tally.elsewhere.values()):
         show.line(message)
+    if left := [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]:
+        _left(left)
     if tally.interrupted:
         show.line("stopped; the same command goes on from here")
         return INTERRUPTED
     return FAILED if tally.failed or tally.elsewhere else 0
+
+
+def _left(stages: list[str]) -> None:
+    whose = f"{show.count(len(stages), 'stage')} left to another process: {show.named(stages)}"
+    show.line(f"{whose}; run again when it has finished")
 
 
 def report(made: Plan, site: Site) -> int:

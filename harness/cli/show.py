@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,8 +19,14 @@ ROWS = 40
 
 REASONS = 10
 """Reasons that stand below it."""
+NAMED = 3
+"""Stages that a sentence names; of more it tells how many."""
+UNBROKEN = 10_000
+"""Columns of what is no terminal: a pipe's reader wants a row in a line."""
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console.width = UNBROKEN
 
 _STYLE = {
     "run": "cyan",
@@ -31,9 +39,22 @@ _STYLE = {
 }
 
 
-def line(text: str) -> None:
-    """Print a line as it is."""
-    console.print(text, markup=False, soft_wrap=True)
+def line(text: str, style: str = "") -> None:
+    """Print a line as it is; on a terminal broken between words, never within a path."""
+    if console.is_terminal:
+        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def count(number: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of the names, and how many more there are."""
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return ", ".join([*names[:NAMED], *more])
 
 
 def duration(seconds: float) -> str:
@@ -50,7 +71,7 @@ def duration(seconds: float) -> str:
 def _cell(stage: PlannedStage) -> str:
     words: str = stage.entry.state if stage.action == "skip" and stage.entry.done else stage.action
     if stage.action == "skip" and not stage.entry.done:
-        words = "none"
+        words = "–"
     return f"[{_STYLE[stage.action]}]{words}[/]"
 
 
@@ -85,13 +106,30 @@ def plan(made: Plan, site: Site) -> None:
         line(f"  ... and {len(reasons) - REASONS} more")
     stale = sum(s.stale for s in made.stages if s.action == "skip")
     if stale:
-        line(f"  {stale} finished stages are of other code, libraries or weights: stale")
-        line("  run --again moves them aside and runs them anew")
-    done = len(made.stages) - len(made.todo)
-    counted = f"{len(made.todo)} to do, {done} done or not due"
-    line(f"{len(runs)} runs, {len(made.stages)} stages: {counted}")
+        what = "is stale" if stale == 1 else "are stale"
+        line(f"  {count(stale, 'finished stage')} {what}: of other code, libraries or weights")
+        line(f"  run --again moves {'it' if stale == 1 else 'them'} aside and runs anew")
+    from harness.presence import look_for
+
+    for found in look_for((stage.recipe for stage in made.todo), site.data):
+        line(found.says, "" if found.there else "yellow")
+    line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:
         line(f"{_how_long(made)}; files go to {site.runs}")
+
+
+def _counted(made: Plan) -> str:
+    """What becomes of the stages."""
+    numbers = {
+        "done already": sum(s.action == "skip" and s.entry.done for s in made.stages),
+        "left out, as their pre-training diverged": sum(
+            s.action == "skip" and not s.entry.done for s in made.stages
+        ),
+        "being run by another process": sum(s.action == "busy" for s in made.stages),
+        "damaged": sum(s.action == "refuse" for s in made.stages),
+    }
+    told = [f"{number} {what}" for what, number in numbers.items() if number]
+    return ", ".join([f"{len(made.todo)} to do", *told])
 
 
 def _by_run(made: Plan) -> list[list[PlannedStage]]:
@@ -103,11 +141,15 @@ def _by_run(made: Plan) -> list[list[PlannedStage]]:
 
 def _how_long(made: Plan) -> str:
     if made.seconds is not None:
-        return f"about {duration(made.seconds)}, as measured here"
+        return f"about {duration(made.seconds)}, as measured here on {made.on}"
     hours = made.stated_hours
     cost = made.todo[0].recipe.about.cost or (made.scale.about.cost if made.scale else None)
     for stage in made.todo:
         cost = stage.recipe.about.cost or cost
     if hours is None or cost is None:
-        return "how long is not known: nothing like it was measured here yet"
+        known = [stage.seconds for stage in made.todo if stage.seconds is not None]
+        if not known:
+            return f"how long is not known: nothing like it was measured here on {made.on} yet"
+        part = f"about {duration(sum(known))} for {len(known)} of {len(made.todo)} stages"
+        return f"{part}, as measured here on {made.on}; how long the others take is not known"
     return f"about {duration(hours * 3600)} on {cost.on} ({cost.source}); not measured here yet"

@@ -26,7 +26,8 @@ class Tally:
 
     finished: list[str] = field(default_factory=list)
     diverged: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Left to another process: stage -> who runs it; "" for those that wait for such a stage."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     interrupted: bool = False
 
@@ -50,6 +51,8 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         description = describe(stage, plan.name)
         if description["parent"] in unusable:
             unusable.add(stage.id)
+            if description["parent"] in tally.elsewhere:
+                tally.elsewhere[stage.id] = ""
             continue
         folder = stage_folder(site.runs, stage.id)
         if stage.action == "again":
@@ -63,7 +66,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             if (folder.result or {}).get("state") == "diverged":
                 unusable.add(stage.id)
         except Busy as error:
-            tally.elsewhere.append(str(error))
+            tally.elsewhere[stage.id] = str(error)
             unusable.add(stage.id)
         except (DataError, DiskError):
             raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.estimate import Computer
 from harness.launch.queue import JobState, Queue, survey
 from harness.plan import Plan, make_plan
 from harness.store import submission
@@ -45,17 +46,18 @@ def look(
     again: bool = False,
     behind: bool = False,
     alone: bool = False,
+    on: Computer | None = None,
 ) -> Outlook:
     """The plan of a recipe, with what SLURM says of the jobs that were submitted before.
 
     Args:
-        again, behind: see make_plan.
+        again, behind, on: see make_plan.
         alone: nobody else is submitting now, because this process holds the claim.
 
     Raises:
         RecipeError, StoreError: as make_plan, and if the record of a submission is damaged.
     """
-    plan = make_plan(path, sets, runs, again=again)
+    plan = make_plan(path, sets, runs, again=again, on=on)
     submissions = submission.everything(runs)
     open_ = {stage.id for stage in plan.stages if not stage.entry.done}
     if not open_ & submission.newest(submissions).keys():
@@ -63,5 +65,5 @@ def look(
     jobs, answer = survey(runs, submissions, open_, Queue())
     if alone:
         jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
-    plan = make_plan(path, sets, runs, again=again, jobs=jobs, behind=behind)
+    plan = make_plan(path, sets, runs, again=again, jobs=jobs, behind=behind, on=on)
     return Outlook(plan, jobs, submissions, answer.numbers, answer.notes)

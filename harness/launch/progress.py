@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.control import Control
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import ControlType
+from rich.text import Text
 
 EVERY_S = 15.0
 """Seconds between two plain lines of one stage."""
+
+_ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 
 def _figures(figures: dict[str, float]) -> str:
@@ -24,57 +31,90 @@ def _figures(figures: dict[str, float]) -> str:
     return " · ".join(text.format(figures[name]) for name, text in shown if name in figures)
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=round(seconds)))
+
+
+class _Display(Progress):
+    """The bar and, below it, what is known of the stage: one line would be too long for both."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(f"  {self.below}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
 class Bars:
     """A bar for the running stage, and a line for each that has ended."""
 
     def __init__(self, console: Console, stages: int) -> None:
         self._console = console
         self._ended, self._stages = 0, stages
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[where]}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", where="", figures="", total=None, visible=False)
-        self._id, self._total, self._per_epoch, self._began = "", 0, 1, 0.0
+        self._display: _Display | None = None  # between a stage's beginning and its end
+        self._id, self._total, self._per_epoch, self._opened = "", 0, 1, 0.0
 
     def __enter__(self) -> Bars:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._clear()
+
+    def open(self, stage_id: str) -> None:
+        # No display yet: it would swallow torchvision's percents, which find room at the left.
+        self._id, self._opened = stage_id, time.monotonic()
+        title = f"       {self._title()}: opening the data"
+        self._console.print(f"[dim]{title}[/]", end="", no_wrap=True, overflow="ellipsis")
 
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None:
         self._id, self._total, self._per_epoch = stage_id, total, steps_per_epoch
-        self._began = time.monotonic()
-        title = f"[dim]{self._ended + 1}/{self._stages}[/] {escape(stage_id)}"
-        self._progress.reset(
-            self._task, description=title, where="", figures="", total=total, visible=True
+        self._clear()
+        self._display = _Display(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
         )
-        self._progress.update(self._task, completed=done)
+        self._display.add_task(self._title(), total=max(total, 1), completed=done)
+        self._display.start()
 
     def advance(self, step: int, figures: dict[str, float]) -> None:
         where = f"step {step}/{self._total}"
         if self._per_epoch > 1:
-            where = f"epoch {step / self._per_epoch:.1f}/{self._total // self._per_epoch} {where}"
-        self._progress.update(self._task, completed=step, where=where, figures=_figures(figures))
+            where = f"epoch {step / self._per_epoch:.1f}/{self._total // self._per_epoch} · {where}"
+        if self._display is not None:
+            self._display.below = " · ".join(filter(None, [where, _figures(figures)]))
+            self._display.update(self._display.task_ids[0], completed=step)
 
     def note(self, text: str) -> None:
-        self._console.print(f"[yellow]note:[/] {escape(text)}", highlight=False)
+        if self._display is None:
+            self._clear()
+        self._console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
     def end(self, state: str, figures: dict[str, float]) -> None:
         self._ended += 1
+        self._clear()
         sign = {"finished": "[green]✓[/]", "interrupted": "[yellow]▸[/]"}.get(state, "[red]✗[/]")
-        took = time.monotonic() - self._began
+        took = _time(time.monotonic() - self._opened)
         said = " · ".join(filter(None, [state if state != "finished" else "", _figures(figures)]))
-        self._progress.update(self._task, visible=False)
-        name = escape(self._id)
-        self._console.print(f"{sign} {name} [dim]{took:.1f} s[/] {said}", highlight=False)
+        self._console.print(f"{sign} {escape(self._id)} [dim]{took}[/] {said}", soft_wrap=True)
+
+    def _clear(self) -> None:
+        """Take away what stands below the last line that stays."""
+        if self._display is not None:
+            self._display.stop()
+            self._display = None
+        self._console.control(_ERASED)
+
+    def _title(self) -> str:
+        """Which stage of how many; of a long name the end, which tells the stages apart."""
+        name, count = self._id.rpartition("-")[0] or self._id, f"{self._ended + 1}/{self._stages}"
+        room = max(12, self._console.width - len(count) - 45)
+        return f"{count} {name if len(name) <= room else '…' + name[1 - room :]}"
 
 
 class Lines:
@@ -92,6 +132,9 @@ class Lines:
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def open(self, stage_id: str) -> None:
+        self._id = stage_id
 
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None:
         self._id, self._total, self._per_epoch = stage_id, total, steps_per_epoch
@@ -117,4 +160,5 @@ class Lines:
 
 def watching(console: Console, stages: int) -> Bars | Lines:
     """Bars if the console is a terminal, else lines; use it as a context manager."""
-    return Bars(console, stages) if console.is_terminal else Lines(console, stages)
+    drawn = console.is_terminal and not console.is_dumb_terminal
+    return Bars(console, stages) if drawn else Lines(console, stages)

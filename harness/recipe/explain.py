@@ -79,9 +79,10 @@ def explain(model: type[Section], errors: Sequence[ErrorDetails], root: Node) ->
         if (what := _needs(at, error)) is not None:
             before = wanted.get(at.keys, _Wanted())
             wanted[at.keys] = _Wanted((*before.needs, what), before.names + choices(at.type))
+    misspelt = {near for at, error in spots if (near := _misspelt(at, error)) is not None}
     found = []
     for at, error in spots:
-        if _echo(error):
+        if _echo(error) or (error["type"] == "missing" and at.keys in misspelt):
             continue
         if error["type"] == "rule":
             for path, message in error["ctx"]["found"]:
@@ -186,10 +187,22 @@ def _echo(error: ErrorDetails) -> bool:
     )
 
 
+def _misspelt(at: Spot, error: ErrorDetails) -> Keys | None:
+    """The field that an unknown one was probably meant to be: where that one is missing too, both
+    are one mistake."""
+    if error["type"] != "extra_forbidden" or at.owner is None:
+        return None
+    near = closest(str(at.keys[-1]), at.owner.model_fields)
+    return (*at.keys[:-1], near) if near is not None else None
+
+
 def _missing(at: Spot) -> str:
     field = at.owner.model_fields.get(str(at.keys[-1])) if at.owner else None
-    section = next((member for member in members(at.type) if is_section(member)), None)
+    sections = [member for member in members(at.type) if is_section(member)]
+    section = sections[0] if sections else None
     what = "missing section" if section is not None else "missing field"
+    if len(sections) > 1:
+        return f"{what}, with `kind` one of {listed(kind for s in sections for kind in kinds(s))}"
     if names := choices(at.type):
         return f"{what}: one of {listed(names)}"
     text = (field.description if field else None) or (section.__doc__ if section else None)
@@ -237,6 +250,10 @@ def _wrong_kind(at: Spot, error: ErrorDetails) -> tuple[Keys, str]:
     names = [str(kind) for member in members(at.type) for kind in kinds(member)]
     keys = (*at.keys, "kind")
     if error["type"] == "union_tag_not_found":
+        found = error["input"]
+        near = closest("kind", map(str, found)) if isinstance(found, dict) else None
+        if near is not None:
+            return (*at.keys, near), "unknown field, did you mean kind?"
         return keys, f"missing field: one of {listed(names)}"
     tag = str(error["ctx"]["tag"])
     near = closest(tag, names)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 LONGEST = 60
 """Characters of a user's value that a message repeats."""
+SHORT = 3
+"""Letters of a word that is compared more strictly."""
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:
     """The option that `word` was probably meant to be, or None."""
     by_lower = {option.lower(): option for option in options}
-    found = get_close_matches(word.lower()[:200], by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    typed = word.lower()[:200]
+    for found in get_close_matches(typed, by_lower, cutoff=0.6):
+        # in a word of two or three letters 0.6 may be a single letter in common
+        short = min(len(typed), len(found)) <= SHORT
+        if not short or SequenceMatcher(None, typed, found).ratio() >= 0.75:
+            return by_lower[found]
+    return None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

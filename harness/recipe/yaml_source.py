@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import yaml
 
 from harness.errors import RecipeError
-from harness.recipe.suggest import closest, did_you_mean, printable
+from harness.recipe.suggest import closest, listed, printable
 from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
 
 MAX_BYTES = 1_000_000
@@ -102,10 +102,12 @@ def no_such(path: Path) -> str:
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
     except (OSError, ValueError):
         names = []
-    name = path.name if path.suffix else f"{path.name}.yaml"
-    near = closest(name, names)
-    meant = f", did you mean {display(folder / near)}?" if near else ""
-    return f"no such file{meant}" if meant else f"no such file{did_you_mean(name, names)}"
+    # the endings are alike anyway, and would make any two short names look alike
+    stems = {name.rpartition(".")[0]: name for name in names}
+    near = closest(re.sub(r"\.ya?ml$", "", path.name), stems)
+    if near is not None:
+        return f"no such file, did you mean {display(folder / stems[near])}?"
+    return f"no such file; there are {listed(names)}" if names else "no such file"
 
 
 class _Reader:

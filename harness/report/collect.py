@@ -29,10 +29,11 @@ class Basis:
     fingerprints: dict[str, str]
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
 
-    def fits(self, run: Run, outcome: Outcome) -> bool:
-        """Whether every stage behind the outcome was made with this code and these data."""
+    def why_not(self, run: Run, outcome: Outcome) -> str:
+        """Why a stage behind the outcome has another code, data or weights; "" if none has."""
         data = self.fingerprints.get(data_key(run), "")
-        return set(outcome.editions) <= {self.edition} and set(outcome.fingerprints) <= {data}
+        others = not set(outcome.fingerprints) <= {data}
+        return outcome.why_stale(self.edition) or ("of other data" if others else "")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class Value:
     standing: Standing | Literal["stale"]
     value: float | None
     detail: str
-    editions: tuple[str, ...]
-    fingerprints: tuple[str, ...]
+    """Why it is stale, or what the run's end said."""
 
     @property
     def counts(self) -> bool:
@@ -121,16 +121,10 @@ class Results:
     def _value(self, run: Run, outcome: Outcome) -> Value:
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
-        if has_result and self.basis and not self.basis.fits(run, outcome):
+        why = self.basis.why_not(run, outcome) if has_result and self.basis else ""
+        if why:
             standing = "stale"
-        return Value(
-            run.seed,
-            standing,
-            outcome.value,
-            outcome.detail,
-            outcome.editions,
-            outcome.fingerprints,
-        )
+        return Value(run.seed, standing, outcome.value, why or outcome.detail)
 
 
 def finished(values: Iterable[Value]) -> dict[int, float]:
@@ -274,7 +268,7 @@ def _warnings(runs: list[Run], basis: Basis | None, installed: str) -> list[str]
         for run in runs
         if any(
             run.outcome(m).standing in ("finished", "diverged", "probe diverged")
-            and not basis.fits(run, run.outcome(m))
+            and basis.why_not(run, run.outcome(m))
             for m in METRIC_STAGE
         )
     ]
@@ -282,8 +276,9 @@ def _warnings(runs: list[Run], basis: Basis | None, installed: str) -> list[str]
         found.insert(
             0,
             f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
-            f"table's is {basis.edition}) or from other data than the rest of the table; they "
-            "stand in no mean, difference or verdict.",
+            f"table's is {basis.edition}), from other data than the rest of the table or from "
+            "other weights than their pre-training now has; they stand in no mean, difference or "
+            "verdict.",
         )
     if basis.edition != installed:
         found.insert(

@@ -19,6 +19,7 @@ from harness.recipe.schema import Recipe
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
+from harness.store.stale import why_stale
 from harness.track import cursor
 
 METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
@@ -74,6 +75,14 @@ class Outcome:
     editions: tuple[str, ...]
     """Of all stages behind the value; more than one means mixed."""
     fingerprints: tuple[str, ...]
+    results: tuple[dict[str, Any] | None, ...] = ()
+    """Each such stage's result.json, parents first."""
+
+    def why_stale(self, edition: str) -> str:
+        """Why it is not one of `edition` and of its pre-training's present weights, else ""."""
+        above = (None, *self.results)
+        whys = [why_stale(*pair, edition) for pair in zip(self.results, above, strict=False)]
+        return ", ".join(dict.fromkeys(filter(None, whys)))
 
 
 @dataclass(frozen=True)
@@ -107,9 +116,10 @@ class Run:
             chain.append(self.stages[METRIC_STAGE[metric]])
         editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
+        results = tuple(stage.entry.result for stage in chain)
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, editions, prints)
+            return Outcome(standing, value, detail, editions, prints, results)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)

@@ -139,9 +139,10 @@ def one_line(results: Results) -> str:
     """The scale in one sentence, for the top of a report."""
     here = {trait.what: trait.here for trait in traits(results)}
     seeds = len(results.seeds)
+    epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, "
-        f"{here['epochs']} epochs, K {here['negatives, K']}, batch {here['batch']}, "
+        f"{epochs}, K {here['negatives, K']}, batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
     )
 

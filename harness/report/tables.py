@@ -96,7 +96,7 @@ def _word(value: Value) -> str:
     if value.standing != "stale":
         return WORDS.get(value.standing, value.standing)
     number = NOTHING if value.value is None else f"{value.value:.2f}"
-    return f"stale: {number}, edition {' + '.join(value.editions)}"
+    return f"stale: {number}, {value.detail}"
 
 
 def _count(word: str, n: int) -> str:

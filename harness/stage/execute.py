@@ -75,6 +75,7 @@ def execute(
         )
 
     try:
+        watching.open(folder.id)
         state, figures = _attempt(job, recipe, described["kind"], attempt, world, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
@@ -141,13 +142,15 @@ def _attempt(
     if attempt is not None:
         _describe(attempt, data, world)
     result: dict[str, Any]
+    stage = context(data)
     try:
-        outcome = _RUN[kind](context(data))
+        outcome = _RUN[kind](stage)
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
         result |= {"message": "", **outcome.facts}
     except Diverged as diverged:
         result = {"state": "diverged", "step": diverged.step, "values": diverged.values}
-        result |= {"message": str(diverged)}
+        above = stage.parent.result if stage.parent else None
+        result |= {"message": str(diverged), "weights": (above or {}).get("weights")}
     if attempt is not None:
         attempt.finish(
             result

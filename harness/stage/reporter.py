@@ -8,8 +8,11 @@ from typing import Protocol
 class Reporter(Protocol):
     """Watches one stage after the other."""
 
+    def open(self, stage_id: str) -> None:
+        """A stage's turn has come; it may end before it begins, where its data cannot be opened."""
+
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None:
-        """A stage of `total` steps begins, `done` of which an earlier attempt has made."""
+        """The stage of `total` steps begins, `done` of which an earlier attempt has made."""
 
     def advance(self, step: int, figures: dict[str, float]) -> None:
         """`step` steps are done; `figures` are the newest values by metric."""
@@ -23,6 +26,8 @@ class Reporter(Protocol):
 
 class Silent:
     """A reporter that says nothing."""
+
+    def open(self, stage_id: str) -> None: ...
 
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None: ...
 

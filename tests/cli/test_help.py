@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.markup import render
 from typer.main import get_command
 
 from harness.cli.app import app
@@ -36,6 +37,27 @@ def test_every_command_explains_itself(moco: Any, words: tuple[str, ...], flag: 
     assert "Usage" in said.out
     assert words == () or words[-1] in said.out
     assert typer.__version__
+
+
+def helps(group: Any) -> Iterator[str]:
+    """Every text that the help shows."""
+    yield group.help or ""
+    for parameter in group.params:
+        yield getattr(parameter, "help", None) or ""
+    for command in getattr(group, "commands", {}).values():
+        yield from helps(command)
+
+
+def test_no_help_text_is_taken_for_markup() -> None:
+    for text in helps(get_command(app)):
+        assert render(text).plain == text
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_defaults_are_told(moco: Any, command: str) -> None:
+    said = " ".join(moco(command, "--help").out.replace("│", " ").split())
+    for default in ("else ./runs)", "else ~/.cache/moco-harness/data)", "else auto)", "else 1)"):
+        assert default in said
 
 
 @pytest.mark.parametrize("words", [(), ("recipes",)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,22 @@ def test_data_that_cannot_be_had(moco: Any, tiny: Path, name: str) -> None:
     assert said.code == 3
     assert f"error: {name} is not whole under data and could not be downloaded" in said.err
     assert "--data" in said.err
+    assert re.search(r"^  tiny-s0\.pretrain-\w+: failed$", said.out, re.MULTILINE)
     status = moco("status")
     assert "failed" in status.out
     plan = moco("plan", tiny, "--set", f"data.name={name}")
     assert "retry" in plan.out
+
+
+def test_a_plan_tells_what_data_are_missing(moco: Any, tiny: Path) -> None:
+    said = moco("plan", tiny, *cifar())
+    assert said.code == 0
+    assert "data missing: cifar10 is not in data; run downloads it (170 MB)" in said.out
+    Path("data/cifar-10-batches-py").mkdir(parents=True)
+    said = moco("plan", tiny, *cifar())
+    assert "data: cifar10 in data\n" in said.out
+    assert "missing" not in said.out
+    assert "data" not in moco("plan", tiny, "--data", "data").out, "embedded: nothing to look for"
 
 
 @pytest.mark.usefixtures("offline")

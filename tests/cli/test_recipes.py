@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,29 @@ def test_list_names_what_is_invalid(moco: Any, tiny: Path) -> None:
     assert str(tiny) in said.out
 
 
+def test_list_of_tables(moco: Any) -> None:
+    said = moco("recipes", "list", ROOT / "ablations")
+    assert "paper's table  Momentum of the key encoder" in said.out
+    assert "invalid" not in said.out
+
+
+def test_list_of_a_folder_without_recipes(moco: Any) -> None:
+    said = moco("recipes", "list", ".")
+    assert (said.code, said.out) == (0, ".: no recipes in it; they are files that end in .yaml\n")
+
+
+@pytest.mark.parametrize("words", [["list", ROOT / "recipes"], ["diff", "tiny.yaml", "long.yaml"]])
+def test_a_pipe_gets_a_row_in_a_line(tiny: Path, words: list[object]) -> None:
+    name = "x" * 70
+    changed = f"extends: {tiny}\nname: {name}\nabout: {{title: {name} {name}}}\n"
+    Path("long.yaml").write_text(changed)
+    command = [sys.executable, "-m", "harness.cli", "recipes", *map(str, words)]
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    rows = len(COMMITTED) if words[0] == "list" else len(["name", "about.title"])
+    assert len(done.stdout.splitlines()) == 1 + rows
+
+
 @pytest.mark.parametrize("folder", ["none", "tiny.yaml"])
 @pytest.mark.usefixtures("tiny")
 def test_list_of_no_folder(moco: Any, folder: str) -> None:
@@ -72,6 +98,28 @@ def test_diff(moco: Any, tiny: Path) -> None:
     said = moco("recipes", "diff", tiny, "other.yaml")
     assert said.code == 0
     assert [line.split() for line in said.out.splitlines()[1:]] == [["optim.epochs", "2", "7"]]
+
+
+def test_diff_speaks_yaml(moco: Any, tiny: Path) -> None:
+    Path("other.yaml").write_text(
+        "extends: tiny.yaml\nname: tiny\nknn: {k: [20, 5], queries: null}\nlinear: null\n"
+        "contrast: {shuffle: false}\noptim: {lr: 1e-5, schedule: {kind: cosine}}\n"
+    )
+    rows = [
+        line.split("  ") for line in moco("recipes", "diff", tiny, "other.yaml").out.splitlines()
+    ]
+    found = {row[0]: [cell.strip() for cell in row[1:] if cell.strip()] for row in rows[1:]}
+    linear = found.pop("linear")
+    assert yaml.safe_load(linear[0])["lr"] == [1.0]
+    assert linear[1] == "null"
+    assert found == {
+        "contrast.shuffle": ["true", "false"],
+        "optim.lr": ["0.06", "1.0e-05"],
+        "optim.schedule.kind": ["constant", "cosine"],
+        "optim.schedule.first": ["(no such field)", "0"],
+        "knn.k": ["[5]", "[20, 5]"],
+        "knn.queries": ["100", "null"],
+    }
 
 
 def test_diff_with_an_ablation(moco: Any, tiny: Path) -> None:

@@ -149,6 +149,10 @@ def test_a_run_that_is_held_is_left_alone(moco: Any, spawn: Any, tiny: Path) -> 
     said = moco("run", tiny, *endless)
     assert said.code == 1
     assert re.search(rf"process {process.pid} on ", said.out)
+    assert "1 run, 3 stages: 0 to do, 3 being run by another process" in said.out
+    names = r"tiny-s0.pretrain-\w+, tiny-s0.knn-\w+, tiny-s0.linear-\w+"
+    left = rf"3 stages left to another process: {names}; run again when it has finished"
+    assert re.search(left, said.out)
     assert moco("status").out.count("running") == 2, "a row, and the sum"
     process.kill()
     assert "running" not in moco("status").out, "never after its death"
@@ -168,6 +172,7 @@ def test_what_another_runs_is_not_waited_for_but_told(moco: Any, tiny: Path) -> 
     said = moco("run", "scale.yaml")
     assert said.code == 1
     assert f"process {os.getpid()} on " in said.out
+    assert "2 stages left to another process: scale.m0.9-s0.pretrain-" in said.out
     again = make_plan(Path("scale.yaml"), [], Path("runs"))
     assert {(s.action, s.member.cell, s.member.seed) for s in again.stages} == {
         ("busy", "m0.9", 0),
@@ -245,6 +250,15 @@ def test_a_diverged_run_is_a_result(moco: Any, tiny: Path) -> None:
     assert "diverged" in plan.out
 
 
+def test_a_diverged_probe_is_a_result_of_these_weights(moco: Any, tiny: Path) -> None:
+    words = [tiny, "--set", "linear.lr=[1e38]", "--set", "linear.epochs=9"]
+    assert moco("run", *words).code == 0
+    assert (stages()["linear"].result or {})["state"] == "diverged"
+    plan = moco("plan", *words)
+    assert "0 to do, 3 done already" in plan.out
+    assert "stale" not in plan.out
+
+
 def test_a_defect_in_one_stage_is_told_and_can_be_tried_again(
     moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +288,7 @@ def test_what_another_has_finished_meanwhile_is_not_made_again(moco: Any, tiny: 
     assert moco("run", tiny).code == 0
     before = mtimes()
     tally = run_here(made, load_site(runs=runs, device="cpu"), Silent(), lambda: False)
-    assert (tally.failed, tally.elsewhere, tally.interrupted) == ([], [], False)
+    assert (tally.failed, tally.elsewhere, tally.interrupted) == ([], {}, False)
     assert mtimes() == before
 
 

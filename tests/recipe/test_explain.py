@@ -59,7 +59,8 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  schedule:", "  shedule:", "x.yaml:14: optim.schedule: missing"),
+        ("  schedule:\n    kind: cosine\n", "", "x.yaml:14: optim.schedule: missing section, with "
+         "`kind` one of constant, step, cosine, decay"),
         ("lr: 0.06", "lr: 0.06\n  nesterov: true", "x.yaml:18: optim.nesterov: unknown field; "
          "optim has epochs, steps, batch, lr, sgd_momentum, weight_decay, schedule"),
         ("lr: 0.06", "lr: 0.06\n  lrr: 1", "x.yaml:18: optim.lrr: unknown field, "
@@ -186,6 +187,37 @@ def test_sections_in_a_recipe_for_ablations(write: Write) -> None:
     assert str(caught.value).startswith(
         "x.yaml:5: optim: unknown field in an ablation recipe: set optim in the recipe that"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  schedule:", "  shedule:", "x.yaml:18: optim.shedule: unknown field, did you mean "
+         "schedule?"),
+        ("contrast:", "contrst:", "x.yaml:9: contrst: unknown field, did you mean contrast?"),
+        ("data:", "dta:", "x.yaml:2: dta: unknown field, did you mean data?"),
+        ("    kind: cosine", "    knd: cosine", "x.yaml:19: optim.schedule.knd: unknown field, "
+         "did you mean kind?"),
+        ("  temperature:", "  temprature:", "x.yaml:13: contrast.temprature: unknown field, did "
+         "you mean temperature?"),
+        ("  lr:", "  lrr:", "x.yaml:17: optim.lrr: unknown field, did you mean lr?"),
+        ("  kind: moco", "  kind: moc", "x.yaml:10: contrast.kind: needs one of moco, end_to_end, "
+         "memory_bank, found 'moc', did you mean moco?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_name_is_one_mistake(write: Write, old: str, new: str, message: str) -> None:
+    assert complaint(write, RECIPE, old, new) == message
+
+
+def test_a_misspelt_name_in_a_table_is_one_mistake(write: Write) -> None:
+    found = complaint(write, TABLE, "over: b", "ower: b")
+    assert found == "x.yaml:13: claims.0.ower: unknown field, did you mean over?"
+
+
+def test_what_is_missing_besides_the_misspelt_is_told(write: Write) -> None:
+    text = RECIPE.replace("  lr: 0.06\n", "")
+    found = complaint(write, text, "  schedule:", "  shedule:")
+    assert [line.split(": ")[1] for line in found.splitlines()] == ["optim.lr", "optim.shedule"]
 
 
 def test_no_file_outside_is_named(write: Write, tmp_path: Path) -> None:

@@ -13,6 +13,14 @@ def test_closest(word: str, expected: str | None) -> None:
     assert closest(word, ["schedule", "lr", "epochs"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("a", None), ("k", None), ("ln", None), ("m", None), ("lrr", "lr"), ("kn", "knn"), ("K", "k")],
+)
+def test_short_words_must_be_closer(word: str, expected: str | None) -> None:
+    assert closest(word, ["lr", "knn", "k" if word == "K" else "ks", "a.b", "m0"]) == expected
+
+
 def test_did_you_mean_falls_back_to_the_options() -> None:
     assert did_you_mean("epoch", ["epochs", "lr"]) == ", did you mean epochs?"
     assert did_you_mean("zzz", ["epochs", "lr"]) == "; there are epochs, lr"

@@ -201,6 +201,7 @@ def test_files_that_cannot_be_read(write: Write) -> None:
             "recipes/quickstart: no such file, did you mean recipes/quickstart.yaml?",
         ),
         ("recipes/zzz.yaml", "recipes/zzz.yaml: no such file; there are quickstart.yaml"),
+        ("recipes/a", "recipes/a: no such file; there are quickstart.yaml"),
         ("recipe/quickstart.yaml", "recipe/quickstart.yaml: there is no folder recipe"),
         ("pipe.yaml", "pipe.yaml: not a regular file"),
         ("loop.yaml", "loop.yaml: no such file"),

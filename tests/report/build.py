@@ -184,6 +184,7 @@ class Bench:
         records: Sequence[Mapping[str, Any]] = (),
         attempt: int = 1,
         provenance: Mapping[str, Any] | None = None,
+        weights: str | None = None,
     ) -> StageFolder:
         """One stage as the trainer leaves it; `state` None: without a result."""
         folder = self.folder(cell, seed, kind)
@@ -232,6 +233,8 @@ class Bench:
             }
             if edition is not None:
                 result["edition"] = edition
+            if weights is not None:
+                result["weights"] = weights
             (folder.path / "result.json").write_text(json.dumps(result))
         return folder
 

@@ -94,8 +94,8 @@ def test_editions_are_never_averaged_together(make: Make, gather: Collected) -> 
     results = gather(bench)
     assert results.basis is not None
     assert results.basis.edition == EDITION
-    assert text(results, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, edition {OLDER}"
-    assert f"stale: 41.00, edition {OLDER}" in text(results, "m0.99")
+    assert text(results, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, of edition {OLDER}"
+    assert f"stale: 41.00, of edition {OLDER}" in text(results, "m0.99")
     assert "m0.9 (seed 1)" in results.warnings[0]
 
 
@@ -119,7 +119,7 @@ def test_evaluated_by_other_code_than_trained_is_stale(make: Make, gather: Colle
     bench.finish("m0.99", 0, 41.0)
     bench.pretrain("m0.9", 0, edition=OLDER)
     bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
-    assert text(gather(bench), "m0.9") == f"stale: 40.00, edition {EDITION} + {OLDER}"
+    assert text(gather(bench), "m0.9") == f"stale: 40.00, of edition {OLDER}"
 
 
 def test_a_result_of_attempts_by_different_code_is_stale(make: Make, gather: Collected) -> None:
@@ -129,7 +129,7 @@ def test_a_result_of_attempts_by_different_code_is_stale(make: Make, gather: Col
     results = gather(bench)
     assert results.basis is not None
     assert results.basis.edition == EDITION
-    assert text(results, "m0.9") == f"stale: 40.00, edition {EDITION} + {OLDER}"
+    assert text(results, "m0.9") == f"stale: 40.00, of edition {OLDER}+{EDITION}"
     assert any("attempts of different editions" in warning for warning in results.warnings)
 
 
@@ -141,11 +141,23 @@ def test_other_data_are_stale(make: Make, gather: Collected) -> None:
     assert text(gather(bench), "m0.99").startswith("1 not run\nstale: 50.00")
 
 
+def test_an_evaluation_of_other_weights_is_stale(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.99", 0, 41.0, weights="abc")
+    bench.finish("m0.9", 0, 40.0, weights="abc")
+    bench.pretrain("m0.9", 0, weights="def")  # made again since
+    results = gather(bench)
+    assert text(results, "m0.99") == "41.00 (1 seed)"
+    expected = "stale: 40.00, of other weights than its pre-training now has"
+    assert text(results, "m0.9") == expected
+    assert "m0.9 (seed 0)" in results.warnings[0]
+
+
 def test_a_result_that_does_not_name_its_edition_is_stale(make: Make, gather: Collected) -> None:
     bench = make()
     bench.finish("m0.99", 0, 41.0)
     bench.finish("m0.9", 0, 40.0, edition=None)
-    assert text(gather(bench), "m0.9") == "stale: 40.00, edition unknown"
+    assert text(gather(bench), "m0.9") == "stale: 40.00, of edition unknown"
 
 
 @pytest.mark.parametrize("value", ["41", None, True, float("nan"), float("inf"), [1], 10**400])

@@ -207,7 +207,7 @@ def test_stale_cells_say_so_wherever_they_stand(
     bench.finish("m0.9", 0, 40.0)
     bench.finish("m0.99", 0, 50.0, edition=OLDER)
     files = written(bench, gather, tmp_path / "out")
-    assert f"stale: 50.00, edition {OLDER}" in files["report.md"]
+    assert f"stale: 50.00, of edition {OLDER}" in files["report.md"]
     assert "> **Note.** Stale: m0.99 (seed 0)." in files["report.md"]
     assert ">0.9<" in files["knn.svg"]
     assert ">0.99<" not in files["knn.svg"]
