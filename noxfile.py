@@ -1,4 +1,4 @@
-"""The project's chores: `nox` runs lint, types and tests, in one environment they share."""
+"""The project's chores: `nox` runs lint, types and all tests, in one environment they share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "tests", "slurm"]
 nox.options.default_venv_backend = "none"
 
 SHARED = Path(".nox", "shared").resolve()
@@ -45,7 +45,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    _run(session, "pytest", "-m", "not slow", *session.posargs)
+    _run(session, "pytest", "-m", "not slow and not slurm", *session.posargs)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """The tests on a SLURM cluster that they start themselves, where there is what that takes."""
+    _install(session)
+    _run(session, "pytest", "tests/slurm", "-n", "0", "-m", "not slow", *session.posargs)
 
 
 @nox.session

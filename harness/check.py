@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness.errors import clause
 from harness.recipe.schema import Recipe, Target
-from harness.report.runs import Outcome, Run, read_run
+from harness.report.runs import METRIC_STAGE, Outcome, Run, read_run
 from harness.report.statistics import summarise
 from harness.store.edition import edition
 
@@ -85,8 +86,8 @@ def _judge(cell: str, target: Target, runs: list[Run], present: str) -> Verdict:
     if stale:
         return say("stale", f"{', '.join(stale)}; the present edition is {present}")
     missing = [
-        f"seed {seed} {'not run' if outcome.standing == 'absent' else outcome.standing}"
-        for seed, outcome in outcomes
+        f"seed {run.seed} {_without(run, target, outcome)}"
+        for run, (_, outcome) in zip(runs, outcomes, strict=True)
         if not _has_result(outcome)
     ]
     if missing:
@@ -112,6 +113,19 @@ def _outcome(run: Run, target: Target) -> Outcome:
     if not seen:
         return replace(outcome, standing="absent", value=None)
     return replace(outcome, value=seen[0])
+
+
+def _without(run: Run, target: Target, outcome: Outcome) -> str:
+    """Why there is no result; of one that failed or broke off also where to read on."""
+    if outcome.standing == "absent":
+        return "not run"
+    if outcome.standing not in ("failed", "interrupted"):
+        return outcome.standing
+    chain = ("pretrain", METRIC_STAGE[target.metric])
+    broken = (run.stages[kind] for kind in chain if kind in run.stages)
+    stage = next(stage for stage in broken if stage.state == outcome.standing)
+    why = f": {clause(outcome.detail)}" if outcome.detail else ""
+    return f"{outcome.standing}{why}, see moco-harness logs {stage.id}"
 
 
 def _has_result(outcome: Outcome) -> bool:

@@ -5,6 +5,8 @@ A message says what is wrong, where (file:line where there is one) and what to d
 
 from __future__ import annotations
 
+import re
+
 
 class HarnessError(Exception):
     """A mistake or a circumstance that its message explains; `exit_code` is what scripts see."""
@@ -52,3 +54,9 @@ class TargetMissed(HarnessError):
     """`check` found a recipe that falls short of its target, or one without a result."""
 
     exit_code = 6
+
+
+def clause(message: str) -> str:
+    """The first clause of a message, where there is room for no more."""
+    first = message.strip().partition("\n")[0]
+    return re.split(r"; | \(", first, maxsplit=1)[0].rstrip(":.")

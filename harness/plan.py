@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from harness import estimate
 from harness.errors import StoreError
@@ -14,13 +14,15 @@ from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import PARENT, StageKind, digest, stage_id, stages
 from harness.recipe.load import load
 from harness.recipe.rules import KNOWN_SIZES
-from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.recipe.schema import SCHEMA_VERSION, Cost, Recipe
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import why_stale
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
+
+TO_DO: tuple[Action, ...] = ("run", "resume", "retry", "again")
 
 _ACTIONS: dict[State, Action] = {
     "absent": "run",
@@ -31,6 +33,19 @@ _ACTIONS: dict[State, Action] = {
     "running": "busy",
     "damaged": "refuse",
 }
+
+
+class Job(Protocol):
+    """What a cluster says of a stage's newest job."""
+
+    @property
+    def job(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def live(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,12 @@ class PlannedStage:
     def recipe(self) -> Recipe:
         return self.member.recipe
 
+    @property
+    def parent(self) -> str | None:
+        """The id of the stage that this one reads."""
+        kind = PARENT[self.kind]
+        return stage_id(self.recipe, kind) if kind else None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -69,7 +90,7 @@ class Plan:
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
         """The stages that `run` will begin or go on with."""
-        return tuple(s for s in self.stages if s.action in ("run", "resume", "retry", "again"))
+        return tuple(s for s in self.stages if s.action in TO_DO)
 
     @property
     def seconds(self) -> float | None:
@@ -80,12 +101,24 @@ class Plan:
     @property
     def stated_hours(self) -> float | None:
         """Hours by the recipes' own statements (about.cost), where nothing was measured here."""
+        costs = self._costs()
+        return None if costs is None else sum(cost.hours for cost in costs)
+
+    @property
+    def stated_gpu_hours(self) -> float | None:
+        """`stated_hours`, each times the GPUs that it is stated for."""
+        costs = self._costs()
+        return None if costs is None else sum(cost.hours * max(1, cost.gpus) for cost in costs)
+
+    def _costs(self) -> list[Cost] | None:
+        """Of each pre-training that is to be done; None if there is none, or one states nothing."""
         costs = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
             for stage in self.todo
             if stage.kind == "pretrain" and stage.recipe.optim.epochs
         ]
-        return None if not costs or None in costs else sum(c.hours for c in costs if c)
+        stated = [cost for cost in costs if cost is not None]
+        return stated if stated and len(stated) == len(costs) else None
 
     @property
     def images(self) -> int | None:
@@ -113,13 +146,18 @@ def make_plan(
     *,
     again: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
+    jobs: Mapping[str, Job] | None = None,
+    behind: bool = False,
     on: estimate.Computer | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
 
-    With `again`, stages whose results are stale are run anew (the old folders are moved aside).
-    `added` gives cells seeds beyond the ablation recipe's own.
-    Times are those of `on`; None: of one process on what this machine has.
+    Args:
+        again: stages whose results are stale are run anew (the old folders are moved aside).
+        added: seeds by cell, beyond the ablation recipe's own.
+        jobs: by stage id, the newest job of each stage that was handed to a cluster.
+        behind: plan what waits for a job, for a launcher that can make it wait for it.
+        on: what computes, for the times; None: one process on what this machine has.
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
@@ -140,14 +178,26 @@ def make_plan(
     planned: list[PlannedStage] = []
     for member in members:
         by_kind: dict[str, Entry] = {}
+        held: dict[str, str] = {}
         renewed: set[StageKind | None] = set()
         for kind in stages(member.recipe):
             entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
+            job = (jobs or {}).get(entry.folder.id)
+            if job is not None and entry.job == job.job and over(job):
+                entry = replace(entry, state="interrupted", detail=f"job {job.job}: {job.state}")
             by_kind[kind] = entry
             parent = PARENT[kind]
             above = by_kind[parent] if parent else None
             stale = _stale(entry, above) or (entry.done and parent in renewed)
+            said = _job(job) if job is not None and not entry.done else ""
+            if said:
+                held[kind] = said
+            elif parent in held and not entry.done:
+                said = "" if behind else held[parent]
+                above = None  # it will have been run by then
             action, why = _decide(entry, above)
+            if said:
+                action, why = "busy", said
             if stale:
                 action, why = ("again" if again else "skip"), str(stale)
             if action == "again":
@@ -170,6 +220,21 @@ def _stale(entry: Entry, parent: Entry | None) -> str:
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
+def over(job: Job) -> bool:
+    """Whether the job has ended, for sure."""
+    return not job.live and job.state != "UNKNOWN"
+
+
+def _job(job: Job) -> str:
+    """Who has the stage, if a job does or may; "" if none."""
+    if job.state == "UNKNOWN":
+        return f"job {job.job or '(of unknown number)'} may have it, but SLURM does not answer"
+    if not job.live:
+        return ""
+    because = f" ({job.reason})" if job.reason else ""
+    return f"job {job.job} is {job.state.lower()}{because}"
+
+
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     if parent is not None and parent.state == "diverged":
         return "skip", "pre-training diverged"
@@ -180,7 +245,6 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
 
 def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
     """The stage's stage.json: all that a process needs to run it."""
-    parent = PARENT[stage.kind]
     return {
         "schema": SCHEMA_VERSION,
         "id": stage.id,
@@ -189,6 +253,6 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "seed": stage.recipe.seed,
         "group": group,
         "cell": stage.member.cell,
-        "parent": stage_id(stage.recipe, parent) if parent else None,
+        "parent": stage.parent,
         "recipe": stage.recipe.model_dump(mode="json"),
     }

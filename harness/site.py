@@ -7,14 +7,113 @@ default. The site file is ~/.config/moco-harness/site.yaml, or what --site names
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from harness.errors import RecipeError
-from harness.recipe.section import Section
+from harness.recipe.section import Section, refuse
+
+Positive = Annotated[int, Field(ge=1)]
+Hours = Annotated[float, Field(gt=0)]
+
+OURS = {
+    "array": "arrays are made by the harness; see max_array and at_once",
+    "cpus-per-task": "say cpus_per_process",
+    "dependency": "the plan's",
+    "error": "logs lie with the submission",
+    "gpus-per-node": "say gpus_per_node",
+    "job-name": "jobs are found again by it",
+    "kill-on-invalid-dep": "always yes",
+    "mem": "say mem_gb",
+    "nodes": "say nodes",
+    "ntasks-per-node": "say processes_per_node",
+    "open-mode": "always append: a requeued job goes on in its log",
+    "output": "logs lie with the submission",
+    "requeue": "always on",
+    "signal": "say signal_s",
+    "time": "say hours",
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
+}
+"""Options of sbatch that stand elsewhere, and where."""
+
+
+class TimeLimits(Section):
+    """Hours of wall time after which SLURM ends a job. A stage that needs more goes on in its job's
+    next life, from a checkpoint."""
+
+    pretrain: Hours = 24.0
+    knn: Hours = 1.0
+    linear: Hours = 12.0
+    report: Hours = 0.5
+
+
+class SlurmSite(Section):
+    """How jobs are asked for on this cluster. Every stage has the same nodes and GPUs."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    """Features that a node must have, as sbatch's --constraint takes them."""
+    nodes: Positive = 1
+    """Nodes that share a stage."""
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    """0: stages run on CPUs."""
+    processes_per_node: Positive | None = None
+    """null: one a GPU, or one where there are none."""
+    cpus_per_process: Positive = 4
+    """Cores of each process; they decode and augment images."""
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory of each node, in GB; null: the partition's default."""
+    hours: TimeLimits = TimeLimits()
+    modules: tuple[str, ...] = ()
+    """What a job loads with `module load` before it begins."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell that a job runs after that."""
+    at_once: Positive | None = None
+    """Elements of an array that run at the same time; null: as many as SLURM lets."""
+    max_array: Positive = 1000
+    """Elements of an array, below the cluster's MaxArraySize."""
+    signal_s: Annotated[int, Field(ge=10, le=3600)] = 120
+    """Seconds before its end by a time limit at which a job is warned: long enough for the steps
+    between two looks (watch.log_steps) and a checkpoint."""
+    timeouts: Annotated[int, Field(ge=0)] = 50
+    """Time limits that a stage may outlive before it counts as failed."""
+    stage_data: str | None = None
+    """Folder of a node's own disk into which the data is copied before a stage; variables are
+    expanded in the job, as in $SLURM_TMPDIR. null: read from the data root."""
+    ask_above_gpu_hours: float = 24.0
+    """`run` asks before it submits more than this; hours of nodes where there are no GPUs."""
+    snapshot: Literal["copy", "refuse_dirty"] = "copy"
+    """Jobs run a copy of the code as it was at submission. refuse_dirty: and nothing is submitted
+    from a checkout with uncommitted changes."""
+    extra: dict[
+        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")], str | int | bool
+    ] = {}
+    """Further options of sbatch, without their dashes: {exclusive: true, mail-type: FAIL}."""
+
+    @property
+    def processes(self) -> int:
+        """Processes a node."""
+        return self.processes_per_node or max(1, self.gpus_per_node)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SlurmSite:
+        refuse(self._misplaced())
+        return self
+
+    def _misplaced(self) -> Iterator[tuple[str, str]]:
+        for name in self.extra:
+            if name in OURS:
+                yield f"extra.{name}", f"cannot be set here: {OURS[name]}"
+        for field in ("modules", "setup"):
+            for n, line in enumerate(getattr(self, field)):
+                if "\n" in line or not line.strip():
+                    yield f"{field}.{n}", "one line of shell, not none and not several"
 
 
 class SiteFile(Section):
@@ -30,6 +129,8 @@ class SiteFile(Section):
     """Processes that share a run on this machine: its GPUs."""
     ask_above_hours: float = 12.0
     """`run` asks before it begins more hours of work than this."""
+    slurm: SlurmSite | None = None
+    """The cluster; without it `run` runs here."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +142,7 @@ class Site:
     device: str
     processes: int
     ask_above_hours: float
+    slurm: SlurmSite | None = None
 
 
 def _config() -> Path:
@@ -80,6 +182,7 @@ def load_site(
         device=device or env("MOCO_HARNESS_DEVICE") or said.device or "auto",
         processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
+        slurm=said.slurm,
     )
 
 

@@ -8,6 +8,7 @@ from report.build import EDITION, OLDER, Bench, target
 
 from harness.check import Verdict, check
 from harness.recipe.schema import About
+from harness.store.attempt import begin
 
 
 def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench:
@@ -58,6 +59,26 @@ def test_a_missing_seed_is_missing(tmp_path: Path) -> None:
     found = only(made)
     assert (found.judged, found.value) == ("missing", None)
     assert "seed 1 not run" in found.says
+
+
+def test_a_seed_that_failed_says_why_and_where(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    folder = made.folder("m0.99", 0)
+    folder.create({"id": folder.id})
+    begin(folder).end("failed", "cifar10 is not there (no network); put it there")
+    found = only(made)
+    assert found.judged == "missing"
+    why = f"seed 0 failed: cifar10 is not there, see moco-harness logs {folder.id};"
+    assert found.says.startswith(why)
+
+
+def test_a_probe_that_broke_off_is_named_and_not_its_parent(tmp_path: Path) -> None:
+    made = bench(tmp_path, metric="linear/top1")
+    made.finish("m0.99", 0, 41.0)
+    folder = made.folder("m0.99", 0, "linear")
+    folder.create({"id": folder.id})
+    begin(folder).end("interrupted", "stopped on request; it goes on")
+    assert f"interrupted: stopped on request, see moco-harness logs {folder.id};" in only(made).says
 
 
 def test_an_older_edition_is_stale_and_named(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "track": {"errors", "recipe", "store"},
     "report": {"errors", "recipe", "store", "track"},
     "check": {"errors", "recipe", "store", "track", "report"},
-    "launch": {"errors", "store", "track", "plan", "site", "runtime", "stage"},
+    "launch": {"errors", "recipe", "store", "track", "plan", "site", "runtime", "stage", "report"},
 }
 """What each part may import, itself aside. A part that is not named here may import all."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,62 @@ def test_a_plan_of_500_runs_reads_each_file_once_and_a_stages_few(
         assert len(parses) <= 6
     assert per_run[0] == per_run[1] <= 3
     assert len(made.stages) == 84 * 6 * 3
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a cluster might say of a job."""
+
+    job: str = "12_3"
+    state: str = "PENDING"
+    reason: str = ""
+    live: bool = True
+
+
+def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Told) -> list[str]:
+    ids = {stage.kind: stage.id for stage in make_plan(recipe, [], runs).stages}
+    jobs = {ids[kind]: job for kind, job in told.items()}  # type: ignore[index]
+    made = make_plan(recipe, [], runs, jobs=jobs, behind=behind)
+    return [
+        f"{s.action}: {s.why}" if s.action in ("busy", "skip") else s.action for s in made.stages
+    ]
+
+
+def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
+    waits = Told(reason="Priority")
+    why = "job 12_3 is pending (Priority)"
+    assert with_jobs(recipe, runs, knn=waits) == ["run", f"busy: {why}", "run"]
+    assert with_jobs(recipe, runs, pretrain=waits) == [f"busy: {why}"] * 3
+    assert with_jobs(recipe, runs, True, pretrain=waits) == [f"busy: {why}", "run", "run"]
+    over = Told(state="FAILED", live=False)
+    assert with_jobs(recipe, runs, pretrain=over) == ["run", "run", "run"]
+
+
+def test_what_a_job_may_have_is_left_to_it_too(recipe: Path, runs: Path) -> None:
+    unsure = Told(state="UNKNOWN", live=False)
+    found = with_jobs(recipe, runs, True, linear=unsure)
+    assert found == ["run", "run", "busy: job 12_3 may have it, but SLURM does not answer"]
+
+
+def test_files_come_before_jobs(recipe: Path, runs: Path) -> None:
+    made = make_plan(recipe, [], runs)
+    finish(folder(made, "pretrain", runs), weights="w")
+    finish(folder(made, "knn", runs), weights="w")
+    ending = Told(state="COMPLETING")
+    found = with_jobs(recipe, runs, pretrain=ending, knn=ending)
+    assert found == ["skip: finished", "skip: finished", "run"]
+    attempt = begin(folder(made, "linear", runs))
+    over = Told(state="FAILED", live=False)
+    assert with_jobs(recipe, runs, linear=over)[2].startswith("busy: process ")
+    attempt.end("interrupted")
+    assert with_jobs(recipe, runs, linear=over)[2] == "resume"
+    assert with_jobs(recipe, runs, linear=Told())[2] == "busy: job 12_3 is pending"
+
+
+def test_what_waits_for_a_job_does_not_wait_for_its_failed_last_life(
+    recipe: Path, runs: Path
+) -> None:
+    found = folder(make_plan(recipe, [], runs), "pretrain", runs)
+    begin(found).end("failed", "out of memory")
+    again = Told(state="RUNNING")
+    assert with_jobs(recipe, runs, True, pretrain=again)[1:] == ["run", "run"]

@@ -100,3 +100,49 @@ def test_a_site_that_is_named_must_be_there(tmp_path: Path) -> None:
 def test_no_test_sees_the_users_settings() -> None:
     assert not [name for name in os.environ if name.startswith("MOCO_HARNESS_")]
     assert not (Path(os.environ["XDG_CONFIG_HOME"]) / "moco-harness").exists()
+
+
+CLUSTER = """\
+slurm:
+  partition: gpu
+  account: me
+  nodes: 2
+  gpus_per_node: 8
+  hours: {pretrain: 48}
+  modules: [cuda/12.4]
+  extra: {exclusive: true, mail-type: FAIL, nice: 10}
+"""
+
+
+def test_a_cluster(file: Path) -> None:
+    file.write_text(CLUSTER)
+    found = load_site().slurm
+    assert found is not None
+    assert (found.partition, found.nodes, found.processes) == ("gpu", 2, 8)
+    assert (found.hours.pretrain, found.hours.linear) == (48.0, 12.0)
+    assert found.extra == {"exclusive": True, "mail-type": "FAIL", "nice": 10}
+    file.write_text("slurm: {}\n")
+    plain = load_site().slurm
+    assert plain is not None
+    assert plain.processes == 1, "of a node without GPUs"
+    file.write_text("slurm: {gpus_per_node: 4, processes_per_node: 2}\n")
+    assert (load_site().slurm or plain).processes == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("slurm: {partitio: x}\n", r"site\.yaml:1: slurm\.partitio: .*did you mean partition"),
+        ("slurm:\n  nodes: 0\n", r"site\.yaml:2: slurm\.nodes"),
+        ("slurm:\n  hours: 24\n", r"site\.yaml:2: slurm\.hours"),
+        ("slurm:\n  extra: {array: 1-3}\n", r"slurm\.extra\.array: cannot be set here: arrays"),
+        ("slurm:\n  extra: {mem: 3}\n", r"slurm\.extra\.mem: cannot be set here: say mem_gb"),
+        ("slurm:\n  extra: {--mem: 3}\n", r"slurm\.extra\.--mem"),
+        ("slurm:\n  setup: ['']\n", r"slurm\.setup\.0: one line of shell"),
+        ("slurm:\n  snapshot: never\n", r"site\.yaml:2: slurm\.snapshot"),
+    ],
+)
+def test_a_mistake_about_the_cluster(file: Path, text: str, says: str) -> None:
+    file.write_text(text)
+    with pytest.raises(RecipeError, match=says):
+        load_site()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +53,15 @@ Processes = Annotated[
 ]
 
 
+class On(StrEnum):
+    """Where `run` runs."""
+
+    auto = "auto"
+    here = "here"
+    local = "local"
+    slurm = "slurm"
+
+
 @app.command()
 def plan(
     recipe: RecipePath,
@@ -91,20 +101,36 @@ def run(
             metavar="MAX", min=1, help="Add seeds to undecided claims' cells, up to MAX each."
         ),
     ] = None,
+    on: Annotated[
+        On, typer.Option(help="auto: SLURM where the site has it, else here; local: background.")
+    ] = On.auto,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, and what SLURM would be handed.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
-    from harness.cli.run import run_command
+    from harness.cli import run as here
+    from harness.cli import submit
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    place = submit.place(on.value, where)
     if seeds_until_decided is not None:
         from harness.cli.until_decided import run_until_decided
+        from harness.errors import HarnessError
 
+        if place != "here":
+            raise HarnessError("--seeds-until-decided judges between runs; add --on here")
         most = seeds_until_decided
         code = run_until_decided(recipe, sets or [], where, most, ask=not yes, again=again)
         raise typer.Exit(code)
-    raise typer.Exit(run_command(recipe, sets or [], where, ask=not yes, again=again))
+    commands = {
+        "here": here.run_command,
+        "local": submit.local_command,
+        "slurm": submit.slurm_command,
+    }
+    raise typer.Exit(commands[place](recipe, sets or [], where, ask=not yes, again=again, dry=dry))
 
 
 @app.command()
@@ -131,12 +157,48 @@ def status(
     runs: Runs = None,
     site: SitePath = None,
     all_: Annotated[bool, typer.Option("--all", help="A row for each stage.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """List the runs under the run root: their state, step and last figures."""
+    """List the runs under the run root: state, node, progress, last figures, time left."""
     from harness.cli.status import status_command
     from harness.site import load_site
 
-    status_command(load_site(runs=runs, site=site).runs, every=all_)
+    status_command(load_site(runs=runs, site=site).runs, every=all_, watch=watch)
+
+
+@app.command()
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A stage's id, or a part that is its.")],
+    runs: Runs = None,
+    site: SitePath = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print on as they grow, until it ends.")
+    ] = False,
+) -> None:
+    """Print the newest attempt's log, then what became of it and what to do."""
+    from harness.cli.logs import logs_command
+    from harness.site import load_site
+
+    logs_command(run, load_site(runs=runs, site=site).runs, following=follow)
+
+
+@app.command()
+def cancel(
+    what: Annotated[
+        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes' files.")
+    ],
+    sets: Sets = None,
+    runs: Runs = None,
+    site: SitePath = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Cancel jobs, and stop runs of this machine; `run` goes on from their last checkpoints."""
+    from harness.cli.cancel import cancel_command
+    from harness.site import load_site
+
+    cancel_command(what, sets or [], load_site(runs=runs, site=site).runs, ask=not yes)
 
 
 @app.command()

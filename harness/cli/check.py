@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from harness.check import check
+from harness.check import Verdict, check
 from harness.cli import show
 from harness.errors import RecipeError, TargetMissed
 from harness.plan import make_plan
@@ -26,6 +26,16 @@ def check_command(path: Path, sets: Sequence[str], runs: Path) -> int:
     verdicts = check(made.expansion or made.stages[0].recipe, runs)
     if not verdicts:
         raise RecipeError(f"{path}: no targets to check; add some under about.targets or targets")
+    if show.console.is_terminal:
+        show.console.print(_table(verdicts))
+    else:
+        for verdict in verdicts:
+            named = f"{verdict.cell}  {verdict.target.metric}  {verdict.judged}"
+            show.line(f"{named}  {verdict.says}")
+    return 0 if all(verdict.passed for verdict in verdicts) else TargetMissed.exit_code
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("target of", "metric", "", "why"):
         table.add_column(heading)
@@ -36,5 +46,4 @@ def check_command(path: Path, sets: Sequence[str], runs: Path) -> int:
             f"[{_STYLE[verdict.judged]}]{verdict.judged}[/]",
             escape(verdict.says),
         )
-    show.console.print(table)
-    return 0 if all(verdict.passed for verdict in verdicts) else TargetMissed.exit_code
+    return table

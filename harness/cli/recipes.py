@@ -47,10 +47,12 @@ def list_(folder: Folder = Path("recipes")) -> None:
                 continue
             loaded = load(path)
         except HarnessError:
-            table.add_row(str(path), "[red]invalid[/]", "see: moco-harness recipes validate")
+            table.add_row(
+                escape(str(path)), "[red]invalid[/]", "see: moco-harness recipes validate"
+            )
             continue
         kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
-        table.add_row(str(path), kind, escape(loaded.about.title))
+        table.add_row(escape(str(path)), kind, escape(loaded.about.title))
     show.console.print(table)
 
 

@@ -49,7 +49,7 @@ def _show(results: Results) -> None:
     show.console.print(f"[bold]{escape(results.title)}[/]")
     show.console.print(f"[dim]{escape(_scale(results))}[/]")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(results.ablation.axis if results.ablation else "recipe")
+    table.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
     if results.ablation is not None:
         table.add_column(
             f"paper, {UNITS[results.ablation.metric]}\n{NAMES[results.ablation.metric]}",

@@ -12,7 +12,7 @@ from rich.markup import escape
 from harness.cli import show
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
-from harness.plan import Plan, make_plan
+from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
 
@@ -30,32 +30,39 @@ def run_command(
     ask: bool,
     again: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
+    dry: bool = False,
 ) -> int:
-    """Run what is missing of the recipe; returns the exit code.
+    """Run what is missing of the recipe here; returns the exit code.
+
+    With `dry` it only shows the plan.
 
     0: all is done. 1: a run failed or is being run by another process. 130: stopped on request.
 
     Raises:
         HarnessError: the recipe, the data or the disk do not allow it.
     """
+    from harness.launch.outlook import look
+
     on = computer(site.device, site.processes)
-    made = make_plan(path, sets, site.runs, again=again, added=added, on=on)
+    made = look(path, sets, site.runs, again=again, added=added, on=on).plan
     show.plan(made, site)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
+    if dry:
+        return 0
     if not made.todo:
         if busy:
             _left(busy)
         else:
             show.line("nothing to do: everything is finished")
-        return _report(made, site) or (FAILED if busy else 0)
+        return report(made, site) or (FAILED if busy else 0)
     if ask:
-        _ask(made, site)
-    _writable(site.runs)
+        ask_long(made, site)
+    writable(site.runs)
     code = _work(made, site)
-    return _report(made, site) or code or (FAILED if busy else 0)
+    return report(made, site) or code or (FAILED if busy else 0)
 
 
 def _work(made: Plan, site: Site) -> int:
@@ -92,7 +99,8 @@ def _left(stages: list[str]) -> None:
     show.line(f"{whose}; run again when it has finished")
 
 
-def _report(made: Plan, site: Site) -> int:
+def report(made: Plan, site: Site) -> int:
+    """Write the report; returns the exit code."""
     from harness.cli.report import report_command
 
     try:
@@ -103,16 +111,17 @@ def _report(made: Plan, site: Site) -> int:
     return 0
 
 
-def _ask(made: Plan, site: Site) -> None:
+def ask_long(made: Plan, site: Site) -> None:
     """Before work that is long, or may be."""
     if made.hours is not None:
         if made.hours > site.ask_above_hours:
-            _confirm(f"about {show.duration(made.hours * 3600)}")
+            confirm(f"about {show.duration(made.hours * 3600)}")
     elif made.images is None or made.images > UNMEASURED_IMAGES:
-        _confirm("an unknown amount")
+        confirm("an unknown amount")
 
 
-def _confirm(about: str) -> None:
+def confirm(about: str) -> None:
+    """Ask whether to begin so much work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
         raise HarnessError(f"this is {about} of work; say --yes to begin it unasked")
     import typer
@@ -121,7 +130,8 @@ def _confirm(about: str) -> None:
         raise typer.Exit(0)
 
 
-def _writable(runs: Path) -> None:
+def writable(runs: Path) -> None:
+    """Raise a StoreError unless the run root can be written."""
     try:
         runs.mkdir(parents=True, exist_ok=True)
         probe = runs / f".writable.{os.getpid()}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.plan import Plan, PlannedStage
-from harness.presence import look_for
-from harness.site import Site
+if TYPE_CHECKING:
+    from harness.plan import Plan, PlannedStage
+    from harness.site import Site
 
 ROWS = 40
 """Runs that a table shows; of more, it shows a summary."""
 
+REASONS = 10
+"""Reasons that stand below it."""
 NAMED = 3
 """Stages that a sentence names; of more it tells how many."""
 UNBROKEN = 10_000
@@ -96,13 +99,18 @@ def plan(made: Plan, site: Site) -> None:
                 took,
             )
         console.print(table)
-    for why in sorted({s.why for s in made.stages if s.action in ("busy", "refuse", "retry")}):
+    reasons = sorted({s.why for s in made.stages if s.action in ("busy", "refuse", "retry")})
+    for why in reasons[:REASONS]:
         line(f"  {why}")
+    if len(reasons) > REASONS:
+        line(f"  ... and {len(reasons) - REASONS} more")
     stale = sum(s.stale for s in made.stages if s.action == "skip")
     if stale:
         what = "is stale" if stale == 1 else "are stale"
         line(f"  {count(stale, 'finished stage')} {what}: of other code, libraries or weights")
         line(f"  run --again moves {'it' if stale == 1 else 'them'} aside and runs anew")
+    from harness.presence import look_for
+
     for found in look_for((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")

@@ -1,81 +1,212 @@
-"""`moco-harness status`: what the run root holds."""
+"""`moco-harness status`: what the run root holds, and what became of its jobs."""
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli import show
-from harness.errors import StoreError
-from harness.store import journal
-from harness.store.ledger import Entry, everything
+from harness.cli.cells import Cells, Reader, short
+from harness.errors import HarnessError
+from harness.launch.truth import Look, Row, Truth
 
-_STYLE = {
+EVERY_S = 3.0
+"""Seconds between two looks of --watch."""
+LINES = 10
+"""Reasons that are told below a table; `--all` in a pipe tells each."""
+STYLE = {
     "finished": "green",
     "diverged": "magenta",
     "running": "blue",
+    "waiting": "cyan",
     "interrupted": "yellow",
+    "cancelled": "yellow",
+    "unknown": "yellow",
     "failed": "red",
+    "lost": "red",
     "damaged": "red",
     "absent": "dim",
 }
+_FIRST = ("running", "failed", "lost", "damaged", "cancelled", "interrupted", "unknown", "waiting")
+"""The order of rows where there is not room for all."""
+_HEADINGS = {
+    "state": "state",
+    "node": "node",
+    "step": "step",
+    "epoch": "epoch",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "speed": "images/s",
+    "left": "left",
+}
+_KINDS = ("pretrain", "knn", "linear")
+_LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
+_RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(runs: Path, *, every: bool) -> None:
-    """Print a summary by ablation and, if `every` or there are few, a row for each stage."""
-    entries = list(everything(runs))
-    if not entries:
+def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
+    """Print a summary by ablation and, if `every` or there are few, a row for each stage.
+
+    With `watch`, on a terminal, again and again until Ctrl-C.
+
+    Raises:
+        HarnessError: the run root cannot be read, or there is no terminal to watch on.
+    """
+    truth, reader = Truth(runs), Reader()
+    if watch:
+        if not show.console.is_terminal:
+            raise HarnessError("--watch needs a terminal; without it status looks once")
+        _watch(truth, reader)
+        return
+    seen = truth.look()
+    if not seen.rows:
         show.line(f"no runs under {runs} yet; begin with: moco-harness run recipes/quickstart.yaml")
         return
-    groups: dict[str, Counter[str]] = {}
-    for entry in entries:
-        groups.setdefault(_group(entry), Counter())[entry.state] += 1
-    if every or len(entries) <= show.ROWS:
-        _rows(entries)
-    for group, states in sorted(groups.items()):
-        counted = ", ".join(f"[{_STYLE[s]}]{n} {s}[/]" for s, n in sorted(states.items()))
-        show.console.print(f"[bold]{escape(group)}[/]: {counted}")
-
-
-def _group(entry: Entry) -> str:
-    if entry.described is None:
-        return "(damaged)"
-    return str(entry.described.get("group", "?"))
-
-
-def _rows(entries: list[Entry]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("stage", "state", "step", "figures", "detail"):
-        table.add_column(heading, justify="right" if heading == "step" else "left")
-    for entry in entries:
-        step, figures = _latest(entry)
-        table.add_row(
-            escape(entry.folder.id),
-            f"[{_STYLE[entry.state]}]{entry.state}[/]",
-            step,
-            escape(figures),
-            escape(entry.detail),
-        )
-    show.console.print(table)
-
-
-def _latest(entry: Entry) -> tuple[str, str]:
-    if entry.result is not None:
-        values = entry.result.get("values", {})
-        step = str(entry.result.get("step", ""))
+    rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
+    if show.console.is_terminal:
+        if rows:
+            show.console.print(_table(reader.cells(row) for row in rows))
+            for text in _reasons(rows):
+                show.line(text)
     else:
-        values, step = {}, ""
-        with contextlib.suppress(StoreError):  # unreadable: the row has no figures
-            for record in journal.read(entry.folder):
-                values |= {k: v for k, v in record.items() if "/" in k}
-                step = str(record["step"])
-    shown = [
-        f"{name} {values[name]:.2f}"
-        for name in ("train/loss", "knn/top1", "linear/top1")
-        if isinstance(values.get(name), int | float)
-    ]
-    return step, ", ".join(shown)
+        for text in _plain(rows, reader):
+            show.line(text)
+    for each in _summary(seen):
+        show.console.print(each, soft_wrap=True)
+
+
+def _watch(truth: Truth, reader: Reader) -> None:
+    console = show.console
+    try:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(_screen(truth.look(), reader, console.height), refresh=True)
+                time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
+    """What fits on a screen: the sums, and the rows that a person wants to see first."""
+    below = [*_summary(seen), Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim")]
+    room = max(3, height - len(below) - LINES - 3)
+    order = {state: n for n, state in enumerate(_FIRST)}
+    rows = sorted(seen.rows, key=lambda row: (order.get(row.state, len(order)), _place(row)))
+    rows = rows[:room]
+    cut = len(seen.rows) - len(rows)
+    parts: list[RenderableType] = []
+    if rows:
+        parts.append(_table(reader.cells(row) for row in rows))
+    else:
+        parts.append(Text("no runs yet"))
+    if cut:
+        parts.append(Text(f"and {cut} more stages", style="dim"))
+    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows)]
+    return Group(*parts, *below)
+
+
+def _place(row: Row) -> tuple[str, int]:
+    """By run, and in a run parents first."""
+    run, _, stage = row.id.rpartition(".")
+    kind = stage.partition("-")[0]
+    return run, _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+
+
+def _table(cells: Iterable[Cells]) -> Table:
+    """A table for a terminal. Empty columns are left out and, where it is narrow, the least wanted
+    ones too, before a name is cut."""
+    shown = list(cells)
+    runs = [each.id.rpartition(".") for each in shown]
+    names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
+    width = sum(2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names)
+    width += max(len(run or kind) for run, _, kind in runs) + 2 + len("pretrain")
+    for name in _LEAST_WANTED:
+        if width > show.console.width and name in names:
+            width -= 2 + max(len(_HEADINGS[name]), *(len(getattr(c, name)) for c in shown))
+            names.remove(name)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", no_wrap=True, overflow="ellipsis", min_width=12)
+    table.add_column("stage", no_wrap=True, min_width=len("pretrain"))
+    for name in names:
+        side: Literal["left", "right"] = "right" if name in _RIGHT else "left"
+        table.add_column(_HEADINGS[name], no_wrap=True, justify=side)
+    for each, (run, _, kind) in zip(shown, runs, strict=True):
+        texts = [escape(getattr(each, name)) for name in names]
+        texts[0] = f"[{STYLE[each.state]}]{texts[0]}[/]"
+        table.add_row(escape(run or kind), escape(kind.partition("-")[0]), *texts)
+    return table
+
+
+def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
+    """A line a stage for pipes and logs, however wide, nothing cut."""
+    if not rows:
+        return
+    shown = [reader.cells(row) for row in rows]
+    names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
+    lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
+    for row, each in zip(rows, shown, strict=True):
+        why = _why(row, each.why)
+        lines.append([each.id, *(getattr(each, name) for name in names), why])
+    widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
+    for line in lines:
+        padded = (
+            text.rjust(width) if name in _RIGHT else text.ljust(width)
+            for text, width, name in zip(line, widths, ["stage", *names], strict=False)
+        )
+        yield f"{'  '.join(padded)}  {line[-1]}".rstrip()
+
+
+def _why(row: Row, clause: str) -> str:
+    if row.state in ("failed", "lost", "damaged"):
+        more = f"more: moco-harness logs {row.id}"
+        return f"{clause}; {more}" if clause else more
+    if row.state == "running" and row.entry.state == "running":
+        return ""  # which process, the node says
+    return clause if row.state != "finished" else ""
+
+
+def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+    """Below a table: why stages are not running or done."""
+    told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
+    for row in told[:LINES]:
+        run, _, kind = row.id.rpartition(".")
+        more = f"; more: moco-harness logs {row.id}" if row.state in ("failed", "lost") else ""
+        yield f"  {run} {kind.partition('-')[0]} {row.state}: {short(row)}{more}"
+    if len(told) > LINES:
+        yield f"  and {len(told) - LINES} more: moco-harness status --all | cat"
+
+
+def _summary(seen: Look) -> Iterator[Text]:
+    """A line for each ablation, what to do about what ended badly, and who did not answer."""
+    groups: dict[str, Counter[str]] = {}
+    for row in seen.rows:
+        groups.setdefault(_group(row), Counter())[row.state] += 1
+    for group, states in sorted(groups.items()):
+        line = Text.assemble((group, "bold"), ": ")
+        for n, (state, count) in enumerate(sorted(states.items())):
+            line.append(", " if n else "")
+            line.append(f"{count} {state}", style=STYLE[state])
+        yield line
+    over = [row for row in seen.rows if row.over]
+    for remedy, count in Counter(row.remedy for row in over if row.remedy).most_common(3):
+        example = next(row for row in over if row.remedy == remedy)
+        stages = "1 stage" if count == 1 else f"{count} stages"
+        yield Text(f"{example.why.partition(' on ')[0]} ({stages}): {remedy}")
+    for again in sorted({row.again for row in over[: show.ROWS]} - {""})[:3]:
+        yield Text(f"run again: {again}")
+    for note in seen.notes:
+        yield Text(f"note: {note}", style="yellow")
+
+
+def _group(row: Row) -> str:
+    described = row.entry.described
+    return "(damaged)" if described is None else str(described.get("group", "?"))

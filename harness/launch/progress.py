@@ -101,7 +101,7 @@ class Bars:
         sign = {"finished": "[green]✓[/]", "interrupted": "[yellow]▸[/]"}.get(state, "[red]✗[/]")
         took = _time(time.monotonic() - self._opened)
         said = " · ".join(filter(None, [state if state != "finished" else "", _figures(figures)]))
-        self._console.print(f"{sign} {self._id} [dim]{took}[/] {said}", soft_wrap=True)
+        self._console.print(f"{sign} {escape(self._id)} [dim]{took}[/] {said}", soft_wrap=True)
 
     def _clear(self) -> None:
         """Take away what stands below the last line that stays."""

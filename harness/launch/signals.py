@@ -7,13 +7,19 @@ from types import FrameType, TracebackType
 
 
 class StopFlag:
-    """While entered, SIGINT, SIGTERM and SIGHUP (a terminal that goes away) set the flag.
+    """While entered, SIGINT, SIGTERM and SIGHUP (a terminal that goes away), or the signals that
+    are named, set the flag.
 
     A second SIGINT stops at once.
+
+    Attributes:
+        heard: the signals that came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *numbers: signal.Signals) -> None:
         self.set = False
+        self.heard: set[int] = set()
+        self._numbers = numbers or (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self._before: dict[int, object] = {}
 
     def __call__(self) -> bool:
@@ -23,9 +29,10 @@ class StopFlag:
         if self.set and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.set = True
+        self.heard.add(number)
 
     def __enter__(self) -> StopFlag:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in self._numbers:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 self._before[number] = signal.signal(number, self._handle)
         return self

@@ -27,8 +27,18 @@ PATIENCE_S = 600.0
 A process that dies is noticed at once."""
 
 
-def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callable[[], bool]) -> str:
-    """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss."""
+def run_as(
+    placement: Placement,
+    job: Job,
+    reporter: Reporter,
+    stopping: Callable[[], bool],
+    *,
+    meeting: float = 60,
+) -> str:
+    """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss.
+
+    `meeting`: seconds that the others may come later than this one.
+    """
     import torch
 
     if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
@@ -36,7 +46,7 @@ def run_as(placement: Placement, job: Job, reporter: Reporter, stopping: Callabl
     device = torch.device(job.device)
     if device.type == "cuda" and device.index is None and placement.size > 1:
         device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())
-    with join(placement, device, timeout=PATIENCE_S) as world:
+    with join(placement, device, timeout=PATIENCE_S, meeting=meeting) as world:
         return execute(job, reporter, stopping, world)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness.errors import StoreError
+from harness.store import atomic
 from harness.store.edition import edition
 
 PACKAGES = (
@@ -28,6 +31,8 @@ PACKAGES = (
 )
 SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 """The only variables of the environment that are kept: no other could be secret-free for sure."""
+SNAPSHOT = "snapshot.json"
+"""In a snapshot of the code, beside the package: what `code` said where it was copied."""
 DIFF_LIMIT = 1_000_000
 """Bytes of uncommitted changes that are kept word for word; of more, only the hash."""
 
@@ -40,10 +45,10 @@ def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[st
         threads: threads that arithmetic on the CPU uses.
         data: name and fingerprint of the data.
     """
-    code, diff = _code()
+    checkout, diff = code()
     return {
         "edition": edition(),
-        "code": code,
+        "code": checkout,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "python": platform.python_version(),
         "machine": {
@@ -85,20 +90,25 @@ def _git(*words: str) -> str | None:
     return done.stdout.decode(errors="replace")
 
 
-def _code() -> tuple[dict[str, Any], str]:
-    top = _git("rev-parse", "--show-toplevel")
+def code() -> tuple[dict[str, Any], str]:
+    """(commit and state, uncommitted changes) of the checkout that the harness runs from, or of
+    the one that its snapshot was copied from."""
     ours = Path(harness.__file__).parent.parent
+    with contextlib.suppress(StoreError, TypeError):
+        if (noted := atomic.read_json(ours / SNAPSHOT)) is not None:
+            return dict(noted["code"]), str(noted["diff"])
+    top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top.strip()).resolve() != ours.resolve():
         return {"commit": None, "dirty": None}, ""
     diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") or ""
     untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split("\n")[:-1]
-    code = {
+    found = {
         "commit": (_git("rev-parse", "HEAD") or "").strip() or None,
         "dirty": bool(diff or untracked),
         "diff": hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None,
         "untracked": untracked[:50],
     }
-    return code, diff if len(diff) <= DIFF_LIMIT else ""
+    return found, diff if len(diff) <= DIFF_LIMIT else ""
 
 
 def _cpu() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from cli.same import assert_same, weights
 from cli.tiny import TINY
 from harness.plan import describe, make_plan
 from harness.store import journal
@@ -38,39 +39,6 @@ def stages(runs: str = "runs") -> dict[str, StageFolder]:
 
 def steps(folder: StageFolder) -> list[int]:
     return [record["step"] for record in journal.read(folder) if "train/loss" in record]
-
-
-def weights(folder: StageFolder) -> dict[str, torch.Tensor]:
-    """All tensors of the newest checkpoint, by their places in it."""
-    path = sorted(folder.checkpoints.glob("step-*.pt"))[-1]
-    found: dict[str, torch.Tensor] = {}
-
-    def collect(value: Any, place: str) -> None:
-        if isinstance(value, torch.Tensor):
-            found[place] = value
-        elif isinstance(value, dict):
-            for name, inner in value.items():
-                collect(inner, f"{place}.{name}")
-
-    collect(torch.load(path, weights_only=True), "")
-    assert len(found) > 20
-    return found
-
-
-def assert_same(one: StageFolder, other: StageFolder) -> None:
-    """Bit-identical weights and results, and the same journal but for times."""
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert (one.result or {})["values"] == (other.result or {})["values"]
-    timeless = [
-        [
-            {k: v for k, v in record.items() if k not in ("t", "train/images_per_s")}
-            for record in journal.read(folder)
-        ]
-        for folder in (one, other)
-    ]
-    assert timeless[0] == timeless[1]
 
 
 def reaches(process: Any, after: int) -> None:
@@ -109,7 +77,7 @@ def test_a_run_and_the_same_again(moco: Any, tiny: Path) -> None:
     assert mtimes() == before
     status = moco("status")
     assert "3 finished" in status.out
-    assert "knn/top1" in status.out
+    assert "kNN " in status.out
     other = moco("plan", tiny, "--set", "seed=1")
     assert "as measured here" in other.out
     assert moco("report", tiny, "--out", "elsewhere").code == 0

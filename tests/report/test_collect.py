@@ -14,7 +14,7 @@ from harness.recipe.schema import Recipe
 from harness.report.collect import Results, collect_single
 from harness.report.runs import Run, thin
 from harness.report.tables import cell_text
-from harness.store.attempt import _identity
+from harness.store.life import identity
 from report.build import EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 
@@ -36,7 +36,7 @@ def test_every_state_has_its_word(make: Make, gather: Collected) -> None:
     bench.finish(CONTROL, 0, 14.0)
     bench.diverge("m0", 0)
     alive = bench.stage("m0.9", 0, "pretrain", None, state=None)
-    (alive.path / "attempts/0001/alive.json").write_text(json.dumps(_identity()))
+    (alive.path / "attempts/0001/alive.json").write_text(json.dumps(identity()))
     failed = bench.stage("m0.99", 0, "pretrain", None, state=None)
     ended = {"how": "failed", "message": "CUDA out of memory"}
     (failed.path / "attempts/0001/ended.json").write_text(json.dumps(ended))

@@ -13,10 +13,11 @@ import pytest
 
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.store import atomic, journal
-from harness.store import attempt as module
-from harness.store.attempt import BEAT_S, SILENCE_S, begin, holder
+from harness.store import life as module
+from harness.store.attempt import begin
 from harness.store.layout import StageFolder
 from harness.store.ledger import look
+from harness.store.life import BEAT_S, SILENCE_S, holder
 
 HOLD = """\
 import sys, time
@@ -53,7 +54,7 @@ def pretend(folder: StageFolder, age: float = 0.0, **who: Any) -> Path:
     """An attempt that somebody else holds, silent for `age` seconds."""
     path = folder.path / "attempts" / "0001"
     path.mkdir()
-    identity = {**module._identity(), **who}
+    identity = {**module.identity(), **who}
     (path / "alive.json").write_text(json.dumps(identity))
     past = time.time() - age
     os.utime(path / "alive.json", (past, past))

@@ -79,7 +79,7 @@ def git(root: Path, *words: str) -> str:
 
 
 def test_a_clean_checkout(checkout: Path) -> None:
-    code, diff = provenance._code()
+    code, diff = provenance.code()
     commit = git(checkout, "rev-parse", "HEAD")
     assert code == {"commit": commit, "dirty": False, "diff": None, "untracked": []}
     assert diff == ""
@@ -88,7 +88,7 @@ def test_a_clean_checkout(checkout: Path) -> None:
 def test_a_dirty_one(checkout: Path) -> None:
     (checkout / "harness" / "__init__.py").write_text("two\n")
     (checkout / "new.py").touch()
-    code, diff = provenance._code()
+    code, diff = provenance.code()
     assert code["dirty"]
     assert code["untracked"] == ["new.py"]
     assert "-one\n+two\n" in diff
@@ -98,7 +98,7 @@ def test_a_dirty_one(checkout: Path) -> None:
 def test_a_large_change_is_hashed_only(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (checkout / "harness" / "__init__.py").write_text("two\n" * 100)
     monkeypatch.setattr(provenance, "DIFF_LIMIT", 50)
-    code, diff = provenance._code()
+    code, diff = provenance.code()
     assert (len(code["diff"]), diff) == (12, "")
 
 
@@ -108,7 +108,7 @@ def test_a_checkout_around_an_installed_package_is_not_its_source(
     installed = checkout / "venv" / "harness" / "__init__.py"
     monkeypatch.setattr(harness, "__file__", str(installed))
     installed.parent.mkdir(parents=True)
-    assert provenance._code() == ({"commit": None, "dirty": None}, "")
+    assert provenance.code() == ({"commit": None, "dirty": None}, "")
 
 
 def test_git_of_another_checkout_does_not_mislead(
@@ -117,11 +117,11 @@ def test_git_of_another_checkout_does_not_mislead(
     expected = git(checkout, "rev-parse", "HEAD")
     git(tmp_path, "init", "-q", str(tmp_path / "other"))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-    assert provenance._code()[0]["commit"] == expected
+    assert provenance.code()[0]["commit"] == expected
 
 
 def test_a_users_way_to_show_changes_is_not_in_the_record(checkout: Path) -> None:
     git(checkout, "config", "diff.external", "false")
     git(checkout, "config", "color.ui", "always")
     (checkout / "harness" / "__init__.py").write_text("two\n")
-    assert "-one\n+two\n" in provenance._code()[1]
+    assert "-one\n+two\n" in provenance.code()[1]

@@ -1,0 +1,50 @@
+"""`moco-harness logs`: the newest attempt's words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.cli import show
+from harness.launch import choose
+from harness.launch.logs import Printer, alive, follow, sources, verdict
+from harness.launch.truth import Row, Truth
+
+
+def logs_command(word: str, runs: Path, *, following: bool) -> None:
+    """Print the logs of the stage that `word` names, then what became of it.
+
+    Raises:
+        StoreError: no stage or several are named so, or the run root cannot be read.
+    """
+    stage_id = choose.one(word, choose.known(runs))
+    try:
+        if following:
+            row = follow(runs, stage_id, _write)
+        else:
+            row = Truth(runs).look({stage_id}).rows[0]
+            printer = Printer(_write)
+            for path in sources(runs, stage_id):
+                printer.print(path)
+    except KeyboardInterrupt:
+        return
+    if not sources(runs, stage_id):
+        show.line(_none(row))
+    for text in verdict(runs, row):
+        show.line(text)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _none(row: Row) -> str:
+    """Why there is no log."""
+    if row.job is not None and alive(row) and row.state != "running":
+        return "no log yet: its job has not begun"
+    if row.job is not None:
+        return "no log: its job has written none"
+    if row.entry.state == "absent":
+        return "no log: it was never begun"
+    return "no log: the terminal of its `moco-harness run` showed what it said"

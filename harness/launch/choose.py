@@ -1,0 +1,64 @@
+"""Which stages a user means who types a part of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.store import submission
+from harness.store.ledger import names
+
+SHOWN = 8
+
+
+def known(runs: Path) -> list[str]:
+    """The ids of all stages that have a folder or were submitted.
+
+    Raises:
+        StoreError: the run root or a submission's record cannot be read.
+    """
+    return sorted({*names(runs), *submission.newest(submission.everything(runs))})
+
+
+def one(word: str, ids: Collection[str]) -> str:
+    """The stage whose id is `word`, or the only one whose id has `word` in it.
+
+    Raises:
+        StoreError: there is none, or several.
+    """
+    if word in ids:
+        return word
+    found = [id_ for id_ in ids if word in id_]
+    if len(found) != 1:
+        raise StoreError(_refusal(word, found, "stages"))
+    return found[0]
+
+
+def run(word: str, ids: Collection[str]) -> list[str]:
+    """The stage whose id is `word`, else the stages of the only run whose ids have `word` in them.
+
+    Raises:
+        StoreError: there is none, or they are of several runs.
+    """
+    if word in ids:
+        return [word]
+    own = [id_ for id_ in ids if name(id_) == word]
+    found = own or [id_ for id_ in ids if word in id_]
+    of = list(dict.fromkeys(map(name, found)))
+    if len(of) != 1:
+        raise StoreError(_refusal(word, of, "runs"))
+    return found
+
+
+def name(stage_id: str) -> str:
+    """The run that a stage is of: its id without the stage and the hash."""
+    return stage_id.rpartition(".")[0] or stage_id
+
+
+def _refusal(word: str, found: Sequence[str], what: str) -> str:
+    if not found:
+        return f"{word}: no such stage; moco-harness status --all lists them"
+    shown = "\n".join(f"  {each}" for each in found[:SHOWN])
+    rest = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{word}: fits {len(found)} {what}; say more of the name of one:\n{shown}{rest}"

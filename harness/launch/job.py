@@ -1,0 +1,268 @@
+"""What a job of a cluster does: one stage, or the report. Small enough to be pickled.
+
+A job is warned in one of two ways. SIGUSR2 comes before a time limit, and before preemption where
+the cluster sends it (SlurmctldParameters=preempt_send_user_signal). SIGTERM alone comes before
+preemption elsewhere, and whenever SLURM ends a job: cancelled, over its time, requeued by hand.
+Both only set a flag. At the next step where the processes meet they agree to stop, and the
+checkpoint is written. Then the first process asks SLURM what state the job is in:
+
+- still running: it was warned, and something will take its place. It is requeued here, by submitit,
+  whose handler counts the time limits that it outlived.
+- anything else: SLURM has decided already. A cancelled job must not come back, and one that SLURM
+  has requeued itself comes back without help. The process ends, with a code that is no success.
+- no answer: after SIGUSR2 it is requeued, as submitit would; else SLURM is asked again, until it
+  answers or ends the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import harness
+from harness.errors import HarnessError
+from harness.launch.signals import StopFlag
+from harness.store.layout import StageFolder
+
+if TYPE_CHECKING:
+    from harness.runtime.environment import Placement
+
+STOPPED = 128 + signal.SIGTERM
+"""Exit code of a process that was asked to stop, and whose job is not requeued."""
+MEETING_S = 600.0
+"""Seconds by which the processes may start apart: nodes read their libraries and data at different
+speeds."""
+LAST_WORDS_S = 10.0
+"""Seconds that a process with an error waits before it ends, which ends the others too, so that the
+first one can write down why."""
+MIRROR_S = 30.0
+"""Seconds that the mirror may take at the end of a stage."""
+HURRY_S = 5.0
+"""The same where the stage goes on in another life, which mirrors what is missing."""
+PATIENCE_S = 600.0
+"""Seconds for SLURM to answer a process that it asked to stop."""
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One stage as a job: what submitit pickles, so text and nothing else.
+
+    Attributes:
+        folder: the stage's folder, with its stage.json.
+        code: the folder that the harness must be imported from.
+        stage_data: folder of the node's own disk for the data; variables in it are expanded. None:
+            the data is read where it lies.
+    """
+
+    folder: str
+    data_root: str
+    device: str
+    code: str
+    stage_data: str | None = None
+
+    def checkpoint(self) -> Any:
+        """What submitit starts when the job was requeued: the same, which goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def __call__(self) -> str:
+        """Run the stage: finished, diverged, or none where its pre-training has diverged.
+
+        Raises:
+            SystemExit: it was stopped or failed; the reason is in the attempt's folder and the log.
+            Exception: a defect.
+        """
+        handler = signal.getsignal(signal.SIGUSR2)
+        with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
+            state = told(lambda: self._run(flag))
+        if state == "interrupted":
+            _end(handler if callable(handler) else None, flag.heard)
+        return state
+
+    def _run(self, flag: StopFlag) -> str:
+        _check_code(self.code)
+        folder = StageFolder(Path(self.folder))
+        if (state := _settled(folder)) is not None:
+            print(f"{folder.id}: {state}", flush=True)
+            return state
+
+        from rich.console import Console
+
+        from harness.launch import staging
+        from harness.launch.progress import watching
+        from harness.launch.worker import run_as
+        from harness.runtime.environment import resolve
+        from harness.stage.execute import Job, pick_device
+
+        placement = resolve(os.environ)
+        root = Path(self.data_root)
+        if self.stage_data is not None:
+            recipe = (folder.described or {}).get("recipe", {})
+            root = staging.stage(recipe, root, self.stage_data, first=placement.local_rank == 0)
+        job = Job(folder.path, root, pick_device(self.device))
+        console = Console(highlight=False, width=200)
+        if flag():  # asked to stop while it was starting: there is nothing to keep
+            return "interrupted"
+        try:
+            with _mirrored(folder, placement), watching(console, 1) as reporter:
+                return run_as(placement, job, reporter, flag, meeting=MEETING_S)
+        except HarnessError:
+            if (state := _settled(folder)) is not None:  # by another process meanwhile
+                return state
+            raise
+
+
+@dataclass(frozen=True)
+class ReportJob:
+    """The report of a recipe's runs as a job; submitit pickles it.
+
+    Attributes:
+        recipe: the recipe's copy.
+        sets: its --set options.
+    """
+
+    recipe: str
+    sets: tuple[str, ...]
+    runs: str
+    code: str
+
+    def checkpoint(self) -> Any:
+        """The same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def __call__(self) -> str:
+        """Write the report; returns its page's path.
+
+        Raises:
+            SystemExit: it could not be written; the log says why.
+        """
+        return told(self._write)
+
+    def _write(self) -> str:
+        _check_code(self.code)
+        page = str(write_report(Path(self.recipe), self.sets, Path(self.runs)))
+        print(f"report: {page}", flush=True)
+        return page
+
+
+def write_report(recipe: Path, sets: tuple[str, ...], runs: Path) -> Path:
+    """Write the report of what there is so far under RUNS/reports/; returns its page.
+
+    Raises:
+        HarnessError: the recipe is wrong, or the disk does not allow it.
+    """
+    from harness.plan import make_plan
+    from harness.report import collect, write
+
+    made = make_plan(recipe, sets, runs)
+    if made.expansion is not None and made.scale is not None:
+        results = collect.collect(made.expansion, made.scale, runs)
+    else:
+        results = collect.collect_single(made.stages[0].recipe, runs)
+    paths = write.write_report(results, runs / "reports" / made.name)
+    return next(path for path in paths if path.suffix == ".html")
+
+
+def told(work: Callable[[], str]) -> str:
+    """`work`'s outcome; what the user can mend ends the process with a sentence."""
+    try:
+        return work()
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    except Exception:
+        _let_the_first_speak()
+        raise
+    _let_the_first_speak()
+    raise SystemExit(code)
+
+
+def _let_the_first_speak() -> None:
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        time.sleep(LAST_WORDS_S)
+
+
+def _check_code(code: str) -> None:
+    """Raise a HarnessError unless this process runs the code that was submitted."""
+    ours = Path(harness.__file__).resolve().parent.parent
+    if ours != Path(code).resolve():
+        raise HarnessError(
+            f"this job imports the harness from {ours}, but {code} was submitted; let slurm.setup "
+            "of the site file leave PYTHONPATH and PYTHONSAFEPATH alone"
+        )
+
+
+def _settled(folder: StageFolder) -> str | None:
+    """The outcome of a stage for which nothing is left to do; None if there is."""
+    if (result := folder.result) is not None:
+        return str(result["state"])
+    parent = (folder.described or {}).get("parent")
+    above = StageFolder(folder.path.parent / parent).result if parent else None
+    return "none" if above is not None and above["state"] == "diverged" else None
+
+
+@contextlib.contextmanager
+def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
+    """W&B follows the stage meanwhile, if this is the first process."""
+    if placement.rank > 0:
+        yield
+        return
+    from harness.track.follow import start
+
+    follower = start(folder.path.parent, [folder.id])
+    if follower.warning:
+        print(f"note: {follower.warning}", flush=True)
+    try:
+        yield
+    finally:
+        if follower.pid is not None:
+            over = folder.result is not None
+            if not over:  # it would wait for this process to end
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(follower.pid, signal.SIGTERM)
+            if not follower.wait(MIRROR_S if over else HURRY_S) and over:
+                print("note: W&B is late; `moco-harness sync` uploads what is missing", flush=True)
+
+
+def _end(handler: Handler | None, heard: set[int]) -> NoReturn:
+    """End this process after its checkpoint, requeued if that is for us to do."""
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        raise SystemExit(0)  # the first process decides
+    warned = signal.SIGUSR2 in heard
+    until = time.monotonic() + PATIENCE_S
+    while (state := _own_state()) is None and not warned and time.monotonic() < until:
+        time.sleep(5)
+    if handler is None or not (state == "RUNNING" or (state is None and warned)):
+        print(f"stopped after a checkpoint; the job is {(state or 'lost').lower()}", flush=True)
+        raise SystemExit(STOPPED)
+    print("requeued after a checkpoint", flush=True)
+    try:
+        handler(signal.SIGUSR2, None)
+    except Exception as error:
+        print(f"error: the job could not be requeued ({error}); run again goes on", file=sys.stderr)
+    raise SystemExit(STOPPED)
+
+
+def _own_state() -> str | None:
+    """SLURM's word for this job: RUNNING, COMPLETING, ...; "" if it knows it no more, None if it
+    does not answer."""
+    words = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ.get('SLURM_JOB_ID', '')}"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().partition("\n")[0]

@@ -1,0 +1,181 @@
+"""Run a plan in the background of this machine: one job of submitit's local executor.
+
+`submit` starts `python -m harness.launch.local` in a session of its own, so that a terminal that
+goes away, or Ctrl-C in it, does not reach the job; that process starts the job and prints its
+number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.launch import snapshot
+from harness.launch.job import told, write_report
+from harness.plan import Plan, make_plan
+from harness.site import Site
+from harness.store import submission
+from harness.store.submission import Array, Submission
+
+FOREVER_MIN = 60 * 24 * 365
+"""Minutes: the local executor wants a time limit."""
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class LocalJob:
+    """A plan as a job: what submitit pickles.
+
+    Attributes:
+        recipe: the recipe's copy.
+        visible: CUDA_VISIBLE_DEVICES as the user had it; submitit changes it. None: not set.
+    """
+
+    recipe: str
+    sets: tuple[str, ...]
+    runs: str
+    data_root: str
+    device: str
+    processes: int
+    again: bool
+    visible: str | None
+
+    def checkpoint(self) -> Any:
+        """The same, which goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def __call__(self) -> str:
+        """Run the plan and write its report.
+
+        Raises:
+            SystemExit: it was stopped, or a stage failed.
+        """
+        if self.visible is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.visible
+        return told(self._run)
+
+    def _run(self) -> str:
+        from rich.console import Console
+
+        from harness.launch.here import run_here
+        from harness.launch.progress import watching
+        from harness.launch.signals import StopFlag
+        from harness.track.follow import start
+
+        recipe, runs = Path(self.recipe), Path(self.runs)
+        made = make_plan(recipe, self.sets, runs, again=self.again)
+        site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
+        follower = start(runs, [stage.id for stage in made.todo])
+        if follower.warning:
+            print(f"note: {follower.warning}", flush=True)
+        console = Console(highlight=False, width=200)
+        with StopFlag() as stopping, watching(console, len(made.todo)) as reporter:
+            tally = run_here(made, site, reporter, stopping)
+        page = write_report(recipe, self.sets, runs)
+        print(f"report: {page}", flush=True)
+        if tally.interrupted:
+            print("stopped; the same command goes on from here", flush=True)
+            raise SystemExit(INTERRUPTED)
+        for stage, message in tally.failed:
+            print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
+        for message in tally.elsewhere:
+            print(message, file=sys.stderr, flush=True)
+        if tally.failed or tally.elsewhere:
+            raise SystemExit(1)
+        return str(page)
+
+
+def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submission:
+    """Run what the plan has to do in the background; the caller holds the run root's claim.
+
+    Raises:
+        HarnessError: the job could not be started.
+        StoreError: the run root cannot be written.
+    """
+    runs = site.runs.absolute()
+    code = snapshot.take(runs, clean=False)
+    sid = submission.new_id()
+    folder = submission.folder(runs, sid)
+    recipe = snapshot.keep_recipe(plan, folder / "recipes")
+    record = submission.new(
+        sid,
+        on="local",
+        recipe=str(plan.path),
+        sets=sets,
+        name=plan.name,
+        code=str(code),
+        arrays=[Array(f"moco-{sid}-0", "all", tuple(stage.id for stage in plan.todo))],
+    )
+    submission.write(runs, record)
+    words = [sys.executable, "-m", "harness.launch.local", str(folder), "--recipe", str(recipe)]
+    words += ["--runs", str(runs), "--data", str(site.data.absolute()), "--device", site.device]
+    words += ["--processes", str(site.processes), *(["--again"] if again else [])]
+    words += [word for text in sets for word in ("--set", text)]
+    path = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
+    started = subprocess.run(
+        words,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    if started.returncode:
+        why = (started.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise HarnessError(f"the background job could not be started: {why}")
+    record = record.job(0, started.stdout.strip())
+    submission.write(runs, record)
+    return record
+
+
+def main() -> None:
+    """Start the job and print its number; the job outlives this process."""
+    parser = argparse.ArgumentParser(prog="harness.launch.local", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the submission's folder")
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--set", action="append", default=[], dest="sets")
+    parser.add_argument("--runs", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--again", action="store_true")
+    said = parser.parse_args()
+    import submitit
+
+    from harness.launch.local import LocalJob as Imported  # not __main__'s, which no job could load
+
+    job = Imported(
+        said.recipe,
+        tuple(said.sets),
+        said.runs,
+        said.data,
+        said.device,
+        said.processes,
+        said.again,
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    executor = submitit.LocalExecutor(said.folder, max_num_timeout=0)
+    executor.update_parameters(timeout_min=FOREVER_MIN)
+    with os.fdopen(os.dup(1), "w") as answer:  # the job must not keep the caller's pipes open
+        with (said.folder / "controller.log").open("ab") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        number = executor.submit(job).job_id
+        answer.write(f"{number}\n")
+    os._exit(0)  # or Python would warn of a child that is left running
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Where the newest words of a stage lie: its job's logs, and what its attempt wrote down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.launch.truth import Row, Truth
+from harness.store import atomic, submission
+from harness.store.layout import StageFolder
+
+LOOK_S = 5.0
+"""Seconds between two questions whether a followed stage goes on."""
+
+
+def sources(runs: Path, stage_id: str) -> list[Path]:
+    """The files that hold the newest attempt's words, those to be read last at the end.
+
+    Of a job that is the output and the errors of its first process, else the attempt's traceback.
+
+    Raises:
+        StoreError: the folder or a submission's record cannot be read.
+    """
+    attempts = StageFolder(runs / stage_id).attempts()
+    newest = attempts[-1] if attempts else None
+    place = submission.newest(submission.everything(runs)).get(stage_id)
+    if place is not None:
+        made, array, index = place
+        element = array.element(index)
+        if element is not None and not _since(newest, made, element):
+            folder = submission.folder(runs, made.id)
+            files = [folder / f"{element}_0_log.{end}" for end in ("out", "err")]
+            if there := [path for path in files if path.exists()]:
+                return there
+    trace = newest / "traceback.txt" if newest is not None else None
+    return [trace] if trace is not None and trace.exists() else []
+
+
+def others(path: Path) -> list[Path]:
+    """The error logs of the job's other processes that are not empty."""
+    job = path.name.rpartition("_log.")[0].rpartition("_")[0]
+    found = sorted(path.parent.glob(f"{job}_*_log.err"))
+    return [p for p in found if not p.name.startswith(f"{job}_0_") and p.stat().st_size]
+
+
+def _since(attempt: Path | None, made: submission.Submission, element: str) -> bool:
+    """Whether the attempt was made later and without that job."""
+    if attempt is None:
+        return False
+    who: Any = atomic.read_json(attempt / "alive.json")
+    slurm = who.get("slurm") if isinstance(who, dict) else None
+    job = slurm.get("job") if isinstance(slurm, dict) else None
+    if job == element or (made.on != "slurm" and job is None):
+        return False
+    began = attempt / "attempt.json"
+    return (began if began.exists() else attempt).stat().st_mtime > made.t
+
+
+@dataclass
+class Printer:
+    """Prints files, and later what has been added to them."""
+
+    write: Callable[[str], object]
+    _read: dict[Path, int] = field(default_factory=dict)
+    _last: Path | None = None
+
+    def print(self, path: Path) -> None:
+        """Print what was added to the file since it was printed last, under its name."""
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                data = file.read()
+        except OSError:
+            return
+        if not data:
+            return
+        self._read[path] = self._read.get(path, 0) + len(data)
+        if path != self._last:
+            self.write(f"==> {path} <==\n")
+            self._last = path
+        self.write(data.decode(errors="replace"))
+
+
+def follow(runs: Path, stage_id: str, write: Callable[[str], object]) -> Row:
+    """Print the stage's logs as they grow, until nobody works on it any more; its last row.
+
+    Raises:
+        StoreError: the run root cannot be read.
+    """
+    truth, printer = Truth(runs), Printer(write)
+    said = ""
+    while True:
+        row = truth.look({stage_id}).rows[0]
+        until = time.monotonic() + LOOK_S
+        while True:
+            for path in sources(runs, stage_id):
+                printer.print(path)
+            if not alive(row):
+                return row
+            if row.state != "running" and row.why != said:
+                said = row.why
+                write(f"{stage_id}: {row.state}: {row.why}\n")
+            if time.monotonic() > until:
+                break
+            time.sleep(1)
+
+
+def alive(row: Row) -> bool:
+    """Whether somebody works on the stage, or will without being asked again."""
+    if row.state in ("running", "waiting", "unknown"):
+        return True
+    return row.state == "interrupted" and row.job is not None and row.job.live
+
+
+def verdict(runs: Path, row: Row) -> Iterator[str]:
+    """What became of the stage, whole, what to do, and how to run it again."""
+    yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
+    if row.remedy:
+        yield f"what to do: {row.remedy}"
+    try:
+        found = sources(runs, row.id)
+    except StoreError:
+        found = []
+    if found:
+        yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
+    if row.over:
+        yield f"run again: {row.again or 'the same `moco-harness run`'}"

@@ -1,0 +1,140 @@
+"""The newest figures of a stage, from the ends of its journals: cheap, however long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.store import journal
+from harness.store.layout import StageFolder
+
+BLOCK = 1 << 18
+"""Bytes read at a time, from the end towards the beginning."""
+FAR = 1 << 24
+"""Bytes of one attempt that are searched for the newest value of each wanted metric."""
+
+
+@dataclass
+class Figures:
+    """Where a stage stands."""
+
+    step: int = 0
+    epoch: float = 0.0
+    values: dict[str, float] = field(default_factory=dict)
+    """The newest value of each metric met."""
+    rate: float | None = None
+    """Steps per second of this attempt lately, pauses for kNN and checkpoints included."""
+
+
+class Latest:
+    """Reads on, at each look, from where the last one ended.
+
+    Args:
+        wanted: metrics that are looked for further back, in earlier attempts too.
+    """
+
+    def __init__(self, folder: StageFolder, wanted: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._wanted = frozenset(wanted)
+        self._attempt: Path | None = None
+        self._offset = 0
+        self._rest = b""
+        self._marks: list[tuple[float, int]] = []  # (seconds since 1970, step) of the attempt
+        self.figures = Figures()
+
+    def look(self) -> Figures:
+        """The figures as they are now.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        attempts = self._folder.attempts()
+        if self._attempt is None:
+            self._search(attempts)
+        for attempt in attempts:
+            if self._attempt is None or int(attempt.name) > int(self._attempt.name):
+                self._attempt, self._offset, self._rest, self._marks = attempt, 0, b"", []
+                self.figures.rate = None
+            if attempt == self._attempt:
+                data = _read(attempt / "metrics.jsonl", self._offset, None)
+                self._offset += len(data)
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                self._take(lines)
+        return self.figures
+
+    def _search(self, attempts: Sequence[Path]) -> None:
+        """Take the newest lines there are, and from further back what they lack."""
+        missing = set(self._wanted)
+        for attempt in reversed(attempts):
+            path = attempt / "metrics.jsonl"
+            size = end = _size(path)
+            while end > 0 and size - end < FAR and (missing or self._attempt is None):
+                begin = max(0, end - BLOCK)
+                data = _read(path, begin, end)
+                if begin:
+                    data = data[data.find(b"\n") + 1 :]  # what is left of a line is read next
+                if self._attempt is None:
+                    whole = data[: data.rfind(b"\n") + 1]
+                    self._attempt, self._offset = attempt, end - len(data) + len(whole)
+                    self._take(whole.split(b"\n"))
+                    missing -= set(self.figures.values)
+                for name in sorted(missing):
+                    if self._pick(name, data):
+                        missing.discard(name)
+                if not data:  # a line longer than a block: no journal's
+                    break
+                end -= len(data)
+            if not missing:
+                return
+
+    def _pick(self, name: str, data: bytes) -> bool:
+        """Take the metric from the last line that has it, unless a later attempt rewound it."""
+        at = data.rfind(f'"{name}":'.encode())
+        if at < 0:
+            return False
+        record = journal.parse(data[data.rfind(b"\n", 0, at) + 1 :].split(b"\n", 1)[0])
+        value = record.get(name) if record else None
+        if record is None or not isinstance(value, int | float):
+            return False
+        if record["step"] <= self.figures.step:
+            self.figures.values[name] = float(value)
+        return True
+
+    def _take(self, lines: Sequence[bytes]) -> None:
+        figures = self.figures
+        for record in (found for line in lines if (found := journal.parse(line)) is not None):
+            figures.step = record["step"]
+            figures.values |= {
+                name: float(value)
+                for name, value in record.items()
+                if "/" in name and isinstance(value, int | float)
+            }
+            epoch, t = record.get("epoch"), record.get("t")
+            if isinstance(epoch, int | float):
+                figures.epoch = float(epoch)
+            if isinstance(t, int | float):
+                if self._marks and self._marks[-1][0] == t:
+                    self._marks.pop()  # a block of steps is written at one moment
+                self._marks.append((float(t), figures.step))
+        self._marks = self._marks[-200:]
+        if len(self._marks) > 1:
+            (begun, first), (ended, last) = self._marks[0], self._marks[-1]
+            if ended > begun and last > first:
+                figures.rate = (last - first) / (ended - begun)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _read(path: Path, begin: int, end: int | None) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(begin)
+            return file.read() if end is None else file.read(end - begin)
+    except OSError:  # not there yet, or no longer
+        return b""

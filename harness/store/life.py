@@ -1,0 +1,141 @@
+"""Who lives a folder: a process that says so in alive.json, and touches it while it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+BEAT_S = 10.0
+"""Seconds between two touches of alive.json."""
+SILENCE_S = 120.0
+"""A holder on another machine is taken for dead after so long without a touch."""
+
+
+def identity() -> dict[str, Any]:
+    """This process as alive.json names it; inside a SLURM job also {"slurm": {"job": "12_3" or
+    "12", "restart": n}}."""
+    who: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "pid": os.getpid(),
+        "born": _born(os.getpid()),
+    }
+    job = slurm_job(os.environ)
+    return who if job is None else {**who, "slurm": job}
+
+
+def slurm_job(env: Mapping[str, str]) -> dict[str, Any] | None:
+    """The job, or array element, that `env` is of, and how often SLURM has restarted it."""
+    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID")
+    if not job:
+        return None
+    restart = env.get("SLURM_RESTART_COUNT") or "0"
+    return {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
+
+
+def _boot() -> str:
+    """This boot of this machine, and the space (a container's, perhaps) its process numbers are of;
+    "" if this system does not tell."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
+
+
+def _born(pid: int) -> str:
+    """The process's start time in ticks, so that a reused number is not taken for the process;
+    "dead" if it has ended, "" if this system does not tell (no /proc, or another user's is hidden).
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "" if _answers(pid) else "dead"
+    return "dead" if stat[0] in "ZX" else stat[19]
+
+
+def _answers(pid: int) -> bool:
+    """Whether there is a process of this number, ours or not."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Who lives this folder now: {"host", "pid", ...}; None if it has ended or its holder died.
+
+    On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
+    holder that is silent for SILENCE_S is taken for dead.
+    """
+    if (folder / "ended.json").exists():
+        return None
+    try:
+        who = atomic.read_json(folder / "alive.json")
+        age = time.time() - (folder / "alive.json" if who else folder).stat().st_mtime
+    except (StoreError, OSError):
+        return None
+    if who is None:  # between mkdir and the first words
+        return {"host": "?", "pid": 0} if age < BEAT_S else None
+    if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):
+        return None  # not this program's words
+    who = {"host": "?", **who}
+    found = lives(who)
+    return who if found or (found is None and age < SILENCE_S) else None
+
+
+def lives(who: Mapping[str, Any]) -> bool | None:
+    """Whether the process that `identity` named so lives; None if that cannot be seen from here."""
+    if who.get("boot") != _boot() or who.get("host") != socket.gethostname():
+        return None
+    pid = who.get("pid")
+    born = _born(pid) if isinstance(pid, int) and pid > 0 else "dead"
+    if born == "dead":
+        return False
+    return born == who["born"] if born and who.get("born") else None
+
+
+def survived(who: Mapping[str, Any]) -> bool:
+    """Whether this process is a later life of the holder's own SLURM job: SLURM ends a job before
+    it starts it again, so that holder is dead, however fresh its last touch."""
+    theirs, ours = who.get("slurm"), slurm_job(os.environ)
+    if not isinstance(theirs, dict) or ours is None or theirs.get("job") != ours["job"]:
+        return False
+    restart = theirs.get("restart")
+    return isinstance(restart, int) and restart < ours["restart"]
+
+
+class Heartbeat(threading.Thread):
+    """Writes alive.json into `folder` and touches it until `stop`.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True, name="heartbeat")
+        self._path = folder / "alive.json"
+        self._stopped = threading.Event()
+        atomic.write_json(self._path, identity())
+        self.start()
+
+    def run(self) -> None:
+        while not self._stopped.wait(BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(self._path)
+
+    def stop(self) -> None:
+        """Touch it no more."""
+        self._stopped.set()

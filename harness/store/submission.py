@@ -1,0 +1,275 @@
+"""What was handed to a cluster: RUNS/submissions/<id>.json, one file for each `run` that did.
+
+The record is written before the first job is submitted, and again after each one, so that a
+submitter that dies leaves behind under which names SLURM may know its jobs. Everything that
+submits holds the `claim` of the run root meanwhile: two at once submit one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Busy, StoreError
+from harness.store import atomic
+from harness.store.life import Heartbeat, holder, identity, lives
+
+SCHEMA = 1
+"""Of the record; raised when the meaning of a key changes."""
+PATIENCE_S = 300.0
+"""Seconds that a submitter waits for another one that lives."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """A job array with one element a stage, or a single job: SLURM's, or a local one."""
+
+    name: str
+    """SLURM's job name; no other array has it."""
+    kind: str
+    """pretrain, knn, linear or report; all: a local job that does everything."""
+    stages: tuple[str, ...]
+    """Stage ids in the order of the elements; none for a report."""
+    after: tuple[int, ...] = ()
+    """The submission's arrays that this one waits for."""
+    job: str | None = None
+    """SLURM's number for the whole; None: not submitted, or not known to be."""
+    waits: tuple[str, ...] = ()
+    """Jobs of earlier submissions that this one waits for."""
+
+    def element(self, index: int) -> str | None:
+        """The job of stage number `index`: 123_4, or 123 where it is the only one."""
+        if self.job is None or len(self.stages) <= 1 or self.kind == "all":
+            return self.job
+        return f"{self.job}_{index}"
+
+    def elements(self) -> list[tuple[str, str]]:
+        """(stage id, job) of each stage; none while no job is known."""
+        pairs = ((stage, self.element(n)) for n, stage in enumerate(self.stages))
+        return [(stage, job) for stage, job in pairs if job is not None]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One submission as its record has it."""
+
+    id: str
+    on: str
+    """slurm or local."""
+    user: str
+    host: str
+    t: float
+    """When, in seconds since 1970."""
+    recipe: str
+    """The recipe's path as it was given."""
+    sets: tuple[str, ...]
+    """The --set options with it."""
+    name: str
+    """The plan's name."""
+    code: str
+    """The snapshot that the jobs import; "" if they import the submitter's checkout."""
+    arrays: tuple[Array, ...]
+    submitter: Mapping[str, Any] = field(default_factory=dict)
+    """The process that submitted, as alive.json names one."""
+
+    def job(self, index: int, job: str) -> Submission:
+        """The same with the job of array number `index` known."""
+        arrays = list(self.arrays)
+        arrays[index] = replace(arrays[index], job=job)
+        return replace(self, arrays=tuple(arrays))
+
+
+def folder(runs: Path, submission_id: str) -> Path:
+    """Where submitit's scripts, pickles and logs of a submission lie."""
+    return runs / "submissions" / submission_id
+
+
+def new(
+    submission_id: str,
+    *,
+    on: str,
+    recipe: str,
+    sets: Iterable[str],
+    name: str,
+    code: str,
+    arrays: Iterable[Array],
+) -> Submission:
+    """A submission of this moment by this process, under an id of `new_id`."""
+    return Submission(
+        id=submission_id,
+        on=on,
+        user=_user(),
+        host=socket.gethostname(),
+        t=round(time.time()),
+        recipe=recipe,
+        sets=tuple(sets),
+        name=name,
+        code=code,
+        arrays=tuple(arrays),
+        submitter=identity(),
+    )
+
+
+def new_id() -> str:
+    """An id that sorts by time and that no other submission has: 20261122-101500-ab12cd."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def write(runs: Path, submission: Submission) -> None:
+    """Write the record.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    path = _root(runs) / f"{submission.id}.json"
+    atomic.write_json(path, {"schema": SCHEMA, **asdict(submission)})
+
+
+def everything(runs: Path) -> list[Submission]:
+    """All submissions of the run root, oldest first.
+
+    Raises:
+        StoreError: a record is damaged, or the folder cannot be read.
+    """
+    root = runs / "submissions"
+    try:
+        paths = sorted(p for p in root.iterdir() if re.fullmatch(r"\d{8}-.*\.json", p.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise atomic.explain(error, root) from error
+    read = [_read(path) for path in paths]
+    return sorted((s for s in read if s is not None), key=lambda s: (s.t, s.id))
+
+
+def _read(path: Path) -> Submission | None:
+    found = atomic.read_json(path)
+    if found is None:  # gone meanwhile
+        return None
+    try:
+        if found.pop("schema") != SCHEMA:
+            raise ValueError("of another version of the harness")
+        arrays = tuple(Array(**_tuples(array)) for array in found.pop("arrays"))
+        return Submission(**_tuples(found), arrays=arrays)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: not a submission ({error}); move it away") from error
+
+
+def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+
+
+def newest(submissions: Iterable[Submission]) -> dict[str, tuple[Submission, Array, int]]:
+    """By stage id: the newest submission of it, its array there, and its place in that array.
+
+    `submissions` are oldest first. An array without a job counts too: it may have been submitted.
+    """
+    return {
+        stage: (submission, array, index)
+        for submission in submissions
+        for array in submission.arrays
+        for index, stage in enumerate(array.stages)
+    }
+
+
+def submitting(submission: Submission) -> bool:
+    """Whether the process that made the record may still be submitting.
+
+    On the submitter's own machine its process is looked for; elsewhere a record is taken to be in
+    the making for PATIENCE_S.
+    """
+    if all(array.job is not None for array in submission.arrays):
+        return False
+    found = lives(submission.submitter)
+    return time.time() - submission.t < PATIENCE_S if found is None else found
+
+
+def _root(runs: Path) -> Path:
+    root = runs / "submissions"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise atomic.explain(error, root) from error
+    return root
+
+
+@contextlib.contextmanager
+def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterator[None]:
+    """Be the only one who plans and submits in the run root, while the block lasts.
+
+    As attempts do, claims make numbered folders by mkdir, which one contender wins; a dead holder
+    keeps nothing.
+
+    Args:
+        note: told once, in a sentence, if another one has to be waited for.
+
+    Raises:
+        Busy: another process that lives has held it for PATIENCE_S.
+        StoreError: the folder cannot be written.
+    """
+    root = _root(runs) / "claims"
+    until, told = time.monotonic() + PATIENCE_S, False
+    while (mine := _take(root)) is None:
+        held = _numbered(root)
+        who = (holder(held[-1]) if held else None) or {"pid": "?", "host": "?"}
+        by = f"process {who['pid']} on {who['host']} is submitting in {runs}"
+        if time.monotonic() > until:
+            raise Busy(f"{by}; wait for it, or stop it, and run again")
+        if not told:
+            note(f"{by}; waiting for it")
+            told = True
+        time.sleep(0.2)
+    beat = None
+    try:
+        beat = Heartbeat(mine)
+        yield
+    finally:
+        if beat is not None:
+            beat.stop()
+        with contextlib.suppress(StoreError):
+            atomic.write_json(mine / "ended.json", {"t": round(time.time())})
+
+
+def _take(root: Path) -> Path | None:
+    """A claim's new folder; None while another one is held."""
+    try:
+        root.mkdir(exist_ok=True)
+        before = _numbered(root)
+        if before and holder(before[-1]) is not None:
+            return None
+        mine = root / f"{int(before[-1].name) + 1 if before else 1:06d}"
+        try:
+            mine.mkdir()
+        except FileExistsError:
+            return None
+        if _numbered(root)[-1] != mine:  # late: others came and went since the look before
+            mine.rmdir()
+            return None
+    except OSError as error:
+        raise atomic.explain(error, root) from error
+    for old in before:
+        shutil.rmtree(old, ignore_errors=True)
+    return mine
+
+
+def _numbered(root: Path) -> list[Path]:
+    found = [p for p in root.iterdir() if p.name.isdecimal()]
+    return sorted(found, key=lambda p: int(p.name))

@@ -1,0 +1,331 @@
+"""`status`, `logs` and `cancel` as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from launch.world import World, accounted, listed
+from pytest_regressions.file_regression import FileRegressionFixture
+from rich.console import Console
+
+from harness.cli import show
+from harness.plan import describe, make_plan
+from harness.store import atomic
+from harness.store.layout import stage_folder
+
+
+@pytest.fixture
+def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A run root ./runs, and a SLURM whose answers the test writes."""
+    made = World(place)
+    for client in ("squeue", "sacct", "scancel"):
+        made.says(client)
+    monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
+    return made
+
+
+def records(last: int) -> list[dict[str, Any]]:
+    """Pre-training's journal: two steps a second, four an epoch."""
+    found: list[dict[str, Any]] = [
+        {"step": n, "epoch": n / 4, "t": n / 2, "train/loss": 3.5, "train/images_per_s": 1234.0}
+        for n in range(1, last + 1)
+    ]
+    return [*found, {"step": last, "epoch": last / 4, "t": last / 2, "knn/top1": 41.25}]
+
+
+@pytest.fixture
+def all_states(world: World) -> World:
+    """A stage in every state."""
+    stages = {n: world.stage(run=f"tiny.m0.99-s{n}") for n in range(8)}
+    probe = world.stage("linear", run="tiny.m0.99-s0", parent=stages[0].id)
+    child = world.stage("knn", run="tiny.m0.99-s4", parent=stages[4].id)
+    world.result(stages[0], **{"train/loss": 3.21, "knn/top1": 51.5})
+    world.attempt(stages[1], job="12_1", records=records(22))
+    world.attempt(stages[3], job="12_3", how="interrupted", records=records(9), silent_s=500)
+    message = "cifar10 is not whole under /data (no network [errno -2]); put its files there"
+    world.attempt(stages[4], job="12_4", how="failed", message=message, silent_s=500)
+    (stages[6].path / "result.json").write_text("{")
+    world.attempt(
+        probe,
+        job="12_8",
+        records=[
+            {"step": 9 * n, "epoch": n, "t": 3.0 * n, "linear/loss": 1.5, "linear/top1": 33.0}
+            for n in range(1, 21)
+        ],
+    )
+    made = world.submit(*stages.values(), probe, child)
+    world.says(
+        "squeue",
+        listed(made, "12_1", "RUNNING", node="n7")
+        + listed(made, "12_2", "PENDING", "Resources")
+        + listed(made, "12_3", "PENDING", "BeginTime")
+        + listed(made, "12_8", "RUNNING", node="n8"),
+    )
+    world.says(
+        "sacct",
+        accounted(made, "12_4", "FAILED", "3:0")
+        + accounted(made, "12_5", "OUT_OF_MEMORY", "0:125")
+        + accounted(made, "12_9", "CANCELLED"),
+    )
+    return world
+
+
+Terminal = Callable[[int], None]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """terminal(80): the output is a terminal of so many columns, without colours."""
+
+    def put(width: int) -> None:
+        console = Console(
+            highlight=False, force_terminal=True, width=width, height=30, color_system=None
+        )
+        monkeypatch.setattr(show, "console", console)
+
+    return put
+
+
+@pytest.mark.usefixtures("all_states")
+def test_in_a_pipe(moco: Any, file_regression: FileRegressionFixture) -> None:
+    said = moco("status")
+    assert said.code == 0
+    file_regression.check(said.out)
+
+
+@pytest.mark.usefixtures("all_states")
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_on_a_terminal(
+    moco: Any, terminal: Terminal, width: int, file_regression: FileRegressionFixture
+) -> None:
+    terminal(width)
+    said = moco("status")
+    assert said.code == 0
+    file_regression.check("\n".join(line.rstrip() for line in said.out.splitlines()) + "\n")
+
+
+def test_nothing_is_cut_in_a_pipe(moco: Any, world: World, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = world.stage(run="a-name-" + "x" * 90 + "-s0")
+    world.attempt(folder, how="failed", message="y" * 120 + "; and z")
+    said = moco("status")
+    (line,) = [line for line in said.out.splitlines() if line.startswith(folder.id)]
+    assert "y" * 120 in line
+    assert line.endswith(f"more: moco-harness logs {folder.id}")
+    assert "and z" not in said.out
+
+
+def test_many_are_summed_up(moco: Any, world: World) -> None:
+    for n in range(show.ROWS + 1):
+        world.result(world.stage(run=f"tiny-s{n}"))
+    assert moco("status").out == f"tiny: {show.ROWS + 1} finished\n"
+    assert len(moco("status", "--all").out.splitlines()) == show.ROWS + 3
+
+
+@pytest.mark.parametrize("width", [0, 80])
+def test_markup_in_files_is_text(moco: Any, world: World, terminal: Terminal, width: int) -> None:
+    if width:
+        terminal(width)
+    folder = world.stage()
+    path = folder.path / "stage.json"
+    path.write_text(path.read_text().replace('"group": "tiny"', '"group": "[red]x[/]"'))
+    world.attempt(folder, how="failed", message="[/bold] seven [link=x]by[/link]")
+    said = moco("status")
+    assert said.code == 0
+    assert "[/bold] seven [link=x]by[/link]" in said.out
+    assert "[red]x[/]: 1 failed" in said.out
+    assert "[/bold] seven" in moco("logs", folder.id).out
+
+
+def test_who_does_not_answer(moco: Any, world: World) -> None:
+    world.submit(world.stage())
+    world.says("squeue", code=1, err="Unable to contact slurm controller (connect failure)")
+    said = moco("status")
+    assert said.code == 0
+    assert "unknown" in said.out
+    assert "note: the SLURM controller does not answer (Unable to contact" in said.out
+
+
+def test_watching(moco: Any, all_states: World, terminal: Terminal, monkeypatch: Any) -> None:
+    terminal(100)
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    clock = SimpleNamespace(sleep=sleep, strftime=time.strftime)
+    monkeypatch.setattr("harness.cli.status.time", clock)
+    said = moco("status", "--watch")
+    assert (said.code, len(looks)) == (0, 3)
+    assert "tiny.m0.99-s1" in said.out
+    assert len(all_states.called("squeue")) == 3
+    assert len(all_states.called("sacct")) == 3, "job 12_7 is known to nobody: asked each time"
+
+
+@pytest.mark.usefixtures("world")
+def test_watching_needs_a_terminal(moco: Any, terminal: Terminal, monkeypatch: Any) -> None:
+    said = moco("status", "--watch")
+    assert said.code == 1
+    assert "needs a terminal" in said.err
+    terminal(80)
+
+    def leave(_: float) -> None:
+        raise KeyboardInterrupt
+
+    clock = SimpleNamespace(sleep=leave, strftime=time.strftime)
+    monkeypatch.setattr("harness.cli.status.time", clock)
+    assert "no runs yet" in moco("status", "--watch").out
+
+
+@pytest.mark.parametrize("words", [("status",), ("logs", "x"), ("cancel", "x")])
+def test_a_run_root_that_is_a_file(moco: Any, place: Path, words: tuple[str, ...]) -> None:
+    (place / "file").touch()
+    said = moco(*words, "--runs", "file")
+    assert said.code == 4
+    assert "file: a file" in said.err
+
+
+# ---- logs
+
+
+def test_the_logs_of_a_job(moco: Any, world: World) -> None:
+    folder = world.stage()
+    made = world.submit(folder, sets=("name=tiny",))
+    log = world.log(made, "12", err="error: no [data]\n", out="step 1\n")
+    world.says("sacct", accounted(made, "12", "FAILED", "3:0"))
+    said = moco("logs", "tiny-s0")
+    assert said.code == 0
+    assert said.out == (
+        f"==> {log.with_suffix('.out').relative_to(Path.cwd())} <==\nstep 1\n"
+        f"==> {log.relative_to(Path.cwd())} <==\nerror: no [data]\n"
+        f"{folder.id}: failed: no [data]\n"
+        f"logs: {log.with_suffix('.out').relative_to(Path.cwd())}, {log.relative_to(Path.cwd())}\n"
+        "run again: moco-harness run recipes/tiny.yaml --set name=tiny\n"
+    )
+
+
+def test_no_logs(moco: Any, world: World) -> None:
+    here, waiting, never = (world.stage(run=f"tiny-s{n}") for n in range(3))
+    world.attempt(here, how="failed", message="no data\nat all")
+    made = world.submit(waiting)
+    world.says("squeue", listed(made, "12", "PENDING", "Priority"))
+    assert "no log: the terminal of its `moco-harness run` showed" in moco("logs", here.id).out
+    assert f"{here.id}: failed: no data\nat all\n" in moco("logs", here.id).out
+    said = moco("logs", waiting.id).out
+    assert "no log yet" in said
+    assert "pending (Priority)" in said
+    assert "never begun" in moco("logs", never.id).out
+
+
+def test_logs_of_nothing_and_of_several(moco: Any, world: World) -> None:
+    world.stage(), world.stage("knn")
+    none = moco("logs", "none")
+    assert (none.code, none.out) == (4, "")
+    assert "no such stage" in none.err
+    several = moco("logs", "tiny")
+    assert several.code == 4
+    assert several.err.count("tiny-s0") == 2
+
+
+def test_following_a_run_that_is_over(moco: Any, world: World) -> None:
+    folder = world.stage()
+    world.result(folder)
+    assert "finished" in moco("logs", folder.id, "--follow").out
+
+
+# ---- cancel
+
+
+@pytest.fixture
+def queued(world: World) -> World:
+    """Two runs in the queue, one of them with a probe."""
+    stages = [world.stage(), world.stage(run="tiny-s1")]
+    stages.append(world.stage("knn", parent=stages[0].id))
+    made = world.submit(*stages)
+    world.says("squeue", "".join(listed(made, f"12_{n}", "PENDING", "Priority") for n in range(3)))
+    return world
+
+
+def test_cancel_asks_first(moco: Any, queued: World) -> None:
+    said = moco("cancel", "tiny-s0")
+    assert said.code == 1
+    assert "say --yes to cancel unasked" in said.err
+    assert "2 jobs of SLURM will be cancelled" in said.out
+    assert queued.called("scancel") == []
+
+
+def test_cancel_a_run(moco: Any, queued: World) -> None:
+    said = moco("cancel", "tiny-s0", "--yes")
+    assert said.code == 0, said.err
+    assert "asked 2 stages to stop" in said.out
+    (words,) = queued.called("scancel")
+    assert sorted(words[1:]) == ["12_0", "12_2"]
+
+
+def test_cancel_a_parent_names_what_goes_with_it(moco: Any, queued: World) -> None:
+    said = moco("cancel", "tiny-s0.pretrain", "-y")
+    assert "1 stages that wait for them will be cancelled with them" in said.out
+    assert queued.called("scancel")[0][1:] == ["12_0"]
+
+
+def test_cancel_a_recipe(moco: Any, tiny: Path, world: World) -> None:
+    folders = []
+    for stage in make_plan(tiny, [], Path("runs")).stages:
+        folders.append(stage_folder(Path("runs"), stage.id))
+        folders[-1].create(describe(stage, "tiny"))
+    other = world.stage(run="other-s0")
+    made = world.submit(*folders, other)
+    world.says("squeue", "".join(listed(made, f"12_{n}", "PENDING") for n in range(4)))
+    assert moco("cancel", tiny, "--yes").code == 0
+    (words,) = world.called("scancel")
+    assert sorted(words[1:]) == ["12_0", "12_1", "12_2"]
+
+
+def test_cancel_what_is_not_ours(moco: Any, world: World) -> None:
+    made = world.submit(world.stage(), user="ann")
+    world.says("squeue", listed(made, "12", "RUNNING"))
+    said = moco("cancel", "tiny-s0", "--yes")
+    assert said.code == 1
+    assert "job 12 is ann's; only they can cancel it" in said.err
+    assert world.called("scancel") == []
+
+
+def test_cancel_what_is_over(moco: Any, world: World) -> None:
+    folder = world.stage()
+    world.result(folder)
+    said = moco("cancel", "tiny-s0")
+    assert (said.code, said.err) == (0, "")
+    assert f"{folder.id}: finished, nobody works on it\nnothing to cancel\n" in said.out
+    assert moco("cancel", "none").code == 4
+
+
+def test_cancel_a_run_here(moco: Any, spawn: Any, tiny: Path) -> None:
+    """The run goes on from its checkpoint: nothing is lost."""
+    endless = ["--set", "optim.epochs=4000"]
+    process = spawn("run", tiny, *endless)
+    process.wait_for(lambda: bool(list(Path("runs").glob("tiny-s0.pre*/checkpoints/step-*.pt"))))
+    said = moco("cancel", "tiny-s0", "--yes")
+    assert said.code == 0, said.all
+    assert f"process {process.pid} of this machine" in said.out
+    assert process.end().code == 130
+    assert "interrupted" in moco("status").out
+    (ended,) = Path("runs").glob("tiny-s0.pretrain-*/attempts/0001/ended.json")
+    assert atomic.read_json(ended)["how"] == "interrupted"
+
+
+def test_the_probe_counts_as_its_run_does(moco: Any, tiny: Path) -> None:
+    """Steps of the linear probe are the same in the run's words, the result and status."""
+    said = moco("run", tiny)
+    told = re.search(r"linear-\w+: (\d+) steps", said.out)
+    assert told is not None
+    (line,) = [line for line in moco("status").out.splitlines() if ".linear-" in line]
+    assert line.split()[2] == told[1] == "6"

@@ -1,0 +1,268 @@
+"""`run` where SLURM is not, or is played by three small scripts; tests/slurm has the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_regressions.file_regression import FileRegressionFixture
+
+from harness.launch.job import ReportJob, StageJob
+from harness.store import submission
+
+SITE = """\
+device: cuda
+slurm:
+  partition: gpu
+  account: vision
+  constraint: a100
+  nodes: 2
+  gpus_per_node: 8
+  cpus_per_process: 7
+  mem_gb: 500
+  modules: [cuda/12.4, "python 3.11"]
+  setup: [export NCCL_DEBUG=WARN]
+  at_once: 2
+  max_array: 3
+  stage_data: $SLURM_TMPDIR
+  extra: {exclusive: true, mail-type: FAIL, oversubscribe: false}
+"""
+SCALE = """\
+ablation: momentum
+recipe: tiny.yaml
+cells: [m0.9]
+seeds: [0, 1]
+metric: knn/top1
+margin: 1
+"""
+
+
+@pytest.fixture
+def site(place: Path, tiny: Path) -> Path:
+    assert tiny.exists()
+    path = place / "site.yaml"
+    path.write_text(SITE)
+    (place / "scale.yaml").write_text(SCALE)
+    return path
+
+
+def plain(text: str, place: Path) -> str:
+    """Without what differs from one machine and moment to the next."""
+    text = re.sub(r"/[^ ]*/runs/\.code/[0-9a-f]{12}", "RUNS/.code/DIGEST", text)
+    text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "SUBMISSION", text)
+    text = text.replace(sys.executable, "PYTHON").replace(str(place), "PLACE")
+    return re.sub(r" +$", "", text, flags=re.MULTILINE)
+
+
+def test_the_scripts(moco: Any, site: Path, file_regression: FileRegressionFixture) -> None:
+    said = moco("run", "scale.yaml", "--on", "slurm", "--site", site, "--dry-run")
+    assert said.code == 0, said.all
+    assert not Path("runs").exists(), "a dry run makes nothing"
+    file_regression.check(plain(said.out, Path.cwd()), extension=".txt")
+
+
+def test_the_scripts_of_a_single_run_on_a_plain_cluster(
+    moco: Any, tiny: Path, site: Path, file_regression: FileRegressionFixture
+) -> None:
+    site.write_text("slurm: {}\n")
+    said = moco("run", tiny, "--on", "slurm", "--site", site, "--dry-run")
+    assert said.code == 0, said.all
+    file_regression.check(plain(said.out, Path.cwd()), extension=".txt")
+
+
+def test_where_there_is_no_slurm(
+    moco: Any, tiny: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    said = moco("run", tiny, "--on", "slurm", "--site", site)
+    assert said.code == 1
+    assert "there is no sbatch on PATH" in said.err
+    here = moco("run", tiny, "--site", site, "--dry-run")
+    assert here.code == 0
+    assert "to SLURM" not in here.out, "auto runs here"
+    assert moco("run", tiny, "--on", "there").code == 2
+    assert not Path("runs").exists()
+
+
+def test_a_site_that_says_nothing_of_slurm(moco: Any, tiny: Path) -> None:
+    said = moco("run", tiny, "--on", "slurm", "--dry-run")
+    assert said.code == 1
+    assert "the site file has no section slurm:" in said.err
+
+
+SBATCH = """\
+#!/bin/sh
+[ -e refuse ] && grep -q "$(cat refuse)" "$1" && { echo "sbatch: error: Invalid qos" >&2; exit 1; }
+n=$(($(ls jobs | wc -l) + 100))
+cp "$1" jobs/$n
+cat runs/submissions/*.json > records/$n
+echo "Submitted batch job $n"
+"""
+SQUEUE = """\
+#!/bin/sh
+[ -e silent ] && { echo "squeue: error: Unable to contact slurm controller" >&2; exit 1; }
+cat listed 2>/dev/null || true
+"""
+
+
+@pytest.fixture
+def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SLURM that accepts everything, and starts nothing: jobs/ has the scripts."""
+    site.write_text(re.sub("max_array: 3", "max_array: 4", SITE))
+    for name in ("bin", "jobs", "records"):
+        (place / name).mkdir()
+    for name, text in {"sbatch": SBATCH, "srun": "", "squeue": SQUEUE, "sacct": ""}.items():
+        path = place / "bin" / name
+        path.write_text(text or "#!/bin/sh\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(place / "bin"), prepend=os.pathsep)
+    return site
+
+
+def listed(state: str) -> None:
+    """Let squeue list every element of every submission so."""
+    lines = [
+        f"{array.job}|{n if len(array.stages) > 1 else 'N/A'}|{state}||{array.name}|Priority"
+        for record in submission.everything(Path("runs"))
+        for array in record.arrays
+        for n in range(max(1, len(array.stages)))
+        if array.job is not None
+    ]
+    Path("listed").write_text("\n".join(lines) + "\n")
+
+
+def test_what_is_written_down(moco: Any, slurm: Path) -> None:
+    said = moco("run", "scale.yaml", "--site", slurm, "--set", "optim.epochs=1")
+    assert said.code == 0, said.all
+    (record,) = submission.everything(Path("runs"))
+    assert f"submitted 12 stages in 4 arrays and jobs as {record.id}" in said.out
+    assert [array.job for array in record.arrays] == ["100", "101", "102", "103"]
+    assert (record.recipe, record.sets) == ("scale.yaml", ("optim.epochs=1",))
+    for n, job in enumerate(sorted(Path("records").iterdir())):
+        known = [array["job"] for array in json.loads(job.read_text())["arrays"]]
+        assert known == [str(100 + k) if k < n else None for k in range(4)], "before each sbatch"
+    script = Path("jobs/101").read_text()
+    assert f"#SBATCH --job-name={record.arrays[1].name}\n" in script
+    assert "#SBATCH --dependency=aftercorr:100\n" in script
+    folder = submission.folder(Path("runs"), record.id).absolute()
+    for stage, element in record.arrays[1].elements():
+        named = pickle.loads((folder / f"{element}_submitted.pkl").read_bytes())
+        spare = folder / f"{record.arrays[1].name}.{element.partition('_')[2]}.pkl"
+        for job in (named, pickle.loads(spare.read_bytes())):
+            assert isinstance(job.function, StageJob)
+            assert Path(job.function.folder) == Path("runs").absolute() / stage
+            assert (job._timeout_min, job._timeout_countdown) == (60, 50)
+            assert job.function.code == record.code
+        assert (Path("runs") / stage / "stage.json").exists()
+        assert spare.stat().st_size < 2000
+    report = pickle.loads((folder / "103_submitted.pkl").read_bytes()).function
+    assert isinstance(report, ReportJob)
+    assert Path(report.recipe).read_text() == Path("scale.yaml").read_text()
+
+
+def test_what_has_a_job_is_not_submitted_again(moco: Any, slurm: Path) -> None:
+    words = ["run", "scale.yaml", "--site", slurm]
+    assert moco(*words).code == 0
+    listed("PENDING")
+    said = moco(*words)
+    assert said.code == 0, said.all
+    assert "nothing to submit: 12 stages are waiting or running already" in said.out
+    assert "job 100_0 is pending (Priority)" in said.out
+    assert "more" in said.out
+    assert len(list(Path("jobs").iterdir())) == 4
+    more = moco("run", "scale.yaml", "--site", slurm, "--set", "seeds=[0,1,2]")
+    assert "submitted 6 stages" in more.out, more.all
+    listed("CANCELLED")
+    assert "submitted 12 stages" in moco(*words).out
+
+
+def test_without_an_answer_nothing_is_submitted(moco: Any, slurm: Path) -> None:
+    words = ["run", "scale.yaml", "--site", slurm]
+    assert moco(*words).code == 0
+    Path("silent").touch()
+    Path("bin/sacct").write_text("#!/bin/sh\nexit 1\n")
+    said = moco(*words)
+    assert "may have it, but SLURM does not answer" in said.out
+    assert len(list(Path("jobs").iterdir())) == 4
+
+
+def test_what_sbatch_refuses(moco: Any, slurm: Path) -> None:
+    Path("refuse").write_text("time=720")  # the probes
+    said = moco("run", "scale.yaml", "--site", slurm)
+    assert said.code == 1
+    assert "SLURM refused linear, 4 stages: sbatch: error: Invalid qos" in said.err
+    assert "2 arrays before it were submitted" in said.err
+    (record,) = submission.everything(Path("runs"))
+    assert [array.job for array in record.arrays] == ["100", "101"]
+    listed("PENDING")
+    Path("refuse").unlink()
+    again = moco("run", "scale.yaml", "--site", slurm)
+    assert again.code == 0, again.all
+    assert "submitted 4 stages" in again.out
+    assert "--dependency=aftercorr:100\n" in Path("jobs/102").read_text(), "behind the older jobs"
+    assert "--dependency=afterany:102:100:101\n" in Path("jobs/103").read_text()
+
+
+def test_a_report_that_is_refused_stops_nobody(moco: Any, slurm: Path) -> None:
+    Path("refuse").write_text("time=30$")
+    said = moco("run", "scale.yaml", "--site", slurm)
+    assert said.code == 0, said.all
+    assert "no job for the report (sbatch: error: Invalid qos)" in said.out
+    assert "submitted 12 stages in 3 arrays" in said.out
+
+
+def test_the_jobs_of_a_submitter_that_died(moco: Any, slurm: Path) -> None:
+    """It died after its second sbatch, before it could write down the number."""
+    assert moco("run", "scale.yaml", "--site", slurm).code == 0
+    listed("PENDING")
+    (record,) = submission.everything(Path("runs"))
+    arrays = json.loads(Path(f"runs/submissions/{record.id}.json").read_text())
+    for array in arrays["arrays"][1:]:
+        array["job"] = None
+    arrays["submitter"] |= {"born": "1"}
+    Path(f"runs/submissions/{record.id}.json").write_text(json.dumps(arrays))
+    lines = Path("listed").read_text().splitlines()
+    Path("listed").write_text("\n".join(x for x in lines if x.startswith(("100|", "101|"))) + "\n")
+    said = moco("run", "scale.yaml", "--site", slurm)
+    assert said.code == 0, said.all
+    assert "1 arrays of a submitter that died were found by name" in said.out
+    assert "submitted 4 stages" in said.out, "the probes that never were"
+    found = submission.everything(Path("runs"))[0]
+    assert [array.job for array in found.arrays] == ["100", "101", None, None]
+
+
+@pytest.mark.parametrize(("hours", "asks"), [(0.01, False), (30, True)])
+def test_above_the_sites_limit_it_asks(moco: Any, slurm: Path, hours: float, asks: bool) -> None:
+    cost = {"hours": hours, "on": "8 V100", "gpus": 8, "source": "the paper"}
+    with Path("tiny.yaml").open("a") as file:
+        file.write(f"about: {{cost: {json.dumps(cost)}}}\n")
+    said = moco("run", "tiny.yaml", "--site", slurm)
+    assert re.search(r"partition gpu; .*GPU-hours", said.out)
+    assert (said.code, bool(list(Path("jobs").iterdir()))) == ((1, False) if asks else (0, True))
+    if asks:
+        assert "this is about 240 GPU-hours of work; say --yes" in said.err
+        assert moco("run", "tiny.yaml", "--site", slurm, "--yes").code == 0
+
+
+def test_in_the_background_of_this_machine(moco: Any, tiny: Path) -> None:
+    began, once = time.monotonic(), ["--set", "optim.epochs=1"]
+    said = moco("run", tiny, "--on", "local", "--device", "cpu", *once)
+    assert said.code == 0, said.all
+    (record,) = submission.everything(Path("runs"))
+    job = record.arrays[0].job
+    assert job is not None
+    assert Path(f"/proc/{job}").exists(), "it is on its way"
+    other = moco("run", tiny, "--on", "local", *once)
+    assert "3 stages are waiting or running already" in other.out
+    page = Path("runs/reports").absolute() / f"{record.name}" / "report.html"
+    while not page.exists():
+        assert time.monotonic() < began + 100
+        time.sleep(0.1)
+    assert "nothing to do: everything is finished" in moco("run", tiny, *once).out

@@ -1,0 +1,159 @@
+"""Every state that a stage can be in, and from what it follows."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from harness.launch.decide import GRACE_S, NEVER, Evidence, State, decide
+from harness.launch.queue import JobState
+
+
+def job(state: str, reason: str = "", exit_: str = "") -> JobState:
+    live = state in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "SUBMITTING",
+                     "REQUEUE_HOLD", "CONFIGURING")  # fmt: skip
+    return JobState("12_3", state, reason, "n1", live, exit_)
+
+
+def seen(ledger: str, state: str = "", reason: str = "", **other: Any) -> Evidence:
+    exit_ = other.pop("exit", "")
+    found = job(state, reason, exit_) if state else None
+    return Evidence(ledger, job=found, handed=found is not None, **other)
+
+
+OWN = {"own": True}
+DIED = {"own": True, "ended": ""}
+STOPPED = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
+BROKE = {"own": True, "ended": "failed", "detail": "ValueError: seven"}
+
+TABLE: list[tuple[str, Evidence, State, str]] = [
+    # a result is a result
+    ("finished, whatever SLURM says", seen("finished", "FAILED"), "finished", ""),
+    ("diverged, whatever SLURM says", seen("diverged", "TIMEOUT", detail="nan"), "diverged", "nan"),
+    ("damaged", seen("damaged", "RUNNING", detail="x.json"), "damaged", "x.json"),
+    # without a job
+    ("never begun", seen("absent"), "absent", ""),
+    ("running here", seen("running", detail="process 1"), "running", "process 1"),
+    ("broken off here", seen("interrupted", detail="stopped"), "interrupted", "stopped"),
+    ("failed here", seen("failed", detail="no data"), "failed", "no data"),
+    ("its submitter died", Evidence("absent", handed=True), "lost", "never submitted"),
+    # it waits
+    ("being submitted", seen("absent", "SUBMITTING"), "waiting", "is being submitted"),
+    ("pending", seen("absent", "PENDING", "Priority"), "waiting", "job 12_3 is pending (Priority)"),
+    ("pending, why is not told", seen("absent", "PENDING"), "waiting", "job 12_3 is pending"),
+    ("to be tried again", seen("failed", "PENDING", "Priority"), "waiting", "is pending"),
+    ("requeued", seen("interrupted", "PENDING", "BeginTime", **STOPPED), "interrupted",
+     "will go on as job 12_3: pending (BeginTime)"),
+    ("requeued, its past life still fresh", seen("running", "PENDING", "BeginTime", **DIED),
+     "interrupted", "will go on as job 12_3"),
+    ("requeued and held", seen("interrupted", "REQUEUE_HOLD", "job requeued in held state", **DIED),
+     "interrupted", "requeue hold"),
+    ("its parent failed", seen("absent", "PENDING", NEVER), "cancelled", NEVER),
+    # it runs
+    ("running", seen("running", "RUNNING", detail="process 9 on n1", **OWN), "running", "process"),
+    ("running, SLURM is slow to know", seen("running", "PENDING", detail="process 9"), "running",
+     "process"),
+    ("starting", seen("absent", "RUNNING"), "running", "is starting"),
+    ("booting its node", seen("absent", "CONFIGURING"), "running", "is starting"),
+    ("starting again", seen("interrupted", "RUNNING", **DIED), "running", "is starting"),
+    ("suspended", seen("interrupted", "SUSPENDED", **DIED), "running", "is suspended"),
+    ("ending", seen("interrupted", "COMPLETING", **DIED), "running", "is ending"),
+    ("between two lives", seen("interrupted", "COMPLETING", **STOPPED), "interrupted", "requeued"),
+    ("failed, and its job is ending", seen("failed", "COMPLETING", **BROKE), "failed", "seven"),
+    ("failed before, tried again", seen("failed", "RUNNING"), "running", "is starting"),
+    # it is over
+    ("out of memory", seen("interrupted", "OUT_OF_MEMORY", **DIED), "failed", "of memory on n1"),
+    ("out of memory, whatever a peer said of it", seen("failed", "OUT_OF_MEMORY", **BROKE),
+     "failed", "out of memory"),
+    ("out of memory, by the log", seen("interrupted", "FAILED", exit="0:9",
+     log="slurmstepd: error: Detected 1 oom_kill event in StepId=12.0.", **DIED),
+     "failed", "out of memory"),
+    ("out of memory on the GPU", seen("failed", "FAILED", own=True, ended="failed",
+     detail="OutOfMemoryError: CUDA out of memory. Tried ..."), "failed", "memory on the GPU"),
+    ("time limit", seen("interrupted", "TIMEOUT", **DIED), "failed", "time limit"),
+    ("time limit, a checkpoint written", seen("interrupted", "TIMEOUT", **STOPPED), "failed",
+     "time limit"),
+    ("a dead holder still fresh", seen("running", "TIMEOUT", **DIED), "failed", "time limit"),
+    ("node failure", seen("interrupted", "NODE_FAIL", **DIED), "failed", "the node failed on n1"),
+    ("deadline", seen("absent", "DEADLINE"), "failed", "deadline"),
+    ("preempted for good", seen("interrupted", "PREEMPTED", **DIED), "interrupted", "preempted"),
+    ("NCCL", seen("interrupted", "FAILED", exit="1:0", **DIED,
+     log="[rank1]: torch.distributed.DistBackendError: NCCL error in: x.cpp:1, timeout\nbye"),
+     "failed", "NCCL: [rank1]: torch.distributed.DistBackendError"),
+    ("NCCL in the first process's words", seen("failed", "FAILED", own=True, ended="failed",
+     detail="DistBackendError: NCCL error in: x"), "failed", "NCCL: DistBackendError"),
+    ("a user's mistake", seen("failed", "FAILED", own=True, ended="failed",
+     detail="cifar10 is not whole; put it there"), "failed", "cifar10 is not whole; put it there"),
+    ("a user's mistake before its attempt", seen("absent", "FAILED", exit="3:0",
+     log="note: x\nerror: no such data\nsrun: error: task 0"), "failed", "no such data"),
+    ("killed", seen("interrupted", "FAILED", exit="0:9", **DIED), "failed", "killed (signal 9)"),
+    ("killed, as srun tells it", seen("interrupted", "FAILED", exit="137:0", **DIED), "failed",
+     "killed (signal 9)"),
+    ("killed by something else", seen("interrupted", "FAILED", exit="0:11", **DIED), "failed",
+     "killed (signal 11)"),
+    ("a defect before its attempt", seen("absent", "FAILED", exit="1:0",
+     log="Traceback\nModuleNotFoundError: No module named 'torch'\n"), "failed",
+     "code 1; its log ends: ModuleNotFoundError: No module named 'torch'"),
+    ("no word at all", seen("absent", "FAILED"), "failed", "ended with code ?"),
+    ("no result", seen("absent", "COMPLETED", exit="0:0"), "failed", "ended without a result"),
+    ("not requeued", seen("interrupted", "FAILED", **STOPPED), "interrupted", "stopped on request"),
+    ("cancelled", seen("absent", "CANCELLED", "by ann"), "cancelled", "cancelled by ann"),
+    ("cancelled, accounting is off", seen("absent", "CANCELLED", "Dependency"), "cancelled",
+     "cancelled"),
+    ("cancelled while it ran", seen("interrupted", "CANCELLED", "by ann", **STOPPED), "cancelled",
+     "cancelled by ann"),
+    ("cancelled, a peer complained", seen("failed", "CANCELLED", "by ann", **BROKE), "cancelled",
+     "cancelled by ann"),
+    # nobody knows
+    ("vanished", seen("interrupted", "GONE", **DIED), "lost", "left the queue"),
+    ("vanished before it began", seen("absent", "GONE"), "lost", "left the queue"),
+    ("vanished this moment", seen("absent", "GONE", quiet_s=GRACE_S - 1), "unknown", "not known"),
+    ("vanished a while ago", seen("absent", "GONE", quiet_s=GRACE_S + 1), "lost", "left"),
+    ("gone, but it said how it ended", seen("failed", "GONE", **BROKE), "failed", "seven"),
+    ("gone after it was stopped", seen("interrupted", "GONE", **STOPPED), "interrupted", "stopped"),
+    ("gone, the log knows of the time limit", seen("interrupted", "GONE", **DIED,
+     log="x\nslurmstepd: error: *** STEP 12.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME "
+     "LIMIT ***"), "failed", "time limit"),
+    ("gone, the log knows of the node", seen("interrupted", "GONE", **DIED,
+     log="slurmstepd: error: *** JOB 12 ON n1 CANCELLED AT 2026 DUE TO NODE FAILURE ***"), "failed",
+     "the node failed"),
+    ("gone, the log knows of scancel", seen("interrupted", "GONE", **DIED,
+     log="slurmstepd: error: *** STEP 12.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"),
+     "cancelled", "cancelled"),
+    ("silent, but held", seen("running", "GONE", detail="process 9", **OWN), "running", "process"),
+    ("nobody answers", seen("absent", "UNKNOWN"), "unknown", "SLURM does not answer"),
+    ("nobody answers, it runs", seen("running", "UNKNOWN", detail="process 9", **OWN), "running",
+     "process"),
+    ("nobody answers, it failed", seen("failed", "UNKNOWN", **BROKE), "failed", "seven"),
+    # in the background
+    ("its turn will come", seen("absent", "RUNNING", background=True), "waiting", "its turn"),
+    ("its background job ended", seen("absent", "GONE", background=True, quiet_s=1), "lost",
+     "background"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("evidence", "state", "says"), [row[1:] for row in TABLE],
+                         ids=[row[0] for row in TABLE])  # fmt: skip
+def test_the_state_that_follows(evidence: Evidence, state: State, says: str) -> None:
+    found, why, _ = decide(evidence)
+    assert (found, says in why) == (state, True), (found, why)
+
+
+def test_every_state_stands_in_the_table() -> None:
+    assert {row[2] for row in TABLE} == set(get_args(State))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "remedy"),
+    [
+        (seen("interrupted", "OUT_OF_MEMORY", **DIED), "raise slurm.mem_gb"),
+        (seen("interrupted", "TIMEOUT", kind="linear", **DIED), "slurm.hours.linear"),
+        (seen("absent", "PENDING", "JobHeldUser"), "scontrol release 12_3"),
+        (seen("absent", "PENDING", NEVER), "scancel 12_3"),
+        (seen("interrupted", "NODE_FAIL", **DIED), ""),
+    ],
+)
+def test_what_to_do(evidence: Evidence, remedy: str) -> None:
+    found = decide(evidence)[2]
+    assert (remedy in found) if remedy else found == ""

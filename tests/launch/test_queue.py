@@ -1,0 +1,268 @@
+"""squeue and sacct as they are: the outputs are of SLURM 22.05."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from launch.world import World
+
+from harness.launch import queue
+from harness.launch.queue import FAR_SILENCE_S, JobState, Queue, survey
+from harness.store import submission
+from harness.store.life import identity
+from harness.store.submission import Array
+
+FIVE = Array("moco-a-0", "pretrain", ("a", "b", "c", "d", "e"), job="680221")
+PROBES = Array("moco-a-1", "knn", ("f", "g"), job="680222")
+ALONE = Array("moco-a-2", "linear", ("h",), job="680223")
+REPORT = Array("moco-a-3", "report", (), job="680224")
+
+SQUEUE = """\
+680221|3|CANCELLED|n1|moco-a-0|None
+680222|1|CANCELLED||moco-a-1|DependencyNeverSatisfied
+680221|1|FAILED|n1|moco-a-0|NonZeroExitCode
+680222|0|PENDING||moco-a-1|Dependency
+680221|0|RUNNING|n1|moco-a-0|None
+680221|4|COMPLETING|n[1-2]|moco-a-0|None
+680224|N/A|PENDING||moco-a-3|ReqNodeNotAvail, UnavailableNodes:n1|n2
+squeue: a line of another kind
+"""
+SACCT = """\
+680221_1|FAILED|3:0|n1|moco-a-0|None
+680221_1.batch|FAILED|3:0|n1|batch|
+680221_2|FAILED|0:9|n1|moco-a-0|None
+680221_2.batch|CANCELLED|0:9|n1|batch|
+680221_2.0|OUT_OF_MEMORY|0:125|n1|submitit|
+680221_3|CANCELLED by 0|0:0|n1|moco-a-0|None
+680222_1|CANCELLED|0:0|None assigned|moco-a-1|None
+680223|TIMEOUT|0:0|n2|moco-a-2|None
+680223.batch|CANCELLED|0:15|n2|batch|
+"""
+
+
+def ask(arrays: list[Array]) -> dict[str, JobState]:
+    return Queue().ask(arrays, 0.0).jobs
+
+
+def by_stage(world: World) -> dict[str, JobState]:
+    made = submission.everything(world.root)
+    return survey(world.root, made, submission.newest(made), Queue())[0]
+
+
+def test_squeue_first_then_sacct_for_what_is_over(world: World) -> None:
+    world.says("squeue", SQUEUE)
+    world.says("sacct", SACCT)
+    jobs = ask([FIVE, PROBES, ALONE, REPORT])
+    assert {job: (s.state, s.reason, s.node, s.live) for job, s in jobs.items()} == {
+        "680221_0": ("RUNNING", "", "n1", True),
+        "680221_1": ("FAILED", "NonZeroExitCode", "n1", False),
+        "680221_2": ("OUT_OF_MEMORY", "", "n1", False),
+        "680221_3": ("CANCELLED", "by root", "n1", False),
+        "680221_4": ("COMPLETING", "", "n[1-2]", True),
+        "680222_0": ("PENDING", "Dependency", "", True),
+        "680222_1": ("CANCELLED", "DependencyNeverSatisfied", "", False),
+        "680223": ("TIMEOUT", "", "n2", False),
+        "680224": ("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1|n2", "", True),
+    }
+    assert jobs["680221_1"].exit == "3:0"
+
+
+def test_one_call_of_each_whatever_the_number(world: World) -> None:
+    ask([Array(f"moco-b-{n}", "knn", ("x", "y"), job=str(100 + n)) for n in range(300)])
+    assert len(world.called("squeue")) == len(world.called("sacct")) == 1
+
+
+def test_no_job_no_question(world: World) -> None:
+    assert ask([]) == {}
+    assert not world.calls.exists()
+
+
+def test_accounting_is_not_asked_of_what_is_alive(world: World) -> None:
+    world.says("squeue", "680223|N/A|RUNNING|n1|moco-a-2|None\n")
+    assert ask([ALONE])["680223"].live
+    assert world.called("sacct") == []
+
+
+def test_the_users_own_defaults_do_not_matter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
+    monkeypatch.setenv("SACCT_FORMAT", "JobID")
+    for client in ("squeue", "sacct"):
+        script = "#!/bin/sh\nif env | grep -qE '^(SQUEUE|SACCT)_'; then exit 3; fi\n"
+        (world.bin / client).write_text(script)
+    assert ask([ALONE])["680223"].state == "GONE"
+
+
+def test_an_array_without_a_number_is_found_by_name(world: World) -> None:
+    lost = Array("moco-a-0", "pretrain", ("a", "b"))
+    world.says("squeue", "77|0|RUNNING|n1|moco-a-0|None\n77|1|PENDING||moco-a-0|Resources\n")
+    found = Queue().ask([lost], 0.0)
+    assert found.numbers == {"moco-a-0": "77"}
+    assert found.jobs["77_1"].state == "PENDING"
+    world.says("squeue")
+    world.says("sacct", "77_0|COMPLETED|0:0|n1|moco-a-0|None\n77_1|FAILED|1:0|n1|moco-a-0|None\n")
+    found = Queue().ask([lost], 0.0)
+    assert found.numbers == {"moco-a-0": "77"}
+    assert found.jobs["77_1"].state == "FAILED"
+    assert any(word.startswith("--name=") for word in world.called("sacct")[-1])
+
+
+def test_elements_that_wait_may_be_one_line_of_accounting(world: World) -> None:
+    world.says("squeue", code=1, err="slurm_load_jobs error: Unable to contact slurm controller")
+    world.says("sacct", "680221_[0-1,3-4%2]|PENDING|0:0|None assigned|moco-a-0|None\n")
+    jobs = ask([FIVE])
+    assert [jobs[f"680221_{n}"].live for n in (0, 1, 3, 4)] == [True] * 4
+    assert jobs["680221_2"].state == "UNKNOWN"
+
+
+# ---- who does not answer
+
+
+def test_without_accounting_squeue_is_enough(world: World) -> None:
+    world.says("squeue", SQUEUE)
+    world.says("sacct", code=1, err="Slurm accounting storage is disabled")
+    found = Queue().ask([FIVE, ALONE], 0.0)
+    assert found.jobs["680221_0"].live
+    assert (found.jobs["680221_1"].state, found.jobs["680221_3"].state) == ("FAILED", "CANCELLED")
+    assert found.jobs["680223"].state == "GONE"
+    assert found.notes == (
+        "SLURM's accounting does not answer (Slurm accounting storage is disabled)",
+    )
+
+
+def test_what_the_controller_forgets_is_remembered_where_there_is_no_accounting(
+    world: World,
+) -> None:
+    asking = Queue()
+    world.says("sacct", code=1)
+    world.says("squeue", "680223|N/A|TIMEOUT|n1|moco-a-2|TimeLimit\n")
+    assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
+    world.says("squeue")
+    assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
+
+
+def test_a_controller_that_is_down(world: World) -> None:
+    world.says("squeue", code=1, err="slurm_load_jobs error: Unable to contact slurm controller")
+    world.says("sacct", "680221_0|RUNNING|0:0|n1|moco-a-0|None\n" + SACCT)
+    found = Queue().ask([FIVE], 0.0)
+    assert not found.controller
+    assert "the SLURM controller does not answer" in found.notes[0]
+    assert (found.jobs["680221_0"].state, found.jobs["680221_0"].live) == ("RUNNING", True)
+    assert found.jobs["680221_1"].state == "FAILED"
+    assert found.jobs["680221_4"].state == "UNKNOWN"
+
+
+@pytest.mark.parametrize("word", ["NODE_FAIL", "PREEMPTED"])
+def test_without_the_controller_a_lost_node_is_not_the_end(world: World, word: str) -> None:
+    world.says("sacct", f"680223|{word}|0:0|n1|moco-a-2|None\n")
+    assert ask([ALONE])["680223"].state == word
+    world.says("squeue", code=1)
+    assert ask([ALONE])["680223"].state == "UNKNOWN"
+
+
+def test_a_client_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "TIMEOUT_S", 0.2)
+    (world.bin / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
+    found = Queue().ask([ALONE], 0.0)
+    assert found.notes == ("the SLURM controller does not answer (squeue: nothing in 0.2 s)",)
+
+
+def test_no_clients(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(world.root))
+    found = Queue().ask([ALONE], 0.0)
+    assert found.jobs["680223"] == JobState("680223", "UNKNOWN")
+    assert "squeue: not installed here" in found.notes[0]
+
+
+# ---- from one question to the next
+
+
+def test_accounting_is_asked_once_for_what_is_over(world: World) -> None:
+    asking = Queue()
+    world.says("sacct", SACCT)
+    for _ in range(3):
+        assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
+    assert len(world.called("sacct")) == 1
+    world.says("squeue", "680223|N/A|PENDING||moco-a-2|BeginTime\n")
+    assert asking.ask([ALONE], 0.0).jobs["680223"].live, "somebody requeued it"
+
+
+def test_accounting_that_lags_is_asked_again(world: World) -> None:
+    asking = Queue()
+    world.says("sacct", "680223|RUNNING|0:0|n1|moco-a-2|None\n")
+    assert asking.ask([ALONE], 0.0).jobs["680223"].state == "GONE"
+    world.says("sacct", SACCT)
+    assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
+
+
+# ---- by stage
+
+
+def test_the_newest_submission_of_a_stage_counts(world: World) -> None:
+    one, two = world.stage(), world.stage("knn")
+    world.submit(one, two, job="10", ago_s=100)
+    newest = world.submit(one, job="11", ago_s=50)
+    world.says("squeue", f"11|N/A|RUNNING|n1|{newest.arrays[0].name}|None\n")
+    world.says("sacct", "10_0|FAILED|1:0|n1|x|None\n10_1|COMPLETED|0:0|n1|x|None\n")
+    found = by_stage(world)
+    assert (found[one.id].job, found[one.id].state) == ("11", "RUNNING")
+    assert (found[two.id].job, found[two.id].state) == ("10_1", "COMPLETED")
+    assert survey(world.root, submission.everything(world.root), {two.id}, Queue())[0].keys() == {
+        two.id
+    }
+
+
+def test_what_was_never_submitted_has_no_job(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, job=None, submitter={"host": "gone", "boot": "x"})
+    assert by_stage(world) == {}
+    world.says("squeue", code=1)
+    assert by_stage(world)[stage.id].state == "UNKNOWN"
+
+
+def test_what_is_being_submitted(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, job=None, submitter=identity(), ago_s=1)
+    found = by_stage(world)[stage.id]
+    assert (found.state, found.live) == ("SUBMITTING", True)
+
+
+def test_a_background_job_is_a_process_that_names_its_submission(world: World) -> None:
+    stage = world.stage()
+    made = world.submit(stage, on="local", job="1", ago_s=1)
+    words = [sys.executable, "-c", "import time; time.sleep(60)", f"/submissions/{made.id}"]
+    process = subprocess.Popen(words)
+    try:
+        submission.write(world.root, made.job(0, str(process.pid)))
+        found = by_stage(world)[stage.id]
+        assert (found.state, found.live) == ("RUNNING", True)
+    finally:
+        process.kill()
+        process.wait()
+    assert by_stage(world)[stage.id].state == "GONE"
+    submission.write(world.root, made.job(0, str(os.getpid())))
+    assert by_stage(world)[stage.id].state == "GONE", "another's number"
+
+
+def test_a_background_job_of_another_machine_is_known_by_its_stages(world: World) -> None:
+    one, two = world.stage(), world.stage(run="tiny-s1")
+    world.submit(one, two, on="local", job="1", host="elsewhere", ago_s=2 * FAR_SILENCE_S)
+    assert by_stage(world)[one.id].state == "GONE"
+    world.attempt(two, silent_s=2 * FAR_SILENCE_S)
+    assert by_stage(world)[one.id].state == "GONE"
+    world.attempt(two, silent_s=FAR_SILENCE_S / 2)
+    assert by_stage(world)[one.id].state == "UNKNOWN"
+
+
+def test_old_numbers_are_not_asked_for(world: World) -> None:
+    """SLURM counts from 1 again after some years."""
+    world.submit(world.stage(), ago_s=3 * 86_400)
+    by_stage(world)
+    (start,) = [w for w in world.called("sacct")[0] if w.startswith("--starttime=")]
+    begun = time.mktime(time.strptime(start.partition("=")[2], "%Y-%m-%dT%H:%M:%S"))
+    assert 3.9 * 86_400 < time.time() - begun < 4.1 * 86_400

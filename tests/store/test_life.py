@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+
+from harness.errors import Busy
+from harness.store import life
+from harness.store.attempt import begin
+from harness.store.layout import StageFolder
+
+ARRAY = {"SLURM_JOB_ID": "15", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_JOB_ID": "15"}, {"job": "15", "restart": 0}),
+        (ARRAY, {"job": "12_3", "restart": 0}),
+        ({**ARRAY, "SLURM_RESTART_COUNT": "2"}, {"job": "12_3", "restart": 2}),
+        ({"SLURM_JOB_ID": "15", "SLURM_RESTART_COUNT": "?"}, {"job": "15", "restart": 0}),
+    ],
+)
+def test_the_job_that_a_process_is_of(env: dict[str, str], expected: Any) -> None:
+    assert life.slurm_job(env) == expected
+
+
+@pytest.mark.parametrize(
+    ("job", "restart", "goes_on"),
+    [
+        ("12_3", 1, True),
+        ("12_3", 0, True),
+        ("12_3", 2, False),
+        ("12_4", 1, False),
+        (None, 0, False),
+    ],
+)
+def test_a_requeued_job_need_not_wait_for_its_own_past(
+    folder: StageFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    job: str | None,
+    restart: int,
+    goes_on: bool,
+) -> None:
+    past = folder.path / "attempts" / "0001"
+    past.mkdir()
+    who = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
+    if job is not None:
+        who["slurm"] = {"job": job, "restart": restart}
+    (past / "alive.json").write_text(json.dumps(who))
+    os.utime(past / "alive.json", (time.time(), time.time()))
+    for name, value in {**ARRAY, "SLURM_RESTART_COUNT": "2"}.items():
+        monkeypatch.setenv(name, value)
+    if not goes_on:
+        with pytest.raises(Busy, match="process 7 on node-7"):
+            begin(folder)
+        return
+    attempt = begin(folder)
+    assert attempt.number == 2
+    said = json.loads((attempt.path / "alive.json").read_text())
+    assert said["slurm"] == {"job": "12_3", "restart": 2}
+    attempt.end("interrupted")
