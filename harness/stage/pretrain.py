@@ -87,17 +87,17 @@ class Pretraining:
         if self.total == 0:  # a control: the initial weights are what is evaluated
             self._monitor()
             self._save()
-        model = self._distributed()
+        model = self.distributed()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
-            self._train(model, batch)
+            self.train(model, batch)
             ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
             drains = saves or self.step % watch.log_steps == 0
             # Processes agree on stopping where they meet anyway; one alone may stop at any step.
             stops = (drains or context.world.size == 1) and context.asked_to_stop()
             if drains or stops:
-                self._drain()
+                self.drain()
             if ends_epoch:
                 epoch = self.step // self.per_epoch
                 if self.step == self.total or (watch.knn_epochs and epoch % watch.knn_epochs == 0):
@@ -118,14 +118,15 @@ class Pretraining:
         }
         return Outcome(self.step, values, facts)
 
-    def _distributed(self) -> nn.Module:
+    def distributed(self) -> nn.Module:
         """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
         if self.context.world.size == 1:
             return self.mechanism
         with self.context.world.guard("the meeting of the gradients"):
             return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
 
-    def _train(self, model: nn.Module, batch: Batch) -> None:
+    def train(self, model: nn.Module, batch: Batch) -> None:
+        """One step; its loss stays on the device until `drain`."""
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
@@ -143,7 +144,7 @@ class Pretraining:
         self._block.losses.append(loss.detach())
         self._block.hits.append(hits)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Bring the block's figures, means over all processes, from the device to the journal."""
         share_running_statistics(self.mechanism, self.context.world)
         block, self._block = self._block, _Block()
@@ -211,18 +212,19 @@ class Pretraining:
         )
         context.reporter.advance(self.step, self._figures)
 
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds."""
+        return {
+            "mechanism": self.mechanism.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "losses": self._losses,
+            "top1": self._top1,
+            "knn": self._figures.get("knn/top1"),
+        }
+
     def _save(self) -> None:
-        self.context.save(
-            self.step,
-            {
-                "mechanism": self.mechanism.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "losses": self._losses,
-                "top1": self._top1,
-                "knn": self._figures.get("knn/top1"),
-            },
-        )
+        self.context.save(self.step, self.state())
 
     def _load(self, step: int, state: dict[str, Any]) -> None:
         self.step = step

@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from harness.store import journal
 from harness.store.layout import StageFolder
 
