@@ -217,6 +217,28 @@ def check(
 
 
 @app.command()
+def bench(
+    recipe: RecipePath,
+    sets: Sets = None,
+    runs: Runs = None,
+    data: DataRoot = None,
+    site: SitePath = None,
+    device: Device = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are over them.")] = 7,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed as one.")] = 10,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Random pixels in memory in place of the data.")
+    ] = False,
+) -> None:
+    """Measure a recipe's training step, input and evaluation against their floors."""
+    from harness.cli.bench import How, bench_command
+    from harness.site import load_site
+
+    where = load_site(data=data, runs=runs, device=device, site=site)
+    bench_command(recipe, sets or [], where, How(rounds, steps, noise))
+
+
+@app.command()
 def sync(runs: Runs = None, site: SitePath = None) -> None:
     """Upload to Weights & Biases what is not mirrored there yet, rebuilt from the journals."""
     from harness.cli import show

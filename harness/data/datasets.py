@@ -7,7 +7,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class DataSet:
     std: tuple[float, float, float]
     fingerprint: str
     """Twelve hexadecimal digits: of the pixels and labels, or of the files' names and sizes."""
+
+    def on(self, device: torch.device) -> DataSet:
+        """The same images; those in memory on `device`, whole, where they are small enough."""
+        train, test = self.train.to(device), self.test.to(device)
+        bank = train if self.bank is self.train else self.bank.to(device)
+        return replace(self, train=train, bank=bank, test=test)
 
     @property
     def described(self) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from harness.errors import DataError
 CENTER = 224 / 256
 """Share of the short side that the evaluation crop keeps (code: Resize(256), CenterCrop(224))."""
 
+RESIDENT = 4 << 30
+"""Bytes of pixels up to which a data set lives whole on a GPU."""
+
 
 class Loaded(Protocol):
     """A batch of n images, decoded."""
@@ -58,6 +61,10 @@ class Images(Protocol):
 
     def subset(self, index: Tensor) -> Images:
         """Only the images at `index`, in that order."""
+        ...
+
+    def to(self, device: torch.device) -> Images:
+        """The same images, on `device` if they are in memory and fit there."""
         ...
 
 
@@ -98,6 +105,11 @@ class Stack:
 
     def subset(self, index: Tensor) -> Stack:
         return Stack(self.stack[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Stack:
+        if self.stack.device == device or self.stack.nbytes > RESIDENT:
+            return self
+        return Stack(self.stack.to(device), self.labels)
 
 
 class LoadedFiles:
@@ -140,6 +152,9 @@ class Files:
     def load(self, index: Tensor) -> LoadedFiles:
         paths = [self.paths[i] for i in index.tolist()]
         return LoadedFiles(list(self._pool.map(decode, paths)), self._pool)
+
+    def to(self, device: torch.device) -> Files:  # noqa: ARG002
+        return self
 
     def subset(self, index: Tensor) -> Files:
         return Files([self.paths[i] for i in index.tolist()], self.labels[index], self._workers)

@@ -90,7 +90,7 @@ class Loader:
         if isinstance(self.images, Stack):
             for step in range(first, last):
                 index = self._mine(step)
-                yield self._views(step, index, self.images.load(index))
+                yield self.views_of(step, index, self.images.load(index))
             return
         with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
             pending: list[tuple[Tensor, Future[Loaded]]] = []
@@ -100,7 +100,7 @@ class Loader:
                         index = self._mine(step + len(pending))
                         pending.append((index, pool.submit(self.images.load, index)))
                     index, loaded = pending.pop(0)
-                    yield self._views(step, index, loaded.result())
+                    yield self.views_of(step, index, loaded.result())
             finally:
                 for _, waiting in pending:
                     waiting.cancel()
@@ -112,7 +112,8 @@ class Loader:
         index = torch.cat([index, index[-1:].expand(each * size - len(index))])
         return index[rank * each : (rank + 1) * each]
 
-    def _views(self, step: int, index: Tensor, loaded: Loaded) -> Batch:
+    def views_of(self, step: int, index: Tensor, loaded: Loaded) -> Batch:
+        """The batch of the images `index` int64 (n,), which were `loaded` for this step."""
         epoch = step // self.steps_per_epoch
         made = []
         for view in range(self.views):

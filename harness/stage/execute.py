@@ -142,7 +142,7 @@ def _attempt(
     if attempt is not None:
         _describe(attempt, data, world)
     result: dict[str, Any]
-    stage = context(data)
+    stage = context(data.on(world.device))
     try:
         outcome = _RUN[kind](stage)
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
@@ -159,7 +159,7 @@ def _attempt(
                 "data": data.described,
                 "attempt": attempt.number,
                 "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
-                "device": _device_name(world.device),
+                "device": device_name(world.device),
                 "processes": world.size,
             }
         )
@@ -170,14 +170,15 @@ def _attempt(
 def _describe(attempt: Attempt, data: DataSet, world: World) -> None:
     """Write the attempt's provenance."""
     record, diff = provenance.capture(
-        device=_device_name(world.device), threads=torch.get_num_threads(), data=data.described
+        device=device_name(world.device), threads=torch.get_num_threads(), data=data.described
     )
     attempt.describe(record | {"processes": world.size})
     if diff:
         atomic.write(attempt.path / "uncommitted.diff", lambda file: file.write(diff.encode()))
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or cpu."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

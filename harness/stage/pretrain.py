@@ -95,16 +95,16 @@ class Pretraining:
         if self.total == 0:  # a control: the initial weights are what is evaluated
             self._monitor()
             self._save()
-        model = self._distributed()
+        model = self.distributed()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
-            self._train(model, batch)
+            self.train(model, batch)
             ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
             drains = saves or self.step % watch.log_steps == 0
             stops = context.asked_to_stop(meeting=drains)
             if drains or stops:
-                self._drain()
+                self.drain()
             if ends_epoch:
                 epoch = self.step // self.per_epoch
                 if self.step == self.total or (watch.knn_epochs and epoch % watch.knn_epochs == 0):
@@ -126,14 +126,15 @@ class Pretraining:
         }
         return Outcome(self.step, values, facts)
 
-    def _distributed(self) -> nn.Module:
+    def distributed(self) -> nn.Module:
         """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
         if self.context.world.size == 1:
             return self.mechanism
         with self.context.world.guard("the meeting of the gradients"):
             return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
 
-    def _train(self, model: nn.Module, batch: Batch) -> None:
+    def train(self, model: nn.Module, batch: Batch) -> None:
+        """One step; its loss stays on the device until `drain`."""
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
@@ -152,7 +153,7 @@ class Pretraining:
         self._block.losses.append(loss.detach())
         self._block.hits.append(hits)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Bring the block's figures, means over all processes, from the device to the journal."""
         broadcast_running_statistics(self.mechanism, self.context.world)
         if self.context.device.type == "cuda":  # a monitor comes after a drain
@@ -229,18 +230,19 @@ class Pretraining:
         )
         context.reporter.advance(self.step, self._figures)
 
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds."""
+        return {
+            "mechanism": self.mechanism.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "losses": self._losses,
+            "top1": self._top1,
+            "knn": self._figures.get("knn/top1"),
+        }
+
     def _save(self) -> None:
-        self.context.save(
-            self.step,
-            {
-                "mechanism": self.mechanism.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "losses": self._losses,
-                "top1": self._top1,
-                "knn": self._figures.get("knn/top1"),
-            },
-        )
+        self.context.save(self.step, self.state())
 
     def _load(self, step: int, state: dict[str, Any]) -> None:
         self.step = step

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from harness.data.datasets import open_data
-from harness.data.images import Files
+from harness.data.images import Files, Stack
 from harness.errors import DataError
 from harness.recipe.schema import Data
 
@@ -111,3 +111,16 @@ def test_the_embedded_images_need_no_root(tmp_path: Path) -> None:
     assert len(data.train) == 100
     assert data.classes == 10
     assert not (tmp_path / "absent").exists()
+
+
+def test_small_data_moves_to_the_device_whole_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(Data.model_validate({"name": "embedded", "images": 20, "size": 16}), Path())
+    assert data.on(torch.device("cpu")).train is data.train
+    moved = data.on(torch.device("meta"))
+    assert isinstance(moved.train, Stack)
+    assert moved.train.stack.device.type == "meta"
+    assert moved.bank is moved.train
+    assert moved.train.labels.device.type == "cpu"
+    assert moved.fingerprint == data.fingerprint
+    monkeypatch.setattr("harness.data.images.RESIDENT", 100)
+    assert data.on(torch.device("meta")).train is data.train

@@ -61,13 +61,13 @@ def test_an_overflow_skips_a_step_and_is_no_divergence(
 ) -> None:
     begin_at(2.0**60, monkeypatch)
     weights: list[torch.Tensor] = []
-    real = Pretraining._train
+    real = Pretraining.train
 
     def seen(self: Pretraining, *words: Any) -> None:
         real(self, *words)
         weights.append(self.mechanism.query.backbone.conv1.weight.detach().clone())
 
-    monkeypatch.setattr(Pretraining, "_train", seen)
+    monkeypatch.setattr(Pretraining, "train", seen)
     folder = run(fp16(tmp_path), tmp_path / "runs", kinds=PRETRAIN)["pretrain"]
     assert folder.result is not None
     assert folder.result["state"] == "finished"
@@ -99,13 +99,13 @@ def test_gradients_that_are_never_finite_are_divergence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_at(2.0**-20, monkeypatch)
-    real = Pretraining._distributed
+    real = Pretraining.distributed
 
     def overflowing(self: Pretraining) -> torch.nn.Module:
         self.mechanism.query.backbone.conv1.weight.register_hook(lambda g: g * math.inf)
         return real(self)
 
-    monkeypatch.setattr(Pretraining, "_distributed", overflowing)
+    monkeypatch.setattr(Pretraining, "distributed", overflowing)
     folder = run(fp16(tmp_path), tmp_path / "runs", kinds=PRETRAIN)["pretrain"]
     assert folder.result is not None
     assert folder.result["state"] == "diverged"

@@ -99,10 +99,10 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, Any]:
     loop = training(world, made)
     loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
     loop.mechanism.to(dtype)
-    model = loop._distributed()
+    model = loop.distributed()
     for batch in loop.loader.batches(0, loop.total):
         views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)
-        loop._train(model, replace(batch, views=views, index=world.share(batch.index)))
+        loop.train(model, replace(batch, views=views, index=world.share(batch.index)))
     broadcast_running_statistics(loop.mechanism, world)
     losses = world.sum(torch.stack(loop._block.losses)) / world.size
     state = {
@@ -132,8 +132,8 @@ def one_overflows(world: World) -> list[tuple[float, torch.Tensor]]:
     weight = loop.mechanism.query.backbone.conv1.weight
     if world.rank == 1:
         weight.register_hook(lambda g: g * math.inf if loop.step == 2 else g)
-    model, found = loop._distributed(), []
+    model, found = loop.distributed(), []
     for batch in loop.loader.batches(0, loop.total):
-        loop._train(model, batch)
+        loop.train(model, batch)
         found.append((loop.scaler.get_scale(), weight.detach().clone()))
     return found

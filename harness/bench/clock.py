@@ -1,0 +1,67 @@
+"""Medians of things that take turns, so that what disturbs the machine disturbs all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+Act = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one thing over the rounds."""
+
+    median: float
+    low: float
+    """The quickest round."""
+    high: float
+    """The slowest round."""
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is timed, and what has to be done before each time without being timed."""
+
+    act: Act
+    before: Act | None = None
+
+
+def measure(
+    things: Mapping[str, Act | Timed], device: torch.device, *, rounds: int, warm_up: int
+) -> dict[str, Timing]:
+    """Time each thing once a round, in turns; the first `warm_up` rounds are thrown away.
+
+    On CUDA each time begins and ends with all kernels done.
+
+    Raises:
+        ValueError: no round is left to take a median of.
+    """
+    if rounds < 1:
+        raise ValueError("a median needs at least one round")
+    timed = {name: t if isinstance(t, Timed) else Timed(t) for name, t in things.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for turn in range(warm_up + rounds):
+        for name, each in timed.items():
+            if each.before is not None:
+                each.before()
+            _settle(device)
+            began = time.perf_counter()
+            each.act()
+            _settle(device)
+            if turn >= warm_up:
+                seconds[name].append(time.perf_counter() - began)
+    return {
+        name: Timing(median(found), min(found), max(found), len(found))
+        for name, found in seconds.items()
+    }
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

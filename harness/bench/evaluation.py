@@ -1,0 +1,86 @@
+"""kNN beside its similarity product, and the probe with all its rates beside one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from harness.bench.clock import Timing, measure
+from harness.evaluate.knn import ELEMENTS, knn_hits
+from harness.evaluate.linear_probe import LinearProbe
+from harness.recipe.schema import Linear
+
+IMAGENET = (50_000, 1_281_167)
+"""Queries and bank of ImageNet-1M."""
+
+
+def knn(
+    device: torch.device,
+    *,
+    queries: int,
+    bank: int,
+    dim: int,
+    k: tuple[int, ...],
+    rounds: int,
+    classes: int = 10,
+) -> dict[str, Timing]:
+    """Seconds of "product", the (queries, bank) similarities alone in the same chunks, and "knn".
+
+    On random features: the time does not depend on the values.
+    """
+    generator = torch.Generator().manual_seed(0)
+    asked, known = (
+        F.normalize(torch.randn(n, dim, generator=generator), dim=1).to(device)
+        for n in (queries, bank)
+    )
+    answers, labels = (
+        torch.randint(classes, (n,), generator=generator).to(device) for n in (queries, bank)
+    )
+    chunk = max(1, ELEMENTS // bank)
+
+    def product() -> None:
+        for rows in torch.split(asked, chunk):
+            rows @ known.T
+
+    def whole() -> None:
+        knn_hits(asked, answers, known, labels, k=k, temperature=0.1, classes=classes)
+
+    return measure({"product": product, "knn": whole}, device, rounds=rounds, warm_up=1)
+
+
+def projected(seconds: float, *, queries: int, bank: int) -> float:
+    """Seconds that kNN would take on ImageNet: its work is in proportion to queries x bank."""
+    return seconds * IMAGENET[0] / queries * IMAGENET[1] / bank
+
+
+def probe(
+    device: torch.device, protocol: Linear, *, dim: int, classes: int, rounds: int, steps: int = 20
+) -> dict[str, Timing]:
+    """Seconds a step of "one rate" and "all rates" on features that are there already."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(protocol.batch, dim, generator=generator).to(device)
+    labels = torch.randint(classes, (protocol.batch,), generator=generator).to(device)
+    alone = protocol.model_copy(
+        update={"lr": protocol.lr[:1], "weight_decay": protocol.weight_decay[:1]}
+    )
+    probes = {
+        name: LinearProbe(each, dim=dim, classes=classes, seed=0, device=device)
+        for name, each in (("one rate", alone), ("all rates", protocol))
+    }
+
+    def run(one: LinearProbe) -> None:
+        for _ in range(steps):
+            one.step(features, labels, 0)
+
+    found = measure(
+        {name: lambda one=one: run(one) for name, one in probes.items()},  # type: ignore[misc]
+        device,
+        rounds=rounds,
+        warm_up=1,
+    )
+    return {
+        name: replace(t, median=t.median / steps, low=t.low / steps, high=t.high / steps)
+        for name, t in found.items()
+    }

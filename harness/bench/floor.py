@@ -1,0 +1,46 @@
+"""The floor of a step: what no implementation of the same experiment can do without."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from harness.model.encoder import build
+from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.recipe.schema import Recipe
+from harness.runtime.precision import autocast, widen
+from harness.runtime.world import World
+
+
+class Floor:
+    """Query forward and backward, key forward, on data in place, at the recipe's precision.
+
+    The encoders are the recipe's, in channels_last, but normalise over all images at once: groups
+    are part of what is measured against it. Nothing is updated, and a sum is the loss. Of the
+    memory bank, which has one encoder, the key's forward is left out.
+    """
+
+    def __init__(self, recipe: Recipe, world: World) -> None:
+        self.precision = recipe.precision
+        self.query = build(recipe.model, recipe.seed)
+        for module in self.query.modules():
+            if isinstance(module, GroupedBatchNorm2d):
+                module.group = recipe.optim.batch // world.size
+        self.query.to(world.device).to(memory_format=torch.channels_last)
+        self.key = None if recipe.contrast.kind == "memory_bank" else copy.deepcopy(self.query)
+        self.learns = recipe.contrast.kind == "end_to_end"
+
+    def step(self, x1: Tensor, x2: Tensor) -> None:
+        """One step on two views (n, 3, H, W) that are on the device."""
+        for parameter in self.query.parameters():
+            parameter.grad = None
+        with autocast(self.precision, x1.device):
+            loss = widen(self.query(x1)).sum()
+        if self.key is not None:
+            with torch.set_grad_enabled(self.learns), autocast(self.precision, x2.device):
+                other = self.key(x2)
+            if self.learns:
+                loss = loss + widen(other).sum()
+        torch.autograd.backward(loss)

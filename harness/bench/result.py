@@ -1,0 +1,81 @@
+"""What a measurement found, as a record that is kept and as tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.bench.clock import Timing
+
+WHOLE = ("floor", "step", "end to end", "input")
+
+
+@dataclass
+class Result:
+    """All timings in seconds: of a step, but "knn" and "product" of the whole evaluation."""
+
+    recipe: str
+    device: str
+    processes: int
+    batch: int
+    precision: str
+    whole: dict[str, Timing]
+    parts: dict[str, Timing]
+    evaluation: dict[str, Timing] = field(default_factory=dict)
+    peak_bytes: int = 0
+    """Peak memory of the device, or of the process where the device is the CPU."""
+    moved: dict[str, int] = field(default_factory=dict)
+    """Bytes that the first process sent in a step, counted."""
+    expected: dict[str, float] = field(default_factory=dict)
+    """The same by the closed form."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def ratio(self, what: str) -> float:
+        """The floor's time over that of `what`: 1 is the floor's rate, 0.8 four fifths of it."""
+        return self.whole["floor"].median / self.whole[what].median
+
+    def images_per_s(self, what: str) -> float:
+        """Images a second over all processes."""
+        return self.batch / self.whole[what].median
+
+    def record(self) -> dict[str, Any]:
+        """For bench.json."""
+        return {
+            **asdict(self),
+            "ratios": {what: round(self.ratio(what), 4) for what in WHOLE[1:]},
+            "images_per_s": {what: round(self.images_per_s(what), 1) for what in WHOLE},
+        }
+
+
+def rows(result: Result) -> list[tuple[str, str, str, str]]:
+    """(what, milliseconds, images a second, rate against the floor's) of each whole."""
+    return [
+        (
+            what,
+            f"{1e3 * result.whole[what].median:,.2f}",
+            f"{result.images_per_s(what):,.0f}",
+            f"{result.ratio(what):.2f}",
+        )
+        for what in WHOLE
+    ]
+
+
+def part_rows(result: Result) -> list[tuple[str, str, str]]:
+    """(part, milliseconds, in percent of the floor) of each part."""
+    floor = result.whole["floor"].median
+    return [
+        (name, f"{1e3 * timing.median:,.2f}", f"{100 * timing.median / floor:,.1f}")
+        for name, timing in result.parts.items()
+    ]
+
+
+def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
+    """(what, milliseconds, ratio to what it is compared with)."""
+    found = result.evaluation
+    said = []
+    for what, base in (("knn", "product"), ("all rates", "one rate")):
+        if what in found:
+            ratio = found[what].median / found[base].median
+            said.append((base, f"{1e3 * found[base].median:,.2f}", "1.00"))
+            said.append((what, f"{1e3 * found[what].median:,.2f}", f"{ratio:.2f}"))
+    return said

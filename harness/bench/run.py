@@ -1,0 +1,141 @@
+"""`moco-harness bench`: one recipe measured in one process, after a warm-up."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from pathlib import Path
+
+import torch
+
+from harness.bench import evaluation, traffic
+from harness.bench.result import Result
+from harness.bench.step import Steps
+from harness.data.datasets import DataSet, open_data
+from harness.data.images import Stack
+from harness.recipe.schema import Recipe
+from harness.runtime.determinism import make_deterministic
+from harness.runtime.world import World
+from harness.stage.context import Context
+from harness.stage.execute import device_name
+from harness.stage.reporter import Silent
+from harness.store.edition import edition
+from harness.store.layout import StageFolder
+from harness.store.provenance import capture
+
+NOISE_BATCHES = 4
+KNN = (10_000, 50_000)
+"""Queries and bank of CIFAR-10."""
+
+
+def bench(
+    recipe: Recipe,
+    data_root: Path,
+    world: World,
+    *,
+    rounds: int = 7,
+    warm_up: int = 2,
+    steps: int = 10,
+    noise: bool = False,
+    knn: tuple[int, int] = KNN,
+) -> Result:
+    """Measure the recipe's training step, input and evaluation on this world.
+
+    Every process calls it; the times are the caller's own.
+
+    Args:
+        steps: steps that are timed as one, so that logging has its share.
+        noise: random pixels in memory in place of the data, so that it need not be there.
+        knn: queries and bank of the kNN that is timed.
+
+    Raises:
+        DataError: the data is not there.
+        HarnessError: the processes cannot share the recipe's groups.
+    """
+    make_deterministic()
+    device = world.device
+    data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
+    _forget_peak(device)
+    with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
+        scratch = Path(name)
+        context = Context(
+            recipe=recipe,
+            folder=StageFolder(scratch),
+            attempt=None,
+            parent=None,
+            data=data,
+            data_root=data_root,
+            world=world,
+            reporter=Silent(),
+            stopping=lambda: False,
+        )
+        measured = Steps(context, scratch)
+        whole = measured.whole(steps=steps, rounds=rounds, warm_up=warm_up)
+        peak = _peak(device)
+        parts = measured.parts(rounds=rounds, warm_up=warm_up)
+        moved = measured.moved()
+    trained = measured.training.mechanism.parameters()
+    parameters = sum(p.numel() for p in trained if p.requires_grad)
+    made, _ = capture(device=device_name(device), threads=torch.get_num_threads(), data={})
+    result = Result(
+        recipe=recipe.name,
+        device=device_name(device),
+        processes=world.size,
+        batch=recipe.optim.batch,
+        precision=recipe.precision,
+        whole=whole,
+        parts=parts,
+        peak_bytes=peak,
+        moved=moved,
+        expected=traffic.sent(recipe, world.size, parameters) if world.size > 1 else {},
+        facts={
+            "edition": edition(),
+            "parameters": parameters,
+            "backbone": recipe.model.backbone,
+            "size": recipe.data.size,
+            "data": "noise" if noise else data.name,
+            "steps_per_epoch": measured.training.per_epoch,
+            "threads": torch.get_num_threads(),
+            **{name: made[name] for name in ("packages", "python", "machine", "code")},
+        },
+    )
+    if world.rank == 0:
+        result.evaluation = evaluation.knn(
+            device,
+            queries=knn[0],
+            bank=knn[1],
+            dim=recipe.model.dim,
+            k=recipe.knn.k,
+            rounds=max(1, rounds // 2),
+        )
+        if recipe.linear is not None:
+            result.evaluation |= evaluation.probe(
+                device,
+                recipe.linear,
+                dim=measured.training.mechanism.query.feature_dim,
+                classes=data.classes,
+                rounds=rounds,
+            )
+    return result
+
+
+def noise_for(recipe: Recipe) -> DataSet:
+    """Random pixels of the recipe's size: a few batches of them, ten classes."""
+    size = recipe.data.size
+    generator = torch.Generator().manual_seed(0)
+    shape = (NOISE_BATCHES * recipe.optim.batch, 3, size, size)
+    pixels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+    images = Stack(pixels, torch.arange(len(pixels)) % 10)
+    grey = (0.5, 0.5, 0.5)
+    return DataSet("noise", images, images, images, 10, grey, grey, "0" * 12)
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

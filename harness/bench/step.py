@@ -1,0 +1,149 @@
+"""The training step beside its floor, whole and in parts, from the loop that trains."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness.bench.clock import Act, Timed, Timing, measure
+from harness.bench.floor import Floor
+from harness.contrast import shuffle
+from harness.contrast.info_nce import info_nce
+from harness.contrast.moco import MoCo
+from harness.runtime import checkpoint
+from harness.runtime.precision import autocast
+from harness.stage.context import Context
+from harness.stage.pretrain import Pretraining
+from harness.store.journal import Writer
+
+
+class Steps:
+    """A pre-training that is measured instead of finished; nothing of it is kept."""
+
+    def __init__(self, context: Context, scratch: Path) -> None:
+        self.context = context
+        self.training = Pretraining(context)
+        self.model = self.training.distributed()
+        self.floor = Floor(context.recipe, context.world)
+        self.scratch = scratch
+        self._next = itertools.count()
+        self._batch = next(self.training.loader.batches(0, 1))
+
+    def whole(self, *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
+        """Seconds a step of: floor, step (data in place), end to end (`steps` steps of the loop,
+        with its input, its stop questions and its logging), input (the pipeline alone)."""
+        x1, x2 = self._batch.views
+        found = measure(
+            {
+                "floor": lambda: self._repeat(steps, lambda: self.floor.step(x1, x2)),
+                "step": lambda: self._repeat(steps, self._step),
+                "end to end": Timed(lambda: self._loop(steps), self.training.drain),
+                "input": lambda: self._input(steps),
+            },
+            self.context.device,
+            rounds=rounds,
+            warm_up=warm_up,
+        )
+        return {name: _divided(timing, steps) for name, timing in found.items()}
+
+    def parts(self, *, rounds: int, warm_up: int) -> dict[str, Timing]:
+        """Seconds of each part of a step by itself. On CUDA each waits for its end, so that their
+        sum exceeds the step, in which they overlap."""
+        training, batch, loader = self.training, self._batch, self.training.loader
+        images = loader.images
+        index = loader.indices(0)[: len(batch.index)]
+        loaded = images.load(index)
+        things: dict[str, Act | Timed] = {
+            "read": lambda: images.load(index),
+            "augment": lambda: loader.views_of(0, index, loaded),
+            **self._mechanism_parts(),
+            "backward": Timed(lambda: self._loss.backward(), self._forward),
+            "optimiser": training.optimiser.step,
+            "follow": Timed(training.mechanism.follow, self._forward),
+            "logging": Timed(self._log, self._step),
+            "checkpoint": self._save,
+        }
+        return measure(things, self.context.device, rounds=rounds, warm_up=warm_up)
+
+    def moved(self) -> dict[str, int]:
+        """Bytes that this process sends in one step, by collective; {} if it is alone."""
+        world = self.context.world
+        before = dict(world.moved)
+        self._step()
+        return {what: n - before.get(what, 0) for what, n in world.moved.items()}
+
+    def _mechanism_parts(self) -> dict[str, Act | Timed]:
+        mechanism, world = self.training.mechanism, self.context.world
+        x1, x2 = self._batch.views
+        total = len(x2) * world.size
+        precision = self.context.recipe.precision
+
+        def query() -> Tensor:
+            with autocast(precision, x1.device):
+                made: Tensor = mechanism.query(x1)
+            return made
+
+        if not isinstance(mechanism, MoCo):
+            return {"query forward": query, "whole forward": self._forward}
+
+        @torch.no_grad()
+        def key() -> None:
+            with autocast(precision, x2.device):
+                mechanism.key(x2)
+
+        def move() -> None:
+            there, _ = shuffle.order(0, next(self._next), total)
+            world.exchange(x2, there)
+
+        dim = mechanism.queue.keys.shape[1]
+        q = torch.randn(len(x1), dim, device=x1.device).requires_grad_()
+        k = torch.randn(len(x1), dim, device=x1.device)
+        return {
+            "shuffle": move,
+            "query forward": query,
+            "key forward": key,
+            "logits and loss": lambda: info_nce(q, k, mechanism.queue.keys, mechanism.temperature),
+        }
+
+    def _repeat(self, steps: int, act: Act) -> None:
+        for _ in range(steps):
+            act()
+
+    def _step(self) -> None:
+        self.training.train(self.model, self._batch)
+
+    def _forward(self) -> None:
+        self.training.optimiser.zero_grad(set_to_none=True)
+        batch = self._batch
+        self._loss, _ = self.model(*batch.views, batch.index, next(self._next))
+
+    def _loop(self, steps: int) -> None:
+        training, every = self.training, self.context.recipe.watch.log_steps
+        for n, batch in enumerate(training.loader.batches(0, steps), 1):
+            training.train(self.model, batch)
+            drains = n % every == 0 or n == steps
+            self.context.asked_to_stop(meeting=drains)
+            if drains:
+                training.drain()
+
+    def _input(self, steps: int) -> None:
+        for _ in self.training.loader.batches(0, steps):
+            pass
+
+    def _log(self) -> None:
+        with tempfile.NamedTemporaryFile(dir=self.scratch) as file:
+            self.training.drain()
+            writer = Writer(Path(file.name))
+            writer.append([{"step": 1, "train/loss": 1.0}] * self.context.recipe.watch.log_steps)
+            writer.close()
+
+    def _save(self) -> None:
+        checkpoint.save(self.scratch, next(self._next), self.training.state(), keep=1)
+
+
+def _divided(timing: Timing, by: int) -> Timing:
+    return Timing(timing.median / by, timing.low / by, timing.high / by, timing.rounds)

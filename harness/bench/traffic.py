@@ -1,0 +1,35 @@
+"""Bytes that each of W processes sends in a step, by a closed form."""
+
+from __future__ import annotations
+
+from harness.recipe.schema import Recipe
+
+FLOAT = 4
+
+
+def sent(recipe: Recipe, processes: int, parameters: int) -> dict[str, float]:
+    """By collective, the bytes that one of `processes` sends in a step of the recipe.
+
+    With n = batch / W images a process, 3 S^2 numbers an image, C numbers a key, P parameters:
+    the shuffle sends each image once, all but the share 1/W that stays; a gather of keys sends
+    n C to each of W - 1 others; the gradients' mean is a reduce-scatter and a gather of P, and a
+    gathered gradient sends what the gather did. `World.moved` counts the same.
+
+    Args:
+        parameters: numbers that receive a gradient.
+    """
+    n = recipe.optim.batch / processes
+    others = processes - 1
+    views = 2 if getattr(recipe.contrast, "symmetric", False) else 1
+    image = 3 * recipe.data.size**2 * FLOAT
+    keys = n * recipe.model.dim * FLOAT * others
+    found = {"gradients": 2 * parameters * FLOAT * others / processes}
+    if getattr(recipe.contrast, "shuffle", False):
+        found["shuffle"] = views * n * image * others / processes
+    if recipe.contrast.kind == "moco":
+        found["keys"] = views * keys
+    elif recipe.contrast.kind == "end_to_end":
+        found["keys and their gradients"] = 2 * keys
+    else:
+        found["bank entries"] = keys + n * 8 * others
+    return found
