@@ -34,4 +34,4 @@ def test_the_quickstart_shows_what_it_promises(tmp_path: Path) -> None:
     assert found["m0"] <= untrained + load_scale(RECIPE).margin, "m = 0 fails"
     verdicts = {claim["id"]: claim["verdict"] for claim in results["claims"]}
     for claim in ("zero-fails", "slow-beats-fast", "training-helps"):
-        assert verdicts[claim] == "reproduced", results["claims"]
+        assert verdicts[claim] == "looks reproduced (one seed)", results["claims"]
