@@ -40,9 +40,17 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path."""
+    """Print a line as it is; on a terminal broken between words, never within a path, with the
+    rest set in as the line began."""
     if console.is_terminal:
-        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+        margin = text[: len(text) - len(text.lstrip())]
+        text = textwrap.fill(
+            text,
+            console.width,
+            break_long_words=False,
+            break_on_hyphens=False,
+            subsequent_indent=margin + margin,
+        )
     console.print(text, style=style, markup=False, soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,7 +131,9 @@ class Pretraining:
         """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
         if self.context.world.size == 1:
             return self.mechanism
-        with self.context.world.guard("the meeting of the gradients"):
+        with self.context.world.guard("the meeting of the gradients"), warnings.catch_warnings():
+            # torch 2.13 renames the argument, and its new name is not known to 2.11.
+            warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
 
     def train(self, model: nn.Module, batch: Batch) -> None:
