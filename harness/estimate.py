@@ -64,6 +64,19 @@ def computer(device: str, processes: int) -> Computer:
     return Computer(device.partition(":")[0], processes)
 
 
+def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
+    """What computes on other machines than this one: as many processes on CPUs, or on the GPUs on
+    which the newest stage of so many was finished."""
+    if not gpus:
+        return Computer("cpu", processes)
+    for path in _newest(runs):
+        with contextlib.suppress(StoreError):
+            result = StageFolder(path).result or {}
+            if result.get("processes") == processes and result.get("device", "cpu") != "cpu":
+                return Computer(str(result["device"]), processes)
+    return Computer("GPU", processes)
+
+
 def _gpus() -> list[str]:
     """The names of the GPUs that torch would use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):

@@ -234,3 +234,12 @@ def test_a_device_has_its_name(
 def test_without_a_gpu_it_is_the_cpu() -> None:
     assert computer("auto", 1) == HERE
     assert computer("cuda", 1) == Computer("cuda", 1), "run will refuse it"
+
+
+def test_what_computes_on_a_cluster(recipe: Path, runs: Path) -> None:
+    assert estimate.elsewhere(runs, 4, gpus=False) == Computer("cpu", 4)
+    assert estimate.elsewhere(runs, 16, gpus=True) == Computer("GPU", 16), "nothing is known of it"
+    measured(recipe, runs, device="NVIDIA H100", processes=16)
+    measured(recipe, runs, "seed=1", device="NVIDIA A100", processes=8)
+    measured(recipe, runs, "seed=2", device="cpu", processes=16)
+    assert estimate.elsewhere(runs, 16, gpus=True) == Computer("NVIDIA H100", 16)

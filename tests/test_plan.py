@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +374,19 @@ def test_what_waits_for_a_job_does_not_wait_for_its_failed_last_life(
     begin(found).end("failed", "out of memory")
     again = Told(state="RUNNING")
     assert with_jobs(recipe, runs, True, pretrain=again)[1:] == ["run", "run"]
+
+
+def test_whoever_slurm_has_ended_runs_nothing(recipe: Path, runs: Path) -> None:
+    """Though its last touch is fresh, and its process on a machine that cannot be looked at."""
+    found = folder(make_plan(recipe, [], runs), "pretrain", runs)
+    attempt = begin(found)
+    who = {"host": "node-7", "boot": "b", "pid": 7, "slurm": {"job": "12_3", "restart": 0}}
+    (attempt.path / "alive.json").write_text(json.dumps(who))
+    over = Told(state="NODE_FAIL", live=False)
+    assert with_jobs(recipe, runs, pretrain=over) == ["resume", "run", "run"]
+    for other in (
+        replace(over, job="12_4"),  # not the one that holds it
+        replace(over, state="UNKNOWN"),
+    ):
+        assert with_jobs(recipe, runs, pretrain=other)[0].startswith("busy: ")
+    attempt.end("interrupted")

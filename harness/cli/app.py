@@ -74,13 +74,15 @@ def plan(
 ) -> None:
     """Show what a recipe would run, what of it is done, and about how long the rest takes here."""
     from harness.cli import show
+    from harness.cli.submit import place
     from harness.estimate import computer
-    from harness.plan import make_plan
+    from harness.launch.outlook import cluster, look
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
-    on = computer(where.device, where.processes)
-    show.plan(make_plan(recipe, sets or [], where.runs, on=on), where)
+    here = computer(where.device, where.processes)
+    on = cluster(where) if place("auto", where) == "slurm" else here
+    show.plan(look(recipe, sets or [], where.runs, on=on).plan, where)
 
 
 @app.command()
@@ -236,6 +238,35 @@ def bench(
 
     where = load_site(data=data, runs=runs, device=device, site=site)
     bench_command(recipe, sets or [], where, How(rounds, steps, noise))
+
+
+@app.command()
+def doctor(
+    site: SitePath = None,
+    runs: Runs = None,
+    data: DataRoot = None,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Also send a short job and look around on its node.")
+    ] = False,
+) -> None:
+    """Tell whether the site file fits this machine and its cluster, and what to change."""
+    from harness.cli.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(site, runs, data, submit=submit))
+
+
+@app.command()
+def certify(
+    site: SitePath = None,
+    runs: Runs = None,
+    data: DataRoot = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")] = False,
+) -> None:
+    """Show on your own nodes that this edition computes there what it should; reports tell."""
+    from harness.cli.certify import certify_command
+    from harness.site import load_site
+
+    raise typer.Exit(certify_command(load_site(runs=runs, data=data, site=site), ask=not yes))
 
 
 @app.command()

@@ -12,7 +12,8 @@ from rich.table import Table
 from harness.cli import show
 from harness.cli.run import UNMEASURED_IMAGES, confirm, report, writable
 from harness.errors import HarnessError, StoreError
-from harness.launch.outlook import look
+from harness.estimate import computer
+from harness.launch.outlook import cluster, look
 from harness.plan import Plan
 from harness.site import Site, SlurmSite
 from harness.store import submission
@@ -43,7 +44,7 @@ def slurm_command(
         raise HarnessError("there is no sbatch on PATH: this is no machine of a SLURM cluster")
     from harness.launch import slurm
 
-    found = look(path, sets, site.runs, again=again, behind=True)
+    found = look(path, sets, site.runs, again=again, behind=True, on=cluster(site))
     show.plan(found.plan, site)
     _refuse(found.plan)
     if not found.plan.todo:
@@ -98,7 +99,8 @@ def local_command(
     from harness.cli.run import ask_long
     from harness.launch import local
 
-    found = look(path, sets, site.runs, again=again)
+    on = computer(site.device, site.processes)
+    found = look(path, sets, site.runs, again=again, on=on)
     show.plan(found.plan, site)
     _refuse(found.plan)
     if not found.plan.todo:

@@ -1,1 +1,1 @@
-"""Where stages run: here, and (later) on SLURM."""
+"""Where stages run: here, in the background of this machine, or on SLURM."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.estimate import Computer
+from harness.estimate import Computer, elsewhere
 from harness.launch.queue import JobState, Queue, survey
 from harness.plan import Plan, make_plan
+from harness.site import Site
 from harness.store import submission
 from harness.store.submission import Submission
 
@@ -68,3 +69,11 @@ def look(
         jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
     plan = make_plan(path, sets, runs, again=again, jobs=jobs, behind=behind, added=added, on=on)
     return Outlook(plan, jobs, submissions, answer.numbers, answer.notes)
+
+
+def cluster(site: Site) -> Computer | None:
+    """What computes a stage on the site's cluster; None where there is none."""
+    if site.slurm is None:
+        return None
+    processes = site.slurm.nodes * site.slurm.processes
+    return elsewhere(site.runs, processes, gpus=site.slurm.gpus_per_node > 0)

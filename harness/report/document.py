@@ -208,7 +208,8 @@ def _provenance(results: Results) -> list[Block]:
         facts.append(f"The newest run began at {newest}.")
     seconds = provenance.total_seconds(results)
     facts.append(f"Time of all stages that ended: {provenance.duration(seconds)}.")
-    blocks: list[Block] = [Paragraph(" ".join(facts)), table]
+    certified = map(Paragraph, provenance.certificates(results))
+    blocks: list[Block] = [Paragraph(" ".join(facts)), *certified, table]
     if environments:
         blocks.append(Items(tuple(f"E{n}: {text}" for n, text in enumerate(environments, 1))))
     return blocks

@@ -9,6 +9,7 @@ from harness.report.blocks import Row, Table, Text
 from harness.report.collect import CellResult, Results, Value, data_key
 from harness.report.runs import METRIC_STAGE, WORDS, Run, Stage
 from harness.report.tables import NOTHING
+from harness.store import certificate
 
 
 def provenance_table(results: Results, environments: list[str]) -> Table:
@@ -130,6 +131,17 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}" if size == 1 else f"{seconds / size:.1f} {unit}"
     raise AssertionError("unreachable")
+
+
+def certificates(results: Results) -> list[str]:
+    """A sentence for each certificate of the table's edition in the run root, or for its want."""
+    edition = results.basis.edition if results.basis is not None else results.installed
+    stages = [stage for run in results.runs for stage in run.stages.values()]
+    found = certificate.of(stages[0].entry.folder.path.parent, edition) if stages else []
+    if not found:
+        return [f"Edition {edition} is uncertified: moco-harness certify was not run here."]
+    words = {True: "is certified", False: "is not certified"}
+    return [f"Edition {edition} {words[each.passed]}: {each.says}." for each in found]
 
 
 def total_seconds(results: Results) -> float:

@@ -9,6 +9,9 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
                     ended.json          how it ended, if it could say so
                 checkpoints/            step-00000390-<digest>.pt
                 result.json             the outcome; a stage with one is done
+RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
+                 <id>/                  its scripts, pickles and logs
+RUNS/.code/<digest>/                    the code that its jobs run
 """
 
 from __future__ import annotations

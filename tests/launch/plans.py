@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness.estimate import Computer
 from harness.plan import Action, Plan, PlannedStage
 from harness.recipe.expand import Member
 from harness.recipe.identity import StageKind, stage_id
@@ -41,7 +42,7 @@ def plan(*runs: str) -> Plan:
                 entry = Entry(stage_folder(Path("runs"), name), "absent")
                 member = Member("", seed, made)
                 stages.append(PlannedStage(member, kind, name, entry, action, "", None))
-    return Plan("tiny", Path("tiny.yaml"), None, None, tuple(stages))
+    return Plan("tiny", Path("tiny.yaml"), None, None, tuple(stages), Computer("cpu"))
 
 
 def short(stage: str) -> str:

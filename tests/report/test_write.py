@@ -19,6 +19,8 @@ from harness.recipe.ablation import CONTROL
 from harness.report.collect import collect_single
 from harness.report.markdown import escape
 from harness.report.write import write_report
+from harness.store import certificate
+from harness.store.certificate import Certificate, Check
 from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected
 
@@ -82,6 +84,18 @@ def test_the_momentum_ablation_as_markdown(
 ) -> None:
     files = written(momentum(runs), gather, tmp_path / "out")
     file_regression.check(files["report.md"], extension=".md", encoding="utf-8")
+
+
+def test_the_certificate_of_the_edition(runs: Path, gather: Collected, tmp_path: Path) -> None:
+    for edition, device in ((EDITION, "H100"), (OLDER, "V100")):
+        hardware = {"device": device, "nodes": 2, "processes": 16, "backend": "nccl"}
+        checks = (Check("one", "passed", ""), Check("two", "failed", ""))[: 1 + (device == "V100")]
+        when = "2026-11-22T10:00:00Z"
+        certificate.write(runs, Certificate(edition, hardware, {}, checks, when))
+    said = written(momentum(runs), gather, tmp_path / "out")["report.md"]
+    assert f"Edition {EDITION} is certified: passed 1 check; H100, 16 processes on 2 nodes" in said
+    assert "V100" not in said
+    assert "uncertified" not in said
 
 
 def test_the_page_is_whole_and_leads_nowhere_else(

@@ -1,0 +1,212 @@
+"""What is tried: one process against all, and a run that is stopped, requeued and killed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from harness.certify import same, tiny
+from harness.certify.ground import POLL_S, Ground, Work
+from harness.certify.trajectory import STEPS, TOLERANCE
+from harness.errors import HarnessError
+from harness.plan import Plan
+from harness.site import Site
+from harness.store import atomic
+from harness.store.certificate import Check
+from harness.store.layout import StageFolder, stage_folder
+
+FLOAT32_STEPS, SIZE = 6, 16
+FLOAT32 = {"cpu": 1e-4, "cuda": 1e-3}
+"""Largest difference of a loss of about 3. In float32 other sizes of batch choose other kernels,
+and rounding grows from step to step; float64 is where a mistake cannot hide."""
+LENGTHS_S = (5.0, 40.0, 160.0)
+"""Seconds that an undisturbed run is to take: so long that it is disturbed before its end, even
+where the file system shows a file late. The next one is tried if it was not."""
+EPOCH = 50
+MOST_STEPS = 100_000
+
+
+def float64(ground: Ground, site: Site, folder: Path) -> Check:
+    """All mechanisms, by one process and by all, in float64."""
+    name = "1 = N processes, float64"
+    if ground.processes == 1:
+        return _alone(name)
+    ground.trajectories(site, folder)
+    answer = atomic.read_json(folder / "answer.json")
+    found: dict[str, float] = answer["differences"]
+    worst = max(found, key=lambda contrast: found[contrast])
+    says = (
+        f"{len(found)} mechanisms, {STEPS} steps, 1 and {answer['processes']} processes "
+        f"({answer['backend']}): at most {found[worst]:.1e} apart ({worst}), {TOLERANCE:g} allowed"
+    )
+    fine = found[worst] <= TOLERANCE and answer["device"] == ("cuda" if ground.cuda else "cpu")
+    figures = {**found, "backend": answer["backend"]}
+    return Check(name, "passed" if fine else "failed", says, figures)
+
+
+def float32(ground: Ground, site: Site, folder: Path) -> Check:
+    """The stages themselves, as jobs of one process and of all."""
+    name = "1 = N processes, stages"
+    if ground.processes == 1:
+        return _alone(name)
+    plans = [_plan(f"{who}_", ground.processes, folder, site) for who in ("one", "all")]
+    with begun(ground, site, plans, (1, ground.processes)) as works:
+        wait(works, partial(_all_finished, plans, site))
+    kind = "cuda" if ground.cuda else "cpu"
+    found = {}
+    for mechanism, first, second in zip(tiny.MECHANISMS, *(p.stages for p in plans), strict=True):
+        one, other = stage_folder(site.runs, first.id), stage_folder(site.runs, second.id)
+        _check_place(ground, other)
+        apart = zip(same.losses(one), same.losses(other), strict=True)
+        found[mechanism] = max(abs(mine - theirs) for (_, mine), (_, theirs) in apart)
+    worst = max(found, key=lambda mechanism: found[mechanism])
+    says = (
+        f"{len(found)} mechanisms, {FLOAT32_STEPS} steps in float32, jobs of 1 and of "
+        f"{ground.processes} processes: losses at most {found[worst]:.1e} apart ({worst}), "
+        f"{FLOAT32[kind]:g} allowed"
+    )
+    return Check(name, "passed" if found[worst] <= FLOAT32[kind] else "failed", says, found)
+
+
+def requeue(ground: Ground, site: Site, folder: Path) -> Check:
+    """Stopped with a warning, then killed; begun anew each time; against a run left alone."""
+    name = "kill and requeue"
+    speed = _speed(site, ground) or 16.0
+    for n, seconds in enumerate(LENGTHS_S):
+        steps = seconds * speed / tiny.batch(ground.processes)
+        steps = min(MOST_STEPS, max(EPOCH, round(steps / EPOCH) * EPOCH))
+        plans = [
+            tiny.plan([_long(f"{who}_{n}", ground, steps)], folder, site.runs)
+            for who in ("alone", "disturbed")
+        ]
+        alone, disturbed = (stage_folder(site.runs, plan.stages[0].id) for plan in plans)
+        with begun(ground, site, plans, (ground.processes,) * 2) as works:
+            caught = _disturb(works, disturbed)
+            if caught:
+                wait(works, partial(_all_finished, plans, site))
+        if caught:
+            return _compared(name, alone, disturbed, steps)
+    return Check(name, "failed", "the run had always ended before it could be disturbed")
+
+
+def _disturb(works: Sequence[Work], folder: StageFolder) -> bool:
+    """Warn the second work's processes, and kill their next life; False if it ended before."""
+    for life, act in enumerate((works[1].warn, works[1].kill), start=1):
+        wait(works, partial(_has_lived, folder, life))
+        if folder.result is not None:
+            return False
+        act()
+    return True
+
+
+def _has_lived(folder: StageFolder, lives: int) -> bool:
+    """Whether so many attempts have made a step, or the stage has ended."""
+    paths = (attempt / "metrics.jsonl" for attempt in folder.attempts())
+    made = sum(path.exists() and path.stat().st_size > 0 for path in paths)
+    return folder.result is not None or made >= lives
+
+
+def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int) -> Check:
+    lives = len(disturbed.attempts())
+    unlike = same.differing(alone, disturbed)
+    once = [step for step, _ in same.losses(disturbed)] == list(range(1, steps + 1))
+    equal = same.losses(alone) == same.losses(disturbed)
+    says = f"{steps} steps in {lives} lives, warned once and killed once: "
+    wrong = [f"{len(unlike)} tensors differ ({', '.join(unlike[:3])})"] if unlike else []
+    wrong += [] if once else ["the journal has not each step once"]
+    wrong += [] if equal else ["losses differ"]
+    wrong += [] if lives >= 3 else ["it was not begun anew twice"]
+    says += "; ".join(wrong) or "the weights and losses of an undisturbed run, to the bit"
+    figures = {"steps": steps, "lives": lives, "differing": len(unlike)}
+    return Check(name, "failed" if wrong else "passed", says, figures)
+
+
+@contextlib.contextmanager
+def begun(
+    ground: Ground, site: Site, plans: Sequence[Plan], processes: Sequence[int]
+) -> Iterator[list[Work]]:
+    """The plans' stages, under way while the block lasts."""
+    works: list[Work] = []
+    try:
+        for plan, count in zip(plans, processes, strict=True):
+            works.append(ground.start(plan, site, count))
+        yield works
+    finally:
+        for work in works:
+            work.close()
+
+
+def wait(works: Sequence[Work], until: Callable[[], bool]) -> None:
+    """Wait, without an end as long as no work is lost.
+
+    Raises:
+        HarnessError: one of them will not finish.
+    """
+    while not until():
+        for work in works:
+            work.look()
+        time.sleep(POLL_S)
+
+
+def _plan(prefix: str, processes: int, folder: Path, site: Site) -> Plan:
+    recipes = [
+        tiny.recipe(prefix + m, m, processes=processes, steps=FLOAT32_STEPS, size=SIZE)
+        for m in tiny.MECHANISMS
+    ]
+    return tiny.plan(recipes, folder, site.runs)
+
+
+def _long(name: str, ground: Ground, steps: int) -> dict[str, object]:
+    return tiny.recipe(
+        name, "moco", processes=ground.processes, steps=steps, size=SIZE, epoch=EPOCH
+    )
+
+
+def _all_finished(plans: Sequence[Plan], site: Site) -> bool:
+    """Whether all stages of the plans have a result.
+
+    Raises:
+        HarnessError: one has diverged.
+    """
+    for stage in (stage for plan in plans for stage in plan.stages):
+        result = stage_folder(site.runs, stage.id).result
+        if result is None:
+            return False
+        if result["state"] != "finished":
+            raise HarnessError(f"{stage.id}: {result['state']}, {result.get('message')}")
+    return True
+
+
+def _speed(site: Site, ground: Ground) -> float | None:
+    """Images a second that the stages of `float32` made, by all processes."""
+    for path in site.runs.glob("all_moco-s*.pretrain-*"):
+        result = StageFolder(path).result or {}
+        if result.get("processes") == ground.processes and result.get("images_per_s"):
+            return float(result["images_per_s"])
+    return None
+
+
+def _check_place(ground: Ground, folder: StageFolder) -> None:
+    result = folder.result or {}
+    if ground.cuda and result.get("device") == "cpu":
+        raise HarnessError(f"{folder.id} ran on the CPU, though GPUs were asked for")
+    if result.get("processes") != ground.processes:
+        raise HarnessError(f"{folder.id} was run by {result.get('processes')} processes")
+
+
+def _alone(name: str) -> Check:
+    return Check(name, "skipped", "the site has one GPU, so there is nothing to share")
+
+
+def attempt(site: Site) -> dict[str, object]:
+    """Provenance of one of the stages that all processes shared; {} if none was begun."""
+    for pattern in ("all_*.pretrain-*", "alone_*.pretrain-*"):
+        for path in site.runs.glob(pattern):
+            for life in StageFolder(path).attempts():
+                found = atomic.read_json(life / "attempt.json")
+                if isinstance(found, dict):
+                    return found
+    return {}

@@ -1,0 +1,135 @@
+"""What is tried where there is data: the CIFAR-10 demo's first epochs, and released weights."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import harness
+from harness.certify.checks import begun, wait
+from harness.certify.ground import Ground
+from harness.plan import Plan, make_plan
+from harness.presence import look_for
+from harness.site import Site
+from harness.store import journal
+from harness.store.certificate import Check
+from harness.store.layout import stage_folder
+
+RECIPES = Path(harness.__file__).parent.parent / "recipes"
+EPOCHS = 10
+STEPS = EPOCHS * (50_000 // 512)
+POINTS = 0.5
+"""How far the probe of released weights may be from what their authors state, in points."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """Weights of the official repository's README."""
+
+    file: str
+    md5: str
+    """Beginning of the file's digest, as stated there."""
+    recipe: str
+    """A recipe of ours of the same network and probe."""
+    top1: float
+    """Of the linear probe, in percent, as stated there."""
+
+
+RELEASED = (
+    Released("moco_v1_200ep_pretrain.pth.tar", "b251726a", "moco_v1_imagenet.yaml", 60.6),
+    Released("moco_v2_200ep_pretrain.pth.tar", "59fd9945", "moco_v2_imagenet.yaml", 67.7),
+    Released("moco_v2_800ep_pretrain.pth.tar", "a04e12f8", "moco_v2_imagenet.yaml", 71.1),
+)
+
+
+def why_no_demo(ground: Ground, site: Site) -> str:
+    """Why the demo cannot be tried; "" if it can."""
+    path = RECIPES / "cifar10_demo.yaml"
+    if not ground.cuda:
+        return "it takes a GPU"
+    if not path.exists():
+        return f"{path} is not there: the harness runs without its recipes"
+    lacking = [p.says for p in look_for([_demo(site).stages[0].recipe], site.data) if not p.there]
+    return "; ".join(lacking)
+
+
+def demo(ground: Ground, site: Site) -> Check:
+    """The official CIFAR-10 demo's kNN accuracy after its first epochs, against its own log."""
+    name = "CIFAR-10 demo"
+    if why := why_no_demo(ground, site):
+        return Check(name, "skipped", why)
+    plan = _demo(site)
+    _run(ground, site, plan, 1)
+    folder = stage_folder(site.runs, plan.stages[0].id)
+    seen = [v for s, _, v in journal.series(journal.read(folder), "knn/top1") if s == STEPS]
+    targets = plan.stages[0].recipe.about.targets
+    wanted = next(target for target in targets if target.epoch == EPOCHS)
+    if not seen:
+        return Check(name, "failed", f"no kNN after epoch {EPOCHS}; see {folder.path}")
+    fine = abs(seen[0] - wanted.value) <= wanted.tolerance
+    says = (
+        f"kNN {seen[0]:.2f} after epoch {EPOCHS}; {wanted.value:g} in the official log, "
+        f"{wanted.tolerance:g} allowed"
+    )
+    figures = {"knn/top1": seen[0], "official": wanted.value}
+    return Check(name, "passed" if fine else "failed", says, figures)
+
+
+def _demo(site: Site) -> Plan:
+    made = make_plan(RECIPES / "cifar10_demo.yaml", [f"optim.steps={STEPS}"], site.runs)
+    return replace(made, stages=tuple(s for s in made.stages if s.kind == "pretrain"))
+
+
+def at_hand(ground: Ground, site: Site) -> list[Released] | str:
+    """The released weights under the data root; or why they cannot be tried."""
+    found = [each for each in RELEASED if (site.data / each.file).is_file()]
+    if not found:
+        names = ", ".join(each.file for each in RELEASED)
+        return f"none of the released weights ({names}) is in {site.data}"
+    lacking = [part for part in ("train", "val") if not (site.data / "imagenet" / part).is_dir()]
+    if lacking:
+        return f"ImageNet is not there: no {' and no '.join(lacking)} in {site.data}/imagenet"
+    if not ground.cuda:
+        return "the probe on ImageNet takes a GPU"
+    absent = [each.recipe for each in found if not (RECIPES / each.recipe).exists()]
+    return f"the harness runs without its recipes ({', '.join(absent)})" if absent else found
+
+
+def released(ground: Ground, site: Site) -> list[Check]:
+    """Released weights through our linear probe, against what their authors state."""
+    found = at_hand(ground, site)
+    if isinstance(found, str):
+        return [Check("released weights", "skipped", found)]
+    return [_probe(each, ground, site) for each in found]
+
+
+def _probe(each: Released, ground: Ground, site: Site) -> Check:
+    name = each.file.partition(".")[0]
+    with (site.data / each.file).open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if not md5.startswith(each.md5):
+        says = f"{each.file} has the MD5 {md5[:8]}, not {each.md5}: another file, or a broken one"
+        return Check(name, "failed", says)
+    weights = f"model.weights={{file: {each.file}, sha256: {sha256}}}"
+    sets = [f"name={name}", "optim.epochs=0", weights]
+    plan = make_plan(RECIPES / each.recipe, sets, site.runs)
+    _run(ground, site, replace(plan, name=name), ground.processes)
+    (stage,) = (stage for stage in plan.stages if stage.kind == "linear")
+    result = stage_folder(site.runs, stage.id).result or {}
+    top1 = float(result.get("values", {}).get("linear/top1", float("nan")))
+    fine = abs(top1 - each.top1) <= POINTS
+    says = f"linear probe {top1:.2f}; {each.top1:g} stated, {POINTS:g} allowed"
+    figures: dict[str, float | int | str] = {"linear/top1": top1, "stated": each.top1}
+    figures["sha256"] = sha256
+    return Check(name, "passed" if fine else "failed", says, figures)
+
+
+def _run(ground: Ground, site: Site, plan: Plan, processes: int) -> None:
+    """What is left of the plan; a run that was broken off goes on."""
+    if plan.todo:
+        folders = [stage_folder(site.runs, stage.id) for stage in plan.todo]
+        with begun(ground, site, [plan], [processes]) as works:
+            wait(works, lambda: all(folder.result is not None for folder in folders))

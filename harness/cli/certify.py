@@ -1,0 +1,65 @@
+"""`moco-harness certify`: what only the user's own nodes can show."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli import show
+from harness.cli.run import confirm, writable
+from harness.cli.submit import place
+from harness.errors import HarnessError
+from harness.site import Site
+from harness.store.certificate import Check
+
+_STYLE = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+def certify_command(site: Site, *, ask: bool) -> int:
+    """Try everything, write the certificate, print it; returns 1 if something failed, else 0.
+
+    Raises:
+        HarnessError: it was not confirmed, or the run root cannot be written.
+    """
+    show.line("loading PyTorch ...")
+    from harness.certify import papers, run
+    from harness.certify.ground import choose
+    from harness.store.edition import edition
+
+    on_slurm = place("auto", site) == "slurm"
+    if site.slurm is not None and not on_slurm:
+        raise HarnessError("the site has a slurm section, but there is no sbatch on PATH")
+    ground = choose(site, on_slurm)
+    show.line(f"edition {edition()}, on {ground.words}")
+    show.line(f"runs go to {run.work_folder(site.runs)}")
+    found = papers.at_hand(ground, site)
+    if ask:
+        parts = [f"a few minutes on {ground.words}"]
+        parts += [] if papers.why_no_demo(ground, site) else ["the CIFAR-10 demo's first epochs"]
+        parts += [] if isinstance(found, str) else [f"{len(found)} linear probes on ImageNet"]
+        confirm(" and ".join(parts))
+    writable(site.runs)
+    shown: list[Check] = []
+
+    def told(check: Check) -> None:
+        shown.append(check)
+        if not show.console.is_terminal:
+            show.line(f"{check.outcome}  {check.name}: {check.says}")
+        else:
+            show.line(f"{check.outcome}: {check.name}", _STYLE[check.outcome])
+
+    made, path = run.certify(ground, site, told)
+    if show.console.is_terminal:
+        show.console.print(_table(shown))
+    show.line(f"certificate: {path}")
+    return 1 if any(check.outcome == "failed" for check in made.checks) else 0
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("check", "", "what was seen"):
+        table.add_column(heading)
+    for check in checks:
+        outcome = f"[{_STYLE[check.outcome]}]{check.outcome}[/]"
+        table.add_row(escape(check.name), outcome, escape(check.says))
+    return table

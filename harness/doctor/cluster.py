@@ -1,0 +1,271 @@
+"""Whether the site's slurm section fits the cluster, by what sinfo, scontrol and sacct(mgr) say."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from harness.doctor.finding import Finding, ok, problem, warning
+from harness.site import SlurmSite
+
+TIMEOUT_S = 30.0
+NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
+OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
+"""How the states of nodes begin that take no job now."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a client of SLURM's answered."""
+
+    lines: list[str] = field(default_factory=list)
+    error: str = ""
+    """Why there are none; "" if it answered."""
+
+
+def look(own: SlurmSite) -> Iterator[Finding]:
+    """All that can be told without a job."""
+    absent = [name for name in NEEDED if shutil.which(name) is None]
+    if absent:
+        yield problem(
+            "SLURM",
+            f"{', '.join(absent)} not on PATH: this is no machine that submits jobs; run the "
+            "doctor on a login node, or leave out slurm: in the site file",
+        )
+        return
+    queue = ask("squeue", "--noheader", "--me", "--format=%i")
+    if queue.error:
+        yield problem("controller", f"squeue does not answer: {queue.error}")
+        return
+    yield ok("controller", f"answers; {len(queue.lines)} jobs of yours in the queue")
+    yield _accounting()
+    config = pairs(ask("scontrol", "show", "config").lines)
+    partition, found = _partition(own)
+    yield found
+    yield from _associations(own, config)
+    if partition is not None:
+        yield _nodes(own, partition)
+        yield from _hours(own, partition)
+    yield _arrays(own, config)
+    yield _requeue(config)
+    yield _preemption(config, partition or {})
+
+
+def ask(*words: str) -> Said:
+    """Call a client of SLURM's, without the user's own defaults for its output."""
+    prefixes = ("SQUEUE_", "SACCT_", "SINFO_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
+    try:
+        done = subprocess.run(
+            words, capture_output=True, timeout=TIMEOUT_S, env=env, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return Said(error=f"nothing in {TIMEOUT_S:g} s")
+    except OSError as error:
+        return Said(error=error.strerror or str(error))
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        return Said(error=said[-1].strip() if said else f"exit code {done.returncode}")
+    lines = done.stdout.decode(errors="replace").splitlines()
+    return Said([line.strip() for line in lines if line.strip()])
+
+
+def pairs(lines: list[str]) -> dict[str, str]:
+    """`scontrol show config`'s lines as a mapping."""
+    split = (line.partition("=") for line in lines if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in split}
+
+
+def _accounting() -> Finding:
+    said = ask("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID")
+    if not said.error:
+        return ok("accounting", "sacct answers")
+    return warning(
+        "accounting",
+        f"sacct does not answer ({said.error}): how a job ended is told from its files and the "
+        "queue alone, and why SLURM ended one may stay unknown",
+    )
+
+
+def _partition(own: SlurmSite) -> tuple[dict[str, str] | None, Finding]:
+    said = ask("scontrol", "--oneliner", "show", "partition")
+    all_ = [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in said.lines]
+    known = {one["PartitionName"]: one for one in all_ if "PartitionName" in one}
+    if own.partition is None:
+        chosen = next((one for one in known.values() if one.get("Default") == "YES"), None)
+        if chosen is None:
+            return None, problem(
+                "partition",
+                "the cluster has no default; say slurm.partition, one of "
+                f"{', '.join(known) or 'none'}",
+            )
+    elif own.partition not in known:
+        # sbatch takes several names with commas too, of which SLURM chooses
+        return None, problem(
+            "partition",
+            f"{own.partition}: there is none of this name; slurm.partition can be "
+            f"{', '.join(known) or said.error or 'none'}",
+        )
+    else:
+        chosen = known[own.partition]
+    name, state = chosen["PartitionName"], chosen.get("State", "UP")
+    if state != "UP":
+        return chosen, problem("partition", f"{name} is {state.lower()}; jobs would wait for it")
+    return chosen, ok("partition", f"{name} is up")
+
+
+def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding]:
+    """The account and the qos, as far as accounting tells."""
+    if own.account is not None:
+        enforced = "associations" in config.get("AccountingStorageEnforce", "")
+        words = ("show", "assoc", f"user={getpass.getuser()}", "format=account")
+        said = ask("sacctmgr", "--noheader", "--parsable2", *words)
+        if own.account in said.lines:
+            yield ok("account", f"{own.account} is yours")
+        elif said.error:
+            yield warning("account", f"{own.account}: sacctmgr does not answer ({said.error})")
+        else:
+            yours = f"yours: {', '.join(dict.fromkeys(said.lines)) or 'none'}"
+            yield (problem if enforced else warning)(
+                "account", f"{own.account} is not one of yours; slurm.account can be one of {yours}"
+            )
+    if own.qos is not None:
+        said = ask("sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=name")
+        if own.qos in said.lines:
+            yield ok("qos", f"{own.qos} exists")
+        elif said.error:
+            yield warning("qos", f"{own.qos}: sacctmgr does not answer ({said.error})")
+        else:
+            yield problem(
+                "qos", f"{own.qos}: there is none; slurm.qos can be {', '.join(said.lines)}"
+            )
+
+
+def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
+    """Whether there are as many nodes as a stage asks for, each with what it asks for."""
+    name = partition["PartitionName"]
+    said = ask("sinfo", "--noheader", "--Node", f"--partition={name}", "--format=%N|%c|%m|%G|%f|%T")
+    cpus = own.processes * own.cpus_per_process
+    asks = f"{cpus} CPUs ({own.processes} x cpus_per_process {own.cpus_per_process})"
+    asks += f", {own.gpus_per_node} GPUs" if own.gpus_per_node else ""
+    asks += f", {own.mem_gb:g} GB" if own.mem_gb else ""
+    wanted = f"{own.nodes} nodes with {asks}"
+    fit = up = 0
+    lacking: dict[str, None] = {}
+    for line in said.lines:
+        parts = line.split("|")
+        if len(parts) < 6:
+            continue
+        short = _short_of(own, cpus, parts)
+        lacking |= dict.fromkeys(short)
+        fit += not short
+        up += not short and not parts[5].lower().startswith(OUT)
+    most = partition.get("MaxNodes", "UNLIMITED")
+    if most.isdecimal() and int(most) < own.nodes:
+        return problem("nodes", f"{wanted}, but {name} gives a job {most}: lower slurm.nodes")
+    if fit < own.nodes:
+        why = f"; others have {', '.join(lacking)}" if lacking else ""
+        return problem("nodes", f"{wanted}, but {name} has {fit} of them{why}: ask for less")
+    if up < own.nodes:
+        return warning("nodes", f"{wanted}: {name} has {fit}, but {up} of them in service now")
+    return ok("nodes", f"{wanted}: {name} has {fit}, {up} in service")
+
+
+def _short_of(own: SlurmSite, cpus: int, parts: list[str]) -> list[str]:
+    """What a node (of sinfo's columns) lacks, in words."""
+    short = []
+    if _int(parts[1]) < cpus:
+        short.append(f"{_int(parts[1])} CPUs")
+    if own.mem_gb and _int(parts[2]) < 1024 * own.mem_gb:
+        short.append(f"{_int(parts[2]) / 1024:.1f} GB")
+    if gpus(parts[3]) < own.gpus_per_node:
+        short.append(f"{gpus(parts[3])} GPUs")
+    plain = own.constraint is not None and re.fullmatch(r"[\w.-]+", own.constraint)
+    if plain and own.constraint not in parts[4].split(","):
+        short.append(f"no feature {own.constraint}")
+    return short
+
+
+def gpus(gres: str) -> int:
+    """The GPUs in sinfo's word for generic resources: 12 in gpu:a100:8(S:0-1),gpu:v100:4."""
+    found = re.findall(r"(?:^|,)gpu(?::[^:,()]+)?:(\d+)", gres)
+    return sum(int(number) for number in found)
+
+
+def _int(text: str) -> int:
+    found = re.match(r"\d+", text)
+    return int(found[0]) if found else 0
+
+
+def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
+    most = hours(partition.get("MaxTime", "UNLIMITED"))
+    asked = own.hours.model_dump()
+    long = [kind for kind, value in asked.items() if most is not None and value > most + 1e-9]
+    if not long:
+        said = "no limit" if most is None else f"limit {most:g} h"
+        yield ok("time", f"at most {max(asked.values()):g} h asked; {said}")
+    for kind in long:
+        yield problem(
+            "time",
+            f"slurm.hours.{kind} is {asked[kind]:g} h, but {partition['PartitionName']} allows "
+            f"{most:g} h: lower it; a stage goes on in its job's next life",
+        )
+
+
+def hours(text: str) -> float | None:
+    """SLURM's word for a time limit in hours, 36.5 of 1-12:30:00; None: there is no limit."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if found is None:
+        return None
+    days, hour, minute, second = (int(part or 0) for part in found.groups())
+    return 24 * days + hour + minute / 60 + second / 3600
+
+
+def _arrays(own: SlurmSite, config: Mapping[str, str]) -> Finding:
+    most = _int(config.get("MaxArraySize", ""))
+    if most and own.max_array > most:
+        return problem(
+            "arrays", f"slurm.max_array is {own.max_array}, but MaxArraySize {most}: lower it"
+        )
+    return ok("arrays", f"{own.max_array} elements; MaxArraySize {most or 'unknown'}")
+
+
+def _requeue(config: Mapping[str, str]) -> Finding:
+    if config.get("JobRequeue") == "0":
+        return warning(
+            "requeue",
+            "JobRequeue=0: jobs ask for it each by itself, which your administrators may forbid; "
+            "if a preempted job does not come back, run again goes on",
+        )
+    return ok("requeue", "jobs may be requeued")
+
+
+def _preemption(config: Mapping[str, str], partition: Mapping[str, str]) -> Finding:
+    """Whether a job is warned before it is preempted."""
+    how = config.get("PreemptType", "preempt/none")
+    mode = partition.get("PreemptMode") or config.get("PreemptMode", "OFF")
+    if how == "preempt/none" or mode == "OFF":
+        return ok("preemption", "none here; before a time limit jobs are warned")
+    only = "only the periodic checkpoints (watch.checkpoint_steps) protect a run"
+    if mode.startswith("CANCEL"):
+        return warning(
+            "preemption", f"preempted jobs are cancelled, not requeued: {only}; run again goes on"
+        )
+    if mode.startswith("SUSPEND"):
+        return ok("preemption", "preempted jobs are suspended and go on by themselves")
+    grace = _int(partition.get("GraceTime", "0"))
+    signals = "preempt_send_user_signal" in config.get("SlurmctldParameters", "")
+    if grace and signals:
+        return ok("preemption", f"jobs are warned and have {grace} s for a checkpoint")
+    lacks = [] if grace else ["the partition has no GraceTime"]
+    lacks += [] if signals else ["SlurmctldParameters lacks preempt_send_user_signal"]
+    return warning(
+        "preemption",
+        f"no warning before it: {' and '.join(lacks)}. {only[0].upper()}{only[1:]}; your "
+        "administrators can change it",
+    )

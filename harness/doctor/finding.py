@@ -1,0 +1,31 @@
+"""What the doctor found: one line for each thing that was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's."""
+
+    level: Level
+    """problem: runs will fail or never start. warning: they will run, less well than they could."""
+    about: str
+    says: str
+    """What was seen and, unless it is ok, what to change."""
+
+
+def ok(about: str, says: str) -> Finding:
+    return Finding("ok", about, says)
+
+
+def warning(about: str, says: str) -> Finding:
+    return Finding("warning", about, says)
+
+
+def problem(about: str, says: str) -> Finding:
+    return Finding("problem", about, says)

@@ -1,0 +1,73 @@
+"""Look around on a node: the probe as a job, asked for as a stage's is."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from harness.doctor import machine
+from harness.doctor.finding import Finding, ok, problem, warning
+from harness.doctor.probe import Probe
+from harness.errors import HarnessError
+from harness.launch import errand
+from harness.launch.queue import JobState
+from harness.site import Site, SlurmSite
+from harness.store import atomic, submission
+
+MINUTES = 10.0
+
+
+def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[Finding]:
+    """Submit the probe to one node with all that a stage asks of it, wait, and judge its answer.
+
+    Args:
+        note: told what the job waits for.
+    """
+    folder = submission.folder(site.runs.absolute(), f"doctor-{submission.new_id()}")
+    token = secrets.token_hex(8)
+
+    def told(state: JobState) -> None:
+        because = f" ({state.reason})" if state.reason else ""
+        note(f"job {state.job} is {state.state.lower()}{because}")
+
+    try:
+        folder.mkdir(parents=True)
+        atomic.write(folder / "token.txt", lambda file: file.write(token.encode()))
+        probe = Probe(str(folder), str(site.data.absolute()))
+        one = own.model_copy(update={"nodes": 1, "processes_per_node": 1})
+        sent = errand.send(probe, site, one, folder, minutes=MINUTES)
+        errand.wait(sent, folder / "answer.json", told=told)
+        found = atomic.read_json(folder / "answer.json")
+    except OSError as error:
+        yield problem("job", str(atomic.explain(error, folder)))
+        return
+    except HarnessError as error:
+        yield problem("job", str(error))
+        return
+    yield ok("job", f"job {sent.array.job} ran on {found['host']}")
+    yield _shared(site.runs, found["token"] == token, str(found["host"]), Path(found["harness"]))
+    yield from machine.judge(found, gpus=own.gpus_per_node, device=site.device)
+    if not found["data"] and site.data.is_dir():
+        yield problem(
+            "data there",
+            f"{found['host']} does not see {site.data}: data: in the site file has to name a "
+            "folder that all nodes see",
+        )
+    if found["free_gb"] < machine.LITTLE_GB:
+        yield warning("disk there", f"{found['host']}: {found['free_gb']} GB free for runs")
+    yield machine.judge_network(found)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shared(runs: Path, same: bool, host: str, package: Path) -> Finding:
+    if not same:
+        return problem("shared", f"{host} sees other files in {runs} than this machine does")
+    if runs.absolute() not in package.parents:
+        return problem(
+            "shared",
+            f"{host} imports the harness from {package}, not the copy in {runs}: let slurm.setup "
+            "leave PYTHONPATH and PYTHONSAFEPATH alone",
+        )
+    return ok("shared", f"{host} reads and writes {runs}, and imports the harness from there")

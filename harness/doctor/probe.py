@@ -1,0 +1,94 @@
+"""What the doctor asks of the machine that will compute; the answer is a file of JSON.
+
+    python -m harness.doctor.probe FOLDER
+
+Where the folder holds a token.txt, what it says is part of the answer: the folder is shared.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import harness
+from harness.store import atomic
+from harness.track import mode
+
+CONNECT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The probe as a job: what submitit pickles."""
+
+    folder: str
+    data: str
+
+    def checkpoint(self) -> Any:
+        """The same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def __call__(self) -> None:
+        """Write FOLDER/answer.json."""
+        answer(Path(self.folder), Path(self.data))
+
+
+def answer(folder: Path, data: Path) -> None:
+    """Look around, and write what was found."""
+    token = folder / "token.txt"
+    free = shutil.disk_usage(folder).free
+    found = {
+        "host": socket.gethostname(),
+        "python": platform.python_version(),
+        "harness": str(Path(harness.__file__).parent),
+        "token": token.read_text() if token.exists() else "",
+        "free_gb": round(free / 1e9, 1),
+        "data": data.is_dir(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cpu": platform.processor() or platform.machine(),
+        "wandb": _reaches(mode.server()) if mode.decide() == "online" else False,
+        **_torch(),
+    }
+    atomic.write_json(folder / "answer.json", found)
+
+
+def _torch() -> dict[str, Any]:
+    found: dict[str, Any] = {"torch": "", "gpus": 0, "names": [], "nccl": False, "error": ""}
+    try:
+        import torch
+        import torch.distributed as dist
+
+        found["torch"] = torch.__version__
+        found["nccl"] = dist.is_available() and dist.is_nccl_available()
+        if torch.cuda.is_available():
+            found["gpus"] = torch.cuda.device_count()
+            every = range(torch.cuda.device_count())
+            found["names"] = [torch.cuda.get_device_name(n) for n in every]
+            for n in every:  # a device may be listed and not work
+                torch.ones(1, device=f"cuda:{n}").add_(1).item()
+    except Exception as error:
+        found["error"] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return found
+
+
+def _reaches(address: str) -> bool:
+    parts = urlsplit(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S):
+            return True
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    answer(Path(sys.argv[1]), Path())

@@ -1,0 +1,124 @@
+"""Send a small task to the site's nodes, the way in which stages go, and wait for its answer.
+
+The task is a picklable of text. It writes its answer as a file into a folder that it shares with
+whoever sent it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.launch import snapshot
+from harness.launch.queue import Answer, JobState, Queue
+from harness.launch.slurm import _executor, _last_line, _submitted
+from harness.site import Site, SlurmSite, TimeLimits
+from harness.store import submission
+from harness.store.submission import Array
+
+POLL_S = 1.0
+ENDED_S = 15.0
+"""Seconds that a job must have been over before its answer is given up: accounting is ahead of, or
+behind, what the file system shows, and a job that is about to be requeued looks ended."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A task that was sent."""
+
+    array: Array
+    folder: Path
+    """Where its script, logs and answer lie."""
+    t: float
+    """When, in seconds since 1970."""
+
+
+def send(work: object, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> Errand:
+    """Submit one job that calls `work` in each of its processes.
+
+    Args:
+        own: how the job is asked for.
+        minutes: its time limit.
+
+    Raises:
+        HarnessError: sbatch refused it.
+        StoreError: the run root cannot be written.
+    """
+    began = time.time()
+    code = snapshot.take(site.runs.absolute(), clean=False)
+    name = f"moco-{submission.new_id()}-errand"
+    array = Array(name, "knn", ("errand",))
+    limited = own.model_copy(update={"hours": TimeLimits(knn=minutes / 60)})
+    executor = _executor(limited, array, folder.absolute(), code, None)
+    works: Sequence[Any] = [work]
+    try:
+        job = _submitted(executor, array, folder.absolute(), works)
+    except Exception as error:
+        raise HarnessError(f"SLURM refused the job: {_last_line(error)}") from error
+    return Errand(Array(name, "knn", ("errand",), job=job), folder.absolute(), began)
+
+
+def wait(
+    errand: Errand, answer: Path, *, told: Callable[[JobState], object] = lambda _: None
+) -> None:
+    """Wait until the file `answer` is there. If the caller is interrupted, the job is cancelled.
+
+    Args:
+        told: called with the job's state whenever that is another one.
+
+    Raises:
+        HarnessError: the job ended without it; with the end of its log.
+    """
+    queue = Queue()
+    last: tuple[str, str] | None = None
+    ending: float | None = None
+    try:
+        while not answer.exists():
+            state = state_of(queue.ask([errand.array], errand.t), errand.array)
+            if (state.state, state.reason) != last:
+                last = state.state, state.reason
+                told(state)
+            over = not state.live and state.state != "UNKNOWN"
+            ending = (ending or time.monotonic()) if over else None
+            if ending is not None and time.monotonic() - ending > ENDED_S:
+                raise HarnessError(f"job {state.job}: {state.state.lower()}{tail(errand.folder)}")
+            time.sleep(POLL_S)
+    except BaseException:
+        cancel([errand.array])
+        raise
+
+
+def state_of(answer: Answer, array: Array) -> JobState:
+    """The state of an array of one job in SLURM's answer."""
+    return answer.jobs.get(array.job or "", JobState(array.job or "", "UNKNOWN"))
+
+
+def cancel(arrays: Sequence[Array]) -> None:
+    """End the jobs, as far as SLURM answers."""
+    jobs = [array.job for array in arrays if array.job is not None]
+    if jobs:
+        command("scancel", *jobs)
+
+
+def command(*words: str) -> str | None:
+    """Output of a client of SLURM's; None if it failed."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def tail(folder: Path, lines: int = 5) -> str:
+    """The end of the newest log of errors in the folder, and where it lies; "" if there is none."""
+    logs = [path for path in folder.glob("*_log.err") if path.stat().st_size]
+    if not logs:
+        return f"; its logs, if any, are in {folder}"
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    said = newest.read_text(errors="replace").strip().splitlines()[-lines:]
+    return f"; {newest} ends:\n  " + "\n  ".join(said)

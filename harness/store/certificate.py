@@ -1,0 +1,109 @@
+"""Certificates: what `certify` found on some hardware, one file for each edition and hardware.
+
+RUNS/certificates/<edition>-<hardware's digest>.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+SCHEMA = 1
+"""Of the file; raised when the meaning of a key changes."""
+FOLDER = "certificates"
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried."""
+
+    name: str
+    outcome: Outcome
+    says: str
+    """What was seen, or why it was not tried."""
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
+    """The numbers behind it, by name."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What one `certify` found."""
+
+    edition: str
+    hardware: Mapping[str, str | int]
+    """device, cpu, nodes, processes, backend: what another machine may have otherwise."""
+    versions: Mapping[str, str]
+    checks: Sequence[Check]
+    when: str
+    """Its end, UTC, as 2026-11-22T10:15:00Z."""
+
+    @property
+    def passed(self) -> bool:
+        """Nothing failed, and something was tried."""
+        outcomes = {check.outcome for check in self.checks}
+        return "passed" in outcomes and "failed" not in outcomes
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits for the hardware."""
+        told = json.dumps(dict(self.hardware), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+    @property
+    def says(self) -> str:
+        """The certificate in a sentence without its full stop."""
+        by = {o: [c.name for c in self.checks if c.outcome == o] for o in ("failed", "skipped")}
+        passed = sum(check.outcome == "passed" for check in self.checks)
+        told = f"passed {passed} check{'' if passed == 1 else 's'}"
+        for outcome, names in by.items():
+            told += f", {outcome}: {', '.join(names)}" if names else ""
+        on = self.hardware
+        processes = f"{on.get('processes', '?')} processes on {on.get('nodes', '?')} nodes"
+        return (
+            f"{told}; {on.get('device', '?')}, {processes}, {on.get('backend', '?')}, {self.when}"
+        )
+
+
+def write(runs: Path, certificate: Certificate) -> Path:
+    """Write it, over an older one of the same edition and hardware; returns its path.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    folder = runs / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    path = folder / f"{certificate.edition}-{certificate.digest}.json"
+    said = {"schema": SCHEMA, "passed": certificate.passed, **asdict(certificate)}
+    atomic.write_json(path, said)
+    return path
+
+
+def of(runs: Path, edition: str) -> list[Certificate]:
+    """The edition's certificates, the newest first. What cannot be read certifies nothing."""
+    found = [_read(path) for path in (runs / FOLDER).glob(f"{edition}-*.json")]
+    kept = [each for each in found if each is not None and each.edition == edition]
+    return sorted(kept, key=lambda each: each.when, reverse=True)
+
+
+def _read(path: Path) -> Certificate | None:
+    try:
+        said: dict[str, Any] = dict(atomic.read_json(path))
+        if said.pop("schema") != SCHEMA:
+            return None
+        said.pop("passed")
+        checks = tuple(Check(**check) for check in said.pop("checks"))
+        return Certificate(**said, checks=checks)
+    except (StoreError, TypeError, KeyError, ValueError):
+        return None

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from certify.test_checks import Stage, obedient
+
+from harness.certify import checks, run
+from harness.errors import HarnessError
+from harness.site import Site
+from harness.store import certificate
+from harness.store.certificate import Check
+from harness.store.edition import edition
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "data", tmp_path / "runs", "cpu", 1, 1.0)
+
+
+def certify(site: Site, monkeypatch: pytest.MonkeyPatch, error: str = "") -> list[Check]:
+    """What is told where the two long checks pass, or the last one breaks."""
+
+    def tried(*_: object) -> Check:
+        assert os.environ["WANDB_MODE"] == "disabled"
+        if error:
+            raise HarnessError(error)
+        return Check("kill and requeue", "passed", "")
+
+    monkeypatch.setattr(checks, "float32", lambda *_: Check("stages", "passed", ""))
+    monkeypatch.setattr(checks, "requeue", tried)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    told: list[Check] = []
+    made, path = run.certify(Stage(obedient()), site, told.append)
+    assert os.environ["WANDB_MODE"] == "offline"
+    assert certificate.of(site.runs, edition()) == [made]
+    assert path.exists()
+    assert list(made.checks) == told
+    return told
+
+
+def test_all_is_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = certify(site, monkeypatch)
+    outcomes = [check.outcome for check in told]
+    assert outcomes == ["passed", "passed", "passed", "skipped", "skipped"]
+    assert not run.work_folder(site.runs).exists()
+
+
+def test_a_check_that_breaks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = certify(site, monkeypatch, "job 12: node fail")
+    assert (told[2].outcome, told[2].says) == ("failed", "job 12: node fail")
+    (made,) = certificate.of(site.runs, edition())
+    assert not made.passed
+    assert len(list(run.work_folder(site.runs).iterdir())) == 1

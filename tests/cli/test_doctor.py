@@ -1,0 +1,38 @@
+"""`moco-harness doctor` without SLURM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Moco
+
+
+@pytest.fixture(autouse=True)
+def _no_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_a_machine_without_slurm(moco: Moco, place: Path) -> None:
+    (place / "site.yaml").write_text("device: cpu\n")
+    said = moco("doctor", "--site", "site.yaml")
+    assert said.code == 0
+    for about in ("site file", "run root", "data root", "python", "wandb", "torch", "devices"):
+        assert f"  {about} " in said.out
+    assert "problem" not in said.out
+
+
+def test_a_site_file_that_is_wrong(moco: Moco, place: Path) -> None:
+    (place / "site.yaml").write_text("slurm:\n  partion: gpu\n")
+    said = moco("doctor", "--site", "site.yaml")
+    assert said.code == 1
+    assert "problem  site file     site.yaml:2: slurm.partion" in said.out
+
+
+def test_a_cluster_that_is_not_there(moco: Moco, place: Path) -> None:
+    (place / "site.yaml").write_text("slurm: {partition: gpu}\n")
+    said = moco("doctor", "--site", "site.yaml", "--submit")
+    assert said.code == 1
+    assert "problem  SLURM         sbatch, squeue, scontrol, sinfo, scancel not on PATH" in said.out
+    assert "warning  job           not sent" in said.out

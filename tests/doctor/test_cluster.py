@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from doctor.fake import NODES, Clients, line
+
+from harness.doctor import cluster
+from harness.doctor.finding import Finding
+from harness.site import SlurmSite
+
+FITS = {"partition": "gpu", "gpus_per_node": 8, "cpus_per_process": 8, "mem_gb": 400}
+
+
+@pytest.fixture
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return Clients(tmp_path)
+
+
+def look(**said: object) -> dict[str, Finding]:
+    own = SlurmSite.model_validate({**FITS, **said}, strict=False)
+    return {found.about: found for found in cluster.look(own)}
+
+
+def test_a_site_that_fits(clients: Clients) -> None:
+    assert clients.bin.exists()
+    found = look(nodes=2, account="vision", qos="low")
+    assert {each.level for each in found.values()} == {"ok"}, found
+    assert list(found) == [
+        "controller", "accounting", "partition", "account", "qos", "nodes", "time", "arrays",
+        "requeue", "preemption",
+    ]  # fmt: skip
+
+
+Change = Callable[[Clients], object]
+
+
+@pytest.mark.parametrize(
+    ("said", "change", "about", "level", "words"),
+    [
+        ({}, lambda c: c.without("sbatch"), "SLURM", "problem", "sbatch not on PATH"),
+        ({}, lambda c: c.says("squeue", error="no way"), "controller", "problem", "no way"),
+        ({}, lambda c: c.says("sacct", error="refused"), "accounting", "warning", "refused"),
+        ({"partition": "cpu"}, None, "partition", "problem", "can be gpu"),
+        ({"partition": None}, None, "partition", "ok", "gpu is up"),
+        (
+            {"partition": None},
+            lambda c: c.scontrol(line(Default="NO")),
+            "partition", "problem", "one of gpu",
+        ),
+        ({}, lambda c: c.scontrol(line(State="DRAIN")), "partition", "problem", "gpu is drain"),
+        ({"account": "other"}, None, "account", "warning", "vision"),
+        (
+            {"account": "other"},
+            lambda c: c.scontrol(AccountingStorageEnforce="associations,limits"),
+            "account", "problem", "vision",
+        ),
+        (
+            {"account": "a"},
+            lambda c: c.says("sacctmgr", error="down"),
+            "account", "warning", "down",
+        ),
+        ({"qos": "high"}, None, "qos", "problem", "normal, low"),
+        ({"nodes": 3}, None, "nodes", "problem", "has 2 of them"),
+        ({"gpus_per_node": 16}, None, "nodes", "problem", "others have 64 CPUs, 8 GPUs"),
+        ({"cpus_per_process": 9}, None, "nodes", "problem", "72 CPUs (8 x cpus_per_process 9)"),
+        ({"mem_gb": 600}, None, "nodes", "problem", "500.0 GB"),
+        ({"constraint": "ib", "nodes": 2}, None, "nodes", "problem", "no feature ib"),
+        ({"constraint": "ib"}, None, "nodes", "ok", "has 1, 1 in service"),
+        (
+            {"nodes": 2},
+            lambda c: c.says("sinfo", NODES.replace("mixed", "down*")),
+            "nodes", "warning", "1 of them in service",
+        ),
+        (
+            {"nodes": 2},
+            lambda c: c.scontrol(line(MaxNodes="1")),
+            "nodes", "problem", "gives a job 1",
+        ),
+        (
+            {"hours": {"pretrain": 30}},
+            None, "time", "problem", "slurm.hours.pretrain is 30 h, but gpu allows 24 h",
+        ),
+        ({}, lambda c: c.scontrol(line(MaxTime="UNLIMITED")), "time", "ok", "no limit"),
+        ({"max_array": 2000}, None, "arrays", "problem", "MaxArraySize 1001"),
+        ({}, lambda c: c.scontrol(JobRequeue="0"), "requeue", "warning", "JobRequeue=0"),
+        ({}, None, "preemption", "ok", "60 s for a checkpoint"),
+        ({}, lambda c: c.scontrol(PreemptType="preempt/none"), "preemption", "ok", "none here"),
+        (
+            {},
+            lambda c: c.scontrol(line(GraceTime="0")),
+            "preemption", "warning", "the partition has no GraceTime. Only the periodic",
+        ),
+        (
+            {},
+            lambda c: c.scontrol(SlurmctldParameters="(null)"),
+            "preemption", "warning", "lacks preempt_send_user_signal",
+        ),
+        (
+            {},
+            lambda c: c.scontrol(line(PreemptMode="CANCEL")),
+            "preemption", "warning", "cancelled, not requeued",
+        ),
+        ({}, lambda c: c.scontrol(line(PreemptMode="SUSPEND")), "preemption", "ok", "suspended"),
+    ],
+)  # fmt: skip
+def test_what_is_found(
+    clients: Clients,
+    said: dict[str, object],
+    change: Change | None,
+    about: str,
+    level: str,
+    words: str,
+) -> None:
+    if change is not None:
+        change(clients)
+    found = look(**said)[about]
+    assert (found.level, words in found.says) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("gres", "count"),
+    [("(null)", 0), ("gpu:2", 2), ("gpu:a100:8(S:0-1),gpu:v100:4", 12), ("shard:4,gpu:1", 1)],
+)
+def test_gpus(gres: str, count: int) -> None:
+    assert cluster.gpus(gres) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("UNLIMITED", None), ("12:30:00", 12.5), ("2-00:00:00", 48.0), ("00:00:36", 0.01)],
+)
+def test_hours(text: str, hours: float | None) -> None:
+    assert cluster.hours(text) == hours
