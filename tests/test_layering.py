@@ -17,7 +17,7 @@ ROOT = Path(harness.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
 
-WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage"}
+WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage", "bench"}
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -32,7 +32,8 @@ ARROWS: dict[str, set[str]] = {
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
-    "stage": {"errors", "recipe", "store"} | (WITH_TORCH - {"stage"}),
+    "stage": {"errors", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
+    "bench": {"errors", "recipe", "store"} | (WITH_TORCH - {"bench"}),
     "track": {"errors", "recipe", "store"},
     "report": {"errors", "recipe", "store", "track"},
     "check": {"errors", "recipe", "store", "track", "report"},

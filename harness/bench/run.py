@@ -17,7 +17,7 @@ from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.world import World
 from harness.stage.context import Context
-from harness.stage.execute import device_name
+from harness.stage.execute import device_name, pick_device
 from harness.stage.reporter import Silent
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
@@ -117,6 +117,11 @@ def bench(
                 rounds=rounds,
             )
     return result
+
+
+def alone(device: str) -> World:
+    """This process by itself, on the device of that name. Raises HarnessError if it is not there."""
+    return World.alone(torch.device(pick_device(device)))
 
 
 def noise_for(recipe: Recipe) -> DataSet:

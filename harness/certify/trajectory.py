@@ -94,7 +94,11 @@ def train(world: World, contrast: str, processes: int) -> dict[str, torch.Tensor
     from torch.nn.parallel import DistributedDataParallel
 
     from harness.contrast.build import build_mechanism
-    from harness.model.groups import fit_groups, share_running_statistics
+    from harness.model.groups import (
+        average_running_statistics,
+        broadcast_running_statistics,
+        fit_groups,
+    )
     from harness.runtime import keyed
     from harness.runtime.optimiser import sgd
 
@@ -118,8 +122,9 @@ def train(world: World, contrast: str, processes: int) -> dict[str, torch.Tensor
         loss.backward()
         optimiser.step()
         mechanism.follow()
+        average_running_statistics(mechanism, world)
         losses.append(world.sum(loss.detach()) / world.size)
-    share_running_statistics(mechanism, world)
+    broadcast_running_statistics(mechanism, world)
     state = {
         name: value.detach().to(torch.float64)
         for name, value in mechanism.state_dict().items()

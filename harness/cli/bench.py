@@ -14,9 +14,7 @@ from harness.bench.result import Result, evaluation_rows, part_rows, rows
 from harness.bench.run import bench
 from harness.cli import show
 from harness.recipe.load import load_recipe
-from harness.runtime.world import World
 from harness.site import Site
-from harness.stage.execute import pick_device
 from harness.store import atomic
 
 
@@ -35,10 +33,8 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
     Raises:
         HarnessError: the recipe, the data, the device or the disk do not allow it.
     """
-    import torch
-
     recipe = load_recipe(path, sets)
-    world = World.alone(torch.device(pick_device(site.device)))
+    world = alone(site.device)
     show.line(
         f"measuring {recipe.name} on {world.device}, {how.rounds} rounds of {how.steps} steps"
     )

@@ -22,6 +22,7 @@ from typing import Any
 import harness
 from harness.errors import HarnessError, StoreError
 from harness.plan import Plan
+from harness.recipe import printed
 from harness.recipe.expand import find_ablation
 from harness.recipe.yaml_source import read
 from harness.store import atomic, provenance
@@ -105,7 +106,10 @@ def keep_recipe(plan: Plan, into: Path) -> Path:
         made = _below(into, plan.path)
         if plan.scale is not None:
             table = find_ablation(plan.scale.ablation, plan.path)
-            _copy(table, made.parent.parent / "ablations" / table.name)
+            kept = made.parent.parent / "ablations"
+            for file in (table, table.with_name(printed.FILE)):
+                if file.exists():
+                    _copy(file, kept / file.name)
     except OSError as error:
         raise atomic.explain(error, into) from error
     return made
