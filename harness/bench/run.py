@@ -120,7 +120,7 @@ def bench(
 
 
 def alone(device: str) -> World:
-    """This process by itself, on the device of that name. Raises HarnessError if it is not there."""
+    """This process by itself, on the device of that name; HarnessError if there is none."""
     return World.alone(torch.device(pick_device(device)))
 
 
