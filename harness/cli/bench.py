@@ -11,7 +11,7 @@ from rich.table import Table
 
 from harness.bench import evaluation
 from harness.bench.result import Result, evaluation_rows, part_rows, rows
-from harness.bench.run import KNN, alone, bench
+from harness.bench.run import alone, bench
 from harness.cli import show
 from harness.recipe.load import load_recipe
 from harness.site import Site
