@@ -11,7 +11,7 @@ from rich.table import Table
 
 from harness.bench import evaluation
 from harness.bench.result import Result, evaluation_rows, part_rows, rows
-from harness.bench.run import alone, bench
+from harness.bench.run import KNN, alone, bench
 from harness.cli import show
 from harness.recipe.load import load_recipe
 from harness.site import Site
@@ -63,7 +63,7 @@ def _print(result: Result, epochs: int) -> None:
     for each in evaluation_rows(result):
         table.add_row(*each)
     show.console.print(table)
-    projected = evaluation.projected(result.evaluation["knn"].median, queries=10_000, bank=50_000)
+    projected = evaluation.projected(result.evaluation["knn"].median, queries=KNN[0], bank=KNN[1])
     show.line(f"kNN on ImageNet (50,000 x 1,281,167) would take {show.duration(projected)} here")
     show.line(f"peak memory: {result.peak_bytes / 2**30:.2f} GiB")
     images = result.facts["steps_per_epoch"] * result.batch * epochs
