@@ -24,8 +24,8 @@ ALL = list(commands(get_command(app)))
 
 def test_what_there_is() -> None:
     assert {" ".join(words) for words in ALL} >= {
-        "plan", "run", "status", "report", "check", "sync", "recipes list", "recipes show",
-        "recipes validate", "recipes diff", "recipes schema",
+        "plan", "run", "status", "report", "publish", "check", "sync", "recipes list",
+        "recipes show", "recipes validate", "recipes diff", "recipes schema",
     }  # fmt: skip
 
 
