@@ -109,7 +109,7 @@ def _outcome(run: Run, target: Target) -> Outcome:
     outcome = run.outcome(target.metric)
     if target.epoch is None or outcome.value is None:
         return outcome
-    seen = [value for epoch, value in run.knn if epoch == target.epoch]
+    seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]
     if not seen:
         return replace(outcome, standing="absent", value=None)
     return replace(outcome, value=seen[0])

@@ -19,6 +19,7 @@ from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.recipe.tree import Node
 from harness.recipe.yaml_source import read
+from harness.report.axis_figure import READ
 
 ROOT = Path(harness.__file__).parent.parent
 PRINTED = ROOT / "ablations" / FILE
@@ -136,6 +137,27 @@ def test_cells_of_a_figure_stand_on_its_axis_in_series(path: Path) -> None:
     for cell in table.cells:
         assert (cell.x is not None) == (table.figure is not None), cell.id
         assert bool(cell.series) == (table.figure is not None), cell.id
+
+
+@per_scale
+def test_at_the_printed_scale_cells_run_where_the_paper_drew_them(path: Path) -> None:
+    scale, table = scales()[path], expanded(path).ablation
+    if table.figure is None or scale.level != table.printed_at:
+        return
+    for member in expanded(path).members:
+        cell = table.cell(member.cell)
+        if cell is not None:
+            assert READ[table.figure.reads](member.recipe) == cell.x, member.cell
+
+
+def test_tables_have_the_papers_shape() -> None:
+    shapes = {path.stem: load_ablation(path).shape for path in TABLES}
+    assert {name: shape for name, shape in shapes.items() if shape != "down"} == {
+        "momentum": "across",
+        "mechanisms": "grid",
+        "temperature": "grid",
+        "cifar10_demo": "grid",
+    }
 
 
 def test_every_block_says_where_its_numbers_were_read() -> None:

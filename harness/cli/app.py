@@ -137,21 +137,63 @@ def run(
 
 @app.command()
 def report(
-    recipe: RecipePath,
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="RECIPE", help="A recipe or ablation recipe (YAML).")
+    ] = None,
     sets: Sets = None,
     runs: Runs = None,
     site: SitePath = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to (default: RUNS/reports/NAME).")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="First show the table while its runs go on.")
+    ] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Instead, set two run roots or two reports side by side."),
+    ] = None,
 ) -> None:
-    """Write the paper's table with ours beside it, as Markdown and HTML, from the runs so far."""
-    from harness.cli.report import report_command
+    """Write the paper's table with ours beside it, as Markdown, HTML, LaTeX, CSV and JSON."""
+    from harness.cli.report import report_command, watch_command
     from harness.plan import make_plan
     from harness.site import load_site
 
+    if compare is not None:
+        from harness.cli.compare import compare_command
+
+        if watch:
+            raise typer.BadParameter("--watch and --compare do not go together")
+        compare_command(recipe, sets or [], compare, out)
+        return
+    if recipe is None:
+        raise typer.BadParameter("name a recipe; only --compare of two reports needs none")
     where = load_site(runs=runs, site=site)
-    report_command(make_plan(recipe, sets or [], where.runs), where.runs, out)
+    made = make_plan(recipe, sets or [], where.runs)
+    if watch:
+        watch_command(made, where.runs)
+    report_command(made, where.runs, out)
+
+
+@app.command()
+def publish(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", help="What to publish; without it, renew what is there."),
+    ] = None,
+    sets: Sets = None,
+    runs: Runs = None,
+    site: SitePath = None,
+    to: Annotated[Path, typer.Option(help="Folder of published reports.")] = Path("reports"),
+) -> None:
+    """Copy a recipe's run records, without checkpoints, and write their report beside them."""
+    from harness.cli.publish import publish_command, renew_command
+    from harness.site import load_site
+
+    if recipe is None:
+        renew_command(to)
+        return
+    publish_command(recipe, sets or [], load_site(runs=runs, site=site).runs, to)
 
 
 @app.command()

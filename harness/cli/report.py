@@ -19,7 +19,7 @@ from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
 from harness.report.tables import TONES, cell_text, label, measured
 from harness.report.write import write_report
 
-_TONE: dict[Tone, str] = {
+STYLE: dict[Tone, str] = {
     "plain": "default",
     "good": "green",
     "bad": "red",
@@ -35,44 +35,58 @@ def report_command(made: Plan, runs: Path, out: Path | None) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    if made.expansion is not None and made.scale is not None:
-        results = collect(made.expansion, made.scale, runs)
-    else:
-        results = collect_single(made.stages[0].recipe, runs)
+    results = gather(made, runs)
     paths = write_report(results, out or runs / "reports" / made.name)
     _show(results)
     page = next(path for path in paths if path.suffix == ".html")
     show.line(f"report: {page}")
 
 
+def watch_command(made: Plan, runs: Path) -> None:
+    """Show the table until all runs of the plan are over, or the user has seen enough."""
+    from harness.cli.watch import watch
+
+    if not watch(lambda: gather(made, runs, curves=False), show.console):
+        show.line("stopped watching; the report is of the runs so far")
+
+
+def gather(made: Plan, runs: Path, *, curves: bool = True) -> Results:
+    """What the plan's runs have found so far; without `curves` no journal is read."""
+    if made.expansion is not None and made.scale is not None:
+        return collect(made.expansion, made.scale, runs, curves=curves)
+    return collect_single(made.stages[0].recipe, runs)
+
+
 def _show(results: Results) -> None:
     show.console.print(f"[bold]{escape(results.title)}[/]")
     show.console.print(f"[dim]{escape(_scale(results))}[/]")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
+    show.console.print(table(results))
+    for warning in results.warnings:
+        show.console.print(f"[yellow]note:[/] {escape(warning)}")
+    for each in judge(results):
+        style = STYLE[TONES[each.verdict]]
+        show.console.print(f"[{style}]{each.words}[/]: {escape(each.claim.says)}")
+        show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))
+
+
+def table(results: Results) -> Table:
+    """The paper's numbers and ours for a terminal."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    made.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
     if results.ablation is not None:
-        table.add_column(
-            f"paper, {UNITS[results.ablation.metric]}\n{NAMES[results.ablation.metric]}",
-            justify="right",
-        )
+        made.add_column(_heading("paper", results.ablation.metric), justify="right")
     metrics = measured(results)
     for metric in metrics:
-        table.add_column(_heading("ours", metric), justify="right")
+        made.add_column(_heading("ours", metric), justify="right")
     for cell in results.cells:
         row = [Text(label(results, cell) if results.ablation else cell.label)]
         if results.ablation is not None:
             row.append(Text("" if cell.printed is None else str(cell.printed)))
         for metric in metrics:
             said = cell_text(results, cell, metric)
-            row.append(Text(said.text, style=_TONE[said.tone]))
-        table.add_row(*row)
-    show.console.print(table)
-    for warning in results.warnings:
-        show.console.print(f"[yellow]note:[/] {escape(warning)}")
-    for each in judge(results):
-        style = _TONE[TONES[each.verdict]]
-        show.console.print(f"[{style}]{each.words}[/]: {escape(each.claim.says)}")
-        show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))
+            row.append(Text(said.text, style=STYLE[said.tone]))
+        made.add_row(*row)
+    return made
 
 
 def _heading(whose: str, metric: Metric) -> str:

@@ -82,7 +82,11 @@ class Figure(Section):
 
     x: str
     """The axis in words."""
+    reads: Literal["negatives", "temperature", "epochs"]
+    """What of a recipe the axis shows: a cell stands at its own `x` as printed, and at this value
+    as we ran it."""
     log: bool = False
+    """To the base 2."""
 
 
 class Ablation(Section):
@@ -106,7 +110,10 @@ class Ablation(Section):
     printed_at: Literal["paper", "cifar10"] = "paper"
     """The level at which the numbers were printed."""
     axis: str
-    """Heading of the first column."""
+    """Heading of the first column; of several with commas, as in the labels."""
+    shape: Literal["down", "across", "grid"] = "down"
+    """How the paper sets its table: a row for each cell; a column for each; or a row for each
+    series with a column for each x."""
     figure: Figure | None = None
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
     columns: tuple[Column, ...] = ()
@@ -130,6 +137,9 @@ class Ablation(Section):
                 yield f"cells.{n}.id", f"{cell.id} stands twice"
             if cell.id == CONTROL:
                 yield f"cells.{n}.id", f"{CONTROL} is reserved for the control"
+            if self.shape == "grid" and (self.figure is None or not cell.series or cell.x is None):
+                why = "a grid needs a figure, and every cell's series and x"
+                yield f"cells.{n}.{'x' if cell.series else 'series'}", why
             if self.figure is not None and cell.set is not None and cell.x is None:
                 yield f"cells.{n}.x", "missing: where the cell stands on the figure's axis"
         claims = [claim.id for claim in self.claims]

@@ -68,13 +68,23 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Numbers that a figure draws, for programs."""
+
+    label: str
+    columns: tuple[str, ...]
+    points: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Figure:
-    """A drawing: its file's stem, its SVG (with CURRENT_COLOUR as ink), what it shows."""
+    """A drawing: its file's stem, its SVG (with svg.INK as ink), what it shows, its numbers."""
 
     name: str
     svg: str
     caption: str
     alt: str
+    data: tuple[Series, ...] = ()
 
 
 Block = Table | Paragraph | Notice | Items | Figure

@@ -18,9 +18,9 @@ printed under each report):
     - "plateau": each pair, both ways, by more than minus the margin (two one-sided tests).
     - "leak": its pretext accuracy over the other's, and the other's kNN over its, by the margin.
 - Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced: the
-  whole interval of one comparison is on the wrong side; at the paper's scale this is "refuted".
-  Else undecided, with an estimate of the seeds that would decide it (from the deviation so far, for
-  a power of 0.8).
+  whole interval of one comparison is on the wrong side; at the scale of the printed numbers this is
+  "refuted". Else undecided, with an estimate of the seeds that would decide it (from the deviation
+  so far, for a power of 0.8).
 - Intervals are t intervals, so wide that the probability of any wrong verdict in the table is at
   most alpha: half of it for each direction, corrected over the table's testable claims by Holm's
   method, and divided by the number of a claim's comparisons where one is enough. For one claim with
@@ -38,13 +38,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.recipe.ablation import Scale
-from harness.recipe.claims import CONTROL, Claim, Fails
+from harness.recipe.ablation import Metric, Scale
+from harness.recipe.claims import CONTROL, Claim, Fails, Leak
 from harness.report import preconditions
 from harness.report.collect import Results, Value
 from harness.report.comparison import Measure, Scores, must_learn, sides
 from harness.report.evidence import evidence, gate, seeds
 from harness.report.looks import Rule, rule_of
+from harness.report.protocols import in_words
 from harness.report.rule import Ruling, all_diverged, decide, furthest, needed
 from harness.report.runs import WORDS
 from harness.report.setting import is_papers_scale
@@ -118,7 +119,24 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
         said.append("this scale does not run the untrained control")
     if rule.accuracy:
         said += preconditions.failed(runs, [cell for cell in cells if cell in runs])
+    metrics = {results.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
+    compared = [*cells, *([CONTROL] if control else [])]
+    said += [text for metric in sorted(metrics) for text in _apart(compared, results, metric)]
     return "; ".join(said)
+
+
+def _apart(cells: list[str], results: Results, metric: Metric) -> list[str]:
+    """Why the cells cannot be compared: not all of them were measured alike."""
+    found = [cell for cell in map(results.cell, dict.fromkeys(cells)) if cell and cell.runs]
+    protocols = [results.protocol(cell, metric) for cell in found]
+    if all(each == protocols[0] for each in protocols):
+        return []
+    others = [
+        f"{cell.id}: {in_words(other)}"
+        for cell in found
+        if (other := results.otherwise(cell, metric))
+    ]
+    return [f"its cells are measured by different protocols ({'; '.join(others)})"]
 
 
 def _scores(results: Results) -> Scores:
@@ -174,10 +192,10 @@ def _judgement(
     if isinstance(claim, Fails) and all_diverged(claim, scores, rule.seeds[: ruling.seeds]):
         text = _how_it_diverged(claim, ruling, results)
     needs, most = needed(ruling, rule), furthest(rule)
-    return Judgement(claim, _verdict(ruling, scale), text, ruling, needs, most)
+    return Judgement(claim, _verdict(ruling, results), text, ruling, needs, most)
 
 
-def _verdict(ruling: Ruling, scale: Scale) -> Verdict:
+def _verdict(ruling: Ruling, results: Results) -> Verdict:
     if ruling.outcome == "undecided" and ruling.seeds == 1:
         if ruling.evidence.holds:
             return "looks reproduced (one seed)"
@@ -185,7 +203,10 @@ def _verdict(ruling: Ruling, scale: Scale) -> Verdict:
     if ruling.outcome == "reproduced":
         return "reproduced"
     if ruling.outcome == "not reproduced":
-        return "refuted" if scale.level == "paper" else "not reproduced"
+        assert results.ablation is not None
+        assert results.scale is not None
+        printed_here = results.scale.level == results.ablation.printed_at
+        return "refuted" if printed_here else "not reproduced"
     return "undecided"
 
 

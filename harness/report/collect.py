@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.identity import canonical
 from harness.recipe.schema import Recipe
+from harness.report.basis import Basis, choose_basis
+from harness.report.curves import share
 from harness.report.looks import planned_seeds
-from harness.report.runs import METRIC_STAGE, Outcome, Run, Standing, read_run
+from harness.report.protocols import Protocol, column, in_words, protocol
+from harness.report.published import pinned
+from harness.report.runs import METRIC_STAGE, Run, Standing, read_run
 from harness.report.statistics import Summary, summarise
+from harness.report.strays import strays
 from harness.store.edition import edition
 
 if TYPE_CHECKING:
     from harness.recipe.expand import Expansion
 
 CONTROL_LABEL = "untrained network"
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What values must share to stand in one mean or one comparison."""
-
-    edition: str
-    fingerprints: dict[str, str]
-    """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
-
-    def why_not(self, run: Run, outcome: Outcome) -> str:
-        """Why a stage behind the outcome has another code, data or weights; "" if none has."""
-        data = self.fingerprints.get(data_key(run), "")
-        others = not set(outcome.fingerprints) <= {data}
-        return outcome.why_stale(self.edition) or ("of other data" if others else "")
 
 
 @dataclass(frozen=True)
@@ -88,6 +76,8 @@ class Results:
     """None: a single recipe, reported as a table of one cell."""
     scale: Scale | None
     warnings: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+    """Stages under the run root that resemble the table's, and are none of it."""
 
     @property
     def runs(self) -> list[Run]:
@@ -104,7 +94,7 @@ class Results:
 
     def values(self, cell: CellResult, metric: Metric | None = None) -> list[Value]:
         """The cell's outcomes seed by seed; those of another code or data are stale."""
-        return [self._value(run, run.outcome(metric or self.metric)) for run in cell.runs]
+        return [self.value(run, metric or self.metric) for run in cell.runs]
 
     def summary(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
         """Over the finished seeds of the table's basis; None if there are none."""
@@ -112,18 +102,33 @@ class Results:
         return summarise(list(found.values())) if found else None
 
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
-        """To the untrained control, paired by seed; None if no seed has both."""
+        """To the untrained control, paired by seed; None if no seed has both, or if the two were
+        not measured alike."""
         control = self.cell(CONTROL)
-        if control is None or cell.is_control:
+        if control is None or cell.is_control or not cell.runs:
+            return None
+        if self.protocol(cell, metric) != self.protocol(control, metric):
             return None
         ours, theirs = (finished(self.values(c, metric)) for c in (cell, control))
         pairs = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
         return summarise(pairs) if pairs else None
 
-    def _value(self, run: Run, outcome: Outcome) -> Value:
+    def protocol(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
+        """How the cell's values are measured; {} if it is not run."""
+        return protocol(cell.runs[0].recipe, metric or self.metric) if cell.runs else {}
+
+    def otherwise(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
+        """Where the cell was measured in another way than most of the column; {} if nowhere."""
+        own = self.protocol(cell, metric)
+        most = column([self.protocol(other, metric) for other in self.cells if other.runs])
+        return {field: value for field, value in own.items() if value != most.get(field)}
+
+    def value(self, run: Run, metric: Metric) -> Value:
+        """The run's outcome; of another code or data than the table's it is stale."""
+        outcome = run.outcome(metric)
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
-        why = self.basis.why_not(run, outcome) if has_result and self.basis else ""
+        why = self.basis.why_not(run, outcome, metric) if has_result and self.basis else ""
         if why:
             standing = "stale"
         return Value(run.seed, standing, outcome.value, why or outcome.detail)
@@ -135,7 +140,12 @@ def finished(values: Iterable[Value]) -> dict[int, float]:
 
 
 def collect(
-    expansion: Expansion, scale: Scale, runs: Path, *, installed: str | None = None
+    expansion: Expansion,
+    scale: Scale,
+    runs: Path,
+    *,
+    installed: str | None = None,
+    curves: bool = True,
 ) -> Results:
     """Read every run of an ablation at one scale from the run root `runs`.
 
@@ -143,16 +153,19 @@ def collect(
         expansion: the ablation and its members, as `harness.recipe.expand` gives them.
         scale: the ablation recipe that was expanded.
         runs: the run root; what is not there is reported as absent.
-        installed: edition of the present code; None: compute it.
+        installed: edition of the present code; None: compute it, or where the records are
+            published take theirs.
+        curves: whether to read the journals, which takes most of the time.
     """
     ablation = expansion.ablation
+    lines = share(len(expansion.members)) if curves else 0
     by_cell: dict[str, list[Run]] = {}
     for member in expansion.members:
         by_cell.setdefault(member.cell, []).append(
-            read_run(member.cell, member.seed, member.recipe, runs)
+            read_run(member.cell, member.seed, member.recipe, runs, lines)
         )
     for first in by_cell.values():
-        first += _added(first, scale, runs)
+        first += _added(first, scale, runs, lines)
     cells = [
         CellResult(cell.id, cell.label, cell.printed, tuple(by_cell.get(cell.id, ())))
         for cell in ablation.cells
@@ -169,17 +182,18 @@ def collect(
         installed=installed,
         ablation=ablation,
         scale=scale,
+        runs=runs,
     )
 
 
-def _added(there: Sequence[Run], scale: Scale, runs: Path) -> list[Run]:
+def _added(there: Sequence[Run], scale: Scale, runs: Path, lines: int) -> list[Run]:
     """A cell's runs of seeds beyond the scale's own, as far as there are any."""
     cell, recipe = there[0].cell, there[0].recipe
     found = []
     for seed in planned_seeds(scale)[len(scale.seeds) :]:
         if any(run.seed == seed for run in there):
             continue
-        run = read_run(cell, seed, recipe.model_copy(update={"seed": seed}), runs)
+        run = read_run(cell, seed, recipe.model_copy(update={"seed": seed}), runs, lines)
         if run.stages["pretrain"].state != "absent":
             found.append(run)
     return found
@@ -201,6 +215,7 @@ def collect_single(recipe: Recipe, runs: Path, *, installed: str | None = None) 
         installed=installed,
         ablation=None,
         scale=None,
+        runs=runs,
     )
 
 
@@ -215,11 +230,12 @@ def _results(
     installed: str | None,
     ablation: Ablation | None,
     scale: Scale | None,
+    runs: Path,
 ) -> Results:
-    present = installed if installed is not None else edition()
+    present = installed or pinned(runs) or edition()
     everything = [run for cell in cells for run in cell.runs]
     basis = choose_basis(everything, present)
-    return Results(
+    results = Results(
         name=name,
         title=title,
         metric=metric,
@@ -230,77 +246,41 @@ def _results(
         installed=present,
         ablation=ablation,
         scale=scale,
-        warnings=tuple(_warnings(everything, basis, present)),
+        warnings=(),
+        strays=tuple(strays(everything, runs)),
     )
+    return replace(results, warnings=tuple(_warnings(results)))
 
 
-def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
-    """The code and data that a table's numbers must share; None while there is no result.
-
-    The installed edition, if any result has it; else the one of most results. Of the data, for
-    each recipe's data section, those of most results of that edition. Ties go to the run that
-    began last, then to the greater name.
-    """
-    found = [
-        (run, outcome)
-        for run in runs
-        for outcome in map(run.outcome, METRIC_STAGE)
-        if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
+def _warnings(results: Results) -> list[str]:
+    basis, metrics = results.basis, dict.fromkeys((*METRIC_STAGE, results.metric))
+    found = [warning for run in results.runs for warning in run.warnings]
+    found += [
+        f"{cell.label} is measured by another protocol than most of the column ({metric}: "
+        f"{in_words(other)}); it is compared with none of the others."
+        for metric in metrics
+        for cell in results.cells
+        if (other := results.otherwise(cell, metric))
     ]
-    if not found:
-        return None
-    chosen = _most((o.editions[0], started(run)) for run, o in found)
-    if any(o.editions[0] == installed for _, o in found):
-        chosen = installed
-    prints: dict[str, list[tuple[str, str]]] = {}
-    for run, outcome in found:
-        if outcome.editions[0] == chosen and len(outcome.fingerprints) == 1:
-            prints.setdefault(data_key(run), []).append((outcome.fingerprints[0], started(run)))
-    return Basis(chosen, {key: _most(named) for key, named in prints.items()})
-
-
-def _most(named: Iterable[tuple[str, str]]) -> str:
-    """Of (name, when) the most frequent name; of equals the newest, then the greatest."""
-    seen = list(named)
-    counts = Counter(name for name, _ in seen)
-    return max(seen, key=lambda one: (counts[one[0]], one[1], one[0]))[0]
-
-
-def data_key(run: Run) -> str:
-    """Runs with the same data section must have found the same data."""
-    return canonical(run.recipe.data.model_dump(mode="json"))
-
-
-def started(run: Run) -> str:
-    """When the run's newest attempt began (UTC, ISO 8601); "" if it did not say."""
-    return max((str(stage.attempt.get("started", "")) for stage in run.stages.values()), default="")
-
-
-def _warnings(runs: list[Run], basis: Basis | None, installed: str) -> list[str]:
-    found = [warning for run in runs for warning in run.warnings]
     if basis is None:
         return found
     stale = [
-        f"{run.cell} (seed {run.seed})"
-        for run in runs
-        if any(
-            run.outcome(m).standing in ("finished", "diverged", "probe diverged")
-            and basis.why_not(run, run.outcome(m))
-            for m in METRIC_STAGE
-        )
+        run.name
+        for run in results.runs
+        if any(results.value(run, metric).standing == "stale" for metric in metrics)
     ]
     if stale:
         found.insert(
             0,
             f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
-            f"table's is {basis.edition}), from other data than the rest of the table or from "
-            "other weights than their pre-training now has; they stand in no mean, difference or "
-            "verdict.",
+            f"table's is {basis.edition}), from other data or another device than the rest of the "
+            "table, from another schema version, from other weights than their pre-training now "
+            "has, or are copies; they stand in no mean, difference or verdict.",
         )
-    if basis.edition != installed:
+    if basis.edition != results.installed:
         found.insert(
             0,
             f"Every number here was made with edition {basis.edition}; the installed code is "
-            f"edition {installed}, for which `check` calls them stale.",
+            f"edition {results.installed}, for which `check` calls them stale.",
         )
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.recipe.ablation import CONTROL, Metric
-from harness.report import figures, provenance, setting, tables
+from harness.report import provenance, setting, tables
+from harness.report.axis_figure import axis_figure
 from harness.report.blocks import (
     Block,
     Document,
@@ -18,7 +18,10 @@ from harness.report.blocks import (
     Tone,
 )
 from harness.report.claims import Judgement
-from harness.report.collect import CONTROL_LABEL, Results, started
+from harness.report.collect import Results
+from harness.report.cost import costs
+from harness.report.curves_figure import curves_figures
+from harness.report.deviations import deviations, notes
 
 RULE = (
     "A claim is judged once every seed of the cells it rests on has a result on the table's "
@@ -32,7 +35,8 @@ RULE = (
     "by more than minus the margin (an equivalence test: two one-sided tests). Leak: its pretext "
     "accuracy over the other's, and the other's kNN over its, by the margin.",
     "Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced "
-    "(refuted, at the paper's scale): the whole interval of one comparison is on the wrong side. "
+    "(refuted, at the scale of the printed numbers): the whole interval of one comparison is on "
+    "the wrong side. "
     "Else undecided, with an estimate of the seeds that would decide it, from the deviation so far "
     "and for a power of 0.8. One seed has no interval: what it looks like is said, by the "
     "thresholds alone.",
@@ -53,6 +57,11 @@ RULE = (
 
 NOT_COMPARABLE = " The numbers are not comparable with the paper's; the claims are what is tested."
 
+STRAYS = (
+    "Stages of this table's names that are not its own lie under the run root, and stand in no "
+    "number here"
+)
+
 DIFFERS: tuple[str, Tone] = ("differs", "unsure")
 
 
@@ -64,12 +73,14 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     ]
     if judgements:
         sections.append(Section("Claims", (tables.claims_table(judgements),)))
-    if drawn := _figures(results):
-        sections.append(Section("Curves", tuple(drawn)))
+    if drawn := figures(results):
+        sections.append(Section("Figures", tuple(drawn)))
     sections.append(Section("Scale", tuple(_scale(results))))
     sections.append(Section("Protocol", (Items(tuple(setting.protocol(results))),)))
-    if notes := setting.deviations(results):
-        sections.append(Section("Deviations and notes", (Items(tuple(notes)),)))
+    if found := deviations(results):
+        sections.append(Section("Deviations from the paper's protocol", (Items(tuple(found)),)))
+    if said := notes(results):
+        sections.append(Section("Notes", (Items(tuple(said)),)))
     sections.append(Section("Provenance", tuple(_provenance(results))))
     if judgements:
         sections.append(Section("How verdicts are reached", (Items(RULE),)))
@@ -111,6 +122,8 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         n = len(judgements)
         blocks.append(Paragraph(f"Of {n} claim{'s' if n != 1 else ''}: {summary}."))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
+    if results.strays and any(run.stages["pretrain"].state == "absent" for run in results.runs):
+        blocks.append(Notice("Note", f"{STRAYS}; they are listed under Provenance.", "unsure"))
     return blocks
 
 
@@ -149,28 +162,9 @@ def _table(results: Results) -> list[Block]:
     return blocks
 
 
-def _figures(results: Results) -> list[Figure]:
-    found = []
-    knn: Metric = "knn/top1"
-    control = results.cell(CONTROL)
-    untrained = results.summary(control, knn) if control is not None else None
-    level = (CONTROL_LABEL, untrained.mean) if untrained is not None else None
-    for name, ylabel, lines, beside in (
-        ("knn", f"{setting.NAMES[knn]}, %", figures.lines(results, lambda run: run.knn), level),
-        ("loss", "training loss, nats", figures.lines(results, lambda run: run.loss), None),
-    ):
-        if not lines:
-            continue
-        several = any(len(line.curves) > 1 for line in lines)
-        caption = f"{ylabel.partition(',')[0]} over epochs"
-        caption = caption[:1].upper() + caption[1:] if name == "loss" else caption
-        caption += ": mean over seeds, band from the least to the greatest" if several else ""
-        if any(True in line.broken for line in lines):
-            caption += "; × marks where a run diverged"
-        alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
-        svg = figures.draw(lines, results.cells, ylabel, name, beside)
-        found.append(Figure(name, svg, f"{caption}.", alt))
-    return found
+def figures(results: Results) -> list[Figure]:
+    """All drawings of a report."""
+    return [*axis_figure(results), *curves_figures(results)]
 
 
 def _scale(results: Results) -> list[Block]:
@@ -203,13 +197,16 @@ def _provenance(results: Results) -> list[Block]:
         facts.append(f"The table's edition: {results.basis.edition}; data fingerprint: {data}.")
     else:
         facts.append("No run has a result yet.")
-    newest = max((started(run) for run in results.runs), default="")
+    newest = max((run.started for run in results.runs), default="")
     if newest:
         facts.append(f"The newest run began at {newest}.")
-    seconds = provenance.total_seconds(results)
-    facts.append(f"Time of all stages that ended: {provenance.duration(seconds)}.")
+    spent = ", ".join(cost.words for cost in costs(results.runs))
+    facts.append(f"Cost of all stages with a result: {spent or 'nothing yet'}.")
     certified = map(Paragraph, provenance.certificates(results))
     blocks: list[Block] = [Paragraph(" ".join(facts)), *certified, table]
+    if results.strays:
+        blocks.append(Paragraph(f"{STRAYS}:"))
+        blocks.append(Items(results.strays))
     if environments:
         blocks.append(Items(tuple(f"E{n}: {text}" for n, text in enumerate(environments, 1))))
     return blocks

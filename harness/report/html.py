@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.report import figures
+from harness.report import svg
 from harness.report.blocks import (
     Block,
     Document,
@@ -53,8 +53,8 @@ def _block(block: Block) -> str:
             items = "\n".join(f"<li>{escape(item)}</li>" for item in block.items)
             return f"<ul>\n{items}\n</ul>"
         case Figure():
-            svg = figures.inline(block.svg, block.alt)
-            return f"<figure>\n{svg}<figcaption>{escape(block.caption)}</figcaption>\n</figure>"
+            drawing = svg.inline(block.svg, block.alt)
+            return f"<figure>\n{drawing}<figcaption>{escape(block.caption)}</figcaption>\n</figure>"
         case Table():
             return _table(block)
 

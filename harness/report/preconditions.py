@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
-from harness.report.runs import Run, is_number
+from harness.report.curves import is_number
+from harness.report.runs import Run
 
 TIMES = 3
 """Steps needed, in time constants 1 / (1 - m): the key encoder then holds 95 % of what is new."""

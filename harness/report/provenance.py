@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.recipe.ablation import Metric
 from harness.report.blocks import Row, Table, Text
-from harness.report.collect import CellResult, Results, Value, data_key
+from harness.report.collect import CellResult, Results
 from harness.report.runs import METRIC_STAGE, WORDS, Run, Stage
 from harness.report.tables import NOTHING
 from harness.store import certificate
@@ -29,7 +28,7 @@ def provenance_table(results: Results, environments: list[str]) -> Table:
 def _provenance_row(results: Results, cell: CellResult, run: Run, environments: list[str]) -> Row:
     present = [stage for stage in run.stages.values() if stage.state != "absent"]
     seconds = sum(stage.seconds for stage in run.stages.values())
-    stale = any(v.standing == "stale" for m in METRIC_STAGE for v in _of(results, cell, run, m))
+    stale = any(results.value(run, metric).standing == "stale" for metric in METRIC_STAGE)
     numbers = [
         f"{metric} {value:.2f}"
         for metric in METRIC_STAGE
@@ -49,10 +48,6 @@ def _provenance_row(results: Results, cell: CellResult, run: Run, environments: 
         ),
         run.anchor,
     )
-
-
-def _of(results: Results, cell: CellResult, run: Run, metric: Metric) -> list[Value]:
-    return [value for value in results.values(cell, metric) if value.seed == run.seed]
 
 
 def _states(run: Run) -> list[str]:
@@ -144,15 +139,10 @@ def certificates(results: Results) -> list[str]:
     return [f"Edition {edition} {words[each.passed]}: {each.says}." for each in found]
 
 
-def total_seconds(results: Results) -> float:
-    """Of all stages that ended, each once."""
-    return sum({s.id: s.seconds for run in results.runs for s in run.stages.values()}.values())
-
-
 def fingerprints(results: Results) -> list[str]:
     """The data behind the table's numbers."""
     basis = results.basis
     if basis is None:
         return []
-    keys = dict.fromkeys(data_key(run) for run in results.runs)
+    keys = dict.fromkeys(run.data_key for run in results.runs)
     return [basis.fingerprints[key] for key in keys if key in basis.fingerprints]

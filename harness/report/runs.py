@@ -6,17 +6,17 @@ warning of the run, so that one bad folder does not cost the report of all the o
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.recipe.ablation import Metric
-from harness.recipe.identity import READS, StageKind, digest, stage_id, stages
-from harness.recipe.schema import Recipe
-from harness.store import atomic, journal
+from harness.recipe.identity import READS, StageKind, canonical, digest, stage_id, stages
+from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.report.curves import LINES, Curves, is_number, read_curves
+from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import why_stale
@@ -31,14 +31,8 @@ COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
 PAPERS_EPOCHS = 200
 """Of cost/hours, as MoCo v2's Table 3 has them."""
 
-POINTS = 400
-"""A training-loss curve is thinned to at most so many points, by the means of equal blocks."""
-
 UNKNOWN = "unknown"
 """Edition or data of a result that does not name its own: it fits no other result."""
-
-Point = tuple[float, float]
-"""(epoch, value)"""
 
 Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | State
 
@@ -62,6 +56,11 @@ class Stage:
     values: dict[str, float]
     """What result.json reports; finite numbers only."""
     seconds: float
+    processes: int
+    device: str
+    """What computed the result, e.g. "NVIDIA H100"; "" if it does not say."""
+    foreign: str
+    """Why it is not this stage's own result: of another schema version, or a copy; "" if it is."""
     mirror: str
     """Its run in Weights & Biases: project, id and mode; "" if it has none."""
 
@@ -83,11 +82,15 @@ class Outcome:
     fingerprints: tuple[str, ...]
     results: tuple[dict[str, Any] | None, ...] = ()
     """Each such stage's result.json, parents first."""
+    foreign: tuple[str, ...] = ()
+    """Each such stage's `foreign`."""
 
     def why_stale(self, edition: str) -> str:
-        """Why it is not one of `edition` and of its pre-training's present weights, else ""."""
+        """Why it is not one of this stage, of `edition` and of its pre-training's present weights,
+        else ""."""
         above = (None, *self.results)
         whys = [why_stale(*pair, edition) for pair in zip(self.results, above, strict=False)]
+        whys = [*self.foreign, *whys]
         return ", ".join(dict.fromkeys(filter(None, whys)))
 
 
@@ -99,15 +102,38 @@ class Run:
     seed: int
     recipe: Recipe
     stages: dict[StageKind, Stage]
-    loss: tuple[Point, ...] = ()
-    """Training loss over epochs, thinned; in nats."""
-    knn: tuple[Point, ...] = ()
-    """Monitored kNN top-1 over epochs, in percent, at the recipe's protocol only."""
+    curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
 
     @property
     def anchor(self) -> str:
         return f"run-{self.cell}-s{self.seed}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell} (seed {self.seed})"
+
+    @cached_property
+    def data_key(self) -> str:
+        """Runs with the same data section must have found the same data."""
+        return canonical(self.recipe.data.model_dump(mode="json"))
+
+    @cached_property
+    def started(self) -> str:
+        """When its newest attempt began (UTC, ISO 8601); "" if it did not say."""
+        return max(str(each.attempt.get("started", "")) for each in self.stages.values())
+
+    @property
+    def weights(self) -> str:
+        """Digest of the pre-training's last checkpoint; "" if there is none."""
+        return str((self.stages["pretrain"].entry.result or {}).get("weights") or "")
+
+    @property
+    def device(self) -> str:
+        """What it was pre-trained on, e.g. "NVIDIA H100 × 8"; "" before it has a result."""
+        stage = self.stages["pretrain"]
+        several = f" × {stage.processes}" if stage.processes > 1 else ""
+        return stage.device + several if stage.device else ""
 
     @property
     def recipe_digest(self) -> str:
@@ -125,9 +151,10 @@ class Run:
         editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
         results = tuple(stage.entry.result for stage in chain)
+        foreign = tuple(stage.foreign for stage in chain)
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, editions, prints, results)
+            return Outcome(standing, value, detail, editions, prints, results, foreign)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
@@ -143,8 +170,11 @@ class Run:
         return say("finished", value=last.values[metric])
 
 
-def read_run(cell: str, seed: int, recipe: Recipe, runs: Path) -> Run:
-    """Read a member's stages under the run root `runs`; what is not there is absent."""
+def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = LINES) -> Run:
+    """Read a member's stages under the run root `runs`; what is not there is absent.
+
+    `lines` is how much of its journal may be read for curves; 0: none.
+    """
     found = {kind: _stage(kind, recipe, runs) for kind in stages(recipe)}
     warnings = [
         f"{stage.id}: attempts of different editions ({', '.join(stage.editions)}) in one result"
@@ -156,21 +186,8 @@ def read_run(cell: str, seed: int, recipe: Recipe, runs: Path) -> Run:
         for stage in found.values()
         if stage.state == "damaged"
     ]
-    try:
-        records = journal.read(found["pretrain"].entry.folder)
-    except (OSError, StoreError) as error:
-        records = []
-        warnings.append(f"{found['pretrain'].id}: its journal cannot be read ({error})")
-    if not records and found["pretrain"].state in ("finished", "diverged") and recipe.optim.epochs:
-        warnings.append(f"{found['pretrain'].id}: no journal, so no curves")
-    knn, others = _monitored(records, recipe)
-    if others:
-        warnings.append(
-            f"{found['pretrain'].id}: {others} monitored kNN values of another protocol "
-            "are left out of its curve"
-        )
-    loss = thin(_points(records, "train/loss"))
-    return Run(cell, seed, recipe, found, loss, tuple(knn), tuple(warnings))
+    read = read_curves(found["pretrain"].entry, recipe, lines)
+    return Run(cell, seed, recipe, found, read, tuple(warnings) + read.warnings)
 
 
 def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
@@ -187,6 +204,8 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
     data = result.get("data") or attempt.get("data")
     print_ = data.get("fingerprint") if isinstance(data, dict) else None
     values = result.get("values")
+    processes = result.get("processes")
+    processes = processes if isinstance(processes, int) and processes > 0 else 1
     return Stage(
         kind=kind,
         id=folder.id,
@@ -201,8 +220,19 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
         }
         | (_costs(result, recipe) if kind == "pretrain" else {}),
         seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
+        processes=processes,
+        device=str(result.get("device") or ""),
+        foreign=_foreign(entry),
         mirror=_mirror(folder),
     )
+
+
+def _foreign(entry: Entry) -> str:
+    described = entry.described or {}
+    version, named = described.get("schema", SCHEMA_VERSION), described.get("id", entry.folder.id)
+    if version != SCHEMA_VERSION:
+        return f"of schema version {version}"
+    return f"a copy of {named}" if named != entry.folder.id else ""
 
 
 def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:
@@ -234,44 +264,3 @@ def _mirror(folder: StageFolder) -> str:
     except StoreError:
         return ""
     return f"{found.project}/{found.id} ({found.mode})" if found and found.mode else ""
-
-
-def _monitored(records: list[journal.Record], recipe: Recipe) -> tuple[list[Point], int]:
-    """(kNN points at the recipe's protocol, number of points at another one)."""
-    wanted = _protocol(recipe.knn.model_dump(mode="json"))
-    measured = [record for record in records if "knn/top1" in record]
-    same = [r for r in measured if _protocol(r.get("protocol")) in (wanted, None)]
-    return _points(same, "knn/top1"), len(measured) - len(same)
-
-
-def _protocol(said: Any) -> tuple[Any, ...] | None:
-    """What decides a monitored value: the k reported, not those that show sensitivity."""
-    if not isinstance(said, dict):
-        return None
-    k = said.get("k")
-    first = k[0] if isinstance(k, list) and k else k
-    return first, said.get("temperature"), said.get("layer"), said.get("queries")
-
-
-def _points(records: Iterable[journal.Record], metric: str) -> list[Point]:
-    return [
-        (float(epoch), float(value))
-        for _, epoch, value in journal.series(records, metric)
-        if is_number(epoch) and is_number(value)
-    ]
-
-
-def thin(points: list[Point], most: int = POINTS) -> tuple[Point, ...]:
-    """At most `most` points: the means of consecutive blocks of one size (the last is shorter)."""
-    block = max(1, math.ceil(len(points) / most))
-    if block == 1:
-        return tuple(points)
-    return tuple(
-        (math.fsum(x for x, _ in part) / len(part), math.fsum(y for _, y in part) / len(part))
-        for part in (points[i : i + block] for i in range(0, len(points), block))
-    )
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` is a finite number (True and False are none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

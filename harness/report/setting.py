@@ -239,13 +239,5 @@ def _protocol(recipe: Recipe) -> list[str]:
     return lines
 
 
-def deviations(results: Results) -> list[str]:
-    """The notes of the scale and of the recipes: what a reader should know."""
-    notes = list(results.scale.about.notes) if results.scale is not None else []
-    for run in results.runs:
-        notes += run.recipe.about.notes
-    return list(dict.fromkeys(notes))
-
-
 def _list(numbers: tuple[float, ...] | tuple[int, ...]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)

@@ -4,7 +4,8 @@ CSS = """\
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5c6670; --paper: #ffffff;
   --line: #d9dee3; --tint: #f4f6f8; --link: #0b5cad; --good: #0a6b4a; --good-tint: #e1f3eb;
   --bad: #a33a00; --bad-tint: #fbe9df; --unsure: #7a5600; --unsure-tint: #fcf3da; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #9aa5b0; --paper: #14181c;
+@media screen and (prefers-color-scheme: dark) { :root {
+  --ink: #e4e8ec; --soft: #9aa5b0; --paper: #14181c;
   --line: #343c44; --tint: #1c2228; --link: #7db8f5; --good: #6fd3a8; --good-tint: #15322a;
   --bad: #f5a27a; --bad-tint: #3a2218; --unsure: #e8c26a; --unsure-tint: #332a14; } }
 * { box-sizing: border-box; }
@@ -51,7 +52,7 @@ td .code { white-space: nowrap; }
 figure { margin: 0; max-width: 44rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .88rem; }
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
   table.cards, .cards tbody, .cards tr, .cards th, .cards td { display: block; }
   .cards thead { display: none; }
   .cards tr { border: 1px solid var(--line); border-radius: 6px; padding: .4rem .7rem;
@@ -69,7 +70,22 @@ figcaption { color: var(--soft); font-size: .88rem; }
   table:not(.cards) { font-size: .88rem; }
   th, td { padding-right: .6rem; }
 }
-@media print { body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  h2 { break-after: avoid; } tr, figure { break-inside: avoid; }
-  .scroll { overflow: visible; } .number { white-space: normal; } a { color: inherit; } }
+@page { margin: 15mm; }
+@media print {
+  html { font-size: 9.5pt; }
+  body { font-size: 1rem; }
+  main { max-width: none; padding: 0; }
+  h2 { break-after: avoid; margin-top: 1.5rem; }
+  tr, figure { break-inside: avoid; }
+  table { font-size: .9rem; }
+  th, td { padding: .25rem .5rem .25rem .2rem; }
+  tbody th[scope=row] { min-width: 0; }
+  .scroll { overflow: visible; }
+  .number { white-space: normal; }
+  .code { font-size: .68rem; }
+  td .code { white-space: normal; overflow-wrap: break-word; }
+  .notice, td .good, td .bad, td .unsure { print-color-adjust: exact; }
+  a { color: inherit; }
+  .figures { grid-template-columns: 1fr 1fr; }
+}
 """

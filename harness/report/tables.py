@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from harness.recipe.ablation import Ablation, Column, Metric, Number
 from harness.report.blocks import Row, Table, Text, Tone
@@ -13,6 +14,9 @@ from harness.report.setting import NAMES, UNITS, is_run, settings
 from harness.report.statistics import Summary, summarise
 
 NOTHING = "–"
+NOT_HERE = "not in this scale"
+PRINTED_ONLY = "printed only"
+"""Another method's row."""
 
 TONES: dict[str, Tone] = {
     "reproduced": "good",
@@ -44,8 +48,8 @@ def main_table(results: Results) -> Table:
     for cell in results.cells:
         texts = [Text(label(results, cell))]
         if results.ablation is not None:
-            texts.append(_printed(results.ablation, cell))
-            texts += [Text(_number(c.values.get(cell.id))) for c in results.ablation.columns]
+            texts.append(Text(printed(results.ablation, cell)))
+            texts += [Text(number(c.values.get(cell.id))) for c in results.ablation.columns]
         for metric in metrics:
             texts.append(cell_text(results, cell, metric))
             if contrasted:
@@ -81,27 +85,35 @@ def _heading(column: Column) -> str:
     return f"paper\n{column.label}{units}{to_come}"
 
 
-def _printed(ablation: Ablation, cell: CellResult) -> Text:
+def printed(ablation: Ablation, cell: CellResult) -> str:
+    """The paper's number, with the deviation of its runs where they are known."""
     row = ablation.cell(cell.id)
     about = "≈ " if ablation.uncertainty and cell.printed is not None else ""
-    text = about + _number(cell.printed)
+    text = about + number(cell.printed)
     if row is not None and row.printed_runs:
         found = summarise(row.printed_runs)
         text += f" ± {found.sd:.2f}\n(n = {found.n})" if found.sd is not None else ""
-    return Text(text)
+    return text
 
 
-def _number(printed: Number) -> str:
-    if printed is None:
+def number(found: Number) -> str:
+    """As papers print it: one decimal, "fail", or a dash."""
+    if found is None:
         return NOTHING
-    return printed if isinstance(printed, str) else f"{printed:.1f}"
+    return found if isinstance(found, str) else f"{found:.1f}"
 
 
 def cell_text(results: Results, cell: CellResult, metric: Metric) -> Text:
     """What our runs of a cell say: mean ± deviation, seeds, and every seed without a value."""
     if not cell.runs:
-        run = is_run(results.ablation, cell.id)
-        return Text("not in this scale" if run else "printed only", "quiet")
+        return Text(NOT_HERE if is_run(results.ablation, cell.id) else PRINTED_ONLY, "quiet")
+    if results.otherwise(cell, metric):
+        said = _seeds_text(results, cell, metric)
+        return replace(said, text=f"{said.text}\nmeasured otherwise", tone="unsure")
+    return _seeds_text(results, cell, metric)
+
+
+def _seeds_text(results: Results, cell: CellResult, metric: Metric) -> Text:
     values = results.values(cell, metric)
     found = results.summary(cell, metric)
     target = cell.runs[0].anchor

@@ -15,6 +15,9 @@ from typing import Any
 from harness.store import atomic
 from harness.store.layout import StageFolder
 
+TAIL = 16_384
+"""Bytes in which the last whole record of a file is looked for."""
+
 Record = dict[str, Any]
 """{"step": int, "epoch": float, "t": unix seconds, metric name: number, ...}"""
 
@@ -68,7 +71,24 @@ def read_file(path: Path) -> list[Record]:
         return []
     except OSError as error:
         raise atomic.explain(error, path) from error
-    return [record for line in data.split(b"\n") if (record := parse(line)) is not None]
+    return parse_all(data.split(b"\n"))
+
+
+def parse_all(lines: Iterable[bytes]) -> list[Record]:
+    """The records in the lines; lines that are none are left out."""
+    whole = [line for line in lines if line]
+    try:  # one call for all lines takes a third of the time of one for each
+        found = json.loads(b"[" + b",null,".join(whole) + b"]")  # no two lines make one object
+    except (ValueError, RecursionError):
+        found = []
+    records = found[::2]
+    if len(records) == len(whole) and all(map(_is_record, records)) and not any(found[1::2]):
+        return list(records)
+    return [record for line in whole if (record := parse(line)) is not None]
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("step"), int)
 
 
 def parse(line: bytes) -> Record | None:
@@ -77,21 +97,39 @@ def parse(line: bytes) -> Record | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if isinstance(record, dict) and isinstance(record.get("step"), int):
-        return record
-    return None
+    return record if _is_record(record) else None
 
 
 def read(folder: StageFolder) -> list[Record]:
     """All attempts' records as one journal, in order of writing, each step exactly once."""
+    return merge(read_file(attempt / "metrics.jsonl") for attempt in folder.attempts())
+
+
+def merge(attempts: Iterable[list[Record]]) -> list[Record]:
+    """Attempts' records, oldest attempt first, as one journal: a newer one wins from its first
+    step on."""
     merged: list[Record] = []
-    for attempt in folder.attempts():
-        records = read_file(attempt / "metrics.jsonl")
+    for records in attempts:
         if records:
             first = min(record["step"] for record in records)
             merged = [record for record in merged if record["step"] < first]
             merged += records
     return merged
+
+
+def last(folder: StageFolder) -> Record | None:
+    """The newest attempt's newest whole record, read from its file's end; None if there is none."""
+    for attempt in reversed(folder.attempts()):
+        try:
+            with (attempt / "metrics.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                lines = file.read().split(b"\n")
+        except OSError:
+            continue
+        for line in reversed(lines):
+            if (record := parse(line)) is not None:
+                return record
+    return None
 
 
 def series(records: Iterable[Record], metric: str) -> list[tuple[int, float, float]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from harness.recipe.ablation import CONTROL
 from harness.report.claims import Judgement, judge
 from harness.report.next_seeds import next_seeds
@@ -46,13 +48,19 @@ def test_seeds_are_paired(make: Make, gather: Collected) -> None:
     )  # Holm: three claims can be tested, and the clearest of them has been decided
 
 
-def test_at_the_papers_scale_a_claim_is_refuted(make: Make, gather: Collected) -> None:
+@pytest.mark.parametrize("printed_at", ["paper", "cifar10"])
+@pytest.mark.parametrize("level", [None, "cpu", "cifar10", "paper"])
+def test_at_the_scale_of_the_printed_numbers_a_claim_is_refuted(
+    make: Make, gather: Collected, printed_at: str, level: str | None
+) -> None:
+    bench = make(
+        (0, 1, 2),
+        scale_changes={"level": level} if level else {},
+        ablation_changes={"printed_at": printed_at},
+    )
     seeds = {"m0_9": [40, 40.1, 40.2], "m0_99": [30, 30.1, 30.1], "untrained": [5, 5.1, 5.1]}
-    verdicts = []
-    for changes in ({}, {"level": "cpu"}, {"level": "paper"}):
-        bench = fill(make((0, 1, 2), scale_changes=changes), **seeds)
-        verdicts.append(claims(bench, gather)["slow"].verdict)
-    assert verdicts == ["not reproduced", "not reproduced", "refuted"]
+    verdict = claims(fill(bench, **seeds), gather)["slow"].verdict
+    assert verdict == ("refuted" if level == printed_at else "not reproduced")
 
 
 def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) -> None:

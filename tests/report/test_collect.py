@@ -12,7 +12,8 @@ import pytest
 from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
 from harness.report.collect import Results, collect_single
-from harness.report.runs import Run, thin
+from harness.report.curves import thin
+from harness.report.runs import Run
 from harness.report.tables import cell_text
 from harness.store.life import identity
 from report.build import EDITION, OLDER, Bench, recipe
@@ -174,7 +175,7 @@ def test_a_missing_journal_costs_the_curve_only(make: Make, gather: Collected) -
     (bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl").unlink()
     results = gather(bench)
     assert text(results, "m0.9") == "40.00 (1 seed)"
-    assert run(results, "m0.9").loss == ()
+    assert run(results, "m0.9").curves.loss == ()
     assert any("no journal" in warning for warning in results.warnings)
 
 
@@ -184,8 +185,8 @@ def test_a_torn_line_is_no_record(make: Make, gather: Collected) -> None:
     whole = run(gather(bench), "m0.9")
     with (bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl").open("a") as file:
         file.write('{"step":311,"epoch":10.03,"train/lo')
-    assert run(gather(bench), "m0.9").loss == whole.loss
-    assert len(whole.knn) == 10
+    assert run(gather(bench), "m0.9").curves.loss == whole.curves.loss
+    assert len(whole.curves.knn) == 10
 
 
 def test_hostile_files_are_no_reason_to_fail(make: Make, gather: Collected) -> None:
@@ -197,7 +198,7 @@ def test_hostile_files_are_no_reason_to_fail(make: Make, gather: Collected) -> N
     records = [{"step": 1, "epoch": "one", "train/loss": "two"}, {"step": 2, "train/loss": None}]
     bench.pretrain("m0.99", 0, records=records)
     results = gather(bench)
-    assert run(results, "m0.99").loss == ()
+    assert run(results, "m0.99").curves.loss == ()
     assert text(results, "m0.9") == "40.00 (1 seed)"
 
 
@@ -209,18 +210,18 @@ def test_monitored_values_of_another_protocol_are_left_out(make: Make, gather: C
     new = {"step": 62, "epoch": 2.0, "knn/top1": 35.0, "protocol": {**protocol, "k": [200, 5]}}
     bench.pretrain("m0.9", 0, records=[old, new])
     results = gather(bench)
-    assert run(results, "m0.9").knn == ((2.0, 35.0),)
+    assert run(results, "m0.9").curves.knn == ((2.0, 35.0),)
     assert any("another protocol" in warning for warning in results.warnings)
 
 
 def test_thinning_keeps_the_mean() -> None:
     points = [(float(n), math.sin(n)) for n in range(4000)]
     thinned = thin(points)
-    assert len(thinned) == 400
+    assert len(thinned) == 200
     mean = math.fsum(y for _, y in points) / len(points)
-    assert math.fsum(y for _, y in thinned) / 400 == pytest.approx(mean)
-    assert thin(points[:400]) == tuple(points[:400])
-    assert len(thin(points[:401])) == 201
+    assert math.fsum(y for _, y in thinned) / 200 == pytest.approx(mean)
+    assert thin(points[:200]) == tuple(points[:200])
+    assert len(thin(points[:201])) == 101
 
 
 def test_the_control_stands_last_and_differences_are_to_it(make: Make, gather: Collected) -> None:

@@ -25,6 +25,7 @@ from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected
 
 Make = Callable[..., Bench]
+FILES = {"report.md", "report.html", "report.tex", "results.json", "table.csv", "runs.csv"}
 VOID = {"meta", "br", "link", "img", "hr"}
 
 
@@ -117,7 +118,7 @@ def test_the_page_is_whole_and_leads_nowhere_else(
 def test_the_same_runs_give_the_same_bytes(runs: Path, gather: Collected, tmp_path: Path) -> None:
     bench = momentum(runs)
     first = written(bench, gather, tmp_path / "one")
-    assert set(first) == {"report.md", "report.html", "results.json", "knn.svg", "loss.svg"}
+    assert set(first) == {*FILES, "figures.json", "knn.svg", "loss.svg"}
     assert written(bench, gather, tmp_path / "two") == first
     assert written(bench, gather, tmp_path / "two") == first
 
@@ -140,7 +141,7 @@ def test_before_the_first_run_there_is_a_report_too(
     make: Make, gather: Collected, tmp_path: Path
 ) -> None:
     files = written(make(), gather, tmp_path / "out")
-    assert set(files) == {"report.md", "report.html", "results.json"}
+    assert set(files) == FILES
     assert "No run has a result yet." in files["report.md"]
     assert "3 incomplete, 1 not testable at this scale" in files["report.md"]
     read_page(files["report.html"])

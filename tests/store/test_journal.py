@@ -175,3 +175,39 @@ def test_no_place_for_a_journal(tmp_path: Path) -> None:
 def test_series() -> None:
     records = [{"step": 1, "epoch": 0.5, "a": 2.0}, {"step": 2, "b": 1}, {"step": 3, "a": 4}]
     assert journal.series(records, "a") == [(1, 0.5, 2.0), (3, 0.0, 4)]
+
+
+def test_the_last_record_is_read_from_the_end(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path)
+    assert journal.last(folder) is None
+    for number, text in (
+        ("0001", '{"step":1}\n{"step":2}\n' + '{"step":3,"x":"' + "y" * 99),
+        ("0002", ""),
+    ):
+        attempt = tmp_path / "attempts" / number
+        attempt.mkdir(parents=True)
+        (attempt / "metrics.jsonl").write_text(text)
+    assert journal.last(folder) == {"step": 2}
+    long = "".join(json.dumps({"step": n, "x": "y" * 50}) + "\n" for n in range(2000))
+    (tmp_path / "attempts" / "0002" / "metrics.jsonl").write_text(long)
+    last = journal.last(folder)
+    assert last is not None
+    assert last["step"] == 1999
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'{"step":1}', b"", b'{"step":2}'],
+        [b'{"step":1}', b'{"step":2,"x', b'{"step":3}'],
+        [b'{"step":1', b'"x":2}'],  # whole only if joined
+        [b'{"step":1},{"step":2}', b'{"step":3', b'"x":1}'],  # as many by chance
+        [b"3", b'{"step":1}'],
+        [b'{"step":1,"x":NaN}'],
+        [b"\xff\xfe", b'{"step":1}'],
+        [],
+    ],
+)
+def test_many_lines_are_read_as_each_alone(lines: list[bytes]) -> None:
+    alone = [record for line in lines if (record := journal.parse(line)) is not None]
+    assert repr(journal.parse_all(lines)) == repr(alone)

@@ -1,0 +1,81 @@
+"""`moco-harness report --compare A B`: two sets of runs of one table side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.cli import show
+from harness.cli.report import STYLE, gather
+from harness.errors import HarnessError
+from harness.plan import make_plan
+from harness.report.blocks import Block, Items, Notice, Paragraph, Table
+from harness.report.claims import judge
+from harness.report.numbers import as_json
+from harness.report.side_by_side import FILE, Report, compare, pairs, read_report
+from harness.report.write import rendered, write_files
+from harness.store import atomic
+
+
+def compare_command(
+    recipe: Path | None, sets: Sequence[str], both: tuple[Path, Path], out: Path | None
+) -> None:
+    """Show the two side by side and, into `out` if it is given, write Markdown, a page and JSON.
+
+    Each of `both` is a report (its folder or results.json), or a run root, which takes the recipe.
+
+    Raises:
+        HarnessError: one of them is neither, or they have nothing in common.
+    """
+    a, b = (_report(path, recipe, sets) for path in both)
+    document = compare(a, b, (str(both[0]), str(both[1])))
+    show.console.print(f"[bold]{escape(document.title)}[/]")
+    for section in document.sections:
+        for block in section.blocks:
+            _print(block)
+    if out is not None:
+        files = {
+            name.replace("report", "comparison"): text for name, text in rendered(document).items()
+        }
+        files["comparison.json"] = atomic.dump([asdict(pair) for pair in pairs(a, b)])
+        for path in write_files(files, out):
+            show.line(str(path))
+
+
+def _print(block: Block) -> None:
+    match block:
+        case Table():
+            show.console.print(_drawn(block))
+            show.console.print()
+        case Paragraph():
+            show.line(block.text, "dim")
+        case Items():
+            for item in block.items:
+                show.line(item)
+        case Notice():
+            show.line(f"{block.label}: {block.text}", "yellow")
+
+
+def _report(path: Path, recipe: Path | None, sets: Sequence[str]) -> Report:
+    if path.is_file() or (path / FILE).is_file():
+        return read_report(path)
+    if not path.is_dir():
+        raise HarnessError(f"{path}: no such report or run root")
+    if recipe is None:
+        raise HarnessError(f"{path}: a run root; name the recipe too, or a report's folder instead")
+    results = gather(make_plan(recipe, sets, path), path, curves=False)
+    return as_json(results, judge(results), [])
+
+
+def _drawn(table: Table) -> RichTable:
+    made = RichTable(box=None, pad_edge=False, header_style="bold")
+    for n, head in enumerate(table.head):
+        made.add_column(head, justify="right" if n in table.numeric else "left")
+    for row in table.rows:
+        made.add_row(*(Text(cell.text, style=STYLE[cell.tone]) for cell in row.cells))
+    return made

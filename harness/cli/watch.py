@@ -1,0 +1,113 @@
+"""`moco-harness report --watch`: the table fills while its runs go on, here or elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from harness.cli.report import table
+from harness.recipe.ablation import Metric
+from harness.report.collect import Results
+from harness.report.curves import is_number
+from harness.report.runs import METRIC_STAGE, WORDS, Run
+from harness.store import journal
+
+EVERY_S = 2.0
+"""Seconds between two looks, and at least ten times what one takes."""
+
+GOING_ON = ("absent", "running", "interrupted", "failed")
+"""A run in one of these may still give a value: it may be waiting for its turn, or run again."""
+
+
+def watch(
+    look: Callable[[], Results],
+    console: Console,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Look again and again until every run of the table is over.
+
+    On a terminal the table is drawn anew in place; elsewhere each change is a line.
+
+    Returns:
+        Whether all are over; False: the user stopped watching.
+    """
+    try:
+        drawn = console.is_terminal and not console.is_dumb_terminal
+        with (_live if drawn else _lines)(console) as update:
+            while True:
+                began = time.monotonic()
+                results = look()
+                update(results)
+                if all(over(results, run) for run in results.runs):
+                    return True
+                sleep(max(EVERY_S, 10 * (time.monotonic() - began)))
+    except KeyboardInterrupt:
+        return False
+
+
+def over(results: Results, run: Run) -> bool:
+    """Whether the run has all its values, or never will have them."""
+    return not any(results.value(run, m).standing in GOING_ON for m in _metrics(results, run))
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[Callable[[Results], None]]:
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda results: live.update(picture(results), refresh=True)
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Callable[[Results], None]]:
+    known: dict[str, str] = {}
+
+    def update(results: Results) -> None:
+        for run in results.runs:
+            said = "; ".join(_said(results, run, metric) for metric in _metrics(results, run))
+            if known.get(run.name) != said:
+                known[run.name] = said
+                console.print(f"{run.name}: {said}", markup=False, soft_wrap=True)
+
+    yield update
+
+
+def picture(results: Results) -> Group:
+    """The table, and a line for each stage that goes on now."""
+    done = sum(over(results, run) for run in results.runs)
+    lines = [Text(f"  {line}", style="dim") for run in results.runs for line in _going_on(run)]
+    return Group(
+        Text(results.title, style="bold"),
+        table(results),
+        *lines,
+        Text(f"{done} of {len(results.runs)} runs are over (Ctrl-C ends the watching only)"),
+    )
+
+
+def _metrics(results: Results, run: Run) -> list[Metric]:
+    """What the run is to give: the judged metric, then what its other stages measure."""
+    others = (metric for metric, kind in METRIC_STAGE.items() if kind in run.stages)
+    return list(dict.fromkeys((results.metric, *others)))
+
+
+def _said(results: Results, run: Run, metric: Metric) -> str:
+    value = results.value(run, metric)
+    state = WORDS.get(value.standing, value.standing)
+    number = "" if value.value is None else f" {value.value:.2f}"
+    return f"{metric}{number}" if state == "finished" else f"{metric}{number} {state}"
+
+
+def _going_on(run: Run) -> Iterator[str]:
+    for stage in run.stages.values():
+        if stage.state == "running":
+            last = journal.last(stage.entry.folder) or {}
+            told = [
+                f"{name} {value:.{digits}f}"
+                for name, digits in (("epoch", 1), ("train/loss", 2), ("knn/top1", 1))
+                if is_number(value := last.get(name))
+            ]
+            yield ", ".join([f"{run.name}: {stage.kind}", *told])

@@ -1,0 +1,124 @@
+"""A table's cells as series over an axis: ours, and the paper's printed points beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.recipe.ablation import CONTROL
+from harness.recipe.schema import Recipe
+from harness.report.blocks import Figure, Series
+from harness.report.collect import CONTROL_LABEL, Results
+from harness.report.curves_figure import PALETTE, THE_PAPERS
+from harness.report.setting import NAMES, UNITS
+from harness.report.svg import INK, drawing
+
+NAME = "axis"
+
+
+def _negatives(recipe: Recipe) -> float:
+    """K as v1's Fig. 3 has it: queue, draws from the bank, or the batch of end-to-end."""
+    contrast = recipe.contrast
+    if contrast.kind == "end_to_end":
+        return recipe.optim.batch
+    return contrast.queue if contrast.kind == "moco" else contrast.negatives
+
+
+READ: dict[Literal["negatives", "temperature", "epochs"], Callable[[Recipe], float]] = {
+    "negatives": _negatives,
+    "temperature": lambda recipe: recipe.contrast.temperature,
+    "epochs": lambda recipe: recipe.optim.epochs,
+}
+"""Where a recipe stands on a figure's axis."""
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One series: (x, mean, deviation or 0) as we measured it, and (x, value) as printed."""
+
+    label: str
+    ours: list[tuple[float, float, float]]
+    printed: list[tuple[float, float]]
+
+
+def axis_figure(results: Results) -> list[Figure]:
+    """The figure of a table that has one, once any of its cells has a value."""
+    ablation = results.ablation
+    if ablation is None or ablation.figure is None:
+        return []
+    curves = _curves(results)
+    if not any(curve.ours for curve in curves):
+        return []
+    words = f"{NAMES[results.metric]} over {ablation.figure.x}: mean over seeds, bars of one "
+    words += f"deviation; hollow and dashed, {NAMES[ablation.metric]} as printed"
+    if ablation.uncertainty:
+        words += f" (±{ablation.uncertainty:g})"
+    alt = f"{words}, for {', '.join(curve.label for curve in curves)}"
+    series = [Series(c.label, ("x", "mean", "deviation"), tuple(c.ours)) for c in curves]
+    series += [Series(f"{c.label}, {THE_PAPERS}", ("x", "value"), tuple(c.printed)) for c in curves]
+    return [Figure(NAME, _draw(results, curves), f"{words}.", alt, tuple(series))]
+
+
+def _curves(results: Results) -> list[_Curve]:
+    ablation = results.ablation
+    assert ablation is not None
+    assert ablation.figure is not None
+    read = READ[ablation.figure.reads]
+    found: dict[str, _Curve] = {}
+    for cell in results.cells:
+        row = ablation.cell(cell.id)
+        if row is None or row.x is None:
+            continue
+        curve = found.setdefault(row.series, _Curve(row.series, [], []))
+        if isinstance(row.printed, float):
+            curve.printed.append((row.x, row.printed))
+        summary = results.summary(cell)
+        if summary is not None:
+            curve.ours.append((read(cell.runs[0].recipe), summary.mean, summary.sd or 0.0))
+    return list(found.values())
+
+
+def _draw(results: Results, curves: list[_Curve]) -> str:
+    ablation = results.ablation
+    assert ablation is not None
+    assert ablation.figure is not None
+    with drawing(NAME) as drawn:
+        axes = drawn.axes
+        handles = [_add(axes, curve, PALETTE[n % len(PALETTE)]) for n, curve in enumerate(curves)]
+        control = results.cell(CONTROL)
+        level = results.summary(control) if control is not None else None
+        if level is not None:
+            handles.append(
+                axes.axhline(
+                    level.mean, label=CONTROL_LABEL, color=INK, linewidth=1.2, linestyle=(0, (1, 2))
+                )
+            )
+        handles += axes.plot(
+            [], [], label=f"{THE_PAPERS} ({NAMES[ablation.metric]})", color=INK, linewidth=1,
+            linestyle="--", marker="o", markerfacecolor="none", markersize=6,
+        )  # fmt: skip
+        if ablation.figure.log:
+            axes.set_xscale("log", base=2)
+        places = sorted({x for curve in curves for x, *_ in (*curve.ours, *curve.printed)})
+        axes.set_xticks(places, [f"{x:g}" for x in places])
+        axes.minorticks_off()
+        axes.set_xlabel(ablation.figure.x)
+        what = NAMES[results.metric] if results.metric == ablation.metric else "accuracy"
+        axes.set_ylabel(f"{what}, {UNITS[results.metric]}", labelpad=8)
+        axes.margins(x=0.04)
+        drawn.legend(handles)
+        return drawn.svg()
+
+
+def _add(axes: Any, curve: _Curve, colour: str) -> Any:
+    if curve.printed:
+        x, y = zip(*sorted(curve.printed), strict=True)
+        axes.plot(
+            x, y, color=colour, linewidth=1, linestyle="--", marker="o", markerfacecolor="none",
+            markersize=6, alpha=0.8,
+        )  # fmt: skip
+    x, y, bars = zip(*sorted(curve.ours), strict=True) if curve.ours else ((), (), ())
+    if any(bars):
+        axes.errorbar(x, y, bars, color=colour, linestyle="none", capsize=3, linewidth=1)
+    return axes.plot(x, y, label=curve.label, color=colour, linewidth=1.6, marker="o")[0]

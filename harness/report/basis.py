@@ -1,0 +1,84 @@
+"""What a table's values must share, so that no mean or comparison mixes what does not belong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from harness.recipe.ablation import Metric
+from harness.report.runs import COSTS, METRIC_STAGE, Outcome, Run
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What values must share to stand in one mean or one comparison."""
+
+    edition: str
+    fingerprints: dict[str, str]
+    """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
+    device: str = ""
+    """What most of the table was pre-trained on: a cost is of one device."""
+    copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Digest of weights that stand in more than one run -> those runs. It covers the stage's id,
+    so that two runs of equal weights differ in it too."""
+
+    def why_not(self, run: Run, outcome: Outcome, metric: Metric) -> str:
+        """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
+        "" if none is."""
+        same = [name for name in self.copies.get(run.weights, ()) if name != run.name]
+        if same:
+            return f"with the weights of {', '.join(same)}: one is a copy"
+        if metric in COSTS and run.device != self.device:
+            return f"on {run.device}, the column is of {self.device}"
+        data = self.fingerprints.get(run.data_key, "")
+        others = not set(outcome.fingerprints) <= {data}
+        return outcome.why_stale(self.edition) or ("of other data" if others else "")
+
+
+def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
+    """The code and data that a table's numbers must share; None while there is no result.
+
+    The installed edition, if any result has it; else the one of most results. Of the data, for
+    each recipe's data section, those of most results of that edition; of the devices likewise.
+    Ties go to the run that began last, then to the greater name.
+    """
+    found = [
+        (run, outcome)
+        for run in runs
+        for outcome in map(run.outcome, METRIC_STAGE)
+        if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
+    ]
+    if not found:
+        return None
+    chosen = _most((o.editions[0], run.started) for run, o in found)
+    if any(o.editions[0] == installed for _, o in found):
+        chosen = installed
+    prints: dict[str, list[tuple[str, str]]] = {}
+    devices = []
+    for run, outcome in found:
+        if outcome.editions[0] == chosen:
+            devices.append((run.device, run.started))
+            if len(outcome.fingerprints) == 1:
+                prints.setdefault(run.data_key, []).append((outcome.fingerprints[0], run.started))
+    return Basis(
+        chosen,
+        {key: _most(named) for key, named in prints.items()},
+        _most(devices),
+        _copies(runs),
+    )
+
+
+def _copies(runs: Iterable[Run]) -> dict[str, tuple[str, ...]]:
+    owners: dict[str, list[str]] = {}
+    for run in runs:
+        if run.weights:
+            owners.setdefault(run.weights, []).append(run.name)
+    return {digest: tuple(names) for digest, names in owners.items() if len(names) > 1}
+
+
+def _most(named: Iterable[tuple[str, str]]) -> str:
+    """Of (name, when) the most frequent name; of equals the newest, then the greatest."""
+    seen = list(named)
+    counts = Counter(name for name, _ in seen)
+    return max(seen, key=lambda one: (counts[one[0]], one[1], one[0]))[0]

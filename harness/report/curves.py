@@ -1,0 +1,150 @@
+"""A run's curves, read back from its journal: thinned, at one protocol, torn lines counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from harness.errors import StoreError
+from harness.recipe.schema import Recipe
+from harness.store import journal
+from harness.store.layout import StageFolder
+from harness.store.ledger import Entry
+
+T = TypeVar("T")
+
+Point = tuple[float, float]
+"""(epoch, value)"""
+
+POINTS = 200
+"""A curve of training is thinned to at most so many points, by the means of equal blocks."""
+
+LINES = 600_000
+"""Of an attempt's longer journal every n-th line is read, and every monitored one. The runs of a
+table share the number, so that 500 of them take seconds."""
+
+FEWEST = 1000
+"""Lines that each run may have, whatever their number."""
+
+MONITORED = b'"knn/top1"'
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a pre-training measured on its way."""
+
+    loss: tuple[Point, ...] = ()
+    """Training loss over epochs, thinned; in nats."""
+    pretext: tuple[Point, ...] = ()
+    """Accuracy of the pretext task over epochs, thinned; in percent."""
+    knn: tuple[Point, ...] = ()
+    """Monitored kNN top-1 over epochs, in percent, at the recipe's protocol only."""
+    warnings: tuple[str, ...] = ()
+
+
+def share(runs: int) -> int:
+    """How many lines of its journal each of so many runs may have read."""
+    return max(FEWEST, LINES // max(1, runs))
+
+
+def read_curves(entry: Entry, recipe: Recipe, lines: int = LINES) -> Curves:
+    """The curves of a pre-training stage; what cannot be read becomes a warning.
+
+    Args:
+        lines: about how many lines of each attempt's journal to read; 0: none of it.
+    """
+    folder = entry.folder
+    if not lines:
+        return Curves()
+    try:
+        records, torn = _read(folder, lines, ended=entry.done)
+    except (OSError, StoreError) as error:
+        return Curves(warnings=(f"{folder.id}: its journal cannot be read ({error})",))
+    warnings = []
+    if torn:
+        cut = "1 line of its journal is" if torn == 1 else f"{torn} lines of its journal are"
+        warnings.append(f"{folder.id}: {cut} cut or unreadable, and left out of its curves")
+    if not records and entry.done and recipe.optim.epochs:
+        warnings.append(f"{folder.id}: no journal, so no curves")
+    monitored = [record for record in records if "knn/top1" in record]
+    wanted = protocol(recipe.knn.model_dump(mode="json"))
+    same = [r for r in monitored if protocol(r.get("protocol")) in (wanted, None)]
+    if others := len(monitored) - len(same):
+        values = "value" if others == 1 else "values"
+        warnings.append(
+            f"{folder.id}: {others} monitored kNN {values} of another protocol left out of its "
+            "curve"
+        )
+    return Curves(
+        thin(_points(records, "train/loss")),
+        thin(_points(records, "pretext/top1")),
+        tuple(_points(same, "knn/top1")),
+        tuple(warnings),
+    )
+
+
+def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal.Record], int]:
+    """(records, torn lines). A kill tears an attempt's last line, which is no news, unless the
+    attempt went on to a result."""
+    attempts, torn = [], 0
+    paths = folder.attempts()
+    for path in paths:
+        try:
+            data = (path / "metrics.jsonl").read_bytes()
+        except FileNotFoundError:
+            continue
+        chosen = _sample(data.split(b"\n"), lines)
+        records = journal.parse_all(chosen)
+        killed = chosen[-1:] != [b""] and not (ended and path == paths[-1])
+        torn += sum(map(bool, chosen)) - len(records) - killed
+        attempts.append(records)
+    return journal.merge(attempts), torn
+
+
+def _sample(lines: list[bytes], most: int) -> list[bytes]:
+    """All lines, or of more than `most` every n-th, the monitored ones and the last."""
+    nth = math.ceil(len(lines) / most)
+    if nth == 1:
+        return lines
+    last = len(lines) - 1
+    return [line for n, line in enumerate(lines) if n % nth == 0 or n == last or MONITORED in line]
+
+
+def protocol(said: Any) -> tuple[Any, ...] | None:
+    """What decides a monitored value: the k reported, not those that show sensitivity."""
+    if not isinstance(said, dict):
+        return None
+    k = said.get("k")
+    first = k[0] if isinstance(k, list) and k else k
+    return first, said.get("temperature"), said.get("layer"), said.get("queries")
+
+
+def _points(records: Iterable[journal.Record], metric: str) -> list[Point]:
+    return [
+        (float(epoch), float(value))
+        for _, epoch, value in journal.series(records, metric)
+        if is_number(epoch) and is_number(value)
+    ]
+
+
+def thin(points: Sequence[Point], most: int = POINTS) -> tuple[Point, ...]:
+    """At most `most` points: the means of consecutive blocks of one size (the last is shorter)."""
+    if len(points) <= most:
+        return tuple(points)
+    return tuple(
+        (math.fsum(x for x, _ in part) / len(part), math.fsum(y for _, y in part) / len(part))
+        for part in blocks(points, most)
+    )
+
+
+def blocks(sequence: Sequence[T], most: int) -> list[Sequence[T]]:
+    """At most `most` consecutive blocks of one size (the last is shorter)."""
+    size = max(1, math.ceil(len(sequence) / most))
+    return [sequence[i : i + size] for i in range(0, len(sequence), size)]
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite number (True and False are none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -1,0 +1,191 @@
+"""Curves over epochs: one line per cell, the mean over seeds with a band from least to greatest.
+
+The paper's own curves, where it printed any, are dashed in the same colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.recipe.ablation import CONTROL, Curve, Metric
+from harness.report.blocks import Figure, Series
+from harness.report.collect import CONTROL_LABEL, CellResult, Results
+from harness.report.curves import Point
+from harness.report.runs import Run
+from harness.report.setting import NAMES
+from harness.report.svg import INK, drawing
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
+"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+DASHES = ("-", "--", "-.", ":")
+"""Of the eighth cell and those after it the dashes differ too."""
+FEW = 40
+"""Curves of at most so many points show where they were measured."""
+THE_PAPERS = "the paper's"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cell's curve(s) as they are drawn."""
+
+    cell: CellResult
+    curves: tuple[tuple[Point, ...], ...]
+    """One per seed that has any points."""
+    broken: tuple[bool, ...]
+    """Whether each seed diverged: its end is marked."""
+    printed: tuple[Point, ...] = ()
+    """The paper's curve."""
+
+    @property
+    def band(self) -> list[tuple[float, float, float, float]] | None:
+        """(epoch, mean, least, greatest) if the seeds were measured at the same epochs."""
+        grids = [[round(x, 6) for x, _ in curve] for curve in self.curves]
+        if not grids or any(grid != grids[0] for grid in grids):
+            return None
+        found = []
+        for points in zip(*self.curves, strict=True):
+            values = [y for _, y in points]
+            mean = math.fsum(values) / len(values)
+            found.append((points[0][0], mean, min(values), max(values)))
+        return found
+
+
+def curves_figures(results: Results) -> list[Figure]:
+    """kNN and loss over epochs; of a table with printed curves, pretext accuracy too, first."""
+    ablation = results.ablation
+    printed = ablation.curves if ablation is not None else ()
+    knn: Metric = "knn/top1"
+    control = results.cell(CONTROL)
+    untrained = results.summary(control, knn) if control is not None else None
+    level = untrained.mean if untrained is not None else None
+    found = []
+    if printed:
+        lines = _lines(results, lambda run: run.curves.pretext, printed, "pretext/top1")
+        found.append(_figure("pretext", "pretext accuracy, %", lines, results))
+    lines = _lines(results, lambda run: run.curves.knn, printed, knn)
+    found.append(_figure("knn", f"{NAMES[knn]}, %", lines, results, level))
+    lines = _lines(results, lambda run: run.curves.loss)
+    found.append(_figure("loss", "training loss, nats", lines, results))
+    return [figure for figure in found if figure is not None]
+
+
+def _lines(
+    results: Results,
+    curve: Callable[[Run], tuple[Point, ...]],
+    printed: Sequence[Curve] = (),
+    metric: str = "",
+) -> tuple[Line, ...]:
+    """The trained cells that have anything to draw; stale runs are left out, the table has them."""
+    found = []
+    for cell in results.cells:
+        if cell.is_control:  # it has no epochs: a level, not a line
+            continue
+        stale = {v.seed for v in results.values(cell) if v.standing == "stale"}
+        runs = [run for run in cell.runs if curve(run) and run.seed not in stale]
+        if runs:
+            diverged = tuple(run.stages["pretrain"].state == "diverged" for run in runs)
+            theirs = [
+                each.points for each in printed if (each.cell, each.metric) == (cell.id, metric)
+            ]
+            found.append(Line(cell, tuple(map(curve, runs)), diverged, theirs[0] if theirs else ()))
+    return tuple(found)
+
+
+def _figure(
+    name: str, what: str, lines: Sequence[Line], results: Results, level: float | None = None
+) -> Figure | None:
+    """Lines over epochs; None if there are none.
+
+    Args:
+        what: the values' name and unit.
+        level: the untrained network's value, a horizontal line.
+    """
+    if not lines:
+        return None
+    caption = f"{what.partition(',')[0]} over epochs"
+    caption = caption if caption.startswith("kNN") else caption[:1].upper() + caption[1:]
+    if any(len(line.curves) > 1 for line in lines):
+        caption += ": mean over seeds, band from the least to the greatest"
+    if any(line.printed for line in lines):
+        caption += "; dashed, what the paper drew, at its own scale"
+    if any(True in line.broken for line in lines):
+        caption += "; × marks where a run diverged"
+    alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
+    svg = _draw(name, what, lines, results.cells, level)
+    return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
+
+
+def _draw(
+    name: str,
+    what: str,
+    lines: Sequence[Line],
+    cells: Sequence[CellResult],
+    level: float | None,
+) -> str:
+    """One SVG element; a cell's colour follows from its place among the cells."""
+    with drawing(name) as drawn:
+        axes = drawn.axes
+        handles = [_add(axes, line, **_look(line.cell, cells)) for line in lines]
+        if level is not None:
+            look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
+            handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
+        if any(line.printed for line in lines):
+            handles += axes.plot([], [], label=THE_PAPERS, color=INK, linewidth=1, linestyle="--")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(what, labelpad=8)
+        axes.margins(x=0.02)
+        drawn.legend(handles)
+        return drawn.svg()
+
+
+def _look(cell: CellResult, cells: Sequence[CellResult]) -> dict[str, str]:
+    """Colour and dashes of a cell, the same in every figure of a report."""
+    place = [each.id for each in cells].index(cell.id)
+    return {
+        "color": PALETTE[place % len(PALETTE)],
+        "linestyle": DASHES[place // len(PALETTE) % len(DASHES)],
+    }
+
+
+def _add(axes: Any, line: Line, **look: Any) -> Any:
+    label = line.cell.label
+    if label.startswith("_"):
+        label = f" {label}"  # a leading underscore would keep it out of the legend
+    band = line.band
+    few = max(len(curve) for curve in line.curves) <= FEW
+    marker = {"marker": "o", "markersize": 3} if few else {}
+    if band is not None:
+        epochs, means, least, greatest = zip(*band, strict=True)
+        (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, **marker, **look)
+        if len(line.curves) > 1:
+            axes.fill_between(epochs, least, greatest, color=look["color"], alpha=0.18, linewidth=0)
+    else:  # seeds that were measured at different epochs have no mean: each is drawn by itself
+        for curve in line.curves:
+            x, y = zip(*curve, strict=True)
+            (handle,) = axes.plot(x, y, label=label, linewidth=0.9, **marker, **look)
+    if line.printed:
+        x, y = zip(*line.printed, strict=True)
+        axes.plot(x, y, color=look["color"], linewidth=1, linestyle="--", alpha=0.8)
+    for curve, broken in zip(line.curves, line.broken, strict=True):
+        if broken:
+            axes.plot(*curve[-1], marker="x", markersize=8, markeredgewidth=2, color=look["color"])
+    return handle
+
+
+def _series(lines: Sequence[Line], level: float | None) -> list[Series]:
+    """The drawn numbers, for programs."""
+    found = []
+    for line in lines:
+        label = line.cell.label
+        if (band := line.band) is not None:
+            found.append(Series(label, ("epoch", "mean", "least", "greatest"), tuple(band)))
+        else:
+            found += [Series(label, ("epoch", "value"), curve) for curve in line.curves]
+        if line.printed:
+            found.append(Series(f"{label}, {THE_PAPERS}", ("epoch", "value"), line.printed))
+    if level is not None:
+        found.append(Series(CONTROL_LABEL, ("value",), ((level,),)))
+    return found

@@ -1,0 +1,52 @@
+"""Where a table's protocol departs from the paper's, in sentences."""
+
+from __future__ import annotations
+
+from harness.recipe.schema import Linear, Recipe
+from harness.report.collect import Results
+from harness.report.protocols import Protocol, protocol
+from harness.report.setting import NAMES, is_papers_scale, traits
+
+
+def deviations(results: Results) -> list[str]:
+    """The metric, then every property of the runs, then the evaluation, that is not the paper's.
+
+    What a table varies on purpose is its axis, and no deviation.
+    """
+    lines = []
+    ablation = results.ablation
+    if ablation is not None and ablation.metric != results.metric:
+        lines.append(f"Judged by {NAMES[results.metric]}; the paper by {NAMES[ablation.metric]}.")
+    if ablation is None or ablation.printed_at == "paper":
+        lines += [
+            f"{t.what}: {t.here} (the papers: {t.papers})." for t in traits(results) if t.differs
+        ]
+        lines += _probe(results)
+    elif not is_papers_scale(results):
+        lines.append(f"The numbers were printed at another scale: {ablation.setting}.")
+    return [line[:1].upper() + line[1:] for line in lines]
+
+
+def _probe(results: Results) -> list[str]:
+    """The linear probe beside the papers', which the recipe's defaults are."""
+    lines: dict[str, None] = {}
+    for run in results.runs:
+        ours = protocol(run.recipe, "linear/top1")
+        theirs = _papers(run.recipe)
+        other = {field: value for field, value in ours.items() if theirs[field] != value}
+        if other:
+            parts = (f"{field} {value} ({theirs[field]})" for field, value in other.items())
+            lines[f"linear probe (in brackets the papers'): {', '.join(parts)}."] = None
+    return list(lines)
+
+
+def _papers(recipe: Recipe) -> Protocol:
+    return protocol(recipe.model_copy(update={"linear": Linear()}), "linear/top1")
+
+
+def notes(results: Results) -> list[str]:
+    """What the scale and the recipes say of themselves."""
+    found = list(results.scale.about.notes) if results.scale is not None else []
+    for run in results.runs:
+        found += run.recipe.about.notes
+    return list(dict.fromkeys(found))

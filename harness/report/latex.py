@@ -1,0 +1,153 @@
+r"""A report's table and claims as LaTeX, in the shape of the paper's table.
+
+It needs \usepackage{booktabs}. Every string is escaped; a sign that LaTeX does not set by default
+becomes "?".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.report.claims import Judgement
+from harness.report.collect import Results
+from harness.report.paper_table import Grid, paper_table
+from harness.report.setting import is_papers_scale, one_line
+
+HEAD = """\
+% Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
+"""
+
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "[": "{[}",  # after a row's end it would begin an argument, as * would
+    "]": "{]}",
+    "*": "{*}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≈": r"$\approx$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "τ": r"$\tau$",
+}
+
+
+def render(results: Results, judgements: Sequence[Judgement]) -> str:
+    """The table, and below it the claims with their verdicts if there are any."""
+    parts = [HEAD.format(name=results.name), _table(results)]
+    if judgements:
+        parts.append(_claims(results, judgements))
+    return "\n".join(parts)
+
+
+def _table(results: Results) -> str:
+    grid = paper_table(results)
+    body = [
+        r"\toprule",
+        *_groups(grid),
+        _row(grid.head),
+        r"\midrule",
+        *(r"\midrule" if row is None else _row(row) for row in grid.rows),
+        r"\bottomrule",
+    ]
+    columns = "".join("r" if n in grid.numeric else "l" for n in range(len(grid.head)))
+    notes = [(f"$^{{{mark}}}$ " if mark else "") + escape(text) for mark, text in grid.notes]
+    if notes:
+        notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]
+    return _float(_caption(results), results.name, columns, body, notes)
+
+
+def _caption(results: Results) -> str:
+    parts = [results.title]
+    if results.ablation is not None:
+        parts.append(f"Paper: {results.ablation.paper}; {results.ablation.setting}")
+    whose = (
+        "the scale of the printed numbers" if is_papers_scale(results) else "not the paper's scale"
+    )
+    parts.append(f"Ours ({whose}): {one_line(results)}; mean ± sample deviation over seeds")
+    return ". ".join(part.rstrip(".") for part in parts) + "."
+
+
+def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
+    body = [
+        r"\toprule",
+        _row(("claim", "verdict")),
+        r"\midrule",
+        *(_row((each.claim.says, each.words)) for each in judgements),
+        r"\bottomrule",
+    ]
+    columns = r"p{0.6\linewidth}p{0.3\linewidth}"
+    return _float(f"Claims of: {results.title}.", f"{results.name}-claims", columns, body, [])
+
+
+def _float(caption: str, name: str, columns: str, body: Sequence[str], notes: Sequence[str]) -> str:
+    label = re.sub(r"[^A-Za-z0-9.:-]", "-", name)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        *body,
+        r"\end{tabular}",
+        *notes,
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _groups(grid: Grid) -> list[str]:
+    """The line above the heads, with a rule under each group that has a name."""
+    if not any(name for name, _ in grid.groups):
+        return []
+    cells, rules, first = [], [], 1
+    for name, width in grid.groups:
+        if name:
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
+            rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+        else:
+            cells += [""] * width
+        first += width
+    return [" & ".join(cells) + r" \\", " ".join(rules)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(map(_cell, cells)) + r" \\"
+
+
+def _cell(text: str) -> str:
+    """A mark at the end, set apart by MARK, is raised."""
+    words, _, mark = text.partition(Grid.MARK)
+    return escape(words) + (f"$^{{{mark}}}$" if mark else "")
+
+
+def escape(text: str) -> str:
+    """Plain text whose every character stands for itself, on one line."""
+    words = " ".join(text.split())
+    return "".join(SIGNS.get(sign, sign if _known(sign) else "?") for sign in words)
+
+
+def _known(sign: str) -> bool:
+    """ASCII, or an accented Latin letter."""
+    return " " <= sign <= "~" or "À" <= sign <= "ž"

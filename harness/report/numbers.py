@@ -1,0 +1,159 @@
+"""A report's numbers, states and verdicts as plain JSON values, for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.report import provenance
+from harness.report.blocks import Figure
+from harness.report.claims import Judgement
+from harness.report.collect import CellResult, Results
+from harness.report.cost import costs
+from harness.report.deviations import deviations
+from harness.report.runs import METRIC_STAGE, Run
+from harness.report.setting import UNITS, is_papers_scale, one_line
+from harness.report.tables import measured
+
+FORMAT = 3
+"""Of results.json; raised when the meaning of a key changes."""
+
+
+def as_json(
+    results: Results, judgements: list[Judgement], figures: Sequence[Figure]
+) -> dict[str, Any]:
+    """The report's numbers, states and verdicts as plain JSON values."""
+    return {
+        "format": FORMAT,
+        "name": results.name,
+        "title": results.title,
+        "metric": results.metric,
+        "seeds": list(results.seeds),
+        "margin": results.margin,
+        "unit": UNITS[results.metric],
+        "scale": {
+            "level": results.scale.level if results.scale is not None else None,
+            "papers": is_papers_scale(results),
+            "here": one_line(results),
+        },
+        "basis": None
+        if results.basis is None
+        else {
+            "edition": results.basis.edition,
+            "data": sorted(set(results.basis.fingerprints.values())),
+        },
+        "cells": [_cell(results, cell) for cell in results.cells],
+        "claims": [
+            {
+                "id": each.claim.id,
+                "kind": each.claim.kind,
+                "says": each.claim.says,
+                "verdict": each.verdict,
+                "evidence": each.evidence,
+                "in_words": each.words,
+                "comparisons": _comparisons(each),
+            }
+            for each in judgements
+        ],
+        "deviations": deviations(results),
+        "cost": [asdict(cost) for cost in costs(results.runs)],
+        "commits": _distinct(commit for run in results.runs for commit in _commits(run)),
+        "environments": _distinct(
+            provenance.environment(stage)
+            for run in results.runs
+            for stage in run.stages.values()
+            if stage.attempt
+        ),
+        "figures": [f"{figure.name}.svg" for figure in figures],
+        "warnings": list(results.warnings),
+        "not_of_this_table": list(results.strays),
+    }
+
+
+def figure_numbers(figures: Sequence[Figure]) -> str:
+    """What the figures draw, a series a line, to six digits."""
+    lines = []
+    for figure in figures:
+        for each in figure.data:
+            points = [[float(f"{value:.6g}") for value in point] for point in each.points]
+            said = {"figure": figure.name, "series": each.label, "columns": each.columns}
+            lines.append(json.dumps({**said, "points": points}, ensure_ascii=False))
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _commits(run: Run) -> Iterator[str]:
+    for stage in run.stages.values():
+        commit = _commit(stage.attempt)
+        if commit.get("commit"):
+            yield f"{commit['commit']}{' with uncommitted changes' if commit['dirty'] else ''}"
+
+
+def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
+    """What the claim says of each pair of cells, and the seed-paired differences found."""
+    ruling = judgement.ruling
+    if ruling is None:
+        return []
+    return [
+        {
+            **asdict(each.statement),
+            "differences": list(each.differences),
+            "diverged": {"cell": each.lost, "over": each.won},
+            "p_if_false": each.p_false,
+            "p_if_true": each.p_true,
+            "level": ruling.level or None,
+        }
+        for each in ruling.evidence.comparisons
+    ]
+
+
+def _cell(results: Results, cell: CellResult) -> dict[str, Any]:
+    metrics = {}
+    for metric in measured(results):
+        summary = results.summary(cell, metric)
+        difference = results.difference(cell, metric)
+        metrics[metric] = {
+            "summary": None if summary is None else asdict(summary),
+            "protocol": results.protocol(cell, metric),
+            "to_untrained": None if difference is None else asdict(difference),
+            "seeds": [
+                {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}
+                for v in results.values(cell, metric)
+            ],
+        }
+    return {
+        "id": cell.id,
+        "label": cell.label,
+        "printed": cell.printed,
+        "metrics": metrics,
+        "runs": [_run(run) for run in cell.runs],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "recipe": run.recipe_digest,
+        "stages": {
+            kind: {
+                "id": stage.id,
+                "state": stage.state,
+                "editions": list(stage.editions),
+                "data": stage.fingerprint,
+                "commit": _commit(stage.attempt),
+                "values": stage.values,
+            }
+            for kind, stage in run.stages.items()
+        },
+        "outcomes": {metric: run.outcome(metric).standing for metric in METRIC_STAGE},
+    }
+
+
+def _commit(attempt: dict[str, Any]) -> dict[str, Any]:
+    code = attempt.get("code")
+    return {key: code.get(key) for key in ("commit", "dirty")} if isinstance(code, dict) else {}

@@ -1,0 +1,38 @@
+"""How a value was measured, field by field: values of different protocols are not compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.recipe.ablation import Metric
+from harness.recipe.schema import Recipe
+
+Protocol = dict[str, str]
+"""Field of the recipe -> value in words."""
+
+SENSITIVITY = ("k", "lr", "weight_decay")
+"""Lists of which the first is the result; the others only show how far it depends on them."""
+
+
+def protocol(recipe: Recipe, metric: Metric) -> Protocol:
+    """Everything in the recipe that decides how `metric` is measured; {} for a cost."""
+    section = {"knn/top1": recipe.knn, "linear/top1": recipe.linear}.get(metric)
+    if section is None:
+        return {}
+    name = metric.partition("/")[0]
+    return {
+        f"{name}.{field}": str(value[0] if field in SENSITIVITY else value)
+        for field, value in section.model_dump(mode="json").items()
+    }
+
+
+def column(protocols: Sequence[Protocol]) -> Protocol:
+    """The protocol of most cells of a column; of equals the first."""
+    counts = Counter(tuple(each.items()) for each in protocols if each)
+    return dict(counts.most_common(1)[0][0]) if counts else {}
+
+
+def in_words(found: Protocol) -> str:
+    """E.g. "knn.k = 20, knn.layer = output"."""
+    return ", ".join(f"{field} = {value}" for field, value in found.items())

@@ -1,0 +1,149 @@
+"""Run records for others: what a report reads, without checkpoints and without the machine's own.
+
+Of a stage are kept stage.json, result.json, each attempt's provenance and, of pre-training, the
+journal, thinned as figures thin it: blocks of steps become their mean, monitored lines stay. The
+host's name and whatever an absolute path leads through are taken out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.report.collect import Results
+from harness.report.curves import POINTS, blocks, is_number
+from harness.report.published import MARK, published
+from harness.report.runs import Stage
+from harness.store import atomic, journal
+from harness.store.layout import StageFolder
+
+PROVENANCE = (
+    "edition", "code", "packages", "python", "machine", "data", "command", "slurm", "processes",
+    "started",
+)  # fmt: skip
+"""Of attempt.json; whatever else it may hold stays at home."""
+
+PRIVATE = ("host", "untracked")
+"""Keys that are dropped wherever they stand."""
+
+PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
+"""An absolute path of two names or more."""
+
+
+def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = ()) -> Path:
+    """Write the records of every run of the table into the run root `root`; returns it.
+
+    What was published there before is replaced.
+
+    Args:
+        recipe: the recipe's path as the repository knows it, by which the report is made again.
+        sets: the `--set` options it was read with.
+
+    Raises:
+        StoreError: a run is not over or is damaged; `root` holds something else; the disk.
+    """
+    stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
+    kept = [stage for stage in stages.values() if stage.state != "absent"]
+    _refuse(kept, results, root)
+    files: dict[str, str] = {}
+    for stage in kept:
+        for name, text in _record(stage).items():
+            files[f"{stage.id}/{name}"] = text
+    assert results.basis is not None
+    mark = {"recipe": recipe, "sets": list(sets), "edition": results.basis.edition}
+    files[MARK] = atomic.dump(mark | {"matplotlib": _version("matplotlib")})
+    draft = root.with_name(f"{root.name}.new")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        for name, text in files.items():
+            place = draft / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+        if root.exists():
+            shutil.rmtree(root)
+        draft.rename(root)
+    except OSError as error:
+        raise atomic.explain(error, root) from error
+    return root
+
+
+def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
+    for stage in stages:
+        if stage.state in ("running", "damaged"):
+            what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
+            raise StoreError(f"{stage.entry.folder.path}: {stage.state}; {what}")
+    if results.basis is None:
+        raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
+    if root.exists() and any(root.iterdir()) and published(root) is None:
+        raise StoreError(f"{root}: holds something that was not published here; move it away")
+
+
+def _record(stage: Stage) -> dict[str, str]:
+    """File name in the stage's folder -> text."""
+    entry = stage.entry
+    folder = entry.folder
+    files = {"stage.json": atomic.dump(_clean(entry.described))}
+    attempts = folder.attempts()
+    for path in attempts:
+        said = atomic.read_json(path / "attempt.json")
+        said = said if isinstance(said, dict) else {}
+        kept = {key: said[key] for key in PROVENANCE if key in said}
+        files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
+    newest = f"attempts/{attempts[-1].name}"
+    if entry.result is not None:
+        files["result.json"] = atomic.dump(_clean(entry.result))
+    else:
+        ended = {"how": stage.state, "message": _clean(entry.detail)}
+        files[f"{newest}/ended.json"] = atomic.dump(ended)
+    if stage.kind == "pretrain" and (lines := list(_journal(folder))):
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        files[f"{newest}/metrics.jsonl"] = text
+    return files
+
+
+def _journal(folder: StageFolder) -> Iterator[journal.Record]:
+    """The journal with training's steps in blocks: their last step, their means, their number."""
+    records = journal.read(folder)
+    training = [r for r in records if is_number(r.get("train/loss")) and is_number(r.get("epoch"))]
+    means = [_mean(block) for block in blocks(training, POINTS)]
+    kept = {id(record) for record in training}
+    yield from sorted(
+        [*means, *(record for record in records if id(record) not in kept)],
+        key=lambda record: record["step"],
+    )
+
+
+def _mean(block: Sequence[journal.Record]) -> journal.Record:
+    if len(block) == 1:
+        return block[0]
+    mean: journal.Record = {"step": block[-1]["step"], "steps": len(block)}
+    for name in block[0]:
+        values = [record[name] for record in block if is_number(record.get(name))]
+        if name != "step" and values:
+            mean[name] = math.fsum(values) / len(values)
+    return mean
+
+
+def _clean(value: Any) -> Any:
+    """Without private keys, and with the last name only of each absolute path."""
+    if isinstance(value, dict):
+        return {key: _clean(each) for key, each in value.items() if key not in PRIVATE}
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, str):
+        return PATH.sub(lambda found: f"…/{found[0].rstrip('/').rpartition('/')[2]}", value)
+    return value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,96 @@
+"""A report's numbers as CSV: one line for each cell and metric, and one for each run and metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from harness.report.collect import Results
+from harness.report.cost import costs
+from harness.report.protocols import in_words
+from harness.report.runs import COSTS, METRIC_STAGE
+from harness.report.setting import UNITS
+from harness.report.tables import measured
+
+Value = str | float | int | None
+
+TABLE = (
+    "cell", "label", "printed", "metric", "unit", "seeds", "n", "mean", "deviation", "low", "high",
+    "to_untrained", "to_untrained_low", "to_untrained_high", "protocol",
+)  # fmt: skip
+RUNS = (
+    "cell", "seed", "metric", "state", "value", "detail", "stage", "edition", "commit", "data",
+    "device", "hours",
+)  # fmt: skip
+
+
+def table(results: Results) -> str:
+    """Every cell with every metric: printed number, our mean with its interval, and the control's
+    distance. An empty field says that there is no such number."""
+    rows: list[Sequence[Value]] = []
+    for cell in results.cells:
+        for metric in measured(results):
+            found, control = results.summary(cell, metric), results.difference(cell, metric)
+            judged = results.ablation is not None and metric == results.ablation.metric
+            rows.append(
+                (
+                    cell.id,
+                    cell.label,
+                    cell.printed if judged else None,
+                    metric,
+                    UNITS[metric],
+                    len(cell.runs),
+                    *(
+                        (found.n, found.mean, found.sd, found.low, found.high)
+                        if found
+                        else [0] + [None] * 4
+                    ),
+                    *((control.mean, control.low, control.high) if control else [None] * 3),
+                    in_words(results.protocol(cell, metric)),
+                )
+            )
+    return _csv(TABLE, rows)
+
+
+def runs(results: Results) -> str:
+    """Every run with every metric: its state, value and where they come from."""
+    rows: list[Sequence[Value]] = []
+    for run in results.runs:
+        hours = round(sum(cost.hours for cost in costs([run])), 6)
+        for metric in measured(results):
+            value = results.value(run, metric)
+            kind = "pretrain" if metric in COSTS else METRIC_STAGE[metric]
+            stage = run.stages.get(kind) or run.stages["pretrain"]
+            code = stage.attempt.get("code")
+            rows.append(
+                (
+                    run.cell,
+                    run.seed,
+                    metric,
+                    value.standing,
+                    value.value,
+                    value.detail,
+                    stage.id,
+                    "+".join(stage.editions),
+                    str(code.get("commit") or "") if isinstance(code, dict) else "",
+                    stage.fingerprint,
+                    run.device,
+                    hours,
+                )
+            )
+    return _csv(RUNS, rows)
+
+
+def _csv(head: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([_field(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _field(value: Value) -> str:
+    if value is None:
+        return ""
+    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())

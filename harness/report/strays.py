@@ -1,0 +1,85 @@
+"""Stages under the run root that resemble a table's own, and are none of it.
+
+A run has the table's name and seed but another schema version, other settings, or is a copy of a
+folder. None of them is averaged in; each is told for what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import StoreError
+from harness.recipe.difference import difference
+from harness.recipe.identity import PARENT, READS, StageKind
+from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.report.runs import Run
+from harness.store import atomic
+from harness.store.layout import StageFolder
+
+NAMED = 4
+"""Stages that a line names; of more it tells how many."""
+
+STAGE = re.compile(r"(.*-s\d+\.[a-z]+)-")
+
+
+def strays(runs: Iterable[Run], root: Path) -> list[str]:
+    """A line for each reason why a stage of a table's name is not the table's, with its stages."""
+    try:
+        there = sorted(path.name for path in root.iterdir())
+    except OSError:
+        return []
+    by_name: dict[str, list[str]] = {}
+    for folder in there:
+        by_name.setdefault(_name(folder), []).append(folder)
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        for stage in run.stages.values():
+            for folder in by_name.get(_name(stage.id), ()):
+                if folder != stage.id:
+                    why = _why(StageFolder(root / folder), run.recipe, stage.kind, set(there))
+                    found.setdefault(why, []).append(folder)
+    return [f"{why}: {_listed(names)}" for why, names in found.items()]
+
+
+def _name(folder: str) -> str:
+    """Name, seed and stage, without the digest and whatever a copy has behind it."""
+    found = STAGE.match(folder)
+    return found[1] if found else ""
+
+
+def _why(folder: StageFolder, ours: Recipe, kind: StageKind, there: set[str]) -> str:
+    try:
+        described: dict[str, Any] = folder.described or {}
+    except StoreError:
+        return "With a damaged stage.json"
+    if not described:
+        return "Without a stage.json"
+    named = described.get("id")
+    if named != folder.id:
+        kept = "which stands here too" if named in there else "which is not here"
+        return f"A copy, by its stage.json, of {named}, {kept}"
+    version = described.get("schema")
+    if version != SCHEMA_VERSION:
+        return f"Of schema version {version}; this code reads {SCHEMA_VERSION}"
+    try:
+        theirs = Recipe.model_validate_json(atomic.dump(described.get("recipe")))
+    except (ValidationError, ValueError):
+        return "Of a recipe that this version does not read"
+    parent = PARENT[kind]
+    read = {*READS[kind], *(READS[parent] if parent else ())}
+    other = [
+        f"{field} {theirs_}, here {ours_}"
+        for field, theirs_, ours_ in difference(theirs, ours)
+        if field.partition(".")[0] in read
+    ]
+    return f"Of other settings ({'; '.join(other) or 'in what they build on'})"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

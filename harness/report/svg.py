@@ -1,0 +1,126 @@
+"""One SVG element from a matplotlib figure: the same bytes for the same drawing, fit for a page.
+
+Ink is the placeholder INK, which a page replaces by its own text colour.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+INK = "#010203"
+"""A colour that nothing else has: `currentColor` in a page, dark in a file."""
+
+COLUMNS = 4
+"""The most that a legend has."""
+SIGNS_AN_INCH = 13
+"""About how many characters of a label take an inch."""
+HANDLE = 7
+"""The line before a label, in characters."""
+
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.formatter.useoffset": False,
+}
+
+
+class Drawing:
+    """A matplotlib figure that becomes an SVG."""
+
+    def __init__(self, salt: str) -> None:
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        self._salt = salt
+        self.figure = Figure(figsize=(6.0, 4.2), layout="constrained")
+        self._canvas = FigureCanvasSVG(self.figure)
+        self.figure.patch.set_alpha(0)
+        self.axes: Any = self.figure.add_subplot()
+        self.axes.patch.set_alpha(0)
+        self.axes.spines[["top", "right"]].set_visible(False)
+        self.axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
+
+    def legend(self, handles: list[Any]) -> None:
+        """Below the axes, in as many columns as have room; a label means what its characters
+        are."""
+        longest = max(len(handle.get_label()) for handle in handles)
+        room = self.figure.get_figwidth() * SIGNS_AN_INCH
+        columns = max(1, min(COLUMNS, int(room / (longest + HANDLE))))
+        legend = self.figure.legend(
+            handles=handles, loc="outside lower center", ncols=columns, frameon=False
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a dollar sign in a label is a dollar sign
+
+    def svg(self) -> str:
+        """The drawing as one element, without ids that clash or addresses."""
+        out = io.StringIO()
+        self._canvas.print_svg(  # type: ignore[no-untyped-call]
+            out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+        return _tidy(out.getvalue(), self._salt)
+
+
+@contextmanager
+def drawing(salt: str) -> Iterator[Drawing]:
+    """A drawing in the reports' style.
+
+    `salt` makes its inner names its own; the same salt gives the same bytes.
+    """
+    from matplotlib import style
+
+    with style.context(["default", {**STYLE, "svg.hashsalt": salt}]):
+        yield Drawing(salt)
+
+
+def _tidy(svg: str, salt: str) -> str:
+    """One <svg> element that can stand in a page: no prologue, no addresses, no clashing ids."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{salt}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{salt}-", svg)
+    return (
+        re.sub(
+            r'<svg [^>]*viewBox="([^"]*)"[^>]*>',
+            r'<svg viewBox="\1" stroke-linejoin="round">',
+            svg,
+            count=1,
+        )
+        + "\n"
+    )
+
+
+def inline(svg: str, label: str) -> str:
+    """The drawing as part of a page: its ink is the page's text colour. `label` is escaped here."""
+    return _open(svg, f'role="img" aria-label="{html.escape(label)}"').replace(INK, "currentColor")
+
+
+def standalone(svg: str, label: str) -> str:
+    """The drawing as a file, dark on white, readable wherever it is shown."""
+    width, height = re.findall(r"[\d.]+", svg[: svg.index(">")])[2:4]
+    opened = _open(
+        svg,
+        f'xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" role="img" '
+        f'aria-label="{html.escape(label)}"',
+    )
+    end = opened.index(">") + 1
+    paper = '\n <rect width="100%" height="100%" fill="#ffffff"/>'
+    return opened[:end] + paper + opened[end:].replace(INK, "#222222")
+
+
+def _open(svg: str, attributes: str) -> str:
+    return svg.replace("<svg ", f"<svg {attributes} ", 1)

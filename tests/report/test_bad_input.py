@@ -1,0 +1,221 @@
+"""Runs that do not belong into a mean: each is shown for what it is, none is averaged silently."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.recipe.ablation import CONTROL
+from harness.recipe.schema import Recipe
+from harness.report.claims import judge
+from harness.report.collect import Results
+from harness.report.document import compose
+from harness.report.markdown import render
+from harness.report.tables import cell_text
+from report.build import Bench
+from report.conftest import Collected, Make
+
+
+def text(results: Results, cell_id: str) -> str:
+    cell = results.cell(cell_id)
+    assert cell is not None
+    return cell_text(results, cell, results.metric).text
+
+
+def page(results: Results) -> str:
+    return render(compose(results, judge(results)))
+
+
+def change(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+# ---- another schema version
+
+
+def test_a_run_of_another_schema_version_is_stale(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    for seed, value in ((0, 40.0), (1, 80.0)):
+        bench.finish("m0.9", seed, value)
+    change(bench.folder("m0.9", 1, "knn").path / "stage.json", schema=7)
+    found = gather(bench)
+    assert text(found, "m0.9") == "40.00 (1 of 2 seeds)\nstale: 80.00, of schema version 7"
+    assert any(w.startswith("Stale: m0.9 (seed 1)") for w in found.warnings)
+
+
+def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    ours = bench.folder("m0.9", 0, "knn")
+    other = ours.path.with_name(ours.id.rpartition("-")[0] + "-0123456789")
+    ours.path.rename(other)
+    change(other / "stage.json", id=other.name, schema=0)
+    found = gather(bench)
+    assert text(found, "m0.9") == "not run"
+    assert found.strays == (f"Of schema version 0; this code reads 1: {other.name}",)
+    assert "lie under the run root, and stand in no number here" in page(found)
+
+
+def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: Collected) -> None:
+    shorter = make(recipe_changes={"optim__epochs": 3, "knn__k": [5]})
+    shorter.finish("m0.9", 0, 30.0)
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    found = gather(bench)
+    assert text(found, "m0.9") == "40.00 (1 seed)"
+    assert len(found.strays) == 2  # of pre-training the k is no setting
+    pretrain, knn = sorted(found.strays, key=len)
+    assert pretrain.startswith("Of other settings (optim.epochs 3, here 10): tiny.m0.9-s0.pretrain")
+    assert "optim.epochs 3, here 10; knn.k [5], here [200, 20]" in knn
+    assert pretrain in page(found)
+
+
+# ---- duplicated runs
+
+
+def test_a_copied_folder_is_no_second_result(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    ours = bench.folder("m0.9", 0, "knn")
+    shutil.copytree(ours.path, ours.path.with_name(f"{ours.id} copy"))
+    found = gather(bench)
+    assert text(found, "m0.9") == "40.00 (1 seed)"
+    copy = f"A copy, by its stage.json, of {ours.id}, which stands here too: {ours.id} copy"
+    assert found.strays == (copy,)
+
+
+def test_a_folder_copied_to_another_seed_is_stale(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    bench.finish("m0.9", 0, 40.0)
+    for kind in ("pretrain", "knn"):
+        one, other = (bench.folder("m0.9", seed, kind) for seed in (0, 1))  # type: ignore[arg-type]
+        shutil.copytree(one.path, other.path)
+    found = gather(bench)
+    assert "1 of 2 seeds" in text(found, "m0.9")
+    assert "stale: 40.00, a copy of tiny.m0.9-s0." in text(found, "m0.9")
+
+
+def test_results_with_the_same_weights_are_copies_of_each_other(
+    make: Make, gather: Collected
+) -> None:
+    bench = make((0, 1, 2))
+    for seed, weights in ((0, "abc"), (1, "abc"), (2, "def")):
+        bench.finish("m0.9", seed, 40.0 + seed, weights=weights)
+    said = text(gather(bench), "m0.9").splitlines()
+    assert said[0] == "42.00 (1 of 3 seeds)"
+    assert said[1:] == [
+        "stale: 40.00, with the weights of m0.9 (seed 1): one is a copy",
+        "stale: 41.00, with the weights of m0.9 (seed 0): one is a copy",
+    ]
+
+
+# ---- different protocols in one column
+
+
+class Mixed(Bench):
+    """m0.9 votes with 20 neighbours, the others with 200."""
+
+    def recipe(self, cell: str, seed: int) -> Recipe:
+        found = super().recipe(cell, seed)
+        if cell != "m0.9":
+            return found
+        return found.model_copy(update={"knn": found.knn.model_copy(update={"k": (20,)})})
+
+
+def test_protocols_are_not_mixed_in_a_column(make: Make, gather: Collected) -> None:
+    bench = Mixed(make().runs)
+    for cell, value in ((CONTROL, 14.0), ("m0.9", 30.0), ("m0.99", 40.0), ("m0.999", 41.0)):
+        bench.finish(cell, 0, value)
+    found = gather(bench)
+    assert text(found, "m0.9") == "30.00 (1 seed)\nmeasured otherwise"
+    assert text(found, "m0.99") == "40.00 (1 seed)"
+    cell, other = found.cell("m0.9"), found.cell("m0.99")
+    assert cell is not None
+    assert other is not None
+    assert found.difference(cell) is None
+    assert found.difference(other) is not None
+    assert any("knn.k = 20" in warning for warning in found.warnings)
+    verdicts = {each.claim.id: each for each in judge(found)}
+    assert verdicts["slow"].verdict == "not testable at this scale"
+    assert "different protocols (m0.9: knn.k = 20)" in verdicts["slow"].evidence
+    assert verdicts["learns"].verdict == "looks reproduced (one seed)"
+
+
+def test_another_k_for_sensitivity_is_no_other_protocol(make: Make, gather: Collected) -> None:
+    class Wider(Bench):
+        def recipe(self, cell: str, seed: int) -> Recipe:
+            found = super().recipe(cell, seed)
+            k = (200, 20, 5) if cell == "m0.9" else (200,)
+            return found.model_copy(update={"knn": found.knn.model_copy(update={"k": k})})
+
+    bench = Wider(make().runs)
+    bench.finish("m0.9", 0, 30.0)
+    assert text(gather(bench), "m0.9") == "30.00 (1 seed)"
+
+
+def test_costs_of_different_devices_are_not_averaged(make: Make, gather: Collected) -> None:
+    bench = make(
+        (0, 1, 2),
+        ablation_changes={"metric": "cost/memory", "claims": []},
+        scale_changes={"metric": "cost/memory", "control": False, "cells": ["m0.9"]},
+    )
+    for seed, device in enumerate(("V100", "H100", "V100")):
+        bench.finish("m0.9", seed, 40.0)
+        result = bench.folder("m0.9", seed).path / "result.json"
+        change(result, device=device, processes=8, memory_gb=5.0 + seed)
+    assert text(gather(bench), "m0.9").splitlines() == [
+        "6.00 ± 1.41 (2 of 3 seeds)",
+        "stale: 6.00, on H100 × 8, the column is of V100 × 8",
+    ]
+
+
+# ---- a journal cut in the middle of a line
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_cut_journal_is_told_once_the_run_has_ended(
+    make: Make, gather: Collected, ended: bool
+) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0, state="finished" if ended else None)
+    journal = bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-40])  # a kill tears the last line: no news unless a result came
+    found = gather(bench)
+    assert any("1 line of its journal is cut" in w for w in found.warnings) == ended
+    run = next(run for run in found.runs if run.cell == "m0.9")
+    assert len(run.curves.knn) == 9
+
+
+def test_a_line_damaged_in_the_middle_costs_that_line_only(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    journal = bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl"
+    lines = journal.read_text().splitlines()
+    whole = next(run for run in gather(bench).runs if run.cell == "m0.9").curves
+    lines[100] = lines[100][: len(lines[100]) // 2]
+    journal.write_text("\n".join(lines) + "\n")
+    found = gather(bench)
+    run = next(run for run in found.runs if run.cell == "m0.9")
+    assert run.curves.knn == whole.knn
+    assert any("1 line of its journal is cut" in warning for warning in found.warnings)
+
+
+# ---- a missing seed
+
+
+def test_a_missing_seed_is_said_in_cell_and_claim(make: Make, gather: Collected) -> None:
+    bench = make((0, 1, 2))
+    for seed in (0, 2):
+        bench.finish("m0.9", seed, 38.0)
+    for seed in (0, 1, 2):
+        bench.finish("m0.99", seed, 44.0)
+    found = gather(bench)
+    assert text(found, "m0.9") == "38.00 ± 0.00 (2 of 3 seeds)\n1 not run"
+    slow = next(each for each in judge(found) if each.claim.id == "slow")
+    assert slow.verdict == "incomplete"
+    assert "m0.9 lacks 1 of 3 seeds (seed 1 not run)" in slow.evidence

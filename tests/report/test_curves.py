@@ -1,0 +1,58 @@
+"""A journal read for its curves: bounded work, whatever its length."""
+
+from __future__ import annotations
+
+import json
+
+from harness.report.curves import FEWEST, LINES, _sample, read_curves, share
+from harness.store.ledger import look
+from report.conftest import Make
+
+
+def test_runs_share_the_lines() -> None:
+    assert share(1) == LINES
+    assert share(500) == LINES // 500
+    assert share(10**6) == FEWEST
+
+
+def test_of_a_long_journal_every_nth_line_is_read_and_all_that_was_monitored() -> None:
+    train = [b'{"step":%d,"train/loss":1}' % n for n in range(1000)]
+    knn = b'{"step":501,"knn/top1":40}'
+    lines = [*train[:501], knn, *train[501:], b""]
+    found = _sample(lines, 100)
+    assert 90 <= len(found) <= 102
+    assert knn in found
+    assert found[0] == train[0]
+    assert found[-1] == b""
+    assert _sample(lines, 1002) == lines
+
+
+def test_the_curves_of_a_run(make: Make) -> None:
+    bench = make()
+    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    records: list[dict[str, object]] = [
+        {"step": n, "epoch": n / 100, "train/loss": 6.0, "pretext/top1": 50.0}
+        for n in range(1, 1001)
+    ]
+    records.append({"step": 1000, "epoch": 10.0, "knn/top1": 40.0, "protocol": protocol})
+    bench.pretrain("m0.9", 0, records=records)
+    recipe = bench.recipe("m0.9", 0)
+    found = read_curves(look(bench.folder("m0.9", 0)), recipe)
+    assert (len(found.loss), len(found.pretext), found.knn) == (200, 200, ((10.0, 40.0),))
+    assert {value for _, value in found.pretext} == {50.0}
+    assert not found.warnings
+    nothing = read_curves(look(bench.folder("m0.9", 0)), recipe, lines=0)
+    assert (nothing.loss, nothing.warnings) == ((), ())
+
+
+def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
+    bench = make()
+    folder = bench.pretrain  # the first attempt, cut at step 60
+    old = [{"step": n, "epoch": n / 31, "train/loss": 9.0} for n in range(1, 61)]
+    folder("m0.9", 0, records=old)
+    new = [{"step": n, "epoch": n / 31, "train/loss": 1.0} for n in range(32, 100)]
+    path = bench.folder("m0.9", 0).path / "attempts/0002"
+    path.mkdir()
+    (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in new))
+    found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
+    assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68

@@ -1,0 +1,194 @@
+"""Published records: what a report needs, nothing of the machine's own, nothing lost by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StoreError
+from harness.recipe.ablation import CONTROL
+from harness.report.collect import Results, collect
+from harness.report.index import index
+from harness.report.publish import publish
+from harness.report.published import MARK, pinned
+from harness.report.write import write_report
+from harness.store.life import identity
+from report.build import OLDER, Bench, momentum
+from report.conftest import Collected, Make
+
+
+def again(bench: Bench, root: Path, installed: str | None = None) -> Results:
+    return collect(bench.expansion, bench.scale, root, installed=installed)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def test_the_report_of_the_records_is_that_of_the_runs(
+    runs: Path, gather: Collected, tmp_path: Path
+) -> None:
+    bench = momentum(runs)
+    found = gather(bench)
+    root = publish(found, tmp_path / "t" / "runs", recipe="recipes/tiny.yaml")
+    write_report(found, tmp_path / "one")
+    write_report(again(bench, root), tmp_path / "other")
+    one, other = texts(tmp_path / "one"), texts(tmp_path / "other")
+    assert one.keys() == other.keys()
+    for name in one:  # the host is the machine's own, and wandb is a mirror
+        if name in ("report.md", "report.html", "results.json"):
+            one[name] = one[name].replace("node7, ", "")
+            for cell in (c.id for c in found.cells):
+                for seed in bench.seeds:
+                    wandb = f"wandb moco/w-{cell}-{seed} (offline)"
+                    one[name] = one[name].replace(f"<br>{wandb}", "")
+        assert other[name] == one[name], name
+
+
+def test_records_are_small_and_whole(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make()
+    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    records: list[dict[str, Any]] = [
+        {"step": n, "epoch": n / 1000, "t": 1e9 + n, "train/loss": 6.0 - n / 1e4, "train/lr": 0.06}
+        for n in range(1, 10_001)
+    ]
+    monitored = {"step": 5000, "epoch": 5.0, "knn/top1": 31.5, "protocol": protocol}
+    bench.pretrain("m0.9", 0, records=[*records, monitored])
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    folder = root / bench.folder("m0.9", 0).id
+    lines = (folder / "attempts/0001/metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == 201
+    assert monitored in found
+    assert [record["step"] for record in found] == sorted(record["step"] for record in found)
+    first = found[0]
+    assert (first["step"], first["steps"]) == (50, 50)
+    assert first["train/loss"] == pytest.approx(6.0 - 25.5e-4)
+    assert {path.name for path in folder.iterdir()} == {"stage.json", "result.json", "attempts"}
+    (run,) = (run for run in gather(bench).runs if run.cell == "m0.9")
+    (kept,) = (run for run in again(bench, root).runs if run.cell == "m0.9")
+    assert kept.curves == run.curves
+
+
+def test_the_end_of_a_diverged_run_is_kept(runs: Path, gather: Collected, tmp_path: Path) -> None:
+    bench = momentum(runs)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    journal = root / bench.folder("m0", 0).id / "attempts/0001/metrics.jsonl"
+    last = json.loads(journal.read_text().splitlines()[-1])
+    assert last["step"] == 94
+    assert last["train/loss"] != last["train/loss"], "not a number"
+
+
+def test_nothing_of_the_machine_is_published(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make()
+    home = {
+        "code": {"commit": "abc", "dirty": True, "untracked": ["/home/ann/secret.txt"]},
+        "machine": {"host": "ann-laptop", "system": "Linux-6.1"},
+        "command": ["moco-harness", "run", "/home/ann/my.yaml", "--data=/home/ann/data", "a/b"],
+        "environment": {"TOKEN": "hush"},
+    }
+    bench.finish("m0.9", 0, 40.0, provenance=home)
+    folder = bench.stage("m0.99", 0, "pretrain", None, state=None, provenance=home)
+    broken = {"how": "failed", "message": "/home/ann/runs/x: the disk is full; ~/ann/y too"}
+    (folder.path / "attempts/0001/ended.json").write_text(json.dumps(broken))
+    (folder.path / "attempts/0001/uncommitted.diff").write_text("+ ann's idea")
+    (folder.path / "attempts/0001/traceback.txt").write_text("File /home/ann/x.py")
+    files = texts(publish(gather(bench), tmp_path / "kept", recipe="r.yaml"))
+    whole = "\n".join(files.values())
+    for private in ("ann", "hush", "secret", "/home", "uncommitted", "checkpoints"):
+        assert private not in whole, private
+    attempts = [json.loads(text) for name, text in files.items() if "attempt.json" in name]
+    wanted = ["moco-harness", "run", "…/my.yaml", "--data=…/data", "a/b"]
+    assert wanted in [attempt["command"] for attempt in attempts]
+    found = next(run for run in again(bench, tmp_path / "kept").runs if run.cell == "m0.99")
+    assert found.stages["pretrain"].state == "failed"
+    assert found.stages["pretrain"].entry.detail == "…/x: the disk is full; …/y too"
+
+
+def test_the_report_is_of_the_editions_day(runs: Path, gather: Collected, tmp_path: Path) -> None:
+    bench = momentum(runs)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    later = again(bench, root)  # whatever code is installed by now
+    assert later.installed == pinned(root)
+    assert not any("installed code" in warning for warning in later.warnings)
+    assert any("installed code" in warning for warning in again(bench, root, OLDER).warnings)
+
+
+def test_publishing_again_replaces(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    (root / "left-over").mkdir()
+    bench.finish("m0.99", 0, 41.0)
+    publish(gather(bench), root, recipe="r.yaml")
+    assert not (root / "left-over").exists()
+    assert (root / bench.folder("m0.99", 0, "knn").id / "result.json").exists()
+    assert not root.with_name("kept.new").exists()
+
+
+def test_what_was_not_published_is_left_alone(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match="not published here"):
+        publish(gather(bench), tmp_path / "mine", recipe="r.yaml")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    with pytest.raises(StoreError, match="not published here"):
+        publish(gather(bench), bench.runs, recipe="r.yaml")
+
+
+def test_a_running_or_damaged_stage_is_not_published(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    bench.finish(CONTROL, 0, 14.0)
+    alive = bench.stage("m0.9", 0, "pretrain", None, state=None)
+    (alive.path / "attempts/0001/alive.json").write_text(json.dumps(identity()))
+    with pytest.raises(StoreError, match="running; wait"):
+        publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    (alive.path / "result.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_nothing_to_publish(make: Make, gather: Collected, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing to publish"):
+        publish(gather(make()), tmp_path / "kept", recipe="r.yaml")
+
+
+def test_a_damaged_mark_is_told(tmp_path: Path) -> None:
+    assert pinned(tmp_path) is None
+    (tmp_path / MARK).write_text("[]")
+    with pytest.raises(StoreError, match="publish them again"):
+        pinned(tmp_path)
+
+
+def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    assert "Nothing is published yet." in index(reports)
+    bench = momentum(runs)
+    root = publish(
+        gather(bench), reports / "tiny" / "runs", recipe="recipes/tiny.yaml", sets=["a=1"]
+    )
+    write_report(again(bench, root), reports / "tiny")
+    text = index(reports)
+    assert "| [Momentum ablation, drawn images](tiny/report.md) | embedded, 2000 images" in text
+    assert "| 3 reproduced, 1 not testable at this scale | 0.65 hours" in text
+    assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
+    assert "- **reproduced**: Without momentum training fails." in text
+    assert (
+        "    moco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
+        "--out reports/tiny\n" in text
+    )
+    (reports / "tiny" / "results.json").write_text('{"format": 1}')
+    with pytest.raises(StoreError, match="make it again"):
+        index(reports)

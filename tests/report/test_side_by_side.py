@@ -1,0 +1,113 @@
+"""Two reports beside each other: paired by seed, nothing compared that was measured otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest_regressions.file_regression import FileRegressionFixture
+
+from harness.errors import StoreError
+from harness.recipe.ablation import CONTROL
+from harness.report.markdown import render
+from harness.report.side_by_side import Pair, Report, compare, pairs, read_report
+from harness.report.write import write_report
+from report.build import OLDER, Bench
+from report.conftest import Collected
+
+Side = Callable[..., tuple[Bench, Callable[[], Report]]]
+
+
+@pytest.fixture
+def side(tmp_path: Path, gather: Collected) -> Side:
+    """side("a", ...): a bench of its own, and what its report says once it is filled."""
+
+    def make(name: str, **changes: object) -> tuple[Bench, Callable[[], Report]]:
+        bench = Bench(tmp_path / name, (0, 1, 2), **changes)  # type: ignore[arg-type]
+
+        def read() -> Report:
+            write_report(gather(bench), tmp_path / f"{name}-report")
+            return read_report(tmp_path / f"{name}-report")
+
+        return bench, read
+
+    return make
+
+
+def knn(a: Report, b: Report) -> dict[str, Pair]:
+    return {pair.cell: pair for pair in pairs(a, b) if pair.metric == "knn/top1"}
+
+
+def test_seeds_are_paired(side: Side) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b")
+    for seed, value in enumerate((30.0, 40.0, 50.0)):
+        a.finish("m0.9", seed, value)
+        b.finish("m0.9", seed, value + 1 + 0.1 * seed)
+        a.finish("m0.99", seed, value)
+        b.finish("m0.99", seed, value)
+    found = knn(read_a(), read_b())
+    assert found["m0.9"].difference is not None
+    assert found["m0.9"].difference.mean == pytest.approx(1.1)
+    assert found["m0.9"].difference.sd == pytest.approx(0.1)
+    assert (found["m0.9"].identical, found["m0.99"].identical) == (False, True)
+
+
+def test_a_seed_that_one_lacks_is_in_no_difference(side: Side) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b")
+    a.finish("m0.9", 0, 30.0)
+    a.finish("m0.9", 1, 80.0)
+    b.finish("m0.9", 0, 31.0)
+    b.diverge("m0.9", 1)
+    pair = knn(read_a(), read_b())["m0.9"]
+    assert pair.difference is not None
+    assert (pair.difference.n, pair.difference.mean) == (1, 1.0)
+    assert pair.apart == (1,)
+    assert pair.states == ("1 not run", "1 diverged, 1 not run")
+
+
+def test_other_protocols_are_not_compared(side: Side) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b", recipe_changes={"knn__k": [20]})
+    for bench in (a, b):
+        bench.finish("m0.9", 0, 40.0)
+    pair = knn(read_a(), read_b())["m0.9"]
+    assert pair.otherwise
+    assert pair.difference is None
+
+
+def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b")
+    for seed in (0, 1, 2):
+        for cell, value in ((CONTROL, 14.0), ("m0.9", 38.0), ("m0.99", 44.0)):
+            a.finish(cell, seed, value + 0.1 * seed)
+            shift = -7.0 if cell == "m0.99" else 0.0
+            machine = {"host": "node8", "device": "NVIDIA H100"}
+            b.finish(
+                cell,
+                seed,
+                value + 0.1 * seed + shift + 0.01 * seed * (shift != 0),
+                edition=OLDER,
+                provenance={"machine": machine},
+            )
+    a.diverge("m0", 0)
+    b.finish("m0", 0, 14.0, edition=OLDER)
+    text = render(compare(read_a(), read_b(), ("here", "there")))
+    file_regression.check(text, extension=".md", encoding="utf-8")
+
+
+def test_two_tables_without_a_common_cell(side: Side) -> None:
+    other = [{"id": "x", "label": "x", "set": {}, "printed": None}]
+    _, read_a = side("a", scale_changes={"control": False})
+    changes = {"cells": other, "claims": []}
+    _, read_b = side("b", ablation_changes=changes, scale_changes={"control": False})
+    with pytest.raises(StoreError, match="no cell with a common metric"):
+        pairs(read_a(), read_b())
+
+
+@pytest.mark.parametrize("text", ["{}", '{"format": 2}', "[]", '{"form'])
+def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(StoreError, match=r"results\.json"):
+        read_report(tmp_path)
+    with pytest.raises(StoreError, match="no report"):
+        read_report(tmp_path / "nowhere")

@@ -1,0 +1,54 @@
+"""The committed reports: each is what its committed records give."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.cli.publish import render
+from harness.report.index import PAGE, index, published_reports
+from harness.report.published import published
+
+REPORTS = Path(harness.__file__).parent.parent / "reports"
+
+
+def assert_renewed(folder: Path, out: Path) -> None:
+    """Everything but the drawings byte for byte; those too where matplotlib is the same."""
+    files = {path.name: path.read_text(encoding="utf-8") for path in render(folder, out)}
+    committed = {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir() if p.is_file()}
+    assert set(files) == set(committed)
+    mark = published(folder / "runs")
+    assert mark is not None
+    same = mark["matplotlib"] == version("matplotlib")
+    for name, text in files.items():
+        if same or not name.endswith((".svg", ".html")):
+            assert text == committed[name], name
+        elif name.endswith(".html"):
+            assert without_drawings(text) == without_drawings(committed[name]), name
+
+
+def without_drawings(page: str) -> str:
+    return re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("folder", published_reports(REPORTS), ids=lambda path: path.name)
+def test_a_committed_report_is_made_again_from_its_records(folder: Path, tmp_path: Path) -> None:
+    assert_renewed(folder, tmp_path)
+
+
+@pytest.mark.parametrize("folder", published_reports(REPORTS), ids=lambda path: path.name)
+def test_a_committed_report_has_all_its_runs(folder: Path) -> None:
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    states = {run["stages"]["pretrain"]["state"] for cell in found["cells"] for run in cell["runs"]}
+    assert states <= {"finished", "diverged"}
+    assert not found["not_of_this_table"]
+
+
+@pytest.mark.skipif(not published_reports(REPORTS), reason="nothing is published yet")
+def test_the_index_is_of_the_committed_reports() -> None:
+    assert (REPORTS / PAGE).read_text(encoding="utf-8") == index(REPORTS)
