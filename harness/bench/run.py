@@ -13,6 +13,7 @@ from harness.bench.result import Result
 from harness.bench.step import Steps
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Stack
+from harness.errors import HarnessError
 from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.world import World
@@ -50,8 +51,12 @@ def bench(
 
     Raises:
         DataError: the data is not there.
-        HarnessError: the processes cannot share the recipe's groups.
+        HarnessError: the recipe does not train, or the processes cannot share its groups.
     """
+    if recipe.optim.epochs == 0:
+        raise HarnessError(
+            f"{recipe.name}: optim.epochs is 0: there is no training step to measure"
+        )
     make_deterministic()
     device = world.device
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
@@ -99,12 +104,13 @@ def bench(
             **{name: made[name] for name in ("packages", "python", "machine", "code")},
         },
     )
+    features = measured.training.mechanism.query.feature_dim
     if world.rank == 0:
         result.evaluation = evaluation.knn(
             device,
             queries=knn[0],
             bank=knn[1],
-            dim=recipe.model.dim,
+            dim=recipe.model.dim if recipe.knn.layer == "output" else features,
             k=recipe.knn.k,
             rounds=max(1, rounds // 2),
         )
@@ -112,7 +118,7 @@ def bench(
             result.evaluation |= evaluation.probe(
                 device,
                 recipe.linear,
-                dim=measured.training.mechanism.query.feature_dim,
+                dim=features,
                 classes=data.classes,
                 rounds=rounds,
             )

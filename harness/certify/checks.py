@@ -43,6 +43,7 @@ def float64(ground: Ground, site: Site, folder: Path) -> Check:
         f"({answer['backend']}): at most {found[worst]:.1e} apart ({worst}), {TOLERANCE:g} allowed"
     )
     fine = found[worst] <= TOLERANCE and answer["device"] == ("cuda" if ground.cuda else "cpu")
+    fine = fine and answer["processes"] == ground.processes
     figures = {**found, "backend": answer["backend"]}
     return Check(name, "passed" if fine else "failed", says, figures)
 

@@ -124,6 +124,8 @@ def run(
 
         if place != "here":
             raise HarnessError("--seeds-until-decided judges between runs; add --on here")
+        if dry:
+            raise HarnessError("--seeds-until-decided has no dry run: its plan follows the results")
         most = seeds_until_decided
         code = run_until_decided(recipe, sets or [], where, most, ask=not yes, again=again)
         raise typer.Exit(code)

@@ -168,7 +168,11 @@ def _classes(path: Path) -> dict[str, list[Path]]:
             "train/<class>/<image> and val/<class>/<image> under the data root (--data)"
         ) from error
     found = {
-        folder.name: sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        folder.name: sorted(
+            p
+            for p in folder.rglob("*")
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        )
         for folder in folders
     }
     found = {name: images for name, images in found.items() if images}
@@ -203,8 +207,18 @@ def _fingerprint(*parts: Images) -> str:
             total.update(_bytes(part.stack))
         elif isinstance(part, Files):
             for path in part.paths:
-                total.update(f"{path.parent.name}/{path.name}:{path.stat().st_size}\0".encode())
+                total.update(f"{path.parent.name}/{path.name}:{_size(path)}\0".encode())
     return total.hexdigest()[:12]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); restore it from the data set's source, or "
+            "take it away"
+        ) from error
 
 
 def _bytes(tensor: Tensor) -> bytes:

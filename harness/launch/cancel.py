@@ -107,15 +107,16 @@ def stop(targets: Targets) -> None:
     """Ask SLURM and the processes to stop; stages write a checkpoint and end within seconds.
 
     Raises:
-        HarnessError: SLURM refused, or does not answer.
+        HarnessError: SLURM refused some, or does not answer; all others were asked.
     """
+    wrong: list[str] = []
     for pid in targets.processes:
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
             continue  # it has just ended
         except PermissionError:
-            raise HarnessError(f"process {pid} is another user's") from None
+            wrong.append(f"process {pid} is another user's")
     for jobs in _chunks(targets.jobs):
         # by user too: SLURM obeys root, whoever's the job is
         words = ["scancel", f"--user={_name(os.getuid())}", *jobs]
@@ -124,12 +125,16 @@ def stop(targets: Targets) -> None:
                 words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
             )
         except FileNotFoundError:
-            raise HarnessError("there is no scancel on PATH: cancel where SLURM is") from None
+            wrong.append("there is no scancel on PATH: cancel where SLURM is")
+            break
         except subprocess.TimeoutExpired:
-            raise HarnessError("the SLURM controller does not answer; try again later") from None
+            wrong.append("the SLURM controller does not answer; try again later")
+            break
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise HarnessError(f"SLURM did not cancel all: {said[-1]}")
+            wrong.append(f"SLURM did not cancel all: {said[-1]}")
+    if wrong:
+        raise HarnessError("\n".join(wrong))
 
 
 def _chunks(jobs: Iterable[str]) -> Iterator[list[str]]:

@@ -17,7 +17,10 @@ from harness.runtime.environment import Placement, resolve
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
 from harness.stage.reporter import Reporter
-from harness.store.layout import stage_folder
+from harness.store.edition import edition
+from harness.store.layout import StageFolder, stage_folder
+from harness.store.ledger import look
+from harness.store.stale import why_stale
 
 
 @dataclass
@@ -55,7 +58,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
                 tally.elsewhere[stage.id] = ""
             continue
         folder = stage_folder(site.runs, stage.id)
-        if stage.action == "again":
+        if stage.action == "again" and _still_stale(folder, description["parent"]):
             folder.set_aside()
         folder.create(description)
         job = Job(folder.path, site.data, device)
@@ -83,6 +86,13 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             if state == "diverged":
                 unusable.add(stage.id)
     return tally
+
+
+def _still_stale(folder: StageFolder, parent: str | None) -> bool:
+    """Whether the stage is done and stale now: another process may have run it since the plan."""
+    above = look(stage_folder(folder.path.parent, parent)).result if parent else None
+    entry = look(folder)
+    return entry.done and bool(why_stale(entry.result, above, edition()))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import harness
 from harness.errors import HarnessError
 from harness.launch.signals import StopFlag
+from harness.store import life
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -260,9 +261,14 @@ def _end(handler: Handler | None, heard: set[int]) -> NoReturn:
 def _own_state() -> str | None:
     """SLURM's word for this job: RUNNING, COMPLETING, ...; "" if it knows it no more, None if it
     does not answer."""
-    words = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ.get('SLURM_JOB_ID', '')}"]
+    # SLURM_JOB_ID alone may be the whole array's: its last element has the array's number.
+    own = life.slurm_job(os.environ) or {"job": ""}
+    words = ["squeue", "--noheader", "--format=%T", f"--jobs={own['job']}"]
+    plain = {name: text for name, text in os.environ.items() if not name.startswith("SQUEUE_")}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=30, check=True, env=plain
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip().partition("\n")[0]

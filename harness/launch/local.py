@@ -89,7 +89,7 @@ class LocalJob:
             raise SystemExit(INTERRUPTED)
         for stage, message in tally.failed:
             print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
-        for message in tally.elsewhere:
+        for message in filter(None, tally.elsewhere.values()):
             print(message, file=sys.stderr, flush=True)
         if tally.failed or tally.elsewhere:
             raise SystemExit(1)

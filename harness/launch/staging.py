@@ -120,6 +120,10 @@ def _files(root: Path, path: Path, draft: Path) -> Iterator[Path]:
         (draft / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    for at, _, names in os.walk(path, followlinks=True):
+
+    def give_up(error: OSError) -> None:
+        raise error  # a folder that is passed over would leave a copy that is not whole
+
+    for at, _, names in os.walk(path, followlinks=True, onerror=give_up):
         (draft / Path(at).relative_to(root)).mkdir(parents=True, exist_ok=True)
         yield from (Path(at) / name for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from harness.runtime.world import World
 from harness.stage import knn, linear, pretrain
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 from harness.stage.reporter import Reporter, Silent
-from harness.store import atomic, provenance
+from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
@@ -200,11 +201,14 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> Recipe:
 def _editions(attempt: Attempt) -> list[str]:
     """The editions of all attempts that this result rests on, oldest first, each once."""
     seen: list[str] = []
-    for path in attempt.folder.attempts():
-        if (path / "metrics.jsonl").exists() and (path / "metrics.jsonl").stat().st_size:
-            record = atomic.read_json(path / "attempt.json")
-            if record:
-                seen.append(str(record.get("edition")))
+    begun = math.inf  # the first step of the attempts after it, which overrule it from there
+    for path in reversed(attempt.folder.attempts()):
+        records = journal.read_file(path / "metrics.jsonl")
+        first = min((record["step"] for record in records), default=math.inf)
+        record = atomic.read_json(path / "attempt.json")
+        if record and first < begun:
+            seen.insert(0, str(record.get("edition")))
+        begun = min(begun, first)
     return list(dict.fromkeys([*seen, edition()]))
 
 

@@ -34,7 +34,12 @@ class Attempt:
             raise
 
     def check_fence(self) -> None:
-        """Raise Superseded if a newer attempt of this stage exists."""
+        """Raise Superseded if a newer attempt exists, or the stage's folder was moved away."""
+        if not (self.path / "alive.json").exists():
+            raise Superseded(
+                f"{self.path}: the folder was moved away while the stage ran; this process stops "
+                "without writing"
+            )
         if (self.path.parent / f"{self.number + 1:04d}").exists():
             raise Superseded(
                 f"{self.folder.path}: attempt {self.number + 1} has taken over from this one; "
