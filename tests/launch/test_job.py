@@ -91,6 +91,19 @@ def test_who_is_requeued(squeue: Path, heard: set[int], answers: str, requeues: 
     assert requeues or ended.value.code == STOPPED  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("index", "own"), [("", "12"), ("3", "12_3")])
+def test_it_asks_about_itself_and_not_about_its_array(
+    squeue: Path, monkeypatch: pytest.MonkeyPatch, index: str, own: str
+) -> None:
+    """The last element of an array has the array's number as its SLURM_JOB_ID."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12" if index else "")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
+    monkeypatch.setenv("SQUEUE_STATES", "PENDING")
+    script = squeue.parent / "bin" / "squeue"
+    script.write_text('#!/bin/sh\necho "$* $SQUEUE_STATES"\n')
+    assert module._own_state() == f"--noheader --format=%T --jobs={own}"
+
+
 def test_nobody_answers_for_long(squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     squeue.write_text("")
     monkeypatch.setattr(module, "PATIENCE_S", 0.1)

@@ -141,15 +141,21 @@ class Daemons:
         return name in self._pids and self._pids[name] in descendants(self._keeper.pid)
 
     def end_processes(self, which: Callable[[dict[str, str]], bool]) -> int:
-        """SIGKILL for all with such an environment that jobs have brought; their number."""
-        count = 0
-        for pid in set(descendants(self._keeper.pid)) - set(self._pids.values()):
+        """SIGKILL for all with such an environment that jobs have brought; their number.
+
+        All are stopped before the first is killed, so that none lives to tell of another's death.
+        """
+        found = []
+        for pid in sorted(set(descendants(self._keeper.pid)) - set(self._pids.values())):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
                 if which(dict(word.split("=", 1) for word in words.split("\0") if "=" in word)):
-                    os.kill(pid, signal.SIGKILL)
-                    count += 1
-        return count
+                    os.kill(pid, signal.SIGSTOP)
+                    found.append(pid)
+        for pid in found:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return len(found)
 
     def client(self, *words: str) -> str:
         """What a command prints, stripped; AssertionError if it fails."""

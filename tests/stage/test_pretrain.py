@@ -17,7 +17,11 @@ from PIL import Image
 from harness.contrast.moco import MoCo
 from harness.errors import DataError, StoreError
 from harness.runtime import checkpoint
+from harness.stage.execute import _editions
 from harness.store import journal
+from harness.store.attempt import begin
+from harness.store.edition import edition
+from harness.store.layout import StageFolder
 
 from .tiny import final_state, run, same, write
 
@@ -68,6 +72,20 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
     assert whole.result is not None
     assert parts.result is not None
     assert whole.result["values"] == parts.result["values"]
+
+
+def test_an_attempt_whose_steps_were_all_done_again_is_no_part_of_the_result(
+    tmp_path: Path,
+) -> None:
+    """The code was mended after an attempt that had not come to its first checkpoint."""
+    folder = StageFolder(tmp_path / "stage")
+    folder.create({})
+    for name, first in (("lost", 1), ("begun", 1), ("ours", 3)):
+        attempt = begin(folder)
+        attempt.describe({"edition": name})
+        attempt.record([{"step": step} for step in (first, first + 1)])
+        attempt.end("failed")
+    assert _editions(attempt) == ["begun", "ours", edition()]
 
 
 KILLED = """

@@ -318,3 +318,17 @@ def test_a_full_disk_from_the_beginning(mount: Any) -> None:
         begin(folder)
     (disk / "ballast").unlink()
     begin(folder).end("interrupted")
+
+
+def test_whose_folder_was_moved_away_writes_nothing(folder: StageFolder) -> None:
+    old = begin(folder)
+    old.record([{"step": 1}])
+    moved = folder.set_aside()
+    folder.create({})
+    with pytest.raises(Superseded, match="moved away while the stage ran"):
+        old.record([{"step": 2}])
+    with pytest.raises(Superseded):
+        old.finish({"state": "finished"})
+    old.end("superseded")
+    assert folder.result is None
+    assert [record["step"] for record in journal.read(StageFolder(moved))] == [1]
