@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.cli.watch import watch
 from harness.report.collect import Results, collect
-from harness.store.attempt import _identity
+from harness.store.life import identity
 
 CELLS = {"cells": ["m0.9", "m0.99"], "control": False}
 
@@ -38,7 +38,7 @@ def looking(bench: Bench) -> Callable[[], Results]:
 def begin(bench: Bench, cell: str) -> None:
     records = [{"step": 62, "epoch": 2.0, "train/loss": 4.321, "pretext/top1": 50.0}]
     folder = bench.stage(cell, 0, "pretrain", None, state=None, records=records)
-    (folder.path / "attempts/0001/alive.json").write_text(json.dumps(_identity()))
+    (folder.path / "attempts/0001/alive.json").write_text(json.dumps(identity()))
 
 
 def test_elsewhere_each_change_is_a_line(tmp_path: Path) -> None:
