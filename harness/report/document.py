@@ -145,7 +145,10 @@ def _table(results: Results) -> list[Block]:
     if results.scale is not None:
         unit = setting.UNITS[results.metric].replace("%", "points")
         words.append(f"Margin for a difference to count: {results.margin:g} {unit}.")
-        words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
+        if len(results.seeds) > 1:
+            words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
+        else:
+            words.append("One seed: what looks so is no verdict yet, and may change with the next.")
     if ablation is not None and not any(cell.is_control for cell in results.cells):
         words.append("This scale has no untrained control.")
     if words:
