@@ -22,6 +22,9 @@ SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "n
 OWN_FIELDS = ("name", "about")
 """What describes one recipe only, and is not inherited."""
 
+UNREAD = ("watch", "about")
+"""Sections that no stage reads (`harness.recipe.identity`): a scale stays itself without them."""
+
 _WHAT: dict[type[Section], str] = {
     Recipe: "a recipe (one run)",
     Scale: "an ablation recipe (it has `ablation:`)",
@@ -46,7 +49,8 @@ def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
 
 
 def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
-    """The ablation recipe. A `--set` of a field that is not its own goes to its `set`.
+    """The ablation recipe. A `--set` of a field that is not its own goes to its `set`, and makes it
+    a scale of one's own: its `level` becomes null, unless only watching is changed.
 
     Raises RecipeError.
     """
@@ -101,6 +105,8 @@ def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
         kept = settings.without(*others).value
         assert isinstance(kept, dict)
         node = node.with_("set", Node(kept | others, settings.place))
+        if any(field.split(".")[0] not in UNREAD for field in others):
+            node = node.with_("level", Node(None, node.place))
     return check(Scale, _named(node, path))
 
 

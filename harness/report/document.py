@@ -118,7 +118,10 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         counts: dict[str, int] = {}
         for each in judgements:
             counts[each.verdict] = counts.get(each.verdict, 0) + 1
-        summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        summary = ", ".join(
+            f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
+            for verdict, n in counts.items()
+        )
         n = len(judgements)
         blocks.append(Paragraph(f"Of {n} claim{'s' if n != 1 else ''}: {summary}."))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]

@@ -149,7 +149,7 @@ def is_papers_scale(results: Results) -> bool:
     level = scale.level if scale is not None else None
     if ablation is not None and ablation.printed_at != "paper":
         return level == ablation.printed_at
-    if level not in (None, "paper"):
+    if scale is not None and level != "paper":
         return False
     return not any(trait.differs and trait.scale for trait in traits(results))
 

@@ -44,6 +44,9 @@ def main_table(results: Results) -> Table:
         head.append(f"ours\n{NAMES[metric]}, {UNITS[metric]}")
         if contrasted:
             head.append("to untrained,\npoints")
+    leaks = results.ablation is not None and any(c.kind == "leak" for c in results.ablation.claims)
+    if leaks:
+        head.append("ours\npretext accuracy, %")
     rows = []
     for cell in results.cells:
         texts = [Text(label(results, cell))]
@@ -54,6 +57,8 @@ def main_table(results: Results) -> Table:
             texts.append(cell_text(results, cell, metric))
             if contrasted:
                 texts.append(Text(difference_text(results.difference(cell, metric))))
+        if leaks:
+            texts.append(_pretext_text(results, cell))
         anchor = f"cell-{cell.id}"
         rows.append(Row(tuple(texts), anchor, emphasis=cell.is_control))
     return Table(tuple(head), tuple(rows), frozenset(range(1, len(head))), cards=True)
@@ -126,12 +131,29 @@ def _seeds_text(results: Results, cell: CellResult, metric: Metric) -> Text:
             ((word, n),) = others.items()
             return Text(word if len(values) == 1 else f"{word} ({n} seeds)", tone, target)
         return Text("\n".join(_count(word, n) for word, n in sorted(others.items())), tone, target)
-    text = f"{found.mean:.2f}" if found.sd is None else f"{found.mean:.2f} ± {found.sd:.2f}"
+    text = _mean(found)
     if found.n == len(values):
         return Text(f"{text} ({'1 seed' if found.n == 1 else f'n = {found.n}'})", target=target)
     lines = [f"{text} ({found.n} of {len(values)} seeds)"]
     lines += [_count(word, n) for word, n in sorted(others.items())]
     return Text("\n".join(lines), "unsure", target)
+
+
+def _pretext_text(results: Results, cell: CellResult) -> Text:
+    """Accuracy of the pretext task at the end of training, over the seeds that stand in the table:
+    what a leak raises (v1 Fig. A.1)."""
+    finished = [v.seed for v in results.values(cell, "knn/top1") if v.standing == "finished"]
+    found = [
+        value
+        for run in cell.runs
+        if run.seed in finished
+        and (value := run.stages["pretrain"].values.get("pretext/top1")) is not None
+    ]
+    return Text(_mean(summarise(found)), target=cell.runs[0].anchor) if found else Text(NOTHING)
+
+
+def _mean(found: Summary) -> str:
+    return f"{found.mean:.2f}" if found.sd is None else f"{found.mean:.2f} ± {found.sd:.2f}"
 
 
 def _word(value: Value) -> str:

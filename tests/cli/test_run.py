@@ -20,6 +20,7 @@ from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder
 
 LONG = ["--set", "optim.epochs=8"]  # 32 steps: a second or two
+LONGER = ["--set", "optim.epochs=25"]  # 100 steps: it still runs when a signal comes late
 
 
 @pytest.fixture(autouse=True)
@@ -95,23 +96,23 @@ def test_what_describes_the_run_changes_nothing(moco: Any, tiny: Path) -> None:
 
 
 def test_killed_it_ends_as_if_it_had_not_been(moco: Any, spawn: Any, tiny: Path) -> None:
-    process = spawn("run", tiny, *LONG)
+    process = spawn("run", tiny, *LONGER)
     reaches(process, 5)
     process.kill()
-    assert "resume" in moco("plan", tiny, *LONG).out
+    assert "resume" in moco("plan", tiny, *LONGER).out
     assert "interrupted" in moco("status").out
-    said = moco("run", tiny, *LONG)
+    said = moco("run", tiny, *LONGER)
     assert said.code == 0, said.all
     assert "going on from" in said.out
     killed = stages()["pretrain"]
-    assert steps(killed) == list(range(1, 33))
+    assert steps(killed) == list(range(1, 101))
     assert len(killed.attempts()) == 2
-    assert moco("run", tiny, *LONG, "--runs", "whole").code == 0
+    assert moco("run", tiny, *LONGER, "--runs", "whole").code == 0
     assert_same(killed, stages("whole")["pretrain"])
 
 
 def test_asked_to_stop_it_goes_on_from_there(moco: Any, spawn: Any, tiny: Path) -> None:
-    process = spawn("run", tiny, *LONG)
+    process = spawn("run", tiny, *LONGER)
     reaches(process, 3)
     process.signal(signal.SIGINT)
     ended = process.end()
@@ -121,10 +122,10 @@ def test_asked_to_stop_it_goes_on_from_there(moco: Any, spawn: Any, tiny: Path) 
     folder = stages()["pretrain"]
     assert json.loads((folder.attempts()[-1] / "ended.json").read_text())["how"] == "interrupted"
     reached = steps(folder)[-1]
-    said = moco("run", tiny, *LONG)
+    said = moco("run", tiny, *LONGER)
     assert said.code == 0
     assert f"going on from {reached}" in said.out, "no step is made twice"
-    assert steps(folder) == list(range(1, 33))
+    assert steps(folder) == list(range(1, 101))
 
 
 def test_two_at_once_harm_nothing(moco: Any, spawn: Any, tiny: Path) -> None:

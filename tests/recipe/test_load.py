@@ -188,6 +188,12 @@ class TestScale:
         path = write("abl.yaml", SCALE.replace("set: {optim.lr: 0.5}\n", ""))
         assert load_scale(path, ["optim.epochs=2"]).set == {"optim.epochs": 2}
 
+    def test_a_scale_whose_science_is_set_is_one_of_its_own(self, write: Write) -> None:
+        path = write("abl.yaml", SCALE + "level: paper\n")
+        assert load_scale(path).level == "paper"
+        assert load_scale(path, ["seeds=[1]", "watch.log_steps=5"]).level == "paper"
+        assert load_scale(path, ["optim.lr=1"]).level is None
+
     @pytest.mark.parametrize(
         ("text", "sets", "message"),
         [

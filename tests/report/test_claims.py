@@ -9,6 +9,7 @@ import pytest
 from harness.recipe.ablation import CONTROL
 from harness.report.claims import Judgement, judge
 from harness.report.next_seeds import next_seeds
+from harness.report.tables import main_table
 from report.build import OLDER, Bench
 from report.conftest import Collected, Make
 
@@ -136,6 +137,19 @@ def test_a_leak_needs_pretext_accuracies(make: Make, gather: Collected) -> None:
     judgement = claims(bench, gather)["leak"]
     assert judgement.verdict == "reproduced"
     assert judgement.evidence.startswith("weakest of 2 comparisons: ")
+
+
+def test_a_table_about_a_leak_shows_pretext_accuracies(make: Make, gather: Collected) -> None:
+    bench = make((0, 1), ablation_changes={"claims": [LEAK]})
+    for seed, shaken in enumerate((0.0, 0.5)):
+        bench.finish("m0.9", seed, 30.0, pretext=99 - shaken)
+        bench.finish("m0.99", seed, 40.0)
+    table = main_table(gather(bench))
+    assert table.head[-1] == "ours\npretext accuracy, %"
+    shown = {row.cells[0].text: row.cells[-1].text for row in table.rows}
+    assert shown["0.9"] == "98.75 ± 0.35"
+    assert shown["0.99"] == "–"
+    assert "pretext" not in " ".join(main_table(gather(make((0, 1)))).head)
 
 
 def test_seeds_are_added_until_the_claims_are_decided(make: Make, gather: Collected) -> None:
