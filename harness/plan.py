@@ -18,6 +18,7 @@ from harness.recipe.schema import SCHEMA_VERSION, Cost, Recipe
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
+from harness.store.life import is_of
 from harness.store.stale import why_stale
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
@@ -46,6 +47,8 @@ class Job(Protocol):
     def reason(self) -> str: ...
     @property
     def live(self) -> bool: ...
+    @property
+    def cluster(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def make_plan(
         for kind in stages(member.recipe):
             entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
             job = (jobs or {}).get(entry.folder.id)
-            if job is not None and entry.job == job.job and over(job):
+            if job is not None and ended(job) and is_of(entry.who or {}, job.job, job.cluster):
                 entry = replace(entry, state="interrupted", detail=f"job {job.job}: {job.state}")
             by_kind[kind] = entry
             parent = PARENT[kind]
@@ -221,14 +224,20 @@ def _stale(entry: Entry, parent: Entry | None) -> str:
 
 
 def over(job: Job) -> bool:
-    """Whether the job has ended, for sure."""
+    """Whether the job will not run again: it has ended, or nobody knows it any more."""
     return not job.live and job.state != "UNKNOWN"
+
+
+def ended(job: Job) -> bool:
+    """Whether SLURM says that the job has ended: that it knows it no more does not say so."""
+    return over(job) and job.state != "GONE"
 
 
 def _job(job: Job) -> str:
     """Who has the stage, if a job does or may; "" if none."""
     if job.state == "UNKNOWN":
-        return f"job {job.job or '(of unknown number)'} may have it, but SLURM does not answer"
+        known = job.job or "(of unknown number)"
+        return f"job {known} {job.reason or 'may have it, but SLURM does not answer'}"
     if not job.live:
         return ""
     because = f" ({job.reason})" if job.reason else ""

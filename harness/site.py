@@ -22,6 +22,7 @@ Hours = Annotated[float, Field(gt=0)]
 
 OURS = {
     "array": "arrays are made by the harness; see max_array and at_once",
+    "clusters": "set SLURM_CLUSTERS, which all of SLURM's clients obey",
     "cpus-per-task": "say cpus_per_process",
     "dependency": "the plan's",
     "error": "logs lie with the submission",

@@ -325,6 +325,7 @@ class Told:
     state: str = "PENDING"
     reason: str = ""
     live: bool = True
+    cluster: str = ""
 
 
 def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Told) -> list[str]:

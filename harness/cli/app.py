@@ -166,6 +166,10 @@ def report(
 
         if watch:
             raise typer.BadParameter("--watch and --compare do not go together")
+        if runs is not None or site is not None:
+            raise typer.BadParameter(
+                "--compare names both run roots or reports itself; leave out --runs and --site"
+            )
         compare_command(recipe, sets or [], compare, out)
         return
     if recipe is None:

@@ -75,6 +75,7 @@ def slurm_command(
 def _submit(path: Path, sets: Sequence[str], site: Site, *, again: bool) -> Submission | None:
     """Plan anew now that nobody else submits, and submit; None if nothing was left to."""
     from harness.launch import slurm
+    from harness.launch.bury import bury
 
     found = look(path, sets, site.runs, again=again, behind=True, alone=True)
     adopted = slurm.adopt(site.runs, found.submissions, found.numbers)
@@ -84,7 +85,7 @@ def _submit(path: Path, sets: Sequence[str], site: Site, *, again: bool) -> Subm
     _refuse(found.plan)
     if not found.plan.todo:
         return None
-    slurm.bury(site.runs, found.jobs)
+    bury(site.runs, found.jobs, show.line)
     return slurm.submit(found.plan, site, sets, found.jobs, show.line)
 
 
@@ -113,6 +114,8 @@ def local_command(
     writable(site.runs)
     with submission.claim(site.runs, show.line):
         found = look(path, sets, site.runs, again=again, alone=True)
+        found.check()
+        _refuse(found.plan)
         if not found.plan.todo:
             show.line("nothing is left to do: another process has begun it meanwhile")
             return 0

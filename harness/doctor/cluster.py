@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from harness.doctor.finding import Finding, ok, problem, warning
+from harness.launch.clients import ask, pairs
 from harness.site import SlurmSite
 
-TIMEOUT_S = 30.0
 NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
 """How the states of nodes begin that take no job now."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a client of SLURM's answered."""
-
-    lines: list[str] = field(default_factory=list)
-    error: str = ""
-    """Why there are none; "" if it answered."""
 
 
 def look(own: SlurmSite) -> Iterator[Finding]:
@@ -54,31 +42,6 @@ def look(own: SlurmSite) -> Iterator[Finding]:
     yield _arrays(own, config)
     yield _requeue(config)
     yield _preemption(config, partition or {})
-
-
-def ask(*words: str) -> Said:
-    """Call a client of SLURM's, without the user's own defaults for its output."""
-    prefixes = ("SQUEUE_", "SACCT_", "SINFO_")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
-    try:
-        done = subprocess.run(
-            words, capture_output=True, timeout=TIMEOUT_S, env=env, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return Said(error=f"nothing in {TIMEOUT_S:g} s")
-    except OSError as error:
-        return Said(error=error.strerror or str(error))
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        return Said(error=said[-1].strip() if said else f"exit code {done.returncode}")
-    lines = done.stdout.decode(errors="replace").splitlines()
-    return Said([line.strip() for line in lines if line.strip()])
-
-
-def pairs(lines: list[str]) -> dict[str, str]:
-    """`scontrol show config`'s lines as a mapping."""
-    split = (line.partition("=") for line in lines if "=" in line)
-    return {name.strip(): value.strip() for name, _, value in split}
 
 
 def _accounting() -> Finding:

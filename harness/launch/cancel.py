@@ -8,19 +8,18 @@ import os
 import pwd
 import signal
 import socket
-import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.launch import clients
 from harness.launch.truth import Look, Row
 from harness.store.life import holder, lives
 from harness.store.submission import Submission
 
 AT_ONCE = 500
 """Jobs that one call of scancel is given."""
-TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -67,6 +66,8 @@ def _job(row: Row, made: Submission, job: str, found: Targets) -> dict[str, Subm
         found.refused.append(f"{row.id}: {made.user} on {made.host} is submitting it; try again")
     elif made.user not in _us():
         found.refused.append(f"{row.id}: job {job} is {made.user}'s; only they can cancel it")
+    elif made.on == "slurm" and row.job is not None and not row.job.live and row.job.reason:
+        found.refused.append(f"{row.id}: job {job} {row.job.reason}")
     elif made.on == "slurm":
         found.stages.append(row.id)
         found.jobs.append(job)
@@ -119,20 +120,9 @@ def stop(targets: Targets) -> None:
             wrong.append(f"process {pid} is another user's")
     for jobs in _chunks(targets.jobs):
         # by user too: SLURM obeys root, whoever's the job is
-        words = ["scancel", f"--user={_name(os.getuid())}", *jobs]
-        try:
-            done = subprocess.run(
-                words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-            )
-        except FileNotFoundError:
-            wrong.append("there is no scancel on PATH: cancel where SLURM is")
-            break
-        except subprocess.TimeoutExpired:
-            wrong.append("the SLURM controller does not answer; try again later")
-            break
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            wrong.append(f"SLURM did not cancel all: {said[-1]}")
+        said = clients.order("scancel", f"--user={_name(os.getuid())}", *jobs)
+        if said.error:
+            wrong.append(f"SLURM did not cancel all: {said.error}")
     if wrong:
         raise HarnessError("\n".join(wrong))
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from harness.launch.queue import JobState
 from harness.launch.reasons import Reason, explain
+from harness.plan import ended
+from harness.store import ledger
 
 State = Literal[
     "finished", "diverged", "running", "waiting", "interrupted", "cancelled", "failed", "lost",
@@ -15,10 +17,6 @@ State = Literal[
 """For people. waiting: its job is pending. lost: submitted, no result, nobody runs it, and SLURM
 does not know it. unknown: SLURM does not answer, or left it open how the job ended. absent: never
 begun."""
-
-GRACE_S = 60.0
-"""A job that SLURM no longer knows is lost so many seconds after the last that was heard of it:
-accounting lags behind by some, and a submission is some seconds old before all of it is known."""
 
 WAITS = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
 """SLURM's words for a job that is alive and not running."""
@@ -29,8 +27,7 @@ NEVER = "DependencyNeverSatisfied"
 class Evidence:
     """All that one stage's state is decided from."""
 
-    ledger: str
-    """The ledger's state."""
+    ledger: ledger.State
     detail: str = ""
     job: JobState | None = None
     """The newest job that it was handed to, unless the stage was run without it since."""
@@ -40,10 +37,10 @@ class Evidence:
     """The newest attempt is the job's."""
     ended: str = ""
     """How that attempt says that it ended."""
+    lost: str = ""
+    """The processes whose death ended it, if it says so: the job is to go on without them."""
     background: bool = False
     """The job is a process of the submitter's machine, which runs a plan's stages in turn."""
-    quiet_s: float = 1e9
-    """Seconds since anything was last heard of it."""
     log: str = ""
     """The end of the job's log; read only if the job is over."""
     kind: str = "pretrain"
@@ -51,23 +48,22 @@ class Evidence:
 
 def decide(seen: Evidence) -> tuple[State, str, str]:
     """(state, why, remedy) of one stage."""
-    job, ledger = seen.job, seen.ledger
-    if ledger in ("finished", "diverged", "damaged"):
-        return ledger, seen.detail, ""  # type: ignore[return-value]
+    job = seen.job
+    if seen.ledger in ("finished", "diverged", "damaged"):
+        return seen.ledger, seen.detail, ""
     if job is None:
         return _without(seen)
     waits = job.live and (job.state in WAITS or job.state == "SUBMITTING")
-    if ledger == "running" and not (seen.own and (waits or _ended(job))):
+    if seen.ledger == "running" and not (seen.own and (waits or ended(job))):
         return "running", seen.detail, ""
     if waits:
         return _waiting(seen, job)
     if job.live:
         return _live(seen, job)
-    if job.state == "UNKNOWN" and not seen.ended:
-        return "unknown", f"job {job.job or 'of unknown number'}: SLURM does not answer", ""
-    fresh = seen.quiet_s < GRACE_S and not seen.background  # of a process nothing lags behind
-    if job.state == "GONE" and not seen.ended and fresh:
-        return "unknown", f"job {job.job} has left the queue; how it ended is not known yet", ""
+    hidden = job.reason and seen.ended == "interrupted" and not seen.background
+    if job.state == "UNKNOWN" and (hidden or not seen.ended):  # it may be about to go on
+        known = job.job or "of unknown number"
+        return "unknown", f"job {known} {job.reason or 'may be alive: SLURM does not answer'}", ""
     found = explain(
         job,
         ended=seen.ended if seen.own else "",
@@ -80,10 +76,6 @@ def decide(seen: Evidence) -> tuple[State, str, str]:
     return found.state, found.words, found.remedy
 
 
-def _ended(job: JobState) -> bool:
-    return not job.live and job.state not in ("GONE", "UNKNOWN")
-
-
 def _without(seen: Evidence) -> tuple[State, str, str]:
     """No job has it."""
     if seen.ledger == "absent" and seen.handed:
@@ -91,7 +83,7 @@ def _without(seen: Evidence) -> tuple[State, str, str]:
     if seen.ledger == "failed":
         found = explain(None, ended="failed", message=seen.detail, log="", kind=seen.kind)
         return found.state, found.words, found.remedy
-    return seen.ledger, seen.detail, ""  # type: ignore[return-value]
+    return seen.ledger, seen.detail, ""
 
 
 def _waiting(seen: Evidence, job: JobState) -> tuple[State, str, str]:
@@ -103,8 +95,13 @@ def _waiting(seen: Evidence, job: JobState) -> tuple[State, str, str]:
     because = f" ({job.reason})" if job.reason else ""
     remedy = f"scontrol release {job.job}" if "held" in job.reason.lower() else ""
     if seen.ledger in ("interrupted", "running"):
-        return "interrupted", f"will go on as job {job.job}: {word}{because}", remedy
+        why = f"{_lost(seen)}will go on as job {job.job}: {word}{because}"
+        return "interrupted", why, remedy
     return "waiting", f"job {job.job} is {word}{because}", remedy
+
+
+def _lost(seen: Evidence) -> str:
+    return f"{seen.lost} died; " if seen.lost else ""
 
 
 def _live(seen: Evidence, job: JobState) -> tuple[State, str, str]:
@@ -115,6 +112,6 @@ def _live(seen: Evidence, job: JobState) -> tuple[State, str, str]:
     if seen.background and not seen.own:
         return "waiting", f"its turn comes in background process {job.job}", ""
     if seen.own and seen.ended == "interrupted" and job.state == "COMPLETING":
-        return "interrupted", f"job {job.job} is being requeued or ended", ""
+        return "interrupted", f"{_lost(seen)}job {job.job} is being requeued or ended", ""
     words = {"COMPLETING": "is ending", "SUSPENDED": "is suspended"}
     return "running", f"job {job.job} {words.get(job.state, 'is starting')}", ""

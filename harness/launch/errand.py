@@ -6,17 +6,15 @@ whoever sent it.
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
-from harness.launch import snapshot
+from harness.launch import clients, snapshot
 from harness.launch.queue import Answer, JobState, Queue
-from harness.launch.slurm import _executor, _last_line, _submitted
+from harness.launch.sbatch import executor, submitted, told_by
 from harness.site import Site, SlurmSite, TimeLimits
 from harness.store import submission
 from harness.store.submission import Array
@@ -38,7 +36,9 @@ class Errand:
     """When, in seconds since 1970."""
 
 
-def send(work: object, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> Errand:
+def send(
+    work: Callable[[], object], site: Site, own: SlurmSite, folder: Path, *, minutes: float
+) -> Errand:
     """Submit one job that calls `work` in each of its processes.
 
     Args:
@@ -54,12 +54,11 @@ def send(work: object, site: Site, own: SlurmSite, folder: Path, *, minutes: flo
     name = f"moco-{submission.new_id()}-errand"
     array = Array(name, "knn", ("errand",))
     limited = own.model_copy(update={"hours": TimeLimits(knn=minutes / 60)})
-    executor = _executor(limited, array, folder.absolute(), code, None)
-    works: Sequence[Any] = [work]
+    made = executor(limited, array, folder.absolute(), code, None)
     try:
-        job = _submitted(executor, array, folder.absolute(), works)
+        job = submitted(made, array, folder.absolute(), [work])
     except Exception as error:
-        raise HarnessError(f"SLURM refused the job: {_last_line(error)}") from error
+        raise HarnessError(f"SLURM refused the job: {told_by(error)}") from error
     return Errand(Array(name, "knn", ("errand",), job=job), folder.absolute(), began)
 
 
@@ -107,11 +106,8 @@ def cancel(arrays: Sequence[Array]) -> None:
 
 def command(*words: str) -> str | None:
     """Output of a client of SLURM's; None if it failed."""
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    said = clients.order(*words)
+    return None if said.error else "\n".join(said.lines)
 
 
 def tail(folder: Path, lines: int = 5) -> str:

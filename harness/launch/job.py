@@ -1,44 +1,26 @@
-"""What a job of a cluster does: one stage, or the report. Small enough to be pickled.
-
-A job is warned in one of two ways. SIGUSR2 comes before a time limit, and before preemption where
-the cluster sends it (SlurmctldParameters=preempt_send_user_signal). SIGTERM alone comes before
-preemption elsewhere, and whenever SLURM ends a job: cancelled, over its time, requeued by hand.
-Both only set a flag. At the next step where the processes meet they agree to stop, and the
-checkpoint is written. Then the first process asks SLURM what state the job is in:
-
-- still running: it was warned, and something will take its place. It is requeued here, by submitit,
-  whose handler counts the time limits that it outlived.
-- anything else: SLURM has decided already. A cancelled job must not come back, and one that SLURM
-  has requeued itself comes back without help. The process ends, with a code that is no success.
-- no answer: after SIGUSR2 it is requeued, as submitit would; else SLURM is asked again, until it
-  answers or ends the job.
-"""
+"""What a job of a cluster does: one stage, or the report. Small enough to be pickled."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import harness
 from harness.errors import HarnessError
+from harness.launch.ending import end, goes_on, say_who_died
 from harness.launch.signals import StopFlag
-from harness.store import life
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
     from harness.runtime.environment import Placement
 
-STOPPED = 128 + signal.SIGTERM
-"""Exit code of a process that was asked to stop, and whose job is not requeued."""
 MEETING_S = 600.0
 """Seconds by which the processes may start apart: nodes read their libraries and data at different
 speeds."""
@@ -49,10 +31,6 @@ MIRROR_S = 30.0
 """Seconds that the mirror may take at the end of a stage."""
 HURRY_S = 5.0
 """The same where the stage goes on in another life, which mirrors what is missing."""
-PATIENCE_S = 600.0
-"""Seconds for SLURM to answer a process that it asked to stop."""
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 @dataclass(frozen=True)
@@ -64,6 +42,8 @@ class StageJob:
         code: the folder that the harness must be imported from.
         stage_data: folder of the node's own disk for the data; variables in it are expanded. None:
             the data is read where it lies.
+        requeues: so often may the job have been started again for the loss of a process not to be
+            its failure.
     """
 
     folder: str
@@ -71,6 +51,7 @@ class StageJob:
     device: str
     code: str
     stage_data: str | None = None
+    requeues: int = 50
 
     def checkpoint(self) -> Any:
         """What submitit starts when the job was requeued: the same, which goes on."""
@@ -89,7 +70,7 @@ class StageJob:
         with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
             state = told(lambda: self._run(flag))
         if state == "interrupted":
-            _end(handler if callable(handler) else None, flag.heard)
+            end(handler, flag.heard)
         return state
 
     def _run(self, flag: StopFlag) -> str:
@@ -105,6 +86,7 @@ class StageJob:
         from harness.launch.progress import watching
         from harness.launch.worker import run_as
         from harness.runtime.environment import resolve
+        from harness.runtime.peers import LostPeer
         from harness.stage.execute import Job, pick_device
 
         placement = resolve(os.environ)
@@ -119,9 +101,12 @@ class StageJob:
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
                 return run_as(placement, job, reporter, flag, meeting=MEETING_S)
-        except HarnessError:
+        except HarnessError as error:
             if (state := _settled(folder)) is not None:  # by another process meanwhile
                 return state
+            if isinstance(error, LostPeer) and error.died and goes_on(self.requeues, flag):
+                say_who_died(folder, error.died, str(error))
+                return "interrupted"
             raise
 
 
@@ -237,38 +222,3 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
                     os.kill(follower.pid, signal.SIGTERM)
             if not follower.wait(MIRROR_S if over else HURRY_S) and over:
                 print("note: W&B is late; `moco-harness sync` uploads what is missing", flush=True)
-
-
-def _end(handler: Handler | None, heard: set[int]) -> NoReturn:
-    """End this process after its checkpoint, requeued if that is for us to do."""
-    if os.environ.get("SLURM_PROCID", "0") != "0":
-        raise SystemExit(0)  # the first process decides
-    warned = signal.SIGUSR2 in heard
-    until = time.monotonic() + PATIENCE_S
-    while (state := _own_state()) is None and not warned and time.monotonic() < until:
-        time.sleep(5)
-    if handler is None or not (state == "RUNNING" or (state is None and warned)):
-        print(f"stopped after a checkpoint; the job is {(state or 'lost').lower()}", flush=True)
-        raise SystemExit(STOPPED)
-    print("requeued after a checkpoint", flush=True)
-    try:
-        handler(signal.SIGUSR2, None)
-    except Exception as error:
-        print(f"error: the job could not be requeued ({error}); run again goes on", file=sys.stderr)
-    raise SystemExit(STOPPED)
-
-
-def _own_state() -> str | None:
-    """SLURM's word for this job: RUNNING, COMPLETING, ...; "" if it knows it no more, None if it
-    does not answer."""
-    # SLURM_JOB_ID alone may be the whole array's: its last element has the array's number.
-    own = life.slurm_job(os.environ) or {"job": ""}
-    words = ["squeue", "--noheader", "--format=%T", f"--jobs={own['job']}"]
-    plain = {name: text for name, text in os.environ.items() if not name.startswith("SQUEUE_")}
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=30, check=True, env=plain
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip().partition("\n")[0]

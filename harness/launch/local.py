@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.launch import snapshot
+from harness.launch import clients, handover
 from harness.launch.job import told, write_report
+from harness.launch.signals import StopFlag
 from harness.plan import Plan, make_plan
 from harness.site import Site
 from harness.store import submission
@@ -34,10 +35,13 @@ class LocalJob:
     """A plan as a job: what submitit pickles.
 
     Attributes:
+        submission: the submission's id. Its stages alone are run: the submitter has looked who else
+            has which, SLURM's jobs included.
         recipe: the recipe's copy.
         visible: CUDA_VISIBLE_DEVICES as the user had it; submitit changes it. None: not set.
     """
 
+    submission: str
     recipe: str
     sets: tuple[str, ...]
     runs: str
@@ -63,24 +67,26 @@ class LocalJob:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.visible
-        return told(self._run)
+        with StopFlag() as stopping:  # before all that takes time
+            return told(lambda: self._run(stopping))
 
-    def _run(self) -> str:
+    def _run(self, stopping: StopFlag) -> str:
         from rich.console import Console
 
         from harness.launch.here import run_here
         from harness.launch.progress import watching
-        from harness.launch.signals import StopFlag
         from harness.track.follow import start
 
         recipe, runs = Path(self.recipe), Path(self.runs)
+        ours = submission.read(runs, self.submission).stages
         made = make_plan(recipe, self.sets, runs, again=self.again)
+        made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
         site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
         follower = start(runs, [stage.id for stage in made.todo])
         if follower.warning:
             print(f"note: {follower.warning}", flush=True)
         console = Console(highlight=False, width=200)
-        with StopFlag() as stopping, watching(console, len(made.todo)) as reporter:
+        with watching(console, len(made.todo)) as reporter:
             tally = run_here(made, site, reporter, stopping)
         page = write_report(recipe, self.sets, runs)
         print(f"report: {page}", flush=True)
@@ -104,25 +110,20 @@ def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submi
         StoreError: the run root cannot be written.
     """
     runs = site.runs.absolute()
-    code = snapshot.take(runs, clean=False)
-    sid = submission.new_id()
-    folder = submission.folder(runs, sid)
-    recipe = snapshot.keep_recipe(plan, folder / "recipes")
-    record = submission.new(
-        sid,
+    begun = handover.begin(
+        plan,
+        runs,
+        sets,
         on="local",
-        recipe=str(plan.path),
-        sets=sets,
-        name=plan.name,
-        code=str(code),
-        arrays=[Array(f"moco-{sid}-0", "all", tuple(stage.id for stage in plan.todo))],
+        arrays=lambda sid: [Array(f"moco-{sid}-0", "all", tuple(s.id for s in plan.todo))],
     )
-    submission.write(runs, record)
-    words = [sys.executable, "-m", "harness.launch.local", str(folder), "--recipe", str(recipe)]
+    record = begun.record
+    words = [sys.executable, "-m", "harness.launch.local", str(begun.folder)]
+    words += ["--recipe", str(begun.recipe)]
     words += ["--runs", str(runs), "--data", str(site.data.absolute()), "--device", site.device]
     words += ["--processes", str(site.processes), *(["--again"] if again else [])]
     words += [word for text in sets for word in ("--set", text)]
-    path = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(begun.code), os.environ.get("PYTHONPATH"))))
     started = subprocess.run(
         words,
         env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
@@ -133,7 +134,7 @@ def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submi
         check=False,
     )
     if started.returncode:
-        why = (started.stderr.strip().splitlines() or ["no reason given"])[-1]
+        why = clients.last_line(started.stderr) or "no reason given"
         raise HarnessError(f"the background job could not be started: {why}")
     record = record.job(0, started.stdout.strip())
     submission.write(runs, record)
@@ -157,6 +158,7 @@ def main() -> None:
     from harness.launch.local import LocalJob as Imported  # not __main__'s, which no job could load
 
     job = Imported(
+        said.folder.name,
         said.recipe,
         tuple(said.sets),
         said.runs,

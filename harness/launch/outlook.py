@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.estimate import Computer, elsewhere
-from harness.launch.queue import JobState, Queue, survey
+from harness.launch.queue import JobState, Queue
+from harness.launch.survey import survey
 from harness.plan import Plan, make_plan
 from harness.site import Site
 from harness.store import submission
@@ -30,13 +31,21 @@ class Outlook:
 
     def check(self) -> None:
         """Raise a HarnessError if a stage's job may be alive, and nobody can tell."""
-        unsure = sum(job.state == "UNKNOWN" for job in self.jobs.values())
-        if unsure:
-            why = "; ".join(self.notes) or "its machine is another one"
-            raise HarnessError(
-                f"{unsure} stages were handed over before, and what became of them cannot be told "
-                f"now: {why}. Nothing was submitted; try again later"
-            )
+        unsure = {stage: job for stage, job in self.jobs.items() if job.state == "UNKNOWN"}
+        if not unsure:
+            return
+        told = next(((stage, job) for stage, job in unsure.items() if job.reason), None)
+        why, then = "; ".join(self.notes), "try again later"
+        if told is not None:
+            stage, job = told
+            made, _, _ = submission.newest(self.submissions)[stage]
+            why = f"job {job.job} {job.reason}"
+            then += f"; or, if you know that its jobs are over, move {made.id}.json away from there"
+            then += f" ({made.user} wrote it into submissions/ of the run root)"
+        raise HarnessError(
+            f"{len(unsure)} stages were handed over before, and what became of them cannot be told "
+            f"now: {why or 'nobody answers'}. Nothing was submitted; {then}"
+        )
 
 
 def look(

@@ -6,23 +6,16 @@ some seconds, may be absent, and tells the rest: how a job ended, and who cancel
 
 from __future__ import annotations
 
-import os
 import pwd
 import re
-import socket
-import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from harness.store.submission import Array, Submission, newest, submitting
+from harness.launch import clients
+from harness.launch.clients import Cluster
+from harness.store.submission import Array
 
-TIMEOUT_S = 5.0
-"""Seconds for each call: without a controller squeue would try for 9."""
-FAR_SILENCE_S = 900.0
-"""A background job on another machine is taken for dead after so long without a word; it may take
-minutes from one stage to the next."""
 OVER = frozenset(
     (
         *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED"),
@@ -42,14 +35,18 @@ class JobState:
     """12 or 12_3; "" of one that is still being submitted."""
     state: str
     """SLURM's word (PENDING, RUNNING, FAILED ...). GONE: the controller answers and neither it nor
-    accounting knows how the job ended. UNKNOWN: nobody answers, it may be alive. SUBMITTING."""
+    accounting knows how the job ended. UNKNOWN: it may be alive, and nobody here can tell.
+    SUBMITTING."""
     reason: str = ""
-    """SLURM's reason; of a cancelled job "by" whom, where accounting tells."""
+    """SLURM's reason; of a cancelled job "by" whom, where accounting tells; of an unknown one why
+    it cannot be told, "" if SLURM does not answer."""
     node: str = ""
     live: bool = False
     """It is or will be running."""
     exit: str = ""
     """Exit code and signal as accounting has them, "1:0" or "0:9"; "" if not known."""
+    cluster: str = ""
+    """The cluster that it was submitted to; "" if nobody wrote that down."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,14 @@ class Queue:
 
     def __init__(self) -> None:
         self._over: dict[str, JobState] = {}
+        self._cluster = Cluster("")
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that is asked; asked for once it has answered."""
+        if not self._cluster.name:
+            self._cluster = clients.cluster()
+        return self._cluster
 
     def ask(self, arrays: Iterable[Array], since: float) -> Answer:
         """The state of every element of `arrays`, those without a number looked for by name.
@@ -138,70 +143,6 @@ class Queue:
         return replace(there, live=True) if there else JobState(element, "UNKNOWN")
 
 
-def survey(
-    runs: Path, submissions: Sequence[Submission], wanted: Collection[str], queue: Queue
-) -> tuple[dict[str, JobState], Answer]:
-    """By stage id, what became of the newest job of each stage in `wanted`, and SLURM's answer.
-
-    A stage is left out if no job of it was ever submitted: its submitter died before.
-    """
-    found = {s: place for s, place in newest(submissions).items() if s in wanted}
-    arrays: dict[str, Array] = {}
-    since = time.time()
-    for submission, array, _ in found.values():
-        if submission.on == "slurm":
-            arrays[array.name] = array
-            since = min(since, submission.t)
-    answer = queue.ask(arrays.values(), since)
-    states: dict[str, JobState] = {}
-    local: dict[str, JobState] = {}
-    for stage, (submission, array, index) in found.items():
-        if submission.on != "slurm":
-            if array.name not in local:
-                local[array.name] = _background(runs, submission, array)
-            states[stage] = local[array.name]
-            continue
-        known = replace(array, job=answer.numbers.get(array.name))
-        element = known.element(index)
-        if element is not None:
-            states[stage] = answer.jobs.get(element, JobState(element, "UNKNOWN"))
-        elif submitting(submission):
-            states[stage] = JobState("", "SUBMITTING", f"by {submission.user}", live=True)
-        elif not answer.controller:
-            states[stage] = JobState("", "UNKNOWN")
-    return states, answer
-
-
-def _background(runs: Path, submission: Submission, array: Array) -> JobState:
-    """A job of submitit's local executor: a process whose command line names the submission.
-
-    Of another machine's, silence tells: one of its stages is always being run.
-    """
-    job = array.job or ""
-    if not job:
-        alive = submitting(submission)
-        return JobState(job, "SUBMITTING" if alive else "GONE", live=alive)
-    if submission.host != socket.gethostname():
-        heard = max([submission.t, *(_heard(runs / stage) for stage in array.stages)])
-        silent = time.time() - heard > FAR_SILENCE_S
-        return JobState(job, "GONE" if silent else "UNKNOWN", f"on {submission.host}")
-    try:
-        words = Path(f"/proc/{job}/cmdline").read_bytes()
-    except OSError:
-        words = b""
-    alive = submission.id.encode() in words
-    return JobState(job, "RUNNING" if alive else "GONE", "", submission.host, alive)
-
-
-def _heard(stage: Path) -> float:
-    """When the newest attempt of a stage last said anything, in seconds since 1970; 0: never."""
-    try:
-        newest_attempt = max((stage / "attempts").iterdir(), key=lambda path: path.name)
-        return max(path.stat().st_mtime for path in newest_attempt.iterdir())
-    except (OSError, ValueError):
-        return 0.0
-
-
 def _elements(array: Array, number: str | None) -> list[str] | None:
     """The array's jobs; None while its number is not known."""
     if number is None:
@@ -223,8 +164,12 @@ def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, str]:
     By name: of a number that it no longer knows, `squeue --jobs` says nothing but an error.
     """
     words = ["squeue", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%N|%j|%r"]
-    out, said = _call([*words, "--name=" + ",".join(array.name for array in arrays)])
-    return (None if out is None else [line for text in out if (line := _listed(text))]), said
+    names = {array.name: array.job for array in arrays}
+    said = clients.ask(*words, "--name=" + ",".join(names))
+    if said.error:
+        return None, said.error
+    lines = [line for text in said.lines if (line := _listed(text)) and line.name in names]
+    return [line for line in lines if names[line.name] in (None, line.base)], ""
 
 
 def _listed(text: str) -> _Line | None:
@@ -240,7 +185,11 @@ def _listed(text: str) -> _Line | None:
 def _sacct(
     arrays: Sequence[Array], numbers: Mapping[str, str], since: float
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) of what accounting knows."""
+    """(state by element, number by name, error) of what accounting knows.
+
+    A number that it knows under another name is another job's: of an earlier life of the cluster,
+    or of another cluster.
+    """
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86_400)))
     words = ["sacct", "--noheader", "--parsable2", "--allusers", f"--starttime={start}"]
     words.append("--format=JobID,State,ExitCode,NodeList,JobName,Reason")
@@ -248,12 +197,13 @@ def _sacct(
         words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
     else:
         words.append("--name=" + ",".join(array.name for array in arrays))
-    out, said = _call(words)
-    if out is None:
-        return None, {}, said
+    said = clients.ask(*words)
+    if said.error:
+        return None, {}, said.error
+    own = {array.name for array in arrays}
     jobs: dict[str, JobState] = {}
     names: dict[str, str] = {}
-    for text in out:
+    for text in said.lines:
         parts = text.split("|", 5)
         if len(parts) < 6:
             continue
@@ -262,6 +212,8 @@ def _sacct(
             # the out-of-memory killer may be told of a step alone
             if parts[1] == "OUT_OF_MEMORY" and whole in jobs and jobs[whole].state == "FAILED":
                 jobs[whole] = replace(jobs[whole], state="OUT_OF_MEMORY")
+            continue
+        if parts[4] not in own:
             continue
         names[parts[4]] = whole.partition("_")[0]
         for job in _expand(whole):
@@ -297,22 +249,3 @@ def _expand(job: str) -> list[str]:
         indices = range(int(first), int(last or first) + 1, int(stride or 1))
         found += [f"{match[1]}_{index}" for index in indices]
     return found
-
-
-def _call(words: Sequence[str]) -> tuple[list[str] | None, str]:
-    """(lines of output, "") of a command, or (None, why there are none)."""
-    # the user's own defaults for these commands would filter or format what is read here
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
-    try:
-        done = subprocess.run(
-            words, capture_output=True, timeout=TIMEOUT_S, env=env, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"{words[0]}: nothing in {TIMEOUT_S:g} s"
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        return None, f"{words[0]}: {'not installed here' if missing else error.strerror}"
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        return None, lines[-1].strip() if lines else f"{words[0]}: exit code {done.returncode}"
-    return done.stdout.decode(errors="replace").splitlines(), ""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError
+from harness.launch import lives
 from harness.launch.decide import NEVER, Evidence, State, decide
-from harness.launch.queue import JobState, Queue, survey
+from harness.launch.lives import Life
+from harness.launch.queue import JobState, Queue
 from harness.launch.reasons import tail
+from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry, everything, look
@@ -125,7 +126,7 @@ class Truth:
 def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
     if entry.done or entry.state == "damaged":
         return Row(entry.folder.id, entry.state, entry.detail, entry)
-    attempt = _newest_attempt(entry)
+    attempt = lives.newest(entry.folder)
     own = made is not None and job is not None and _is_of(attempt, made, job)
     since = attempt is not None and made is not None and not own and attempt.began > made.t
     if since and not (job is not None and job.live):
@@ -138,8 +139,8 @@ def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None
         handed=made is not None,
         own=own,
         ended=attempt.ended if attempt is not None and own else "",
+        lost=attempt.lost if attempt is not None and own else "",
         background=made is not None and made.on != "slurm",
-        quiet_s=time.time() - max(made.t if made else 0.0, attempt.heard if attempt else 0.0),
         log=tail(log) if log is not None and job is not None and not job.live else "",
         kind=str((entry.described or {}).get("kind", "pretrain")),
     )
@@ -178,52 +179,14 @@ def _parent(entry: Entry) -> str:
     return str((entry.described or {}).get("parent") or "")
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    ended: str
-    began: float
-    heard: float
-    host: str
-    job: str
-    """Its SLURM job; "" without one."""
-
-
-def _newest_attempt(entry: Entry) -> _Attempt | None:
-    try:
-        attempts = entry.folder.attempts()
-        if not attempts:
-            return None
-        path = attempts[-1]
-        who: Any = atomic.read_json(path / "alive.json")
-        ended: Any = atomic.read_json(path / "ended.json")
-        heard = max(f.stat().st_mtime for f in (path, *path.iterdir()))
-    except (StoreError, OSError):
-        return None
-    who = who if isinstance(who, dict) else {}
-    slurm = who.get("slurm")
-    how = str(ended.get("how", "")) if isinstance(ended, dict) else ""
-    return _Attempt(
-        ended="failed" if how == "failed" else "interrupted" if how else "",
-        began=_began(path),
-        heard=heard,
-        host=str(who.get("host", "")),
-        job=str(slurm.get("job", "")) if isinstance(slurm, dict) else "",
-    )
-
-
-def _began(attempt: Path) -> float:
-    """When the attempt began, or a little later, in seconds since 1970."""
-    told = attempt / "attempt.json"  # written once
-    return (told if told.exists() else attempt).stat().st_mtime
-
-
-def _is_of(attempt: _Attempt | None, made: Submission, job: JobState) -> bool:
+def _is_of(attempt: Life | None, made: Submission, job: JobState) -> bool:
     """Whether the attempt is a life of the job."""
     if attempt is None:
         return False
     if made.on == "slurm":
-        return attempt.job == job.job != ""
-    return not attempt.job and attempt.host == made.host and attempt.began >= made.t
+        return attempt.of(job.job, made.cluster)
+    free = not attempt.who.get("slurm")
+    return free and attempt.host == made.host and attempt.began >= made.t
 
 
 def log_of(runs: Path, made: Submission, job: JobState, rank: int = 0) -> Path | None:

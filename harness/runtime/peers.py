@@ -11,7 +11,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -29,7 +29,15 @@ OpenStore = Callable[[], Store]
 
 
 class LostPeer(HarnessError):
-    """Another process of the stage died, hung or stopped, so this one cannot go on."""
+    """Another process of the stage died, hung or stopped, so this one cannot go on.
+
+    Attributes:
+        died: the ranks that gave no answer, if no other one said that it had stopped by itself.
+    """
+
+    def __init__(self, message: str, died: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.died = tuple(died)
 
 
 class Peers(threading.Thread):
@@ -73,6 +81,12 @@ class Peers(threading.Thread):
         """Ranks that neither answered nor said that they stop."""
         return [rank for rank in self._others if rank not in {*self._answers, *self._notes}]
 
+    def _without_store(self) -> bool:
+        return self._storeless and self._rank_0_keeps_it and 0 in self._awaited()
+
+    def _died(self) -> list[int]:
+        return [0] if self._without_store() else self._awaited()
+
     @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
         """Turn a failure of communication inside into a LostPeer that names `what` and whom."""
@@ -82,7 +96,8 @@ class Peers(threading.Thread):
         except RuntimeError as error:
             if not isinstance(error, dist.DistError) and not _LOSS.search(str(error)):
                 raise
-            raise LostPeer(self._explain(what, error)) from error
+            message = self._explain(what, error)
+            raise LostPeer(message, () if self._notes else self._died()) from error
         finally:
             self._at = outer
 
@@ -90,7 +105,7 @@ class Peers(threading.Thread):
         self._called.set()
         self.join(3 * _GRACE)
         said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
-        if self._storeless and self._rank_0_keeps_it and 0 in self._awaited():
+        if self._without_store():
             said.append("rank 0 died (it kept the meeting point, so the others cannot be asked)")
         else:
             said += [f"rank {rank} died or hung (it did not answer)" for rank in self._awaited()]

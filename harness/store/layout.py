@@ -96,6 +96,23 @@ class StageFolder:
             raise atomic.explain(error, self.path) from error
         return target
 
+    def put_back(self, aside: Path) -> None:
+        """Undo `set_aside`, which returned `aside`; what was begun here since stays as it is.
+
+        Raises:
+            StoreError: it cannot be moved.
+        """
+        if self.attempts():
+            return
+        try:
+            (self.path / "stage.json").unlink(missing_ok=True)
+            for folder in (self.path / "attempts", self.checkpoints, self.path):
+                if folder.exists():
+                    folder.rmdir()
+            aside.rename(self.path)
+        except OSError as error:
+            raise atomic.explain(error, aside) from error
+
     def create(self, description: dict[str, Any]) -> None:
         """Make the folder unless it is there, and its stage.json unless it says the same: what the
         id does not cover (cadences, targets) may have changed since the last attempt.

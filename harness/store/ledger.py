@@ -30,8 +30,8 @@ class Entry:
     result: dict[str, Any] | None = None
     described: dict[str, Any] | None = None
     """stage.json; None if there is none, or it is damaged."""
-    job: str = ""
-    """The SLURM job of whoever runs it; "" if it is not running, or not in a job."""
+    who: dict[str, Any] | None = None
+    """Who runs it, as alive.json names them; None if nobody does."""
 
     @property
     def done(self) -> bool:
@@ -60,8 +60,7 @@ def look(folder: StageFolder) -> Entry:
         newest = attempts[-1]
         who = holder(newest)
         if who is not None:
-            running = found("running", f"process {who['pid']} on {who['host']}")
-            return replace(running, job=str((who.get("slurm") or {}).get("job", "")))
+            return replace(found("running", f"process {who['pid']} on {who['host']}"), who=who)
         ended = atomic.read_json(newest / "ended.json")
     except StoreError as error:
         return found("damaged", str(error))

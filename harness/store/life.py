@@ -22,7 +22,7 @@ SILENCE_S = 120.0
 
 def identity() -> dict[str, Any]:
     """This process as alive.json names it; inside a SLURM job also {"slurm": {"job": "12_3" or
-    "12", "restart": n}}."""
+    "12", "restart": n, "cluster": its name}}."""
     who: dict[str, Any] = {
         "host": socket.gethostname(),
         "boot": _boot(),
@@ -40,7 +40,21 @@ def slurm_job(env: Mapping[str, str]) -> dict[str, Any] | None:
     if not job:
         return None
     restart = env.get("SLURM_RESTART_COUNT") or "0"
-    return {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
+    found = {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
+    cluster = env.get("SLURM_CLUSTER_NAME")
+    return {**found, "cluster": cluster} if cluster else found
+
+
+def is_of(who: Mapping[str, Any], job: str, cluster: str) -> bool:
+    """Whether `who`, as `identity` names a process, is of SLURM's job.
+
+    Two clusters may share a file system and give the same numbers. A cluster that was not written
+    down ("") may be any.
+    """
+    theirs = who.get("slurm")
+    if not isinstance(theirs, dict) or not job or theirs.get("job") != job:
+        return False
+    return not cluster or theirs.get("cluster", cluster) == cluster
 
 
 def _boot() -> str:
@@ -110,10 +124,10 @@ def lives(who: Mapping[str, Any]) -> bool | None:
 def survived(who: Mapping[str, Any]) -> bool:
     """Whether this process is a later life of the holder's own SLURM job: SLURM ends a job before
     it starts it again, so that holder is dead, however fresh its last touch."""
-    theirs, ours = who.get("slurm"), slurm_job(os.environ)
-    if not isinstance(theirs, dict) or ours is None or theirs.get("job") != ours["job"]:
+    ours = slurm_job(os.environ)
+    if ours is None or not is_of(who, ours["job"], ours.get("cluster", "")):
         return False
-    restart = theirs.get("restart")
+    restart = who["slurm"].get("restart")
     return isinstance(restart, int) and restart < ours["restart"]
 
 

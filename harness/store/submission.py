@@ -79,8 +79,15 @@ class Submission:
     code: str
     """The snapshot that the jobs import; "" if they import the submitter's checkout."""
     arrays: tuple[Array, ...]
+    cluster: str = ""
+    """SLURM's name for the cluster that has the jobs; "" without SLURM, or if it did not tell."""
     submitter: Mapping[str, Any] = field(default_factory=dict)
     """The process that submitted, as alive.json names one."""
+
+    @property
+    def stages(self) -> frozenset[str]:
+        """The ids of all stages that it handed over."""
+        return frozenset(stage for array in self.arrays for stage in array.stages)
 
     def job(self, index: int, job: str) -> Submission:
         """The same with the job of array number `index` known."""
@@ -103,12 +110,13 @@ def new(
     name: str,
     code: str,
     arrays: Iterable[Array],
+    cluster: str = "",
 ) -> Submission:
     """A submission of this moment by this process, under an id of `new_id`."""
     return Submission(
         id=submission_id,
         on=on,
-        user=_user(),
+        user=user(),
         host=socket.gethostname(),
         t=round(time.time()),
         recipe=recipe,
@@ -116,6 +124,7 @@ def new(
         name=name,
         code=code,
         arrays=tuple(arrays),
+        cluster=cluster,
         submitter=identity(),
     )
 
@@ -125,7 +134,8 @@ def new_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
-def _user() -> str:
+def user() -> str:
+    """This process's user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -157,6 +167,18 @@ def everything(runs: Path) -> list[Submission]:
         raise atomic.explain(error, root) from error
     read = [_read(path) for path in paths]
     return sorted((s for s in read if s is not None), key=lambda s: (s.t, s.id))
+
+
+def read(runs: Path, submission_id: str) -> Submission:
+    """The record of one submission.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    path = runs / "submissions" / f"{submission_id}.json"
+    if (found := _read(path)) is None:
+        raise StoreError(f"{path}: the record of this submission is gone; run again")
+    return found
 
 
 def _read(path: Path) -> Submission | None:

@@ -6,14 +6,17 @@ import json
 import os
 import pickle
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
 
+from harness.launch import local
 from harness.launch.job import ReportJob, StageJob
 from harness.store import submission
 
@@ -118,7 +121,9 @@ def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     site.write_text(re.sub("max_array: 3", "max_array: 4", SITE))
     for name in ("bin", "jobs", "records"):
         (place / name).mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": "", "squeue": SQUEUE, "sacct": ""}.items():
+    config = "#!/bin/sh\necho 'ClusterName = here'\n"
+    clients = {"sbatch": SBATCH, "srun": "", "squeue": SQUEUE, "sacct": "", "scontrol": config}
+    for name, text in clients.items():
         path = place / "bin" / name
         path.write_text(text or "#!/bin/sh\n")
         path.chmod(0o755)
@@ -145,6 +150,7 @@ def test_what_is_written_down(moco: Any, slurm: Path) -> None:
     assert f"submitted 12 stages in 4 arrays and jobs as {record.id}" in said.out
     assert [array.job for array in record.arrays] == ["100", "101", "102", "103"]
     assert (record.recipe, record.sets) == ("scale.yaml", ("optim.epochs=1",))
+    assert record.cluster == "here"
     for n, job in enumerate(sorted(Path("records").iterdir())):
         known = [array["job"] for array in json.loads(job.read_text())["arrays"]]
         assert known == [str(100 + k) if k < n else None for k in range(4)], "before each sbatch"
@@ -208,6 +214,75 @@ def test_what_sbatch_refuses(moco: Any, slurm: Path) -> None:
     assert "submitted 4 stages" in again.out
     assert "--dependency=aftercorr:100\n" in Path("jobs/102").read_text(), "behind the older jobs"
     assert "--dependency=afterany:102:100:101\n" in Path("jobs/103").read_text()
+
+
+@pytest.fixture
+def stale(moco: Any, slurm: Path) -> dict[str, str]:
+    """All stages have results of another edition; by stage id, what they say."""
+    assert moco("run", "scale.yaml", "--site", slurm).code == 0
+    listed("CANCELLED")
+    found = {}
+    for stage in submission.everything(Path("runs"))[0].stages:
+        text = json.dumps({"state": "finished", "values": {}, "edition": "old", "of": stage})
+        Path("runs", stage, "result.json").write_text(text)
+        found[stage] = text
+    return found
+
+
+def results() -> dict[str, str]:
+    return {path.parent.name: path.read_text() for path in Path("runs").glob("*/result.json")}
+
+
+def test_again_sets_the_old_results_aside(moco: Any, slurm: Path, stale: dict[str, str]) -> None:
+    said = moco("run", "scale.yaml", "--site", slurm, "--again")
+    assert said.code == 0, said.all
+    assert "submitted 12 stages" in said.out
+    assert results() == {}
+    assert len(list(Path("runs/aside").iterdir())) == len(stale) == 12
+
+
+def test_what_is_refused_again_keeps_its_old_results(
+    moco: Any, slurm: Path, stale: dict[str, str]
+) -> None:
+    Path("refuse").write_text("time=720")  # the linear probes
+    said = moco("run", "scale.yaml", "--site", slurm, "--again")
+    assert "SLURM refused linear, 4 stages: sbatch: error: Invalid qos" in said.err
+    assert results() == {id_: text for id_, text in stale.items() if ".linear-" in id_}
+    assert len(list(Path("runs/aside").iterdir())) == 8
+    for stage in results():
+        assert Path("runs", stage, "stage.json").exists()
+
+
+def test_where_a_job_may_have_been_made_the_old_results_stay_aside(
+    moco: Any, slurm: Path, stale: dict[str, str]
+) -> None:
+    """Or it would find one, and do nothing."""
+    Path("bin/sbatch").write_text("#!/bin/sh\ntouch silent\nexit 1\n")
+    said = moco("run", "scale.yaml", "--site", slurm, "--again")
+    assert said.code == 1
+    assert f"old results are in {Path('runs/aside').absolute()}" in said.err
+    assert len(results()) == len(stale) - len(list(Path("runs/aside").iterdir())) == 8
+
+
+def test_the_background_leaves_slurms_stages_alone(
+    moco: Any, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert moco("run", "scale.yaml", "--site", slurm).code == 0
+    listed("PENDING")
+    began: list[list[str]] = []
+
+    def begin(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        began.append(words)
+        return subprocess.CompletedProcess(words, 0, stdout="1\n", stderr="")
+
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(run=begin, DEVNULL=None))
+    more = ["--set", "seeds=[0,1,2]"]
+    said = moco("run", "scale.yaml", "--on", "local", "--device", "cpu", *more)
+    assert "running 6 stages in the background" in said.out, said.all
+    first, second = submission.everything(Path("runs"))
+    assert len(began) == 1
+    assert second.id in began[0][3]
+    assert not first.stages & second.stages
 
 
 def test_a_report_that_is_refused_stops_nobody(moco: Any, slurm: Path) -> None:

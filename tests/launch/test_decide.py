@@ -6,8 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
-from harness.launch.decide import GRACE_S, NEVER, Evidence, State, decide
+from harness.launch.decide import NEVER, Evidence, State, decide
 from harness.launch.queue import JobState
+from harness.launch.survey import LEFT
+from harness.store import ledger
 
 
 def job(state: str, reason: str = "", exit_: str = "") -> JobState:
@@ -16,10 +18,10 @@ def job(state: str, reason: str = "", exit_: str = "") -> JobState:
     return JobState("12_3", state, reason, "n1", live, exit_)
 
 
-def seen(ledger: str, state: str = "", reason: str = "", **other: Any) -> Evidence:
+def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -> Evidence:
     exit_ = other.pop("exit", "")
-    found = job(state, reason, exit_) if state else None
-    return Evidence(ledger, job=found, handed=found is not None, **other)
+    its = job(state, reason, exit_) if state else None
+    return Evidence(found, job=its, handed=its is not None, **other)
 
 
 OWN = {"own": True}
@@ -47,6 +49,9 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
      "will go on as job 12_3: pending (BeginTime)"),
     ("requeued, its past life still fresh", seen("running", "PENDING", "BeginTime", **DIED),
      "interrupted", "will go on as job 12_3"),
+    ("requeued after a node's death", seen("interrupted", "PENDING", "BeginTime", own=True,
+     ended="interrupted", lost="rank 1"), "interrupted",
+     "rank 1 died; will go on as job 12_3: pending (BeginTime)"),
     ("requeued and held", seen("interrupted", "REQUEUE_HOLD", "job requeued in held state", **DIED),
      "interrupted", "requeue hold"),
     ("its parent failed", seen("absent", "PENDING", NEVER), "cancelled", NEVER),
@@ -60,6 +65,8 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("suspended", seen("interrupted", "SUSPENDED", **DIED), "running", "is suspended"),
     ("ending", seen("interrupted", "COMPLETING", **DIED), "running", "is ending"),
     ("between two lives", seen("interrupted", "COMPLETING", **STOPPED), "interrupted", "requeued"),
+    ("between two lives, for a node's death", seen("interrupted", "COMPLETING", own=True,
+     ended="interrupted", lost="rank 1"), "interrupted", "rank 1 died; job 12_3 is being requeued"),
     ("failed, and its job is ending", seen("failed", "COMPLETING", **BROKE), "failed", "seven"),
     ("failed before, tried again", seen("failed", "RUNNING"), "running", "is starting"),
     # it is over
@@ -108,8 +115,9 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     # nobody knows
     ("vanished", seen("interrupted", "GONE", **DIED), "lost", "left the queue"),
     ("vanished before it began", seen("absent", "GONE"), "lost", "left the queue"),
-    ("vanished this moment", seen("absent", "GONE", quiet_s=GRACE_S - 1), "unknown", "not known"),
-    ("vanished a while ago", seen("absent", "GONE", quiet_s=GRACE_S + 1), "lost", "left"),
+    ("vanished this moment", seen("absent", "UNKNOWN", LEFT), "unknown", "is not known yet"),
+    ("on another cluster", seen("interrupted", "UNKNOWN", "is on cluster b", **STOPPED), "unknown",
+     "job 12_3 is on cluster b"),
     ("gone, but it said how it ended", seen("failed", "GONE", **BROKE), "failed", "seven"),
     ("gone after it was stopped", seen("interrupted", "GONE", **STOPPED), "interrupted", "stopped"),
     ("gone, the log knows of the time limit", seen("interrupted", "GONE", **DIED,
@@ -128,7 +136,7 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("nobody answers, it failed", seen("failed", "UNKNOWN", **BROKE), "failed", "seven"),
     # in the background
     ("its turn will come", seen("absent", "RUNNING", background=True), "waiting", "its turn"),
-    ("its background job ended", seen("absent", "GONE", background=True, quiet_s=1), "lost",
+    ("its background job ended", seen("absent", "GONE", background=True), "lost",
      "background"),
 ]  # fmt: skip
 

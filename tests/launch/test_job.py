@@ -1,23 +1,25 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.tiny import TINY
+from launch.requeue import Requeued, handler
 from submitit.core.utils import DelayedSubmission
 
 import harness
 from harness.errors import DataError
-from harness.launch import job as module
-from harness.launch.job import STOPPED, ReportJob, StageJob
+from harness.launch import ending, worker
+from harness.launch.job import ReportJob, StageJob
 from harness.launch.signals import StopFlag
 from harness.plan import describe, make_plan
+from harness.runtime.peers import LostPeer
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder
 
@@ -38,96 +40,6 @@ def stages(tmp_path: Path) -> dict[str, StageFolder]:
 
 def job(folder: StageFolder, code: str = CODE) -> StageJob:
     return StageJob(str(folder.path), "/nowhere", "cpu", code)
-
-
-@pytest.fixture
-def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """squeue prints this file's lines, one at each call; fails at an empty one, and behind."""
-    answers = tmp_path / "answers"
-    script = tmp_path / "bin" / "squeue"
-    script.parent.mkdir()
-    script.write_text(
-        f"#!/bin/sh\nexec 3< {answers}\nread -r line <&3 || exit 1\n"
-        f"cat <&3 > {answers}.rest\nmv {answers}.rest {answers}\n"
-        '[ "$line" = "-" ] && exit 1\n[ "$line" = "." ] || echo "$line"\n'
-    )
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    return answers
-
-
-class Requeued(BaseException):
-    """What submitit's handler does in the end is to leave."""
-
-
-def handler(number: int, _frame: object) -> None:
-    assert number == signal.SIGUSR2
-    raise Requeued
-
-
-USR2, TERM = signal.SIGUSR2, signal.SIGTERM
-
-
-@pytest.mark.parametrize(
-    ("heard", "answers", "requeues"),
-    [
-        ({USR2}, "RUNNING", True),
-        ({USR2, TERM}, "RUNNING", True),
-        ({TERM}, "RUNNING", True),  # in the grace of a preemption without a warning of its own
-        ({TERM}, "COMPLETING", False),  # cancelled, or requeued by SLURM
-        ({USR2}, "COMPLETING", False),  # both at once
-        ({USR2}, ".", False),  # known no more
-        ({USR2}, "-", True),
-        ({TERM}, "-\n-\nRUNNING", True),
-        ({TERM}, "-\n-\nCOMPLETING", False),
-    ],
-)
-def test_who_is_requeued(squeue: Path, heard: set[int], answers: str, requeues: bool) -> None:
-    squeue.write_text(answers + "\n")
-    with pytest.raises(Requeued if requeues else SystemExit) as ended:
-        module._end(handler, heard)
-    assert requeues or ended.value.code == STOPPED  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(("index", "own"), [("", "12"), ("3", "12_3")])
-def test_it_asks_about_itself_and_not_about_its_array(
-    squeue: Path, monkeypatch: pytest.MonkeyPatch, index: str, own: str
-) -> None:
-    """The last element of an array has the array's number as its SLURM_JOB_ID."""
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12" if index else "")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
-    monkeypatch.setenv("SQUEUE_STATES", "PENDING")
-    script = squeue.parent / "bin" / "squeue"
-    script.write_text('#!/bin/sh\necho "$* $SQUEUE_STATES"\n')
-    assert module._own_state() == f"--noheader --format=%T --jobs={own}"
-
-
-def test_nobody_answers_for_long(squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    squeue.write_text("")
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
-    with pytest.raises(SystemExit, match=str(STOPPED)):
-        module._end(handler, {TERM})
-
-
-def test_the_first_process_decides_for_all(squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    squeue.write_text("RUNNING\n")
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    with pytest.raises(SystemExit, match="0"):
-        module._end(handler, {USR2})
-    assert squeue.read_text() == "RUNNING\n", "it was not asked"
-
-
-def test_a_requeue_that_fails_is_told(squeue: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    def out(*_: object) -> None:
-        raise RuntimeError("timed-out too many times")
-
-    squeue.write_text("RUNNING\n")
-    with pytest.raises(SystemExit, match=str(STOPPED)):
-        module._end(out, {USR2})
-    said = capfd.readouterr().err
-    assert "could not be requeued (timed-out too many times); run again goes on" in said
 
 
 @pytest.fixture
@@ -219,3 +131,33 @@ def test_a_report_of_what_there_is(tmp_path: Path, stages: dict[str, StageFolder
     page = made()
     assert page == str(tmp_path / "runs" / "reports" / "tiny" / "report.html")
     assert Path(page).exists()
+
+
+@pytest.mark.usefixtures("_as_submitit")
+@pytest.mark.parametrize(
+    ("died", "requeues"), [((1,), True), ((), False)], ids=["died", "stopped by itself"]
+)
+def test_a_lost_process_requeues_the_job(
+    stages: dict[str, StageFolder],
+    squeue: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    died: tuple[int, ...],
+    requeues: bool,
+) -> None:
+    """Unless it had an error of its own, which is the run's."""
+
+    def lost(*_: object, **__: object) -> str:
+        attempt = begin(stages["pretrain"])
+        attempt.end("failed", "lost")
+        raise LostPeer("rank 0 lost contact in 'any': rank 1 ...", died)
+
+    squeue.write_text("RUNNING\n")
+    monkeypatch.setattr(ending, "VERDICT_S", 0.1)
+    monkeypatch.setattr(worker, "run_as", lost)
+    with pytest.raises(Requeued if requeues else SystemExit):
+        job(stages["pretrain"])()
+    (attempt,) = stages["pretrain"].attempts()
+    how = json.loads((attempt / "ended.json").read_text())["how"]
+    assert how == ("interrupted" if requeues else "failed")
+    assert "rank 0 lost contact" in capfd.readouterr().err

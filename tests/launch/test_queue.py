@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-
 import pytest
 from launch.world import World
 
-from harness.launch import queue
-from harness.launch.queue import FAR_SILENCE_S, JobState, Queue, survey
-from harness.store import submission
-from harness.store.life import identity
+from harness.launch import clients
+from harness.launch.queue import JobState, Queue
 from harness.store.submission import Array
 
 FIVE = Array("moco-a-0", "pretrain", ("a", "b", "c", "d", "e"), job="680221")
@@ -46,11 +39,6 @@ SACCT = """\
 
 def ask(arrays: list[Array]) -> dict[str, JobState]:
     return Queue().ask(arrays, 0.0).jobs
-
-
-def by_stage(world: World) -> dict[str, JobState]:
-    made = submission.everything(world.root)
-    return survey(world.root, made, submission.newest(made), Queue())[0]
 
 
 def test_squeue_first_then_sacct_for_what_is_over(world: World) -> None:
@@ -166,10 +154,18 @@ def test_without_the_controller_a_lost_node_is_not_the_end(world: World, word: s
 
 
 def test_a_client_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(clients, "TIMEOUT_S", 0.2)
     (world.bin / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
     found = Queue().ask([ALONE], 0.0)
     assert found.notes == ("the SLURM controller does not answer (squeue: nothing in 0.2 s)",)
+
+
+def test_a_number_of_another_name_is_another_job(world: World) -> None:
+    """Of another cluster's accounts, or of years ago."""
+    world.says("sacct", "680223|FAILED|1:0|n2|train.sh|None\n680223.0|OUT_OF_MEMORY|0:0|n2|x|\n")
+    assert ask([ALONE])["680223"].state == "GONE"
+    world.says("squeue", "680299|N/A|RUNNING|n1|moco-a-2|None\n")
+    assert ask([ALONE])["680223"].state == "GONE"
 
 
 def test_no_clients(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,71 +194,3 @@ def test_accounting_that_lags_is_asked_again(world: World) -> None:
     assert asking.ask([ALONE], 0.0).jobs["680223"].state == "GONE"
     world.says("sacct", SACCT)
     assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
-
-
-# ---- by stage
-
-
-def test_the_newest_submission_of_a_stage_counts(world: World) -> None:
-    one, two = world.stage(), world.stage("knn")
-    world.submit(one, two, job="10", ago_s=100)
-    newest = world.submit(one, job="11", ago_s=50)
-    world.says("squeue", f"11|N/A|RUNNING|n1|{newest.arrays[0].name}|None\n")
-    world.says("sacct", "10_0|FAILED|1:0|n1|x|None\n10_1|COMPLETED|0:0|n1|x|None\n")
-    found = by_stage(world)
-    assert (found[one.id].job, found[one.id].state) == ("11", "RUNNING")
-    assert (found[two.id].job, found[two.id].state) == ("10_1", "COMPLETED")
-    assert survey(world.root, submission.everything(world.root), {two.id}, Queue())[0].keys() == {
-        two.id
-    }
-
-
-def test_what_was_never_submitted_has_no_job(world: World) -> None:
-    stage = world.stage()
-    world.submit(stage, job=None, submitter={"host": "gone", "boot": "x"})
-    assert by_stage(world) == {}
-    world.says("squeue", code=1)
-    assert by_stage(world)[stage.id].state == "UNKNOWN"
-
-
-def test_what_is_being_submitted(world: World) -> None:
-    stage = world.stage()
-    world.submit(stage, job=None, submitter=identity(), ago_s=1)
-    found = by_stage(world)[stage.id]
-    assert (found.state, found.live) == ("SUBMITTING", True)
-
-
-def test_a_background_job_is_a_process_that_names_its_submission(world: World) -> None:
-    stage = world.stage()
-    made = world.submit(stage, on="local", job="1", ago_s=1)
-    words = [sys.executable, "-c", "import time; time.sleep(60)", f"/submissions/{made.id}"]
-    process = subprocess.Popen(words)
-    try:
-        submission.write(world.root, made.job(0, str(process.pid)))
-        found = by_stage(world)[stage.id]
-        assert (found.state, found.live) == ("RUNNING", True)
-    finally:
-        process.kill()
-        process.wait()
-    assert by_stage(world)[stage.id].state == "GONE"
-    submission.write(world.root, made.job(0, str(os.getpid())))
-    assert by_stage(world)[stage.id].state == "GONE", "another's number"
-
-
-def test_a_background_job_of_another_machine_is_known_by_its_stages(world: World) -> None:
-    one, two = world.stage(), world.stage(run="tiny-s1")
-    world.submit(one, two, on="local", job="1", host="elsewhere", ago_s=2 * FAR_SILENCE_S)
-    assert by_stage(world)[one.id].state == "GONE"
-    world.attempt(two, silent_s=2 * FAR_SILENCE_S)
-    assert by_stage(world)[one.id].state == "GONE"
-    world.attempt(two, silent_s=FAR_SILENCE_S / 2)
-    assert by_stage(world)[one.id].state == "UNKNOWN"
-
-
-def test_old_numbers_are_not_asked_for(world: World) -> None:
-    """SLURM counts from 1 again after some years."""
-    world.submit(world.stage(), ago_s=3 * 86_400)
-    by_stage(world)
-    (start,) = [w for w in world.called("sacct")[0] if w.startswith("--starttime=")]
-    begun = time.mktime(time.strptime(start.partition("=")[2], "%Y-%m-%dT%H:%M:%S"))
-    assert 3.9 * 86_400 < time.time() - begun < 4.1 * 86_400

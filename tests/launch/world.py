@@ -14,6 +14,9 @@ from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.submission import Array, Submission
 
+CONFIG = "ClusterName             = here\nPrivateData             = none\n"
+"""What `scontrol show config` says."""
+
 RECIPE = {
     "name": "tiny",
     "data": {"name": "embedded", "images": 128},
@@ -35,7 +38,7 @@ class World:
     # -- what SLURM says --
 
     def says(self, client: str, out: str = "", *, code: int = 0, err: str = "") -> None:
-        """squeue or sacct answers so from now on; each call's words are kept."""
+        """A client answers so from now on; each call's words are kept."""
         answer = self.bin / f"{client}.{len(list(self.bin.iterdir()))}"
         answer.write_text(out)
         script = f'#!/bin/sh\necho {client} "$@" >> {self.calls}\ncat {answer}\n'
@@ -85,7 +88,7 @@ class World:
         path.mkdir()
         who: dict[str, Any] = {"host": "n7", "boot": "other", "pid": 321, "born": "1"}
         if job:
-            who["slurm"] = {"job": job, "restart": 0}
+            who["slurm"] = {"job": job, "restart": 0, "cluster": "here"}
         atomic.write_json(path / "alive.json", who)
         (path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
         if how:
@@ -113,6 +116,7 @@ class World:
             name="tiny",
             code="",
             arrays=[array, *other.pop("arrays", ())],
+            cluster=other.pop("cluster", "here"),
         )
         made = replace(made, t=time.time() - ago_s, **{"submitter": {}, **other})
         submission.write(self.root, made)

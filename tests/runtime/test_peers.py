@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from harness.runtime.environment import Placement
+from harness.runtime.peers import LostPeer
 from harness.runtime.world import World, join
 
 
@@ -65,6 +67,26 @@ def test_a_lost_rank_ends_the_others_and_is_named(
         assert outcome.kind == "LostPeer"
         assert re.search(f"in '({what})': .*{said}", outcome.message), outcome.message
         assert outcome.message.count("; rank") == 0, outcome.message
+
+
+def who_died(world: World, how: str, victim: int, folder: str) -> None:
+    try:
+        fails(world, how, victim)
+    except LostPeer as lost:
+        Path(folder, f"{world.rank}").write_text(str(lost.died))
+        raise
+
+
+@pytest.mark.parametrize(
+    ("how", "died"),
+    [("dies", (1,)), ("raises", ()), ("hangs", ())],  # its own error is not its death
+)
+def test_a_death_is_told_from_other_losses(
+    gloo: Pool, tmp_path: Path, how: str, died: tuple[int, ...]
+) -> None:
+    gloo.outcomes(who_died, 3, how, 1, str(tmp_path), patience=2, timeout=90)
+    for rank in (0, 2):
+        assert (tmp_path / f"{rank}").read_text() == str(died)
 
 
 def barrier(world: World) -> None:

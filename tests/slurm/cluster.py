@@ -128,12 +128,17 @@ class Cluster(Daemons):
         )
         assert killed, f"job {job} has no task {rank}"
 
-    def stop_node(self, node: str) -> None:
-        """Cut a node's power; it is down at once, not when SLURM misses it (half a minute)."""
+    def stop_node(self, node: str, *, told: bool = True) -> None:
+        """Cut a node's power; it is down at once, not when SLURM misses it (half a minute).
+
+        Args:
+            told: SLURM is told; else it finds out by itself.
+        """
         self.stop_daemon(node, signal.SIGKILL)
         marks = ("MOCO_HARNESS_DAEMON", "SLURMD_NODENAME")
         self.end_processes(lambda env: node in map(env.get, marks))
-        self.client("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
+        if told:
+            self.client("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
 
     def start_node(self, node: str) -> None:
         """Bring a node back that was stopped, or that SLURM has taken out of service."""

@@ -11,6 +11,7 @@ from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 
+from harness.launch.truth import Truth
 from harness.store import journal
 from harness.store.layout import StageFolder
 
@@ -124,6 +125,37 @@ def test_requeued_without_a_warning(cluster: Cluster, campaign: Campaign, whole:
     found = finishes(campaign)
     assert_same(found, whole(1))
     assert [ends(attempt)[1] for attempt in found.attempts()] == [0, 1]
+
+
+def test_a_node_dies_and_slurm_has_not_noticed(
+    cluster: Cluster, campaign: Campaign, whole: Whole
+) -> None:
+    """The other node's process sees it at once; its error must not end the job as failed."""
+    campaign.site(nodes=2)
+    job = begun(campaign)
+    node = cluster.nodes[1]
+    cluster.stop_node(node, told=False)
+    campaign.wait(lambda: cluster.restarts(job) == 1, "it is requeued", 120)
+    (row,) = Truth(campaign.runs).look({campaign.stage("pretrain").id}).rows
+    assert row.state == "interrupted"
+    assert row.why.startswith("rank 1 died; ")
+    cluster.start_node(node)
+    found = finishes(campaign)
+    assert_same(found, whole(2))
+    assert [ends(attempt) for attempt in found.attempts()] == [("interrupted", 0), ("finished", 1)]
+    assert cluster.restarts(job) == 1
+
+
+def test_a_rank_that_is_killed_on_a_node_that_lives(cluster: Cluster, campaign: Campaign) -> None:
+    """It may have wanted memory, and would again: the job has failed."""
+    campaign.site(nodes=2)
+    job = begun(campaign)
+    cluster.kill_rank(job, 1)
+    cluster.wait(job, "FAILED")
+    assert cluster.restarts(job) == 0
+    campaign.wait(cluster.idle, "the nodes are free", 60)
+    (row,) = Truth(campaign.runs).look({campaign.stage("pretrain").id}).rows
+    assert row.state == "failed"
 
 
 def test_sigterm_alone_in_a_grace_period(

@@ -55,7 +55,8 @@ def test_an_ablation(
     (record,) = campaign.submissions()
     assert [len(array.stages) for array in record.arrays] == [2, 2, 2, 0]
     report = campaign.runs / "reports" / "scale" / "report.html"
-    campaign.wait(report.exists, "the report")
+    written = (report, report.with_name("results.json"))
+    campaign.wait(lambda: all(path.exists() for path in written), "the report")
     assert set(campaign.results().values()) == {"finished"}, campaign.logs()
     assert len(campaign.results()) == 6
     for path in campaign.runs.glob("scale*.knn-*"):
@@ -65,7 +66,9 @@ def test_an_ablation(
         begun = (attempt / "attempt.json").stat().st_mtime
         assert begun > (parent.path / "result.json").stat().st_mtime
         who = json.loads((attempt / "alive.json").read_text())["slurm"]
-        assert who == {"job": dict(record.arrays[1].elements())[probe.id], "restart": 0}
+        own = dict(record.arrays[1].elements())[probe.id]
+        assert who == {"job": own, "restart": 0, "cluster": cluster.settings.name}
+    assert record.cluster == cluster.settings.name
     cell = json.loads((report.parent / "results.json").read_text())["cells"][1]
     (run,) = cell["runs"]
     assert {stage["state"] for stage in run["stages"].values()} == {"finished"}

@@ -53,6 +53,26 @@ def test_a_damaged_description_is_named_and_kept(folder: StageFolder, text: str)
     assert path.read_text() == text
 
 
+def test_what_was_set_aside_can_be_put_back(folder: StageFolder) -> None:
+    described = folder.described
+    assert described is not None
+    (folder.path / "result.json").write_text('{"state": "finished"}')
+    aside = folder.set_aside()
+    folder.put_back(aside)
+    assert folder.result == {"state": "finished"}
+    assert not aside.exists()
+    aside = folder.set_aside()
+    folder.create({**described, "name": "new"})
+    folder.put_back(aside)
+    assert (folder.result, folder.described) == ({"state": "finished"}, described)
+    aside = folder.set_aside()
+    folder.create(described)
+    (folder.path / "attempts" / "0001").mkdir()
+    folder.put_back(aside)
+    assert (folder.result, len(folder.attempts())) == (None, 1), "what was begun stays"
+    assert aside.exists()
+
+
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(StoreError, match="where a folder is needed"):

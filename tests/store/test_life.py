@@ -23,6 +23,10 @@ ARRAY = {"SLURM_JOB_ID": "15", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID"
         (ARRAY, {"job": "12_3", "restart": 0}),
         ({**ARRAY, "SLURM_RESTART_COUNT": "2"}, {"job": "12_3", "restart": 2}),
         ({"SLURM_JOB_ID": "15", "SLURM_RESTART_COUNT": "?"}, {"job": "15", "restart": 0}),
+        (
+            {"SLURM_JOB_ID": "15", "SLURM_CLUSTER_NAME": "a"},
+            {"job": "15", "restart": 0, "cluster": "a"},
+        ),
     ],
 )
 def test_the_job_that_a_process_is_of(env: dict[str, str], expected: Any) -> None:
@@ -30,13 +34,15 @@ def test_the_job_that_a_process_is_of(env: dict[str, str], expected: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("job", "restart", "goes_on"),
+    ("job", "restart", "cluster", "goes_on"),
     [
-        ("12_3", 1, True),
-        ("12_3", 0, True),
-        ("12_3", 2, False),
-        ("12_4", 1, False),
-        (None, 0, False),
+        ("12_3", 1, "a", True),
+        ("12_3", 0, "a", True),
+        ("12_3", 0, None, True),
+        ("12_3", 2, "a", False),
+        ("12_4", 1, "a", False),
+        ("12_3", 1, "b", False),  # alive, on another cluster that shares the file system
+        (None, 0, None, False),
     ],
 )
 def test_a_requeued_job_need_not_wait_for_its_own_past(
@@ -44,6 +50,7 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
     monkeypatch: pytest.MonkeyPatch,
     job: str | None,
     restart: int,
+    cluster: str | None,
     goes_on: bool,
 ) -> None:
     past = folder.path / "attempts" / "0001"
@@ -51,9 +58,11 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
     who = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
     if job is not None:
         who["slurm"] = {"job": job, "restart": restart}
+        who["slurm"] |= {"cluster": cluster} if cluster else {}
     (past / "alive.json").write_text(json.dumps(who))
     os.utime(past / "alive.json", (time.time(), time.time()))
-    for name, value in {**ARRAY, "SLURM_RESTART_COUNT": "2"}.items():
+    here = {**ARRAY, "SLURM_RESTART_COUNT": "2", "SLURM_CLUSTER_NAME": "a"}
+    for name, value in here.items():
         monkeypatch.setenv(name, value)
     if not goes_on:
         with pytest.raises(Busy, match="process 7 on node-7"):
@@ -62,5 +71,5 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
     attempt = begin(folder)
     assert attempt.number == 2
     said = json.loads((attempt.path / "alive.json").read_text())
-    assert said["slurm"] == {"job": "12_3", "restart": 2}
+    assert said["slurm"] == {"job": "12_3", "restart": 2, "cluster": "a"}
     attempt.end("interrupted")

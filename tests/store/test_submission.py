@@ -45,6 +45,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert submission.everything(tmp_path) == [two, known]
     assert known.arrays[0].job == "123"
     assert known.arrays[1] == one.arrays[1]
+    assert submission.read(tmp_path, one.id) == known
+    assert one.stages == {"p0", "p1", "k0"}
     (path,) = (tmp_path / "submissions").glob(f"{one.id}.json")
     said = json.loads(path.read_text())
     assert said["schema"] == 1
@@ -56,6 +58,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "job": None,
         "waits": ["7_1"],
     }
+
+
+def test_a_record_of_before_clusters_were_written_down(tmp_path: Path) -> None:
+    one = made(cluster="a")
+    submission.write(tmp_path, one)
+    path = tmp_path / "submissions" / f"{one.id}.json"
+    said = json.loads(path.read_text())
+    del said["cluster"]
+    path.write_text(json.dumps(said))
+    assert submission.everything(tmp_path) == [replace(one, cluster="")]
+    path.unlink()
+    with pytest.raises(StoreError, match="is gone; run again"):
+        submission.read(tmp_path, one.id)
 
 
 def test_elements_as_slurm_numbers_them() -> None:

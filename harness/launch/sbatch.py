@@ -1,0 +1,133 @@
+"""One job array as submitit hands it to sbatch: its parameters, its script, its pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.launch.clients import last_line, outside_of_jobs
+from harness.site import SlurmSite
+from harness.store.submission import Array
+
+if TYPE_CHECKING:
+    import submitit
+
+REPORT_GB = 8.0
+"""Memory of the report's job where the site file says how much a node has."""
+_TORCHRUN = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT"
+
+
+def executor(
+    own: SlurmSite, array: Array, folder: Path, code: Path, waits: str | None
+) -> submitit.SlurmExecutor:
+    """What submits the array: its parameters, in submitit's words.
+
+    Args:
+        own: how the site asks for jobs.
+        folder: where the script, the pickles and the logs go.
+        code: the folder that the jobs import the harness from.
+        waits: sbatch's --dependency; None: it waits for nothing.
+    """
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read as it is imported
+    import submitit
+
+    class Executor(submitit.SlurmExecutor):
+        """Also where SLURM is not, for a look at the scripts."""
+
+        @classmethod
+        def affinity(cls) -> int:
+            return 2
+
+    report = not array.stages
+    options: dict[str, Any] = {
+        "requeue": True,
+        **({"kill-on-invalid-dep": "yes"} if waits else {}),
+        **{name: value for name, value in own.extra.items() if value is not False},
+    }
+    mem_gb = min(own.mem_gb, REPORT_GB) if own.mem_gb and report else own.mem_gb
+    processes = 1 if report else own.processes
+    said = {
+        "job_name": array.name,
+        "partition": own.partition,
+        "account": own.account,
+        "qos": own.qos,
+        "constraint": own.constraint,
+        "time": math.ceil(60 * getattr(own.hours, array.kind)),
+        "nodes": 1 if report else own.nodes,
+        "ntasks_per_node": processes,
+        "cpus_per_task": own.cpus_per_process,
+        "gpus_per_node": None if report else own.gpus_per_node or None,
+        "mem": None if mem_gb is None else f"{math.ceil(1024 * mem_gb)}M",
+        "dependency": waits,
+        "signal_delay_s": own.signal_s,
+        "array_parallelism": own.at_once or max(1, len(array.stages)),
+        "srun_args": [f"--cpus-per-task={own.cpus_per_process}", "--kill-on-bad-exit=1"],
+        "setup": _setup(own, array, folder, code),
+        "additional_parameters": options,
+    }
+    python = shlex.quote(sys.executable)
+    executor = Executor(folder, max_num_timeout=own.timeouts, python=python)
+    executor.update_parameters(**{name: value for name, value in said.items() if value is not None})
+    return executor
+
+
+def submitted(
+    executor: submitit.SlurmExecutor,
+    array: Array,
+    folder: Path,
+    works: Sequence[Callable[[], object]],
+) -> str:
+    """Submit one array, element n of which calls works[n]; returns its job's number.
+
+    Raises:
+        Exception: sbatch refused it, or does not answer; `told_by` says why.
+    """
+    from submitit.helpers import DelayedSubmission
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for n, work in enumerate(works):
+        delayed = DelayedSubmission(work)
+        delayed.set_timeout(executor.parameters["time"], executor.max_num_timeout)
+        delayed.dump(folder / f"{array.name}.{n}.pkl")
+    with outside_of_jobs():
+        jobs = executor.submit_array(works)
+    return str(jobs[0].job_id).partition("_")[0]
+
+
+def script(made: submitit.SlurmExecutor, array: Array) -> str:
+    """The text that sbatch would be handed."""
+    if len(array.stages) > 1:
+        made.parameters["map_count"] = len(array.stages)
+    return str(made._make_submission_file_text(made._submitit_command_str, ""))
+
+
+def told_by(error: Exception) -> str:
+    """Why a submission failed, in a line."""
+    return last_line(str(error)) or type(error).__name__
+
+
+def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
+    """What the script does before srun."""
+    quoted = shlex.quote(str(code))
+    if len(array.stages) > 1:
+        job, index = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}", "${SLURM_ARRAY_TASK_ID}"
+    else:
+        job, index = "${SLURM_JOB_ID}", "0"
+    return [
+        f"unset {_TORCHRUN}",
+        f"export OMP_NUM_THREADS={own.cpus_per_process}",
+        *(f"module load {shlex.join(module.split())}" for module in own.modules),
+        *own.setup,
+        "# the code that was submitted, wherever the job begins",
+        f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
+        "export SUBMITIT_PREEMPT_SIGNAL=USR2",
+        "# what the job does, should its submitter or its last life have left it unsaid",
+        f"cd {shlex.quote(str(folder))}",
+        f'rm -f "{job}"_*.save_tmp',
+        f'[ -e "{job}_submitted.pkl" ] || cp "{array.name}.{index}.pkl" "{job}_submitted.pkl"',
+    ]

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli.tiny import TINY
+from launch.world import World, accounted, listed
+
+from harness.errors import HarnessError
+from harness.launch import outlook
+from harness.launch.queue import JobState, Queue
+from harness.launch.survey import FAR_SILENCE_S, GRACE_S, survey
+from harness.launch.truth import Truth
+from harness.plan import make_plan
+from harness.store import submission
+from harness.store.layout import StageFolder
+from harness.store.life import identity
+
+
+def by_stage(world: World) -> dict[str, JobState]:
+    made = submission.everything(world.root)
+    return survey(world.root, made, submission.newest(made), Queue())[0]
+
+
+def test_the_newest_submission_of_a_stage_counts(world: World) -> None:
+    one, two = world.stage(), world.stage("knn")
+    world.submit(one, two, job="10", ago_s=100)
+    newest = world.submit(one, job="11", ago_s=50)
+    world.says("squeue", f"11|N/A|RUNNING|n1|{newest.arrays[0].name}|None\n")
+    older = submission.everything(world.root)[0]
+    world.says("sacct", accounted(older, "10_0", "FAILED") + accounted(older, "10_1", "COMPLETED"))
+    found = by_stage(world)
+    assert (found[one.id].job, found[one.id].state) == ("11", "RUNNING")
+    assert (found[two.id].job, found[two.id].state) == ("10_1", "COMPLETED")
+    assert survey(world.root, submission.everything(world.root), {two.id}, Queue())[0].keys() == {
+        two.id
+    }
+
+
+def test_what_was_never_submitted_has_no_job(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, job=None, submitter={"host": "gone", "boot": "x"})
+    assert by_stage(world) == {}
+    world.says("squeue", code=1)
+    assert by_stage(world)[stage.id].state == "UNKNOWN"
+
+
+def test_what_is_being_submitted(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, job=None, submitter=identity(), ago_s=1)
+    found = by_stage(world)[stage.id]
+    assert (found.state, found.live) == ("SUBMITTING", True)
+
+
+def test_a_background_job_is_a_process_that_names_its_submission(world: World) -> None:
+    stage = world.stage()
+    made = world.submit(stage, on="local", job="1", ago_s=1)
+    words = [sys.executable, "-c", "import time; time.sleep(60)", f"/submissions/{made.id}"]
+    process = subprocess.Popen(words)
+    try:
+        submission.write(world.root, made.job(0, str(process.pid)))
+        found = by_stage(world)[stage.id]
+        assert (found.state, found.live) == ("RUNNING", True)
+    finally:
+        process.kill()
+        process.wait()
+    assert by_stage(world)[stage.id].state == "GONE"
+    submission.write(world.root, made.job(0, str(os.getpid())))
+    assert by_stage(world)[stage.id].state == "GONE", "another's number"
+
+
+def test_a_background_job_of_another_machine_is_known_by_its_stages(world: World) -> None:
+    one, two = world.stage(), world.stage(run="tiny-s1")
+    world.submit(one, two, on="local", job="1", host="elsewhere", ago_s=2 * FAR_SILENCE_S)
+    assert by_stage(world)[one.id].state == "GONE"
+    world.attempt(two, silent_s=2 * FAR_SILENCE_S)
+    assert by_stage(world)[one.id].state == "GONE"
+    world.attempt(two, silent_s=FAR_SILENCE_S / 2)
+    assert by_stage(world)[one.id].state == "UNKNOWN"
+
+
+def test_old_numbers_are_not_asked_for(world: World) -> None:
+    """SLURM counts from 1 again after some years."""
+    world.submit(world.stage(), ago_s=3 * 86_400)
+    by_stage(world)
+    (start,) = [w for w in world.called("sacct")[0] if w.startswith("--starttime=")]
+    begun = time.mktime(time.strptime(start.partition("=")[2], "%Y-%m-%dT%H:%M:%S"))
+    assert 3.9 * 86_400 < time.time() - begun < 4.1 * 86_400
+
+
+# ---- what this SLURM does not show
+
+
+def test_a_job_of_another_cluster_is_not_judged_from_here(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, cluster="there")
+    found = by_stage(world)[stage.id]
+    assert (found.state, found.reason) == ("UNKNOWN", "is on cluster there, to be asked there")
+    (row,) = Truth(world.root).look().rows
+    assert (row.state, row.why) == ("unknown", "job 12 is on cluster there, to be asked there")
+
+
+def test_one_of_another_cluster_that_was_never_numbered(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, cluster="there", job=None)
+    assert by_stage(world)[stage.id].state == "UNKNOWN"
+
+
+def test_one_of_another_cluster_that_said_it_failed(world: World) -> None:
+    failed, stopped = world.stage(), world.stage(run="tiny-s1")
+    for folder, how in ((failed, "failed"), (stopped, "interrupted")):
+        path = world.attempt(folder, how=how, message="no data")
+        who = {"host": "n7", "pid": 321, "slurm": {"job": "12", "restart": 0, "cluster": "there"}}
+        (path / "alive.json").write_text(json.dumps(who))
+        world.submit(folder, cluster="there")
+    found = by_stage(world)
+    assert (found[failed.id].state, found[stopped.id].state) == ("GONE", "UNKNOWN")
+    states = {row.id: row.state for row in Truth(world.root).look().rows}
+    assert states == {failed.id: "failed", stopped.id: "unknown"}, "the other may be requeued"
+
+
+def test_two_clusters_with_the_same_number(world: World) -> None:
+    ours, theirs = world.stage(), world.stage(run="tiny-s1")
+    world.submit(theirs, cluster="there")
+    made = world.submit(ours)
+    world.says("squeue", listed(made, "12", "FAILED"))
+    world.says("sacct", accounted(made, "12", "FAILED"))
+    found = by_stage(world)
+    assert found[ours.id].state == "FAILED"
+    assert found[theirs.id].state == "UNKNOWN"
+
+
+def test_a_record_that_names_no_cluster_is_of_this_one(world: World) -> None:
+    stage = world.stage()
+    world.submit(stage, cluster="")
+    assert by_stage(world)[stage.id].state == "GONE"
+
+
+def test_another_users_job_where_slurm_hides_it(world: World) -> None:
+    mine, anns = world.stage(), world.stage(run="tiny-s1")
+    world.submit(mine, job="10")
+    world.submit(anns, job="11", user="ann")
+    assert by_stage(world)[anns.id].state == "GONE"
+    world.says("scontrol", "ClusterName = here\nPrivateData = jobs,usage\n")
+    found = by_stage(world)
+    assert (found[mine.id].state, found[anns.id].state) == ("GONE", "UNKNOWN")
+    assert found[anns.id].reason.startswith("is ann's")
+
+
+def test_the_cluster_is_asked_for_its_name_only_if_something_is_missing(world: World) -> None:
+    made = world.submit(world.stage())
+    world.says("squeue", listed(made, "12", "RUNNING"))
+    by_stage(world)
+    assert world.called("scontrol") == []
+
+
+# ---- the grace, one for status and for plans
+
+
+def planned(world: World, path: Path) -> tuple[str, str, str]:
+    """(action, why, row's state) of the recipe's pre-training."""
+    found = outlook.look(path, [], world.root)
+    stage = found.plan.stages[0]
+    (row,) = Truth(world.root).look({stage.id}).rows
+    return stage.action, stage.why, row.state
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def stage_of(world: World, path: Path) -> StageFolder:
+    return StageFolder(world.root / make_plan(path, [], world.root).stages[0].id)
+
+
+def create(world: World, path: Path) -> StageFolder:
+    folder = stage_of(world, path)
+    folder.create({"id": folder.id, "kind": "pretrain", "group": "tiny"})
+    return folder
+
+
+def test_one_that_left_the_queue_this_moment_is_left_alone(world: World, tiny: Path) -> None:
+    folder = create(world, tiny)
+    world.submit(folder, ago_s=GRACE_S / 2)
+    why = "job 12 has left the queue; how it ended is not known yet"
+    assert planned(world, tiny) == ("busy", why, "unknown")
+    with pytest.raises(HarnessError, match="has left the queue"):
+        outlook.look(tiny, [], world.root).check()
+
+
+def test_after_a_while_it_is_lost(world: World, tiny: Path) -> None:
+    world.submit(create(world, tiny), ago_s=2 * GRACE_S)
+    assert planned(world, tiny)[::2] == ("run", "lost")
+
+
+def test_its_last_word_counts_from_when_it_was_heard(world: World, tiny: Path) -> None:
+    folder = create(world, tiny)
+    world.submit(folder, ago_s=7200)
+    attempt = world.attempt(folder, job="12", silent_s=3600)
+    assert planned(world, tiny)[::2] == ("resume", "lost")
+    then = time.time() - GRACE_S / 2
+    os.utime(attempt / "metrics.jsonl", (then, then))
+    assert planned(world, tiny)[::2] == ("busy", "unknown")
+    (attempt / "ended.json").write_text('{"how": "failed", "message": "no data"}')
+    assert planned(world, tiny)[::2] == ("retry", "failed"), "it has told how it ended"
+
+
+def test_a_heart_that_beats_is_left_alone_though_slurm_knows_no_job(
+    world: World, tiny: Path
+) -> None:
+    folder = create(world, tiny)
+    world.submit(folder, ago_s=7200)
+    world.attempt(folder, job="12")
+    assert planned(world, tiny)[::2] == ("busy", "running")
+
+
+def test_a_plan_says_on_which_cluster_and_what_to_do(world: World, tiny: Path) -> None:
+    made = world.submit(create(world, tiny), cluster="there")
+    assert planned(world, tiny)[1] == "job 12 is on cluster there, to be asked there"
+    with pytest.raises(HarnessError, match=rf"is on cluster there.*move {made.id}\.json away"):
+        outlook.look(tiny, [], world.root).check()
