@@ -28,7 +28,8 @@ class Residual(ResNet):  # type: ignore[misc]
 
     Args:
         small_stem: a 3x3 convolution of stride 1 and no max-pooling, for 32-pixel images (the
-            official CIFAR-10 demo).
+            official CIFAR-10 demo). Its weights are drawn as nn.Conv2d draws them, as in the demo,
+            those of the other convolutions as ResNet does.
         width: multiplies the channels of every layer, the stem's included (v1 Table 1's w2x, w4x).
 
     Input (N, 3, H, W); output (N, feature_dim) after global average pooling.
@@ -57,7 +58,8 @@ class Residual(ResNet):  # type: ignore[misc]
         if small_stem or width > 1:
             kernel, stride = (3, 1) if small_stem else (7, 2)
             self.conv1 = nn.Conv2d(3, channels, kernel, stride, kernel // 2, bias=False)
-            nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+            if not small_stem:  # the demo puts its stem in after ResNet has drawn its own weights
+                nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
             self.bn1 = norm(channels)
         if small_stem:
             self.maxpool = nn.Identity()
