@@ -44,14 +44,14 @@ def test_the_cifar_stem_keeps_the_resolution() -> None:
 
 
 def test_the_cifar_stem_is_drawn_as_the_demo_draws_it() -> None:
-    """nn.Conv2d's own uniform draw, |w| < 1 / sqrt(27); ResNet's for the others, and for a wide stem."""
-    backbone = build(model("resnet18_cifar"), 0).backbone
+    """nn.Conv2d's own uniform draw, |w| < 1 / sqrt(27); all others as ResNet draws them."""
+    backbone = build(model("resnet18_cifar"), 0).requires_grad_(False).backbone
     stem = backbone.conv1.weight
     assert float(stem.abs().max()) <= 27**-0.5
     assert float(stem.std()) == pytest.approx((3 * 27) ** -0.5, rel=0.05)
     other = backbone.layer1[0].conv1.weight
     assert float(other.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
-    wide = build(model("resnet18", width=2), 0).backbone.conv1.weight
+    wide = build(model("resnet18", width=2), 0).requires_grad_(False).backbone.conv1.weight
     assert float(wide.std()) == pytest.approx((2 / (128 * 49)) ** 0.5, rel=0.05)
 
 
