@@ -63,6 +63,20 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant eight flaws in copies of the source, and write which test catches each."""
+    _install(session)
+    _run(session, "tests.mutants", "reports/mutants.md", *session.posargs)
+
+
+@nox.session
+def gate_power(session: nox.Session) -> None:
+    """Make the CPU gate's baseline, and write what the gate lets pass and what it catches."""
+    _install(session)
+    _run(session, "tests.gate", "reports/gate.md", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The quickstart."""
     _install(session)

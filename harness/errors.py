@@ -51,9 +51,15 @@ class Superseded(HarnessError):
 
 
 class TargetMissed(HarnessError):
-    """`check` found a recipe that falls short of its target, or one without a result."""
+    """`check` found a result that is not as wanted, or none where it needs one."""
 
     exit_code = 6
+
+
+class NotYet(HarnessError):
+    """`check` found nothing amiss, but some results are still to come."""
+
+    exit_code = 7
 
 
 def clause(message: str) -> str:

@@ -253,17 +253,55 @@ def cancel(
 
 @app.command()
 def check(
-    recipe: RecipePath,
+    recipes: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE...", help="Recipes, or lists of recipes.")
+    ],
     sets: Sets = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="In place of the recipes' own seeds, e.g. 0-7 or 3,5.")
+    ] = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
+    device: Device = None,
+    processes: Processes = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="First run, or submit, what is missing or stale.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Judge when the runs and jobs under way have ended.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
+    against: Annotated[
+        Path | None, typer.Option(metavar="BASELINE", help="Compare with this baseline as well.")
+    ] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Make the results a baseline.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write verdicts as JSON.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
 ) -> None:
-    """Compare results with the recipe's targets; exit with 6 if one falls short or is missing."""
-    from harness.cli.check import check_command
+    """Compare results of the present code with the recipes' targets, and with a baseline.
+
+    Exit codes: 0 all passed.
+
+    6 a result misses its target, leaves its band, is stale, missing or incomparable.
+
+    7 nothing is amiss, but some results are still to come.
+
+    2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
+    """
+    from harness.cli.check import How, check_command
+    from harness.cli.seeds import parse_seeds
     from harness.site import load_site
 
-    where = load_site(runs=runs, site=site)
-    raise typer.Exit(check_command(recipe, sets or [], where.runs))
+    if against is not None and write_baseline is not None:
+        raise typer.BadParameter("--against and --write-baseline do not go together")
+    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
+    raise typer.Exit(check_command(recipes, sets or [], where, how))
 
 
 @app.command()

@@ -23,7 +23,7 @@ def list_(folder: Folder = Path("recipes")) -> None:
     from harness.cli import show
     from harness.errors import HarnessError, RecipeError
     from harness.recipe.ablation import Scale
-    from harness.recipe.load import load, load_ablation
+    from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
 
@@ -45,6 +45,9 @@ def list_(folder: Folder = Path("recipes")) -> None:
             if "claims" in read(path).fields():
                 table.add_row(str(path), "paper's table", escape(load_ablation(path).title))
                 continue
+            if is_list(path):
+                table.add_row(escape(str(path)), "list", escape(load_list(path)[0].purpose))
+                continue
             loaded = load(path)
         except HarnessError:
             table.add_row(
@@ -61,19 +64,21 @@ def show(recipe: File, sets: Sets = None) -> None:
     """Print a recipe resolved: bases merged, --set applied, defaults filled in."""
     import yaml
 
-    from harness.recipe.load import load
+    from harness.recipe.load import is_list, load, load_list
 
-    print(yaml.safe_dump(load(recipe, sets or []).model_dump(mode="json"), sort_keys=False), end="")
+    found = load_list(recipe)[0] if is_list(recipe) else load(recipe, sets or [])
+    print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False), end="")
 
 
 @app.command()
 def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) -> None:
-    """Check recipes, ablation recipes with all their cells, papers' tables; name every mistake."""
+    """Check recipes, ablation recipes with all their cells, lists, papers' tables; name every
+    mistake."""
     from harness.cli import show
     from harness.errors import RecipeError
     from harness.recipe.ablation import Scale
     from harness.recipe.expand import expand
-    from harness.recipe.load import load, load_ablation
+    from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
 
@@ -85,6 +90,9 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) 
                 continue
             if "claims" in read(path).fields():
                 show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
+                continue
+            if is_list(path):
+                show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")
                 continue
             loaded = load(path)
             runs = len(expand(loaded, path).members) if isinstance(loaded, Scale) else 1

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from harness.recipe.ablation import Scale
+from harness.recipe.recipe_list import RecipeList
 from harness.recipe.schema import Recipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,19 +25,22 @@ def render() -> str:
 
 
 def json_schema() -> Schema:
-    """One schema for the files of recipes/: an ablation recipe where the file has `ablation`,
-    otherwise a recipe, of which nothing is required if it has `extends`."""
-    _, schema = models_json_schema([(Recipe, "validation"), (Scale, "validation")])
+    """One schema for the files of recipes/: an ablation recipe where the file has `ablation`, a
+    list where it has `recipes`, otherwise a recipe, of which nothing is required if it has
+    `extends`."""
+    models = (Recipe, Scale, RecipeList)
+    _, schema = models_json_schema([(model, "validation") for model in models])
     whole: Schema = schema["$defs"]
-    recipe, scale = whole["Recipe"], whole["Scale"]
+    recipe, scale, listing = (whole[model.__name__] for model in models)
     recipe["properties"]["extends"] = {
         "type": "string",
         "minLength": 1,
         "description": "Another recipe, relative to this file, whose fields this one changes.",
     }
-    for named in (recipe, scale):
+    for named in (recipe, scale, listing):
         named["properties"]["name"]["description"] = "Names the runs; by default the file's name."
         named["required"].remove("name")
+    listing["properties"]["name"]["description"] = "By default the file's name."
     partial = {f"Partial{name}": _partial(definition) for name, definition in whole.items()}
     partial["PartialRecipe"]["properties"]["about"] = recipe["properties"]["about"]  # not inherited
     return {
@@ -45,9 +49,13 @@ def json_schema() -> Schema:
         "if": {"required": ["ablation"]},
         "then": _reference("Scale"),
         "else": {
-            "if": {"required": ["extends"]},
-            "then": _reference("PartialRecipe"),
-            "else": _reference("Recipe"),
+            "if": {"required": ["recipes"]},
+            "then": _reference("RecipeList"),
+            "else": {
+                "if": {"required": ["extends"]},
+                "then": _reference("PartialRecipe"),
+                "else": _reference("Recipe"),
+            },
         },
         "$defs": whole | _reachable("PartialRecipe", partial),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import RecipeError
 from harness.recipe import printed
 from harness.recipe.ablation import Ablation, Scale
+from harness.recipe.recipe_list import RecipeList
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
 from harness.recipe.suggest import listed, printable
@@ -29,6 +30,7 @@ _WHAT: dict[type[Section], str] = {
     Recipe: "a recipe (one run)",
     Scale: "an ablation recipe (it has `ablation:`)",
     Ablation: "an ablation (a paper's table)",
+    RecipeList: "a list of recipes (`check` takes it)",
 }
 
 
@@ -55,6 +57,32 @@ def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
     Raises RecipeError.
     """
     return _scale(path, read(path), sets)
+
+
+def is_list(path: Path) -> bool:
+    """Whether the file is a list of recipes. Raises RecipeError if it cannot be read."""
+    return "recipes" in read(path).fields()
+
+
+def load_list(path: Path) -> tuple[RecipeList, list[Path], Path | None]:
+    """A list of recipes, the files that it names, and its baseline's.
+
+    Raises RecipeError, also for a recipe that does not exist. The baseline may still be to be
+    written.
+    """
+    node = _named(_of_kind(RecipeList, read(path)), path)
+    found = check(RecipeList, node)
+    files = [
+        _beside(referred(path, name, f"{node.nearest(('recipes', n)).place}: recipes.{n}: "))
+        for n, name in enumerate(found.recipes)
+    ]
+    return found, files, _beside(path.parent / found.baseline) if found.baseline else None
+
+
+def _beside(path: Path) -> Path:
+    """The path without `..`, where that names the same file."""
+    short = Path(os.path.normpath(path))
+    return short if not path.exists() or (short.exists() and short.samefile(path)) else path
 
 
 def load_ablation(path: Path) -> Ablation:

@@ -28,6 +28,9 @@ METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "line
 COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
 """What pre-training itself measures in passing."""
 
+LOSS: Literal["train/loss"] = "train/loss"
+"""The mean over the last epoch, in nats."""
+
 PAPERS_EPOCHS = 200
 """Of cost/hours, as MoCo v2's Table 3 has them."""
 
@@ -141,10 +144,10 @@ class Run:
         dumped = self.recipe.model_dump(mode="json")
         return digest({name: dumped[name] for kind in READS for name in READS[kind]})
 
-    def outcome(self, metric: Metric) -> Outcome:
+    def outcome(self, metric: Metric | Literal["train/loss"]) -> Outcome:
         """What the run says about `metric`; a diverged pre-training is diverged for each."""
         chain = [self.stages["pretrain"]]
-        if metric in COSTS:
+        if metric == LOSS or metric in COSTS:
             chain.append(self.stages["pretrain"])
         elif METRIC_STAGE[metric] in self.stages:
             chain.append(self.stages[METRIC_STAGE[metric]])

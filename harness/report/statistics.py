@@ -53,6 +53,25 @@ def _deviation(sample: Sequence[float], mean: float) -> float:
     return round(math.sqrt(squares / (len(sample) - 1)), 9)
 
 
+def prediction(sd: float, n: int, new: int, level: float) -> float:
+    """Half the two-sided t interval in which the mean of `new` further values lies.
+
+    They lie outside with probability `level` if they are of the same normal distribution as the n
+    values (two or more) whose deviation is `sd`.
+    """
+    return round(t_quantile(1 - level / 2, n - 1) * _of_new(sd, n, new), 9)
+
+
+def detectable(sd: float, n: int, new: int, level: float) -> float:
+    """By how much the mean must have moved to leave the `prediction` with a power of about 0.8."""
+    return prediction(sd, n, new, level) + t_quantile(POWER, n - 1) * _of_new(sd, n, new)
+
+
+def _of_new(sd: float, n: int, new: int) -> float:
+    """Deviation of the mean of `new` values from the mean of n others."""
+    return sd * math.sqrt(1 / new + 1 / n)
+
+
 def p_above(sample: Sequence[float], threshold: float) -> float:
     """One-sided t test: how probable data so far up are if the true mean is at most `threshold`.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.fake_slurm import SBATCH, SCALE, SITE, SQUEUE
 from cli.tiny import TINY, Process, Said
 from harness.cli import main
 
@@ -68,3 +71,29 @@ def spawn(place: Path, tmp_path: Path) -> Iterator[Spawn]:
     yield begin
     for process in processes:
         process.kill()
+
+
+@pytest.fixture
+def site(place: Path, tiny: Path) -> Path:
+    """A cluster's site file, and an ablation recipe beside it."""
+    assert tiny.exists()
+    path = place / "site.yaml"
+    path.write_text(SITE)
+    (place / "scale.yaml").write_text(SCALE)
+    return path
+
+
+@pytest.fixture
+def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SLURM that accepts everything, and starts nothing: jobs/ has the scripts."""
+    site.write_text(re.sub("max_array: 3", "max_array: 4", SITE))
+    for name in ("bin", "jobs", "records"):
+        (place / name).mkdir()
+    config = "#!/bin/sh\necho 'ClusterName = here'\n"
+    clients = {"sbatch": SBATCH, "srun": "", "squeue": SQUEUE, "sacct": "", "scontrol": config}
+    for name, text in clients.items():
+        path = place / "bin" / name
+        path.write_text(text or "#!/bin/sh\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(place / "bin"), prepend=os.pathsep)
+    return site

@@ -14,7 +14,7 @@ import harness
 from harness.recipe.json_schema import render
 
 ROOT = Path(harness.__file__).parent.parent
-COMMITTED = sorted((ROOT / "recipes").glob("*.yaml"))
+COMMITTED = sorted((ROOT / "recipes").rglob("*.yaml"))
 TABLES = sorted((ROOT / "ablations").glob("*.yaml"))
 
 
@@ -162,4 +162,5 @@ def test_a_schema_that_cannot_be_written(moco: Any) -> None:
 def test_every_committed_recipe_names_its_schema() -> None:
     for path in COMMITTED:
         first = path.read_text(encoding="utf-8").splitlines()[0]
-        assert first == "# yaml-language-server: $schema=schema.json", path
+        up = "../" * (len(path.relative_to(ROOT / "recipes").parts) - 1)
+        assert first == f"# yaml-language-server: $schema={up}schema.json", path

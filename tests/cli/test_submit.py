@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import subprocess
@@ -16,44 +15,10 @@ from typing import Any
 import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
 
+from cli.fake_slurm import listed
 from harness.launch import local
 from harness.launch.job import ReportJob, StageJob
 from harness.store import submission
-
-SITE = """\
-device: cuda
-slurm:
-  partition: gpu
-  account: vision
-  constraint: a100
-  nodes: 2
-  gpus_per_node: 8
-  cpus_per_process: 7
-  mem_gb: 500
-  modules: [cuda/12.4, "python 3.11"]
-  setup: [export NCCL_DEBUG=WARN]
-  at_once: 2
-  max_array: 3
-  stage_data: $SLURM_TMPDIR
-  extra: {exclusive: true, mail-type: FAIL, oversubscribe: false}
-"""
-SCALE = """\
-ablation: momentum
-recipe: tiny.yaml
-cells: [m0.9]
-seeds: [0, 1]
-metric: knn/top1
-margin: 1
-"""
-
-
-@pytest.fixture
-def site(place: Path, tiny: Path) -> Path:
-    assert tiny.exists()
-    path = place / "site.yaml"
-    path.write_text(SITE)
-    (place / "scale.yaml").write_text(SCALE)
-    return path
 
 
 def plain(text: str, place: Path) -> str:
@@ -98,49 +63,6 @@ def test_a_site_that_says_nothing_of_slurm(moco: Any, tiny: Path) -> None:
     said = moco("run", tiny, "--on", "slurm", "--dry-run")
     assert said.code == 1
     assert "the site file has no section slurm:" in said.err
-
-
-SBATCH = """\
-#!/bin/sh
-[ -e refuse ] && grep -q "$(cat refuse)" "$1" && { echo "sbatch: error: Invalid qos" >&2; exit 1; }
-n=$(($(ls jobs | wc -l) + 100))
-cp "$1" jobs/$n
-cat runs/submissions/*.json > records/$n
-echo "Submitted batch job $n"
-"""
-SQUEUE = """\
-#!/bin/sh
-[ -e silent ] && { echo "squeue: error: Unable to contact slurm controller" >&2; exit 1; }
-cat listed 2>/dev/null || true
-"""
-
-
-@pytest.fixture
-def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A SLURM that accepts everything, and starts nothing: jobs/ has the scripts."""
-    site.write_text(re.sub("max_array: 3", "max_array: 4", SITE))
-    for name in ("bin", "jobs", "records"):
-        (place / name).mkdir()
-    config = "#!/bin/sh\necho 'ClusterName = here'\n"
-    clients = {"sbatch": SBATCH, "srun": "", "squeue": SQUEUE, "sacct": "", "scontrol": config}
-    for name, text in clients.items():
-        path = place / "bin" / name
-        path.write_text(text or "#!/bin/sh\n")
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", str(place / "bin"), prepend=os.pathsep)
-    return site
-
-
-def listed(state: str) -> None:
-    """Let squeue list every element of every submission so."""
-    lines = [
-        f"{array.job}|{n if len(array.stages) > 1 else 'N/A'}|{state}||{array.name}|Priority"
-        for record in submission.everything(Path("runs"))
-        for array in record.arrays
-        for n in range(max(1, len(array.stages)))
-        if array.job is not None
-    ]
-    Path("listed").write_text("\n".join(lines) + "\n")
 
 
 def test_what_is_written_down(moco: Any, slurm: Path) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
 from harness.report.statistics import (
     Step,
+    detectable,
     holm,
     p_above,
+    prediction,
     seeds_needed,
     summarise,
     t_quantile,
@@ -95,3 +98,48 @@ def test_the_seeds_needed_are_those_of_the_tables_of_power(
 def test_without_deviation_two_seeds_decide_unless_it_is_a_tie() -> None:
     assert seeds_needed(0.1, 0.0, 0.025, 100) == 2
     assert seeds_needed(0.0, 0.0, 0.025, 100) is None
+
+
+FIVE_RUNS = {
+    "v1": ([60.6, 60.6, 60.7, 60.9, 61.1], 0.66),
+    "v2": ([67.7, 67.6, 67.4, 67.6, 67.3], 0.50),
+}
+"""The official README's, and the half width of the interval of one more run."""
+
+
+@pytest.mark.parametrize("which", FIVE_RUNS)
+def test_the_band_of_one_new_run_after_the_official_five(which: str) -> None:
+    values, half = FIVE_RUNS[which]
+    sd = summarise(values).sd
+    assert sd is not None
+    assert prediction(sd, 5, 1, 0.05) == pytest.approx(half, abs=5e-3)
+
+
+def test_several_new_runs_have_a_narrower_band_and_a_stricter_level_a_wider_one() -> None:
+    assert prediction(1.0, 8, 1, 0.05) == pytest.approx(2.3646 * math.sqrt(1 + 1 / 8), abs=1e-4)
+    assert prediction(1.0, 8, 3, 0.05) == pytest.approx(2.3646 * math.sqrt(1 / 3 + 1 / 8), abs=1e-4)
+    assert prediction(1.0, 8, 1, 0.01) > prediction(1.0, 8, 1, 0.05)
+    assert prediction(0.0, 8, 1, 0.05) == 0
+
+
+def test_the_share_of_new_values_outside_of_the_band_is_the_level() -> None:
+    draw = random.Random(0)
+    outside, trials = 0, 4000
+    for _ in range(trials):
+        *old, new = (draw.gauss(50, 2) for _ in range(9))
+        found = summarise(old)
+        assert found.sd is not None
+        outside += abs(new - found.mean) > prediction(found.sd, 8, 1, 0.05)
+    assert outside / trials == pytest.approx(0.05, abs=0.014)  # four standard errors
+
+
+def test_a_drop_of_the_detectable_size_is_seen_four_times_in_five() -> None:
+    draw = random.Random(1)
+    drop = detectable(2.0, 12, 1, 0.05)
+    seen, trials = 0, 4000
+    for _ in range(trials):
+        *old, new = (draw.gauss(50, 2) for _ in range(13))
+        found = summarise(old)
+        assert found.sd is not None
+        seen += new - drop < found.mean - prediction(found.sd, 12, 1, 0.05)
+    assert seen / trials == pytest.approx(0.8, abs=0.05)

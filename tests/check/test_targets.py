@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 from report.build import EDITION, OLDER, Bench, target
 
-from harness.check import Verdict, check
+from harness.check.cells import Now, read_cells
+from harness.check.targets import against_targets
+from harness.check.verdict import Verdict
+from harness.recipe.expand import Member
 from harness.recipe.schema import About
 from harness.store.attempt import begin
+
+NOW = Now(EDITION)
 
 
 def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench:
@@ -17,22 +22,27 @@ def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench
     return Bench(tmp_path / "runs", seeds, {"targets": {"m0.99": [wanted]}})
 
 
-def only(made: Bench) -> Verdict:
-    (found,) = check(made.expansion, made.runs, installed=EDITION)
+def judged(made: Bench, now: Now = NOW) -> list[Verdict]:
+    return against_targets(read_cells("tiny", made.expansion.members, made.runs), now)
+
+
+def only(made: Bench, now: Now = NOW) -> Verdict:
+    (found,) = judged(made, now)
     return found
 
 
 @pytest.mark.parametrize(
-    ("value", "judged"), [(41.0, "passed"), (39.0, "passed"), (38.99, "short")]
+    ("value", "expected"), [(41.0, "passed"), (39.0, "passed"), (38.99, "short")]
 )
 def test_a_target_is_its_value_less_its_tolerance(
-    tmp_path: Path, value: float, judged: str
+    tmp_path: Path, value: float, expected: str
 ) -> None:
     made = bench(tmp_path)
     made.finish("m0.99", 0, value)
     found = only(made)
-    assert found.judged == judged
-    assert found.passed == (judged == "passed")
+    assert found.judged == expected
+    assert found.passed == (expected == "passed")
+    assert (found.low, found.high, found.seconds) == (39.0, None, 120.0)
     assert f"{value:.2f} (1 seed)" in found.says
     assert "40 - 1 = 39 wanted (3 seeds)" in found.says
 
@@ -120,17 +130,32 @@ def test_a_single_recipe_has_its_own_targets(tmp_path: Path) -> None:
     made.finish("m0.9", 0, 45.0, 55.0)
     about = About(targets=(target(44.0), target(60.0, metric="linear/top1")))
     recipe = made.recipe("m0.9", 0).model_copy(update={"about": about})
-    found = check(recipe, made.runs, installed=EDITION)
+    found = against_targets(read_cells("base", [Member("", 0, recipe)], made.runs), NOW)
     assert [verdict.judged for verdict in found] == ["passed", "short"]
+    assert {(verdict.cell, verdict.of) for verdict in found} == {("base", "base")}
 
 
 def test_without_targets_there_is_nothing_to_check(tmp_path: Path) -> None:
-    made = Bench(tmp_path / "runs")
-    assert check(made.expansion, made.runs, installed=EDITION) == []
+    assert judged(Bench(tmp_path / "runs")) == []
 
 
-def test_the_installed_edition_is_the_default(tmp_path: Path) -> None:
-    made = bench(tmp_path)
+def test_a_target_of_an_epoch_is_the_monitors(tmp_path: Path) -> None:
+    made = bench(tmp_path, epoch=5, value=30.0)
     made.finish("m0.99", 0, 41.0)
-    (found,) = check(made.expansion, made.runs)
-    assert found.judged == "stale"
+    found = only(made)
+    assert found.metric == "knn/top1 after epoch 5"
+    assert found.value == pytest.approx(12 + 29 * 0.5**0.5)
+    late = bench(tmp_path, epoch=7777)
+    assert "seed 0 was not monitored after epoch 7777" in only(late).says
+    assert only(late).judged == "missing"
+
+
+def test_what_somebody_runs_is_waited_for_unless_more_is_missing(tmp_path: Path) -> None:
+    made = bench(tmp_path, (0, 1))
+    own = [made.folder("m0.99", 0, "knn").id]
+    made.pretrain("m0.99", 0)
+    found = only(made, Now(EDITION, own))
+    assert found.judged == "missing"
+    assert "seed 0 waits for its turn, seed 1 not run" in found.says
+    both = [*own, made.folder("m0.99", 1).id]
+    assert only(made, Now(EDITION, both)).judged == "waiting"

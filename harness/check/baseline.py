@@ -1,0 +1,240 @@
+"""A baseline: what finished runs of one edition found, as a file to compare later runs with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.check.cells import CellRuns, Measured, Now, unusable
+from harness.errors import RecipeError, StoreError
+from harness.recipe.identity import stage_id
+from harness.recipe.schema import Recipe
+from harness.recipe.section import Name, Section, refuse
+from harness.recipe.validate import check
+from harness.recipe.yaml_source import read
+from harness.report.runs import LOSS, METRIC_STAGE
+from harness.report.statistics import summarise
+from harness.store import atomic
+
+Text = Annotated[str, Field(min_length=1)]
+DIGITS = 6
+"""After the point, of every number in the file."""
+
+
+class Sample(Section):
+    """One metric at the end of the runs."""
+
+    metric: Measured
+    stage: Text
+    """Hash of all that the stage which measured it reads, seed apart: only equals are compared."""
+    values: tuple[float, ...]
+    """One for each of the cell's seeds; accuracies in percent, the loss in nats."""
+    mean: float
+    sd: Annotated[float, Field(ge=0)]
+    """Sample deviation (n - 1)."""
+
+
+class Monitored(Section):
+    """kNN top-1 on the way."""
+
+    epochs: Annotated[tuple[float, ...], Field(min_length=1)]
+    values: tuple[tuple[float, ...], ...]
+    """A row for each of the cell's seeds, a column for each epoch; in percent."""
+
+
+class CellRecord(Section):
+    """All seeds of one recipe, or of one cell of an ablation recipe."""
+
+    recipe: Name
+    cell: Name
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=2)]
+    runs: tuple[Text, ...]
+    """The pre-trainings' ids, one for each seed."""
+    data: Text
+    """Fingerprint of what they saw."""
+    metrics: Annotated[tuple[Sample, ...], Field(min_length=1)]
+    curve: Monitored | None = None
+
+    def sample(self, metric: Measured) -> Sample | None:
+        return next((each for each in self.metrics if each.metric == metric), None)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        n = len(self.seeds)
+        if len(set(self.seeds)) < n:
+            yield "seeds", "a seed stands twice"
+        rows = {"runs": len(self.runs)}
+        rows |= {f"metrics.{i}.values": len(each.values) for i, each in enumerate(self.metrics)}
+        rows |= {"curve.values": len(self.curve.values)} if self.curve else {}
+        for field, found in rows.items():
+            if found != n:
+                yield field, f"{found} of them for {n} seeds"
+        for i, each in enumerate(self.metrics):
+            if each != self.sample(each.metric):
+                yield f"metrics.{i}.metric", f"{each.metric} stands twice"
+            if len(each.values) == n:
+                is_ = summarise(each.values)
+                if abs(is_.mean - each.mean) > 1e-5 or abs((is_.sd or 0) - each.sd) > 1e-5:
+                    why = f"they have mean {is_.mean:.6f} and deviation {is_.sd or 0:.6f}"
+                    yield f"metrics.{i}.values", f"{why}, the file says otherwise"
+        if self.curve is not None:
+            epochs = self.curve.epochs
+            if any(later <= earlier for earlier, later in itertools.pairwise(epochs)):
+                yield "curve.epochs", "they do not rise"
+            if any(len(row) != len(epochs) for row in self.curve.values):
+                yield "curve.values", f"a row has not {len(epochs)} values, one for each epoch"
+
+
+class Baseline(Section):
+    """What a baseline's file says. Made by `check --write-baseline`."""
+
+    baseline: Literal[1]
+    """Version of this format."""
+    edition: Text
+    """Of the code that all of its runs are of."""
+    commit: str
+    """What was checked out when its first run began; "" if none is known."""
+    devices: tuple[Text, ...]
+    """What computed the runs."""
+    written: Text
+    """When (UTC, ISO 8601)."""
+    cells: Annotated[tuple[CellRecord, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Baseline:
+        found = [
+            (f"cells.{n}.{field}", why)
+            for n, cell in enumerate(self.cells)
+            for field, why in cell.contradictions()
+        ]
+        names = [(cell.recipe, cell.cell) for cell in self.cells]
+        found += [
+            (f"cells.{n}.cell", f"{'/'.join(name)} stands twice")
+            for n, name in enumerate(names)
+            if name in names[:n]
+        ]
+        refuse(found)
+        return self
+
+    def cell(self, recipe: str, cell: str) -> CellRecord | None:
+        return next((c for c in self.cells if (c.recipe, c.cell) == (recipe, cell)), None)
+
+
+def load_baseline(path: Path) -> Baseline:
+    """The baseline in `path`.
+
+    Raises:
+        RecipeError: it cannot be read or accepted, each mistake with file and line.
+    """
+    if not path.exists():
+        raise RecipeError(
+            f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
+            "more, with check --write-baseline"
+        )
+    return check(Baseline, read(path))  # JSON is YAML, and this knows the lines
+
+
+def measured(recipe: Recipe) -> list[Measured]:
+    """The metrics that a baseline keeps of such runs."""
+    found: list[Measured] = ["knn/top1"]
+    if recipe.linear is not None:
+        found.append("linear/top1")
+    if recipe.optim.epochs:
+        found.append(LOSS)
+    return found
+
+
+def protocol(recipe: Recipe, metric: Measured) -> str:
+    """Hash of all that the metric's stage and its pre-training read, name and seed apart."""
+    kind = "pretrain" if metric == LOSS else METRIC_STAGE[metric]
+    nobody = recipe.model_copy(update={"seed": 0, "name": "any"})
+    return stage_id(nobody, kind).rpartition("-")[2]
+
+
+def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
+    """A baseline of finished runs.
+
+    Raises:
+        StoreError: a cell has a single seed, or a seed has no result of the present edition.
+    """
+    first = min((run for cell in cells for run in cell.runs), key=lambda run: run.started)
+    code = first.stages["pretrain"].attempt.get("code")
+    commit = code if isinstance(code, dict) else {}
+    dirty = " with uncommitted changes" if commit.get("dirty") else ""
+    return Baseline(
+        baseline=1,
+        edition=now.edition,
+        commit=f"{commit.get('commit') or ''}{dirty}",
+        devices=tuple(sorted({run.device or "unknown" for cell in cells for run in cell.runs})),
+        written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        cells=tuple(_record(cell, now) for cell in cells),
+    )
+
+
+def _record(cell: CellRuns, now: Now) -> CellRecord:
+    of = cell.cell if cell.cell == cell.recipe else f"{cell.recipe}/{cell.cell}"
+    if len(cell.runs) < 2:
+        raise StoreError(
+            f"{of}: one seed has no deviation, so no band; name more, eight say, with --seeds 0-7"
+        )
+    recipe, data = cell.runs[0].recipe, ""
+    samples = []
+    for metric in measured(recipe):
+        outcomes = [run.outcome(metric) for run in cell.runs]
+        why = unusable(cell, metric, outcomes, now)
+        if why is not None:
+            raise StoreError(f"{of}: no baseline without {metric} of every seed: {why[1]}")
+        (data,) = outcomes[0].fingerprints
+        values = [round(o.value, DIGITS) for o in outcomes if o.value is not None]
+        found = summarise(values)
+        assert found.sd is not None
+        samples.append(
+            Sample(
+                metric=metric,
+                stage=protocol(recipe, metric),
+                values=tuple(values),
+                mean=round(found.mean, DIGITS),
+                sd=round(found.sd, DIGITS),
+            )
+        )
+    return CellRecord(
+        recipe=cell.recipe,
+        cell=cell.cell,
+        seeds=tuple(run.seed for run in cell.runs),
+        runs=tuple(run.stages["pretrain"].id for run in cell.runs),
+        data=data,
+        metrics=tuple(samples),
+        curve=_curve(cell),
+    )
+
+
+def _curve(cell: CellRuns) -> Monitored | None:
+    """The epochs at which every seed was monitored."""
+    seen = [dict(run.curves.knn) for run in cell.runs]
+    epochs = sorted(set.intersection(*map(set, seen)))
+    if not epochs:
+        return None
+    rows = (tuple(round(points[epoch], DIGITS) for epoch in epochs) for points in seen)
+    return Monitored(epochs=tuple(epochs), values=tuple(rows))
+
+
+def text(baseline: Baseline) -> str:
+    """The file's content: a sample or a curve's row in a line, so that a diff can be read."""
+    dumped = json.dumps(baseline.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
+    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped) + "\n"
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write the file; an older baseline there is replaced.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    atomic.write(path, lambda file: file.write(text(baseline).encode()))

@@ -1,0 +1,133 @@
+"""The runs that are asked: all seeds of one recipe, or of one cell of an ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import clause
+from harness.recipe.expand import Member
+from harness.recipe.identity import StageKind
+from harness.report.curves import share
+from harness.report.runs import LOSS, METRIC_STAGE, Outcome, Run, read_run
+
+Measured = Literal["knn/top1", "linear/top1", "train/loss"]
+"""What can be asked of a run: accuracies in percent, the last epoch's mean loss in nats."""
+
+
+@dataclass(frozen=True)
+class CellRuns:
+    """A cell and what lies on disk of each of its seeds."""
+
+    recipe: str
+    """The recipe's or ablation recipe's name."""
+    cell: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Now:
+    """What results are held against, besides numbers."""
+
+    edition: str
+    """The present one: results of another are stale."""
+    waiting: Collection[str] = ()
+    """Ids of the stages that a process or a job has, or that wait for such a stage."""
+
+
+def read_cells(name: str, members: Iterable[Member], runs: Path) -> list[CellRuns]:
+    """The members' runs by cell, in their order; a single recipe's cell has its own name.
+
+    Args:
+        name: the recipe's or ablation recipe's.
+        runs: the run root.
+    """
+    cells: dict[str, list[Member]] = {}
+    for member in members:
+        cells.setdefault(member.cell or name, []).append(member)
+    lines = share(sum(map(len, cells.values())))
+    return [
+        CellRuns(
+            name, cell, tuple(read_run(cell, each.seed, each.recipe, runs, lines) for each in found)
+        )
+        for cell, found in cells.items()
+    ]
+
+
+def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
+    """One of each cell, with the seeds of all that have its name."""
+    found: dict[tuple[str, str], CellRuns] = {}
+    for each in cells:
+        key = each.recipe, each.cell
+        before = found[key].runs if key in found else ()
+        known = {run.seed for run in before}
+        found[key] = replace(each, runs=(*before, *(r for r in each.runs if r.seed not in known)))
+    return list(found.values())
+
+
+def kinds(metric: Measured) -> tuple[StageKind, ...]:
+    """The stages behind a metric, parents first."""
+    return ("pretrain",) if metric == LOSS else ("pretrain", METRIC_STAGE[metric])
+
+
+def seconds(cell: CellRuns, metric: Measured) -> float:
+    """That the metric's stages took, over all seeds."""
+    stages = (run.stages.get(kind) for run in cell.runs for kind in kinds(metric))
+    return sum(stage.seconds for stage in stages if stage is not None)
+
+
+def unusable(
+    cell: CellRuns, metric: Measured, outcomes: list[Outcome], now: Now
+) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
+    """Why the cell's outcomes, one for each run, give no number; None if they do."""
+    pairs = list(zip(cell.runs, outcomes, strict=True))
+    stale = [
+        f"seed {run.seed}: {_number(outcome)} {why}"
+        for run, outcome in pairs
+        if _has_result(outcome) and (why := outcome.why_stale(now.edition))
+    ]
+    if stale:
+        return "stale", f"{', '.join(stale)}; the present edition is {now.edition}"
+    without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
+    if without:
+        words = ", ".join(f"seed {run.seed} {_why(run, metric, o, now)}" for run, o in without)
+        waits = all(_waits(run, metric, now) for run, _ in without)
+        return ("waiting" if waits else "missing"), words
+    prints = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
+    if len(prints) > 1:
+        return "stale", f"the runs saw different data ({', '.join(prints)})"
+    broken = [f"seed {run.seed} {o.standing} ({o.detail})" for run, o in pairs if o.value is None]
+    return ("diverged", ", ".join(broken)) if broken else None
+
+
+def _waits(run: Run, metric: Measured, now: Now) -> bool:
+    own = [run.stages[kind] for kind in kinds(metric) if kind in run.stages]
+    return any(stage.id in now.waiting for stage in own)
+
+
+def _why(run: Run, metric: Measured, outcome: Outcome, now: Now) -> str:
+    """Why there is no result; of one that failed or broke off also where to read on."""
+    if _waits(run, metric, now):
+        return "running" if outcome.standing == "running" else "waits for its turn"
+    if outcome.standing == "absent":
+        return outcome.detail or "not run"
+    if outcome.standing not in ("failed", "interrupted"):
+        return (
+            f"{outcome.standing}: {clause(outcome.detail)}"
+            if outcome.detail
+            else (outcome.standing)
+        )
+    broken = (run.stages[kind] for kind in kinds(metric) if kind in run.stages)
+    stage = next(stage for stage in broken if stage.state == outcome.standing)
+    why = f": {clause(outcome.detail)}" if outcome.detail else ""
+    return f"{outcome.standing}{why}, see moco-harness logs {stage.id}"
+
+
+def _has_result(outcome: Outcome) -> bool:
+    return outcome.standing in ("finished", "diverged", "probe diverged")
+
+
+def _number(outcome: Outcome) -> str:
+    return outcome.standing if outcome.value is None else f"{outcome.value:.2f}"

@@ -1,0 +1,197 @@
+"""Runs against a baseline: each figure against the band in which new runs of the same lie.
+
+A band is the two-sided prediction interval (Student's t) of the mean over the new seeds, so that
+it knows how few seeds the baseline and the runs have. Of a call that makes k comparisons each has
+the level 5 % / k (Bonferroni), so that all pass in 95 % of the calls if nothing has changed.
+
+A curve's epochs depend on each other, so it is one number, not as many: kNN's mean over the epochs
+before the last. A run that arrives late has less of it, though it may end where it should.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.check.baseline import Baseline, CellRecord, measured, protocol
+from harness.check.cells import CellRuns, Measured, Now, seconds, unusable
+from harness.check.verdict import Judged, Verdict
+from harness.report.runs import LOSS, Outcome, Run
+from harness.report.statistics import Summary, prediction, summarise
+
+ALARM = 0.05
+"""Probability that a call finds anything outside of its bands though nothing has changed."""
+
+ON_THE_WAY = "knn/top1 on the way"
+"""kNN's mean over the monitored epochs before the last."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell, and the baseline that it is held against."""
+
+    cell: CellRuns
+    baseline: Baseline
+    called: str
+    """The baseline's file."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One figure of one cell."""
+
+    pair: Pair
+    metric: Measured
+    way: bool = False
+    """The curve before its end, in place of the end."""
+    refused: str = ""
+    """Why it cannot be compared."""
+
+    @property
+    def name(self) -> str:
+        return ON_THE_WAY if self.way else self.metric
+
+    @property
+    def record(self) -> CellRecord:
+        found = self.pair.baseline.cell(self.pair.cell.recipe, self.pair.cell.cell)
+        assert found is not None
+        return found
+
+
+def against_baselines(pairs: Sequence[Pair], now: Now) -> list[Verdict]:
+    """Hold every figure that the baselines have of the cells against the cells' runs."""
+    asked = [question for pair in pairs for question in _questions(pair)]
+    level = ALARM / max(1, sum(not question.refused for question in asked))
+    return [_judge(question, level, now) for question in asked]
+
+
+def comparisons(verdicts: Sequence[Verdict]) -> int:
+    """How many comparisons share the level."""
+    return sum(v.against == "baseline" and v.judged != "incomparable" for v in verdicts)
+
+
+def _questions(pair: Pair) -> list[_Question]:
+    recipe = pair.cell.runs[0].recipe
+    record = pair.baseline.cell(pair.cell.recipe, pair.cell.cell)
+    if record is None:
+        why = f"{pair.called} has no such cell; renew it with check --write-baseline"
+        return [_Question(pair, "knn/top1", refused=why)]
+    asked: list[_Question] = []
+    for metric in measured(recipe):
+        sample = record.sample(metric)
+        if sample is None:
+            why = f"{pair.called} has nothing of it; renew it with check --write-baseline"
+            asked.append(_Question(pair, metric, refused=why))
+            continue
+        same = sample.stage == protocol(recipe, metric)
+        why = "" if same else f"{pair.called} is of another protocol: the recipe has changed since"
+        asked.append(_Question(pair, metric, refused=why))
+        if metric == "knn/top1" and record.curve is not None and len(record.curve.epochs) > 1:
+            asked.append(_Question(pair, metric, way=True, refused=why))
+    return asked
+
+
+def _judge(question: _Question, level: float, now: Now) -> Verdict:
+    if question.refused:
+        return _say(question, "incomparable", question.refused)
+    cell, record = question.pair.cell, question.record
+    outcomes = [run.outcome(question.metric) for run in cell.runs]
+    why = unusable(cell, question.metric, outcomes, now)
+    if why is None or why[0] == "diverged":
+        seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
+        if seen != {record.data}:
+            words = f"other data: {', '.join(sorted(seen))}, not the baseline's {record.data}"
+            return _say(question, "incomparable", words)
+    if why is not None:
+        return _say(question, "below" if why[0] == "diverged" else why[0], why[1])
+    sample = record.sample(question.metric)
+    assert sample is not None
+    before = sample.values
+    if question.way:
+        epochs = _common(record, cell.runs)
+        if not epochs:
+            return _say(question, "missing", _unmonitored(record))
+        before = _before_the_end(record, epochs)
+        outcomes = [_on_the_way(o, run, epochs) for o, run in zip(outcomes, cell.runs, strict=True)]
+    after = [outcome.value for outcome in outcomes if outcome.value is not None]
+    return _weigh(question, summarise(before), summarise(after), level)
+
+
+def _weigh(question: _Question, before: Summary, after: Summary, level: float) -> Verdict:
+    assert before.sd is not None
+    half = prediction(before.sd, before.n, after.n, level)
+    low, high = round(before.mean - half, 9), round(before.mean + half, 9)
+    judged: Judged = "below" if after.mean < low else "above" if after.mean > high else "passed"
+    digits = 4 if question.metric == LOSS else 2
+    seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
+    words = [
+        f"{after.mean:.{digits}f} ({seeds})",
+        f"{before.mean:.{digits}f} ± {half:.{digits}f} wanted ({before.n} seeds of edition "
+        f"{question.pair.baseline.edition})",
+    ]
+    if own := _own(question):
+        words.append(f"seed {', '.join(map(str, own))}: the baseline's own, which show nothing new")
+    return _say(question, judged, "; ".join(words), after.mean, (low, high))
+
+
+def _own(question: _Question) -> list[int]:
+    """Seeds of the runs that the baseline is made of."""
+    edition = (question.pair.baseline.edition,)
+    seeds = question.record.seeds
+    return [
+        run.seed
+        for run in question.pair.cell.runs
+        if run.seed in seeds and run.stages["pretrain"].editions == edition
+    ]
+
+
+def _say(
+    question: _Question,
+    judged: Judged,
+    words: str,
+    value: float | None = None,
+    band: tuple[float, float] | tuple[None, None] = (None, None),
+) -> Verdict:
+    cell = question.pair.cell
+    return Verdict(
+        recipe=cell.recipe,
+        cell=cell.cell,
+        metric=question.name,
+        against="baseline",
+        judged=judged,
+        value=value,
+        low=band[0],
+        high=band[1],
+        seeds=len(cell.runs),
+        says=words,
+        seconds=seconds(cell, question.metric),
+    )
+
+
+def _common(record: CellRecord, runs: Sequence[Run]) -> list[float]:
+    """The epochs before the baseline's last at which it and all runs were monitored."""
+    assert record.curve is not None
+    seen = [{epoch for epoch, _ in run.curves.knn} for run in runs]
+    return [epoch for epoch in record.curve.epochs[:-1] if all(epoch in own for own in seen)]
+
+
+def _before_the_end(record: CellRecord, epochs: Sequence[float]) -> tuple[float, ...]:
+    assert record.curve is not None
+    columns = [record.curve.epochs.index(epoch) for epoch in epochs]
+    return tuple(_mean([row[n] for n in columns]) for row in record.curve.values)
+
+
+def _on_the_way(outcome: Outcome, run: Run, epochs: Sequence[float]) -> Outcome:
+    points = dict(run.curves.knn)
+    return replace(outcome, value=_mean([points[epoch] for epoch in epochs]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _unmonitored(record: CellRecord) -> str:
+    assert record.curve is not None
+    epochs = ", ".join(f"{epoch:g}" for epoch in record.curve.epochs[:-1][:5])
+    return f"not monitored after any of the baseline's epochs {epochs}; set watch.knn_epochs so"

@@ -1,0 +1,95 @@
+"""What `check` found, as JSON for programs and as JUnit XML for CI systems."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from harness.check.verdict import Verdict
+from harness.store import atomic
+
+FORMAT = 1
+"""Of the JSON file; raised when the meaning of a key changes."""
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even escaped."""
+
+_FAILED = ("short", "below", "above")
+
+
+def write_json(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
+    """Write every verdict, and whether all passed.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    atomic.write_json(
+        path,
+        {
+            "format": FORMAT,
+            "edition": edition,
+            "passed": all(verdict.passed for verdict in verdicts),
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+        },
+    )
+
+
+def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
+    """Write a suite for each recipe and a case for each verdict, as CI systems read them.
+
+    A result that is not as wanted is a failure; what could not be judged (stale, missing,
+    incomparable) an error; what is still to come is skipped. A case's time is what its stages took.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    root = ET.Element("testsuites", {"name": "moco-harness check", **_counts(verdicts)})
+    for recipe in dict.fromkeys(verdict.recipe for verdict in verdicts):
+        own = [verdict for verdict in verdicts if verdict.recipe == recipe]
+        suite = ET.SubElement(root, "testsuite", {"name": _plain(recipe), **_counts(own)})
+        properties = ET.SubElement(suite, "properties")
+        ET.SubElement(properties, "property", name="edition", value=edition)
+        for verdict in own:
+            _case(suite, verdict)
+    ET.indent(root)
+    content = ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    atomic.write(path, lambda file: file.write(content))
+
+
+def _case(suite: ET.Element, verdict: Verdict) -> None:
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=_plain(f"{verdict.recipe}.{verdict.cell}"),
+        name=_plain(f"{verdict.metric} against {verdict.against}"),
+        time=f"{verdict.seconds:.3f}",
+    )
+    says = _plain(verdict.says)
+    if verdict.passed:
+        ET.SubElement(case, "system-out").text = says
+    elif verdict.judged == "waiting":
+        ET.SubElement(case, "skipped", message=says)
+    else:
+        what = "failure" if verdict.judged in _FAILED else "error"
+        ET.SubElement(case, what, message=says, type=verdict.judged).text = says
+
+
+def _counts(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    failed = sum(verdict.judged in _FAILED for verdict in verdicts)
+    waiting = sum(verdict.judged == "waiting" for verdict in verdicts)
+    passed = sum(verdict.passed for verdict in verdicts)
+    return {
+        "tests": str(len(verdicts)),
+        "failures": str(failed),
+        "errors": str(len(verdicts) - failed - waiting - passed),
+        "skipped": str(waiting),
+        "time": f"{sum(verdict.seconds for verdict in verdicts):.3f}",
+    }
+
+
+def _plain(text: str) -> str:
+    """The text without what an XML file cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

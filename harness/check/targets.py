@@ -1,0 +1,64 @@
+"""Targets: accuracies that a recipe must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from harness.check.cells import CellRuns, Now, seconds, unusable
+from harness.check.verdict import Judged, Verdict
+from harness.recipe.schema import Target
+from harness.report.runs import Outcome, Run
+from harness.report.statistics import summarise
+
+
+def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
+    """Hold every target of every cell against its runs.
+
+    A target is met if the mean over all seeds is at least its value less its tolerance.
+    """
+    return [
+        _judge(cell, target, now) for cell in cells for target in cell.runs[0].recipe.about.targets
+    ]
+
+
+def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
+    outcomes = [_outcome(run, target) for run in cell.runs]
+    floor = round(target.value - target.tolerance, 9)
+    when = "" if target.epoch is None else f"after epoch {target.epoch}: "
+    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
+
+    def say(judged: Judged, words: str, value: float | None = None) -> Verdict:
+        return Verdict(
+            recipe=cell.recipe,
+            cell=cell.cell,
+            metric=target.metric + (f" after epoch {target.epoch}" if target.epoch else ""),
+            against="target",
+            judged=judged,
+            value=value,
+            low=floor,
+            high=None,
+            seeds=len(cell.runs),
+            says=f"{words}; {wanted}",
+            seconds=seconds(cell, target.metric),
+        )
+
+    why = unusable(cell, target.metric, outcomes, now)
+    if why is not None:
+        return say("short" if why[0] == "diverged" else why[0], why[1])
+    found = summarise([outcome.value for outcome in outcomes if outcome.value is not None])
+    spread = "1 seed" if found.sd is None else f"± {found.sd:.2f}, {found.n} seeds"
+    judged: Judged = "passed" if found.mean >= floor else "short"
+    return say(judged, f"{found.mean:.2f} ({spread})", found.mean)
+
+
+def _outcome(run: Run, target: Target) -> Outcome:
+    """The run's result or, for a target of an epoch, what its monitor saw then."""
+    outcome = run.outcome(target.metric)
+    if target.epoch is None or outcome.value is None:
+        return outcome
+    seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]
+    if not seen:
+        detail = f"was not monitored after epoch {target.epoch}"
+        return replace(outcome, standing="absent", value=None, detail=detail)
+    return replace(outcome, value=seen[0])

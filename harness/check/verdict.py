@@ -1,0 +1,54 @@
+"""One question that `check` asks of the runs, and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Judged = Literal[
+    "passed", "short", "below", "above", "stale", "missing", "waiting", "incomparable",
+]  # fmt: skip
+"""
+- passed: every seed has a result of the present edition, and it is as wanted.
+- short: it misses the target, or a seed diverged.
+- below, above: it lies outside of the baseline's band, or (below) a seed diverged.
+- stale: some seed's result is of another edition of the code or of other weights than its
+  pre-training now has, or the seeds' data differ.
+- missing: some seed has no result (absent, interrupted, failed or damaged).
+- waiting: what has no result is being run, or is a job that waits.
+- incomparable: the baseline is of another protocol or other data, or has nothing of it.
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target, or one figure of a baseline, held against the runs of one cell."""
+
+    recipe: str
+    """The recipe's or ablation recipe's name."""
+    cell: str
+    """The ablation's cell; the recipe's name again for a single recipe."""
+    metric: str
+    """What is asked for, e.g. "knn/top1 after epoch 100"."""
+    against: Literal["target", "baseline"]
+    judged: Judged
+    value: float | None
+    """Mean over the seeds, in the metric's unit; None unless every seed has it."""
+    low: float | None
+    """The least that passes; None: it could not be told."""
+    high: float | None
+    """The most that passes; None: there is no such bound."""
+    seeds: int
+    says: str
+    """The numbers and states in words, for a person."""
+    seconds: float
+    """That the stages behind it took, over all seeds."""
+
+    @property
+    def passed(self) -> bool:
+        return self.judged == "passed"
+
+    @property
+    def of(self) -> str:
+        """The recipe, and its cell if it has several."""
+        return self.cell if self.cell == self.recipe else f"{self.recipe}/{self.cell}"

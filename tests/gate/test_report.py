@@ -1,0 +1,70 @@
+"""The gate's page: what it can see, what passes, what is caught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gate.report import Asked, render
+from harness.check.baseline import Baseline, CellRecord, Monitored, Sample
+from harness.report.statistics import summarise
+
+KNN = (50.0, 51.0, 52.0, 53.0)
+LOSS = (2.0, 2.1, 2.2, 2.3)
+
+
+def sample(metric: Any, values: tuple[float, ...]) -> Sample:
+    found = summarise(values)
+    assert found.sd is not None
+    return Sample(metric=metric, stage="abc", values=values, mean=found.mean, sd=found.sd)
+
+
+@pytest.fixture
+def baseline() -> Baseline:
+    cell = CellRecord(
+        recipe="gate",
+        cell="gate",
+        seeds=(0, 1, 2, 3),
+        runs=("a", "b", "c", "d"),
+        data="f1a9",
+        metrics=(sample("knn/top1", KNN), sample("train/loss", LOSS)),
+        curve=Monitored(epochs=(1.0, 2.0), values=tuple((x - 10, x) for x in KNN)),
+    )
+    return Baseline(
+        baseline=1, edition="eee", commit="", devices=("cpu",), written="now", cells=(cell,)
+    )
+
+
+def verdict(metric: str, judged: str, value: float | None) -> dict[str, Any]:
+    return {
+        "metric": metric, "judged": judged, "value": value, "low": 40.0, "high": 50.0,
+        "says": "diverged", "seconds": 21.0,
+    }  # fmt: skip
+
+
+def test_the_page(baseline: Baseline) -> None:
+    fresh = [
+        Asked("2000", [verdict("knn/top1", "passed", 45.0)]),
+        Asked("2001", [verdict("knn/top1", "passed", 45.0), verdict("train/loss", "below", 39.0)]),
+    ]
+    planted = [
+        Asked("eval", [verdict("knn/top1", "below", 31.5)]),
+        Asked("hue", [verdict("knn/top1", "passed", 45.0)]),
+        Asked("swapped", [verdict("knn/top1", "below", None)]),
+    ]
+    page = render(baseline, fresh, planted)
+    assert "baseline of 4 seeds\n(edition eee, on cpu)" in page
+    assert "Each of 3 figures" in page
+    assert "level of 1.67 %, so that 95 % of unchanged runs pass" in page
+    assert "A run takes 21 s here." in page
+    # t(1 - 0.05 / 6, 3) = 4.8566 and t(0.8, 3) = 0.9785, times 1.2910 sqrt(1 + 1/4)
+    assert "| knn/top1 | 51.50 ± 1.29 | ± 7.01 | 8.42 points |" in page
+    assert "| knn/top1 on the way | 41.50 ± 1.29 | ± 7.01 | 8.42 points |" in page
+    assert "| train/loss | 2.1500 ± 0.1291 | ± 0.7010 | 0.8422 nats |" in page
+    assert "1 of 2 fresh seeds of the unchanged code pass" in page
+    assert "- seed 2001: train/loss -6.0000" in page
+    assert "| eval | yes | knn/top1 -13.50 |" in page
+    assert "| hue | no | all as wanted |" in page
+    assert "| swapped | yes | knn/top1: diverged |" in page
+    assert page.endswith("2 of 3 caught.\n")

@@ -1,0 +1,50 @@
+"""A copy of the source, whole or with a flaw, that processes of its own run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness
+
+from .planted import Mutant
+
+ROOT = Path(harness.__file__).parent.parent
+PARTS = ("harness", "tests", "recipes", "ablations", "pyproject.toml")
+
+
+def copy(place: Path, mutant: Mutant | None) -> Path:
+    """The source tree under `place`, with the mutant in it if there is one."""
+    for part in PARTS:
+        source, target = ROOT / part, place / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    if mutant is not None:
+        path = place / mutant.path
+        path.write_text(mutant.of(path.read_text()))
+    return place
+
+
+def python(tree: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """`python -m words` with the tree's modules, in the tree."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "WANDB_MODE": "disabled",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
