@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.sessions = ["lint", "types", "tests", "slurm"]
 nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = False  # `versions` tries those that are there
+
+PROJECT = nox.project.load_toml("pyproject.toml")
 
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
+
+constraints = os.environ.get("MOCO_HARNESS_CONSTRAINTS")
+"""A file of exact versions, which .ci/run names; without it the newest that fit are installed."""
 
 
 def _run(session: nox.Session, *words: str) -> None:
@@ -23,7 +31,16 @@ def _install(session: nox.Session) -> None:
     """Make the shared environment, or bring it up to date."""
     if not (SHARED / "bin" / "python").exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
-    _run(session, "pip", "install", "--quiet", "-e", ".[dev]")
+    global constraints
+    words = ("pip", "install", "--quiet", "-e", ".[dev]")
+    if constraints:
+        try:
+            _run(session, *words, "-c", constraints)
+            return
+        except CommandFailed:
+            session.warn(f"WARNING: {constraints} cannot be met here; installing without it")
+            constraints = None
+    _run(session, *words)
 
 
 @nox.session
@@ -62,6 +79,13 @@ def slow(session: nox.Session) -> None:
     _run(session, "pytest", "-m", "slow", *session.posargs)
 
 
+@nox.session(python=nox.project.python_versions(PROJECT), venv_backend="venv")
+def versions(session: nox.Session) -> None:
+    """The suite on each Python of pyproject.toml that is installed here; each takes 5 GB."""
+    session.install("--quiet", "-e", ".[test]")
+    session.run("pytest", "-m", "not slow and not slurm", *session.posargs)
+
+
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Plant eight flaws in copies of the source, and write which test catches each."""
@@ -80,4 +104,4 @@ def gate_power(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The quickstart."""
     _install(session)
-    _run(session, "harness.cli", "run", "recipes/quickstart.yaml", *session.posargs)
+    _run(session, "harness.cli", "run", "quickstart", *session.posargs)

@@ -32,6 +32,10 @@ class StoreError(HarnessError):
     exit_code = 4
 
 
+class WrittenByNewer(StoreError):
+    """A record of a newer version of the harness, whose meaning this one does not know."""
+
+
 class DiskError(StoreError):
     """The disk is full or cannot be written: no stage can go on."""
 

@@ -19,9 +19,8 @@ app = typer.Typer(
 )
 app.add_typer(recipes.app, name="recipes")
 
-RecipePath = Annotated[
-    Path, typer.Argument(metavar="RECIPE", help="A recipe or ablation recipe (YAML).")
-]
+_RECIPE = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=_RECIPE, parser=recipes.found)]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
@@ -140,7 +139,7 @@ def run(
 @app.command()
 def report(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="A recipe or ablation recipe (YAML).")
+        Path | None, typer.Argument(metavar="RECIPE", help=_RECIPE, parser=recipes.found)
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
@@ -185,7 +184,11 @@ def report(
 def publish(
     recipe: Annotated[
         Path | None,
-        typer.Argument(metavar="RECIPE", help="What to publish; without it, renew what is there."),
+        typer.Argument(
+            metavar="RECIPE",
+            help="What to publish; without it, renew what is there.",
+            parser=recipes.found,
+        ),
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
@@ -353,6 +356,19 @@ def certify(
     from harness.site import load_site
 
     raise typer.Exit(certify_command(load_site(runs=runs, data=data, site=site), ask=not yes))
+
+
+@app.command()
+def gc(
+    runs: Runs = None,
+    site: SitePath = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete it; else only tell.")] = False,
+) -> None:
+    """Delete checkpoints that nothing reads any more and leavings; records of runs always stay."""
+    from harness.cli.gc import gc_command
+    from harness.site import load_site
+
+    raise typer.Exit(gc_command(load_site(runs=runs, site=site), delete=yes))
 
 
 @app.command()

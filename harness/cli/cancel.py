@@ -48,8 +48,9 @@ def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path) -> set[str]:
     for word in words:
         if word not in ids and word.endswith((".yaml", ".yml")):
             from harness.plan import make_plan
+            from harness.recipe.find import find
 
-            found |= {stage.id for stage in make_plan(Path(word), sets, runs).stages} & set(ids)
+            found |= {stage.id for stage in make_plan(find(word), sets, runs).stages} & set(ids)
         else:
             found |= set(choose.run(word, ids))
     return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import show
 from harness.cli.report import gather
 from harness.plan import make_plan
+from harness.recipe.find import find, known_as
 from harness.report.index import PAGE, index, published_reports
 from harness.report.publish import publish
 from harness.report.published import published
@@ -23,8 +23,7 @@ def publish_command(recipe: Path, sets: Sequence[str], runs: Path, reports: Path
     """
     made = make_plan(recipe, sets, runs)
     folder = reports / made.name
-    named = os.path.relpath(recipe, reports.parent)
-    publish(gather(made, runs), folder / "runs", recipe=named, sets=sets)
+    publish(gather(made, runs), folder / "runs", recipe=known_as(recipe, reports.parent), sets=sets)
     show.line(str(render(folder, folder)[0]))
     _index(reports)
 
@@ -44,7 +43,7 @@ def render(folder: Path, out: Path) -> list[Path]:
     """Write the published report in `folder` into `out`, from its records alone."""
     root = folder / "runs"
     mark = published(root) or {}
-    made = make_plan(folder.parent.parent / mark["recipe"], mark["sets"], root)
+    made = make_plan(find(mark["recipe"], folder.parent.parent), mark["sets"], root)
     return write_report(gather(made, root), out)
 
 

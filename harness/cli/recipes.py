@@ -9,53 +9,66 @@ import typer
 
 app = typer.Typer(help="List, show, validate and compare recipes.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(help="Folder of recipes.")]
-File = Annotated[Path, typer.Argument(metavar="RECIPE")]
+
+def found(named: str) -> Path:
+    """The file of a recipe that a command line names."""
+    from harness.recipe.find import find
+
+    return find(named)
+
+
+Folder = Annotated[
+    Path | None, typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).")
+]
+File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=found)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE")]
 
 
 @app.command("list")
-def list_(folder: Folder = Path("recipes")) -> None:
-    """List the recipes of a folder with their titles."""
+def list_(folder: Folder = None) -> None:
+    """List recipes with their titles; without a folder, all that go by their names."""
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli import show
     from harness.errors import HarnessError, RecipeError
+    from harness.recipe import find
     from harness.recipe.ablation import Scale
     from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
 
-    if not folder.is_dir():
+    if folder is None:
+        files = find.names()
+    elif folder.is_dir():
+        files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
+    else:
         raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
     table.add_column("title")
-    files = sorted(folder.rglob("*.yaml"))
     if not files:
-        show.line(f"{folder}: no recipes in it; they are files that end in .yaml")
+        show.line(f"{folder or find.FOLDER}: no recipes in it; they are files that end in .yaml")
         return
-    for path in files:
+    for shown, path in files.items():
+        name = escape(shown)
         try:
             if path.name == FILE:
-                table.add_row(str(path), "numbers", f"{len(blocks(path))} blocks of them")
+                table.add_row(name, "numbers", f"{len(blocks(path))} blocks of them")
                 continue
             if "claims" in read(path).fields():
-                table.add_row(str(path), "paper's table", escape(load_ablation(path).title))
+                table.add_row(name, "paper's table", escape(load_ablation(path).title))
                 continue
             if is_list(path):
-                table.add_row(escape(str(path)), "list", escape(load_list(path)[0].purpose))
+                table.add_row(name, "list", escape(load_list(path)[0].purpose))
                 continue
             loaded = load(path)
         except HarnessError:
-            table.add_row(
-                escape(str(path)), "[red]invalid[/]", "see: moco-harness recipes validate"
-            )
+            table.add_row(name, "[red]invalid[/]", "see: moco-harness recipes validate")
             continue
         kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
-        table.add_row(escape(str(path)), kind, escape(loaded.about.title))
+        table.add_row(name, kind, escape(loaded.about.title))
     show.console.print(table)
 
 
@@ -71,7 +84,7 @@ def show(recipe: File, sets: Sets = None) -> None:
 
 
 @app.command()
-def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) -> None:
+def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -> None:
     """Check recipes, ablation recipes with all their cells, lists, papers' tables; name every
     mistake."""
     from harness.cli import show
@@ -83,8 +96,9 @@ def validate(files: Annotated[list[Path], typer.Argument(metavar="RECIPE...")]) 
     from harness.recipe.yaml_source import read
 
     wrong = []
-    for path in files:
+    for named in files:
         try:
+            path = found(named)
             if path.name == FILE:
                 show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
                 continue

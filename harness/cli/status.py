@@ -69,7 +69,7 @@ def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
         return
     seen = truth.look()
     if not seen.rows:
-        show.line(f"no runs under {runs} yet; begin with: moco-harness run recipes/quickstart.yaml")
+        show.line(f"no runs under {runs} yet; begin with: moco-harness run quickstart")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.errors import RecipeError
 from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.explain import Complaint, dotted
+from harness.recipe.find import shipped
 from harness.recipe.load import ablation_node, recipe_node, referred
 from harness.recipe.printed import FILE
 from harness.recipe.schema import About, Recipe
@@ -90,11 +90,11 @@ def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list
 
 def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Path:
     """The file of the ablation `name`: beside the ablation recipe's folder, in the working
-    directory, or in the repository. Raises RecipeError with those that exist."""
+    directory, or as shipped. Raises RecipeError with those that exist."""
     folders = (
         scale_path.parent / ".." / "ablations",
         Path("ablations"),
-        Path(harness.__file__).parent.parent / "ablations",
+        shipped("ablations"),
     )
     for folder in folders:
         file = folder / f"{name}.yaml"

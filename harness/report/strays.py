@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import StoreError
+from harness.errors import StoreError, WrittenByNewer
 from harness.recipe.difference import difference
 from harness.recipe.identity import PARENT, READS, StageKind
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
@@ -55,6 +55,8 @@ def _name(folder: str) -> str:
 def _why(folder: StageFolder, ours: Recipe, kind: StageKind, there: set[str]) -> str:
     try:
         described: dict[str, Any] = folder.described or {}
+    except WrittenByNewer:
+        return "Of a newer moco-harness"
     except StoreError:
         return "With a damaged stage.json"
     if not described:

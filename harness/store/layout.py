@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.store import atomic
+from harness.store import atomic, version
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,15 @@ class StageFolder:
         """stage.json: {"id", "kind", "recipe", "parent", ...}; None before the first attempt.
 
         Raises:
-            StoreError: stage.json is damaged.
+            StoreError: stage.json is damaged, or of a newer version of the harness.
         """
-        found = atomic.read_json(self.path / "stage.json")
-        if found is not None and not isinstance(found, dict):
-            raise StoreError(f"{self.path / 'stage.json'}: not a stage; move the folder away")
+        path = self.path / "stage.json"
+        found = atomic.read_json(path)
+        if found is None:
+            return None
+        if not isinstance(found, dict):
+            raise StoreError(f"{path}: not a stage; move the folder away")
+        version.refuse_newer(found, version.STAGE, path)
         return found
 
     def attempts(self) -> list[Path]:

@@ -13,6 +13,7 @@ from harness.errors import StoreError
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.life import holder
+from harness.store.version import STAGE, is_newer
 
 State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
 
@@ -92,7 +93,8 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
             continue
         result = _object(_bytes(f"{root}/{name}/result.json"))
         folder = StageFolder(runs / name)
-        if head and result and result.get("state") in DONE and _values(result):
+        whole = head and result and _values(result) and not is_newer(head, STAGE)
+        if whole and result.get("state") in DONE:
             said = str(result.get("message", ""))
             entry = Entry(folder, result["state"], said, result, head)
             if seen is not None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Busy, StoreError
-from harness.store import atomic
+from harness.store import atomic, version
 from harness.store.life import Heartbeat, holder, identity, lives
 
 SCHEMA = 1
@@ -186,6 +186,7 @@ def _read(path: Path) -> Submission | None:
     if found is None:  # gone meanwhile
         return None
     try:
+        version.refuse_newer(found, SCHEMA, path)
         if found.pop("schema") != SCHEMA:
             raise ValueError("of another version of the harness")
         arrays = tuple(Array(**_tuples(array)) for array in found.pop("arrays"))

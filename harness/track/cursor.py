@@ -16,6 +16,7 @@ from typing import Any
 from harness.errors import StoreError
 from harness.store import atomic
 from harness.store.layout import StageFolder
+from harness.store.version import refuse_newer
 from harness.track.mode import project
 from harness.track.tail import Progress
 
@@ -90,13 +91,14 @@ def peek(folder: StageFolder) -> Cursor | None:
     """The stage's cursor, None if there is none.
 
     Raises:
-        StoreError: wandb.json is damaged.
+        StoreError: wandb.json is damaged, or of a newer version of the harness.
     """
     path = folder.path / "wandb.json"
     value: Any = atomic.read_json(path)
     if value is None:
         return None
     try:
+        refuse_newer(value, SCHEMA, path)
         if value["schema"] != SCHEMA:
             raise ValueError("written by another version")
         return Cursor(
@@ -107,7 +109,7 @@ def peek(folder: StageFolder) -> Cursor | None:
             online=Progress(**value["online"]),
             offline=Progress(**value["offline"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a cursor ({error}); remove it to mirror anew") from error
 
 

@@ -73,7 +73,7 @@ def test_two_run_roots_and_two_reports_side_by_side(moco: Any, scale: Path) -> N
         (("report",), 2, "name a recipe"),
         (("report", "--compare", "nowhere", "runs"), 1, "nowhere: no such report or run root"),
         (("report", "--compare", ".", "."), 1, "a run root; name the recipe too"),
-        (("report", "x.yaml", "--watch", "--compare", ".", "."), 2, "do not go together"),
+        (("report", "quickstart", "--watch", "--compare", ".", "."), 2, "do not go together"),
         (("report", "--compare", ".", ".", "--runs", "x"), 2, "leave out --runs and --site"),
         (("report", "--compare", ".", ".", "--site", "x"), 2, "leave out --runs and --site"),
         (("publish", "nowhere.yaml"), 2, "nowhere.yaml"),

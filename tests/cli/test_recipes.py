@@ -34,6 +34,15 @@ def test_list(moco: Any) -> None:
         assert path.name in said.out
 
 
+def test_list_of_all_that_go_by_their_names(moco: Any, tiny: Path) -> None:
+    Path("recipes").mkdir()
+    tiny.rename("recipes/mine.yaml")
+    rows = moco("recipes", "list").out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == sorted(["mine", *(p.stem for p in COMMITTED)])
+    assert moco("recipes", "validate", "mine", "quickstart").code == 0
+    assert yaml.safe_load(moco("recipes", "show", "mine.yaml").out)["name"] == "tiny"
+
+
 def test_list_names_what_is_invalid(moco: Any, tiny: Path) -> None:
     Path("wrong.yaml").write_text("name: [")
     said = moco("recipes", "list", ".")

@@ -41,10 +41,26 @@ def test_a_run_of_another_schema_version_is_stale(make: Make, gather: Collected)
     bench = make((0, 1))
     for seed, value in ((0, 40.0), (1, 80.0)):
         bench.finish("m0.9", seed, value)
-    change(bench.folder("m0.9", 1, "knn").path / "stage.json", schema=7)
+    stage = bench.folder("m0.9", 1, "knn").path / "stage.json"
+    change(stage, schema=0)
     found = gather(bench)
-    assert text(found, "m0.9") == "40.00 (1 of 2 seeds)\nstale: 80.00, of schema version 7"
+    assert text(found, "m0.9") == "40.00 (1 of 2 seeds)\nstale: 80.00, of schema version 0"
     assert any(w.startswith("Stale: m0.9 (seed 1)") for w in found.warnings)
+
+
+def test_a_run_of_a_newer_harness_counts_nowhere(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    for seed, value in ((0, 40.0), (1, 80.0)):
+        bench.finish("m0.9", seed, value)
+    stage = bench.folder("m0.9", 1, "knn").path / "stage.json"
+    change(stage, schema=7)
+    found = gather(bench)
+    assert "80.00" not in text(found, "m0.9")
+    assert any("written by a newer moco-harness (schema 7" in w for w in found.warnings)
+    stage.parent.rename(
+        other := stage.parent.with_name(stage.parent.name.rpartition("-")[0] + "-0123456789")
+    )
+    assert gather(bench).strays == (f"Of a newer moco-harness: {other.name}",)
 
 
 def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Collected) -> None:

@@ -1,0 +1,127 @@
+"""`moco-harness gc`: what of a run root nothing needs any more, and its deletion."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli import show
+from harness.errors import StoreError
+from harness.launch.queue import JobState, Queue, survey
+from harness.plan import over
+from harness.site import Site
+from harness.store import garbage, submission
+from harness.store.garbage import Garbage, Kind
+from harness.store.submission import Submission
+
+_WORDS: dict[Kind, str] = {
+    "checkpoints": "checkpoints before a done stage's last",
+    "set aside": "checkpoints of a result set aside",
+    "code": "a copy of the code that no job runs",
+    "draft": "a draft of a process that was killed",
+}
+
+
+def gc_command(site: Site, *, delete: bool) -> int:
+    """Tell what may go and, with `delete`, delete it; returns 1 if some of it could not be, else 0.
+
+    Raises:
+        StoreError: the run root or the record of a submission cannot be read.
+    """
+    if not site.runs.is_dir():
+        show.line(f"no runs under {site.runs}")
+        return 0
+    # nobody may begin to use a copy of the code while it is deleted
+    with submission.claim(site.runs, show.line) if delete else contextlib.nullcontext():
+        submissions = submission.everything(site.runs)
+        held, notes = _held(site.runs, submissions)
+        for note in notes:
+            show.line(f"note: {note}; what its jobs may need stays")
+        stages = {stage for _, stage in held if stage}
+        used = {Path(made.code).absolute() for made, _ in held if made.code}
+        found, wrong = [], []
+        for one in _find(site, stages, used):
+            if delete:
+                try:
+                    garbage.remove(one)
+                except StoreError as error:
+                    wrong.append(str(error))
+                    continue
+            found.append(one)
+    _tell(found)
+    for text in wrong:
+        show.line(f"not deleted: {text}", "yellow")
+    total = _amount(sum(one.size for one in found))
+    if not found:
+        show.line("nothing to delete")
+    elif delete:
+        show.line(f"deleted {total}")
+    else:
+        show.line(f"{total} in all; nothing was deleted, --yes deletes it")
+    return 1 if wrong else 0
+
+
+def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
+    yield from garbage.find(site.runs, held, used)
+    staged = site.slurm.stage_data if site.slurm is not None else None
+    if staged is not None:
+        place = Path(os.path.expandvars(staged)).expanduser()
+        if place.is_absolute() and "$" not in staged:  # what only jobs know is not on this machine
+            yield from garbage.drafts(place)
+
+
+def _held(
+    runs: Path, submissions: Sequence[Submission]
+) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
+    """(submission, stage) of every job that is not over for sure, "" for a report's; notes."""
+    queue = Queue()
+    clustered = [made for made in submissions if made.on == "slurm"]
+    since = min((made.t for made in clustered), default=0.0)
+    answer = queue.ask((array for made in clustered for array in made.arrays), since)
+    held: list[tuple[Submission, str]] = []
+    for made in submissions:
+        if made.on != "slurm":
+            stages = {stage for array in made.arrays for stage in array.stages}
+            jobs, _ = survey(runs, [made], stages, queue)
+            held += [(made, stage) for stage, job in jobs.items() if not over(job)]
+            continue
+        for array in made.arrays:
+            number = answer.numbers.get(array.name)
+            if number is None:  # it was not submitted, or is just being
+                if submission.submitting(made) or not answer.controller:
+                    held += [(made, stage) for stage in (*array.stages, "")]
+                continue
+            for stage, job in replace(array, job=number).elements() or [("", number)]:
+                if not over(answer.jobs.get(job, JobState(job, "UNKNOWN"))):
+                    held.append((made, stage))
+    return held, answer.notes
+
+
+def _tell(found: Sequence[Garbage]) -> None:
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what")
+    table.add_column("where" if len(found) <= show.ROWS else "places", overflow="fold")
+    table.add_column("size", justify="right")
+    if len(found) <= show.ROWS:
+        for one in found:
+            table.add_row(_WORDS[one.kind], escape(str(one.place)), _amount(one.size))
+    else:
+        for kind, words in _WORDS.items():
+            if sizes := [one.size for one in found if one.kind == kind]:
+                table.add_row(words, str(len(sizes)), _amount(sum(sizes)))
+    show.console.print(table)
+
+
+def _amount(size: int) -> str:
+    """Bytes in words: 3.2 GB, 40 MB, 1 kB."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

@@ -1,0 +1,75 @@
+"""Where a recipe lies that is named without its path: in ./recipes, else as it is shipped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import harness
+from harness.errors import RecipeError
+from harness.recipe.suggest import closest
+from harness.recipe.yaml_source import display, no_such
+
+FOLDER = Path("recipes")
+ENDINGS = (".yaml", ".yml")
+
+
+def shipped(folder: str) -> Path:
+    """`recipes` or `ablations` as they come with the harness.
+
+    In a checkout _shipped holds links to its own folders, which a wheel has as copies.
+    """
+    return Path(os.path.realpath(Path(harness.__file__).parent / "_shipped" / folder))
+
+
+def names(at: Path = Path()) -> dict[str, Path]:
+    """Every name that `find` knows, and its file: those of ./recipes hide shipped ones."""
+    files = [*shipped("recipes").glob("*.yaml"), *(at / FOLDER).glob("*.yaml")]
+    return {file.stem: file for file in sorted(files, key=lambda file: file.stem)}
+
+
+def find(named: str, at: Path = Path()) -> Path:
+    """The recipe's file. A path to a file is itself; a name, with or without .yaml, is looked for
+    in ./recipes and then among the shipped ones.
+
+    What is a path, but not to a file, comes back as it is: whoever reads it says what is wrong.
+
+    Args:
+        at: the folder from which paths and ./recipes are seen.
+
+    Raises:
+        RecipeError: there is no recipe of this name.
+    """
+    path = at / named
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+    except (OSError, ValueError):  # no file system can have it
+        return path
+    name = path.stem if path.suffix in ENDINGS else path.name
+    known = names(at)
+    if named in ("", ".", "..") or os.sep in named:
+        if name in known and not path.parent.exists():
+            what = f"{display(path)}: {no_such(path)}"
+            raise RecipeError(f"{what}; say {name} alone to use {display(known[name])}")
+        return path
+    if name in known:
+        return known[name]
+    if path.is_dir():
+        return path
+    files = {p.stem: p.name for p in at.glob("*.y*ml") if p.suffix in ENDINGS}
+    near = closest(name, [*known, *files])
+    hint = "; moco-harness recipes list names them"
+    if near is not None:
+        hint = f", did you mean {files.get(near, near)}?"
+    raise RecipeError(f"{display(path)}: no such file or recipe{hint}")
+
+
+def known_as(recipe: Path, root: Path) -> str:
+    """The recipe as `find(..., root)` finds it on other machines too: by its path from `root`, or
+    by its name if it is a shipped one and not below `root`."""
+    real = Path(os.path.realpath(recipe))
+    below = real.is_relative_to(os.path.realpath(root))
+    if below or real.parent != shipped("recipes"):
+        return os.path.relpath(recipe, root)
+    return real.stem

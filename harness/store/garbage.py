@@ -1,0 +1,203 @@
+"""What of a run root may be deleted. Never a journal, a result, a provenance, or a file of a stage
+that is being run, waits for a job, or is not done.
+
+A finished stage keeps its last checkpoint whole, optimiser included: its name holds a digest of its
+content, by which the probes know the weights that they are of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import StoreError
+from harness.store import atomic, ledger
+from harness.store.layout import StageFolder
+from harness.store.life import holder
+from harness.store.provenance import SNAPSHOT
+
+Kind = Literal["checkpoints", "set aside", "code", "draft"]
+
+DAY_S = 86_400.0
+"""A draft that was not written to for so long is of a life that was killed."""
+
+_CHECKPOINT = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}(\.tmp)?")
+_OTHERS = ("wandb",)
+"""Folders of other programs in the run root."""
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Files, or a folder with all in it, that may go together."""
+
+    kind: Kind
+    place: Path
+    """The stage's folder, or what goes itself."""
+    paths: tuple[Path, ...]
+    size: int
+    """Bytes."""
+    whole: Path | None = None
+    """The checkpoint that stays, and must be whole."""
+
+
+def find(runs: Path, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
+    """All that may go, as it is found.
+
+    Args:
+        held: ids of stages that a job has or may have.
+        used: snapshots of the code that such jobs run.
+
+    Raises:
+        StoreError: the run root cannot be read.
+    """
+    busy = set(held)
+    for entry in ledger.everything(runs):
+        if entry.folder.id in busy:
+            continue
+        if entry.state == "running" or _lived(entry.folder):
+            busy.add(entry.folder.id)
+        elif entry.done:
+            yield from _before_the_last(entry)
+    for folder in _folders(runs / "aside"):
+        paths = tuple(path for _, _, path in saved(StageFolder(folder)))
+        if paths and not _lived(StageFolder(folder)):
+            yield Garbage("set aside", folder, paths, _size(paths))
+    for folder in _folders(runs / ".code"):
+        if _DRAFT.fullmatch(folder.name) or folder.absolute() in used or _only_copy(folder):
+            continue
+        yield Garbage("code", folder, (folder,), _size([folder]))
+    yield from drafts(runs / ".code")
+    for path in _draft_files(runs, busy):
+        if _old(path):
+            yield Garbage("draft", path, (path,), _size([path]))
+
+
+def drafts(folder: Path) -> Iterator[Garbage]:
+    """Folders in `folder` that were never finished nor given their names, and grow no more."""
+    for path in _folders(folder):
+        if _DRAFT.fullmatch(path.name) and _old(path):
+            yield Garbage("draft", path, (path,), _size([path]))
+
+
+def remove(one: Garbage) -> None:
+    """Delete it; what is gone already is no mistake.
+
+    Raises:
+        StoreError: it cannot be deleted, or the checkpoint that is to stay is damaged: then the
+            ones before it stay too.
+    """
+    try:
+        if one.whole is not None and not _is_whole(one.whole):
+            raise StoreError(f"{one.whole}: damaged; the checkpoints before it were left")
+        for path in one.paths:
+            if path.is_dir() and not path.is_symlink():
+                # one that is torn down half way must not be taken for a whole one
+                gone = path.with_name(f".{path.name.lstrip('.')}.{secrets.token_hex(4)}")
+                path.rename(gone)
+                shutil.rmtree(gone)
+            else:
+                path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise atomic.explain(error, one.place) from error
+
+
+def saved(folder: StageFolder) -> list[tuple[int, str, Path]]:
+    """(step, digest, path) of the stage's checkpoints, newest first, by their names."""
+    try:
+        paths = sorted(folder.checkpoints.iterdir(), reverse=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise atomic.explain(error, folder.checkpoints) from error
+    named = [(match, path) for path in paths if (match := _CHECKPOINT.fullmatch(path.name))]
+    return sorted(((int(m[1]), m[2], path) for m, path in named), reverse=True)
+
+
+def _before_the_last(entry: ledger.Entry) -> Iterator[Garbage]:
+    found, result = saved(entry.folder), entry.result or {}
+    if len(found) < 2:
+        return
+    (step, digest, last), *before = found
+    kind = (entry.described or {}).get("kind")
+    read = kind == "pretrain" and entry.state == "finished"  # by probes: these weights, no others
+    if read and (step, digest) != (result.get("step"), result.get("weights")):
+        return
+    paths = tuple(path for _, _, path in before)
+    yield Garbage("checkpoints", entry.folder.path, paths, _size(paths), last)
+
+
+def _lived(folder: StageFolder) -> bool:
+    attempts = folder.attempts()
+    return bool(attempts) and holder(attempts[-1]) is not None
+
+
+def _is_whole(path: Path) -> bool:
+    match = _CHECKPOINT.fullmatch(path.name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return match is not None and digest[:12] == match[2]
+
+
+def _only_copy(snapshot: Path) -> bool:
+    """Whether some of the code is in no commit, and in no attempt's record of uncommitted changes
+    either: then a run's number rests on this copy."""
+    try:
+        noted = atomic.read_json(snapshot / SNAPSHOT)
+        code, diff = noted["code"], noted["diff"]
+        unknown = code["commit"] is None or (code["dirty"] and code["diff"] and not diff)
+        return bool(unknown) or any(name.startswith("harness/") for name in code["untracked"])
+    except (StoreError, TypeError, KeyError, AttributeError):
+        return True
+
+
+def _draft_files(runs: Path, busy: Collection[str]) -> Iterator[Path]:
+    passed = {*(runs / name for name in busy), *(runs / name for name in _OTHERS), runs / ".code"}
+    for at, folders, files in os.walk(runs):
+        here = Path(at)
+        folders[:] = sorted(name for name in folders if here / name not in passed)
+        yield from (here / n for n in sorted(files) if n.endswith(".tmp") and _DRAFT.fullmatch(n))
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+
+
+def _old(path: Path) -> bool:
+    newest = max((found.st_mtime for found in _stats(path)), default=time.time())
+    return time.time() - newest > DAY_S
+
+
+def _size(paths: Collection[Path]) -> int:
+    found = (each for path in paths for each in _stats(path))
+    return sum(each.st_size for each in found if not stat.S_ISDIR(each.st_mode))
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Of the file, or of the folder and all in it; links are not followed."""
+    try:
+        yield path.lstat()
+    except OSError:  # gone meanwhile
+        return
+    for at, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            try:
+                yield (Path(at) / name).lstat()
+            except OSError:
+                continue

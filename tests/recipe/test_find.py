@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.errors import RecipeError
+from harness.recipe.expand import find_ablation
+from harness.recipe.find import find, known_as, names, shipped
+
+ROOT = Path(harness.__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def file(path: str) -> Path:
+    made = Path(path)
+    made.parent.mkdir(parents=True, exist_ok=True)
+    made.write_text("name: x\n")
+    return made
+
+
+@pytest.mark.parametrize("folder", ["recipes", "ablations"])
+def test_a_checkout_ships_its_own_folders(folder: str) -> None:
+    assert shipped(folder) == (ROOT / folder).resolve()
+
+
+@pytest.mark.parametrize("named", ["quickstart", "quickstart.yaml", "quickstart.yml"])
+def test_a_name_is_the_shipped_recipe_unless_there_is_one_here(named: str) -> None:
+    assert find(named) == shipped("recipes") / "quickstart.yaml"
+    own = file("recipes/quickstart.yaml")
+    assert find(named) == own
+    assert names()["quickstart"] == own
+
+
+@pytest.mark.parametrize("path", ["quickstart", "quickstart.yaml"])
+def test_a_path_to_a_file_wins(path: str) -> None:
+    file("recipes/quickstart.yaml")
+    assert find(path) != Path(path)
+    assert find(str(file(path))) == Path(path)
+
+
+def test_a_folder_is_no_recipe_and_hides_none() -> None:
+    Path("quickstart").mkdir()
+    assert find("quickstart") == shipped("recipes") / "quickstart.yaml"
+    Path("other").mkdir()
+    assert find("other") == Path("other")
+
+
+@pytest.mark.parametrize("named", ["", ".", "..", "a" * 300, "far/none.yaml", "./none.yaml"])
+def test_what_is_no_name_is_left_to_its_reader(named: str) -> None:
+    assert find(named) == Path(named)
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("quikstart", "quikstart: no such file or recipe, did you mean quickstart?"),
+        ("quikstart.yml", "quikstart.yml: no such file or recipe, did you mean quickstart?"),
+        ("myne", "myne: no such file or recipe, did you mean mine?"),
+        ("hear.yaml", "hear.yaml: no such file or recipe, did you mean heard.yml?"),
+        ("\0", "\\x00: no such file or recipe; moco-harness recipes list names them"),
+        ("xyz", "xyz: no such file or recipe; moco-harness recipes list names them"),
+    ],
+)
+def test_a_name_that_is_none(named: str, says: str) -> None:
+    file("recipes/mine.yaml")
+    file("heard.yml")
+    with pytest.raises(RecipeError) as refused:
+        find(named)
+    assert str(refused.value) == says
+
+
+def test_the_readmes_path_where_there_is_no_checkout() -> None:
+    with pytest.raises(RecipeError, match="no folder recipes; say quickstart alone to use /"):
+        find("recipes/quickstart.yaml")
+    Path("recipes").mkdir()
+    assert find("recipes/quickstart.yaml") == Path("recipes/quickstart.yaml")
+
+
+def test_seen_from_another_folder() -> None:
+    own = file("far/recipes/mine.yaml")
+    assert find("mine", Path("far")) == own
+    assert find("recipes/mine.yaml", Path("far")) == own
+
+
+def test_a_shipped_table_is_found_from_anywhere(place: Path) -> None:
+    found = find_ablation("momentum", place / "recipes" / "mine.yaml")
+    assert found == shipped("ablations") / "momentum.yaml"
+
+
+def test_how_a_published_report_names_its_recipe() -> None:
+    own, there = file("far/recipes/mine.yaml"), shipped("recipes") / "quickstart.yaml"
+    for recipe, name in ((own, "recipes/mine.yaml"), (there, "quickstart")):
+        assert known_as(recipe, Path("far")) == name
+        assert find(name, Path("far")).samefile(recipe)
+    assert known_as(there, ROOT) == "recipes/quickstart.yaml"
+    assert known_as(file("mine.yaml"), Path("far")) == "../mine.yaml"

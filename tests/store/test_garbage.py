@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store import atomic, garbage
+from harness.store.garbage import DAY_S, Garbage
+from harness.store.layout import StageFolder
+from harness.store.life import identity
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    (tmp_path / "runs").mkdir()
+    return tmp_path / "runs"
+
+
+def checkpoint(folder: StageFolder, step: int, content: bytes | None = None) -> Path:
+    content = content if content is not None else f"weights of {step}".encode()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    path = folder.checkpoints / f"step-{step:08d}-{digest}.pt"
+    path.write_bytes(content)
+    return path
+
+
+def stage(
+    runs: Path, name: str = "a", kind: str = "pretrain", *, state: str = "finished"
+) -> StageFolder:
+    """A stage with checkpoints of steps 10, 20 and 30; `state` "": it was interrupted."""
+    made = StageFolder(runs / f"{name}-s0.{kind}-0123456789")
+    made.create({"schema": 1, "id": made.id, "kind": kind, "parent": None, "recipe": {}})
+    attempt = made.path / "attempts" / "0001"
+    attempt.mkdir()
+    atomic.write_json(attempt / "ended.json", {"how": state or "interrupted"})
+    *_, last = [checkpoint(made, step) for step in (10, 20, 30)]
+    if state:
+        weights = last.stem.rpartition("-")[2] if kind == "pretrain" else "0" * 12
+        result = {"state": state, "step": 30, "values": {}, "message": "", "weights": weights}
+        atomic.write_json(made.path / "result.json", result)
+    return made
+
+
+def found(runs: Path, held: Iterable[str] = (), used: Iterable[Path] = ()) -> list[Garbage]:
+    return list(garbage.find(runs, set(held), set(used)))
+
+
+def steps(folder: StageFolder) -> list[int]:
+    return [step for step, _, _ in garbage.saved(folder)]
+
+
+def everything_else(folder: StageFolder) -> dict[str, bytes]:
+    files = (path for path in folder.path.rglob("*") if path.is_file())
+    return {str(p): p.read_bytes() for p in files if p.parent.name != "checkpoints"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("pretrain", "finished"), ("linear", "finished"), ("pretrain", "diverged")],
+)
+def test_a_done_stage_keeps_its_last_checkpoint_and_every_record(
+    runs: Path, kind: str, state: str
+) -> None:
+    made = stage(runs, kind=kind, state=state)
+    records = everything_else(made)
+    (one,) = found(runs)
+    assert (one.kind, one.place, len(one.paths)) == ("checkpoints", made.path, 2)
+    assert one.size == 2 * len(b"weights of 10")
+    assert steps(made) == [30, 20, 10], "finding deletes nothing"
+    garbage.remove(one)
+    assert steps(made) == [30]
+    assert everything_else(made) == records
+    assert found(runs) == []
+    garbage.remove(one)  # gone already
+
+
+def test_nothing_of_a_stage_that_is_not_done(runs: Path) -> None:
+    stage(runs, state="")
+    assert found(runs) == []
+
+
+def test_nothing_of_a_stage_that_a_job_has(runs: Path) -> None:
+    made = stage(runs)
+    draft(made.checkpoints / ".step-00000040-0123456789ab.pt.0123abcd.tmp")
+    assert found(runs, held=[made.id]) == []
+    assert {one.kind for one in found(runs)} == {"checkpoints", "draft"}
+
+
+def test_nothing_of_a_stage_that_a_process_lives(runs: Path) -> None:
+    """Its result is written before it ends."""
+    made = stage(runs)
+    draft(made.checkpoints / ".step-00000040-0123456789ab.pt.0123abcd.tmp")
+    (made.path / "attempts/0001/ended.json").unlink()
+    atomic.write_json(made.path / "attempts/0001/alive.json", identity())
+    assert found(runs) == []
+
+
+@pytest.mark.parametrize("change", [{"weights": "0" * 12}, {"step": 40}, {"weights": None}])
+def test_nothing_if_the_last_is_not_what_the_probes_read(
+    runs: Path, change: dict[str, object]
+) -> None:
+    made = stage(runs)
+    result = json.loads((made.path / "result.json").read_text())
+    atomic.write_json(made.path / "result.json", result | change)
+    assert found(runs) == []
+
+
+def test_nothing_if_the_last_is_damaged(runs: Path) -> None:
+    made = stage(runs)
+    (one,) = found(runs)
+    assert one.whole is not None
+    one.whole.write_bytes(b"other")
+    with pytest.raises(StoreError, match="damaged; the checkpoints before it were left"):
+        garbage.remove(one)
+    assert steps(made) == [30, 20, 10]
+
+
+def test_nothing_of_a_damaged_stage(runs: Path) -> None:
+    made = stage(runs)
+    (made.path / "result.json").write_text("{")
+    assert found(runs) == []
+    assert steps(made) == [30, 20, 10]
+
+
+def test_a_result_set_aside_loses_its_checkpoints_and_keeps_its_records(runs: Path) -> None:
+    aside = StageFolder(stage(runs).set_aside())
+    records = everything_else(aside)
+    (one,) = found(runs)
+    assert (one.kind, one.place) == ("set aside", aside.path)
+    garbage.remove(one)
+    assert steps(aside) == []
+    assert everything_else(aside) == records
+    assert found(runs) == []
+
+
+CODE = {"commit": "abc", "dirty": True, "diff": "0123", "untracked": ["notes.txt"]}
+
+
+def snapshot(
+    runs: Path, name: str = "0123456789ab", code: object = CODE, diff: object = "+x"
+) -> Path:
+    made = runs / ".code" / name
+    (made / "harness").mkdir(parents=True)
+    (made / "harness" / "plan.py").write_text("x = 1\n")
+    atomic.write_json(made / "snapshot.json", {"code": code, "diff": diff})
+    return made
+
+
+def test_code_that_no_job_runs(runs: Path) -> None:
+    unused, used = snapshot(runs), snapshot(runs, "ba9876543210")
+    (one,) = found(runs, used=[used.absolute()])
+    assert (one.kind, one.place) == ("code", unused)
+    garbage.remove(one)
+    assert list((runs / ".code").iterdir()) == [used]
+    garbage.remove(one)
+
+
+@pytest.mark.parametrize(
+    ("code", "diff"),
+    [
+        (CODE | {"untracked": ["harness/new.py"]}, "+x"),
+        (CODE, ""),
+        (CODE | {"commit": None}, ""),
+        (None, ""),
+    ],
+)
+def test_code_that_stands_nowhere_else_stays(runs: Path, code: object, diff: str) -> None:
+    snapshot(runs, code=code, diff=diff)
+    assert found(runs) == []
+
+
+def draft(path: Path, age_s: float = 2 * DAY_S) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("part")
+    then = time.time() - age_s
+    os.utime(path, (then, then))
+    return path
+
+
+def test_drafts_of_the_dead(runs: Path) -> None:
+    made = stage(runs, state="")
+    old = [
+        draft(made.checkpoints / ".step-00000040-0123456789ab.pt.0123abcd.tmp"),
+        draft(made.path / ".result.json.0123abcd.tmp"),
+        draft(runs / "submissions" / ".20261122-101500-ab12cd.json.0123abcd.tmp"),
+    ]
+    for name in ("result.json", ".result.json.tmp", ".x.0123abcd.tmp.bak", "x.0123abcd.tmp"):
+        draft(runs / "other" / name)
+    draft(runs / "wandb" / ".x.0123abcd.tmp")
+    draft(runs / ".x.json.0123abcd.tmp", age_s=DAY_S / 2)
+    ones = found(runs)
+    assert {one.kind for one in ones} == {"draft"}
+    assert {one.place for one in ones} == set(old)
+    for one in ones:
+        garbage.remove(one)
+    assert not any(path.exists() for path in old)
+    assert steps(made) == [30, 20, 10]
+
+
+def test_a_copy_that_was_never_finished(runs: Path) -> None:
+    made = draft(runs / ".code" / ".0123456789ab.0123abcd" / "harness" / "plan.py")
+    folder = made.parent.parent
+    assert found(runs) == [], "the folder itself was written to just now"
+    then = time.time() - 2 * DAY_S
+    for path in (made.parent, folder):
+        os.utime(path, (then, then))
+    (one,) = found(runs)
+    assert (one.kind, one.place, one.size) == ("draft", folder, 4)
+    os.utime(made)
+    assert found(runs) == [], "it grows"
+    garbage.remove(one)
+    assert list((runs / ".code").iterdir()) == []
+
+
+def test_a_link_is_not_followed(runs: Path, tmp_path: Path) -> None:
+    far = draft(tmp_path / "far" / ".x.json.0123abcd.tmp")
+    (runs / "link").symlink_to(far.parent)
+    assert found(runs) == []
+
+
+def test_what_cannot_be_deleted_is_a_message(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stage(runs)
+    (one,) = found(runs)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=made.id):
+        garbage.remove(one)
+
+
+def test_an_empty_run_root(runs: Path) -> None:
+    assert found(runs) == []
+    assert found(runs / "none") == []
+
+
+def test_it_reads_the_names_that_are_written(runs: Path) -> None:
+    from harness.runtime import checkpoint as real
+
+    made = stage(runs)
+    path = real.save(made.checkpoints, 40, {"x": 1}, keep=9)
+    assert [path for _, _, path in garbage.saved(made)] == [
+        path for _, path in real.listed(made.checkpoints)
+    ]
+    assert garbage.saved(made)[0][1:] == (real.newest_digest(made.checkpoints), path)

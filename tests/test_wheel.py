@@ -1,0 +1,74 @@
+"""What pip installs: the package with every recipe, table and number, and the licence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(harness.__file__).parent.parent
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if int(version("setuptools").partition(".")[0]) < 77:
+        pytest.skip("pyproject.toml needs setuptools 77 or newer to be built")
+    source = tmp_path_factory.mktemp("source")
+    passing = shutil.ignore_patterns("__pycache__")
+    for folder in ("harness", "recipes", "ablations"):
+        shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=passing)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    made = tmp_path_factory.mktemp("wheel")
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(made)], cwd=source, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return next(made.glob("*.whl"))
+
+
+def test_everything_is_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as opened:
+        inside = {name: opened.read(name) for name in opened.namelist()}
+    expected = {
+        f"harness/_shipped/{path.relative_to(ROOT)}": path
+        for folder in ("recipes", "ablations")
+        for path in (ROOT / folder).iterdir()
+    }
+    modules = [path for path in (ROOT / "harness").rglob("*.py") if path.is_file()]
+    expected |= {str(path.relative_to(ROOT)): path for path in modules}
+    expected["harness/py.typed"] = ROOT / "harness" / "py.typed"
+    assert {name for name in inside if not name.partition("/")[0].endswith(".dist-info")} == {
+        *expected
+    }
+    for name, path in expected.items():
+        assert inside[name] == path.read_bytes(), name
+    licences = [name for name in inside if name.endswith(".dist-info/licenses/LICENSE")]
+    assert [inside[name] for name in licences] == [(ROOT / "LICENSE").read_bytes()]
+
+
+def test_a_shipped_recipe_is_planned_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    unpacked, empty = tmp_path / "unpacked", tmp_path / "empty"
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(unpacked)
+    empty.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "plan", "quickstart"],
+        cwd=empty,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "quickstart.m0.9" in done.stdout
+    assert "12 to do" in done.stdout
+    assert list(empty.iterdir()) == []
