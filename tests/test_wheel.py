@@ -42,7 +42,8 @@ def test_everything_is_in_it(wheel: Path) -> None:
     expected = {
         f"harness/_shipped/{path.relative_to(ROOT)}": path
         for folder in ("recipes", "ablations")
-        for path in (ROOT / folder).iterdir()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
     }
     modules = [path for path in (ROOT / "harness").rglob("*.py") if path.is_file()]
     expected |= {str(path.relative_to(ROOT)): path for path in modules}

@@ -13,11 +13,13 @@ from rich.table import Table
 
 from harness.cli import show
 from harness.errors import StoreError
-from harness.launch.queue import JobState, Queue, survey
+from harness.launch.queue import JobState, Queue
+from harness.launch.survey import elsewhere, survey
 from harness.plan import over
 from harness.site import Site
 from harness.store import garbage, submission
 from harness.store.garbage import Garbage, Kind
+from harness.store.layout import stage_folder
 from harness.store.submission import Submission
 
 _WORDS: dict[Kind, str] = {
@@ -91,6 +93,10 @@ def _held(
             jobs, _ = survey(runs, [made], stages, queue)
             held += [(made, stage) for stage, job in jobs.items() if not over(job)]
             continue
+        if _out_of_sight(made, queue):
+            undone = [s for s in made.stages if stage_folder(runs, s).result is None]
+            held += [(made, stage) for stage in (*undone, "") if undone]
+            continue
         for array in made.arrays:
             number = answer.numbers.get(array.name)
             if number is None:  # it was not submitted, or is just being
@@ -101,6 +107,12 @@ def _held(
                 if not over(answer.jobs.get(job, JobState(job, "UNKNOWN"))):
                     held.append((made, stage))
     return held, answer.notes
+
+
+def _out_of_sight(made: Submission, queue: Queue) -> bool:
+    """Whether SLURM's silence about its jobs says nothing, here and now."""
+    hidden = queue.cluster.hides_others and made.user != submission.user()
+    return elsewhere(made, queue) or hidden
 
 
 def _tell(found: Sequence[Garbage]) -> None:

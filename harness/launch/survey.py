@@ -38,7 +38,7 @@ def survey(
     since = time.time()
     several = len({made.cluster for made, _, _ in found.values() if made.on == "slurm"}) > 1
     for submission, array, _ in found.values():
-        if submission.on != "slurm" or (several and _elsewhere(submission, queue)):
+        if submission.on != "slurm" or (several and elsewhere(submission, queue)):
             continue  # two clusters may have given the same number
         arrays[array.name] = array
         since = min(since, submission.t)
@@ -86,7 +86,7 @@ def _not_shown(
     own = life if life is not None and life.of(job, submission.cluster) else None
     if own is not None and own.ended == "failed":
         return state  # it has told that itself
-    if _elsewhere(submission, queue):
+    if elsewhere(submission, queue):
         return JobState(job, "UNKNOWN", f"is on cluster {submission.cluster}, to be asked there")
     if queue.cluster.hides_others and submission.user != user():
         return JobState(job, "UNKNOWN", f"is {submission.user}'s, and SLURM shows it to them alone")
@@ -98,7 +98,7 @@ def _not_shown(
 LEFT = "has left the queue; how it ended is not known yet"
 
 
-def _elsewhere(submission: Submission, queue: Queue) -> bool:
+def elsewhere(submission: Submission, queue: Queue) -> bool:
     """Whether its jobs are another cluster's than the one that answers here."""
     return submission.cluster not in ("", queue.cluster.name)
 

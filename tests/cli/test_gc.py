@@ -22,6 +22,7 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(place)
     made.says("squeue")
     made.says("sacct")
+    made.says("scontrol", "ClusterName = here\n")
     monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
     return made
 
@@ -90,6 +91,16 @@ def test_what_a_job_has_or_may_have_stays(moco: Any, world: World) -> None:
     world.says("sacct")
     assert moco("gc", "--yes").code == 0
     assert (checkpoints(done), code.exists()) == (1, False)
+
+
+def test_what_another_cluster_may_run_stays(moco: Any, world: World) -> None:
+    done, waits, code = finished(world), world.stage(run="tiny-s1"), copy_of_the_code(world)
+    world.submit(done, waits, job="12", code=str(code), cluster="there")
+    assert moco("gc", "--yes").code == 0
+    assert code.exists()
+    world.result(waits)
+    assert moco("gc", "--yes").code == 0
+    assert not code.exists()
 
 
 def test_a_report_that_waits_needs_its_code(moco: Any, world: World) -> None:
