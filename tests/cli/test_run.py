@@ -19,7 +19,7 @@ from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder
 
-LONG = ["--set", "optim.epochs=8"]  # 32 steps: a second or two
+LONG = ["--set", "optim.epochs=24"]  # 96 steps: a second or two
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def test_killed_it_ends_as_if_it_had_not_been(moco: Any, spawn: Any, tiny: Path)
     assert said.code == 0, said.all
     assert "going on from" in said.out
     killed = stages()["pretrain"]
-    assert steps(killed) == list(range(1, 33))
+    assert steps(killed) == list(range(1, 97))
     assert len(killed.attempts()) == 2
     assert moco("run", tiny, *LONG, "--runs", "whole").code == 0
     assert_same(killed, stages("whole")["pretrain"])
@@ -124,7 +124,7 @@ def test_asked_to_stop_it_goes_on_from_there(moco: Any, spawn: Any, tiny: Path) 
     said = moco("run", tiny, *LONG)
     assert said.code == 0
     assert f"going on from {reached}" in said.out, "no step is made twice"
-    assert steps(folder) == list(range(1, 33))
+    assert steps(folder) == list(range(1, 97))
 
 
 def test_two_at_once_harm_nothing(moco: Any, spawn: Any, tiny: Path) -> None:
@@ -136,7 +136,7 @@ def test_two_at_once_harm_nothing(moco: Any, spawn: Any, tiny: Path) -> None:
         assert ended.code == 0 or (ended.code == 1 and told), ended.out
     assert 0 in [ended.code for ended in ends]
     found = stages()
-    assert steps(found["pretrain"]) == list(range(1, 33))
+    assert steps(found["pretrain"]) == list(range(1, 97))
     assert all((folder.result or {})["state"] == "finished" for folder in found.values())
     assert all(len(folder.attempts()) == 1 for folder in found.values())
     assert moco("run", tiny, *LONG).code == 0
