@@ -105,3 +105,10 @@ def demo(session: nox.Session) -> None:
     """The quickstart."""
     _install(session)
     _run(session, "harness.cli", "run", "quickstart", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed on this machine, into reports/bench: leave it alone meanwhile."""
+    _install(session)
+    _run(session, "harness.bench.suite", "reports/bench", *session.posargs)

@@ -1,12 +1,14 @@
-"""About how long a stage takes here, from the wall time of finished stages like it.
+"""About how long a stage takes here: by `bench`, else by the wall time of finished stages alike.
 
-Wall time holds everything: opening the data, the kNN monitor, checkpoints, and what else ran on the
-machine. Only stages of the same device and number of processes count.
+A measurement of the recipe's shape gives the parts: steps, kNN passes, checkpoints, probe steps.
+Wall time holds everything, also what else ran on the machine. Only the same device and number of
+processes count.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from harness.errors import StoreError
 from harness.recipe.identity import StageKind, digest
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
+from harness.store import benchmarks, provenance
 from harness.store.layout import StageFolder
 
 NEWEST = 300
@@ -37,6 +40,8 @@ class Computer:
     device: str
     """As in result.json: cpu, or a GPU's name."""
     processes: int = 1
+    cpu: str = field(default="", compare=False)
+    """Which CPU the device cpu is, where that is known."""
 
     def __str__(self) -> str:
         return self.device if self.processes == 1 else f"{self.processes} × {self.device}"
@@ -50,6 +55,17 @@ class History:
     """Wall seconds: a step of pre-training, the whole of another stage."""
     images: dict[str, int] = field(default_factory=dict)
     """Training images that were found, by the recipe's data section."""
+    benches: dict[str, Any] = field(default_factory=dict)
+    """The newest measurement by `bench`, by what makes a step's speed."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """About how long a stage takes, and who says so."""
+
+    seconds: float
+    source: str
+    """"bench" with its date, or "finished runs"."""
 
 
 def computer(device: str, processes: int) -> Computer:
@@ -60,8 +76,8 @@ def computer(device: str, processes: int) -> Computer:
             said = device.partition(":")[2]
             index = int(said) if said.isdecimal() else 0
             return Computer(names[min(index, len(names) - 1)], processes)
-        return Computer("cpu" if device == "auto" else device, processes)
-    return Computer(device.partition(":")[0], processes)
+        return Computer("cpu" if device == "auto" else device, processes, provenance.cpu())
+    return Computer(device.partition(":")[0], processes, provenance.cpu())
 
 
 def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
@@ -108,11 +124,22 @@ def history(runs: Path, on: Computer) -> History:
                 images[digest(recipe["data"])] = train
         except (StoreError, KeyError, TypeError, ValueError, AttributeError):
             continue  # a folder of another schema teaches nothing about speed
-    return History({alike: median(values) for alike, values in found.items()}, images)
+    return History({a: median(values) for a, values in found.items()}, images, _benches(runs, on))
+
+
+def guess(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> Guess | None:
+    """About how long the stage takes, `done` steps of it made; None: nothing alike was measured."""
+    if (bench := known.benches.get(_shape(recipe.model_dump(mode="json")))) is not None:
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+            took = Benched(recipe, bench).seconds(kind, done)
+            if 0 <= took < math.inf:
+                return Guess(took, f"bench ({bench['facts']['measured'][:10]})")
+    took_before = seconds(recipe, kind, known, done)
+    return None if took_before is None else Guess(took_before, "finished runs")
 
 
 def seconds(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> float | None:
-    """About how long the stage takes, `done` steps of it made; None: nothing alike was measured."""
+    """As `guess`, by finished stages alone."""
     dumped = recipe.model_dump(mode="json")
     optim, data = recipe.optim, recipe.data
     if kind != "pretrain":
@@ -123,8 +150,69 @@ def seconds(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> f
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
     if step is None or images is None:
         return None
-    total = optim.epochs * (images // optim.batch)
-    return step * max(0, min(total, optim.steps or total) - done)
+    return step * max(0, _steps(recipe, images) - done)
+
+
+def _steps(recipe: Recipe, images: int) -> int:
+    total = recipe.optim.epochs * (images // recipe.optim.batch)
+    return min(total, recipe.optim.steps or total)
+
+
+class Benched:
+    """Stages put together from the parts that `bench` measured for a recipe of this shape.
+
+    Left out is what happens once: opening the data, starting the process.
+    """
+
+    def __init__(self, recipe: Recipe, bench: Mapping[str, Any]) -> None:
+        self.recipe, self.bench = recipe, bench
+        there = bench["facts"]["images"]
+        data = recipe.data
+        self.train = data.images or KNOWN_SIZES.get(data.name) or int(there["train"])
+        self.bank = int(there["bank"]) if data.name == "stl10" else self.train
+        self.test = int(there["test"])
+
+    def seconds(self, kind: StageKind, done: int) -> float:
+        """Seconds of the stage from step `done` on; KeyError if a part was not measured."""
+        if kind == "knn":
+            return self._knn()
+        return self._linear() if kind == "linear" else self._pretrain(done)
+
+    def _pretrain(self, done: int) -> float:
+        optim, watch = self.recipe.optim, self.recipe.watch
+        steps = _steps(self.recipe, self.train)
+        per_epoch = self.train // optim.batch
+        epochs = range(done // per_epoch + 1, -(-steps // per_epoch) + 1)  # those that will end
+        passes = sum(watch.knn_epochs > 0 and n % watch.knn_epochs == 0 for n in epochs)
+        last = not (epochs and watch.knn_epochs and epochs[-1] % watch.knn_epochs == 0)
+        saves = len(epochs) + (steps - done) // watch.checkpoint_steps
+        # On a CPU the thread that writes takes its time from the steps.
+        stall = "checkpoint on disk" if self.bench["device"] == "cpu" else "checkpoint"
+        return (
+            max(0, steps - done) * self._median("whole", "end to end")
+            + (passes + last) * self._knn()
+            + saves * self._median("parts", stall)
+        )
+
+    def _knn(self) -> float:
+        queries = min(self.recipe.knn.queries or self.test, self.test)
+        measured = float(math.prod(self.bench["facts"]["knn"]))
+        product = queries * self.bank / measured * self._median("evaluation", "knn")
+        return product + self._encode(queries + self.bank)
+
+    def _encode(self, images: int) -> float:
+        return images * self._median("evaluation", "encode")
+
+    def _linear(self) -> float:
+        protocol = self.recipe.linear
+        assert protocol is not None
+        steps = protocol.epochs * -(-self.bank // protocol.batch)
+        views = 1 if protocol.views == "center" else protocol.epochs
+        trained = steps * self._median("evaluation", "all rates")
+        return self._encode(self.test + views * self.bank) + trained
+
+    def _median(self, group: str, what: str) -> float:
+        return float(self.bench[group][what]["median"])
 
 
 def steps_done(folder: StageFolder) -> int:
@@ -144,6 +232,31 @@ def _alike(recipe: Mapping[str, Any], kind: str) -> str:
         batch = recipe["optim"]["batch"]
         return digest([*same, where, recipe["augment"], mechanism, batch, monitor])
     return digest([*same, data, knn if kind == "knn" else recipe["linear"]])
+
+
+def _shape(recipe: Mapping[str, Any]) -> str:
+    """Equal for recipes whose steps, features, kNN and probe cost the same."""
+    data, knn, linear = recipe["data"], recipe["knn"], recipe["linear"]
+    mechanism = {k: v for k, v in recipe["contrast"].items() if k not in _FREE}
+    where = [data["name"], data["folder"], data["size"]]
+    model = {k: v for k, v in recipe["model"].items() if k != "weights"}
+    probe = linear and [linear["batch"], len(linear["lr"]), len(linear["weight_decay"])]
+    votes = [knn["k"], knn["layer"]]
+    same = [model, recipe["precision"], where, recipe["augment"], mechanism, votes, probe]
+    return digest([*same, recipe["optim"]["batch"]])
+
+
+def _benches(runs: Path, on: Computer) -> dict[str, Any]:
+    """The newest measurement of each shape on `on`. Random pixels tell nothing of the data's."""
+    found: dict[str, Any] = {}
+    for record in benchmarks.newest_first(runs):
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            facts = record["facts"]
+            there = (record["device"], record["processes"])
+            cpu = on.device != "cpu" or facts["machine"]["cpu"] == on.cpu
+            if there == (on.device, on.processes) and cpu and facts["data"] != "noise":
+                found.setdefault(_shape(facts["recipe"]), record)
+    return found
 
 
 def _newest(runs: Path) -> list[Path]:

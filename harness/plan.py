@@ -63,6 +63,8 @@ class PlannedStage:
     why: str
     seconds: float | None
     """About how long, if this machine has measured something alike."""
+    source: str = ""
+    """Where `seconds` comes from."""
     stale: bool = False
     """Done, but by other code, or with other weights than its parent now has."""
 
@@ -100,6 +102,11 @@ class Plan:
         """About how long the whole takes here; None if any part is unknown."""
         parts = [stage.seconds for stage in self.todo]
         return None if None in parts else sum(p for p in parts if p is not None)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the times of what is to be done come from, each once."""
+        return tuple(dict.fromkeys(s.source for s in self.todo if s.source))
 
     @property
     def stated_hours(self) -> float | None:
@@ -206,11 +213,18 @@ def make_plan(
             if action == "again":
                 renewed.add(kind)
             made = estimate.steps_done(entry.folder) if action == "resume" else 0
-            took = estimate.seconds(member.recipe, kind, measured, made)
-            seconds = took if action != "skip" else 0.0
+            took = estimate.guess(member.recipe, kind, measured, made)
             planned.append(
                 PlannedStage(
-                    member, kind, entry.folder.id, entry, action, why, seconds, bool(stale)
+                    member,
+                    kind,
+                    entry.folder.id,
+                    entry,
+                    action,
+                    why,
+                    seconds=0.0 if action == "skip" else took.seconds if took else None,
+                    source=took.source if took else "",
+                    stale=bool(stale),
                 )
             )
     name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name

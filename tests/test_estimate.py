@@ -10,7 +10,7 @@ import pytest
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
 from harness.plan import Plan, describe, make_plan
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.store.attempt import begin
 from harness.store.layout import stage_folder
 
@@ -204,6 +204,126 @@ def test_stated_hours_are_the_pre_trainings(recipe: Path, runs: Path) -> None:
     made = plan(recipe, runs, cost)
     assert (made.seconds, made.stated_hours, made.hours) == (None, 53, 53)
     assert plan(recipe, runs, cost, "optim.epochs=0").hours is None
+
+
+# ---- measured by bench
+
+
+def bench(recipe: Path, runs: Path, *sets: str, name: str = "b.json", **other: Any) -> Path:
+    """Keep a measurement: a step takes 1 s, an image 1 ms, a vote of 100 x 1000 1 s."""
+
+    def median(value: float) -> dict[str, float]:
+        return {"median": value}
+
+    facts = {
+        "recipe": plan(recipe, runs, *sets).stages[0].recipe.model_dump(mode="json"),
+        "images": {"train": 128, "bank": 128, "test": 2000},
+        "knn": [100, 1000],
+        "machine": {"cpu": "A CPU"},
+        "data": "embedded",
+        "measured": "2026-01-02T03:04:05Z",
+        **other.pop("facts", {}),
+    }
+    record = {
+        "device": "cpu",
+        "processes": 1,
+        "whole": {"end to end": median(1.0)},
+        "parts": {"checkpoint": median(0.25), "checkpoint on disk": median(0.5)},
+        "evaluation": {"knn": median(1.0), "encode": median(0.001), "all rates": median(0.01)},
+        "facts": facts,
+        **other,
+    }
+    (runs / "bench").mkdir(parents=True, exist_ok=True)
+    atomic.write_json(runs / "bench" / name, record)
+    return runs / "bench" / name
+
+
+BENCHED = Computer("cpu", 1, "A CPU")
+PASS = 2000 * 128 / 100_000 + (2000 + 128) / 1000
+PROBE = 3 * 0.01 + (2000 + 3 * 128) / 1000
+"""3 epochs of one batch of the probe, whose views are drawn anew in each."""
+
+
+def test_a_measurement_is_put_together(recipe: Path, runs: Path) -> None:
+    bench(recipe, runs)
+    on = BENCHED
+    assert planned(recipe, runs, on=on) == pytest.approx([8 + 2 * PASS + 2 * 0.5, PASS, PROBE])
+    fewer = planned(recipe, runs, "watch.knn_epochs=0", on=on)[0]
+    assert fewer == pytest.approx(8 + PASS + 2 * 0.5), "the last epoch's pass is always made"
+    more = planned(recipe, runs, "watch.checkpoint_steps=2", on=on)[0]
+    assert more == pytest.approx(8 + 2 * PASS + 6 * 0.5)
+    part = planned(recipe, runs, "optim.epochs=20", "optim.steps=6", on=on)[0]
+    assert part == pytest.approx(6 + 2 * PASS + 2 * 0.5)
+    asked = planned(recipe, runs, "knn.queries=100", on=on)[1]
+    assert asked == pytest.approx(100 * 128 / 100_000 + 228 / 1000)
+    center = planned(recipe, runs, "linear.views=center", on=on)[2]
+    assert center == pytest.approx(3 * 0.01 + (2000 + 128) / 1000)
+
+
+def test_a_gpu_only_waits_for_the_copy(recipe: Path, runs: Path) -> None:
+    bench(recipe, runs, device="NVIDIA H200")
+    found = planned(recipe, runs, on=Computer("NVIDIA H200"))[0]
+    assert found == pytest.approx(8 + 2 * PASS + 2 * 0.25)
+
+
+def test_a_measurement_comes_before_finished_runs_and_says_so(recipe: Path, runs: Path) -> None:
+    measured(recipe, runs, seconds=8.0)
+    assert plan(recipe, runs, "seed=1", on=BENCHED).sources == ("finished runs",)
+    bench(recipe, runs, evaluation={"knn": {"median": 1.0}, "encode": {"median": 0.001}})
+    made = plan(recipe, runs, "seed=1", on=BENCHED)
+    assert made.sources == ("bench (2026-01-02)", "finished runs")
+    assert [s.seconds for s in made.stages][1:] == [pytest.approx(PASS), 8], "no probe measured"
+
+
+def test_the_newest_measurement_counts(recipe: Path, runs: Path) -> None:
+    old = bench(recipe, runs, name="z.json")
+    os.utime(old, (0, 0))
+    bench(recipe, runs, name="a.json", whole={"end to end": {"median": 2.0}})
+    assert planned(recipe, runs, on=BENCHED)[0] == pytest.approx(16 + 2 * PASS + 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "on"),
+    [
+        ({"device": "NVIDIA H200"}, BENCHED),
+        ({"processes": 2}, BENCHED),
+        ({"facts": {"machine": {"cpu": "B"}}}, BENCHED),
+        ({}, Computer("cpu", 1)),
+        ({}, Computer("cpu", 2, "A CPU")),
+        ({"facts": {"data": "noise", "images": None}}, BENCHED),
+        ({"facts": {"images": None}}, BENCHED),
+        ({"whole": {}}, BENCHED),
+        ({"whole": {"end to end": {"median": "fast"}}}, BENCHED),
+        ({"whole": {"end to end": {"median": -1e9}}}, BENCHED),
+        ({"facts": []}, BENCHED),
+    ],
+)
+def test_another_machines_or_no_measurement(
+    recipe: Path, runs: Path, other: dict[str, Any], on: Computer
+) -> None:
+    path = bench(recipe, runs)
+    record = json.loads(path.read_text())
+    facts = other.get("facts", {})
+    if isinstance(facts, dict):
+        other = {**other, "facts": {**record["facts"], **facts}}
+    path.write_text(json.dumps({**record, **other}))
+    assert planned(recipe, runs, on=on)[0] is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"facts": {}}'])
+def test_a_damaged_measurement(recipe: Path, runs: Path, text: str) -> None:
+    bench(recipe, runs).write_text(text)
+    assert planned(recipe, runs, on=BENCHED) == [None] * 3
+
+
+@pytest.mark.parametrize("other", ["optim.batch=64", "knn.layer=output", "data.size=32"])
+def test_another_shapes_measurement(recipe: Path, runs: Path, other: str) -> None:
+    bench(recipe, runs)
+    assert planned(recipe, runs, other, on=BENCHED) == [None] * 3
+
+
+def test_this_machines_cpu_is_known() -> None:
+    assert computer("cpu", 1).cpu == provenance.cpu() != ""
 
 
 # ---- what computes

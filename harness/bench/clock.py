@@ -23,6 +23,10 @@ class Timing:
     """The slowest round."""
     rounds: int
 
+    def over(self, parts: int) -> Timing:
+        """Seconds of one of so many equal parts."""
+        return Timing(self.median / parts, self.low / parts, self.high / parts, self.rounds)
+
 
 @dataclass(frozen=True)
 class Timed:

@@ -1,16 +1,18 @@
-"""kNN beside its similarity product, and the probe with all its rates beside one."""
+"""kNN beside its similarity product, the probe with all its rates beside one, and features."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 
 from harness.bench.clock import Timing, measure
+from harness.data.datasets import DataSet
+from harness.evaluate.features import extract
 from harness.evaluate.knn import ELEMENTS, knn_hits
 from harness.evaluate.linear_probe import LinearProbe
-from harness.recipe.schema import Linear
+from harness.model.encoder import Encoder
+from harness.recipe.schema import Linear, Recipe
+from harness.runtime.world import World
 
 IMAGENET = (50_000, 1_281_167)
 """Queries and bank of ImageNet-1M."""
@@ -41,13 +43,36 @@ def knn(
     chunk = max(1, ELEMENTS // bank)
 
     def product() -> None:
+        memory = asked.new_empty(min(chunk, queries), bank)
         for rows in torch.split(asked, chunk):
-            rows @ known.T
+            torch.mm(rows, known.T, out=memory[: len(rows)])
 
     def whole() -> None:
         knn_hits(asked, answers, known, labels, k=k, temperature=0.1, classes=classes)
 
     return measure({"product": product, "knn": whole}, device, rounds=rounds, warm_up=1)
+
+
+def encode(
+    encoder: Encoder, data: DataSet, recipe: Recipe, *, world: World, rounds: int
+) -> dict[str, Timing]:
+    """Seconds an image of "encode": the evaluation view read and passed through the encoder, a
+    batch of the recipe's at a time."""
+    images = data.test.subset(torch.arange(min(recipe.optim.batch, len(data.test))))
+
+    def whole() -> None:
+        extract(
+            encoder,
+            data,
+            images,
+            size=recipe.data.size,
+            layer=recipe.knn.layer,
+            precision=recipe.precision,
+            world=world,
+        )
+
+    found = measure({"encode": whole}, world.device, rounds=rounds, warm_up=1)
+    return {name: timing.over(len(images)) for name, timing in found.items()}
 
 
 def projected(seconds: float, *, queries: int, bank: int) -> float:
@@ -80,7 +105,4 @@ def probe(
         rounds=rounds,
         warm_up=1,
     )
-    return {
-        name: replace(t, median=t.median / steps, low=t.low / steps, high=t.high / steps)
-        for name, t in found.items()
-    }
+    return {name: timing.over(steps) for name, timing in found.items()}

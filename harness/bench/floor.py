@@ -20,14 +20,17 @@ class Floor:
     The encoders are the recipe's, in channels_last, but normalise over all images at once: groups
     are part of what is measured against it. Nothing is updated, and a sum is the loss. Of the
     memory bank, which has one encoder, the key's forward is left out.
+
+    Args:
+        images: of a step, this process's; None: its share of the recipe's batch.
     """
 
-    def __init__(self, recipe: Recipe, world: World) -> None:
+    def __init__(self, recipe: Recipe, world: World, images: int | None = None) -> None:
         self.precision = recipe.precision
         self.query = build(recipe.model, recipe.seed)
         for module in self.query.modules():
             if isinstance(module, GroupedBatchNorm2d):
-                module.group = recipe.optim.batch // world.size
+                module.group = images or recipe.optim.batch // world.size
         self.query.to(world.device).to(memory_format=torch.channels_last)
         self.key = None if recipe.contrast.kind == "memory_bank" else copy.deepcopy(self.query)
         self.learns = recipe.contrast.kind == "end_to_end"

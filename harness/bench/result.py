@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness.bench.clock import Timing
@@ -29,6 +30,14 @@ class Result:
     expected: dict[str, float] = field(default_factory=dict)
     """The same by the closed form."""
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Result:
+        """The result of which `record` was made; KeyError or TypeError if it is none."""
+        kept = {f.name: record[f.name] for f in fields(cls)}
+        for group in ("whole", "parts", "evaluation"):
+            kept[group] = {name: Timing(**each) for name, each in record[group].items()}
+        return cls(**kept)
 
     def ratio(self, what: str) -> float:
         """The floor's time over that of `what`: 1 is the floor's rate, 0.8 four fifths of it."""
@@ -79,3 +88,21 @@ def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
             said.append((base, f"{1e3 * found[base].median:,.2f}", "1.00"))
             said.append((what, f"{1e3 * found[what].median:,.2f}", f"{ratio:.2f}"))
     return said
+
+
+def stall_share(result: Result) -> tuple[float, float]:
+    """What checkpoints cost, as shares of the steps' time: of the training's thread, which copies
+    the state, and with all of the writing, were it done by that thread."""
+    steps = result.facts["steps_per_checkpoint"] * result.whole["end to end"].median
+    copied, written = (result.parts[p].median for p in ("checkpoint", "checkpoint on disk"))
+    return copied / steps, written / steps
+
+
+def stall(result: Result) -> str:
+    """`stall_share` in a sentence."""
+    copied, written = stall_share(result)
+    every = result.facts["steps_per_checkpoint"]
+    return (
+        f"a checkpoint every {every:,} steps stalls them by {copied:.3%} of their time "
+        f"({written:.3%} if it were written by the training's thread)"
+    )

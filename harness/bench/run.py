@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,8 +14,9 @@ from harness.bench import evaluation, traffic
 from harness.bench.result import Result
 from harness.bench.step import Steps
 from harness.data.datasets import DataSet, open_data
-from harness.data.images import Stack
+from harness.data.images import Images, Stack
 from harness.errors import HarnessError
+from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.world import World
@@ -79,6 +82,7 @@ def bench(
         peak = _peak(device)
         parts = measured.parts(rounds=rounds, warm_up=warm_up)
         moved = measured.moved()
+        context.saver.close()
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
     made, _ = capture(device=device_name(device), threads=torch.get_num_threads(), data={})
@@ -99,8 +103,13 @@ def bench(
             "backbone": recipe.model.backbone,
             "size": recipe.data.size,
             "data": "noise" if noise else data.name,
+            "images": None if noise else {name: len(each) for name, each in _parts(data)},
+            "knn": list(knn),
+            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "steps_per_epoch": measured.training.per_epoch,
+            "steps_per_checkpoint": _steps_per_checkpoint(recipe, None if noise else data),
             "threads": torch.get_num_threads(),
+            "recipe": recipe.model_dump(mode="json"),
             **{name: made[name] for name in ("packages", "python", "machine", "code")},
         },
     )
@@ -113,6 +122,13 @@ def bench(
             dim=recipe.model.dim if recipe.knn.layer == "output" else features,
             k=recipe.knn.k,
             rounds=max(1, rounds // 2),
+        )
+        result.evaluation |= evaluation.encode(
+            measured.training.mechanism.query,
+            data,
+            recipe,
+            world=World.alone(device),
+            rounds=rounds,
         )
         if recipe.linear is not None:
             result.evaluation |= evaluation.probe(
@@ -139,6 +155,18 @@ def noise_for(recipe: Recipe) -> DataSet:
     images = Stack(pixels, torch.arange(len(pixels)) % 10)
     grey = (0.5, 0.5, 0.5)
     return DataSet("noise", images, images, images, 10, grey, grey, "0" * 12)
+
+
+def _steps_per_checkpoint(recipe: Recipe, data: DataSet | None) -> int:
+    """An epoch, if that is shorter; of random pixels it is the recipe's data set's, if known."""
+    known = recipe.data.images or KNOWN_SIZES.get(recipe.data.name)
+    images = len(data.train) if data is not None else known
+    every = recipe.watch.checkpoint_steps
+    return min(every, images // recipe.optim.batch) if images else every
+
+
+def _parts(data: DataSet) -> Iterator[tuple[str, Images]]:
+    yield from (("train", data.train), ("bank", data.bank), ("test", data.test))
 
 
 def _forget_peak(device: torch.device) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from harness.bench import scaling
 from harness.bench.clock import Act, Timed, Timing, measure
 from harness.bench.floor import Floor
 from harness.contrast import shuffle
@@ -30,6 +31,7 @@ class Steps:
         self.model = self.training.distributed()
         self.floor = Floor(context.recipe, context.world)
         self.scratch = scratch
+        self.saver = context.saver
         self._next = itertools.count()
         self._batch = next(self.training.loader.batches(0, 1))
 
@@ -48,7 +50,7 @@ class Steps:
             rounds=rounds,
             warm_up=warm_up,
         )
-        return {name: _divided(timing, steps) for name, timing in found.items()}
+        return {name: timing.over(steps) for name, timing in found.items()}
 
     def parts(self, *, rounds: int, warm_up: int) -> dict[str, Timing]:
         """Seconds of each part of a step by itself. On CUDA each waits for its end, so that their
@@ -56,6 +58,9 @@ class Steps:
         training, batch, loader = self.training, self._batch, self.training.loader
         images = loader.images
         index = loader.indices(0)[: len(batch.index)]
+        share = scaling.share(self.context.recipe)
+        floor = Floor(self.context.recipe, self.context.world, share)
+        x1, x2 = (view[:share] for view in batch.views)
         loaded = images.load(index)
         things: dict[str, Act | Timed] = {
             "read": lambda: images.load(index),
@@ -65,7 +70,9 @@ class Steps:
             "optimiser": training.optimiser.step,
             "follow": Timed(training.mechanism.follow, self._forward),
             "logging": Timed(self._log, self._step),
-            "checkpoint": self._save,
+            "floor of a share": lambda: floor.step(x1, x2),
+            "checkpoint": Timed(self._save, self.saver.settle),
+            "checkpoint on disk": Timed(self._save_and_wait, self.saver.settle),
         }
         return measure(things, self.context.device, rounds=rounds, warm_up=warm_up)
 
@@ -142,8 +149,11 @@ class Steps:
             writer.close()
 
     def _save(self) -> None:
-        checkpoint.save(self.scratch, next(self._next), self.training.state(), keep=1)
+        step = next(self._next)
+        self.saver.save(
+            self.training.state(), lambda state: checkpoint.save(self.scratch, step, state, keep=1)
+        )
 
-
-def _divided(timing: Timing, by: int) -> Timing:
-    return Timing(timing.median / by, timing.low / by, timing.high / by, timing.rounds)
+    def _save_and_wait(self) -> None:
+        self._save()
+        self.saver.settle()

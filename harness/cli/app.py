@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import recipes
+from harness.cli import data, recipes
 
 app = typer.Typer(
     name="moco-harness",
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(data.app, name="data")
 
 _RECIPE = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=_RECIPE, parser=recipes.found)]
@@ -320,13 +321,22 @@ def bench(
     noise: Annotated[
         bool, typer.Option("--noise", help="Random pixels in memory in place of the data.")
     ] = False,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Also estimate the step on 8, 64 and 512 GPUs.")
+    ] = False,
+    bandwidth: Annotated[
+        float, typer.Option(min=0.001, help="GB/s that a GPU sends between nodes (DGX H100: 50).")
+    ] = 50,
+    publish: Annotated[
+        Path | None, typer.Option(help="Folder for the record and a page of all records in it.")
+    ] = None,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their floors."""
     from harness.cli.bench import How, bench_command
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, site=site)
-    bench_command(recipe, sets or [], where, How(rounds, steps, noise))
+    bench_command(recipe, sets or [], where, How(rounds, steps, noise, scaling, bandwidth, publish))
 
 
 @app.command()

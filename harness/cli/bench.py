@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
-from harness.bench import evaluation
-from harness.bench.result import Result, evaluation_rows, part_rows, rows
+from harness.bench import evaluation, scaling
+from harness.bench.published import publish
+from harness.bench.result import Result, evaluation_rows, part_rows, rows, stall
 from harness.bench.run import KNN, alone, bench
 from harness.cli import show
+from harness.estimate import Benched
 from harness.recipe.load import load_recipe
+from harness.recipe.schema import Recipe
 from harness.site import Site
-from harness.store import atomic
+from harness.store import benchmarks
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class How:
     rounds: int
     steps: int
     noise: bool
+    scaling: bool
+    bandwidth: float
+    publish: Path | None
 
 
 def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None:
@@ -39,18 +44,21 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
         f"measuring {recipe.name} on {world.device}, {how.rounds} rounds of {how.steps} steps"
     )
     result = bench(recipe, site.data, world, rounds=how.rounds, steps=how.steps, noise=how.noise)
-    _print(result, recipe.optim.epochs)
-    folder = site.runs / "bench"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise atomic.explain(error, folder) from error
-    file = folder / f"{recipe.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    atomic.write_json(file, result.record() | {"set": list(sets)})
-    show.line(f"kept: {file}")
+    _print(result, recipe)
+    if how.scaling:
+        table = _table(*scaling.HEADINGS)
+        for row in scaling.table(recipe, result, how.bandwidth):
+            table.add_row(*row)
+        show.console.print(table)
+        for said in scaling.told(recipe, result, how.bandwidth):
+            show.line(said)
+    record = result.record() | {"set": list(sets)}
+    show.line(f"kept: {benchmarks.keep(site.runs, recipe.name, record)}")
+    if how.publish is not None:
+        show.line(f"published: {publish(how.publish, record)}")
 
 
-def _print(result: Result, epochs: int) -> None:
+def _print(result: Result, recipe: Recipe) -> None:
     table = _table("a step of", "ms", "images/s", "of the floor's rate")
     for row in rows(result):
         table.add_row(*row)
@@ -65,11 +73,11 @@ def _print(result: Result, epochs: int) -> None:
     show.console.print(table)
     projected = evaluation.projected(result.evaluation["knn"].median, queries=KNN[0], bank=KNN[1])
     show.line(f"kNN on ImageNet (50,000 x 1,281,167) would take {show.duration(projected)} here")
+    show.line(stall(result))
     show.line(f"peak memory: {result.peak_bytes / 2**30:.2f} GiB")
-    images = result.facts["steps_per_epoch"] * result.batch * epochs
-    hours = images / result.images_per_s("end to end") / 3600
-    if result.facts["data"] != "noise":
-        show.line(f"the recipe's {epochs} epochs would take {show.duration(3600 * hours)} here")
+    if result.facts["images"] is not None:
+        took = Benched(recipe, result.record()).seconds("pretrain", 0)
+        show.line(f"pre-training with its monitor would take {show.duration(took)} here")
     for what, count in result.expected.items():
         show.line(f"each process sends {count / 2**20:.2f} MiB a step: {what}")
 

@@ -149,7 +149,7 @@ def _by_run(made: Plan) -> list[list[PlannedStage]]:
 
 def _how_long(made: Plan) -> str:
     if made.seconds is not None:
-        return f"about {duration(made.seconds)}, as measured here on {made.on}"
+        return f"about {duration(made.seconds)}, {_measured(made)}"
     hours = made.stated_hours
     cost = made.todo[0].recipe.about.cost or (made.scale.about.cost if made.scale else None)
     for stage in made.todo:
@@ -159,5 +159,12 @@ def _how_long(made: Plan) -> str:
         if not known:
             return f"how long is not known: nothing like it was measured here on {made.on} yet"
         part = f"about {duration(sum(known))} for {len(known)} of {len(made.todo)} stages"
-        return f"{part}, as measured here on {made.on}; how long the others take is not known"
+        return f"{part}, {_measured(made)}; how long the others take is not known"
     return f"about {duration(hours * 3600)} on {cost.on} ({cost.source}); not measured here yet"
+
+
+def _measured(made: Plan) -> str:
+    """By what the time is known: finished runs, unless a `bench` is named."""
+    if not any(source.startswith("bench") for source in made.sources):
+        return f"as measured here on {made.on}"
+    return f"by {' and '.join(made.sources)} here on {made.on}"

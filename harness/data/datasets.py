@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.data import embedded
 from harness.data.images import Files, Images, Stack
+from harness.data.packed import LENGTH, Packed, is_packed, open_packed
 from harness.errors import DataError
 from harness.recipe.schema import Data
 from harness.runtime import keyed
@@ -40,6 +41,8 @@ class DataSet:
     std: tuple[float, float, float]
     fingerprint: str
     """Twelve hexadecimal digits: of the pixels and labels, or of the files' names and sizes."""
+    packing: str = ""
+    """What packing did to the pixels; "" if nothing."""
 
     def on(self, device: torch.device) -> DataSet:
         """The same images; those in memory on `device`, whole, where they are small enough."""
@@ -56,6 +59,7 @@ class DataSet:
             "train": len(self.train),
             "test": len(self.test),
             "classes": self.classes,
+            **({"packing": self.packing} if self.packing else {}),
         }
 
 
@@ -76,17 +80,21 @@ def open_data(data: Data, root: Path) -> DataSet:
     Raises:
         DataError: it is absent and cannot be downloaded, incomplete, corrupt or too small.
     """
+    packing = ""
     if data.name == "embedded":
         size = data.size
         train: Images = Stack(*embedded.generate("train", data.images or EMBEDDED_TRAIN, size))
         test: Images = Stack(*embedded.generate("test", EMBEDDED_TEST, size))
         parts = {"train": train, "bank": train, "test": test}
-    elif data.name == "imagefolder":
-        assert data.folder is not None
+    elif data.folder is not None and is_packed(root / data.folder):
+        train, test, packing = open_packed(root / data.folder)
+        parts = {"train": _fixed_subset(train, data), "test": test}
+        parts["bank"] = parts["train"]
+    elif data.folder is not None:
         folder = root / data.folder
-        inside = _classes(folder / "train")
-        train = _files(inside, list(inside))
-        test = _files(_classes(folder / "val"), list(inside))
+        inside = classes_of(folder / "train")
+        train = files_of(inside, list(inside))
+        test = files_of(classes_of(folder / "val"), list(inside))
         parts = {"train": _fixed_subset(train, data), "test": test}
         parts["bank"] = parts["train"]
     else:
@@ -101,7 +109,10 @@ def open_data(data: Data, root: Path) -> DataSet:
         classes=int(parts["bank"].labels.max()) + 1,
         mean=mean,
         std=std,
-        fingerprint=_fingerprint(*dict.fromkeys((parts["train"], parts["bank"], parts["test"]))),
+        fingerprint=_fingerprint(
+            packing, *dict.fromkeys((parts["train"], parts["bank"], parts["test"]))
+        ),
+        packing=packing,
     )
 
 
@@ -155,7 +166,7 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _classes(path: Path) -> dict[str, list[Path]]:
+def classes_of(path: Path) -> dict[str, list[Path]]:
     """The images of PATH/<class>/..., by class, both in order of their names.
 
     Hidden folders and those without images are no classes.
@@ -181,7 +192,7 @@ def _classes(path: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _files(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
+def files_of(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
     """The images with the numbers that their classes have among `classes`.
 
     Raises:
@@ -199,8 +210,9 @@ def _files(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
     return Files(paths, torch.tensor(labels))
 
 
-def _fingerprint(*parts: Images) -> str:
-    total = hashlib.sha256()
+def _fingerprint(packing: str, *parts: Images) -> str:
+    """A pack of the files as they are has the fingerprint of their folder."""
+    total = hashlib.sha256(packing.encode())
     for part in parts:
         total.update(_bytes(part.labels))
         if isinstance(part, Stack):
@@ -208,6 +220,9 @@ def _fingerprint(*parts: Images) -> str:
         elif isinstance(part, Files):
             for path in part.paths:
                 total.update(f"{path.parent.name}/{path.name}:{_size(path)}\0".encode())
+        elif isinstance(part, Packed):
+            for name, length in zip(part.names, part.rows[:, LENGTH].tolist(), strict=True):
+                total.update(f"{name}:{length}\0".encode())
     return total.hexdigest()[:12]
 
 

@@ -5,6 +5,7 @@ Both hand out `Loaded` batches, which know their sizes (so that crops can be dra
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -167,10 +168,22 @@ def decode(path: Path) -> Image.Image:
         DataError: it is missing, truncated, or no image.
     """
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        return _rgb(path, str(path))
     except FileNotFoundError:
         raise DataError(f"{path}: the image has disappeared since the run began") from None
+
+
+def decode_bytes(content: bytes, name: str) -> Image.Image:
+    """The image whose file is `content`, as RGB; DataError, with `name`, if it is none or cut."""
+    return _rgb(io.BytesIO(content), name)
+
+
+def _rgb(source: Path | io.BytesIO, name: str) -> Image.Image:
+    try:
+        with Image.open(source) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise
     except (
         UnidentifiedImageError,
         Image.DecompressionBombError,
@@ -179,5 +192,5 @@ def decode(path: Path) -> Image.Image:
         SyntaxError,
     ) as error:
         raise DataError(
-            f"{path}: not a readable image ({error}); restore it from the data set's source"
+            f"{name}: not a readable image ({error}); restore it from the data set's source"
         ) from error

@@ -24,7 +24,18 @@ def deviations(results: Results) -> list[str]:
         lines += _probe(results)
     elif not is_papers_scale(results):
         lines.append(f"The numbers were printed at another scale: {ablation.setting}.")
+    lines += _packing(results)
     return [line[:1].upper() + line[1:] for line in lines]
+
+
+def _packing(results: Results) -> list[str]:
+    """Images that were made smaller before the runs saw them."""
+    found: dict[str, None] = {}
+    for run in results.runs:
+        data = (run.stages["pretrain"].entry.result or {}).get("data")
+        if isinstance(data, dict) and (said := data.get("packing")):
+            found[f"images {said}."] = None
+    return list(found)
 
 
 def _probe(results: Results) -> list[str]:

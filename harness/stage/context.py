@@ -13,6 +13,7 @@ from harness.data.datasets import DataSet
 from harness.errors import DataError, StoreError
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
+from harness.runtime.saver import Saver
 from harness.runtime.world import World
 from harness.stage.reporter import Reporter
 from harness.store.attempt import Attempt
@@ -58,6 +59,7 @@ class Context:
     reporter: Reporter
     stopping: Callable[[], bool]
     """Asked between steps; true once the user or the cluster wants the stage to stop."""
+    saver: Saver = field(default_factory=Saver)
 
     @property
     def device(self) -> torch.device:
@@ -68,7 +70,11 @@ class Context:
 
         They must agree on the step, which costs a collective: so several of them look at a
         `meeting` only, where they wait for each other anyway. One alone looks at every step.
+
+        Raises:
+            HarnessError: a checkpoint could not be written meanwhile.
         """
+        self.saver.check()
         return (meeting or self.world.size == 1) and self.world.any(self.stopping())
 
     def record(self, records: list[Record]) -> None:
@@ -77,18 +83,35 @@ class Context:
             self.attempt.record(records)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Checkpoint `state`, after the journal that leads up to it is on disk."""
-        if self.attempt is None:
+        """Checkpoint `state` as it is now, after the journal that leads up to it is on disk.
+
+        Another thread writes it: it counts once it is there, `settle` waits for it, and what it
+        meets is raised at the next step.
+        """
+        attempt = self.attempt
+        if attempt is None:
             return
-        self.attempt.check_fence()
-        self.attempt.journal.sync()
         stamped = {
             "stage": self.folder.id,
             "data": self.data.fingerprint,
             "processes": self.world.size,
             **state,
         }
-        checkpoint.save(self.folder.checkpoints, step, stamped, self.recipe.watch.keep)
+
+        def write(copied: dict[str, Any]) -> None:
+            attempt.check_fence()
+            attempt.journal.sync()
+            checkpoint.save(self.folder.checkpoints, step, copied, self.recipe.watch.keep)
+
+        self.saver.save(stamped, write)
+
+    def settle(self) -> None:
+        """Wait until the newest checkpoint is on disk.
+
+        Raises:
+            HarnessError: it could not be written.
+        """
+        self.saver.settle()
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
         """(step, state) of the newest whole checkpoint of this stage, None at the beginning.

@@ -152,6 +152,8 @@ def _attempt(
         result = {"state": "diverged", "step": diverged.step, "values": diverged.values}
         above = stage.parent.result if stage.parent else None
         result |= {"message": str(diverged), "weights": (above or {}).get("weights")}
+    finally:
+        stage.saver.close()  # it writes to what the attempt's end closes
     if attempt is not None:
         attempt.finish(
             result

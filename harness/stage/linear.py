@@ -97,7 +97,9 @@ class Probing:
             if saves or stops:
                 self._save()
             if stops and self.step < self.total:
+                context.settle()
                 raise Interrupted
+        context.settle()
         if frozen.fingerprint(self.encoder) != self.digest:
             raise AssertionError("the probe changed a tensor that should be frozen")
         if not self._top1:  # restored at the last step

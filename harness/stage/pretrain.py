@@ -113,9 +113,11 @@ class Pretraining:
             if saves or stops:
                 self._save()
             if stops and self.step < self.total:
+                context.settle()
                 raise Interrupted
             if saves or stops:
                 self._since = time.perf_counter()
+        context.settle()
         values = {"knn/top1": self._figures["knn/top1"]}
         if self._losses:
             values |= {"train/loss": _mean(self._losses), "pretext/top1": _mean(self._top1)}

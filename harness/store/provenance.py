@@ -54,7 +54,7 @@ def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[st
         "machine": {
             "host": socket.gethostname(),
             "system": platform.platform(),
-            "cpu": _cpu(),
+            "cpu": cpu(),
             "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
             "threads": threads,
             "device": device,
@@ -111,7 +111,8 @@ def code() -> tuple[dict[str, Any], str]:
     return found, diff if len(diff) <= DIFF_LIMIT else ""
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The CPU's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

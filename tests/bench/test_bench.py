@@ -72,7 +72,9 @@ def test_everything_is_measured_and_can_be_kept(kind: str) -> None:
     assert ("key forward" in found.parts) == (kind in ("moco", "symmetric"))
     assert all(t.median > 0 for t in (found.whole | found.parts | found.evaluation).values())
     assert found.moved == found.expected == {}
+    assert found.facts["steps_per_checkpoint"] == 2, "as the recipe says"
     kept = json.loads(json.dumps(found.record()))
+    assert Result.of(kept) == found
     assert kept["ratios"]["step"] == pytest.approx(found.ratio("step"), abs=1e-4)
 
 

@@ -5,7 +5,7 @@ import torch
 from oracle.knn import knn
 
 from harness.evaluate import knn as ours
-from harness.evaluate.knn import knn_accuracy
+from harness.evaluate.knn import knn_accuracy, top
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +46,38 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = knn_accuracy(queries, labels, bank, bank_labels, **settings)
     monkeypatch.setattr(ours, "ELEMENTS", 500)  # five queries at a time
     assert knn_accuracy(queries, labels, bank, bank_labels, **settings) == whole
+
+
+@pytest.mark.parametrize("m", [1, 31, 32, 640, 641, 655, 2000])
+@pytest.mark.parametrize("k", [1, 2, 20])
+def test_the_largest_by_blocks_are_the_largest(m: int, k: int) -> None:
+    k = min(k, m)
+    x = torch.randn(50, m, generator=torch.Generator().manual_seed(m + k))
+    x[0, -k:] = 10 + torch.arange(k)  # all in the rest that fills no block, or in the last ones
+    x[1, :: max(1, m // 16)] += 10  # all in one block or two
+    x[2] = x[2].sort().values
+    values, where = top(x, k)
+    expected = x.topk(k, dim=1)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(where, expected.indices)
+
+
+def test_of_equal_ones_there_are_as_many_as_there_should_be() -> None:
+    x = torch.randint(5, (50, 2000), generator=torch.Generator().manual_seed(0)).float()
+    values, where = top(x, 30)
+    assert torch.equal(values, x.topk(30, dim=1).values)
+    assert torch.equal(x.gather(1, where), values)
+    assert all(len(set(row)) == 30 for row in where.tolist())
+
+
+def test_by_blocks_it_equals_the_oracle() -> None:
+    bank, bank_labels = clusters(400, 1)
+    queries, labels = clusters(60, 2)
+    features = queries.double(), labels, bank.double(), bank_labels
+    found = knn_accuracy(*features, k=(12, 5), temperature=0.1, classes=5)
+    for k, accuracy in found.items():
+        expected = knn(*features[2:], *features[:2], k=k, temperature=0.1)
+        assert accuracy == pytest.approx(expected.accuracy)
 
 
 def test_a_low_temperature_does_not_overflow() -> None:

@@ -7,15 +7,17 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from harness.contrast.moco import MoCo
-from harness.errors import DataError, StoreError
+from harness.errors import DataError, DiskError, StoreError
 from harness.runtime import checkpoint
 from harness.stage.execute import _editions
 from harness.store import journal
@@ -115,6 +117,70 @@ def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> Non
     assert len(killed.attempts()) >= 3
     assert same(final_state(whole), final_state(killed))
     assert comparable(journal.read(whole)) == comparable(journal.read(killed))
+
+
+def test_steps_go_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    """The first one's writer waits for the steps after it to be asked whether to stop."""
+    recipe = write(tmp_path)
+    whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
+    real, gone_on, steps = checkpoint.save, threading.Event(), itertools.count(1)
+
+    def slow(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+        assert gone_on.wait(60)
+        return real(folder, step, state, keep)
+
+    def stopping() -> bool:
+        if next(steps) == 4:  # checkpoints are due after steps 2 and 4
+            gone_on.set()
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", slow)
+        runs = tmp_path / "slow"
+        folder = run(recipe, runs, kinds=("pretrain",), stopping=stopping)["pretrain"]
+    assert same(final_state(whole), final_state(folder))
+    assert comparable(journal.read(whole)) == comparable(journal.read(folder))
+
+
+def test_a_stop_waits_for_its_checkpoint(tmp_path: Path) -> None:
+    recipe = write(tmp_path)
+    real, steps = checkpoint.save, itertools.count(1)
+
+    def slow(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+        time.sleep(0.3)
+        return real(folder, step, state, keep)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", slow)
+        runs = tmp_path / "runs"
+        folder = run(recipe, runs, kinds=("pretrain",), stopping=lambda: next(steps) >= 3)
+    assert checkpoint.listed(folder["pretrain"].checkpoints)[0][0] == 3
+
+
+@pytest.mark.parametrize("failing", [4, 5, STEPS])
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path: Path, failing: int) -> None:
+    """At a later step, when asked to stop, or at the end; and the next life goes on as ever."""
+    recipe = write(tmp_path)
+    whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
+    real, steps = checkpoint.save, itertools.count(1)
+
+    def full(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
+        if step == failing:
+            raise DiskError("the disk is full")
+        return real(folder, step, state, keep)
+
+    runs, kinds = tmp_path / "runs", ("pretrain",)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(DiskError, match="full"):
+            run(recipe, runs, kinds=kinds, stopping=lambda: failing == 5 and next(steps) >= 5)
+    assert StageFolder(runs / whole.id).result is None
+    ended = next((runs / whole.id).glob("attempts/0001/ended.json")).read_text()
+    assert "failed" in ended
+    assert "the disk is full" in ended
+    again = run(recipe, runs, kinds=kinds)["pretrain"]
+    assert same(final_state(whole), final_state(again))
+    assert comparable(journal.read(whole)) == comparable(journal.read(again))
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:

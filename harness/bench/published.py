@@ -1,0 +1,96 @@
+"""Measurements under reports/bench: a JSON record for each recipe and device, and one page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.bench import scaling
+from harness.bench.result import Result, evaluation_rows, part_rows, rows, stall
+from harness.bench.targets import targets
+from harness.errors import StoreError
+from harness.recipe.schema import Recipe
+from harness.store import atomic
+
+PAGE = "README.md"
+
+
+def publish(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Put the record into `folder`, in the place of an older one of the same recipe and device, and
+    write the page of all records that are there; returns the page's path.
+
+    Raises:
+        StoreError: the folder cannot be written, or holds what is no record.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
+    atomic.write_json(folder / f"{record['recipe']}-{device}.json", record)
+    page = folder / PAGE
+    text = "\n".join(_page([_read(path) for path in sorted(folder.glob("*.json"))]))
+    atomic.write(page, lambda file: file.write(text.encode()))
+    return page
+
+
+def _read(path: Path) -> tuple[Result, Mapping[str, Any]]:
+    record = atomic.read_json(path)
+    try:
+        return Result.of(record), record
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: no record of bench ({error}); move it away") from error
+
+
+def _page(found: Sequence[tuple[Result, Mapping[str, Any]]]) -> list[str]:
+    said = [
+        "# Speed, measured by `moco-harness bench`",
+        "",
+        "Written by `nox -s bench`. Ratios are medians of one process in which the things compared",
+        "take turns; milliseconds are of the machine that is named. The records beside this page",
+        "hold the recipe, versions and the range of each time.",
+    ]
+    for result, record in found:
+        said += _section(result, record)
+    return [*said, ""]
+
+
+def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
+    facts = result.facts
+    machine, code, packages = facts["machine"], facts["code"], facts["packages"]
+    where = result.device if result.device != "cpu" else machine["cpu"]
+    commit = f"{(code['commit'] or 'unknown')[:12]}{' with changes' if code['dirty'] else ''}"
+    changed = " ".join(f"`{each}`" for each in record.get("set", ()))
+    recipe = Recipe.model_validate_json(json.dumps(facts["recipe"]))
+    return [
+        "",
+        f"## {result.recipe} on {where}",
+        "",
+        f"{facts['measured'][:10]}, {machine['cores']} cores, {facts['threads']} threads, "
+        f"torch {packages['torch']}, torchvision {packages['torchvision']}, edition "
+        f"{facts['edition']}, commit {commit}. Batch {result.batch}, {facts['size']} px, "
+        f"{result.precision}, data: {facts['data']}."
+        + (f" Changed for this machine: {changed}." if changed else ""),
+        "",
+        *_table(("target", "wanted", "found", ""), targets(recipe, result)),
+        *_table(("a step of", "ms", "images/s", "of the floor's rate"), rows(result)),
+        *_table(("part", "ms", "% of the floor"), part_rows(result)),
+        *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
+        f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
+        "",
+        "What more GPUs would make of it, estimated from these parts:",
+        "",
+        *_table(scaling.HEADINGS, scaling.table(recipe, result)),
+        *(f"- {sentence}" for sentence in scaling.told(recipe, result)),
+    ]
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table and an empty line; nothing if it has no rows."""
+    if not lines:
+        return []
+    cells = [headings, ["---", *["---:"] * (len(headings) - 1)], *lines]
+    return [*("| " + " | ".join(row) + " |" for row in cells), ""]

@@ -1,0 +1,169 @@
+"""What W GPUs would make of a measured step, in writing: where it bends, and why.
+
+Each part of the step is measured on one device; what W of them add is bytes (`traffic`, a closed
+form, which tests hold against counted bytes) over bandwidth, and hops times latency. Left out are
+stragglers, congestion, and the kNN monitor: the estimate is an upper bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.bench import traffic
+from harness.bench.result import Result
+from harness.recipe.schema import Recipe
+
+GPUS = (1, 8, 64, 512)
+NODE = 8
+"""GPUs that share a node, and NVLink."""
+NVLINK = 450.0
+"""GB/s that a GPU sends within a node (NVIDIA H100 SXM data sheet: 900, both directions summed)."""
+NETWORK = 50.0
+"""GB/s that a GPU sends between nodes (NVIDIA DGX H100: a 400 Gb/s adapter for each GPU)."""
+HOP_NVLINK, HOP_NETWORK = 5e-6, 20e-6
+"""Seconds of a message's hop: an assumption, of the order that NCCL's cost model has."""
+BUCKET = 25 * 2**20
+"""Bytes that DDP's backward pass sends together; the last of them waits for nothing to hide it."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A step on W GPUs, in seconds."""
+
+    gpus: int
+    batch: int
+    same: bool
+    """Whether the batch is the recipe's own; a larger one is another experiment."""
+    encoders: float
+    """Query forward and backward, key forward, of this GPU's images."""
+    shared: float
+    """Augmentation, logits and whatever else shrinks with the images."""
+    fixed: float
+    """Optimiser and moving average: they do not shrink."""
+    moved: dict[str, float]
+    """By collective, seconds that nothing hides."""
+    sent: dict[str, float]
+    """By collective, bytes that one GPU sends."""
+
+    @property
+    def seconds(self) -> float:
+        return self.encoders + self.shared + self.fixed + sum(self.moved.values())
+
+    @property
+    def images_per_s(self) -> float:
+        return self.batch / self.seconds
+
+
+def share(recipe: Recipe) -> int:
+    """The fewest images that a process can have: a batch-norm group, or an eighth of a batch that
+    is normalised as one."""
+    group, batch = recipe.model.bn_group, recipe.optim.batch
+    return group if group < batch else max(1, batch // NODE)
+
+
+def scaled(recipe: Recipe, result: Result, gpus: int, bandwidth: float = NETWORK) -> Scaled:
+    """The step on so many GPUs: the recipe's batch as long as it has groups for them, then a group
+    each.
+
+    The encoders' time for n images is a + b n, through the two floors that were measured, of the
+    whole batch and of one share of it.
+
+    Args:
+        bandwidth: GB/s that a GPU sends between nodes.
+    """
+    whole, parts = result.whole, result.parts
+    least, batch = share(recipe), recipe.optim.batch
+    same = gpus * least <= batch and batch % gpus == 0
+    n = batch // gpus if same else least
+    small, floor = parts["floor of a share"].median, whole["floor"].median
+    slope = max(0.0, (floor - small) / (batch - least)) if batch > least else 0.0
+    encoders = floor - slope * (batch - n)
+    fixed = sum(parts[name].median for name in ("optimiser", "follow") if name in parts)
+    rest = max(0.0, whole["end to end"].median - floor - fixed)
+    backward = encoders * min(1.0, parts["backward"].median / floor)
+    there = recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"batch": n * gpus})})
+    sent = traffic.sent(there, gpus, result.facts["parameters"]) if gpus > 1 else {}
+    link = 1e9 * (bandwidth if gpus > NODE else NVLINK)
+    moved = {}
+    for what, count in sent.items():
+        took = count / link + _hops(what, gpus, n)
+        if what == "gradients":
+            last = min(1.0, BUCKET / (4 * result.facts["parameters"]))
+            took = max(took - backward, took * last)
+        moved[what] = took
+    return Scaled(gpus, n * gpus, same, encoders, rest * n / batch, fixed, moved, sent)
+
+
+def _hops(what: str, gpus: int, images: int) -> float:
+    """Seconds of latency: a tree for a sum, a ring for a gather, one message to each of at most n
+    peers for the shuffle."""
+    nodes = math.ceil(gpus / NODE)
+    within, between = min(gpus, NODE), nodes
+    if what == "gradients":
+        return 2 * (HOP_NVLINK * math.log2(within) + HOP_NETWORK * math.log2(between))
+    if what == "shuffle":
+        peers = min(images, gpus - 1)
+        return peers * (HOP_NETWORK if nodes > 1 else HOP_NVLINK)
+    return HOP_NVLINK * nodes * (within - 1) + HOP_NETWORK * (nodes if nodes > 1 else 0)
+
+
+def table(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[tuple[str, ...]]:
+    """Rows: GPUs, batch, images a GPU, ms (encoders, shared, fixed, communication, step), images/s,
+    share of the one GPU's rate, MiB sent; a larger batch than the recipe's has a star."""
+    alone = scaled(recipe, result, 1, bandwidth)
+    rows = []
+    for gpus in GPUS:
+        at = scaled(recipe, result, gpus, bandwidth)
+        parts = (at.encoders, at.shared, at.fixed, sum(at.moved.values()), at.seconds)
+        rows.append(
+            (
+                str(gpus),
+                f"{at.batch:,}{'' if at.same else '*'}",
+                str(at.batch // gpus),
+                *(f"{1e3 * part:,.2f}" for part in parts),
+                f"{at.images_per_s:,.0f}",
+                f"{at.images_per_s / alone.images_per_s / gpus:.2f}",
+                f"{sum(at.sent.values()) / 2**20:,.1f}",
+            )
+        )
+    return rows
+
+
+HEADINGS = (
+    *("GPUs", "batch", "images a GPU", "encoders ms", "shared ms", "fixed ms"),
+    *("communication ms", "step ms", "images/s", "efficiency", "MiB sent"),
+)
+
+
+def told(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[str]:
+    """Where it bends and why, in sentences."""
+    groups = recipe.optim.batch // share(recipe)
+    alone = scaled(recipe, result, 1, bandwidth)
+    said = [
+        f"Measured on one {result.device}; {NVLINK:g} GB/s a GPU within a node of {NODE}, "
+        f"{bandwidth:g} GB/s between nodes. An upper bound: stragglers and congestion are left out."
+    ]
+    if GPUS[-1] > groups:
+        said.append(
+            f"The recipe's batch of {recipe.optim.batch} has {groups} shares of {share(recipe)}: "
+            f"beyond {groups} GPUs the batch must grow (*), which is another experiment."
+        )
+    before = alone
+    for gpus in GPUS[1:]:
+        at = scaled(recipe, result, gpus, bandwidth)
+        each = alone.seconds / alone.batch * at.batch / gpus  # this GPU's images at the first rate
+        lost = {
+            "small batches in the encoders": at.encoders
+            - alone.encoders * at.batch / gpus / alone.batch,
+            "optimiser and moving average": at.fixed - alone.fixed * at.batch / gpus / alone.batch,
+            **at.moved,
+        }
+        cause, most = max(lost.items(), key=lambda item: item[1])
+        said.append(
+            f"{gpus} GPUs: {each / at.seconds:.0%} of {gpus} times one GPU's rate "
+            f"({at.images_per_s / before.images_per_s:.1f} times {before.gpus}); most is lost to "
+            f"{cause}: {1e3 * most:.2f} of {1e3 * at.seconds:.2f} ms."
+        )
+        before = at
+    return said

@@ -1,0 +1,60 @@
+"""`nox -s bench`: three recipes measured one after the other, and their tables published.
+
+    python -m harness.bench.suite FOLDER [words for `moco-harness bench`, such as --data ROOT]
+
+Each in a process of its own, so that its peak memory is its own. Where the data is not there,
+random pixels stand for it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from harness.errors import DataError
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe, and how it is measured."""
+
+    recipe: str
+    cpu: tuple[str, ...]
+    """Words on a CPU, where the whole batch would take hours or not fit: eight groups all the same,
+    and fewer rounds."""
+    gpu: tuple[str, ...] = ("--steps", "20")
+
+
+CASES = (
+    Case("recipes/miniature_embedded.yaml", ("--steps", "20")),
+    Case(
+        "recipes/cifar10_demo.yaml",
+        ("--set", "optim.batch=128", "--set", "model.bn_group=16", "--rounds", "5", "--steps", "1"),
+    ),
+    Case(
+        "recipes/moco_v2_imagenet.yaml",
+        ("--set", "optim.batch=32", "--set", "model.bn_group=4", "--rounds", "3", "--steps", "1"),
+        ("--set", "precision=bf16", "--steps", "10"),
+    ),
+)
+
+
+def main(folder: str, *words: str) -> int:
+    """Measure all cases; returns the first exit code that is not 0."""
+    cuda = torch.cuda.is_available()
+    for case in CASES:
+        command = [sys.executable, "-m", "harness.cli", "bench", case.recipe, "--scaling"]
+        command += [*(case.gpu if cuda else case.cpu), "--publish", folder, *words]
+        code = subprocess.run(command, check=False).returncode
+        if code == DataError.exit_code:
+            code = subprocess.run([*command, "--noise"], check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

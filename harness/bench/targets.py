@@ -1,0 +1,54 @@
+"""What the harness promises of its speed, beside what was measured."""
+
+from __future__ import annotations
+
+from harness.bench.result import Result, stall_share
+from harness.estimate import Benched
+from harness.recipe.schema import Recipe
+
+KNN, PROBE, STALL = 2.0, 1.3, 0.01
+CPU = {"miniature": 0.80}
+"""Least rate of end-to-end training on a CPU, of the floor's; CPU_OTHERS for other backbones."""
+CPU_OTHERS = 0.95
+GPU_STEP, GPU_RATE, GPU_MEMORY, GPU_AUGMENT, GPU_INPUT = 0.93, 1600.0, 40e9, 0.05, 1.2
+"""ResNet-50 at 224 px: the floor's rate, images/s (an H100), bytes (the paper's 8 x 5.0 GB), share
+of the step that augments, images that the input brings for one that the step takes."""
+GPU_DEMO = 8 * 60.0
+"""Seconds of the CIFAR-10 demo's 200 epochs with kNN after each (an H100)."""
+
+
+def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
+    """(target, wanted, found, met or missed) of those that this recipe and device can tell."""
+    found: list[tuple[str, str, str, str]] = []
+
+    def at_most(what: str, limit: float, value: float, form: str = "{:.2f}") -> None:
+        met = "met" if value <= limit else "missed"
+        found.append((what, "<= " + form.format(limit), form.format(value), met))
+
+    def at_least(what: str, limit: float, value: float, form: str = "{:.2f}") -> None:
+        met = "met" if value >= limit else "missed"
+        found.append((what, ">= " + form.format(limit), form.format(value), met))
+
+    whole, parts, evaluation = result.whole, result.parts, result.evaluation
+    if result.device == "cpu":
+        least = CPU.get(recipe.model.backbone, CPU_OTHERS)
+        at_least("end to end, of the floor's rate", least, result.ratio("end to end"))
+    elif recipe.model.backbone == "resnet50":
+        at_least("end to end, of the floor's rate", GPU_STEP, result.ratio("end to end"))
+        at_least("images/s", GPU_RATE, result.images_per_s("end to end"), "{:,.0f}")
+        at_most("memory in GB", GPU_MEMORY / 1e9, result.peak_bytes / 1e9)
+        share = parts["augment"].median / whole["step"].median
+        at_most("augmentation, of the step", GPU_AUGMENT, share, "{:.1%}")
+        pace = whole["step"].median / whole["input"].median
+        at_least("input alone, of the step's rate", GPU_INPUT, pace)
+    elif recipe.model.backbone == "resnet18_cifar" and result.facts["images"]:
+        took = Benched(recipe, result.record()).seconds("pretrain", 0)
+        at_most("the recipe with its kNN, in minutes", GPU_DEMO / 60, took / 60, "{:.1f}")
+    if "knn" in evaluation:
+        ratio = evaluation["knn"].median / evaluation["product"].median
+        at_most("kNN, of its similarity product", KNN, ratio)
+    if recipe.linear is not None and len(recipe.linear.lr) > 1 and "all rates" in evaluation:
+        ratio = evaluation["all rates"].median / evaluation["one rate"].median
+        at_most(f"{len(recipe.linear.lr)} probes, of one", PROBE, ratio)
+    at_most("checkpoints, of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
+    return found

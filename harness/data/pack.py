@@ -1,0 +1,223 @@
+"""Packing an image folder: once, resumable, and verified by reading all of it again.
+
+What is written counts once its index entry is there; an entry is written after its image is on
+disk. Begun again after a kill, packing goes on behind the last entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchvision.transforms.functional as vision
+from torchvision.transforms import InterpolationMode
+
+from harness.data.datasets import classes_of, files_of
+from harness.data.images import Files, decode_bytes
+from harness.data.packed import (
+    BEGUN,
+    COLUMNS,
+    CRC,
+    FORMAT,
+    LABEL,
+    LENGTH,
+    MANIFEST,
+    OFFSET,
+    SPLITS,
+    check,
+    read_manifest,
+    table,
+)
+from harness.errors import DataError
+from harness.store import atomic
+
+QUALITY = 95
+"""Of JPEG, with full colour resolution, where an image is made smaller."""
+GROUP = 512
+"""Images that reach the disk together."""
+
+Tell = Callable[[str, int, int], None]
+"""Called with (what is being done, images done, images in all)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a pack holds."""
+
+    images: int
+    bytes: int
+    again: bool
+    """It was whole already, and was verified only."""
+
+
+def pack(source: Path, folder: Path, *, side: int | None, tell: Tell, workers: int = 8) -> Summary:
+    """Pack SOURCE/{train,val}/<class>/<image> into `folder`.
+
+    Args:
+        side: images whose short side is longer are made smaller, to this many pixels; None: every
+            file is kept as it is.
+
+    Raises:
+        DataError: the source is no image folder or holds what is no image, `folder` holds something
+            else, or what was written does not read back.
+        StoreError: the disk is full, or cannot be written.
+    """
+    inside = classes_of(source / "train")
+    files = {
+        "train": files_of(inside, list(inside)),
+        "val": files_of(classes_of(source / "val"), list(inside)),
+    }
+    plan = {
+        "format": FORMAT,
+        "side": side,
+        "quality": QUALITY,
+        "classes": list(inside),
+        "source": _digest(files),
+    }
+    again = _begin(folder, plan)
+    try:
+        splits = {}
+        for name in SPLITS:
+            if not again:
+                _write(folder / name, files[name], side, tell, workers)
+            splits[name] = _verify(folder / name, files[name], len(inside), tell)
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    if again and splits != read_manifest(folder)["splits"]:
+        raise DataError(f"{folder}: changed since it was packed; remove it and pack again")
+    if not again:
+        atomic.write_json(folder / MANIFEST, plan | {"splits": splits})
+        (folder / BEGUN).unlink(missing_ok=True)
+    total = {what: sum(split[what] for split in splits.values()) for what in ("images", "bytes")}
+    return Summary(total["images"], total["bytes"], again)
+
+
+def _digest(files: dict[str, Files]) -> str:
+    """Of the source's names and sizes, by which a changed source is known."""
+    total = hashlib.sha256()
+    for part in files.values():
+        for path in part.paths:
+            total.update(f"{path}:{path.stat().st_size}\0".encode())
+    return total.hexdigest()
+
+
+def _begin(folder: Path, plan: dict[str, Any]) -> bool:
+    """Make `folder`, or find what was begun there; true if it is whole already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    whole = MANIFEST in there
+    if whole or BEGUN in there:
+        said = read_manifest(folder) if whole else atomic.read_json(folder / BEGUN)
+        if {key: said.get(key) for key in plan} != plan:
+            raise DataError(
+                f"{folder}: holds images that were packed from another or a changed source, or in "
+                "another size; name another folder, or remove this one"
+            )
+        return whole
+    if there:
+        raise DataError(f"{folder}: not empty ({there[0]}); name a new folder")
+    atomic.write_json(folder / BEGUN, plan)
+    return False
+
+
+def _write(folder: Path, files: Files, side: int | None, tell: Tell, workers: int) -> None:
+    """Append to the split's files what they lack."""
+    folder.mkdir(exist_ok=True)
+    names = "".join(f"{_name(path)}\n" for path in files.paths)
+    atomic.write(folder / "names.txt", lambda file: file.write(names.encode()))
+    with (
+        (folder / "images.bin").open("ab") as images,
+        (folder / "index.bin").open("ab") as index,
+        ThreadPoolExecutor(workers, thread_name_prefix="pack") as pool,
+    ):
+        done, end = _reached(folder)
+        images.truncate(end)
+        index.truncate(done * COLUMNS * 8)
+        for first in range(done, len(files), GROUP):
+            tell(f"packing {folder.name}", first, len(files))
+            group = range(first, min(first + GROUP, len(files)))
+            paths = [files.paths[i] for i in group]
+            rows = []
+            for i, content in zip(
+                group, pool.map(_content, paths, itertools.repeat(side)), strict=True
+            ):
+                images.write(content)
+                rows.append((end, len(content), int(files.labels[i]), zlib.crc32(content)))
+                end += len(content)
+            _sync(images)
+            index.write(np.array(rows, dtype="<i8").tobytes())
+            _sync(index)
+        tell(f"packing {folder.name}", len(files), len(files))
+
+
+def _reached(folder: Path) -> tuple[int, int]:
+    """(images, bytes) that are whole in the split's files."""
+    content = (folder / "index.bin").read_bytes()
+    rows = table(content[: len(content) // (COLUMNS * 8) * COLUMNS * 8])
+    ends = rows[:, OFFSET] + rows[:, LENGTH]
+    done = int((ends <= (folder / "images.bin").stat().st_size).sum())
+    return done, int(ends[done - 1]) if done else 0
+
+
+def _content(path: Path, side: int | None) -> bytes:
+    """The file, or the image made smaller as a JPEG file; DataError if it is no image."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    image = decode_bytes(content, str(path))
+    if side is None or min(image.size) <= side:
+        return content
+    smaller = vision.resize(image, side, InterpolationMode.BILINEAR)
+    made = io.BytesIO()
+    smaller.save(made, "JPEG", quality=QUALITY, subsampling=0)
+    return made.getvalue()
+
+
+def _verify(folder: Path, files: Files, classes: int, tell: Tell) -> dict[str, Any]:
+    """The split's entry of the manifest, from what is read back."""
+    content = (folder / "index.bin").read_bytes()
+    size = (folder / "images.bin").stat().st_size
+    rows = table(content)
+    check(rows, size, classes, folder / "index.bin")
+    total = hashlib.sha256()
+    wanted = rows[:, CRC].tolist()
+    good = len(rows) == len(files) and rows[:, LABEL].equal(files.labels)
+    for i, part in enumerate(_parts(folder / "images.bin", rows[:, LENGTH].tolist())):
+        if i % GROUP == 0:
+            tell(f"verifying {folder.name}", i, len(rows))
+        good = good and zlib.crc32(part) == wanted[i]
+        total.update(part)
+    tell(f"verifying {folder.name}", len(rows), len(rows))
+    if not good or int(rows[:, LENGTH].sum()) != size:
+        raise DataError(f"{folder}: does not read back as it was written; remove it and pack again")
+    index = hashlib.sha256(content).hexdigest()
+    return {"images": len(rows), "bytes": size, "index": index, "sha256": total.hexdigest()}
+
+
+def _parts(path: Path, lengths: Sequence[int]) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for length in lengths:
+            yield file.read(length)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _name(path: Path) -> str:
+    """As the fingerprint of an image folder names it."""
+    return f"{path.parent.name}/{path.name}"

@@ -1,0 +1,124 @@
+"""Checkpoints off the training's thread: it copies the state and goes on; another writes the copy.
+
+On the CPU the copy is made at once. On CUDA it is queued behind the step's kernels into pinned
+memory, and only the writing thread waits for it: the host never does. The copies' memory is kept
+for the next checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = dict[str, Any]
+Layout = tuple[torch.device, torch.dtype, torch.Size, tuple[int, ...]]
+
+
+class Saver:
+    """At most one checkpoint is being written at a time.
+
+    A failed write is raised once, by the next call of any method but `close`.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
+        self._memory = _Memory()
+
+    def save(self, state: State, write: Callable[[State], object]) -> None:
+        """Copy `state` as it is now and let the thread call `write` with the copy, on the CPU.
+
+        Waits first for the checkpoint before it, should that still be written.
+
+        Args:
+            state: dicts, lists and tuples of tensors and plain values.
+
+        Raises:
+            HarnessError: what the checkpoint before it met.
+        """
+        self.settle()
+        copied, ready = self._memory.copy(state)
+
+        def work() -> None:
+            for event in ready:
+                event.synchronize()
+            write(copied)
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing = self._pool.submit(work)
+
+    def check(self) -> None:
+        """Raise what a write that has ended met; never waits."""
+        if self._writing is not None and self._writing.done():
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until the checkpoint is on disk, if one is being written; raise what it met."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Wait for the write and end the thread. What the write met is not raised: call `settle`
+        where there is nothing worse to tell."""
+        with contextlib.suppress(Exception):
+            self.settle()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+class _Memory:
+    """Copies of states in host memory that is used again."""
+
+    def __init__(self) -> None:
+        self._held: dict[Layout, list[Tensor]] = {}
+
+    def copy(self, state: State) -> tuple[State, list[torch.cuda.Event]]:
+        """(copy, what to wait for before it is read). Tensors that share memory share it again."""
+        made: dict[tuple[int, Layout], Tensor] = {}
+        devices: set[torch.device] = set()
+        free, self._held = self._held, {}
+
+        def one(tensor: Tensor) -> Tensor:
+            layout = (tensor.device, tensor.dtype, tensor.shape, tensor.stride())
+            place = (tensor.data_ptr(), layout)
+            if place not in made or not tensor.numel():
+                old = free.get(layout)
+                # Pinned memory is what a GPU can write to while the host goes on.
+                into = old.pop() if old else _empty_like(tensor)
+                made[place] = into.copy_(tensor, non_blocking=tensor.is_cuda)
+                self._held.setdefault(layout, []).append(into)
+            if tensor.is_cuda:
+                devices.add(tensor.device)
+            return made[place].detach()
+
+        def walk(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return one(value.detach())
+            if isinstance(value, dict):
+                new = copy.copy(value)  # of its own kind, with the attributes that torch gives it
+                new.update((key, walk(each)) for key, each in value.items())
+                return new
+            if isinstance(value, list | tuple):
+                return type(value)(walk(each) for each in value)
+            return value
+
+        return walk(state), [_event(device) for device in devices]
+
+
+def _empty_like(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
+
+
+def _event(device: torch.device) -> torch.cuda.Event:
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event

@@ -1,0 +1,44 @@
+"""What `bench` measured on this run root: RUNS/bench/<recipe>-<time>.json."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+FOLDER = "bench"
+NEWEST = 100
+"""Records that are looked at."""
+
+
+def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
+    """Write a measurement beside the runs; returns its file.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    folder = runs / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    path = folder / f"{recipe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    atomic.write_json(path, record)
+    return path
+
+
+def newest_first(runs: Path) -> Iterator[Any]:
+    """The measurements under a run root; what cannot be read is passed over."""
+    dated = []
+    with contextlib.suppress(OSError):
+        for path in (runs / FOLDER).glob("*.json"):
+            with contextlib.suppress(OSError):  # taken away meanwhile
+                dated.append((path.stat().st_mtime, path))
+    for _, path in sorted(dated, reverse=True)[:NEWEST]:
+        with contextlib.suppress(StoreError):
+            yield atomic.read_json(path)

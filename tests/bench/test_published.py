@@ -1,0 +1,92 @@
+"""Records and their page; targets that are met and missed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench.published import publish
+from harness.bench.result import Result
+from harness.bench.targets import targets
+from harness.errors import StoreError
+
+from .made import recipe, result, timing
+
+RECIPE = recipe()
+
+
+def record(device: str = "NVIDIA H200", **other: Any) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(result(RECIPE, device, **other).record()))
+    return made | {"set": ["optim.batch=256"]}
+
+
+def test_a_record_is_the_result() -> None:
+    assert Result.of(record()) == result(RECIPE)
+
+
+def test_devices_stand_side_by_side_and_are_renewed(tmp_path: Path) -> None:
+    folder = tmp_path / "reports" / "bench"
+    publish(folder, record())
+    publish(folder, record("cpu", edition="old"))
+    page = publish(folder, record("cpu"))
+    assert sorted(path.name for path in folder.glob("*.json")) == [
+        "made-cpu.json",
+        "made-nvidia-h200.json",
+    ]
+    text = page.read_text()
+    assert "## made on NVIDIA H200" in text
+    assert "## made on A CPU" in text
+    assert "edition old" not in text
+    assert "`optim.batch=256`" in text
+    assert "commit cccccccccccc." in text
+    assert "| floor | 20.00 | 12,800 | 1.00 |" in text
+    assert "beyond 8 GPUs" in text
+
+
+def test_what_is_no_record_is_left_alone_and_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"mine.json: no record"):
+        publish(tmp_path, record())
+    assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+def told(of: Result, backbone: str = "resnet50", **other: Any) -> dict[str, str]:
+    return {row[0]: row[3] for row in targets(recipe(backbone=backbone, **other), of)}
+
+
+def test_targets_on_a_gpu() -> None:
+    found = told(result(RECIPE))
+    assert found == {
+        "end to end, of the floor's rate": "missed",
+        "images/s": "met",
+        "memory in GB": "met",
+        "augmentation, of the step": "met",
+        "input alone, of the step's rate": "met",
+        "kNN, of its similarity product": "met",
+        "checkpoints, of the steps' time": "missed",
+    }
+    made = result(RECIPE)
+    made.whole["end to end"] = timing(21e-3)
+    assert told(made)["end to end, of the floor's rate"] == "met"
+
+
+def test_targets_on_a_cpu() -> None:
+    made = result(RECIPE, "cpu")
+    made.whole["end to end"] = timing(24e-3)
+    key = "end to end, of the floor's rate"
+    assert told(made, "miniature")[key] == "met"
+    assert told(made, "resnet18_cifar")[key] == "missed"
+    assert told(made, linear={"lr": [1, 10]})["2 probes, of one"] == "met"
+
+
+def test_the_demos_time_is_that_of_all_its_epochs() -> None:
+    made = result(RECIPE, steps_per_checkpoint=10_000)
+    name = "the recipe with its kNN, in minutes"
+    assert told(made, "resnet18_cifar")[name] == "met"
+    epochs = {"epochs": 300, "batch": 256, "lr": 0.1, "schedule": {"kind": "constant"}}
+    assert told(made, "resnet18_cifar", optim=epochs)[name] == "missed"
+    unread = result(RECIPE, images=None)
+    assert name not in told(unread, "resnet18_cifar"), "of random pixels there is no epoch"

@@ -1,0 +1,28 @@
+"""`bench`, and the plan that takes its times from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def test_a_measurement_is_kept_published_and_foreseen(moco: Any, tiny: Path) -> None:
+    short = ("--rounds", "1", "--steps", "1", "--device", "cpu")
+    said = moco("bench", tiny, *short, "--scaling", "--bandwidth", "12.5", "--publish", "speed")
+    assert said.code == 0, said.all
+    assert "of the floor's rate" in said.out
+    assert " steps stalls them by" in said.out
+    assert "12.5 GB/s between nodes" in said.out
+    (kept,) = Path("runs/bench").glob("tiny-*.json")
+    assert json.loads(kept.read_text())["facts"]["recipe"]["name"] == "tiny"
+    assert "## tiny on" in Path("speed/README.md").read_text()
+    plan = moco("plan", tiny, "--device", "cpu")
+    assert ", by bench (20" in plan.out
+    assert "here on cpu; files go to" in plan.out
+
+
+def test_random_pixels_foretell_nothing(moco: Any, tiny: Path) -> None:
+    short = ("--rounds", "1", "--steps", "1", "--device", "cpu")
+    assert moco("bench", tiny, *short, "--noise").code == 0
+    assert "how long is not known" in moco("plan", tiny, "--device", "cpu").out

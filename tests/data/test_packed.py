@@ -1,0 +1,275 @@
+"""Packed image folders: the same images, resumable, verified; hostile ones are refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness.data import pack as packing
+from harness.data.datasets import open_data
+from harness.data.pack import Summary, pack
+from harness.data.packed import Packed
+from harness.errors import DataError, StoreError
+from harness.recipe.schema import Data
+
+TINY = Data(name="imagefolder", folder="tiny", size=16)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    open_data.cache_clear()
+    yield
+    open_data.cache_clear()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two classes of photographs' noise, of different sizes, one of them a PNG."""
+    draw = torch.Generator().manual_seed(0)
+    for part, count in (("train", 7), ("val", 2)):
+        for name in ("cat", "dog"):
+            inside = tmp_path / "folders" / "tiny" / part / name
+            inside.mkdir(parents=True)
+            for n in range(count):
+                pixels = torch.randint(256, (40 + n, 60, 3), generator=draw, dtype=torch.uint8)
+                kind = "png" if n == 1 else "jpg"
+                Image.fromarray(pixels.numpy()).save(inside / f"{n}.{kind}")
+    return tmp_path / "folders" / "tiny"
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "packs" / "tiny"
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def packed(source: Path, into: Path, side: int | None = None) -> Summary:
+    return pack(source, into, side=side, tell=quiet, workers=2)
+
+
+def pixels(root: Path) -> list[torch.Tensor]:
+    data = open_data(TINY, root)
+    boxes = torch.tensor([[1, 2, 30, 30]])
+    return [
+        images.load(torch.tensor([n])).crop(boxes, 16)
+        for images in (data.train, data.test)
+        for n in range(len(images))
+    ]
+
+
+def test_a_pack_is_the_folder(source: Path, into: Path) -> None:
+    made = packed(source, into)
+    assert (made.images, made.again) == (18, False)
+    folder, whole = open_data(TINY, source.parent), open_data(TINY, into.parent)
+    assert isinstance(whole.train, Packed)
+    assert whole.fingerprint == folder.fingerprint, "a run may go on with either"
+    assert whole.described == folder.described
+    assert torch.equal(whole.train.labels, folder.train.labels)
+    first, second = pixels(source.parent), pixels(into.parent)
+    assert all(map(torch.equal, first, second))
+    cut = TINY.model_copy(update={"images": 5})
+    assert open_data(cut, into.parent).fingerprint == open_data(cut, source.parent).fingerprint
+
+
+def test_smaller_images_are_another_edition_of_the_data(source: Path, into: Path) -> None:
+    packed(source, into, side=20)
+    folder, small = open_data(TINY, source.parent), open_data(TINY, into.parent)
+    assert small.fingerprint != folder.fingerprint
+    assert small.described["packing"] == "packed with a short side of 20 at most, JPEG quality 95"
+    sizes = torch.as_tensor(small.train.load(torch.arange(7)).sizes)
+    assert sizes.min(1).values.tolist() == [20] * 7
+    assert sizes[0].tolist() == [20, 30]
+
+
+def test_images_that_are_small_already_stay_as_they_are(source: Path, into: Path) -> None:
+    packed(source, into, side=42)
+    data = open_data(TINY, into.parent)
+    assert isinstance(data.train, Packed)
+    assert data.train.content(1) == (source / "train" / "cat" / "1.png").read_bytes()
+    assert data.train.content(6) != (source / "train" / "cat" / "6.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("at", [0, 4, 13, 17])
+def test_killed_and_begun_again(
+    source: Path, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(packing, "GROUP", 4)
+    packed(source, tmp_path / "whole")
+    real, read = packing._content, []
+
+    def killed(path: Path, side: int | None) -> bytes:
+        read.append(path)
+        if len(read) > at:
+            raise KeyboardInterrupt
+        return real(path, side)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "_content", killed)
+        with pytest.raises(KeyboardInterrupt):
+            packed(source, into)
+    with pytest.raises(DataError, match="has not come to its end"):
+        open_data(TINY, into.parent)
+    for torn in into.glob("*/i*.bin"):  # as a kill within a write leaves it
+        with torn.open("ab") as file:
+            file.write(b"torn")
+    packed(source, into)
+    for path in sorted(path for path in into.rglob("*") if path.is_file()):
+        assert path.read_bytes() == (tmp_path / "whole" / path.relative_to(into)).read_bytes()
+
+
+def test_again_it_is_verified(source: Path, into: Path) -> None:
+    packed(source, into)
+    assert packed(source, into).again
+    blob = into / "train" / "images.bin"
+    content = bytearray(blob.read_bytes())
+    content[1000] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(DataError, match="does not read back"):
+        packed(source, into)
+
+
+def test_what_stands_there_is_not_overwritten(source: Path, into: Path) -> None:
+    into.mkdir(parents=True)
+    (into / "thesis.tex").write_text("years of work")
+    with pytest.raises(DataError, match=r"not empty \(thesis.tex\)"):
+        packed(source, into)
+    (into / "thesis.tex").unlink()
+    packed(source, into)
+    with pytest.raises(DataError, match="in another size; name another folder"):
+        packed(source, into, side=20)
+    (source / "train" / "cat" / "0.jpg").unlink()
+    with pytest.raises(DataError, match="another or a changed source"):
+        packed(source, into)
+    with pytest.raises(DataError, match="not empty"):
+        packed(source, source)
+
+
+def test_what_is_no_image_is_named(source: Path, into: Path) -> None:
+    bad = source / "val" / "dog" / "0.jpg"
+    bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(DataError, match=str(bad)):
+        packed(source, into)
+
+
+def test_a_full_disk(source: Path, mount: Any) -> None:
+    disk = mount("size=64k")
+    with pytest.raises(StoreError, match="the disk is full"):
+        packed(source, disk / "tiny")
+    mount("size=4m")
+    assert packed(source, disk / "tiny").images == 18
+
+
+# ---- packs that somebody else made
+
+
+def rows(into: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
+    content = (into / "train" / "index.bin").read_bytes()
+    return np.frombuffer(content, "<i8").reshape(-1, 4).copy()
+
+
+def put(into: Path, index: bytes) -> None:
+    """Another index, with a manifest that agrees."""
+    import hashlib
+
+    (into / "train" / "index.bin").write_bytes(index)
+    manifest = json.loads((into / "pack.json").read_text())
+    manifest["splits"]["train"]["index"] = hashlib.sha256(index).hexdigest()
+    (into / "pack.json").write_text(json.dumps(manifest))
+
+
+LARGE = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [(0, -1), (0, LARGE), (1, 0), (1, -5), (1, LARGE), (2, -1), (2, 2), (2, LARGE), (0, 10**6)],
+)
+def test_an_index_that_points_elsewhere_is_refused(
+    source: Path, into: Path, column: int, value: int
+) -> None:
+    packed(source, into)
+    made = rows(into)
+    made[3, column] = value
+    put(into, made.tobytes())
+    with pytest.raises(DataError, match="entry 3 points beyond its file or to no class"):
+        open_data(TINY, into.parent)
+
+
+def test_a_row_of_which_offset_and_length_overflow(source: Path, into: Path) -> None:
+    packed(source, into)
+    made = rows(into)
+    made[0, :2] = 10, LARGE
+    put(into, made.tobytes())
+    with pytest.raises(DataError, match="entry 0 points beyond"):
+        open_data(TINY, into.parent)
+
+
+def spoil_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def spoil(into: Path) -> None:
+        manifest = json.loads((into / "pack.json").read_text())
+        change(manifest)
+        (into / "pack.json").write_text(json.dumps(manifest))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda into: (into / "pack.json").write_text("{"),
+        lambda into: (into / "pack.json").write_text("[]"),
+        lambda into: (into / "pack.json").write_text("[" * 100_000),
+        lambda into: (into / "pack.json").write_bytes(b"\xff"),
+        spoil_manifest(lambda m: m.update(format=2)),
+        spoil_manifest(lambda m: m.update(classes=None)),
+        spoil_manifest(lambda m: m.update(classes="ab")),
+        spoil_manifest(lambda m: m.update(classes=[])),
+        spoil_manifest(lambda m: m.update(side="big")),
+        spoil_manifest(lambda m: m["splits"].pop("val")),
+        spoil_manifest(lambda m: m["splits"]["val"].update(images=True)),
+        spoil_manifest(lambda m: m["splits"]["val"].update(images=10**12)),
+        spoil_manifest(lambda m: m["splits"]["val"].update(images=-1)),
+        spoil_manifest(lambda m: m["splits"]["val"].update(bytes=7)),
+        lambda into: (into / "train" / "index.bin").write_bytes(b""),
+        lambda into: (into / "train" / "index.bin").unlink(),
+        lambda into: (into / "train" / "names.txt").write_bytes(b"\xff\n"),
+        lambda into: (into / "train" / "names.txt").write_text("one\n"),
+        lambda into: (into / "train" / "images.bin").write_bytes(b"short"),
+        lambda into: (into / "train" / "images.bin").unlink(),
+    ],
+)
+def test_a_spoilt_pack_is_refused_without_a_traceback(
+    source: Path, into: Path, spoil: Callable[[Path], object]
+) -> None:
+    packed(source, into)
+    spoil(into)
+    with pytest.raises(DataError, match="pack"):
+        open_data(TINY, into.parent)
+
+
+def test_a_pack_that_is_cut_while_it_is_read(source: Path, into: Path) -> None:
+    packed(source, into)
+    data = open_data(TINY, into.parent)
+    with (into / "train" / "images.bin").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(DataError, match="was cut since it was opened"):
+        data.train.load(torch.tensor([5]))
+
+
+def test_bytes_that_are_no_image_are_named(source: Path, into: Path) -> None:
+    packed(source, into)
+    blob = into / "train" / "images.bin"
+    blob.write_bytes(io.BytesIO(b"\0" * blob.stat().st_size).read())
+    with pytest.raises(DataError, match=r"images.bin: cat/2.jpg: not a readable image"):
+        open_data(TINY, into.parent).train.load(torch.tensor([2]))
