@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launch.world import World, listed
+from launch.world import CONFIG, World, listed
 
 from harness.store import atomic
 from harness.store.layout import StageFolder
@@ -22,7 +22,7 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(place)
     made.says("squeue")
     made.says("sacct")
-    made.says("scontrol", "ClusterName = here\n")
+    made.says("scontrol", CONFIG)
     monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
     return made
 

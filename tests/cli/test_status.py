@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from launch.world import World, accounted, listed
+from launch.world import CONFIG, World, accounted, listed
 from pytest_regressions.file_regression import FileRegressionFixture
 from rich.console import Console
 
@@ -27,6 +27,7 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(place)
     for client in ("squeue", "sacct", "scancel"):
         made.says(client)
+    made.says("scontrol", CONFIG)
     monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
     return made
 
