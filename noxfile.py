@@ -67,9 +67,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slurm(session: nox.Session) -> None:
-    """The tests on a SLURM cluster that they start themselves, where there is what that takes."""
+    """The tests on SLURM clusters that they start themselves, where there is what that takes: two,
+    as a test waits for its cluster more than it computes."""
     _install(session)
-    _run(session, "pytest", "tests/slurm", "-n", "0", "-m", "not slow", *session.posargs)
+    _run(session, "pytest", "tests/slurm", "-n", "2", "-m", "not slow", *session.posargs)
 
 
 @nox.session

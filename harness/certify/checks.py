@@ -73,7 +73,8 @@ def float32(ground: Ground, site: Site, folder: Path) -> Check:
 
 
 def requeue(ground: Ground, site: Site, folder: Path) -> Check:
-    """Stopped with a warning, then killed; begun anew each time; against a run left alone."""
+    """Stopped with a warning, then killed by SIGKILL; begun anew each time; against a run left
+    alone."""
     name = "kill and requeue"
     speed = _speed(site, ground) or 16.0
     for n, seconds in enumerate(LENGTHS_S):
@@ -120,6 +121,8 @@ def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int)
     wrong += [] if once else ["the journal has not each step once"]
     wrong += [] if equal else ["losses differ"]
     wrong += [] if lives >= 3 else ["it was not begun anew twice"]
+    told = [(attempt / "ended.json").exists() for attempt in disturbed.attempts()]
+    wrong += ["who was to be killed had time for a last word"] if all(told) else []
     says += "; ".join(wrong) or "the weights and losses of an undisturbed run, to the bit"
     figures = {"steps": steps, "lives": lives, "differing": len(unlike)}
     return Check(name, "failed" if wrong else "passed", says, figures)

@@ -27,6 +27,10 @@ from harness.store.submission import Array, Submission
 POLL_S = 0.2
 ASK_S = 5.0
 """Seconds between two questions to SLURM: results are seen without it."""
+STEP = 0
+"""Of a job: submitit's srun is the only one."""
+REQUEUE_S = 60.0
+"""Seconds in which SLURM must have taken a killed job back into its queue."""
 
 
 class Work(Protocol):
@@ -39,7 +43,7 @@ class Work(Protocol):
         """Ask the (only) stage's processes to stop, as before preemption; they are begun anew."""
 
     def kill(self) -> None:
-        """End them without asking; they are begun anew."""
+        """SIGKILL, of which they hear nothing; they are begun anew."""
 
     def close(self) -> None:
         """End what is left of it."""
@@ -125,10 +129,16 @@ class _Jobs:
                 raise HarnessError(f"job {job}: {word}{because}{errand.tail(folder)}")
 
     def warn(self) -> None:
-        self._command("scancel", "--signal=USR2")
+        self._command("scancel", "--signal=USR2", of=self._job())
 
     def kill(self) -> None:
-        self._command("scontrol", "requeue")
+        # The step and not the job, to which SLURM would send SIGTERM first.
+        self._command("scancel", "--signal=KILL", of=f"{self._job()}.{STEP}")
+        until = time.monotonic() + REQUEUE_S
+        while errand.command("scontrol", "requeue", self._job()) is None:
+            if time.monotonic() > until:
+                raise HarnessError(f"job {self._job()} was killed, but may not be requeued")
+            time.sleep(errand.POLL_S)
 
     def close(self) -> None:
         until = time.monotonic() + errand.ENDED_S
@@ -150,10 +160,13 @@ class _Jobs:
     def _elements(self) -> list[tuple[str, str]]:
         return [pair for array in self._arrays() for pair in array.elements()]
 
-    def _command(self, *words: str) -> None:
+    def _job(self) -> str:
         ((_, job),) = self._elements()
-        if errand.command(*words, job) is None:
-            raise HarnessError(f"{' '.join(words)} {job}: refused; may your jobs be requeued?")
+        return job
+
+    def _command(self, *words: str, of: str) -> None:
+        if errand.command(*words, of) is None:
+            raise HarnessError(f"{' '.join(words)} {of}: refused")
 
 
 @dataclass

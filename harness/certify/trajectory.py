@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.certify.tiny import CONTRASTS, batch, recipe
+from harness.certify.tiny import CONTRASTS, recipe
 from harness.recipe.schema import Recipe
 from harness.store import atomic
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.runtime.world import World
+    from harness.stage.pretrain import Pretraining
 
 STEPS, SIZE = 30, 8
 TOLERANCE = 1e-9
@@ -57,20 +58,26 @@ def compare(folder: Path, wanted: str) -> None:
     from harness.runtime.determinism import make_deterministic
     from harness.runtime.environment import resolve
     from harness.runtime.world import World, join
-    from harness.stage.execute import pick_device
+    from harness.stage.execute import own_device, pick_device
 
     placement = resolve(os.environ)
     make_deterministic()
     torch.set_num_threads(1)
-    device = torch.device(pick_device(wanted))
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())
+    device = own_device(pick_device(wanted), placement)
     with join(placement, device, timeout=PATIENCE_S, meeting=PATIENCE_S) as world:
+        size = world.size
+        alone = {  # each process makes some of them for all
+            contrast: in_float64(World.alone(device), contrast, size)
+            for n, contrast in enumerate(CONTRASTS)
+            if n % size == world.rank
+        }
         found = {}
-        for contrast in CONTRASTS:
-            alone = train(World.alone(device), contrast, placement.size)
-            together = train(world, contrast, placement.size)
-            worst = torch.tensor([_apart(alone, together)], dtype=torch.float64, device=device)
+        for n, contrast in enumerate(CONTRASTS):
+            together = in_float64(world, contrast, size)
+            expected = alone.get(contrast) or {k: torch.zeros_like(v) for k, v in together.items()}
+            world.same(", ".join(sorted(expected)), f"the tensors of {contrast}")
+            world.broadcast_([expected[name] for name in sorted(expected)], n % size)
+            worst = torch.tensor([apart(expected, together)], dtype=torch.float64, device=device)
             found[contrast] = float(world.gather(worst).max())
         if world.rank == 0:
             answer = {
@@ -82,73 +89,81 @@ def compare(folder: Path, wanted: str) -> None:
             atomic.write_json(folder / "answer.json", answer)
 
 
-def train(world: World, contrast: str, processes: int) -> dict[str, torch.Tensor]:
-    """All tensors of the mechanism after its steps, and the losses, as `losses`.
+def in_float64(world: World, contrast: str, processes: int) -> dict[str, torch.Tensor]:
+    """`train` in float64, on batches for so many processes, also if `world` is one."""
+    import torch
 
-    Views are drawn here, in float64, so that only the mechanism is compared.
+    said = recipe("trajectory", contrast, processes=processes, steps=STEPS, size=SIZE)
+    return train(world, Recipe.model_validate_json(atomic.dump(said)), torch.float64)
 
-    Args:
-        processes: for which the batch is made, also if `world` is one process.
+
+def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """All tensors of the mechanism after the recipe's steps, and as `losses` (steps,) their means
+    over the processes; on the world's device.
+
+    The stage's own steps, on the batches of its own loader; only the arithmetic's width is changed.
+    Each process cuts all views, on the CPU, and takes its share: their float32 depends in its last
+    bit on how many are cut at once, and where.
     """
     import torch
-    from torch.nn.parallel import DistributedDataParallel
 
-    from harness.contrast.build import build_mechanism
-    from harness.model.groups import (
-        average_running_statistics,
-        broadcast_running_statistics,
-        fit_groups,
-    )
-    from harness.runtime import keyed
-    from harness.runtime.optimiser import sgd
+    from harness.model.groups import broadcast_running_statistics
 
-    made = _recipe(contrast, processes)
-    size, images = batch(processes), made.data.images or 0
-    mechanism = build_mechanism(made, images=images, world=world, data_root=Path())
-    mechanism.to(world.device, torch.float64)
-    fit_groups(mechanism, batch=size, world=world)
-    optimiser = sgd((p for p in mechanism.parameters() if p.requires_grad), made.optim)
-    model: torch.nn.Module = mechanism
-    if world.size > 1:
-        model = DistributedDataParallel(mechanism, broadcast_buffers=False)
-    losses = []
-    for step in range(STEPS):
-        index = keyed.permutation(keyed.key("certify", step), images)[:size]
-        draw = torch.Generator().manual_seed(step)
-        shape = (2, size, 3, SIZE, SIZE)
-        x = torch.randn(shape, generator=draw, dtype=torch.float64).to(world.device)
-        optimiser.zero_grad()
-        loss, _ = model(world.share(x[0]), world.share(x[1]), world.share(index), step)
-        loss.backward()
-        optimiser.step()
-        mechanism.follow()
-        average_running_statistics(mechanism, world)
-        losses.append(world.sum(loss.detach()) / world.size)
-    broadcast_running_statistics(mechanism, world)
-    state = {
-        name: value.detach().to(torch.float64)
-        for name, value in mechanism.state_dict().items()
+    loop = training(world, made)
+    loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
+    loop.mechanism.to(dtype)
+    model, losses = loop.distributed(), []
+    for batch in loop.loader.batches(0, loop.total):
+        views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)
+        own = replace(batch, views=views, index=world.share(batch.index))
+        losses.append(loop.train(model, own))
+    broadcast_running_statistics(loop.mechanism, world)
+    found = {
+        name: value.clone()
+        for name, value in loop.mechanism.state_dict().items()
         if isinstance(value, torch.Tensor)
         # the key encoder's statistics are never read, and not shared
         and not (made.contrast.kind == "moco" and name.startswith("key.") and "running" in name)
     }
-    return {**state, "losses": torch.stack(losses)}
+    return {**found, "losses": world.sum(torch.stack(losses)) / world.size}
 
 
-def _apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+def training(world: World, made: Recipe) -> Pretraining:
+    """The stage's own loop at its beginning, on images that the harness draws, without a folder."""
+    from harness.data.datasets import open_data
+    from harness.stage.context import Context
+    from harness.stage.pretrain import Pretraining
+    from harness.stage.reporter import Silent
+    from harness.store.layout import StageFolder
+
+    nowhere = Path()
+    data = open_data(made.data, nowhere)
+    return Pretraining(
+        Context(
+            recipe=made,
+            folder=StageFolder(nowhere),
+            attempt=None,  # nothing is written
+            parent=None,
+            data=data,
+            data_root=nowhere,
+            world=world,
+            reporter=Silent(),
+            stopping=lambda: False,
+        )
+    )
+
+
+def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     """The largest difference, over all tensors, each over its own largest value."""
     if one.keys() != other.keys():
         return INCOMPARABLE
     found = [
-        float((value - other[name]).abs().max() / value.abs().max().clamp(min=1e-30))
+        float(
+            (value - other[name].to(value.device)).abs().max() / value.abs().max().clamp(min=1e-30)
+        )
         for name, value in one.items()
     ]
     return max(found) if all(map(math.isfinite, found)) else INCOMPARABLE
-
-
-def _recipe(contrast: str, processes: int) -> Recipe:
-    said = recipe("trajectory", contrast, processes=processes, steps=STEPS, size=SIZE)
-    return Recipe.model_validate_json(atomic.dump(said))
 
 
 if __name__ == "__main__":

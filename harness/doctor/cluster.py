@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.launch.clients import ask, pairs
@@ -33,15 +34,13 @@ def look(own: SlurmSite) -> Iterator[Finding]:
     yield ok("controller", f"answers; {len(queue.lines)} jobs of yours in the queue")
     yield _accounting()
     config = pairs(ask("scontrol", "show", "config").lines)
-    partition, found = _partition(own)
+    partitions, found = _partitions(own)
     yield found
     yield from _associations(own, config)
-    if partition is not None:
-        yield _nodes(own, partition)
-        yield from _hours(own, partition)
+    yield from _fits(own, partitions)
     yield _arrays(own, config)
     yield _requeue(config)
-    yield _preemption(config, partition or {})
+    yield from dict.fromkeys(_preemption(config, each) for each in partitions or [{}])
 
 
 def _accounting() -> Finding:
@@ -55,31 +54,48 @@ def _accounting() -> Finding:
     )
 
 
-def _partition(own: SlurmSite) -> tuple[dict[str, str] | None, Finding]:
+def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
+    """Those that jobs may run in; of several names SLURM takes the one where a job starts first."""
     said = ask("scontrol", "--oneliner", "show", "partition")
     all_ = [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in said.lines]
     known = {one["PartitionName"]: one for one in all_ if "PartitionName" in one}
     if own.partition is None:
-        chosen = next((one for one in known.values() if one.get("Default") == "YES"), None)
-        if chosen is None:
-            return None, problem(
+        names = [name for name, one in known.items() if one.get("Default") == "YES"]
+        if not names:
+            return [], problem(
                 "partition",
                 "the cluster has no default; say slurm.partition, one of "
                 f"{', '.join(known) or 'none'}",
             )
-    elif own.partition not in known:
-        # sbatch takes several names with commas too, of which SLURM chooses
-        return None, problem(
-            "partition",
-            f"{own.partition}: there is none of this name; slurm.partition can be "
-            f"{', '.join(known) or said.error or 'none'}",
-        )
     else:
-        chosen = known[own.partition]
-    name, state = chosen["PartitionName"], chosen.get("State", "UP")
-    if state != "UP":
-        return chosen, problem("partition", f"{name} is {state.lower()}; jobs would wait for it")
-    return chosen, ok("partition", f"{name} is up")
+        names = own.partition.split(",")
+        if absent := [name for name in names if name not in known]:
+            return [], problem(
+                "partition",
+                f"{', '.join(absent)}: there is none of this name; slurm.partition can be "
+                f"{', '.join(known) or said.error or 'none'}",
+            )
+    chosen = [known[name] for name in names]
+    up = [one["PartitionName"] for one in chosen if one.get("State", "UP") == "UP"]
+    down = [
+        f"{one['PartitionName']} is {one['State'].lower()}"
+        for one in chosen
+        if one["PartitionName"] not in up
+    ]
+    if not up:
+        return chosen, problem("partition", f"{', '.join(down)}; jobs would wait for it")
+    says = f"{', '.join(up)} {'is' if len(up) == 1 else 'are'} up"
+    if down:
+        return chosen, warning("partition", f"{says}, but {', '.join(down)}")
+    return chosen, ok("partition", says)
+
+
+def _fits(own: SlurmSite, partitions: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
+    """Whether a partition has the nodes and the time; one that fits is enough."""
+    each = [[_nodes(own, one), *_hours(own, one)] for one in partitions]
+    enough = any(all(found.level != "problem" for found in one) for one in each)
+    for found in (found for one in each for found in one):
+        yield replace(found, level="warning") if enough and found.level == "problem" else found
 
 
 def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding]:
@@ -211,21 +227,22 @@ def _requeue(config: Mapping[str, str]) -> Finding:
 def _preemption(config: Mapping[str, str], partition: Mapping[str, str]) -> Finding:
     """Whether a job is warned before it is preempted."""
     how = config.get("PreemptType", "preempt/none")
-    mode = partition.get("PreemptMode") or config.get("PreemptMode", "OFF")
-    if how == "preempt/none" or mode == "OFF":
+    modes = (partition.get("PreemptMode") or config.get("PreemptMode", "OFF")).split(",")
+    if "SUSPEND" in modes:  # also GANG,SUSPEND
+        return ok("preemption", "preempted jobs are suspended and go on by themselves")
+    if how == "preempt/none" or not {"CANCEL", "REQUEUE"} & set(modes):
         return ok("preemption", "none here; before a time limit jobs are warned")
     only = "only the periodic checkpoints (watch.checkpoint_steps) protect a run"
-    if mode.startswith("CANCEL"):
+    if "CANCEL" in modes:
         return warning(
             "preemption", f"preempted jobs are cancelled, not requeued: {only}; run again goes on"
         )
-    if mode.startswith("SUSPEND"):
-        return ok("preemption", "preempted jobs are suspended and go on by themselves")
     grace = _int(partition.get("GraceTime", "0"))
     signals = "preempt_send_user_signal" in config.get("SlurmctldParameters", "")
     if grace and signals:
         return ok("preemption", f"jobs are warned and have {grace} s for a checkpoint")
-    lacks = [] if grace else ["the partition has no GraceTime"]
+    name = partition.get("PartitionName", "the partition")
+    lacks = [] if grace else [f"{name} has no GraceTime"]
     lacks += [] if signals else ["SlurmctldParameters lacks preempt_send_user_signal"]
     return warning(
         "preemption",

@@ -20,12 +20,15 @@ class Finding:
 
 
 def ok(about: str, says: str) -> Finding:
+    """It is as it should be."""
     return Finding("ok", about, says)
 
 
 def warning(about: str, says: str) -> Finding:
+    """Runs will do without it, less well."""
     return Finding("warning", about, says)
 
 
 def problem(about: str, says: str) -> Finding:
+    """Runs will fail, or never start."""
     return Finding("problem", about, says)

@@ -36,7 +36,7 @@ def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[
         folder.mkdir(parents=True)
         atomic.write(folder / "token.txt", lambda file: file.write(token.encode()))
         probe = Probe(str(folder), str(site.data.absolute()))
-        one = own.model_copy(update={"nodes": 1, "processes_per_node": 1})
+        one = own.model_copy(update={"nodes": 1})
         sent = errand.send(probe, site, one, folder, minutes=MINUTES)
         errand.wait(sent, folder / "answer.json", told=told)
         found = atomic.read_json(folder / "answer.json")

@@ -38,8 +38,9 @@ class Probe:
         return DelayedSubmission(self)
 
     def __call__(self) -> None:
-        """Write FOLDER/answer.json."""
-        answer(Path(self.folder), Path(self.data))
+        """Write FOLDER/answer.json; the first process of several does."""
+        if os.environ.get("SLURM_PROCID", "0") == "0":
+            answer(Path(self.folder), Path(self.data))
 
 
 def answer(folder: Path, data: Path) -> None:

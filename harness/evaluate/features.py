@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -38,11 +39,15 @@ def extract(
     layer: Layer,
     precision: Precision,
     world: World,
+    pausing: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Features of all `images` in order, with running statistics; float32, on every process.
 
     Each process encodes its consecutive part. The encoder's training mode is what it was
     afterwards.
+
+    Args:
+        pausing: called before each batch, equally often on every process; may raise.
     """
     each = -(-len(images) // world.size)
     mine = torch.arange(world.rank * each, (world.rank + 1) * each).clamp(max=len(images) - 1)
@@ -51,6 +56,7 @@ def extract(
     try:
         parts = []
         for index in torch.split(mine, BATCH):
+            pausing()
             x = images.load(index).center(size).to(world.device, non_blocking=True)
             parts.append(encode(encoder, normalise(x, data), layer, precision))
         return world.gather(torch.cat(parts))[: len(images)]

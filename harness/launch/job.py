@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from harness.runtime.environment import Placement
 
 MEETING_S = 600.0
-"""Seconds by which the processes may start apart: nodes read their libraries and data at different
-speeds."""
+"""Seconds by which the processes may start apart, besides the copying of data: nodes read their
+libraries at different speeds."""
 LAST_WORDS_S = 10.0
 """Seconds that a process with an error waits before it ends, which ends the others too, so that the
 first one can write down why."""
@@ -90,17 +90,21 @@ class StageJob:
         from harness.stage.execute import Job, pick_device
 
         placement = resolve(os.environ)
-        root = Path(self.data_root)
+        root, meeting = Path(self.data_root), MEETING_S
         if self.stage_data is not None:
             recipe = (folder.described or {}).get("recipe", {})
-            root = staging.stage(recipe, root, self.stage_data, first=placement.local_rank == 0)
+            first = placement.local_rank == 0
+            staged = staging.stage(recipe, root, self.stage_data, first=first, stopping=flag)
+            if staged is None:
+                return "interrupted"
+            root, meeting = staged, MEETING_S + staging.WAIT_S
         job = Job(folder.path, root, pick_device(self.device))
         console = Console(highlight=False, width=200)
         if flag():  # asked to stop while it was starting: there is nothing to keep
             return "interrupted"
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
-                return run_as(placement, job, reporter, flag, meeting=MEETING_S)
+                return run_as(placement, job, reporter, flag, meeting=meeting)
         except HarnessError as error:
             if (state := _settled(folder)) is not None:  # by another process meanwhile
                 return state

@@ -7,6 +7,7 @@ It finds its rank in the environment of torchrun, SLURM, or `launch.here`:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,13 +19,14 @@ from harness.errors import HarnessError
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.runtime.environment import Placement, resolve
+from harness.runtime.peers import Unmet
 from harness.runtime.world import join
-from harness.stage.execute import Job, execute, pick_device
+from harness.stage.execute import Job, execute, own_device, pick_device
 from harness.stage.reporter import Reporter
 
 PATIENCE_S = 600.0
-"""Seconds that one process may be busy alone (finding the data, a checkpoint) while others wait.
-A process that dies is noticed at once."""
+"""Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
+is noticed at once."""
 
 
 def run_as(
@@ -43,11 +45,13 @@ def run_as(
 
     if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.local_size))
-    device = torch.device(job.device)
-    if device.type == "cuda" and device.index is None and placement.size > 1:
-        device = torch.device("cuda", placement.local_rank % torch.cuda.device_count())
-    with join(placement, device, timeout=PATIENCE_S, meeting=meeting) as world:
+    device = own_device(job.device, placement)
+    with (
+        contextlib.suppress(Unmet),
+        join(placement, device, timeout=PATIENCE_S, meeting=meeting, stopping=stopping) as world,
+    ):
         return execute(job, reporter, stopping, world)
+    return "interrupted"
 
 
 def main() -> int:

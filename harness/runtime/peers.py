@@ -22,6 +22,8 @@ from harness.runtime.environment import Placement
 
 _GRACE = 2.0
 _PERIOD = 0.25
+_KNOCK_S = 5.0
+"""Seconds between two tries to reach rank 0, and between two questions whether to stop."""
 _LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
 
 
@@ -38,6 +40,10 @@ class LostPeer(HarnessError):
     def __init__(self, message: str, died: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.died = tuple(died)
+
+
+class Unmet(Exception):
+    """A process was asked to stop before all had come; none has begun."""
 
 
 class Peers(threading.Thread):
@@ -143,22 +149,39 @@ class Peers(threading.Thread):
         self.join(_GRACE)
 
 
-def meet(placement: Placement, timeout: timedelta, store: OpenStore | None) -> tuple[Store, Peers]:
+def meet(
+    placement: Placement, patience: float, store: OpenStore | None, stopping: Callable[[], bool]
+) -> tuple[Store, Peers]:
     """The store at which the processes meet, for a process group, and the watch over the others.
 
+    Args:
+        patience: seconds that rank 0 may come later than this process.
+
     Raises:
-        HarnessError: rank 0 was not there within `timeout`, or its port is taken.
+        HarnessError: rank 0 was not there in time, or its port is taken.
+        Unmet: this process was asked to stop.
     """
     rank, size = placement.rank, placement.size
     host, port = placement.master_addr, placement.master_port
     keeps = store is None and rank == 0 and not placement.hosted
+    until = time.monotonic() + patience
+
+    def tcp(keeper: bool) -> Store:
+        while True:
+            span = timedelta(seconds=max(0.1, min(_KNOCK_S, until - time.monotonic())))
+            try:
+                made = TCPStore(host, port, size, keeper, span, wait_for_workers=False)
+            except RuntimeError:
+                if keeper or time.monotonic() > until:
+                    raise
+            else:
+                made.set_timeout(timedelta(seconds=patience))
+                return made
+            if stopping():
+                raise Unmet
+
     try:
-        clients = [
-            TCPStore(host, port, size, keeper, timeout, wait_for_workers=False)
-            if store is None
-            else store()
-            for keeper in (keeps, False)
-        ]
+        clients = [tcp(keeper) if store is None else store() for keeper in (keeps, False)]
     except RuntimeError as error:
         verb = "listen" if keeps else "meet the others"
         raise HarnessError(
@@ -170,3 +193,28 @@ def meet(placement: Placement, timeout: timedelta, store: OpenStore | None) -> t
     peers = Peers(watched, rank, size, rank_0_keeps_it=store is None and not placement.hosted)
     peers.start()
     return own, peers
+
+
+def gather(
+    store: Store, placement: Placement, patience: float, stopping: Callable[[], bool]
+) -> None:
+    """Wait until all processes have come. The first to see them all, or to be asked to stop,
+    decides for all whether they begin.
+
+    Raises:
+        Unmet: they do not begin.
+        RuntimeError: somebody has not come in time.
+    """
+    names = [f"came/{rank}" for rank in range(placement.size)]
+    store.set(names[placement.rank], "")
+    until = time.monotonic() + patience
+    while not (complete := store.check(names)) and not store.check(["decided"]):
+        if stopping():
+            break
+        if time.monotonic() > until:
+            raise RuntimeError("timed out waiting for the others to come")
+        time.sleep(0.05)
+    if store.add("deciding", 1) == 1:
+        store.set("decided", "begin" if complete else "stop")
+    if store.get("decided") == b"stop":
+        raise Unmet

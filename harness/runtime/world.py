@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import torch
@@ -20,7 +20,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
-from harness.runtime.peers import OpenStore, Peers, meet
+from harness.runtime.peers import OpenStore, Peers, gather, meet
 
 
 class World:
@@ -253,8 +253,9 @@ def join(
     device: torch.device,
     *,
     timeout: float = 60,
-    meeting: float = 60,
+    meeting: float | None = None,
     store: OpenStore | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[World]:
     """The world of `placement` (gloo on the CPU, NCCL on CUDA), left at the end of the block.
 
@@ -264,19 +265,23 @@ def join(
     Args:
         timeout: seconds that the others may be late in any collective. What one rank does alone
             (a checkpoint, an evaluation) has to be shorter.
-        meeting: seconds that the others may be late at the meeting.
+        meeting: seconds that the others may be late at the meeting; None: a minute, or `timeout`.
         store: opens another meeting point than rank 0's at the placement's address and port.
+        stopping: asked until they have met.
 
     Raises:
+        Unmet: one of them was asked to stop before.
         HarnessError: the processes did not meet, or one of them was lost.
     """
     if placement.size == 1:
         yield World.alone(device)
         return
     span = timedelta(seconds=timeout)
-    own, peers = meet(placement, timedelta(seconds=min(meeting, timeout)), store)
+    patience = min(60, timeout) if meeting is None else meeting
+    own, peers = meet(placement, patience, store, stopping)
     try:
         with peers.guard("join"):
+            gather(own, placement, patience, stopping)
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             dist.init_process_group(

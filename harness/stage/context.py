@@ -77,6 +77,12 @@ class Context:
         self.saver.check()
         return (meeting or self.world.size == 1) and self.world.any(self.stopping())
 
+    def pause(self) -> None:
+        """Raise Interrupted on all processes if one was asked to stop: between steps that leave
+        nothing to keep."""
+        if self.asked_to_stop(meeting=True):
+            raise Interrupted
+
     def record(self, records: list[Record]) -> None:
         """Append to the journal, unless superseded."""
         if self.attempt is not None:

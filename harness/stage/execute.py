@@ -18,9 +18,11 @@ from harness.data.datasets import DataSet, open_data
 from harness.errors import HarnessError, StoreError, Superseded
 from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
+from harness.runtime.environment import Placement
 from harness.runtime.world import World
 from harness.stage import knn, linear, pretrain
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
+from harness.stage.patience import first_alone
 from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
@@ -77,7 +79,7 @@ def execute(
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, described["kind"], attempt, world, context)
+        state, figures = _attempt(job, recipe, described["kind"], attempt, world, stopping, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
@@ -129,15 +131,13 @@ def _attempt(
     kind: str,
     attempt: Attempt | None,
     world: World,
+    stopping: Callable[[], bool],
     context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     make_deterministic()
-    if world.rank == 0:
-        data = open_data(recipe.data, job.data_root)
-    world.barrier()  # one process downloads, the others find it
-    if world.rank > 0:
-        data = open_data(recipe.data, job.data_root)
+    # One process downloads, the others find it.
+    data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
     world.same(f"the code's edition {edition()}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
@@ -240,3 +240,13 @@ def pick_device(wanted: str) -> str:
         first = str(error).splitlines()[0] if str(error) else "not available"
         raise HarnessError(f"--device {wanted}: {first}") from error
     return wanted
+
+
+def own_device(wanted: str, placement: Placement) -> torch.device:
+    """This process's device: of several on a machine, each has a GPU of its own, whichever the user
+    named (cuda:1 is for one process)."""
+    device = torch.device(wanted)
+    shares = placement.local_size > 1 or (placement.size > 1 and device.index is None)
+    if device.type == "cuda" and shares:
+        return torch.device("cuda", placement.local_rank % torch.cuda.device_count())
+    return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from harness.data.datasets import DataSet
 from harness.data.images import Images
@@ -16,8 +17,17 @@ from harness.stage import frozen
 from harness.stage.context import Context, Outcome
 
 
-def measure(encoder: Encoder, recipe: Recipe, data: DataSet, world: World) -> dict[str, float]:
-    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn."""
+def measure(
+    encoder: Encoder,
+    recipe: Recipe,
+    data: DataSet,
+    world: World,
+    pausing: Callable[[], object] = lambda: None,
+) -> dict[str, float]:
+    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn.
+
+    `pausing`: see `extract`.
+    """
     protocol = recipe.knn
     queries: Images = data.test
     if protocol.queries is not None and protocol.queries < len(queries):
@@ -32,6 +42,7 @@ def measure(encoder: Encoder, recipe: Recipe, data: DataSet, world: World) -> di
             layer=protocol.layer,
             precision=recipe.precision,
             world=world,
+            pausing=pausing,
         )
         for images in (queries, data.bank)
     ]
@@ -51,11 +62,18 @@ def measure(encoder: Encoder, recipe: Recipe, data: DataSet, world: World) -> di
 
 
 def run(context: Context) -> Outcome:
-    """Measure the parent's encoder; errors as frozen.encoder."""
+    """Measure the parent's encoder.
+
+    Raises:
+        Interrupted: asked to stop; it is begun anew another time.
+        StoreError, DataError: see frozen.encoder.
+    """
     assert context.parent is not None
     parent = context.parent.result
     context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
-    values = measure(frozen.encoder(context), context.recipe, context.data, context.world)
+    values = measure(
+        frozen.encoder(context), context.recipe, context.data, context.world, context.pause
+    )
     step = int(parent["step"]) if parent else 0
     context.record(
         [

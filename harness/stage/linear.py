@@ -69,6 +69,7 @@ class Probing:
             layer="backbone",
             precision=context.recipe.precision,
             world=context.world,
+            pausing=context.pause,
         )
 
     def run(self) -> Outcome:

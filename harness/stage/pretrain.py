@@ -138,8 +138,8 @@ class Pretraining:
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
 
-    def train(self, model: nn.Module, batch: Batch) -> None:
-        """One step; its loss stays on the device until `drain`."""
+    def train(self, model: nn.Module, batch: Batch) -> Tensor:
+        """One step; returns this process's loss, which is on the device and in the next `drain`."""
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
@@ -157,6 +157,7 @@ class Pretraining:
         self._block.rates.append(lr)
         self._block.losses.append(loss.detach())
         self._block.hits.append(hits)
+        return self._block.losses[-1]
 
     def drain(self) -> None:
         """Bring the block's figures, means over all processes, from the device to the journal."""

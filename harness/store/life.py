@@ -6,13 +6,12 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.store import atomic
+from harness.store import atomic, clock
 
 BEAT_S = 10.0
 """Seconds between two touches of alive.json."""
@@ -92,22 +91,29 @@ def holder(folder: Path) -> dict[str, Any] | None:
     """Who lives this folder now: {"host", "pid", ...}; None if it has ended or its holder died.
 
     On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
-    holder that is silent for SILENCE_S is taken for dead.
+    holder that is silent for SILENCE_S, by the file server's clock, is taken for dead.
     """
     if (folder / "ended.json").exists():
         return None
     try:
         who = atomic.read_json(folder / "alive.json")
-        age = time.time() - (folder / "alive.json" if who else folder).stat().st_mtime
+        touched = (folder / "alive.json" if who else folder).stat().st_mtime
     except (StoreError, OSError):
         return None
     if who is None:  # between mkdir and the first words
-        return {"host": "?", "pid": 0} if age < BEAT_S else None
+        return {"host": "?", "pid": 0} if _silent_for(folder, touched) < BEAT_S else None
     if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):
         return None  # not this program's words
     who = {"host": "?", **who}
     found = lives(who)
-    return who if found or (found is None and age < SILENCE_S) else None
+    if found is None:
+        found = _silent_for(folder, touched) < SILENCE_S
+    return who if found else None
+
+
+def _silent_for(folder: Path, touched: float) -> float:
+    """Seconds since its last touch. (The question to the server would touch the folder itself.)"""
+    return clock.now(folder.parent) - touched
 
 
 def lives(who: Mapping[str, Any]) -> bool | None:

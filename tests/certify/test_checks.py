@@ -20,12 +20,14 @@ from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 
 
-def life(folder: StageFolder, steps: Sequence[int]) -> None:
-    """An attempt that has made these steps."""
+def life(folder: StageFolder, steps: Sequence[int], *, killed: bool = False) -> None:
+    """An attempt that has made these steps; who is killed does not say how it ended."""
     path = folder.path / "attempts" / f"{len(folder.attempts()) + 1:04d}"
     path.mkdir(parents=True)
     lines = (json.dumps({"step": step, "train/loss": 1 / step}) + "\n" for step in steps)
     (path / "metrics.jsonl").write_text("".join(lines))
+    if not killed:
+        atomic.write_json(path / "ended.json", {"how": "interrupted"})
 
 
 def finish(folder: StageFolder, weight: float = 1.0, **other: Any) -> None:
@@ -105,7 +107,7 @@ def obedient(weight: float = 1.0) -> Callable[[StageFolder, str], None]:
     def acts(folder: StageFolder, what: str) -> None:
         if folder.id.startswith("disturbed"):
             first, last = {"begun": (1, 20), "warned": (21, 40), "killed": (41, 50)}[what]
-            life(folder, range(first, last + 1))
+            life(folder, range(first, last + 1), killed=what == "warned")
             if what == "killed":
                 finish(folder, weight)
         else:
@@ -132,13 +134,24 @@ def test_a_run_that_comes_back_as_another(site: Site, recipes: Path) -> None:
 def test_a_journal_with_a_gap(site: Site, recipes: Path) -> None:
     def acts(folder: StageFolder, what: str) -> None:
         if folder.id.startswith("disturbed") and what == "warned":
-            life(folder, range(22, 41))
+            life(folder, range(22, 41), killed=True)
         else:
             obedient()(folder, what)
 
     found = checks.requeue(Stage(acts), site, recipes)
     assert found.outcome == "failed"
     assert "not each step once; losses differ" in found.says
+
+
+def test_a_kill_that_was_a_warning(site: Site, recipes: Path) -> None:
+    def acts(folder: StageFolder, what: str) -> None:
+        if what == "killed":
+            atomic.write_json(folder.attempts()[-1] / "ended.json", {"how": "interrupted"})
+        obedient()(folder, what)
+
+    found = checks.requeue(Stage(acts), site, recipes)
+    assert found.outcome == "failed"
+    assert found.says.endswith("who was to be killed had time for a last word")
 
 
 def test_a_run_that_is_always_too_quick(site: Site, recipes: Path) -> None:

@@ -4,22 +4,22 @@ import pytest
 import torch
 from gloo import Pool
 
-from harness.certify.trajectory import INCOMPARABLE, TOLERANCE, _apart, train
+from harness.certify.trajectory import INCOMPARABLE, TOLERANCE, apart, in_float64
 from harness.runtime.world import World
 
 ALONE = World.alone(torch.device("cpu"))
 
 
 def test_two_processes_make_what_one_makes(gloo: Pool) -> None:
-    expected = train(ALONE, "end_to_end", 2)
+    expected = in_float64(ALONE, "end_to_end", 2)
     assert len(set(expected["losses"].tolist())) == 30
-    for found in gloo.run(train, 2, "end_to_end", 2, timeout=120):
-        assert _apart(expected, found) < TOLERANCE
-    assert _apart(expected, train(ALONE, "end_to_end", 3)) > TOLERANCE
+    for found in gloo.run(in_float64, 2, "end_to_end", 2, timeout=120):
+        assert apart(expected, found) < TOLERANCE
+    assert apart(expected, in_float64(ALONE, "end_to_end", 3)) > TOLERANCE
 
 
 @pytest.mark.parametrize(
-    ("other", "apart"),
+    ("other", "far"),
     [
         ({"a": torch.tensor([2.0, 4.0])}, 0.0),
         ({"a": torch.tensor([2.0, 4.4])}, 0.1),
@@ -27,5 +27,5 @@ def test_two_processes_make_what_one_makes(gloo: Pool) -> None:
         ({"b": torch.tensor([2.0, 4.0])}, INCOMPARABLE),
     ],
 )
-def test_how_far_apart(other: dict[str, torch.Tensor], apart: float) -> None:
-    assert _apart({"a": torch.tensor([2.0, 4.0])}, other) == pytest.approx(apart)
+def test_how_far_apart(other: dict[str, torch.Tensor], far: float) -> None:
+    assert apart({"a": torch.tensor([2.0, 4.0])}, other) == pytest.approx(far)

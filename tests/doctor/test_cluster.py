@@ -91,7 +91,7 @@ Change = Callable[[Clients], object]
         (
             {},
             lambda c: c.scontrol(line(GraceTime="0")),
-            "preemption", "warning", "the partition has no GraceTime. Only the periodic",
+            "preemption", "warning", "gpu has no GraceTime. Only the periodic",
         ),
         (
             {},
@@ -104,6 +104,12 @@ Change = Callable[[Clients], object]
             "preemption", "warning", "cancelled, not requeued",
         ),
         ({}, lambda c: c.scontrol(line(PreemptMode="SUSPEND")), "preemption", "ok", "suspended"),
+        (
+            {},
+            lambda c: c.scontrol(line(PreemptMode="GANG,SUSPEND")),
+            "preemption", "ok", "suspended",
+        ),
+        ({}, lambda c: c.scontrol(line(PreemptMode="GANG")), "preemption", "ok", "none here"),
     ],
 )  # fmt: skip
 def test_what_is_found(
@@ -118,6 +124,46 @@ def test_what_is_found(
         change(clients)
     found = look(**said)[about]
     assert (found.level, words in found.says) == (level, True), found
+
+
+TWO = line() + line(PartitionName="spare", Default="NO", MaxTime="02:00:00", GraceTime="0")
+
+
+def test_of_several_partitions_one_has_to_fit(clients: Clients) -> None:
+    clients.scontrol(TWO)
+    own = SlurmSite.model_validate({**FITS, "partition": "gpu,spare"})
+    found = list(cluster.look(own))
+    assert [each.says for each in found if each.about == "partition"] == ["gpu, spare are up"]
+    assert {each.level for each in found} == {"ok", "warning"}
+    told = [each.says for each in found if each.level == "warning"]
+    assert "slurm.hours.pretrain is 24 h, but spare allows 2 h" in told[0]
+    assert "spare has no GraceTime" in told[-1]
+    assert not any("gpu allows" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("partition", "lines", "level", "words"),
+    [
+        ("gpu,none", TWO, "problem", "none: there is none of this name"),
+        ("gpu,spare", TWO.replace("UP", "DOWN"), "problem", "gpu is down, spare is down"),
+        (
+            "gpu,spare",
+            line() + line(PartitionName="spare", State="DRAIN"),
+            "warning", "gpu is up, but spare is drain",
+        ),
+    ],
+)  # fmt: skip
+def test_several_partitions(
+    clients: Clients, partition: str, lines: str, level: str, words: str
+) -> None:
+    clients.scontrol(lines)
+    found = look(partition=partition)["partition"]
+    assert (found.level, words in found.says) == (level, True), found
+
+
+def test_where_no_partition_fits(clients: Clients) -> None:
+    clients.scontrol(TWO)
+    assert look(partition="gpu,spare", nodes=3)["nodes"].level == "problem"
 
 
 @pytest.mark.parametrize(

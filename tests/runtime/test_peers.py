@@ -15,6 +15,7 @@ from gloo import Died, Failed, Pool
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from harness.runtime import peers
 from harness.runtime.environment import Placement
 from harness.runtime.peers import LostPeer
 from harness.runtime.world import World, join
@@ -157,3 +158,42 @@ def test_a_rank_without_rank_0(gloo: Pool) -> None:
 def test_a_rank_without_the_others(gloo: Pool) -> None:
     (outcome,) = gloo.outcomes(meets, 1, free_port(), False, 1.0, apart=True)
     assert "rank 0 lost contact in 'join': rank 1 died or hung" in outcome.message
+
+
+def comes(rank: int, port: int, size: int, late: float, asked: int) -> str:
+    """Rank 1 comes late; rank `asked` is asked to stop after a while."""
+    peers._KNOCK_S = 0.2
+    place = Placement(rank, size, rank, size, "127.0.0.1", port, "slurm")
+    if rank == 1:
+        time.sleep(late)
+    until = time.monotonic() + 0.5
+    try:
+        with join(
+            place,
+            torch.device("cpu"),
+            timeout=1.0,
+            meeting=60.0,
+            stopping=lambda: rank == asked and time.monotonic() > until,
+        ) as world:
+            world.barrier()
+    except peers.Unmet:
+        return "unmet"
+    return "met"
+
+
+def test_the_meeting_waits_for_longer_than_a_collective(gloo: Pool) -> None:
+    assert gloo.outcomes(comes, 2, free_port(), 2, 3.0, -1, apart=True) == ["met", "met"]
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_who_is_asked_to_stop_does_not_wait_for_the_others(gloo: Pool, asked: int) -> None:
+    """There are three of them; the third never comes."""
+    assert gloo.outcomes(comes, 2, free_port(), 3, 0.0, asked, apart=True) == ["unmet", "unmet"]
+
+
+def comes_alone(_: int, port: int) -> str:
+    return comes(1, port, 2, 0.0, 1)
+
+
+def test_who_is_asked_to_stop_does_not_wait_for_rank_0(gloo: Pool) -> None:
+    assert gloo.outcomes(comes_alone, 1, free_port(), apart=True) == ["unmet"]

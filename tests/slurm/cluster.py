@@ -84,6 +84,10 @@ class Cluster(Daemons):
         """Wait for a job to be in one of the states."""
         self.until(lambda: self.state(job) in states, seconds, f"job {job} is {'/'.join(states)}")
 
+    def node_of(self, job: str) -> str:
+        """The node, or nodes, of a job that runs."""
+        return self._show("job", job)["NodeList"]
+
     def restarts(self, job: str) -> int:
         """How often a job has been requeued."""
         return int(self._show("job", job)["Restarts"])
@@ -109,8 +113,9 @@ class Cluster(Daemons):
         The job gets the signal it asked for and GRACE_S seconds (see settings.py) to go by itself.
         It may start again some 6 s later.
         """
-        nodes = self._show("job", job)["NodeList"]
-        taker = self.submit("sleep 1", "--partition=high", "--exclusive", f"--nodelist={nodes}")
+        taker = self.submit(
+            "sleep 1", "--partition=high", "--exclusive", f"--nodelist={self.node_of(job)}"
+        )
         self.wait(taker, "RUNNING", "COMPLETED")
 
     def requeue(self, job: str) -> None:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 
 from harness.store import certificate
 from harness.store.edition import edition
-
-
-@pytest.fixture
-def campaign(cluster: Cluster, tmp_path: Path) -> Campaign:
-    assert cluster.idle()
-    place = tmp_path / "place"
-    place.mkdir()
-    return Campaign(place)
 
 
 def test_certify(cluster: Cluster, campaign: Campaign) -> None:

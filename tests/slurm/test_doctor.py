@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
-
-
-@pytest.fixture
-def campaign(cluster: Cluster, tmp_path: Path) -> Campaign:
-    assert cluster.idle()
-    place = tmp_path / "place"
-    place.mkdir()
-    return Campaign(place)
 
 
 def findings(said: str) -> dict[str, str]:

@@ -3,78 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
+from slurm.conftest import Whole
+from slurm.lives import LONG, STEPS, begun, ends, finishes, goes_on
 
 from harness.launch.truth import Truth
-from harness.store import journal
-from harness.store.layout import StageFolder
-
-STEPS = 240
-LONG = ["--set", f"optim.epochs={STEPS // 4}", "--set", "linear=null"]
-"""Some seconds of work: time for more than one life of a job."""
-
-
-Whole = Callable[[int], StageFolder]
-
-
-@pytest.fixture
-def campaign(cluster: Cluster, tmp_path: Path) -> Campaign:
-    assert cluster.idle()
-    place = tmp_path / "place"
-    place.mkdir()
-    return Campaign(place)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """whole(2): the pre-training as two processes make it here, undisturbed."""
-    made: dict[int, StageFolder] = {}
-
-    def of(processes: int) -> StageFolder:
-        if processes not in made:
-            alone = Campaign(tmp_path_factory.mktemp("whole"))
-            alone.moco("run", "tiny.yaml", *LONG, "--on", "here", "--processes", processes)
-            made[processes] = alone.stage("pretrain")
-        return made[processes]
-
-    return of
-
-
-def begun(campaign: Campaign, steps: int = 8) -> str:
-    """Submit a long run; its job, once it has made so many steps."""
-    campaign.moco("run", "tiny.yaml", *LONG)
-    reaches(campaign, steps)
-    job = campaign.submissions()[-1].arrays[0].job
-    assert job is not None
-    return job
-
-
-def reached(campaign: Campaign) -> int:
-    if not list(campaign.runs.glob("*.pretrain-*")):
-        return 0
-    return max([0, *(r["step"] for r in journal.read(campaign.stage("pretrain")))])
-
-
-def reaches(campaign: Campaign, steps: int) -> None:
-    campaign.wait(lambda: reached(campaign) >= steps, f"{steps} steps")
-
-
-def ends(attempt: Path) -> tuple[str, int]:
-    """(how an attempt ended, the restart of its job that it was)."""
-    how = json.loads((attempt / "ended.json").read_text())["how"]
-    return how, json.loads((attempt / "alive.json").read_text())["slurm"]["restart"]
-
-
-def finishes(campaign: Campaign) -> StageFolder:
-    """The pre-training, once all is done."""
-    campaign.wait(lambda: campaign.results().get("tiny-s0.knn"), "kNN")
-    return campaign.stage("pretrain")
 
 
 def test_preempted_twice(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
@@ -83,8 +19,7 @@ def test_preempted_twice(cluster: Cluster, campaign: Campaign, whole: Whole) -> 
     job = begun(campaign)
     cluster.preempt(job)
     assert campaign.stage("pretrain").result is None, "too late: it had finished"
-    before = reached(campaign)
-    reaches(campaign, before + 8)
+    goes_on(campaign)
     cluster.preempt(job)
     found = finishes(campaign)
     assert_same(found, whole(2))
@@ -101,22 +36,6 @@ def test_preempted_twice(cluster: Cluster, campaign: Campaign, whole: Whole) -> 
         if "train/loss" in line
     ]
     assert steps == list(range(1, STEPS + 1)), "each life goes on where the last one stopped"
-
-
-def test_a_time_limit(campaign: Campaign) -> None:
-    """A minute is the least that SLURM gives, and it looks each half."""
-    campaign.site(hours={"pretrain": 1 / 60}, signal_s=50)
-    words = [*LONG[2:], "--set", "optim.epochs=4000"]
-    campaign.moco("run", "tiny.yaml", *words)
-    campaign.wait(lambda: reached(campaign), "a step")
-    pretrain = campaign.stage("pretrain")
-    campaign.wait(lambda: len(pretrain.attempts()) > 1, "it is requeued")
-    assert ends(pretrain.attempts()[0]) == ("interrupted", 0)
-    job = campaign.submissions()[0].arrays[0].job
-    assert "(49 remaining timeouts)" in campaign.logs()
-    before = reached(campaign)
-    reaches(campaign, before + 1)
-    assert campaign.submissions()[0].arrays[0].job == job
 
 
 def test_requeued_without_a_warning(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:

@@ -19,14 +19,6 @@ from harness.store.layout import StageFolder
 from harness.store.submission import claim
 
 
-@pytest.fixture
-def campaign(cluster: Cluster, tmp_path: Path) -> Campaign:
-    assert cluster.idle()
-    place = tmp_path / "place"
-    place.mkdir()
-    return Campaign(place)
-
-
 def queued(cluster: Cluster) -> Counter[str]:
     """How many elements of each job name the cluster has."""
     return Counter(cluster.client("squeue", "-h", "-r", "-o", "%j").split())

@@ -11,6 +11,7 @@ import pytest
 import torch
 from gloo import Pool
 
+from harness.certify.trajectory import train
 from harness.contrast.moco import MoCo
 from harness.runtime import checkpoint
 from harness.runtime.world import World
@@ -127,9 +128,9 @@ def test_all_processes_skip_a_step_if_one_overflows(gloo: Pool) -> None:
 def test_a_few_steps_are_those_of_float32(contrast: str, precision: str, first: float) -> None:
     """In nats, of losses of about 3: `first` before any update, 0.05 after three."""
     full, half = (
-        trajectory.train(
-            ALONE, trajectory.recipe(contrast, steps=4, precision=each), torch.float32
-        )["losses"]
+        train(ALONE, trajectory.recipe(contrast, steps=4, precision=each), torch.float32)[
+            "losses"
+        ].tolist()
         for each in ("fp32", precision)
     )
     assert half[0] == pytest.approx(full[0], abs=first)

@@ -1,6 +1,7 @@
 """The linear probe as a stage: frozen features, exact resumption, both kinds of views."""
 
 import itertools
+import json
 import random
 import signal
 import subprocess
@@ -52,14 +53,27 @@ def test_stopping_within_epochs_and_going_on_changes_nothing(tmp_path: Path, vie
     whole = run(recipe, tmp_path / "whole")["linear"]
     runs = tmp_path / "parts"
     run(recipe, runs, kinds=("pretrain", "knn"))
+    extracted = 4 + (views == "center")  # batches of 500 test images; and of the bank's
     for _ in range(2):  # each attempt makes five steps of 12, of which three are an epoch
-        asked = itertools.count(1)
+        asked = itertools.count(1 - extracted)
         parts = run(recipe, runs, stopping=lambda asked=asked: next(asked) >= 5)["linear"]
         assert parts.result is None
     assert [step for step, _ in checkpoint.listed(parts.checkpoints)] == [10, 8]
     parts = run(recipe, runs)["linear"]
     assert len(parts.attempts()) == 3
     assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("kind", ["knn", "linear"])
+def test_stopped_while_features_are_extracted(tmp_path: Path, kind: str) -> None:
+    recipe, runs = write(tmp_path), tmp_path / "runs"
+    kinds = ("pretrain", "knn", "linear")
+    run(recipe, runs, kinds=kinds[: kinds.index(kind)])
+    folder = run(recipe, runs, kinds=(kind,), stopping=lambda: True)[kind]
+    assert folder.result is None
+    assert json.loads((folder.attempts()[0] / "ended.json").read_text())["how"] == "interrupted"
+    assert journal.read(folder) == []
+    assert run(recipe, runs, kinds=kinds)[kind].result is not None
 
 
 KILLED = """

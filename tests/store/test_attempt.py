@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
-from harness.store import atomic, journal
+from harness.store import atomic, clock, journal
 from harness.store import life as module
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -140,6 +140,20 @@ def test_another_machine_lives_by_its_touches(folder: StageFolder, age: float, l
     assert not lives or entry.detail == f"process {2**22} on node-7"
 
 
+@pytest.mark.parametrize("wrong", [-2 * SILENCE_S, 2 * SILENCE_S])
+def test_a_wrong_clock_kills_nobody(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    alive = {"host": "node-7", "boot": "b"}
+    path, real = pretend(folder, SILENCE_S / 2, **alive), time.time
+    monkeypatch.setattr(clock, "_ahead", {})
+    monkeypatch.setattr(time, "time", lambda: real() + wrong)
+    assert holder(path) is not None
+    past = real() - SILENCE_S - 5
+    os.utime(path / "alive.json", (past, past))
+    assert holder(path) is None
+
+
 @pytest.mark.parametrize("pid", [0, 1], ids=["ours", "anothers"])
 def test_where_processes_are_hidden_silence_decides(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch, pid: int
@@ -166,7 +180,9 @@ def test_without_proc_a_dead_process_is_found_too(
     assert holder(pretend(folder, pid=2**22 + 1, born="")) is None
 
 
-def test_between_mkdir_and_the_first_words(folder: StageFolder) -> None:
+def test_between_mkdir_and_the_first_words(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder.path / "attempts" / "0001"
     path.mkdir()
     assert holder(path) is not None
@@ -174,6 +190,7 @@ def test_between_mkdir_and_the_first_words(folder: StageFolder) -> None:
     assert begin_fails(folder)
     past = time.time() - BEAT_S
     os.utime(path, (past, past))
+    monkeypatch.setattr(clock, "_ahead", {})
     assert holder(path) is None
     assert begin(folder).number == 2
 

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.runtime.environment import Placement
+from harness.stage.execute import own_device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "local_size", "local_rank", "found"),
+    [
+        ("cpu", 4, 4, 3, "cpu"),
+        ("cuda", 1, 1, 0, "cuda"),
+        ("cuda:1", 1, 1, 0, "cuda:1"),
+        ("cuda", 4, 4, 3, "cuda:3"),
+        ("cuda:1", 4, 4, 0, "cuda:0"),
+        ("cuda:1", 4, 4, 3, "cuda:3"),
+        ("cuda", 2, 1, 0, "cuda:0"),
+        ("cuda:1", 2, 1, 0, "cuda:1"),
+    ],
+)
+def test_each_process_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    size: int,
+    local_size: int,
+    local_rank: int,
+    found: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    place = Placement(local_rank, size, local_rank, local_size, "n1", 1234, "torchrun")
+    assert own_device(wanted, place) == torch.device(found)
