@@ -59,11 +59,10 @@ def list_(folder: Folder = Path("recipes")) -> None:
 @app.command()
 def show(recipe: File, sets: Sets = None) -> None:
     """Print a recipe resolved: bases merged, --set applied, defaults filled in."""
-    import yaml
-
     from harness.recipe.load import load
+    from harness.recipe.yaml_text import render
 
-    print(yaml.safe_dump(load(recipe, sets or []).model_dump(mode="json"), sort_keys=False), end="")
+    print(render(load(recipe, sets or []).model_dump(mode="json")), end="")
 
 
 @app.command()
@@ -119,14 +118,10 @@ def diff(first: File, second: File) -> None:
 
 def _as_yaml(value: object) -> str:
     """A field's value as it would stand in a recipe, on one line."""
-    import yaml
-
     from harness.recipe.difference import ABSENT
+    from harness.recipe.yaml_text import render
 
-    if value is ABSENT:
-        return "(no such field)"
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
-    return text.removesuffix("\n...\n").strip()
+    return "(no such field)" if value is ABSENT else render(value, flow=True)
 
 
 @app.command()

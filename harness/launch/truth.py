@@ -19,7 +19,7 @@ from harness.launch.decide import NEVER, Evidence, State, decide
 from harness.launch.queue import JobState, Queue, survey
 from harness.launch.reasons import tail
 from harness.store import atomic, submission
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import Entry, everything, look
 from harness.store.submission import Submission
 
@@ -175,7 +175,8 @@ _WORDS = {
 
 
 def _parent(entry: Entry) -> str:
-    return str((entry.described or {}).get("parent") or "")
+    named = (entry.described or {}).get("parent")
+    return named if isinstance(named, str) and is_name(named) else ""
 
 
 @dataclass(frozen=True)
