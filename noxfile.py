@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    _run(session, "pytest", "-m", "not slow and not slurm", *session.posargs)
+    _run(session, "pytest", "-m", "not slow and not slurm and not faults", *session.posargs)
 
 
 @nox.session
@@ -99,6 +100,32 @@ def gate_power(session: nox.Session) -> None:
     """Make the CPU gate's baseline, and write what the gate lets pass and what it catches."""
     _install(session)
     _run(session, "tests.gate", "reports/gate.md", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hostile input: `nox -s fuzz -- 20000` tries so many cases, and others each time."""
+    _install(session)
+    cases = session.posargs[0] if session.posargs else "20000"
+    session.env["MOCO_HARNESS_FUZZ"] = cases
+    _run(session, "pytest", "tests/hostile", *session.posargs[1:])
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kills, full disks and the like on real runs: `nox -s faults -- 200` kills; the table."""
+    _install(session)
+    kills, *rest = session.posargs or ["200"]
+    rows = Path(session.create_tmp()) / "rows"
+    shutil.rmtree(rows, ignore_errors=True)
+    rows.mkdir(parents=True)
+    session.env |= {
+        "FAULTS_KILLS": kills,
+        "FAULTS_ROWS": str(rows.resolve()),
+        "FAULTS_PAGE": str(Path("reports", "faults.md").resolve()),
+        "FAULTS_COMMAND": f"nox -s faults -- {kills}",
+    }
+    _run(session, "pytest", "tests/faults", "-m", "faults", "-n", "2", *rest)
 
 
 @nox.session

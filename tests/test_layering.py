@@ -21,8 +21,9 @@ WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage", "benc
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
-    "recipe": {"errors"},
-    "store": {"errors"},
+    "redact": set(),
+    "recipe": {"errors", "redact"},
+    "store": {"errors", "redact"},
     "site": {"errors", "recipe"},
     "presence": {"recipe"},
     "estimate": {"errors", "recipe", "store"},
@@ -32,13 +33,13 @@ ARROWS: dict[str, set[str]] = {
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
-    "stage": {"errors", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
+    "stage": {"errors", "redact", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
-    "track": {"errors", "recipe", "store"},
+    "track": {"errors", "redact", "recipe", "store"},
     "report": {"errors", "recipe", "store", "track"},
     "check": {"errors", "recipe", "store", "track", "report"},
     "launch": {
-        *("errors", "recipe", "store", "track", "site", "estimate", "plan", "report"),
+        *("errors", "redact", "recipe", "store", "track", "site", "estimate", "plan", "report"),
         *("runtime", "stage"),
     },
     "doctor": {"errors", "store", "track", "site", "launch"},

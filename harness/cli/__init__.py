@@ -18,7 +18,9 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        for line in str(error).splitlines():
+        from harness.redact import redact
+
+        for line in redact(str(error)).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:

@@ -75,12 +75,11 @@ def list_(folder: Folder = None) -> None:
 @app.command()
 def show(recipe: File, sets: Sets = None) -> None:
     """Print a recipe resolved: bases merged, --set applied, defaults filled in."""
-    import yaml
-
     from harness.recipe.load import is_list, load, load_list
+    from harness.recipe.yaml_text import render
 
     found = load_list(recipe)[0] if is_list(recipe) else load(recipe, sets or [])
-    print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False), end="")
+    print(render(found.model_dump(mode="json")), end="")
 
 
 @app.command()
@@ -141,14 +140,10 @@ def diff(first: File, second: File) -> None:
 
 def _as_yaml(value: object) -> str:
     """A field's value as it would stand in a recipe, on one line."""
-    import yaml
-
     from harness.recipe.difference import ABSENT
+    from harness.recipe.yaml_text import render
 
-    if value is ABSENT:
-        return "(no such field)"
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
-    return text.removesuffix("\n...\n").strip()
+    return "(no such field)" if value is ABSENT else render(value, flow=True)
 
 
 @app.command()

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.redact import redact
+
 if TYPE_CHECKING:
     from harness.plan import Plan, PlannedStage
     from harness.site import Site
@@ -41,7 +43,8 @@ _STYLE = {
 
 def line(text: str, style: str = "") -> None:
     """Print a line as it is; on a terminal broken between words, never within a path, with the
-    rest set in as the line began."""
+    rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
+    text = redact(text)
     if console.is_terminal:
         margin = text[: len(text) - len(text.lstrip())]
         text = textwrap.fill(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from harness.errors import AlreadyDone, Busy, DataError, DiskError, HarnessError
 from harness.launch.worker import run_as
 from harness.plan import Plan, describe
+from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
@@ -75,7 +76,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             raise
         except Exception as error:
             known = isinstance(error, HarnessError)
-            message = str(error) if known else f"{type(error).__name__}: {error}"
+            message = redact(str(error) if known else f"{type(error).__name__}: {error}")
             tally.failed.append((stage.id, message))
             unusable.add(stage.id)
         else:

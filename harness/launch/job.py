@@ -200,8 +200,7 @@ def _settled(folder: StageFolder) -> str | None:
     """The outcome of a stage for which nothing is left to do; None if there is."""
     if (result := folder.result) is not None:
         return str(result["state"])
-    parent = (folder.described or {}).get("parent")
-    above = StageFolder(folder.path.parent / parent).result if parent else None
+    above = folder.parent.result if folder.parent is not None else None
     return "none" if above is not None and above["state"] == "diverged" else None
 
 

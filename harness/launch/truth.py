@@ -20,7 +20,7 @@ from harness.launch.queue import JobState, Queue
 from harness.launch.reasons import tail
 from harness.launch.survey import survey
 from harness.store import atomic, submission
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import Entry, everything, look
 from harness.store.submission import Submission
 
@@ -176,7 +176,8 @@ _WORDS = {
 
 
 def _parent(entry: Entry) -> str:
-    return str((entry.described or {}).get("parent") or "")
+    named = (entry.described or {}).get("parent")
+    return named if isinstance(named, str) and is_name(named) else ""
 
 
 def _is_of(attempt: Life | None, made: Submission, job: JobState) -> bool:

@@ -18,6 +18,7 @@ from rich.console import Console
 from harness.errors import HarnessError
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
+from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
 from harness.runtime.peers import Unmet
 from harness.runtime.world import join
@@ -68,7 +69,7 @@ def main() -> int:
         with StopFlag() as stopping, watching(console, 1) as reporter:
             state = run_as(placement, job, reporter, stopping)
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact(str(error))}", file=sys.stderr)
         return error.exit_code
     return 130 if state == "interrupted" else 0
 

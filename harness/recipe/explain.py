@@ -34,6 +34,9 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 _OTHER: dict[type[Section], type[Section]] = {Recipe: Scale, Scale: Recipe}
+MOST = 100
+"""Mistakes that are told at once; nobody reads more, and each is compared with every field."""
+
 _PLAIN_KEY = re.compile(r"[\w.=-]{1,60}")
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 _BOOLEANS = {
@@ -73,7 +76,7 @@ class _Wanted:
 
 def explain(model: type[Section], errors: Sequence[ErrorDetails], root: Node) -> list[Complaint]:
     """All errors as complaints, sorted; several about one value (a union's members) become one."""
-    spots = [(spot(model, error["loc"]), error) for error in errors]
+    spots = [(spot(model, error["loc"]), error) for error in errors[:MOST]]
     wanted: dict[Keys, _Wanted] = {}
     for at, error in spots:
         if (what := _needs(at, error)) is not None:

@@ -16,6 +16,7 @@ from harness.recipe.suggest import listed, printable
 from harness.recipe.tree import Node, Place, merge, overlay, split
 from harness.recipe.validate import check as check
 from harness.recipe.yaml_source import display, no_such, parse, read
+from harness.redact import redact
 
 SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
 """What `--set` changes in an ablation recipe itself; any other path goes to its recipe."""
@@ -108,7 +109,7 @@ def parse_set(text: str) -> tuple[str, Node]:
 
     Raises RecipeError.
     """
-    place = Place(f"--set {printable(text, 200)}")
+    place = Place(f"--set {printable(redact(text), 200)}")
     path, equals, value = text.partition("=")
     if not equals or not value.strip():
         raise RecipeError(f"{place}: write field=value, as in optim.lr=0.03 (nothing: null)")

@@ -18,6 +18,7 @@ import yaml
 from harness.errors import RecipeError
 from harness.recipe.suggest import closest, listed, printable
 from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
+from harness.redact import secret
 
 MAX_BYTES = 1_000_000
 MAX_INTEGER = 2**63 - 1
@@ -36,8 +37,11 @@ _AMBIGUOUS = re.compile(
     r"|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)"  # 1:30, which YAML 1.1 takes for ninety
 )
 _NOT_TEXT = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
+    "\U00010000-\U0010ffff]"
 )
+"""Control characters, and those by which a file is not what an editor shows: line breaks of YAML
+1.1 that look like none (U+0085, U+2028, U+2029), and what turns the direction of writing."""
 
 _HINTS = {
     "mapping values are not allowed": "put a text that contains ': ' in quotes, and indent evenly",
@@ -72,6 +76,9 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
     if bad is not None:
         place = reader.place(text.count("\n", 0, bad.start()))
         _refuse(place, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+    if (found := secret(text)) is not None:
+        place = reader.place(text.count("\n", 0, found[1]))
+        _refuse(place, f"holds {found[0]}, and would be kept with the runs: remove it")
     try:
         return reader.document(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -81,6 +88,14 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
         _refuse(reader.place(min(mark.line, last) if mark else 0), _syntax(problem))
     except (yaml.YAMLError, ValueError) as error:
         _refuse(reader.place(0), _syntax(str(error)))
+
+
+def is_text(text: str) -> bool:
+    """Whether these characters, unquoted, are read as text and not as a number or the like."""
+    other = text in ("", "~", "null", "true", "false")
+    return not other and not any(
+        pattern.fullmatch(text) for pattern in (_INTEGER, _FLOAT, _NOT_FINITE, _AMBIGUOUS)
+    )
 
 
 def display(path: Path) -> str:
@@ -185,6 +200,8 @@ class _Reader:
             number = float(text)
             if math.isinf(number):
                 self.refuse(event, f"{printable(text)} is too large for a number")
+            if number == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
+                self.refuse(event, f"{printable(text)} is too small for a number: write 0")
             return number
         if _NOT_FINITE.fullmatch(text):
             self.refuse(event, f"{text} is not a finite number: give one, or put it in quotes")

@@ -65,7 +65,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         for name, text in files.items():
             place = draft / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
+            place.write_bytes(atomic.encoded(text))
         if root.exists():
             shutil.rmtree(root)
         draft.rename(root)

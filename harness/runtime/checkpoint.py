@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,17 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any
     Raises:
         StoreError: one cannot be read, or is whole but cannot be loaded here: see `read`.
     """
+    return next(whole(folder, say), None)
+
+
+def whole(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(step, state) of each whole checkpoint, newest first; else as `newest`."""
     for step, path in listed(folder):
         state = read(path)
         if state is not None:
-            return step, state
-        say(f"{path}: damaged; going on from the checkpoint before it, or from the start")
-    return None
+            yield step, state
+        else:
+            say(f"{path}: damaged; going on from the checkpoint before it, or from the start")
 
 
 def at(folder: Path, step: int) -> tuple[int, dict[str, Any]] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from harness.runtime import checkpoint
 from harness.runtime.saver import Saver
 from harness.runtime.world import World
 from harness.stage.reporter import Reporter
-from harness.store.attempt import Attempt
+from harness.store import journal
+from harness.store.attempt import Attempt, marks
 from harness.store.journal import Record
 from harness.store.layout import StageFolder
 
@@ -99,14 +101,17 @@ class Context:
             return
         stamped = {
             "stage": self.folder.id,
+            "step": step,
             "data": self.data.fingerprint,
             "processes": self.world.size,
             **state,
         }
 
+        so_far = attempt.journal.mark
+
         def write(copied: dict[str, Any]) -> None:
             attempt.check_fence()
-            attempt.journal.sync()
+            attempt.mark(step, so_far)
             checkpoint.save(self.folder.checkpoints, step, copied, self.recipe.watch.keep)
 
         self.saver.save(stamped, write)
@@ -129,6 +134,8 @@ class Context:
             DataError: the data changed since the checkpoint.
         """
         found = self.load(self.folder)
+        if found is not None and self.attempt is not None:
+            self.attempt.goes_on_from(found[0])
         if found is not None and found[1].get("processes", self.world.size) != self.world.size:
             self.reporter.note(
                 f"{self.folder.id}: the number of processes was {found[1]['processes']} for the "
@@ -137,11 +144,31 @@ class Context:
             )
         return found
 
+    def _newest(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
+        """(step, state) of the newest whole checkpoint and, where the stage goes on from it, of the
+        newest whose journal is as it was: the steps after it are made, and recorded, again."""
+        newest = None
+        for step, state in checkpoint.whole(folder.checkpoints, self.reporter.note):
+            newest = newest or (step, state)
+            if folder != self.folder or not journal.altered(folder, marks(folder, step)):
+                if step != newest[0]:
+                    self.reporter.note(
+                        f"{folder.id}: the journal is damaged before step {newest[0]}; going on "
+                        f"from the checkpoint of step {step}, to record those steps again"
+                    )
+                return step, state
+        if newest is not None:
+            self.reporter.note(
+                f"{folder.id}: the journal is damaged before its oldest checkpoint; going on from "
+                f"step {newest[0]}, and its curves will lack what cannot be read"
+            )
+        return newest
+
     def load(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
         """As `restore`, of the stage in `folder`. The first process chooses, all read."""
         found = None
         if self.world.rank == 0:
-            found = checkpoint.newest(folder.checkpoints, self.reporter.note)
+            found = self._newest(folder)
         first = torch.tensor(found[0] + 1 if found else 0, device=self.device)
         chosen = int(self.world.sum(first)) - 1
         if chosen < 0:
@@ -153,15 +180,34 @@ class Context:
                 f"{folder.checkpoints}: this process does not see step {chosen}'s checkpoint; the "
                 "run folder must be on storage that all processes share"
             )
-        _check(folder, self.data, found[1])
+        _check(folder, self.data, *found)
         return found
 
 
-def _check(folder: StageFolder, data: DataSet, state: dict[str, Any]) -> None:
-    if state.get("stage") != folder.id:
+@contextlib.contextmanager
+def fitting(folder: StageFolder) -> Iterator[None]:
+    """What is taken from the stage's checkpoint within fits the stage.
+
+    Raises:
+        StoreError: it lacks something, or holds it in another shape.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        first = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise StoreError(
-            f"{folder.checkpoints}: the newest checkpoint is of {state.get('stage')}; "
+            f"{folder.checkpoints}: the newest checkpoint does not fit this stage ({first}); "
             "move it away and run again"
+        ) from error
+
+
+def _check(folder: StageFolder, data: DataSet, step: int, state: dict[str, Any]) -> None:
+    other = f"of {state.get('stage')}" if state.get("stage") != folder.id else ""
+    if state.get("step", step) != step:
+        other = f"of step {state['step']}, not {step}"
+    if other:
+        raise StoreError(
+            f"{folder.checkpoints}: the newest checkpoint is {other}; move it away and run again"
         )
     if state.get("data") != data.fingerprint:
         raise DataError(

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
 from harness.errors import HarnessError, StoreError, Superseded
+from harness.recipe.identity import READS, StageKind, stage_id
 from harness.recipe.schema import Recipe
+from harness.redact import redact
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.environment import Placement
 from harness.runtime.world import World
@@ -29,7 +31,7 @@ from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
 
-_RUN: dict[str, Callable[[Context], Outcome]] = {
+_RUN: dict[StageKind, Callable[[Context], Outcome]] = {
     "pretrain": pretrain.run,
     "knn": knn.run,
     "linear": linear.run,
@@ -67,19 +69,19 @@ def execute(
     described = folder.described
     if described is None:
         raise StoreError(f"{folder.path}: no stage.json; submit the run again")
-    recipe = _recipe(folder, described)
+    recipe, kind = _recipe(folder, described)
     attempt = _begin(folder, world)
     watching = reporter if world.rank == 0 else Silent()
 
     def context(data: DataSet) -> Context:
-        parent = _parent(folder)
+        parent = folder.parent
         return Context(
             recipe, folder, attempt, parent, data, job.data_root, world, watching, stopping
         )
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, described["kind"], attempt, world, stopping, context)
+        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
@@ -93,7 +95,7 @@ def execute(
         raise
     except BaseException as error:
         if attempt is not None:
-            text = traceback.format_exc().encode()
+            text = redact(traceback.format_exc()).encode(errors="backslashreplace")
             with contextlib.suppress(StoreError):
                 atomic.write(attempt.path / "traceback.txt", lambda file: file.write(text))
         _end(attempt, "failed", f"{type(error).__name__}: {error}")
@@ -128,7 +130,7 @@ def _end(attempt: Attempt | None, how: str, message: str) -> None:
 def _attempt(
     job: Job,
     recipe: Recipe,
-    kind: str,
+    kind: StageKind,
     attempt: Attempt | None,
     world: World,
     stopping: Callable[[], bool],
@@ -185,19 +187,28 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _parent(folder: StageFolder) -> StageFolder | None:
-    parent = (folder.described or {}).get("parent")
-    return StageFolder(folder.path.parent / parent) if parent else None
+def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, StageKind]:
+    """What to run; the folder's name is a digest of it, which a changed stage.json does not have.
 
-
-def _recipe(folder: StageFolder, described: dict[str, Any]) -> Recipe:
+    Raises:
+        StoreError: stage.json holds no recipe, or another one.
+    """
+    where = folder.path / "stage.json"
+    kind = next((kind for kind in READS if kind == described.get("kind")), None)
     try:
-        return Recipe.model_validate_json(atomic.dump(described["recipe"]))
-    except (ValidationError, KeyError) as error:
+        recipe = Recipe.model_validate_json(atomic.dump(described["recipe"]))
+    except (ValidationError, KeyError, ValueError) as error:
+        first = str(error).partition("\n")[0]
         raise StoreError(
-            f"{folder.path / 'stage.json'}: not a recipe of this version of the harness ({error}); "
+            f"{where}: not a recipe of this version of the harness ({first}); "
             "move the folder away and run again"
         ) from error
+    if kind is None or stage_id(recipe, kind) != folder.id:
+        raise StoreError(
+            f"{where}: it was changed, or is another stage's, and describes no {folder.id}; "
+            "move the folder away and run again"
+        )
+    return recipe, kind
 
 
 def _editions(attempt: Attempt) -> list[str]:
@@ -208,7 +219,7 @@ def _editions(attempt: Attempt) -> list[str]:
         records = journal.read_file(path / "metrics.jsonl")
         first = min((record["step"] for record in records), default=math.inf)
         record = atomic.read_json(path / "attempt.json")
-        if record and first < begun:
+        if first < begun and isinstance(record, dict):
             seen.insert(0, str(record.get("edition")))
         begun = min(begun, first)
     return list(dict.fromkeys([*seen, edition()]))

@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import StoreError
 from harness.model.encoder import Encoder, build
-from harness.stage.context import Context
+from harness.stage.context import Context, fitting
 
 
 def encoder(context: Context) -> Encoder:
@@ -30,10 +30,11 @@ def encoder(context: Context) -> Encoder:
         )
     made = build(context.recipe.model, context.recipe.seed)
     prefix = "query."
-    state = found[1]["mechanism"]
-    made.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    )
+    with fitting(context.parent):
+        state = found[1]["mechanism"]
+        made.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
     made.to(context.device).to(memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)
 

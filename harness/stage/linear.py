@@ -15,7 +15,7 @@ from harness.evaluate.features import encode, extract
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
 from harness.stage import frozen
-from harness.stage.context import Context, Diverged, Interrupted, Outcome
+from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
 
 VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, grayscale_p=0)
 """Training views of the official probe: RandomResizedCrop at its default scale, and a flip."""
@@ -83,7 +83,8 @@ class Probing:
         context, watch = self.context, self.context.recipe.watch
         restored = context.restore()
         if restored is not None:
-            self._load(*restored)
+            with fitting(context.folder):
+                self._load(*restored)
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
         )

@@ -22,7 +22,7 @@ from harness.model.groups import (
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
-from harness.stage.context import Context, Diverged, Interrupted, Outcome
+from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
 from harness.stage.knn import measure
 
 LEAST_SCALE = 2.0**-24
@@ -89,7 +89,8 @@ class Pretraining:
         context, watch = self.context, self.recipe.watch
         restored = context.restore()
         if restored is not None:
-            self._load(*restored)
+            with fitting(context.folder):
+                self._load(*restored)
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
         )

@@ -65,7 +65,12 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    write(path, lambda file: file.write(dump(value).encode()))
+    write(path, lambda file: file.write(encoded(dump(value))))
+
+
+def encoded(text: str) -> bytes:
+    """JSON's text in UTF-8; half a character, as in an odd file's name, as JSON's own escape."""
+    return text.encode(errors="backslashreplace")
 
 
 def dump(value: Any) -> str:

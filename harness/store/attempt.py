@@ -13,9 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
+from harness.redact import redact
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
 from harness.store.life import Heartbeat, holder, survived
+
+MARKS = 16
+"""Checkpoints whose journal's state is kept: more than stay on disk."""
+
+
+def marks(folder: StageFolder, step: int) -> journal.Marks:
+    """The journal's state at the checkpoint of `step`; {} if nobody noted it, or it is damaged."""
+    for attempt in reversed(folder.attempts()):
+        try:
+            said = atomic.read_json(attempt / "marks.json")
+        except StoreError:
+            continue
+        found = said.get(str(step)) if isinstance(said, dict) else None
+        if isinstance(found, dict):
+            pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
+            if all(_is_mark(pair) for pair in pairs.values()):
+                return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
+    return {}
+
+
+def _is_mark(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(each) is int and 0 <= each < 2**53 for each in value)
+    )
 
 
 class Attempt:
@@ -26,6 +53,8 @@ class Attempt:
         self.path = path
         self.number = int(path.name)
         self.journal = journal.Writer(path / "metrics.jsonl")
+        self._before: journal.Marks = {}
+        self._marks: dict[str, journal.Marks] = {}
         self._ended = False
         try:
             self._beat = Heartbeat(path)
@@ -51,6 +80,23 @@ class Attempt:
         self.check_fence()
         self.journal.append(records)
 
+    def goes_on_from(self, step: int) -> None:
+        """Say that this attempt goes on from the checkpoint of `step`."""
+        self._before = marks(self.folder, step)
+
+    def mark(self, step: int, so_far: journal.Mark) -> None:
+        """Wait until the journal is on disk, and note how it was: the checkpoint of `step` follows.
+
+        Whoever goes on from there sees by it whether a line was lost or changed since.
+
+        Args:
+            so_far: the journal's `mark` when that checkpoint was made.
+        """
+        self.journal.sync()
+        self._marks[str(step)] = {**self._before, self.path.name: so_far}
+        self._marks = dict(list(self._marks.items())[-MARKS:])
+        atomic.write_json(self.path / "marks.json", self._marks)
+
     def describe(self, provenance: dict[str, Any]) -> None:
         """Write attempt.json: where and with what this attempt runs."""
         atomic.write_json(self.path / "attempt.json", provenance)
@@ -69,9 +115,8 @@ class Attempt:
         self._beat.stop()
         self.journal.close()
         with contextlib.suppress(StoreError):  # a full disk must not hide the reason of the end
-            atomic.write_json(
-                self.path / "ended.json", {"how": how, "message": message, "t": round(time.time())}
-            )
+            words = {"how": how, "message": redact(message), "t": round(time.time())}
+            atomic.write_json(self.path / "ended.json", words)
 
 
 def begin(folder: StageFolder) -> Attempt:

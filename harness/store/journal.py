@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,14 @@ TAIL = 16_384
 """Bytes in which the last whole record of a file is looked for."""
 
 Record = dict[str, Any]
-"""{"step": int, "epoch": float, "t": unix seconds, metric name: number, ...}"""
+"""{"step": int from 0, "epoch": float, "t": unix seconds, metric name: number, ...}"""
+
+
+Mark = tuple[int, int]
+"""Bytes of an attempt's file, and their CRC-32."""
+
+Marks = dict[str, Mark]
+"""By attempt."""
 
 
 class Writer:
@@ -30,6 +39,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.mark: Mark = (0, 0)
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -39,6 +49,7 @@ class Writer:
         """Write the records with one system call, so that a kill tears at most the last line."""
         text = "".join(json.dumps(r, separators=(",", ":")) + "\n" for r in records)
         data = text.encode()
+        self.mark = self.mark[0] + len(data), zlib.crc32(data, self.mark[1])
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
@@ -54,6 +65,26 @@ class Writer:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def altered(folder: StageFolder, marks: Marks) -> str:
+    """Which attempt's part of the journal no longer begins as it was marked; "" if none.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    for name, (length, crc) in marks.items():
+        path = folder.path / "attempts" / name / "metrics.jsonl"
+        try:
+            with path.open("rb") as file:
+                data = file.read(length)
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+        if len(data) != length or zlib.crc32(data) != crc:
+            return name
+    return ""
 
 
 def read_file(path: Path) -> list[Record]:
@@ -88,7 +119,10 @@ def parse_all(lines: Iterable[bytes]) -> list[Record]:
 
 
 def _is_record(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("step"), int)
+    if not isinstance(value, dict):
+        return False
+    step = value.get("step")
+    return type(step) is int and 0 <= step < 2**63  # true is no step
 
 
 def parse(line: bytes) -> Record | None:
@@ -109,11 +143,19 @@ def merge(attempts: Iterable[list[Record]]) -> list[Record]:
     """Attempts' records, oldest attempt first, as one journal: a newer one wins from its first
     step on."""
     merged: list[Record] = []
+    sorted_ = True  # as a trainer writes them; then what is overruled stands at the end
     for records in attempts:
-        if records:
-            first = min(record["step"] for record in records)
+        steps = [record["step"] for record in records]
+        if not steps:
+            continue
+        first = min(steps)
+        if sorted_:
+            while merged and merged[-1]["step"] >= first:
+                merged.pop()
+        else:
             merged = [record for record in merged if record["step"] < first]
-            merged += records
+        sorted_ = sorted_ and all(a <= b for a, b in pairwise(steps))
+        merged += records
     return merged
 
 

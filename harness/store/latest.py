@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from harness.store import journal
 from harness.store.layout import StageFolder
@@ -95,7 +96,7 @@ class Latest:
             return False
         record = journal.parse(data[data.rfind(b"\n", 0, at) + 1 :].split(b"\n", 1)[0])
         value = record.get(name) if record else None
-        if record is None or not isinstance(value, int | float):
+        if record is None or not _is_number(value):
             return False
         if record["step"] <= self.figures.step:
             self.figures.values[name] = float(value)
@@ -108,12 +109,12 @@ class Latest:
             figures.values |= {
                 name: float(value)
                 for name, value in record.items()
-                if "/" in name and isinstance(value, int | float)
+                if "/" in name and _is_number(value)
             }
             epoch, t = record.get("epoch"), record.get("t")
-            if isinstance(epoch, int | float):
+            if _is_number(epoch):
                 figures.epoch = float(epoch)
-            if isinstance(t, int | float):
+            if _is_number(t):
                 if self._marks and self._marks[-1][0] == t:
                     self._marks.pop()  # a block of steps is written at one moment
                 self._marks.append((float(t), figures.step))
@@ -122,6 +123,13 @@ class Latest:
             (begun, first), (ended, last) = self._marks[0], self._marks[-1]
             if ended > begun and last > first:
                 figures.rate = (last - first) / (ended - begun)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a number that a float can hold; a diverged loss, not finite, is one."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**1023
+    return isinstance(value, float)
 
 
 def _size(path: Path) -> int:

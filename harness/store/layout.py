@@ -6,6 +6,7 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
                     alive.json          who lives it; touched while it lives
                     attempt.json        provenance
                     metrics.jsonl       its part of the journal
+                    marks.json          how the journal was at each of its last checkpoints
                     ended.json          how it ended, if it could say so
                 checkpoints/            step-00000390-<digest>.pt
                 result.json             the outcome; a stage with one is done
@@ -23,6 +24,9 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.store import atomic, version
+
+NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
+"""What may be a stage's name: it leaves no folder."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,20 @@ class StageFolder:
             raise StoreError(f"{path}: not a stage; move the folder away")
         version.refuse_newer(found, version.STAGE, path)
         return found
+
+    @property
+    def parent(self) -> StageFolder | None:
+        """The stage that this one reads, beside it in the run root; None if it reads none.
+
+        Raises:
+            StoreError: stage.json is damaged, or names what is no stage.
+        """
+        named = (self.described or {}).get("parent")
+        if named is None:
+            return None
+        if not is_name(named):
+            raise StoreError(f"{self.path / 'stage.json'}: its parent is no stage; move the folder")
+        return StageFolder(self.path.parent / named)
 
     def attempts(self) -> list[Path]:
         """The attempts' folders, oldest first.
@@ -131,6 +149,11 @@ class StageFolder:
             raise atomic.explain(error, self.path) from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
+
+
+def is_name(value: object) -> bool:
+    """Whether `value` can be a stage's id: a name that leads out of no folder."""
+    return isinstance(value, str) and len(value) <= 250 and NAME.fullmatch(value) is not None
 
 
 def stage_folder(runs: Path, stage_id: str) -> StageFolder:

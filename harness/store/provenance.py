@@ -16,6 +16,7 @@ from typing import Any
 
 import harness
 from harness.errors import StoreError
+from harness.redact import redact
 from harness.store import atomic
 from harness.store.edition import edition
 
@@ -34,7 +35,7 @@ SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RES
 SNAPSHOT = "snapshot.json"
 """In a snapshot of the code, beside the package: what `code` said where it was copied."""
 DIFF_LIMIT = 1_000_000
-"""Bytes of uncommitted changes that are kept word for word; of more, only the hash."""
+"""Bytes of uncommitted changes that are kept, secrets aside; of more, only the hash."""
 
 
 def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -60,7 +61,7 @@ def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[st
             "device": device,
         },
         "data": data,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
         "slurm": {name: os.environ[name] for name in SLURM if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }, diff
@@ -108,7 +109,7 @@ def code() -> tuple[dict[str, Any], str]:
         "diff": hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None,
         "untracked": untracked[:50],
     }
-    return found, diff if len(diff) <= DIFF_LIMIT else ""
+    return found, redact(diff) if len(diff) <= DIFF_LIMIT else ""
 
 
 def cpu() -> str:

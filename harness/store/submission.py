@@ -22,10 +22,13 @@ from typing import Any
 
 from harness.errors import Busy, StoreError
 from harness.store import atomic, version
+from harness.store.layout import is_name
 from harness.store.life import Heartbeat, holder, identity, lives
 
 SCHEMA = 1
 """Of the record; raised when the meaning of a key changes."""
+JOB = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
+"""SLURM's number of a job or of an array's element, or a process's."""
 PATIENCE_S = 300.0
 """Seconds that a submitter waits for another one that lives."""
 
@@ -190,9 +193,33 @@ def _read(path: Path) -> Submission | None:
         if found.pop("schema") != SCHEMA:
             raise ValueError("of another version of the harness")
         arrays = tuple(Array(**_tuples(array)) for array in found.pop("arrays"))
-        return Submission(**_tuples(found), arrays=arrays)
+        made = Submission(**_tuples(found), arrays=arrays)
+        if wrong := next(_wrong(made, path), None):
+            raise ValueError(wrong)
+        return made
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"{path}: not a submission ({error}); move it away") from error
+
+
+def _wrong(made: Submission, path: Path) -> Iterator[str]:
+    """What a record may not say, as its words become paths, and arguments of commands."""
+    texts = (made.id, made.on, made.user, made.host, made.recipe, made.name, made.code)
+    if not all(isinstance(text, str) for text in (*texts, *made.sets)) or made.id != path.stem:
+        yield "another one's"
+    if type(made.t) not in (int, float) or not 0 <= made.t < 2**53:
+        yield f"made at {made.t}"
+    if not isinstance(made.submitter, Mapping):
+        yield "by nobody"
+    for array in made.arrays:
+        if not isinstance(array.name, str) or not isinstance(array.kind, str):
+            yield "an array without a name"
+        jobs = [job for job in (array.job, *array.waits) if job is not None]
+        if not all(isinstance(job, str) and JOB.fullmatch(job) for job in jobs):
+            yield f"a job that is no number in {array.name}"
+        if not all(map(is_name, array.stages)):
+            yield f"a stage that is no name in {array.name}"
+        if not all(type(n) is int and 0 <= n < len(made.arrays) for n in array.after):
+            yield f"{array.name} waits for what is not there"
 
 
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:

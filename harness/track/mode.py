@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from harness import redact as secrets
+
 Mode = Literal["online", "offline", "disabled"]
 
 PROJECT = "moco-harness"
@@ -71,9 +73,10 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
-    """`text` without the key, should a message of another's making hold it."""
+    """`text` without W&B's key or any other, should a message of another's making hold it."""
     key = credentials(env)
-    return text.replace(key, "***") if key and len(key) > 7 else text
+    text = text.replace(key, secrets.HIDDEN) if key and len(key) >= secrets.SHORTEST else text
+    return secrets.redact(text, env)
 
 
 def _settings(env: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""Keys, tokens and passwords, recognised so that none of them reaches a file that others read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+SHORTEST, LONG = 8, 20
+"""Characters of a variable's value: a shorter one is a switch or a word; a key or token shorter
+than LONG has digits, else it is a name (PROJECT_KEY=moco-harness)."""
+HIDDEN = "***"
+
+_NAME = re.compile(r"KEY|TOKEN|CREDENTIAL|JWT|(SECRET|PASSW)")
+_NO_VALUE = re.compile(r"(FILE|PATH|DIR|SOCK|CONTROL|URL|URI)$")
+"""Such a variable says where a secret lies, not what it is."""
+_KNOWN = {
+    "a password in an address": r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=://)[^\s/@:]{20,}(?=@)",
+    "a signature or key in an address": (
+        r"(?<=[?&])(?:[\w-]*(?:token|signature|secret|password|api_?key)|sig|key)=[^\s&#'\"]{8,}"
+    ),
+    "an access token": (
+        r"\b(?:hf_[A-Za-z0-9]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
+        r"|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{30,})"
+    ),
+    "a private key": (
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    ),
+}
+_PATTERNS = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in _KNOWN.items()}
+
+
+def secret(text: str, env: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """What of `text` is secret, in words that do not repeat it, and where it begins; None if
+    nothing is."""
+    for name, value in _secrets(env):
+        if value in text:
+            return f"the value of the variable {name}", text.index(value)
+    found = ((what, pattern.search(text)) for what, pattern in _PATTERNS.items())
+    return next(((what, match.start()) for what, match in found if match), None)
+
+
+def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
+    """`text` with *** in place of whatever is secret in it."""
+    for _, value in _secrets(env):
+        text = text.replace(value, HIDDEN)
+    for pattern in _PATTERNS.values():
+        text = pattern.sub(HIDDEN, text)
+    return text
+
+
+def _secrets(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The variables that hold a secret, by their names, the longest first."""
+    found = [pair for pair in env.items() if _holds_secret(*pair)]
+    return iter(sorted(found, key=lambda each: -len(each[1])))
+
+
+def _holds_secret(name: str, value: str) -> bool:
+    named = _NAME.search(name.upper())
+    if named is None or len(value) < SHORTEST or _NO_VALUE.search(name.upper()):
+        return False
+    return bool(named[1]) or len(value) >= LONG or any(sign.isdecimal() for sign in value)

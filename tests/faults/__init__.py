@@ -1,0 +1,1 @@
+"""Faults done to real runs, which must end as if nothing had been done to them."""

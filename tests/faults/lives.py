@@ -1,0 +1,216 @@
+"""A real run, and lives of it that are ended from outside.
+
+A life is what a launcher starts: one process, or two that share the stage through gloo, each
+running `harness.launch.worker`. They are forked from a server that has loaded torch already, so
+that 200 lives do not cost 200 imports.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stage.tiny import same
+
+from harness.plan import describe, make_plan
+from harness.runtime import checkpoint
+from harness.store import journal
+from harness.store.layout import StageFolder, stage_folder
+
+RECIPE = """\
+name: tiny
+data: {name: embedded, images: 96, size: 16}
+augment: {crop_scale: [0.2, 1.0]}
+model: {backbone: miniature, dim: 16, bn_group: 8}
+contrast: {kind: moco, queue: 48, momentum: 0.9, temperature: 0.2}
+optim: {epochs: 12, batch: 16, lr: 0.05, schedule: {kind: cosine}}
+knn: {k: [5], temperature: 0.1, queries: 50}
+linear: null
+watch: {log_steps: 2, knn_epochs: 4, checkpoint_steps: 4}
+"""
+PATIENCE_S = 900.0
+"""Seconds in which a process must have ended that nothing keeps."""
+ENDS = (0, 1, 2, 3, 4, 5, 130)
+"""Exit codes of a process that knew what it did: no signal, no crash of the interpreter."""
+
+_NOT_THE_SAME = ("t", "train/images_per_s")
+"""What of a record is of the clock."""
+
+
+def _work(folder: Path, data: Path, env: dict[str, str], said: Path, before: Any) -> None:
+    """What each process does: the worker, its words going to a file."""
+    os.environ.update(env)
+    with said.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    if before is not None:
+        before()
+    from harness.launch import worker
+
+    sys.argv = ["worker", str(folder), "--data", str(data), "--device", "cpu"]
+    sys.exit(worker.main())
+
+
+class Life:
+    """One attempt's processes; start it, do it harm, `end` it."""
+
+    def __init__(
+        self,
+        folder: StageFolder,
+        *,
+        processes: int = 1,
+        data: Path = Path("/nonexistent"),
+        before: Callable[[], None] | None = None,
+        said: Path | None = None,
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["harness.launch.worker", "torch._dynamo"])
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._said = said or folder.path.parent / "said.txt"
+        self._from = self._said.stat().st_size if self._said.exists() else 0
+        self._processes = []
+        for rank in range(processes):
+            env = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
+            if processes > 1:
+                env |= {
+                    "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                    "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                }  # fmt: skip
+            words = (folder.path, data, env, self._said, before)
+            process = context.Process(target=_work, args=words, daemon=True)
+            process.start()
+            self._processes.append(process)
+
+    @property
+    def alive(self) -> bool:
+        return any(process.is_alive() for process in self._processes)
+
+    def until(self, condition: Callable[[], bool]) -> bool:
+        """Wait for the condition; False if the life ended before, or had no patience left."""
+        limit = time.monotonic() + PATIENCE_S
+        while not condition():
+            if not self.alive or time.monotonic() > limit:
+                return condition()
+            time.sleep(0.002)
+        return True
+
+    def kill(self, rank: int | None = None) -> bool:
+        """SIGKILL all processes, or one; whether there was one to kill."""
+        chosen = self._processes if rank is None else [self._processes[rank]]
+        there = [process for process in chosen if process.is_alive() and process.pid is not None]
+        for process in there:
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+        return bool(there)
+
+    def end(self) -> list[int | None]:
+        """Wait for the processes; their exit codes, None for one that hung and had to be killed."""
+        codes: list[int | None] = []
+        for process in self._processes:
+            process.join(PATIENCE_S)
+            hung = process.is_alive()
+            if hung:
+                process.kill()
+                process.join()
+            codes.append(None if hung else process.exitcode)
+        return codes
+
+    @property
+    def said(self) -> str:
+        """What this life printed."""
+        return self._said.read_bytes()[self._from :].decode(errors="replace")
+
+    def tells(self, words: str) -> bool:
+        """Whether it printed the words, wherever its lines were broken."""
+        return "".join(words.split()) in "".join(self.said.split())
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run: what every disturbed one must end as."""
+
+    state: dict[str, Any]
+    values: dict[str, Any]
+    records: list[journal.Record]
+    seconds: float
+    """From the start to the end."""
+    startup: float
+    """From the start to the first line of the journal."""
+
+
+def make(place: Path, text: str = RECIPE) -> StageFolder:
+    """A run root with the recipe's pre-training in it, not begun."""
+    place.mkdir(parents=True)
+    recipe = place / "tiny.yaml"
+    recipe.write_text(text)
+    stage = make_plan(recipe, (), place / "runs").stages[0]
+    folder = stage_folder(place / "runs", stage.id)
+    folder.create(describe(stage, "tiny"))
+    return folder
+
+
+def undisturbed(place: Path, **how: Any) -> Reference:
+    """Run the recipe as it is."""
+    text = how.pop("text", RECIPE)
+    folder = make(place, text)
+    began = time.monotonic()
+    life = Life(folder, **how)
+    first = folder.path / "attempts/0001/metrics.jsonl"
+    assert life.until(lambda: first.exists() and first.stat().st_size > 0), life.said
+    startup = time.monotonic() - began
+    assert set(life.end()) == {0}, life.said
+    result = folder.result
+    assert result is not None
+    return Reference(
+        _state(folder), result["values"], _records(folder), time.monotonic() - began, startup
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a disturbed run ended."""
+
+    identical: bool
+    lost: int
+    """Records of the undisturbed journal that it lacks, or has twice or with other figures."""
+
+
+def judge(folder: StageFolder, reference: Reference) -> Judged:
+    """Hold a finished run against the undisturbed one."""
+    result = folder.result
+    assert result is not None
+    equal = result["values"] == reference.values and result["state"] == "finished"
+    equal = equal and same(_state(folder), reference.state)
+    left = [repr(record) for record in _records(folder)]
+    lost = 0
+    for record in map(repr, reference.records):
+        if record in left:
+            left.remove(record)
+        else:
+            lost += 1
+    drafts = list(folder.path.rglob("*.tmp"))
+    return Judged(equal and not drafts, lost + len(left))
+
+
+def _state(folder: StageFolder) -> dict[str, Any]:
+    found = checkpoint.newest(folder.checkpoints, lambda _: None)
+    assert found is not None
+    return found[1]
+
+
+def _records(folder: StageFolder) -> list[journal.Record]:
+    return [
+        {name: value for name, value in record.items() if name not in _NOT_THE_SAME}
+        for record in journal.read(folder)
+    ]

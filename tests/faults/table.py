@@ -1,0 +1,67 @@
+"""The table of faults: rows as the tests find them, and the page that is made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HEAD = """\
+# Faults
+
+What was done to real runs (pre-training of a miniature network on embedded images, on CPUs), and
+how they ended. Each run was started again until it finished, and was then held against an
+undisturbed one: weights, optimiser and queue of the last checkpoint and all results to the bit,
+every line of the journal. *Recovered* counts the cases after which the run finished, having said
+what was wrong; *records lost* the lines of the undisturbed journal that are missing, doubled or
+other. Random instants are drawn from the seed.
+
+Made by `{command}`.
+
+| fault | cases | recovered | bit-identical | records lost | seed |
+| --- | ---: | ---: | ---: | ---: | ---: |
+"""
+COMMAND = "nox -s faults"
+
+
+@dataclass
+class Row:
+    """One fault."""
+
+    fault: str
+    seed: int | None = None
+    cases: int = 0
+    recovered: int = 0
+    runs: int = 0
+    identical: int = 0
+    lost: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Nothing was lost."""
+        return (self.cases, self.runs, 0) == (self.recovered, self.identical, self.lost)
+
+    def keep(self) -> None:
+        """Hand the row to whoever makes the table, if anybody does."""
+        if folder := os.environ.get("FAULTS_ROWS"):
+            name = "".join(sign if sign.isalnum() else "-" for sign in self.fault)
+            (Path(folder) / f"{name}.json").write_text(json.dumps(asdict(self)))
+
+
+def page(rows: list[Row], command: str = COMMAND) -> str:
+    """The whole table."""
+    lines = [
+        f"| {row.fault} | {row.cases} | {row.recovered} | {row.identical} of {row.runs} runs "
+        f"| {row.lost} | {'' if row.seed is None else row.seed} |"
+        for row in rows
+    ]
+    total = f"| all | {sum(r.cases for r in rows)} | {sum(r.recovered for r in rows)} "
+    total += f"| {sum(r.identical for r in rows)} of {sum(r.runs for r in rows)} runs "
+    total += f"| {sum(r.lost for r in rows)} | |"
+    return HEAD.format(command=command) + "\n".join([*lines, total]) + "\n"
+
+
+def read(folder: Path) -> list[Row]:
+    """The rows that were kept, in the order of the faults' names."""
+    return [Row(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]

@@ -1,0 +1,37 @@
+"""Two lives of one run at once: one runs it, the other is told, nothing is written twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from faults.conftest import KILLS, QUICK
+from faults.lives import Life, Reference, judge, make
+from faults.table import Row
+from harness.errors import Busy
+
+pytestmark = pytest.mark.faults
+CASES = max(QUICK, KILLS // 20)
+
+
+def test_two_at_once(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None:
+    row.fault, row.seed = "two processes are started on one run", seed
+    draw = random.Random(seed)
+    for number in range(CASES):
+        folder = make(tmp_path / f"{number}")
+        row.cases, row.runs = row.cases + 1, row.runs + 1
+        first = Life(folder, said=tmp_path / f"{number}-first.txt")
+        time.sleep(draw.choice((0.0, draw.uniform(0, reference.seconds / 2))))
+        second = Life(folder, said=tmp_path / f"{number}-second.txt")
+        codes = [*first.end(), *second.end()]
+        told = sorted(str(code) for code in codes) == ["0", str(Busy.exit_code)]
+        said = (second if codes[0] == 0 else first).said
+        told = told and any(words in said for words in ("being run", "another process"))
+        row.recovered += told
+        judged = judge(folder, reference)
+        row.identical += judged.identical
+        row.lost += judged.lost
+    assert row.whole

@@ -1,0 +1,73 @@
+"""SIGKILL at random instants: all processes of a run, or one of two."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from faults.conftest import KILLS, QUICK
+from faults.lives import Life, Reference, judge, make, undisturbed
+from faults.table import Row
+
+MOST = 60
+"""Lives that a run is given; then it is left alone to finish."""
+
+
+def kills(
+    row: Row, place: Path, reference: Reference, *, wanted: int, processes: int, one: bool
+) -> None:
+    """Kill runs until it was done `wanted` times; let the last one finish."""
+    draw = random.Random(f"{row.seed} {processes} {one}")
+    while row.cases < wanted:
+        folder = make(place / f"{row.runs}")
+        row.runs += 1
+        pending = 0  # kills whose run has not yet shown that it goes on
+        for life_number in range(MOST + 1):
+            life = Life(folder, processes=processes)
+            alone = life_number == MOST or row.cases >= wanted
+            # From its first instant on; as a rule somewhat into its steps.
+            delay = draw.uniform(0, 2 * reference.startup + reference.seconds / 4)
+            until = time.monotonic() + delay
+            while not alone and life.alive and time.monotonic() < until:
+                time.sleep(0.001)
+            killed = not alone and life.kill(draw.randrange(processes) if one else None)
+            codes = life.end()
+            assert None not in codes, f"a process hung\n{life.said}"
+            if killed and folder.result is None:
+                row.cases += 1
+                pending += 1
+            elif set(codes) == {0}:
+                break
+            else:
+                assert killed, life.said
+        assert folder.result is not None, life.said
+        row.recovered += pending
+        judged = judge(folder, reference)
+        row.identical += judged.identical
+        row.lost += judged.lost
+
+
+@pytest.mark.faults
+def test_one_process(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None:
+    row.fault, row.seed = "SIGKILL at random instants, one process", seed
+    kills(row, tmp_path, reference, wanted=KILLS // 2, processes=1, one=False)
+    assert row.whole
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("one", [False, True])
+def test_two_processes(tmp_path: Path, row: Row, seed: int, one: bool) -> None:
+    whom = "one of two processes" if one else "both of two processes"
+    row.fault, row.seed = f"SIGKILL at random instants, {whom}", seed
+    whole = undisturbed(tmp_path / "whole", processes=2)
+    kills(row, tmp_path, whole, wanted=KILLS // 4, processes=2, one=one)
+    assert row.whole
+
+
+def test_a_few(tmp_path: Path, reference: Reference, row: Row) -> None:
+    row.seed = 1
+    kills(row, tmp_path, reference, wanted=QUICK, processes=1, one=False)
+    assert row.whole

@@ -1,0 +1,1 @@
+"""Hostile and clumsy input: files that others, editors, disks and accidents have changed."""
