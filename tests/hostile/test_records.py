@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from stage.tiny import run, write
 
-from harness import check as checking
+from harness.check.cells import Now, read_cells
+from harness.check.targets import against_targets
 from harness.cli import show
 from harness.cli.cells import Reader
 from harness.cli.status import status_command
@@ -31,6 +32,7 @@ from harness.launch.cancel import aim
 from harness.launch.logs import sources, verdict
 from harness.launch.truth import Truth
 from harness.plan import make_plan
+from harness.recipe.expand import Member
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe, Target
 from harness.report import latex, spreadsheet
@@ -139,7 +141,8 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         answered(lambda: choose.known(runs))
         status_command(runs, every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
-        checking.check(root.loaded, runs)
+        member = Member(root.loaded.name, root.loaded.seed, root.loaded)
+        against_targets(read_cells(root.loaded.name, [member], runs), Now("any"))
         reported(root, drawn=drawn)
     finally:
         show.console = console

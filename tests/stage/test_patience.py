@@ -13,8 +13,8 @@ from harness.runtime.world import World
 from harness.stage import patience
 from harness.stage.context import Interrupted
 
-TIMEOUT_S = 1.0
-"""Of a collective, in the tests below."""
+TIMEOUT_S = 4.0
+"""Of a collective, in the tests below: a busy machine lets a process wait for seconds."""
 
 
 def works(world: World, slow: int, how: str) -> int:
