@@ -265,7 +265,8 @@ def join(
     Args:
         timeout: seconds that the others may be late in any collective. What one rank does alone
             (a checkpoint, an evaluation) has to be shorter.
-        meeting: seconds that the others may be late at the meeting; None: a minute, or `timeout`.
+        meeting: seconds that rank 0 may be late at the meeting; None: a minute, or `timeout`. It
+            waits as long for the others, and at least for `timeout`.
         store: opens another meeting point than rank 0's at the placement's address and port.
         stopping: asked until they have met.
 
@@ -281,7 +282,7 @@ def join(
     own, peers = meet(placement, patience, store, stopping)
     try:
         with peers.guard("join"):
-            gather(own, placement, patience, stopping)
+            gather(own, placement, max(patience, timeout), stopping)
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             dist.init_process_group(

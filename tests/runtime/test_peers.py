@@ -160,8 +160,10 @@ def test_a_rank_without_the_others(gloo: Pool) -> None:
     assert "rank 0 lost contact in 'join': rank 1 died or hung" in outcome.message
 
 
-def comes(rank: int, port: int, size: int, late: float, asked: int) -> str:
-    """Rank 1 comes late; rank `asked` is asked to stop after a while."""
+def comes(
+    rank: int, port: int, size: int, late: float, asked: int, wait: tuple[float, float] = (1, 60)
+) -> str:
+    """Rank 1 comes late; rank `asked` is asked to stop after a while; `wait`: timeout, meeting."""
     peers._KNOCK_S = 0.2
     place = Placement(rank, size, rank, size, "127.0.0.1", port, "slurm")
     if rank == 1:
@@ -171,8 +173,8 @@ def comes(rank: int, port: int, size: int, late: float, asked: int) -> str:
         with join(
             place,
             torch.device("cpu"),
-            timeout=1.0,
-            meeting=60.0,
+            timeout=wait[0],
+            meeting=wait[1],
             stopping=lambda: rank == asked and time.monotonic() > until,
         ) as world:
             world.barrier()
@@ -181,8 +183,10 @@ def comes(rank: int, port: int, size: int, late: float, asked: int) -> str:
     return "met"
 
 
-def test_the_meeting_waits_for_longer_than_a_collective(gloo: Pool) -> None:
-    assert gloo.outcomes(comes, 2, free_port(), 2, 3.0, -1, apart=True) == ["met", "met"]
+@pytest.mark.parametrize("wait", [(1.0, 60.0), (60.0, 1.0)])
+def test_rank_0_waits_as_long_as_the_longer_of_both(gloo: Pool, wait: tuple[float, float]) -> None:
+    outcomes = gloo.outcomes(comes, 2, free_port(), 2, 3.0, -1, wait, apart=True)
+    assert outcomes == ["met", "met"]
 
 
 @pytest.mark.parametrize("asked", [0, 1])

@@ -58,7 +58,7 @@ class Campaign:
     def moco(self, *words: object) -> str:
         """What the command prints; it must succeed."""
         process = self.begin(*words)
-        said, _ = process.communicate(timeout=400)
+        said, _ = process.communicate(timeout=900)
         assert process.returncode == 0, said
         return said
 
@@ -82,7 +82,7 @@ class Campaign:
             found[path.name.rpartition("-")[0]] = result and result["state"]
         return found
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = 400) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 600) -> None:
         """Wait for the condition; fail with the jobs' logs."""
         until = time.monotonic() + seconds
         while not condition():
