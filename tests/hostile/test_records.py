@@ -142,7 +142,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         status_command(runs, every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
-        against_targets(read_cells(root.loaded.name, [member], runs), Now("any"))
+        answered(lambda: against_targets(read_cells("tiny", [member], runs), Now("any")))
         reported(root, drawn=drawn)
     finally:
         show.console = console
