@@ -108,7 +108,7 @@ class Tail:
 
     def _take(self, lines: list[bytes]) -> None:
         """Add lines of the current attempt; what they rewind, of earlier attempts, is dropped."""
-        records = [record for line in lines if (record := journal.parse(line)) is not None]
+        records = journal.parse_all(lines)
         if not records:
             return
         first = min(record["step"] for record in records)
