@@ -25,8 +25,8 @@ LINES = 600_000
 """Of an attempt's longer journal every n-th line is read, and every monitored one. The runs of a
 table share the number, so that 500 of them take seconds."""
 
-FEWEST = 1000
-"""Lines that each run may have, whatever their number."""
+FEWEST, MOST = 1000, 150_000
+"""Lines that each run may have, whatever their number: of more, a curve of POINTS shows nothing."""
 
 MONITORED = b'"knn/top1"'
 
@@ -46,10 +46,10 @@ class Curves:
 
 def share(runs: int) -> int:
     """How many lines of its journal each of so many runs may have read."""
-    return max(FEWEST, LINES // max(1, runs))
+    return min(MOST, max(FEWEST, LINES // max(1, runs)))
 
 
-def read_curves(entry: Entry, recipe: Recipe, lines: int = LINES) -> Curves:
+def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
     """The curves of a pre-training stage; what cannot be read becomes a warning.
 
     Args:

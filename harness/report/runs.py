@@ -15,7 +15,7 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Metric
 from harness.recipe.identity import READS, StageKind, canonical, digest, stage_id, stages
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
-from harness.report.curves import LINES, Curves, is_number, read_curves
+from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
@@ -173,7 +173,7 @@ class Run:
         return say("finished", value=last.values[metric])
 
 
-def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = LINES) -> Run:
+def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = MOST) -> Run:
     """Read a member's stages under the run root `runs`; what is not there is absent.
 
     `lines` is how much of its journal may be read for curves; 0: none.

@@ -119,6 +119,14 @@ class Attempt:
             atomic.write_json(self.path / "ended.json", words)
 
 
+def _sweep(folder: StageFolder) -> None:
+    """Remove what earlier lives were writing when they were killed, or the disk failed."""
+    drafts = ("attempts/*/.*.tmp", "checkpoints/.*.tmp", ".result.json.*.tmp")
+    for draft in (path for pattern in drafts for path in folder.path.glob(pattern)):
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
 def begin(folder: StageFolder) -> Attempt:
     """Begin the stage's next attempt.
 
@@ -144,6 +152,7 @@ def begin(folder: StageFolder) -> Attempt:
         raise Busy(f"{folder.path}: another process has just begun attempt {number}") from None
     except OSError as error:
         raise atomic.explain(error, path) from error
+    _sweep(folder)
     try:
         return Attempt(folder, path)
     except StoreError:  # nothing was begun: leave no trace of a holder

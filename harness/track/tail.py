@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.store import journal
+from harness.store import atomic, journal
 from harness.store.layout import StageFolder
 from harness.track.metrics import NOT_METRICS
 
@@ -96,19 +96,22 @@ class Tail:
                 self._take([self._rest])
                 self._number = number
                 self._offset, self._rest, self._first = 0, b"", None
+            path = attempt / "metrics.jsonl"
             try:
-                with (attempt / "metrics.jsonl").open("rb") as file:
+                with path.open("rb") as file:
                     file.seek(self._offset)
                     data = file.read()
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise atomic.explain(error, path) from error
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._take(lines)
 
     def _take(self, lines: list[bytes]) -> None:
         """Add lines of the current attempt; what they rewind, of earlier attempts, is dropped."""
-        records = [record for line in lines if (record := journal.parse(line)) is not None]
+        records = journal.parse_all(lines)
         if not records:
             return
         first = min(record["step"] for record in records)

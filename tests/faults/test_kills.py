@@ -21,6 +21,7 @@ def kills(
 ) -> None:
     """Kill runs until it was done `wanted` times; let the last one finish."""
     draw = random.Random(f"{row.seed} {processes} {one}")
+    reach = reference.startup + reference.seconds / 4  # the latest instant; as fast as it runs now
     while row.cases < wanted:
         folder = make(place / f"{row.runs}")
         row.runs += 1
@@ -28,9 +29,7 @@ def kills(
         for life_number in range(MOST + 1):
             life = Life(folder, processes=processes)
             alone = life_number == MOST or row.cases >= wanted
-            # From its first instant on; as a rule somewhat into its steps.
-            delay = draw.uniform(0, 2 * reference.startup + reference.seconds / 4)
-            until = time.monotonic() + delay
+            until = time.monotonic() + draw.uniform(0, reach)
             while not alone and life.alive and time.monotonic() < until:
                 time.sleep(0.001)
             killed = not alone and life.kill(draw.randrange(processes) if one else None)
@@ -39,7 +38,9 @@ def kills(
             if killed and folder.result is None:
                 row.cases += 1
                 pending += 1
+                reach *= 1.1
             elif set(codes) == {0}:
+                reach *= 1 if alone else 0.7
                 break
             else:
                 assert killed, life.said

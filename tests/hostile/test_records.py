@@ -121,11 +121,11 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             folder = entry.folder
             ledger.look(folder)
             Latest(folder, ("knn/top1",)).look()
-            records = journal.read(folder)
-            steps = [record["step"] for record in records]
-            assert all(type(step) is int for step in steps)
-            journal.last(folder)
-            Tail(folder, Progress()).settled(None)
+            records: list[journal.Record] = []
+            answered(lambda f=folder, found=records: found.extend(journal.read(f)))
+            assert all(type(record["step"]) is int for record in records)
+            answered(lambda f=folder: journal.last(f))
+            answered(lambda f=folder: Tail(f, Progress()).settled(None))
             answered(lambda f=folder: cursor.peek(f))
             answered(lambda f=folder: card.describe(f, cursor.Cursor("x", "p"), "offline"))
             card.summary(entry.result or {})

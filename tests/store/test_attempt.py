@@ -62,6 +62,19 @@ def pretend(folder: StageFolder, age: float = 0.0, **who: Any) -> Path:
     return path
 
 
+def test_drafts_of_a_dead_life_are_swept(folder: StageFolder) -> None:
+    begin(folder).end("interrupted")
+    drafts = [
+        folder.path / "attempts/0001/.marks.json.0123abcd.tmp",
+        folder.path / ".result.json.0123abcd.tmp",
+        folder.checkpoints / ".step-00000001-0123456789ab.pt.0123abcd.tmp",
+    ]
+    for path in drafts:
+        path.touch()
+    begin(folder).end("interrupted")
+    assert not any(path.exists() for path in drafts)
+
+
 def test_a_life_and_the_next(folder: StageFolder) -> None:
     first = begin(folder)
     assert first.number == 1
