@@ -20,6 +20,8 @@ Moco = Callable[..., Said]
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
+    if (datasets := sys.modules.get("harness.data.datasets")) is not None:
+        datasets.open_data.cache_clear()  # what lay under another test's relative paths
     made = tmp_path / "place"
     made.mkdir()
     monkeypatch.chdir(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Said:
 
 def work(words: list[str], place: Path, environment: dict[str, str], said: Path) -> None:
     """What a process of its own does: the command, its words going to a file."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run under nohup
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(place)
