@@ -58,13 +58,15 @@ class Steps:
         training, batch, loader = self.training, self._batch, self.training.loader
         images = loader.images
         index = loader.indices(0)[: len(batch.index)]
+        block = loader.block(0)
+        cut = [loader.indices(step)[: len(batch.index)] for step in block]
+        loaded = images.load(torch.cat(cut))
         share = scaling.share(self.context.recipe)
         floor = Floor(self.context.recipe, self.context.world, share)
         x1, x2 = (view[:share] for view in batch.views)
-        loaded = images.load(index)
         things: dict[str, Act | Timed] = {
             "read": lambda: images.load(index),
-            "augment": lambda: loader.views_of(0, index, loaded),
+            "augment": lambda: loader.views_of(loader.cut(block, cut, loaded)),
             **self._mechanism_parts(),
             "backward": Timed(lambda: self._loss.backward(), self._forward),
             "optimiser": training.optimiser.step,
@@ -74,7 +76,8 @@ class Steps:
             "checkpoint": Timed(self._save, self.saver.settle),
             "checkpoint on disk": Timed(self._save_and_wait, self.saver.settle),
         }
-        return measure(things, self.context.device, rounds=rounds, warm_up=warm_up)
+        found = measure(things, self.context.device, rounds=rounds, warm_up=warm_up)
+        return found | {"augment": found["augment"].over(len(block))}
 
     def moved(self) -> dict[str, int]:
         """Bytes that this process sends in one step, by collective; {} if it is alone."""

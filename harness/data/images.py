@@ -37,7 +37,8 @@ class Loaded(Protocol):
         ...
 
     def crop(self, boxes: Tensor, size: int) -> Tensor:
-        """Crops (n, 3, size, size), float32 in [0, 1]; boxes (n, 4) top, left, height, width."""
+        """Crops (n, 3, size, size), float32 in [0, 1], or uint8 where a file's pixels are resampled
+        as Pillow does; boxes (n, 4) top, left, height, width."""
         ...
 
     def center(self, size: int) -> Tensor:
@@ -128,7 +129,7 @@ class LoadedFiles:
         def one(image: Image.Image, box: list[int]) -> Tensor:
             return crop_resize_pil(image, (box[0], box[1], box[2], box[3]), size)
 
-        return torch.stack(list(self._pool.map(one, self._images, boxes.tolist()))).float() / 255
+        return torch.stack(list(self._pool.map(one, self._images, boxes.tolist())))
 
     def center(self, size: int) -> Tensor:
         def one(image: Image.Image) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,13 +12,18 @@ from torch import Tensor
 from harness.data.augment import finish
 from harness.data.datasets import DataSet
 from harness.data.images import Images, Loaded, Stack
-from harness.data.parameters import draw
+from harness.data.parameters import Parameters, draw, joined
 from harness.errors import DataError
 from harness.recipe.schema import Augment
 from harness.runtime import keyed
 
 AHEAD = 3
 """Batches that are being decoded while a step computes (files only)."""
+
+
+AT_ONCE = 3 * 2**20
+"""Numbers in the views that are made at once of images in memory (1,024 views of 32 pixels, 12 MB):
+of a small batch by itself most of the time would go into starting operations."""
 
 
 def normalise(x: Tensor, data: DataSet) -> Tensor:
@@ -38,6 +43,18 @@ class Batch:
     views: tuple[Tensor, ...]
     index: Tensor
     total: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The crops of some steps, all views of one after all of the other; no colours yet."""
+
+    steps: range
+    index: tuple[Tensor, ...]
+    """Each step's images of this process, int64 (n,)."""
+    crops: Tensor
+    """(views times images, 3, size, size), float32 in [0, 1] or uint8."""
+    drawn: Parameters
 
 
 class Loader:
@@ -88,22 +105,36 @@ class Loader:
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of steps first to last - 1; files are decoded ahead of their step."""
         if isinstance(self.images, Stack):
-            for step in range(first, last):
-                index = self._mine(step)
-                yield self.views_of(step, index, self.images.load(index))
+            step = first
+            while step < last:
+                block = self.block(step)
+                made = self.views_of(self._cut(block, [self._mine(s) for s in block]))
+                yield from made[step - block.start : last - block.start]
+                step = block.stop
             return
         with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-            pending: list[tuple[Tensor, Future[Loaded]]] = []
+            pending: list[Future[Cut]] = []
             try:
                 for step in range(first, last):
-                    while len(pending) < AHEAD and step + len(pending) < last:
-                        index = self._mine(step + len(pending))
-                        pending.append((index, pool.submit(self.images.load, index)))
-                    index, loaded = pending.pop(0)
-                    yield self.views_of(step, index, loaded.result())
+                    while len(pending) < AHEAD and (coming := step + len(pending)) < last:
+                        index = [self._mine(coming)]
+                        pending.append(pool.submit(self._cut, range(coming, coming + 1), index))
+                    yield from self.views_of(pending.pop(0).result())
             finally:
-                for _, waiting in pending:
+                for waiting in pending:
                     waiting.cancel()
+
+    def block(self, step: int) -> range:
+        """The steps around `step` whose views are made at once.
+
+        It begins at a multiple of its length in its epoch, wherever a run goes on, as the company
+        that a view is made in may be worth its last bit.
+        """
+        each = self.views * -(-self.batch // self.share[1]) * 3 * self.size**2
+        length = max(1, AT_ONCE // each)
+        epoch, position = divmod(step, self.steps_per_epoch)
+        start = epoch * self.steps_per_epoch + position - position % length
+        return range(start, min(start + length, (epoch + 1) * self.steps_per_epoch))
 
     def _mine(self, step: int) -> Tensor:
         rank, size = self.share
@@ -112,14 +143,30 @@ class Loader:
         index = torch.cat([index, index[-1:].expand(each * size - len(index))])
         return index[rank * each : (rank + 1) * each]
 
-    def views_of(self, step: int, index: Tensor, loaded: Loaded) -> Batch:
-        """The batch of the images `index` int64 (n,), which were `loaded` for this step."""
-        epoch = step // self.steps_per_epoch
-        made = []
-        for view in range(self.views):
-            key = keyed.key(*self.stream, "augment", epoch, view)
-            drawn = draw(self.policy, key, index, loaded.sizes)
-            x = loaded.crop(drawn.crop, self.size).to(self.device, non_blocking=True)
-            x = finish(x, drawn, self.policy)
-            made.append(normalise(x, self.data))
-        return Batch(tuple(made), index, len(self.indices(step)))
+    def _cut(self, steps: range, index: Sequence[Tensor]) -> Cut:
+        return self.cut(steps, index, self.images.load(torch.cat(list(index))))
+
+    def cut(self, steps: range, index: Sequence[Tensor], loaded: Loaded) -> Cut:
+        """The crops of `steps`, all of one epoch, each of the images in its `index` (n,), which
+        were `loaded` one step after the other."""
+        every = torch.cat(list(index))
+        epoch = steps.start // self.steps_per_epoch
+        keys = [keyed.key(*self.stream, "augment", epoch, view) for view in range(self.views)]
+        drawn = [draw(self.policy, key, every, loaded.sizes) for key in keys]
+        crops = torch.cat([loaded.crop(view.crop, self.size) for view in drawn])
+        if self.device.type == "cuda" and crops.device.type == "cpu":
+            crops = crops.pin_memory()  # else the copy would wait for what the GPU has to do
+        return Cut(steps, tuple(index), crops, joined(drawn))
+
+    def views_of(self, cut: Cut) -> list[Batch]:
+        """The batches of the steps that were cut."""
+        x = cut.crops.to(self.device, non_blocking=True)
+        if x.dtype == torch.uint8:  # a quarter of the way to the device
+            x = x.float().div_(255)
+        x = finish(x, cut.drawn, self.policy)
+        sizes = [len(index) for index in cut.index]
+        views = [torch.split(view, sizes) for view in normalise(x, self.data).chunk(self.views)]
+        totals = (len(self.indices(step)) for step in cut.steps)
+        return [
+            Batch(*each) for each in zip(zip(*views, strict=True), cut.index, totals, strict=True)
+        ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -62,6 +63,13 @@ class Parameters:
         """The same parameters on `device`."""
         device = torch.device(device)
         return Parameters(**{f.name: moved(getattr(self, f.name), device) for f in fields(self)})
+
+
+def joined(parts: Sequence[Parameters]) -> Parameters:
+    """The samples of all parts, one part after the other."""
+    return Parameters(
+        **{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Parameters)}
+    )
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -17,8 +17,15 @@ NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+
 
 
 def composed(text: str) -> Any:
-    """The file's one document as a node."""
-    return yaml.compose(text, Loader=yaml.SafeLoader)
+    """The file's one document as a node.
+
+    By PyYAML's own parser, another than libyaml, with which the harness reads; by libyaml what that
+    parser cannot read, as tabs within a line.
+    """
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.CSafeLoader)
 
 
 def lost(node: Any, value: Any, at: str = "") -> Iterator[str]:

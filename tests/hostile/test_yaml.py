@@ -193,9 +193,18 @@ def test_sites(place: Path, content: bytes) -> None:
 )
 def test_options(place: Path, data: st.DataObject, field: str) -> None:
     value = data.draw(mutated(": 0.03").map(lambda text: text.removeprefix(": ")))
-    file = place / "recipes" / "miniature_embedded.yaml"
+    taken_or_told(place, field, value)
+
+
+def test_an_option_with_a_tab(place: Path) -> None:
+    """libyaml reads it, PyYAML's own parser does not."""
+    taken_or_told(place, "about.title", "0\t 0.03")
+
+
+def taken_or_told(place: Path, field: str, value: str) -> None:
+    """`--set field=value` means what it says, or is refused with a message."""
     try:
-        recipe = load(file, [f"{field}={value}"])
+        recipe = load(place / "recipes" / "miniature_embedded.yaml", [f"{field}={value}"])
     except HarnessError as error:
         told(error)
         return
