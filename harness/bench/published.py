@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import scaling
-from harness.bench.result import Result, evaluation_rows, part_rows, rows, stall
+from harness.bench.result import (
+    Result,
+    evaluation_rows,
+    part_rows,
+    rows,
+    sent,
+    sharing_rows,
+    stall,
+)
 from harness.bench.targets import targets
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
@@ -30,7 +38,8 @@ def publish(folder: Path, record: Mapping[str, Any]) -> Path:
     except OSError as error:
         raise atomic.explain(error, folder) from error
     device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
-    atomic.write_json(folder / f"{record['recipe']}-{device}.json", record)
+    several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
+    atomic.write_json(folder / f"{record['recipe']}-{device}{several}.json", record)
     page = folder / PAGE
     text = "\n".join(_page([_read(path) for path in sorted(folder.glob("*.json"))]))
     atomic.write(page, lambda file: file.write(text.encode()))
@@ -62,6 +71,8 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
     facts = result.facts
     machine, code, packages = facts["machine"], facts["code"], facts["packages"]
     where = result.device if result.device != "cpu" else machine["cpu"]
+    if result.processes > 1:
+        where += f", {result.processes} processes"
     commit = f"{(code['commit'] or 'unknown')[:12]}{' with changes' if code['dirty'] else ''}"
     changed = " ".join(f"`{each}`" for each in record.get("set", ()))
     recipe = Recipe.model_validate_json(json.dumps(facts["recipe"]))
@@ -76,10 +87,20 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         + (f" Changed for this machine: {changed}." if changed else ""),
         "",
         *_table(("target", "wanted", "found", ""), targets(recipe, result)),
+        *_table(("the loop, by", "ms", "images/s", "of one process's rate"), sharing_rows(result)),
         *_table(("a step of", "ms", "images/s", "of the floor's rate"), rows(result)),
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
+        *_outlook(recipe, result),
+    ]
+
+
+def _outlook(recipe: Recipe, result: Result) -> list[str]:
+    """What moves between several processes; of one, what more GPUs would make of its parts."""
+    if result.processes > 1:
+        return ["", *(f"- {sentence}" for sentence in sent(result))]
+    return [
         "",
         "What more GPUs would make of it, estimated from these parts:",
         "",

@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.bench.clock import Timing
 
+ALONE, SHARED = "one process", "all processes"
+"""Who makes the steps that are compared in `Result.sharing`."""
 WHOLE = ("floor", "step", "end to end", "input")
 
 
@@ -23,6 +25,8 @@ class Result:
     whole: dict[str, Timing]
     parts: dict[str, Timing]
     evaluation: dict[str, Timing] = field(default_factory=dict)
+    sharing: dict[str, Timing] = field(default_factory=dict)
+    """Of several processes: what the first makes alone, and what all make."""
     peak_bytes: int = 0
     """Peak memory of the device, or of the process where the device is the CPU."""
     moved: dict[str, int] = field(default_factory=dict)
@@ -35,7 +39,7 @@ class Result:
     def of(cls, record: Mapping[str, Any]) -> Result:
         """The result of which `record` was made; KeyError or TypeError if it is none."""
         kept = {f.name: record[f.name] for f in fields(cls)}
-        for group in ("whole", "parts", "evaluation"):
+        for group in ("whole", "parts", "evaluation", "sharing"):
             kept[group] = {name: Timing(**each) for name, each in record[group].items()}
         return cls(**kept)
 
@@ -88,6 +92,36 @@ def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
             said.append((base, f"{1e3 * found[base].median:,.2f}", "1.00"))
             said.append((what, f"{1e3 * found[what].median:,.2f}", f"{ratio:.2f}"))
     return said
+
+
+def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:
+    """(who, milliseconds, images a second, rate against one process's) of the loop."""
+    found = result.sharing
+    return [
+        (
+            f"{result.processes} processes" if name == SHARED else ALONE,
+            f"{1e3 * timing.median:,.2f}",
+            f"{result.batch / timing.median:,.0f}",
+            f"{found[ALONE].median / timing.median:.2f}",
+        )
+        for name, timing in found.items()
+    ]
+
+
+def sent(result: Result) -> list[str]:
+    """What a process sends in a step: by the closed form, and what was counted in one step (how
+    many images change places depends on the order; DDP counts nothing)."""
+
+    def told(bytes_by_collective: Mapping[str, float]) -> str:
+        found = (f"{name} {n / 2**20:.3f} MiB" for name, n in bytes_by_collective.items())
+        return ", ".join(found)
+
+    if not result.expected:
+        return []
+    return [
+        f"a process sends a step, by the closed form: {told(result.expected)}",
+        f"counted in one step: {told(result.moved)}",
+    ]
 
 
 def stall_share(result: Result) -> tuple[float, float]:

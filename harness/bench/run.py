@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 
 from harness.bench import evaluation, traffic
+from harness.bench.clock import Timing
 from harness.bench.result import Result
+from harness.bench.sharing import sharing
 from harness.bench.step import Steps
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
@@ -21,7 +23,7 @@ from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.world import World
 from harness.stage.context import Context
-from harness.stage.execute import device_name, pick_device
+from harness.stage.execute import device_name
 from harness.stage.reporter import Silent
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
@@ -66,23 +68,34 @@ def bench(
     _forget_peak(device)
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
         scratch = Path(name)
-        context = Context(
-            recipe=recipe,
-            folder=StageFolder(scratch),
-            attempt=None,
-            parent=None,
-            data=data,
-            data_root=data_root,
-            world=world,
-            reporter=Silent(),
-            stopping=lambda: False,
-        )
-        measured = Steps(context, scratch)
+
+        def context(of: World) -> Context:
+            return Context(
+                recipe=recipe,
+                folder=StageFolder(scratch),
+                attempt=None,
+                parent=None,
+                data=data,
+                data_root=data_root,
+                world=of,
+                reporter=Silent(),
+                stopping=lambda: False,
+            )
+
+        measured = Steps(context(world), scratch)
         whole = measured.whole(steps=steps, rounds=rounds, warm_up=warm_up)
         peak = _peak(device)
         parts = measured.parts(rounds=rounds, warm_up=warm_up)
         moved = measured.moved()
-        context.saver.close()
+        shared: dict[str, Timing] = {}
+        if world.size > 1:
+            steps_of = {world.size: measured}
+            if world.rank == 0:
+                steps_of[1] = Steps(context(World.alone(device)), scratch)
+            shared = sharing(steps_of, steps=steps, rounds=rounds, warm_up=warm_up)
+        measured.saver.close()
+    features = measured.training.mechanism.query.feature_dim
+    dim = recipe.model.dim if recipe.knn.layer == "output" else features
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
     made, _ = capture(device=device_name(device), threads=torch.get_num_threads(), data={})
@@ -94,6 +107,7 @@ def bench(
         precision=recipe.precision,
         whole=whole,
         parts=parts,
+        sharing=shared,
         peak_bytes=peak,
         moved=moved,
         expected=traffic.sent(recipe, world.size, parameters) if world.size > 1 else {},
@@ -105,6 +119,7 @@ def bench(
             "data": "noise" if noise else data.name,
             "images": None if noise else {name: len(each) for name, each in _parts(data)},
             "knn": list(knn),
+            "knn_dim": dim,
             "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "steps_per_epoch": measured.training.per_epoch,
             "steps_per_checkpoint": _steps_per_checkpoint(recipe, None if noise else data),
@@ -113,13 +128,12 @@ def bench(
             **{name: made[name] for name in ("packages", "python", "machine", "code")},
         },
     )
-    features = measured.training.mechanism.query.feature_dim
     if world.rank == 0:
         result.evaluation = evaluation.knn(
             device,
             queries=knn[0],
             bank=knn[1],
-            dim=recipe.model.dim if recipe.knn.layer == "output" else features,
+            dim=dim,
             k=recipe.knn.k,
             rounds=max(1, rounds // 2),
         )
@@ -139,11 +153,6 @@ def bench(
                 rounds=rounds,
             )
     return result
-
-
-def alone(device: str) -> World:
-    """This process by itself, on the device of that name; HarnessError if there is none."""
-    return World.alone(torch.device(pick_device(device)))
 
 
 def noise_for(recipe: Recipe) -> DataSet:

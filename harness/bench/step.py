@@ -43,7 +43,7 @@ class Steps:
             {
                 "floor": lambda: self._repeat(steps, lambda: self.floor.step(x1, x2)),
                 "step": lambda: self._repeat(steps, self._step),
-                "end to end": Timed(lambda: self._loop(steps), self.training.drain),
+                "end to end": Timed(lambda: self.loop(steps), self.training.drain),
                 "input": lambda: self._input(steps),
             },
             self.context.device,
@@ -131,7 +131,8 @@ class Steps:
         batch = self._batch
         self._loss, _ = self.model(*batch.views, batch.index, next(self._next))
 
-    def _loop(self, steps: int) -> None:
+    def loop(self, steps: int) -> None:
+        """Training as it is, from its first step: input, stop questions and logging included."""
         training, every = self.training, self.context.recipe.watch.log_steps
         for n, batch in enumerate(training.loader.batches(0, steps), 1):
             training.train(self.model, batch)

@@ -316,6 +316,7 @@ def bench(
     data: DataRoot = None,
     site: SitePath = None,
     device: Device = None,
+    processes: Processes = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are over them.")] = 7,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are timed as one.")] = 10,
     noise: Annotated[
@@ -335,7 +336,7 @@ def bench(
     from harness.cli.bench import How, bench_command
     from harness.site import load_site
 
-    where = load_site(data=data, runs=runs, device=device, site=site)
+    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
     bench_command(recipe, sets or [], where, How(rounds, steps, noise, scaling, bandwidth, publish))
 
 

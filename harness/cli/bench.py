@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,25 @@ from rich.table import Table
 
 from harness.bench import evaluation, scaling
 from harness.bench.published import publish
-from harness.bench.result import Result, evaluation_rows, part_rows, rows, stall
-from harness.bench.run import KNN, alone, bench
+from harness.bench.result import (
+    Result,
+    evaluation_rows,
+    part_rows,
+    rows,
+    sent,
+    sharing_rows,
+    stall,
+)
+from harness.bench.run import KNN, bench
 from harness.cli import show
 from harness.estimate import Benched
+from harness.launch.company import PATIENCE_S, company, share_cores
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
+from harness.runtime.environment import resolve
+from harness.runtime.world import join
 from harness.site import Site
+from harness.stage.execute import own_device, pick_device
 from harness.store import benchmarks
 
 
@@ -39,13 +53,28 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
         HarnessError: the recipe, the data, the device or the disk do not allow it.
     """
     recipe = load_recipe(path, sets)
-    world = alone(site.device)
-    show.line(
-        f"measuring {recipe.name} on {world.device}, {how.rounds} rounds of {how.steps} steps"
-    )
-    result = bench(recipe, site.data, world, rounds=how.rounds, steps=how.steps, noise=how.noise)
+    device = pick_device(site.device)
+    placement = resolve(os.environ)
+    words = [sys.executable, "-m", "harness.cli", "bench", str(path)]
+    words += [word for each in sets for word in ("--set", each)]
+    words += ["--data", str(site.data), "--device", device, *(["--noise"] if how.noise else [])]
+    words += ["--rounds", str(how.rounds), "--steps", str(how.steps)]
+    with company(words, site.processes if placement.size == 1 else 1) as own:
+        placement = own if placement.size == 1 else placement
+        share_cores(placement)
+        with join(placement, own_device(device, placement), timeout=PATIENCE_S) as world:
+            if world.rank == 0:
+                show.line(
+                    f"measuring {recipe.name} on {world.size} x {world.device}, "
+                    f"{how.rounds} rounds of {how.steps} steps"
+                )
+            result = bench(
+                recipe, site.data, world, rounds=how.rounds, steps=how.steps, noise=how.noise
+            )
+    if placement.rank > 0:
+        return
     _print(result, recipe)
-    if how.scaling:
+    if how.scaling and result.processes == 1:
         table = _table(*scaling.HEADINGS)
         for row in scaling.table(recipe, result, how.bandwidth):
             table.add_row(*row)
@@ -59,6 +88,11 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
 
 
 def _print(result: Result, recipe: Recipe) -> None:
+    if result.sharing:
+        table = _table("the loop, by", "ms", "images/s", "of one process's rate")
+        for row in sharing_rows(result):
+            table.add_row(*row)
+        show.console.print(table)
     table = _table("a step of", "ms", "images/s", "of the floor's rate")
     for row in rows(result):
         table.add_row(*row)
@@ -78,8 +112,8 @@ def _print(result: Result, recipe: Recipe) -> None:
     if result.facts["images"] is not None:
         took = Benched(recipe, result.record()).seconds("pretrain", 0)
         show.line(f"pre-training with its monitor would take {show.duration(took)} here")
-    for what, count in result.expected.items():
-        show.line(f"each process sends {count / 2**20:.2f} MiB a step: {what}")
+    for said in sent(result):
+        show.line(said)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.errors import AlreadyDone, Busy, DataError, DiskError, HarnessError
+from harness.launch.company import company
 from harness.launch.worker import run_as
 from harness.plan import Plan, describe
 from harness.redact import redact
-from harness.runtime.environment import Placement, resolve
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
 from harness.stage.reporter import Reporter
@@ -64,7 +60,9 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         folder.create(description)
         job = Job(folder.path, site.data, device)
         try:
-            with _others(job, site.processes) as placement:
+            words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
+            words += ["--data", str(job.data_root), "--device", job.device]
+            with company(words, site.processes) as placement:
                 state = run_as(placement, job, reporter, stopping)
         except AlreadyDone:
             if (folder.result or {}).get("state") == "diverged":
@@ -94,34 +92,3 @@ def _still_stale(folder: StageFolder, parent: str | None) -> bool:
     above = look(stage_folder(folder.path.parent, parent)).result if parent else None
     entry = look(folder)
     return entry.done and bool(why_stale(entry.result, above, edition()))
-
-
-@contextlib.contextmanager
-def _others(job: Job, processes: int) -> Iterator[Placement]:
-    """This process's place among `processes`; the others run while the block does."""
-    if processes == 1:
-        yield resolve({})
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
-    words += ["--data", str(job.data_root), "--device", job.device]
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        for rank in range(1, processes):
-            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            started.append(subprocess.Popen(words, env={**os.environ, **shared, **place}))
-        yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"})
-    finally:
-        for process in started:
-            try:
-                process.wait(timeout=30)  # each ends by itself when its peers do
-            except subprocess.TimeoutExpired:
-                process.kill()

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import HarnessError
+from harness.launch.company import PATIENCE_S, share_cores
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.redact import redact
@@ -24,10 +25,6 @@ from harness.runtime.peers import Unmet
 from harness.runtime.world import join
 from harness.stage.execute import Job, execute, own_device, pick_device
 from harness.stage.reporter import Reporter
-
-PATIENCE_S = 600.0
-"""Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
-is noticed at once."""
 
 
 def run_as(
@@ -42,10 +39,7 @@ def run_as(
 
     `meeting`: seconds that the others may come later than this one.
     """
-    import torch
-
-    if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.local_size))
+    share_cores(placement)
     device = own_device(job.device, placement)
     with (
         contextlib.suppress(Unmet),

@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,10 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
 from harness.runtime.peers import OpenStore, Peers, gather, meet
+
+# torch 2.14 warns of the names that 2.11 has.
+_all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 
 
 class World:
@@ -80,7 +85,7 @@ class World:
         x = x.contiguous()
         out = x.new_empty(self.size * x.shape[0], *x.shape[1:])
         with self._sending(what, x.nbytes * (self.size - 1)):
-            dist.all_gather_into_tensor(_bytes(out), _bytes(x))
+            _all_gather(_bytes(out), _bytes(x))
         return out
 
     def gather_with_gradient(self, x: Tensor) -> Tensor:
@@ -208,7 +213,7 @@ class World:
         x = x.contiguous()
         out = x.new_empty(x.shape[0] // self.size, *x.shape[1:])
         with self._sending(what, out.nbytes * (self.size - 1)):
-            dist.reduce_scatter_tensor(out, x)
+            _reduce_scatter(out, x)
         return out
 
 

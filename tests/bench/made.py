@@ -59,6 +59,7 @@ def result(of: Recipe, device: str = "NVIDIA H200", **other: Any) -> Result:
         "data": "embedded",
         "images": {"train": 20_000, "bank": 20_000, "test": 2000},
         "knn": [10_000, 50_000],
+        "knn_dim": 128,
         "measured": "2026-01-02T03:04:05Z",
         "steps_per_checkpoint": 78,
         "threads": 2,

@@ -79,7 +79,7 @@ def test_targets_on_a_cpu() -> None:
     key = "end to end, of the floor's rate"
     assert told(made, "miniature")[key] == "met"
     assert told(made, "resnet18_cifar")[key] == "missed"
-    assert told(made, linear={"lr": [1, 10]})["2 probes, of one"] == "met"
+    assert told(made, linear={"lr": [1, 10]})["2 probes with their features, of one"] == "met"
 
 
 def test_the_demos_time_is_that_of_all_its_epochs() -> None:

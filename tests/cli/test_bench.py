@@ -26,3 +26,16 @@ def test_random_pixels_foretell_nothing(moco: Any, tiny: Path) -> None:
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu")
     assert moco("bench", tiny, *short, "--noise").code == 0
     assert "how long is not known" in moco("plan", tiny, "--device", "cpu").out
+
+
+def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
+    short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--processes", "2", "--noise")
+    said = moco("bench", tiny, *short, "--publish", "speed")
+    assert said.code == 0, said.all
+    assert "of one process's rate" in said.out
+    assert "counted in one step: " in said.out
+    (kept,) = Path("speed").glob("tiny-cpu-2-processes.json")
+    assert set(json.loads(kept.read_text())["sharing"]) == {"one process", "all processes"}
+    page = Path("speed/README.md").read_text()
+    assert "2 processes\n" in page
+    assert "| 2 processes, of one's rate | >= 0.90 |" in page

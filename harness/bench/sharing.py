@@ -1,0 +1,48 @@
+"""What several processes make of the steps that one makes alone, on the same cores or GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import torch
+
+from harness.bench.clock import Timed, Timing, measure
+from harness.bench.result import ALONE, SHARED
+from harness.bench.step import Steps
+
+
+def sharing(
+    made: Mapping[int, Steps], *, steps: int, rounds: int, warm_up: int
+) -> dict[str, Timing]:
+    """Seconds of a step of the loop, with its input, in turns: ALONE, made by the first process on
+    all cores while the others wait, and SHARED by all.
+
+    Every process calls it; the first one's times are those that mean something.
+
+    Args:
+        made: by number of processes: what all of them share and, in the first process, what it
+            makes alone.
+    """
+    everyone = made[max(made)].context.world
+    cores, own = len(os.sched_getaffinity(0)), torch.get_num_threads()
+
+    def begin(threads: int) -> None:
+        everyone.barrier()
+        if everyone.device.type == "cpu":
+            torch.set_num_threads(threads)
+
+    def loop(processes: int) -> None:
+        if processes in made:
+            made[processes].loop(steps)
+
+    found = measure(
+        {
+            ALONE: Timed(lambda: loop(1), lambda: begin(max(cores, own))),
+            SHARED: Timed(lambda: loop(everyone.size), lambda: begin(own)),
+        },
+        everyone.device,
+        rounds=rounds,
+        warm_up=warm_up,
+    )
+    return {name: timing.over(steps) for name, timing in found.items()}
