@@ -26,6 +26,10 @@ class DataError(HarnessError):
     exit_code = 3
 
 
+class NoData(DataError):
+    """The data set itself is absent or broken: no run on it can go on."""
+
+
 class StoreError(HarnessError):
     """A run folder that cannot be written or read as it should."""
 

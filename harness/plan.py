@@ -121,32 +121,45 @@ class Plan:
         return None if costs is None else sum(cost.hours * max(1, cost.gpus) for cost in costs)
 
     def _costs(self) -> list[Cost] | None:
-        """Of each pre-training that is to be done; None if there is none, or one states nothing."""
+        """Of each training that is to be done; None if there is none, or one states nothing."""
         costs = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
             for stage in self.todo
-            if stage.kind == "pretrain" and stage.recipe.optim.epochs
+            if _trains(stage)
         ]
         stated = [cost for cost in costs if cost is not None]
         return stated if stated and len(stated) == len(costs) else None
 
     @property
     def images(self) -> int | None:
-        """Images that pre-training will pass through; None if a data set's size is not known."""
+        """Images that training will pass through; None if a data set's size is not known."""
         total = 0
-        for stage in self.todo:
-            optim, data = stage.recipe.optim, stage.recipe.data
-            if stage.kind == "pretrain" and optim.epochs:
-                size = data.images or KNOWN_SIZES.get(data.name)
-                if size is None:
-                    return None
-                total += optim.epochs * size
+        for stage in filter(_trains, self.todo):
+            data = stage.recipe.data
+            size = data.images or KNOWN_SIZES.get(data.name)
+            if size is None:
+                return None
+            total += _epochs(stage) * size
         return total
 
     @property
     def hours(self) -> float | None:
         """The best estimate: measured here, else stated, else None."""
         return self.seconds / 3600 if self.seconds is not None else self.stated_hours
+
+
+def _epochs(stage: PlannedStage) -> int:
+    """Of pre-training; of given weights, which have had theirs, the probe's."""
+    recipe = stage.recipe
+    if stage.kind == "pretrain":
+        return recipe.optim.epochs
+    given = recipe.model.weights is not None and recipe.optim.epochs == 0
+    return recipe.linear.epochs if stage.kind == "linear" and given and recipe.linear else 0
+
+
+def _trains(stage: PlannedStage) -> bool:
+    """Whether it is what a recipe's stated cost is the cost of."""
+    return _epochs(stage) > 0
 
 
 def make_plan(

@@ -38,7 +38,7 @@ class Steps:
     def whole(self, *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
         """Seconds a step of: floor, step (data in place), end to end (`steps` steps of the loop,
         with its input, its stop questions and its logging), input (the pipeline alone)."""
-        x1, x2 = self._batch.views
+        x1, x2 = self._batch.pair
         found = measure(
             {
                 "floor": lambda: self._repeat(steps, lambda: self.floor.step(x1, x2)),
@@ -58,15 +58,14 @@ class Steps:
         training, batch, loader = self.training, self._batch, self.training.loader
         images = loader.images
         index = loader.indices(0)[: len(batch.index)]
-        block = loader.block(0)
-        cut = [loader.indices(step)[: len(batch.index)] for step in block]
-        loaded = images.load(torch.cat(cut))
+        block = [loader.share_of(step) for step in loader.block(0)]
+        loaded = images.load(torch.cat([each.index for each in block]))
         share = scaling.share(self.context.recipe)
         floor = Floor(self.context.recipe, self.context.world, share)
-        x1, x2 = (view[:share] for view in batch.views)
+        x1, x2 = (view[:share] for view in batch.pair)
         things: dict[str, Act | Timed] = {
             "read": lambda: images.load(index),
-            "augment": lambda: loader.views_of(loader.cut(block, cut, loaded)),
+            "augment": lambda: loader.views_of(loader.cut(block, loaded)),
             **self._mechanism_parts(),
             "backward": Timed(lambda: self._loss.backward(), self._forward),
             "optimiser": training.optimiser.step,
@@ -88,7 +87,7 @@ class Steps:
 
     def _mechanism_parts(self) -> dict[str, Act | Timed]:
         mechanism, world = self.training.mechanism, self.context.world
-        x1, x2 = self._batch.views
+        x1, x2 = self._batch.pair
         total = len(x2) * world.size
         precision = self.context.recipe.precision
 
@@ -129,7 +128,7 @@ class Steps:
     def _forward(self) -> None:
         self.training.optimiser.zero_grad(set_to_none=True)
         batch = self._batch
-        self._loss, _ = self.model(*batch.views, batch.index, next(self._next))
+        self._loss, _ = self.model(*batch.pair, batch.index, next(self._next))
 
     def loop(self, steps: int) -> None:
         """Training as it is, from its first step: input, stop questions and logging included."""

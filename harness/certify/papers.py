@@ -6,17 +6,17 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import harness
 from harness.certify.checks import begun, wait
 from harness.certify.ground import Ground
 from harness.plan import Plan, make_plan
 from harness.presence import look_for
+from harness.recipe.find import shipped
 from harness.site import Site
 from harness.store import journal
 from harness.store.certificate import Check
 from harness.store.layout import stage_folder
 
-RECIPES = Path(harness.__file__).parent.parent / "recipes"
+RECIPES = shipped("recipes")
 EPOCHS = 10
 STEPS = EPOCHS * (50_000 // 512)
 POINTS = 0.5
@@ -37,9 +37,9 @@ class Released:
 
 
 RELEASED = (
-    Released("moco_v1_200ep_pretrain.pth.tar", "b251726a", "moco_v1_imagenet.yaml", 60.6),
-    Released("moco_v2_200ep_pretrain.pth.tar", "59fd9945", "moco_v2_imagenet.yaml", 67.7),
-    Released("moco_v2_800ep_pretrain.pth.tar", "a04e12f8", "moco_v2_imagenet.yaml", 71.1),
+    Released("weights/moco_v1_200ep_pretrain.pth.tar", "b251726a", "moco_v1_imagenet.yaml", 60.6),
+    Released("weights/moco_v2_200ep_pretrain.pth.tar", "59fd9945", "moco_v2_imagenet.yaml", 67.7),
+    Released("weights/moco_v2_800ep_pretrain.pth.tar", "a04e12f8", "moco_v2_imagenet.yaml", 71.1),
 )
 
 
@@ -105,7 +105,7 @@ def released(ground: Ground, site: Site) -> list[Check]:
 
 
 def _probe(each: Released, ground: Ground, site: Site) -> Check:
-    name = each.file.partition(".")[0]
+    name = Path(each.file).name.partition(".")[0]
     with (site.data / each.file).open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
         file.seek(0)

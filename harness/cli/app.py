@@ -258,7 +258,12 @@ def cancel(
 @app.command()
 def check(
     recipes: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE...", help="Recipes, or lists of recipes.")
+        list[Path],
+        typer.Argument(
+            metavar="RECIPE...",
+            help="Recipes by file or name, or lists of recipes.",
+            parser=recipes.found,
+        ),
     ],
     sets: Sets = None,
     seeds: Annotated[

@@ -53,16 +53,17 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
         HarnessError: the recipe, the data, the device or the disk do not allow it.
     """
     recipe = load_recipe(path, sets)
-    device = pick_device(site.device)
     placement = resolve(os.environ)
+    device = pick_device(site.device, placement)
     words = [sys.executable, "-m", "harness.cli", "bench", str(path)]
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--device", device, *(["--noise"] if how.noise else [])]
     words += ["--rounds", str(how.rounds), "--steps", str(how.steps)]
-    with company(words, site.processes if placement.size == 1 else 1) as own:
+    with company(words, site.processes if placement.size == 1 else 1) as (own, lost):
         placement = own if placement.size == 1 else placement
         share_cores(placement)
-        with join(placement, own_device(device, placement), timeout=PATIENCE_S) as world:
+        own_one = own_device(device, placement)
+        with join(placement, own_one, timeout=PATIENCE_S, stopping=lambda: bool(lost())) as world:
             if world.rank == 0:
                 show.line(
                     f"measuring {recipe.name} on {world.size} x {world.device}, "

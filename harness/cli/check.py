@@ -21,6 +21,7 @@ from harness.errors import NotYet, RecipeError, StoreError, TargetMissed
 from harness.plan import Plan, make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.load import is_list, load, load_list
+from harness.recipe.schema import Recipe
 from harness.report.runs import LOSS
 from harness.site import Site
 from harness.store.edition import edition
@@ -67,6 +68,7 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
         _writable(path)
     tasks = _tasks(paths, sets, how)
     plans = [make_plan(task.path, task.sets, site.runs) for task in tasks]
+    _one_recipe_a_name(tasks, plans)
     baselines = _baselines(tasks, how)
     for task, plan in zip(tasks, plans, strict=True):
         if not (how.write or task.baseline or _has_targets(plan)):
@@ -123,6 +125,25 @@ def _baselines(tasks: Sequence[Task], how: How) -> dict[Path, Baseline]:
     if how.write and how.write.exists():
         load_baseline(how.write)  # anything else there is not ours to replace
     return {path: load_baseline(path) for task in tasks if (path := task.baseline)}
+
+
+def _one_recipe_a_name(tasks: Sequence[Task], plans: Sequence[Plan]) -> None:
+    """Results are known by their recipe's name: two recipes of one name may differ in seeds only.
+
+    Raises:
+        RecipeError: they differ in more.
+    """
+    seen: dict[tuple[str, str], tuple[Path, Recipe]] = {}
+    for task, plan in zip(tasks, plans, strict=True):
+        for stage in plan.stages:
+            name = plan.scale.name if plan.scale is not None else stage.recipe.name
+            recipe = stage.recipe.model_copy(update={"seed": 0})
+            path, first = seen.setdefault((name, stage.member.cell), (task.path, recipe))
+            if recipe != first:
+                raise RecipeError(
+                    f"{task.path}: {name} is also the name of {path}, which says something else: "
+                    "give one of them another name, or check them in two calls"
+                )
 
 
 def _has_targets(plan: Plan) -> bool:

@@ -98,4 +98,4 @@ def _scale(results: Results) -> str:
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
     rest = "; not comparable with the paper's numbers, its claims are what is tested"
-    return f"miniature: {one_line(results)}" + (rest if results.ablation else "")
+    return f"not the paper's scale: {one_line(results)}" + (rest if results.ablation else "")

@@ -15,6 +15,7 @@ from harness.contrast import shuffle
 from harness.contrast.mechanism import Mechanism
 from harness.model.encoder import Encoder
 from harness.recipe.schema import EndToEnd
+from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 
@@ -47,7 +48,7 @@ class EndToEndContrast(Mechanism):
         q = F.normalize(widen(q), dim=1)  # (n, C)
         k = self.world.gather_with_gradient(F.normalize(widen(k), dim=1))  # (N, C)
         if self.shuffle:
-            k = k[back.to(k.device)]
+            k = k[moved(back, k.device)]
         logits = q @ k.T / self.temperature  # (n, N); the positive is the query's own position
         own = self.world.share(torch.arange(len(k), device=k.device))
         hits = (logits.detach().argmax(1) == own).sum()

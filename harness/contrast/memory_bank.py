@@ -16,6 +16,7 @@ from harness.contrast.mechanism import Mechanism
 from harness.model.encoder import Encoder
 from harness.recipe.schema import MemoryBank
 from harness.runtime import keyed
+from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 
@@ -57,8 +58,8 @@ class BankContrast(Mechanism):
         with autocast(self.precision, x1.device):
             q = self.query(x1)
         q = F.normalize(widen(q), dim=1)  # (n, C)
-        index = index.to(q.device)
-        drawn = self.draws(step).to(q.device)  # (K,)
+        index = moved(index, q.device)
+        drawn = moved(self.draws(step), q.device)  # (K,)
         pos = (q * self.bank[index]).sum(1) / self.settings.temperature  # (n,)
         neg = q @ self.bank[drawn].T / self.settings.temperature  # (n, K)
         if self.settings.loss == "nce" and step == 0:

@@ -14,6 +14,7 @@ from harness.contrast.mechanism import Mechanism
 from harness.contrast.queue import Queue
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Moco
+from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 
@@ -83,7 +84,7 @@ class MoCo(Mechanism):
         with autocast(self.precision, x.device):
             k = self.key(x)
         k = self.world.gather(F.normalize(widen(k), dim=1))
-        return k[back.to(k.device)] if self.shuffle else k
+        return k[moved(back, k.device)] if self.shuffle else k
 
     @torch.no_grad()
     def follow(self) -> None:

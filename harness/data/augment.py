@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.parameters import CONTRAST, HUE, SATURATION, Parameters, moved
+from harness.data.parameters import CONTRAST, HUE, SATURATION, Parameters
 from harness.recipe.schema import Augment
+from harness.runtime.moving import moved
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a gray value (torchvision; ITU-R 601)."""
@@ -118,7 +119,7 @@ def _chunks(first: int, last: int, numbers: int, device: torch.device) -> Iterat
 
 
 @functools.cache
-def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Made once: a copy to a GPU in every call would wait for all that the GPU has to do."""
     return torch.tensor(values, device=device)
 
@@ -147,7 +148,7 @@ class _Colours:
         factor = factors.gather(-1, operation)
         gray = ((1 - factor) * (operation == SATURATION))[..., None, None]
         matrix = factor[..., None, None] * torch.eye(3, device=factor.device)
-        matrix += gray * _constant(LUMA, factor.device)
+        matrix += gray * constant(LUMA, factor.device)
         mean = (1 - factor) * (operation == CONTRAST)
         return cls(*(moved(t, device) for t in (matrix, mean, p.hue)))
 
@@ -163,7 +164,7 @@ class _Colours:
 
 def _blend(y: Tensor, matrix: Tensor, mean: Tensor) -> None:
     """In place on y (c, 3, P): matrix (c, 3, 3) times y, plus mean (c,) times its mean gray."""
-    bias = mean * (y.mean(-1) @ _constant(LUMA, y.device))  # (c,)
+    bias = mean * (y.mean(-1) @ constant(LUMA, y.device))  # (c,)
     torch.clamp(torch.bmm(matrix, y).add_(bias.view(-1, 1, 1)), 0, 1, out=y)
 
 
@@ -181,7 +182,7 @@ def _hue(y: Tensor, shift: Tensor) -> None:
     chroma = high - low
     hue = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=1e-12)).add_(1)
     hue.copysign_(torch.sub(green, blue, out=low))
-    offset = shift.unsqueeze(-1) - _constant(WHEEL, y.device)
+    offset = shift.unsqueeze(-1) - constant(WHEEL, y.device)
     offset = (offset - offset.round()).unsqueeze(-1)  # (c, 3, 1), a turn at most with hue / 6
     apart = torch.add(offset, hue.unsqueeze(1), alpha=1 / 6)  # (c, 3, P), in turns
     opposite = apart.abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)  # half a turn less the distance
@@ -193,7 +194,7 @@ def _grayscale(y: Tensor, which: Tensor) -> None:
     """In place on y (c, 3, S, S): the samples `which` become their gray value, in all channels."""
     if len(which):
         which = moved(which, y.device)
-        luma = _constant(LUMA, y.device).unsqueeze(0)
+        luma = constant(LUMA, y.device).unsqueeze(0)
         gray = luma @ y.index_select(0, which).flatten(2)  # (g, 1, S*S)
         y.index_copy_(0, which, gray.expand(-1, 3, -1).reshape(-1, *y.shape[1:]))
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.data import embedded
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
-from harness.errors import DataError
+from harness.errors import DataError, NoData
 from harness.recipe.schema import Data
 from harness.runtime import keyed
 
@@ -78,8 +78,15 @@ def open_data(data: Data, root: Path) -> DataSet:
     """The recipe's data set under the data root; kept for the process's next stage.
 
     Raises:
-        DataError: it is absent and cannot be downloaded, incomplete, corrupt or too small.
+        NoData: it is absent and cannot be downloaded, incomplete, corrupt or too small.
     """
+    try:
+        return _open(data, root)
+    except DataError as error:
+        raise NoData(str(error)) from error
+
+
+def _open(data: Data, root: Path) -> DataSet:
     packing = ""
     if data.name == "embedded":
         size = data.size
@@ -219,14 +226,14 @@ def _fingerprint(packing: str, *parts: Images) -> str:
             total.update(_bytes(part.stack))
         elif isinstance(part, Files):
             for path in part.paths:
-                total.update(f"{path.parent.name}/{path.name}:{_size(path)}\0".encode())
+                total.update(f"{path.parent.name}/{path.name}:{size_of(path)}\0".encode())
         elif isinstance(part, Packed):
             for name, length in zip(part.names, part.rows[:, LENGTH].tolist(), strict=True):
                 total.update(f"{name}:{length}\0".encode())
     return total.hexdigest()[:12]
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:

@@ -20,6 +20,7 @@ from torchvision.transforms import InterpolationMode
 from harness.data.augment import crop_resize
 from harness.data.reference import crop_resize_pil
 from harness.errors import DataError
+from harness.runtime.moving import moved
 
 CENTER = 224 / 256
 """Share of the short side that the evaluation crop keeps (code: Resize(256), CenterCrop(224))."""
@@ -103,7 +104,7 @@ class Stack:
         return len(self.stack)
 
     def load(self, index: Tensor) -> LoadedStack:
-        return LoadedStack(self.stack[index.to(self.stack.device)])
+        return LoadedStack(self.stack[moved(index, self.stack.device)])
 
     def subset(self, index: Tensor) -> Stack:
         return Stack(self.stack[index], self.labels[index])

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.augment import finish
+from harness.data.augment import constant, finish
 from harness.data.datasets import DataSet
 from harness.data.images import Images, Loaded, Stack
 from harness.data.parameters import Parameters, draw, joined
 from harness.errors import DataError
 from harness.recipe.schema import Augment
 from harness.runtime import keyed
+from harness.runtime.moving import moved
 
 AHEAD = 3
 """Batches that are being decoded while a step computes (files only)."""
@@ -28,8 +29,7 @@ of a small batch by itself most of the time would go into starting operations.""
 
 def normalise(x: Tensor, data: DataSet) -> Tensor:
     """(x - mean) / std of the data set, per channel; x is float32 (n, 3, H, W) in [0, 1]."""
-    mean = torch.tensor(data.mean, device=x.device).view(3, 1, 1)
-    std = torch.tensor(data.std, device=x.device).view(3, 1, 1)
+    mean, std = (constant(values, x.device).view(3, 1, 1) for values in (data.mean, data.std))
     return (x - mean) / std
 
 
@@ -44,14 +44,27 @@ class Batch:
     index: Tensor
     total: int
 
+    @property
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """The two views that a mechanism takes; of a single view, that one twice."""
+        return self.views[0], self.views[-1]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a process sees in a step of `epoch`: its images int64 (n,), of `total` over all
+    processes, without those that fill up."""
+
+    epoch: int
+    index: Tensor
+    total: int
+
 
 @dataclass(frozen=True)
 class Cut:
     """The crops of some steps, all views of one after all of the other; no colours yet."""
 
-    steps: range
-    index: tuple[Tensor, ...]
-    """Each step's images of this process, int64 (n,)."""
+    shares: tuple[Share, ...]
     crops: Tensor
     """(views times images, 3, size, size), float32 in [0, 1] or uint8."""
     drawn: Parameters
@@ -108,7 +121,7 @@ class Loader:
             step = first
             while step < last:
                 block = self.block(step)
-                made = self.views_of(self._cut(block, [self._mine(s) for s in block]))
+                made = self.views_of(self._cut([self.share_of(s) for s in block]))
                 yield from made[step - block.start : last - block.start]
                 step = block.stop
             return
@@ -117,8 +130,7 @@ class Loader:
             try:
                 for step in range(first, last):
                     while len(pending) < AHEAD and (coming := step + len(pending)) < last:
-                        index = [self._mine(coming)]
-                        pending.append(pool.submit(self._cut, range(coming, coming + 1), index))
+                        pending.append(pool.submit(self._cut, [self.share_of(coming)]))
                     yield from self.views_of(pending.pop(0).result())
             finally:
                 for waiting in pending:
@@ -136,37 +148,39 @@ class Loader:
         start = epoch * self.steps_per_epoch + position - position % length
         return range(start, min(start + length, (epoch + 1) * self.steps_per_epoch))
 
-    def _mine(self, step: int) -> Tensor:
+    def share_of(self, step: int) -> Share:
+        """This process's part of a step; the last parts may be filled up with its last image."""
         rank, size = self.share
         index = self.indices(step)
         each = -(-len(index) // size)
-        index = torch.cat([index, index[-1:].expand(each * size - len(index))])
-        return index[rank * each : (rank + 1) * each]
+        filled = torch.cat([index, index[-1:].expand(each * size - len(index))])
+        own = filled[rank * each : (rank + 1) * each]
+        return Share(step // self.steps_per_epoch, own, len(index))
 
-    def _cut(self, steps: range, index: Sequence[Tensor]) -> Cut:
-        return self.cut(steps, index, self.images.load(torch.cat(list(index))))
+    def _cut(self, shares: Sequence[Share]) -> Cut:
+        return self.cut(shares, self.images.load(torch.cat([each.index for each in shares])))
 
-    def cut(self, steps: range, index: Sequence[Tensor], loaded: Loaded) -> Cut:
-        """The crops of `steps`, all of one epoch, each of the images in its `index` (n,), which
-        were `loaded` one step after the other."""
-        every = torch.cat(list(index))
-        epoch = steps.start // self.steps_per_epoch
-        keys = [keyed.key(*self.stream, "augment", epoch, view) for view in range(self.views)]
+    def cut(self, shares: Sequence[Share], loaded: Loaded) -> Cut:
+        """The crops of some steps of one epoch, whose images were `loaded` one step after the
+        other."""
+        every = torch.cat([each.index for each in shares])
+        keys = [
+            keyed.key(*self.stream, "augment", shares[0].epoch, view) for view in range(self.views)
+        ]
         drawn = [draw(self.policy, key, every, loaded.sizes) for key in keys]
         crops = torch.cat([loaded.crop(view.crop, self.size) for view in drawn])
         if self.device.type == "cuda" and crops.device.type == "cpu":
             crops = crops.pin_memory()  # else the copy would wait for what the GPU has to do
-        return Cut(steps, tuple(index), crops, joined(drawn))
+        return Cut(tuple(shares), crops, joined(drawn))
 
     def views_of(self, cut: Cut) -> list[Batch]:
         """The batches of the steps that were cut."""
-        x = cut.crops.to(self.device, non_blocking=True)
+        x = moved(cut.crops, self.device)
         if x.dtype == torch.uint8:  # a quarter of the way to the device
             x = x.float().div_(255)
-        x = finish(x, cut.drawn, self.policy)
-        sizes = [len(index) for index in cut.index]
-        views = [torch.split(view, sizes) for view in normalise(x, self.data).chunk(self.views)]
-        totals = (len(self.indices(step)) for step in cut.steps)
+        x = normalise(finish(x, cut.drawn, self.policy), self.data)
+        sizes = [len(each.index) for each in cut.shares]
+        views = zip(*(torch.split(view, sizes) for view in x.chunk(self.views)), strict=True)
         return [
-            Batch(*each) for each in zip(zip(*views, strict=True), cut.index, totals, strict=True)
+            Batch(of, each.index, each.total) for of, each in zip(views, cut.shares, strict=True)
         ]

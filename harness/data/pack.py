@@ -21,7 +21,7 @@ import numpy as np
 import torchvision.transforms.functional as vision
 from torchvision.transforms import InterpolationMode
 
-from harness.data.datasets import classes_of, files_of
+from harness.data.datasets import classes_of, files_of, size_of
 from harness.data.images import Files, decode_bytes
 from harness.data.packed import (
     BEGUN,
@@ -106,7 +106,7 @@ def _digest(files: dict[str, Files]) -> str:
     total = hashlib.sha256()
     for part in files.values():
         for path in part.paths:
-            total.update(f"{path}:{path.stat().st_size}\0".encode())
+            total.update(f"{path}:{size_of(path)}\0".encode())
     return total.hexdigest()
 
 
@@ -190,6 +190,8 @@ def _verify(folder: Path, files: Files, classes: int, tell: Tell) -> dict[str, A
     """The split's entry of the manifest, from what is read back."""
     content = (folder / "index.bin").read_bytes()
     size = (folder / "images.bin").stat().st_size
+    if len(content) % (COLUMNS * 8):
+        raise DataError(f"{folder / 'index.bin'}: was cut; remove {folder.parent} and pack again")
     rows = table(content)
     check(rows, size, classes, folder / "index.bin")
     total = hashlib.sha256()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.recipe.schema import Augment
 from harness.runtime import keyed
+from harness.runtime.moving import moved
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The jitter's operations, numbered as torchvision numbers them."""
@@ -70,11 +71,6 @@ def joined(parts: Sequence[Parameters]) -> Parameters:
     return Parameters(
         **{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Parameters)}
     )
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On `device`, without waiting for what a GPU still has to do before it gets there."""
-    return tensor.to(device, non_blocking=device.type != "cpu")
 
 
 def draw(policy: Augment, key: int, index: Tensor, sizes: tuple[int, int] | Tensor) -> Parameters:

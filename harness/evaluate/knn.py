@@ -46,7 +46,8 @@ def knn_hits(
     """Correctly classified queries for every k, int64 (len(k),), from one pass.
 
     Args:
-        queries, bank: features (n, d) and (m, d), float32; normalised here.
+        queries, bank: features (n, d) and (m, d), float32; normalised here, in place, as a bank
+            may fill much of a GPU.
         query_labels, bank_labels: int64 (n,) and (m,).
         k: numbers of neighbours, each at most m.
         temperature: a neighbour of cosine similarity s votes with exp(s / temperature).
@@ -56,7 +57,8 @@ def knn_hits(
     """
     if max(k) > len(bank):
         raise ValueError(f"k = {max(k)}, but the bank has {len(bank)} entries")
-    queries, bank = F.normalize(queries, dim=1), F.normalize(bank, dim=1)
+    for features in (queries, bank):
+        F.normalize(features, dim=1, out=features)
     bank_labels = bank_labels.to(bank.device)
     query_labels = query_labels.to(bank.device)
     correct = torch.zeros(len(k), dtype=torch.int64, device=bank.device)

@@ -6,21 +6,32 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
+from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
 
 PATIENCE_S = 600.0
 """Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
 is noticed at once."""
+FAREWELL_S = 30.0
+"""Seconds in which the others, each of which ends by itself when its peers do, have to end."""
+
+
+Lost = Callable[[], None]
 
 
 @contextlib.contextmanager
-def company(words: Sequence[str], processes: int) -> Iterator[Placement]:
+def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, Lost]]:
     """This process's place, the first of `processes`; the others run `words` while the block does,
-    and find their places in their environment."""
+    and find their places in their environment.
+
+    The second of the pair raises a HarnessError if one of them has failed: for the time until they
+    have met, after which they notice each other's end by themselves.
+    """
     if processes == 1:
-        yield resolve({})
+        yield resolve({}), lambda: None
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -36,13 +47,27 @@ def company(words: Sequence[str], processes: int) -> Iterator[Placement]:
         for rank in range(1, processes):
             place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             started.append(subprocess.Popen([*words], env={**os.environ, **shared, **place}))
-        yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"})
+
+        def lost() -> None:
+            for rank, process in enumerate(started, 1):
+                if process.poll():
+                    raise HarnessError(
+                        f"process {rank} of {processes} ended with {_words(process.returncode)} "
+                        "before it had begun; what it said stands above"
+                    )
+
+        yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"}), lost
     finally:
+        until = time.monotonic() + FAREWELL_S
         for process in started:
             try:
-                process.wait(timeout=30)  # each ends by itself when its peers do
+                process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _words(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"signal {-code}"
 
 
 def share_cores(placement: Placement) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.errors import AlreadyDone, Busy, DataError, DiskError, HarnessError
+from harness.errors import AlreadyDone, Busy, DiskError, HarnessError, NoData
 from harness.launch.company import company
 from harness.launch.worker import run_as
 from harness.plan import Plan, describe
@@ -38,7 +38,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     What is wrong with one run does not stop the others; it is told in the tally.
 
     Raises:
-        DataError, DiskError: no run can go on.
+        NoData, DiskError: no run can go on.
         HarnessError: the device is not there.
     """
     device = pick_device(site.device)
@@ -62,15 +62,15 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         try:
             words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
             words += ["--data", str(job.data_root), "--device", job.device]
-            with company(words, site.processes) as placement:
-                state = run_as(placement, job, reporter, stopping)
+            with company(words, site.processes) as (placement, lost):
+                state = run_as(placement, job, reporter, stopping, lost=lost)
         except AlreadyDone:
             if (folder.result or {}).get("state") == "diverged":
                 unusable.add(stage.id)
         except Busy as error:
             tally.elsewhere[stage.id] = str(error)
             unusable.add(stage.id)
-        except (DataError, DiskError):
+        except (NoData, DiskError):
             raise
         except Exception as error:
             known = isinstance(error, HarnessError)

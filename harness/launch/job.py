@@ -98,7 +98,7 @@ class StageJob:
             if staged is None:
                 return "interrupted"
             root, meeting = staged, MEETING_S + staging.WAIT_S
-        job = Job(folder.path, root, pick_device(self.device))
+        job = Job(folder.path, root, pick_device(self.device, placement))
         console = Console(highlight=False, width=200)
         if flag():  # asked to stop while it was starting: there is nothing to keep
             return "interrupted"

@@ -34,16 +34,25 @@ def run_as(
     stopping: Callable[[], bool],
     *,
     meeting: float = 60,
+    lost: Callable[[], object] = lambda: None,
 ) -> str:
     """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss.
 
-    `meeting`: seconds that the others may come later than this one.
+    Args:
+        meeting: seconds that the others may come later than this one.
+        lost: asked until all have met; raises a HarnessError if one of them never will come.
     """
     share_cores(placement)
     device = own_device(job.device, placement)
     with (
         contextlib.suppress(Unmet),
-        join(placement, device, timeout=PATIENCE_S, meeting=meeting, stopping=stopping) as world,
+        join(
+            placement,
+            device,
+            timeout=PATIENCE_S,
+            meeting=meeting,
+            stopping=lambda: bool(lost()) or stopping(),
+        ) as world,
     ):
         return execute(job, reporter, stopping, world)
     return "interrupted"
@@ -58,7 +67,7 @@ def main() -> int:
     words = parser.parse_args()
     try:
         placement = resolve(os.environ)
-        job = Job(words.folder, words.data, pick_device(words.device))
+        job = Job(words.folder, words.data, pick_device(words.device, placement))
         console = Console(highlight=False, stderr=True)
         with StopFlag() as stopping, watching(console, 1) as reporter:
             state = run_as(placement, job, reporter, stopping)

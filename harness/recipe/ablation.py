@@ -109,6 +109,9 @@ class Ablation(Section):
     """What the paper printed."""
     printed_at: Literal["paper", "cifar10"] = "paper"
     """The level at which the numbers were printed."""
+    printed_epochs: Annotated[int, Field(ge=1)] | None = 200
+    """Epochs of pre-training behind the printed numbers, the fewest of a row; null: they do not
+    depend on it."""
     axis: str
     """Heading of the first column; of several with commas, as in the labels."""
     shape: Literal["down", "across", "grid"] = "down"

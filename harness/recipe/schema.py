@@ -263,6 +263,12 @@ class Target(Section):
     source: Annotated[str, Field(min_length=1)]
     """Who measured `value`, over how many seeds."""
 
+    @model_validator(mode="after")
+    def _monitored(self) -> Target:
+        if self.epoch is not None and self.metric != "knn/top1":
+            refuse([("epoch", "only kNN is monitored during training: leave it out")])
+        return self
+
 
 class Cost(Section):
     """What one run costs, by a source; `plan` shows it until this machine has measured its own."""

@@ -43,6 +43,8 @@ _NOT_TEXT = re.compile(
 """Control characters, and those by which a file is not what an editor shows: line breaks of YAML
 1.1 that look like none (U+0085, U+2028, U+2029), and what turns the direction of writing."""
 
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: no recipe is"
+
 _HINTS = {
     "mapping values are not allowed": "put a text that contains ': ' in quotes, and indent evenly",
     "could not find expected ':'": "write `field: value`",
@@ -84,6 +86,8 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "unreadable"
+        if "nesting depth" in problem:  # libyaml has a limit of its own
+            _refuse(reader.place(0), _TOO_DEEP)
         last = text.rstrip().count("\n")  # the end of the file may be marked beyond it
         _refuse(reader.place(min(mark.line, last) if mark else 0), _syntax(problem))
     except (yaml.YAMLError, ValueError) as error:
@@ -150,7 +154,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return Node(self.scalar(event), place)
         if depth == MAX_DEPTH:
-            self.refuse(event, f"nested deeper than {MAX_DEPTH} levels: no recipe is")
+            self.refuse(event, _TOO_DEEP)
         if isinstance(event, yaml.SequenceStartEvent):
             return Node(self.items(events, depth), place)
         return Node(self.fields(events, depth), place)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness.recipe.ablation import Metric
-from harness.report.runs import COSTS, METRIC_STAGE, Outcome, Run
+from harness.report.runs import COSTS, LOSS, METRIC_STAGE, Outcome, Run
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
     found = [
         (run, outcome)
         for run in runs
-        for outcome in map(run.outcome, METRIC_STAGE)
+        for outcome in map(run.outcome, (*METRIC_STAGE, *COSTS, LOSS))
         if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
     ]
     if not found:

@@ -14,7 +14,7 @@ from harness.report.curves import share
 from harness.report.looks import planned_seeds
 from harness.report.protocols import Protocol, column, in_words, protocol
 from harness.report.published import pinned
-from harness.report.runs import METRIC_STAGE, Run, Standing, read_run
+from harness.report.runs import LOSS, METRIC_STAGE, Run, Standing, read_run
 from harness.report.statistics import Summary, summarise
 from harness.report.strays import strays
 from harness.store.edition import edition
@@ -84,6 +84,11 @@ class Results:
         return [run for cell in self.cells for run in cell.runs]
 
     @property
+    def seen_seeds(self) -> tuple[int, ...]:
+        """The scale's own seeds, and those that were added until claims were decided."""
+        return tuple(dict.fromkeys((*self.seeds, *(run.seed for run in self.runs))))
+
+    @property
     def recipe(self) -> Recipe:
         """One of the table's recipes: the first trained one."""
         trained = [run.recipe for run in self.runs if run.cell != CONTROL]
@@ -122,6 +127,14 @@ class Results:
         own = self.protocol(cell, metric)
         most = column([self.protocol(other, metric) for other in self.cells if other.runs])
         return {field: value for field, value in own.items() if value != most.get(field)}
+
+    def stale_training(self, run: Run) -> bool:
+        """Whether its pre-training is of another code, data or weights than the table's, or a
+        copy; also where no evaluation has a result yet."""
+        outcome = run.outcome(LOSS)
+        has_result = outcome.standing in ("finished", "diverged")
+        basis = self.basis
+        return has_result and basis is not None and bool(basis.why_not(run, outcome, "knn/top1"))
 
     def value(self, run: Run, metric: Metric) -> Value:
         """The run's outcome; of another code or data than the table's it is stale."""
@@ -267,7 +280,8 @@ def _warnings(results: Results) -> list[str]:
     stale = [
         run.name
         for run in results.runs
-        if any(results.value(run, metric).standing == "stale" for metric in metrics)
+        if results.stale_training(run)
+        or any(results.value(run, metric).standing == "stale" for metric in metrics)
     ]
     if stale:
         found.insert(

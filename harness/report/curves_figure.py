@@ -84,6 +84,7 @@ def _lines(
         if cell.is_control:  # it has no epochs: a level, not a line
             continue
         stale = {v.seed for v in results.values(cell) if v.standing == "stale"}
+        stale |= {run.seed for run in cell.runs if results.stale_training(run)}
         runs = [run for run in cell.runs if curve(run) and run.seed not in stale]
         if runs:
             diverged = tuple(run.stages["pretrain"].state == "diverged" for run in runs)

@@ -148,7 +148,7 @@ def _table(results: Results) -> list[Block]:
     if results.scale is not None:
         unit = setting.UNITS[results.metric].replace("%", "points")
         words.append(f"Margin for a difference to count: {results.margin:g} {unit}.")
-        if len(results.seeds) > 1:
+        if len(results.seen_seeds) > 1:
             words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
         else:
             words.append("One seed: what looks so is no verdict yet, and may change with the next.")
@@ -178,7 +178,7 @@ def _scale(results: Results) -> list[Block]:
         Row((Text(t.what), Text(t.papers), Text(t.here), Text(*DIFFERS if t.differs else ("",))))
         for t in setting.traits(results)
     ]
-    ours = ", ".join(str(seed) for seed in results.seeds)
+    ours = ", ".join(str(seed) for seed in results.seen_seeds)
     seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
     said: list[Block] = []
     if changed := setting.changed_here(results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,7 @@ def _section(reports: Path, name: str, said: dict[str, Any]) -> str:
         lines += [f"![{escape(said['title'])}]({name}/{drawn[0]})", ""]
     lines += [f"- **{escape(c['in_words'])}**: {escape(c['says'])}" for c in said["claims"]]
     mark = published(reports / name / "runs") or {}
-    sets = "".join(f" --set {text}" for text in mark.get("sets", ()))
-    command = (
-        f"moco-harness report {mark.get('recipe')}{sets} --runs {reports.name}/{name}/runs "
-        f"--out {reports.name}/{name}"
-    )
-    return "\n".join([*lines, "", f"    {command}"])
+    words = ["moco-harness", "report", str(mark.get("recipe"))]
+    words += [word for text in mark.get("sets", ()) for word in ("--set", text)]
+    words += ["--runs", f"{reports.name}/{name}/runs", "--out", f"{reports.name}/{name}"]
+    return "\n".join([*lines, "", f"    {shlex.join(words)}"])

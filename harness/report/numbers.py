@@ -30,7 +30,7 @@ def as_json(
         "name": results.name,
         "title": results.title,
         "metric": results.metric,
-        "seeds": list(results.seeds),
+        "seeds": list(results.seen_seeds),
         "margin": results.margin,
         "unit": UNITS[results.metric],
         "scale": {

@@ -142,7 +142,7 @@ def _lines(results: Results, cell: CellResult, metric: Metric) -> list[str]:
         return [NOTHING]
     first, *rest = cell_text(results, cell, metric).text.split("\n")
     words, _, seeds = first.rstrip(")").partition(" (")
-    n = len(results.seeds)
+    n = len(results.seen_seeds)
     usual = ("", "1 seed", f"n = {n}", f"{n} seeds")
     return [words, *([] if seeds in usual else [seeds]), *rest]
 

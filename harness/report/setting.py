@@ -70,7 +70,9 @@ def _momentum(recipe: Recipe) -> str:
 
 Here = Callable[[Recipe], Any]
 
-TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
+Known = tuple[str, str, Here, Callable[[Recipe], bool], bool]
+
+TRAITS: tuple[Known, ...] = (
     ("training images", "ImageNet-1M, 1.28 million images", images, _is_imagenet, True),
     ("image size", "224 px", lambda r: f"{r.data.size} px", lambda r: r.data.size == 224, True),
     (
@@ -80,7 +82,6 @@ TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
         lambda r: r.model.backbone == "resnet50" and r.model.width == 1,
         True,
     ),
-    ("epochs", "200", lambda r: r.optim.epochs, lambda r: r.optim.epochs >= 200, True),
     (
         "negatives, K",
         "65536 (4096 in the ablation of momentum)",
@@ -129,11 +130,19 @@ TRAITS: tuple[tuple[str, str, Here, Callable[[Recipe], bool], bool], ...] = (
 )
 
 
+def _epochs(least: int | None) -> Known:
+    wanted = least or 0
+    words = f"{least or 'any'}"
+    return ("epochs", words, lambda r: r.optim.epochs, lambda r: r.optim.epochs >= wanted, True)
+
+
 def traits(results: Results) -> list[Trait]:
     """Each property of the table's recipes beside the papers'; what the cells vary is listed."""
     recipes = [run.recipe for run in results.runs if run.cell != CONTROL] or [results.recipe]
+    ablation = results.ablation
+    least = ablation.printed_epochs if ablation is not None else 200
     found = []
-    for what, papers, here, same, scale in TRAITS:
+    for what, papers, here, same, scale in (*TRAITS[:3], _epochs(least), *TRAITS[3:]):
         seen = list(dict.fromkeys(str(here(recipe)) for recipe in recipes))
         varied = len(seen) > 1
         text = f"varied: {', '.join(seen)}" if varied else seen[0]
@@ -144,14 +153,16 @@ def traits(results: Results) -> list[Trait]:
 
 def is_papers_scale(results: Results) -> bool:
     """Whether the printed numbers are of this scale: data, size, backbone, epochs, queue and batch
-    are the papers', or the level is the one that the table was printed at."""
+    are the papers', or the level is the one that the table was printed at. A recipe by itself may
+    have a backbone, batch and queue of its own."""
     scale, ablation = results.scale, results.ablation
     level = scale.level if scale is not None else None
     if ablation is not None and ablation.printed_at != "paper":
         return level == ablation.printed_at
     if scale is not None and level != "paper":
         return False
-    return not any(trait.differs and trait.scale for trait in traits(results))
+    own = () if ablation is not None else ("backbone", "batch", "negatives, K")
+    return not any(t.differs and t.scale and t.what not in own for t in traits(results))
 
 
 def changed_here(results: Results) -> list[str]:
@@ -194,7 +205,7 @@ def _value(value: Any) -> str:
 def one_line(results: Results) -> str:
     """The scale in one sentence, for the top of a report."""
     here = {trait.what: trait.here for trait in traits(results)}
-    seeds = len(results.seeds)
+    seeds = len(results.seen_seeds)
     epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, "

@@ -21,6 +21,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
+from harness.runtime.moving import moved
 from harness.runtime.peers import OpenStore, Peers, gather, meet
 
 # torch 2.14 warns of the names that 2.11 has.
@@ -78,7 +79,7 @@ class World:
         x = x.detach()
         if self.size == 1:
             return x
-        self._agree("gather", f"{tuple(x.shape)} {x.dtype}")
+        self._agree("gather", lambda: f"{tuple(x.shape)} {x.dtype}")
         return self._gather("gather", x)
 
     def _gather(self, what: str, x: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ class World:
         """
         if self.size == 1:
             return x
-        self._agree("gather_with_gradient", f"{tuple(x.shape)} {x.dtype}")
+        self._agree("gather_with_gradient", lambda: f"{tuple(x.shape)} {x.dtype}")
         gathered: Tensor = _Gather.apply(x, self)
         return gathered
 
@@ -122,9 +123,9 @@ class World:
             raise ValueError(f"an order of {self.size * n} images, not {tuple(there.shape)}")
         x = x.detach()
         if self.size == 1:
-            return x[there.to(x.device)]
+            return x[moved(there, x.device)]
         there = there.cpu()
-        self._agree("exchange", f"{tuple(x.shape)} {x.dtype} {there.tolist()}")
+        self._agree("exchange", lambda: f"{tuple(x.shape)} {x.dtype} {there.tolist()}")
         if x.dim() == 4 and not x.is_contiguous():
             return self._exchange(x.movedim(1, -1), there).movedim(-1, 1)
         return self._exchange(x, there)
@@ -135,13 +136,13 @@ class World:
         sends = (to // n).bincount(minlength=self.size)
         source = there[self.rank * n : (self.rank + 1) * n] // n
         takes = source.bincount(minlength=self.size)
-        out = x[(there[to] % n).to(x.device)].contiguous()
+        out = x[moved(there[to] % n, x.device)].contiguous()
         come = out.new_empty(x.shape)
         row = come.nbytes // max(n, 1)
         with self._sending("exchange", row * (len(to) - int(sends[self.rank]))):
             dist.all_to_all_single(_bytes(come), _bytes(out), takes.tolist(), sends.tolist())
         # They came by rank, and by position within a rank.
-        return come[source.argsort(stable=True).argsort().to(x.device)]
+        return come[moved(source.argsort(stable=True).argsort(), x.device)]
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each (floating) tensor by its mean over ranks; same shapes on all of them."""
@@ -197,11 +198,11 @@ class World:
             + ". Start all of them from the same code, recipe and data"
         )
 
-    def _agree(self, what: str, value: str) -> None:
+    def _agree(self, what: str, value: Callable[[], str]) -> None:
         """`same`, the first time that a collective is called: sizes that differ would end badly."""
         if what not in self._agreed:
             self._agreed.add(what)
-            self.same(value, f"the batch of {what!r}")
+            self.same(value(), f"the batch of {what!r}")
 
     def _sum(self, what: str, x: Tensor) -> Tensor:
         with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):

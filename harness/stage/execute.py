@@ -237,8 +237,9 @@ def _seconds_before(attempt: Attempt) -> float:
     return total
 
 
-def pick_device(wanted: str) -> str:
-    """`auto` becomes cuda where there is some, else cpu.
+def pick_device(wanted: str, placement: Placement | None = None) -> str:
+    """`auto` becomes cuda where there is some, else cpu; of others it is tried whether they are
+    there, for one of several processes on its own GPU.
 
     Raises:
         HarnessError: the device is not there.
@@ -246,7 +247,8 @@ def pick_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=wanted).item()  # meta, for one, can be named but holds nothing
+        own = own_device(wanted, placement) if placement is not None else wanted
+        torch.zeros(1, device=own).item()  # meta, for one, can be named but holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
         raise HarnessError(f"--device {wanted}: {first}") from error

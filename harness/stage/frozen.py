@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import torch
 
-from harness.errors import StoreError
+from harness.errors import DataError, StoreError
 from harness.model.encoder import Encoder, build
 from harness.stage.context import Context, fitting
 
 
-def encoder(context: Context) -> Encoder:
+def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
     """The parent stage's query encoder at its last step, in eval mode, without gradients.
+
+    Args:
+        layer: what is going to be read of it.
 
     Raises:
         StoreError: the parent has not finished, or its last checkpoint is gone or damaged.
-        DataError: the data changed since pre-training.
+        DataError: the data changed since pre-training; or the output is to be read, and the
+            head is neither trained nor given with the weights.
     """
     assert context.parent is not None
     result = context.parent.result
@@ -35,6 +40,15 @@ def encoder(context: Context) -> Encoder:
         made.load_state_dict(
             {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         )
+    model, epochs = context.recipe.model, context.recipe.optim.epochs
+    if layer == "output" and model.weights is not None and epochs == 0:
+        drawn = build(model, context.recipe.seed).state_dict()
+        head = {k: v for k, v in made.state_dict().items() if not k.startswith("backbone.")}
+        if all(torch.equal(v, drawn[k]) for k, v in head.items()):
+            raise DataError(
+                f"knn.layer: {model.weights.file} came without a head that fits, so the output is "
+                "a random one's: read the backbone"
+            )
     made.to(context.device).to(memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness.data.datasets import DataSet
 from harness.data.images import Images
+from harness.errors import DataError
 from harness.evaluate.features import extract
 from harness.evaluate.knn import knn_hits
 from harness.model.encoder import Encoder
@@ -15,6 +16,17 @@ from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context, Outcome
+
+
+def check_neighbours(recipe: Recipe, data: DataSet) -> None:
+    """Before hours of training.
+
+    Raises:
+        DataError: the recipe asks for more neighbours than there are images to be some.
+    """
+    most, there = max(recipe.knn.k), len(data.bank)
+    if most > there:
+        raise DataError(f"knn.k: {most} neighbours wanted, but {data.name} has {there} images")
 
 
 def measure(
@@ -70,9 +82,14 @@ def run(context: Context) -> Outcome:
     """
     assert context.parent is not None
     parent = context.parent.result
+    check_neighbours(context.recipe, context.data)
     context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
     values = measure(
-        frozen.encoder(context), context.recipe, context.data, context.world, context.pause
+        frozen.encoder(context, context.recipe.knn.layer),
+        context.recipe,
+        context.data,
+        context.world,
+        context.pause,
     )
     step = int(parent["step"]) if parent else 0
     context.record(

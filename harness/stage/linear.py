@@ -28,7 +28,7 @@ class Probing:
         assert context.recipe.linear is not None
         self.context = context
         self.protocol: Linear = context.recipe.linear
-        self.encoder = frozen.encoder(context)
+        self.encoder = frozen.encoder(context, "backbone")
         self.digest = frozen.fingerprint(self.encoder)
         self.test = self._features(context.data.test)
         self.test_labels = context.data.test.labels.to(context.device)

@@ -23,7 +23,7 @@ from harness.runtime import checkpoint
 from harness.runtime.optimiser import set_rate, sgd
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
-from harness.stage.knn import measure
+from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
 """Of fp16's losses. Gradients that overflow even below it are beyond 1e12, whatever the format."""
@@ -45,6 +45,9 @@ class Pretraining:
     def __init__(self, context: Context) -> None:
         recipe, world = context.recipe, context.world
         self.recipe, self.context = recipe, context
+        if context.device.type == "cuda":  # stages of the same process came before
+            torch.cuda.reset_peak_memory_stats(context.device)
+        check_neighbours(recipe, context.data)
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -53,6 +56,7 @@ class Pretraining:
             batch=recipe.optim.batch,
             size=recipe.data.size,
             device=context.device,
+            views=1 if recipe.contrast.kind == "memory_bank" else 2,
             share=(world.rank, world.size),
         )
         images = len(context.data.train)
@@ -146,7 +150,7 @@ class Pretraining:
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
-        loss, hits = model(*batch.views, batch.index, self.step)
+        loss, hits = model(*batch.pair, batch.index, self.step)
         with self.context.world.guard("the gradients' mean"):
             self.scaler.scale(loss).backward()
         self.scaler.step(self.optimiser)

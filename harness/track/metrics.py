@@ -49,8 +49,8 @@ METRICS: dict[str, Metric] = {
 }
 """Every metric that a journal may hold, by name."""
 
-NOT_METRICS = frozenset({"step", "epoch", "t"})
-"""The keys of a journal record that say when, not what."""
+NOT_METRICS = frozenset({"step", "epoch", "t", "protocol"})
+"""The keys of a journal record that say when and how, not what."""
 
 
 def declared(name: str) -> Metric | None:

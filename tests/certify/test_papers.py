@@ -22,6 +22,7 @@ def test_why_they_are_skipped(site: Site) -> None:
     assert "cifar10 is not in" in papers.demo(ground, site).says
     (check,) = papers.released(ground, site)
     assert "none of the released weights" in check.says
+    (site.data / "weights").mkdir()
     (site.data / papers.RELEASED[0].file).write_bytes(b"weights")
     assert "no train and no val" in papers.released(ground, site)[0].says
     for part in ("train", "val"):

@@ -137,8 +137,8 @@ def test_the_frozen_encoder_is_the_last_checkpoints_query_encoder(tmp_path: Path
     seen = []
     real = frozen.encoder
 
-    def spy(context: object) -> object:
-        seen.append(real(context))  # type: ignore[arg-type]
+    def spy(*words: object) -> object:
+        seen.append(real(*words))  # type: ignore[arg-type]
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
