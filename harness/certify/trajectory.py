@@ -137,7 +137,7 @@ def training(world: World, made: Recipe) -> Pretraining:
     from harness.store.layout import StageFolder
 
     nowhere = Path()
-    data = open_data(made.data, nowhere)
+    data = open_data(made.data, nowhere).on(world.device)
     return Pretraining(
         Context(
             recipe=made,

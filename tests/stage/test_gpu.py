@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.certify.trajectory import apart, train
+from harness.certify.trajectory import apart, train, training
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.world import World
 from harness.store import journal
@@ -67,6 +67,21 @@ def test_half_precision_is_near(contrast: str, precision: str, first: float) -> 
     )
     assert half[0] == pytest.approx(full[0], abs=first)
     assert half == pytest.approx(full, abs=0.1)
+
+
+@pytest.mark.parametrize("contrast", trajectory.CONTRASTS)
+def test_a_step_waits_for_nothing(contrast: str) -> None:
+    """Neither a copy nor a question makes the host wait for the GPU."""
+    _, gpu = worlds()
+    loop = training(gpu, trajectory.recipe(contrast, steps=8))
+    model, batches = loop.distributed(), loop.loader.batches(0, loop.total)
+    loop.train(model, next(batches))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches:
+            loop.train(model, batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def losses_of(found: dict[str, torch.Tensor]) -> list[float]:
