@@ -198,6 +198,12 @@ def test_what_a_process_needs_to_run_a_stage(recipe: Path, runs: Path) -> None:
     assert stage_id(again, "knn") == knn["id"]
 
 
+def test_given_weights_cost_what_their_recipe_states(runs: Path) -> None:
+    made = make_plan(RECIPES / "released_v1_200.yaml", [], runs)
+    assert (made.stated_hours, made.stated_gpu_hours) == (8, 64)
+    assert made.images is None, "of a folder, before it is looked at"
+
+
 # ---- identity
 
 

@@ -21,7 +21,7 @@ from harness.errors import NotYet, RecipeError, StoreError, TargetMissed
 from harness.plan import Plan, make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.load import is_list, load, load_list
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Recipe, Watch
 from harness.report.runs import LOSS
 from harness.site import Site
 from harness.store.edition import edition
@@ -137,7 +137,7 @@ def _one_recipe_a_name(tasks: Sequence[Task], plans: Sequence[Plan]) -> None:
     for task, plan in zip(tasks, plans, strict=True):
         for stage in plan.stages:
             name = plan.scale.name if plan.scale is not None else stage.recipe.name
-            recipe = stage.recipe.model_copy(update={"seed": 0})
+            recipe = stage.recipe.model_copy(update={"seed": 0, "watch": Watch()})
             path, first = seen.setdefault((name, stage.member.cell), (task.path, recipe))
             if recipe != first:
                 raise RecipeError(

@@ -64,6 +64,7 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
                 process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def _words(code: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.recipe.ablation import Metric
 from harness.report.runs import COSTS, LOSS, METRIC_STAGE, Outcome, Run
@@ -43,12 +44,8 @@ def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
     each recipe's data section, those of most results of that edition; of the devices likewise.
     Ties go to the run that began last, then to the greater name.
     """
-    found = [
-        (run, outcome)
-        for run in runs
-        for outcome in map(run.outcome, (*METRIC_STAGE, *COSTS, LOSS))
-        if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
-    ]
+    # What pre-training itself measures counts only until there is the first evaluation.
+    found = _results(runs, tuple(METRIC_STAGE)) or _results(runs, (*COSTS, LOSS))
     if not found:
         return None
     chosen = _most((o.editions[0], run.started) for run, o in found)
@@ -67,6 +64,19 @@ def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
         _most(devices),
         _copies(runs),
     )
+
+
+def _results(
+    runs: Iterable[Run], metrics: Iterable[Metric | Literal["train/loss"]]
+) -> list[tuple[Run, Outcome]]:
+    """Every result of one edition."""
+    wanted = tuple(metrics)
+    return [
+        (run, outcome)
+        for run in runs
+        for outcome in map(run.outcome, wanted)
+        if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
+    ]
 
 
 def _copies(runs: Iterable[Run]) -> dict[str, tuple[str, ...]]:

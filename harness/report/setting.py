@@ -133,7 +133,12 @@ TRAITS: tuple[Known, ...] = (
 def _epochs(least: int | None) -> Known:
     wanted = least or 0
     words = f"{least or 'any'}"
-    return ("epochs", words, lambda r: r.optim.epochs, lambda r: r.optim.epochs >= wanted, True)
+
+    def same(recipe: Recipe) -> bool:
+        given = recipe.model.weights is not None and recipe.optim.epochs == 0
+        return given or recipe.optim.epochs >= wanted
+
+    return ("epochs", words, lambda r: r.optim.epochs, same, True)
 
 
 def traits(results: Results) -> list[Trait]:

@@ -44,7 +44,7 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
     if layer == "output" and model.weights is not None and epochs == 0:
         drawn = build(model, context.recipe.seed).state_dict()
         head = {k: v for k, v in made.state_dict().items() if not k.startswith("backbone.")}
-        if all(torch.equal(v, drawn[k]) for k, v in head.items()):
+        if any(torch.equal(v, drawn[k]) for k, v in head.items()):
             raise DataError(
                 f"knn.layer: {model.weights.file} came without a head that fits, so the output is "
                 "a random one's: read the backbone"

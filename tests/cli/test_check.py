@@ -62,6 +62,24 @@ def test_a_recipe_named_twice_is_judged_once(moco: Any, easy: Path) -> None:
     assert said.out.count("easy  knn/top1") == 1
 
 
+def test_two_recipes_of_one_name_are_refused_and_two_seeds_of_one_are_not(
+    moco: Any, easy: Path
+) -> None:
+    Path("other.yaml").write_text(easy.read_text().replace("lr: 0.06", "lr: 0.05"))
+    said = moco("check", easy, "other.yaml")
+    assert said.code == 2, said.all
+    assert "other.yaml: easy is also the name of easy.yaml" in said.err
+    seeds = moco("check", easy, "--seeds", "0,1")
+    assert seeds.code == 6, seeds.all
+    assert "easy  knn/top1  missing  seed 0 not run, seed 1 not run" in seeds.out
+
+
+def test_a_shipped_recipe_is_checked_by_its_name(moco: Any) -> None:
+    said = moco("check", "quickstart")
+    assert said.code == 6, said.all
+    assert "quickstart/m0.99  knn/top1  missing  seed 200 not run" in said.out
+
+
 def test_one_recipe_that_cannot_run_does_not_stop_the_others(moco: Any, easy: Path) -> None:
     text = easy.read_text().replace("name: easy", "name: bad")
     Path("bad.yaml").write_text(

@@ -1,9 +1,15 @@
 """Batches are a function of the step."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+import torchvision.transforms.functional as vision
 
+from harness.data import loader as module
 from harness.data.datasets import DataSet, open_data
+from harness.data.images import Files
 from harness.data.loader import Loader
 from harness.errors import DataError
 from harness.recipe.schema import Augment, Data
@@ -27,6 +33,45 @@ def test_a_step_yields_the_same_batch_wherever_one_begins(data: DataSet) -> None
         for one, other in zip(whole[first:], resumed, strict=True):
             assert torch.equal(one.index, other.index)
             assert all(torch.equal(a, b) for a, b in zip(one.views, other.views, strict=True))
+
+
+def test_steps_whose_views_are_made_at_once_do_not_depend_on_where_one_begins_or_ends(
+    data: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 2 * (2 * 10 * 3 * 16**2))  # two steps; five an epoch
+    made = loader(data, batch=10)
+    assert [made.block(step) for step in (3, 4, 5)] == [range(2, 4), range(4, 5), range(5, 7)]
+    whole = list(made.batches(0, 12))
+    for first in range(8):
+        for last in range(first + 1, first + 5):
+            part = loader(data, batch=10).batches(first, last)
+            for one, other in zip(whole[first:last], part, strict=True):
+                assert torch.equal(one.index, other.index)
+                assert all(torch.equal(a, b) for a, b in zip(one.views, other.views, strict=True))
+
+
+def test_the_bytes_of_files_become_the_views_that_their_floats_did(
+    data: DataSet, tmp_path: Path
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pictures = [
+        vision.to_pil_image(torch.randint(256, (3, 30 + n, 40), generator=draw, dtype=torch.uint8))
+        for n in range(8)
+    ]
+    for n, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{n}.png")
+    files = Files([tmp_path / f"{n}.png" for n in range(8)], torch.zeros(8, dtype=torch.int64))
+    made = loader(replace(data, train=files), batch=4)
+    index = made.indices(0)
+    cut = made.cut([made.share_of(0)], files.load(index))
+    assert cut.crops.dtype == torch.uint8
+    boxes = zip(index.tolist() * 2, cut.drawn.crop.tolist(), strict=True)
+    floats = [
+        vision.to_tensor(vision.resized_crop(pictures[n], *box, [16, 16])) for n, box in boxes
+    ]
+    (before,) = made.views_of(replace(cut, crops=torch.stack(floats)))
+    batch = next(made.batches(0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(batch.views, before.views, strict=True))
 
 
 def test_an_epoch_sees_each_image_at_most_once_and_drops_the_rest(data: DataSet) -> None:

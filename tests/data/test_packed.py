@@ -139,6 +139,20 @@ def test_again_it_is_verified(source: Path, into: Path) -> None:
         packed(source, into)
 
 
+def test_a_link_that_leads_nowhere_is_named(source: Path, into: Path) -> None:
+    (source / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(DataError, match=r"cat/gone\.jpg: cannot be read"):
+        packed(source, into)
+
+
+def test_an_index_that_was_cut_is_told_when_it_is_verified(source: Path, into: Path) -> None:
+    packed(source, into)
+    index = into / "train" / "index.bin"
+    index.write_bytes(index.read_bytes()[:-5])
+    with pytest.raises(DataError, match=r"train/index\.bin: was cut; remove .* and pack again"):
+        packed(source, into)
+
+
 def test_what_stands_there_is_not_overwritten(source: Path, into: Path) -> None:
     into.mkdir(parents=True)
     (into / "thesis.tex").write_text("years of work")

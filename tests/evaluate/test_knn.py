@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from oracle.knn import knn
 
 from harness.evaluate import knn as ours
-from harness.evaluate.knn import knn_accuracy, top
+from harness.evaluate.knn import knn_accuracy, knn_hits, top
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,3 +91,14 @@ def test_more_neighbours_than_entries_are_refused() -> None:
     bank, labels = clusters(5, 1)
     with pytest.raises(ValueError, match="k = 6, but the bank has 5 entries"):
         knn_accuracy(bank, labels, bank, labels, k=(6,), temperature=0.1, classes=5)
+
+
+def test_features_of_any_length_are_normalised_where_they_are() -> None:
+    (bank, bank_labels), (queries, labels) = clusters(300, 1), clusters(80, 2)
+    settings = {"k": (20, 5), "temperature": 0.1, "classes": 5}
+    whole = [F.normalize(features, dim=1) for features in (queries, bank)]
+    expected = knn_hits(whole[0].clone(), labels, whole[1].clone(), bank_labels, **settings)
+    assert not torch.equal(bank, whole[1])
+    assert torch.equal(knn_hits(queries, labels, bank, bank_labels, **settings), expected)
+    assert torch.equal(queries, whole[0])
+    assert torch.equal(bank, whole[1]), "no second copy is kept of it"

@@ -168,6 +168,14 @@ class TestSet:
         assert refusal(base, text).startswith(message)
 
 
+def test_a_target_of_a_probe_has_no_epoch(base: Path) -> None:
+    target = "about.targets=[{metric: %s, value: 50, tolerance: 1, epoch: 3, source: me}]"
+    (kept,) = load_recipe(base, [target % "knn/top1"]).about.targets
+    assert kept.epoch == 3
+    said = refusal(base, target % "linear/top1")
+    assert said.endswith("targets.0.epoch: only kNN is monitored during training: leave it out")
+
+
 class TestScale:
     def test_told_by_its_key(self, write: Write) -> None:
         path = write("abl.yaml", SCALE)

@@ -128,6 +128,21 @@ def test_stale_runs_are_not_drawn(make: Make, gather: Collected) -> None:
     assert max(greatest for _, _, _, greatest in knn.data[0].points) == 40.0  # type: ignore[misc]
 
 
+def test_a_stale_pre_training_that_nothing_was_evaluated_of_is_not_drawn(
+    make: Make, gather: Collected
+) -> None:
+    bench = make((0, 1, 2))
+    for seed in (0, 1):
+        bench.finish("m0.9", seed, 40.0)
+    bench.pretrain("m0.9", 2, final=80.0, edition=OLDER)
+    found = gather(bench)
+    assert found.warnings[0].startswith("Stale: m0.9 (seed 2).")
+    (knn, loss) = curves_figures(found)
+    assert max(greatest for _, _, _, greatest in data(knn)["0.9"].points) == 40.0  # type: ignore[misc]
+    _, _, least, greatest = data(loss)["0.9"].points[0]
+    assert greatest / least == pytest.approx(1.02), "of seeds 0 and 1"  # type: ignore[operator]
+
+
 def test_the_numbers_of_figures_are_one_series_a_line(queues: Queues, gather: Collected) -> None:
     figures = axis_figure(gather(queues))
     text = figure_numbers(figures)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.recipe.ablation import CONTROL
 from harness.report.claims import Judgement, judge
-from harness.report.collect import Results
+from harness.report.collect import Results, collect_single
 from harness.report.document import compose
 from harness.report.markdown import render
 from harness.report.setting import is_papers_scale
-from report.build import ABLATION, Bench
+from report.build import ABLATION, EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 
 Make = Callable[..., Bench]
@@ -113,10 +114,15 @@ def cost(make: Make) -> Bench:
     )
     for cell, memory in (("m0", 5.0), ("m0.9", 7.5)):
         bench.finish(cell, 0, 40.0)
-        path = bench.folder(cell, 0).path / "result.json"
-        measured = f'"images_per_s": 100, "memory_gb": {memory}, "step"'
-        path.write_text(path.read_text().replace('"step"', measured))
+        measure(bench, cell, 0, memory)
     return bench
+
+
+def measure(bench: Bench, cell: str, seed: int, memory: float) -> None:
+    """What the cell's finished pre-training needed, put into its result."""
+    path = bench.folder(cell, seed).path / "result.json"
+    measured = f'"images_per_s": 100, "memory_gb": {memory}, "step"'
+    path.write_text(path.read_text().replace('"step"', measured))
 
 
 def test_memory_and_time_come_from_the_results(cost: Bench, gather: Collected) -> None:
@@ -141,6 +147,23 @@ def test_memory_that_was_not_measured_is_no_number(make: Make, gather: Collected
     cell = found.cell("m0.9")
     assert cell is not None
     assert [value.value for value in found.values(cell)] == [None]
+
+
+def test_costs_of_two_editions_are_not_averaged_before_the_first_evaluation(
+    make: Make, gather: Collected
+) -> None:
+    bench = make((0, 1), scale_changes={"metric": "cost/memory", "control": False})
+    for seed, edition in enumerate((EDITION, OLDER)):
+        bench.pretrain("m0.9", seed, edition=edition)
+        measure(bench, "m0.9", seed, 5.0 + 4 * seed)
+    found = gather(bench)
+    cell = found.cell("m0.9")
+    assert cell is not None
+    assert [value.standing for value in found.values(cell)] == ["finished", "stale"]
+    summary = found.summary(cell)
+    assert summary is not None
+    assert (summary.n, summary.mean) == (1, 5.0)
+    assert found.warnings[0].startswith("Stale: m0.9 (seed 1).")
 
 
 # ---- the scale of the printed numbers
@@ -195,3 +218,34 @@ def test_whose_numbers_may_be_compared(
     found = gather(bench)
     assert is_papers_scale(found) is papers
     assert ("The scale of the printed numbers" in report(found)) is papers
+
+
+@pytest.mark.parametrize(
+    ("printed", "epochs", "papers"),
+    [(80, 80, True), (80, 79, False), (200, 80, False), (None, 2, True)],
+)
+def test_a_tables_own_epochs_are_the_papers(
+    make: Make, gather: Collected, printed: int | None, epochs: int, papers: bool
+) -> None:
+    bench = make(
+        ablation_changes={"printed_epochs": printed},
+        scale_changes={"level": "paper"},
+        recipe_changes={**PAPERS, "optim__epochs": epochs},
+    )
+    assert is_papers_scale(gather(bench)) is papers
+
+
+@pytest.mark.parametrize(
+    ("changes", "papers"),
+    [
+        ({"model__backbone": "resnext50_32x8d"}, True),
+        ({"optim__batch": 512, "contrast__queue": 8192}, True),
+        ({"optim__epochs": 100}, False),
+        ({"data__size": 160}, False),
+    ],
+)
+def test_a_single_recipe_at_the_papers_scale_may_have_another_network(
+    runs: Path, changes: Mapping[str, Any], papers: bool
+) -> None:
+    found = collect_single(recipe(**{**PAPERS, **changes}), runs, installed=EDITION)
+    assert is_papers_scale(found) is papers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,15 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     (reports / "tiny" / "results.json").write_text('{"format": 1}')
     with pytest.raises(StoreError, match="make it again"):
         index(reports)
+
+
+def test_the_command_that_makes_a_report_again_can_be_pasted(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench, reports = make(), tmp_path / "reports"
+    bench.finish("m0.9", 0, 40.0)
+    sets = ["optim.schedule={kind: cosine}"]
+    root = publish(gather(bench), reports / "tiny" / "runs", recipe="my tiny.yaml", sets=sets)
+    write_report(again(bench, root), reports / "tiny")
+    (line,) = (line for line in index(reports).splitlines() if "moco-harness report" in line)
+    assert shlex.split(line)[2:5] == ["my tiny.yaml", "--set", *sets]

@@ -163,6 +163,19 @@ def test_the_numbers_for_programs(runs: Path, gather: Collected, tmp_path: Path)
     assert found["basis"] == {"edition": EDITION, "data": ["f1a9"]}
 
 
+def test_seeds_that_were_added_are_counted(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make(scale_changes={"max_seeds": 3})
+    one = "One seed: what looks so is no verdict yet"
+    bench.finish("m0.9", 0, 40.0)
+    assert one in written(bench, gather, tmp_path / "one")["report.md"]
+    for seed in (1, 2):
+        bench.finish("m0.9", seed, 40.0)
+    files = written(bench, gather, tmp_path / "three")
+    assert one not in files["report.md"]
+    assert ", 3 seeds" in files["report.md"]
+    assert json.loads(files["results.json"])["seeds"] == [0, 1, 2]
+
+
 HOSTILE = (
     '<script>alert("x")</script> | a*b* _c_ `d` [e](http://evil.example) $\\frac$ &amp; \ud800'
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import DataError, RecipeError
-from harness.model.encoder import build
+from harness.model.encoder import Encoder, build
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Model
 
@@ -17,6 +17,7 @@ from .tiny import TEXT, final_state, run
 
 RELEASED = ["released_v1_200", "released_v2_200", "released_v2_800", "supervised_imagenet"]
 RECIPES = Path(__file__).parents[2] / "recipes"
+MODEL = {"backbone": "resnet18", "dim": 16, "bn_group": 8}
 
 
 def control(folder: Path, *, file: str = "w.pth.tar", md5: str = "deadbeef") -> Path:
@@ -29,16 +30,21 @@ def control(folder: Path, *, file: str = "w.pth.tar", md5: str = "deadbeef") -> 
     return path
 
 
-def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
-    model = {"backbone": "resnet18", "dim": 16, "bn_group": 8}
-    released = build(Model.model_validate(model), seed=9)
+def release(encoder: Encoder, folder: Path, *, head: bool = True) -> str:
+    """Its weights as w.pth.tar in the official format; returns their MD5."""
     state = {
         "module.encoder_q." + name.replace("backbone.", "").replace("head.", "fc."): tensor
-        for name, tensor in released.state_dict().items()
+        for name, tensor in encoder.state_dict().items()
+        if head or name.startswith("backbone.")
     }
-    path = tmp_path / "w.pth.tar"
+    path = folder / "w.pth.tar"
     torch.save({"epoch": 200, "arch": "resnet18", "state_dict": state}, path)
-    recipe = control(tmp_path, md5=hashlib.md5(path.read_bytes()).hexdigest()[:8])
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
+    released = build(Model.model_validate(MODEL), seed=9)
+    recipe = control(tmp_path, md5=release(released, tmp_path))
     folders = run(recipe, tmp_path / "runs", data=tmp_path)
     results = {kind: folder.result for kind, folder in folders.items()}
     assert all(result is not None for result in results.values())
@@ -48,6 +54,21 @@ def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
     held = final_state(folders["pretrain"])["mechanism"]
     for name, tensor in released.state_dict().items():
         assert torch.equal(held[f"query.{name}"], tensor), name
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_the_output_of_a_head_that_was_not_given_is_no_feature(tmp_path: Path, head: bool) -> None:
+    """Though pre-training, which does not read the layer, has accepted the weights."""
+    released = build(Model.model_validate(MODEL), seed=9)
+    recipe = control(tmp_path, md5=release(released, tmp_path, head=head))
+    runs, output = tmp_path / "runs", ("knn.layer=output",)
+    folders = run(recipe, runs, kinds=("pretrain", "knn"), data=tmp_path)
+    assert folders["knn"].result is not None
+    if head:
+        assert run(recipe, runs, output, kinds=("knn",), data=tmp_path)["knn"].result is not None
+    else:
+        with pytest.raises(DataError, match=r"w\.pth\.tar came without a head that fits"):
+            run(recipe, runs, output, kinds=("knn",), data=tmp_path)
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ import torch
 from PIL import Image
 
 from harness.contrast.moco import MoCo
+from harness.data.loader import Loader
 from harness.errors import DataError, DiskError, StoreError
 from harness.runtime import checkpoint
+from harness.stage import pretrain
 from harness.stage.execute import _editions
 from harness.store import journal
 from harness.store.attempt import begin
@@ -28,6 +30,7 @@ from harness.store.layout import StageFolder
 from .tiny import final_state, run, same, write
 
 STEPS = 15  # 3 epochs of 80 // 16
+EMBEDDED = "data: {name: embedded, images: 80, size: 16}"
 
 
 def comparable(records: list[journal.Record]) -> list[journal.Record]:
@@ -220,6 +223,26 @@ def test_a_loss_that_is_not_finite_is_a_result(tmp_path: Path) -> None:
     assert all(step < 7 for step, _ in checkpoint.listed(folder.checkpoints))
 
 
+@pytest.mark.parametrize(
+    ("contrast", "views"),
+    [("kind: moco, queue: 50, momentum: 0.9", 2), ("kind: memory_bank, negatives: 50", 1)],
+)
+def test_the_memory_bank_makes_one_view_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrast: str, views: int
+) -> None:
+    made = []
+
+    def spy(*words: Any, **more: Any) -> Loader:
+        made.append(Loader(*words, **more))
+        return made[-1]
+
+    monkeypatch.setattr(pretrain, "Loader", spy)
+    recipe = write(tmp_path, old="kind: moco, queue: 50, momentum: 0.9", new=contrast)
+    folder = run(recipe, tmp_path / "runs", kinds=("pretrain",))["pretrain"]
+    assert folder.result is not None
+    assert [loader.views for loader in made] == [views]
+
+
 def test_no_epochs_leave_the_initial_network(tmp_path: Path) -> None:
     folders = run(write(tmp_path, old="epochs: 3", new="epochs: 0"), tmp_path / "runs")
     result = folders["pretrain"].result
@@ -245,17 +268,21 @@ def test_data_that_changed_is_refused(tmp_path: Path) -> None:
     pretrain_data_cache_clear()
 
 
-def test_an_image_that_changed_is_noticed(tmp_path: Path) -> None:
-    """Between two lives of a run, on disk."""
+def pets(root: Path) -> str:
+    """A folder of 40 and 4 noisy images under the data root, as a recipe names it."""
     draw = torch.Generator().manual_seed(0)
     for split, count in (("train", 40), ("val", 4)):
         for n in range(count):
-            path = tmp_path / "pets" / split / f"{n % 2}" / f"{n}.png"
+            path = root / "pets" / split / f"{n % 2}" / f"{n}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             pixels = torch.randint(256, (20, 20, 3), generator=draw, dtype=torch.uint8)
             Image.fromarray(pixels.numpy()).save(path)
-    data = "data: {name: imagefolder, folder: pets, size: 16}"
-    recipe = write(tmp_path, old="data: {name: embedded, images: 80, size: 16}", new=data)
+    return "data: {name: imagefolder, folder: pets, size: 16}"
+
+
+def test_an_image_that_changed_is_noticed(tmp_path: Path) -> None:
+    """Between two lives of a run, on disk."""
+    recipe = write(tmp_path, old=EMBEDDED, new=pets(tmp_path))
     steps = itertools.count(1)
     kinds = ("pretrain",)
     run(recipe, tmp_path / "runs", kinds=kinds, data=tmp_path, stopping=lambda: next(steps) >= 3)
@@ -264,6 +291,15 @@ def test_an_image_that_changed_is_noticed(tmp_path: Path) -> None:
     pretrain_data_cache_clear()
     with pytest.raises(DataError, match="began with"):
         run(recipe, tmp_path / "runs", kinds=kinds, data=tmp_path)
+    pretrain_data_cache_clear()
+
+
+def test_more_neighbours_than_images_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    recipe = write(tmp_path, old=EMBEDDED, new=pets(tmp_path))
+    with pytest.raises(DataError, match=r"knn\.k: 41 neighbours wanted, but pets has 40 images"):
+        run(recipe, tmp_path / "runs", ("knn.k=[5, 41]",), kinds=("pretrain",), data=tmp_path)
+    (folder,) = (tmp_path / "runs").glob("*.pretrain-*")
+    assert journal.read(StageFolder(folder)) == []
     pretrain_data_cache_clear()
 
 

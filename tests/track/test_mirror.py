@@ -39,6 +39,15 @@ def test_each_step_is_mirrored_once_with_its_axes(stage: Stage, wandb: FakeWandb
     assert run.closed == [True]
 
 
+def test_how_a_value_was_measured_is_no_metric(stage: Stage, wandb: FakeWandb) -> None:
+    stage.attempt(1, {**record(1, **{"knn/top1": 41.0}), "protocol": {"k": [20]}})
+    stage.finish()
+    StageMirror(stage.folder, "offline", wandb).advance()
+    run = only(wandb.offline)
+    assert run.axes == {"train/loss": "step", "knn/top1": "epoch"}
+    assert [row.get("protocol") for row in run.rows] == [None]
+
+
 def test_the_run_says_what_it_is(
     stage: Stage, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
