@@ -16,7 +16,7 @@ from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
-from harness.store.life import Heartbeat, holder, survived
+from harness.store.life import BEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
 """Checkpoints whose journal's state is kept: more than stay on disk."""
@@ -127,6 +127,15 @@ def _sweep(folder: StageFolder) -> None:
             draft.unlink()
 
 
+def _known_holder(attempt: Path) -> dict[str, Any] | None:
+    """`holder`; where someone has made the folder but not yet said who it is, wait for that: it was
+    perhaps killed in between, and will be taken for dead."""
+    until = time.monotonic() + 2 * BEAT_S
+    while (who := holder(attempt)) is not None and who["pid"] == 0 and time.monotonic() < until:
+        time.sleep(0.1)
+    return who
+
+
 def begin(folder: StageFolder) -> Attempt:
     """Begin the stage's next attempt.
 
@@ -136,7 +145,7 @@ def begin(folder: StageFolder) -> Attempt:
         StoreError: the folder cannot be written.
     """
     attempts = folder.attempts()
-    who = holder(attempts[-1]) if attempts else None
+    who = _known_holder(attempts[-1]) if attempts else None
     if who is not None and not survived(who):
         raise Busy(
             f"{folder.path}: being run by process {who['pid']} on {who['host']} "

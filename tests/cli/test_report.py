@@ -24,8 +24,10 @@ def test_the_terminals_table_has_every_measured_metric_and_its_scale(moco: Any, 
     )
     said = moco("run", "scale.yaml")
     assert said.code == 0, said.all
-    assert "miniature: embedded, 128 images, 16 px, miniature, 1 epoch, K 64" in said.out
-    heads = said.out[said.out.index("miniature: ") :].splitlines()[1:3]
+    assert (
+        "not the paper's scale: embedded, 128 images, 16 px, miniature, 1 epoch, K 64" in said.out
+    )
+    heads = said.out[said.out.index("not the paper's scale: ") :].splitlines()[1:3]
     assert re.findall(r"paper, %|ours, %", heads[0]) == ["paper, %", "ours, %", "ours, %"]
     names = re.findall(r"(?:linear probe|kNN) top-1", heads[1])
     assert names == ["linear probe top-1", "kNN top-1", "linear probe top-1"]

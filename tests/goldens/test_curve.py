@@ -18,9 +18,11 @@ from harness.data.loader import Loader
 from harness.runtime.world import World
 
 GOLDEN = Path(__file__).with_suffix("") / "losses.yml"
-RELATIVE = 1e-4
-"""The flaws of `tests/mutants` move the curve by 0.1 and more, but for the jitter of hue: the
-embedded images are grey."""
+FIRST, RELATIVE, GROWN = 12, 1e-4, 0.03
+"""Of the first steps, and of all: end-to-end, most of all with one encoder for both views, makes
+0.8 % in thirty steps of the pixels' last bits in another version of torch (2.14 after 2.15). The
+flaws of `tests/mutants` move the curve by 0.1 and more, but for the jitter of hue: the embedded
+images are grey."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,8 @@ def test_the_losses_are_what_they_were(contrast: str, pytestconfig: pytest.Confi
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(yaml.safe_dump(golden, default_flow_style=None, width=100))
         pytest.fail(f"{GOLDEN.name} was written anew")
-    assert found == pytest.approx(golden[contrast], rel=RELATIVE)
+    assert found[:FIRST] == pytest.approx(golden[contrast][:FIRST], rel=RELATIVE)
+    assert found == pytest.approx(golden[contrast], rel=GROWN)
 
 
 def test_the_pixels_last_bits_are_far_below_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "keys left shuffled",
         "contrast.moco",
-        (("return k[back.to(k.device)] if self.shuffle else k", "return k"),),
+        (("return k[moved(back, k.device)] if self.shuffle else k", "return k"),),
     ),
     Mutant(
         "keys enqueued before use",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -200,11 +201,25 @@ def test_between_mkdir_and_the_first_words(
     path.mkdir()
     assert holder(path) is not None
     assert look(folder).state == "running"
-    assert begin_fails(folder)
+    words = json.dumps(module.identity())
+    speaks = threading.Timer(0.3, lambda: (path / "alive.json").write_text(words))
+    speaks.start()
+    assert begin_fails(folder), "it was waited for, and spoke"
+    speaks.join()
+    (path / "alive.json").unlink()
     past = time.time() - BEAT_S
     os.utime(path, (past, past))
     monkeypatch.setattr(clock, "_ahead", {})
     assert holder(path) is None
+    assert begin(folder).number == 2
+
+
+def test_one_that_never_speaks_is_waited_for_and_taken_for_dead(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path / "attempts" / "0001").mkdir()
+    monkeypatch.setattr(module, "BEAT_S", 0.5)
+    monkeypatch.setattr(clock, "_ahead", {})
     assert begin(folder).number == 2
 
 
