@@ -159,7 +159,7 @@ def noise_for(recipe: Recipe) -> DataSet:
     """Random pixels of the recipe's size: a few batches of them, ten classes."""
     size = recipe.data.size
     generator = torch.Generator().manual_seed(0)
-    shape = (NOISE_BATCHES * recipe.optim.batch, 3, size, size)
+    shape = (max(NOISE_BATCHES * recipe.optim.batch, *recipe.knn.k), 3, size, size)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
     images = Stack(pixels, torch.arange(len(pixels)) % 10)
     grey = (0.5, 0.5, 0.5)
