@@ -44,6 +44,14 @@ CASES = (
         (*_set("optim.batch=128", "model.bn_group=16"), "--rounds", "5", "--steps", "1"),
     ),
     Case(
+        "recipes/cifar10_demo.yaml",
+        (
+            *_set("optim.batch=128", "model.bn_group=16"),
+            *("--rounds", "3", "--steps", "1", "--processes", "2"),
+        ),
+        None,
+    ),
+    Case(
         "recipes/moco_v2_imagenet.yaml",
         (*_set("optim.batch=32", "model.bn_group=4", RATES), "--rounds", "3", "--steps", "1"),
         (*_set("precision=bf16", RATES), "--steps", "10"),
