@@ -189,6 +189,8 @@ def _show(verdicts: Sequence[Verdict]) -> None:
             f"if nothing has changed, {show.count(shared, 'comparison')} with the baseline find "
             f"something in {100 * ALARM:g} % of the calls ({level} each)"
         )
+    if any(verdict.judged in ("missing", "stale") for verdict in verdicts):
+        show.line("what is missing or stale is run first with --run")
     waits = sum(verdict.judged == "waiting" for verdict in verdicts)
     if waits:
         show.line(

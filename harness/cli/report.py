@@ -63,7 +63,10 @@ def _show(results: Results) -> None:
     show.console.print(table(results))
     for warning in results.warnings:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
-    for each in judge(results):
+    judged = judge(results)
+    if judged:
+        show.console.print(f"[dim]The claims, judged by {NAMES[results.metric]}:[/]")
+    for each in judged:
         style = STYLE[TONES[each.verdict]]
         show.console.print(f"[{style}]{each.words}[/]: {escape(each.claim.says)}")
         show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))

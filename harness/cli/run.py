@@ -15,6 +15,7 @@ from harness.estimate import computer
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
+from harness.store.layout import stage_folder
 
 INTERRUPTED = 130
 FAILED = 1
@@ -86,7 +87,8 @@ def _work(made: Plan, site: Site) -> int:
         show.line(f"  what is known of it: {site.runs / stage_id}/attempts/")
     for message in filter(None, tally.elsewhere.values()):
         show.line(message)
-    if left := [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]:
+    left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]
+    if left := [id_ for id_ in left if stage_folder(site.runs, id_).result is None]:
         _left(left)
     if tally.interrupted:
         show.line("stopped; the same command goes on from here")

@@ -183,7 +183,7 @@ def classes_of(path: Path) -> dict[str, list[Path]]:
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); an image folder holds "
-            "train/<class>/<image> and val/<class>/<image> under the data root (--data)"
+            "train/<class>/<image> and val/<class>/<image>; is that the folder that was meant?"
         ) from error
     found = {
         folder.name: sorted(

@@ -251,6 +251,8 @@ def pick_device(wanted: str, placement: Placement | None = None) -> str:
         torch.zeros(1, device=own).item()  # meta, for one, can be named but holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
+        if first.startswith("Expected one of"):
+            first = "there is no such device; say auto, cpu, cuda, or cuda:0"
         raise HarnessError(f"--device {wanted}: {first}") from error
     return wanted
 
