@@ -133,8 +133,10 @@ def new(
 
 
 def new_id() -> str:
-    """An id that sorts by time and that no other submission has: 20261122-101500-ab12cd."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """A name that no other submission has; names of one second are in the order of their making."""
+    now = time.time()
+    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{when}-{int(now % 1 * 4096):03x}{secrets.randbelow(4096):03x}"
 
 
 def user() -> str:
