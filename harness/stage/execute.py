@@ -262,6 +262,6 @@ def own_device(wanted: str, placement: Placement) -> torch.device:
     named (cuda:1 is for one process)."""
     device = torch.device(wanted)
     shares = placement.local_size > 1 or (placement.size > 1 and device.index is None)
-    if device.type == "cuda" and shares:
-        return torch.device("cuda", placement.local_rank % torch.cuda.device_count())
+    if device.type == "cuda" and shares and (count := torch.cuda.device_count()):
+        return torch.device("cuda", placement.local_rank % count)
     return device

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.errors import HarnessError
 from harness.runtime.environment import Placement
-from harness.stage.execute import own_device
+from harness.stage.execute import own_device, pick_device
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,15 @@ def test_each_process_has_its_own(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     place = Placement(local_rank, size, local_rank, local_size, "n1", 1234, "torchrun")
     assert own_device(wanted, place) == torch.device(found)
+
+
+def test_one_of_several_without_a_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+    def zeros(*_: object, device: object) -> None:
+        raise RuntimeError(f"no driver for {device}")
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    place = Placement(1, 2, 1, 2, "n1", 1234, "torchrun")
+    with pytest.raises(HarnessError, match="--device cuda: no driver for cuda"):
+        pick_device("cuda", place)
