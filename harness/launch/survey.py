@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.launch import lives
+from harness.launch.decide import NEVER
 from harness.launch.queue import Answer, JobState, Queue
+from harness.plan import ended
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.submission import Array, Submission, newest, submitting, user
 
@@ -61,7 +63,29 @@ def survey(
             state = _not_shown(runs, stage, submission, state, queue)
         if state is not None:
             states[stage] = replace(state, cluster=submission.cluster)
+    _give_up(found, states)
     return states, answer
+
+
+def _give_up(
+    found: Mapping[str, tuple[Submission, Array, int]], states: dict[str, JobState]
+) -> None:
+    """Change the states of jobs that wait for one that has ended without success.
+
+    SLURM ends them too (--kill-on-invalid-dep), some time after; whoever plans in between would
+    take them for jobs that are still to run.
+    """
+    ends = {(state.cluster, state.job): state for state in states.values()}
+    for stage, (submission, array, index) in found.items():
+        state = states.get(stage)
+        if state is None or state.state != "PENDING" or submission.on != "slurm":
+            continue
+        behind = [submission.arrays[n].element(index) for n in array.after]
+        several = len(array.stages) > 1
+        behind += [f"{job}_{index}" if several and "_" not in job else job for job in array.waits]
+        above = [ends.get((state.cluster, job)) for job in behind if job]
+        if any(one and ended(one) and one.state != "COMPLETED" for one in above):
+            states[stage] = replace(state, state="CANCELLED", reason=NEVER, live=False)
 
 
 def _of_slurm(submission: Submission, element: str | None, answer: Answer) -> JobState | None:

@@ -20,6 +20,7 @@ from harness.plan import make_plan
 from harness.store import submission
 from harness.store.layout import StageFolder
 from harness.store.life import identity
+from harness.store.submission import Array
 
 
 def by_stage(world: World) -> dict[str, JobState]:
@@ -48,6 +49,44 @@ def test_what_was_never_submitted_has_no_job(world: World) -> None:
     assert by_stage(world) == {}
     world.says("squeue", code=1)
     assert by_stage(world)[stage.id].state == "UNKNOWN"
+
+
+@pytest.mark.parametrize("end", ["FAILED", "COMPLETED", "RUNNING"])
+def test_what_waits_for_a_job_that_failed_waits_in_vain(world: World, end: str) -> None:
+    """Before SLURM itself has noticed."""
+    parents = [world.stage(), world.stage(run="tiny-s1")]
+    children = [world.stage("knn", parent=one.id) for one in parents[:1]]
+    children.append(world.stage("knn", run="tiny-s1", parent=parents[1].id))
+    probes = Array("probes", "knn", tuple(c.id for c in children), after=(0,), job="13")
+    made = world.submit(*parents, arrays=[probes])
+    waits = "".join(f"13|{n}|PENDING||probes|Dependency\n" for n in (0, 1))
+    runs = listed(made, "12_0", "RUNNING") + listed(made, "12_1", end)
+    world.says("squeue", runs + waits)
+    world.says("sacct", accounted(made, "12_1", end, "1:0") if end != "RUNNING" else "")
+    found = by_stage(world)
+    assert found[children[0].id].live
+    assert found[children[1].id].live == (end != "FAILED")
+    if end == "FAILED":
+        (row,) = Truth(world.root).look({children[1].id}).rows
+        assert (row.state, row.why) == ("cancelled", f"its parent {parents[1].id} failed")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_waits_for_a_failed_job_of_an_earlier_submission(world: World, several: bool) -> None:
+    parents = [world.stage(), world.stage(run="tiny-s1")]
+    children = [world.stage("knn", parent=parents[0].id)]
+    if several:
+        children.append(world.stage("knn", run="tiny-s1", parent=parents[1].id))
+    before = world.submit(*parents, ago_s=7200)
+    made = world.submit(*children, job="13", waits=("12" if several else "12_0",))
+    words = "".join(listed(made, job, "PENDING", "Dependency") for job in ("13_0", "13_1"))
+    if not several:
+        words = listed(made, "13", "PENDING", "Dependency")
+    world.says("squeue", words + listed(before, "12_1", "RUNNING"))
+    world.says("sacct", accounted(before, "12_0", "FAILED", "1:0"))
+    found = by_stage(world)
+    assert not found[children[0].id].live
+    assert all(found[child.id].live for child in children[1:])
 
 
 def test_what_is_being_submitted(world: World) -> None:

@@ -107,7 +107,8 @@ class World:
     ) -> Submission:
         """A submission of the stages as one array."""
         sid = submission.new_id()
-        array = Array(f"moco-{sid}-0", "pretrain", tuple(s.id for s in stages), job=job)
+        ids, waits = tuple(stage.id for stage in stages), other.pop("waits", ())
+        array = Array(f"moco-{sid}-0", "pretrain", ids, job=job, waits=waits)
         made = submission.new(
             sid,
             on=other.pop("on", "slurm"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 from pathlib import Path
 
 from slurm.campaign import Campaign
@@ -10,7 +13,7 @@ from slurm.campaign import Campaign
 from harness.store import journal
 from harness.store.layout import StageFolder
 
-STEPS = 240
+STEPS = 480
 LONG = ["--set", f"optim.epochs={STEPS // 4}", "--set", "linear=null"]
 """Some seconds of work: time for more than one life of a job."""
 
@@ -38,6 +41,33 @@ def reaches(campaign: Campaign, steps: int) -> None:
 def goes_on(campaign: Campaign, steps: int = 8) -> None:
     """Wait for so many more steps than there are."""
     reaches(campaign, reached(campaign) + steps)
+
+
+class Held:
+    """The process that lives a stage, stopped until the block ends or SLURM lets it go on."""
+
+    def __init__(self, stage: StageFolder) -> None:
+        self._pid = json.loads((stage.attempts()[-1] / "alive.json").read_text())["pid"]
+
+    def warned(self) -> bool:
+        """Whether SIGUSR2 waits for it, or has ended it."""
+        try:
+            lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
+        except OSError:
+            return True
+        masks = [line.split()[1] for line in lines if line.startswith("ShdPnd:")]
+        return not masks or bool(int(masks[0], 16) >> (signal.SIGUSR2 - 1) & 1)
+
+    def __enter__(self) -> Held:
+        self._signal(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, number)
 
 
 def ends(attempt: Path) -> tuple[str, int]:

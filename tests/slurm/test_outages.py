@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-from pathlib import Path
-
 from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 from slurm.conftest import Whole
-from slurm.lives import LONG, begun, ends, finishes, goes_on
-
-from harness.store.layout import StageFolder
+from slurm.lives import LONG, Held, begun, ends, finishes, goes_on
 
 
 def test_a_node_fails_and_comes_back(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
@@ -35,17 +27,24 @@ def test_a_node_fails_and_comes_back(cluster: Cluster, campaign: Campaign, whole
 
 
 def test_daemons_restart(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
-    """As for an update: first the controller, then the node's slurmd."""
+    """As for an update: first the controller, then the node's slurmd. The training is held while
+    they come and go, which may take longer than it does."""
     number = begun(campaign)
     pretrain = campaign.stage("pretrain")
     node = cluster.node_of(number)
-    with cluster.no_controller():
-        goes_on(campaign)
-        assert pretrain.result is None, "too late: it had finished"
-    cluster.stop_daemon(node)
+    held = Held(pretrain)
+    with held:
+        cluster.stop_daemon("slurmctld")
     goes_on(campaign)
-    assert pretrain.result is None, "too late: it had finished"
-    cluster.start_node(node)
+    with held:
+        assert pretrain.result is None, "too late: it had finished"
+        cluster.start_daemon("slurmctld")
+        cluster.start_node(node)
+        cluster.stop_daemon(node)
+    goes_on(campaign)
+    with held:
+        assert pretrain.result is None, "too late: it had finished"
+        cluster.start_node(node)
     assert_same(finishes(campaign), whole(1))
     (attempt,) = pretrain.attempts()
     assert ends(attempt) == ("finished", 0)
@@ -90,30 +89,3 @@ def test_a_time_limit_that_was_not_heeded(
     assert "time limit" in said, said
     assert "submitted 2 stages" in campaign.moco("run", "tiny.yaml", *LONG)
     assert_same(finishes(campaign), whole(1))
-
-
-class Held:
-    """The process that lives a stage, stopped until the block ends or SLURM lets it go on."""
-
-    def __init__(self, stage: StageFolder) -> None:
-        self._pid = json.loads((stage.attempts()[-1] / "alive.json").read_text())["pid"]
-
-    def warned(self) -> bool:
-        """Whether SIGUSR2 waits for it, or has ended it."""
-        try:
-            lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
-        except OSError:
-            return True
-        masks = [line.split()[1] for line in lines if line.startswith("ShdPnd:")]
-        return not masks or bool(int(masks[0], 16) >> (signal.SIGUSR2 - 1) & 1)
-
-    def __enter__(self) -> Held:
-        self._signal(signal.SIGSTOP)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, number)
