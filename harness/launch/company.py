@@ -14,7 +14,7 @@ from harness.runtime.environment import Placement, resolve
 
 PATIENCE_S = 600.0
 """Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
-is noticed at once on gloo; on NCCL by its watchdog alone, after so long."""
+is noticed at once on gloo, and within a minute on NCCL (runtime/pulse.py)."""
 FAREWELL_S = 30.0
 """Seconds in which the others, each of which ends by itself when its peers do, have to end."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -68,12 +69,12 @@ class StageJob:
         """
         handler = signal.getsignal(signal.SIGUSR2)
         with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
-            state = told(lambda: self._run(flag))
+            state = told(lambda: self._run(flag, handler))
         if state == "interrupted":
             end(handler, flag.heard)
         return state
 
-    def _run(self, flag: StopFlag) -> str:
+    def _run(self, flag: StopFlag, handler: object) -> str:
         _check_code(self.code)
         folder = StageFolder(Path(self.folder))
         if (state := _settled(folder)) is not None:
@@ -82,7 +83,7 @@ class StageJob:
 
         from rich.console import Console
 
-        from harness.launch import staging
+        from harness.launch import loss, staging
         from harness.launch.progress import watching
         from harness.launch.worker import run_as
         from harness.runtime.environment import resolve
@@ -100,16 +101,29 @@ class StageJob:
             root, meeting = staged, MEETING_S + staging.WAIT_S
         job = Job(folder.path, root, pick_device(self.device, placement))
         console = Console(highlight=False, width=200)
+
+        def goes_on_without(lost: LostPeer) -> bool:
+            if not (lost.died and goes_on(self.requeues, flag)):
+                return False
+            say_who_died(folder, lost.died, str(lost))
+            return True
+
+        def give_up(lost: LostPeer) -> None:  # as below, where nothing can be raised
+            if goes_on_without(lost):
+                end(handler, flag.heard)
+            _let_the_first_speak()
+            loss.leave(folder, lost)
+
         if flag():  # asked to stop while it was starting: there is nothing to keep
             return "interrupted"
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
-                return run_as(placement, job, reporter, flag, meeting=meeting)
+                on_loss = functools.partial(loss.ends, give_up)
+                return run_as(placement, job, reporter, flag, meeting=meeting, on_loss=on_loss)
         except HarnessError as error:
             if (state := _settled(folder)) is not None:  # by another process meanwhile
                 return state
-            if isinstance(error, LostPeer) and error.died and goes_on(self.requeues, flag):
-                say_who_died(folder, error.died, str(error))
+            if isinstance(error, LostPeer) and goes_on_without(error):
                 return "interrupted"
             raise
 

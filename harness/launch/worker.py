@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -17,14 +18,16 @@ from rich.console import Console
 
 from harness.errors import HarnessError
 from harness.launch.company import PATIENCE_S, share_cores
+from harness.launch.loss import leave
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
-from harness.runtime.peers import Unmet
+from harness.runtime.peers import OnLoss, Unmet
 from harness.runtime.world import join
 from harness.stage.execute import Job, execute, own_device, pick_device
 from harness.stage.reporter import Reporter
+from harness.store.layout import StageFolder
 
 
 def run_as(
@@ -35,12 +38,14 @@ def run_as(
     *,
     meeting: float = 60,
     lost: Callable[[], object] = lambda: None,
+    on_loss: OnLoss | None = None,
 ) -> str:
     """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss.
 
     Args:
         meeting: seconds that the others may come later than this one.
         lost: asked until all have met; raises a HarnessError if one of them never will come.
+        on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
     """
     share_cores(placement)
     device = own_device(job.device, placement)
@@ -52,6 +57,7 @@ def run_as(
             timeout=PATIENCE_S,
             meeting=meeting,
             stopping=lambda: bool(lost()) or stopping(),
+            on_loss=on_loss or functools.partial(leave, StageFolder(job.folder)),
         ) as world,
     ):
         return execute(job, reporter, stopping, world)

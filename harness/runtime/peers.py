@@ -1,33 +1,43 @@
 """Who is still there when a collective fails: one process's death, told to the others by name.
 
-A backend says at best that a connection closed. So each process keeps a thread that watches the
-store at which they met: whoever sees a failure calls the roll there, every living process answers,
-also one that is blocked in a collective, and who does not answer within seconds is gone.
+A backend says at best that a connection closed; NCCL, for whose collectives nobody waits, may say
+nothing for minutes. So each process keeps a thread that watches the store at which they met. Who
+sees a failure, or hears its neighbour no more (pulse.py), calls the roll there, every living
+process answers, also one that is blocked in a collective, and who does not answer within seconds
+is gone. A main thread that does not notice soon after cannot: then its process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from harness.errors import HarnessError
+from harness.runtime import pulse
 from harness.runtime.environment import Placement
+from harness.runtime.pulse import Pulse
 
 _GRACE = 2.0
 _PERIOD = 0.25
+_STUCK_S = 20.0
+"""Seconds that the main thread has to notice a loss by itself; it may write a checkpoint first."""
 _KNOCK_S = 5.0
 """Seconds between two tries to reach rank 0, and between two questions whether to stop."""
 _LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
 
 
 OpenStore = Callable[[], Store]
+OnLoss = Callable[["LostPeer"], object]
 
 
 class LostPeer(HarnessError):
@@ -46,36 +56,82 @@ class Unmet(Exception):
     """A process was asked to stop before all had come; none has begun."""
 
 
-class Peers(threading.Thread):
-    """Answers roll calls on `store`, a client that no one else uses, until `close`."""
+def exit_now(lost: LostPeer) -> NoReturn:
+    """End this process, whose main thread is blocked where no exception reaches it."""
+    print(f"error: {lost}", file=sys.stderr, flush=True)
+    os._exit(lost.exit_code)
 
-    def __init__(self, store: Store, rank: int, size: int, *, rank_0_keeps_it: bool) -> None:
+
+class Peers(threading.Thread):
+    """Answers roll calls on `store`, a client that no one else uses, until `close`.
+
+    Args:
+        on_loss: called on this thread if the main one does not notice a loss; it must not return.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rank: int,
+        size: int,
+        *,
+        rank_0_keeps_it: bool,
+        on_loss: OnLoss = exit_now,
+    ) -> None:
         super().__init__(name="peers", daemon=True)
         self._store = store
         self._rank = rank
         self._others = [other for other in range(size) if other != rank]
         self._rank_0_keeps_it = rank_0_keeps_it
+        self._on_loss = on_loss
+        self._pulse = Pulse(store, rank, size, _PERIOD)
         self._closing = threading.Event()
         self._called = threading.Event()
+        self._rolled = threading.Event()
+        self._turns = 0
         self._at = ""
         self._answers: dict[int, str] = {}
         self._notes: dict[int, str] = {}
         self._storeless = False
 
     def run(self) -> None:
+        threading.Thread(target=self._watch_store, name="store", daemon=True).start()
         try:
             while not self._called.is_set() and not self._store.check(["called"]):
                 if self._closing.wait(_PERIOD):
                     return
+                self._turns += 1
+                if self._pulse.turn():
+                    self._called.set()
             self._store.set("called", "")
             self._roll()
         except RuntimeError:
             self._storeless = True
+        self._rolled.set()
+        if self._said():
+            self._give_up()
+
+    def _watch_store(self) -> None:
+        """A store whose keeper was stopped does not answer, nor ever say that it does not."""
+        seen, still, limit = 0, 0, round(pulse.SILENCE_S / pulse.BEAT_S)
+        while not self._closing.wait(pulse.BEAT_S) and not self._rolled.is_set():
+            still = still + 1 if self._turns == seen else 0
+            seen = self._turns
+            if still >= limit:
+                self._storeless = True
+                self._rolled.set()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """End the process, unless the main thread notices that it has lost somebody."""
+        if not self._closing.wait(_STUCK_S):
+            self._on_loss(self._lost(self._at or "its own work", "; ".join(self._said()), ""))
 
     def _roll(self) -> None:
         self._store.set(f"here/{self._rank}", self._at)
         deadline = time.monotonic() + _GRACE
         while self._awaited() and time.monotonic() < deadline:
+            self._turns += 1
             for other in self._others:
                 if other not in self._notes and self._store.check([f"left/{other}"]):
                     self._notes[other] = self._store.get(f"left/{other}").decode()
@@ -91,7 +147,9 @@ class Peers(threading.Thread):
         return self._storeless and self._rank_0_keeps_it and 0 in self._awaited()
 
     def _died(self) -> list[int]:
-        return [0] if self._without_store() else self._awaited()
+        if self._storeless:
+            return [0] if self._without_store() else []
+        return self._awaited()
 
     @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
@@ -102,19 +160,15 @@ class Peers(threading.Thread):
         except RuntimeError as error:
             if not isinstance(error, dist.DistError) and not _LOSS.search(str(error)):
                 raise
-            message = self._explain(what, error)
-            raise LostPeer(message, () if self._notes else self._died()) from error
+            raise self._explain(what, error) from error
         finally:
             self._at = outer
 
-    def _explain(self, what: str, error: RuntimeError) -> str:
+    def _explain(self, what: str, error: RuntimeError) -> LostPeer:
         self._called.set()
-        self.join(3 * _GRACE)
-        said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
-        if self._without_store():
-            said.append("rank 0 died (it kept the meeting point, so the others cannot be asked)")
-        else:
-            said += [f"rank {rank} died or hung (it did not answer)" for rank in self._awaited()]
+        self._rolled.wait(3 * _GRACE)
+        self._closing.set()
+        said = self._said()
         if not said:
             said = [
                 f"rank {rank} lives but was {f'in {at!r}' if at else 'elsewhere'}"
@@ -124,10 +178,24 @@ class Peers(threading.Thread):
         if not said:
             said.append("all ranks live, but came too late, or their tensors differ in size")
         cause = str(error).strip().partition("\n")[0]
-        return (
-            f"rank {self._rank} lost contact in {what!r}: {'; '.join(said)}. Look at the log of "
-            f"that rank first, then start again: the stage goes on from its checkpoint. ({cause})"
+        return self._lost(what, "; ".join(said), f" ({cause})")
+
+    def _said(self) -> list[str]:
+        """Who stopped and who died, in words; none where all have answered."""
+        said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
+        if self._without_store():
+            why = "it kept the meeting point, so the others cannot be asked"
+            return [*said, f"rank 0 died or hung ({why})"]
+        if self._storeless:
+            return [*said, "the meeting point is gone, at which the others could be asked"]
+        return said + [f"rank {rank} died or hung (it did not answer)" for rank in self._awaited()]
+
+    def _lost(self, what: str, said: str, cause: str) -> LostPeer:
+        message = (
+            f"rank {self._rank} lost contact in {what!r}: {said}. Look at the log of "
+            f"that rank first, then start again: the stage goes on from its checkpoint.{cause}"
         )
+        return LostPeer(message, () if self._notes else self._died())
 
     def leave(self, error: BaseException) -> None:
         """Tell the others why this process stops before them; call it from its main thread."""
@@ -150,12 +218,17 @@ class Peers(threading.Thread):
 
 
 def meet(
-    placement: Placement, patience: float, store: OpenStore | None, stopping: Callable[[], bool]
+    placement: Placement,
+    patience: float,
+    store: OpenStore | None,
+    stopping: Callable[[], bool],
+    on_loss: OnLoss = exit_now,
 ) -> tuple[Store, Peers]:
     """The store at which the processes meet, for a process group, and the watch over the others.
 
     Args:
         patience: seconds that rank 0 may come later than this process.
+        on_loss: see Peers.
 
     Raises:
         HarnessError: rank 0 was not there in time, or its port is taken.
@@ -190,7 +263,8 @@ def meet(
         ) from error
     prefix = f"attempt/{placement.attempt}"
     own, watched = (PrefixStore(prefix, client) for client in clients)
-    peers = Peers(watched, rank, size, rank_0_keeps_it=store is None and not placement.hosted)
+    kept = store is None and not placement.hosted
+    peers = Peers(watched, rank, size, rank_0_keeps_it=kept, on_loss=on_loss)
     peers.start()
     return own, peers
 

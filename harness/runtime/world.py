@@ -22,7 +22,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
 from harness.runtime.moving import moved
-from harness.runtime.peers import OpenStore, Peers, gather, meet
+from harness.runtime.peers import OnLoss, OpenStore, Peers, exit_now, gather, meet
 
 # torch 2.14 warns of the names that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -262,11 +262,14 @@ def join(
     meeting: float | None = None,
     store: OpenStore | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    on_loss: OnLoss = exit_now,
 ) -> Iterator[World]:
     """The world of `placement` (gloo on the CPU, NCCL on CUDA), left at the end of the block.
 
     A process that leaves by an exception tells the others why. On CUDA a collective does not wait,
-    so a hung peer is found by NCCL's own watchdog, which ends the process after `timeout`.
+    and nothing can be raised where the host waits for the device: there a loss ends the process by
+    `on_loss`. A peer whose threads live while it waits for something for ever is found by the
+    backend's `timeout` alone.
 
     Args:
         timeout: seconds that the others may be late in any collective. What one rank does alone
@@ -275,6 +278,8 @@ def join(
             waits as long for the others, and at least for `timeout`.
         store: opens another meeting point than rank 0's at the placement's address and port.
         stopping: asked until they have met.
+        on_loss: called on another thread where the loss of a peer cannot be raised, within a minute
+            of it; it must not return.
 
     Raises:
         Unmet: one of them was asked to stop before.
@@ -285,7 +290,7 @@ def join(
         return
     span = timedelta(seconds=timeout)
     patience = min(60, timeout) if meeting is None else meeting
-    own, peers = meet(placement, patience, store, stopping)
+    own, peers = meet(placement, patience, store, stopping, on_loss)
     try:
         with peers.guard("join"):
             gather(own, placement, max(patience, timeout), stopping)

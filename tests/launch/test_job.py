@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +59,7 @@ def test_a_signal_waits_for_the_step_and_then_requeues(
     squeue.write_text("RUNNING\n")
     steps = []
 
-    def run(_: StageJob, flag: StopFlag) -> str:
+    def run(_: StageJob, flag: StopFlag, __: object) -> str:
         os.kill(os.getpid(), signal.SIGUSR2)
         while not flag():
             pass
@@ -73,7 +76,7 @@ def test_a_signal_waits_for_the_step_and_then_requeues(
 def test_asked_before_it_began(stages: dict[str, StageFolder]) -> None:
     flag = StopFlag()
     flag.set = True
-    assert job(stages["pretrain"])._run(flag) == "interrupted"
+    assert job(stages["pretrain"])._run(flag, None) == "interrupted"
     assert stages["pretrain"].attempts() == []
 
 
@@ -161,3 +164,42 @@ def test_a_lost_process_requeues_the_job(
     how = json.loads((attempt / "ended.json").read_text())["how"]
     assert how == ("interrupted" if requeues else "failed")
     assert "rank 0 lost contact" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("died", [(1,), ()], ids=["died", "stopped by itself"])
+def test_a_process_that_cannot_notice_the_loss_ends_the_same_way(
+    stages: dict[str, StageFolder],
+    tmp_path: Path,
+    died: tuple[int, ...],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its main thread is blocked for good, in a GPU's queue perhaps."""
+    code = multiprocessing.get_context("fork").Process(
+        target=blocked, args=(stages["pretrain"], tmp_path, died)
+    )
+    code.start()
+    code.join(60)
+    (attempt,) = stages["pretrain"].attempts()
+    told = json.loads((attempt / "ended.json").read_text())
+    assert told["how"] == ("interrupted" if died else "failed")
+    assert told["message"] == "rank 0 lost contact in 'any': rank 1 ..."
+    assert (tmp_path / "requeued").exists() == bool(died)
+    assert code.exitcode == (ending.STOPPED if died else 1)
+    assert "error: rank 0 lost contact" in capfd.readouterr().err
+
+
+def blocked(folder: StageFolder, place: Path, died: tuple[int, ...]) -> None:
+    os.environ["SLURM_JOB_ID"] = "12"
+    signal.signal(signal.SIGUSR2, lambda *_: (place / "requeued").touch())
+    ending.VERDICT_S = 0.1
+    ending.own_state = lambda: "RUNNING"
+
+    def run_as(*_: object, on_loss: Callable[[LostPeer], object], **__: object) -> str:
+        begin(folder)
+        lost = LostPeer("rank 0 lost contact in 'any': rank 1 ...", died)
+        threading.Thread(target=on_loss, args=(lost,)).start()
+        time.sleep(60)
+        raise AssertionError
+
+    worker.run_as = run_as
+    job(folder)()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from gloo import Died, Failed, Pool
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.runtime import peers
+from harness.runtime import peers, pulse
 from harness.runtime.environment import Placement
 from harness.runtime.peers import LostPeer
 from harness.runtime.world import World, join
@@ -131,7 +133,7 @@ def test_processes_meet_at_rank_0(gloo: Pool, dies: bool) -> None:
     outcomes = gloo.outcomes(meets, 2, free_port(), dies, 20.0, apart=True)
     if dies:
         assert outcomes[0] == Died(3)
-        assert "in 'barrier': rank 0 died (it kept the meeting point" in outcomes[1].message
+        assert "in 'barrier': rank 0 died or hung (it kept the meeting point" in outcomes[1].message
     else:
         assert outcomes == [[0, 1]] * 2
 
@@ -201,3 +203,80 @@ def comes_alone(_: int, port: int) -> str:
 
 def test_who_is_asked_to_stop_does_not_wait_for_rank_0(gloo: Pool) -> None:
     assert gloo.outcomes(comes_alone, 1, free_port(), apart=True) == ["unmet"]
+
+
+def loses(rank: int, port: int, how: str, victim: int, folder: str) -> None:
+    """The others' main threads are where no exception reaches them: asleep, as if in a GPU's queue,
+    or in gloo, which would wait for a minute."""
+    pulse.BEAT_S, pulse.SILENCE_S, peers._STUCK_S = 0.5, 2.0, 0.5
+    place = Placement(rank, 4, rank, 4, "127.0.0.1", port, "slurm")
+
+    def on_loss(lost: LostPeer) -> None:
+        Path(folder, f"{rank}").write_text(f"{lost} {lost.died}")
+        os._exit(7)
+
+    with join(place, torch.device("cpu"), on_loss=on_loss) as world:
+        world.barrier()
+        time.sleep(1.5)  # longer than a beat: one that was never heard is not missed
+        if rank == victim:
+            if how == "stops":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif how == "dies":
+                os._exit(3)
+            raise ValueError("no such image")
+        if how == "stops" and rank:
+            world.gather(torch.zeros(2))
+        time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("how", "victim", "said", "died"),
+    [
+        ("stops", 2, "rank 2 died or hung (it did not answer)", (2,)),
+        ("stops", 0, "rank 0 died or hung (it kept the meeting point", (0,)),
+        ("dies", 1, "rank 1 died or hung (it did not answer)", (1,)),
+        ("dies", 0, "rank 0 died or hung (it kept the meeting point", (0,)),
+        ("raises", 3, "rank 3 stopped: ValueError: no such image. ", ()),
+    ],
+)
+def test_a_loss_ends_a_process_that_cannot_notice_it(
+    gloo: Pool, tmp_path: Path, how: str, victim: int, said: str, died: tuple[int, ...]
+) -> None:
+    words = (free_port(), how, victim, str(tmp_path))
+    outcomes = gloo.outcomes(loses, 4, *words, timeout=15, apart=True)
+    assert isinstance(outcomes.pop(victim), Died | Failed)
+    for rank, outcome in zip({0, 1, 2, 3} - {victim}, outcomes, strict=True):
+        told = (tmp_path / f"{rank}").read_text() if outcome == Died(7) else outcome.message
+        assert re.search(f"rank {rank} lost contact in '.*': {re.escape(said)}", told), told
+        # the end of one may let another one's gloo notice
+        assert outcome == Died(7) or (how == "stops" and outcome.kind == "LostPeer")
+        assert outcome != Died(7) or told.endswith(f" {died}")
+    assert Died(7) in outcomes
+
+
+def suspended(rank: int, port: int, folder: str) -> str:
+    """All processes but the test's stop for longer than a silence, as SLURM suspends a job."""
+    pulse.BEAT_S, pulse.SILENCE_S, peers._STUCK_S = 0.25, 2.0, 0.0
+    place = Placement(rank, 2, rank, 2, "127.0.0.1", port, "slurm")
+    with join(place, torch.device("cpu"), on_loss=lambda _: os._exit(7)) as world:
+        world.barrier()
+        Path(folder, f"{rank}").write_text(str(os.getpid()))
+        time.sleep(2)
+        world.barrier()
+    return "went on"
+
+
+def test_processes_that_are_suspended_together_go_on(gloo: Pool, tmp_path: Path) -> None:
+    def suspend() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.05)
+        pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in pids:
+                os.kill(pid, number)
+            time.sleep(4)
+
+    thread = threading.Thread(target=suspend, daemon=True)
+    thread.start()
+    assert gloo.outcomes(suspended, 2, free_port(), str(tmp_path), apart=True) == ["went on"] * 2
+    thread.join()

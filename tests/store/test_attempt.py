@@ -201,8 +201,8 @@ def test_between_mkdir_and_the_first_words(
     path.mkdir()
     assert holder(path) is not None
     assert look(folder).state == "running"
-    words = json.dumps(module.identity())
-    speaks = threading.Timer(0.3, lambda: (path / "alive.json").write_text(words))
+    words = (path / "alive.json", module.identity())
+    speaks = threading.Timer(0.3, lambda: atomic.write_json(*words))
     speaks.start()
     assert begin_fails(folder), "it was waited for, and spoke"
     speaks.join()
