@@ -17,6 +17,9 @@ from harness.store.version import STAGE, is_newer
 
 State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
 
+_AT_ONCE = 65536
+"""Bytes; more than the files here have, as a rule."""
+
 DONE: tuple[State, ...] = ("finished", "diverged")
 """States that a stage does not leave: a diverged run is a result too."""
 
@@ -84,14 +87,15 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
     """
     root = os.fspath(runs)
     for name in _folders(runs):
-        stamp = 0 if seen is None else _stamp(f"{root}/{name}/result.json")
-        if stamp and seen is not None and (known := seen.get(name)) and known[0] == stamp:
+        known = None if seen is None else seen.get(name)
+        if known is not None and known[0] == _stamp(f"{root}/{name}/result.json"):
             yield known[1]
             continue
         head = _head(f"{root}/{name}/stage.json")
         if head is None:
             continue
-        result = _object(_bytes(f"{root}/{name}/result.json"))
+        data, stamp = _read(f"{root}/{name}/result.json")
+        result = _object(data)
         folder = StageFolder(runs / name)
         whole = head and result and _values(result) and not is_newer(head, STAGE)
         if whole and result.get("state") in DONE:
@@ -133,7 +137,7 @@ def _stamp(path: str) -> int:
 
 def _head(path: str) -> dict[str, Any] | None:
     """What stands in a stage.json before the recipe; {} if it is damaged, None if there is none."""
-    data = _bytes(path)
+    data, _ = _read(path)
     if data is None:
         return None
     before, recipe, _ = data.partition(b',\n  "recipe": {')
@@ -153,12 +157,25 @@ def _object(data: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _bytes(path: str) -> bytes | None:
-    """The file's content; None if there is none, b"" if it cannot be read."""
+def _read(path: str) -> tuple[bytes | None, int]:
+    """The file's content, and when that was written, in nanoseconds since 1970; None if there is no
+    file, b"" if it cannot be read.
+
+    By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
+    """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (pathlib takes twice as long)
-            return file.read()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return None, 0
     except OSError:
-        return b""
+        return b"", 0
+    try:
+        stamp = os.fstat(file).st_mtime_ns
+        parts = [os.read(file, _AT_ONCE)]
+        while len(parts[-1]) == _AT_ONCE:
+            parts.append(os.read(file, _AT_ONCE))
+        return b"".join(parts), stamp
+    except OSError:
+        return b"", 0
+    finally:
+        os.close(file)

@@ -148,11 +148,11 @@ def test_what_is_done_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch
     truth = Truth(world.root)
     first = truth.look()
 
-    def unread(path: str) -> bytes:
+    def unread(path: str) -> tuple[bytes, int]:
         raise AssertionError(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "_bytes", unread)
+        patch.setattr(ledger, "_read", unread)
         assert truth.look().rows == first.rows
     (world.root / first.rows[0].id / "result.json").unlink()
     assert truth.look().rows[0].state == "absent"
