@@ -118,23 +118,26 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
 
 @app.command()
 def diff(first: File, second: File) -> None:
-    """Show where two recipes differ once resolved."""
+    """Show where two recipes, or two ablation recipes, differ once resolved."""
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli import show
     from harness.recipe.difference import difference
-    from harness.recipe.load import load_recipe
+    from harness.recipe.load import load, load_recipe
 
-    found = difference(load_recipe(first), load_recipe(second))
+    one, other = load(first), load(second)
+    if type(one) is not type(other):  # refuse the one that is no single run
+        one, other = load_recipe(first), load_recipe(second)
+    found = difference(one, other)
     if not found:
         show.line("the same, resolved")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("field", str(first), str(second)):
         table.add_column(heading)
-    for path, one, other in found:
-        table.add_row(escape(path), escape(_as_yaml(one)), escape(_as_yaml(other)))
+    for path, *values in found:
+        table.add_row(escape(path), *(escape(_as_yaml(value)) for value in values))
     show.console.print(table)
 
 

@@ -1,10 +1,10 @@
-"""Where two recipes differ, defaults included."""
+"""Where two recipes, or two ablation recipes, differ, defaults included."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harness.recipe.schema import Recipe
+from pydantic import BaseModel
 
 
 class _Absent:
@@ -17,7 +17,7 @@ class _Absent:
 ABSENT = _Absent()
 
 
-def difference(a: Recipe, b: Recipe) -> list[tuple[str, object, object]]:
+def difference(a: BaseModel, b: BaseModel) -> list[tuple[str, object, object]]:
     """(dotted field, value in a, value in b) of every field that differs, in the schema's order.
 
     A section that only one of them has counts as one field.

@@ -110,6 +110,20 @@ def test_diff(moco: Any, tiny: Path) -> None:
     assert [line.split() for line in said.out.splitlines()[1:]] == [["optim.epochs", "2", "7"]]
 
 
+def test_diff_of_ablation_recipes(moco: Any, tiny: Path) -> None:
+    one, other = Path("one.yaml"), Path("other.yaml")
+    text = f"ablation: momentum\nrecipe: {tiny}\ncells: [m0.9]\nseeds: [0]\nmargin: 1\n"
+    one.write_text(f"{text}metric: knn/top1\n")
+    other.write_text(f"{text}metric: knn/top1\nset: {{optim.epochs: 1}}\n")
+    said = moco("recipes", "diff", one, other)
+    assert said.code == 0
+    assert "optim.epochs" in said.out
+    assert "seeds" not in said.out
+    said = moco("recipes", "diff", one, tiny)
+    assert said.code == 2
+    assert "one.yaml:1: this is an ablation recipe" in said.err
+
+
 def test_diff_speaks_yaml(moco: Any, tiny: Path) -> None:
     Path("other.yaml").write_text(
         "extends: tiny.yaml\nname: tiny\nknn: {k: [20, 5], queries: null}\nlinear: null\n"
