@@ -109,6 +109,8 @@ class StageJob:
             return True
 
         def give_up(lost: LostPeer) -> None:  # as below, where nothing can be raised
+            if _settled(folder) is not None:
+                raise SystemExit(0)
             if goes_on_without(lost):
                 end(handler, flag.heard)
             _let_the_first_speak()

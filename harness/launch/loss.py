@@ -19,14 +19,15 @@ from harness.store.layout import StageFolder
 
 def leave(folder: StageFolder, lost: LostPeer) -> NoReturn:
     """End this process; the attempt, if it is this process's, has failed."""
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(StoreError, OSError):
         attempts = folder.attempts()
         who = life.holder(attempts[-1]) if attempts else None
         if who is not None and who == life.identity():
             words = {"how": "failed", "message": redact(str(lost)), "t": round(time.time())}
             atomic.write_json(attempts[-1] / "ended.json", words)
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
     exit_now(lost)
 
 
@@ -39,5 +40,6 @@ def ends(work: Callable[[LostPeer], object], lost: LostPeer) -> NoReturn:
     except SystemExit as left:
         code = left.code
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
         os._exit(code if isinstance(code, int) else lost.exit_code)

@@ -80,6 +80,8 @@ def _give_up(
         state = states.get(stage)
         if state is None or state.state != "PENDING" or submission.on != "slurm":
             continue
+        if not state.reason.startswith("Dependency"):  # somebody has released it
+            continue
         behind = [submission.arrays[n].element(index) for n in array.after]
         several = len(array.stages) > 1
         behind += [f"{job}_{index}" if several and "_" not in job else job for job in array.waits]

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from harness.errors import HarnessError
+from harness.redact import redact
 from harness.runtime import pulse
 from harness.runtime.environment import Placement
 from harness.runtime.pulse import Pulse
@@ -30,7 +31,11 @@ from harness.runtime.pulse import Pulse
 _GRACE = 2.0
 _PERIOD = 0.25
 _STUCK_S = 20.0
-"""Seconds that the main thread has to notice a loss by itself; it may write a checkpoint first."""
+"""Seconds that the main thread has to notice a loss by itself, and those that are missed to come
+back."""
+_SETTLED_S = 10.0
+"""Seconds for which a roll that all have answered counts: the others' main threads may see the same
+failure somewhat later."""
 _KNOCK_S = 5.0
 """Seconds between two tries to reach rank 0, and between two questions whether to stop."""
 _LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
@@ -58,12 +63,16 @@ class Unmet(Exception):
 
 def exit_now(lost: LostPeer) -> NoReturn:
     """End this process, whose main thread is blocked where no exception reaches it."""
-    print(f"error: {lost}", file=sys.stderr, flush=True)
-    os._exit(lost.exit_code)
+    try:
+        print(f"error: {redact(str(lost))}", file=sys.stderr, flush=True)
+    finally:  # its terminal may be gone
+        os._exit(lost.exit_code)
 
 
 class Peers(threading.Thread):
     """Answers roll calls on `store`, a client that no one else uses, until `close`.
+
+    Rolls are numbered: after one that all have answered the watch goes on.
 
     Args:
         on_loss: called on this thread if the main one does not notice a loss; it must not return.
@@ -89,6 +98,7 @@ class Peers(threading.Thread):
         self._called = threading.Event()
         self._rolled = threading.Event()
         self._turns = 0
+        self._number = 0
         self._at = ""
         self._answers: dict[int, str] = {}
         self._notes: dict[int, str] = {}
@@ -96,48 +106,93 @@ class Peers(threading.Thread):
 
     def run(self) -> None:
         threading.Thread(target=self._watch_store, name="store", daemon=True).start()
+        while self._called_for(self._number):
+            try:
+                self._store.set(f"called/{self._number}", "")
+                self._roll(self._number)
+            except RuntimeError:
+                self._storeless = True
+            self._rolled.set()
+            if not self._all_well(self._number):
+                return
+            self._answers.clear()
+            self._rolled.clear()
+            self._called.clear()
+            self._number += 1
+
+    def _called_for(self, number: int) -> bool:
+        """Wait for the roll of this number; False if the watch is over."""
         try:
-            while not self._called.is_set() and not self._store.check(["called"]):
+            while not self._called.is_set() and not self._store.check([f"called/{number}"]):
                 if self._closing.wait(_PERIOD):
-                    return
+                    return False
                 self._turns += 1
                 if self._pulse.turn():
                     self._called.set()
-            self._store.set("called", "")
-            self._roll()
         except RuntimeError:
             self._storeless = True
-        self._rolled.set()
+        return True
+
+    def _all_well(self, number: int) -> bool:
+        """Whether all have answered the roll, perhaps late, so that the watch goes on; ends the
+        process if somebody is lost and the main thread does not notice."""
+        gone = self._storeless
+        until = time.monotonic() + (_STUCK_S if self._said() else _SETTLED_S)
+        while time.monotonic() < until:
+            if self._closing.wait(_PERIOD):
+                return False
+            if gone:
+                continue
+            self._turns += 1
+            lost = self._said()
+            try:
+                self._pulse.turn()
+                self._listen(number)
+                if not lost and self._store.check([f"called/{number + 1}"]):
+                    return True
+            except RuntimeError:
+                gone = True
+                if not lost:  # the meeting point's keeper died after it had answered
+                    self._storeless = True
+                    self._answers.pop(0, None)
+                    until = time.monotonic() + _STUCK_S
+            if lost and not self._said():
+                return True
         if self._said():
             self._give_up()
+        return True
 
     def _watch_store(self) -> None:
         """A store whose keeper was stopped does not answer, nor ever say that it does not."""
-        seen, still, limit = 0, 0, round(pulse.SILENCE_S / pulse.BEAT_S)
-        while not self._closing.wait(pulse.BEAT_S) and not self._rolled.is_set():
+        seen, still = 0, 0
+        silence, stuck = (round(s / pulse.BEAT_S) for s in (pulse.SILENCE_S, _STUCK_S))
+        while not self._closing.wait(pulse.BEAT_S) and self.is_alive() and not self._storeless:
             still = still + 1 if self._turns == seen else 0
             seen = self._turns
-            if still >= limit:
+            if still >= silence + stuck:
                 self._storeless = True
                 self._rolled.set()
                 self._give_up()
 
     def _give_up(self) -> None:
-        """End the process, unless the main thread notices that it has lost somebody."""
-        if not self._closing.wait(_STUCK_S):
-            self._on_loss(self._lost(self._at or "its own work", "; ".join(self._said()), ""))
+        """End the process: the main thread has not noticed that somebody is lost."""
+        self._on_loss(self._lost(self._at or "its own work", "; ".join(self._said()), ""))
 
-    def _roll(self) -> None:
-        self._store.set(f"here/{self._rank}", self._at)
+    def _roll(self, number: int) -> None:
+        self._store.set(f"here/{number}/{self._rank}", self._at)
         deadline = time.monotonic() + _GRACE
         while self._awaited() and time.monotonic() < deadline:
             self._turns += 1
-            for other in self._others:
-                if other not in self._notes and self._store.check([f"left/{other}"]):
-                    self._notes[other] = self._store.get(f"left/{other}").decode()
-                if other not in self._answers and self._store.check([f"here/{other}"]):
-                    self._answers[other] = self._store.get(f"here/{other}").decode()
+            self._listen(number)
             time.sleep(0.02)
+
+    def _listen(self, number: int) -> None:
+        """Note who has answered the roll, and who has said that it stops."""
+        for other in self._others:
+            if other not in self._notes and self._store.check([f"left/{other}"]):
+                self._notes[other] = self._store.get(f"left/{other}").decode()
+            if other not in self._answers and self._store.check([f"here/{number}/{other}"]):
+                self._answers[other] = self._store.get(f"here/{number}/{other}").decode()
 
     def _awaited(self) -> list[int]:
         """Ranks that neither answered nor said that they stop."""
@@ -207,7 +262,7 @@ class Peers(threading.Thread):
         note = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         with contextlib.suppress(RuntimeError):
             self._store.set(f"left/{self._rank}", note[:500])
-            self._store.set("called", "")
+            self._store.set(f"called/{self._number}", "")
             if self._rank_0_keeps_it and self._rank == 0:
                 time.sleep(4 * _PERIOD)  # the note goes when this process does: let them read it
 

@@ -280,3 +280,43 @@ def test_processes_that_are_suspended_together_go_on(gloo: Pool, tmp_path: Path)
     thread.start()
     assert gloo.outcomes(suspended, 2, free_port(), str(tmp_path), apart=True) == ["went on"] * 2
     thread.join()
+
+
+def returns(rank: int, port: int, folder: str) -> str:
+    """Rank 1 is stopped for longer than a silence, and goes on while it is given up; then it dies
+    for good."""
+    pulse.BEAT_S, pulse.SILENCE_S = 0.25, 1.5
+    peers._GRACE, peers._STUCK_S, peers._SETTLED_S = 0.5, 6.0, 0.5
+    place = Placement(rank, 3, rank, 3, "127.0.0.1", port, "slurm")
+
+    def on_loss(lost: LostPeer) -> None:
+        Path(folder, f"lost{rank}").write_text(f"{lost.died}")
+        os._exit(7)
+
+    with join(place, torch.device("cpu"), on_loss=on_loss) as world:
+        world.barrier()
+        Path(folder, f"{rank}").write_text(str(os.getpid()))
+        time.sleep(8)
+        peers._STUCK_S = 0.5
+        world.barrier()
+        if rank == 1:
+            os._exit(3)
+        time.sleep(30)
+    return "ended"
+
+
+def test_who_comes_back_is_not_given_up_and_watched_on(gloo: Pool, tmp_path: Path) -> None:
+    def pause() -> None:
+        while not (tmp_path / "1").exists() or not (tmp_path / "1").read_text():
+            time.sleep(0.05)
+        time.sleep(1)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            os.kill(int((tmp_path / "1").read_text()), number)
+            time.sleep(3.5)
+
+    thread = threading.Thread(target=pause, daemon=True)
+    thread.start()
+    outcomes = gloo.outcomes(returns, 3, free_port(), str(tmp_path), apart=True)
+    thread.join()
+    assert outcomes == [Died(7), Died(3), Died(7)]
+    assert {(tmp_path / f"lost{rank}").read_text() for rank in (0, 2)} == {"(1,)"}
