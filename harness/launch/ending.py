@@ -29,6 +29,7 @@ from typing import NoReturn
 
 from harness.launch import clients
 from harness.launch.signals import StopFlag
+from harness.redact import redact
 from harness.store import atomic, life
 from harness.store.layout import StageFolder
 
@@ -80,6 +81,7 @@ def goes_on(requeues: int, flag: StopFlag) -> bool:
 
 def say_who_died(folder: StageFolder, died: Sequence[int], message: str) -> None:
     """In the attempt of this life of the job, if it came so far: it has not failed."""
+    message = redact(message)
     attempts = folder.attempts()
     who = atomic.read_json(attempts[-1] / "alive.json") if attempts else None
     if isinstance(who, dict) and who.get("slurm") == life.slurm_job(os.environ):

@@ -19,11 +19,12 @@ from harness.store.layout import StageFolder
 
 def leave(folder: StageFolder, lost: LostPeer) -> NoReturn:
     """End this process; the attempt, if it is this process's, has failed."""
+    lost = LostPeer(redact(str(lost)), lost.died)
     with contextlib.suppress(StoreError, OSError):
         attempts = folder.attempts()
         who = life.holder(attempts[-1]) if attempts else None
         if who is not None and who == life.identity():
-            words = {"how": "failed", "message": redact(str(lost)), "t": round(time.time())}
+            words = {"how": "failed", "message": str(lost), "t": round(time.time())}
             atomic.write_json(attempts[-1] / "ended.json", words)
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr.isatty():

@@ -23,7 +23,6 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from harness.errors import HarnessError
-from harness.redact import redact
 from harness.runtime import pulse
 from harness.runtime.environment import Placement
 from harness.runtime.pulse import Pulse
@@ -64,7 +63,7 @@ class Unmet(Exception):
 def exit_now(lost: LostPeer) -> NoReturn:
     """End this process, whose main thread is blocked where no exception reaches it."""
     try:
-        print(f"error: {redact(str(lost))}", file=sys.stderr, flush=True)
+        print(f"error: {lost}", file=sys.stderr, flush=True)
     finally:  # its terminal may be gone
         os._exit(lost.exit_code)
 

@@ -214,7 +214,7 @@ def test_a_job_that_is_warned_while_it_copies_has_not_begun(
     folder.create({"id": folder.id, "kind": "pretrain", "parent": None, "recipe": FOLDER})
     code = str(Path(harness.__file__).parent.parent)
     job = StageJob(str(folder.path), str(root), "cpu", code, str(tmp_path / "node"))
-    assert job._run(Warned()) == "interrupted"
+    assert job._run(Warned(), None) == "interrupted"
     assert folder.attempts() == []
 
 
