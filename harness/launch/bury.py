@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.launch.queue import JobState
 from harness.plan import ended
-from harness.store import atomic
+from harness.store.attempt import write_end
 from harness.store.layout import stage_folder
 from harness.store.life import BEAT_S, holder, is_of
 
@@ -52,8 +52,7 @@ def bury(runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]
                 f"{who['pid']} on {who['host']} lives; end it there, and run again"
             )
         message = f"SLURM ended its job {job.job} ({job.state})"
-        words = {"how": "interrupted", "message": message, "t": round(time.time())}
-        atomic.write_json(attempt / "ended.json", words)
+        write_end(attempt, "interrupted", message)
 
 
 def _beat(attempt: Path) -> float:

@@ -31,6 +31,7 @@ from harness.launch import clients
 from harness.launch.signals import StopFlag
 from harness.redact import redact
 from harness.store import atomic, life
+from harness.store.attempt import write_end
 from harness.store.layout import StageFolder
 
 STOPPED = 128 + signal.SIGTERM
@@ -81,14 +82,12 @@ def goes_on(requeues: int, flag: StopFlag) -> bool:
 
 def say_who_died(folder: StageFolder, died: Sequence[int], message: str) -> None:
     """In the attempt of this life of the job, if it came so far: it has not failed."""
-    message = redact(message)
     attempts = folder.attempts()
     who = atomic.read_json(attempts[-1] / "alive.json") if attempts else None
     if isinstance(who, dict) and who.get("slurm") == life.slurm_job(os.environ):
         lost = f"{'ranks' if len(died) > 1 else 'rank'} {', '.join(map(str, died))}"
-        words = {"how": "interrupted", "message": message, "lost": lost, "t": round(time.time())}
-        atomic.write_json(attempts[-1] / "ended.json", words)
-    print(f"error: {message}", file=sys.stderr, flush=True)
+        write_end(attempts[-1], "interrupted", message, lost=lost)
+    print(f"error: {redact(message)}", file=sys.stderr, flush=True)
 
 
 def own_state() -> str | None:

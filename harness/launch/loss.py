@@ -6,30 +6,28 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import NoReturn
 
 from harness.errors import StoreError
 from harness.redact import redact
 from harness.runtime.peers import LostPeer, exit_now
-from harness.store import atomic, life
+from harness.store import life
+from harness.store.attempt import write_end
 from harness.store.layout import StageFolder
 
 
 def leave(folder: StageFolder, lost: LostPeer) -> NoReturn:
     """End this process; the attempt, if it is this process's, has failed."""
-    lost = LostPeer(redact(str(lost)), lost.died)
     with contextlib.suppress(StoreError, OSError):
         attempts = folder.attempts()
         who = life.holder(attempts[-1]) if attempts else None
         if who is not None and who == life.identity():
-            words = {"how": "failed", "message": str(lost), "t": round(time.time())}
-            atomic.write_json(attempts[-1] / "ended.json", words)
+            write_end(attempts[-1], "failed", str(lost))
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
-    exit_now(lost)
+    exit_now(LostPeer(redact(str(lost)), lost.died))
 
 
 def ends(work: Callable[[LostPeer], object], lost: LostPeer) -> NoReturn:

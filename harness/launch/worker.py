@@ -23,7 +23,8 @@ from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
-from harness.runtime.peers import OnLoss, Unmet
+from harness.runtime.meeting import Unmet
+from harness.runtime.peers import OnLoss
 from harness.runtime.world import join
 from harness.stage.execute import Job, execute, own_device, pick_device
 from harness.stage.reporter import Reporter

@@ -16,15 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from typing import NoReturn
 
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+from torch._C._distributed_c10d import Store
 
 from harness.errors import HarnessError
 from harness.runtime import pulse
-from harness.runtime.environment import Placement
 from harness.runtime.pulse import Pulse
 
 _GRACE = 2.0
@@ -35,12 +33,9 @@ back."""
 _SETTLED_S = 10.0
 """Seconds for which a roll that all have answered counts: the others' main threads may see the same
 failure somewhat later."""
-_KNOCK_S = 5.0
-"""Seconds between two tries to reach rank 0, and between two questions whether to stop."""
 _LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
 
 
-OpenStore = Callable[[], Store]
 OnLoss = Callable[["LostPeer"], object]
 
 
@@ -54,10 +49,6 @@ class LostPeer(HarnessError):
     def __init__(self, message: str, died: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.died = tuple(died)
-
-
-class Unmet(Exception):
-    """A process was asked to stop before all had come; none has begun."""
 
 
 def exit_now(lost: LostPeer) -> NoReturn:
@@ -84,7 +75,7 @@ class Peers(threading.Thread):
         size: int,
         *,
         rank_0_keeps_it: bool,
-        on_loss: OnLoss = exit_now,
+        on_loss: OnLoss,
     ) -> None:
         super().__init__(name="peers", daemon=True)
         self._store = store
@@ -96,6 +87,7 @@ class Peers(threading.Thread):
         self._closing = threading.Event()
         self._called = threading.Event()
         self._rolled = threading.Event()
+        self._forgetting = threading.Lock()
         self._turns = 0
         self._number = 0
         self._at = ""
@@ -106,6 +98,7 @@ class Peers(threading.Thread):
     def run(self) -> None:
         threading.Thread(target=self._watch_store, name="store", daemon=True).start()
         while self._called_for(self._number):
+            self._called.clear()
             try:
                 self._store.set(f"called/{self._number}", "")
                 self._roll(self._number)
@@ -114,10 +107,12 @@ class Peers(threading.Thread):
             self._rolled.set()
             if not self._all_well(self._number):
                 return
-            self._answers.clear()
-            self._rolled.clear()
-            self._called.clear()
-            self._number += 1
+            with self._forgetting:
+                if self._closing.is_set():
+                    return
+                self._answers.clear()
+                self._rolled.clear()
+                self._number += 1
 
     def _called_for(self, number: int) -> bool:
         """Wait for the roll of this number; False if the watch is over."""
@@ -221,7 +216,9 @@ class Peers(threading.Thread):
     def _explain(self, what: str, error: RuntimeError) -> LostPeer:
         self._called.set()
         self._rolled.wait(3 * _GRACE)
-        self._closing.set()
+        with self._forgetting:
+            self._closing.set()
+        self._rolled.wait(3 * _GRACE)  # if that roll was forgotten a moment before: for the next
         said = self._said()
         if not said:
             said = [
@@ -269,80 +266,3 @@ class Peers(threading.Thread):
         """Stop watching."""
         self._closing.set()
         self.join(_GRACE)
-
-
-def meet(
-    placement: Placement,
-    patience: float,
-    store: OpenStore | None,
-    stopping: Callable[[], bool],
-    on_loss: OnLoss = exit_now,
-) -> tuple[Store, Peers]:
-    """The store at which the processes meet, for a process group, and the watch over the others.
-
-    Args:
-        patience: seconds that rank 0 may come later than this process.
-        on_loss: see Peers.
-
-    Raises:
-        HarnessError: rank 0 was not there in time, or its port is taken.
-        Unmet: this process was asked to stop.
-    """
-    rank, size = placement.rank, placement.size
-    host, port = placement.master_addr, placement.master_port
-    keeps = store is None and rank == 0 and not placement.hosted
-    until = time.monotonic() + patience
-
-    def tcp(keeper: bool) -> Store:
-        while True:
-            span = timedelta(seconds=max(0.1, min(_KNOCK_S, until - time.monotonic())))
-            try:
-                made = TCPStore(host, port, size, keeper, span, wait_for_workers=False)
-            except RuntimeError:
-                if keeper or time.monotonic() > until:
-                    raise
-            else:
-                made.set_timeout(timedelta(seconds=patience))
-                return made
-            if stopping():
-                raise Unmet
-
-    try:
-        clients = [tcp(keeper) if store is None else store() for keeper in (keeps, False)]
-    except RuntimeError as error:
-        verb = "listen" if keeps else "meet the others"
-        raise HarnessError(
-            f"rank {rank} of {size} cannot {verb} at {host}:{port}: is the port free and rank 0 "
-            f"running? MASTER_ADDR and MASTER_PORT choose another place. ({error})"
-        ) from error
-    prefix = f"attempt/{placement.attempt}"
-    own, watched = (PrefixStore(prefix, client) for client in clients)
-    kept = store is None and not placement.hosted
-    peers = Peers(watched, rank, size, rank_0_keeps_it=kept, on_loss=on_loss)
-    peers.start()
-    return own, peers
-
-
-def gather(
-    store: Store, placement: Placement, patience: float, stopping: Callable[[], bool]
-) -> None:
-    """Wait until all processes have come. The first to see them all, or to be asked to stop,
-    decides for all whether they begin.
-
-    Raises:
-        Unmet: they do not begin.
-        RuntimeError: somebody has not come in time.
-    """
-    names = [f"came/{rank}" for rank in range(placement.size)]
-    store.set(names[placement.rank], "")
-    until = time.monotonic() + patience
-    while not (complete := store.check(names)) and not store.check(["decided"]):
-        if stopping():
-            break
-        if time.monotonic() > until:
-            raise RuntimeError("timed out waiting for the others to come")
-        time.sleep(0.05)
-    if store.add("deciding", 1) == 1:
-        store.set("decided", "begin" if complete else "stop")
-    if store.get("decided") == b"stop":
-        raise Unmet

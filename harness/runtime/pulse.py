@@ -2,7 +2,7 @@
 
 A dead process is silent, and so is one that was stopped or whose node froze; one that computes, or
 is blocked in a collective, beats on, as a thread of its own does it. One listener each keeps the
-traffic at two requests a beat and process, whatever their number: of several that died together,
+traffic at three requests a beat and process, whatever their number: of several that died together,
 the one before them in the ring notices.
 """
 
@@ -40,7 +40,7 @@ class Pulse:
             RuntimeError: the meeting point is gone.
         """
         self._turns += 1
-        if self._turns % self._stride != 1 % self._stride:
+        if (self._turns - 1) % self._stride:
             return False
         self._store.set(self._own, str(self._turns))
         heard = self._store.get(self._next) if self._store.check([self._next]) else b""

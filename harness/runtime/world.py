@@ -21,8 +21,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
+from harness.runtime.meeting import OpenStore, gather, meet
 from harness.runtime.moving import moved
-from harness.runtime.peers import OnLoss, OpenStore, Peers, exit_now, gather, meet
+from harness.runtime.peers import OnLoss, Peers, exit_now
 
 # torch 2.14 warns of the names that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor

@@ -45,6 +45,22 @@ def _is_mark(value: Any) -> bool:
     )
 
 
+def write_end(attempt: Path, how: str, message: str, **more: str) -> None:
+    """Write an attempt's ended.json, for itself or for one that could not.
+
+    Args:
+        attempt: its folder.
+        how: finished, diverged, interrupted, failed or superseded.
+        message: why; secrets are taken out.
+        more: `lost`, the ranks whose death ended it.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    words = {"how": how, "message": redact(message), **more, "t": round(time.time())}
+    atomic.write_json(attempt / "ended.json", words)
+
+
 class Attempt:
     """A running attempt; call `end`, whatever happens."""
 
@@ -115,8 +131,7 @@ class Attempt:
         self._beat.stop()
         self.journal.close()
         with contextlib.suppress(StoreError):  # a full disk must not hide the reason of the end
-            words = {"how": how, "message": redact(message), "t": round(time.time())}
-            atomic.write_json(self.path / "ended.json", words)
+            write_end(self.path, how, message)
 
 
 def _sweep(folder: StageFolder) -> None:

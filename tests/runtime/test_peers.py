@@ -17,7 +17,7 @@ from gloo import Died, Failed, Pool
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.runtime import peers, pulse
+from harness.runtime import meeting, peers, pulse
 from harness.runtime.environment import Placement
 from harness.runtime.peers import LostPeer
 from harness.runtime.world import World, join
@@ -166,7 +166,7 @@ def comes(
     rank: int, port: int, size: int, late: float, asked: int, wait: tuple[float, float] = (1, 60)
 ) -> str:
     """Rank 1 comes late; rank `asked` is asked to stop after a while; `wait`: timeout, meeting."""
-    peers._KNOCK_S = 0.2
+    meeting._KNOCK_S = 0.2
     place = Placement(rank, size, rank, size, "127.0.0.1", port, "slurm")
     if rank == 1:
         time.sleep(late)
@@ -180,7 +180,7 @@ def comes(
             stopping=lambda: rank == asked and time.monotonic() > until,
         ) as world:
             world.barrier()
-    except peers.Unmet:
+    except meeting.Unmet:
         return "unmet"
     return "met"
 
