@@ -14,6 +14,7 @@ import inspect
 import multiprocessing
 import os
 import pickle
+import socket
 import sys
 import tempfile
 import time
@@ -171,6 +172,13 @@ def _serve(connection: Connection) -> None:
             trace = traceback.format_exc()
             answer = pickle.dumps(Failed(type(error).__name__, str(error), trace))
         connection.send_bytes(answer)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @functools.cache
