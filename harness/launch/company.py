@@ -52,7 +52,7 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
             for rank, process in enumerate(started, 1):
                 if process.poll():
                     raise HarnessError(
-                        f"process {rank} of {processes} ended with {_words(process.returncode)} "
+                        f"rank {rank} of {processes} ended with {_words(process.returncode)} "
                         "before it had begun; what it said stands above"
                     )
 

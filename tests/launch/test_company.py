@@ -15,7 +15,7 @@ from harness.launch.company import Lost, company
 def test_one_that_fails_before_the_meeting_is_named_with_its_exit_code() -> None:
     with company([sys.executable, "-c", "raise SystemExit(3)"], 2) as (placement, lost):
         assert (placement.rank, placement.size) == (0, 2)
-        with pytest.raises(HarnessError, match="process 1 of 2 ended with exit code 3"):
+        with pytest.raises(HarnessError, match="rank 1 of 2 ended with exit code 3"):
             ask_for_a_minute(lost)
 
 
