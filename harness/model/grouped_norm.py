@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.model.split_norm import Statistics, applies, split_norm
 from harness.runtime.precision import widen
 from harness.runtime.world import World
 
@@ -56,20 +57,24 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         momentum = self.momentum if self.momentum is not None else 0.1
         parts = torch.split(input, self.group)
+        stats: list[Statistics]
         if self.running_stats == "first_group":
-            stats = [(self.running_mean, self.running_var)]
-            stats += [(None, None)] * (len(parts) - 1)  # type: ignore[list-item]
+            stats = [(self.running_mean, self.running_var), *[(None, None)] * (len(parts) - 1)]
         else:
             stats = [(self.running_mean.clone(), self.running_var.clone()) for _ in parts]
-        out = torch.cat(
-            [
-                F.batch_norm(part, mean, var, self.weight, self.bias, True, momentum, self.eps)
-                for part, (mean, var) in zip(parts, stats, strict=True)
-            ]
-        )
+        if applies(input, self.weight):
+            out = split_norm(input, self.weight, self.bias, self.group, self.eps, stats, momentum)
+        else:
+            out = torch.cat(
+                [
+                    F.batch_norm(part, mean, var, self.weight, self.bias, True, momentum, self.eps)
+                    for part, (mean, var) in zip(parts, stats, strict=True)
+                ]
+            )
         if self.running_stats == "mean":
-            self.running_mean.copy_(torch.stack([mean for mean, _ in stats]).mean(0))
-            self.running_var.copy_(torch.stack([var for _, var in stats]).mean(0))
+            means, variances = zip(*stats, strict=True)
+            self.running_mean.copy_(torch.stack(means).mean(0))
+            self.running_var.copy_(torch.stack(variances).mean(0))
         return out
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
