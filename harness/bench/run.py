@@ -50,7 +50,8 @@ def bench(
     Every process calls it; the times are the caller's own.
 
     Args:
-        steps: steps that are timed as one, so that logging has its share.
+        steps: steps that are timed as one, so that logging has its share; rounded up to whole
+            blocks of views.
         noise: random pixels in memory in place of the data, so that it need not be there.
         knn: queries and bank of the kNN that is timed.
 

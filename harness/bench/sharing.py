@@ -9,7 +9,7 @@ import torch
 
 from harness.bench.clock import Timed, Timing, measure
 from harness.bench.result import ALONE, SHARED
-from harness.bench.step import Steps
+from harness.bench.step import Steps, whole_blocks
 
 
 def sharing(
@@ -32,9 +32,11 @@ def sharing(
         if everyone.device.type == "cpu":
             torch.set_num_threads(threads)
 
+    counts = {n: whole_blocks(each.training.loader, steps) for n, each in made.items()}
+
     def loop(processes: int) -> None:
         if processes in made:
-            made[processes].loop(steps)
+            made[processes].loop(counts[processes])
 
     found = measure(
         {
@@ -45,4 +47,5 @@ def sharing(
         rounds=rounds,
         warm_up=warm_up,
     )
-    return {name: timing.over(steps) for name, timing in found.items()}
+    of = {ALONE: counts.get(1, steps), SHARED: counts[everyone.size]}
+    return {name: timing.over(of[name]) for name, timing in found.items()}

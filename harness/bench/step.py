@@ -15,11 +15,21 @@ from harness.bench.floor import Floor
 from harness.contrast import shuffle
 from harness.contrast.info_nce import info_nce
 from harness.contrast.moco import MoCo
+from harness.data.loader import Loader
 from harness.runtime import checkpoint
 from harness.runtime.precision import autocast
 from harness.stage.context import Context
 from harness.stage.pretrain import Pretraining
 from harness.store.journal import Writer
+
+
+def whole_blocks(loader: Loader, steps: int) -> int:
+    """So many steps, or the fewest more whose views fill the blocks in which they are made: a part
+    of a block costs what the whole of it does, which is more than training ever pays."""
+    end = 0
+    while end < steps:
+        end = loader.block(end).stop
+    return end
 
 
 class Steps:
@@ -36,9 +46,11 @@ class Steps:
         self._batch = next(self.training.loader.batches(0, 1))
 
     def whole(self, *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
-        """Seconds a step of: floor, step (data in place), end to end (`steps` steps of the loop,
-        with its input, its stop questions and its logging), input (the pipeline alone)."""
+        """Seconds a step of: floor, step (data in place), end to end (the loop, with its input, its
+        stop questions and its logging), input (the pipeline alone); `steps` and some more are timed
+        as one, see `whole_blocks`."""
         x1, x2 = self._batch.pair
+        steps = whole_blocks(self.training.loader, steps)
         found = measure(
             {
                 "floor": lambda: self._repeat(steps, lambda: self.floor.step(x1, x2)),
