@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.runtime.determinism import make_deterministic
+from harness.runtime.heap import keep_freed_memory
 from harness.runtime.world import World
 from harness.stage.context import Context
 from harness.stage.execute import device_name
@@ -65,6 +66,8 @@ def bench(
         )
     make_deterministic()
     device = world.device
+    if device.type == "cpu":
+        keep_freed_memory()
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
     _forget_peak(device)
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:

@@ -14,14 +14,6 @@ from torch import Tensor
 
 Statistics = tuple[Tensor | None, Tensor | None]
 
-LEAST = 1 << 21
-"""Elements from which it is quicker than the loop (8 MiB of float32; two cores of an AMD EPYC)."""
-
-
-def applies(x: Tensor, weight: Tensor) -> bool:
-    """Whether `x` is large, on a CPU, and not in mixed precision."""
-    return x.device.type == "cpu" and x.dtype == weight.dtype and x.numel() >= LEAST
-
 
 def split_norm(
     x: Tensor,
@@ -37,7 +29,10 @@ def split_norm(
     Args:
         x: (N, C, H, W), N a multiple of `group`.
         weight: (C,), of the same dtype; so is `bias`.
+        group: images per group.
+        eps: is added to the variances, as in nn.BatchNorm2d.
         statistics: of each group, the running mean and variance (C,) that follow it, or Nones.
+        momentum: of the running statistics, as in nn.BatchNorm2d.
 
     Returns:
         The normalised (N, C, H, W), in the layout of `x`.

@@ -21,6 +21,7 @@ from harness.recipe.schema import Recipe
 from harness.redact import redact
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.environment import Placement
+from harness.runtime.heap import keep_freed_memory
 from harness.runtime.world import World
 from harness.stage import knn, linear, pretrain
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
@@ -138,6 +139,8 @@ def _attempt(
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     make_deterministic()
+    if world.device.type == "cpu":
+        keep_freed_memory()
     # One process downloads, the others find it.
     data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
     world.same(f"the code's edition {edition()}")

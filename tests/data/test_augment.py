@@ -108,6 +108,16 @@ def test_a_crop_of_the_whole_image_is_the_image() -> None:
     torch.testing.assert_close(crop_resize(x, whole, 32), x / 255, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 1.7, 2.0, 5.0, 20.0])
+def test_a_blur_in_bands_leaves_nothing_out(sigma: float) -> None:
+    x = torch.rand(3, 3, 70, 70)
+    kernel = module._gaussian(torch.full((2,), sigma), 70).unsqueeze(1)
+    expected = x.clone()
+    expected[[0, 2]] = kernel @ x[[0, 2]] @ kernel.mT
+    module._blur(x, torch.tensor([0, 2]), torch.full((3,), sigma))
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [4, 32])
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 1.7, 2.0, 5.0])
 def test_blur_is_pillows(sigma: float, size: int) -> None:

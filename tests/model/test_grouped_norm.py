@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.model import grouped_norm
 from harness.model.grouped_norm import GroupedBatchNorm2d
 
 
@@ -57,3 +58,24 @@ def test_evaluation_uses_running_statistics_whatever_the_batch() -> None:
 def test_a_batch_without_whole_groups_is_refused() -> None:
     with pytest.raises(ValueError, match="a batch of 6 images cannot be split into groups of 4"):
         GroupedBatchNorm2d(3, group=4)(torch.randn(6, 3, 2, 2))
+
+
+def test_a_group_of_one_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="a group of one value a channel has no variance"):
+        GroupedBatchNorm2d(3, group=1)(torch.randn(6, 3, 1, 1))
+
+
+@pytest.mark.parametrize("form", ["small", "large", "mixed precision"])
+def test_each_form_gives_the_same(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(12, 5, 3, 4)
+    norm, ordinary = GroupedBatchNorm2d(5, group=4), nn.BatchNorm2d(5)
+    expected = torch.cat([ordinary(part) for part in torch.split(x, 4)])
+    if form == "large":
+        monkeypatch.setattr(grouped_norm, "LARGE", 1)
+    if form == "mixed precision":
+        x = x.bfloat16()
+    y = norm(x)
+    tolerance = 0.05 if form == "mixed precision" else 1e-5
+    assert y.dtype == x.dtype
+    torch.testing.assert_close(y.float(), expected, rtol=tolerance, atol=tolerance)

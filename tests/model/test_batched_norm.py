@@ -1,0 +1,56 @@
+"""The groups of a small tensor normalised at once, against torch's batch norm of each."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.model.batched_norm import batched_norm
+
+LAYOUTS = [torch.channels_last, torch.contiguous_format]
+GROUP = 4
+
+
+def ordinary(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    return torch.cat([norm(part) for part in torch.split(x, GROUP)])
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 100.0], ids=lambda offset: f"{offset:g} deviations")
+@pytest.mark.parametrize("of_images", LAYOUTS)
+@pytest.mark.parametrize("of_gradient", LAYOUTS)
+def test_outputs_and_gradients_are_as_exact_as_float32(
+    offset: float, of_images: torch.memory_format, of_gradient: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(12, 5, 6, 7) + offset).contiguous(memory_format=of_images).requires_grad_()
+    dy = torch.randn(12, 5, 6, 7).contiguous(memory_format=of_gradient)
+    norm = nn.BatchNorm2d(5)
+    nn.init.uniform_(norm.weight, 0.5, 2)
+    nn.init.uniform_(norm.bias, -1, 1)
+    exact = nn.BatchNorm2d(5).double()
+    exact.load_state_dict(norm.state_dict())
+
+    found, mean, variance = batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps)
+    ours = [found, *torch.autograd.grad(found, [x, norm.weight, norm.bias], dy)]
+    wide = x.detach().double().requires_grad_()
+    out = ordinary(wide, exact)
+    truth = [out, *torch.autograd.grad(out, [wide, exact.weight, exact.bias], dy.double())]
+
+    for one, true in zip(ours, truth, strict=True):
+        error = (one - true).abs().max() / true.abs().max()
+        assert error < 1e-6 * (1 + offset), "more than float32 costs"
+    parts = torch.stack(torch.split(x.detach().double(), GROUP))
+    torch.testing.assert_close(mean.double(), parts.mean((1, 3, 4)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        variance.double(), parts.var((1, 3, 4), correction=0), rtol=1e-4, atol=1e-5
+    )
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_its_gradients_are_right() -> None:
+    x = torch.randn(6, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    weight, bias = (torch.randn(2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+
+    def out(*given: Tensor) -> Tensor:
+        return batched_norm(*given, 3, 1e-5)[0]
+
+    assert torch.autograd.gradcheck(out, (x, weight, bias))
