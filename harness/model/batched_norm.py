@@ -46,34 +46,30 @@ class _BatchedNorm(torch.autograd.Function):
         normed = torch.mul(centred, centred, out=_rows(out, group))
         variance = torch.bmm(share, normed)
         inverse = (variance + eps).rsqrt_()
-        torch.addcmul(bias, centred, inverse * weight, out=normed)
+        scale = inverse * weight
+        torch.addcmul(bias, centred, scale, out=normed)
         mean, variance = mean.squeeze(1), variance.squeeze(1)
-        ctx.save_for_backward(centred, inverse, weight)
+        ctx.save_for_backward(centred, inverse, scale)
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        centred, inverse, weight = ctx.saved_tensors
+        centred, inverse, scale = ctx.saved_tensors
         dy = grads[0]
-        rows = _rows(dy, len(dy) // len(centred))
+        n, channels, height, width = dy.shape
+        rows = _rows(dy, n // len(centred))
         share = _share(*rows.shape[:2], rows.dtype)
         dx = rows * centred
-        along = torch.bmm(share, dx) * inverse  # (G, 1, C): mean of dy times the normalised x
+        along = torch.bmm(share, dx).mul_(inverse)  # (G, 1, C): of dy times the normalised x
         mean = torch.bmm(share, rows)
-        scale = weight * inverse
-        # dx = scale (dy - mean - normalised x along)
-        torch.addcmul(-scale * mean, centred, -scale * inverse * along, out=dx)
-        dx.addcmul_(rows, scale)
-        by_weight, by_bias = (each.sum((0, 1)) * rows.shape[1] for each in (along, mean))
-        n, channels, height, width = dy.shape
-        return (
-            dx.view(n, height, width, channels).permute(0, 3, 1, 2),
-            by_weight,
-            by_bias,
-            None,
-            None,
-        )
+        pixels = rows.shape[1]
+        by_weight, by_bias = along.sum((0, 1)).mul_(pixels), mean.sum((0, 1)).mul_(pixels)
+        # dx = scale (dy - mean - along * normalised x)
+        along.mul_(inverse).mul_(scale).neg_()
+        torch.addcmul(mean.mul_(scale).neg_(), centred, along, out=dx).addcmul_(rows, scale)
+        by_images = dx.view(n, height, width, channels).permute(0, 3, 1, 2)
+        return by_images, by_weight, by_bias, None, None
 
 
 def _rows(x: Tensor, group: int) -> Tensor:

@@ -98,10 +98,11 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         momentum = self.momentum if self.momentum is not None else 0.1
         if self.running_stats == "first_group":
-            means, variances = means[:1], variances[:1]
-        mean, var = means.mean(0), variances.mean(0) * (count / (count - 1))
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(var.to(self.running_var.dtype), momentum)
+            mean, var = means[0], variances[0]
+        else:
+            mean, var = means.mean(0), variances.mean(0)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(var * (count / (count - 1)), momentum)
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
         """Statistics over all processes' images, with their gradient."""
