@@ -20,6 +20,7 @@ from harness.data.images import Images, Stack
 from harness.errors import HarnessError
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
+from harness.runtime.cores import keep_cores
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.heap import keep_freed_memory
 from harness.runtime.world import World
@@ -65,6 +66,7 @@ def bench(
             f"{recipe.name}: optim.epochs is 0: there is no training step to measure"
         )
     make_deterministic()
+    keep_cores()
     device = world.device
     if device.type == "cpu":
         keep_freed_memory()

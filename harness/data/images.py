@@ -20,6 +20,7 @@ from torchvision.transforms import InterpolationMode
 from harness.data.augment import crop_resize
 from harness.data.reference import crop_resize_pil
 from harness.errors import DataError
+from harness.runtime.cores import helpers
 from harness.runtime.moving import moved
 
 CENTER = 224 / 256
@@ -147,7 +148,7 @@ class Files:
         self.paths = paths
         self.labels = labels
         self._workers = workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._pool = helpers(workers, "decode")
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from harness.data.parameters import Parameters, draw, joined
 from harness.errors import DataError
 from harness.recipe.schema import Augment
 from harness.runtime import keyed
+from harness.runtime.cores import helpers
 from harness.runtime.moving import moved
 
 AHEAD = 3
@@ -125,7 +126,7 @@ class Loader:
                 yield from made[step - block.start : last - block.start]
                 step = block.stop
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        with helpers(1, "ahead") as pool:
             pending: list[Future[Cut]] = []
             try:
                 for step in range(first, last):

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from harness.data.images import LoadedFiles, decode_bytes
 from harness.errors import DataError
+from harness.runtime.cores import helpers
 
 FORMAT = 1
 MANIFEST = "pack.json"
@@ -43,7 +43,7 @@ class Packed:
         self.file, self.rows, self.names = file, rows, names
         self.labels = rows[:, LABEL].clone()
         self._workers = workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._pool = helpers(workers, "decode")
         self._fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
 

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.runtime.cores import helpers
+
 State = dict[str, Any]
 Layout = tuple[torch.device, torch.dtype, torch.Size, tuple[int, ...]]
 
@@ -51,7 +53,7 @@ class Saver:
             write(copied)
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+            self._pool = helpers(1, "checkpoint")
         self._writing = self._pool.submit(work)
 
     def check(self) -> None:

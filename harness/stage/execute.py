@@ -19,6 +19,7 @@ from harness.errors import HarnessError, StoreError, Superseded
 from harness.recipe.identity import READS, StageKind, stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
+from harness.runtime.cores import keep_cores
 from harness.runtime.determinism import make_deterministic
 from harness.runtime.environment import Placement
 from harness.runtime.heap import keep_freed_memory
@@ -139,6 +140,7 @@ def _attempt(
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     make_deterministic()
+    keep_cores()
     if world.device.type == "cpu":
         keep_freed_memory()
     # One process downloads, the others find it.

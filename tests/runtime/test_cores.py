@@ -1,0 +1,25 @@
+"""Seen from processes of their own: how many cores a thread has lasts as long as it."""
+
+import subprocess
+import sys
+
+PLAIN = "import torch; print(torch.get_num_threads())"
+HELPED = """
+import torch
+from harness.runtime.cores import helpers, keep_cores
+keep_cores()
+with helpers(2, "decode") as pool:
+    said = list(pool.map(lambda _: torch.get_num_threads(), range(8)))
+    torch.ones(2**20).exp()
+    print(torch.get_num_threads(), *said)
+"""
+
+
+def test_helpers_compute_on_one_core_and_the_training_thread_on_its_own() -> None:
+    plain, helped = (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, text=True
+        ).stdout.split()
+        for code in (PLAIN, HELPED)
+    )
+    assert helped == [*plain, *["1"] * 8]
