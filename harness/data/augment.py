@@ -42,15 +42,17 @@ def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Crops of uint8 images (n, 3, H, W), resized to float32 (n, 3, size, size) in [0, 1].
 
     Bilinear with antialiasing, as Pillow and torchvision do: a triangle filter, separable, so
-    two products with per-sample matrices. boxes: int64 (n, 4), top, left, height, width.
+    two products with per-sample matrices. boxes: int64 (n, 4) on the CPU, top, left, height,
+    width, within the image.
     """
-    n, channels = images.shape[:2]
+    n, channels, height, width = images.shape
     out = torch.empty(n, channels, size, size, device=images.device)
     for part in _chunks(0, n, images[:1].numel(), images.device):
         corners, sizes = boxes[part, :2], boxes[part, 2:]
-        first, last = corners.amin(0), (corners + sizes).amax(0)  # what all crops of a chunk need
-        (y1, x1), (y2, x2) = first.tolist(), last.tolist()
-        within = torch.cat([corners - first, sizes], -1).to(torch.float32)
+        y1, x1, y2, x2 = 0, 0, height, width
+        if images.device.type == "cpu":  # few images at once: only what their crops need
+            (y1, x1), (y2, x2) = corners.amin(0).tolist(), (corners + sizes).amax(0).tolist()
+        within = torch.cat([corners - torch.tensor([y1, x1]), sizes], -1).to(torch.float32)
         top, left, tall, wide = moved(within, images.device).unbind(-1)
         rows = _resampling(top, tall, y2 - y1, size).div_(255)  # (c, size, H)
         columns = _resampling(left, wide, x2 - x1, size)  # (c, size, W)
@@ -210,7 +212,7 @@ def _blur(y: Tensor, which: Tensor, sigma: Tensor) -> None:
     """In place: the samples `which` blurred by Pillow's GaussianBlur, rows and columns."""
     if len(which):
         size, sigma = y.shape[-1], sigma[which]
-        reach = 3 * math.ceil(float(sigma.max()))  # a box has a radius below sigma
+        reach = 3 * math.ceil(float(sigma.max()))  # three boxes, each of a radius below sigma
         kernel = _gaussian(moved(sigma, y.device), size)  # (b, S, S)
         which = moved(which, y.device)
         chosen = y.index_select(0, which)

@@ -2,7 +2,7 @@
 
 A loop over groups divides every group among the threads, so that half of each then lies in the
 wrong core's cache for the convolution that reads it, and starts an operation for each. Here an
-operation is for all groups, and a thread takes whole ones.
+operation is for all groups, and a thread takes neighbouring ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Normed = tuple[Tensor, Tensor, Tensor]
 
@@ -54,6 +55,7 @@ class _BatchedNorm(torch.autograd.Function):
         return out, mean, variance
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         centred, inverse, scale = ctx.saved_tensors
         dy = grads[0]
@@ -80,4 +82,4 @@ def _rows(x: Tensor, group: int) -> Tensor:
 @functools.lru_cache(64)
 def _share(groups: int, pixels: int, dtype: torch.dtype) -> Tensor:
     """(G, 1, P) of 1 / P: a product with it is a mean over pixels."""
-    return torch.full((groups, 1, pixels), 1 / pixels, dtype=dtype)
+    return torch.full((groups, 1, pixels), 1 / pixels, dtype=dtype, device="cpu")

@@ -57,13 +57,13 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             return self._synchronised(input, self.world)
         if n % self.group:
             raise ValueError(f"a batch of {n} images cannot be split into groups of {self.group}")
-        if self.group * input.shape[2] * input.shape[3] == 1:
+        if self.group * input.shape[2] * input.shape[3] <= 1:
             raise ValueError("a group of one value a channel has no variance")
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        on_cpu = input.device.type == "cpu" and input.dtype == self.weight.dtype
+        on_cpu = input.device.type == "cpu" and _is_wide(input)
         if on_cpu and input.numel() < LARGE:
             out, mean, var = batched_norm(input, self.weight, self.bias, self.group, self.eps)
             self._follow(mean, var, input.numel() // mean.numel())
@@ -101,8 +101,9 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             mean, var = means[0], variances[0]
         else:
             mean, var = means.mean(0), variances.mean(0)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(var * (count / (count - 1)), momentum)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        var = var * (count / (count - 1))
+        self.running_var.lerp_(var.to(self.running_var.dtype), momentum)
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
         """Statistics over all processes' images, with their gradient."""
@@ -116,6 +117,11 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self._follow(mean.unsqueeze(0), var.unsqueeze(0), count)
         scale = self.weight * (var + self.eps).rsqrt()
         return (centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(input.dtype)
+
+
+def _is_wide(x: Tensor) -> bool:
+    """Whether sums of `x` keep float32's digits: neither it nor autocast is in half precision."""
+    return x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
 def _sum(x: Tensor, world: World) -> Tensor:

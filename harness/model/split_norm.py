@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Statistics = tuple[Tensor | None, Tensor | None]
 
@@ -69,6 +70,7 @@ class _SplitNorm(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *saved = ctx.saved_tensors
         dys, parts = (torch.split(each, ctx.group) for each in (grads[0], x))

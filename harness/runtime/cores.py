@@ -18,6 +18,9 @@ def keep_cores() -> None:
 
 def helpers(workers: int, name: str) -> ThreadPoolExecutor:
     """Threads that compute on one core each."""
-    return ThreadPoolExecutor(
-        workers, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(1,)
-    )
+    return ThreadPoolExecutor(workers, thread_name_prefix=name, initializer=_one_core)
+
+
+def _one_core() -> None:
+    torch.get_num_threads()  # else torch would give the thread the others' number at its first use
+    torch.set_num_threads(1)

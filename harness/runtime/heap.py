@@ -1,7 +1,7 @@
 """Memory that a step frees stays with the process, for the next step.
 
-glibc maps every large block anew and gives it back when it is freed, so that each step's tensors
-meet pages that the kernel must clear first.
+glibc gets every large block anew from the kernel, and gives it back when it is freed, so that each
+step's tensors meet pages that the kernel must clear first.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ import ctypes
 import os
 from collections.abc import Mapping
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
-_MOST = 2**31 - 1  # mallopt takes an int
-_MOST_BEFORE = 2**25  # of glibc up to 2.34, which refuses more
-_OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h's M_TRIM_THRESHOLD and M_MMAP_MAX
+_NEVER = -1
 
 
 def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Let glibc keep what is freed, for this process; returns whether it does.
+    """Let glibc keep what the main thread frees; returns whether it was told so.
 
     Where the user has set glibc's malloc by its environment variables, or there is no glibc,
     nothing is changed.
     """
-    if any(name in environment for name in _OWN_SETTINGS):
+    if any(name.startswith("MALLOC_") for name in environment):
+        return False
+    if "glibc.malloc." in environment.get("GLIBC_TUNABLES", ""):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows wants a name
         return False
-    kept = mallopt(_MMAP_THRESHOLD, _MOST) or mallopt(_MMAP_THRESHOLD, _MOST_BEFORE)
-    return bool(mallopt(_TRIM_THRESHOLD, _MOST) and kept)
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, _NEVER))

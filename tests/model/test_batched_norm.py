@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.model.batched_norm import batched_norm
@@ -44,6 +45,29 @@ def test_outputs_and_gradients_are_as_exact_as_float32(
         variance.double(), parts.var((1, 3, 4), correction=0), rtol=1e-4, atol=1e-5
     )
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 3, 3), (8, 5, 1, 1), (8, 5, 1, 7)], ids=str)
+@pytest.mark.parametrize("of_images", LAYOUTS)
+def test_narrow_shapes(shape: tuple[int, ...], of_images: torch.memory_format) -> None:
+    x = torch.randn(shape).contiguous(memory_format=of_images).requires_grad_()
+    norm = nn.BatchNorm2d(shape[1])
+    pairs = [(batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps)[0], ordinary(x, norm))]
+    pairs.append(tuple(torch.autograd.grad((out**3).sum(), x)[0] for out in pairs[0]))
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("of_images", LAYOUTS)
+def test_groups_of_one_image_and_an_expanded_gradient(of_images: torch.memory_format) -> None:
+    x = torch.randn(3, 4, 5, 6).contiguous(memory_format=of_images).requires_grad_()
+    weight, bias = torch.rand(4, requires_grad=True), torch.rand(4, requires_grad=True)
+    out = batched_norm(x, weight, bias, 1, 1e-5)[0]
+    torch.testing.assert_close(out, F.instance_norm(x, weight=weight, bias=bias))
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() < 1e-5, "a sum of what is normalised does not change"
+    torch.testing.assert_close(bias.grad, torch.full((4,), 90.0))
 
 
 def test_its_gradients_are_right() -> None:

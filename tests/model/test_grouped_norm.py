@@ -26,13 +26,14 @@ def test_each_group_is_normalised_by_itself(memory_format: torch.memory_format) 
 
 
 def test_the_first_groups_statistics_are_kept() -> None:
-    x = torch.randn(8, 3, 4, 4)
     grouped, ordinary = GroupedBatchNorm2d(3, group=4), nn.BatchNorm2d(3)
-    grouped(x)
-    ordinary(x[:4])
+    for _ in range(3):
+        x = torch.randn(8, 3, 4, 4)
+        grouped(x)
+        ordinary(x[:4])
     torch.testing.assert_close(grouped.running_mean, ordinary.running_mean)
     torch.testing.assert_close(grouped.running_var, ordinary.running_var)
-    assert grouped.num_batches_tracked == 1
+    assert grouped.num_batches_tracked == 3
 
 
 def test_the_mean_of_the_groups_statistics_is_kept() -> None:
@@ -79,3 +80,13 @@ def test_each_form_gives_the_same(form: str, monkeypatch: pytest.MonkeyPatch) ->
     tolerance = 0.05 if form == "mixed precision" else 1e-5
     assert y.dtype == x.dtype
     torch.testing.assert_close(y.float(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_autocast_does_not_round_the_statistics() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, 4, 4) + 10
+    norm, plain = GroupedBatchNorm2d(3, group=4), GroupedBatchNorm2d(3, group=4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = norm(x)
+    torch.testing.assert_close(y, plain(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-4, atol=1e-4)

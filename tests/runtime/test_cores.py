@@ -1,5 +1,6 @@
 """Seen from processes of their own: how many cores a thread has lasts as long as it."""
 
+import os
 import subprocess
 import sys
 
@@ -18,7 +19,11 @@ with helpers(2, "decode") as pool:
 def test_helpers_compute_on_one_core_and_the_training_thread_on_its_own() -> None:
     plain, helped = (
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True, text=True
+            [sys.executable, "-c", code],
+            env=os.environ | {"OMP_NUM_THREADS": "3"},
+            capture_output=True,
+            check=True,
+            text=True,
         ).stdout.split()
         for code in (PLAIN, HELPED)
     )
