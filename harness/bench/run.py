@@ -20,9 +20,7 @@ from harness.data.images import Images, Stack
 from harness.errors import HarnessError
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
-from harness.runtime.cores import keep_cores
-from harness.runtime.determinism import make_deterministic
-from harness.runtime.heap import keep_freed_memory
+from harness.runtime.settle import settle
 from harness.runtime.world import World
 from harness.stage.context import Context
 from harness.stage.execute import device_name
@@ -65,11 +63,8 @@ def bench(
         raise HarnessError(
             f"{recipe.name}: optim.epochs is 0: there is no training step to measure"
         )
-    make_deterministic()
-    keep_cores()
     device = world.device
-    if device.type == "cpu":
-        keep_freed_memory()
+    settle(device)
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
     _forget_peak(device)
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:

@@ -216,10 +216,12 @@ def _blur(y: Tensor, which: Tensor, sigma: Tensor) -> None:
         kernel = _gaussian(moved(sigma, y.device), size)  # (b, S, S)
         which = moved(which, y.device)
         chosen = y.index_select(0, which)
-        along_rows, blurred = torch.empty_like(chosen), torch.empty_like(chosen)
+        x = chosen.flatten(1, 2)  # (b, 3S, S)
+        rows, blurred = torch.empty_like(x), torch.empty_like(chosen)
         bands = list(_bands(size, reach, y.device))
         for part, near in bands:
-            along_rows[..., part] = chosen[..., near] @ kernel[:, part, near].mT.unsqueeze(1)
+            rows[..., part] = torch.bmm(x[..., near], kernel[:, part, near].mT)
+        along_rows = rows.view_as(chosen)
         for part, near in bands:
             blurred[:, :, part] = kernel[:, part, near].unsqueeze(1) @ along_rows[:, :, near]
         y.index_copy_(0, which, blurred)

@@ -19,10 +19,8 @@ from harness.errors import HarnessError, StoreError, Superseded
 from harness.recipe.identity import READS, StageKind, stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
-from harness.runtime.cores import keep_cores
-from harness.runtime.determinism import make_deterministic
 from harness.runtime.environment import Placement
-from harness.runtime.heap import keep_freed_memory
+from harness.runtime.settle import settle
 from harness.runtime.world import World
 from harness.stage import knn, linear, pretrain
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
@@ -139,10 +137,7 @@ def _attempt(
     context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
-    make_deterministic()
-    keep_cores()
-    if world.device.type == "cpu":
-        keep_freed_memory()
+    settle(world.device)
     # One process downloads, the others find it.
     data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
     world.same(f"the code's edition {edition()}")
