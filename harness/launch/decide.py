@@ -54,7 +54,8 @@ def decide(seen: Evidence) -> tuple[State, str, str]:
     if job is None:
         return _without(seen)
     waits = job.live and (job.state in WAITS or job.state == "SUBMITTING")
-    if seen.ledger == "running" and not (seen.own and (waits or ended(job))):
+    stopped = seen.own and ((waits and not job.late) or ended(job))
+    if seen.ledger == "running" and not stopped:
         return "running", seen.detail, ""
     if waits:
         return _waiting(seen, job)

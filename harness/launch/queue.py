@@ -47,6 +47,8 @@ class JobState:
     """Exit code and signal as accounting has them, "1:0" or "0:9"; "" if not known."""
     cluster: str = ""
     """The cluster that it was submitted to; "" if nobody wrote that down."""
+    late: bool = False
+    """Accounting's word alone: of a job that has begun since, it may still say that it waits."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Queue:
             return here
         if controller:
             return JobState(element, "GONE", there.state if there else "")
-        return replace(there, live=True) if there else JobState(element, "UNKNOWN")
+        return replace(there, live=True, late=True) if there else JobState(element, "UNKNOWN")
 
 
 def _elements(array: Array, number: str | None) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -20,7 +21,7 @@ def job(state: str, reason: str = "", exit_: str = "") -> JobState:
 
 def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -> Evidence:
     exit_ = other.pop("exit", "")
-    its = job(state, reason, exit_) if state else None
+    its = replace(job(state, reason, exit_), late=other.pop("late", False)) if state else None
     return Evidence(found, job=its, handed=its is not None, **other)
 
 
@@ -59,6 +60,10 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("running", seen("running", "RUNNING", detail="process 9 on n1", **OWN), "running", "process"),
     ("running, SLURM is slow to know", seen("running", "PENDING", detail="process 9"), "running",
      "process"),
+    ("running, accounting alone answers", seen("running", "PENDING", detail="process 9", late=True,
+     **OWN), "running", "process"),
+    ("requeued, accounting alone answers", seen("interrupted", "PENDING", late=True, **STOPPED),
+     "interrupted", "will go on as job 12_3: pending"),
     ("starting", seen("absent", "RUNNING"), "running", "is starting"),
     ("booting its node", seen("absent", "CONFIGURING"), "running", "is starting"),
     ("starting again", seen("interrupted", "RUNNING", **DIED), "running", "is starting"),

@@ -141,6 +141,7 @@ def test_a_controller_that_is_down(world: World) -> None:
     assert not found.controller
     assert "the SLURM controller does not answer" in found.notes[0]
     assert (found.jobs["680221_0"].state, found.jobs["680221_0"].live) == ("RUNNING", True)
+    assert found.jobs["680221_0"].late, "it may have been requeued, or have begun, since"
     assert found.jobs["680221_1"].state == "FAILED"
     assert found.jobs["680221_4"].state == "UNKNOWN"
 
