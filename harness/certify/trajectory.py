@@ -122,8 +122,6 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Ten
         name: value.clone()
         for name, value in loop.mechanism.state_dict().items()
         if isinstance(value, torch.Tensor)
-        # the key encoder's statistics are never read, and not shared
-        and not (made.contrast.kind == "moco" and name.startswith("key.") and "running" in name)
     }
     return {**found, "losses": world.sum(torch.stack(losses)) / world.size}
 

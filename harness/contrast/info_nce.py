@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def info_nce(
@@ -12,9 +15,9 @@ def info_nce(
     """The loss, and how many queries are nearer to their positive than to every negative.
 
     Args:
-        query: (N, C), float32, L2-normalised; the gradient flows into it.
+        query: (N, C), float32, L2-normalised; the gradient flows into it alone.
         positive: (N, C), the key of each query.
-        negatives: (K, C), shared by all queries.
+        negatives: (K, C), shared by all queries; may change before the backward pass.
         temperature: tau of Eq. 1.
 
     Returns:
@@ -22,10 +25,32 @@ def info_nce(
         hits: scalar int64; over N it is the pretext accuracy of v1 Fig. A.1. A tie is no hit, so a
             collapsed encoder scores zero.
     """
-    pos = (query * positive).sum(1) / temperature  # (N,)
-    neg = query @ negatives.T / temperature  # (N, K)
-    # log(e^pos + sum e^neg) without joining the two into (N, K+1), which would copy N x K floats.
-    loss = (torch.logaddexp(pos, neg.logsumexp(1)) - pos).mean()
-    with torch.no_grad():
+    found: tuple[Tensor, Tensor] = _InfoNCE.apply(query, positive, negatives, temperature)
+    return found
+
+
+class _InfoNCE(torch.autograd.Function):
+    """The gradient is made with the loss, of logits that are there once: (N, K) floats are 64 MiB
+    at the official K and batch, and nothing of that size is kept or joined to (N, K+1)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, positive: Tensor, negatives: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        scaled = query / temperature
+        pos = (scaled * positive).sum(1)  # (N,)
+        neg = scaled @ negatives.T  # (N, K)
         hits = (pos > neg.amax(1)).sum()
-    return loss, hits
+        total = torch.logaddexp(pos, neg.logsumexp(1))  # log(e^pos + sum e^neg)
+        if ctx.needs_input_grad[0]:
+            chosen = neg.sub_(total.unsqueeze(1)).exp_() @ negatives  # softmax-weighted, (N, C)
+            missed = (pos - total).expm1_().unsqueeze(1)  # softmax of the positive, less 1
+            ctx.save_for_backward(chosen.addcmul_(missed, positive).div_(temperature * len(query)))
+        ctx.mark_non_differentiable(hits)
+        return (total - pos).mean(), hits
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (by_query,) = ctx.saved_tensors
+        return by_query * grads[0], None, None, None

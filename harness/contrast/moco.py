@@ -13,6 +13,7 @@ from harness.contrast.info_nce import info_nce
 from harness.contrast.mechanism import Mechanism
 from harness.contrast.queue import Queue
 from harness.model.encoder import Encoder
+from harness.model.grouped_norm import forget_running_statistics
 from harness.recipe.schema import Moco
 from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
@@ -39,6 +40,9 @@ class MoCo(Mechanism):
         super().__init__()
         self.query = encoder
         self.key = copy.deepcopy(encoder).requires_grad_(False)
+        forget_running_statistics(self.key)  # nothing would read them
+        self._followers: list[Tensor] = list(self.key.parameters())
+        self._leaders: list[Tensor] = list(self.query.parameters())
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
@@ -88,13 +92,8 @@ class MoCo(Mechanism):
 
     @torch.no_grad()
     def follow(self) -> None:
-        """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue.
-
-        Parameters only: the key encoder's running statistics are its own and never read.
-        """
+        """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""
         assert self._fresh, "follow() without a forward pass"
-        torch._foreach_lerp_(
-            list(self.key.parameters()), list(self.query.parameters()), 1 - self.momentum
-        )
+        torch._foreach_lerp_(self._followers, self._leaders, 1 - self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []

@@ -8,6 +8,7 @@ the whole batch of several processes is synchronised over them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -59,64 +60,80 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             raise ValueError(f"a batch of {n} images cannot be split into groups of {self.group}")
         if self.group * input.shape[2] * input.shape[3] <= 1:
             raise ValueError("a group of one value a channel has no variance")
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         on_cpu = input.device.type == "cpu" and _is_wide(input)
         if on_cpu and input.numel() < LARGE:
-            out, mean, var = batched_norm(input, self.weight, self.bias, self.group, self.eps)
-            self._follow(mean, var, input.numel() // mean.numel())
-            return out
-        momentum = self.momentum if self.momentum is not None else 0.1
+            count = self.group * input.shape[2] * input.shape[3]
+            follow = None if self.running_mean is None else partial(self._follow, count=count)
+            return batched_norm(input, self.weight, self.bias, self.group, self.eps, follow)
         parts = torch.split(input, self.group)
-        stats: list[Statistics]
-        if self.running_stats == "first_group":
-            stats = [(self.running_mean, self.running_var), *[(None, None)] * (len(parts) - 1)]
-        else:
-            stats = [(self.running_mean.clone(), self.running_var.clone()) for _ in parts]
+        stats = self._statistics(len(parts))
         if on_cpu:
-            out = split_norm(input, self.weight, self.bias, self.group, self.eps, stats, momentum)
+            out = split_norm(
+                input, self.weight, self.bias, self.group, self.eps, stats, self._pace()
+            )
         else:
             out = torch.cat(
                 [
-                    F.batch_norm(part, mean, var, self.weight, self.bias, True, momentum, self.eps)
+                    F.batch_norm(
+                        part, mean, var, self.weight, self.bias, True, self._pace(), self.eps
+                    )
                     for part, (mean, var) in zip(parts, stats, strict=True)
                 ]
             )
-        if self.running_stats == "mean":
+        if self.running_stats == "mean" and self.running_mean is not None:
+            assert self.running_var is not None
             means, variances = zip(*stats, strict=True)
             self.running_mean.copy_(torch.stack(means).mean(0))
             self.running_var.copy_(torch.stack(variances).mean(0))
         return out
 
-    @torch.no_grad()
+    def _pace(self) -> float:
+        return self.momentum if self.momentum is not None else 0.1
+
+    def _statistics(self, groups: int) -> list[Statistics]:
+        """What follows each group's statistics."""
+        if self.running_mean is None or self.running_var is None:
+            return [(None, None)] * groups
+        if self.running_stats == "first_group":
+            return [(self.running_mean, self.running_var), *[(None, None)] * (groups - 1)]
+        return [(self.running_mean.clone(), self.running_var.clone()) for _ in range(groups)]
+
     def _follow(self, means: Tensor, variances: Tensor, count: int) -> None:
-        """Running statistics follow those (G, C) of the groups, over `count` values a channel;
-        the variances that came are divided by count, the running one by count - 1."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        momentum = self.momentum if self.momentum is not None else 0.1
+        """Running statistics follow those (G, C) of the groups, over `count` values a channel, and
+        without gradient; the variances that came are divided by count, the running one by
+        count - 1."""
+        if self.running_mean is None or self.running_var is None:
+            return
         if self.running_stats == "first_group":
             mean, var = means[0], variances[0]
         else:
             mean, var = means.mean(0), variances.mean(0)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        var = var * (count / (count - 1))
-        self.running_var.lerp_(var.to(self.running_var.dtype), momentum)
+        pace = self._pace()
+        self.running_mean.lerp_(mean, pace)
+        self.running_var.mul_(1 - pace).add_(var, alpha=pace * count / (count - 1))
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
         """Statistics over all processes' images, with their gradient."""
-        assert self.num_batches_tracked is not None
         x = widen(input)
         count = x.numel() // x.shape[1] * world.size
         mean = _sum(x.sum((0, 2, 3)), world) / count
         centred = x - mean.view(-1, 1, 1)
         var = _sum((centred * centred).sum((0, 2, 3)), world) / count
-        self.num_batches_tracked.add_(1)
-        self._follow(mean.unsqueeze(0), var.unsqueeze(0), count)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        self._follow(mean.detach().unsqueeze(0), var.detach().unsqueeze(0), count)
         scale = self.weight * (var + self.eps).rsqrt()
         return (centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(input.dtype)
+
+
+def forget_running_statistics(module: nn.Module) -> None:
+    """Its norms keep no running statistics from now on, and always normalise with the batch's."""
+    for norm in module.modules():
+        if isinstance(norm, GroupedBatchNorm2d):
+            norm.track_running_stats = False
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
 
 def _is_wide(x: Tensor) -> bool:

@@ -8,6 +8,7 @@ The bits are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) run at cou
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,8 +42,11 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def bits(key: int, index: Tensor, draws: int = 1) -> Tensor:
-    """Random bits, int64 of shape (*index.shape, draws), for each counter in `index` (int64)."""
+def bits(key: int | Tensor, index: Tensor, draws: int = 1) -> Tensor:
+    """Random bits, int64 of shape (*index.shape, draws), for each counter in `index` (int64).
+
+    Of a tensor of keys, for each key and counter that broadcasting brings together.
+    """
     draw = torch.arange(1, draws + 1, dtype=torch.int64, device=index.device)
     stream = _mix(index.to(torch.int64) * _signed(_GOLDEN) + key)
     return _mix(stream.unsqueeze(-1) + draw * _signed(_GOLDEN))
@@ -60,7 +64,13 @@ def integers(key: int, index: Tensor, n: int) -> Tensor:
 
 def permutation(key: int, n: int) -> Tensor:
     """A permutation of range(n), int64 of shape (n,), on the CPU whatever device the run uses."""
-    return torch.argsort(bits(key, torch.arange(n))[:, 0], stable=True)
+    return permutations([key], n)[0]
+
+
+def permutations(keys: Sequence[int], n: int) -> Tensor:
+    """The permutation of each key, int64 (keys, n), for little more than one of a small n costs."""
+    each = torch.tensor(keys, dtype=torch.int64).unsqueeze(1)
+    return torch.argsort(bits(each, torch.arange(n))[..., 0], stable=True)
 
 
 def generator(*parts: int | str) -> torch.Generator:

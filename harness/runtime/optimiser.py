@@ -10,14 +10,24 @@ from torch import nn
 from harness.recipe.schema import Optim
 
 
-def sgd(parameters: Iterable[nn.Parameter], optim: Optim) -> torch.optim.SGD:
-    """SGD without Nesterov; weight decay also on batch norm and biases (main_moco.py)."""
+def sgd(
+    parameters: Iterable[nn.Parameter], optim: Optim, *, scaled: bool = False
+) -> torch.optim.SGD:
+    """SGD without Nesterov; weight decay also on batch norm and biases (main_moco.py).
+
+    Args:
+        scaled: a GradScaler may skip steps. If it skips the first, the fused form of torch 2.14
+            goes on from a momentum that nobody wrote.
+    """
+    held = list(parameters)
+    fused = not scaled and all(p.device.type == "cpu" for p in held)
     return torch.optim.SGD(
-        parameters,
+        held,
         lr=optim.lr,
         momentum=optim.sgd_momentum,
         weight_decay=optim.weight_decay,
-        foreach=True,
+        foreach=not fused,
+        fused=fused,
     )
 
 

@@ -123,15 +123,16 @@ class World:
         if there.shape != (self.size * n,):
             raise ValueError(f"an order of {self.size * n} images, not {tuple(there.shape)}")
         x = x.detach()
-        if self.size == 1:
-            return x[moved(there, x.device)]
-        there = there.cpu()
-        self._agree("exchange", lambda: f"{tuple(x.shape)} {x.dtype} {there.tolist()}")
+        if self.size > 1:
+            there = there.cpu()
+            self._agree("exchange", lambda: f"{tuple(x.shape)} {x.dtype} {there.tolist()}")
         if x.dim() == 4 and not x.is_contiguous():
             return self._exchange(x.movedim(1, -1), there).movedim(-1, 1)
         return self._exchange(x, there)
 
     def _exchange(self, x: Tensor, there: Tensor) -> Tensor:
+        if self.size == 1:
+            return x.index_select(0, moved(there, x.device))
         n = len(x)
         to = (there // n == self.rank).nonzero()[:, 0]  # the positions, by rank, of what is here
         sends = (to // n).bincount(minlength=self.size)

@@ -65,10 +65,10 @@ class Pretraining:
         ).to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
-        self.optimiser = sgd(
-            (p for p in self.mechanism.parameters() if p.requires_grad), recipe.optim
-        )
-        self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
+        self.learning = [p for p in self.mechanism.parameters() if p.requires_grad]
+        scaled = recipe.precision == "fp16"
+        self.optimiser = sgd(self.learning, recipe.optim, scaled=scaled)
+        self.scaler = torch.amp.GradScaler(context.device.type, enabled=scaled)
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
         if recipe.optim.steps is not None:
@@ -149,7 +149,8 @@ class Pretraining:
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self.learning:
+            parameter.grad = None
         loss, hits = model(*batch.pair, batch.index, self.step)
         with self.context.world.guard("the gradients' mean"):
             self.scaler.scale(loss).backward()

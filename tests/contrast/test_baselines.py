@@ -167,5 +167,5 @@ def test_symmetric_moco(queue: int) -> None:
         expected = oracle.step(*views(step), *there)
         assert training.step(step, torch.arange(N)) == pytest.approx(expected, abs=1e-10), step
     same(mechanism.query, oracle.query)
-    same(mechanism.key, oracle.key)
+    same(mechanism.key, oracle.key, statistics=False)
     torch.testing.assert_close(mechanism.queue.keys, oracle.queue, rtol=0, atol=1e-9)

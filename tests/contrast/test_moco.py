@@ -72,7 +72,7 @@ def test_trajectory_equals_the_oracles(
         expected = oracle.step(x1, x2, there)
         assert loss.item() == pytest.approx(expected, abs=1e-10), step
     same(moco.query, oracle.query)
-    same(moco.key, oracle.key)
+    same(moco.key, oracle.key, statistics=False)
     torch.testing.assert_close(moco.queue.keys, oracle.queue, rtol=0, atol=1e-9)
     assert moco.queue.pointer == oracle.first_row == 9 * N % queue
 

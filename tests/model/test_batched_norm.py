@@ -30,7 +30,10 @@ def test_outputs_and_gradients_are_as_exact_as_float32(
     exact = nn.BatchNorm2d(5).double()
     exact.load_state_dict(norm.state_dict())
 
-    found, mean, variance = batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps)
+    told: list[Tensor] = []
+    given = x, norm.weight, norm.bias, GROUP, norm.eps
+    found = batched_norm(*given, lambda *statistics: told.extend(statistics))
+    mean, variance = told
     ours = [found, *torch.autograd.grad(found, [x, norm.weight, norm.bias], dy)]
     wide = x.detach().double().requires_grad_()
     out = ordinary(wide, exact)
@@ -45,6 +48,8 @@ def test_outputs_and_gradients_are_as_exact_as_float32(
         variance.double(), parts.var((1, 3, 4), correction=0), rtol=1e-4, atol=1e-5
     )
     assert found.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert torch.equal(batched_norm(*given), found), "without a gradient it is the same"
 
 
 @pytest.mark.parametrize("shape", [(8, 1, 3, 3), (8, 5, 1, 1), (8, 5, 1, 7)], ids=str)
@@ -52,7 +57,7 @@ def test_outputs_and_gradients_are_as_exact_as_float32(
 def test_narrow_shapes(shape: tuple[int, ...], of_images: torch.memory_format) -> None:
     x = torch.randn(shape).contiguous(memory_format=of_images).requires_grad_()
     norm = nn.BatchNorm2d(shape[1])
-    pairs = [(batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps)[0], ordinary(x, norm))]
+    pairs = [(batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps), ordinary(x, norm))]
     pairs.append(tuple(torch.autograd.grad((out**3).sum(), x)[0] for out in pairs[0]))
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
@@ -62,7 +67,7 @@ def test_narrow_shapes(shape: tuple[int, ...], of_images: torch.memory_format) -
 def test_groups_of_one_image_and_an_expanded_gradient(of_images: torch.memory_format) -> None:
     x = torch.randn(3, 4, 5, 6).contiguous(memory_format=of_images).requires_grad_()
     weight, bias = torch.rand(4, requires_grad=True), torch.rand(4, requires_grad=True)
-    out = batched_norm(x, weight, bias, 1, 1e-5)[0]
+    out = batched_norm(x, weight, bias, 1, 1e-5)
     torch.testing.assert_close(out, F.instance_norm(x, weight=weight, bias=bias))
     out.sum().backward()
     assert x.grad is not None
@@ -75,6 +80,6 @@ def test_its_gradients_are_right() -> None:
     weight, bias = (torch.randn(2, dtype=torch.float64, requires_grad=True) for _ in range(2))
 
     def out(*given: Tensor) -> Tensor:
-        return batched_norm(*given, 3, 1e-5)[0]
+        return batched_norm(*given, 3, 1e-5)
 
     assert torch.autograd.gradcheck(out, (x, weight, bias))

@@ -40,24 +40,24 @@ class Mutant:
         return source
 
 
-AVERAGE = "list(self.query.parameters()), 1 - self.momentum"
+AVERAGE = "self._leaders, 1 - self.momentum"
 RETURNS = "        return *info_nce("
 
 MUTANTS = (
     Mutant(
         "temperature of the positive alone",
         "contrast.info_nce",
-        (("query @ negatives.T / temperature", "query @ negatives.T"),),
+        (("scaled @ negatives.T", "query @ negatives.T"),),
     ),
     Mutant(
         "m and 1 - m swapped",
         "contrast.moco",
-        ((AVERAGE, "list(self.query.parameters()), self.momentum"),),
+        ((AVERAGE, "self._leaders, self.momentum"),),
     ),
     Mutant(
         "moving average never applied",
         "contrast.moco",
-        ((AVERAGE, "list(self.query.parameters()), 0.0"),),
+        ((AVERAGE, "self._leaders, 0.0"),),
     ),
     Mutant(
         "keys left shuffled",
@@ -86,7 +86,10 @@ MUTANTS = (
     Mutant(
         "key encoder in eval mode",
         "contrast.moco",
-        (("k = self.key(x)", "k = self.key.eval()(x)"),),
+        (
+            ("k = self.key(x)", "k = self.key.eval()(x)"),
+            ("forget_running_statistics(self.key)", "pass"),
+        ),
     ),
 )
 

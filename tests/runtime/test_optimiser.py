@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -26,10 +27,11 @@ def test_one_group_that_decays_batch_norm_and_biases_too() -> None:
     assert group["dampening"] == 0
 
 
-def test_steps_are_the_plain_formula() -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_steps_are_the_plain_formula(scaled: bool) -> None:
     """v = mu v + (g + wd p); p = p - lr v, with the first v = g + wd p."""
     net, plain = network(), network()
-    made = sgd(net.parameters(), optim())
+    made = sgd(net.parameters(), optim(), scaled=scaled)
     speed = [torch.zeros_like(p) for p in plain.parameters()]
     for step, lr in enumerate((0.1, 0.1, 0.01)):
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step)).double()
@@ -45,6 +47,18 @@ def test_steps_are_the_plain_formula() -> None:
                 p.sub_(lr * v)
     for p, q in zip(net.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_a_scalers_skipped_first_step_leaves_no_trace() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    made = sgd([weight], optim(), scaled=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for times in (float("inf"), 1.0):
+        made.zero_grad(set_to_none=True)
+        scaler.scale((weight * times).sum()).backward()
+        scaler.step(made)
+        scaler.update()
+    torch.testing.assert_close(weight.detach(), torch.full((3,), 1 - 0.1 * 1.01))
 
 
 def test_a_rate_is_set_in_every_group() -> None:
