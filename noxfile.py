@@ -119,12 +119,12 @@ def faults(session: nox.Session) -> None:
     rows = Path(session.create_tmp()) / "rows"
     shutil.rmtree(rows, ignore_errors=True)
     rows.mkdir(parents=True)
-    session.env |= {
-        "FAULTS_KILLS": kills,
-        "FAULTS_ROWS": str(rows.resolve()),
-        "FAULTS_PAGE": str(Path("reports", "faults.md").resolve()),
-        "FAULTS_COMMAND": f"nox -s faults -- {kills}",
-    }
+    session.env.update(
+        FAULTS_KILLS=kills,
+        FAULTS_ROWS=str(rows.resolve()),
+        FAULTS_PAGE=str(Path("reports", "faults.md").resolve()),
+        FAULTS_COMMAND=f"nox -s faults -- {kills}",
+    )
     _run(session, "pytest", "tests/faults", "-m", "faults", "-n", "2", *rest)
 
 
