@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.model.encoder import build
-from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.grouped_norm import GroupedBatchNorm2d, forget_running_statistics
 from harness.recipe.schema import Recipe
 from harness.runtime.precision import autocast, widen
 from harness.runtime.world import World
@@ -34,6 +34,8 @@ class Floor:
         self.query.to(world.device).to(memory_format=torch.channels_last)
         self.key = None if recipe.contrast.kind == "memory_bank" else copy.deepcopy(self.query)
         self.learns = recipe.contrast.kind == "end_to_end"
+        if self.key is not None and not self.learns:
+            forget_running_statistics(self.key)
 
     def step(self, x1: Tensor, x2: Tensor) -> None:
         """One step on two views (n, 3, H, W) that are on the device."""

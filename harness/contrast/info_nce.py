@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -41,13 +42,16 @@ class _InfoNCE(torch.autograd.Function):
         pos = (scaled * positive).sum(1)  # (N,)
         neg = scaled @ negatives.T  # (N, K)
         hits = (pos > neg.amax(1)).sum()
-        total = torch.logaddexp(pos, neg.logsumexp(1))  # log(e^pos + sum e^neg)
+        behind = neg.logsumexp(1) - pos
+        losses = F.softplus(behind)  # -log(e^pos / (e^pos + sum e^neg)), exact near 0 too
         if ctx.needs_input_grad[0]:
-            chosen = neg.sub_(total.unsqueeze(1)).exp_() @ negatives  # softmax-weighted, (N, C)
-            missed = (pos - total).expm1_().unsqueeze(1)  # softmax of the positive, less 1
-            ctx.save_for_backward(chosen.addcmul_(missed, positive).div_(temperature * len(query)))
+            total = (pos + losses).unsqueeze(1)  # log(e^pos + sum e^neg)
+            chosen = neg.sub_(total).exp_() @ negatives  # softmax-weighted, (N, C)
+            missed = behind.sigmoid_().unsqueeze(1)  # 1 less the softmax of the positive
+            chosen.addcmul_(missed, positive, value=-1)
+            ctx.save_for_backward(chosen.div_(temperature * len(query)))
         ctx.mark_non_differentiable(hits)
-        return (total - pos).mean(), hits
+        return losses.mean(), hits
 
     @staticmethod
     @once_differentiable

@@ -19,7 +19,8 @@ AT_ONCE = 32
 def order(seed: int, step: int, n: int, view: int = 1) -> tuple[Tensor, Tensor]:
     """(there, back), each (n,) int64 on the CPU: x[there] is shuffled, and k[back] undoes it.
 
-    n is the global batch; `view` tells the two shuffles of a symmetric step apart.
+    n is the global batch; `view` tells the two shuffles of a symmetric step apart. Both are views
+    of what is kept for the next steps: leave them as they are.
     """
     block, place = divmod(step, AT_ONCE)
     there, back = _orders(seed, block, n, view)

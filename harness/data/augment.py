@@ -51,7 +51,7 @@ def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     for part in _chunks(0, n, images[:1].numel(), images.device):
         corners, sizes = boxes[part, :2], boxes[part, 2:]
         y1, x1, y2, x2 = 0, 0, height, width
-        if images.device.type == "cpu":  # few images at once: only what their crops need
+        if images.device.type == "cpu":  # only what the chunk's crops need
             (y1, x1), (y2, x2) = corners.amin(0).tolist(), (corners + sizes).amax(0).tolist()
         within = torch.cat([corners - torch.tensor([y1, x1]), sizes], -1).to(torch.float32)
         top, left, tall, wide = moved(within, images.device).unbind(-1)

@@ -80,6 +80,8 @@ def _give_up(
         state = states.get(stage)
         if state is None or state.state != "PENDING" or submission.on != "slurm":
             continue
+        if state.late:  # it may have been released, and have begun
+            continue
         if not state.reason.startswith("Dependency"):  # somebody has released it
             continue
         behind = [submission.arrays[n].element(index) for n in array.after]

@@ -33,7 +33,8 @@ def batched_norm(
     Returns:
         The normalised (N, C, H, W) in channels_last.
     """
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    learns = x.requires_grad or weight.requires_grad or bias.requires_grad
+    if learns and torch.is_grad_enabled():
         out: Tensor = _BatchedNorm.apply(x, weight, bias, group, eps, follow)
         return out
     return _forward(x, weight, bias, group, eps, follow)[0]
@@ -51,7 +52,8 @@ def _forward(
     variance = torch.bmm(share, torch.mul(normed, normed, out=normed))
     inverse = (variance + eps).rsqrt_()
     scale = inverse * weight
-    # Of x itself, which the convolution has made anyway: one tensor less is kept.
+    # Of x itself, which the convolution has made anyway, so that nothing centred is kept: where a
+    # mean is many deviations, the gradient loses so many times float32's last digit.
     torch.addcmul(torch.addcmul(bias, mean, scale, value=-1), rows, scale, out=normed)
     if follow is not None:
         follow(mean.squeeze(1), variance.squeeze(1))
@@ -74,7 +76,7 @@ class _BatchedNorm(torch.autograd.Function):
         rows, dy = _rows(x, ctx.group), _rows(grads[0], ctx.group)
         groups, pixels, _ = rows.shape
         ones = _row(groups, pixels, rows.dtype, mean=False)
-        dx = rows * dy
+        dx = torch.mul(rows, dy, out=rows.new_empty(rows.shape))  # (G, P, C) in memory too
         across = torch.bmm(ones, dy)  # (G, 1, C): the sum of dy; and that of dy normalised(x):
         along = torch.bmm(ones, dx).addcmul_(mean, across, value=-1).mul_(inverse)
         by_weight, by_bias = along.sum((0, 1)), across.sum((0, 1))

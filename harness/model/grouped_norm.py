@@ -9,7 +9,7 @@ the whole batch of several processes is synchronised over them.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -88,6 +88,14 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             self.running_mean.copy_(torch.stack(means).mean(0))
             self.running_var.copy_(torch.stack(variances).mean(0))
         return out
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *others: Any, **more: Any
+    ) -> None:
+        if self.running_mean is None:  # checkpoints have them of editions that kept them
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                state_dict.pop(prefix + name, None)
+        super()._load_from_state_dict(state_dict, prefix, *others, **more)
 
     def _pace(self) -> float:
         return self.momentum if self.momentum is not None else 0.1

@@ -10,24 +10,18 @@ from torch import nn
 from harness.recipe.schema import Optim
 
 
-def sgd(
-    parameters: Iterable[nn.Parameter], optim: Optim, *, scaled: bool = False
-) -> torch.optim.SGD:
+def sgd(parameters: Iterable[nn.Parameter], optim: Optim) -> torch.optim.SGD:
     """SGD without Nesterov; weight decay also on batch norm and biases (main_moco.py).
 
-    Args:
-        scaled: a GradScaler may skip steps. If it skips the first, the fused form of torch 2.14
-            goes on from a momentum that nobody wrote.
+    Not fused: on a CPU torch 2.14's form goes on from a momentum that nobody wrote if a GradScaler
+    skips the first step, and takes a gradient or momentum in another layout for the parameter's.
     """
-    held = list(parameters)
-    fused = not scaled and all(p.device.type == "cpu" for p in held)
     return torch.optim.SGD(
-        held,
+        parameters,
         lr=optim.lr,
         momentum=optim.sgd_momentum,
         weight_decay=optim.weight_decay,
-        foreach=not fused,
-        fused=fused,
+        foreach=True,
     )
 
 

@@ -194,9 +194,9 @@ def fitting(folder: StageFolder) -> Iterator[None]:
     try:
         yield
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        first = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
         raise StoreError(
-            f"{folder.checkpoints}: the newest checkpoint does not fit this stage ({first}); "
+            f"{folder.checkpoints}: the newest checkpoint does not fit this stage ({cause}); "
             "move it away and run again"
         ) from error
 

@@ -66,9 +66,8 @@ class Pretraining:
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
         self.learning = [p for p in self.mechanism.parameters() if p.requires_grad]
-        scaled = recipe.precision == "fp16"
-        self.optimiser = sgd(self.learning, recipe.optim, scaled=scaled)
-        self.scaler = torch.amp.GradScaler(context.device.type, enabled=scaled)
+        self.optimiser = sgd(self.learning, recipe.optim)
+        self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
         if recipe.optim.steps is not None:

@@ -43,3 +43,24 @@ def test_large_logits_do_not_overflow() -> None:
     q = unit(4, 8).float()
     loss, _ = info_nce(q, q, -q, 1e-3)
     assert torch.isfinite(loss)
+
+
+def test_a_small_loss_has_as_exact_a_gradient_as_float32_allows() -> None:
+    q, negatives = unit(8, 32, seed=1).requires_grad_(), unit(400, 32, seed=2)
+    k = F.normalize(q.detach() + 0.05 * unit(8, 32, seed=3), dim=1)
+    exact, _ = info_nce(q, k, negatives, 0.05)
+    assert exact < 0.01
+    (truth,) = torch.autograd.grad(exact, q)
+    short = q.detach().float().requires_grad_()
+    loss, _ = info_nce(short, k.float(), negatives.float(), 0.05)
+    torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=0)
+    error = torch.autograd.grad(loss, short)[0] - truth
+    assert error.abs().max() < 1e-5 * truth.abs().max()
+
+
+def test_negatives_may_change_before_the_backward_pass_and_the_loss_be_scaled() -> None:
+    q, k, negatives = unit(4, 8, seed=1).requires_grad_(), unit(4, 8, seed=2), unit(20, 8, seed=3)
+    (expected,) = torch.autograd.grad(info_nce(q, k, negatives, 0.2)[0], q)
+    loss, _ = info_nce(q, k, negatives, 0.2)
+    negatives.zero_()
+    torch.testing.assert_close(torch.autograd.grad(1024 * loss, q)[0], 1024 * expected)

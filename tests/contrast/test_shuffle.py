@@ -3,6 +3,7 @@
 import torch
 
 from harness.contrast.shuffle import order
+from harness.runtime.keyed import key, permutation
 
 
 def test_back_undoes_there() -> None:
@@ -14,7 +15,11 @@ def test_back_undoes_there() -> None:
 
 
 def test_it_is_a_function_of_seed_and_step() -> None:
-    assert torch.equal(order(0, 5, 64)[0], order(0, 5, 64)[0])
+    for step in (0, 31, 32, 63, 1000):
+        for view in (0, 1):
+            there, back = order(0, step, 64, view)
+            assert torch.equal(there, permutation(key(0, "shuffle", step, view), 64))
+            assert torch.equal(back, there.argsort())
     assert not torch.equal(order(0, 5, 64)[0], order(0, 6, 64)[0])
     assert not torch.equal(order(0, 5, 64)[0], order(1, 5, 64)[0])
 

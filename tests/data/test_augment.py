@@ -146,6 +146,15 @@ def test_a_view_does_not_depend_on_its_neighbours(policy: Augment) -> None:
 
 
 @pytest.mark.parametrize("policy", [V1, V2], ids=["v1", "v2"])
+def test_chunks_join_up(policy: Augment, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pictures(90, 32, 32)
+    p = parameters(policy, 90, (32, 32))
+    whole = augment(x, p, policy, 32)
+    monkeypatch.setattr(module, "CHUNK", 7 * x[0].numel())
+    torch.testing.assert_close(augment(x, p, policy, 32), whole, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("policy", [V1, V2], ids=["v1", "v2"])
 def test_repeats_to_the_bit_and_leaves_its_input(policy: Augment) -> None:
     x = pictures(150, 32, 32)
     p = parameters(policy, 150, (32, 32))

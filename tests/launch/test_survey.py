@@ -89,6 +89,18 @@ def test_what_waits_for_a_failed_job_of_an_earlier_submission(world: World, seve
     assert all(found[child.id].live for child in children[1:])
 
 
+def test_accounting_alone_gives_up_nothing_that_waits(world: World) -> None:
+    """It may have been released since, and run."""
+    parent = world.stage()
+    child = world.stage("knn", parent=parent.id)
+    before = world.submit(parent, ago_s=7200)
+    made = world.submit(child, job="13", waits=("12",))
+    pending = accounted(made, "13", "PENDING", reason="Dependency")
+    world.says("squeue", code=1)
+    world.says("sacct", pending + accounted(before, "12", "FAILED", "1:0"))
+    assert by_stage(world)[child.id].live
+
+
 def test_what_is_being_submitted(world: World) -> None:
     stage = world.stage()
     world.submit(stage, job=None, submitter=identity(), ago_s=1)

@@ -75,6 +75,23 @@ def test_groups_of_one_image_and_an_expanded_gradient(of_images: torch.memory_fo
     torch.testing.assert_close(bias.grad, torch.full((4,), 90.0))
 
 
+@pytest.mark.parametrize("of_images", LAYOUTS)
+@pytest.mark.parametrize("of_gradient", LAYOUTS)
+@pytest.mark.parametrize("group", [1, 3])
+def test_gradients_in_every_layout(
+    of_images: torch.memory_format, of_gradient: torch.memory_format, group: int
+) -> None:
+    x = torch.randn(3, 4, 5, 6, dtype=torch.float64).contiguous(memory_format=of_images)
+    x.requires_grad_()
+    dy = torch.randn_like(x).contiguous(memory_format=of_gradient)
+    weight, bias = torch.rand(2, 4, dtype=torch.float64)
+    out = torch.cat([F.batch_norm(p, None, None, weight, bias, True) for p in x.split(group)])
+    found = batched_norm(x, weight, bias, group, 1e-5)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, x, dy)[0], torch.autograd.grad(out, x, dy)[0]
+    )
+
+
 def test_its_gradients_are_right() -> None:
     x = torch.randn(6, 2, 2, 2, dtype=torch.float64, requires_grad=True)
     weight, bias = (torch.randn(2, dtype=torch.float64, requires_grad=True) for _ in range(2))

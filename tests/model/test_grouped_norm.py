@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from harness.model import grouped_norm
-from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.grouped_norm import GroupedBatchNorm2d, forget_running_statistics
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -90,3 +90,19 @@ def test_autocast_does_not_round_the_statistics() -> None:
         y = norm(x)
     torch.testing.assert_close(y, plain(x), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_that_are_forgotten_are_neither_followed_nor_loaded() -> None:
+    torch.manual_seed(0)
+    kept = GroupedBatchNorm2d(3, group=4)
+    forgets = GroupedBatchNorm2d(3, group=4)
+    forget_running_statistics(forgets)
+    x = torch.randn(8, 3, 2, 2)
+    torch.testing.assert_close(forgets(x), kept(x))
+    assert set(forgets.state_dict()) == {"weight", "bias"}
+    nn.init.uniform_(kept.weight)
+    assert str(forgets.load_state_dict(kept.state_dict())) == "<All keys matched successfully>"
+    assert torch.equal(forgets.weight, kept.weight)
+    assert forgets.running_mean is None
+    with pytest.raises(RuntimeError, match="running_mean"):
+        kept.load_state_dict(forgets.state_dict())

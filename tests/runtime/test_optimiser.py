@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
@@ -27,11 +26,10 @@ def test_one_group_that_decays_batch_norm_and_biases_too() -> None:
     assert group["dampening"] == 0
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_steps_are_the_plain_formula(scaled: bool) -> None:
+def test_steps_are_the_plain_formula() -> None:
     """v = mu v + (g + wd p); p = p - lr v, with the first v = g + wd p."""
     net, plain = network(), network()
-    made = sgd(net.parameters(), optim(), scaled=scaled)
+    made = sgd(net.parameters(), optim())
     speed = [torch.zeros_like(p) for p in plain.parameters()]
     for step, lr in enumerate((0.1, 0.1, 0.01)):
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step)).double()
@@ -51,7 +49,7 @@ def test_steps_are_the_plain_formula(scaled: bool) -> None:
 
 def test_a_scalers_skipped_first_step_leaves_no_trace() -> None:
     weight = nn.Parameter(torch.ones(3))
-    made = sgd([weight], optim(), scaled=True)
+    made = sgd([weight], optim())
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for times in (float("inf"), 1.0):
         made.zero_grad(set_to_none=True)
