@@ -78,6 +78,7 @@ class Life:
             port = probe.getsockname()[1]
         self._said = said or folder.path.parent / "said.txt"
         self._from = self._said.stat().st_size if self._said.exists() else 0
+        self._folder, self._before = folder, len(folder.attempts())
         self._processes = []
         for rank in range(processes):
             env = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
@@ -115,8 +116,19 @@ class Life:
         return bool(there)
 
     def end(self) -> list[int | None]:
-        """Wait for the processes; their exit codes, None for one that hung and had to be killed."""
+        """Wait for the processes; their exit codes, None for one that hung and had to be killed.
+
+        One that died before all had met would be waited for as long as a slow node is: the others
+        are told to stop, as srun tells them (--kill-on-bad-exit).
+        """
         codes: list[int | None] = []
+        while self.alive and len(self._folder.attempts()) == self._before:
+            if any(process.exitcode == -signal.SIGKILL for process in self._processes):
+                time.sleep(2)  # they may have met just now, and see it themselves
+                for process in self._processes:
+                    process.terminate()
+                break
+            time.sleep(0.01)
         for process in self._processes:
             process.join(PATIENCE_S)
             hung = process.is_alive()
