@@ -38,6 +38,8 @@ watch: {log_steps: 2, knn_epochs: 4, checkpoint_steps: 4}
 """
 PATIENCE_S = 900.0
 """Seconds in which a process must have ended that nothing keeps."""
+KILL_WAIT_S = 30.0
+"""From SIGTERM to SIGKILL; SLURM's default. gloo connects in one call, which hears no SIGTERM."""
 ENDS = (0, 1, 2, 3, 4, 5, 130)
 """Exit codes of a process that knew what it did: no signal, no crash of the interpreter."""
 
@@ -118,15 +120,14 @@ class Life:
     def end(self) -> list[int | None]:
         """Wait for the processes; their exit codes, None for one that hung and had to be killed.
 
-        One that died before all had met would be waited for as long as a slow node is: the others
-        are told to stop, as srun tells them (--kill-on-bad-exit).
+        One that died before all were connected would be waited for as long as a slow node is: the
+        others are ended as SLURM ends them (srun --kill-on-bad-exit, then KillWait).
         """
         codes: list[int | None] = []
         while self.alive and len(self._folder.attempts()) == self._before:
             if any(process.exitcode == -signal.SIGKILL for process in self._processes):
                 time.sleep(2)  # they may have met just now, and see it themselves
-                for process in self._processes:
-                    process.terminate()
+                self._launcher_ends_them()
                 break
             time.sleep(0.01)
         for process in self._processes:
@@ -137,6 +138,14 @@ class Life:
                 process.join()
             codes.append(None if hung else process.exitcode)
         return codes
+
+    def _launcher_ends_them(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        until = time.monotonic() + KILL_WAIT_S
+        for process in self._processes:
+            process.join(max(0, until - time.monotonic()))
+            process.kill()
 
     @property
     def said(self) -> str:
