@@ -95,6 +95,12 @@ class Peers(threading.Thread):
         self._notes: dict[int, str] = {}
         self._storeless = False
 
+    def start(self) -> None:
+        """Beat, and begin to watch."""
+        with contextlib.suppress(RuntimeError):  # the meeting point is gone: the watch will see it
+            self._pulse.begin()
+        super().start()
+
     def run(self) -> None:
         threading.Thread(target=self._watch_store, name="store", daemon=True).start()
         while self._called_for(self._number):

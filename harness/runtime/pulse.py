@@ -33,6 +33,11 @@ class Pulse:
         self._heard = b""
         self._since = 0
 
+    def begin(self) -> None:
+        """Beat for the first time: who does so before it says that it has come is missed from then
+        on, however soon it dies."""
+        self._store.set(self._own, "0")
+
     def turn(self) -> bool:
         """Beat and listen if it is time; whether the next rank, once heard, has fallen silent.
 

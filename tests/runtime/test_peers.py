@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from gloo import Died, Failed, Pool, free_port
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -157,6 +158,29 @@ def test_a_loss_ends_a_process_that_cannot_notice_it(
         assert outcome == Died(7) or (how == "stops" and outcome.kind == "LostPeer")
         assert outcome != Died(7) or told.endswith(f" {died}")
     assert Died(7) in outcomes
+
+
+def dies_as_soon_as_it_has_come(rank: int, port: int, folder: str) -> str:
+    """Before its watch has turned once; the other then waits in gloo for its address."""
+    pulse.BEAT_S, pulse.SILENCE_S, peers._STUCK_S = 0.5, 2.0, 0.5
+    if rank == 1:
+        peers._PERIOD = 30.0
+        dist.init_process_group = lambda *_, **__: os._exit(3)
+    place = Placement(rank, 2, rank, 2, "127.0.0.1", port, "slurm")
+
+    def on_loss(lost: LostPeer) -> None:
+        Path(folder, f"{rank}").write_text(f"{lost}")
+        os._exit(7)
+
+    with join(place, torch.device("cpu"), timeout=60, on_loss=on_loss):
+        return "joined"
+
+
+def test_who_dies_as_soon_as_it_has_come_is_missed(gloo: Pool, tmp_path: Path) -> None:
+    words = (free_port(), str(tmp_path))
+    outcomes = gloo.outcomes(dies_as_soon_as_it_has_come, 2, *words, timeout=30, apart=True)
+    assert outcomes == [Died(7), Died(3)]
+    assert "in 'join': rank 1 died or hung (it did not answer)" in (tmp_path / "0").read_text()
 
 
 def suspended(rank: int, port: int, folder: str) -> str:
