@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.store.provenance import capture
+
 HEAD = """\
 # Faults
 
@@ -17,7 +19,7 @@ every line of the journal. *Recovered* counts the cases after which the run fini
 what was wrong; *records lost* the lines of the undisturbed journal that are missing, doubled or
 other. Random instants are drawn from the seed.
 
-Made by `{command}`.
+Made by `{command}` at commit {commit}, with torch {torch} and Python {python}.
 
 | fault | cases | recovered | bit-identical | records lost | seed |
 | --- | ---: | ---: | ---: | ---: | ---: |
@@ -59,7 +61,10 @@ def page(rows: list[Row], command: str = COMMAND) -> str:
     total = f"| all | {sum(r.cases for r in rows)} | {sum(r.recovered for r in rows)} "
     total += f"| {sum(r.identical for r in rows)} of {sum(r.runs for r in rows)} runs "
     total += f"| {sum(r.lost for r in rows)} | |"
-    return HEAD.format(command=command) + "\n".join([*lines, total]) + "\n"
+    made, _ = capture(device="cpu", threads=1, data={})
+    commit = str(made["code"]["commit"] or "unknown")[:12]
+    of = {"commit": commit, "torch": made["packages"]["torch"], "python": made["python"]}
+    return HEAD.format(command=command, **of) + "\n".join([*lines, total]) + "\n"
 
 
 def read(folder: Path) -> list[Row]:
