@@ -82,7 +82,8 @@ def test_a_time_limit_that_was_not_heeded(
     number = begun(campaign)
     pretrain = campaign.stage("pretrain")
     with Held(pretrain):
-        cluster.client("scontrol", "update", f"jobid={number}", "endtime=now")
+        soon = "endtime=now+2"  # "now" has passed when it arrives a second later, and is refused
+        cluster.client("scontrol", "update", f"jobid={number}", soon)
         cluster.wait(number, "TIMEOUT")
     assert pretrain.result is None, "too late: it had finished"
     said = campaign.moco("status", "--all")
