@@ -41,8 +41,8 @@ class MoCo(Mechanism):
         self.query = encoder
         self.key = copy.deepcopy(encoder).requires_grad_(False)
         forget_running_statistics(self.key)  # nothing would read them
-        self._followers: list[Tensor] = list(self.key.parameters())
-        self._leaders: list[Tensor] = list(self.query.parameters())
+        self._key_parameters: list[Tensor] = list(self.key.parameters())
+        self._query_parameters: list[Tensor] = list(self.query.parameters())
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
@@ -94,6 +94,6 @@ class MoCo(Mechanism):
     def follow(self) -> None:
         """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""
         assert self._fresh, "follow() without a forward pass"
-        torch._foreach_lerp_(self._followers, self._leaders, 1 - self.momentum)
+        torch._foreach_lerp_(self._key_parameters, self._query_parameters, 1 - self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []

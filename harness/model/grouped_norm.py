@@ -71,13 +71,20 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         stats = self._statistics(len(parts))
         if on_cpu:
             out = split_norm(
-                input, self.weight, self.bias, self.group, self.eps, stats, self._pace()
+                input, self.weight, self.bias, self.group, self.eps, stats, self._running_momentum()
             )
         else:
             out = torch.cat(
                 [
                     F.batch_norm(
-                        part, mean, var, self.weight, self.bias, True, self._pace(), self.eps
+                        part,
+                        mean,
+                        var,
+                        self.weight,
+                        self.bias,
+                        True,
+                        self._running_momentum(),
+                        self.eps,
                     )
                     for part, (mean, var) in zip(parts, stats, strict=True)
                 ]
@@ -97,7 +104,8 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
                 state_dict.pop(prefix + name, None)
         super()._load_from_state_dict(state_dict, prefix, *others, **more)
 
-    def _pace(self) -> float:
+    def _running_momentum(self) -> float:
+        """The share of a step's statistics in the running ones, as in nn.BatchNorm2d."""
         return self.momentum if self.momentum is not None else 0.1
 
     def _statistics(self, groups: int) -> list[Statistics]:
@@ -118,9 +126,9 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             mean, var = means[0], variances[0]
         else:
             mean, var = means.mean(0), variances.mean(0)
-        pace = self._pace()
-        self.running_mean.lerp_(mean, pace)
-        self.running_var.mul_(1 - pace).add_(var, alpha=pace * count / (count - 1))
+        momentum = self._running_momentum()
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
         """Statistics over all processes' images, with their gradient."""

@@ -45,7 +45,8 @@ def _mix(x: Tensor) -> Tensor:
 def bits(key: int | Tensor, index: Tensor, draws: int = 1) -> Tensor:
     """Random bits, int64 of shape (*index.shape, draws), for each counter in `index` (int64).
 
-    Of a tensor of keys, for each key and counter that broadcasting brings together.
+    Keys may be several, an int64 tensor: then of shape (*s, draws), s that of key and index
+    broadcast together.
     """
     draw = torch.arange(1, draws + 1, dtype=torch.int64, device=index.device)
     stream = _mix(index.to(torch.int64) * _signed(_GOLDEN) + key)
@@ -68,7 +69,7 @@ def permutation(key: int, n: int) -> Tensor:
 
 
 def permutations(keys: Sequence[int], n: int) -> Tensor:
-    """The permutation of each key, int64 (keys, n), for little more than one of a small n costs."""
+    """Each key's permutation of range(n), int64 (keys, n): of a small n, all for the cost of one."""
     each = torch.tensor(keys, dtype=torch.int64).unsqueeze(1)
     return torch.argsort(bits(each, torch.arange(n))[..., 0], stable=True)
 

@@ -124,12 +124,8 @@ class Life:
         others are ended as SLURM ends them (srun --kill-on-bad-exit, then KillWait).
         """
         codes: list[int | None] = []
-        while self.alive and len(self._folder.attempts()) == self._before:
-            if any(process.exitcode == -signal.SIGKILL for process in self._processes):
-                time.sleep(2)  # they may have met just now, and see it themselves
-                self._launcher_ends_them()
-                break
-            time.sleep(0.01)
+        if self.until(lambda: self._began or self._lost_one) and not self._began:
+            self._launcher_ends_them()
         for process in self._processes:
             process.join(PATIENCE_S)
             hung = process.is_alive()
@@ -138,6 +134,15 @@ class Life:
                 process.join()
             codes.append(None if hung else process.exitcode)
         return codes
+
+    @property
+    def _began(self) -> bool:
+        """All have met, and one has made the attempt's folder."""
+        return len(self._folder.attempts()) > self._before
+
+    @property
+    def _lost_one(self) -> bool:
+        return any(process.exitcode == -signal.SIGKILL for process in self._processes)
 
     def _launcher_ends_them(self) -> None:
         for process in self._processes:
