@@ -69,23 +69,13 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             return batched_norm(input, self.weight, self.bias, self.group, self.eps, follow)
         parts = torch.split(input, self.group)
         stats = self._statistics(len(parts))
+        momentum = self._running_momentum()
         if on_cpu:
-            out = split_norm(
-                input, self.weight, self.bias, self.group, self.eps, stats, self._running_momentum()
-            )
+            out = split_norm(input, self.weight, self.bias, self.group, self.eps, stats, momentum)
         else:
             out = torch.cat(
                 [
-                    F.batch_norm(
-                        part,
-                        mean,
-                        var,
-                        self.weight,
-                        self.bias,
-                        True,
-                        self._running_momentum(),
-                        self.eps,
-                    )
+                    F.batch_norm(part, mean, var, self.weight, self.bias, True, momentum, self.eps)
                     for part, (mean, var) in zip(parts, stats, strict=True)
                 ]
             )

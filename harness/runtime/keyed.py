@@ -69,7 +69,7 @@ def permutation(key: int, n: int) -> Tensor:
 
 
 def permutations(keys: Sequence[int], n: int) -> Tensor:
-    """Each key's permutation of range(n), int64 (keys, n): of a small n, all for the cost of one."""
+    """Each key's permutation of range(n), int64 (keys, n); small ones cost hardly more than one."""
     each = torch.tensor(keys, dtype=torch.int64).unsqueeze(1)
     return torch.argsort(bits(each, torch.arange(n))[..., 0], stable=True)
 
