@@ -96,6 +96,8 @@ class Daemons:
         self._launch("mariadb-install-db", self.settings.database())
         self.start_daemon("munged")
         self.until(lambda: not self.alive("mariadb-install-db"), 60, "the database is made")
+        output = self.folder / "log" / "mariadb-install-db.out"
+        assert self.settings.made.exists(), f"no database was made:\n{output.read_text()}"
         self.start_daemon("mariadbd")
         self.start_daemon("slurmdbd")
         self.client("sacctmgr", "-i", "-Q", "add", "cluster", self.settings.name)

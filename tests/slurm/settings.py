@@ -44,7 +44,7 @@ class Settings:
 
     def write(self) -> None:
         """All files and folders that the daemons expect."""
-        for name in ("log", "ctld", "db", "dev", *(f"spool/{node}" for node in self.nodes)):
+        for name in ("log", "ctld", "db", "tmp", "dev", *(f"spool/{node}" for node in self.nodes)):
             (self.folder / name).mkdir(parents=True)
         for gpu in range(self.gpus):  # any character device passes for a GPU
             (self.folder / "dev" / f"gpu{gpu}").symlink_to("/dev/null")
@@ -159,13 +159,24 @@ PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF \
 MaxTime=INFINITE DefaultTime=60 State=UP
 """
 
+    @property
+    def made(self) -> Path:
+        """There once the database has been made whole."""
+        return self.folder / "made"
+
     def database(self) -> list[str]:
         """The command that makes the database."""
         return [
+            *("sh", "-c", 'made=$1 && shift && "$@" && touch "$made"', "sh", str(self.made)),
             *("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.folder}/db"),
-            *("--auth-root-authentication-method=socket", "--skip-test-db"),
+            *(self._own_tmp, "--auth-root-authentication-method=socket", "--skip-test-db"),
             *("--innodb-log-file-size=8M", "--innodb-fast-shutdown=0"),
         ]
+
+    @property
+    def _own_tmp(self) -> str:
+        # A starting server removes all temporary tables of its folder, another server's too.
+        return f"--tmpdir={self.folder}/tmp"
 
     def commands(self) -> dict[str, list[str]]:
         """The daemons' command lines, in the order in which they are to be started."""
@@ -176,7 +187,7 @@ MaxTime=INFINITE DefaultTime=60 State=UP
             f"--seed-file={at}/munge.seed",
         ]
         mariadbd = [
-            *("mariadbd", "--no-defaults", "--user=root", f"--datadir={at}/db"),
+            *("mariadbd", "--no-defaults", "--user=root", f"--datadir={at}/db", self._own_tmp),
             *(f"--socket={at}/mariadb.sock", f"--pid-file={at}/mariadbd.pid"),
             *("--bind-address=127.0.0.1", f"--port={self.port}", f"--init-file={at}/init.sql"),
             *("--skip-name-resolve", "--skip-log-bin", "--performance-schema=OFF"),
