@@ -138,7 +138,7 @@ class Steps:
         self.training.train(self.model, self._batch)
 
     def _forward(self) -> None:
-        self.training.optimiser.zero_grad(set_to_none=True)
+        self.training.optimiser.zero_grad()
         batch = self._batch
         self._loss, _ = self.model(*batch.pair, batch.index, next(self._next))
 

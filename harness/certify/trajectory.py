@@ -108,10 +108,12 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Ten
     import torch
 
     from harness.model.groups import broadcast_running_statistics
+    from harness.runtime.optimiser import Sgd
 
     loop = training(world, made)
     loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
     loop.mechanism.to(dtype)
+    loop.optimiser = Sgd(loop.mechanism.merge(), made.optim)
     model, losses = loop.distributed(), []
     for batch in loop.loader.batches(0, loop.total):
         views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)

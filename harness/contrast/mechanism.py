@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from harness.model.encoder import Encoder
+from harness.runtime.merged import Merged
 
 
 class Mechanism(nn.Module, ABC):
@@ -28,6 +29,11 @@ class Mechanism(nn.Module, ABC):
             loss: scalar, in nats, mean over n.
             hits: scalar, how many of the n queries are nearest to their positive.
         """
+
+    def merge(self) -> Merged:
+        """Move the parameters that require a gradient into one tensor, and return them; to be
+        called once this module is on its device and in its layout."""
+        return Merged(p for p in self.parameters() if p.requires_grad)
 
     @abstractmethod
     def follow(self) -> None:

@@ -15,6 +15,7 @@ from harness.contrast.queue import Queue
 from harness.model.encoder import Encoder
 from harness.model.grouped_norm import forget_running_statistics
 from harness.recipe.schema import Moco
+from harness.runtime.merged import Merged
 from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
@@ -41,8 +42,8 @@ class MoCo(Mechanism):
         self.query = encoder
         self.key = copy.deepcopy(encoder).requires_grad_(False)
         forget_running_statistics(self.key)  # nothing would read them
-        self._key_parameters: list[Tensor] = list(self.key.parameters())
-        self._query_parameters: list[Tensor] = list(self.query.parameters())
+        self._leading: list[Tensor] = list(self.query.parameters())
+        self._following: list[Tensor] = list(self.key.parameters())
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
@@ -90,10 +91,16 @@ class MoCo(Mechanism):
         k = self.world.gather(F.normalize(widen(k), dim=1))
         return k[moved(back, k.device)] if self.shuffle else k
 
+    def merge(self) -> Merged:
+        """See Mechanism.merge; the key encoder's parameters lie as the query encoder's do."""
+        learning = super().merge()
+        self._leading, self._following = [learning.whole], [Merged(self.key.parameters()).whole]
+        return learning
+
     @torch.no_grad()
     def follow(self) -> None:
         """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""
         assert self._fresh, "follow() without a forward pass"
-        torch._foreach_lerp_(self._key_parameters, self._query_parameters, 1 - self.momentum)
+        torch._foreach_lerp_(self._following, self._leading, 1 - self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []

@@ -28,7 +28,7 @@ def batched_norm(
         weight: (C,), of the same dtype; so is `bias`.
         group: images per group.
         eps: is added to the variances, as in nn.BatchNorm2d.
-        follow: is called with each group's mean and its biased variance (G, C).
+        follow: is called with each group's mean and its biased variance (G, 1, C).
 
     Returns:
         The normalised (N, C, H, W) in channels_last.
@@ -56,7 +56,7 @@ def _forward(
     # mean is many deviations, the gradient loses so many times float32's last digit.
     torch.addcmul(torch.addcmul(bias, mean, scale, value=-1), rows, scale, out=normed)
     if follow is not None:
-        follow(mean.squeeze(1), variance.squeeze(1))
+        follow(mean, variance)
     return out, mean, inverse, scale
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.model.backbones import backbone
+from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.running import Running
 from harness.recipe.schema import Model
 from harness.runtime import keyed
 
@@ -20,9 +22,14 @@ class Encoder(nn.Module):
         self.head: nn.Module = nn.Linear(width, model.dim)
         if model.head == "mlp":  # v2 Sec. 3: two layers, ReLU, the hidden one as wide as the input
             self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), self.head)
+        self._running = Running()
+        for norm in self.modules():
+            if isinstance(norm, GroupedBatchNorm2d):
+                norm.running = self._running
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(x))  # type: ignore[no-any-return]
+        with self._running:
+            return self.head(self.backbone(x))  # type: ignore[no-any-return]
 
 
 def build(model: Model, seed: int) -> Encoder:

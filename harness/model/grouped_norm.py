@@ -9,18 +9,17 @@ the whole batch of several processes is synchronised over them.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.model.batched_norm import batched_norm
+from harness.model.running import SHARE, Found, Running, RunningStats, follow
 from harness.model.split_norm import Statistics, split_norm
 from harness.runtime.precision import widen
 from harness.runtime.world import World
-
-RunningStats = Literal["first_group", "mean"]
 
 LARGE = 1 << 21
 """Elements from which `split_norm` is quicker than `batched_norm` (8 MiB of float32; two cores of
@@ -49,6 +48,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.group = group
         self.running_stats = running_stats
         self.world: World | None = None
+        self.running: Running | None = None  # the encoder's, whose norms follow at once
 
     def forward(self, input: Tensor) -> Tensor:
         n = input.shape[0]
@@ -60,22 +60,21 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             raise ValueError(f"a batch of {n} images cannot be split into groups of {self.group}")
         if self.group * input.shape[2] * input.shape[3] <= 1:
             raise ValueError("a group of one value a channel has no variance")
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
         on_cpu = input.device.type == "cpu" and _is_wide(input)
         if on_cpu and input.numel() < LARGE:
             count = self.group * input.shape[2] * input.shape[3]
-            follow = None if self.running_mean is None else partial(self._follow, count=count)
-            return batched_norm(input, self.weight, self.bias, self.group, self.eps, follow)
+            found = None if self.running_mean is None else partial(self._follow, count=count)
+            return batched_norm(input, self.weight, self.bias, self.group, self.eps, found)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         parts = torch.split(input, self.group)
         stats = self._statistics(len(parts))
-        momentum = self._running_momentum()
         if on_cpu:
-            out = split_norm(input, self.weight, self.bias, self.group, self.eps, stats, momentum)
+            out = split_norm(input, self.weight, self.bias, self.group, self.eps, stats, SHARE)
         else:
             out = torch.cat(
                 [
-                    F.batch_norm(part, mean, var, self.weight, self.bias, True, momentum, self.eps)
+                    F.batch_norm(part, mean, var, self.weight, self.bias, True, SHARE, self.eps)
                     for part, (mean, var) in zip(parts, stats, strict=True)
                 ]
             )
@@ -94,10 +93,6 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
                 state_dict.pop(prefix + name, None)
         super()._load_from_state_dict(state_dict, prefix, *others, **more)
 
-    def _running_momentum(self) -> float:
-        """The share of a step's statistics in the running ones, as in nn.BatchNorm2d."""
-        return self.momentum if self.momentum is not None else 0.1
-
     def _statistics(self, groups: int) -> list[Statistics]:
         """What follows each group's statistics."""
         if self.running_mean is None or self.running_var is None:
@@ -106,19 +101,16 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             return [(self.running_mean, self.running_var), *[(None, None)] * (groups - 1)]
         return [(self.running_mean.clone(), self.running_var.clone()) for _ in range(groups)]
 
-    def _follow(self, means: Tensor, variances: Tensor, count: int) -> None:
-        """Running statistics follow those (G, C) of the groups, over `count` values a channel, and
-        without gradient; the variances that came are divided by count, the running one by
-        count - 1."""
-        if self.running_mean is None or self.running_var is None:
+    def _follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """The running statistics follow those of the groups; see Found."""
+        running, variances, tracked = self.running_mean, self.running_var, self.num_batches_tracked
+        if running is None or variances is None or tracked is None:
             return
-        if self.running_stats == "first_group":
-            mean, var = means[0], variances[0]
+        found = Found(mean, variance, count, (running, variances), tracked)
+        if self.running is not None and self.running.open:
+            self.running.add(found, self.running_stats)
         else:
-            mean, var = means.mean(0), variances.mean(0)
-        momentum = self._running_momentum()
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
+            follow([found], self.running_stats)
 
     def _synchronised(self, input: Tensor, world: World) -> Tensor:
         """Statistics over all processes' images, with their gradient."""
@@ -127,9 +119,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         mean = _sum(x.sum((0, 2, 3)), world) / count
         centred = x - mean.view(-1, 1, 1)
         var = _sum((centred * centred).sum((0, 2, 3)), world) / count
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        self._follow(mean.detach().unsqueeze(0), var.detach().unsqueeze(0), count)
+        self._follow(mean.detach().view(1, 1, -1), var.detach().view(1, 1, -1), count)
         scale = self.weight * (var + self.eps).rsqrt()
         return (centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(input.dtype)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.model.grouped_norm import GroupedBatchNorm2d, RunningStats
+from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.model.running import RunningStats
 from harness.runtime.world import World
 
 

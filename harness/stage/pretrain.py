@@ -20,7 +20,7 @@ from harness.model.groups import (
     fit_groups,
 )
 from harness.runtime import checkpoint
-from harness.runtime.optimiser import set_rate, sgd
+from harness.runtime.optimiser import Sgd, set_rate
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
 from harness.stage.knn import check_neighbours, measure
@@ -65,8 +65,7 @@ class Pretraining:
         ).to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
-        self.learning = [p for p in self.mechanism.parameters() if p.requires_grad]
-        self.optimiser = sgd(self.learning, recipe.optim)
+        self.optimiser = Sgd(self.mechanism.merge(), recipe.optim)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
@@ -148,8 +147,7 @@ class Pretraining:
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
-        for parameter in self.learning:
-            parameter.grad = None
+        self.optimiser.zero_grad()
         loss, hits = model(*batch.pair, batch.index, self.step)
         with self.context.world.guard("the gradients' mean"):
             self.scaler.scale(loss).backward()

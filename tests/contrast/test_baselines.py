@@ -16,7 +16,7 @@ from harness.contrast.moco import MoCo
 from harness.model.encoder import build
 from harness.recipe.schema import EndToEnd, MemoryBank, Moco, Model, Optim
 from harness.runtime import keyed
-from harness.runtime.optimiser import sgd
+from harness.runtime.optimiser import Sgd
 from harness.runtime.world import World
 
 from .plain import plain, same
@@ -53,7 +53,7 @@ class Training:
             '"schedule": {"kind": "constant"}}'
         )
         self.mechanism = mechanism
-        self.optimiser = sgd((p for p in mechanism.parameters() if p.requires_grad), optim)
+        self.optimiser = Sgd(mechanism.merge(), optim)
 
     def step(self, step: int, index: torch.Tensor) -> float:
         self.optimiser.zero_grad()

@@ -11,7 +11,7 @@ from harness.contrast import shuffle
 from harness.contrast.moco import MoCo
 from harness.model.encoder import build
 from harness.recipe.schema import Moco, Model, Optim
-from harness.runtime.optimiser import set_rate, sgd
+from harness.runtime.optimiser import Sgd, set_rate
 from harness.runtime.schedule import rate
 from harness.runtime.world import World
 
@@ -56,7 +56,7 @@ def test_trajectory_equals_the_oracles(
         weight_decay=0.05,
         running_stats=running_stats,
     )
-    optimiser = sgd(moco.query.parameters(), optim)
+    optimiser = Sgd(moco.merge(), optim)
     draw = torch.Generator().manual_seed(1)
     for step in range(9):
         lr = rate(optim.schedule, optim.lr, step // 3, 3)

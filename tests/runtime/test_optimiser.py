@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from harness.recipe.schema import Constant, Optim
-from harness.runtime.optimiser import set_rate, sgd
+from harness.runtime.merged import Merged
+from harness.runtime.optimiser import Sgd, set_rate
 
 
 def optim(**changes: float) -> Optim:
@@ -17,11 +19,21 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
 
 
+def made_for(net: nn.Module) -> Sgd:
+    return Sgd(Merged(net.parameters()), optim())
+
+
+def train(net: nn.Module, optimiser: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        optimiser.zero_grad()
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step)).double()
+        net(x).square().sum().backward()
+        optimiser.step()
+
+
 def test_one_group_that_decays_batch_norm_and_biases_too() -> None:
-    net = network()
-    made = sgd(net.parameters(), optim())
+    made = made_for(network())
     (group,) = made.param_groups
-    assert len(group["params"]) == len(list(net.parameters()))
     assert (group["weight_decay"], group["momentum"], group["nesterov"]) == (0.01, 0.9, False)
     assert group["dampening"] == 0
 
@@ -29,12 +41,13 @@ def test_one_group_that_decays_batch_norm_and_biases_too() -> None:
 def test_steps_are_the_plain_formula() -> None:
     """v = mu v + (g + wd p); p = p - lr v, with the first v = g + wd p."""
     net, plain = network(), network()
-    made = sgd(net.parameters(), optim())
+    made = made_for(net)
     speed = [torch.zeros_like(p) for p in plain.parameters()]
     for step, lr in enumerate((0.1, 0.1, 0.01)):
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step)).double()
+        made.zero_grad()
+        plain.zero_grad()
         for each in (net, plain):
-            each.zero_grad(set_to_none=True)
             each(x).square().sum().backward()
         set_rate(made, lr)
         made.step()
@@ -47,12 +60,61 @@ def test_steps_are_the_plain_formula() -> None:
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
 
 
+def torchs(net: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_states_are_torchs_of_each_parameter(steps: int) -> None:
+    """Saved by either and gone on with by the other, before a first step and after some."""
+    for first, second in ((made_for, torchs), (torchs, made_for)):
+        net, whole, other = network(), network(), network()
+        one = first(net)
+        train(net, one, range(steps))
+        two = second(other)
+        other.load_state_dict(net.state_dict())
+        two.load_state_dict(one.state_dict())
+        train(other, two, range(steps, 5))
+        train(whole, torchs(whole), range(5))
+        for p, q in zip(other.parameters(), whole.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_a_state_of_other_parameters_is_refused() -> None:
+    state = torchs(nn.Linear(3, 4)).state_dict()
+    with pytest.raises(ValueError, match="parameters"):
+        made_for(network()).load_state_dict(state)
+    other = nn.Linear(3, 5).double()
+    theirs = torchs(other)
+    train(other, theirs, range(1))
+    with pytest.raises(RuntimeError):
+        made_for(nn.Linear(3, 4).double()).load_state_dict(theirs.state_dict())
+
+
+def test_a_gradient_that_was_replaced_is_not_passed_over() -> None:
+    net = network()
+    made = made_for(net)
+    net.zero_grad(set_to_none=True)
+    net(torch.ones(8, 3).double()).sum().backward()
+    with pytest.raises(AssertionError, match="outside"):
+        made.step()
+    train(net, made, range(1))
+
+
+def test_parameters_that_have_moved_are_not_passed_over() -> None:
+    net = network()
+    made = made_for(net)
+    net.float()
+    with pytest.raises(AssertionError, match="moved"):
+        made.step()
+
+
 def test_a_scalers_skipped_first_step_leaves_no_trace() -> None:
     weight = nn.Parameter(torch.ones(3))
-    made = sgd([weight], optim())
+    made = Sgd(Merged([weight]), optim())
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for times in (float("inf"), 1.0):
-        made.zero_grad(set_to_none=True)
+        made.zero_grad()
         scaler.scale((weight * times).sum()).backward()
         scaler.step(made)
         scaler.update()
@@ -61,7 +123,7 @@ def test_a_scalers_skipped_first_step_leaves_no_trace() -> None:
 
 def test_a_rate_is_set_in_every_group() -> None:
     net = network()
-    made = sgd(net[0].parameters(), optim())
+    made = torchs(net[0])
     made.add_param_group({"params": list(net[2].parameters())})
     set_rate(made, 0.5)
     assert [group["lr"] for group in made.param_groups] == [0.5, 0.5]
