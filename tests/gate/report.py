@@ -20,7 +20,7 @@ runs MoCo in miniature on embedded images and holds one run against a baseline o
 interval of one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass
 them all. A run takes {seconds:.0f} s here.
 
-Made by `nox -s gate_power`: the baseline, the fresh seeds and the planted mutants.
+Made by `nox -s gate_power` at commit {commit}: baseline, fresh seeds, planted mutants.
 
 ## What it can see
 
@@ -56,6 +56,11 @@ class Asked:
         return max((float(each["seconds"]) for each in self.verdicts), default=0.0)
 
 
+def _short(commit: str) -> str:
+    digits, space, rest = (commit or "unknown").partition(" ")
+    return digits[:12] + space + rest
+
+
 def render(baseline: Baseline, fresh: Sequence[Asked], planted: Sequence[Asked]) -> str:
     """The page."""
     (record,) = baseline.cells
@@ -75,6 +80,7 @@ def render(baseline: Baseline, fresh: Sequence[Asked], planted: Sequence[Asked])
     top = TOP.format(
         n=n,
         edition=baseline.edition,
+        commit=_short(baseline.commit),
         devices=", ".join(baseline.devices),
         k=len(samples),
         level=100 * level,

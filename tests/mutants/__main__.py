@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .copies import copy, python
+from .copies import commit, copy, python
 from .planted import MUTANTS, Mutant
 
 SUITES = (
@@ -29,7 +29,7 @@ Eight flaws such as other implementations have had, planted one at a time in a c
 more tests of the same files fail. Flaws like these may hardly show in accuracy: what sees them is
 the trajectory of an oracle written from the paper. `gate.md` tells which the accuracy gate sees.
 
-Made by `nox -s mutants`.
+Made by `nox -s mutants` at commit {commit}.
 
 | mutant | file | caught by | s | others |
 | --- | --- | --- | --- | --- |
@@ -90,7 +90,7 @@ def main(out: Path) -> int:
         print(rows[-1], flush=True)
     end = f"\n{caught} of {len(MUTANTS)} caught, of {whole.tests} tests.\n"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(TOP + "\n".join(rows) + "\n" + end)
+    out.write_text(TOP.format(commit=commit()) + "\n".join(rows) + "\n" + end)
     print(end.strip())
     return 0 if caught == len(MUTANTS) else 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness
+from harness.store.provenance import SNAPSHOT, code
 
 from .planted import Mutant
 
@@ -18,7 +20,8 @@ PARTS = ("harness", "tests", "recipes", "ablations", "pyproject.toml")
 
 
 def copy(place: Path, mutant: Mutant | None) -> Path:
-    """The source tree under `place`, with the mutant in it if there is one."""
+    """The source tree under `place`, with the mutant in it if there is one; what runs there records
+    the commit that it was copied from."""
     for part in PARTS:
         source, target = ROOT / part, place / part
         if source.is_dir():
@@ -28,7 +31,17 @@ def copy(place: Path, mutant: Mutant | None) -> Path:
     if mutant is not None:
         path = place / mutant.path
         path.write_text(mutant.of(path.read_text()))
+    found, diff = code()
+    noted = {"code": found | ({"dirty": True} if mutant else {}), "diff": diff}
+    (place / SNAPSHOT).write_text(json.dumps(noted))
     return place
+
+
+def commit() -> str:
+    """Of this checkout: twelve digits, and what speaks against reading them as all."""
+    found, _ = code()
+    dirty = " with uncommitted changes" if found["dirty"] else ""
+    return f"{str(found['commit'] or 'unknown')[:12]}{dirty}"
 
 
 def python(tree: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ class Mutant:
         return source
 
 
-AVERAGE = "self._query_parameters, 1 - self.momentum"
+AVERAGE = "self._leading, 1 - self.momentum"
 RETURNS = "        return *info_nce("
 
 MUTANTS = (
@@ -52,12 +52,12 @@ MUTANTS = (
     Mutant(
         "m and 1 - m swapped",
         "contrast.moco",
-        ((AVERAGE, "self._query_parameters, self.momentum"),),
+        ((AVERAGE, "self._leading, self.momentum"),),
     ),
     Mutant(
         "moving average never applied",
         "contrast.moco",
-        ((AVERAGE, "self._query_parameters, 0.0"),),
+        ((AVERAGE, "self._leading, 0.0"),),
     ),
     Mutant(
         "keys left shuffled",
