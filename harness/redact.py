@@ -11,7 +11,9 @@ SHORTEST, LONG = 8, 20
 than LONG has digits, else it is a name (PROJECT_KEY=moco-harness)."""
 HIDDEN = "***"
 
-_NAME = re.compile(r"KEY|TOKEN|CREDENTIAL|JWT|(SECRET|PASSW)")
+_NAME = re.compile(
+    r"KEY|TOKEN|CREDENTIAL|JWT|_PAT$|(?:^|_)AUTH$|(SECRET|PASSW|PASSPHRASE|(?:^|_)PASS$|_PWD$)"
+)
 _NO_VALUE = re.compile(r"(FILE|PATH|DIR|SOCK|CONTROL|URL|URI)$")
 """Such a variable says where a secret lies, not what it is."""
 _KNOWN = {

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
+from harness.output import forgive, inert, lost
 
 
 def main() -> None:
-    """Run `moco-harness`; a user's mistake ends with its message and its exit code."""
+    """Run `moco-harness`; a user's mistake ends with its message and its exit code.
+
+    What could not be printed ends with a StoreError's, unless something worse has.
+    """
     from harness.cli.app import app
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs is no error
+    forgive()
     try:
-        app()
+        try:
+            app()
+        except SystemExit as ended:
+            if ended.code or not lost():
+                raise
+            sys.exit(StoreError.exit_code)
     except HarnessError as error:
         from harness.redact import redact
 
         for line in redact(str(error)).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+            print(f"error: {inert(line)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

@@ -6,10 +6,19 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderHook,
+    RenderResult,
+)
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
+from harness.output import inert
 from harness.redact import redact
 
 if TYPE_CHECKING:
@@ -26,7 +35,25 @@ NAMED = 3
 UNBROKEN = 10_000
 """Columns of what is no terminal: a pipe's reader wants a row in a line."""
 
+
+class _Inert:
+    """What is to be printed, all of it text: records and logs may come from strangers."""
+
+    def __init__(self, content: ConsoleRenderable) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in console.render(self._content, options):
+            yield part if part.control else Segment(inert(part.text), part.style)
+
+
+class _Guard(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Inert(Group(*renderables))]
+
+
 console = Console(highlight=False)
+console.push_render_hook(_Guard())
 if not console.is_terminal:
     console.width = UNBROKEN
 

@@ -17,6 +17,7 @@ import harness
 from harness.errors import HarnessError
 from harness.launch.ending import end, goes_on, say_who_died
 from harness.launch.signals import StopFlag
+from harness.output import forgive
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class StageJob:
             SystemExit: it was stopped or failed; the reason is in the attempt's folder and the log.
             Exception: a defect.
         """
+        forgive()
         handler = signal.getsignal(signal.SIGUSR2)
         with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
             state = told(lambda: self._run(flag, handler))

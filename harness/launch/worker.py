@@ -21,6 +21,7 @@ from harness.launch.company import PATIENCE_S, share_cores
 from harness.launch.loss import leave
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
+from harness.output import forgive
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
 from harness.runtime.meeting import Unmet
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="data root")
     parser.add_argument("--device", default="auto")
     words = parser.parse_args()
+    forgive()
     try:
         placement = resolve(os.environ)
         job = Job(words.folder, words.data, pick_device(words.device, placement))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import harness
+from harness.output import forgive
 from harness.store.layout import stage_folder
 from harness.store.ledger import look
 from harness.track.mirror import Say, StageMirror
@@ -168,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two looks")
     given = parser.parse_args(argv)
+    forgive()
 
     def say(text: str) -> None:
         print(time.strftime("%H:%M:%S"), redact(text), flush=True)

@@ -19,6 +19,10 @@ PLANTED = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYPLANTEDKEY",
     "HF_TOKEN": "hf_PlantedPlantedPlantedPlantedPlanted",
     "PGPASSWORD": "correct-horse-battery",
+    "MYSQL_PWD": "planted-horse-battery",
+    "SSH_PASSPHRASE": "a planted phrase that opens",
+    "DB_PASS": "planted-staple",
+    "GITHUB_PAT": "planted0pat0planted0pat",
     "SLURM_JWT": "eyJhbGciOiJIUzI1NiJ9.planted.planted",
 }
 IN_URL = "https://someone:s3cr3t-pass@example.org/w.pth"
@@ -58,6 +62,9 @@ def test_what_is_not_is_left_alone(text: str) -> None:
         "PROJECT_KEY": "a key encoder",
         "TOKEN_FILE": "/scratch/key/data",
         "EDITOR": "arXiv:1911.05722",
+        "PWD": "/scratch/key/data",
+        "OLDPWD": "https://example.org/a?b=c",
+        "GIT_AUTHOR_NAME": "a key encoder's momentum",
     }
     assert secret(text, env) is None
     assert redact(text, env) == text

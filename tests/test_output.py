@@ -1,0 +1,105 @@
+"""What is printed stops no command, and commands no terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.tiny import TINY
+from rich.table import Table
+
+from harness.cli import show
+from harness.output import forgive, inert, lost
+
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+
+
+def moco(place: Path, *words: str) -> tuple[int, str]:
+    """Exit code and standard error of a command whose standard output is a full disk."""
+    (place / "tiny.yaml").write_text(TINY)
+    with FULL.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli", *words],
+            cwd=place,
+            env={**os.environ, "MOCO_HARNESS_SITE": "", "WANDB_MODE": "disabled"},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stderr
+
+
+@full
+@pytest.mark.parametrize("words", [("--help",), ("plan", "tiny.yaml"), ("recipes", "list")])
+def test_a_full_disk_under_the_output_is_said_once(tmp_path: Path, words: tuple[str, ...]) -> None:
+    code, said = moco(tmp_path, *words)
+    assert code == 4
+    assert said.count("standard output: No space left on device") == 1
+    assert "Traceback" not in said
+
+
+@full
+def test_a_run_goes_on_when_its_log_is_full(tmp_path: Path) -> None:
+    code, said = moco(tmp_path, "run", "tiny.yaml", "--yes", "--device", "cpu")
+    assert code == 4
+    assert "Traceback" not in said
+    assert len(list((tmp_path / "runs").glob("tiny-*/result.json"))) == 3
+
+
+def test_a_closed_pipe_still_ends_a_command() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "recipes", "list"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode in (1, 141)
+    assert done.stderr == b""
+
+
+@full
+def test_what_was_lost_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FULL.open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        forgive()
+        first = sys.stdout
+        forgive()
+        assert sys.stdout is first, "once is enough"
+        assert not lost()
+        print("x" * 100_000)
+        assert lost()
+
+
+def test_a_tests_own_stream_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    forgive()
+    assert sys.stdout is stream
+    assert not lost()
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\r", "\x08", "\0", "\u202e"])
+def test_what_commands_a_terminal_becomes_a_sign(sign: str) -> None:
+    assert inert(f"a{sign}[31mb") == "a\ufffd[31mb"
+    table = Table(box=None)
+    table.add_column("what")
+    table.add_row(f"cell{sign}")
+    with show.console.capture() as printed:
+        show.console.print(table)
+        show.line(f"line{sign}")
+    assert "cell" in printed.get()
+    assert not {sign} & set(printed.get())
+
+
+def test_text_is_left_as_it_is() -> None:
+    plain = "τ = 0.07\tm → 0.999\n😀 Größe"
+    assert inert(plain) == plain
