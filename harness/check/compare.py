@@ -20,7 +20,7 @@ from harness.check.verdict import Judged, Verdict
 from harness.report.runs import LOSS, Outcome, Run
 from harness.report.statistics import Summary, prediction, summarise
 
-ALARM = 0.05
+ALARM = 0.02
 """Probability that a call finds anything outside of its bands though nothing has changed."""
 
 ON_THE_WAY = "knn/top1 on the way"

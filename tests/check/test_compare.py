@@ -61,7 +61,7 @@ def test_the_band_is_the_prediction_interval_at_a_quarter_of_the_level(
     found = judged(made, old)[END]
     sd = summarise(OLD).sd
     assert sd is not None
-    half = prediction(sd, 8, 1, 0.05 / 4)
+    half = prediction(sd, 8, 1, 0.02 / 4)
     mean = summarise(OLD).mean
     assert (found.low, found.high) == pytest.approx((mean - half, mean + half), abs=1e-6)
     assert f"40.50 (1 seed); {mean:.2f} ± {half:.2f} wanted (8 seeds of edition" in found.says
@@ -180,10 +180,10 @@ def test_the_baselines_own_runs_are_told(tmp_path: Path) -> None:
     assert "seed 0, 1, 2, 3, 4, 5, 6, 7: the baseline's own" in found[END].says
 
 
-def test_of_calls_in_which_nothing_has_changed_one_in_twenty_finds_something(
+def test_of_calls_in_which_nothing_has_changed_one_in_fifty_finds_something(
     tmp_path: Path, old: Baseline
 ) -> None:
-    """All four figures of a call together, drawn independently: 95 % or a little more pass."""
+    """All four figures of a call together, drawn independently: 98 % or a little more pass."""
     made = bench(tmp_path / "new", [100])
     made.finish("m0.99", 100, 40.5, 50.3)
     (record,) = old.cells
@@ -204,4 +204,4 @@ def test_of_calls_in_which_nothing_has_changed_one_in_twenty_finds_something(
         baseline = old.model_copy(update={"cells": (drawn,)})
         pairs = [Pair(replace(cell), baseline, "base.json")]
         found += any(not each.passed for each in against_baselines(pairs, Now(EDITION)))
-    assert 0.02 < found / calls < 0.08
+    assert 0.005 < found / calls < 0.04

@@ -16,8 +16,9 @@ from ..mutants.planted import MUTANTS, Mutant
 from .report import Asked, render
 
 RECIPE = "recipes/gate.yaml"
-FIRST, FRESH, PLANTED = 1000, 2000, 3000
-"""First seed of the baseline, of the fresh runs, of the runs with a mutant."""
+FIRST, FRESH, PLANTED = 1000, 2020, 3000
+"""First seed of the baseline, of the fresh runs, of the runs with a mutant. Seeds 2000 to 2019 were
+used to choose ALARM: of a band at 5 % made of 12 seeds they found 19 and 17 in two editions."""
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
@@ -25,7 +26,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="the report")
     parser.add_argument("--baseline", type=Path, default=ROOT / "recipes/baselines/gate.json")
     parser.add_argument("--work", type=Path, default=ROOT / "runs/gate", help="where runs go")
-    parser.add_argument("--seeds", type=int, default=12, help="of the baseline")
+    parser.add_argument("--seeds", type=int, default=24, help="of the baseline")
     parser.add_argument("--fresh", type=int, default=20, help="fresh seeds held against it")
     parser.add_argument("--mutants", type=int, default=len(MUTANTS), help="how many are planted")
     parser.add_argument("--set", action="append", default=[], help="for a trial: a shorter run")

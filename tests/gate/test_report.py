@@ -56,12 +56,12 @@ def test_the_page(baseline: Baseline) -> None:
     page = render(baseline, fresh, planted)
     assert "baseline of 4 seeds\n(edition eee, on cpu)" in page
     assert "Each of 3 figures" in page
-    assert "level of 1.67 %, so that 95 % of unchanged runs pass" in page
+    assert "level of 0.667 %, so that 98 % of unchanged runs pass" in page
     assert "A run takes 21 s here." in page
-    # t(1 - 0.05 / 6, 3) = 4.8566 and t(0.8, 3) = 0.9785, times 1.2910 sqrt(1 + 1/4)
-    assert "| knn/top1 | 51.50 ± 1.29 | ± 7.01 | 8.42 points |" in page
-    assert "| knn/top1 on the way | 41.50 ± 1.29 | ± 7.01 | 8.42 points |" in page
-    assert "| train/loss | 2.1500 ± 0.1291 | ± 0.7010 | 0.8422 nats |" in page
+    # t(1 - 0.02 / 6, 3) = 6.7411 and t(0.8, 3) = 0.9785, times 1.2910 sqrt(1 + 1/4)
+    assert "| knn/top1 | 51.50 ± 1.29 | ± 9.73 | 11.14 points |" in page
+    assert "| knn/top1 on the way | 41.50 ± 1.29 | ± 9.73 | 11.14 points |" in page
+    assert "| train/loss | 2.1500 ± 0.1291 | ± 0.9730 | 1.1142 nats |" in page
     assert "1 of 2 fresh seeds of the unchanged code pass" in page
     assert "- seed 2001: train/loss -6.0000" in page
     assert "| eval | yes | knn/top1 -13.50 |" in page
