@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -78,6 +78,18 @@ class Results:
     warnings: tuple[str, ...]
     strays: tuple[str, ...] = ()
     """Stages under the run root that resemble the table's, and are none of it."""
+    papers: Mapping[str, Recipe] = field(default_factory=dict)
+    """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.counterparts`);
+    {}: not looked for, or none."""
+
+    @property
+    def pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
+        """Each trained cell that is run, its recipe here, and the one at the scale of the printed
+        numbers; [] unless every one has such a counterpart."""
+        run = [cell for cell in self.cells if cell.runs and not cell.is_control]
+        if any(cell.id not in self.papers for cell in run):
+            return []
+        return [(cell, cell.runs[0].recipe, self.papers[cell.id]) for cell in run]
 
     @property
     def runs(self) -> list[Run]:

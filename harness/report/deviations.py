@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.recipe.schema import Linear, Recipe
 from harness.report.collect import Results
+from harness.report.facts import NONE, facts
 from harness.report.protocols import Protocol, protocol
 from harness.report.setting import NAMES, is_papers_scale, traits
 
@@ -11,21 +12,56 @@ from harness.report.setting import NAMES, is_papers_scale, traits
 def deviations(results: Results) -> list[str]:
     """The metric, then every property of the runs, then the evaluation, that is not the paper's.
 
-    What a table varies on purpose is its axis, and no deviation.
+    Cells are held against the same cells at the scale of the printed numbers where there are any:
+    what a table varies on purpose is then no deviation, and everything else is one.
     """
     lines = []
     ablation = results.ablation
     if ablation is not None and ablation.metric != results.metric:
         lines.append(f"Judged by {NAMES[results.metric]}; the paper by {NAMES[ablation.metric]}.")
-    if ablation is None or ablation.printed_at == "paper":
+    at_the_papers = ablation is None or ablation.printed_at == "paper"
+    if results.pairs:
+        lines += _from_counterparts(results)
+    elif at_the_papers:
         lines += [
             f"{t.what}: {t.here} (the papers: {t.papers})." for t in traits(results) if t.differs
         ]
-        lines += _probe(results)
-    elif not is_papers_scale(results):
+    elif ablation is not None and not is_papers_scale(results):
         lines.append(f"The numbers were printed at another scale: {ablation.setting}.")
+    if at_the_papers:
+        lines += _probe(results)
     lines += _packing(results)
     return [line[:1].upper() + line[1:] for line in lines]
+
+
+def _from_counterparts(results: Results) -> list[str]:
+    """Each fact that differs from the same cell's at the paper's scale, with the cells concerned.
+
+    The papers' kNN counts only where their numbers are kNN's.
+    """
+    assert results.ablation is not None
+    told = [(cell, facts(ours), facts(theirs)) for cell, ours, theirs in results.pairs]
+    lines = []
+    for what in dict.fromkeys(what for _, *both in told for each in both for what in each):
+        if "kNN" in what and results.ablation.metric != "knn/top1":
+            continue
+        differing: dict[str, list[str]] = {}
+        for cell, here, there in told:
+            ours, theirs = here.get(what, NONE), there.get(what, NONE)
+            if ours != theirs:
+                words = f"{ours} (paper's scale: {theirs})"
+                differing.setdefault(words, []).append(f"“{cell.label}”")
+        parts = [
+            words + (f" in {_listed(labels)}" if len(labels) < len(told) else "")
+            for words, labels in differing.items()
+        ]
+        if parts:
+            lines.append(f"{what}: {'; '.join(parts)}.")
+    return lines
+
+
+def _listed(labels: list[str]) -> str:
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _packing(results: Results) -> list[str]:

@@ -182,16 +182,33 @@ def _scale(results: Results) -> list[Block]:
     seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
     said: list[Block] = []
     if changed := setting.changed_here(results):
-        said = [Paragraph("What this scale changes:", "quiet"), Items(tuple(changed))]
+        said = [Paragraph(_whose_changes(results), "quiet"), Items(tuple(changed))]
     return [
         *said,
-        Paragraph(
-            "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What the table varies "
-            "on purpose is listed, not marked.",
-            "quiet",
-        ),
+        Paragraph(_beside_what(results), "quiet"),
         Table(("", "papers", "here", ""), (*rows, seeds)),
     ]
+
+
+def _whose_changes(results: Results) -> str:
+    assert results.scale is not None
+    return (
+        f"What this scale changes in its base recipe, {results.scale.recipe}; what all of it "
+        "changes in the paper's protocol stands under Deviations:"
+    )
+
+
+def _beside_what(results: Results) -> str:
+    if not results.pairs:
+        return (
+            "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What varies over the "
+            "cells is marked only where none of them has the papers' value."
+        )
+    assert results.ablation is not None
+    return (
+        "What was run here, beside the same cells of our recipe at the scale of the printed "
+        f"numbers, ablation_{results.ablation.name}. Marked is what differs in any cell."
+    )
 
 
 def _provenance(results: Results) -> list[Block]:

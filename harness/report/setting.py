@@ -1,18 +1,20 @@
 """What was run, against what the papers ran: so that nobody takes a miniature for ImageNet.
 
-The papers' values are those of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4) and v2 (arXiv:2003.04297)
-with their ablations on ImageNet-1M; a table's own setting stands in its ablation file.
+Cells are held against the same cells at the scale of the printed numbers, where there is a recipe
+of it (`Results.papers`); else against MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4) and v2
+(arXiv:2003.04297) with their ablations on ImageNet-1M.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric
 from harness.recipe.schema import Recipe
+from harness.report import facts
 from harness.report.collect import Results
 
 NAMES: dict[Metric, str] = {
@@ -28,8 +30,6 @@ UNITS: dict[Metric, str] = {
     "cost/hours": "hours",
 }
 
-IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
-
 
 @dataclass(frozen=True)
 class Trait:
@@ -43,50 +43,25 @@ class Trait:
     """Whether it decides if this is the paper's scale, or only how the method was set up."""
 
 
-def images(recipe: Recipe) -> str:
-    """The training data in words, e.g. "embedded, 2000 images"."""
-    data = recipe.data
-    where = f"{data.name} {data.folder}" if data.folder else data.name
-    return f"{where}, {data.images} images" if data.images is not None else f"{where}, all images"
-
-
-def _is_imagenet(recipe: Recipe) -> bool:
-    folder = (recipe.data.folder or "").rstrip("/").rpartition("/")[2].lower()
-    return folder in IMAGENET_FOLDERS and recipe.data.images is None
-
-
-def _negatives(recipe: Recipe) -> int:
-    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank."""
-    contrast = recipe.contrast
-    if contrast.kind == "end_to_end":
-        return recipe.optim.batch - 1
-    return contrast.queue if contrast.kind == "moco" else contrast.negatives
-
-
-def _momentum(recipe: Recipe) -> str:
-    contrast = recipe.contrast
-    return f"{contrast.momentum:g}" if contrast.kind == "moco" else "none"
-
-
 Here = Callable[[Recipe], Any]
 
 Known = tuple[str, str, Here, Callable[[Recipe], bool], bool]
 
 TRAITS: tuple[Known, ...] = (
-    ("training images", "ImageNet-1M, 1.28 million images", images, _is_imagenet, True),
+    ("training images", facts.IMAGENET, facts.images, facts.is_imagenet, True),
     ("image size", "224 px", lambda r: f"{r.data.size} px", lambda r: r.data.size == 224, True),
     (
         "backbone",
         "ResNet-50",
-        lambda r: r.model.backbone + (f", width ×{r.model.width}" if r.model.width != 1 else ""),
+        facts.backbone,
         lambda r: r.model.backbone == "resnet50" and r.model.width == 1,
         True,
     ),
     (
         "negatives, K",
         "65536 (4096 in the ablation of momentum)",
-        _negatives,
-        lambda r: _negatives(r) in (65536, 4096),
+        facts.negatives,
+        lambda r: facts.negatives(r) in (65536, 4096),
         True,
     ),
     ("mechanism", "moco", lambda r: r.contrast.kind, lambda _: True, False),
@@ -98,11 +73,33 @@ TRAITS: tuple[Known, ...] = (
         lambda r: r.model.bn_group == 32,
         False,
     ),
+    ("learning rate", "0.03", lambda r: f"{r.optim.lr:g}", lambda r: r.optim.lr == 0.03, False),
     (
-        "learning rate",
-        "0.03",
-        lambda r: f"{r.optim.lr:g}, {r.optim.schedule.kind} schedule",
-        lambda r: r.optim.lr == 0.03,
+        "schedule",
+        "×0.1 at epochs 120, 160 (v1), cosine (v2)",
+        facts.schedule,
+        lambda r: facts.schedule(r) in ("×0.1 at epochs 120, 160", "cosine"),
+        False,
+    ),
+    (
+        "momentum of SGD",
+        "0.9",
+        lambda r: f"{r.optim.sgd_momentum:g}",
+        lambda r: r.optim.sgd_momentum == 0.9,
+        False,
+    ),
+    (
+        "weight decay",
+        "0.0001",
+        lambda r: f"{r.optim.weight_decay:g}",
+        lambda r: r.optim.weight_decay == 1e-4,
+        False,
+    ),
+    (
+        "augmentation",
+        "v1's, v2's",
+        facts.augmentation,
+        lambda r: r.augment in (facts.V1, facts.V2),
         False,
     ),
     (
@@ -115,8 +112,8 @@ TRAITS: tuple[Known, ...] = (
     (
         "momentum m",
         "0.999",
-        _momentum,
-        lambda r: _momentum(r) in ("0.999", "none"),
+        facts.momentum,
+        lambda r: facts.momentum(r) in ("0.999", facts.NONE),
         False,
     ),
     (
@@ -142,18 +139,29 @@ def _epochs(least: int | None) -> Known:
 
 
 def traits(results: Results) -> list[Trait]:
-    """Each property of the table's recipes beside the papers'; what the cells vary is listed."""
+    """Each property of the table's recipes beside the papers'.
+
+    Without recipes at the paper's scale it is not known what a table varies on purpose: what varies
+    over the cells then differs only if none of them has the papers' value.
+    """
     recipes = [run.recipe for run in results.runs if run.cell != CONTROL] or [results.recipe]
+    pairs = results.pairs
     ablation = results.ablation
     least = ablation.printed_epochs if ablation is not None else 200
     found = []
     for what, papers, here, same, scale in (*TRAITS[:3], _epochs(least), *TRAITS[3:]):
-        seen = list(dict.fromkeys(str(here(recipe)) for recipe in recipes))
-        varied = len(seen) > 1
-        text = f"varied: {', '.join(seen)}" if varied else seen[0]
-        # what a table varies on purpose is its axis, not a difference of scale
-        found.append(Trait(what, papers, text, not varied and not same(recipes[0]), scale))
+        if pairs:
+            papers = _seen(here, [theirs for _, _, theirs in pairs])
+            differs = any(here(ours) != here(theirs) for _, ours, theirs in pairs)
+        else:
+            differs = not any(map(same, recipes))
+        found.append(Trait(what, papers, _seen(here, recipes), differs, scale))
     return found
+
+
+def _seen(here: Here, recipes: Sequence[Recipe]) -> str:
+    seen = list(dict.fromkeys(str(here(recipe)) for recipe in recipes))
+    return seen[0] if len(seen) == 1 else f"varied: {', '.join(seen)}"
 
 
 def is_papers_scale(results: Results) -> bool:

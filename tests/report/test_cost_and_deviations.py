@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 from harness.report.cost import Cost, costs
 from harness.report.deviations import deviations
 from harness.report.document import compose
 from harness.report.markdown import render
+from harness.report.setting import traits
+from report.build import MOMENTA, recipe
 from report.conftest import Collected, Make
 
 
@@ -61,3 +65,83 @@ def test_a_table_that_was_not_printed_on_imagenet(make: Make, gather: Collected)
     ]
     same = make(ablation_changes=changes, scale_changes={"level": "cifar10"})
     assert deviations(gather(same)) == []
+
+
+def counterparts(**changes: Any) -> dict[str, Any]:
+    """What the cells of the table are at the paper's scale: as here, but for the changes."""
+    return {c: recipe(contrast__momentum=m, **changes) for c, m in MOMENTA.items()}
+
+
+def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
+    make: Make, gather: Collected
+) -> None:
+    found = gather(make())
+    same = replace(found, papers=counterparts())
+    assert not [line for line in deviations(same) if "paper's scale" in line]
+    assert not any(trait.differs for trait in traits(same)), "the axis is no deviation"
+    other = replace(
+        found,
+        papers=counterparts(
+            optim__weight_decay=1e-4 / 2,
+            optim__schedule={"kind": "constant"},
+            optim__sgd_momentum=0.5,
+            augment__crop_scale=[0.5, 1.0],
+            knn__temperature=0.5,
+        ),
+    )
+    assert [line for line in deviations(other) if "paper's scale" in line] == [
+        "Schedule: cosine (paper's scale: constant).",
+        "Random crop, share of the image: 0.2, 1 (paper's scale: 0.5, 1).",
+        "Momentum of SGD: 0.9 (paper's scale: 0.5).",
+        "Weight decay: 0.0001 (paper's scale: 5e-05).",
+    ], "and the kNN of a table that is printed by the linear probe is ours to choose"
+    marked = {trait.what for trait in traits(other) if trait.differs}
+    assert marked == {"schedule", "momentum of SGD", "weight decay", "augmentation"}
+
+
+def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collected) -> None:
+    papers = counterparts()
+    papers["m0"] = recipe(contrast__momentum=0.0, optim__batch=128, contrast__queue=256)
+    papers["m0.9"] = recipe(contrast__momentum=0.8)
+    found = replace(gather(make()), papers=papers)
+    assert [line for line in deviations(found) if "paper's scale" in line] == [
+        "Negatives, K: 128 (paper's scale: 256) in “0”.",
+        "Momentum m: 0.9 (paper's scale: 0.8) in “0.9”.",
+        "Batch: 64 (paper's scale: 128) in “0”.",
+    ]
+    shown = {trait.what: trait for trait in traits(found)}
+    assert (shown["batch"].papers, shown["batch"].differs) == ("varied: 128, 64", True)
+    assert shown["momentum m"].differs
+    page = render(compose(found, []))
+    assert "beside the same cells of our recipe at the scale of the printed numbers" in page
+
+
+def test_without_counterparts_what_varies_differs_if_no_cell_has_the_papers_value(
+    make: Make, gather: Collected
+) -> None:
+    shown = {trait.what: trait.differs for trait in traits(gather(make()))}
+    assert not shown["momentum m"], "0.999 is among them"
+    few = make(scale_changes={"cells": ["m0", "m0.9"]})
+    assert {trait.what: trait.differs for trait in traits(gather(few))}["momentum m"]
+
+
+def test_a_table_lacks_a_counterpart(make: Make, gather: Collected) -> None:
+    papers = counterparts()
+    del papers["m0"]
+    lines = deviations(replace(gather(make()), papers=papers))
+    assert "Batch: 64 (the papers: 256)." in lines
+
+
+def test_schedule_decay_momentum_and_augmentation_are_compared_without_counterparts(
+    make: Make, gather: Collected
+) -> None:
+    changes = {
+        "optim__schedule": {"kind": "constant"},
+        "optim__weight_decay": 0.05,
+        "optim__sgd_momentum": 0.8,
+        "augment__crop_scale": [0.9, 1.0],
+    }
+    lines = deviations(gather(make(recipe_changes=changes)))
+    for wanted in ("Schedule: constant (", "Weight decay: 0.05 (", "Momentum of SGD: 0.8 (",
+                   "Augmentation: v1's, but random crop, share of the image 0.9, 1 ("):  # fmt: skip
+        assert [line for line in lines if line.startswith(wanted)], wanted
