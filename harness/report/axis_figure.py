@@ -10,7 +10,8 @@ from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, Results
-from harness.report.curves_figure import PALETTE, THE_PAPERS
+from harness.report.colours import series_colours
+from harness.report.curves_figure import THE_PAPERS
 from harness.report.setting import NAMES, UNITS
 from harness.report.svg import INK, drawing
 
@@ -85,7 +86,8 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
     assert ablation.figure is not None
     with drawing(NAME) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, curve, PALETTE[n % len(PALETTE)]) for n, curve in enumerate(curves)]
+        colours = series_colours(results)
+        handles = [_add(axes, curve, colours[curve.label]) for curve in curves]
         control = results.cell(CONTROL)
         level = results.summary(control) if control is not None else None
         if level is not None:

@@ -6,22 +6,19 @@ The paper's own curves, where it printed any, are dashed in the same colour.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.recipe.ablation import CONTROL, Curve, Metric
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
+from harness.report.colours import cell_colours
 from harness.report.curves import Point
 from harness.report.runs import Run
 from harness.report.setting import NAMES
 from harness.report.svg import INK, drawing
 
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
-DASHES = ("-", "--", "-.", ":")
-"""Of the eighth cell and those after it the dashes differ too."""
 FEW = 40
 """Curves of at most so many points show where they were measured."""
 THE_PAPERS = "the paper's"
@@ -115,7 +112,7 @@ def _figure(
     if any(True in line.broken for line in lines):
         caption += "; × marks where a run diverged"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
-    svg = _draw(name, what, lines, results.cells, level)
+    svg = _draw(name, what, lines, cell_colours(results), level)
     return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
 
 
@@ -123,13 +120,13 @@ def _draw(
     name: str,
     what: str,
     lines: Sequence[Line],
-    cells: Sequence[CellResult],
+    colours: Mapping[str, str],
     level: float | None,
 ) -> str:
-    """One SVG element; a cell's colour follows from its place among the cells."""
+    """One SVG element."""
     with drawing(name) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, line, **_look(line.cell, cells)) for line in lines]
+        handles = [_add(axes, line, colours[line.cell.id]) for line in lines]
         if level is not None:
             look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
             handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
@@ -142,16 +139,7 @@ def _draw(
         return drawn.svg()
 
 
-def _look(cell: CellResult, cells: Sequence[CellResult]) -> dict[str, str]:
-    """Colour and dashes of a cell, the same in every figure of a report."""
-    place = [each.id for each in cells].index(cell.id)
-    return {
-        "color": PALETTE[place % len(PALETTE)],
-        "linestyle": DASHES[place // len(PALETTE) % len(DASHES)],
-    }
-
-
-def _add(axes: Any, line: Line, **look: Any) -> Any:
+def _add(axes: Any, line: Line, colour: str) -> Any:
     label = line.cell.label
     if label.startswith("_"):
         label = f" {label}"  # a leading underscore would keep it out of the legend
@@ -160,19 +148,19 @@ def _add(axes: Any, line: Line, **look: Any) -> Any:
     marker = {"marker": "o", "markersize": 3} if few else {}
     if band is not None:
         epochs, means, least, greatest = zip(*band, strict=True)
-        (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, **marker, **look)
+        (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, color=colour, **marker)
         if len(line.curves) > 1:
-            axes.fill_between(epochs, least, greatest, color=look["color"], alpha=0.18, linewidth=0)
+            axes.fill_between(epochs, least, greatest, color=colour, alpha=0.18, linewidth=0)
     else:  # seeds that were measured at different epochs have no mean: each is drawn by itself
         for curve in line.curves:
             x, y = zip(*curve, strict=True)
-            (handle,) = axes.plot(x, y, label=label, linewidth=0.9, **marker, **look)
+            (handle,) = axes.plot(x, y, label=label, linewidth=0.9, color=colour, **marker)
     if line.printed:
         x, y = zip(*line.printed, strict=True)
-        axes.plot(x, y, color=look["color"], linewidth=1, linestyle="--", alpha=0.8)
+        axes.plot(x, y, color=colour, linewidth=1, linestyle="--", alpha=0.8)
     for curve, broken in zip(line.curves, line.broken, strict=True):
         if broken:
-            axes.plot(*curve[-1], marker="x", markersize=8, markeredgewidth=2, color=look["color"])
+            axes.plot(*curve[-1], marker="x", markersize=8, markeredgewidth=2, color=colour)
     return handle
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
 from harness.report.axis_figure import axis_figure
 from harness.report.blocks import Figure, Series
+from harness.report.colours import PALETTE, cell_colours
 from harness.report.curves_figure import curves_figures
 from harness.report.numbers import figure_numbers
 from harness.report.svg import drawing, standalone
@@ -73,6 +75,40 @@ def test_ours_stand_where_we_ran_them_and_the_papers_where_it_did(
         assert wanted in said
     assert "accuracy, %" in said  # kNN here, a linear probe there
     assert "the paper's (linear probe top-1)" in said
+
+
+def strokes(figure: Figure) -> set[str]:
+    return set(re.findall(r"stroke: (#[0-9a-f]{6})", figure.svg))
+
+
+def test_a_series_has_one_colour_in_every_figure(queues: Queues, gather: Collected) -> None:
+    for seed in queues.seeds:
+        queues.finish("bank", seed, 30.0)
+    found = gather(queues)
+    assert cell_colours(found) == {"small": PALETTE[0], "large": "#59a3cd", "bank": PALETTE[1]}
+    (axis,), (knn, loss) = axis_figure(found), curves_figures(found)
+    assert strokes(axis) & set(PALETTE) == set(PALETTE[:2])
+    for figure in (knn, loss):
+        assert strokes(figure) >= {*PALETTE[:2], "#59a3cd"}
+        assert not strokes(figure) & set(PALETTE[2:])
+
+
+def test_only_the_papers_curves_are_dashed(make: Make, gather: Collected) -> None:
+    """However many cells there are, and whichever of them are run."""
+    names = [f"c{n}" for n in range(12)]
+    cells = [{"id": name, "label": name, "set": {}, "printed": 50.0} for name in names]
+    bench = make(
+        ablation_changes={"cells": cells, "claims": []},
+        scale_changes={"cells": names[2:], "control": False},
+    )
+    for name in names[2:]:
+        bench.finish(name, 0, 40.0)
+    found = gather(bench)
+    colours = cell_colours(found)
+    assert [colours[name] for name in names[2:9]] == list(PALETTE), "the first of each is full"
+    assert len(set(colours.values())) == 10, "the others are shades"
+    (knn, _) = curves_figures(found)
+    assert "stroke-dasharray" not in knn.svg
 
 
 def test_before_the_first_value_there_is_no_such_figure(runs: Path, gather: Collected) -> None:

@@ -1,0 +1,40 @@
+"""Which colour a cell has: one for each series, the same in every figure of a report."""
+
+from __future__ import annotations
+
+from harness.report.collect import Results
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
+"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+
+PALEST = 0.7
+"""How far towards white the cells of one colour go, from the first to the last."""
+
+
+def series_colours(results: Results) -> dict[str, str]:
+    """Series -> colour, in the order of the table."""
+    rows = results.ablation.cells if results.ablation is not None else ()
+    names = dict.fromkeys(row.series for row in rows if row.x is not None)
+    return {name: PALETTE[n % len(PALETTE)] for n, name in enumerate(names)}
+
+
+def cell_colours(results: Results) -> dict[str, str]:
+    """Cell -> colour, of those that are run: its series', else the next of the palette. Cells that
+    share one are shades of it."""
+    series = series_colours(results)
+    sharing: dict[str, list[str]] = {}
+    run = [cell for cell in results.cells if cell.runs and not cell.is_control]
+    for n, cell in enumerate(run):
+        row = results.ablation.cell(cell.id) if results.ablation is not None else None
+        colour = series.get(row.series) if row is not None and row.series else None
+        sharing.setdefault(colour or PALETTE[n % len(PALETTE)], []).append(cell.id)
+    return {
+        cell: _paler(colour, PALEST * n / len(cells))
+        for colour, cells in sharing.items()
+        for n, cell in enumerate(cells)
+    }
+
+
+def _paler(colour: str, share: float) -> str:
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
