@@ -38,7 +38,6 @@ NAMES = {
     "five_runs",
     "cifar10_demo",
 }
-NOT_THE_PAPERS = ("(Our own check", "(Read off")
 
 EQUAL = [
     ["momentum.m0.999", "v1-figure-3.moco-4096"],
@@ -127,8 +126,11 @@ def test_a_table_holds_its_numbers_by_reference_its_source_and_its_claims(path: 
     assert any(cell.set is not None for cell in table.cells)
     assert table.claims
     if table.name != "five_runs":  # a README that claims nothing
-        own = [claim for claim in table.claims if claim.says.startswith(NOT_THE_PAPERS)]
-        assert len(own) < len(table.claims), "only claims of our own"
+        assert any(claim.by == "paper" for claim in table.claims), "only claims of our own"
+    for claim in table.claims:
+        assert not claim.says.startswith("("), f"{claim.id}: whose it is stands in `by`"
+        if CONTROL in [cell for _, cell in claim.named()]:
+            assert claim.by == "ours", f"{claim.id}: papers have no control"
 
 
 @per_table("path")

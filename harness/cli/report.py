@@ -15,10 +15,11 @@ from harness.plan import Plan
 from harness.recipe.ablation import Metric
 from harness.recipe.counterparts import counterparts
 from harness.report.blocks import Tone
-from harness.report.claims import judge
+from harness.report.claims import judge, tallied
 from harness.report.collect import Results, collect, collect_single
 from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
 from harness.report.tables import TONES, cell_text, label, measured
+from harness.report.tally import said_by, summary
 from harness.report.write import write_report
 
 STYLE: dict[Tone, str] = {
@@ -69,9 +70,11 @@ def _show(results: Results) -> None:
     judged = judge(results)
     if judged:
         show.console.print(f"[dim]The claims, judged by {NAMES[results.metric]}:[/]")
+        show.console.print(summary(tallied(judged)))
     for each in judged:
         style = STYLE[TONES[each.verdict]]
-        show.console.print(f"[{style}]{each.words}[/]: {escape(each.claim.says)}")
+        said = said_by(each.claim.by, each.claim.says)
+        show.console.print(f"[{style}]{each.words}[/]: {escape(said)}")
         show.console.print(Padding(Text(each.evidence, style="dim"), (0, 0, 0, 2), expand=False))
 
 

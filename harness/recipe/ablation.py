@@ -205,6 +205,8 @@ class Scale(Section):
     """Probability of a wrong verdict over the whole table, fixed before the first run."""
     untestable: dict[str, str] = {}
     """Claim id -> why this scale cannot judge it."""
+    discussion: tuple[Annotated[str, Field(min_length=1, max_length=400)], ...] = ()
+    """Where verdicts are not the paper's: what the reasons may be, in short paragraphs."""
     targets: dict[str, tuple[Target, ...]] = {}
     """Cell id -> accuracies that `check` expects."""
     hours: dict[str, Annotated[float, Field(gt=0)]] = {}

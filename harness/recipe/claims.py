@@ -17,12 +17,17 @@ CONTROL = "untrained"
 """The cell that every table has besides the paper's: the network at its initial weights."""
 
 
+By = Literal["paper", "read_off", "ours"]
+"""paper: it says so; read_off: its numbers do, its text does not; ours: a check of our own."""
+
+
 class _Statement(Section):
     """What every claim has."""
 
     id: Name
+    by: By = "paper"
     says: str
-    """The paper's statement, in our words."""
+    """The statement, in our words."""
     control_too: ClassVar[bool] = False
     """Whether the untrained control may stand among the cells."""
 

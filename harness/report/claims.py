@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.recipe.ablation import Metric, Scale
-from harness.recipe.claims import CONTROL, Claim, Fails, Leak
+from harness.recipe.claims import CONTROL, By, Claim, Fails, Leak
 from harness.report import preconditions
 from harness.report.collect import Results, Value
 from harness.report.comparison import Measure, Scores, must_learn, sides
@@ -49,6 +49,7 @@ from harness.report.protocols import in_words
 from harness.report.rule import Ruling, all_diverged, decide, furthest, needed
 from harness.report.runs import WORDS
 from harness.report.setting import is_papers_scale
+from harness.report.tally import tally
 
 Verdict = Literal[
     "reproduced",
@@ -100,6 +101,11 @@ def judge(results: Results) -> list[Judgement]:
         else Judgement(claim, "not testable at this scale", reasons[claim.id])
         for claim in ablation.claims
     ]
+
+
+def tallied(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
+    """Whose claims -> verdict -> how many."""
+    return tally((each.claim.by, each.verdict) for each in judgements)
 
 
 def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:

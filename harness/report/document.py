@@ -17,11 +17,12 @@ from harness.report.blocks import (
     Text,
     Tone,
 )
-from harness.report.claims import Judgement
+from harness.report.claims import Judgement, tallied
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
+from harness.report.tally import POSSIBLE_REASONS, summary
 
 RULE = (
     "A claim is judged once every seed of the cells it rests on has a result on the table's "
@@ -72,7 +73,7 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
         Section("Results" if results.ablation is None else "Table", tuple(_table(results))),
     ]
     if judgements:
-        sections.append(Section("Claims", (tables.claims_table(judgements),)))
+        sections.append(Section("Claims", tuple(_claims(results, judgements))))
     if drawn := figures(results):
         sections.append(Section("Figures", tuple(drawn)))
     sections.append(Section("Scale", tuple(_scale(results))))
@@ -115,15 +116,7 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         )
     )
     if judgements:
-        counts: dict[str, int] = {}
-        for each in judgements:
-            counts[each.verdict] = counts.get(each.verdict, 0) + 1
-        summary = ", ".join(
-            f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
-            for verdict, n in counts.items()
-        )
-        n = len(judgements)
-        blocks.append(Paragraph(f"Of {n} claim{'s' if n != 1 else ''}: {summary}."))
+        blocks.append(Paragraph(summary(tallied(judgements))))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
     if results.strays and any(run.stages["pretrain"].state == "absent" for run in results.runs):
         blocks.append(Notice("Note", f"{STRAYS}; they are listed under Provenance.", "unsure"))
@@ -165,6 +158,14 @@ def _table(results: Results) -> list[Block]:
             )
         )
         blocks.append(sensitivity)
+    return blocks
+
+
+def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
+    blocks: list[Block] = [tables.claims_table(judgements)]
+    if results.scale is not None and results.scale.discussion:
+        blocks.append(Paragraph(POSSIBLE_REASONS, "quiet"))
+        blocks += map(Paragraph, results.scale.discussion)
     return blocks
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from harness.report.cost import Cost
 from harness.report.markdown import escape
 from harness.report.numbers import FORMAT
 from harness.report.published import MARK, published
+from harness.report.tally import POSSIBLE_REASONS, said_by, summary
 from harness.store import atomic
 
 PAGE = "README.md"
@@ -31,6 +31,15 @@ was fixed before its runs.
 """
 
 
+BESIDE = {
+    "bench/README.md": "how fast a training step is, and how near the floor",
+    "gate.md": "what the accuracy gate can see at CPU scale",
+    "mutants.md": "which test catches each flaw planted in the algorithm",
+    "faults.md": "what was done to real runs, and how they ended",
+}
+"""Other measured pages of the folder, which other commands write."""
+
+
 def index(reports: Path) -> str:
     """The index of the published reports in the folder, by name; none published: it says so.
 
@@ -41,16 +50,20 @@ def index(reports: Path) -> str:
     if not names:
         return f"{TOP}\nNothing is published yet.\n"
     found = {name: _read(reports / name) for name in names}
+    beside = [
+        f"- [{page}]({page}): {what}" for page, what in BESIDE.items() if (reports / page).is_file()
+    ]
+    top = TOP + ("\n" + "\n".join(["Measured besides:", "", *beside]) + "\n" if beside else "")
     lines = ["| table | scale | claims | cost |", "| --- | --- | --- | --- |"]
     for name, said in found.items():
         cells = (
-            f"[{escape(said['title'])}]({name}/report.md)",
+            f"[{escape(said['title'])}]({name}/report.md) ([page]({name}/report.html))",
             escape(said["scale"]["here"]),
-            escape(_verdicts(said)),
+            escape(summary(said["verdicts"])),
             escape(", ".join(Cost(**each).words for each in said["cost"])),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    parts = [TOP, "\n".join(lines)]
+    parts = [top, "\n".join(lines)]
     parts += [_section(reports, name, said) for name, said in found.items()]
     return "\n".join(parts[:1]) + "\n" + "\n\n".join(parts[1:]) + "\n"
 
@@ -67,16 +80,16 @@ def _read(folder: Path) -> dict[str, Any]:
     return said
 
 
-def _verdicts(said: dict[str, Any]) -> str:
-    counts = Counter(claim["verdict"] for claim in said["claims"])
-    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-
-
 def _section(reports: Path, name: str, said: dict[str, Any]) -> str:
     lines = [f"## {escape(said['title'])}", ""]
     if drawn := [figure for figure in said["figures"] if (reports / name / figure).is_file()]:
         lines += [f"![{escape(said['title'])}]({name}/{drawn[0]})", ""]
-    lines += [f"- **{escape(c['in_words'])}**: {escape(c['says'])}" for c in said["claims"]]
+    lines += [
+        f"- **{escape(c['in_words'])}**: {escape(said_by(c['by'], c['says']))}"
+        for c in said["claims"]
+    ]
+    if said["discussion"]:
+        lines += ["", f"{POSSIBLE_REASONS} {' '.join(map(escape, said['discussion']))}"]
     mark = published(reports / name / "runs") or {}
     words = ["moco-harness", "report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.claims import Judgement
+from harness.report.claims import Judgement, tallied
 from harness.report.collect import Results
 from harness.report.paper_table import Grid, paper_table
 from harness.report.setting import is_papers_scale, one_line
+from harness.report.tally import WHOSE, summary
 
 HEAD = """\
 % Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
@@ -92,13 +93,14 @@ def _caption(results: Results) -> str:
 def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
     body = [
         r"\toprule",
-        _row(("claim", "verdict")),
+        _row(("claim", "whose", "verdict")),
         r"\midrule",
-        *(_row((each.claim.says, each.words)) for each in judgements),
+        *(_row((each.claim.says, WHOSE[each.claim.by], each.words)) for each in judgements),
         r"\bottomrule",
     ]
-    columns = r"p{0.6\linewidth}p{0.3\linewidth}"
-    return _float(f"Claims of: {results.title}.", f"{results.name}-claims", columns, body, [])
+    columns = r"p{0.5\linewidth}p{0.15\linewidth}p{0.25\linewidth}"
+    caption = f"Claims of: {results.title}. {summary(tallied(list(judgements)))}"
+    return _float(caption, f"{results.name}-claims", columns, body, [])
 
 
 def _float(caption: str, name: str, columns: str, body: Sequence[str], notes: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.report import provenance
 from harness.report.blocks import Figure
-from harness.report.claims import Judgement
+from harness.report.claims import Judgement, tallied
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
@@ -17,7 +17,7 @@ from harness.report.runs import METRIC_STAGE, Run
 from harness.report.setting import UNITS, is_papers_scale, one_line
 from harness.report.tables import measured
 
-FORMAT = 3
+FORMAT = 4
 """Of results.json; raised when the meaning of a key changes."""
 
 
@@ -49,6 +49,7 @@ def as_json(
             {
                 "id": each.claim.id,
                 "kind": each.claim.kind,
+                "by": each.claim.by,
                 "says": each.claim.says,
                 "verdict": each.verdict,
                 "evidence": each.evidence,
@@ -57,6 +58,8 @@ def as_json(
             }
             for each in judgements
         ],
+        "verdicts": tallied(judgements),
+        "discussion": list(results.scale.discussion) if results.scale is not None else [],
         "deviations": deviations(results),
         "cost": [asdict(cost) for cost in costs(results.runs)],
         "commits": _distinct(commit for run in results.runs for commit in _commits(run)),

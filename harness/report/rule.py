@@ -136,7 +136,8 @@ def _p(ruling: Ruling, look: int, outcome: Outcome) -> float:
 
 
 def needed(ruling: Ruling, rule: Rule) -> int | None:
-    """About how many seeds would decide an undecided claim, from the deviations so far.
+    """About how many seeds would decide an undecided claim, from the deviations so far; where more
+    than one look is planned, those of the first look that has as many.
 
     One more than `furthest(rule)`: more than those. None: decided, or it cannot be told.
     """
@@ -148,7 +149,11 @@ def needed(ruling: Ruling, rule: Rule) -> int | None:
         found = max((n for n in counts if n is not None), default=None)
     else:
         found = ruling.evidence.needed(ruling.level or rule.alpha / 2, most)
-    return None if found is None else max(found, ruling.seeds + 1)
+    if found is None:
+        return None
+    found = max(found, ruling.seeds + 1)
+    planned = rule.looks if len(rule.looks) > 1 else ()
+    return next((size for size in planned if size >= found), found)
 
 
 def furthest(rule: Rule) -> int:

@@ -30,6 +30,7 @@ from harness.report.runs import WORDS
 from harness.report.setting import NAMES, UNITS
 from harness.report.statistics import Summary, summarise
 from harness.report.tables import NOTHING, TONES, difference_text
+from harness.report.tally import said_by
 from harness.store import atomic
 
 Report = dict[str, Any]
@@ -220,7 +221,7 @@ def _claims(a: Report, b: Report) -> Table:
     rows = [
         Row(
             (
-                Text(claim["says"]),
+                Text(said_by(claim["by"], claim["says"])),
                 _verdict(claim),
                 _verdict(theirs[claim["id"]]),
                 _differs(claim["verdict"], theirs[claim["id"]]["verdict"]),
@@ -229,7 +230,7 @@ def _claims(a: Report, b: Report) -> Table:
         for claim in a["claims"]
         if claim["id"] in theirs
     ]
-    return Table(("the paper claims", "A", "B", ""), tuple(rows), cards=True)
+    return Table(("claim", "A", "B", ""), tuple(rows), cards=True)
 
 
 def _verdict(claim: dict[str, Any]) -> Text:

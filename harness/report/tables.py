@@ -12,6 +12,7 @@ from harness.report.collect import CellResult, Results, Value
 from harness.report.runs import COSTS, METRIC_STAGE, WORDS
 from harness.report.setting import NAMES, UNITS, is_run, settings
 from harness.report.statistics import Summary, summarise
+from harness.report.tally import WHOSE
 
 NOTHING = "–"
 NOT_HERE = "not in this scale"
@@ -177,11 +178,12 @@ def difference_text(found: Summary | None) -> str:
 
 
 def claims_table(judgements: list[Judgement]) -> Table:
-    """Each claim with its verdict and the evidence."""
+    """Each claim with whose it is, its verdict and the evidence."""
     rows = [
         Row(
             (
                 Text(each.claim.says),
+                Text(WHOSE[each.claim.by]),
                 Text(each.words, TONES[each.verdict]),
                 Text(each.evidence),
             ),
@@ -189,7 +191,7 @@ def claims_table(judgements: list[Judgement]) -> Table:
         )
         for each in judgements
     ]
-    return Table(("the paper claims", "verdict", "evidence"), tuple(rows), cards=True)
+    return Table(("claim", "whose", "verdict", "evidence"), tuple(rows), cards=True)
 
 
 def sensitivity_table(results: Results) -> Table | None:

@@ -75,6 +75,18 @@ def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) ->
     assert judgement.evidence.endswith("next look at 4 of at most 4 seeds")
 
 
+def test_what_it_needs_is_a_look_that_is_planned(make: Make, gather: Collected) -> None:
+    seeds = {"m0_9": [30, 30, 30.0], "m0_99": [33, 35, 34.5], "untrained": [5, 5.1, 5.2]}
+    alone = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
+    bench = make((0, 1, 2), scale_changes={"max_seeds": 40})
+    planned = claims(fill(bench, **seeds), gather)["slow"]
+    assert alone.needs is not None
+    assert planned.needs in (5, 8, 12, 18, 27, 40)
+    assert planned.words == f"undecided (needs {planned.needs} seeds)"
+    assert alone.needs not in (5, 8, 12, 18, 27, 40), "the example shows no rounding"
+    assert planned.needs > alone.needs
+
+
 def test_a_cell_that_diverged_in_every_seed_has_failed_also_without_control(
     make: Make, gather: Collected
 ) -> None:

@@ -182,14 +182,19 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     )
     write_report(again(bench, root), reports / "tiny")
     text = index(reports)
-    assert "| [Momentum ablation, drawn images](tiny/report.md) | embedded, 2000 images" in text
-    assert "| 3 reproduced, 1 not testable at this scale | 0.65 hours" in text
+    assert (
+        "| [Momentum ablation, drawn images](tiny/report.md) ([page](tiny/report.html)) | " in text
+    )
+    said = "Of the paper's 4 claims: 3 reproduced, 1 not testable at this scale."
+    assert f"| {said} | 0.65 hours" in text
     assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
     assert "- **reproduced**: Without momentum training fails." in text
     assert (
         "    moco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
         "--out reports/tiny\n" in text
     )
+    assert "gate.md" not in text, "there is none"
+    assert "Possible reasons" not in text
     (reports / "tiny" / "results.json").write_text('{"format": 1}')
     with pytest.raises(StoreError, match="make it again"):
         index(reports)
@@ -205,3 +210,40 @@ def test_the_command_that_makes_a_report_again_can_be_pasted(
     write_report(again(bench, root), reports / "tiny")
     (line,) = (line for line in index(reports).splitlines() if "moco-harness report" in line)
     assert shlex.split(line)[2:5] == ["my tiny.yaml", "--set", *sets]
+
+
+def test_the_index_leads_to_what_other_commands_measured(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    reports = tmp_path / "reports"
+    claims = [
+        {"kind": "fails", "id": "zero", "cell": "m0", "says": "Zero fails."},
+        {
+            "kind": "beats",
+            "id": "own",
+            "cell": "m0.9",
+            "over": CONTROL,
+            "by": "ours",
+            "says": "So.",
+        },
+    ]
+    bench = make(
+        scale_changes={"discussion": ["It <may> be late."]}, ablation_changes={"claims": claims}
+    )
+    for cell, value in (("m0", 15.0), ("m0.9", 40.0), (CONTROL, 14.0)):
+        bench.finish(cell, 0, value)
+    root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
+    write_report(again(bench, root), reports / "tiny")
+    (reports / "bench").mkdir()
+    for page in ("bench/README.md", "gate.md"):
+        (reports / page).write_text("numbers")
+    text = index(reports)
+    assert "- [bench/README.md](bench/README.md): how fast" in text
+    assert "- [gate.md](gate.md): " in text
+    assert "faults.md" not in text
+    assert (
+        "Of the paper's 1 claim: 1 looks reproduced (one seed). "
+        "Our own 1 check: 1 looks reproduced (one seed)." in text
+    )
+    assert "- **looks reproduced (one seed)**: So. (our own check)" in text
+    assert "Possible reasons, which nothing here tests: It &lt;may&gt; be late." in text

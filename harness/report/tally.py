@@ -1,0 +1,51 @@
+"""How many claims got which verdict: the paper's own apart from what we added."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from harness.recipe.claims import By
+
+WHOSE: dict[By, str] = {
+    "paper": "the paper's",
+    "read_off": "read off its numbers",
+    "ours": "our own check",
+}
+
+_HEADS: dict[By, str] = {
+    "paper": "Of the paper's {}",
+    "read_off": "Read off its numbers, {}",
+    "ours": "Our own {}",
+}
+_NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
+
+
+POSSIBLE_REASONS = "Possible reasons, which nothing here tests:"
+
+
+def tally(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
+    """Whose claims -> verdict -> how many; whose there are none of is absent."""
+    counts: dict[By, Counter[str]] = {}
+    for by, verdict in found:
+        counts.setdefault(by, Counter())[verdict] += 1
+    return {by: dict(counts[by]) for by in WHOSE if by in counts}
+
+
+def summary(counts: dict[By, dict[str, int]]) -> str:
+    """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" of none."""
+    said = []
+    for by, verdicts in counts.items():
+        n = sum(verdicts.values())
+        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}")
+        words = [
+            f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
+            for verdict, n in verdicts.items()
+        ]
+        said.append(f"{head}: {', '.join(words)}.")
+    return " ".join(said)
+
+
+def said_by(by: By, says: str) -> str:
+    """The claim, with whose it is unless it is the paper's."""
+    return says if by == "paper" else f"{says} ({WHOSE[by]})"
