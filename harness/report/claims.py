@@ -20,7 +20,7 @@ printed under each report):
 - Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced: the
   whole interval of one comparison is on the wrong side; at the scale of the printed numbers this is
   "refuted". Else undecided, with an estimate of the seeds that would decide it (from the deviation
-  so far, for a power of 0.8).
+  so far, for a power of 0.8; where looks are planned, the next one with as many).
 - Intervals are t intervals, so wide that the probability of any wrong verdict in the table is at
   most alpha: half of it for each direction, corrected over the table's testable claims by Holm's
   method, and divided by the number of a claim's comparisons where one is enough. For one claim with

@@ -39,8 +39,8 @@ RULE = (
     "(refuted, at the scale of the printed numbers): the whole interval of one comparison is on "
     "the wrong side. "
     "Else undecided, with an estimate of the seeds that would decide it, from the deviation so far "
-    "and for a power of 0.8. One seed has no interval: what it looks like is said, by the "
-    "thresholds alone.",
+    "and for a power of 0.8, or the next planned look with as many. One seed has no interval: what "
+    "it looks like is said, by the thresholds alone.",
     "Intervals are t intervals, so wide that the probability of any wrong verdict in the table is "
     "at most alpha: half of it for each direction, corrected over the table's testable claims by "
     "Holm's method, and divided by the number of a claim's comparisons where one is enough. Where "

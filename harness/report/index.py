@@ -89,7 +89,7 @@ def _section(reports: Path, name: str, said: dict[str, Any]) -> str:
         for c in said["claims"]
     ]
     if said["discussion"]:
-        lines += ["", f"{POSSIBLE_REASONS} {' '.join(map(escape, said['discussion']))}"]
+        lines += ["", POSSIBLE_REASONS, "", *(f"- {escape(each)}" for each in said["discussion"])]
     mark = published(reports / name / "runs") or {}
     words = ["moco-harness", "report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]

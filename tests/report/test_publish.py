@@ -246,4 +246,4 @@ def test_the_index_leads_to_what_other_commands_measured(
         "Our own 1 check: 1 looks reproduced (one seed)." in text
     )
     assert "- **looks reproduced (one seed)**: So. (our own check)" in text
-    assert "Possible reasons, which nothing here tests: It &lt;may&gt; be late." in text
+    assert "Possible reasons, which nothing here tests:\n\n- It &lt;may&gt; be late.\n" in text
