@@ -14,6 +14,7 @@ from rich.table import Table
 from harness.cli import show
 from harness.errors import StoreError
 from harness.launch.queue import JobState, Queue
+from harness.launch.staging import NAME
 from harness.launch.survey import elsewhere, survey
 from harness.plan import over
 from harness.site import Site
@@ -34,9 +35,12 @@ def gc_command(site: Site, *, delete: bool) -> int:
     """Tell what may go and, with `delete`, delete it; returns 1 if some of it could not be, else 0.
 
     Raises:
-        StoreError: the run root or the record of a submission cannot be read.
+        StoreError: the run root or a submission's record cannot be read, or the folder is no
+            run root.
     """
-    if not site.runs.is_dir():
+    if not garbage.is_run_root(site.runs):
+        if site.runs.exists() and any(site.runs.iterdir()):
+            raise StoreError(f"{site.runs}: holds no runs; name the run root with --runs")
         show.line(f"no runs under {site.runs}")
         return 0
     # nobody may begin to use a copy of the code while it is deleted
@@ -75,7 +79,7 @@ def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator
     if staged is not None:
         place = Path(os.path.expandvars(staged)).expanduser()
         if place.is_absolute() and "$" not in staged:  # what only jobs know is not on this machine
-            yield from garbage.drafts(place)
+            yield from garbage.drafts(place, NAME)
 
 
 def _held(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import StoreError
-from harness.store import atomic, ledger
+from harness.store import atomic, benchmarks, certificate, ledger, submission
 from harness.store.layout import StageFolder
 from harness.store.life import holder
 from harness.store.provenance import SNAPSHOT
@@ -31,9 +31,9 @@ DAY_S = 86_400.0
 """A draft that was not written to for so long is of a life that was killed."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}(\.tmp)?")
-_OTHERS = ("wandb",)
-"""Folders of other programs in the run root."""
+_DRAFT = re.compile(r"\..+\.(\d{20}-)?[0-9a-f]{8}(\.tmp)?")
+_WRITTEN = ("submissions", "submissions/claims", "reports")
+"""Where files are written besides stages: in them, and in the folders in them."""
 
 
 @dataclass(frozen=True)
@@ -60,32 +60,46 @@ def find(runs: Path, held: Collection[str], used: Collection[Path]) -> Iterator[
     Raises:
         StoreError: the run root cannot be read.
     """
-    busy = set(held)
     for entry in ledger.everything(runs):
-        if entry.folder.id in busy:
+        if entry.folder.id in held or entry.state == "running" or _lived(entry.folder):
             continue
-        if entry.state == "running" or _lived(entry.folder):
-            busy.add(entry.folder.id)
-        elif entry.done:
+        if entry.done:
             yield from _before_the_last(entry)
-    for folder in _folders(runs / "aside"):
-        paths = tuple(path for _, _, path in saved(StageFolder(folder)))
-        if paths and not _lived(StageFolder(folder)):
-            yield Garbage("set aside", folder, paths, _size(paths))
+        yield from _draft_files(*_places(entry.folder))
+    for old in _aside(runs):
+        if _lived(old):
+            continue
+        if paths := tuple(path for _, _, path in saved(old)):
+            yield Garbage("set aside", old.path, paths, _size(paths))
+        yield from _draft_files(*_places(old))
     for folder in _folders(runs / ".code"):
         if _DRAFT.fullmatch(folder.name) or folder.absolute() in used or _only_copy(folder):
             continue
         yield Garbage("code", folder, (folder,), _size([folder]))
     yield from drafts(runs / ".code")
-    for path in _draft_files(runs, busy):
-        if _old(path):
-            yield Garbage("draft", path, (path,), _size([path]))
+    yield from _draft_files(runs / benchmarks.FOLDER, runs / certificate.FOLDER)
+    for name in _WRITTEN:
+        yield from _draft_files(runs / name, *_folders(runs / name))
 
 
-def drafts(folder: Path) -> Iterator[Garbage]:
-    """Folders in `folder` that were never finished nor given their names, and grow no more."""
+def is_run_root(runs: Path) -> bool:
+    """Whether stages or submissions lie in the folder: in any other nothing is ours to delete.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return bool(ledger.names(runs) or submission.everything(runs) or _aside(runs))
+
+
+def drafts(folder: Path, of: str = "") -> Iterator[Garbage]:
+    """Folders in `folder` that were never finished nor given their names, and grow no more.
+
+    Args:
+        of: what their names begin with, where other programs have folders too.
+    """
     for path in _folders(folder):
-        if _DRAFT.fullmatch(path.name) and _old(path):
+        ours = path.name.startswith(f".{of}")
+        if ours and _DRAFT.fullmatch(path.name) and _old(path):
             yield Garbage("draft", path, (path,), _size([path]))
 
 
@@ -162,17 +176,31 @@ def _only_copy(snapshot: Path) -> bool:
         return True
 
 
-def _draft_files(runs: Path, busy: Collection[str]) -> Iterator[Path]:
-    passed = {*(runs / name for name in busy), *(runs / name for name in _OTHERS), runs / ".code"}
-    for at, folders, files in os.walk(runs):
-        here = Path(at)
-        folders[:] = sorted(name for name in folders if here / name not in passed)
-        yield from (here / n for n in sorted(files) if n.endswith(".tmp") and _DRAFT.fullmatch(n))
+def _aside(runs: Path) -> list[StageFolder]:
+    folders = _folders(runs / "aside")
+    return [StageFolder(path) for path in folders if (path / "stage.json").exists()]
+
+
+def _places(folder: StageFolder) -> list[Path]:
+    """Where files of a stage are written."""
+    return [folder.path, folder.checkpoints, *_folders(folder.path / "attempts")]
+
+
+def _draft_files(*places: Path) -> Iterator[Garbage]:
+    for place in places:
+        for path in [] if place.is_symlink() else _listed(place):
+            draft = path.name.endswith(".tmp") and _DRAFT.fullmatch(path.name)
+            if draft and path.is_file() and not path.is_symlink() and _old(path):
+                yield Garbage("draft", path, (path,), _size([path]))
 
 
 def _folders(folder: Path) -> list[Path]:
+    return [path for path in _listed(folder) if path.is_dir() and not path.is_symlink()]
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
+        return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,9 @@ def test_a_damaged_checkpoint_is_told(moco: Any, world: World) -> None:
 def test_drafts_where_data_is_staged(moco: Any, world: World, place: Path) -> None:
     staged = place / "disk"
     whole, part = (staged / f"{dot}moco-harness-data-0123456789ab" for dot in ("", "."))
-    part = part.with_name(part.name + ".0123abcd")
-    for folder in (whole, part):
+    part = part.with_name(f"{part.name}.{time.time_ns():020}-0123abcd")
+    others = staged / ".cache.0123abcd"
+    for folder in (whole, part, others):
         folder.mkdir(parents=True)
         os.utime(folder, (0, 0))
     slurm = {"slurm": {"stage_data": str(staged)}}
@@ -144,10 +146,30 @@ def test_drafts_where_data_is_staged(moco: Any, world: World, place: Path) -> No
     finished(world)
     said = moco("gc", "--site", "site.yaml", "--yes")
     assert said.code == 0, said.all
-    assert (whole.exists(), part.exists()) == (True, False)
+    assert (whole.exists(), part.exists(), others.exists()) == (True, False, True)
 
 
 def test_no_run_root(moco: Any, place: Path) -> None:
     said = moco("gc", "--yes")
     assert (said.code, said.out) == (0, "no runs under runs\n")
     assert list(place.iterdir()) == []
+    Path("runs").mkdir()
+    said = moco("gc", "--yes")
+    assert (said.code, said.out) == (0, "no runs under runs\n")
+    assert list(Path("runs").iterdir()) == []
+
+
+def test_what_is_no_run_root_is_left_as_it_is(moco: Any, place: Path) -> None:
+    notes = place / "proj" / ".notes.0123abcd.tmp"
+    notes.parent.mkdir()
+    notes.touch()
+    os.utime(notes, (0, 0))
+    said = moco("gc", "--runs", "proj", "--yes")
+    assert (said.code, said.err) == (
+        4,
+        "error: proj: holds no runs; name the run root with --runs\n",
+    )
+    assert list(notes.parent.iterdir()) == [notes]
+    assert moco("gc", "--runs", "/").code == 4
+    said = moco("gc", "--runs", notes)
+    assert (said.code, "a file stands where a folder is needed" in said.err) == (4, True)

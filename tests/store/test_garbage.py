@@ -185,14 +185,22 @@ def draft(path: Path, age_s: float = 2 * DAY_S) -> Path:
 
 def test_drafts_of_the_dead(runs: Path) -> None:
     made = stage(runs, state="")
+    aside = StageFolder(stage(runs, "b", state="").set_aside())
+    for path in (aside.checkpoints).iterdir():
+        path.unlink()
     old = [
         draft(made.checkpoints / ".step-00000040-0123456789ab.pt.0123abcd.tmp"),
         draft(made.path / ".result.json.0123abcd.tmp"),
+        draft(made.path / "attempts" / "0001" / ".marks.json.0123abcd.tmp"),
         draft(runs / "submissions" / ".20261122-101500-ab12cd.json.0123abcd.tmp"),
+        draft(runs / "submissions" / "claims" / "000001" / ".ended.json.0123abcd.tmp"),
+        draft(runs / "reports" / "tiny" / ".report.md.0123abcd.tmp"),
+        draft(runs / "bench" / ".tiny-20261122T101500Z.json.0123abcd.tmp"),
+        draft(runs / "certificates" / ".0123-4567.json.0123abcd.tmp"),
+        draft(aside.path / ".result.json.0123abcd.tmp"),
     ]
-    for name in ("result.json", ".result.json.tmp", ".x.0123abcd.tmp.bak", "x.0123abcd.tmp"):
-        draft(runs / "other" / name)
-    draft(runs / "wandb" / ".x.0123abcd.tmp")
+    for name in (".result.json.tmp", ".x.0123abcd.tmp.bak", "x.0123abcd.tmp"):
+        draft(made.path / name)
     draft(runs / ".x.json.0123abcd.tmp", age_s=DAY_S / 2)
     ones = found(runs)
     assert {one.kind for one in ones} == {"draft"}
@@ -201,6 +209,35 @@ def test_drafts_of_the_dead(runs: Path) -> None:
         garbage.remove(one)
     assert not any(path.exists() for path in old)
     assert steps(made) == [30, 20, 10]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".notes.0123abcd.tmp",
+        "proj/.notes.0123abcd.tmp",
+        "proj/checkpoints/.notes.0123abcd.tmp",
+        "wandb/.x.0123abcd.tmp",
+        "aside/old/.notes.0123abcd.tmp",
+        "aside/old/checkpoints/step-00000010-0123456789ab.pt",
+        "a-s0.pretrain-0123456789/mine/.notes.0123abcd.tmp",
+    ],
+)
+def test_what_others_have_there_stays(runs: Path, name: str) -> None:
+    stage(runs, state="")
+    draft(runs / name)
+    assert found(runs) == []
+
+
+def test_a_run_root_is_known_by_its_runs(runs: Path) -> None:
+    draft(runs / "submissions" / "mine.json")
+    draft(runs / "aside" / "old" / "checkpoints" / "step-00000010-0123456789ab.pt")
+    assert not garbage.is_run_root(runs)
+    assert not garbage.is_run_root(runs / "none")
+    aside = stage(runs).set_aside()
+    assert garbage.is_run_root(runs)
+    aside.rename(runs / "a-s0.pretrain-0123456789")
+    assert garbage.is_run_root(runs)
 
 
 def test_a_copy_that_was_never_finished(runs: Path) -> None:
@@ -220,7 +257,8 @@ def test_a_copy_that_was_never_finished(runs: Path) -> None:
 
 def test_a_link_is_not_followed(runs: Path, tmp_path: Path) -> None:
     far = draft(tmp_path / "far" / ".x.json.0123abcd.tmp")
-    (runs / "link").symlink_to(far.parent)
+    (stage(runs, state="").path / "attempts" / "0002").symlink_to(far.parent)
+    (runs / "bench").symlink_to(far.parent)
     assert found(runs) == []
 
 
