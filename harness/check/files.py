@@ -11,6 +11,9 @@ from pathlib import Path
 from harness.check.verdict import Verdict
 from harness.store import atomic
 
+SUITES = "moco-harness check"
+"""What the JUnit file's root is called."""
+
 FORMAT = 1
 """Of the JSON file; raised when the meaning of a key changes."""
 
@@ -46,7 +49,7 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    root = ET.Element("testsuites", {"name": "moco-harness check", **_counts(verdicts)})
+    root = ET.Element("testsuites", {"name": SUITES, **_counts(verdicts)})
     for recipe in dict.fromkeys(verdict.recipe for verdict in verdicts):
         own = [verdict for verdict in verdicts if verdict.recipe == recipe]
         suite = ET.SubElement(root, "testsuite", {"name": _plain(recipe), **_counts(own)})
@@ -57,6 +60,17 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
     ET.indent(root)
     content = ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
     atomic.write(path, lambda file: file.write(content))
+
+
+def is_json(content: bytes) -> bool:
+    """Whether a file's content is what `write_json` writes."""
+    found = atomic.json_object(content)
+    return "format" in found and isinstance(found.get("verdicts"), list)
+
+
+def is_junit(content: bytes) -> bool:
+    """Whether a file's content is what `write_junit` writes."""
+    return f'<testsuites name="{SUITES}"'.encode() in content[:200]
 
 
 def _case(suite: ET.Element, verdict: Verdict) -> None:

@@ -12,12 +12,13 @@ from rich.table import Table
 from harness.check.baseline import Baseline, load_baseline, make_baseline, write_baseline
 from harness.check.cells import CellRuns, Now, merged, read_cells
 from harness.check.compare import ALARM, Pair, against_baselines, comparisons
-from harness.check.files import write_json, write_junit
+from harness.check.files import is_json, is_junit, write_json, write_junit
 from harness.check.targets import against_targets
 from harness.check.verdict import Judged, Verdict
 from harness.cli import show
 from harness.cli.check_run import INTERRUPTED, Task, run_missing, wait, waiting
-from harness.errors import NotYet, RecipeError, StoreError, TargetMissed
+from harness.cli.replace import refuse_others
+from harness.errors import NotYet, RecipeError, TargetMissed
 from harness.plan import Plan, make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.load import is_list, load, load_list
@@ -64,12 +65,11 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
         RecipeError: a file cannot be accepted, or there is nothing to hold a recipe against.
         StoreError: a file cannot be written, or a baseline would lack results.
     """
-    for path in filter(None, (how.write, how.json, how.junit)):
-        _writable(path)
+    _may_write(how)
     tasks = _tasks(paths, sets, how)
     plans = [make_plan(task.path, task.sets, site.runs) for task in tasks]
     _one_recipe_a_name(tasks, plans)
-    baselines = _baselines(tasks, how)
+    baselines = _baselines(tasks)
     for task, plan in zip(tasks, plans, strict=True):
         if not (how.write or task.baseline or _has_targets(plan)):
             raise RecipeError(
@@ -121,9 +121,7 @@ def _seeded(path: Path, sets: Sequence[str], seeds: Sequence[int]) -> list[tuple
     return [(f"seed={seed}",) for seed in seeds]
 
 
-def _baselines(tasks: Sequence[Task], how: How) -> dict[Path, Baseline]:
-    if how.write and how.write.exists():
-        load_baseline(how.write)  # anything else there is not ours to replace
+def _baselines(tasks: Sequence[Task]) -> dict[Path, Baseline]:
     return {path: load_baseline(path) for task in tasks if (path := task.baseline)}
 
 
@@ -150,12 +148,16 @@ def _has_targets(plan: Plan) -> bool:
     return any(stage.recipe.about.targets for stage in plan.stages)
 
 
-def _writable(path: Path) -> None:
-    """Before hours of work."""
-    if path.is_dir():
-        raise StoreError(f"{path}: a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {path.parent}; make it, or name another")
+def _may_write(how: How) -> None:
+    written = [path for path in (how.write, how.json, how.junit) if path]
+    if len({path.resolve() for path in written}) < len(written):
+        raise RecipeError(f"{written[0]}: two files are to be written there; name another")
+    if baseline := how.write:  # of another file, its own reader says with lines why it is none
+        refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
+    if how.json:
+        refuse_others(how.json, "a file of check --json", is_json)
+    if how.junit:
+        refuse_others(how.junit, "a file of check --junit", is_junit)
 
 
 def _cells(plan: Plan, runs: Path) -> list[CellRuns]:
@@ -216,7 +218,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
 def _write(cells: Sequence[CellRuns], now: Now, path: Path) -> None:
     """Write the baseline, and tell what of an older one it changes."""
     made = make_baseline(cells, now)
-    older = load_baseline(path) if path.exists() else None
+    older = load_baseline(path) if path.exists() and path.stat().st_size else None
     write_baseline(made, path)
     for record in made.cells:
         was = older.cell(record.recipe, record.cell) if older else None

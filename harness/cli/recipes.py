@@ -154,10 +154,15 @@ def schema(
     out: Annotated[Path | None, typer.Option(help="Write it there instead of printing.")] = None,
 ) -> None:
     """Print the JSON schema that lets an editor complete and check recipes."""
-    from harness.recipe.json_schema import render
+    from harness.cli.replace import refuse_others
+    from harness.recipe.json_schema import TITLE, render
     from harness.store import atomic
+
+    def ours(content: bytes) -> bool:
+        return atomic.json_object(content).get("title") == TITLE
 
     if out is None:
         print(render(), end="")
     else:
+        refuse_others(out, "this schema", ours)
         atomic.write(out, lambda file: file.write(render().encode()))

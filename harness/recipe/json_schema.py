@@ -16,6 +16,8 @@ from harness.recipe.schema import Recipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+TITLE = "moco-harness recipe"
+
 Schema = dict[str, Any]
 
 
@@ -45,7 +47,7 @@ def json_schema() -> Schema:
     partial["PartialRecipe"]["properties"]["about"] = recipe["properties"]["about"]  # not inherited
     return {
         "$schema": DIALECT,
-        "title": "moco-harness recipe",
+        "title": TITLE,
         "if": {"required": ["ablation"]},
         "then": _reference("Scale"),
         "else": {

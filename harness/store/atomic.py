@@ -78,6 +78,15 @@ def dump(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def json_object(content: bytes | None) -> dict[str, Any]:
+    """The JSON object in a file's content; {} if there is none."""
+    try:
+        found = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in `path`; None if there is no such file.
 

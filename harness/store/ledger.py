@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -95,7 +94,7 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
         if head is None:
             continue
         data, stamp = _read(f"{root}/{name}/result.json")
-        result = _object(data)
+        result = atomic.json_object(data)
         folder = StageFolder(runs / name)
         whole = head and result and _values(result) and not is_newer(head, STAGE)
         if whole and result.get("state") in DONE:
@@ -141,20 +140,11 @@ def _head(path: str) -> dict[str, Any] | None:
     if data is None:
         return None
     before, recipe, _ = data.partition(b',\n  "recipe": {')
-    return _object(before + b"}" if recipe and data.endswith(b"}\n") else data)
+    return atomic.json_object(before + b"}" if recipe and data.endswith(b"}\n") else data)
 
 
 def _values(result: dict[str, Any]) -> bool:
     return isinstance(result.get("values", {}), dict)
-
-
-def _object(data: bytes | None) -> dict[str, Any]:
-    """The JSON object in `data`; {} if there is none."""
-    try:
-        found = json.loads(data or b"")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _read(path: str) -> tuple[bytes | None, int]:

@@ -137,6 +137,7 @@ def test_what_a_baseline_needs(moco: Any, easy: Path) -> None:
     notes = moco("check", easy, "--seeds", "0-1", "--write-baseline", "notes.txt")
     assert notes.code == 2
     assert Path("notes.txt").read_text() == "mine\n"
+    assert "notes.txt:1: the file is not a mapping" in notes.err
     both = moco("check", easy, "--against", "base.json", "--write-baseline", "base.json")
     assert both.code == 2
 
@@ -150,6 +151,32 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(
         assert said.code == 4
         assert says in said.err
         assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+def test_a_file_of_another_kind_is_never_replaced(moco: Any, easy: Path, option: str) -> None:
+    recipe = easy.read_text()
+    for text in (recipe, '{"format": 1}', '{"verdicts": []}', "<testsuites name='pytest'/>"):
+        Path("mine").write_text(text)
+        said = moco("check", easy, "--run", option, "mine")
+        assert said.code == 2, said.all
+        assert f"error: mine: exists and is not a file of check {option}; name another" in said.err
+        assert Path("mine").read_text() == text
+    assert not Path("runs").exists()
+    assert moco("check", easy, option, easy).code == 2
+    assert moco("check", easy, option, "/dev/null").code == 2
+    Path("mine").write_text("")
+    for _ in range(2):  # of nobody, then our own
+        assert moco("check", easy, option, "mine").code == 6
+    assert Path("mine").read_text().count("knn/top1") == 1
+
+
+@pytest.mark.parametrize("other", ["--junit", "--write-baseline"])
+def test_a_file_is_named_once(moco: Any, easy: Path, other: str) -> None:
+    said = moco("check", easy, "--json", "x.json", other, "./x.json")
+    assert said.code == 2, said.all
+    assert "x.json: two files are to be written there; name another" in said.err
+    assert not Path("x.json").exists()
 
 
 @pytest.mark.parametrize("seeds", ["", "a", "3-1", "1,,2", "-1", "0-99999999", "1 2", "0-"])

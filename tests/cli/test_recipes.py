@@ -175,12 +175,20 @@ def test_the_committed_schema_is_current(moco: Any, place: Path) -> None:
     written = (place / "schema.json").read_text(encoding="utf-8")
     assert written == render()
     assert (ROOT / "recipes" / "schema.json").read_text(encoding="utf-8") == written
+    assert moco("recipes", "schema", "--out", "schema.json").code == 0, "it is renewed"
+
+
+def test_a_schema_replaces_nothing_else(moco: Any, tiny: Path) -> None:
+    text = tiny.read_text()
+    said = moco("recipes", "schema", "--out", tiny)
+    assert (said.code, tiny.read_text()) == (2, text)
+    assert "tiny.yaml: exists and is not this schema; name another file" in said.err
 
 
 def test_a_schema_that_cannot_be_written(moco: Any) -> None:
     said = moco("recipes", "schema", "--out", "none/schema.json")
     assert said.code == 4
-    assert "none/schema.json: there is no such folder" in said.err
+    assert "none/schema.json: there is no folder none" in said.err
 
 
 def test_every_committed_recipe_names_its_schema() -> None:
