@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,19 +58,53 @@ def test_everything_is_in_it(wheel: Path) -> None:
     assert [inside[name] for name in licences] == [(ROOT / "LICENSE").read_bytes()]
 
 
-def test_a_shipped_recipe_is_planned_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+Alone = Callable[..., subprocess.CompletedProcess[str]]
+PLAN_ALL = """
+from pathlib import Path
+from harness.plan import make_plan
+from harness.recipe.find import find, names
+for name in names():
+    if not name.startswith("lists/"):
+        print(name, len(make_plan(find(name), [], Path("runs")).stages))
+"""
+
+
+@pytest.fixture
+def alone(wheel: Path, tmp_path: Path) -> Alone:
+    """alone("-m", ...): Python in an empty folder, with what the wheel holds and nothing else."""
     unpacked, empty = tmp_path / "unpacked", tmp_path / "empty"
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(unpacked)
     empty.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "plan", "quickstart"],
-        cwd=empty,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(unpacked)},
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "quickstart.m0.9" in done.stdout
-    assert "12 to do" in done.stdout
-    assert list(empty.iterdir()) == []
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=empty,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(unpacked)},
+        )
+        assert done.stderr == ""
+        assert list(empty.iterdir()) == []
+        return done
+
+    return call
+
+
+def test_every_shipped_recipe_is_planned_from_an_empty_folder(alone: Alone) -> None:
+    said = alone("-m", "harness.cli", "plan", "quickstart")
+    assert said.returncode == 0
+    assert "12 to do" in said.stdout
+    planned = dict(line.split() for line in alone("-c", PLAN_ALL).stdout.splitlines())
+    assert sorted(planned) == sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+    assert all(int(stages) > 0 for stages in planned.values())
+
+
+def test_every_shipped_list_is_checked_from_an_empty_folder(alone: Alone) -> None:
+    lists = sorted(path.stem for path in (ROOT / "recipes" / "lists").glob("*.yaml"))
+    assert lists
+    said = alone("-m", "harness.cli", "check", *(f"lists/{name}" for name in lists))
+    assert said.returncode == 6
+    for of in ("gate  train/loss", "quickstart/m0.99  knn/top1", "moco_v2_imagenet  linear/top1"):
+        assert f"{of}  missing" in said.stdout

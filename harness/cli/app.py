@@ -261,7 +261,7 @@ def check(
         list[Path],
         typer.Argument(
             metavar="RECIPE...",
-            help="Recipes by file or name, or lists of recipes.",
+            help="Recipes by file or name, or lists of recipes, e.g. lists/nightly.",
             parser=recipes.found,
         ),
     ],

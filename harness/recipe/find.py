@@ -1,4 +1,5 @@
-"""Where a recipe lies that is named without its path: in ./recipes, else as it is shipped."""
+"""Where a recipe lies that is named without its path: in ./recipes, else as it is shipped. Lists of
+recipes are named lists/NAME."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from harness.recipe.suggest import closest
 from harness.recipe.yaml_source import display, no_such
 
 FOLDER = Path("recipes")
+LISTS = "lists"
 ENDINGS = (".yaml", ".yml")
 
 
@@ -24,8 +26,11 @@ def shipped(folder: str) -> Path:
 
 def names(at: Path = Path()) -> dict[str, Path]:
     """Every name that `find` knows, and its file: those of ./recipes hide shipped ones."""
-    files = [*shipped("recipes").glob("*.yaml"), *(at / FOLDER).glob("*.yaml")]
-    return {file.stem: file for file in sorted(files, key=lambda file: file.stem)}
+    found: dict[str, Path] = {}
+    for folder in (shipped("recipes"), at / FOLDER):
+        found |= {file.stem: file for file in folder.glob("*.yaml")}
+        found |= {f"{LISTS}/{file.stem}": file for file in folder.glob(f"{LISTS}/*.yaml")}
+    return dict(sorted(found.items()))
 
 
 def find(named: str, at: Path = Path()) -> Path:
@@ -47,15 +52,17 @@ def find(named: str, at: Path = Path()) -> Path:
     except (OSError, ValueError):  # no file system can have it
         return path
     name = path.stem if path.suffix in ENDINGS else path.name
+    if path.parent.name == LISTS:
+        name = f"{LISTS}/{name}"
     known = names(at)
-    if named in ("", ".", "..") or os.sep in named:
+    if named in ("", ".", "..") or (os.sep in named and named.rpartition(os.sep)[0] != LISTS):
         if name in known and not path.parent.exists():
             what = f"{display(path)}: {no_such(path)}"
             raise RecipeError(f"{what}; say {name} alone to use {display(known[name])}")
         return path
     if name in known:
         return known[name]
-    if path.is_dir():
+    if path.is_dir() or (os.sep in named and path.parent.is_dir()):
         return path
     files = {p.stem: p.name for p in at.glob("*.y*ml") if p.suffix in ENDINGS}
     near = closest(name, [*known, *files])

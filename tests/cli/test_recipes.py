@@ -38,7 +38,8 @@ def test_list_of_all_that_go_by_their_names(moco: Any, tiny: Path) -> None:
     Path("recipes").mkdir()
     tiny.rename("recipes/mine.yaml")
     rows = moco("recipes", "list").out.splitlines()[1:]
-    named = [path.stem for path in COMMITTED if path.parent.name == "recipes"]
+    folder = ROOT / "recipes"
+    named = [str(path.relative_to(folder).with_suffix("")) for path in COMMITTED]
     assert [row.split()[0] for row in rows] == sorted(["mine", *named])
     assert moco("recipes", "validate", "mine", "quickstart").code == 0
     assert yaml.safe_load(moco("recipes", "show", "mine.yaml").out)["name"] == "tiny"

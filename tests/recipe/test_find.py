@@ -38,6 +38,17 @@ def test_a_name_is_the_shipped_recipe_unless_there_is_one_here(named: str) -> No
     assert names()["quickstart"] == own
 
 
+@pytest.mark.parametrize("named", ["lists/nightly", "lists/nightly.yaml"])
+def test_a_list_is_named_with_its_folder(named: str) -> None:
+    assert find(named) == shipped("recipes") / "lists" / "nightly.yaml"
+    own = file("recipes/lists/nightly.yaml")
+    assert find(named) == own
+    assert names()["lists/nightly"] == own
+    nearer = file("lists/nightly.yaml")
+    assert find("lists/nightly.yaml") == nearer
+    assert find("lists/other.yaml") == Path("lists/other.yaml"), "its reader knows what is there"
+
+
 @pytest.mark.parametrize("path", ["quickstart", "quickstart.yaml"])
 def test_a_path_to_a_file_wins(path: str) -> None:
     file("recipes/quickstart.yaml")
@@ -63,6 +74,8 @@ def test_what_is_no_name_is_left_to_its_reader(named: str) -> None:
         ("quikstart", "quikstart: no such file or recipe, did you mean quickstart?"),
         ("quikstart.yml", "quikstart.yml: no such file or recipe, did you mean quickstart?"),
         ("myne", "myne: no such file or recipe, did you mean mine?"),
+        ("nightly", "nightly: no such file or recipe, did you mean lists/nightly?"),
+        ("lists/nigtly", "lists/nigtly: no such file or recipe, did you mean lists/nightly?"),
         ("hear.yaml", "hear.yaml: no such file or recipe, did you mean heard.yml?"),
         ("\0", "\\x00: no such file or recipe; moco-harness recipes list names them"),
         ("xyz", "xyz: no such file or recipe; moco-harness recipes list names them"),
@@ -79,6 +92,8 @@ def test_a_name_that_is_none(named: str, says: str) -> None:
 def test_the_readmes_path_where_there_is_no_checkout() -> None:
     with pytest.raises(RecipeError, match="no folder recipes; say quickstart alone to use /"):
         find("recipes/quickstart.yaml")
+    with pytest.raises(RecipeError, match="no folder recipes/lists; say lists/gate alone to use"):
+        find("recipes/lists/gate.yaml")
     Path("recipes").mkdir()
     assert find("recipes/quickstart.yaml") == Path("recipes/quickstart.yaml")
 
