@@ -7,6 +7,7 @@ default. The site file is ~/.config/moco-harness/site.yaml, or what --site names
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from pydantic import Field, StringConstraints, model_validator
 
 from harness.errors import RecipeError
 from harness.recipe.section import Section, refuse
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+"""How a device is named; whether it is there, a run tells."""
+
+NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
 
 Positive = Annotated[int, Field(ge=1)]
 Hours = Annotated[float, Field(gt=0)]
@@ -133,6 +139,12 @@ class SiteFile(Section):
     slurm: SlurmSite | None = None
     """The cluster; without it `run` runs here."""
 
+    @model_validator(mode="after")
+    def _known_device(self) -> SiteFile:
+        if self.device is not None and not DEVICE.fullmatch(self.device):
+            refuse([("device", NO_DEVICE)])
+        return self
+
 
 @dataclass(frozen=True)
 class Site:
@@ -175,6 +187,12 @@ def load_site(
     path = site or _config()
     said = check(SiteFile, read(path)) if site is not None or path.exists() else SiteFile()
     env = os.environ.get
+    for source, named in (
+        ("--device ", device),
+        ("MOCO_HARNESS_DEVICE=", env("MOCO_HARNESS_DEVICE")),
+    ):
+        if named and not DEVICE.fullmatch(named):
+            raise RecipeError(f"{source}{named}: {NO_DEVICE}")
     found_data = data or env("MOCO_HARNESS_DATA") or said.data or _cache()
     found_runs = runs or env("MOCO_HARNESS_RUNS") or said.runs or "runs"
     return Site(

@@ -69,6 +69,20 @@ def test_home_is_expanded_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_site().data == Path("/home/somebody/data")
 
 
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:15"])
+def test_a_device_has_a_form(device: str) -> None:
+    assert load_site(device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["tpu", "cude", "meta", "cpu:x", "cuda:", "cuda:-1", "CPU", " "])
+def test_what_is_no_device(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    with pytest.raises(RecipeError, match=f"^--device {device}: there is no such device; say auto"):
+        load_site(device=device)
+    monkeypatch.setenv("MOCO_HARNESS_DEVICE", device)
+    with pytest.raises(RecipeError, match=f"^MOCO_HARNESS_DEVICE={device}: there is no such"):
+        load_site()
+
+
 def test_nobodys_home_is_named() -> None:
     with pytest.raises(RecipeError, match="~nobody-of-this-name/x: there is no such home"):
         load_site(runs=Path("~nobody-of-this-name/x"))
@@ -80,6 +94,7 @@ def test_nobodys_home_is_named() -> None:
         ("run: /x\n", r"site\.yaml:1.*did you mean runs"),
         ("\nask_above_hours: often\n", r"site\.yaml:2"),
         ("device: [cpu]\n", r"site\.yaml:1"),
+        ("runs: /x\ndevice: tpu\n", r"site\.yaml:2: device: there is no such device; say auto"),
         ("processes: 0\n", r"site\.yaml:1: processes"),
         ("data: {a\n", r"site\.yaml:"),
         ("", "empty"),

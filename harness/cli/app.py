@@ -9,6 +9,18 @@ from typing import Annotated
 import typer
 
 from harness.cli import data, recipes
+from harness.cli.options import (
+    RECIPE_HELP,
+    DataRoot,
+    Device,
+    Processes,
+    RecipePath,
+    Runs,
+    Sets,
+    SitePath,
+    found,
+    path,
+)
 
 app = typer.Typer(
     name="moco-harness",
@@ -19,38 +31,6 @@ app = typer.Typer(
 )
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
-
-_RECIPE = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=_RECIPE, parser=recipes.found)]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
-]
-# No square brackets in help texts: rich takes them for markup and swallows them.
-Runs = Annotated[
-    Path | None, typer.Option(help="Run root (default: the site file's, else ./runs).")
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(help="Data root (default: the site file's, else ~/.cache/moco-harness/data)."),
-]
-SitePath = Annotated[
-    Path | None,
-    typer.Option(
-        "--site", help="This machine's settings (default: ~/.config/moco-harness/site.yaml)."
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(help="auto, cpu, cuda, cuda:1 ... (default: the site file's, else auto)."),
-]
-Processes = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Processes that share a run: this machine's GPUs (default: the site file's, else 1).",
-    ),
-]
 
 
 class On(StrEnum):
@@ -140,13 +120,14 @@ def run(
 @app.command()
 def report(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help=_RECIPE, parser=recipes.found)
+        Path | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
     site: SitePath = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to (default: RUNS/reports/NAME).")
+        Path | None,
+        typer.Option(help="Folder to write to (default: RUNS/reports/NAME).", parser=path),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="First show the table while its runs go on.")
@@ -188,13 +169,15 @@ def publish(
         typer.Argument(
             metavar="RECIPE",
             help="What to publish; without it, renew what is there.",
-            parser=recipes.found,
+            parser=found,
         ),
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
     site: SitePath = None,
-    to: Annotated[Path, typer.Option(help="Folder of published reports.")] = Path("reports"),
+    to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
+        "reports"
+    ),
 ) -> None:
     """Copy a recipe's run records, without checkpoints, and write their report beside them."""
     from harness.cli.publish import publish_command, renew_command
@@ -262,7 +245,7 @@ def check(
         typer.Argument(
             metavar="RECIPE...",
             help="Recipes by file or name, or lists of recipes, e.g. lists/nightly.",
-            parser=recipes.found,
+            parser=found,
         ),
     ],
     sets: Sets = None,
@@ -282,15 +265,18 @@ def check(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
     against: Annotated[
-        Path | None, typer.Option(metavar="BASELINE", help="Compare with this baseline as well.")
+        Path | None,
+        typer.Option(metavar="BASELINE", help="Compare with this baseline as well.", parser=path),
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Make the results a baseline.")
+        Path | None, typer.Option(metavar="FILE", help="Make the results a baseline.", parser=path)
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write verdicts as JSON.")
+        Path | None, typer.Option(metavar="FILE", help="Write verdicts as JSON.", parser=path)
     ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.", parser=path)
+    ] = None,
 ) -> None:
     """Compare results of the present code with the recipes' targets, and with a baseline.
 
@@ -334,7 +320,8 @@ def bench(
         float, typer.Option(min=0.001, help="GB/s that a GPU sends between nodes (DGX H100: 50).")
     ] = 50,
     publish: Annotated[
-        Path | None, typer.Option(help="Folder for the record and a page of all records in it.")
+        Path | None,
+        typer.Option(help="Folder for the record and a page of all records in it.", parser=path),
     ] = None,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their floors."""

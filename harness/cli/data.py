@@ -7,15 +7,22 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import path
+
 app = typer.Typer(help="Prepare images.", no_args_is_help=True)
 
 
 @app.command("pack")
 def pack_(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="Holds train/CLASS/IMAGE and val/CLASS/IMAGE.")
+        Path,
+        typer.Argument(
+            metavar="SRC", help="Holds train/CLASS/IMAGE and val/CLASS/IMAGE.", parser=path
+        ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="DST", help="A new folder for the pack.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DST", help="A new folder for the pack.", parser=path)
+    ],
     side: Annotated[
         int | None,
         typer.Option(

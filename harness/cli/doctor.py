@@ -61,10 +61,12 @@ def _site(where: Site, named: Path | None) -> Finding:
     if where.slurm is not None:
         return ok("site file", "valid, with a slurm section: run submits jobs")
     if shutil.which("sbatch") is not None:
+        gpus = cluster.most_gpus()
+        least = f"slurm: {{gpus_per_node: {gpus}}}" if gpus else "slurm: {}"
         return warning(
             "site file",
             "has no slurm section, so run runs here, though this machine submits jobs; say "
-            "at least `slurm: {gpus_per_node: 8}`",
+            f"at least `{least}`",
         )
     said = "valid" if named is not None else "none named"
     return ok("site file", f"{said}, no slurm section: run runs here")

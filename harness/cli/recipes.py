@@ -7,21 +7,16 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import options
+from harness.cli.options import Sets
+
 app = typer.Typer(help="List, show, validate and compare recipes.", no_args_is_help=True)
-
-
-def found(named: str) -> Path:
-    """The file of a recipe that a command line names."""
-    from harness.recipe.find import find
-
-    return find(named)
 
 
 Folder = Annotated[
     Path | None, typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).")
 ]
-File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=found)]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE")]
+File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=options.found)]
 
 
 @app.command("list")
@@ -97,7 +92,7 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
     wrong = []
     for named in files:
         try:
-            path = found(named)
+            path = options.found(named)
             if path.name == FILE:
                 show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
                 continue
@@ -151,7 +146,9 @@ def _as_yaml(value: object) -> str:
 
 @app.command()
 def schema(
-    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it there instead of printing.", parser=options.path)
+    ] = None,
 ) -> None:
     """Print the JSON schema that lets an editor complete and check recipes."""
     from harness.cli.replace import refuse_others

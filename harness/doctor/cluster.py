@@ -170,6 +170,11 @@ def _short_of(own: SlurmSite, cpus: int, parts: list[str]) -> list[str]:
     return short
 
 
+def most_gpus() -> int:
+    """The most GPUs that a node of the cluster has; 0 if SLURM knows of none."""
+    return max(map(gpus, ask("sinfo", "--noheader", "--Node", "--format=%G").lines), default=0)
+
+
 def gpus(gres: str) -> int:
     """The GPUs in sinfo's word for generic resources: 12 in gpu:a100:8(S:0-1),gpu:v100:4."""
     found = re.findall(r"(?:^|,)gpu(?::[^:,()]+)?:(\d+)", gres)

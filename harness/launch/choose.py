@@ -29,6 +29,7 @@ def one(word: str, ids: Collection[str]) -> str:
     """
     if word in ids:
         return word
+    _not_empty(word)
     found = [id_ for id_ in ids if word in id_]
     if len(found) != 1:
         raise StoreError(_refusal(word, found, "stages"))
@@ -43,6 +44,7 @@ def run(word: str, ids: Collection[str]) -> list[str]:
     """
     if word in ids:
         return [word]
+    _not_empty(word)
     own = [id_ for id_ in ids if name(id_) == word]
     found = own or [id_ for id_ in ids if word in id_]
     of = list(dict.fromkeys(map(name, found)))
@@ -54,6 +56,16 @@ def run(word: str, ids: Collection[str]) -> list[str]:
 def name(stage_id: str) -> str:
     """The run that a stage is of: its id without the stage and the hash."""
     return stage_id.rpartition(".")[0] or stage_id
+
+
+def _not_empty(word: str) -> None:
+    """Every name has an empty one in it.
+
+    Raises:
+        StoreError: `word` is empty.
+    """
+    if not word.strip():
+        raise StoreError("an empty name; moco-harness status --all lists the stages")
 
 
 def _refusal(word: str, found: Sequence[str], what: str) -> str:

@@ -65,7 +65,11 @@ class Row:
         except StoreError:
             told = None
         words = told.get("command") if isinstance(told, dict) else None
-        return shlex.join(map(str, words)) if isinstance(words, list) else ""
+        if not isinstance(words, list):
+            return ""
+        program, *rest = map(str, words or [""])
+        # python -m harness.cli is written down as the file that it runs
+        return shlex.join(["moco-harness" if program == "__main__.py" else program, *rest])
 
 
 @dataclass(frozen=True)

@@ -36,3 +36,16 @@ def test_a_cluster_that_is_not_there(moco: Moco, place: Path) -> None:
     assert said.code == 1
     assert "problem  SLURM         sbatch, squeue, scontrol, sinfo, scancel not on PATH" in said.out
     assert "warning  job           not sent" in said.out
+
+
+@pytest.mark.parametrize(
+    ("gres", "least"), [("gpu:a100:4", "slurm: {gpus_per_node: 4}"), ("(null)", "slurm: {}")]
+)
+def test_a_login_node_without_a_slurm_section(
+    moco: Moco, tmp_path: Path, gres: str, least: str
+) -> None:
+    for name, says in (("sbatch", ""), ("sinfo", gres)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tmp_path / name).chmod(0o755)
+    said = moco("doctor")
+    assert f"this machine submits jobs; say at least `{least}`" in said.out

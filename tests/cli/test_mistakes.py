@@ -106,12 +106,44 @@ def test_nobodys_home(moco: Any, tiny: Path) -> None:
     assert "no such home folder" in said.err
 
 
-@pytest.mark.parametrize("device", ["cude", "cuda:99", "meta", "cpu:x"])
-def test_a_device_that_is_not_there(moco: Any, tiny: Path, device: str) -> None:
-    said = moco("run", tiny, "--device", device)
+def test_a_device_that_is_not_there(moco: Any, tiny: Path) -> None:
+    said = moco("run", tiny, "--device", "cuda:99")
     assert said.code == 1
-    assert f"--device {device}: " in said.err
+    assert "--device cuda:99: " in said.err
     assert not list(Path("runs").glob("tiny*"))
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_device_that_nothing_is_called(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("MOCO_HARNESS_DEVICE", "tpu")
+    said = moco(command, tiny)
+    assert said.code == 2
+    assert "MOCO_HARNESS_DEVICE=tpu: there is no such device; say auto, cpu, cuda" in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--runs="), ("gc", "--runs="), ("plan", "tiny.yaml", "--data="),
+        ("run", "tiny.yaml", "--site="), ("report", "tiny.yaml", "--out="),
+        ("check", "tiny.yaml", "--json="), ("recipes", "schema", "--out="),
+    ],
+)  # fmt: skip
+def test_an_empty_path(moco: Any, tiny: Path, words: tuple[str, ...]) -> None:
+    assert tiny.exists()
+    said = moco(*words)
+    assert said.code == 2
+    assert "an empty path; name one, or . for this folder" in said.err
+    assert os.listdir() == ["tiny.yaml"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("words", [("logs", ""), ("cancel", "", "--yes")])
+def test_an_empty_name(moco: Any, words: tuple[str, ...]) -> None:
+    said = moco(*words)
+    assert said.code == 4
+    assert said.err.startswith("error: an empty name; moco-harness status --all lists")
 
 
 def test_status_of_nothing(moco: Any) -> None:

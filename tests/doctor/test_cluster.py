@@ -180,3 +180,14 @@ def test_gpus(gres: str, count: int) -> None:
 )
 def test_hours(text: str, hours: float | None) -> None:
     assert cluster.hours(text) == hours
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [("(null)\ngpu:a100:4\ngpu:a100:8(S:0-1)\n", 8), ("(null)\n", 0), ("", 0)],
+)
+def test_the_gpus_of_the_largest_node(clients: Clients, said: str, most: int) -> None:
+    clients.says("sinfo", said)
+    assert cluster.most_gpus() == most
+    clients.says("sinfo", error="no controller")
+    assert cluster.most_gpus() == 0

@@ -46,6 +46,13 @@ def test_none_and_several() -> None:
         choose.one("x", [f"x-s{n}.knn-0" for n in range(20)])
 
 
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_name_means_nothing(word: str) -> None:
+    for choice in (choose.one, choose.run):
+        with pytest.raises(StoreError, match="an empty name; moco-harness status --all"):
+            choice(word, IDS[:1])
+
+
 def test_what_is_known(world: World) -> None:
     assert choose.known(world.root) == []
     folder = world.stage()

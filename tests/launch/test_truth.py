@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -196,8 +197,9 @@ def test_the_command_that_runs_it_again(world: World) -> None:
     assert again == "moco-harness run recipes/tiny.yaml --set optim.lr=0.1 --set 'name=a b'"
     other = world.stage(run="tiny-s1")
     attempt = world.attempt(other, how="interrupted")
-    (attempt / "attempt.json").write_text('{"command": ["moco-harness", "run", "x.yaml"]}')
-    assert rows(world)[other.id].again == "moco-harness run x.yaml"
+    for program in ("moco-harness", "__main__.py"):
+        (attempt / "attempt.json").write_text(json.dumps({"command": [program, "run", "x.yaml"]}))
+        assert rows(world)[other.id].again == "moco-harness run x.yaml"
 
 
 def test_thousands_ask_once(world: World) -> None:

@@ -1,0 +1,60 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def path(said: str) -> Path:
+    """A path as a command line names it."""
+    if not said:
+        raise typer.BadParameter("an empty path; name one, or . for this folder")
+    return Path(said)
+
+
+def found(named: str) -> Path:
+    """The file of a recipe that a command line names."""
+    from harness.recipe.find import find
+
+    return find(named)
+
+
+RECIPE_HELP = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
+]
+# No square brackets in help texts: rich takes them for markup and swallows them.
+Runs = Annotated[
+    Path | None,
+    typer.Option(help="Run root (default: the site file's, else ./runs).", parser=path),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Data root (default: the site file's, else ~/.cache/moco-harness/data).", parser=path
+    ),
+]
+SitePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        help="This machine's settings (default: ~/.config/moco-harness/site.yaml).",
+        parser=path,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, cuda, cuda:1 ... (default: the site file's, else auto)."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that share a run: this machine's GPUs (default: the site file's, else 1).",
+    ),
+]
