@@ -72,10 +72,10 @@ def kinds(metric: Measured) -> tuple[StageKind, ...]:
     return ("pretrain",) if metric == LOSS else ("pretrain", METRIC_STAGE[metric])
 
 
-def seconds(cell: CellRuns, metric: Measured) -> float:
-    """That the metric's stages took, over all seeds."""
+def seconds(cell: CellRuns, metric: Measured) -> dict[str, float]:
+    """That each of the metric's stages took, by id, over all seeds."""
     stages = (run.stages.get(kind) for run in cell.runs for kind in kinds(metric))
-    return sum(stage.seconds for stage in stages if stage is not None)
+    return {stage.id: stage.seconds for stage in stages if stage is not None}
 
 
 def unusable(

@@ -165,7 +165,7 @@ def _say(
         high=band[1],
         seeds=len(cell.runs),
         says=words,
-        seconds=seconds(cell, question.metric),
+        stages=seconds(cell, question.metric),
     )
 
 

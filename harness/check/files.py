@@ -20,6 +20,9 @@ FORMAT = 1
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""
 
+_Timed = tuple[Verdict, float]
+"""And the seconds of its case."""
+
 _FAILED = ("short", "below", "above")
 
 
@@ -35,7 +38,7 @@ def write_json(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
             "format": FORMAT,
             "edition": edition,
             "passed": all(verdict.passed for verdict in verdicts),
-            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "verdicts": [asdict(each) | {"seconds": each.seconds} for each in verdicts],
         },
     )
 
@@ -44,19 +47,28 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
     """Write a suite for each recipe and a case for each verdict, as CI systems read them.
 
     A result that is not as wanted is a failure; what could not be judged (stale, missing,
-    incomparable) an error; what is still to come is skipped. A case's time is what its stages took.
+    incomparable) an error; what is still to come is skipped. A case's time is what its stages took,
+    less those that an earlier case has: pre-training is behind several.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    root = ET.Element("testsuites", {"name": SUITES, **_counts(verdicts)})
-    for recipe in dict.fromkeys(verdict.recipe for verdict in verdicts):
-        own = [verdict for verdict in verdicts if verdict.recipe == recipe]
-        suite = ET.SubElement(root, "testsuite", {"name": _plain(recipe), **_counts(own)})
+    suites = {verdict.recipe: list[_Timed]() for verdict in verdicts}
+    told: set[str] = set()
+    for recipe, timed in suites.items():
+        for verdict in verdicts:
+            if verdict.recipe == recipe:
+                took = (s for stage, s in verdict.stages.items() if stage not in told)
+                timed.append((verdict, sum(took)))
+                told |= verdict.stages.keys()
+    everything = [each for timed in suites.values() for each in timed]
+    root = ET.Element("testsuites", {"name": SUITES, **_counts(everything)})
+    for recipe, timed in suites.items():
+        suite = ET.SubElement(root, "testsuite", {"name": _plain(recipe), **_counts(timed)})
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="edition", value=edition)
-        for verdict in own:
-            _case(suite, verdict)
+        for verdict, seconds in timed:
+            _case(suite, verdict, seconds)
     ET.indent(root)
     content = ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
     atomic.write(path, lambda file: file.write(content))
@@ -73,13 +85,13 @@ def is_junit(content: bytes) -> bool:
     return f'<testsuites name="{SUITES}"'.encode() in content[:200]
 
 
-def _case(suite: ET.Element, verdict: Verdict) -> None:
+def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
         classname=_plain(f"{verdict.recipe}.{verdict.cell}"),
         name=_plain(f"{verdict.metric} against {verdict.against}"),
-        time=f"{verdict.seconds:.3f}",
+        time=f"{seconds:.3f}",
     )
     says = _plain(verdict.says)
     if verdict.passed:
@@ -91,16 +103,16 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         ET.SubElement(case, what, message=says, type=verdict.judged).text = says
 
 
-def _counts(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    failed = sum(verdict.judged in _FAILED for verdict in verdicts)
-    waiting = sum(verdict.judged == "waiting" for verdict in verdicts)
-    passed = sum(verdict.passed for verdict in verdicts)
+def _counts(timed: Sequence[_Timed]) -> dict[str, str]:
+    failed = sum(verdict.judged in _FAILED for verdict, _ in timed)
+    waiting = sum(verdict.judged == "waiting" for verdict, _ in timed)
+    passed = sum(verdict.passed for verdict, _ in timed)
     return {
-        "tests": str(len(verdicts)),
+        "tests": str(len(timed)),
         "failures": str(failed),
-        "errors": str(len(verdicts) - failed - waiting - passed),
+        "errors": str(len(timed) - failed - waiting - passed),
         "skipped": str(waiting),
-        "time": f"{sum(verdict.seconds for verdict in verdicts):.3f}",
+        "time": f"{sum(seconds for _, seconds in timed):.3f}",
     }
 
 

@@ -40,7 +40,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
             high=None,
             seeds=len(cell.runs),
             says=f"{words}; {wanted}",
-            seconds=seconds(cell, target.metric),
+            stages=seconds(cell, target.metric),
         )
 
     why = unusable(cell, target.metric, outcomes, now)

@@ -41,12 +41,16 @@ class Verdict:
     seeds: int
     says: str
     """The numbers and states in words, for a person."""
-    seconds: float
-    """That the stages behind it took, over all seeds."""
+    stages: dict[str, float]
+    """Seconds that each stage behind it took, by id, over all seeds."""
 
     @property
     def passed(self) -> bool:
         return self.judged == "passed"
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.stages.values())
 
     @property
     def of(self) -> str:

@@ -24,7 +24,7 @@ ONE = Verdict(
     high=None,
     seeds=2,
     says="41.00 ± 0.10",
-    seconds=12.34567,
+    stages={"tiny-s0.pretrain-0a": 10.0, "tiny-s0.knn-0b": 2.34567},
 )
 
 
@@ -41,6 +41,7 @@ def test_json_holds_every_verdict(tmp_path: Path) -> None:
     first, second = found["verdicts"]
     assert first["judged"] == "passed"
     assert (first["low"], first["high"], first["value"]) == (39.0, None, 41.0)
+    assert (first["seconds"], first["stages"]) == (12.34567, ONE.stages)
     assert (second["judged"], second["value"]) == ("short", None)
     write_json(tmp_path / "x.json", [ONE], "abc")
     assert json.loads((tmp_path / "x.json").read_text())["passed"] is True
@@ -66,7 +67,7 @@ def test_each_judgement_has_its_element_and_is_counted(
     for counted in (root, suite):
         numbers = {name: counted.get(name) for name in ("failures", "errors", "skipped")}
         assert numbers == {"failures": "0", "errors": "0", "skipped": "0"} | {count: "1"}
-        assert (counted.get("tests"), counted.get("time")) == ("2", "24.691")
+        assert (counted.get("tests"), counted.get("time")) == ("2", "12.346")
     passed, other = suite.findall("testcase")
     assert passed.find("failure") is None
     assert (passed.get("classname"), passed.get("time")) == ("tiny.m0.99", "12.346")
@@ -83,6 +84,18 @@ def test_a_suite_for_each_recipe(tmp_path: Path) -> None:
     root = ET.parse(tmp_path / "x.xml").getroot()
     assert [suite.get("name") for suite in root] == ["tiny", "other"]
     assert root[0].find("properties/property").attrib == {"name": "edition", "value": "abc"}  # type: ignore[union-attr]
+
+
+def test_a_stage_takes_its_time_once(tmp_path: Path) -> None:
+    """The pre-training is behind the kNN, the probe and another recipe that reads it."""
+    probe = replace(ONE, metric="linear/top1", stages=ONE.stages | {"tiny-s0.linear-0c": 4.0})
+    other = replace(ONE, recipe="other", stages={"tiny-s0.pretrain-0a": 10.0, "other-s0.knn": 1.0})
+    write_junit(tmp_path / "x.xml", [ONE, other, probe, replace(ONE, against="baseline")], "abc")
+    root = ET.parse(tmp_path / "x.xml").getroot()
+    times = [[case.get("time") for case in suite.findall("testcase")] for suite in root]
+    assert times == [["12.346", "4.000", "0.000"], ["1.000"]]
+    assert [suite.get("time") for suite in root] == ["16.346", "1.000"]
+    assert root.get("time") == "17.346"
 
 
 def test_whatever_a_run_said_is_text(tmp_path: Path) -> None:
