@@ -37,7 +37,8 @@ def find(named: str, at: Path = Path()) -> Path:
     """The recipe's file. A path to a file is itself; a name, with or without .yaml, is looked for
     in ./recipes and then among the shipped ones.
 
-    What is a path, but not to a file, comes back as it is: whoever reads it says what is wrong.
+    A broken link, and what is a path but not to a file, come back as they are: whoever reads them
+    says what is wrong.
 
     Args:
         at: the folder from which paths and ./recipes are seen.
@@ -47,7 +48,7 @@ def find(named: str, at: Path = Path()) -> Path:
     """
     path = at / named
     try:
-        if path.exists() and not path.is_dir():
+        if (path.exists() or path.is_symlink()) and not path.is_dir():
             return path
     except (OSError, ValueError):  # no file system can have it
         return path

@@ -6,6 +6,7 @@ a boolean, `1:30` ninety, `012` ten, and of two equal keys the first would vanis
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -118,6 +119,8 @@ def no_such(path: Path) -> str:
     try:
         if not folder.is_dir():
             return f"there is no folder {display(folder)}"
+        if path.is_symlink():
+            return _broken(path)
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
     except (OSError, ValueError):
         names = []
@@ -127,6 +130,15 @@ def no_such(path: Path) -> str:
     if near is not None:
         return f"no such file, did you mean {display(folder / stems[near])}?"
     return f"no such file; there are {listed(names)}" if names else "no such file"
+
+
+def _broken(link: Path) -> str:
+    try:
+        link.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a circle of links: put the file there"
+    return f"a link to {printable(str(link.readlink()), 300)}, which is not there"
 
 
 class _Reader:

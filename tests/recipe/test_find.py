@@ -8,6 +8,7 @@ import harness
 from harness.errors import RecipeError
 from harness.recipe.expand import find_ablation
 from harness.recipe.find import find, known_as, names, shipped
+from harness.recipe.load import load
 
 ROOT = Path(harness.__file__).parent.parent
 
@@ -116,3 +117,18 @@ def test_how_a_published_report_names_its_recipe() -> None:
         assert find(name, Path("far")).samefile(recipe)
     assert known_as(there, ROOT) == "recipes/quickstart.yaml"
     assert known_as(file("mine.yaml"), Path("far")) == "../mine.yaml"
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        ("loop.yaml", "loop.yaml: a circle of links: put the file there"),
+        ("none.yaml", "loop.yaml: a link to none.yaml, which is not there"),
+    ],
+)
+@pytest.mark.parametrize("named", ["loop.yaml", "./loop.yaml"])
+def test_a_broken_link_is_told(named: str, to: str, says: str) -> None:
+    Path("loop.yaml").symlink_to(to)
+    with pytest.raises(RecipeError) as refused:
+        load(find(named))
+    assert str(refused.value) == says

@@ -204,7 +204,7 @@ def test_files_that_cannot_be_read(write: Write) -> None:
         ("recipes/a", "recipes/a: no such file; there are quickstart.yaml"),
         ("recipe/quickstart.yaml", "recipe/quickstart.yaml: there is no folder recipe"),
         ("pipe.yaml", "pipe.yaml: not a regular file"),
-        ("loop.yaml", "loop.yaml: no such file"),
+        ("loop.yaml", "loop.yaml: a circle of links"),
         ("nul\0.yaml", r"nul\x00.yaml: "),
         ("x" * 300, "x" * 300 + ": cannot be read"),
     ]:
