@@ -19,7 +19,7 @@ CHANCE = 10.0
 
 @pytest.mark.slow
 def test_the_quickstart_shows_what_it_promises(tmp_path: Path) -> None:
-    """One test, as it takes a minute: the numbers are kNN top-1 in percent, of one seed."""
+    """One test, as it takes 40 seconds: the numbers are kNN top-1 in percent, of one seed."""
     command = [sys.executable, "-m", "harness.cli", "run", str(RECIPE), "--runs", str(tmp_path)]
     subprocess.run([*command, "--device", "cpu", "--yes"], check=True)
     results = json.loads((tmp_path / "reports/quickstart/results.json").read_text())

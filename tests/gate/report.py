@@ -18,7 +18,7 @@ TOP = """\
 runs MoCo in miniature on embedded images and holds one run against a baseline of {n} seeds
 (edition {edition}, on {devices}). Each of {k} figures must lie within the prediction
 interval of one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass
-them all. A run takes {seconds:.0f} s here.
+them all. The longest of the runs took {seconds:.0f} s.
 
 Made by `nox -s gate_power` at commit {commit}: baseline, fresh seeds, planted mutants.
 
