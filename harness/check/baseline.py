@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -94,8 +95,8 @@ class CellRecord(Section):
 class Baseline(Section):
     """What a baseline's file says. Made by `check --write-baseline`."""
 
-    baseline: Literal[1]
-    """Version of this format."""
+    baseline: Annotated[int, Field(ge=1, le=1)]
+    """Version of this format. As a Literal it would also take true."""
     edition: Text
     """Of the code that all of its runs are of."""
     commit: str
@@ -132,7 +133,7 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         RecipeError: it cannot be read or accepted, each mistake with file and line.
     """
-    if not path.exists():
+    if not os.path.lexists(path):  # of what is there, its reader says why it is none
         raise RecipeError(
             f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
             "more, with check --write-baseline"

@@ -19,15 +19,15 @@ def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
         RecipeError: there is a file of another kind.
         StoreError: there cannot be a file.
     """
-    if path.is_dir():
-        raise StoreError(f"{path}: a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {path.parent}; make it, or name another")
-    if not path.exists():
-        return
     try:
+        if path.is_dir():
+            raise StoreError(f"{path}: a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise StoreError(f"{path}: there is no folder {path.parent}; make it, or name another")
+        if not path.exists():
+            return
         if path.is_file() and ((content := path.read_bytes()) == b"" or ours(content)):
             return
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+        raise StoreError(f"{path}: {error.strerror}; name another file") from error
     raise RecipeError(f"{path}: exists and is not {what}; name another file, or move it away")

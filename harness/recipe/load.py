@@ -77,7 +77,12 @@ def load_list(path: Path) -> tuple[RecipeList, list[Path], Path | None]:
         _beside(referred(path, name, f"{node.nearest(('recipes', n)).place}: recipes.{n}: "))
         for n, name in enumerate(found.recipes)
     ]
-    return found, files, _beside(path.parent / found.baseline) if found.baseline else None
+    try:
+        baseline = _beside(path.parent / found.baseline) if found.baseline else None
+    except (OSError, ValueError) as error:  # no file system can have it
+        place = node.nearest(("baseline",)).place
+        raise RecipeError(f"{place}: baseline: this is no file name") from error
+    return found, files, baseline
 
 
 def _beside(path: Path) -> Path:

@@ -104,7 +104,7 @@ def test_every_seed_needs_a_present_result(made: Bench, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"baseline": 1', '"baseline": 2', "base.json:2: baseline: needs"),
+        ('"baseline": 1', '"baseline": 2', "base.json:2: baseline: must be at most 1"),
         ('"edition"', '"editoin"', "did you mean edition?"),
         ("[40.0, 41.0, 42.0]", "[40.0, 41.0]", "2 of them for 3 seeds"),
         ("[40.0, 41.0, 42.0]", "[40.0, 41.0, 43.0]", "the file says otherwise"),

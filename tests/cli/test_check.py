@@ -171,6 +171,22 @@ def test_a_file_of_another_kind_is_never_replaced(moco: Any, easy: Path, option:
     assert Path("mine").read_text().count("knn/top1") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "code", "says"),
+    [
+        ("--json", 4, "File name too long; name another file"),
+        ("--junit", 4, "File name too long; name another file"),
+        ("--write-baseline", 4, "File name too long; name another file"),
+        ("--against", 2, "there is no such baseline"),
+    ],
+)
+def test_a_name_that_no_file_can_have(
+    moco: Any, easy: Path, option: str, code: int, says: str
+) -> None:
+    said = moco("check", easy, option, "x" * 300)
+    assert (said.code, said.err.startswith(f"error: {'x' * 300}: {says}")) == (code, True)
+
+
 @pytest.mark.parametrize("other", ["--junit", "--write-baseline"])
 def test_a_file_is_named_once(moco: Any, easy: Path, other: str) -> None:
     said = moco("check", easy, "--json", "x.json", other, "./x.json")

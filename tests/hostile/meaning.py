@@ -48,7 +48,7 @@ def lost(node: Any, value: Any, at: str = "") -> Iterator[str]:
             return
         for n, (child, item) in enumerate(zip(node.value, value, strict=True)):
             yield from lost(child, item, f"{at}.{n}")
-    elif not _same(node.value, value, plain=node.style is None):
+    elif not _same(node.value, value, plain=not node.style):
         yield f"{at}: {node.value!r} became {value!r}"
 
 

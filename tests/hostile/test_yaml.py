@@ -1,4 +1,5 @@
-"""Recipes, ablation recipes, papers' tables and numbers, sites: refused with words, or kept whole.
+"""Recipes, ablation recipes, lists, papers' tables and numbers, sites, baselines: refused with
+words, or kept whole.
 
 An accepted file says in the harness what it says to a plain reader (`meaning`), and what `recipes
 show` prints of it is read back as the same recipe.
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
+from harness.check.baseline import load_baseline, write_baseline
 from harness.errors import HarnessError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
-from harness.recipe.load import load, load_ablation
+from harness.recipe.load import load, load_ablation, load_list
 from harness.recipe.printed import blocks
 from harness.recipe.schema import Recipe
 from harness.recipe.validate import check
@@ -27,8 +29,8 @@ from harness.recipe.yaml_text import render
 from harness.site import SiteFile
 from hostile.cases import cases
 from hostile.meaning import composed, lost
+from hostile.mutate import json_bytes, yaml_bytes
 from hostile.mutate import text as mutated
-from hostile.mutate import yaml_bytes
 
 ROOT = Path(harness.__file__).parent.parent
 RECIPES = {path.name: path.read_text() for path in sorted((ROOT / "recipes").glob("*.yaml"))}
@@ -36,6 +38,8 @@ SCALES = sorted(name for name, text in RECIPES.items() if re.search("^ablation:"
 SINGLE = sorted(set(RECIPES) - set(SCALES))
 TABLES = {path.name: path.read_text() for path in sorted((ROOT / "ablations").glob("*.yaml"))}
 PRINTED = TABLES.pop("printed.yaml")
+LISTS = {p.name: p.read_text() for p in sorted((ROOT / "recipes" / "lists").glob("*.yaml"))}
+BASELINE = (ROOT / "recipes" / "baselines" / "gate.json").read_text()
 SITE = """\
 data: ~/data
 runs: /scratch/runs
@@ -58,9 +62,10 @@ slurm:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the recipes and tables."""
+    """A copy of the recipes, lists and tables."""
     root = tmp_path_factory.mktemp("yaml")
-    for folder, files in (("recipes", RECIPES), ("ablations", TABLES | {"printed.yaml": PRINTED})):
+    tables = TABLES | {"printed.yaml": PRINTED}
+    for folder, files in (("recipes", RECIPES), ("recipes/lists", LISTS), ("ablations", tables)):
         (root / folder).mkdir()
         for name, content in files.items():
             (root / folder / name).write_text(content)
@@ -74,7 +79,7 @@ def told(error: HarnessError) -> None:
     for line in lines:
         assert line.isprintable(), line
         assert len(line) < 2000
-        assert re.match(r"\S+\.yaml\S*(:\d+)?: |--set ", line), line
+        assert re.match(r"\S+\.(yaml|json)\S*(:\d+)?: |--set ", line), line
 
 
 def kept(content: bytes, found: Any, *but: str) -> None:
@@ -94,7 +99,7 @@ def value_at(found: Any, field: str) -> Any:
     return found
 
 
-@cases(450)
+@cases(370)
 @given(data=st.data(), name=st.sampled_from(SINGLE))
 def test_recipes(place: Path, data: st.DataObject, name: str) -> None:
     content = data.draw(yaml_bytes(RECIPES[name]))
@@ -112,7 +117,7 @@ def test_recipes(place: Path, data: st.DataObject, name: str) -> None:
     assert load(shown) == recipe
 
 
-@cases(250)
+@cases(190)
 @given(data=st.data(), name=st.sampled_from(SCALES))
 def test_ablation_recipes(place: Path, data: st.DataObject, name: str) -> None:
     content = data.draw(yaml_bytes(RECIPES[name]))
@@ -144,7 +149,44 @@ def test_ablation_recipes(place: Path, data: st.DataObject, name: str) -> None:
                 assert value_at(member.recipe.model_dump(mode="json"), field) == value, field
 
 
-@cases(150)
+@cases(75)
+@given(data=st.data(), name=st.sampled_from(sorted(LISTS)))
+def test_lists(place: Path, data: st.DataObject, name: str) -> None:
+    content = data.draw(yaml_bytes(LISTS[name]))
+    folder = place / "recipes" / "lists"
+    file = folder / "hostile.yaml"
+    file.write_bytes(content)
+    try:
+        found, files, baseline = load_list(file)
+    except HarnessError as error:
+        told(error)
+        return
+    kept(content, found.model_dump(mode="json"))
+    assert len(files) == len(found.recipes)
+    for each, said in zip(files, found.recipes, strict=True):
+        assert each.samefile(folder / said)
+    assert (baseline is None) == (found.baseline is None)
+    shown = folder / "shown.yaml"
+    shown.write_text(render(found.model_dump(mode="json")))
+    assert load_list(shown) == (found, files, baseline)
+
+
+@cases(75)
+@given(content=yaml_bytes(BASELINE) | json_bytes(BASELINE.encode()))
+def test_baselines(place: Path, content: bytes) -> None:
+    file = place / "hostile.json"
+    file.write_bytes(content)
+    try:
+        found = load_baseline(file)
+    except HarnessError as error:
+        told(error)
+        return
+    kept(content, found.model_dump(mode="json"))
+    write_baseline(found, file)
+    assert load_baseline(file) == found
+
+
+@cases(140)
 @given(data=st.data(), name=st.sampled_from(sorted(TABLES)))
 def test_papers_tables(place: Path, data: st.DataObject, name: str) -> None:
     content = data.draw(yaml_bytes(TABLES[name]))

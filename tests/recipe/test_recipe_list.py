@@ -46,6 +46,7 @@ def test_a_short_path_must_be_the_same_file(write: Write, base: Path) -> None:
         ),
         ("recipes: [base.yaml]\nbaselin: x\n", "did you mean baseline?"),
         ("recipes: [base.yaml]\nbaseline: ''\n", "own.yaml:2: baseline: needs some text"),
+        (f"recipes: [base.yaml]\nbaseline: {'x' * 300}\n", "own.yaml:2: baseline: this is no file"),
         ("recipes: [1]\n", "own.yaml:1: recipes.0: needs text"),
         ("recipes: [base.yaml]\nrecipes: [base.yaml]\n", "own.yaml:2: "),
     ],
