@@ -3,13 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pytest_regressions.data_regression import DataRegressionFixture
 
+import harness
 from harness.errors import RecipeError
 from harness.recipe.ablation import Ablation
 from harness.recipe.load import load_ablation
 from harness.recipe.printed import blocks
 
 from .conftest import Write
+
+SHIPPED = Path(harness.__file__).parents[1] / "ablations" / "printed.yaml"
 
 PRINTED = """\
 top1:
@@ -143,3 +147,15 @@ def test_mistakes_in_the_file_name_its_lines(table: Path, write: Write) -> None:
     with pytest.raises(RecipeError) as caught:
         blocks(path)
     assert len(str(caught.value).splitlines()) == 3, "each block's"
+
+
+def test_every_printed_number_and_its_source(data_regression: DataRegressionFixture) -> None:
+    """Compared by hand with the papers: a change here is a typo, or has a source to show for it."""
+    found: dict[str, str] = {}
+    for name, block in blocks(SHIPPED).items():
+        where = f"{block.paper}, {block.place} ({block.confidence}: {block.source})"
+        for key, value in block.values.items():
+            runs = f", runs {list(block.runs[key])}" if key in block.runs else ""
+            off = f" within {block.uncertainty}" if block.uncertainty else ""
+            found[f"{name}.{key}"] = f"{value} {block.units}{off}, {block.metric}{runs}; {where}"
+    data_regression.check(found)
