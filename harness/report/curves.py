@@ -68,6 +68,10 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
         warnings.append(f"{folder.id}: {cut} cut or unreadable, and left out of its curves")
     if not records and entry.done and recipe.optim.epochs:
         warnings.append(f"{folder.id}: no journal, so no curves")
+    said: Any = (entry.result or {}).get("step")
+    last = max((record["step"] for record in records), default=said)
+    if entry.state == "finished" and is_number(said) and last < said:
+        warnings.append(f"{folder.id}: its journal ends at step {last} of {said}")
     monitored = [record for record in records if "knn/top1" in record]
     wanted = protocol(recipe.knn.model_dump(mode="json"))
     same = [r for r in monitored if protocol(r.get("protocol")) in (wanted, None)]
@@ -104,12 +108,13 @@ def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal
 
 
 def _sample(lines: list[bytes], most: int) -> list[bytes]:
-    """All lines, or of more than `most` every n-th, the monitored ones and the last."""
+    """All lines, or of more than `most` every n-th, the monitored ones and the last, whole or
+    torn."""
     nth = math.ceil(len(lines) / most)
     if nth == 1:
         return lines
-    last = len(lines) - 1
-    return [line for n, line in enumerate(lines) if n % nth == 0 or n == last or MONITORED in line]
+    end = len(lines) - 2
+    return [line for n, line in enumerate(lines) if n % nth == 0 or n >= end or MONITORED in line]
 
 
 def protocol(said: Any) -> tuple[Any, ...] | None:

@@ -105,8 +105,11 @@ def _figure(
         return None
     caption = f"{what.partition(',')[0]} over epochs"
     caption = caption if caption.startswith("kNN") else caption[:1].upper() + caption[1:]
-    if any(len(line.curves) > 1 for line in lines):
+    if means := [line for line in lines if len(line.curves) > 1 and line.band is not None]:
         caption += ": mean over seeds, band from the least to the greatest"
+    if single := [line.cell.label for line in lines if line.band is None]:
+        caption += f"{';' if means else ':'} each seed by itself where their journals differ"
+        caption += f" ({', '.join(single)})" if means else ""
     if any(line.printed for line in lines):
         caption += "; dashed, what the paper drew, at its own scale"
     if any(True in line.broken for line in lines):
