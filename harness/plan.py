@@ -11,15 +11,16 @@ from harness import estimate
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
-from harness.recipe.identity import PARENT, StageKind, digest, stage_id, stages
+from harness.recipe.identity import PARENT, StageKind, digest, record, stage_id, stages
 from harness.recipe.load import load
 from harness.recipe.rules import KNOWN_SIZES
-from harness.recipe.schema import SCHEMA_VERSION, Cost, Recipe
+from harness.recipe.schema import Cost, Recipe
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.life import is_of
 from harness.store.stale import why_stale
+from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
@@ -211,7 +212,9 @@ def make_plan(
             by_kind[kind] = entry
             parent = PARENT[kind]
             above = by_kind[parent] if parent else None
-            stale = _stale(entry, above) or (entry.done and parent in renewed)
+            stale = _stale(entry, above, record(member.recipe, kind)) or (
+                entry.done and parent in renewed
+            )
             said = _job(job) if job is not None and not entry.done else ""
             if said:
                 held[kind] = said
@@ -244,9 +247,9 @@ def make_plan(
     return Plan(name, path, scale, expansion, tuple(planned), on)
 
 
-def _stale(entry: Entry, parent: Entry | None) -> str:
+def _stale(entry: Entry, parent: Entry | None, wanted: Mapping[str, Any]) -> str:
     """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    why = why_stale(entry.result, parent.result if parent else None, edition())
+    why = why_stale(entry, parent, edition(), wanted)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
@@ -282,7 +285,7 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
 def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
     """The stage's stage.json: all that a process needs to run it."""
     return {
-        "schema": SCHEMA_VERSION,
+        "schema": STAGE,
         "id": stage.id,
         "kind": stage.kind,
         "name": stage.recipe.name,

@@ -29,6 +29,7 @@ STYLE = {
     "diverged": "magenta",
     "running": "blue",
     "waiting": "cyan",
+    "stale": "yellow",
     "interrupted": "yellow",
     "cancelled": "yellow",
     "unknown": "yellow",

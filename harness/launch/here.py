@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from harness.errors import AlreadyDone, Busy, DiskError, HarnessError, NoData
 from harness.launch.company import company
 from harness.launch.worker import run_as
-from harness.plan import Plan, describe
+from harness.plan import Plan, PlannedStage, describe
+from harness.recipe.identity import record
 from harness.redact import redact
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
@@ -55,7 +56,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
                 tally.elsewhere[stage.id] = ""
             continue
         folder = stage_folder(site.runs, stage.id)
-        if stage.action == "again" and _still_stale(folder, description["parent"]):
+        if stage.action == "again" and _still_stale(stage, folder):
             folder.set_aside()
         folder.create(description)
         job = Job(folder.path, site.data, device)
@@ -87,8 +88,9 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     return tally
 
 
-def _still_stale(folder: StageFolder, parent: str | None) -> bool:
+def _still_stale(stage: PlannedStage, folder: StageFolder) -> bool:
     """Whether the stage is done and stale now: another process may have run it since the plan."""
-    above = look(stage_folder(folder.path.parent, parent)).result if parent else None
+    above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
-    return entry.done and bool(why_stale(entry.result, above, edition()))
+    wanted = record(stage.recipe, stage.kind)
+    return entry.done and bool(why_stale(entry, above, edition(), wanted))

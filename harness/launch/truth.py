@@ -22,6 +22,7 @@ from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import Entry, everything, look
+from harness.store.stale import why_other
 from harness.store.submission import Submission
 
 
@@ -128,6 +129,8 @@ class Truth:
 
 
 def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
+    if entry.done and (why := why_other(entry)):
+        return Row(entry.folder.id, "stale", why, entry)
     if entry.done or entry.state == "damaged":
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)

@@ -53,6 +53,13 @@ def stage_id(recipe: Recipe, kind: StageKind) -> str:
     return f"{recipe.name}-s{recipe.seed}.{kind}-{digest(identity)}"
 
 
+def record(recipe: Recipe, kind: StageKind) -> dict[str, Any]:
+    """What the stage's stage.json has to say: its kind, and what it and its parent read."""
+    parent = PARENT[kind]
+    read = {**(sections(recipe, parent) if parent else {}), **sections(recipe, kind)}
+    return {"kind": kind, "recipe": read}
+
+
 def stages(recipe: Recipe) -> list[StageKind]:
     """The stages of a run, parents first."""
     return ["pretrain", "knn"] + (["linear"] if recipe.linear is not None else [])  # type: ignore[return-value]

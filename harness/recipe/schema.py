@@ -14,7 +14,8 @@ from harness.recipe.rules import contradictions
 from harness.recipe.section import Name, Section, refuse
 
 SCHEMA_VERSION = 1
-"""Part of every stage's identity: raised when the meaning of a field changes."""
+"""Part of every stage's identity: raised when the meaning of a field changes. How stage.json is
+laid out has a version of its own, harness.store.version.STAGE."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]

@@ -6,15 +6,24 @@ warning of the run, so that one bad folder does not cost the report of all the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.recipe.ablation import Metric
-from harness.recipe.identity import READS, StageKind, canonical, digest, stage_id, stages
-from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.recipe.identity import (
+    READS,
+    StageKind,
+    canonical,
+    digest,
+    record,
+    stage_id,
+    stages,
+)
+from harness.recipe.schema import Recipe
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
@@ -62,8 +71,8 @@ class Stage:
     processes: int
     device: str
     """What computed the result, e.g. "NVIDIA H100"; "" if it does not say."""
-    foreign: str
-    """Why it is not this stage's own result: of another schema version, or a copy; "" if it is."""
+    wanted: dict[str, Any]
+    """What its stage.json has to say: see harness.recipe.identity.record."""
     mirror: str
     """Its run in Weights & Biases: project, id and mode; "" if it has none."""
 
@@ -83,17 +92,17 @@ class Outcome:
     editions: tuple[str, ...]
     """Of all stages behind the value; more than one means mixed."""
     fingerprints: tuple[str, ...]
-    results: tuple[dict[str, Any] | None, ...] = ()
-    """Each such stage's result.json, parents first."""
-    foreign: tuple[str, ...] = ()
-    """Each such stage's `foreign`."""
+    stages: tuple[Stage, ...] = ()
+    """Those behind the value, parents first."""
 
     def why_stale(self, edition: str) -> str:
-        """Why it is not one of this stage, of `edition` and of its pre-training's present weights,
-        else ""."""
-        above = (None, *self.results)
-        whys = [why_stale(*pair, edition) for pair in zip(self.results, above, strict=False)]
-        whys = [*self.foreign, *whys]
+        """Why it is not one of its recipe, of `edition` and of its pre-training's present weights
+        and data, else ""."""
+        above = (None, *(stage.entry for stage in self.stages))
+        whys = [
+            why_stale(stage.entry, parent, edition, stage.wanted)
+            for stage, parent in zip(self.stages, above, strict=False)
+        ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
 
 
@@ -153,11 +162,9 @@ class Run:
             chain.append(self.stages[METRIC_STAGE[metric]])
         editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
-        results = tuple(stage.entry.result for stage in chain)
-        foreign = tuple(stage.foreign for stage in chain)
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, editions, prints, results, foreign)
+            return Outcome(standing, value, detail, editions, prints, tuple(chain))
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
@@ -189,13 +196,25 @@ def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = MOST
         for stage in found.values()
         if stage.state == "damaged"
     ]
+    warnings += [
+        f"{found[kind].id}: damaged (result.json has no number for {metric})"
+        for metric, kind in METRIC_STAGE.items()
+        if kind in found and found[kind].state == "finished" and metric not in found[kind].values
+    ]
     read = read_curves(found["pretrain"].entry, recipe, lines)
-    return Run(cell, seed, recipe, found, read, tuple(warnings) + read.warnings)
+    warnings += [_in(runs, warning) for warning in read.warnings]
+    return Run(cell, seed, recipe, found, read, tuple(warnings))
+
+
+def _in(runs: Path, text: str) -> str:
+    """The text with paths relative to the run root: a report does not depend on where it lies."""
+    return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
 def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
     folder = stage_folder(runs, stage_id(recipe, kind))
     entry = look(folder)
+    entry = replace(entry, detail=_in(runs, entry.detail))
     result = entry.result or {}
     attempts = folder.attempts() if entry.state != "absent" else []
     ended = result.get("attempt")
@@ -225,17 +244,9 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
         seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
         processes=processes,
         device=str(result.get("device") or ""),
-        foreign=_foreign(entry),
+        wanted=record(recipe, kind),
         mirror=_mirror(folder),
     )
-
-
-def _foreign(entry: Entry) -> str:
-    described = entry.described or {}
-    version, named = described.get("schema", SCHEMA_VERSION), described.get("id", entry.folder.id)
-    if version != SCHEMA_VERSION:
-        return f"of schema version {version}"
-    return f"a copy of {named}" if named != entry.folder.id else ""
 
 
 def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:

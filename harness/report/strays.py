@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from harness.errors import StoreError, WrittenByNewer
 from harness.recipe.difference import difference
 from harness.recipe.identity import PARENT, READS, StageKind
-from harness.recipe.schema import SCHEMA_VERSION, Recipe
+from harness.recipe.schema import Recipe
 from harness.report.runs import Run
 from harness.store import atomic
 from harness.store.layout import StageFolder
+from harness.store.version import STAGE as STAGE_VERSION
 
 NAMED = 4
 """Stages that a line names; of more it tells how many."""
@@ -66,8 +67,8 @@ def _why(folder: StageFolder, ours: Recipe, kind: StageKind, there: set[str]) ->
         kept = "which stands here too" if named in there else "which is not here"
         return f"A copy, by its stage.json, of {named}, {kept}"
     version = described.get("schema")
-    if version != SCHEMA_VERSION:
-        return f"Of schema version {version}; this code reads {SCHEMA_VERSION}"
+    if version != STAGE_VERSION:
+        return f"Of schema version {version}; this code reads {STAGE_VERSION}"
     try:
         theirs = Recipe.model_validate_json(atomic.dump(described.get("recipe")))
     except (ValidationError, ValueError):

@@ -17,6 +17,7 @@ RUNS/.code/<digest>/                    the code that its jobs run
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ from harness.store import atomic, version
 
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 """What may be a stage's name: it leaves no folder."""
+
+ACCURACY = re.compile(r"/top\d+(@|$)")
+"""What is measured in percent, by its metric's name."""
+
+SHOWN = 40
+"""Characters of a wrong value that are shown."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,14 @@ class StageFolder:
         found = atomic.read_json(self.path / "result.json")
         if found is None:
             return None
-        whole = isinstance(found, dict) and "state" in found
-        if not whole or not isinstance(found.get("values", {}), dict):
-            raise StoreError(f"{self.path / 'result.json'}: not a result; move it away")
+        if why := why_no_result(found):
+            raise StoreError(f"{self.path / 'result.json'}: {why}; move it away and run again")
         return dict(found)
 
     @property
     def described(self) -> dict[str, Any] | None:
-        """stage.json: {"id", "kind", "recipe", "parent", ...}; None before the first attempt.
+        """stage.json: {"id", "kind", "recipe", "parent", ...}, of an older version of it as this
+        one would have written it, if a step leads here; None before the first attempt.
 
         Raises:
             StoreError: stage.json is damaged, or of a newer version of the harness.
@@ -72,7 +79,7 @@ class StageFolder:
         if not isinstance(found, dict):
             raise StoreError(f"{path}: not a stage; move the folder away")
         version.refuse_newer(found, version.STAGE, path)
-        return found
+        return version.migrate(found)
 
     @property
     def parent(self) -> StageFolder | None:
@@ -149,6 +156,25 @@ class StageFolder:
             raise atomic.explain(error, self.path) from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
+
+
+def why_no_result(found: object) -> str:
+    """Why `found` is no stage's outcome; "" if it is one.
+
+    Each of its values is a finite number, and an accuracy is one of percent.
+    """
+    if not isinstance(found, dict) or "state" not in found:
+        return "not a result"
+    values = found.get("values", {})
+    if not isinstance(values, dict):
+        return "not a result"
+    for name, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not abs(value) < 1e300:  # NaN is less than nothing
+            return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+        if ACCURACY.search(name) and not 0 <= value <= 100:
+            return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+    return ""
 
 
 def is_name(value: object) -> bool:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.store import atomic
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, why_no_result
 from harness.store.life import holder
-from harness.store.version import STAGE, is_newer
+from harness.store.version import STAGE
 
 State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
 
@@ -76,7 +76,8 @@ def look(folder: StageFolder) -> Entry:
 def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> Iterator[Entry]:
     """All stages under the run root, by name; quick for thousands, most of which are done.
 
-    `described` of a stage that is done is what stands in stage.json before its recipe.
+    `described` of a stage that is done is what stands in stage.json before its recipe, unless it is
+    of another version.
 
     Args:
         seen: what is done, kept by this function from one look to the next.
@@ -96,8 +97,8 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
         data, stamp = _read(f"{root}/{name}/result.json")
         result = atomic.json_object(data)
         folder = StageFolder(runs / name)
-        whole = head and result and _values(result) and not is_newer(head, STAGE)
-        if whole and result.get("state") in DONE:
+        whole = head.get("schema") == STAGE and not why_no_result(result)
+        if whole and result["state"] in DONE:
             said = str(result.get("message", ""))
             entry = Entry(folder, result["state"], said, result, head)
             if seen is not None:
@@ -141,10 +142,6 @@ def _head(path: str) -> dict[str, Any] | None:
         return None
     before, recipe, _ = data.partition(b',\n  "recipe": {')
     return atomic.json_object(before + b"}" if recipe and data.endswith(b"}\n") else data)
-
-
-def _values(result: dict[str, Any]) -> bool:
-    return isinstance(result.get("values", {}), dict)
 
 
 def _read(path: str) -> tuple[bytes | None, int]:

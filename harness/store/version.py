@@ -1,16 +1,27 @@
 """Versions of records on disk. What a newer harness wrote is refused, for nobody here knows what it
-means; an older record is read as it stands."""
+means; an older stage.json is brought to the present version as it is read, where a step leads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import WrittenByNewer
 
 STAGE = 1
-"""The newest stage.json that is read here: harness.recipe.schema.SCHEMA_VERSION."""
+"""The version of stage.json that is written here, and the newest that is read."""
+
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version -> what makes of such a stage.json one of the next version. Version 1 is the first that
+was ever written."""
+
+
+def migrate(record: dict[str, Any]) -> dict[str, Any]:
+    """The record in the present version, or in the last one that a step leads to."""
+    while type(schema := record.get("schema")) is int and schema < STAGE and schema in STEPS:
+        record = {**STEPS[schema](record), "schema": schema + 1}
+    return record
 
 
 def is_newer(record: Mapping[str, Any], known: int) -> bool:

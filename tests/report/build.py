@@ -235,7 +235,7 @@ class Bench:
             result: dict[str, Any] = {
                 "state": state,
                 "values": dict(values or {}),
-                "step": 310,
+                "step": 31 * resolved.optim.epochs,
                 "message": message,
                 "data": data,
                 "attempt": attempt,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.recipe.ablation import CONTROL
+from harness.recipe.identity import StageKind
 from harness.recipe.schema import Recipe
 from harness.report.claims import judge
 from harness.report.collect import Results
+from harness.report.curves import read_curves
+from harness.report.curves_figure import curves_figures
 from harness.report.document import compose
 from harness.report.markdown import render
 from harness.report.tables import cell_text
+from harness.store.ledger import look
 from report.build import Bench
 from report.conftest import Collected, Make
 
@@ -219,6 +224,129 @@ def test_a_line_damaged_in_the_middle_costs_that_line_only(make: Make, gather: C
     run = next(run for run in found.runs if run.cell == "m0.9")
     assert run.curves.knn == whole.knn
     assert any("1 line of its journal is cut" in warning for warning in found.warnings)
+
+
+def test_a_journal_cut_at_a_lines_end_is_told(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    for seed in (0, 1):
+        for cell in ("m0.9", "m0.99"):
+            bench.finish(cell, seed, 40.0)
+    journal = bench.folder("m0.9", 0).path / "attempts/0001/metrics.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    whole = gather(bench)
+    assert not whole.warnings
+    journal.write_text("".join(lines[: len(lines) // 2]))
+    found = gather(bench)
+    name = bench.folder("m0.9", 0).id
+    assert found.warnings == (f"{name}: its journal ends at step 155 of 310",)
+    captions = [figure.caption for figure in curves_figures(found)]
+    mean = "mean over seeds, band from the least to the greatest"
+    alone = "each seed by itself where their journals differ"
+    assert captions == [
+        f"kNN top-1 over epochs: {mean}; {alone} (0.9).",
+        f"Training loss over epochs: {mean}; {alone} (0.9).",
+    ]
+    assert [figure.caption for figure in curves_figures(whole)] == [
+        f"kNN top-1 over epochs: {mean}.",
+        f"Training loss over epochs: {mean}.",
+    ]
+
+
+def test_a_long_whole_journal_is_not_taken_for_a_cut_one(make: Make) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    recipe = bench.recipe("m0.9", 0)
+    for lines in (3, 7, 50, 311):
+        found = read_curves(look(bench.folder("m0.9", 0)), recipe, lines)
+        assert not found.warnings
+
+
+# ---- a record that contradicts itself
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "knn"])
+def test_a_record_of_other_settings_than_its_name_is_stale(
+    make: Make, gather: Collected, kind: StageKind
+) -> None:
+    bench = make((0, 1))
+    for seed, value in ((0, 40.0), (1, 80.0)):
+        bench.finish("m0.9", seed, value)
+    stage = bench.folder("m0.9", 1, kind).path / "stage.json"
+    recipe = json.loads(stage.read_text())["recipe"]
+    recipe["knn" if kind == "knn" else "optim"]["k" if kind == "knn" else "lr"] = [20]
+    change(stage, recipe=recipe)
+    found = gather(bench)
+    what = "knn.k [20]" if kind == "knn" else "optim.lr [20]"
+    assert text(found, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, its record says {what}"
+    assert found.warnings[0].startswith("Stale: m0.9 (seed 1)")
+
+
+@pytest.mark.parametrize("count", ["train", "test"])
+@pytest.mark.parametrize("kind", ["pretrain", "knn"])
+def test_other_counts_of_images_are_other_data(
+    make: Make, gather: Collected, kind: StageKind, count: str
+) -> None:
+    bench = make((0, 1))
+    for seed, value in ((0, 40.0), (1, 80.0)):
+        bench.finish("m0.9", seed, value)
+    result = bench.folder("m0.9", 1, kind).path / "result.json"
+    change(result, data={**json.loads(result.read_text())["data"], count: 1000})
+    said = text(gather(bench), "m0.9").splitlines()
+    assert said[0] == "40.00 (1 of 2 seeds)"
+    assert said[1].startswith("stale: 80.00, of other data than its pre-training")
+
+
+# ---- what cannot be measured
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (4707.0, "4707.0, no accuracy in percent"),
+        (-1.0, "-1.0, no accuracy in percent"),
+        (float("nan"), "NaN, no number"),
+        ("47.1", '"47.1", no number'),
+        (True, "true, no number"),
+    ],
+)
+def test_an_impossible_accuracy_is_damage_with_its_file_and_reason(
+    make: Make, gather: Collected, value: object, why: str
+) -> None:
+    bench = make((0, 1))
+    for seed in (0, 1):
+        bench.finish("m0.9", seed, 40.0)
+    result = bench.folder("m0.9", 1, "knn").path / "result.json"
+    change(result, values={"knn/top1": value, "knn/top1@k20": 40.0})
+    found = gather(bench)
+    assert text(found, "m0.9") == "40.00 (1 of 2 seeds)\n1 damaged"
+    where = f"{result.parent.name}/result.json"
+    (said,) = found.warnings
+    assert said.startswith(f"{result.parent.name}: damaged ({where}: knn/top1 is {why}")
+    assert str(bench.runs) not in page(found)
+
+
+def test_a_result_without_its_number_is_named(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    result = bench.folder("m0.9", 0, "knn").path / "result.json"
+    change(result, values={})
+    found = gather(bench)
+    assert text(found, "m0.9") == "damaged"
+    said = f"{result.parent.name}: damaged (result.json has no number for knn/top1)"
+    assert found.warnings == (said,)
+
+
+@pytest.mark.parametrize("file", ["result.json", "stage.json"])
+def test_a_report_of_damaged_runs_is_the_same_wherever_they_lie(
+    make: Make, gather: Collected, tmp_path: Path, file: str
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    (bench.folder("m0.9", 0, "knn").path / file).write_text("{")
+    shutil.copytree(bench.runs, tmp_path / "elsewhere")
+    here = page(gather(bench))
+    assert f"/{file}: unreadable" in here
+    assert here == page(gather(replace(bench, runs=tmp_path / "elsewhere")))
 
 
 # ---- a missing seed

@@ -1,12 +1,28 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.store.stale import why_stale
+from harness.store.layout import StageFolder
+from harness.store.ledger import Entry
+from harness.store.stale import why_other, why_stale
+from harness.store.version import STAGE
 
 OF_CODE = {"state": "finished", "edition": "aaa"}
+WANTED = {"kind": "knn", "recipe": {"seed": 0, "knn": {"k": [200, 20], "layer": "backbone"}}}
+SAID = {"schema": STAGE, "id": "a-s0.knn-0", "name": "a", **WANTED}
+OTHER_WEIGHTS = "of other weights than its pre-training now has"
+OTHER_DATA = "of other data than its pre-training, by their records"
+
+
+def entry(result: Any, described: Any = SAID) -> Entry:
+    return Entry(StageFolder(Path("runs/a-s0.knn-0")), "finished", "", result, described)
+
+
+def data(**changes: Any) -> dict[str, Any]:
+    return OF_CODE | {"data": {"fingerprint": "f", "train": 9, "test": 3, "name": "x"} | changes}
 
 
 @pytest.mark.parametrize(
@@ -21,10 +37,42 @@ OF_CODE = {"state": "finished", "edition": "aaa"}
         ({"edition": "bbb"}, None, "of edition bbb"),
         ({"edition": "bbb+aaa"}, None, "of edition bbb+aaa"),
         ({}, None, "of edition unknown"),
-        (OF_CODE | {"weights": "1"}, OF_CODE | {"weights": "2"}, "of other weights than its "
-         "pre-training now has"),
-        (OF_CODE, OF_CODE | {"weights": "2"}, "of other weights than its pre-training now has"),
+        (OF_CODE | {"weights": "1"}, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS),
+        (OF_CODE, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS),
+        (data(), data(), ""),
+        (data(), data(name="y"), ""),
+        (data(test=1000), data(), OTHER_DATA),
+        (data(), data(train=8), OTHER_DATA),
+        (data(fingerprint="g"), data(), OTHER_DATA),
+    ],
+)
+def test_why(result: Any, parent: Any, why: str) -> None:
+    above = None if parent is None else entry(parent)
+    assert why_stale(entry(result), above, "aaa", WANTED) == why
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": "b"}, ""),
+        ({"schema": 0}, "of schema version 0"),
+        ({"schema": None}, "of schema version None"),
+        ({"id": "b-s0.knn-1"}, "a copy of b-s0.knn-1"),
+        ({"kind": "linear"}, 'its record says kind "linear"'),
+        ({"recipe": None},
+         "its record says nothing of seed, nothing of knn.k, nothing of knn.layer and 1 more"),
+        ({"recipe": {"seed": 0, "knn": {"k": [20], "layer": "backbone"}}},
+         "its record says knn.k [20]"),
+        ({"recipe": {**WANTED["recipe"], "linear": {"epochs": 3}}}, ""),  # type: ignore[dict-item]
+        ({"recipe": {"seed": 1, "knn": {"k": 1, "x": {}}}},
+         "its record says seed 1, knn.k 1, nothing of knn.layer and 1 more"),
     ],
 )  # fmt: skip
-def test_why(result: Any, parent: Any, why: str) -> None:
-    assert why_stale(result, parent, "aaa") == why
+def test_a_record_that_says_another_thing(changes: dict[str, Any], why: str) -> None:
+    one = entry(OF_CODE, {**SAID, **changes})
+    assert why_stale(one, None, "aaa", WANTED) == why
+    assert why_other(one, WANTED) == why
+
+
+def test_a_result_without_a_record_is_nobodys() -> None:
+    assert why_stale(entry(OF_CODE, None), None, "aaa", WANTED) == "without a stage.json"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from harness.errors import WrittenByNewer
-from harness.recipe.schema import SCHEMA_VERSION
 from harness.store import atomic, garbage, ledger, submission, version
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -22,15 +21,28 @@ def change(path: Path, **values: Any) -> bytes:
     return path.read_bytes()
 
 
-def test_the_store_reads_what_the_recipes_schema_writes() -> None:
-    assert version.STAGE == SCHEMA_VERSION
-
-
 @pytest.mark.parametrize("schema", [version.STAGE, version.STAGE - 1, None, "9", "absent"])
 def test_what_is_not_newer_is_read(folder: StageFolder, schema: Any) -> None:
     if schema != "absent":
         change(folder.path / "stage.json", schema=schema)
     assert (folder.described or {})["id"] == folder.id
+
+
+def test_steps_lead_an_older_record_here_and_leave_the_file(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = change(folder.path / "stage.json", schema=version.STAGE - 2, sort="pretrain")
+    steps = {
+        version.STAGE - 2: lambda r: {k: v for k, v in r.items() if k != "sort"} | {"a": r["sort"]},
+        version.STAGE - 1: lambda r: {**r, "b": r["a"]},
+    }
+    monkeypatch.setattr(version, "STEPS", steps)
+    described = folder.described or {}
+    assert (described["schema"], described["b"]) == (version.STAGE, "pretrain")
+    assert "sort" not in described
+    assert (folder.path / "stage.json").read_bytes() == before
+    del steps[version.STAGE - 1]  # a step is missing: as far as they lead
+    assert (folder.described or {})["schema"] == version.STAGE - 1
 
 
 def test_a_newer_stage_is_refused_and_untouched(folder: StageFolder) -> None:
