@@ -142,11 +142,11 @@ def plan(made: Plan, site: Site) -> None:
         line(f"  {why}")
     if len(reasons) > REASONS:
         line(f"  ... and {len(reasons) - REASONS} more")
-    stale = sum(s.stale for s in made.stages if s.action == "skip")
-    if stale:
-        what = "is stale" if stale == 1 else "are stale"
-        line(f"  {count(stale, 'finished stage')} {what}: of other code, libraries or weights")
-        line(f"  run --again moves {'it' if stale == 1 else 'them'} aside and runs anew")
+    if stale := [s for s in made.stages if s.stale and s.action == "skip"]:
+        what, them = ("is", "it") if len(stale) == 1 else ("are", "them")
+        whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
+        line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
+        line(f"  run --again moves {them} aside and runs anew")
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):
