@@ -12,11 +12,11 @@ from harness.store import ledger
 
 State = Literal[
     "finished", "diverged", "running", "waiting", "interrupted", "cancelled", "failed", "lost",
-    "damaged", "unknown", "absent", "stale",
+    "damaged", "unknown", "absent",
 ]  # fmt: skip
-"""For people. stale: done, but its stage.json is of another version, or of another stage. waiting:
-its job is pending. lost: submitted, no result, nobody runs it, and SLURM does not know it. unknown:
-SLURM does not answer, or left it open how the job ended. absent: never begun."""
+"""For people. waiting: its job is pending. lost: submitted, no result, nobody runs it, and SLURM
+does not know it. unknown: SLURM does not answer, or left it open how the job ended. absent: never
+begun."""
 
 WAITS = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
 """SLURM's words for a job that is alive and not running."""

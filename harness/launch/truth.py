@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import StoreError
 from harness.launch import lives
@@ -31,7 +32,8 @@ class Row:
     """One stage for a person."""
 
     id: str
-    state: State
+    state: State | Literal["stale"]
+    """stale: done, but its stage.json is of another version, or of another stage."""
     why: str
     """In words; whole."""
     entry: Entry
