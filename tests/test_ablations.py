@@ -307,7 +307,8 @@ def test_a_plan_can_be_made_and_tells_its_hours(path: Path, tmp_path: Path) -> N
     members = expanded(path).members
     assert len({stage.id for stage in made.stages}) == len(made.stages) >= 2 * len(members)
     assert made.hours is not None
-    hours = {m.cell: m.recipe.about.cost for m in members if m.recipe.optim.epochs}
+    costly = [m for m in members if m.recipe.optim.epochs or m.recipe.model.weights]
+    hours = {m.cell: m.recipe.about.cost for m in costly}
     assert made.hours == pytest.approx(
         sum(cost.hours for cost in hours.values() if cost) * len(scales()[path].seeds)
     )
@@ -315,10 +316,12 @@ def test_a_plan_can_be_made_and_tells_its_hours(path: Path, tmp_path: Path) -> N
 
 @per_scale
 def test_what_a_scale_runs_beside_the_paper(path: Path) -> None:
-    """Printed rows are never run; a cell's settings here are of cells that run here."""
+    """Printed rows are never run, unless given weights fill them; a cell's settings here are of
+    cells that run here."""
     scale, found = scales()[path], expanded(path)
     run = {member.cell for member in found.members}
-    assert not {cell.id for cell in found.ablation.cells if cell.set is None} & run
+    given = {control.id for control in scale.controls}
+    assert not {cell.id for cell in found.ablation.cells if cell.set is None} & (run - given)
     assert set(scale.set_cells) <= run
     assert set(scale.hours) <= run
     assert (CONTROL in run) == scale.control

@@ -173,6 +173,16 @@ class Tuning(Section):
     """What was tried, and what was chosen."""
 
 
+class Control(Section):
+    """Given weights that are evaluated beside a table's cells."""
+
+    id: Name
+    """Its own, or that of a printed row that is not run, which it fills."""
+    label: Annotated[str, Field(min_length=1)]
+    recipe: str
+    """A recipe with model.weights and optim.epochs 0, relative to the ablation recipe."""
+
+
 class Scale(Section):
     """An ablation recipe: one ablation at one scale with given seeds. What `run` runs."""
 
@@ -197,6 +207,9 @@ class Scale(Section):
     """The cells to run; null: all of the ablation's that can be run."""
     control: bool = True
     """Also evaluate the untrained network, with the same seeds."""
+    controls: tuple[Control, ...] = ()
+    """Given weights (released, supervised) that are evaluated too, with the same seeds. Of `set`
+    they take what is about data, precision and evaluation."""
     metric: Metric
     """What this scale measures in place of the paper's metric."""
     margin: Annotated[float, Field(ge=0)] = 2.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecipeError
-from harness.recipe.ablation import CONTROL, Ablation, Scale
+from harness.recipe.ablation import CONTROL, Ablation, Control, Scale
 from harness.recipe.explain import Complaint, dotted
 from harness.recipe.find import shipped
 from harness.recipe.load import ablation_node, recipe_node, referred
@@ -27,6 +27,10 @@ RESERVED = {
 """Fields of a recipe that the ablation recipe decides in another way."""
 
 
+OF_CONTROLS = ("data", "precision", "knn", "linear")
+"""Sections of `set` that given weights take over: what they are evaluated on, and how."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One run of an ablation."""
@@ -40,7 +44,7 @@ class Member:
 @dataclass(frozen=True)
 class Expansion:
     """An ablation and the runs that an ablation recipe asks for: control first, then the cells in
-    the paper's order."""
+    the paper's order, then given weights."""
 
     ablation: Ablation
     members: list[Member]
@@ -73,6 +77,11 @@ def expand(scale: Scale, path: Path) -> Expansion:
     members = [
         Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
         for cell, recipe in zip(cells, recipes, strict=True)
+        for seed in scale.seeds
+    ]
+    members += [
+        Member(control.id, seed, recipe.model_copy(update={"seed": seed}))
+        for control, recipe in _controls(scale, source, path)
         for seed in scale.seeds
     ]
     return Expansion(ablation, members)
@@ -149,6 +158,24 @@ def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> li
     return cells
 
 
+def _controls(scale: Scale, source: _Source, path: Path) -> Iterator[tuple[Control, Recipe]]:
+    """Given weights and their recipes."""
+    common = [
+        (field, placed(value, source.place("set", field)))
+        for field, value in scale.set.items()
+        if field.split(".")[0] in OF_CONTROLS
+    ]
+    for control in scale.controls:
+        place = source.place("controls")
+        file = referred(path, control.recipe, f"{place}: controls: ")
+        settings = [*common, ("name", Node(f"{scale.name}.{control.id}", place))]
+        recipe = check(Recipe, merge(recipe_node(file, read(file)), overlay(settings, place)))
+        if recipe.model.weights is None or recipe.optim.epochs:
+            why = "no control: it needs model.weights, and optim.epochs: 0"
+            raise RecipeError(f"{place}: controls: {display(file)}: {why}")
+        yield control, recipe
+
+
 def _for_all_cells(scale: Scale, source: _Source, base: Node) -> Node:
     """The recipe with what the scale sets for all cells; a cell that chooses another kind of
     section replaces it whole, with what was set in it."""
@@ -219,6 +246,13 @@ def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Com
         for cell in named:
             why = _no_such("cell", cell, [*ids, CONTROL])
             yield Complaint(source.place(field, cell), field, why)
+    for n, control in enumerate(scale.controls):
+        earlier = [each.id for each in scale.controls[:n]]
+        run = [cell.id for cell in ablation.cells if cell.set is not None]
+        why = f"{control.id} is a cell that is run" if control.id in run else ""
+        why = f"{CONTROL} is reserved for the untrained network" if control.id == CONTROL else why
+        why = f"{control.id} stands twice" if control.id in earlier else why
+        yield Complaint(source.place("controls"), "controls", why)
     for claim in scale.untestable:
         why = _no_such("claim", claim, claims)
         yield Complaint(source.place("untestable", claim), "untestable", why)

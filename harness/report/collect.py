@@ -51,10 +51,13 @@ class CellResult:
     runs: tuple[Run, ...]
     """One per seed of the scale, in its order, then those of the seeds added to decide claims;
     empty if the scale leaves the cell out."""
+    given: bool = False
+    """Given weights, which are evaluated as they are."""
 
     @property
     def is_control(self) -> bool:
-        return self.id == CONTROL
+        """Nothing is trained in it."""
+        return self.given or self.id == CONTROL
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Results:
     seeds: tuple[int, ...]
     margin: float
     cells: tuple[CellResult, ...]
-    """The paper's order; the untrained control, if there is one, last."""
+    """The paper's order; then the untrained control and given weights, as far as there are any."""
     basis: Basis | None
     """What the table's numbers share; None while no run has a result."""
     installed: str
@@ -103,8 +106,12 @@ class Results:
     @property
     def recipe(self) -> Recipe:
         """One of the table's recipes: the first trained one."""
-        trained = [run.recipe for run in self.runs if run.cell != CONTROL]
-        return (trained or [run.recipe for run in self.runs])[0]
+        return (self.trained or [run.recipe for run in self.runs])[0]
+
+    @property
+    def trained(self) -> list[Recipe]:
+        """Those of the table's recipes that train."""
+        return [run.recipe for cell in self.cells if not cell.is_control for run in cell.runs]
 
     def cell(self, cell_id: str) -> CellResult | None:
         return next((cell for cell in self.cells if cell.id == cell_id), None)
@@ -191,12 +198,20 @@ def collect(
         )
     for first in by_cell.values():
         first += _added(first, scale, runs, lines)
+    given = {control.id: control.label for control in scale.controls}
     cells = [
-        CellResult(cell.id, cell.label, cell.printed, tuple(by_cell.get(cell.id, ())))
+        CellResult(
+            cell.id, cell.label, cell.printed, tuple(by_cell.get(cell.id, ())), cell.id in given
+        )
         for cell in ablation.cells
     ]
     if CONTROL in by_cell:
         cells.append(CellResult(CONTROL, CONTROL_LABEL, None, tuple(by_cell[CONTROL])))
+    cells += [
+        CellResult(name, label, None, tuple(by_cell[name]), given=True)
+        for name, label in given.items()
+        if ablation.cell(name) is None
+    ]
     return _results(
         name=scale.name,
         title=scale.about.title or ablation.title,

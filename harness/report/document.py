@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.recipe.ablation import CONTROL
 from harness.report import provenance, setting, tables
 from harness.report.axis_figure import axis_figure
 from harness.report.blocks import (
@@ -145,7 +146,7 @@ def _table(results: Results) -> list[Block]:
             words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
         else:
             words.append("One seed: what looks so is no verdict yet, and may change with the next.")
-    if ablation is not None and not any(cell.is_control for cell in results.cells):
+    if ablation is not None and results.cell(CONTROL) is None:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))

@@ -66,15 +66,24 @@ def _down(results: Results) -> Grid:
     grid.groups = [("", len(heads)), *([("paper", len(theirs))] if theirs else [])]
     grid.groups.append(("ours", len(metrics)))
     for cell in results.cells:
-        if cell.is_control:
+        if _is_first_below(results, cell):
             grid.rows.append(None)
-        parts = cell.label.split(", ") if len(heads) > 1 else [cell.label]
+        several = len(heads) > 1 and ablation is not None and ablation.cell(cell.id) is not None
+        parts = cell.label.split(", ") if several else [cell.label]
         row = [*parts, *[""] * (len(heads) - len(parts))]
         if ablation is not None:
             row.append(_printed(grid, ablation, cell))
             row += [number(column.values.get(cell.id)) for column in ablation.columns]
         grid.add([*row, *(_ours(grid, results, cell, metric) for metric in metrics)])
     return grid
+
+
+def _is_first_below(results: Results, cell: CellResult) -> bool:
+    """Whether it is the first row that the paper's table does not have."""
+    ablation = results.ablation
+    if ablation is None:
+        return False
+    return cell is next((c for c in results.cells if ablation.cell(c.id) is None), None)
 
 
 def _across(results: Results, ablation: Ablation) -> Grid:
@@ -129,7 +138,11 @@ def _named(metric: Metric) -> str:
 
 
 def _printed(grid: Grid, ablation: Ablation, cell: CellResult) -> str:
-    return NOTHING if cell.is_control else grid.marked(printed(ablation, cell).split("\n"))
+    return (
+        NOTHING
+        if ablation.cell(cell.id) is None
+        else grid.marked(printed(ablation, cell).split("\n"))
+    )
 
 
 def _ours(grid: Grid, results: Results, cell: CellResult, metric: Metric) -> str:

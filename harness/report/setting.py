@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recipe.ablation import CONTROL, Ablation, Metric
+from harness.recipe.ablation import Ablation, Metric
 from harness.recipe.schema import Recipe
 from harness.report import facts
 from harness.report.collect import Results
@@ -144,7 +144,7 @@ def traits(results: Results) -> list[Trait]:
     Without recipes at the paper's scale it is not known what a table varies on purpose: what varies
     over the cells then differs only if none of them has the papers' value.
     """
-    recipes = [run.recipe for run in results.runs if run.cell != CONTROL] or [results.recipe]
+    recipes = results.trained or [results.recipe]
     pairs = results.pairs
     ablation = results.ablation
     least = ablation.printed_epochs if ablation is not None else 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from harness.recipe.ablation import Ablation, Column, Metric, Number
+from harness.recipe.ablation import CONTROL, Ablation, Column, Metric, Number
 from harness.report.blocks import Row, Table, Text, Tone
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results, Value
@@ -40,7 +40,7 @@ def main_table(results: Results) -> Table:
     if results.ablation is not None:
         head.append(f"paper\n{NAMES[results.ablation.metric]}, {UNITS[results.ablation.metric]}")
         head += [_heading(column) for column in results.ablation.columns]
-    contrasted = any(cell.is_control for cell in results.cells)
+    contrasted = results.cell(CONTROL) is not None
     for metric in metrics:
         head.append(f"ours\n{NAMES[metric]}, {UNITS[metric]}")
         if contrasted:

@@ -280,3 +280,47 @@ def test_where_ablations_are_looked_for(write: Write) -> None:
     assert find_ablation("momentum", far) == Path("ablations/momentum.yaml")
     near = write("far/ablations/momentum.yaml", TABLE)
     assert find_ablation("momentum", far).resolve() == near.resolve()
+
+
+GIVEN = """\
+extends: base.yaml
+model: {weights: {file: w.pth, md5: "01234567"}}
+optim: {epochs: 0}
+knn: {k: [9]}
+about: {targets: [{metric: knn/top1, value: 1, tolerance: 1, source: README}]}
+"""
+CONTROLS = "controls: [{id: given, label: Given, recipe: given.yaml}]\n"
+
+
+def test_given_weights_are_members_too(scale: Path, write: Write) -> None:
+    write("recipes/given.yaml", GIVEN)
+    write("recipes/abl.yaml", SCALE + "  data.images: 777\n" + CONTROLS)
+    members = [m for m in expanded(scale).members if m.cell == "given"]
+    assert [(m.seed, m.recipe.seed, m.recipe.name) for m in members] == [
+        (0, 0, "abl.given"), (1, 1, "abl.given"),
+    ]  # fmt: skip
+    recipe = members[0].recipe
+    assert recipe.model.weights is not None
+    assert (recipe.optim.epochs, recipe.knn.k, recipe.data.images) == (0, (9,), 777)
+    assert recipe.optim.lr != 0.5, "what is set for training is not for them"
+    assert [target.source for target in recipe.about.targets] == ["README"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("", "", ""),
+        ("id: given", "id: m0", "m0 is a cell that is run"),
+        ("id: given", "id: untrained", "untrained is reserved for the untrained network"),
+        ("]", ", {id: given, label: Two, recipe: given.yaml}]", "given stands twice"),
+        ("given.yaml", "base.yaml", "no control: it needs model.weights, and optim.epochs: 0"),
+        ("given.yaml", "gone.yaml", "no such file"),
+    ],
+)
+def test_mistakes_in_controls(scale: Path, write: Write, old: str, new: str, says: str) -> None:
+    write("recipes/given.yaml", GIVEN)
+    write("recipes/abl.yaml", SCALE + CONTROLS.replace(old, new))
+    if says:
+        assert says in refusal(scale)
+    else:
+        assert expanded(scale)

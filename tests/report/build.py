@@ -113,6 +113,7 @@ class Bench:
             wanted = [cell for cell in wanted if cell in self.scale.cells]
         if self.scale.control:
             wanted.insert(0, CONTROL)
+        wanted += [control.id for control in self.scale.controls]
         members = [Member(c, s, self.recipe(c, s)) for c in wanted for s in self.seeds]
         return Expansion(self.ablation, members)
 
@@ -125,6 +126,8 @@ class Bench:
         }
         if cell == CONTROL:
             changes["optim__epochs"] = 0
+        if cell in [control.id for control in self.scale.controls]:
+            changes |= {"optim__epochs": 0, "model__weights": {"file": "w.pth", "md5": "0" * 8}}
         made = recipe(**changes)
         targets = self.scale.targets.get(cell, ())
         return made.model_copy(update={"about": About(targets=targets)})
