@@ -181,9 +181,9 @@ def _how_long(made: Plan) -> str:
     if made.seconds is not None:
         return f"about {duration(made.seconds)}, {_measured(made)}"
     hours = made.stated_hours
-    cost = made.todo[0].recipe.about.cost or (made.scale.about.cost if made.scale else None)
-    for stage in made.todo:
-        cost = stage.recipe.about.cost or cost
+    costs = [cost for stage in made.todo if (cost := stage.recipe.about.cost)]
+    cost = max(costs, key=lambda cost: cost.hours, default=None)
+    cost = cost or (made.scale.about.cost if made.scale else None)
     if hours is None or cost is None:
         known = [stage.seconds for stage in made.todo if stage.seconds is not None]
         if not known:
