@@ -113,7 +113,7 @@ class Bench:
             wanted = [cell for cell in wanted if cell in self.scale.cells]
         if self.scale.control:
             wanted.insert(0, CONTROL)
-        wanted += [control.id for control in self.scale.controls]
+        wanted += [each.id for each in self.scale.controls if each.id not in wanted]
         members = [Member(c, s, self.recipe(c, s)) for c in wanted for s in self.seeds]
         return Expansion(self.ablation, members)
 
