@@ -22,6 +22,7 @@ WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage", "benc
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "redact": set(),
+    "output": set(),
     "recipe": {"errors", "redact"},
     "store": {"errors", "redact"},
     "site": {"errors", "recipe"},
@@ -35,12 +36,12 @@ ARROWS: dict[str, set[str]] = {
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {"errors", "redact", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
-    "track": {"errors", "redact", "recipe", "store"},
+    "track": {"errors", "redact", "output", "recipe", "store"},
     "report": {"errors", "recipe", "store", "track"},
     "check": {"errors", "recipe", "store", "track", "report"},
     "launch": {
-        *("errors", "redact", "recipe", "store", "track", "site", "estimate", "plan", "report"),
-        *("runtime", "stage"),
+        *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
+        *("report", "runtime", "stage"),
     },
     "doctor": {"errors", "store", "track", "site", "launch"},
     "certify": {

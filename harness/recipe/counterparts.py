@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.recipe.ablation import CONTROL, Ablation
+from harness.recipe.ablation import Ablation
 from harness.recipe.expand import expand
 from harness.recipe.find import shipped
 from harness.recipe.load import load_scale
@@ -25,5 +25,6 @@ def counterparts(ablation: Ablation, path: Path) -> dict[str, Recipe]:
         scale = load_scale(file)
         expansion = expand(scale, file)
         if scale.level == ablation.printed_at and expansion.ablation == ablation:
-            return {m.cell: m.recipe for m in expansion.members if m.cell != CONTROL}
+            own = {cell.id for cell in ablation.cells}
+            return {m.cell: m.recipe for m in expansion.members if m.cell in own}
     return {}
