@@ -52,6 +52,9 @@ td .code { white-space: nowrap; }
 figure { margin: 0; max-width: 44rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .88rem; }
+@media screen and (max-width: 76rem) {
+  th, td { padding: .4rem .5rem .4rem .25rem; }
+}
 @media screen and (max-width: 46rem) {
   table.cards, .cards tbody, .cards tr, .cards th, .cards td { display: block; }
   .cards thead { display: none; }

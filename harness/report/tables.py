@@ -219,9 +219,10 @@ def sensitivity_table(results: Results) -> Table | None:
                 if run.seed in ok and name in run.stages[METRIC_STAGE[metric]].values
             ]
             texts.append(Text(f"{sum(found) / len(found):.2f}" if found else NOTHING))
-        rows.append(Row(tuple(texts), emphasis=cell.is_control))
+        if any(text.text != NOTHING for text in texts[1:]):
+            rows.append(Row(tuple(texts), emphasis=cell.is_control))
     head = ("cell", *columns)
-    return Table(head, tuple(rows), frozenset(range(1, len(head))))
+    return Table(head, tuple(rows), frozenset(range(1, len(head))), cards=True)
 
 
 def _natural(name: str) -> tuple[str, float, str]:
