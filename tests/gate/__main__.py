@@ -18,7 +18,7 @@ from .report import Asked, render
 RECIPE = "recipes/gate.yaml"
 FIRST, FRESH, PLANTED = 1000, 2020, 3000
 """First seed of the baseline, of the fresh runs, of the runs with a mutant. Seeds 2000 to 2019 were
-used to choose ALARM: of a band at 5 % made of 12 seeds they found 19 and 17 in two editions."""
+used to choose ALARM: with 5 % and 12 seeds 19 and 17 of them passed, in two editions."""
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
