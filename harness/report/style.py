@@ -53,7 +53,8 @@ figure { margin: 0; max-width: 44rem; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .88rem; }
 @media screen and (max-width: 76rem) {
-  th, td { padding: .4rem .5rem .4rem .25rem; }
+  table { font-size: .9rem; }
+  th, td { padding: .4rem .45rem .4rem .25rem; }
 }
 @media screen and (max-width: 46rem) {
   table.cards, .cards tbody, .cards tr, .cards th, .cards td { display: block; }
