@@ -31,7 +31,9 @@ class _Lossy(io.RawIOBase):
     def write(self, content: Any) -> int:
         try:
             return os.write(self._number, content)
-        except (BrokenPipeError, BlockingIOError):
+        except BrokenPipeError:
+            raise BrokenPipeError from None  # without errno, by which click would know it
+        except BlockingIOError:
             raise
         except OSError as error:
             if self.lost is None:
@@ -68,7 +70,7 @@ def forgive() -> None:
                 io.BufferedWriter(_Lossy(stream.fileno())),
                 encoding=stream.encoding,
                 errors="replace",
-                line_buffering=stream.line_buffering or name == "stderr",
+                line_buffering=stream.line_buffering or stream.write_through or name == "stderr",
             )
             setattr(sys, name, made)
 

@@ -61,4 +61,6 @@ def _holds_secret(name: str, value: str) -> bool:
     named = _NAME.search(name.upper())
     if named is None or len(value) < SHORTEST or _NO_VALUE.search(name.upper()):
         return False
+    if value.startswith("/") and name.upper().endswith("_PWD"):
+        return False  # a working folder
     return bool(named[1]) or len(value) >= LONG or any(sign.isdecimal() for sign in value)

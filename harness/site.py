@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, model_validator
 from harness.errors import RecipeError
 from harness.recipe.section import Section, refuse
 
-DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 """How a device is named; whether it is there, a run tells."""
 
 NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cli.tiny import TINY
+from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from harness.cli import show
@@ -62,7 +64,7 @@ def test_a_closed_pipe_still_ends_a_command() -> None:
         check=False,
     )
     os.close(writer)
-    assert done.returncode in (1, 141)
+    assert done.returncode == 141
     assert done.stderr == b""
 
 
@@ -98,6 +100,32 @@ def test_what_commands_a_terminal_becomes_a_sign(sign: str) -> None:
         show.line(f"line{sign}")
     assert "cell" in printed.get()
     assert not {sign} & set(printed.get())
+
+
+def test_what_is_drawn_live_is_inert_too() -> None:
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=40)
+    with Live(console=terminal, auto_refresh=False) as live:
+        live.update(show.Inert("a\x1b]0;title\x07b"), refresh=True)
+    assert "title" in stream.getvalue()
+    assert "\x1b]0" not in stream.getvalue()
+
+
+def test_a_stage_log_is_inert(tmp_path: Path) -> None:
+    stage = tmp_path / "runs" / "tiny-s0.pretrain-0123456789"
+    attempt = stage / "attempts" / "0001"
+    attempt.mkdir(parents=True)
+    (stage / "stage.json").write_text('{"schema": 1, "id": "tiny-s0.pretrain-0123456789"}')
+    (attempt / "attempt.json").write_text("{}")
+    (attempt / "traceback.txt").write_text("a\x1b[2J\rb\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "logs", stage.name, "--runs", str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "a\ufffd[2J" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 def test_text_is_left_as_it_is() -> None:

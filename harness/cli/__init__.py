@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from harness.errors import HarnessError, StoreError
@@ -30,5 +31,5 @@ def main() -> None:
             print(f"error: {inert(line)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is flushed in the end
         sys.exit(141)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +151,10 @@ def _has_targets(plan: Plan) -> bool:
 
 def _may_write(how: How) -> None:
     written = [path for path in (how.write, how.json, how.junit) if path]
-    if len({path.resolve() for path in written}) < len(written):
-        raise RecipeError(f"{written[0]}: two files are to be written there; name another")
+    places = [os.path.realpath(path) for path in written]
+    for path, place in zip(written, places, strict=True):
+        if places.count(place) > 1:
+            raise RecipeError(f"{path}: two files are to be written there; name another")
     if baseline := how.write:  # of another file, its own reader says with lines why it is none
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
     if how.json:

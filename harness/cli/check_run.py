@@ -12,6 +12,8 @@ import typer
 
 from harness.cli import show
 from harness.errors import DiskError, HarnessError
+from harness.output import inert
+from harness.redact import redact
 from harness.site import Site
 
 INTERRUPTED = 130
@@ -55,7 +57,7 @@ def run_missing(tasks: Sequence[Task], site: Site, *, ask: bool) -> int:
         except DiskError:
             raise
         except HarnessError as error:
-            print(f"error: {path}: {error}", file=sys.stderr)
+            print(inert(redact(f"error: {path}: {error}")), file=sys.stderr)
         except typer.Exit:
             show.line(f"{path}: left as it is")  # the user does not want to begin so much work
     return 0

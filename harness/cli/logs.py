@@ -9,6 +9,7 @@ from harness.cli import show
 from harness.launch import choose
 from harness.launch.logs import Printer, alive, follow, sources, verdict
 from harness.launch.truth import Row, Truth
+from harness.output import inert
 
 
 def logs_command(word: str, runs: Path, *, following: bool) -> None:
@@ -35,7 +36,7 @@ def logs_command(word: str, runs: Path, *, following: bool) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(inert(text.replace("\r", "\n")))  # progress bars write over themselves
     sys.stdout.flush()
 
 

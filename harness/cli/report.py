@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,7 +12,6 @@ from rich.text import Text
 from harness.cli import show
 from harness.plan import Plan
 from harness.recipe.ablation import Metric
-from harness.recipe.counterparts import counterparts
 from harness.report.blocks import Tone
 from harness.report.claims import judge, tallied
 from harness.report.collect import Results, collect, collect_single
@@ -56,8 +54,7 @@ def watch_command(made: Plan, runs: Path) -> None:
 def gather(made: Plan, runs: Path, *, curves: bool = True) -> Results:
     """What the plan's runs have found so far; without `curves` no journal is read."""
     if made.expansion is not None and made.scale is not None:
-        results = collect(made.expansion, made.scale, runs, curves=curves)
-        return replace(results, papers=counterparts(made.expansion.ablation, made.path))
+        return collect(made.expansion, made.scale, runs, path=made.path, curves=curves)
     return collect_single(made.stages[0].recipe, runs)
 
 

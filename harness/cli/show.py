@@ -11,6 +11,7 @@ from rich.console import (
     ConsoleOptions,
     ConsoleRenderable,
     Group,
+    RenderableType,
     RenderHook,
     RenderResult,
 )
@@ -36,10 +37,10 @@ UNBROKEN = 10_000
 """Columns of what is no terminal: a pipe's reader wants a row in a line."""
 
 
-class _Inert:
+class Inert:
     """What is to be printed, all of it text: records and logs may come from strangers."""
 
-    def __init__(self, content: ConsoleRenderable) -> None:
+    def __init__(self, content: RenderableType) -> None:
         self._content = content
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -49,10 +50,15 @@ class _Inert:
 
 class _Guard(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Inert(Group(*renderables))]
+        return [Inert(Group(*renderables))]
 
 
-console = Console(highlight=False)
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # main's exit code, not rich's
+
+
+console = _Console(highlight=False)
 console.push_render_hook(_Guard())
 if not console.is_terminal:
     console.width = UNBROKEN

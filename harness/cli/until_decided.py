@@ -36,7 +36,7 @@ def run_until_decided(
         code = run_command(path, sets, site, ask=ask, again=again, added=added)
         if code:
             return code
-        results = collect(expand(scale, path), scale, site.runs)
+        results = collect(expand(scale, path), scale, site.runs, path=path)
         wanted = next_seeds(judge(results), scale, most)
         if not wanted or wanted == added:
             return 0

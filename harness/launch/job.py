@@ -178,7 +178,7 @@ def write_report(recipe: Path, sets: tuple[str, ...], runs: Path) -> Path:
 
     made = make_plan(recipe, sets, runs)
     if made.expansion is not None and made.scale is not None:
-        results = collect.collect(made.expansion, made.scale, runs)
+        results = collect.collect(made.expansion, made.scale, runs, path=made.path)
     else:
         results = collect.collect_single(made.stages[0].recipe, runs)
     paths = write.write_report(results, runs / "reports" / made.name)

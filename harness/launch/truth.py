@@ -68,9 +68,9 @@ class Row:
         except StoreError:
             told = None
         words = told.get("command") if isinstance(told, dict) else None
-        if not isinstance(words, list):
+        if not isinstance(words, list) or not words:
             return ""
-        program, *rest = map(str, words or [""])
+        program, *rest = map(str, words)
         # python -m harness.cli is written down as the file that it runs
         return shlex.join(["moco-harness" if program == "__main__.py" else program, *rest])
 

@@ -21,7 +21,7 @@ from harness.launch.company import PATIENCE_S, share_cores
 from harness.launch.loss import leave
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
-from harness.output import forgive
+from harness.output import forgive, inert
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
 from harness.runtime.meeting import Unmet
@@ -81,7 +81,7 @@ def main() -> int:
         with StopFlag() as stopping, watching(console, 1) as reporter:
             state = run_as(placement, job, reporter, stopping)
     except HarnessError as error:
-        print(f"error: {redact(str(error))}", file=sys.stderr)
+        print(inert(f"error: {redact(str(error))}"), file=sys.stderr)
         return error.exit_code
     return 130 if state == "interrupted" else 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
+from harness.recipe.counterparts import counterparts
 from harness.recipe.schema import Recipe
 from harness.report.basis import Basis, choose_basis
 from harness.report.curves import share
@@ -176,6 +177,7 @@ def collect(
     scale: Scale,
     runs: Path,
     *,
+    path: Path | None = None,
     installed: str | None = None,
     curves: bool = True,
 ) -> Results:
@@ -185,6 +187,8 @@ def collect(
         expansion: the ablation and its members, as `harness.recipe.expand` gives them.
         scale: the ablation recipe that was expanded.
         runs: the run root; what is not there is reported as absent.
+        path: the ablation recipe's file, beside which the one at the scale of the printed numbers
+            may lie; None: none is looked for.
         installed: edition of the present code; None: compute it, or where the records are
             published take theirs.
         curves: whether to read the journals, which takes most of the time.
@@ -212,7 +216,7 @@ def collect(
         for name, label in given.items()
         if ablation.cell(name) is None
     ]
-    return _results(
+    found = _results(
         name=scale.name,
         title=scale.about.title or ablation.title,
         metric=scale.metric,
@@ -224,6 +228,7 @@ def collect(
         scale=scale,
         runs=runs,
     )
+    return replace(found, papers=counterparts(ablation, path) if path is not None else {})
 
 
 def _added(there: Sequence[Run], scale: Scale, runs: Path, lines: int) -> list[Run]:

@@ -114,7 +114,8 @@ def names(runs: Path) -> list[str]:
     Raises:
         StoreError: the run root cannot be read.
     """
-    return [name for name in _folders(runs) if (runs / name / "stage.json").exists()]
+    # not Path.exists, which raises where a folder of another's is closed to us
+    return [name for name in _folders(runs) if os.path.exists(runs / name / "stage.json")]  # noqa: PTH110
 
 
 def _folders(runs: Path) -> list[str]:

@@ -31,3 +31,12 @@ def test_another_table_of_the_same_name_has_none(tmp_path: Path) -> None:
     mine = table.model_copy(update={"cells": table.cells[:2], "claims": ()})
     assert counterparts(mine, tmp_path / "mine.yaml") == {}
     assert counterparts(table.model_copy(update={"name": "none"}), tmp_path / "x.yaml") == {}
+
+
+def test_a_wrong_file_beside_it_is_passed_over(tmp_path: Path) -> None:
+    """Nobody has asked for it: the shipped one is taken, as if it were not there."""
+    table = load_ablation(TABLES / "momentum.yaml")
+    expected = counterparts(table, tmp_path / "mine.yaml")
+    (tmp_path / "ablation_momentum.yaml").write_text("name: [half")
+    assert expected
+    assert counterparts(table, tmp_path / "mine.yaml") == expected
