@@ -10,7 +10,7 @@ from harness.report.blocks import Row, Table, Text, Tone
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results, Value
 from harness.report.runs import COSTS, METRIC_STAGE, WORDS
-from harness.report.setting import NAMES, UNITS, is_run, settings
+from harness.report.setting import NAMES, UNITS, is_papers_scale, is_run, settings
 from harness.report.statistics import Summary, summarise
 from harness.report.tally import WHOSE
 
@@ -34,8 +34,10 @@ TONES: dict[str, Tone] = {
 
 
 def main_table(results: Results) -> Table:
-    """The paper's table with our column(s) beside its own; the control below."""
+    """The paper's table with our column(s) beside its own; the control below. At the scale of the
+    printed numbers ours stand against them as well."""
     metrics = measured(results)
+    against = results.ablation.metric if results.ablation and is_papers_scale(results) else None
     head = [results.ablation.axis if results.ablation else "recipe"]
     if results.ablation is not None:
         head.append(f"paper\n{NAMES[results.ablation.metric]}, {UNITS[results.ablation.metric]}")
@@ -43,6 +45,8 @@ def main_table(results: Results) -> Table:
     contrasted = results.cell(CONTROL) is not None
     for metric in metrics:
         head.append(f"ours\n{NAMES[metric]}, {UNITS[metric]}")
+        if metric == against:
+            head.append(f"to the paper,\n{UNITS[metric].replace('%', 'points')}")
         if contrasted:
             head.append("to untrained,\npoints")
     leaks = results.ablation is not None and any(c.kind == "leak" for c in results.ablation.claims)
@@ -56,6 +60,8 @@ def main_table(results: Results) -> Table:
             texts += [Text(number(c.values.get(cell.id))) for c in results.ablation.columns]
         for metric in metrics:
             texts.append(cell_text(results, cell, metric))
+            if metric == against:
+                texts.append(Text(_to_the_paper(results, cell, metric)))
             if contrasted:
                 texts.append(Text(difference_text(results.difference(cell, metric))))
         if leaks:
@@ -83,6 +89,14 @@ def label(results: Results, cell: CellResult) -> str:
     """The row's label, with what this scale changes in it beside the paper's."""
     here = results.scale.set_cells.get(cell.id) if results.scale is not None else None
     return f"{cell.label}\nhere: {settings(here)}" if here and cell.runs else cell.label
+
+
+def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> str:
+    """Our mean over the printed number; a dash where one is not there or was measured otherwise."""
+    found = results.summary(cell, metric)
+    if found is None or not isinstance(cell.printed, float) or results.otherwise(cell, metric):
+        return NOTHING
+    return f"{found.mean - cell.printed:+.2f}"
 
 
 def _heading(column: Column) -> str:

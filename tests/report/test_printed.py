@@ -14,6 +14,7 @@ from harness.report.collect import Results, collect_single
 from harness.report.document import compose
 from harness.report.markdown import render
 from harness.report.setting import is_papers_scale
+from harness.report.tables import main_table
 from report.build import ABLATION, EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 
@@ -218,6 +219,24 @@ def test_whose_numbers_may_be_compared(
     found = gather(bench)
     assert is_papers_scale(found) is papers
     assert ("The scale of the printed numbers" in report(found)) is papers
+
+
+@pytest.mark.parametrize("level", ["cifar10", "cpu"])
+def test_at_the_printed_scale_ours_stand_against_the_papers(
+    make: Make, gather: Collected, level: str
+) -> None:
+    bench = make(
+        seeds=(0, 1),
+        ablation_changes={"printed_at": "cifar10"},
+        scale_changes={"level": level},
+    )
+    for seed, linear in ((0, 55.0), (1, 56.0)):
+        bench.finish("m0.99", seed, 45.0, linear)
+    (row,) = [row for row in main_table(gather(bench)).rows if row.anchor == "cell-m0.99"]
+    said = [cell.text for cell in row.cells]
+    assert ("-2.30" in said) is (level == "cifar10"), "55.5 - 57.8"
+    (fail,) = [row for row in main_table(gather(bench)).rows if row.anchor == "cell-m0"]
+    assert not any(cell.text.startswith("-") for cell in fail.cells)
 
 
 @pytest.mark.parametrize(
