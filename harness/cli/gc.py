@@ -39,7 +39,7 @@ def gc_command(site: Site, *, delete: bool) -> int:
             run root.
     """
     if not garbage.is_run_root(site.runs):
-        if any(os.scandir(site.runs) if os.path.isdir(site.runs) else ()):  # noqa: PTH112
+        if site.runs.is_dir() and any(site.runs.iterdir()):
             raise StoreError(f"{site.runs}: holds no runs; name the run root with --runs")
         show.line(f"no runs under {site.runs}")
         return 0
