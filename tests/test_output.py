@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from cli.tiny import TINY
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -104,9 +103,9 @@ def test_what_commands_a_terminal_becomes_a_sign(sign: str) -> None:
 
 def test_what_is_drawn_live_is_inert_too() -> None:
     stream = io.StringIO()
-    terminal = Console(file=stream, force_terminal=True, width=40)
+    terminal = show.InertConsole(file=stream, force_terminal=True, width=40)
     with Live(console=terminal, auto_refresh=False) as live:
-        live.update(show.Inert("a\x1b]0;title\x07b"), refresh=True)
+        live.update("a\x1b]0;title\x07b", refresh=True)
     assert "title" in stream.getvalue()
     assert "\x1b]0" not in stream.getvalue()
 

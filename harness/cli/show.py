@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import (
-    Console,
-    ConsoleOptions,
-    ConsoleRenderable,
-    Group,
-    RenderableType,
-    RenderHook,
-    RenderResult,
-)
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
@@ -37,29 +29,20 @@ UNBROKEN = 10_000
 """Columns of what is no terminal: a pipe's reader wants a row in a line."""
 
 
-class Inert:
-    """What is to be printed, all of it text: records and logs may come from strangers."""
+class InertConsole(Console):
+    """All that is drawn is text, live or not: records and logs may come from strangers."""
 
-    def __init__(self, content: RenderableType) -> None:
-        self._content = content
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for part in console.render(self._content, options):
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for part in super().render(renderable, options):
             yield part if part.control else Segment(inert(part.text), part.style)
 
-
-class _Guard(RenderHook):
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [Inert(Group(*renderables))]
-
-
-class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # main's exit code, not rich's
 
 
-console = _Console(highlight=False)
-console.push_render_hook(_Guard())
+console = InertConsole(highlight=False)
 if not console.is_terminal:
     console.width = UNBROKEN
 

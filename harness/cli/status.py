@@ -95,8 +95,7 @@ def _watch(truth: Truth, reader: Reader) -> None:
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                screen = _screen(truth.look(), reader, console.height)
-                live.update(show.Inert(screen), refresh=True)
+                live.update(_screen(truth.look(), reader, console.height), refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.cli.report import table
-from harness.cli.show import Inert
 from harness.recipe.ablation import Metric
 from harness.report.collect import Results
 from harness.report.curves import is_number
@@ -60,7 +59,7 @@ def over(results: Results, run: Run) -> bool:
 @contextmanager
 def _live(console: Console) -> Iterator[Callable[[Results], None]]:
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda results: live.update(Inert(picture(results)), refresh=True)
+        yield lambda results: live.update(picture(results), refresh=True)
 
 
 @contextmanager

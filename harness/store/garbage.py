@@ -178,7 +178,7 @@ def _only_copy(snapshot: Path) -> bool:
 
 def _aside(runs: Path) -> list[StageFolder]:
     folders = _folders(runs / "aside")
-    return [StageFolder(path) for path in folders if os.path.exists(path / "stage.json")]  # noqa: PTH110
+    return [stage for path in folders if (stage := StageFolder(path)).begun]
 
 
 def _places(folder: StageFolder) -> list[Path]:

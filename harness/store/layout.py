@@ -18,6 +18,7 @@ RUNS/.code/<digest>/                    the code that its jobs run
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ class StageFolder:
         if why := why_no_result(found):
             raise StoreError(f"{self.path / 'result.json'}: {why}; move it away and run again")
         return dict(found)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a stage.json; no, where the folder is closed to us."""
+        return os.path.exists(self.path / "stage.json")  # noqa: PTH110 - Path.exists raises there
 
     @property
     def described(self) -> dict[str, Any] | None:

@@ -114,8 +114,7 @@ def names(runs: Path) -> list[str]:
     Raises:
         StoreError: the run root cannot be read.
     """
-    # not Path.exists, which raises where a folder of another's is closed to us
-    return [name for name in _folders(runs) if os.path.exists(runs / name / "stage.json")]  # noqa: PTH110
+    return [name for name in _folders(runs) if StageFolder(runs / name).begun]
 
 
 def _folders(runs: Path) -> list[str]:
