@@ -19,9 +19,10 @@ from statistics import median
 from typing import Any
 
 from harness.errors import StoreError
-from harness.recipe.identity import StageKind, digest
+from harness.recipe.identity import digest
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
+from harness.spec.registry import task
 from harness.store import benchmarks, provenance
 from harness.store.layout import StageFolder
 
@@ -127,7 +128,7 @@ def history(runs: Path, on: Computer) -> History:
     return History({a: median(values) for a, values in found.items()}, images, _benches(runs, on))
 
 
-def guess(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> Guess | None:
+def guess(recipe: Recipe, kind: str, known: History, done: int = 0) -> Guess | None:
     """About how long the stage takes, `done` steps of it made; None: nothing alike was measured."""
     if (bench := known.benches.get(_shape(recipe.model_dump(mode="json")))) is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
@@ -138,11 +139,11 @@ def guess(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> Gue
     return None if took_before is None else Guess(took_before, "finished runs")
 
 
-def seconds(recipe: Recipe, kind: StageKind, known: History, done: int = 0) -> float | None:
+def seconds(recipe: Recipe, kind: str, known: History, done: int = 0) -> float | None:
     """As `guess`, by finished stages alone."""
     dumped = recipe.model_dump(mode="json")
     optim, data = recipe.optim, recipe.data
-    if kind != "pretrain":
+    if task(kind).parent is not None:
         return known.seconds.get(_alike(dumped, kind))
     if optim.epochs == 0:  # a control: all that is done is to monitor it once
         return seconds(recipe, "knn", known)
@@ -172,11 +173,10 @@ class Benched:
         self.bank = int(there["bank"]) if data.name == "stl10" else self.train
         self.test = int(there["test"])
 
-    def seconds(self, kind: StageKind, done: int) -> float:
+    def seconds(self, kind: str, done: int) -> float:
         """Seconds of the stage from step `done` on; KeyError if a part was not measured."""
-        if kind == "knn":
-            return self._knn()
-        return self._linear() if kind == "linear" else self._pretrain(done)
+        known = {"pretrain": lambda: self._pretrain(done), "knn": self._knn, "linear": self._linear}
+        return known[kind]()
 
     def _pretrain(self, done: int) -> float:
         optim, watch = self.recipe.optim, self.recipe.watch
@@ -231,7 +231,7 @@ def _alike(recipe: Mapping[str, Any], kind: str) -> str:
         monitor = [knn, recipe["watch"]["knn_epochs"]]
         batch = recipe["optim"]["batch"]
         return digest([*same, where, recipe["augment"], mechanism, batch, monitor])
-    return digest([*same, data, knn if kind == "knn" else recipe["linear"]])
+    return digest([*same, data, *(recipe[section] for section in task(kind).reads)])
 
 
 def _shape(recipe: Mapping[str, Any]) -> str:

@@ -11,10 +11,12 @@ from harness import estimate
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
-from harness.recipe.identity import PARENT, StageKind, digest, record, stage_id, stages
+from harness.recipe.identity import digest, record, stage_id, stages
 from harness.recipe.load import load
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
+from harness.recipe.section import plain
+from harness.spec.registry import task
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
@@ -57,7 +59,7 @@ class PlannedStage:
     """One stage of one run, and what `run` will do about it."""
 
     member: Member
-    kind: StageKind
+    kind: str
     id: str
     entry: Entry
     action: Action
@@ -76,7 +78,7 @@ class PlannedStage:
     @property
     def parent(self) -> str | None:
         """The id of the stage that this one reads."""
-        kind = PARENT[self.kind]
+        kind = task(self.kind).parent
         return stage_id(self.recipe, kind) if kind else None
 
 
@@ -203,14 +205,14 @@ def make_plan(
     for member in members:
         by_kind: dict[str, Entry] = {}
         held: dict[str, str] = {}
-        renewed: set[StageKind | None] = set()
+        renewed: set[str | None] = set()
         for kind in stages(member.recipe):
             entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
             job = (jobs or {}).get(entry.folder.id)
             if job is not None and ended(job) and is_of(entry.who or {}, job.job, job.cluster):
                 entry = replace(entry, state="interrupted", detail=f"job {job.job}: {job.state}")
             by_kind[kind] = entry
-            parent = PARENT[kind]
+            parent = task(kind).parent
             above = by_kind[parent] if parent else None
             stale = _stale(entry, above, record(member.recipe, kind)) or (
                 entry.done and parent in renewed
@@ -293,5 +295,5 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "group": group,
         "cell": stage.member.cell,
         "parent": stage.parent,
-        "recipe": stage.recipe.model_dump(mode="json"),
+        "recipe": plain(stage.recipe),
     }

@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, create_model, model_validator
 
 from harness.errors import RecipeError
 from harness.recipe.section import Section, refuse
+from harness.spec.registry import tasks
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 """How a device is named; whether it is there, a run tells."""
@@ -48,14 +49,22 @@ OURS = {
 """Options of sbatch that stand elsewhere, and where."""
 
 
-class TimeLimits(Section):
+class _TimeLimits(Section):
     """Hours of wall time after which SLURM ends a job. A stage that needs more goes on in its job's
     next life, from a checkpoint."""
 
-    pretrain: Hours = 24.0
-    knn: Hours = 1.0
-    linear: Hours = 12.0
     report: Hours = 0.5
+
+
+if TYPE_CHECKING:
+    TimeLimits = _TimeLimits
+else:
+    TimeLimits = create_model(
+        "TimeLimits",
+        __base__=_TimeLimits,
+        **{kind: (Hours, each.hours) for kind, each in tasks().items()},
+    )
+"""A limit for each declared task."""
 
 
 class SlurmSite(Section):

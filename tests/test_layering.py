@@ -23,25 +23,27 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "redact": set(),
     "output": set(),
-    "recipe": {"errors", "redact"},
-    "store": {"errors", "redact"},
-    "site": {"errors", "recipe"},
+    "spec": {"errors"},
+    "tasks": {"spec"},
+    "recipe": {"errors", "redact", "spec"},
+    "store": {"errors", "redact", "spec"},
+    "site": {"errors", "recipe", "spec"},
     "presence": {"recipe"},
-    "estimate": {"errors", "recipe", "store"},
-    "plan": {"errors", "recipe", "store", "estimate"},
+    "estimate": {"errors", "recipe", "store", "spec"},
+    "plan": {"errors", "recipe", "store", "estimate", "spec"},
     "runtime": {"errors", "recipe", "store"},
     "data": {"errors", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
-    "stage": {"errors", "redact", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
+    "stage": {"errors", "redact", "recipe", "store", "spec"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
-    "track": {"errors", "redact", "output", "recipe", "store"},
-    "report": {"errors", "recipe", "store", "track"},
-    "check": {"errors", "recipe", "store", "track", "report"},
+    "track": {"errors", "redact", "output", "recipe", "store", "spec"},
+    "report": {"errors", "recipe", "store", "track", "spec"},
+    "check": {"errors", "recipe", "store", "track", "report", "spec"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
-        *("report", "runtime", "stage"),
+        *("report", "runtime", "stage", "spec"),
     },
     "doctor": {"errors", "store", "track", "site", "launch"},
     "certify": {
@@ -104,7 +106,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
     started = {name.split(".")[0] for name in loaded_by("")}
     assert foreign - started == {"harness"}
     own = {part(name) for name in loaded if name.startswith("harness.")}
-    assert own <= {"errors", "redact", "store"}
+    assert own <= {"errors", "redact", "spec", "store"}
 
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:

@@ -20,8 +20,9 @@ from harness.recipe.schema import Recipe
 from harness.recipe.section import Name, Section, refuse
 from harness.recipe.validate import check
 from harness.recipe.yaml_source import read
-from harness.report.runs import LOSS, METRIC_STAGE
+from harness.report.runs import LOSS
 from harness.report.statistics import summarise
+from harness.spec.registry import task_of, tasks
 from harness.store import atomic
 
 Text = Annotated[str, Field(min_length=1)]
@@ -143,17 +144,14 @@ def load_baseline(path: Path) -> Baseline:
 
 def measured(recipe: Recipe) -> list[Measured]:
     """The metrics that a baseline keeps of such runs."""
-    found: list[Measured] = ["knn/top1"]
-    if recipe.linear is not None:
-        found.append("linear/top1")
-    if recipe.optim.epochs:
-        found.append(LOSS)
-    return found
+    asked = [each for each in tasks().values() if each.asked(recipe)]
+    found = [name for each in asked for name in each.reported]
+    return [*found, LOSS] if recipe.optim.epochs else found
 
 
 def protocol(recipe: Recipe, metric: Measured) -> str:
     """Hash of all that the metric's stage and its pre-training read, name and seed apart."""
-    kind = "pretrain" if metric == LOSS else METRIC_STAGE[metric]
+    kind = "pretrain" if metric == LOSS else task_of()[metric]
     nobody = recipe.model_copy(update={"seed": 0, "name": "any"})
     return stage_id(nobody, kind).rpartition("-")[2]
 

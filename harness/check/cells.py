@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import clause
 from harness.recipe.expand import Member
-from harness.recipe.identity import StageKind
 from harness.report.curves import share
-from harness.report.runs import LOSS, METRIC_STAGE, Outcome, Run, read_run
+from harness.report.runs import LOSS, Outcome, Run, read_run
+from harness.spec.registry import task_of
 
-Measured = Literal["knn/top1", "linear/top1", "train/loss"]
-"""What can be asked of a run: accuracies in percent, the last epoch's mean loss in nats."""
+if TYPE_CHECKING:
+    Measured = str
+else:
+    Measured = Literal[*task_of(), LOSS]
+"""What can be asked of a run: a task's reported metric, or the last epoch's mean loss in nats."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
     return list(found.values())
 
 
-def kinds(metric: Measured) -> tuple[StageKind, ...]:
+def kinds(metric: Measured) -> tuple[str, ...]:
     """The stages behind a metric, parents first."""
-    return ("pretrain",) if metric == LOSS else ("pretrain", METRIC_STAGE[metric])
+    return ("pretrain",) if metric == LOSS else ("pretrain", task_of()[metric])
 
 
 def seconds(cell: CellRuns, metric: Measured) -> dict[str, float]:

@@ -11,14 +11,9 @@ from harness.cli import show
 from harness.errors import StoreError, clause
 from harness.launch.truth import Row
 from harness.recipe.rules import KNOWN_SIZES
+from harness.spec.registry import metrics, task_of, tasks
 from harness.store.latest import Figures, Latest
 from harness.store.ledger import look
-
-WANTED = {
-    "pretrain": ("train/loss", "knn/top1", "train/images_per_s"),
-    "linear": ("linear/loss", "linear/top1"),
-    "knn": ("knn/top1",),
-}
 
 
 @dataclass(frozen=True)
@@ -51,19 +46,19 @@ class Reader:
         if row.state in ("running", "interrupted", "failed"):
             total, epochs = totals(self._recipe(row), kind, figures)
         step = f"{figures.step}" if figures.step else ""
-        if kind == "knn":
-            step = ""  # its step is its pre-training's
+        if kind in tasks() and tasks()[kind].progress is None:
+            step = ""  # its step is its parent's
         elif total and step:
             step = f"{step}/{total}"
         epoch = f"{figures.epoch:.3g}/{epochs}" if epochs and step else ""
-        value = figures.values
-        loss = value.get("linear/loss" if kind == "linear" else "train/loss")
-        knn, linear = value.get("knn/top1"), value.get("linear/top1")
-        accuracy = f"linear {linear:.1f} %" if linear is not None else ""
-        if knn is not None and not accuracy:
-            accuracy = f"kNN {knn:.1f} %"
+        value = {name: each for name, each in figures.values.items() if name in metrics()}
+        named = metrics()
+        loss = next((value[name] for name in value if named[name].unit == "nats"), None)
+        reported = [name for name in task_of() if name in value and named[name].short]
+        accuracy = named[reported[-1]].short.format(value[reported[-1]]) if reported else ""
         running = row.state == "running"
-        speed = value.get("train/images_per_s") if running else None
+        speed = next((value[name] for name in value if named[name].unit == "images/s"), None)
+        speed = speed if running else None
         left = _left(figures, total) if running else None
         return Cells(
             id=row.id,
@@ -85,7 +80,8 @@ class Reader:
             step = result.get("step", 0)
             return Figures(step if isinstance(step, int) else 0, values=values)
         path = row.entry.folder.path
-        latest = self._latest.setdefault(path, Latest(row.entry.folder, WANTED.get(kind, ())))
+        watched = tasks()[kind].watched if kind in tasks() else ()
+        latest = self._latest.setdefault(path, Latest(row.entry.folder, watched))
         try:
             return latest.look()
         except StoreError:
@@ -109,14 +105,15 @@ def short(row: Row) -> str:
 
 def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int | None, int | None]:
     """(steps, epochs) of the whole stage, None where they are not known."""
-    section = recipe.get("linear" if kind == "linear" else "optim")
-    if kind not in ("pretrain", "linear") or not isinstance(section, dict):
+    trains = tasks()[kind].progress if kind in tasks() else None
+    section = recipe.get(trains) if trains else None
+    if not isinstance(section, dict):
         return None, None
     epochs, data = section.get("epochs"), recipe.get("data")
     if not isinstance(epochs, int):
         return None, None
     each = round(figures.step / figures.epoch) if figures.epoch else 0
-    if kind == "pretrain" and isinstance(data, dict):
+    if tasks()[kind].parent is None and isinstance(data, dict):
         images = data.get("images") or KNOWN_SIZES.get(str(data.get("name")))
         batch = section.get("batch")
         if images and isinstance(batch, int) and batch:

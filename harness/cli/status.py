@@ -19,6 +19,7 @@ from harness.cli import show
 from harness.cli.cells import Cells, Reader, short
 from harness.errors import HarnessError
 from harness.launch.truth import Look, Row, Truth
+from harness.spec.registry import tasks
 
 EVERY_S = 3.0
 """Seconds between two looks of --watch."""
@@ -50,7 +51,6 @@ _HEADINGS = {
     "speed": "images/s",
     "left": "left",
 }
-_KINDS = ("pretrain", "knn", "linear")
 _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
@@ -123,8 +123,9 @@ def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
 def _place(row: Row) -> tuple[str, int]:
     """By run, and in a run parents first."""
     run, _, stage = row.id.rpartition(".")
+    kinds = list(tasks())
     kind = stage.partition("-")[0]
-    return run, _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+    return run, kinds.index(kind) if kind in kinds else len(kinds)
 
 
 def _table(cells: Iterable[Cells]) -> Table:

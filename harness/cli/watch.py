@@ -14,7 +14,8 @@ from harness.cli.report import table
 from harness.recipe.ablation import Metric
 from harness.report.collect import Results
 from harness.report.curves import is_number
-from harness.report.runs import METRIC_STAGE, WORDS, Run
+from harness.report.runs import WORDS, Run
+from harness.spec.registry import task_of
 from harness.store import journal
 
 EVERY_S = 2.0
@@ -90,7 +91,7 @@ def picture(results: Results) -> Group:
 
 def _metrics(results: Results, run: Run) -> list[Metric]:
     """What the run is to give: the judged metric, then what its other stages measure."""
-    others = (metric for metric, kind in METRIC_STAGE.items() if kind in run.stages)
+    others = (metric for metric, kind in task_of().items() if kind in run.stages)
     return list(dict.fromkeys((results.metric, *others)))
 
 

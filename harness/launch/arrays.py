@@ -7,12 +7,11 @@ which probes of theirs are still to run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from harness.plan import Plan, PlannedStage
+from harness.spec.registry import tasks
 from harness.store.submission import Array
-
-_PROBES = ("knn", "linear")
 
 
 def arrays(
@@ -35,10 +34,11 @@ def arrays(
         name = f"moco-{submission}-{len(drafts)}"
         drafts.append(Array(name, kind, ids, after=tuple(after), waits=tuple(waits)))
 
-    for group in _pretraining(plan.todo):
+    roots = {kind for kind, each in tasks().items() if each.parent is None}
+    for kind, group in _trained(plan.todo, roots):
         for chunk in _chunks(group, most):
-            draft("pretrain", chunk, (), ())
-    for kind in _PROBES:
+            draft(kind, chunk, (), ())
+    for kind in (kind for kind in tasks() if kind not in roots):
         parents = {s.id: s.parent or "" for s in plan.todo if s.kind == kind}
         for n in sorted({place[parent] for parent in parents.values() if parent in place}):
             of = {parent: child for child, parent in parents.items() if place.get(parent) == n}
@@ -72,17 +72,20 @@ def dependency(array: Array, jobs: Sequence[str | None]) -> str | None:
     return f"{how}:{':'.join(behind)}"
 
 
-def _pretraining(todo: Sequence[PlannedStage]) -> Iterator[list[str]]:
-    """Ids of the pre-trainings, those with the same probes to run together, in the plan's order."""
+def _trained(
+    todo: Sequence[PlannedStage], roots: Collection[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """(kind, ids) of the stages that build on none, those with the same probes to run together, in
+    the plan's order."""
     probes: dict[str, list[str]] = {}
     for stage in todo:
-        if stage.kind != "pretrain":
+        if stage.kind not in roots:
             probes.setdefault(stage.parent or "", []).append(stage.kind)
     groups: dict[tuple[str, ...], list[str]] = {}
     for stage in todo:
-        if stage.kind == "pretrain":
-            groups.setdefault(tuple(probes.get(stage.id, ())), []).append(stage.id)
-    yield from groups.values()
+        if stage.kind in roots:
+            groups.setdefault((stage.kind, *probes.get(stage.id, ())), []).append(stage.id)
+    yield from ((kind, ids) for (kind, *_), ids in groups.items())
 
 
 def _behind(held: Mapping[str, str], most: int) -> Iterator[tuple[list[str], str]]:

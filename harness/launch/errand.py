@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.launch import clients, snapshot
 from harness.launch.queue import Answer, JobState, Queue
 from harness.launch.sbatch import executor, submitted, told_by
-from harness.site import Site, SlurmSite, TimeLimits
+from harness.site import Site, SlurmSite
 from harness.store import submission
 from harness.store.submission import Array
 
@@ -53,7 +53,8 @@ def send(
     code = snapshot.take(site.runs.absolute(), clean=False)
     name = f"moco-{submission.new_id()}-errand"
     array = Array(name, "knn", ("errand",))
-    limited = own.model_copy(update={"hours": TimeLimits(knn=minutes / 60)})
+    hours = own.hours.model_copy(update={"knn": minutes / 60})
+    limited = own.model_copy(update={"hours": hours})
     made = executor(limited, array, folder.absolute(), code, None)
     try:
         job = submitted(made, array, folder.absolute(), [work])

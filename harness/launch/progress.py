@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import ControlType
 from rich.text import Text
 
+from harness.spec.registry import metrics
+
 EVERY_S = 15.0
 """Seconds between two plain lines of one stage."""
 
@@ -21,14 +23,9 @@ _ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 def _figures(figures: dict[str, float]) -> str:
     """The newest values in a few words."""
-    shown = [
-        ("train/loss", "loss {:.3f}"),
-        ("linear/loss", "loss {:.3f}"),
-        ("knn/top1", "kNN {:.1f} %"),
-        ("linear/top1", "linear {:.1f} %"),
-        ("train/images_per_s", "{:,.0f} images/s"),
-    ]
-    return " · ".join(text.format(figures[name]) for name, text in shown if name in figures)
+    shown = [each for each in metrics().values() if each.short and each.name in figures]
+    shown.sort(key=lambda each: (each.unit == "images/s", each.unit == "%"))  # losses first
+    return " · ".join(each.short.format(figures[each.name]) for each in shown)
 
 
 def _time(seconds: float) -> str:

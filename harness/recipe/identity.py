@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any
 
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
-
-StageKind = Literal["pretrain", "knn", "linear"]
-
-READS: dict[StageKind, tuple[str, ...]] = {
-    "pretrain": ("seed", "data", "augment", "model", "contrast", "optim", "precision"),
-    "knn": ("knn",),
-    "linear": ("linear",),
-}
-"""The sections that each stage reads. `about` and `watch` are in none of them: editing a target
-or a cadence must not orphan a finished run."""
-
-PARENT: dict[StageKind, StageKind | None] = {
-    "pretrain": None,
-    "knn": "pretrain",
-    "linear": "pretrain",
-}
+from harness.recipe.section import plain
+from harness.spec.registry import task, tasks
 
 
 def canonical(value: Any) -> str:
@@ -35,15 +21,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:10]
 
 
-def sections(recipe: Recipe, kind: StageKind) -> dict[str, Any]:
-    """The resolved sections that the stage reads, as plain JSON values."""
-    dumped = recipe.model_dump(mode="json")
-    return {name: dumped[name] for name in READS[kind]}
+def sections(recipe: Recipe, kind: str) -> dict[str, Any]:
+    """The resolved sections that the task's stage reads, as plain JSON values.
+
+    `about` and `watch` are in none of them: editing a target or a cadence must not orphan a
+    finished run.
+    """
+    dumped = plain(recipe)
+    return {name: dumped[name] for name in task(kind).reads if name in dumped}
 
 
-def stage_id(recipe: Recipe, kind: StageKind) -> str:
-    """The stage's name on disk: recipe's name, seed, stage, and the hash of what it reads."""
-    parent = PARENT[kind]
+def stage_id(recipe: Recipe, kind: str) -> str:
+    """The stage's name on disk: recipe's name, seed, task, and the hash of what it reads."""
+    parent = task(kind).parent
     identity = {
         "schema": SCHEMA_VERSION,
         "stage": kind,
@@ -53,13 +43,13 @@ def stage_id(recipe: Recipe, kind: StageKind) -> str:
     return f"{recipe.name}-s{recipe.seed}.{kind}-{digest(identity)}"
 
 
-def record(recipe: Recipe, kind: StageKind) -> dict[str, Any]:
+def record(recipe: Recipe, kind: str) -> dict[str, Any]:
     """What the stage's stage.json has to say: its kind, and what it and its parent read."""
-    parent = PARENT[kind]
+    parent = task(kind).parent
     read = {**(sections(recipe, parent) if parent else {}), **sections(recipe, kind)}
     return {"kind": kind, "recipe": read}
 
 
-def stages(recipe: Recipe) -> list[StageKind]:
-    """The stages of a run, parents first."""
-    return ["pretrain", "knn"] + (["linear"] if recipe.linear is not None else [])  # type: ignore[return-value]
+def stages(recipe: Recipe) -> list[str]:
+    """The kinds of a run's stages, parents first."""
+    return [kind for kind, each in tasks().items() if each.asked(recipe)]

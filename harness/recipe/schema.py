@@ -6,12 +6,13 @@ implementation (facebookresearch/moco at 7397dfe), demo = the official CIFAR-10 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from harness.recipe.rules import contradictions
 from harness.recipe.section import Name, Section, refuse
+from harness.spec.registry import task_of
 
 SCHEMA_VERSION = 1
 """Part of every stage's identity: raised when the meaning of a field changes. How stage.json is
@@ -20,6 +21,12 @@ laid out has a version of its own, harness.store.version.STAGE."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+
+if TYPE_CHECKING:
+    Reported = str
+else:
+    Reported = Literal[tuple(task_of())]
+"""A metric that some declared task reports."""
 
 
 class Data(Section):
@@ -253,7 +260,7 @@ class Watch(Section):
 class Target(Section):
     """An accuracy that a recipe must reach for `check` to pass."""
 
-    metric: Literal["knn/top1", "linear/top1"]
+    metric: Reported
     value: Annotated[float, Field(ge=0, le=100)]
     """Expected value, in percent."""
     tolerance: Annotated[float, Field(ge=0, le=100)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -20,6 +21,45 @@ class Section(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+
+@dataclass(frozen=True)
+class Since:
+    """Marks a field that came after runs had been made without it.
+
+    At its default it is left out of `plain`, and so of every run's identity: the runs of before
+    stay what they are.
+
+        blur_order: Annotated[int, Since("0.2")] = 0
+    """
+
+    version: str
+    """Of the harness, that had the field first."""
+
+
+def plain(section: Section) -> dict[str, Any]:
+    """The section as JSON values, defaults included but those of fields that came later."""
+    dumped = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        later = any(isinstance(mark, Since) for mark in field.metadata)
+        if later and value == field.get_default(call_default_factory=True):
+            del dumped[name]
+        else:
+            dumped[name] = _plain(value, dumped[name])
+    return dumped
+
+
+def _plain(value: Any, dumped: Any) -> Any:
+    """What `value` was dumped as, without later fields at their defaults, at any depth."""
+    if isinstance(value, Section):
+        return plain(value)
+    if isinstance(value, tuple | list):
+        return [_plain(one, its) for one, its in zip(value, dumped, strict=True)]
+    if isinstance(value, dict):
+        pairs = zip(value.values(), dumped.items(), strict=True)
+        return {key: _plain(one, its) for one, (key, its) in pairs}
+    return dumped
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._=-]*$", max_length=80)]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.recipe.ablation import Metric
-from harness.report.runs import COSTS, LOSS, METRIC_STAGE, Outcome, Run
+from harness.report.runs import COSTS, LOSS, Outcome, Run
+from harness.spec.registry import task_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
     Ties go to the run that began last, then to the greater name.
     """
     # What pre-training itself measures counts only until there is the first evaluation.
-    found = _results(runs, tuple(METRIC_STAGE)) or _results(runs, (*COSTS, LOSS))
+    found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:
         return None
     chosen = _most((o.editions[0], run.started) for run, o in found)

@@ -15,9 +15,10 @@ from harness.report.curves import share
 from harness.report.looks import planned_seeds
 from harness.report.protocols import Protocol, column, in_words, protocol
 from harness.report.published import pinned
-from harness.report.runs import LOSS, METRIC_STAGE, Run, Standing, read_run
+from harness.report.runs import LOSS, Run, Standing, read_run
 from harness.report.statistics import Summary, summarise
 from harness.report.strays import strays
+from harness.spec.registry import task_of
 from harness.store.edition import edition
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _results(
 
 
 def _warnings(results: Results) -> list[str]:
-    basis, metrics = results.basis, dict.fromkeys((*METRIC_STAGE, results.metric))
+    basis, metrics = results.basis, dict.fromkeys((*task_of(), results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
     found += [
         f"{cell.label} is measured by another protocol than most of the column ({metric}: "

@@ -13,9 +13,10 @@ from harness.report.claims import Judgement, tallied
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
-from harness.report.runs import METRIC_STAGE, Run
+from harness.report.runs import Run
 from harness.report.setting import UNITS, is_papers_scale, one_line
 from harness.report.tables import measured
+from harness.spec.registry import task_of
 
 FORMAT = 4
 """Of results.json; raised when the meaning of a key changes."""
@@ -153,7 +154,7 @@ def _run(run: Run) -> dict[str, Any]:
             }
             for kind, stage in run.stages.items()
         },
-        "outcomes": {metric: run.outcome(metric).standing for metric in METRIC_STAGE},
+        "outcomes": {metric: run.outcome(metric).standing for metric in task_of()},
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.recipe.ablation import Metric
 from harness.recipe.schema import Recipe
+from harness.spec.registry import task, task_of
 
 Protocol = dict[str, str]
 """Field of the recipe -> value in words."""
@@ -17,10 +18,11 @@ SENSITIVITY = ("k", "lr", "weight_decay")
 
 def protocol(recipe: Recipe, metric: Metric) -> Protocol:
     """Everything in the recipe that decides how `metric` is measured; {} for a cost."""
-    section = {"knn/top1": recipe.knn, "linear/top1": recipe.linear}.get(metric)
+    kind = task_of().get(metric)
+    name = task(kind).section if kind else None
+    section = getattr(recipe, name) if name else None
     if section is None:
         return {}
-    name = metric.partition("/")[0]
     return {
         f"{name}.{field}": str(value[0] if field in SENSITIVITY else value)
         for field, value in section.model_dump(mode="json").items()

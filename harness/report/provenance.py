@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from harness.report.blocks import Row, Table, Text
 from harness.report.collect import CellResult, Results
-from harness.report.runs import METRIC_STAGE, WORDS, Run, Stage
+from harness.report.runs import WORDS, Run, Stage
 from harness.report.tables import NOTHING
+from harness.spec.registry import task_of
 from harness.store import certificate
 
 
@@ -28,10 +29,10 @@ def provenance_table(results: Results, environments: list[str]) -> Table:
 def _provenance_row(results: Results, cell: CellResult, run: Run, environments: list[str]) -> Row:
     present = [stage for stage in run.stages.values() if stage.state != "absent"]
     seconds = sum(stage.seconds for stage in run.stages.values())
-    stale = any(results.value(run, metric).standing == "stale" for metric in METRIC_STAGE)
+    stale = any(results.value(run, metric).standing == "stale" for metric in task_of())
     numbers = [
         f"{metric} {value:.2f}"
-        for metric in METRIC_STAGE
+        for metric in task_of()
         if (value := run.outcome(metric).value) is not None
     ]
     time = [duration(seconds)] if seconds else []

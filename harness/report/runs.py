@@ -14,25 +14,15 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.recipe.ablation import Metric
-from harness.recipe.identity import (
-    READS,
-    StageKind,
-    canonical,
-    digest,
-    record,
-    stage_id,
-    stages,
-)
+from harness.recipe.identity import canonical, digest, record, sections, stage_id, stages
 from harness.recipe.schema import Recipe
 from harness.report.curves import MOST, Curves, is_number, read_curves
+from harness.spec.registry import task_of, tasks
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import why_stale
 from harness.track import cursor
-
-METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
-"""The stage that measures each accuracy."""
 
 COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
 """What pre-training itself measures in passing."""
@@ -57,7 +47,7 @@ WORDS: dict[str, str] = {"absent": "not run"}
 class Stage:
     """One stage of a run as it lies on disk."""
 
-    kind: StageKind
+    kind: str
     id: str
     entry: Entry
     attempt: dict[str, Any]
@@ -113,7 +103,7 @@ class Run:
     cell: str
     seed: int
     recipe: Recipe
-    stages: dict[StageKind, Stage]
+    stages: dict[str, Stage]
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
 
@@ -150,16 +140,18 @@ class Run:
     @property
     def recipe_digest(self) -> str:
         """Of every section that decides the run's numbers, defaults included."""
-        dumped = self.recipe.model_dump(mode="json")
-        return digest({name: dumped[name] for kind in READS for name in READS[kind]})
+        read: dict[str, Any] = {}
+        for kind in tasks():
+            read |= sections(self.recipe, kind)
+        return digest(read)
 
     def outcome(self, metric: Metric | Literal["train/loss"]) -> Outcome:
         """What the run says about `metric`; a diverged pre-training is diverged for each."""
         chain = [self.stages["pretrain"]]
         if metric == LOSS or metric in COSTS:
             chain.append(self.stages["pretrain"])
-        elif METRIC_STAGE[metric] in self.stages:
-            chain.append(self.stages[METRIC_STAGE[metric]])
+        elif (kind := task_of()[metric]) in self.stages:
+            chain.append(self.stages[kind])
         editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
 
@@ -198,7 +190,7 @@ def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = MOST
     ]
     warnings += [
         f"{found[kind].id}: damaged (result.json has no number for {metric})"
-        for metric, kind in METRIC_STAGE.items()
+        for metric, kind in task_of().items()
         if kind in found and found[kind].state == "finished" and metric not in found[kind].values
     ]
     read = read_curves(found["pretrain"].entry, recipe, lines)
@@ -211,7 +203,7 @@ def _in(runs: Path, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
-def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
+def _stage(kind: str, recipe: Recipe, runs: Path) -> Stage:
     folder = stage_folder(runs, stage_id(recipe, kind))
     entry = look(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))

@@ -16,16 +16,15 @@ from harness.recipe.ablation import Ablation, Metric
 from harness.recipe.schema import Recipe
 from harness.report import facts
 from harness.report.collect import Results
+from harness.spec.registry import metrics, task_of
 
 NAMES: dict[Metric, str] = {
-    "knn/top1": "kNN top-1",
-    "linear/top1": "linear probe top-1",
+    **{name: metrics()[name].label for name in task_of()},
     "cost/memory": "peak memory of a device",
     "cost/hours": "time of 200 epochs",
 }
 UNITS: dict[Metric, str] = {
-    "knn/top1": "%",
-    "linear/top1": "%",
+    **{name: metrics()[name].unit for name in task_of()},
     "cost/memory": "GB",
     "cost/hours": "hours",
 }

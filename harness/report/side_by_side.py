@@ -174,7 +174,7 @@ def _table(found: list[Pair], b: Report) -> Table:
         Row(
             (
                 Text(pair.label),
-                Text(f"{NAMES[pair.metric]}, {UNITS[pair.metric]}"),  # type: ignore[index]
+                Text(f"{NAMES[pair.metric]}, {UNITS[pair.metric]}"),
                 _side(pair.a, pair.states[0]),
                 _side(pair.b, pair.states[1]),
                 _difference(pair),

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.protocols import in_words
-from harness.report.runs import COSTS, METRIC_STAGE
+from harness.report.runs import COSTS
 from harness.report.setting import UNITS
 from harness.report.tables import measured
+from harness.spec.registry import task_of
 
 Value = str | float | int | None
 
@@ -60,7 +61,7 @@ def runs(results: Results) -> str:
         hours = round(sum(cost.hours for cost in costs([run])), 6)
         for metric in measured(results):
             value = results.value(run, metric)
-            kind = "pretrain" if metric in COSTS else METRIC_STAGE[metric]
+            kind = "pretrain" if metric in COSTS else task_of()[metric]
             stage = run.stages.get(kind) or run.stages["pretrain"]
             code = stage.attempt.get("code")
             rows.append(

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from harness.errors import StoreError, WrittenByNewer
 from harness.recipe.difference import difference
-from harness.recipe.identity import PARENT, READS, StageKind
 from harness.recipe.schema import Recipe
 from harness.report.runs import Run
+from harness.spec.registry import task
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.version import STAGE as STAGE_VERSION
@@ -53,7 +53,7 @@ def _name(folder: str) -> str:
     return found[1] if found else ""
 
 
-def _why(folder: StageFolder, ours: Recipe, kind: StageKind, there: set[str]) -> str:
+def _why(folder: StageFolder, ours: Recipe, kind: str, there: set[str]) -> str:
     try:
         described: dict[str, Any] = folder.described or {}
     except WrittenByNewer:
@@ -73,8 +73,8 @@ def _why(folder: StageFolder, ours: Recipe, kind: StageKind, there: set[str]) ->
         theirs = Recipe.model_validate_json(atomic.dump(described.get("recipe")))
     except (ValidationError, ValueError):
         return "Of a recipe that this version does not read"
-    parent = PARENT[kind]
-    read = {*READS[kind], *(READS[parent] if parent else ())}
+    parent = task(kind).parent
+    read = {*task(kind).reads, *(task(parent).reads if parent else ())}
     other = [
         f"{field} {theirs_}, here {ours_}"
         for field, theirs_, ours_ in difference(theirs, ours)

@@ -9,10 +9,11 @@ from harness.recipe.ablation import CONTROL, Ablation, Column, Metric, Number
 from harness.report.blocks import Row, Table, Text, Tone
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results, Value
-from harness.report.runs import COSTS, METRIC_STAGE, WORDS
+from harness.report.runs import COSTS, WORDS
 from harness.report.setting import NAMES, UNITS, is_papers_scale, is_run, settings
 from harness.report.statistics import Summary, summarise
 from harness.report.tally import WHOSE
+from harness.spec.registry import task_of
 
 NOTHING = "–"
 NOT_HERE = "not in this scale"
@@ -75,7 +76,7 @@ def measured(results: Results) -> list[Metric]:
     """The table's metric first, then each other one that any run has; costs where they are asked
     for."""
     columns = results.ablation.columns if results.ablation is not None else ()
-    accuracies = () if results.metric in COSTS else METRIC_STAGE
+    accuracies = () if results.metric in COSTS else task_of()
     others = [
         metric
         for metric in (*accuracies, *(column.metric for column in columns if column.metric))
@@ -215,7 +216,7 @@ def sensitivity_table(results: Results) -> Table | None:
     """
     names: dict[str, None] = {}
     for run in results.runs:
-        for kind in METRIC_STAGE.values():
+        for kind in task_of().values():
             if kind in run.stages:
                 names.update({name: None for name in run.stages[kind].values if "@" in name})
     if not names:
@@ -225,12 +226,12 @@ def sensitivity_table(results: Results) -> Table | None:
     for cell in results.cells:
         texts = [Text(cell.label)]
         for name in columns:
-            metric = next((m for m in METRIC_STAGE if name.startswith(m)), results.metric)
+            metric = next((m for m in task_of() if name.startswith(m)), results.metric)
             ok = [v.seed for v in results.values(cell, metric) if v.standing == "finished"]
             found = [
-                run.stages[METRIC_STAGE[metric]].values[name]
+                run.stages[task_of()[metric]].values[name]
                 for run in cell.runs
-                if run.seed in ok and name in run.stages[METRIC_STAGE[metric]].values
+                if run.seed in ok and name in run.stages[task_of()[metric]].values
             ]
             texts.append(Text(f"{sum(found) / len(found):.2f}" if found else NOTHING))
         if any(text.text != NOTHING for text in texts[1:]):

@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
 from harness.errors import HarnessError, StoreError, Superseded
-from harness.recipe.identity import READS, StageKind, stage_id
+from harness.recipe.identity import stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
 from harness.runtime.environment import Placement
 from harness.runtime.settle import settle
 from harness.runtime.world import World
-from harness.stage import knn, linear, pretrain
+from harness.spec.declarations import load
+from harness.spec.registry import task, tasks
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 from harness.stage.patience import first_alone
 from harness.stage.reporter import Reporter, Silent
@@ -30,12 +31,6 @@ from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
-
-_RUN: dict[StageKind, Callable[[Context], Outcome]] = {
-    "pretrain": pretrain.run,
-    "knn": knn.run,
-    "linear": linear.run,
-}
 
 
 @dataclass(frozen=True)
@@ -130,7 +125,7 @@ def _end(attempt: Attempt | None, how: str, message: str) -> None:
 def _attempt(
     job: Job,
     recipe: Recipe,
-    kind: StageKind,
+    kind: str,
     attempt: Attempt | None,
     world: World,
     stopping: Callable[[], bool],
@@ -147,7 +142,7 @@ def _attempt(
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
-        outcome = _RUN[kind](stage)
+        outcome: Outcome = load(task(kind).function)(stage)
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
         result |= {"message": "", **outcome.facts}
     except Diverged as diverged:
@@ -187,14 +182,14 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, StageKind]:
+def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, str]:
     """What to run; the folder's name is a digest of it, which a changed stage.json does not have.
 
     Raises:
         StoreError: stage.json holds no recipe, or another one.
     """
     where = folder.path / "stage.json"
-    kind = next((kind for kind in READS if kind == described.get("kind")), None)
+    kind = next((kind for kind in tasks() if kind == described.get("kind")), None)
     try:
         recipe = Recipe.model_validate_json(atomic.dump(described["recipe"]))
     except (ValidationError, KeyError, ValueError) as error:

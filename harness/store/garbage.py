@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import StoreError
+from harness.spec.registry import tasks
 from harness.store import atomic, benchmarks, certificate, ledger, submission
 from harness.store.layout import StageFolder
 from harness.store.life import holder
@@ -145,7 +146,8 @@ def _before_the_last(entry: ledger.Entry) -> Iterator[Garbage]:
         return
     (step, digest, last), *before = found
     kind = (entry.described or {}).get("kind")
-    read = kind == "pretrain" and entry.state == "finished"  # by probes: these weights, no others
+    children = any(each.parent == kind for each in tasks().values())
+    read = children and entry.state == "finished"  # by probes: these weights, no others
     if read and (step, digest) != (result.get("step"), result.get("weights")):
         return
     paths = tuple(path for _, _, path in before)

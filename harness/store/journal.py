@@ -23,6 +23,9 @@ TAIL = 16_384
 Record = dict[str, Any]
 """{"step": int from 0, "epoch": float, "t": unix seconds, metric name: number, ...}"""
 
+NOT_METRICS = frozenset({"step", "epoch", "t", "protocol"})
+"""The keys of a record that say when and how, not what."""
+
 
 Mark = tuple[int, int]
 """Bytes of an attempt's file, and their CRC-32."""

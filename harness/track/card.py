@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.store import atomic
+from harness.store.journal import NOT_METRICS
 from harness.store.layout import StageFolder
 from harness.track.cursor import Cursor
-from harness.track.metrics import NOT_METRICS
 from harness.track.sink import GLOBAL_STEP, Card
 
 TAG_LIMIT = 64

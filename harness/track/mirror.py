@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import StoreError
-from harness.store.journal import Record
+from harness.spec.registry import axis_of
+from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import DONE, everything
 from harness.track import card, cursor
-from harness.track.metrics import NOT_METRICS, axis_of
 from harness.track.mode import Mode, credentials, decide
 from harness.track.sink import Opener, Sink, SinkError, WandbOpener
 from harness.track.tail import Progress, Tail, newest_checkpoint

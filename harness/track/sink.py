@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from harness.track.metrics import Axis
+from harness.spec.declarations import Axis
 from harness.track.mode import redact
 from harness.track.probe import objection
 

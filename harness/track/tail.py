@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.store import atomic, journal
+from harness.store.journal import NOT_METRICS
 from harness.store.layout import StageFolder
-from harness.track.metrics import NOT_METRICS
 
 CHECKPOINT = re.compile(r"step-(\d+)-.*\.pt")
 

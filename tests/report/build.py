@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.expand import Expansion, Member
-from harness.recipe.identity import PARENT, StageKind, stage_id
+from harness.recipe.identity import stage_id
 from harness.recipe.schema import About, Recipe, Target
+from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
 from harness.track.cursor import Cursor
 
@@ -132,7 +133,7 @@ class Bench:
         targets = self.scale.targets.get(cell, ())
         return made.model_copy(update={"about": About(targets=targets)})
 
-    def folder(self, cell: str, seed: int, kind: StageKind = "pretrain") -> StageFolder:
+    def folder(self, cell: str, seed: int, kind: str = "pretrain") -> StageFolder:
         return stage_folder(self.runs, stage_id(self.recipe(cell, seed), kind))
 
     def finish(
@@ -187,7 +188,7 @@ class Bench:
         self,
         cell: str,
         seed: int,
-        kind: StageKind,
+        kind: str,
         values: Mapping[str, object] | None,
         *,
         state: str | None = "finished",
@@ -202,7 +203,7 @@ class Bench:
         """One stage as the trainer leaves it; `state` None: without a result."""
         folder = self.folder(cell, seed, kind)
         resolved = self.recipe(cell, seed)
-        parent = PARENT[kind]
+        parent = task(kind).parent
         folder.create(
             {
                 "schema": 1,

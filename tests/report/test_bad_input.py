@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from harness.recipe.ablation import CONTROL
-from harness.recipe.identity import StageKind
 from harness.recipe.schema import Recipe
 from harness.report.claims import judge
 from harness.report.collect import Results
@@ -266,7 +265,7 @@ def test_a_long_whole_journal_is_not_taken_for_a_cut_one(make: Make) -> None:
 
 @pytest.mark.parametrize("kind", ["pretrain", "knn"])
 def test_a_record_of_other_settings_than_its_name_is_stale(
-    make: Make, gather: Collected, kind: StageKind
+    make: Make, gather: Collected, kind: str
 ) -> None:
     bench = make((0, 1))
     for seed, value in ((0, 40.0), (1, 80.0)):
@@ -284,7 +283,7 @@ def test_a_record_of_other_settings_than_its_name_is_stale(
 @pytest.mark.parametrize("count", ["train", "test"])
 @pytest.mark.parametrize("kind", ["pretrain", "knn"])
 def test_other_counts_of_images_are_other_data(
-    make: Make, gather: Collected, kind: StageKind, count: str
+    make: Make, gather: Collected, kind: str, count: str
 ) -> None:
     bench = make((0, 1))
     for seed, value in ((0, 40.0), (1, 80.0)):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness.spec.declarations import Axis
 from harness.store import atomic
 from harness.store.layout import StageFolder
-from harness.track.metrics import Axis
 from harness.track.sink import Card, SinkError
 
 

@@ -1,0 +1,108 @@
+"""What a task and a metric declare, once: all else (identity, plan, report, checks) reads it here.
+
+Standard library only. What computes is named by a dotted name and loaded when it is to run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Axis = Literal["step", "epoch"]
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure that a task measures.
+
+    A name may carry a variant after "@": "knn/top1@k20" is "knn/top1" with another k, and
+    "linear/top1@lr10" is "linear/top1" at another learning rate.
+
+    Attributes:
+        name: as journals and results have it, e.g. "knn/top1".
+        unit: of its values; accuracies are in percent.
+        axis: what it is drawn against; evaluations belong to epochs, training to steps.
+        description: what it is, in a few words.
+        better: which way is an improvement; None where neither is.
+        label: its name in tables; "" for figures that no table shows.
+        short: how a line of progress tells a value, e.g. "kNN {:.1f} %"; "" where it does not.
+        least, most: what a value can be; None: no bound. A value beyond them is no measurement.
+    """
+
+    name: str
+    unit: str
+    axis: Axis
+    description: str
+    better: Better | None = None
+    label: str = ""
+    short: str = ""
+    least: float | None = None
+    most: float | None = None
+
+    def variant(self, name: str) -> Metric:
+        """The declaration of `name`, which is this metric's with "@" and a variant."""
+        _, _, which = name.partition("@")
+        return dataclasses.replace(
+            self, name=name, description=f"{self.description}, variant {which}"
+        )
+
+    def possible(self, value: float) -> bool:
+        """Whether a measurement can have the (finite) value."""
+        low = self.least is None or value >= self.least
+        return low and (self.most is None or value <= self.most)
+
+
+def accuracy(name: str, description: str, *, label: str = "", short: str = "") -> Metric:
+    """A share of right answers, in percent, evaluated at the end of epochs."""
+    return Metric(name, "%", "epoch", description, "higher", label, short, 0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of work on a run; a stage is one task of one run.
+
+    Attributes:
+        kind: its name, part of the stage's folder.
+        function: dotted name, "module:function", of what runs a stage: Context -> Outcome.
+        reads: the recipe's sections that decide its result: they are hashed into the stage's id.
+        parent: the task whose stage it builds on; None: it builds on none.
+        metrics: all that its journal and its result may hold.
+        reported: names of the metrics that are its results: tables show them, targets name them.
+        section: the recipe's section that holds its protocol, null where it is not wanted; None:
+            it has none of its own, and every run has the task.
+        hours: after how many SLURM ends a job of it, unless the site says otherwise.
+        watched: metrics that are looked for while a stage runs, the newest of each.
+        progress: the recipe's section that says how many epochs it trains; None: it does not train.
+        libraries: packages whose version decides its numbers.
+    """
+
+    kind: str
+    function: str
+    reads: tuple[str, ...]
+    parent: str | None
+    metrics: tuple[Metric, ...]
+    reported: tuple[str, ...]
+    section: str | None = None
+    hours: float = 12.0
+    watched: tuple[str, ...] = ()
+    progress: str | None = None
+    libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
+
+    def asked(self, recipe: object) -> bool:
+        """Whether a run of the recipe has a stage of this task."""
+        return self.section is None or getattr(recipe, self.section) is not None
+
+
+def load(dotted: str) -> Callable[..., Any]:
+    """The function that a declaration names.
+
+    Args:
+        dotted: "package.module:function", of a declaration and never of a file that a user wrote.
+    """
+    module, _, name = dotted.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found

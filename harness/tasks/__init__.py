@@ -1,0 +1,1 @@
+"""The tasks: what is done on a run, a folder each."""

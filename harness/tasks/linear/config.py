@@ -1,0 +1,43 @@
+"""What the linear probe declares: a linear classifier trained on frozen features."""
+
+from __future__ import annotations
+
+from harness.spec.declarations import Metric, Task, accuracy
+
+TASK = Task(
+    kind="linear",
+    function="harness.stage.linear:run",
+    reads=("linear",),
+    parent="pretrain",
+    metrics=(
+        Metric(
+            "linear/loss",
+            "nats",
+            "step",
+            "cross-entropy of the linear probe",
+            "lower",
+            short="loss {:.3f}",
+        ),
+        Metric("linear/lr", "1", "step", "learning rate of the linear probe", least=0),
+        Metric(
+            "linear/images_per_s",
+            "images/s",
+            "step",
+            "images a second of the probe",
+            "higher",
+            least=0,
+        ),
+        accuracy(
+            "linear/top1",
+            "accuracy of the linear probe",
+            label="linear probe top-1",
+            short="linear {:.1f} %",
+        ),
+        accuracy("linear/top5", "top-5 accuracy of the linear probe"),
+    ),
+    reported=("linear/top1",),
+    section="linear",
+    hours=12.0,
+    watched=("linear/loss", "linear/top1"),
+    progress="linear",
+)

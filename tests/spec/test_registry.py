@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.spec import registry
+from harness.spec.declarations import Task, accuracy
+from harness.spec.registry import axis_of, declared, metrics
+
+WRITTEN = {
+    "train/loss": "step",
+    "train/lr": "step",
+    "train/images_per_s": "step",
+    "pretext/top1": "step",
+    "knn/top1": "epoch",
+    "knn/top1@k20": "epoch",
+    "linear/loss": "step",
+    "linear/top1": "epoch",
+    "linear/top1@lr10": "epoch",
+}
+"""What the loops write and the report reads."""
+
+
+@pytest.mark.parametrize(("name", "axis"), WRITTEN.items())
+def test_what_is_written_is_declared(name: str, axis: str) -> None:
+    metric = declared(name)
+    assert metric is not None
+    assert (metric.name, metric.axis) == (name, axis)
+    assert metric.unit
+    assert metric.description
+
+
+@pytest.mark.parametrize("name", ["knn/top7", "knn/top1@", "loss", "", "@k20"])
+def test_anything_else_is_not(name: str) -> None:
+    assert declared(name) is None
+    assert axis_of(name) == "step"
+
+
+def test_a_variant_keeps_what_its_metric_means() -> None:
+    metric = declared("linear/top1@lr10")
+    assert metric is not None
+    assert metric.better == metrics()["linear/top1"].better == "higher"
+    assert "lr10" in metric.description
+
+
+# ---- tasks of installed packages
+
+
+@dataclass(frozen=True)
+class Point:
+    """An entry point, as importlib.metadata gives it."""
+
+    name: str
+    found: object
+    value: str = "package.module:TASK"
+
+    def load(self) -> object:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def own(kind: str, parent: str | None = "pretrain", metric: str = "own/top1") -> Task:
+    return Task(kind, "package.run:run", (), parent, (accuracy(metric, "own"),), (metric,))
+
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    def points(*found: Point) -> None:
+        monkeypatch.setattr(registry, "entry_points", lambda **_: found)
+        registry.forget()
+
+    yield points
+    monkeypatch.undo()
+    registry.forget()
+
+
+def test_an_installed_task_stands_behind_the_harnesss_own(install: Install) -> None:
+    before = list(registry.tasks())
+    install(Point("b", own("deeper", parent="own", metric="deep/top1")), Point("c", own("own")))
+    assert list(registry.tasks()) == [*before, "own", "deeper"]
+    assert registry.task_of()["own/top1"] == "own"
+    assert declared("own/top1@k3") is not None
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (own("knn"), "knn"),
+        (own("own", metric="knn/top1"), "knn/top1"),
+        (own("own", parent="nothing"), "nothing"),
+        (own("own", parent="own"), "own -> own"),
+        ("a text", "no task"),
+        (ImportError("no module named x"), "no module named x"),
+    ],
+    ids=["kind taken", "metric taken", "no parent", "its own parent", "no task", "no import"],
+)
+def test_what_cannot_be_declared_is_refused_by_name(
+    install: Install, found: object, said: str
+) -> None:
+    install(Point("own", found))
+    with pytest.raises(HarnessError, match=said):
+        registry.tasks()
+
+
+def test_every_reported_metric_is_declared_labelled_and_bounded() -> None:
+    for name in registry.task_of():
+        metric = metrics()[name]
+        assert metric.label
+        assert metric.possible(50.0)
+        assert not metric.possible(170.0)
