@@ -68,7 +68,7 @@ def task_of() -> dict[str, str]:
 
 
 def forget() -> None:
-    """Look for declarations anew when they are next asked for: packages were installed meanwhile."""
+    """Look for declarations anew when they are next asked for."""
     for kept in (tasks, metrics, task_of):
         kept.cache_clear()
 
