@@ -251,7 +251,7 @@ def make_plan(
 
 def _stale(entry: Entry, parent: Entry | None, wanted: Mapping[str, Any]) -> str:
     """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    why = why_stale(entry, parent, edition(), wanted)
+    why = why_stale(entry, parent, edition(wanted["kind"]), wanted)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 

@@ -99,7 +99,9 @@ def bench(
     dim = recipe.model.dim if recipe.knn.layer == "output" else features
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
-    made, _ = capture(device=device_name(device), threads=torch.get_num_threads(), data={})
+    own = edition("pretrain")
+    threads = torch.get_num_threads()
+    made, _ = capture(edition=own, device=device_name(device), threads=threads, data={})
     result = Result(
         recipe=recipe.name,
         device=device_name(device),
@@ -113,7 +115,7 @@ def bench(
         moved=moved,
         expected=traffic.sent(recipe, world.size, parameters) if world.size > 1 else {},
         facts={
-            "edition": edition(),
+            "edition": own,
             "parameters": parameters,
             "backbone": recipe.model.backbone,
             "size": recipe.data.size,
@@ -124,7 +126,7 @@ def bench(
             "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "steps_per_epoch": measured.training.per_epoch,
             "steps_per_checkpoint": _steps_per_checkpoint(recipe, None if noise else data),
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "recipe": recipe.model_dump(mode="json"),
             **{name: made[name] for name in ("packages", "python", "machine", "code")},
         },

@@ -99,7 +99,7 @@ class Baseline(Section):
     baseline: Annotated[int, Field(ge=1, le=1)]
     """Version of this format. As a Literal it would also take true."""
     edition: Text
-    """Of the code that all of its runs are of."""
+    """Of pre-training, that all of its runs are of."""
     commit: str
     """What was checked out when its first run began; "" if none is known."""
     devices: tuple[Text, ...]
@@ -168,7 +168,7 @@ def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
     dirty = " with uncommitted changes" if commit.get("dirty") else ""
     return Baseline(
         baseline=1,
-        edition=now.edition,
+        edition=now.editions["pretrain"],
         commit=f"{commit.get('commit') or ''}{dirty}",
         devices=tuple(sorted({run.device or "unknown" for cell in cells for run in cell.runs})),
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

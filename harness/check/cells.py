@@ -12,6 +12,7 @@ from harness.recipe.expand import Member
 from harness.report.curves import share
 from harness.report.runs import LOSS, Outcome, Run, read_run
 from harness.spec.registry import task_of
+from harness.store.edition import Editions
 
 if TYPE_CHECKING:
     Measured = str
@@ -34,8 +35,8 @@ class CellRuns:
 class Now:
     """What results are held against, besides numbers."""
 
-    edition: str
-    """The present one: results of another are stale."""
+    editions: Editions
+    """The present ones: results of others are stale."""
     waiting: Collection[str] = ()
     """Ids of the stages that a process or a job has, or that wait for such a stage."""
 
@@ -89,10 +90,10 @@ def unusable(
     stale = [
         f"seed {run.seed}: {_number(outcome)} {why}"
         for run, outcome in pairs
-        if _has_result(outcome) and (why := outcome.why_stale(now.edition))
+        if _has_result(outcome) and (why := outcome.why_stale(now.editions))
     ]
     if stale:
-        return "stale", f"{', '.join(stale)}; the present edition is {now.edition}"
+        return "stale", f"{', '.join(stale)}; the present edition is {now.editions}"
     without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if without:
         words = ", ".join(f"seed {run.seed} {_why(run, metric, o, now)}" for run, o in without)

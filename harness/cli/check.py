@@ -26,7 +26,7 @@ from harness.recipe.load import is_list, load, load_list
 from harness.recipe.schema import Recipe, Watch
 from harness.report.runs import LOSS
 from harness.site import Site
-from harness.store.edition import edition
+from harness.store.edition import present
 
 _STYLE: dict[Judged, str] = {
     "passed": "green",
@@ -81,7 +81,7 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
         return INTERRUPTED
     if how.wait and wait(tasks, site) == INTERRUPTED:
         return INTERRUPTED
-    now = Now(edition(), waiting(tasks, site))
+    now = Now(present(), waiting(tasks, site))
     asked = [
         (task, cell)
         for task, plan in zip(tasks, plans, strict=True)
@@ -92,9 +92,9 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
     verdicts += against_baselines(_pairs(asked, baselines), now)
     _show(verdicts)
     if how.json:
-        write_json(how.json, verdicts, now.edition)
+        write_json(how.json, verdicts, str(now.editions))
     if how.junit:
-        write_junit(how.junit, verdicts, now.edition)
+        write_junit(how.junit, verdicts, str(now.editions))
     if how.write:
         _write(cells, now, how.write)
     return _code(verdicts)

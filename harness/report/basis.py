@@ -10,13 +10,14 @@ from typing import Literal
 from harness.recipe.ablation import Metric
 from harness.report.runs import COSTS, LOSS, Outcome, Run
 from harness.spec.registry import task_of
+from harness.store.edition import Editions
 
 
 @dataclass(frozen=True)
 class Basis:
     """What values must share to stand in one mean or one comparison."""
 
-    edition: str
+    editions: Editions
     fingerprints: dict[str, str]
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
     device: str = ""
@@ -35,27 +36,35 @@ class Basis:
             return f"on {run.device}, the column is of {self.device}"
         data = self.fingerprints.get(run.data_key, "")
         others = not set(outcome.fingerprints) <= {data}
-        return outcome.why_stale(self.edition) or ("of other data" if others else "")
+        return outcome.why_stale(self.editions) or ("of other data" if others else "")
 
 
-def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
+def choose_basis(runs: Sequence[Run], installed: Editions) -> Basis | None:
     """The code and data that a table's numbers must share; None while there is no result.
 
-    The installed edition, if any result has it; else the one of most results. Of the data, for
-    each recipe's data section, those of most results of that edition; of the devices likewise.
+    Of each task the installed edition, if any result has it; else the one of most results. Of the
+    data, for each recipe's data section, those of most results of these editions; of the devices
+    likewise.
     Ties go to the run that began last, then to the greater name.
     """
     # What pre-training itself measures counts only until there is the first evaluation.
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:
         return None
-    chosen = _most((o.editions[0], run.started) for run, o in found)
-    if any(o.editions[0] == installed for _, o in found):
-        chosen = installed
+    of_kind: dict[str, list[tuple[str, str]]] = {}
+    for run, outcome in found:
+        for stage in filter(lambda stage: stage.editions, outcome.stages):
+            of_kind.setdefault(stage.kind, []).append((stage.editions[0], run.started))
+    chosen = Editions(
+        {
+            kind: installed[kind] if any(e == installed[kind] for e, _ in seen) else _most(seen)
+            for kind, seen in of_kind.items()
+        }
+    )
     prints: dict[str, list[tuple[str, str]]] = {}
     devices = []
     for run, outcome in found:
-        if outcome.editions[0] == chosen:
+        if outcome.is_of(chosen):
             devices.append((run.device, run.started))
             if len(outcome.fingerprints) == 1:
                 prints.setdefault(run.data_key, []).append((outcome.fingerprints[0], run.started))
@@ -70,13 +79,13 @@ def choose_basis(runs: Sequence[Run], installed: str) -> Basis | None:
 def _results(
     runs: Iterable[Run], metrics: Iterable[Metric | Literal["train/loss"]]
 ) -> list[tuple[Run, Outcome]]:
-    """Every result of one edition."""
+    """Every result whose stages are each of one edition."""
     wanted = tuple(metrics)
     return [
         (run, outcome)
         for run in runs
         for outcome in map(run.outcome, wanted)
-        if outcome.standing in ("finished", "diverged") and len(outcome.editions) == 1
+        if outcome.standing in ("finished", "diverged") and not outcome.mixed
     ]
 
 

@@ -19,7 +19,7 @@ from harness.report.runs import LOSS, Run, Standing, read_run
 from harness.report.statistics import Summary, summarise
 from harness.report.strays import strays
 from harness.spec.registry import task_of
-from harness.store.edition import edition
+from harness.store.edition import Editions, present
 
 if TYPE_CHECKING:
     from harness.recipe.expand import Expansion
@@ -75,7 +75,7 @@ class Results:
     """The paper's order; then the untrained control and given weights, as far as there are any."""
     basis: Basis | None
     """What the table's numbers share; None while no run has a result."""
-    installed: str
+    installed: Editions
     """Edition of the code that made the report."""
     ablation: Ablation | None
     """None: a single recipe, reported as a table of one cell."""
@@ -179,7 +179,7 @@ def collect(
     runs: Path,
     *,
     path: Path | None = None,
-    installed: str | None = None,
+    installed: Editions | None = None,
     curves: bool = True,
 ) -> Results:
     """Read every run of an ablation at one scale from the run root `runs`.
@@ -190,7 +190,7 @@ def collect(
         runs: the run root; what is not there is reported as absent.
         path: the ablation recipe's file, beside which the one at the scale of the printed numbers
             may lie; None: none is looked for.
-        installed: edition of the present code; None: compute it, or where the records are
+        installed: editions of the present code; None: compute it, or where the records are
             published take theirs.
         curves: whether to read the journals, which takes most of the time.
     """
@@ -245,7 +245,7 @@ def _added(there: Sequence[Run], scale: Scale, runs: Path, lines: int) -> list[R
     return found
 
 
-def collect_single(recipe: Recipe, runs: Path, *, installed: str | None = None) -> Results:
+def collect_single(recipe: Recipe, runs: Path, *, installed: Editions | None = None) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
     Its metric is linear/top1 if the recipe has a linear probe, else knn/top1.
@@ -273,14 +273,14 @@ def _results(
     seeds: tuple[int, ...],
     margin: float,
     cells: Sequence[CellResult],
-    installed: str | None,
+    installed: Editions | None,
     ablation: Ablation | None,
     scale: Scale | None,
     runs: Path,
 ) -> Results:
-    present = installed or pinned(runs) or edition()
+    now = installed or pinned(runs) or present()
     everything = [run for cell in cells for run in cell.runs]
-    basis = choose_basis(everything, present)
+    basis = choose_basis(everything, now)
     results = Results(
         name=name,
         title=title,
@@ -289,7 +289,7 @@ def _results(
         margin=margin,
         cells=tuple(cells),
         basis=basis,
-        installed=present,
+        installed=now,
         ablation=ablation,
         scale=scale,
         warnings=(),
@@ -320,14 +320,14 @@ def _warnings(results: Results) -> list[str]:
         found.insert(
             0,
             f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
-            f"table's is {basis.edition}), from other data or another device than the rest of the "
+            f"table's is {basis.editions}), from other data or another device than the rest of the "
             "table, from another schema version, from other weights than their pre-training now "
             "has, or are copies; they stand in no mean, difference or verdict.",
         )
-    if basis.edition != results.installed:
+    if any(e != results.installed[kind] for kind, e in basis.editions.by_kind.items()):
         found.insert(
             0,
-            f"Every number here was made with edition {basis.edition}; the installed code is "
+            f"Every number here was made with edition {basis.editions}; the installed code is "
             f"edition {results.installed}, for which `check` calls them stale.",
         )
     return found

@@ -219,7 +219,7 @@ def _provenance(results: Results) -> list[Block]:
     facts = []
     if results.basis is not None:
         data = ", ".join(provenance.fingerprints(results)) or "unknown"
-        facts.append(f"The table's edition: {results.basis.edition}; data fingerprint: {data}.")
+        facts.append(f"The table's edition: {results.basis.editions}; data fingerprint: {data}.")
     else:
         facts.append("No run has a result yet.")
     newest = max((run.started for run in results.runs), default="")

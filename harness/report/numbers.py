@@ -42,7 +42,7 @@ def as_json(
         "basis": None
         if results.basis is None
         else {
-            "edition": results.basis.edition,
+            "edition": str(results.basis.editions),
             "data": sorted(set(results.basis.fingerprints.values())),
         },
         "cells": [_cell(results, cell) for cell in results.cells],

@@ -131,7 +131,8 @@ def duration(seconds: float) -> str:
 
 def certificates(results: Results) -> list[str]:
     """A sentence for each certificate of the table's edition in the run root, or for its want."""
-    edition = results.basis.edition if results.basis is not None else results.installed
+    known = results.basis.editions if results.basis is not None else results.installed
+    edition = known["pretrain"]
     stages = [stage for run in results.runs for stage in run.stages.values()]
     found = certificate.of(stages[0].entry.folder.path.parent, edition) if stages else []
     if not found:

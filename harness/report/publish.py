@@ -57,7 +57,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         for name, text in _record(stage).items():
             files[f"{stage.id}/{name}"] = text
     assert results.basis is not None
-    mark = {"recipe": recipe, "sets": list(sets), "edition": results.basis.edition}
+    mark = {"recipe": recipe, "sets": list(sets), "edition": results.basis.editions.record()}
     files[MARK] = atomic.dump(mark | {"matplotlib": _version("matplotlib")})
     draft = root.with_name(f"{root.name}.new")
     try:

@@ -1,4 +1,4 @@
-"""Published run records: what marks a run root as one, and which edition its report is of."""
+"""Published run records: what marks a run root as one, and which editions its report is of."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.store import atomic
+from harness.store.edition import Editions
 
 MARK = "published.json"
-"""In the run root: {"recipe", "sets", "edition", "matplotlib"}."""
+"""In the run root: {"recipe", "sets", "edition", "matplotlib"}; the edition is each task's by its
+kind, or one text for all."""
 
 
 def published(runs: Path) -> dict[str, Any] | None:
@@ -21,13 +23,13 @@ def published(runs: Path) -> dict[str, Any] | None:
     found = atomic.read_json(runs / MARK)
     if found is None:
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("edition"), str):
+    if not isinstance(found, dict) or Editions.read(found.get("edition")) is None:
         raise StoreError(f"{runs / MARK}: not the mark of published records; publish them again")
     return found
 
 
-def pinned(runs: Path) -> str | None:
-    """The edition that the records were published with: their report is the same whatever code is
+def pinned(runs: Path) -> Editions | None:
+    """The editions that the records were published with: their report is the same whatever code is
     installed. None if they are not published."""
     found = published(runs)
-    return found["edition"] if found else None
+    return Editions.read(found["edition"]) if found else None

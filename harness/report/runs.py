@@ -19,6 +19,7 @@ from harness.recipe.schema import Recipe
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.spec.registry import task_of, tasks
 from harness.store import atomic
+from harness.store.edition import Editions
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import why_stale
@@ -79,18 +80,25 @@ class Outcome:
     value: float | None
     """In percent; None unless both pre-training and evaluation finished."""
     detail: str
-    editions: tuple[str, ...]
-    """Of all stages behind the value; more than one means mixed."""
     fingerprints: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
     """Those behind the value, parents first."""
 
-    def why_stale(self, edition: str) -> str:
-        """Why it is not one of its recipe, of `edition` and of its pre-training's present weights
+    @property
+    def mixed(self) -> bool:
+        """Whether code changed before a stage behind the value was gone on with."""
+        return any(len(stage.editions) > 1 for stage in self.stages)
+
+    def is_of(self, editions: Editions) -> bool:
+        """Whether all stages behind the value are of these editions alone."""
+        return all(stage.editions in ((), (editions[stage.kind],)) for stage in self.stages)
+
+    def why_stale(self, editions: Editions) -> str:
+        """Why it is not one of its recipe, of `editions` and of its pre-training's present weights
         and data, else ""."""
         above = (None, *(stage.entry for stage in self.stages))
         whys = [
-            why_stale(stage.entry, parent, edition, stage.wanted)
+            why_stale(stage.entry, parent, editions[stage.kind], stage.wanted)
             for stage, parent in zip(self.stages, above, strict=False)
         ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
@@ -152,11 +160,10 @@ class Run:
             chain.append(self.stages["pretrain"])
         elif (kind := task_of()[metric]) in self.stages:
             chain.append(self.stages[kind])
-        editions = tuple(sorted({e for stage in chain for e in stage.editions}))
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, editions, prints, tuple(chain))
+            return Outcome(standing, value, detail, prints, tuple(chain))
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)

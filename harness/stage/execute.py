@@ -135,10 +135,10 @@ def _attempt(
     settle(world.device)
     # One process downloads, the others find it.
     data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
-    world.same(f"the code's edition {edition()}")
+    world.same(f"the code's edition {edition(kind)}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
-        _describe(attempt, data, world)
+        _describe(attempt, kind, data, world)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
@@ -155,7 +155,7 @@ def _attempt(
         attempt.finish(
             result
             | {
-                "edition": "+".join(_editions(attempt)),
+                "edition": "+".join(_editions(attempt, kind)),
                 "data": data.described,
                 "attempt": attempt.number,
                 "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
@@ -167,10 +167,13 @@ def _attempt(
     return result["state"], result["values"]
 
 
-def _describe(attempt: Attempt, data: DataSet, world: World) -> None:
+def _describe(attempt: Attempt, kind: str, data: DataSet, world: World) -> None:
     """Write the attempt's provenance."""
     record, diff = provenance.capture(
-        device=device_name(world.device), threads=torch.get_num_threads(), data=data.described
+        edition=edition(kind),
+        device=device_name(world.device),
+        threads=torch.get_num_threads(),
+        data=data.described,
     )
     attempt.describe(record | {"processes": world.size})
     if diff:
@@ -206,7 +209,7 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, str
     return recipe, kind
 
 
-def _editions(attempt: Attempt) -> list[str]:
+def _editions(attempt: Attempt, kind: str) -> list[str]:
     """The editions of all attempts that this result rests on, oldest first, each once."""
     seen: list[str] = []
     begun = math.inf  # the first step of the attempts after it, which overrule it from there
@@ -217,7 +220,7 @@ def _editions(attempt: Attempt) -> list[str]:
         if first < begun and isinstance(record, dict):
             seen.insert(0, str(record.get("edition")))
         begun = min(begun, first)
-    return list(dict.fromkeys([*seen, edition()]))
+    return list(dict.fromkeys([*seen, edition(kind)]))
 
 
 def _seconds_before(attempt: Attempt) -> float:

@@ -1,32 +1,216 @@
-"""The edition: a hash of the code and libraries that decide a run's numbers.
+"""The edition of a task: a hash of the code and libraries that decide its numbers.
 
-A run carries its edition; results of different editions are never mixed silently.
+A result carries its task's edition; results of different editions are never mixed silently. The
+code is what the task's function imports, directly or through others, as far as it decides numbers.
+Comments, docstrings and blank lines are left out.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import harness
+from harness.spec.registry import task, tasks
 
 SOURCES = ("data", "model", "contrast", "runtime", "evaluate", "stage")
-"""The packages of the harness whose source decides numbers."""
-LIBRARIES = ("torch", "torchvision", "pillow")
-"""Arithmetic, and the decoding and resizing of pixels."""
+"""The packages of the harness whose source decides numbers. Of a package that declares a task, all
+that the task imports of it does."""
+
+RUNNER = "harness.stage.execute"
+"""What opens the data and calls every task's function."""
+
+_STRING = "|".join(
+    (
+        r'"{3}(?:[^\\]|\\.)*?"{3}',
+        r"'{3}(?:[^\\]|\\.)*?'{3}",
+        r'"(?:[^"\\\n]|\\.)*"',
+        r"'(?:[^'\\\n]|\\.)*'",
+    )
+)
+_WORDLESS = re.compile(
+    rf"({_STRING})|^[ \t]*(?:#[^\n]*)?\n|[ \t]*#[^\n]*|[ \t]+$", re.DOTALL | re.MULTILINE
+)
+"""A string, which is kept, or what computes nothing: blank lines, comments, trailing spaces."""
+
+
+@dataclass(frozen=True)
+class Editions:
+    """An edition for each kind of task."""
+
+    by_kind: Mapping[str, str]
+    other: str = ""
+    """Of kinds that are not named: records of before had one edition for all."""
+
+    @classmethod
+    def same(cls, edition: str) -> Editions:
+        """One edition for all kinds."""
+        return cls({}, edition)
+
+    @classmethod
+    def read(cls, found: object) -> Editions | None:
+        """What `record` made, or a record of before; None if it is neither."""
+        if isinstance(found, str):
+            return cls.same(found)
+        if not isinstance(found, dict) or not all(isinstance(e, str) for e in found.values()):
+            return None
+        return cls(found)
+
+    def record(self) -> dict[str, str]:
+        """As JSON has it."""
+        return dict(self.by_kind)
+
+    def __getitem__(self, kind: str) -> str:
+        return self.by_kind.get(kind, self.other)
+
+    def __str__(self) -> str:
+        """The one edition, or each with its kind, e.g. "pretrain 0a1b, knn 2c3d"."""
+        if len(found := set(self.by_kind.values()) or {self.other}) == 1:
+            return found.pop()
+        return ", ".join(f"{kind} {edition}" for kind, edition in self.by_kind.items())
+
+
+def present() -> Editions:
+    """The editions of all declared tasks, of the code and libraries in use."""
+    return Editions({kind: edition(kind) for kind in tasks()})
 
 
 @functools.cache
-def edition() -> str:
-    """Twelve hexadecimal digits for the code and libraries in use."""
-    root = Path(harness.__file__).parent
+def edition(kind: str) -> str:
+    """Twelve hexadecimal digits for the code and libraries that a task's numbers depend on.
+
+    Raises:
+        KeyError: no such task is declared.
+    """
+    declared = task(kind)
     total = hashlib.sha256()
-    for package in SOURCES:
-        for path in sorted((root / package).rglob("*.py")):
-            total.update(path.relative_to(root).as_posix().encode() + b"\0")
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    for library in LIBRARIES:
-        total.update(f"{library}=={metadata.version(library)}\0".encode())
+    for name, path in sorted(closure(RUNNER, declared.function.partition(":")[0]).items()):
+        total.update(name.encode() + b"\0")
+        total.update(_read(path).digest)
+    for library in sorted(declared.libraries):
+        total.update(f"{library}=={_version(library)}\0".encode())
     return total.hexdigest()[:12]
+
+
+def closure(*modules: str) -> dict[str, Path]:
+    """The modules that decide the numbers of `modules`: they, and what they import, by name.
+
+    Of the harness's own only those of SOURCES are followed; of another package all of its own.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    own = {name.partition(".")[0] for name in modules}
+    while waiting:
+        name = waiting.pop()
+        path = _file(name) if name.partition(".")[0] in own | {"harness"} else None
+        if path is None or name in found or not _decides(name):
+            continue
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += [package, *_read(path).imports(package)]
+    return found
+
+
+def _decides(name: str) -> bool:
+    top, *inner = name.split(".")
+    return top != "harness" or (bool(inner) and inner[0] in SOURCES)
+
+
+def _file(name: str) -> Path | None:
+    """The module's source; None if it is no module with one, e.g. a function of a module."""
+    top, *inner = name.split(".")
+    for root in _roots(top):
+        place = root.joinpath(*inner)
+        for path in (place.with_suffix(".py") if inner else None, place / "__init__.py"):
+            if path is not None and path.is_file():
+                return path
+    return None
+
+
+def _roots(top: str) -> list[Path]:
+    if top == "harness":
+        return [Path(harness.__file__).parent]
+    spec = importlib.util.find_spec(top)
+    return [Path(each) for each in (spec.submodule_search_locations or ())] if spec else []
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file as it decides numbers."""
+
+    digest: bytes
+    imported: tuple[tuple[int, str], ...]
+    """(leading dots, name) of every module, or name in one, that is imported."""
+
+    def imports(self, package: str) -> Iterator[str]:
+        """The imported names and the modules that they may be names in, absolute."""
+        for dots, name in self.imported:
+            above = package.split(".")[: len(package.split(".")) + 1 - dots] if dots else []
+            full = ".".join([*above, *filter(None, [name])])
+            yield full
+            yield full.rpartition(".")[0]
+
+
+@functools.cache
+def _read(path: Path) -> _Source:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    code = hashlib.sha256(without_words(text, tree).encode()).digest()
+    return _Source(code, tuple(_imports(tree)))
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (
+                (node.level, f"{node.module}.{alias.name}" if node.module else alias.name)
+                for alias in node.names
+            )
+
+
+def without_words(text: str, tree: ast.AST | None = None) -> str:
+    """A module's text without comments, docstrings and blank lines: it computes the same.
+
+    Args:
+        tree: the text, parsed; None: parse it here.
+    """
+    lines = text.encode().split(b"\n")  # columns are counted in bytes
+    for body in _bodies(tree or ast.parse(text)):
+        words = [each for each in body if _is_text(each)]
+        for n, each in enumerate(words):
+            first, last = each.lineno - 1, (each.end_lineno or each.lineno) - 1
+            alone = b"..." if n == 0 and len(words) == len(body) else b""
+            rest = lines[last][each.end_col_offset or 0 :]
+            lines[first : last + 1] = [
+                lines[first][: each.col_offset] + alone + rest,
+                *[b""] * (last - first),
+            ]
+    return _WORDLESS.sub(lambda found: found[1] or "", b"\n".join(lines).decode())
+
+
+def _bodies(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(body := getattr(node, field, None), list):
+                yield body
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "absent"

@@ -18,7 +18,6 @@ import harness
 from harness.errors import StoreError
 from harness.redact import redact
 from harness.store import atomic
-from harness.store.edition import edition
 
 PACKAGES = (
     "moco-harness",
@@ -38,17 +37,20 @@ DIFF_LIMIT = 1_000_000
 """Bytes of uncommitted changes that are kept, secrets aside; of more, only the hash."""
 
 
-def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def capture(
+    *, edition: str, device: str, threads: int, data: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
     """(record, uncommitted changes) of this process, at its start.
 
     Args:
+        edition: of the task that is run.
         device: name of the device that computes, e.g. "NVIDIA H100" or "cpu".
         threads: threads that arithmetic on the CPU uses.
         data: name and fingerprint of the data.
     """
     checkout, diff = code()
     return {
-        "edition": edition(),
+        "edition": edition,
         "code": checkout,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "python": platform.python_version(),

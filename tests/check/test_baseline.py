@@ -22,6 +22,7 @@ from harness.check.baseline import (
 from harness.check.cells import Now, read_cells
 from harness.errors import RecipeError, StoreError
 from harness.recipe.identity import stage_id
+from harness.store.edition import Editions
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def made(tmp_path: Path) -> Bench:
 
 def write(made: Bench, path: Path) -> Path:
     cells = read_cells("tiny", made.expansion.members, made.runs)
-    write_baseline(make_baseline(cells, Now(EDITION)), path)
+    write_baseline(make_baseline(cells, Now(Editions.same(EDITION))), path)
     return path
 
 

@@ -16,6 +16,9 @@ from harness.check.cells import CellRuns, Now, read_cells
 from harness.check.compare import ON_THE_WAY, Pair, against_baselines, comparisons
 from harness.check.verdict import Verdict
 from harness.report.statistics import prediction, summarise
+from harness.store.edition import Editions
+
+NOW = Now(Editions.same(EDITION))
 
 OLD = [40.0, 40.4, 40.8, 41.2, 40.2, 40.6, 41.0, 40.9]
 LINEAR = [50.0, 50.5, 51.0, 50.2, 50.8, 50.6, 50.4, 50.1]
@@ -36,12 +39,12 @@ def old(tmp_path: Path) -> Baseline:
     made = bench(tmp_path / "old", range(8))
     for seed, (knn, linear) in enumerate(zip(OLD, LINEAR, strict=True)):
         made.finish("m0.99", seed, knn, linear, edition=OLDER)
-    return make_baseline(cells(made), Now(OLDER))
+    return make_baseline(cells(made), Now(Editions.same(OLDER)))
 
 
 def judged(made: Bench, baseline: Baseline, now: Now | None = None) -> dict[str, Verdict]:
     pairs = [Pair(cell, baseline, "base.json") for cell in cells(made)]
-    return {each.metric: each for each in against_baselines(pairs, now or Now(EDITION))}
+    return {each.metric: each for each in against_baselines(pairs, now or NOW)}
 
 
 def test_what_has_not_changed_passes_in_every_figure(tmp_path: Path, old: Baseline) -> None:
@@ -147,7 +150,7 @@ def test_results_of_older_code_are_stale_and_those_to_come_are_waited_for(
 ) -> None:
     made = bench(tmp_path / "new", [100])
     assert {each.judged for each in judged(made, old).values()} == {"missing"}
-    now = Now(EDITION, [made.folder("m0.99", 100).id])
+    now = Now(NOW.editions, [made.folder("m0.99", 100).id])
     assert {each.judged for each in judged(made, old, now).values()} == {"waiting"}
     made.finish("m0.99", 100, 40.5, 50.3, edition=OLDER)
     assert {each.judged for each in judged(made, old).values()} == {"stale"}
@@ -175,7 +178,7 @@ def test_the_baselines_own_runs_are_told(tmp_path: Path) -> None:
     made = bench(tmp_path / "same", range(8))
     for seed, (knn, linear) in enumerate(zip(OLD, LINEAR, strict=True)):
         made.finish("m0.99", seed, knn, linear)
-    found = judged(made, make_baseline(cells(made), Now(EDITION)))
+    found = judged(made, make_baseline(cells(made), NOW))
     assert found[END].passed
     assert "seed 0, 1, 2, 3, 4, 5, 6, 7: the baseline's own" in found[END].says
 
@@ -203,5 +206,5 @@ def test_of_calls_in_which_nothing_has_changed_one_in_fifty_finds_something(
         drawn = record.model_copy(update={"metrics": tuple(metrics), "curve": None})
         baseline = old.model_copy(update={"cells": (drawn,)})
         pairs = [Pair(replace(cell), baseline, "base.json")]
-        found += any(not each.passed for each in against_baselines(pairs, Now(EDITION)))
+        found += any(not each.passed for each in against_baselines(pairs, NOW))
     assert 0.005 < found / calls < 0.04

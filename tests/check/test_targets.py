@@ -12,8 +12,9 @@ from harness.check.verdict import Verdict
 from harness.recipe.expand import Member
 from harness.recipe.schema import About
 from harness.store.attempt import begin
+from harness.store.edition import Editions
 
-NOW = Now(EDITION)
+NOW = Now(Editions.same(EDITION))
 
 
 def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench:
@@ -154,8 +155,8 @@ def test_what_somebody_runs_is_waited_for_unless_more_is_missing(tmp_path: Path)
     made = bench(tmp_path, (0, 1))
     own = [made.folder("m0.99", 0, "knn").id]
     made.pretrain("m0.99", 0)
-    found = only(made, Now(EDITION, own))
+    found = only(made, Now(Editions.same(EDITION), own))
     assert found.judged == "missing"
     assert "seed 0 waits for its turn, seed 1 not run" in found.says
     both = [*own, made.folder("m0.99", 1).id]
-    assert only(made, Now(EDITION, both)).judged == "waiting"
+    assert only(made, Now(Editions.same(EDITION), both)).judged == "waiting"

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from harness.cli.watch import watch
 from harness.report.collect import Results, collect
+from harness.store.edition import Editions
 from harness.store.life import identity
 
 CELLS = {"cells": ["m0.9", "m0.99"], "control": False}
@@ -31,7 +32,7 @@ class Steps:
 
 def looking(bench: Bench) -> Callable[[], Results]:
     return lambda: collect(
-        bench.expansion, bench.scale, bench.runs, installed=EDITION, curves=False
+        bench.expansion, bench.scale, bench.runs, installed=Editions.same(EDITION), curves=False
     )
 
 

@@ -61,7 +61,7 @@ def page(rows: list[Row], command: str = COMMAND) -> str:
     total = f"| all | {sum(r.cases for r in rows)} | {sum(r.recovered for r in rows)} "
     total += f"| {sum(r.identical for r in rows)} of {sum(r.runs for r in rows)} runs "
     total += f"| {sum(r.lost for r in rows)} | |"
-    made, _ = capture(device="cpu", threads=1, data={})
+    made, _ = capture(edition="", device="cpu", threads=1, data={})
     commit = str(made["code"]["commit"] or "unknown")[:12]
     of = {"commit": commit, "torch": made["packages"]["torch"], "python": made["python"]}
     return HEAD.format(command=command, **of) + "\n".join([*lines, total]) + "\n"

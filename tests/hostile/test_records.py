@@ -98,7 +98,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     hardware = {"device": "cpu", "nodes": 1, "processes": 1, "backend": "gloo"}
     checks = (Check("kernels", "passed", "equal", {"most": 1e-6}),)
     certificate.write(
-        runs, Certificate(edition(), hardware, {"torch": "2"}, checks, "2026-01-01T00:00:00Z")
+        runs,
+        Certificate(edition("pretrain"), hardware, {"torch": "2"}, checks, "2026-01-01T00:00:00Z"),
     )
     kept = {
         str(path.relative_to(runs)): path.read_bytes()
@@ -131,7 +132,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             card.summary(entry.result or {})
             answered(lambda f=folder: sources(runs, f.id))
         answered(lambda: submission.everything(runs))
-        certificate.of(runs, edition())
+        certificate.of(runs, edition("pretrain"))
         seen = Truth(runs).look()
         for row in seen.rows:
             Reader().cells(row)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report.collect import Results, collect
+from harness.store.edition import Editions
 from report.build import EDITION, Bench
 
 Collected = Callable[[Bench], Results]
@@ -33,4 +34,5 @@ def make(runs: Path) -> Callable[..., Bench]:
 @pytest.fixture
 def gather() -> Collected:
     """gather(bench): its results, as code of EDITION collects them."""
-    return lambda bench: collect(bench.expansion, bench.scale, bench.runs, installed=EDITION)
+    code = Editions.same(EDITION)
+    return lambda bench: collect(bench.expansion, bench.scale, bench.runs, installed=code)

@@ -15,6 +15,7 @@ from harness.report.collect import Results, collect_single
 from harness.report.curves import thin
 from harness.report.runs import Run
 from harness.report.tables import cell_text
+from harness.store.edition import Editions
 from harness.store.life import identity
 from report.build import EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
@@ -94,7 +95,7 @@ def test_editions_are_never_averaged_together(make: Make, gather: Collected) -> 
     bench.finish("m0.99", 0, 41.0, edition=OLDER)
     results = gather(bench)
     assert results.basis is not None
-    assert results.basis.edition == EDITION
+    assert results.basis.editions["knn"] == EDITION
     assert text(results, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, of edition {OLDER}"
     assert f"stale: 41.00, of edition {OLDER}" in text(results, "m0.99")
     assert "m0.9 (seed 1)" in results.warnings[0]
@@ -109,7 +110,7 @@ def test_without_a_result_of_the_installed_code_the_most_frequent_edition_stands
     bench.finish("m0.99", 0, 41.0, edition="cccccccccccc")
     results = gather(bench)
     assert results.basis is not None
-    assert results.basis.edition == OLDER
+    assert results.basis.editions["knn"] == OLDER
     assert text(results, "m0.9") == "40.00 ± 0.00 (n = 2)"
     assert OLDER in results.warnings[0]
     assert EDITION in results.warnings[0]
@@ -129,7 +130,7 @@ def test_a_result_of_attempts_by_different_code_is_stale(make: Make, gather: Col
     bench.finish("m0.9", 0, 40.0, edition=f"{OLDER}+{EDITION}")
     results = gather(bench)
     assert results.basis is not None
-    assert results.basis.edition == EDITION
+    assert results.basis.editions["knn"] == EDITION
     assert text(results, "m0.9") == f"stale: 40.00, of edition {OLDER}+{EDITION}"
     assert any("attempts of different editions" in warning for warning in results.warnings)
 
@@ -257,9 +258,9 @@ def test_data_that_cells_vary_on_purpose_are_not_mixed_up(make: Make, gather: Co
 def test_a_single_recipe_is_a_table_of_one_cell(make: Make) -> None:
     bench = make()
     bench.finish("m0.9", 0, 40.0, 50.0)
-    results = collect_single(bench.recipe("m0.9", 0), bench.runs, installed=EDITION)
+    results = collect_single(bench.recipe("m0.9", 0), bench.runs, installed=Editions.same(EDITION))
     assert results.metric == "linear/top1"
     assert [cell.id for cell in results.cells] == ["tiny.m0.9"]
     assert text(results, "tiny.m0.9") == "50.00 (1 seed)"
-    absent = collect_single(recipe(linear=None), bench.runs, installed=EDITION)
+    absent = collect_single(recipe(linear=None), bench.runs, installed=Editions.same(EDITION))
     assert text(absent, "base") == "not run"

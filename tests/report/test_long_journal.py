@@ -16,6 +16,7 @@ from harness.report.collect import collect_single
 from harness.report.publish import publish
 from harness.report.write import write_report
 from harness.store import journal
+from harness.store.edition import Editions
 from harness.store.layout import StageFolder
 from harness.track.tail import Progress, Tail
 from report.build import EDITION, Bench
@@ -74,7 +75,7 @@ def test_it_is_read_in_seconds(bench: Bench, tmp_path: Path) -> None:
         return found
 
     def report() -> Any:
-        results = collect_single(recipe, bench.runs, installed=EDITION)
+        results = collect_single(recipe, bench.runs, installed=Editions.same(EDITION))
         write_report(results, tmp_path / "report")
         return results
 

@@ -15,6 +15,7 @@ from harness.report.document import compose
 from harness.report.markdown import render
 from harness.report.setting import is_papers_scale
 from harness.report.tables import main_table
+from harness.store.edition import Editions
 from report.build import ABLATION, EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 
@@ -266,5 +267,5 @@ def test_a_tables_own_epochs_are_the_papers(
 def test_a_single_recipe_at_the_papers_scale_may_have_another_network(
     runs: Path, changes: Mapping[str, Any], papers: bool
 ) -> None:
-    found = collect_single(recipe(**{**PAPERS, **changes}), runs, installed=EDITION)
+    found = collect_single(recipe(**{**PAPERS, **changes}), runs, installed=Editions.same(EDITION))
     assert is_papers_scale(found) is papers

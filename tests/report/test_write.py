@@ -21,6 +21,7 @@ from harness.report.markdown import escape
 from harness.report.write import write_report
 from harness.store import certificate
 from harness.store.certificate import Certificate, Check
+from harness.store.edition import Editions
 from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected
 
@@ -244,7 +245,7 @@ def test_stale_cells_say_so_wherever_they_stand(
 def test_a_single_recipe_has_a_page(make: Make, tmp_path: Path) -> None:
     bench = make()
     bench.finish("m0.9", 0, 40.0, 50.0)
-    results = collect_single(bench.recipe("m0.9", 0), bench.runs, installed=EDITION)
+    results = collect_single(bench.recipe("m0.9", 0), bench.runs, installed=Editions.same(EDITION))
     files = {path.name: path.read_text() for path in write_report(results, tmp_path / "out")}
     assert "claim" not in files["report.md"].lower()
     assert "50.00 (1 seed)" in files["report.md"]

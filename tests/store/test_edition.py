@@ -1,16 +1,41 @@
+"""Whose numbers a change of code decides, and whose it does not."""
+
 from __future__ import annotations
 
+import ast
 import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import harness
+from harness.spec import registry
+from harness.spec.declarations import Task
 from harness.store import edition as module
-from harness.store.edition import LIBRARIES, SOURCES, edition
+from harness.store.edition import SOURCES, Editions, closure, edition, present, without_words
 
 TREE = Path(harness.__file__).parent
+FILES = [path for package in SOURCES for path in sorted((TREE / package).rglob("*.py"))]
+
+
+def forget() -> None:
+    for kept in (module.edition, module._read):
+        kept.cache_clear()
+
+
+def now(kind: str = "pretrain") -> str:
+    forget()
+    return edition(kind)
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    yield
+    forget()
 
 
 @pytest.fixture
@@ -24,44 +49,123 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def now() -> str:
-    return edition.__wrapped__()
-
-
-@pytest.mark.usefixtures("tree")
-def test_twelve_digits_wherever_the_source_lies() -> None:
-    assert len(now()) == 12
-    assert int(now(), 16) >= 0
-    assert now() == edition()
-
-
-def test_sources_are_packages() -> None:
-    assert all((TREE / package / "__init__.py").exists() for package in SOURCES)
-
-
-@pytest.mark.parametrize("package", SOURCES)
-def test_the_source_that_decides_numbers_decides_it(tree: Path, package: str) -> None:
+def test_twelve_digits_wherever_the_source_lies(request: pytest.FixtureRequest) -> None:
     before = now()
-    path = next((tree / package).glob("[a-z]*.py"))
-    path.write_bytes(path.read_bytes() + b"\n")
-    changed = now()
-    path.rename(path.with_name("renamed.py"))
-    assert len({before, changed, now()}) == 3
-
-
-def test_what_decides_no_number_does_not(tree: Path) -> None:
-    before = now()
-    (tree / "cli" / "app.py").write_text("")
-    (tree / "stage" / "notes.txt").write_text("")
-    (tree / "stage" / "__pycache__").mkdir()
-    (tree / "stage" / "__pycache__" / "x.pyc").write_text("")
+    assert len(before) == 12
+    assert int(before, 16) >= 0
+    request.getfixturevalue("tree")
     assert now() == before
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("path", "kinds"),
+    [
+        ("contrast/moco.py", {"pretrain"}),
+        ("stage/pretrain.py", {"pretrain"}),
+        ("evaluate/linear_probe.py", {"linear"}),
+        ("evaluate/knn.py", {"pretrain", "knn"}),
+        ("evaluate/features.py", {"pretrain", "knn", "linear"}),
+        ("data/datasets.py", {"pretrain", "knn", "linear"}),
+        ("stage/execute.py", {"pretrain", "knn", "linear"}),
+        ("cli/app.py", set()),
+    ],
+)
+def test_code_decides_the_numbers_of_the_tasks_that_run_it(
+    tree: Path, path: str, kinds: set[str]
+) -> None:
+    every = ("pretrain", "knn", "linear")
+    before = {kind: now(kind) for kind in every}
+    with (tree / path).open("a") as file:
+        file.write("\nADDED = 1\n")
+    assert {kind for kind in every if now(kind) != before[kind]} == kinds
+
+
+def test_a_file_that_nothing_imports_decides_nothing(tree: Path) -> None:
+    before = now()
+    (tree / "stage" / "another_task.py").write_text("import torch\n")
+    (tree / "stage" / "notes.txt").write_text("")
+    assert now() == before
+
+
+def test_words_decide_nothing(tree: Path) -> None:
+    before = now()
+    path = tree / "contrast" / "moco.py"
+    text = path.read_text()
+    at = text.index("\nclass ")
+    added = f"{text[:at]}\n# why\n\n{text[at:]}\n\n# the end\n"
+    path.write_text(added.replace('"""', '"""Another word. ', 1))
+    assert now() == before
+    path.write_text(text.replace("def ", "def  ", 1))
+    assert now() != before
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TREE)))
+def test_a_text_without_words_computes_the_same(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    for body in module._bodies(tree):
+        body[:] = [one for one in body if not module._is_text(one)] or [
+            *([ast.Expr(ast.Constant(...))] if body else [])
+        ]
+    assert ast.dump(ast.parse(without_words(text))) == ast.dump(tree)
+
+
+def test_strings_keep_what_looks_like_a_word() -> None:
+    text = 'x = """a\n\n# b  \n"""  # c\ny = "#"  \n\n'
+    assert without_words(text) == 'x = """a\n\n# b  \n"""\ny = "#"\n'
+
+
+def test_another_task_and_another_package_change_no_edition_but_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "another_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "run.py").write_text("from .part import part\nfrom harness.evaluate import knn\n")
+    (package / "part.py").write_text("def part(): return 1\n")
+    (package / "rest.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "another_package", raising=False)
+    before = {kind: now(kind) for kind in registry.tasks()}
+    added = Task("another", "another_package.run:run", (), "pretrain", (), ())
+    monkeypatch.setattr(module, "task", {**registry.tasks(), "another": added}.__getitem__)
+    assert {kind: now(kind) for kind in before} == before
+    found = closure(added.function.partition(":")[0])
+    assert {"another_package.part", "harness.evaluate.knn"} <= set(found)
+    assert "another_package.rest" not in found
+    own = now("another")
+    (package / "part.py").write_text("def part(): return 2\n")
+    assert now("another") != own
+
+
+@pytest.mark.parametrize("library", registry.task("pretrain").libraries)
 def test_libraries_decide_it(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before, version = now(), metadata.version
     monkeypatch.setattr(
         module.metadata, "version", lambda name: "0" if name == library else version(name)
     )
     assert now() != before
+
+
+def test_a_task_says_which_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = now("knn")
+    fewer = replace(registry.task("knn"), libraries=("torch",))
+    monkeypatch.setattr(module, "task", lambda _: fewer)
+    assert now("knn") != before
+
+
+# ---- editions of several tasks
+
+
+def test_editions_are_told_by_kind_unless_they_are_one() -> None:
+    assert str(Editions({"pretrain": "a", "knn": "b"})) == "pretrain a, knn b"
+    assert str(Editions({"pretrain": "a", "knn": "a"})) == str(Editions.same("a")) == "a"
+
+
+def test_editions_are_read_as_they_were_written() -> None:
+    found = present()
+    assert Editions.read(found.record()) == found
+    assert Editions.read("abc") == Editions.same("abc")
+    assert Editions.read("abc")["linear"] == "abc"  # type: ignore[index]
+    assert Editions.read({"knn": 3}) is None
+    assert Editions.read(None) is None
