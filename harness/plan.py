@@ -214,9 +214,7 @@ def make_plan(
             by_kind[kind] = entry
             parent = task(kind).parent
             above = by_kind[parent] if parent else None
-            stale = _stale(entry, above, record(member.recipe, kind)) or (
-                entry.done and parent in renewed
-            )
+            stale = _stale(entry, above, member.recipe, kind) or (entry.done and parent in renewed)
             said = _job(job) if job is not None and not entry.done else ""
             if said:
                 held[kind] = said
@@ -249,9 +247,10 @@ def make_plan(
     return Plan(name, path, scale, expansion, tuple(planned), on)
 
 
-def _stale(entry: Entry, parent: Entry | None, wanted: Mapping[str, Any]) -> str:
+def _stale(entry: Entry, parent: Entry | None, recipe: Recipe, kind: str) -> str:
     """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    why = why_stale(entry, parent, edition(wanted["kind"]), wanted)
+    wanted = record(recipe, kind)
+    why = why_stale(entry, parent, edition(kind, recipe.contrast.kind), wanted)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 

@@ -17,7 +17,7 @@ ROOT = Path(harness.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
 
-WITH_TORCH = {"data", "model", "contrast", "runtime", "evaluate", "stage", "bench"}
+WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench"}
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"errors", "recipe", "store"},
     "data": {"errors", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
-    "contrast": {"errors", "recipe", "runtime", "model"},
+    "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {"errors", "redact", "recipe", "store", "spec"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"errors", "store", "track", "site", "launch"},
     "certify": {
         *("errors", "recipe", "store", "site", "presence", "plan", "launch"),
-        *("runtime", "data", "model", "contrast", "stage"),
+        *("runtime", "data", "model", "methods", "stage"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""

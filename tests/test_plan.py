@@ -59,7 +59,7 @@ def folder(made: Plan, kind: str, runs: Path) -> StageFolder:
 def finish(found: StageFolder, state: str = "finished", **facts: Any) -> None:
     attempt = begin(found)
     result = {"state": state, "step": 8, "values": {}}
-    result["edition"] = edition((found.described or {})["kind"])
+    result["edition"] = edition((found.described or {})["kind"], "moco")
     attempt.finish({**result, "message": "nan at step 3" if state == "diverged" else "", **facts})
     attempt.end(state)
 
@@ -311,7 +311,7 @@ def test_a_plan_of_500_runs_reads_each_file_once_and_a_stages_few(
 
     monkeypatch.setattr(atomic, "read_json", counted)
     monkeypatch.setattr(Path, "read_bytes", counted_bytes)
-    monkeypatch.setattr(module, "edition", lambda _: "e")
+    monkeypatch.setattr(module, "edition", lambda *_: "e")
     per_run = []
     for seeds in (10, 84):
         reads.clear()

@@ -32,8 +32,8 @@ class Floor:
             if isinstance(module, GroupedBatchNorm2d):
                 module.group = images or recipe.optim.batch // world.size
         self.query.to(world.device).to(memory_format=torch.channels_last)
-        self.key = None if recipe.contrast.kind == "memory_bank" else copy.deepcopy(self.query)
-        self.learns = recipe.contrast.kind == "end_to_end"
+        self.key = None if recipe.contrast.keys == "none" else copy.deepcopy(self.query)
+        self.learns = recipe.contrast.keys == "learn"
         if self.key is not None and not self.learns:
             forget_running_statistics(self.key)
 

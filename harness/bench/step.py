@@ -12,10 +12,10 @@ from torch import Tensor
 from harness.bench import scaling
 from harness.bench.clock import Act, Timed, Timing, measure
 from harness.bench.floor import Floor
-from harness.contrast import shuffle
-from harness.contrast.info_nce import info_nce
-from harness.contrast.moco import MoCo
 from harness.data.loader import Loader
+from harness.methods import shuffle
+from harness.methods.info_nce import info_nce
+from harness.methods.moco.method import MoCo
 from harness.runtime import checkpoint
 from harness.runtime.precision import autocast
 from harness.stage.context import Context

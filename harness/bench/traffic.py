@@ -26,10 +26,4 @@ def sent(recipe: Recipe, processes: int, parameters: int) -> dict[str, float]:
     found = {"gradients": 2 * parameters * FLOAT * others / processes}
     if getattr(recipe.contrast, "shuffle", False):
         found["shuffle"] = views * n * image * others / processes
-    if recipe.contrast.kind == "moco":
-        found["keys"] = views * keys
-    elif recipe.contrast.kind == "end_to_end":
-        found["keys and their gradients"] = 2 * keys
-    else:
-        found["bank entries"] = keys + n * 8 * others
-    return found
+    return found | recipe.contrast.sent(keys, round(n), others)

@@ -22,7 +22,7 @@ from harness.store.edition import edition
 
 def work_folder(runs: Path) -> Path:
     """Where the runs of this edition's checks lie."""
-    return runs / certificate.FOLDER / f"runs-{edition('pretrain')}"
+    return runs / certificate.FOLDER / f"runs-{edition('pretrain', 'moco')}"
 
 
 def certify(
@@ -73,7 +73,7 @@ def _certificate(ground: Ground, site: Site, found: list[Check]) -> Certificate:
     machine, packages = record.get("machine") or {}, record.get("packages") or {}
     backend = "none" if ground.processes == 1 else "nccl" if ground.cuda else "gloo"
     return Certificate(
-        edition=edition("pretrain"),
+        edition=edition("pretrain", "moco"),
         hardware={
             "device": str(machine.get("device", "unknown")),
             "cpu": str(machine.get("cpu", "unknown")),

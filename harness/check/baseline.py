@@ -168,7 +168,7 @@ def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
     dirty = " with uncommitted changes" if commit.get("dirty") else ""
     return Baseline(
         baseline=1,
-        edition=now.editions["pretrain"],
+        edition=now.editions[first.stages["pretrain"].subject],
         commit=f"{commit.get('commit') or ''}{dirty}",
         devices=tuple(sorted({run.device or "unknown" for cell in cells for run in cell.runs})),
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

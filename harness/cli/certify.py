@@ -30,7 +30,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
     if site.slurm is not None and not on_slurm:
         raise HarnessError("the site has a slurm section, but there is no sbatch on PATH")
     ground = choose(site, on_slurm)
-    show.line(f"edition {edition('pretrain')}, on {ground.words}")
+    show.line(f"edition {edition('pretrain', 'moco')}, on {ground.words}")
     show.line(f"runs go to {run.work_folder(site.runs)}")
     found = papers.at_hand(ground, site)
     if ask:

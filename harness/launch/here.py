@@ -93,4 +93,5 @@ def _still_stale(stage: PlannedStage, folder: StageFolder) -> bool:
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
     wanted = record(stage.recipe, stage.kind)
-    return entry.done and bool(why_stale(entry, above, edition(stage.kind), wanted))
+    code = edition(stage.kind, stage.recipe.contrast.kind)
+    return entry.done and bool(why_stale(entry, above, code, wanted))

@@ -22,18 +22,7 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             "model.bn_group",
             f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
         )
-    elif contrast.kind != "memory_bank" and contrast.shuffle and batch == group:
-        yield (
-            "contrast.shuffle",
-            f"one group of {group} images: a shuffle leaves its statistics as they are and does "
-            "nothing; choose a model.bn_group below optim.batch, or set contrast.shuffle: false",
-        )
-    if contrast.kind == "moco" and contrast.queue < batch:
-        yield (
-            "contrast.queue",
-            f"{contrast.queue} keys are fewer than one batch of {batch}; "
-            "make it at least optim.batch",
-        )
+    yield from contrast.contradictions(batch, group)
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"

@@ -6,12 +6,13 @@ implementation (facebookresearch/moco at 7397dfe), demo = the official CIFAR-10 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
+from harness.recipe.method import MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Section, refuse
+from harness.recipe.section import Name, Positive, PositiveFloat, Section, refuse
 from harness.spec.registry import task_of
 
 SCHEMA_VERSION = 1
@@ -19,8 +20,6 @@ SCHEMA_VERSION = 1
 laid out has a version of its own, harness.store.version.STAGE."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 
 if TYPE_CHECKING:
     Reported = str
@@ -112,52 +111,10 @@ class Model(Section):
     """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""
 
 
-class Moco(Section):
-    """A queue of keys from a momentum encoder (v1 Fig. 2c)."""
-
-    kind: Literal["moco"]
-    queue: Positive
-    """K, the number of negatives in the queue (v1: 65536; its momentum ablation: 4096)."""
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    """m of the key encoder's moving average (v1 Eq. 2; 0.999). 0 copies the query encoder."""
-    temperature: PositiveFloat
-    """tau of InfoNCE (v1 Eq. 1: 0.07; v2: 0.2; demo: 0.1)."""
-    shuffle: bool = True
-    """Shuffling BN: the key batch is permuted before, and put back after, the key encoder."""
-    symmetric: bool = False
-    """Each view is query once and key once; the two losses are added (demo)."""
-
-
-class EndToEnd(Section):
-    """Both encoders learn by back-propagation; the batch's other keys are the negatives (Fig. 2a).
-
-    K - 1 negatives with a batch of K (v1 Sec. 4.1); the rate is scaled with the batch there.
-    """
-
-    kind: Literal["end_to_end"]
-    temperature: PositiveFloat
-    shuffle: bool = True
-    """Shuffling BN of the key batch (v1 Sec. 3.3 uses it here too), with its gradient."""
-    shared: bool = False
-    """One encoder for both views. The paper says only that the two can be different."""
-
-
-class MemoryBank(Section):
-    """One stored embedding per image; K of them, drawn anew each step, are negatives (Fig. 2b)."""
-
-    kind: Literal["memory_bank"]
-    negatives: Positive
-    """K. Drawn uniformly with replacement, one set for all queries of a step."""
-    temperature: PositiveFloat
-    bank_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the old embedding when an image is seen again (InstDisc's code: 0.5)."""
-    exclude_self: bool = False
-    """Leave a query's own entry out of its negatives (InstDisc's code does not)."""
-    loss: Literal["info_nce", "nce"] = "info_nce"
-    """info_nce as in v1 Fig. 3; nce as InstDisc, whose numbers v1's footnote 2 reproduces."""
-
-
-Contrast = Annotated[Moco | EndToEnd | MemoryBank, Field(discriminator="kind")]
+if TYPE_CHECKING:
+    Contrast = MethodSection
+else:
+    Contrast = Annotated[Union[sections()], Field(discriminator="kind")]  # noqa: UP007
 """The pretext task: which keys a query is compared with, and how they are maintained."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 
@@ -61,6 +61,9 @@ def _plain(value: Any, dumped: Any) -> Any:
         return {key: _plain(one, its) for one, (key, its) in pairs}
     return dumped
 
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._=-]*$", max_length=80)]
 """What may become a folder's name: lower-case letters, digits and . _ = - inside."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
+from harness.report import facts
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, Results
 from harness.report.colours import series_colours
@@ -20,15 +21,12 @@ NAME = "axis"
 
 def _negatives(recipe: Recipe) -> float:
     """K as v1's Fig. 3 has it: queue, draws from the bank, or the batch of end-to-end."""
-    contrast = recipe.contrast
-    if contrast.kind == "end_to_end":
-        return recipe.optim.batch
-    return contrast.queue if contrast.kind == "moco" else contrast.negatives
+    return float(recipe.contrast.on_axis(recipe.optim.batch) or 0)
 
 
 READ: dict[Literal["negatives", "temperature", "epochs"], Callable[[Recipe], float]] = {
     "negatives": _negatives,
-    "temperature": lambda recipe: recipe.contrast.temperature,
+    "temperature": facts.temperature,
     "epochs": lambda recipe: recipe.optim.epochs,
 }
 """Where a recipe stands on a figure's axis."""

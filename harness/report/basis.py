@@ -51,14 +51,14 @@ def choose_basis(runs: Sequence[Run], installed: Editions) -> Basis | None:
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:
         return None
-    of_kind: dict[str, list[tuple[str, str]]] = {}
+    of_subject: dict[str, list[tuple[str, str]]] = {}
     for run, outcome in found:
         for stage in filter(lambda stage: stage.editions, outcome.stages):
-            of_kind.setdefault(stage.kind, []).append((stage.editions[0], run.started))
+            of_subject.setdefault(stage.subject, []).append((stage.editions[0], run.started))
     chosen = Editions(
         {
-            kind: installed[kind] if any(e == installed[kind] for e, _ in seen) else _most(seen)
-            for kind, seen in of_kind.items()
+            what: installed[what] if any(e == installed[what] for e, _ in seen) else _most(seen)
+            for what, seen in of_subject.items()
         }
     )
     prints: dict[str, list[tuple[str, str]]] = {}

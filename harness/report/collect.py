@@ -324,7 +324,7 @@ def _warnings(results: Results) -> list[str]:
             "table, from another schema version, from other weights than their pre-training now "
             "has, or are copies; they stand in no mean, difference or verdict.",
         )
-    if any(e != results.installed[kind] for kind, e in basis.editions.by_kind.items()):
+    if any(e != results.installed[what] for what, e in basis.editions.by_subject.items()):
         found.insert(
             0,
             f"Every number here was made with edition {basis.editions}; the installed code is "

@@ -114,18 +114,21 @@ def backbone(recipe: Recipe) -> str:
     return name + (f", width ×{model.width}" if model.width != 1 else "")
 
 
-def negatives(recipe: Recipe) -> int:
-    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank."""
-    contrast = recipe.contrast
-    if contrast.kind == "end_to_end":
-        return recipe.optim.batch - 1
-    return contrast.queue if contrast.kind == "moco" else contrast.negatives
+def negatives(recipe: Recipe) -> int | None:
+    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank;
+    None where the method has no negatives."""
+    return recipe.contrast.k(recipe.optim.batch)
+
+
+def temperature(recipe: Recipe) -> float:
+    """tau; 0 where the method has none."""
+    return float(getattr(recipe.contrast, "temperature", 0.0))
 
 
 def momentum(recipe: Recipe) -> str:
     """m of the key encoder; "none" where the mechanism has none."""
-    contrast = recipe.contrast
-    return f"{contrast.momentum:g}" if contrast.kind == "moco" else NONE
+    found = getattr(recipe.contrast, "momentum", None)
+    return NONE if found is None else f"{found:g}"
 
 
 def schedule(recipe: Recipe) -> str:

@@ -13,9 +13,6 @@ from harness.recipe.schema import Recipe
 from harness.report.curves import is_number
 from harness.report.runs import Run
 
-TIMES = 3
-"""Steps needed, in time constants 1 / (1 - m): the key encoder then holds 95 % of what is new."""
-
 SHARE = 10
 """K may be at most this part of the images: with more, queries meet their own old keys."""
 
@@ -36,7 +33,7 @@ def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]
         if images is None:
             continue
         few += _steps(cell, recipe, images)
-        negatives = _own_keys(recipe)
+        negatives = recipe.contrast.old_keys()
         if negatives is not None and negatives * SHARE > images:
             text = f"K = {negatives} is more than a tenth of the {images} images"
             crowded.setdefault(text, []).append(cell)
@@ -58,25 +55,12 @@ def training_images(runs: Sequence[Run]) -> int | None:
 
 
 def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
-    contrast, optim = recipe.contrast, recipe.optim
-    if contrast.kind != "moco":
-        return []
+    optim, needed = recipe.optim, recipe.contrast.steps_needed()
     steps = optim.epochs * (images // optim.batch)
     steps = min(steps, optim.steps or steps)
-    needed = round(TIMES / (1 - contrast.momentum), 6)  # 3 / (1 - 0.99) is 300, not a bit less
     if steps >= needed:
         return []
     return [
-        f"{cell} makes {steps} steps, and m = {contrast.momentum:g} needs "
+        f"{cell} makes {steps} steps, and m = {getattr(recipe.contrast, 'momentum', 0):g} needs "
         f"{needed:.0f}, 3 / (1 - m), to be judged"
     ]
-
-
-def _own_keys(recipe: Recipe) -> int | None:
-    """K, if a query's own old keys may be among its negatives."""
-    contrast = recipe.contrast
-    if contrast.kind == "moco":
-        return contrast.queue
-    if contrast.kind == "memory_bank" and not contrast.exclude_self:
-        return contrast.negatives
-    return None

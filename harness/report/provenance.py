@@ -10,6 +10,7 @@ from harness.report.runs import WORDS, Run, Stage
 from harness.report.tables import NOTHING
 from harness.spec.registry import task_of
 from harness.store import certificate
+from harness.store.edition import subject
 
 
 def provenance_table(results: Results, environments: list[str]) -> Table:
@@ -131,8 +132,9 @@ def duration(seconds: float) -> str:
 
 def certificates(results: Results) -> list[str]:
     """A sentence for each certificate of the table's edition in the run root, or for its want."""
-    known = results.basis.editions if results.basis is not None else results.installed
-    edition = known["pretrain"]
+    what = subject("pretrain", "moco")
+    known = results.basis.editions[what] if results.basis is not None else ""
+    edition = known or results.installed[what]
     stages = [stage for run in results.runs for stage in run.stages.values()]
     found = certificate.of(stages[0].entry.folder.path.parent, edition) if stages else []
     if not found:

@@ -19,7 +19,7 @@ from harness.recipe.schema import Recipe
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.spec.registry import task_of, tasks
 from harness.store import atomic
-from harness.store.edition import Editions
+from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import why_stale
@@ -49,6 +49,8 @@ class Stage:
     """One stage of a run as it lies on disk."""
 
     kind: str
+    subject: str
+    """What its editions are of: see harness.store.edition.subject."""
     id: str
     entry: Entry
     attempt: dict[str, Any]
@@ -91,14 +93,14 @@ class Outcome:
 
     def is_of(self, editions: Editions) -> bool:
         """Whether all stages behind the value are of these editions alone."""
-        return all(stage.editions in ((), (editions[stage.kind],)) for stage in self.stages)
+        return all(stage.editions in ((), (editions[stage.subject],)) for stage in self.stages)
 
     def why_stale(self, editions: Editions) -> str:
         """Why it is not one of its recipe, of `editions` and of its pre-training's present weights
         and data, else ""."""
         above = (None, *(stage.entry for stage in self.stages))
         whys = [
-            why_stale(stage.entry, parent, editions[stage.kind], stage.wanted)
+            why_stale(stage.entry, parent, editions[stage.subject], stage.wanted)
             for stage, parent in zip(self.stages, above, strict=False)
         ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
@@ -229,6 +231,7 @@ def _stage(kind: str, recipe: Recipe, runs: Path) -> Stage:
     processes = processes if isinstance(processes, int) and processes > 0 else 1
     return Stage(
         kind=kind,
+        subject=subject(kind, recipe.contrast.kind),
         id=folder.id,
         entry=entry,
         attempt=attempt,

@@ -104,8 +104,8 @@ TRAITS: tuple[Known, ...] = (
     (
         "temperature τ",
         "0.07 (v1), 0.2 (v2)",
-        lambda r: f"{r.contrast.temperature:g}",
-        lambda r: r.contrast.temperature in (0.07, 0.2),
+        lambda r: f"{facts.temperature(r):g}",
+        lambda r: facts.temperature(r) in (0.07, 0.2),
         False,
     ),
     (

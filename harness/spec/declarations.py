@@ -1,4 +1,4 @@
-"""What a task and a metric declare, once: all else (identity, plan, report, checks) reads it here.
+"""What tasks, methods and metrics declare, once: identity, plan, report and checks read it.
 
 Standard library only. What computes is named by a dotted name and loaded when it is to run.
 """
@@ -77,6 +77,7 @@ class Task:
         hours: after how many SLURM ends a job of it, unless the site says otherwise.
         watched: metrics that are looked for while a stage runs, the newest of each.
         progress: the recipe's section that says how many epochs it trains; None: it does not train.
+        trains: whether it is the method that it trains: then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
     """
 
@@ -90,11 +91,28 @@ class Task:
     hours: float = 12.0
     watched: tuple[str, ...] = ()
     progress: str | None = None
+    trains: bool = False
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
 
     def asked(self, recipe: object) -> bool:
         """Whether a run of the recipe has a stage of this task."""
         return self.section is None or getattr(recipe, self.section) is not None
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a representation is learned.
+
+    Attributes:
+        kind: its name, as the recipe's `contrast.kind` has it.
+        config: dotted name of its section of the recipe, a harness.recipe.method.MethodSection.
+        build: dotted name of what makes its mechanism:
+            (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism.
+    """
+
+    kind: str
+    config: str
+    build: str
 
 
 def load(dotted: str) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
-"""Every declared task and metric: the harness's own, and those of installed packages.
+"""Every declared task, method and metric: the harness's own, and those of installed packages.
 
-A package declares a task by an entry point of the group "moco_harness.tasks" that names its
-`Task`. Entry points are looked up when a declaration is first asked for, never to show help.
+A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
+a method by one of "moco_harness.methods" that names its `Method`. Entry points are looked up when a
+declaration is first asked for, never to show help.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import functools
 import importlib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
+from typing import TypeVar
 
 from harness.errors import HarnessError
-from harness.spec.declarations import Axis, Metric, Task
+from harness.spec.declarations import Axis, Method, Metric, Task
+
+D = TypeVar("D", Task, Method)
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -21,7 +25,12 @@ TASKS = (
 )
 """The modules that declare the harness's own tasks, as TASK."""
 
-GROUP = "moco_harness.tasks"
+METHODS = (
+    "harness.methods.end_to_end.config",
+    "harness.methods.memory_bank.config",
+    "harness.methods.moco.config",
+)
+"""The modules that declare the harness's own methods, as METHOD."""
 
 
 @functools.cache
@@ -31,23 +40,26 @@ def tasks() -> dict[str, Task]:
     Raises:
         HarnessError: an installed package declares what is no task, or a name that is taken.
     """
-    own = [(name, importlib.import_module(name).TASK) for name in TASKS]
-    found: dict[str, Task] = {}
+    found = _declared(Task, TASKS)
     metrics_of: dict[str, str] = {}
-    for source, task in [*own, *_installed()]:
-        if not isinstance(task, Task):
-            raise HarnessError(f"{source}: declares no task, but a {type(task).__name__}")
-        if task.kind in found:
-            raise HarnessError(f"{source}: a task is called {task.kind} already")
+    for task in found.values():
         for metric in task.metrics:
-            if metrics_of.setdefault(metric.name, task.kind) != task.kind:
-                other = metrics_of[metric.name]
-                raise HarnessError(f"{source}: {metric.name} is a metric of {other} already")
-        found[task.kind] = task
+            if (other := metrics_of.setdefault(metric.name, task.kind)) != task.kind:
+                raise HarnessError(f"the task {task.kind}: {metric.name} is a metric of {other}")
     for task in found.values():
         if task.parent is not None and task.parent not in found:
             raise HarnessError(f"the task {task.kind} builds on {task.parent}, which nothing is")
     return dict(_parents_first(found))
+
+
+@functools.cache
+def methods() -> dict[str, Method]:
+    """Every method by its kind.
+
+    Raises:
+        HarnessError: an installed package declares what is no method, or a name that is taken.
+    """
+    return _declared(Method, METHODS)
 
 
 def task(kind: str) -> Task:
@@ -69,7 +81,7 @@ def task_of() -> dict[str, str]:
 
 def forget() -> None:
     """Look for declarations anew when they are next asked for."""
-    for kept in (tasks, metrics, task_of):
+    for kept in (tasks, methods, metrics, task_of):
         kept.cache_clear()
 
 
@@ -88,15 +100,30 @@ def axis_of(name: str) -> Axis:
     return metric.axis if metric else "step"
 
 
-def _installed() -> Iterator[tuple[str, object]]:
+def _declared(wanted: type[D], own: Iterable[str]) -> dict[str, D]:
+    """The declarations in the modules `own`, and behind them those of installed packages."""
+    what: str = wanted.__name__.lower()
+    found: dict[str, D] = {}
+    named: list[tuple[str, object]] = [
+        (name, getattr(importlib.import_module(name), what.upper())) for name in own
+    ]
+    for source, declared in [*named, *_installed(f"moco_harness.{what}s")]:
+        if not isinstance(declared, wanted):
+            raise HarnessError(f"{source}: declares no {what}, but a {type(declared).__name__}")
+        if declared.kind in found:
+            raise HarnessError(f"{source}: a {what} is called {declared.kind} already")
+        found[declared.kind] = declared
+    return found
+
+
+def _installed(group: str) -> Iterator[tuple[str, object]]:
     """What installed packages declare, in the order of their names."""
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        source = f"{point.name} ({point.value})"
         try:
-            yield f"{point.name} ({point.value})", point.load()
+            yield source, point.load()
         except Exception as error:
-            raise HarnessError(
-                f"{point.name} ({point.value}): cannot be loaded: {error}"
-            ) from error
+            raise HarnessError(f"{source}: cannot be loaded: {error}") from error
 
 
 def _parents_first(found: dict[str, Task]) -> Iterable[tuple[str, Task]]:

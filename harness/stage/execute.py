@@ -135,10 +135,11 @@ def _attempt(
     settle(world.device)
     # One process downloads, the others find it.
     data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
-    world.same(f"the code's edition {edition(kind)}")
+    own = edition(kind, recipe.contrast.kind)
+    world.same(f"the code's edition {own}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
-        _describe(attempt, kind, data, world)
+        _describe(attempt, own, data, world)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
@@ -155,7 +156,7 @@ def _attempt(
         attempt.finish(
             result
             | {
-                "edition": "+".join(_editions(attempt, kind)),
+                "edition": "+".join(_editions(attempt, own)),
                 "data": data.described,
                 "attempt": attempt.number,
                 "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
@@ -167,10 +168,10 @@ def _attempt(
     return result["state"], result["values"]
 
 
-def _describe(attempt: Attempt, kind: str, data: DataSet, world: World) -> None:
+def _describe(attempt: Attempt, edition: str, data: DataSet, world: World) -> None:
     """Write the attempt's provenance."""
     record, diff = provenance.capture(
-        edition=edition(kind),
+        edition=edition,
         device=device_name(world.device),
         threads=torch.get_num_threads(),
         data=data.described,
@@ -209,7 +210,7 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, str
     return recipe, kind
 
 
-def _editions(attempt: Attempt, kind: str) -> list[str]:
+def _editions(attempt: Attempt, present: str) -> list[str]:
     """The editions of all attempts that this result rests on, oldest first, each once."""
     seen: list[str] = []
     begun = math.inf  # the first step of the attempts after it, which overrule it from there
@@ -220,7 +221,7 @@ def _editions(attempt: Attempt, kind: str) -> list[str]:
         if first < begun and isinstance(record, dict):
             seen.insert(0, str(record.get("edition")))
         begun = min(begun, first)
-    return list(dict.fromkeys([*seen, edition(kind)]))
+    return list(dict.fromkeys([*seen, present]))
 
 
 def _seconds_before(attempt: Attempt) -> float:

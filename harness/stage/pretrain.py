@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.contrast.build import build_mechanism
 from harness.data.loader import Batch, Loader
+from harness.methods.build import build_mechanism
 from harness.model.groups import (
     average_running_statistics,
     broadcast_running_statistics,
@@ -56,7 +56,7 @@ class Pretraining:
             batch=recipe.optim.batch,
             size=recipe.data.size,
             device=context.device,
-            views=1 if recipe.contrast.kind == "memory_bank" else 2,
+            views=recipe.contrast.views,
             share=(world.rank, world.size),
         )
         images = len(context.data.train)

@@ -1,4 +1,5 @@
-"""The edition of a task: a hash of the code and libraries that decide its numbers.
+"""The edition of a task, or of a method's training: a hash of the code and libraries that decide
+its numbers.
 
 A result carries its task's edition; results of different editions are never mixed silently. The
 code is what the task's function imports, directly or through others, as far as it decides numbers.
@@ -18,9 +19,9 @@ from importlib import metadata
 from pathlib import Path
 
 import harness
-from harness.spec.registry import task, tasks
+from harness.spec.registry import methods, task, tasks
 
-SOURCES = ("data", "model", "contrast", "runtime", "evaluate", "stage")
+SOURCES = ("data", "model", "methods", "runtime", "evaluate", "stage")
 """The packages of the harness whose source decides numbers. Of a package that declares a task, all
 that the task imports of it does."""
 
@@ -41,17 +42,22 @@ _WORDLESS = re.compile(
 """A string, which is kept, or what computes nothing: blank lines, comments, trailing spaces."""
 
 
+def subject(kind: str, method: str) -> str:
+    """What has an edition: a task or, where it trains a method, the task with that method."""
+    return f"{kind} of {method}" if kind in tasks() and task(kind).trains else kind
+
+
 @dataclass(frozen=True)
 class Editions:
-    """An edition for each kind of task."""
+    """An edition for each subject."""
 
-    by_kind: Mapping[str, str]
+    by_subject: Mapping[str, str]
     other: str = ""
-    """Of kinds that are not named: records of before had one edition for all."""
+    """Of subjects that are not named: records of before had one edition for all."""
 
     @classmethod
     def same(cls, edition: str) -> Editions:
-        """One edition for all kinds."""
+        """One edition for all."""
         return cls({}, edition)
 
     @classmethod
@@ -65,33 +71,43 @@ class Editions:
 
     def record(self) -> dict[str, str]:
         """As JSON has it."""
-        return dict(self.by_kind)
+        return dict(self.by_subject)
 
-    def __getitem__(self, kind: str) -> str:
-        return self.by_kind.get(kind, self.other)
+    def __getitem__(self, subject: str) -> str:
+        return self.by_subject.get(subject, self.other)
 
     def __str__(self) -> str:
-        """The one edition, or each with its kind, e.g. "pretrain 0a1b, knn 2c3d"."""
-        if len(found := set(self.by_kind.values()) or {self.other}) == 1:
+        """The one edition, or each with its subject, e.g. "knn 0a1b, linear 2c3d"."""
+        if len(found := set(self.by_subject.values()) or {self.other}) == 1:
             return found.pop()
-        return ", ".join(f"{kind} {edition}" for kind, edition in self.by_kind.items())
+        return ", ".join(f"{what} {edition}" for what, edition in self.by_subject.items())
 
 
 def present() -> Editions:
-    """The editions of all declared tasks, of the code and libraries in use."""
-    return Editions({kind: edition(kind) for kind in tasks()})
+    """The editions of all declared tasks and methods, of the code and libraries in use."""
+    pairs = [(kind, method) for kind in tasks() for method in methods()]
+    return Editions({subject(kind, method): edition(kind, method) for kind, method in pairs})
+
+
+def edition(kind: str, method: str) -> str:
+    """Twelve hexadecimal digits for the code and libraries that a task's numbers depend on.
+
+    Args:
+        method: the recipe's `contrast.kind`, which matters to a task that trains it.
+
+    Raises:
+        KeyError: no such task or method is declared.
+    """
+    declared = task(kind)
+    return _edition(kind, method if declared.trains else "")
 
 
 @functools.cache
-def edition(kind: str) -> str:
-    """Twelve hexadecimal digits for the code and libraries that a task's numbers depend on.
-
-    Raises:
-        KeyError: no such task is declared.
-    """
+def _edition(kind: str, method: str) -> str:
     declared = task(kind)
+    functions = [declared.function, *([methods()[method].build] if method else [])]
     total = hashlib.sha256()
-    for name, path in sorted(closure(RUNNER, declared.function.partition(":")[0]).items()):
+    for name, path in sorted(closure(RUNNER, *(f.partition(":")[0] for f in functions)).items()):
         total.update(name.encode() + b"\0")
         total.update(_read(path).digest)
     for library in sorted(declared.libraries):

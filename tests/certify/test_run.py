@@ -34,7 +34,7 @@ def certify(site: Site, monkeypatch: pytest.MonkeyPatch, error: str = "") -> lis
     told: list[Check] = []
     made, path = run.certify(Stage(obedient()), site, told.append)
     assert os.environ["WANDB_MODE"] == "offline"
-    assert certificate.of(site.runs, edition("pretrain")) == [made]
+    assert certificate.of(site.runs, edition("pretrain", "moco")) == [made]
     assert path.exists()
     assert list(made.checks) == told
     return told
@@ -50,6 +50,6 @@ def test_all_is_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_that_breaks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     told = certify(site, monkeypatch, "job 12: node fail")
     assert (told[2].outcome, told[2].says) == ("failed", "job 12: node fail")
-    (made,) = certificate.of(site.runs, edition("pretrain"))
+    (made,) = certificate.of(site.runs, edition("pretrain", "moco"))
     assert not made.passed
     assert len(list(run.work_folder(site.runs).iterdir())) == 1

@@ -16,7 +16,7 @@ def test_certify_here(moco: Moco, place: Path) -> None:
     (place / "site.yaml").write_text("device: cpu\ndata: none\n")
     said = moco("certify", "--site", "site.yaml", "--yes")
     assert said.code == 0, said.all
-    (found,) = certificate.of(place / "runs", edition("pretrain"))
+    (found,) = certificate.of(place / "runs", edition("pretrain", "moco"))
     assert [c.outcome for c in found.checks] == ["passed"] * 3 + ["skipped"] * 2
     assert found.hardware["backend"] == "gloo"
     assert found.checks[2].figures["lives"] == 3

@@ -99,7 +99,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     checks = (Check("kernels", "passed", "equal", {"most": 1e-6}),)
     certificate.write(
         runs,
-        Certificate(edition("pretrain"), hardware, {"torch": "2"}, checks, "2026-01-01T00:00:00Z"),
+        Certificate(
+            edition("pretrain", "moco"), hardware, {"torch": "2"}, checks, "2026-01-01T00:00:00Z"
+        ),
     )
     kept = {
         str(path.relative_to(runs)): path.read_bytes()
@@ -132,7 +134,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             card.summary(entry.result or {})
             answered(lambda f=folder: sources(runs, f.id))
         answered(lambda: submission.everything(runs))
-        certificate.of(runs, edition("pretrain"))
+        certificate.of(runs, edition("pretrain", "moco"))
         seen = Truth(runs).look()
         for row in seen.rows:
             Reader().cells(row)

@@ -39,7 +39,8 @@ def test_it_runs_with_its_own_edition_and_the_checkouts_commit(tmp_path: Path) -
     (other / "__init__.py").write_text("raise RuntimeError('the wrong one')")
     asks = (
         "import json, harness; from harness.store import provenance, edition\n"
-        "print(json.dumps([harness.__file__, edition.edition('pretrain'), provenance.code()]))"
+        "own = edition.edition('pretrain', 'moco')\n"
+        "print(json.dumps([harness.__file__, own, provenance.code()]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", asks],
@@ -51,7 +52,7 @@ def test_it_runs_with_its_own_edition_and_the_checkouts_commit(tmp_path: Path) -
     )
     file, its_edition, (code, diff) = json.loads(done.stdout)
     assert Path(file).is_relative_to(taken)
-    assert its_edition == edition("pretrain")
+    assert its_edition == edition("pretrain", "moco")
     assert (code, diff) == provenance.code()
 
 

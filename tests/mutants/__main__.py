@@ -13,10 +13,10 @@ from .copies import commit, copy, python
 from .planted import MUTANTS, Mutant
 
 SUITES = (
-    "tests/contrast/test_info_nce.py",
-    "tests/contrast/test_moco.py",
-    "tests/contrast/test_queue.py",
-    "tests/contrast/test_shuffle.py",
+    "tests/methods/test_info_nce.py",
+    "tests/methods/test_moco.py",
+    "tests/methods/test_queue.py",
+    "tests/methods/test_shuffle.py",
     "tests/data/test_augment.py",
     "tests/data/test_parameters.py",
 )

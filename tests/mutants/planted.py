@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-ORACLE = "tests/contrast/test_moco.py::test_trajectory_equals_the_oracles"
+ORACLE = "tests/methods/test_moco.py::test_trajectory_equals_the_oracles"
 JITTER = "tests/data/test_parameters.py::test_jitter_is_distributed_as_torchvisions"
 
 
@@ -21,7 +21,7 @@ class Mutant:
 
     name: str
     module: str
-    """Of the harness, e.g. contrast.moco."""
+    """Of the harness, e.g. methods.moco.method."""
     edits: tuple[tuple[str, str], ...]
     """(what stands there once, what stands there instead)"""
     test: str = ORACLE
@@ -46,27 +46,27 @@ RETURNS = "        return *info_nce("
 MUTANTS = (
     Mutant(
         "temperature of the positive alone",
-        "contrast.info_nce",
+        "methods.info_nce",
         (("scaled @ negatives.T", "query @ negatives.T"),),
     ),
     Mutant(
         "m and 1 - m swapped",
-        "contrast.moco",
+        "methods.moco.method",
         ((AVERAGE, "self._leading, self.momentum"),),
     ),
     Mutant(
         "moving average never applied",
-        "contrast.moco",
+        "methods.moco.method",
         ((AVERAGE, "self._leading, 0.0"),),
     ),
     Mutant(
         "keys left shuffled",
-        "contrast.moco",
+        "methods.moco.method",
         (("return k[moved(back, k.device)] if self.shuffle else k", "return k"),),
     ),
     Mutant(
         "keys enqueued before use",
-        "contrast.moco",
+        "methods.moco.method",
         (
             (RETURNS, f"        self.queue.enqueue(k)\n{RETURNS}"),
             ("self.queue.enqueue(torch.cat(self._fresh))", "pass"),
@@ -80,12 +80,12 @@ MUTANTS = (
     ),
     Mutant(
         "queue's pointer stays",
-        "contrast.queue",
+        "methods.moco.queue",
         (("self.pointer = (first + len(keys)) % size", "self.pointer = 0"),),
     ),
     Mutant(
         "key encoder in eval mode",
-        "contrast.moco",
+        "methods.moco.method",
         (
             ("k = self.key(x)", "k = self.key.eval()(x)"),
             ("forget_running_statistics(self.key)", "pass"),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from contrast.test_moco import test_trajectory_equals_the_oracles as trajectory
 from data.test_parameters import test_jitter_is_distributed_as_torchvisions as jitter
+from methods.test_moco import test_trajectory_equals_the_oracles as trajectory
 
 import harness
-from harness.contrast.queue import Queue
+from harness.methods.moco.queue import Queue
 
 from .planted import JITTER, MUTANTS, ORACLE, Mutant, planted
 
@@ -53,7 +53,7 @@ def test_there_are_the_eight() -> None:
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
-    mutant = next(mutant for mutant in MUTANTS if mutant.module == "contrast.queue")
+    mutant = next(mutant for mutant in MUTANTS if mutant.module == "methods.moco.queue")
     queue, keys = Queue(8, 4, seed=0), torch.ones(3, 4)
     with planted(mutant):
         queue.enqueue(keys)
@@ -63,7 +63,7 @@ def test_a_mutant_is_gone_afterwards() -> None:
 
 
 def test_what_is_not_in_the_source_cannot_be_planted() -> None:
-    none = Mutant("none", "contrast.queue", (("no such line", "x"),))
+    none = Mutant("none", "methods.moco.queue", (("no such line", "x"),))
     with pytest.raises(AssertionError, match="stands 0 times"), planted(none):
         pass
 

@@ -12,7 +12,7 @@ from harness.store.edition import edition
 def test_certify(cluster: Cluster, campaign: Campaign) -> None:
     campaign.site(nodes=2)
     said = campaign.moco("certify", "--yes", "--data", campaign.place / "none")
-    (found,) = certificate.of(campaign.runs, edition("pretrain"))
+    (found,) = certificate.of(campaign.runs, edition("pretrain", "moco"))
     assert found.passed
     outcomes = {check.name: check.outcome for check in found.checks}
     assert list(outcomes.values()) == ["passed"] * 3 + ["skipped"] * 2, said
@@ -22,7 +22,7 @@ def test_certify(cluster: Cluster, campaign: Campaign) -> None:
     assert requeued.figures["lives"] == 3
     assert requeued.figures["differing"] == 0
     assert [path.name for path in campaign.runs.glob("certificates/*")] == [
-        f"{edition('pretrain')}-{found.digest}.json"
+        f"{edition('pretrain', 'moco')}-{found.digest}.json"
     ]
     assert cluster.client("squeue", "-h", "-t", "PD,R") == ""
     report = campaign.moco("report", "tiny.yaml", "--out", campaign.place / "report")

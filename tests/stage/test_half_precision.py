@@ -12,7 +12,7 @@ import torch
 from gloo import Pool
 
 from harness.certify.trajectory import train
-from harness.contrast.moco import MoCo
+from harness.methods.moco.method import MoCo
 from harness.runtime import checkpoint
 from harness.runtime.world import World
 from harness.stage.pretrain import Pretraining

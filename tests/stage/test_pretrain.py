@@ -16,15 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.contrast.moco import MoCo
 from harness.data.loader import Loader
 from harness.errors import DataError, DiskError, StoreError
+from harness.methods.moco.method import MoCo
 from harness.runtime import checkpoint
 from harness.stage import pretrain
 from harness.stage.execute import _editions
 from harness.store import journal
 from harness.store.attempt import begin
-from harness.store.edition import edition
 from harness.store.layout import StageFolder
 
 from .tiny import final_state, run, same, write
@@ -90,7 +89,7 @@ def test_an_attempt_whose_steps_were_all_done_again_is_no_part_of_the_result(
         attempt.describe({"edition": name})
         attempt.record([{"step": step} for step in (first, first + 1)])
         attempt.end("failed")
-    assert _editions(attempt, "pretrain") == ["begun", "ours", edition("pretrain")]
+    assert _editions(attempt, "present") == ["begun", "ours", "present"]
 
 
 KILLED = """

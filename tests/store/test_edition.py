@@ -23,13 +23,13 @@ FILES = [path for package in SOURCES for path in sorted((TREE / package).rglob("
 
 
 def forget() -> None:
-    for kept in (module.edition, module._read):
+    for kept in (module._edition, module._read):
         kept.cache_clear()
 
 
-def now(kind: str = "pretrain") -> str:
+def now(kind: str = "pretrain", method: str = "moco") -> str:
     forget()
-    return edition(kind)
+    return edition(kind, method)
 
 
 @pytest.fixture(autouse=True)
@@ -57,27 +57,35 @@ def test_twelve_digits_wherever_the_source_lies(request: pytest.FixtureRequest) 
     assert now() == before
 
 
+TRAINED = {f"pretrain of {method}" for method in registry.methods()}
+
+
 @pytest.mark.parametrize(
-    ("path", "kinds"),
+    ("path", "subjects"),
     [
-        ("contrast/moco.py", {"pretrain"}),
-        ("stage/pretrain.py", {"pretrain"}),
+        ("methods/moco/method.py", {"pretrain of moco"}),
+        ("methods/memory_bank/method.py", {"pretrain of memory_bank"}),
+        ("methods/shuffle.py", {"pretrain of moco", "pretrain of end_to_end"}),
+        ("stage/pretrain.py", TRAINED),
         ("evaluate/linear_probe.py", {"linear"}),
-        ("evaluate/knn.py", {"pretrain", "knn"}),
-        ("evaluate/features.py", {"pretrain", "knn", "linear"}),
-        ("data/datasets.py", {"pretrain", "knn", "linear"}),
-        ("stage/execute.py", {"pretrain", "knn", "linear"}),
+        ("evaluate/knn.py", {*TRAINED, "knn"}),
+        ("evaluate/features.py", {*TRAINED, "knn", "linear"}),
+        ("data/datasets.py", {*TRAINED, "knn", "linear"}),
+        ("stage/execute.py", {*TRAINED, "knn", "linear"}),
         ("cli/app.py", set()),
     ],
 )
-def test_code_decides_the_numbers_of_the_tasks_that_run_it(
-    tree: Path, path: str, kinds: set[str]
+def test_code_decides_the_numbers_of_what_runs_it(
+    tree: Path, path: str, subjects: set[str]
 ) -> None:
-    every = ("pretrain", "knn", "linear")
-    before = {kind: now(kind) for kind in every}
+    forget()
+    before = present().record()
+    assert set(before) == {*TRAINED, "knn", "linear"}
     with (tree / path).open("a") as file:
         file.write("\nADDED = 1\n")
-    assert {kind for kind in every if now(kind) != before[kind]} == kinds
+    forget()
+    after = present().record()
+    assert {what for what in before if after[what] != before[what]} == subjects
 
 
 def test_a_file_that_nothing_imports_decides_nothing(tree: Path) -> None:
@@ -89,7 +97,7 @@ def test_a_file_that_nothing_imports_decides_nothing(tree: Path) -> None:
 
 def test_words_decide_nothing(tree: Path) -> None:
     before = now()
-    path = tree / "contrast" / "moco.py"
+    path = tree / "methods" / "moco" / "method.py"
     text = path.read_text()
     at = text.index("\nclass ")
     added = f"{text[:at]}\n# why\n\n{text[at:]}\n\n# the end\n"

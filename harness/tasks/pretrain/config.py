@@ -44,4 +44,5 @@ TASK = Task(
     hours=24.0,
     watched=("train/loss", "knn/top1", "train/images_per_s"),
     progress="optim",
+    trains=True,
 )

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.contrast import shuffle
-from harness.contrast.info_nce import info_nce
-from harness.contrast.mechanism import Mechanism
-from harness.contrast.queue import Queue
+from harness.methods import shuffle
+from harness.methods.info_nce import info_nce
+from harness.methods.mechanism import Mechanism
+from harness.methods.moco.config import Moco
+from harness.methods.moco.queue import Queue
 from harness.model.encoder import Encoder
 from harness.model.grouped_norm import forget_running_statistics
-from harness.recipe.schema import Moco
+from harness.recipe.schema import Recipe
 from harness.runtime.merged import Merged
 from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
@@ -104,3 +105,17 @@ class MoCo(Mechanism):
         torch._foreach_lerp_(self._following, self._leading, 1 - self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []
+
+
+def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> MoCo:
+    """MoCo as the recipe says, on an encoder at its initial weights."""
+    del images
+    assert isinstance(recipe.contrast, Moco)
+    return MoCo(
+        encoder,
+        recipe.contrast,
+        dim=recipe.model.dim,
+        seed=recipe.seed,
+        precision=recipe.precision,
+        world=world,
+    )

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.contrast import shuffle
-from harness.contrast.mechanism import Mechanism
+from harness.methods import shuffle
+from harness.methods.end_to_end.config import EndToEnd
+from harness.methods.mechanism import Mechanism
 from harness.model.encoder import Encoder
-from harness.recipe.schema import EndToEnd
+from harness.recipe.schema import Recipe
 from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
@@ -56,3 +57,12 @@ class EndToEndContrast(Mechanism):
 
     def follow(self) -> None:
         """Nothing follows: both encoders are the optimiser's."""
+
+
+def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> EndToEndContrast:
+    """The mechanism as the recipe says, on an encoder at its initial weights."""
+    del images
+    assert isinstance(recipe.contrast, EndToEnd)
+    return EndToEndContrast(
+        encoder, recipe.contrast, seed=recipe.seed, precision=recipe.precision, world=world
+    )

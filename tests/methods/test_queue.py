@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.contrast.queue import Queue
+from harness.methods.moco.queue import Queue
 
 
 def keys(first: int, n: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from harness.contrast.info_nce import info_nce
+from harness.methods.info_nce import info_nce
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.contrast.mechanism import Mechanism
+from harness.methods.mechanism import Mechanism
+from harness.methods.memory_bank.config import MemoryBank
 from harness.model.encoder import Encoder
-from harness.recipe.schema import MemoryBank
+from harness.recipe.schema import Recipe
 from harness.runtime import keyed
 from harness.runtime.moving import moved
 from harness.runtime.precision import Precision, autocast, widen
@@ -103,3 +104,17 @@ class BankContrast(Mechanism):
             dim=1,
         )
         self._fresh = None
+
+
+def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> BankContrast:
+    """The mechanism as the recipe says, on an encoder at its initial weights."""
+    assert isinstance(recipe.contrast, MemoryBank)
+    return BankContrast(
+        encoder,
+        recipe.contrast,
+        images=images,
+        dim=recipe.model.dim,
+        seed=recipe.seed,
+        precision=recipe.precision,
+        world=world,
+    )

@@ -7,10 +7,11 @@ import pytest
 import torch
 from oracle.moco import MocoOracle
 
-from harness.contrast import shuffle
-from harness.contrast.moco import MoCo
+from harness.methods import shuffle
+from harness.methods.moco.config import Moco
+from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import Moco, Model, Optim
+from harness.recipe.schema import Model, Optim
 from harness.runtime.optimiser import Sgd, set_rate
 from harness.runtime.schedule import rate
 from harness.runtime.world import World

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.contrast.end_to_end import EndToEndContrast
-from harness.contrast.mechanism import Mechanism
-from harness.contrast.memory_bank import BankContrast
-from harness.contrast.moco import MoCo
+from harness.methods.mechanism import Mechanism
 from harness.model.encoder import build
 from harness.model.released import load_released
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
+from harness.spec.declarations import load
+from harness.spec.registry import methods
 
 
 def build_mechanism(recipe: Recipe, *, images: int, world: World, data_root: Path) -> Mechanism:
@@ -29,16 +28,6 @@ def build_mechanism(recipe: Recipe, *, images: int, world: World, data_root: Pat
             head=recipe.knn.layer == "output" or recipe.optim.epochs > 0,
             source=recipe.about.source,
         )
-    contrast, dim, seed, precision = (
-        recipe.contrast,
-        recipe.model.dim,
-        recipe.seed,
-        recipe.precision,
-    )
-    if contrast.kind == "moco":
-        return MoCo(encoder, contrast, dim=dim, seed=seed, precision=precision, world=world)
-    if contrast.kind == "end_to_end":
-        return EndToEndContrast(encoder, contrast, seed=seed, precision=precision, world=world)
-    return BankContrast(
-        encoder, contrast, images=images, dim=dim, seed=seed, precision=precision, world=world
-    )
+    build_method = load(methods()[recipe.contrast.kind].build)
+    made: Mechanism = build_method(recipe, encoder, images=images, world=world)
+    return made

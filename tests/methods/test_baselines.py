@@ -8,13 +8,16 @@ from oracle.end_to_end import EndToEndOracle
 from oracle.memory_bank import MemoryBankOracle
 from oracle.symmetric import SymmetricMocoOracle
 
-from harness.contrast import shuffle
-from harness.contrast.end_to_end import EndToEndContrast
-from harness.contrast.mechanism import Mechanism
-from harness.contrast.memory_bank import BankContrast
-from harness.contrast.moco import MoCo
+from harness.methods import shuffle
+from harness.methods.end_to_end.config import EndToEnd
+from harness.methods.end_to_end.method import EndToEndContrast
+from harness.methods.mechanism import Mechanism
+from harness.methods.memory_bank.config import MemoryBank
+from harness.methods.memory_bank.method import BankContrast
+from harness.methods.moco.config import Moco
+from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import EndToEnd, MemoryBank, Moco, Model, Optim
+from harness.recipe.schema import Model, Optim
 from harness.runtime import keyed
 from harness.runtime.optimiser import Sgd
 from harness.runtime.world import World

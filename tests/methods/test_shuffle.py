@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.contrast.shuffle import order
+from harness.methods.shuffle import order
 from harness.runtime.keyed import key, permutation
 
 

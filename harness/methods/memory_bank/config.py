@@ -1,0 +1,44 @@
+"""What the memory bank is told (v1 Fig. 2b), and what it declares."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.recipe.method import MethodSection
+from harness.recipe.section import Positive, PositiveFloat
+from harness.spec.declarations import Method
+
+METHOD = Method(
+    kind="memory_bank",
+    config="harness.methods.memory_bank.config:MemoryBank",
+    build="harness.methods.memory_bank.method:build",
+)
+
+
+class MemoryBank(MethodSection):
+    """One stored embedding per image; K of them, drawn anew each step, are negatives (Fig. 2b)."""
+
+    kind: Literal["memory_bank"]
+    negatives: Positive
+    """K. Drawn uniformly with replacement, one set for all queries of a step."""
+    temperature: PositiveFloat
+    bank_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the old embedding when an image is seen again (InstDisc's code: 0.5)."""
+    exclude_self: bool = False
+    """Leave a query's own entry out of its negatives (InstDisc's code does not)."""
+    loss: Literal["info_nce", "nce"] = "info_nce"
+    """info_nce as in v1 Fig. 3; nce as InstDisc, whose numbers v1's footnote 2 reproduces."""
+
+    views: ClassVar[int] = 1
+    keys: ClassVar[Literal["none", "follow", "learn"]] = "none"
+
+    def k(self, batch: int) -> int:  # noqa: ARG002
+        return self.negatives
+
+    def old_keys(self) -> int | None:
+        return None if self.exclude_self else self.negatives
+
+    def sent(self, keys: float, images: int, others: int) -> dict[str, float]:
+        return {"bank entries": keys + images * 8 * others}
