@@ -19,7 +19,7 @@ from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.life import is_of
-from harness.store.stale import why_stale
+from harness.store.stale import Look, why_stale
 from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
@@ -67,7 +67,7 @@ class PlannedStage:
     source: str = ""
     """Where `seconds` comes from."""
     stale: bool = False
-    """Done, but by other code, or with other weights than its parent now has."""
+    """Done, but by other code, or from other inputs than there are now."""
 
     @property
     def recipe(self) -> Recipe:
@@ -173,6 +173,7 @@ def make_plan(
     jobs: Mapping[str, Job] | None = None,
     behind: bool = False,
     on: estimate.Computer | None = None,
+    inputs: Look | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
 
@@ -182,6 +183,7 @@ def make_plan(
         jobs: by stage id, the newest job of each stage that was handed to a cluster.
         behind: plan what waits for a job, for a launcher that can make it wait for it.
         on: what computes, for the times; None: one process on what this machine has.
+        inputs: looks at data and weights, which may have changed since; None: nothing is looked at.
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
@@ -212,7 +214,7 @@ def make_plan(
             by_kind[kind] = entry
             parent = PARENT[kind]
             above = by_kind[parent] if parent else None
-            stale = _stale(entry, above, record(member.recipe, kind)) or (
+            stale = _stale(entry, above, record(member.recipe, kind), inputs) or (
                 entry.done and parent in renewed
             )
             said = _job(job) if job is not None and not entry.done else ""
@@ -247,9 +249,11 @@ def make_plan(
     return Plan(name, path, scale, expansion, tuple(planned), on)
 
 
-def _stale(entry: Entry, parent: Entry | None, wanted: Mapping[str, Any]) -> str:
-    """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    why = why_stale(entry, parent, edition(), wanted)
+def _stale(
+    entry: Entry, parent: Entry | None, wanted: Mapping[str, Any], inputs: Look | None
+) -> str:
+    """Why a finished stage's result is not one of the code and inputs at hand; "" if it is."""
+    why = why_stale(entry, parent, edition(), wanted, inputs)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
