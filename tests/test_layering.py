@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "redact": set(),
     "output": set(),
+    "imagefolder": {"errors"},
     "recipe": {"errors", "redact"},
     "store": {"errors", "redact"},
     "site": {"errors", "recipe"},
@@ -30,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "estimate": {"errors", "recipe", "store"},
     "plan": {"errors", "recipe", "store", "estimate"},
     "runtime": {"errors", "recipe", "store"},
-    "data": {"errors", "recipe", "store", "runtime"},
+    "data": {"errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
@@ -109,6 +110,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
+    light |= {"imagefolder"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}

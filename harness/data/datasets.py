@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from harness.data import embedded
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
 from harness.errors import DataError, NoData
+from harness.imagefolder import ImageFolder, shown, walk
 from harness.recipe.schema import Data
 from harness.runtime import keyed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 EMBEDDED_TRAIN, EMBEDDED_TEST = 20_000, 2_000
 
 
@@ -98,10 +99,8 @@ def _open(data: Data, root: Path) -> DataSet:
         parts = {"train": _fixed_subset(train, data), "test": test}
         parts["bank"] = parts["train"]
     elif data.folder is not None:
-        folder = root / data.folder
-        inside = classes_of(folder / "train")
-        train = files_of(inside, list(inside))
-        test = files_of(classes_of(folder / "val"), list(inside))
+        folders = open_folder(root / data.folder)
+        train, test = map(files_of, folders)
         parts = {"train": _fixed_subset(train, data), "test": test}
         parts["bank"] = parts["train"]
     else:
@@ -173,48 +172,34 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def classes_of(path: Path) -> dict[str, list[Path]]:
-    """The images of PATH/<class>/..., by class, both in order of their names.
-
-    Hidden folders and those without images are no classes.
-    """
-    try:
-        folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); an image folder holds "
-            "train/<class>/<image> and val/<class>/<image>; is that the folder that was meant?"
-        ) from error
-    found = {
-        folder.name: sorted(
-            p
-            for p in folder.rglob("*")
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
-        for folder in folders
-    }
-    found = {name: images for name, images in found.items() if images}
-    if not found:
-        raise DataError(f"{path}: no images in it; expected {path}/<class>/<image>.JPEG")
-    return found
-
-
-def files_of(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
-    """The images with the numbers that their classes have among `classes`.
+def open_folder(path: Path) -> tuple[ImageFolder, ImageFolder]:
+    """PATH/train and PATH/val, which hold the same classes.
 
     Raises:
-        DataError: a class is not among them, or one of them has no images.
+        DataError: see imagefolder.walk; or a class is in one of them alone.
     """
-    differing = sorted(set(by_class) ^ set(classes))
+    train, val = walk(path / "train"), walk(path / "val")
+    differing = sorted(set(train.classes) ^ set(val.classes))
     if differing:
         raise DataError(
-            f"train and val hold different classes: {', '.join(differing[:3])}"
-            f"{' ...' if len(differing) > 3 else ''} ({len(differing)} in all) are only in one of "
-            "them; labels would not mean the same"
+            f"{shown(path)}: train and val hold different classes: {listed(differing)} only in one "
+            "of them; labels would not mean the same"
         )
-    paths = [path for name in classes for path in by_class[name]]
-    labels = [n for n, name in enumerate(classes) for _ in by_class[name]]
-    return Files(paths, torch.tensor(labels))
+    return train, val
+
+
+def listed(classes: Sequence[str]) -> str:
+    """The first three classes of many, for a message."""
+    more = f" and {len(classes) - 3:,} more" if len(classes) > 3 else ""
+    return ", ".join(map(shown, classes[:3])) + more
+
+
+def files_of(folder: ImageFolder) -> Files:
+    """The folder's images, labelled by their classes in order of names."""
+    every = [image for images in folder.classes.values() for image in images]
+    labels = [n for n, images in enumerate(folder.classes.values()) for _ in images]
+    paths = [folder.path / image.name for image in every]
+    return Files(paths, torch.tensor(labels), [image.size for image in every])
 
 
 def _fingerprint(packing: str, *parts: Images) -> str:
@@ -225,22 +210,12 @@ def _fingerprint(packing: str, *parts: Images) -> str:
         if isinstance(part, Stack):
             total.update(_bytes(part.stack))
         elif isinstance(part, Files):
-            for path in part.paths:
-                total.update(f"{path.parent.name}/{path.name}:{size_of(path)}\0".encode())
+            for path, size in zip(part.paths, part.bytes, strict=True):
+                total.update(os.fsencode(f"{path.parent.name}/{path.name}:{size}\0"))
         elif isinstance(part, Packed):
             for name, length in zip(part.names, part.rows[:, LENGTH].tolist(), strict=True):
-                total.update(f"{name}:{length}\0".encode())
+                total.update(os.fsencode(f"{name}:{length}\0"))
     return total.hexdigest()[:12]
-
-
-def size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); restore it from the data set's source, or "
-            "take it away"
-        ) from error
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -144,9 +144,12 @@ class LoadedFiles:
 class Files:
     """Image files, decoded by threads (Pillow decodes outside the interpreter's lock)."""
 
-    def __init__(self, paths: Sequence[Path], labels: Tensor, workers: int = 8) -> None:
-        self.paths = paths
-        self.labels = labels
+    def __init__(
+        self, paths: Sequence[Path], labels: Tensor, sizes: Sequence[int], workers: int = 8
+    ) -> None:
+        self.paths, self.labels = paths, labels
+        self.bytes = sizes
+        """Of each file, as it was found."""
         self._workers = workers
         self._pool = helpers(workers, "decode")
 
@@ -161,7 +164,8 @@ class Files:
         return self
 
     def subset(self, index: Tensor) -> Files:
-        return Files([self.paths[i] for i in index.tolist()], self.labels[index], self._workers)
+        paths, sizes = ([of[i] for i in index.tolist()] for of in (self.paths, self.bytes))
+        return Files(paths, self.labels[index], sizes, self._workers)
 
 
 def decode(path: Path) -> Image.Image:

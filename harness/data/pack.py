@@ -21,7 +21,7 @@ import numpy as np
 import torchvision.transforms.functional as vision
 from torchvision.transforms import InterpolationMode
 
-from harness.data.datasets import classes_of, files_of, size_of
+from harness.data.datasets import files_of, open_folder
 from harness.data.images import Files, decode_bytes
 from harness.data.packed import (
     BEGUN,
@@ -71,11 +71,9 @@ def pack(source: Path, folder: Path, *, side: int | None, tell: Tell, workers: i
             else, or what was written does not read back.
         StoreError: the disk is full, or cannot be written.
     """
-    inside = classes_of(source / "train")
-    files = {
-        "train": files_of(inside, list(inside)),
-        "val": files_of(classes_of(source / "val"), list(inside)),
-    }
+    folders = open_folder(source)
+    inside = folders[0].classes
+    files = dict(zip(SPLITS, map(files_of, folders), strict=True))
     plan = {
         "format": FORMAT,
         "side": side,
@@ -105,8 +103,8 @@ def _digest(files: dict[str, Files]) -> str:
     """Of the source's names and sizes, by which a changed source is known."""
     total = hashlib.sha256()
     for part in files.values():
-        for path in part.paths:
-            total.update(f"{path}:{size_of(path)}\0".encode())
+        for path, size in zip(part.paths, part.bytes, strict=True):
+            total.update(os.fsencode(f"{path}:{size}\0"))
     return total.hexdigest()
 
 

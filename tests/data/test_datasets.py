@@ -124,3 +124,18 @@ def test_small_data_moves_to_the_device_whole_and_once(monkeypatch: pytest.Monke
     assert moved.fingerprint == data.fingerprint
     monkeypatch.setattr("harness.data.images.RESIDENT", 100)
     assert data.on(torch.device("meta")).train is data.train
+
+
+def test_a_plain_folders_fingerprint_stays(tmp_path: Path) -> None:
+    """Checkpoints and results name it; the names are such as sort differently with their folder."""
+    for part, sizes in (("train", 3), ("val", 1)):
+        for n, name in enumerate(
+            ("a.jpg", "a/z.JPEG", "a-b.png", "B.tif", "Köln/1.webp", ".h.jpg")
+        ):
+            for label in ("cat", "dog"):
+                path = tmp_path / "tiny" / part / label / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x" * (sizes + n))
+    assert open_data(TINY, tmp_path).fingerprint == "7de053a31539"
+    cut = TINY.model_copy(update={"images": 7})
+    assert open_data(cut, tmp_path).fingerprint == "c143364c4001"

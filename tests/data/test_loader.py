@@ -60,7 +60,9 @@ def test_the_bytes_of_files_become_the_views_that_their_floats_did(
     ]
     for n, picture in enumerate(pictures):
         picture.save(tmp_path / f"{n}.png")
-    files = Files([tmp_path / f"{n}.png" for n in range(8)], torch.zeros(8, dtype=torch.int64))
+    files = Files(
+        [tmp_path / f"{n}.png" for n in range(8)], torch.zeros(8, dtype=torch.int64), [0] * 8
+    )
     made = loader(replace(data, train=files), batch=4)
     index = made.indices(0)
     cut = made.cut([made.share_of(0)], files.load(index))
