@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -83,10 +83,13 @@ class ImageFolder:
         return total.hexdigest()[:12]
 
 
-def walk(path: Path) -> ImageFolder:
+def walk(path: Path, spared: Callable[[str], bool] | None = None) -> ImageFolder:
     """The images of `path`/<class>/..., from their folders' listings and one stat of each file.
 
     Hidden files and folders are passed over, at any depth. No file is opened.
+
+    Args:
+        spared: whether a class folder, by its name, is left out, as it is known already.
 
     Raises:
         DataError: `path` is no folder or has no images; or a folder, or what may be an image,
@@ -102,13 +105,15 @@ def walk(path: Path) -> ImageFolder:
     for entry in entries:
         known = _stat(entry)
         if stat.S_ISDIR(known.st_mode):
+            if spared is not None and spared(entry.name):
+                continue
             if images := walker.images_of(entry.name, known, above):
                 classes[entry.name] = images
             else:
                 walker.passed_over.add(EMPTY, entry.name)
         else:
             walker.passed_over.add(LOOSE if _is_image(entry) else SUFFIX, entry.name)
-    if not classes:
+    if not classes and spared is None:
         over = f" (passed over: {walker.passed_over})" if walker.passed_over.counts else ""
         raise DataError(f"{shown(path)}: no images in it{over}; expected <class>/<image>.jpg there")
     return ImageFolder(path, classes, walker.folders, walker.passed_over)

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from harness.recipe.schema import Recipe
 
-_DOWNLOADED = {  # torchvision unpacks the archive into the folder; either will do
+DOWNLOADED = {  # torchvision unpacks the archive into the folder; either will do
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz", "170 MB"),
     "stl10": ("stl10_binary", "stl10_binary.tar.gz", "2.6 GB"),
 }
+"""By data set: its folder, its archive and the archive's size."""
 
 
 class Presence(NamedTuple):
@@ -35,8 +36,8 @@ def look_for(recipes: Iterable[Recipe], root: Path) -> list[Presence]:
 
 def _needs(recipe: Recipe, root: Path) -> Iterable[Presence]:
     data, weights = recipe.data, recipe.model.weights
-    if data.name in _DOWNLOADED:
-        folder, archive, size = _DOWNLOADED[data.name]
+    if data.name in DOWNLOADED:
+        folder, archive, size = DOWNLOADED[data.name]
         if (root / folder).is_dir() or (root / archive).is_file():
             yield Presence(True, f"data: {data.name} in {root}")
         else:

@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "store": {"errors", "redact"},
     "site": {"errors", "recipe"},
     "presence": {"recipe"},
+    "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
     "estimate": {"errors", "recipe", "store"},
     "plan": {"errors", "recipe", "store", "estimate"},
     "runtime": {"errors", "recipe", "store"},
@@ -35,14 +36,14 @@ ARROWS: dict[str, set[str]] = {
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
-    "stage": {"errors", "redact", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
+    "stage": {"errors", "redact", "inputs", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
     "track": {"errors", "redact", "output", "recipe", "store"},
     "report": {"errors", "recipe", "store", "track"},
     "check": {"errors", "recipe", "store", "track", "report"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
-        *("report", "runtime", "stage"),
+        *("report", "runtime", "stage", "inputs"),
     },
     "doctor": {"errors", "store", "track", "site", "launch"},
     "certify": {
@@ -110,7 +111,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
-    light |= {"imagefolder"}
+    light |= {"imagefolder", "inputs"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}

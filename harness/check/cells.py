@@ -12,6 +12,7 @@ from harness.recipe.expand import Member
 from harness.recipe.identity import StageKind
 from harness.report.curves import share
 from harness.report.runs import LOSS, METRIC_STAGE, Outcome, Run, read_run
+from harness.store.stale import Look
 
 Measured = Literal["knn/top1", "linear/top1", "train/loss"]
 """What can be asked of a run: accuracies in percent, the last epoch's mean loss in nats."""
@@ -37,12 +38,15 @@ class Now:
     """Ids of the stages that a process or a job has, or that wait for such a stage."""
 
 
-def read_cells(name: str, members: Iterable[Member], runs: Path) -> list[CellRuns]:
+def read_cells(
+    name: str, members: Iterable[Member], runs: Path, inputs: Look | None = None
+) -> list[CellRuns]:
     """The members' runs by cell, in their order; a single recipe's cell has its own name.
 
     Args:
         name: the recipe's or ablation recipe's.
         runs: the run root.
+        inputs: looks at data and weights, which may have changed since; None: nobody does.
     """
     cells: dict[str, list[Member]] = {}
     for member in members:
@@ -50,7 +54,9 @@ def read_cells(name: str, members: Iterable[Member], runs: Path) -> list[CellRun
     lines = share(sum(map(len, cells.values())))
     return [
         CellRuns(
-            name, cell, tuple(read_run(cell, each.seed, each.recipe, runs, lines) for each in found)
+            name,
+            cell,
+            tuple(read_run(cell, each.seed, each.recipe, runs, lines, inputs) for each in found),
         )
         for cell, found in cells.items()
     ]

@@ -56,13 +56,16 @@ def plan(
     from harness.cli import show
     from harness.cli.submit import place
     from harness.estimate import computer
+    from harness.inputs import Inputs
     from harness.launch.outlook import cluster, look
     from harness.site import load_site
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
     here = computer(where.device, where.processes)
     on = cluster(where) if place("auto", where) == "slurm" else here
-    show.plan(look(recipe, sets or [], where.runs, on=on).plan, where)
+    inputs = Inputs(where.data, where.runs)
+    made = look(recipe, sets or [], where.runs, on=on, inputs=inputs).plan
+    show.plan(made, where, inputs)
 
 
 @app.command()
@@ -124,6 +127,7 @@ def report(
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     out: Annotated[
         Path | None,
@@ -147,19 +151,19 @@ def report(
 
         if watch:
             raise typer.BadParameter("--watch and --compare do not go together")
-        if runs is not None or site is not None:
+        if (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
-                "--compare names both run roots or reports itself; leave out --runs and --site"
+                "--compare names both run roots or reports itself; leave out --runs, --data, --site"
             )
         compare_command(recipe, sets or [], compare, out)
         return
     if recipe is None:
         raise typer.BadParameter("name a recipe; only --compare of two reports needs none")
-    where = load_site(runs=runs, site=site)
+    where = load_site(data=data, runs=runs, site=site)
     made = make_plan(recipe, sets or [], where.runs)
     if watch:
-        watch_command(made, where.runs)
-    report_command(made, where.runs, out)
+        watch_command(made, where)
+    report_command(made, where, out)
 
 
 @app.command()
@@ -174,6 +178,7 @@ def publish(
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
         "reports"
@@ -186,12 +191,13 @@ def publish(
     if recipe is None:
         renew_command(to)
         return
-    publish_command(recipe, sets or [], load_site(runs=runs, site=site).runs, to)
+    publish_command(recipe, sets or [], load_site(data=data, runs=runs, site=site), to)
 
 
 @app.command()
 def status(
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     all_: Annotated[bool, typer.Option("--all", help="A row for each stage.")] = False,
     watch: Annotated[
@@ -202,7 +208,7 @@ def status(
     from harness.cli.status import status_command
     from harness.site import load_site
 
-    status_command(load_site(runs=runs, site=site).runs, every=all_, watch=watch)
+    status_command(load_site(data=data, runs=runs, site=site), every=all_, watch=watch)
 
 
 @app.command()

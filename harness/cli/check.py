@@ -20,6 +20,7 @@ from harness.cli import show
 from harness.cli.check_run import INTERRUPTED, Task, run_missing, wait, waiting
 from harness.cli.replace import refuse_others
 from harness.errors import NotYet, RecipeError, TargetMissed
+from harness.inputs import Inputs
 from harness.plan import Plan, make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.load import is_list, load, load_list
@@ -27,6 +28,7 @@ from harness.recipe.schema import Recipe, Watch
 from harness.report.runs import LOSS
 from harness.site import Site
 from harness.store.edition import edition
+from harness.store.stale import Look
 
 _STYLE: dict[Judged, str] = {
     "passed": "green",
@@ -82,10 +84,11 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
     if how.wait and wait(tasks, site) == INTERRUPTED:
         return INTERRUPTED
     now = Now(edition(), waiting(tasks, site))
+    inputs = Inputs(site.data, site.runs)
     asked = [
         (task, cell)
         for task, plan in zip(tasks, plans, strict=True)
-        for cell in _cells(plan, site.runs)
+        for cell in _cells(plan, site.runs, inputs)
     ]
     cells = merged(cell for _, cell in asked)
     verdicts = against_targets(cells, now)
@@ -163,10 +166,10 @@ def _may_write(how: How) -> None:
         refuse_others(how.junit, "a file of check --junit", is_junit)
 
 
-def _cells(plan: Plan, runs: Path) -> list[CellRuns]:
+def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
     members = list({(s.member.cell, s.recipe.seed): s.member for s in plan.stages}.values())
     name = plan.scale.name if plan.scale is not None else members[0].recipe.name
-    return read_cells(name, members, runs)
+    return read_cells(name, members, runs, inputs)
 
 
 def _pairs(asked: Sequence[tuple[Task, CellRuns]], baselines: dict[Path, Baseline]) -> list[Pair]:

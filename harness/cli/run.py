@@ -12,6 +12,7 @@ from rich.markup import escape
 from harness.cli import show
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
+from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
@@ -45,8 +46,9 @@ def run_command(
     from harness.launch.outlook import look
 
     on = computer(site.device, site.processes)
-    made = look(path, sets, site.runs, again=again, added=added, on=on).plan
-    show.plan(made, site)
+    inputs = Inputs(site.data, site.runs)
+    made = look(path, sets, site.runs, again=again, added=added, on=on, inputs=inputs).plan
+    show.plan(made, site, inputs)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
@@ -106,7 +108,7 @@ def report(made: Plan, site: Site) -> int:
     from harness.cli.report import report_command
 
     try:
-        report_command(made, site.runs, None)
+        report_command(made, site, None)
     except HarnessError as error:
         show.line(f"the report could not be written: {error}")
         return FAILED

@@ -15,6 +15,7 @@ from harness.output import inert
 from harness.redact import redact
 
 if TYPE_CHECKING:
+    from harness.inputs import Inputs
     from harness.plan import Plan, PlannedStage
     from harness.site import Site
 
@@ -102,8 +103,11 @@ def _cell(stage: PlannedStage) -> str:
     return f"[{_STYLE[stage.action]}]{words}[/]"
 
 
-def plan(made: Plan, site: Site) -> None:
-    """Print the plan: a row for each run, what is skipped and why, how long, and where to."""
+def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
+    """Print the plan: a row for each run, what is skipped and why, how long, and where to.
+
+    `inputs` is what the plan was made with.
+    """
     runs = _by_run(made)
     kinds = list(dict.fromkeys(stage.kind for stage in made.stages))
     if len(runs) <= ROWS:
@@ -136,6 +140,8 @@ def plan(made: Plan, site: Site) -> None:
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
         line(f"  run --again moves {them} aside and runs anew")
+    for folder in inputs.unfinished if inputs is not None else ():
+        line(f"  {folder}: too large to be compared at once; the next call goes on with it")
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):

@@ -6,7 +6,6 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -18,7 +17,9 @@ from rich.text import Text
 from harness.cli import show
 from harness.cli.cells import Cells, Reader, short
 from harness.errors import HarnessError
+from harness.inputs import Inputs
 from harness.launch.truth import Look, Row, Truth
+from harness.site import Site
 
 EVERY_S = 3.0
 """Seconds between two looks of --watch."""
@@ -55,7 +56,7 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
+def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
     With `watch`, on a terminal, again and again until Ctrl-C.
@@ -63,7 +64,7 @@ def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    truth, reader = Truth(runs), Reader()
+    truth, reader = Truth(site.runs, Inputs(site.data, site.runs)), Reader()
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
@@ -75,7 +76,7 @@ def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
     finally:
         gc.enable()
     if not seen.rows:
-        show.line(f"no runs under {runs} yet; begin with: moco-harness run quickstart")
+        show.line(f"no runs under {site.runs} yet; begin with: moco-harness run quickstart")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:

@@ -13,6 +13,7 @@ from harness.cli import show
 from harness.cli.run import UNMEASURED_IMAGES, confirm, report, writable
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
+from harness.inputs import Inputs
 from harness.launch.outlook import cluster, look
 from harness.plan import Plan
 from harness.site import Site, SlurmSite
@@ -44,8 +45,10 @@ def slurm_command(
         raise HarnessError("there is no sbatch on PATH: this is no machine of a SLURM cluster")
     from harness.launch import slurm
 
-    found = look(path, sets, site.runs, again=again, behind=True, on=cluster(site))
-    show.plan(found.plan, site)
+    inputs = Inputs(site.data, site.runs)
+    on = cluster(site)
+    found = look(path, sets, site.runs, again=again, behind=True, on=on, inputs=inputs)
+    show.plan(found.plan, site, inputs)
     _refuse(found.plan)
     if not found.plan.todo:
         return _nothing(found.plan, site)
@@ -77,7 +80,8 @@ def _submit(path: Path, sets: Sequence[str], site: Site, *, again: bool) -> Subm
     from harness.launch import slurm
     from harness.launch.bury import bury
 
-    found = look(path, sets, site.runs, again=again, behind=True, alone=True)
+    inputs = Inputs(site.data, site.runs)
+    found = look(path, sets, site.runs, again=again, behind=True, alone=True, inputs=inputs)
     adopted = slurm.adopt(site.runs, found.submissions, found.numbers)
     if adopted:
         show.line(f"{len(adopted)} arrays of a submitter that died were found by name")
@@ -101,8 +105,9 @@ def local_command(
     from harness.launch import local
 
     on = computer(site.device, site.processes)
-    found = look(path, sets, site.runs, again=again, on=on)
-    show.plan(found.plan, site)
+    inputs = Inputs(site.data, site.runs)
+    found = look(path, sets, site.runs, again=again, on=on, inputs=inputs)
+    show.plan(found.plan, site, inputs)
     _refuse(found.plan)
     if not found.plan.todo:
         return _nothing(found.plan, site)
@@ -113,7 +118,7 @@ def local_command(
         ask_long(found.plan, site)
     writable(site.runs)
     with submission.claim(site.runs, show.line):
-        found = look(path, sets, site.runs, again=again, alone=True)
+        found = look(path, sets, site.runs, again=again, alone=True, inputs=inputs)
         found.check()
         _refuse(found.plan)
         if not found.plan.todo:

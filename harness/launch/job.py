@@ -144,6 +144,7 @@ class ReportJob:
     recipe: str
     sets: tuple[str, ...]
     runs: str
+    data_root: str
     code: str
 
     def checkpoint(self) -> Any:
@@ -162,25 +163,31 @@ class ReportJob:
 
     def _write(self) -> str:
         _check_code(self.code)
-        page = str(write_report(Path(self.recipe), self.sets, Path(self.runs)))
+        page = str(
+            write_report(Path(self.recipe), self.sets, Path(self.runs), Path(self.data_root))
+        )
         print(f"report: {page}", flush=True)
         return page
 
 
-def write_report(recipe: Path, sets: tuple[str, ...], runs: Path) -> Path:
+def write_report(recipe: Path, sets: tuple[str, ...], runs: Path, data: Path) -> Path:
     """Write the report of what there is so far under RUNS/reports/; returns its page.
+
+    `data` is the data root.
 
     Raises:
         HarnessError: the recipe is wrong, or the disk does not allow it.
     """
+    from harness.inputs import Inputs
     from harness.plan import make_plan
     from harness.report import collect, write
 
+    inputs = Inputs(data, runs)
     made = make_plan(recipe, sets, runs)
     if made.expansion is not None and made.scale is not None:
-        results = collect.collect(made.expansion, made.scale, runs, path=made.path)
+        results = collect.collect(made.expansion, made.scale, runs, path=made.path, inputs=inputs)
     else:
-        results = collect.collect_single(made.stages[0].recipe, runs)
+        results = collect.collect_single(made.stages[0].recipe, runs, inputs=inputs)
     paths = write.write_report(results, runs / "reports" / made.name)
     return next(path for path in paths if path.suffix == ".html")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.inputs import Inputs
 from harness.launch import clients, handover
 from harness.launch.job import told, write_report
 from harness.launch.signals import StopFlag
@@ -79,7 +80,8 @@ class LocalJob:
 
         recipe, runs = Path(self.recipe), Path(self.runs)
         ours = submission.read(runs, self.submission).stages
-        made = make_plan(recipe, self.sets, runs, again=self.again)
+        inputs = Inputs(Path(self.data_root), runs)
+        made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
         site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
         follower = start(runs, [stage.id for stage in made.todo])
@@ -88,7 +90,7 @@ class LocalJob:
         console = Console(highlight=False, width=200)
         with watching(console, len(made.todo)) as reporter:
             tally = run_here(made, site, reporter, stopping)
-        page = write_report(recipe, self.sets, runs)
+        page = write_report(recipe, self.sets, runs, Path(self.data_root))
         print(f"report: {page}", flush=True)
         if tally.interrupted:
             print("stopped; the same command goes on from here", flush=True)

@@ -67,7 +67,9 @@ def submit(
         cluster=clients.cluster().name,
     )
     record, code = begun.record, begun.code
-    report = ReportJob(str(begun.recipe), tuple(sets), str(runs), str(code))
+    report = ReportJob(
+        str(begun.recipe), tuple(sets), str(runs), str(site.data.absolute()), str(code)
+    )
     for n, array in enumerate(record.arrays):
         waits = dependency(array, [a.job for a in record.arrays])
         executor = sbatch.executor(own, array, begun.folder, code, waits)

@@ -23,7 +23,8 @@ from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import Entry, everything, look
-from harness.store.stale import why_other
+from harness.store.stale import Look as LookAt
+from harness.store.stale import why_changed, why_other
 from harness.store.submission import Submission
 
 
@@ -33,7 +34,8 @@ class Row:
 
     id: str
     state: State | Literal["stale"]
-    """stale: done, but its stage.json is of another version, or of another stage."""
+    """stale: done, but its stage.json is of another version or of another stage, or its inputs have
+    changed since."""
     why: str
     """In words; whole."""
     entry: Entry
@@ -87,8 +89,9 @@ class Look:
 class Truth:
     """Looks at a run root again and again; what cannot change any more is not read twice."""
 
-    def __init__(self, runs: Path) -> None:
-        self._runs = runs
+    def __init__(self, runs: Path, inputs: LookAt | None = None) -> None:
+        """`inputs` looks at data and weights; None: they are not looked at."""
+        self._runs, self._inputs = runs, inputs
         self._queue = Queue()
         self._seen: dict[str, tuple[int, Entry]] = {}
 
@@ -125,14 +128,18 @@ class Truth:
         rows = {}
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
-            rows[id_] = _row(self._runs, entry, place[0] if place else None, jobs.get(id_))
+            rows[id_] = self._stale(entry) or _row(
+                self._runs, entry, place[0] if place else None, jobs.get(id_)
+            )
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 
+    def _stale(self, entry: Entry) -> Row | None:
+        why = (why_other(entry) or why_changed(entry, self._inputs)) if entry.done else ""
+        return Row(entry.folder.id, "stale", why, entry) if why else None
+
 
 def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
-    if entry.done and (why := why_other(entry)):
-        return Row(entry.folder.id, "stale", why, entry)
     if entry.done or entry.state == "damaged":
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)

@@ -23,10 +23,11 @@ from harness.report.published import MARK, published
 from harness.report.runs import Stage
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
+from harness.store.stale import why_changed
 
 PROVENANCE = (
-    "edition", "code", "packages", "python", "machine", "data", "command", "slurm", "processes",
-    "started",
+    "edition", "code", "packages", "python", "machine", "data", "inputs", "command", "slurm",
+    "processes", "started",
 )  # fmt: skip
 """Of attempt.json; whatever else it may hold stays at home."""
 
@@ -47,7 +48,8 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         sets: the `--set` options it was read with.
 
     Raises:
-        StoreError: a run is not over or is damaged; `root` holds something else; the disk.
+        StoreError: a run is not over, is damaged, or of other inputs than there are now; `root`
+            holds something else; the disk.
     """
     stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
     kept = [stage for stage in stages.values() if stage.state != "absent"]
@@ -79,6 +81,10 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
         if stage.state in ("running", "damaged"):
             what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
             raise StoreError(f"{stage.entry.folder.path}: {stage.state}; {what}")
+        if why := why_changed(stage.entry, stage.inputs):  # the records alone cannot tell
+            raise StoreError(
+                f"{stage.entry.folder.path}: {why}; bring the old one back, or run --again"
+            )
     if results.basis is None:
         raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:

@@ -28,7 +28,7 @@ from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
-from harness.store.stale import why_stale
+from harness.store.stale import Look, why_stale
 from harness.track import cursor
 
 METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
@@ -73,6 +73,8 @@ class Stage:
     """What computed the result, e.g. "NVIDIA H100"; "" if it does not say."""
     wanted: dict[str, Any]
     """What its stage.json has to say: see harness.recipe.identity.record."""
+    inputs: Look | None
+    """Looks at what the result was made from; None: nobody does."""
     mirror: str
     """Its run in Weights & Biases: project, id and mode; "" if it has none."""
 
@@ -96,11 +98,11 @@ class Outcome:
     """Those behind the value, parents first."""
 
     def why_stale(self, edition: str) -> str:
-        """Why it is not one of its recipe, of `edition` and of its pre-training's present weights
-        and data, else ""."""
+        """Why it is not one of its recipe, of `edition`, of its pre-training's present weights
+        and data and of the inputs at hand, else ""."""
         above = (None, *(stage.entry for stage in self.stages))
         whys = [
-            why_stale(stage.entry, parent, edition, stage.wanted)
+            why_stale(stage.entry, parent, edition, stage.wanted, stage.inputs)
             for stage, parent in zip(self.stages, above, strict=False)
         ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
@@ -180,12 +182,20 @@ class Run:
         return say("finished", value=last.values[metric])
 
 
-def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = MOST) -> Run:
+def read_run(
+    cell: str,
+    seed: int,
+    recipe: Recipe,
+    runs: Path,
+    lines: int = MOST,
+    inputs: Look | None = None,
+) -> Run:
     """Read a member's stages under the run root `runs`; what is not there is absent.
 
-    `lines` is how much of its journal may be read for curves; 0: none.
+    `lines` is how much of its journal may be read for curves; 0: none. `inputs` looks at data and
+    weights, which may have changed since; None: they are not looked at.
     """
-    found = {kind: _stage(kind, recipe, runs) for kind in stages(recipe)}
+    found = {kind: _stage(kind, recipe, runs, inputs) for kind in stages(recipe)}
     warnings = [
         f"{stage.id}: attempts of different editions ({', '.join(stage.editions)}) in one result"
         for stage in found.values()
@@ -211,7 +221,7 @@ def _in(runs: Path, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
-def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
+def _stage(kind: StageKind, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
     folder = stage_folder(runs, stage_id(recipe, kind))
     entry = look(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))
@@ -245,6 +255,7 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path) -> Stage:
         processes=processes,
         device=str(result.get("device") or ""),
         wanted=record(recipe, kind),
+        inputs=inputs,
         mirror=_mirror(folder),
     )
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
 from harness.errors import HarnessError, StoreError, Superseded
+from harness.inputs import Inputs
 from harness.recipe.identity import READS, StageKind, stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
@@ -30,6 +31,9 @@ from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
+
+METRICS = "metrics.jsonl"
+"""An attempt's part of the journal."""
 
 _RUN: dict[StageKind, Callable[[Context], Outcome]] = {
     "pretrain": pretrain.run,
@@ -138,12 +142,17 @@ def _attempt(
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     settle(world.device)
+
+    def opened() -> tuple[DataSet, dict[str, Any]]:
+        found = open_data(recipe.data, job.data_root)
+        return found, _inputs(attempt, recipe, kind, job) if attempt is not None else {}
+
     # One process downloads, the others find it.
-    data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
+    data, inputs = first_alone(opened, world, stopping)
     world.same(f"the code's edition {edition()}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
-        _describe(attempt, data, world)
+        _describe(attempt, data, inputs, world)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
@@ -162,6 +171,7 @@ def _attempt(
             | {
                 "edition": "+".join(_editions(attempt)),
                 "data": data.described,
+                **inputs,
                 "attempt": attempt.number,
                 "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
                 "device": device_name(world.device),
@@ -172,12 +182,33 @@ def _attempt(
     return result["state"], result["values"]
 
 
-def _describe(attempt: Attempt, data: DataSet, world: World) -> None:
+def _inputs(attempt: Attempt, recipe: Recipe, kind: StageKind, job: Job) -> dict[str, Any]:
+    """{"inputs": ...}, what the attempt's result will say that it was made from; {} if it is
+    nothing that lies in files.
+
+    Given weights are those that the stage's, or its parent's, first step was made with.
+    """
+    found = Inputs(job.data_root, attempt.folder.path.parent).of(recipe)
+    if kind != "pretrain":
+        parent = attempt.folder.parent
+        records = [parent.result if parent else None]
+    else:
+        begun = (p for p in attempt.folder.attempts()[:-1] if journal.read_file(p / METRICS))
+        records = [atomic.read_json(path / "attempt.json") for path in begun]
+    for said in records[:1]:
+        before = said.get("inputs") if isinstance(said, dict) else None
+        found.pop("weights", None)
+        if isinstance(before, dict) and "weights" in before:
+            found["weights"] = before["weights"]
+    return {"inputs": found} if found else {}
+
+
+def _describe(attempt: Attempt, data: DataSet, inputs: dict[str, Any], world: World) -> None:
     """Write the attempt's provenance."""
     record, diff = provenance.capture(
         device=device_name(world.device), threads=torch.get_num_threads(), data=data.described
     )
-    attempt.describe(record | {"processes": world.size})
+    attempt.describe(record | inputs | {"processes": world.size})
     if diff:
         atomic.write(attempt.path / "uncommitted.diff", lambda file: file.write(diff.encode()))
 
@@ -216,7 +247,7 @@ def _editions(attempt: Attempt) -> list[str]:
     seen: list[str] = []
     begun = math.inf  # the first step of the attempts after it, which overrule it from there
     for path in reversed(attempt.folder.attempts()):
-        records = journal.read_file(path / "metrics.jsonl")
+        records = journal.read_file(path / METRICS)
         first = min((record["step"] for record in records), default=math.inf)
         record = atomic.read_json(path / "attempt.json")
         if first < begun and isinstance(record, dict):
@@ -230,7 +261,7 @@ def _seconds_before(attempt: Attempt) -> float:
     total = 0.0
     for path in attempt.folder.attempts()[:-1]:
         try:
-            last = (path / "metrics.jsonl").stat().st_mtime
+            last = (path / METRICS).stat().st_mtime
             total += max(0.0, last - (path / "attempt.json").stat().st_mtime)
         except OSError:
             continue

@@ -19,8 +19,8 @@ PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "s
 """By what an input is known, and what that is of."""
 
 Look = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
-"""(an input's name, what a result says of it) -> the same of what lies there now; None: it is not at
-hand, or not known."""
+"""(an input's name, what a result says of it) -> the same of what lies there now; None: it is not
+at hand, or not known."""
 
 TOLD = 3
 """Fields that a reason names; of more it tells how many."""
@@ -63,8 +63,7 @@ def why_changed(entry: Entry, look: Look | None) -> str:
         return ""
     for what in INPUTS:
         said = inputs.get(what)
-        now = look(what, said) if isinstance(said, Mapping) else None
-        if now is None:
+        if not isinstance(said, Mapping) or (now := look(what, said)) is None:
             continue
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
