@@ -91,7 +91,7 @@ def table(results: Results) -> Table:
     for metric in metrics:
         made.add_column(_heading("ours", metric), justify="right")
     for cell in results.cells:
-        row = [Text(label(results, cell) if results.ablation else cell.label)]
+        row = [Text(label(results, cell))]
         if results.ablation is not None:
             row.append(Text("" if cell.printed is None else str(cell.printed)))
         for metric in metrics:

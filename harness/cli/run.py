@@ -59,7 +59,7 @@ def run_command(
         if busy:
             _left(busy)
         else:
-            show.line("nothing to do: everything is finished")
+            show.nothing_to_do(made)
         return report(made, site) or (FAILED if busy else 0)
     if ask:
         ask_long(made, site)

@@ -151,6 +151,13 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
         line(f"{_how_long(made)}; files go to {site.runs}")
 
 
+def nothing_to_do(made: Plan) -> None:
+    """Say that nothing is left, and whether all of it still holds."""
+    stale = sum(stage.stale for stage in made.stages)
+    but = f", but {count(stale, 'stage')} {'is' if stale == 1 else 'are'} stale" if stale else ""
+    line(f"nothing to do: everything is finished{but}")
+
+
 def _counted(made: Plan) -> str:
     """What becomes of the stages."""
     numbers = {

@@ -142,7 +142,7 @@ def _nothing(plan: Plan, site: Site) -> int:
     if busy:
         show.line(f"nothing to submit: {busy} stages are waiting or running already")
         return 0
-    show.line("nothing to do: everything is finished")
+    show.nothing_to_do(plan)
     return report(plan, site)
 
 

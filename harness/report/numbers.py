@@ -142,6 +142,7 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "seed": run.seed,
         "recipe": run.recipe_digest,
+        "weights": run.given or None,
         "stages": {
             kind: {
                 "id": stage.id,

@@ -143,6 +143,21 @@ class Run:
         return str((self.stages["pretrain"].entry.result or {}).get("weights") or "")
 
     @property
+    def given(self) -> dict[str, str]:
+        """{"file": ..., "sha256" or "md5": ...} of the weights that it began with, {} if they were
+        drawn: the digest that was found, or before that the beginning that the recipe says."""
+        weights = self.recipe.model.weights
+        if weights is None:
+            return {}
+        inputs = (self.stages["pretrain"].entry.result or {}).get("inputs")
+        said = inputs.get("weights") if isinstance(inputs, dict) else None
+        found = said.get("sha256") if isinstance(said, dict) else None
+        if isinstance(found, str) and found:
+            return {"file": weights.file, "sha256": found}
+        named = {"sha256": weights.sha256, "md5": weights.md5}
+        return {"file": weights.file, **{kind: each for kind, each in named.items() if each}}
+
+    @property
     def device(self) -> str:
         """What it was pre-trained on, e.g. "NVIDIA H100 × 8"; "" before it has a result."""
         stage = self.stages["pretrain"]
