@@ -30,7 +30,7 @@ from harness.presence import DOWNLOADED
 from harness.store import atomic
 
 if TYPE_CHECKING:
-    from harness.recipe.schema import Recipe
+    from harness.recipe.schema import Data, Weights
 
 FEW = 20_000
 """Files of an image folder up to which each is looked at every time."""
@@ -78,25 +78,25 @@ class Inputs:
             self._seen[key] = self._look(what, name, place, str(said.get("of")), each=few)
         return self._seen[key]
 
-    def of(self, recipe: Recipe) -> dict[str, Any]:
-        """{"data": ..., "weights": ...} as a result says them: each file of them is looked at.
+    def data(self, data: Data) -> dict[str, Any] | None:
+        """What a result says of the data: each file of it is looked at, however long that takes.
 
-        Generated images are the code's: there is nothing to look at.
+        None for generated images, which are the code's.
         """
+        if data.folder is not None:
+            return self._made_from("data", data.folder, "folder")
+        if data.name in DOWNLOADED:
+            return self._made_from("data", DOWNLOADED[data.name][0], "set")
+        return None
+
+    def weights(self, weights: Weights) -> dict[str, Any] | None:
+        """What a result says of given weights."""
+        return self._made_from("weights", weights.file, "file")
+
+    def _made_from(self, what: str, name: str, of: str) -> dict[str, Any] | None:
         assert self._root is not None
         self._until = float("inf")
-        wanted: list[tuple[str, str, str]] = []
-        if recipe.data.folder is not None:
-            wanted.append(("data", recipe.data.folder, "folder"))
-        elif recipe.data.name in DOWNLOADED:
-            wanted.append(("data", DOWNLOADED[recipe.data.name][0], "set"))
-        if recipe.model.weights is not None:
-            wanted.append(("weights", recipe.model.weights.file, "file"))
-        seen = {
-            what: self._look(what, name, self._root / name, of, each=True)
-            for what, name, of in wanted
-        }
-        return {what: found for what, found in seen.items() if found is not None}
+        return self._look(what, name, self._root / name, of, each=True)
 
     def _look(
         self, what: str, name: str, place: Path, of: str, *, each: bool
@@ -227,7 +227,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
     if not parts:
         raise ValueError("no image folder")
     said = _summed("folder", seen)
-    if said["images"] > FEW:
+    if late or said["images"] > FEW:
         note.after["classes"] = {name: list(one) for name, one in seen.items()}
     if late:
         raise Unfinished

@@ -47,7 +47,7 @@ def render(folder: Path, out: Path) -> list[Path]:
     root = folder / "runs"
     mark = published(root) or {}
     made = make_plan(find(mark["recipe"], folder.parent.parent), mark["sets"], root)
-    return write_report(gather(made, root, None), out)  # records alone: no data here is theirs
+    return write_report(gather(made, root, None), out)
 
 
 def _index(reports: Path) -> None:

@@ -16,6 +16,7 @@ from harness.recipe.ablation import Metric
 from harness.report.blocks import Tone
 from harness.report.claims import judge, tallied
 from harness.report.collect import Results, collect, collect_single
+from harness.report.published import published
 from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
 from harness.report.tables import TONES, cell_text, label, measured
 from harness.report.tally import said_by, summary
@@ -56,7 +57,11 @@ def watch_command(made: Plan, site: Site) -> None:
 
 
 def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
-    """What the plan's runs have found so far; without `curves` no journal is read."""
+    """What the plan's runs have found so far; without `curves` no journal is read.
+
+    `inputs` looks at data and weights, but not for records that are published: they are others'.
+    """
+    inputs = None if published(runs) else inputs
     if made.expansion is not None and made.scale is not None:
         return collect(
             made.expansion, made.scale, runs, path=made.path, curves=curves, inputs=inputs

@@ -145,7 +145,7 @@ def _attempt(
 
     def opened() -> tuple[DataSet, dict[str, Any]]:
         found = open_data(recipe.data, job.data_root)
-        return found, _inputs(attempt, recipe, kind, job) if attempt is not None else {}
+        return found, _inputs(attempt, recipe, kind, job, found) if attempt is not None else {}
 
     # One process downloads, the others find it.
     data, inputs = first_alone(opened, world, stopping)
@@ -182,25 +182,39 @@ def _attempt(
     return result["state"], result["values"]
 
 
-def _inputs(attempt: Attempt, recipe: Recipe, kind: StageKind, job: Job) -> dict[str, Any]:
-    """{"inputs": ...}, what the attempt's result will say that it was made from; {} if it is
+_looked_at: tuple[DataSet, dict[str, Any] | None] | None = None
+"""The data that this process opened last, and what was there then: a later stage has the same."""
+
+
+def _inputs(
+    attempt: Attempt, recipe: Recipe, kind: StageKind, job: Job, data: DataSet
+) -> dict[str, Any]:
+    """{"inputs": ...}, what the attempt's result will say that it was made from; {} if that is
     nothing that lies in files.
 
     Given weights are those that the stage's, or its parent's, first step was made with.
     """
-    found = Inputs(job.data_root, attempt.folder.path.parent).of(recipe)
+    global _looked_at
+    here = Inputs(job.data_root, attempt.folder.path.parent)
+    if _looked_at is None or _looked_at[0] is not data:
+        _looked_at = data, here.data(recipe.data)
+    begun = [p for p in attempt.folder.attempts()[:-1] if journal.read_file(p / METRICS)]
     if kind != "pretrain":
-        parent = attempt.folder.parent
-        records = [parent.result if parent else None]
+        above = attempt.folder.parent
+        weights = _said(above.result if above else None)
+    elif begun:
+        weights = _said(atomic.read_json(begun[0] / "attempt.json"))
     else:
-        begun = (p for p in attempt.folder.attempts()[:-1] if journal.read_file(p / METRICS))
-        records = [atomic.read_json(path / "attempt.json") for path in begun]
-    for said in records[:1]:
-        before = said.get("inputs") if isinstance(said, dict) else None
-        found.pop("weights", None)
-        if isinstance(before, dict) and "weights" in before:
-            found["weights"] = before["weights"]
+        weights = here.weights(recipe.model.weights) if recipe.model.weights else None
+    found = {"data": _looked_at[1], "weights": weights}
+    found = {what: said for what, said in found.items() if said is not None}
     return {"inputs": found} if found else {}
+
+
+def _said(record: Any) -> Any:
+    """The given weights that a result, or an attempt's provenance, names; None if it names none."""
+    inputs = record.get("inputs") if isinstance(record, dict) else None
+    return inputs.get("weights") if isinstance(inputs, dict) else None
 
 
 def _describe(attempt: Attempt, data: DataSet, inputs: dict[str, Any], world: World) -> None:
