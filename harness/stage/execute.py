@@ -32,9 +32,6 @@ from harness.store.attempt import Attempt, begin
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
 
-METRICS = "metrics.jsonl"
-"""An attempt's part of the journal."""
-
 _RUN: dict[StageKind, Callable[[Context], Outcome]] = {
     "pretrain": pretrain.run,
     "knn": knn.run,
@@ -192,29 +189,21 @@ def _inputs(
     """{"inputs": ...}, what the attempt's result will say that it was made from; {} if that is
     nothing that lies in files.
 
-    Given weights are those that the stage's, or its parent's, first step was made with.
+    Given weights are those that pre-training began with: an evaluation reads no others.
     """
     global _looked_at
     here = Inputs(job.data_root, attempt.folder.path.parent)
     if _looked_at is None or _looked_at[0] is not data:
         _looked_at = data, here.data(recipe.data)
-    begun = [p for p in attempt.folder.attempts()[:-1] if journal.read_file(p / METRICS)]
-    if kind != "pretrain":
-        above = attempt.folder.parent
-        weights = _said(above.result if above else None)
-    elif begun:
-        weights = _said(atomic.read_json(begun[0] / "attempt.json"))
-    else:
-        weights = here.weights(recipe.model.weights) if recipe.model.weights else None
+    weights = None
+    if kind == "pretrain" and recipe.model.weights is not None:
+        weights = here.weights(recipe.model.weights)
+    elif (above := attempt.folder.parent) is not None:
+        inputs = (above.result or {}).get("inputs")
+        weights = inputs.get("weights") if isinstance(inputs, dict) else None
     found = {"data": _looked_at[1], "weights": weights}
     found = {what: said for what, said in found.items() if said is not None}
     return {"inputs": found} if found else {}
-
-
-def _said(record: Any) -> Any:
-    """The given weights that a result, or an attempt's provenance, names; None if it names none."""
-    inputs = record.get("inputs") if isinstance(record, dict) else None
-    return inputs.get("weights") if isinstance(inputs, dict) else None
 
 
 def _describe(attempt: Attempt, data: DataSet, inputs: dict[str, Any], world: World) -> None:
@@ -261,7 +250,7 @@ def _editions(attempt: Attempt) -> list[str]:
     seen: list[str] = []
     begun = math.inf  # the first step of the attempts after it, which overrule it from there
     for path in reversed(attempt.folder.attempts()):
-        records = journal.read_file(path / METRICS)
+        records = journal.read_file(path / "metrics.jsonl")
         first = min((record["step"] for record in records), default=math.inf)
         record = atomic.read_json(path / "attempt.json")
         if first < begun and isinstance(record, dict):
@@ -275,7 +264,7 @@ def _seconds_before(attempt: Attempt) -> float:
     total = 0.0
     for path in attempt.folder.attempts()[:-1]:
         try:
-            last = (path / METRICS).stat().st_mtime
+            last = (path / "metrics.jsonl").stat().st_mtime
             total += max(0.0, last - (path / "attempt.json").stat().st_mtime)
         except OSError:
             continue

@@ -51,39 +51,35 @@ def test_data_that_grew(moco: Any, pets: Path) -> None:
     from harness.data.datasets import open_data
 
     where = ("--data", "data")
-    assert moco("run", pets, *where).code == 0
-    assert "nothing to do: everything is finished\n" in moco("run", pets, *where).out
+    assert moco("run", pets, "--yes", *where).code == 0
+    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
     assert moco("check", pets, *where).code == 0
     shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
 
     for words in (
-        ("plan", pets, *where), ("run", pets, *where), ("status",), ("check", pets, *where),
-        ("report", pets), ("report", pets, *where), ("plan", pets),
+        ("plan", pets, *where), ("plan", pets), ("run", pets, "--yes", *where), ("status",),
+        ("check", pets, *where), ("report", pets), ("report", pets, *where),
     ):  # fmt: skip
         said = moco(*words)
         assert said.code == (6 if words[0] == "check" else 0), said.all
         assert BOTH.search(said.out), said.out
         assert "stale" in said.out, said.out
-    assert "3 stages are stale" in moco("run", pets, *where).out
+    assert "3 stages are stale" in moco("run", pets, "--yes", *where).out
     assert BOTH.search(Path("runs/reports/tiny/report.md").read_text())
     for more in ("--to", "kept"), ("--to", "kept", *where):
         refused = moco("publish", pets, *more)
         assert refused.code == 4
         assert BOTH.search(refused.err)
         assert not Path("kept").exists()
-    assert moco("check", pets, *where, "--against", "none", "--write-baseline", "b").code == 2
-    baseline = moco("check", pets, *where, "--seeds", "0,1", "--write-baseline", "b.json")
-    assert baseline.code == 4
-    assert not Path("b.json").exists()
     elsewhere = moco("plan", pets, "--data", "nowhere", "--runs", shutil.copytree("runs", "copied"))
     assert BOTH.search(elsewhere.out), "where the stage has read it"
 
     open_data.cache_clear()  # as another process
-    again = moco("run", pets, *where, "--again")
+    again = moco("run", pets, "--yes", *where, "--again")
     assert again.code == 0, again.all
     assert len(list(Path("runs/aside").iterdir())) == 3
     assert "stale" not in again.out.partition("loading")[2]
-    assert "nothing to do: everything is finished\n" in moco("run", pets, *where).out
+    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
     assert moco("check", pets, *where).code == 0
     assert moco("publish", pets, "--to", "kept").code == 0
     shutil.rmtree("data/pets/train/cat")
@@ -99,17 +95,18 @@ def test_a_stage_of_data_that_changed_meanwhile(moco: Any, pets: Path) -> None:
     from harness.data.datasets import open_data
 
     where = ("--data", "data", "--set", "linear=null")
-    assert moco("run", pets, *where).code == 0
+    assert moco("run", pets, "--yes", *where).code == 0
     shutil.rmtree(next(Path("runs").glob("tiny-s0.knn-*")))
     shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
     open_data.cache_clear()
-    said = moco("run", pets, *where)
+    said = moco("run", pets, "--yes", *where)
     assert said.code != 0
     assert "1 finished stage is stale" in said.out
     assert "the data has fingerprint" in said.out
 
 
 def test_given_weights_are_named_beside_the_number_and_watched(moco: Any, pets: Path) -> None:
+    assert pets.exists()
     model = Model(backbone="resnet18", dim=16, bn_group=8)
     state = {
         "module.encoder_q." + name.replace("backbone.", ""): tensor
@@ -125,7 +122,7 @@ def test_given_weights_are_named_beside_the_number_and_watched(moco: Any, pets: 
     given = Path("given.yaml")
     given.write_text(re.sub("linear: .*", "linear: null", text.replace("epochs: 2", "epochs: 0")))
     where = ("--data", "data")
-    said = moco("run", given, *where)
+    said = moco("run", given, "--yes", *where)
     assert said.code == 0, said.all
     folder = Path("runs/reports/tiny")
     shown = f"w.pth, sha256 {sha256[:16]}"

@@ -18,7 +18,11 @@ from harness.data.datasets import open_data
 from harness.data.pack import Summary, pack
 from harness.data.packed import Packed
 from harness.errors import DataError, StoreError
+from harness.inputs import Inputs
 from harness.recipe.schema import Data
+from harness.store.layout import StageFolder
+from harness.store.ledger import Entry
+from harness.store.stale import why_changed
 
 TINY = Data(name="imagefolder", folder="tiny", size=16)
 
@@ -56,6 +60,57 @@ def quiet(_what: str, _done: int, _total: int) -> None:
 
 def packed(source: Path, into: Path, side: int | None = None) -> Summary:
     return pack(source, into, side=side, tell=quiet, workers=2)
+
+
+def _other_density(path: Path) -> None:
+    """Another byte in the JPEG's head: the same size, the same pixels."""
+    content = bytearray(path.read_bytes())
+    content[15] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda _: None, ""),
+        (lambda source: (source / "val/cat/0.jpg").rename(source / "val/cat/9.jpg"), "names"),
+        (lambda source: (source / "train/dog/3.jpg").unlink(), "names"),
+        (lambda source: _other_density(source / "train/dog/3.jpg"), "contents"),
+    ],
+)
+def test_a_pack_is_known_as_the_folder_that_it_holds(
+    source: Path, into: Path, tmp_path: Path, change: Callable[[Path], object], why: str
+) -> None:
+    """A result of either is one of the other, and stale if an image changed in between."""
+    runs = tmp_path / "runs"
+
+    def told(said: Any, root: Path) -> str:
+        entry = Entry(StageFolder(runs / "a"), "finished", result={"inputs": {"data": said}})
+        return why_changed(entry, Inputs(root, runs))
+
+    before = Inputs(source.parent, runs).data(TINY)
+    change(source)
+    packed(source, into)
+    of_pack = Inputs(into.parent, runs).data(TINY)
+    assert before is not None
+    assert of_pack is not None
+    assert (before["of"], of_pack["of"]) == ("folder", "pack")
+    assert bool(told(before, into.parent)) == bool(why)
+    assert why in told(before, into.parent)
+    assert told(of_pack, source.parent) == ""
+    (into / "val" / "images.bin").write_bytes(b"cut")
+    assert "names" in told(of_pack, into.parent)
+
+
+def test_a_pack_of_smaller_images_is_not_its_folder(
+    source: Path, into: Path, tmp_path: Path
+) -> None:
+    before = Inputs(source.parent, tmp_path).data(TINY)
+    packed(source, into, side=20)
+    of_pack = Inputs(into.parent, tmp_path).data(TINY)
+    assert before is not None
+    assert of_pack is not None
+    assert before["fingerprint"] != of_pack["fingerprint"]
 
 
 def pixels(root: Path) -> list[torch.Tensor]:
