@@ -59,24 +59,27 @@ class Inputs:
         where the stage has read it. What is seen is noted under the run root `runs`."""
         self._root, self._runs = root, runs
         self._until = time.monotonic() + patience_s
-        self._seen: dict[tuple[str, ...], dict[str, Any] | None] = {}
+        self._seen: dict[tuple[str, str, str, str, bool], dict[str, Any] | None] = {}
         self.unfinished: list[str] = []
         """Folders that were too large to be looked at in time."""
 
     def __call__(self, what: str, said: Mapping[str, Any]) -> dict[str, Any] | None:
-        name, path = str(said.get("name", "")), str(said.get("path", ""))
+        name, path, of = (str(said.get(key, "")) for key in ("name", "path", "of"))
+        images = said.get("images")
+        few = isinstance(images, int) and images <= FEW
+        key = (what, name, path, of, few)
+        if key not in self._seen:
+            place = self._place(what, name, path)
+            found = None if place is None else self._look(what, name, place, of, each=few)
+            self._seen[key] = found
+        return self._seen[key]
+
+    def _place(self, what: str, name: str, path: str) -> Path | None:
+        """Where the input would be read now; where it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
         there = os.path.isdir if what == "data" else os.path.isfile
-        place = next((each for each in places if there(each)), None)
-        if place is None:
-            return None
-        images = said.get("images")
-        few = isinstance(images, int) and images <= FEW
-        key = (what, str(place), name, str(said.get("of")), str(few))
-        if key not in self._seen:
-            self._seen[key] = self._look(what, name, place, str(said.get("of")), each=few)
-        return self._seen[key]
+        return next((each for each in places if there(each)), None)
 
     def data(self, data: Data) -> dict[str, Any] | None:
         """What a result says of the data: each file of it is looked at, however long that takes.
