@@ -49,7 +49,7 @@ class DataSet:
     left_out: tuple[str, ...] = ()
     """Broken images that the user chose to leave out."""
     remarks: tuple[str, ...] = ()
-    """Both in words."""
+    """Both in sentences."""
 
     def on(self, device: torch.device) -> DataSet:
         """The same images; those in memory on `device`, whole, where they are small enough."""
@@ -128,12 +128,11 @@ def _parts(data: Data, root: Path) -> dict[str, Any]:
         pack = open_packed(folder)
         names, parts = pack.classes, (pack.train, pack.val)
         found = {"packing": pack.packing, "passed_over": pack.passed_over}
-        found["left_out"] = pack.left_out
+        found |= {"left_out": pack.left_out, "remarks": without(data.folder, pack.left_out)}
     else:
         folders = splits(folder)
         names, parts = list(folders[0].classes), (files_of(folders[0]), files_of(folders[1]))
-        found = omitted(folders)
-    found["remarks"] = remarks(data.folder, **found)
+        found = omitted(data.folder, folders)
     return {"train": _fixed_subset(parts[0], data, names), "test": parts[1], **found}
 
 
@@ -209,27 +208,23 @@ def files_of(folder: ImageFolder) -> Files:
     return Files(paths, torch.tensor(labels), sizes, folder.path.parent)
 
 
-def omitted(folders: Sequence[ImageFolder]) -> dict[str, Any]:
-    """What of an image folder's splits is not taken, as a DataSet and a pack name it."""
-    counts = {each.path.name: dict(each.passed_over.counts) for each in folders}
-    out = [f"{each.path.name}/{name}" for each in folders for name in each.left_out]
+def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
+    """What of an image folder's splits is not taken, as a DataSet has it."""
+    over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
+    out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
+    said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
     return {
-        "passed_over": {split: kinds for split, kinds in counts.items() if kinds},
-        "left_out": tuple(out),
+        "passed_over": {split: dict(kinds.counts) for split, kinds in over.items()},
+        "left_out": out,
+        "remarks": said + without(name, out),
     }
 
 
-def remarks(
-    name: str, passed_over: dict[str, dict[str, int]], left_out: Sequence[str], **_: Any
-) -> tuple[str, ...]:
-    """What of the data set `name` is not taken, in sentences."""
-    found = [
-        f"{name}/{split}: passed over {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}"
-        for split, kinds in passed_over.items()
-    ]
-    if left_out:
-        found.append(f"{name}: {len(left_out):,} broken images left out ({some(left_out)})")
-    return tuple(found)
+def without(name: str, left_out: Sequence[str]) -> tuple[str, ...]:
+    """That images were left out of the data set `name`, in a sentence; none if none were."""
+    if not left_out:
+        return ()
+    return (f"{name}: {len(left_out):,} broken images left out ({some(left_out)})",)
 
 
 def _fingerprint(packing: str, *parts: Images) -> str:

@@ -272,6 +272,6 @@ def mend_by_list(folder: Path) -> str:
     """What to do about broken images in an image folder."""
     command = f"moco-harness data check {shlex.quote(shown(folder.absolute()))}"
     return (
-        f"restore them from the data set's source, or leave them out: {command} --leave-out finds "
-        f"all of both splits and lists them in the folder's {LEFT_OUT}"
+        f"mend them, or leave them out: {command} --leave-out finds all of both splits and lists "
+        f"them in the folder's {LEFT_OUT}"
     )

@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ import torchvision.transforms.functional as vision
 from torchvision.transforms import InterpolationMode
 
 from harness.data.broken import Tell, look_through
-from harness.data.datasets import files_of, omitted, remarks
+from harness.data.datasets import files_of, omitted, without
 from harness.data.images import Files
 from harness.data.packed import (
     BEGUN,
@@ -49,10 +50,7 @@ QUALITY = 95
 GROUP = 512
 """Images that reach the disk together."""
 LEFT = "left_out"
-MEND = (
-    "restore them from the data set's source, or pack with --skip-broken, which leaves them out "
-    "and records their names"
-)
+MEND = "mend them, or pack with --skip-broken, which leaves them out and records their names"
 
 
 class _Broken(DataError):
@@ -96,10 +94,8 @@ def pack(
     folders = splits(source)
     inside = folders[0].classes
     files = dict(zip(SPLITS, map(files_of, folders), strict=True))
-    left = omitted(folders)
-    if skip_broken:
-        files, more = _sound(source, folder, files, tell)
-        left["left_out"] = tuple(sorted({*left["left_out"], *more}))
+    name = shown(source)
+    left = omitted(name, folders)
     plan = {
         "format": FORMAT,
         "side": side,
@@ -108,13 +104,19 @@ def pack(
         "source": _digest(files),
         **({LEFT: list(left[LEFT])} if left[LEFT] else {}),
     }
+    if skip_broken:
+        _forget(folder, plan)
+        files, broken = _sound(source, folder, files, tell)
+        left[LEFT] = tuple(sorted({*left[LEFT], *broken}))
+        left["remarks"] += without(name, broken)
+        plan |= {"source": _digest(files)} | ({LEFT: list(left[LEFT])} if left[LEFT] else {})
     again = _begin(folder, plan)
     try:
         made = {}
-        for name in SPLITS:
+        for split in SPLITS:
             if not again:
-                _write(folder / name, files[name], side, tell, workers)
-            made[name] = _verify(folder / name, files[name], len(inside), tell)
+                _write(folder / split, files[split], side, tell, workers)
+            made[split] = _verify(folder / split, files[split], len(inside), tell)
     except _Broken as first:
         checked = look_through(source, files, tell)
         raise DataError(
@@ -129,7 +131,18 @@ def pack(
         atomic.write_json(folder / MANIFEST, plan | over | {"splits": made})
         (folder / BEGUN).unlink(missing_ok=True)
     total = {what: sum(split[what] for split in made.values()) for what in ("images", "bytes")}
-    return Summary(total["images"], total["bytes"], again, remarks(shown(source), **left))
+    return Summary(total["images"], total["bytes"], again, left["remarks"])
+
+
+def _forget(folder: Path, plan: dict[str, Any]) -> None:
+    """Take away what an attempt without --skip-broken began, and could not end."""
+    if atomic.read_json(folder / BEGUN) == plan:
+        try:
+            for split in SPLITS:
+                shutil.rmtree(folder / split, ignore_errors=True)
+            (folder / BEGUN).unlink()
+        except OSError as error:
+            raise atomic.explain(error, folder) from error
 
 
 def _sound(
@@ -142,12 +155,12 @@ def _sound(
     said: Any = atomic.read_json(folder / MANIFEST) or atomic.read_json(folder / BEGUN)
     known = said.get(LEFT) if isinstance(said, dict) else None
     broken = known if isinstance(known, list) else list(look_through(source, files, tell).broken)
-    without = set(broken)
+    gone = set(broken)
     names = {
         split: [str(path.relative_to(source)) for path in of.paths] for split, of in files.items()
     }
     kept = {
-        split: torch.tensor([i for i, name in enumerate(of) if name not in without]).long()
+        split: torch.tensor([i for i, name in enumerate(of) if name not in gone]).long()
         for split, of in names.items()
     }
     for split, of in files.items():
@@ -156,7 +169,7 @@ def _sound(
             where = some(sorted({names[split][of.labels.tolist().index(n)] for n in lost}))
             raise DataError(
                 f"{shown(source)}: without its broken images {split} loses {len(lost):,} whole "
-                f"classes (those of {where}); restore some of them"
+                f"classes (those of {where}); mend some of them"
             )
     return {split: of.subset(kept[split]) for split, of in files.items()}, broken
 

@@ -145,7 +145,7 @@ def _attempt(
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
         _describe(attempt, data, world)
-        for remark in data.remarks:
+        for remark in data.remarks if kind == "pretrain" else ():
             watching.note(remark)
     result: dict[str, Any]
     stage = context(data.on(world.device))
