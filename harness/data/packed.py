@@ -141,7 +141,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         whole &= side is None or (type(side) is int and side > 0)
         whole &= all(isinstance(text, str) for text in (*texts, said["source"], *said["classes"]))
         whole &= isinstance(said["classes"], list)
-        whole &= all(isinstance(name, str) for name in said.get("left_out", []))
+        out = said.get("left_out", [])
+        whole &= isinstance(out, list) and all(isinstance(name, str) for name in out)
         for kinds in said.get("passed_over", {}).values():
             whole &= all(type(n) is int for n in kinds.values())
         if not whole:
