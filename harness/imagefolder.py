@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,11 @@ from typing import NamedTuple
 from harness.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+SPLITS = ("train", "val")
+LEFT_OUT = "broken.txt"
+"""Beside train/ and val/: images that are left out of every run and pack, as train/<class>/<image>,
+one a line. `moco-harness data check --leave-out` writes it."""
 
 HIDDEN = "hidden"
 SUFFIX = "with no image's suffix"
@@ -72,6 +77,8 @@ class ImageFolder:
     """Each folder that was listed, relative to `path` (itself "."), with its time of change in ns,
     taken before it was listed: while none of them has another, no name has come or gone."""
     passed_over: PassedOver
+    left_out: tuple[str, ...] = ()
+    """Images that are there, but that the caller did not want."""
 
     @property
     def digest(self) -> str:
@@ -83,19 +90,73 @@ class ImageFolder:
         return total.hexdigest()[:12]
 
 
-def walk(path: Path, spared: Callable[[str], bool] | None = None) -> ImageFolder:
+def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
+    """FOLDER/train and FOLDER/val, without the images that its broken.txt lists.
+
+    Raises:
+        DataError: see walk; a class is in one of them alone; or broken.txt cannot be read.
+    """
+    listed = left_out(folder)
+    train, val = (walk(folder / split, listed[split]) for split in SPLITS)
+    differing = sorted(set(train.classes) ^ set(val.classes))
+    if differing:
+        raise DataError(
+            f"{shown(folder)}: train and val hold different classes: {some(differing)} only in one "
+            "of them; labels would not mean the same"
+        )
+    return train, val
+
+
+def left_out(folder: Path) -> dict[str, set[str]]:
+    """What broken.txt lists, by split."""
+    found: dict[str, set[str]] = {split: set() for split in SPLITS}
+    path = folder / LEFT_OUT
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for line in content.splitlines():
+        split, _, name = os.fsdecode(line).partition("/")
+        if split in found:
+            found[split].add(name)
+        elif line.strip() and not line.startswith(b"#"):
+            raise DataError(
+                f"{shown(path)}: {shown(os.fsdecode(line))}: no image of train/ or val/; write "
+                "train/<class>/<image>, as `moco-harness data check --leave-out` does"
+            )
+    return found
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of many names, for a message."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(map(shown, names[:3])) + more
+
+
+def names_in(content: bytes) -> list[str]:
+    """The names in a pack's names.txt: a line each, or ended by a zero each if one has a newline."""
+    end = b"\0" if b"\0" in content else b"\n"
+    return [os.fsdecode(name) for name in content.split(end)[:-1]]
+
+
+def walk(
+    path: Path,
+    without: Set[str] = frozenset(),
+    spared: Callable[[str], bool] | None = None,
+) -> ImageFolder:
     """The images of `path`/<class>/..., from their folders' listings and one stat of each file.
 
     Hidden files and folders are passed over, at any depth. No file is opened.
 
     Args:
+        without: images to leave out, as <class>/<image>.
         spared: whether a class folder, by its name, is left out, as it is known already.
 
     Raises:
         DataError: `path` is no folder or has no images; or a folder, or what may be an image,
             cannot be read.
     """
-    walker = _Walker(path)
+    walker = _Walker(path, without)
     classes: dict[str, list[Found]] = {}
     try:
         above = [_identity(folder.stat()) for folder in (path, *path.resolve().parents)]
@@ -116,14 +177,16 @@ def walk(path: Path, spared: Callable[[str], bool] | None = None) -> ImageFolder
     if not classes and spared is None:
         over = f" (passed over: {walker.passed_over})" if walker.passed_over.counts else ""
         raise DataError(f"{shown(path)}: no images in it{over}; expected <class>/<image>.jpg there")
-    return ImageFolder(path, classes, walker.folders, walker.passed_over)
+    left_out = tuple(sorted(walker.left_out))
+    return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out)
 
 
 class _Walker:
     """One walk: what it listed, and what it passed over."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, without: Set[str]) -> None:
+        self.path, self.without = path, without
+        self.left_out: list[str] = []
         self.folders: dict[str, int] = {}
         self.passed_over = PassedOver()
 
@@ -154,6 +217,9 @@ class _Walker:
                 raise unreadable(self.path / folder, error) from error
             for entry in entries:
                 inner = f"{folder}/{entry.name}"
+                if inner in self.without:
+                    self.left_out.append(inner)
+                    continue
                 known = _stat(entry)
                 if stat.S_ISDIR(known.st_mode):
                     (linked if entry.is_symlink() else todo).append((inner, known))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import DataError, StoreError
-from harness.imagefolder import Found, walk
+from harness.imagefolder import SPLITS, Found, left_out, names_in, walk
 from harness.presence import DOWNLOADED
 from harness.store import atomic
 
@@ -41,7 +41,6 @@ SETTLED_NS = 2 * 10**9
 PATIENCE_S = 20.0
 """Seconds after which a look at a large folder is broken off; the next goes on from there."""
 
-PARTS = ("train", "val")
 PACK = "pack.json"
 OF_SETS = re.compile(r"data_batch_\d|test_batch|train|test|(train|test|unlabeled)_[Xy]\.bin")
 """The files of torchvision's data sets that hold images or labels."""
@@ -203,8 +202,10 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
-    before = {} if each else _noted(note)
-    parts = [part for part in PARTS if (place / part).is_dir()]
+    out = left_out(place)
+    listed = {part: sorted(names) for part, names in out.items()}
+    before = {} if each or note.known("left_out") != listed else _noted(note)
+    parts = [part for part in SPLITS if (place / part).is_dir()]
     for part in parts:
         folder = place / part
 
@@ -218,7 +219,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
                 return True
             return False
 
-        found = walk(folder, spared)
+        found = walk(folder, out[part], spared)
         folders: dict[str, dict[str, int]] = {}
         for inner, changed in found.folders.items():
             folders.setdefault(inner.partition("/")[0], {})[inner] = note.settled(changed)
@@ -231,6 +232,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
         raise ValueError("no image folder")
     said = _summed("folder", seen)
     if late or said["images"] > FEW:
+        note.after["left_out"] = listed
         note.after["classes"] = {name: list(one) for name, one in seen.items()}
     if late:
         raise Unfinished
@@ -291,7 +293,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
 
 def _pack(place: Path, note: Note) -> dict[str, Any]:
     """A pack: of the same files as they are, it is known as their folder is."""
-    inner = [PACK, *(f"{part}/{name}" for part in PARTS for name in _FILES)]
+    inner = [PACK, *(f"{part}/{name}" for part in SPLITS for name in _FILES)]
     abouts = [(place / name).stat() for name in inner]
     seen = [[about.st_size, about.st_mtime_ns] for about in abouts]
     found = note.known("pack")
@@ -309,12 +311,12 @@ def _read_pack(place: Path) -> dict[str, Any]:
     manifest = json.loads((place / PACK).read_bytes())
     classes: dict[str, Class] = {}
     sums: list[tuple[str, int]] = []
-    for part in PARTS:
+    for part in SPLITS:
         rows = array.array("q", (place / part / "index.bin").read_bytes())
         if sys.byteorder == "big":
             rows.byteswap()
-        text = (place / part / "names.txt").read_bytes().decode(errors="surrogateescape")
-        names, sizes, labels, crcs = text.split("\n")[:-1], rows[1::4], rows[2::4], rows[3::4]
+        names = names_in((place / part / "names.txt").read_bytes())
+        sizes, labels, crcs = rows[1::4], rows[2::4], rows[3::4]
         whole = (place / part / "images.bin").stat().st_size == sum(sizes)
         by_label: dict[int, list[tuple[str, int]]] = {}
         for name, size, label in zip(names, sizes, labels, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -154,20 +156,24 @@ except DataError as error:
 @pytest.mark.parametrize("name", ["cat", "dog/deep", "cat/1.jpg", "."])
 @pytest.mark.parametrize("mode", [0o000, 0o600, 0o700])
 def test_what_another_user_closed_is_an_error_with_its_path(
-    images: Path, name: str, mode: int
+    shared: Path, name: str, mode: int
 ) -> None:
-    assert f"{images / name}: cannot be read (Permission denied)" in as_another_user(
-        images, name, mode
-    )
+    said = as_another_user(shared, name, mode)
+    assert f"{shared / name}: cannot be read (Permission denied)" in said
+
+
+@pytest.fixture
+def shared(images: Path) -> Iterator[Path]:
+    """The same images where other users can go; pytest closes its own folder."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(shutil.copytree(images, Path(place) / "images"))
 
 
 def as_another_user(images: Path, closed: str, mode: int) -> str:
     """What the walk says to whom a folder or file is closed."""
     if os.geteuid() and mode:
         pytest.skip("only root can be another user")
-    for folder in (images, *images.parents):
-        if folder.stat().st_uid == os.geteuid():
-            folder.chmod(folder.stat().st_mode | 0o055)
     (images / closed).chmod(mode)
     code = Path(__file__).parent.parent
     command = [sys.executable, "-c", WALK, str(code), str(images)]
@@ -179,13 +185,13 @@ def as_another_user(images: Path, closed: str, mode: int) -> str:
 MEND = "make it readable, or take it away"
 
 
-def test_a_folder_that_lets_list_but_not_look(images: Path) -> None:
+def test_a_folder_that_lets_list_but_not_look(shared: Path) -> None:
     """Whatever its first name is, a closed folder is an error and no traceback."""
     if os.geteuid():
         pytest.skip("only root can be another user")
-    put(images / "cat" / "0.txt")
-    said = as_another_user(images, "cat", 0o744)
-    assert said == f"{images}/cat/0.txt: cannot be read (Permission denied); {MEND}\n"
+    put(shared / "cat" / "0.txt")
+    said = as_another_user(shared, "cat", 0o744)
+    assert said == f"{shared}/cat/0.txt: cannot be read (Permission denied); {MEND}\n"
 
 
 def test_a_folder_without_classes_says_what_was_there(tmp_path: Path) -> None:

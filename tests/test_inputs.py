@@ -95,6 +95,7 @@ CHANGES: dict[str, Change] = {
     "one class less": lambda p: shutil.rmtree(p / "train/dog"),
     "val": lambda p: shutil.copy(p / "val/cat/0.jpg", p / "val/dog/new.jpg"),
     "no val": lambda p: shutil.rmtree(p / "val"),
+    "what is left out": lambda p: (p / "broken.txt").write_text("train/cat/0.jpg\n"),
     "a folder below": lambda p: shutil.copytree(p / "val/cat", p / "train/cat/more"),
 }
 PARTS = ("train", "val")

@@ -82,7 +82,7 @@ def execute(
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, context)
+        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, watching, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
@@ -135,6 +135,7 @@ def _attempt(
     attempt: Attempt | None,
     world: World,
     stopping: Callable[[], bool],
+    watching: Reporter,
     context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
@@ -150,6 +151,8 @@ def _attempt(
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
         _describe(attempt, data, inputs, world)
+        for remark in data.remarks if kind == "pretrain" else ():
+            watching.note(remark)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
