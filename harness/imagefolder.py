@@ -134,7 +134,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def names_in(content: bytes) -> list[str]:
-    """The names in a pack's names.txt: a line each, or ended by a zero each if one has a newline."""
+    """The names in a pack's names.txt: a line each, or ended by a zero each, as any name may be."""
     end = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(name) for name in content.split(end)[:-1]]
 

@@ -12,8 +12,9 @@ Judged = Literal[
 - passed: every seed has a result of the present edition, and it is as wanted.
 - short: it misses the target, or a seed diverged.
 - below, above: it lies outside of the baseline's band, or (below) a seed diverged.
-- stale: some seed's result is of another edition of the code or of other weights than its
-  pre-training now has, or the seeds' data differ.
+- stale: some seed's result is of another edition of the code, of other weights than its
+  pre-training now has, or of other data or given weights than there are now, or the seeds' data
+  differ.
 - missing: some seed has no result (absent, interrupted, failed or damaged).
 - waiting: what has no result is being run, or is a job that waits.
 - incomparable: the baseline is of another protocol or other data, or has nothing of it.

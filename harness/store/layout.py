@@ -13,6 +13,7 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
 RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run
+RUNS/.inputs/<digest>.json              what was seen of data and weights: see harness/inputs.py
 """
 
 from __future__ import annotations
