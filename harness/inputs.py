@@ -53,11 +53,11 @@ class Unfinished(Exception):
 class Inputs:
     """Looks at inputs, at each once: a `harness.store.stale.Look`."""
 
-    def __init__(self, root: Path | None, runs: Path, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, root: Path | None, runs: Path, patience_s: float | None = None) -> None:
         """Take `root` for the data root. Where it lacks an input, or is None, that is looked for
         where the stage has read it. What is seen is noted under the run root `runs`."""
         self._root, self._runs = root, runs
-        self._until = time.monotonic() + patience_s
+        self._until = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
         self._seen: dict[tuple[str, str, str, str, bool], dict[str, Any] | None] = {}
         self.unfinished: list[str] = []
         """Folders that were too large to be looked at in time."""

@@ -324,3 +324,14 @@ def test_notes_may_be_missing_damaged_or_unwritable(root: Path, runs: Path) -> N
     shutil.rmtree(runs)
     assert why(result, root, runs) == ""
     assert not runs.exists(), "a look makes no run root"
+
+
+def test_a_run_root_that_cannot_be_written(root: Path, mount: Callable[..., Path]) -> None:
+    runs = mount("size=1m")
+    result = made_from(root, runs)
+    shutil.rmtree(runs / ".inputs")
+    mount("ro")
+    assert why(result, root, runs) == ""
+    (root / "pets/val/dog/0.jpg").unlink()
+    assert why(result, root, runs) != ""
+    assert list(runs.iterdir()) == []

@@ -94,6 +94,7 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
     verdicts = against_targets(cells, now)
     verdicts += against_baselines(_pairs(asked, baselines), now)
     _show(verdicts)
+    show.unfinished(inputs)
     if how.json:
         write_json(how.json, verdicts, now.edition)
     if how.junit:

@@ -40,9 +40,11 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    results = gather(made, site.runs, Inputs(site.data, site.runs))
+    inputs = Inputs(site.data, site.runs)
+    results = gather(made, site.runs, inputs)
     paths = write_report(results, out or site.runs / "reports" / made.name)
     _show(results)
+    show.unfinished(inputs)
     page = next(path for path in paths if path.suffix == ".html")
     show.line(f"report: {page}")
 

@@ -140,8 +140,8 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
         line(f"  run --again moves {them} aside and runs anew")
-    for folder in inputs.unfinished if inputs is not None else ():
-        line(f"  {folder}: too large to be compared at once; the next call goes on with it")
+    if inputs is not None:
+        unfinished(inputs)
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):
@@ -149,6 +149,12 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:
         line(f"{_how_long(made)}; files go to {site.runs}")
+
+
+def unfinished(inputs: Inputs) -> None:
+    """Name the data that could not be compared, for want of time."""
+    for folder in inputs.unfinished:
+        line(f"note: {folder} is too large to be compared at once; the next call goes on with it")
 
 
 def nothing_to_do(made: Plan) -> None:

@@ -64,7 +64,8 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    truth, reader = Truth(site.runs, Inputs(site.data, site.runs)), Reader()
+    inputs = Inputs(site.data, site.runs)
+    truth, reader = Truth(site.runs, inputs), Reader()
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
@@ -89,6 +90,7 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
             show.line(text)
     for each in _summary(seen):
         show.console.print(each, soft_wrap=True)
+    show.unfinished(inputs)
 
 
 def _watch(truth: Truth, reader: Reader) -> None:

@@ -149,3 +149,21 @@ def test_given_weights_are_named_beside_the_number_and_watched(moco: Any, pets: 
     file.unlink()
     assert "stale" not in moco("status").out
     assert moco("check", given).code == 0
+
+
+def test_what_could_not_be_looked_at_in_time_is_told(
+    moco: Any, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not known, then, and nothing is called stale."""
+    where = ("--data", "data", "--set", "linear=null")
+    assert moco("run", pets, "--yes", *where).code == 0
+    shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
+    monkeypatch.setattr("harness.inputs.FEW", 2)
+    monkeypatch.setattr("harness.inputs.PATIENCE_S", -1.0)
+    words = {"plan": (pets, *where), "report": (pets, *where), "check": (pets, *where)}
+    for command, more in {**words, "status": ()}.items():
+        shutil.rmtree("runs/.inputs", ignore_errors=True)
+        said = moco(command, *more)
+        assert said.code == 0
+        assert "pets is too large to be compared at once" in said.out, said.out
+        assert "stale" not in said.out
