@@ -153,7 +153,7 @@ def report(
             raise typer.BadParameter("--watch and --compare do not go together")
         if (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
-                "--compare names both run roots or reports itself; leave out --runs and --site, and --data"
+                "--compare names both itself; leave out --runs and --site, and --data"
             )
         compare_command(recipe, sets or [], compare, out)
         return
