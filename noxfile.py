@@ -129,6 +129,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """What only a GPU shows, within ten minutes: `nox -s gpu -- OUT --data ROOT`."""
+    _install(session)
+    _run(session, "tests.gpu", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The quickstart."""
     _install(session)
