@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make, undisturbed
+from faults.lives import Life, Reference, judge, make, shared, undisturbed
 from faults.table import Row
+from harness.store import journal
 
 MOST = 60
 """Lives that a run is given; then it is left alone to finish."""
@@ -73,3 +74,21 @@ def test_a_few(tmp_path: Path, reference: Reference, row: Row) -> None:
     row.seed = 1
     kills(row, tmp_path, reference, wanted=QUICK, processes=1, one=False)
     assert row.whole
+
+
+@pytest.mark.parametrize("processes", [3, 4])
+def test_one_of_several(tmp_path: Path, row: Row, processes: int) -> None:
+    """From three on a sum's bits depend on its order, which no life may choose anew."""
+    text = shared(processes)
+    whole = undisturbed(tmp_path / "whole", processes=processes, text=text)
+    folder = make(tmp_path / "killed", text)
+    life = Life(folder, processes=processes)
+    assert life.until(lambda: len(journal.read(folder)) >= 14), life.said
+    assert life.kill(processes - 1)
+    assert None not in life.end(), life.said
+    assert folder.result is None, "it was over before"
+    assert set(Life(folder, processes=processes).end()) == {0}
+    assert len(folder.attempts()) == 2
+    judged = judge(folder, whole)
+    assert judged.identical
+    assert judged.lost == 0

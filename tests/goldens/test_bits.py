@@ -113,8 +113,9 @@ def test_twenty_steps(
     held(found[0], f"{contrast}, {processes}", pytestconfig)
 
 
+@pytest.mark.usefixtures("_one_thread")
 def test_a_checkpoint_of_old_is_gone_on_from(
-    tmp_path: Path, pytestconfig: pytest.Config, _one_thread: object
+    tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     recipe, runs, kinds = tmp_path / "tiny.yaml", tmp_path / "runs", ("pretrain",)
     recipe.write_text(BEGUN)

@@ -72,8 +72,8 @@ def one_overflows(world: World) -> list[tuple[float, torch.Tensor]]:
     weight = loop.mechanism.query.backbone.conv1.weight
     if world.rank == 1:
         weight.register_hook(lambda g: g * math.inf if loop.step == 2 else g)
-    model, found = loop.distributed(), []
+    found = []
     for batch in loop.loader.batches(0, loop.total):
-        loop.train(model, batch)
+        loop.train(batch)
         found.append((loop.scaler.get_scale(), weight.detach().clone()))
     return found
