@@ -57,7 +57,7 @@ class World:
         return cls(0, 1, device)
 
     def guard(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """For communication inside that is not this class's: the same errors."""
+        """A failure of communication inside becomes a LostPeer that names `what`."""
         return contextlib.nullcontext() if self._peers is None else self._peers.guard(what)
 
     @contextlib.contextmanager
@@ -149,9 +149,8 @@ class World:
     def average_(self, x: Tensor, what: str = "mean") -> None:
         """Replace x, floating and contiguous, by its mean over ranks; the same shape on all.
 
-        As in `sum`, a value's bits depend on the ranks' values alone. Each is divided by W before
-        they are added, so that fp16's sum overflows no sooner than its mean; what is not finite on
-        one rank is not finite on any.
+        Added as in `sum`, after each is divided by W: no sum overflows where the mean does not. A
+        value that is not finite on one rank becomes so on all.
         """
         if self.size > 1:
             self._sum(what, x.div_(self.size))
@@ -228,9 +227,9 @@ class World:
         others = ", ".join(str(rank) for rank in odd.any(1).nonzero()[:, 0].tolist())
         unlike = [name for name, at in zip(tensors, odd.any(0).tolist(), strict=True) if at]
         raise HarnessError(
-            f"the processes disagree on {what}: {unlike[0]}, and {len(unlike) - 1} more of "
-            f"{len(tensors)} tensors, are not on rank {others} what they are on rank 0. Start all "
-            "of them from the same code, recipe and data, on storage that they share"
+            f"the processes disagree on {what}: {unlike[0]} is on rank {others} not what it is on "
+            f"rank 0 ({len(unlike)} of {len(tensors)} tensors differ). Start all of them from the "
+            "same code, recipe and data, on storage that they share"
         )
 
     def _agree(self, what: str, value: Callable[[], str]) -> None:
@@ -245,13 +244,16 @@ class World:
             with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):
                 dist.all_reduce(x)
             return x
+        if not x.numel():
+            return x
         flat = x.view(-1)
-        each = -(-len(flat) // self.size)
-        filled = F.pad(flat, (0, each * self.size - len(flat))).view(self.size, each)
+        short = -len(flat) % self.size
+        filled = F.pad(flat, (0, short)) if short else flat
         mine = self._sum_of_rows(what, filled)
         with self._sending(what, mine.nbytes * (self.size - 1)):
             _all_gather(_bytes(filled), _bytes(mine))
-        flat.copy_(filled.view(-1)[: len(flat)])
+        if short:
+            flat.copy_(filled[: len(flat)])
         return x
 
     def _sum_of_rows(self, what: str, x: Tensor) -> Tensor:
@@ -288,7 +290,7 @@ def _bytes(x: Tensor) -> Tensor:
 def _digest(x: Tensor) -> Tensor:
     """16 bytes that another dtype, shape or bit changes."""
     total = hashlib.blake2b(f"{x.dtype} {tuple(x.shape)}".encode(), digest_size=16)
-    total.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    total.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(total.digest()), dtype=torch.uint8)
 
 

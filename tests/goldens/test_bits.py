@@ -114,9 +114,7 @@ def test_twenty_steps(
 
 
 @pytest.mark.usefixtures("_one_thread")
-def test_a_checkpoint_of_old_is_gone_on_from(
-    tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
+def test_a_checkpoint_of_old_is_gone_on_from(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     recipe, runs, kinds = tmp_path / "tiny.yaml", tmp_path / "runs", ("pretrain",)
     recipe.write_text(BEGUN)
     folder = run(recipe, runs, kinds=())["pretrain"].checkpoints
