@@ -29,6 +29,9 @@ from harness.runtime.peers import OnLoss, Peers, exit_now
 # torch 2.14 warns of the names that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
+AT_ONCE = 1 << 20
+"""Floats that a CPU adds at once: a large buffer's pages, new each time, cost more than to send it."""
+
 
 class World:
     """`size` processes, of which this is `rank` and computes on `device`.
@@ -246,7 +249,11 @@ class World:
             return x
         if not x.numel():
             return x
-        flat = x.view(-1)
+        for flat in x.view(-1).split(AT_ONCE if x.device.type == "cpu" else x.numel()):
+            self._sum_part(what, flat)
+        return x
+
+    def _sum_part(self, what: str, flat: Tensor) -> None:
         short = -len(flat) % self.size
         filled = F.pad(flat, (0, short)) if short else flat
         mine = self._sum_of_rows(what, filled)
@@ -254,7 +261,6 @@ class World:
             _all_gather(_bytes(filled), _bytes(mine))
         if short:
             flat.copy_(filled[: len(flat)])
-        return x
 
     def _sum_of_rows(self, what: str, x: Tensor) -> Tensor:
         """(W n, ...) on each rank -> (n, ...): this rank's rows of the sum, added in rank order."""
