@@ -30,7 +30,7 @@ from harness.runtime.peers import OnLoss, Peers, exit_now
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 AT_ONCE = 1 << 20
-"""Floats that a CPU adds at once: a large buffer's pages, new each time, cost more than to send it."""
+"""Floats that a CPU adds at once: a large buffer's new pages would cost more than to send it."""
 
 
 class World:
@@ -249,7 +249,8 @@ class World:
             return x
         if not x.numel():
             return x
-        for flat in x.view(-1).split(AT_ONCE if x.device.type == "cpu" else x.numel()):
+        at_once = AT_ONCE if x.device.type == "cpu" else x.numel()
+        for flat in torch.split(x.view(-1), at_once):
             self._sum_part(what, flat)
         return x
 
