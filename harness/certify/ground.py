@@ -32,6 +32,9 @@ STEP = 0
 REQUEUE_S = 60.0
 """Seconds in which SLURM must have taken a killed job back into its queue."""
 
+FEWEST = 3
+"""Processes on this machine's CPUs, where the site names no number: a sum of two has no order."""
+
 
 class Work(Protocol):
     """Stages that were begun."""
@@ -182,7 +185,7 @@ class Machine:
 
         self.device = pick_device(self.site.device)
         self.cuda = self.device.startswith("cuda")
-        there = torch.cuda.device_count() if self.cuda else 2
+        there = torch.cuda.device_count() if self.cuda else FEWEST
         self.processes = self.site.processes if self.site.processes > 1 else there
         self.nodes = 1
         self.words = f"{self.processes} processes of this machine, {self.device}"
