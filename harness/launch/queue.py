@@ -27,6 +27,10 @@ _MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
 """Of these, what accounting says of a job that is about to be requeued."""
 
 
+AGAIN_S = 30.0
+"""Seconds before a cluster that did not answer is asked for its name again."""
+
+
 @dataclass(frozen=True)
 class JobState:
     """One job, or one element of a job array, as SLURM has it."""
@@ -71,12 +75,15 @@ class Queue:
     def __init__(self) -> None:
         self._over: dict[str, JobState] = {}
         self._cluster = Cluster("")
+        self._asked = -AGAIN_S
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that is asked; asked for once it has answered."""
-        if not self._cluster.name:
+        """The cluster that is asked. Until it has answered it is asked for again, but not at once:
+        each question may take some seconds."""
+        if not self._cluster.name and time.monotonic() - self._asked > AGAIN_S:
             self._cluster = clients.cluster()
+            self._asked = time.monotonic()
         return self._cluster
 
     def ask(self, arrays: Iterable[Array], since: float) -> Answer:
