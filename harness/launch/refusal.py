@@ -22,7 +22,8 @@ _FIELDS = {
     r"time ?limit": "hours.{kind}",
     r"memory": "mem_gb",
     r"gres|generic resource": "gpus_per_node",
-    r"node ?config|node ?count|node ?limit|cpu count|badconstraints|partitionconfig": _SIZE,
+    r"node ?config|node ?count|node ?limit|cpu count|badconstraints": _SIZE,
+    r"partitionconfig": f"{_SIZE}, hours.{{kind}}",
 }
 """What SLURM complains of, and the fields of the site file that ask for it."""
 _TOO_MANY = re.compile(r"submit ?limit|job limit|submitjob|maxsubmit", re.IGNORECASE)
