@@ -40,7 +40,15 @@ def executor(
         folder: where the script, the pickles and the logs go.
         code: the folder that the jobs import the harness from.
         waits: sbatch's --dependency; None: it waits for nothing.
+
+    Raises:
+        HarnessError: sbatch or Python's path would not take the folder's name as it is.
     """
+    if bad := sorted({c for c in str(folder) if c in "%\\:" or not c.isprintable()}):
+        raise HarnessError(
+            f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path means something else to sbatch "
+            "or to Python's path; choose another run root with --runs, or runs: of the site file"
+        )
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read as it is imported
     import submitit
 

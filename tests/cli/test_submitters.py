@@ -191,3 +191,13 @@ def test_an_sbatch_that_never_ends(moco: Any, slurm: Path, monkeypatch: pytest.M
     path.write_text(path.read_text().replace('"born": "', '"born": "1'))
     assert moco("run", "scale.yaml", "--site", slurm).code == 0
     assert submission.everything(Path("runs"))[0].arrays[0].job == "77"
+
+
+@pytest.mark.parametrize("name", ["a\n#SBATCH --uid=0", "100%j", "a:b", "a\\b"])
+def test_a_run_root_that_sbatch_would_read_otherwise(moco: Any, slurm: Path, name: str) -> None:
+    said = moco("run", "scale.yaml", "--site", slurm, "--runs", name)
+    assert said.code == 1
+    assert "--runs" in said.err
+    assert list(Path("jobs").iterdir()) == []
+    assert not Path(name).exists()
+    assert moco("run", "scale.yaml", "--site", slurm, "--runs", "it's our runs#1").code == 0
