@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from harness import interpreter
 from harness.errors import DataError
 
 
@@ -61,16 +62,16 @@ CASES = (
 
 def main(folder: str, *words: str) -> int:
     """Measure all cases; returns the first exit code that is not 0."""
-    cuda = torch.cuda.is_available()
+    cuda, env = torch.cuda.is_available(), interpreter.environment()
     for case in CASES:
         own = case.gpu if cuda else case.cpu
         if own is None:
             continue
-        command = [sys.executable, "-m", "harness.cli", "bench", case.recipe, "--scaling"]
+        command = interpreter.command("harness.cli", "bench", case.recipe, "--scaling")
         command += [*own, "--publish", folder, *words]
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, env=env, check=False).returncode
         if code == DataError.exit_code:
-            code = subprocess.run([*command, "--noise"], check=False).returncode
+            code = subprocess.run([*command, "--noise"], env=env, check=False).returncode
         if code:
             return code
     return 0
