@@ -13,8 +13,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 def command(module: str, *words: str) -> list[str]:
-    """The command line of `python -m module words`; to be called with `environment`."""
-    return [sys.executable, "-P", "-m", module, *words]
+    """`python -m module words`, to be called with the variables of `environment`."""
+    return [sys.executable, "-m", module, *words]
 
 
 def environment(code: Path | None = None) -> dict[str, str]:
