@@ -27,6 +27,8 @@ _MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
 """Of these, what accounting says of a job that is about to be requeued."""
 
 
+HURRY_S = 2.0
+"""Seconds for accounting once the controller has used up its own."""
 AGAIN_S = 30.0
 """Seconds before a cluster that did not answer is asked for its name again."""
 
@@ -97,7 +99,9 @@ class Queue:
         if not wanted:
             return Answer(controller=True)
         notes = []
+        began = time.monotonic()
         listed, said = _squeue(wanted)
+        late = listed is None and time.monotonic() - began >= clients.TIMEOUT_S
         if listed is None:
             notes.append(f"the SLURM controller does not answer ({said})")
         numbers = {line.name: line.base for line in listed or ()}
@@ -113,7 +117,8 @@ class Queue:
         ]
         told: dict[str, JobState] | None = {}
         if open_:
-            told, names, said = _sacct(open_, numbers, since)
+            limit = HURRY_S if late else None  # munge may be what lets neither through
+            told, names, said = _sacct(open_, numbers, since, limit)
             numbers |= {name: base for name, base in names.items() if name not in numbers}
             if told is None:
                 notes.append(f"SLURM's accounting does not answer ({said})")
@@ -192,9 +197,9 @@ def _listed(text: str) -> _Line | None:
 
 
 def _sacct(
-    arrays: Sequence[Array], numbers: Mapping[str, str], since: float
+    arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) of what accounting knows.
+    """(state by element, number by name, error) of what accounting knows in `limit` seconds.
 
     A number that it knows under another name is another job's: of an earlier life of the cluster,
     or of another cluster.
@@ -206,7 +211,7 @@ def _sacct(
         words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
     else:
         words.append("--name=" + ",".join(array.name for array in arrays))
-    said = clients.ask(*words)
+    said = clients.ask(*words, timeout=limit)
     if said.error:
         return None, {}, said.error
     own = {array.name for array in arrays}
