@@ -51,6 +51,8 @@ def slurm_command(
         found.plan, found.submissions, found.jobs
     )
     if not found.plan.todo and not only_report:
+        if found.notes:  # SLURM does not answer: what has a job may be over
+            found.check()
         return _nothing(found.plan, site)
     scripts = slurm.scripts(found.plan, site, found.jobs, report=only_report)
     assert site.slurm is not None
