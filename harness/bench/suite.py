@@ -8,6 +8,7 @@ random pixels stand for it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -62,20 +63,21 @@ CASES = (
 
 def main(folder: str, *words: str) -> int:
     """Measure all cases; returns the first exit code that is not 0."""
-    cuda, env = torch.cuda.is_available(), interpreter.environment()
+    cuda = torch.cuda.is_available()
     for case in CASES:
         own = case.gpu if cuda else case.cpu
         if own is None:
             continue
         command = interpreter.command("harness.cli", "bench", case.recipe, "--scaling")
         command += [*own, "--publish", folder, *words]
-        code = subprocess.run(command, env=env, check=False).returncode
+        code = subprocess.run(command, check=False).returncode
         if code == DataError.exit_code:
-            code = subprocess.run([*command, "--noise"], env=env, check=False).returncode
+            code = subprocess.run([*command, "--noise"], check=False).returncode
         if code:
             return code
     return 0
 
 
 if __name__ == "__main__":
+    os.environ.update(interpreter.environment())
     sys.exit(main(*sys.argv[1:]))
