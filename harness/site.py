@@ -24,7 +24,7 @@ DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
 
 Positive = Annotated[int, Field(ge=1)]
-Hours = Annotated[float, Field(gt=0)]
+Hours = Annotated[float, Field(gt=0, le=100_000)]
 
 OURS = {
     "array": "arrays are made by the harness; see max_array and at_once",
@@ -32,10 +32,12 @@ OURS = {
     "cpus-per-task": "say cpus_per_process",
     "dependency": "the plan's",
     "error": "logs lie with the submission",
+    "gid": "jobs run as who submits them",
     "gpus-per-node": "say gpus_per_node",
     "job-name": "jobs are found again by it",
     "kill-on-invalid-dep": "always yes",
     "mem": "say mem_gb",
+    "no-requeue": "a job that is interrupted goes on in its next life",
     "nodes": "say nodes",
     "ntasks-per-node": "say processes_per_node",
     "open-mode": "always append: a requeued job goes on in its log",
@@ -43,9 +45,20 @@ OURS = {
     "requeue": "always on",
     "signal": "say signal_s",
     "time": "say hours",
+    "uid": "jobs run as who submits them",
+    "wrap": "the job's script is the harness's",
+    **dict.fromkeys(
+        ("help", "parsable", "quiet", "test-only", "usage", "version", "wait"),
+        "sbatch is to submit the job, to say its number, and to return",
+    ),
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
 }
 """Options of sbatch that stand elsewhere, and where."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SLURM_NAME = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")
+_FEATURES = re.compile(r"[\w@%+=:,./&|*()!\[\]][\w@%+=:,./&|*()!\[\]-]*")
+"""Names of features and how --constraint joins them."""
 
 
 class TimeLimits(Section):
@@ -74,7 +87,7 @@ class SlurmSite(Section):
     """null: one a GPU, or one where there are none."""
     cpus_per_process: Positive = 4
     """Cores of each process; they decode and augment images."""
-    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    mem_gb: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Memory of each node, in GB; null: the partition's default."""
     hours: TimeLimits = TimeLimits()
     modules: tuple[str, ...] = ()
@@ -119,8 +132,27 @@ class SlurmSite(Section):
                 yield f"extra.{name}", f"cannot be set here: {OURS[name]}"
         for field in ("modules", "setup"):
             for n, line in enumerate(getattr(self, field)):
-                if "\n" in line or not line.strip():
+                # a tab is a blank of the shell's
+                if _CONTROL.search(line.replace("\t", " ")) or not line.strip():
                     yield f"{field}.{n}", "one line of shell, not none and not several"
+        for n, module in enumerate(self.modules):
+            if any(word.startswith("-") for word in module.split()):
+                yield f"modules.{n}", "a module's name, not an option; setup takes whole lines"
+        for field in ("partition", "account", "qos"):
+            value = getattr(self, field)
+            if value is not None and not _SLURM_NAME.fullmatch(value):
+                yield (
+                    field,
+                    "a name of SLURM's, or several with commas between; no blanks, no quotes",
+                )
+        if self.constraint is not None and not _FEATURES.fullmatch(self.constraint):
+            yield "constraint", "features, joined by & or | as --constraint takes them; no blanks"
+        if self.stage_data is not None and not _is_line(self.stage_data):
+            yield "stage_data", "a folder, in one line"
+        for name, value in self.extra.items():
+            # sbatch takes a backslash away
+            if isinstance(value, str) and (not _is_line(value) or "\\" in value):
+                yield f"extra.{name}", "one line without backslashes"
 
 
 class SiteFile(Section):
@@ -143,7 +175,17 @@ class SiteFile(Section):
     def _known_device(self) -> SiteFile:
         if self.device is not None and not DEVICE.fullmatch(self.device):
             refuse([("device", NO_DEVICE)])
+        roots = {"data": self.data, "runs": self.runs}
+        refuse(
+            (name, "a folder, in one line without control characters")
+            for name, root in roots.items()
+            if root is not None and not _is_line(root)
+        )
         return self
+
+
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and not _CONTROL.search(text)
 
 
 @dataclass(frozen=True)

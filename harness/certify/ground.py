@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import harness
+from harness import interpreter
 from harness.certify.trajectory import Trajectories
 from harness.errors import HarnessError
 from harness.launch import errand, slurm
@@ -255,16 +253,15 @@ def _start(words: Sequence[str], processes: int, log: Path) -> list[subprocess.P
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code = str(Path(harness.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
-    shared = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    own = interpreter.environment()
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     started = []
     with log.open("ab") as out:
         for rank in range(processes):
             place = dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
-            env = {**os.environ, **shared, **place}
-            command = [sys.executable, "-m", *words]
+            env = {**own, **shared, **place}
+            command = interpreter.command(*words)
             started.append(subprocess.Popen(command, env=env, stdout=out, stderr=out))
     return started
 

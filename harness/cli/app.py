@@ -98,8 +98,10 @@ def run(
     from harness.cli import run as here
     from harness.cli import submit
     from harness.site import load_site
+    from harness.track import mode
 
     where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    mode.decide()  # what is wrong with it is told before anything runs
     place = submit.place(on.value, where)
     if seeds_until_decided is not None:
         from harness.cli.until_decided import run_until_decided

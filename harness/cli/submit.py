@@ -50,9 +50,14 @@ def slurm_command(
     found = look(path, sets, site.runs, again=again, behind=True, on=on, inputs=inputs)
     show.plan(found.plan, site, inputs)
     _refuse(found.plan)
-    if not found.plan.todo:
+    only_report = not found.plan.todo and slurm.owes_report(
+        found.plan, found.submissions, found.jobs
+    )
+    if not found.plan.todo and not only_report:
+        if found.notes:  # SLURM does not answer: what has a job may be over
+            found.check()
         return _nothing(found.plan, site)
-    scripts = slurm.scripts(found.plan, site, found.jobs)
+    scripts = slurm.scripts(found.plan, site, found.jobs, report=only_report)
     assert site.slurm is not None
     _arrays(found.plan, site.slurm, [array for array, _ in scripts])
     if dry:
@@ -69,7 +74,8 @@ def slurm_command(
         show.line("nothing is left to submit: another process has done it meanwhile")
         return 0
     stages = sum(len(array.stages) for array in made.arrays)
-    show.line(f"submitted {stages} stages in {len(made.arrays)} arrays and jobs as {made.id}")
+    what = f"{stages} stages" if stages else "the report, which had no job yet,"
+    show.line(f"submitted {what} in {len(made.arrays)} arrays and jobs as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
     show.line("  watch them with: moco-harness status --watch")
     return 0
@@ -87,10 +93,13 @@ def _submit(path: Path, sets: Sequence[str], site: Site, *, again: bool) -> Subm
         show.line(f"{len(adopted)} arrays of a submitter that died were found by name")
     found.check()
     _refuse(found.plan)
-    if not found.plan.todo:
+    only_report = not found.plan.todo and slurm.owes_report(
+        found.plan, found.submissions, found.jobs
+    )
+    if not found.plan.todo and not only_report:
         return None
     bury(site.runs, found.jobs, show.line)
-    return slurm.submit(found.plan, site, sets, found.jobs, show.line)
+    return slurm.submit(found.plan, site, sets, found.jobs, show.line, report=only_report)
 
 
 def local_command(

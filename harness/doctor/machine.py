@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness import interpreter
 from harness.doctor.finding import Finding, ok, problem, warning
-from harness.errors import StoreError
+from harness.errors import RecipeError, StoreError
 from harness.site import Site
 from harness.store import atomic
 from harness.track import mode
@@ -65,7 +65,10 @@ def _data(data: Path) -> Finding:
 
 
 def _wandb() -> Finding:
-    chosen = mode.decide()
+    try:
+        chosen = mode.decide()
+    except RecipeError as error:
+        return problem("wandb", str(error))
     if chosen == "online":
         return ok("wandb", f"online, to {mode.server()}, project {mode.project()}")
     why = {"offline": "no key, or asked for", "disabled": "as asked for"}[chosen]
@@ -76,12 +79,10 @@ def _wandb() -> Finding:
 def probe_here() -> dict[str, Any] | str:
     """What the probe finds on this machine, in a process of its own; or why it found nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "harness.doctor.probe", folder]
-        code = str(Path(harness.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
+        words = interpreter.command("harness.doctor.probe", folder)
         try:
             done = subprocess.run(
-                words, capture_output=True, timeout=PROBE_S, env={**os.environ, "PYTHONPATH": path}
+                words, capture_output=True, timeout=PROBE_S, env=interpreter.environment()
             )
         except subprocess.TimeoutExpired:
             return f"importing PyTorch and looking for devices took more than {PROBE_S:g} s"
@@ -124,7 +125,7 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
 
 def judge_network(found: Mapping[str, Any]) -> Finding:
     """Whether W&B can be reached from where the probe ran."""
-    if mode.decide() != "online" or found["wandb"]:
+    if not mode.online() or found["wandb"]:
         return ok("network", f"{found['host']} reaches W&B" if found["wandb"] else "not needed")
     return warning(
         "network",

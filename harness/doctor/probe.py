@@ -56,7 +56,7 @@ def answer(folder: Path, data: Path) -> None:
         "data": data.is_dir(),
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "cpu": platform.processor() or platform.machine(),
-        "wandb": _reaches(mode.server()) if mode.decide() == "online" else False,
+        "wandb": _reaches(mode.server()) if mode.online() else False,
         **_torch(),
     }
     atomic.write_json(folder / "answer.json", found)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from harness import interpreter
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
 
@@ -36,6 +37,7 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    own = interpreter.environment()
     shared = {
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
@@ -46,7 +48,7 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
     try:
         for rank in range(1, processes):
             place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            started.append(subprocess.Popen([*words], env={**os.environ, **shared, **place}))
+            started.append(subprocess.Popen([*words], env={**own, **shared, **place}))
 
         def lost() -> None:
             for rank, process in enumerate(started, 1):

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.launch import clients, snapshot
 from harness.launch.queue import Answer, JobState, Queue
-from harness.launch.sbatch import executor, submitted, told_by
+from harness.launch.sbatch import NotSubmitted, executor, submitted
 from harness.site import Site, SlurmSite, TimeLimits
 from harness.store import submission
 from harness.store.submission import Array
@@ -46,7 +46,7 @@ def send(
         minutes: its time limit.
 
     Raises:
-        HarnessError: sbatch refused it.
+        HarnessError: sbatch refused it, or does not answer.
         StoreError: the run root cannot be written.
     """
     began = time.time()
@@ -57,8 +57,9 @@ def send(
     made = executor(limited, array, folder.absolute(), code, None)
     try:
         job = submitted(made, array, folder.absolute(), [work])
-    except Exception as error:
-        raise HarnessError(f"SLURM refused the job: {told_by(error)}") from error
+    except NotSubmitted as error:
+        how = "does not answer" if error.silent else "refused the job"
+        raise HarnessError(f"SLURM {how}: {error}") from error
     return Errand(Array(name, "knn", ("errand",), job=job), folder.absolute(), began)
 
 

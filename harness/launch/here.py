@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness import interpreter
 from harness.errors import AlreadyDone, Busy, DiskError, HarnessError, NoData
 from harness.inputs import Inputs
 from harness.launch.company import company
@@ -63,7 +63,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         folder.create(description)
         job = Job(folder.path, site.data, device)
         try:
-            words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
+            words = interpreter.command("harness.launch.worker", str(job.folder))
             words += ["--data", str(job.data_root), "--device", job.device]
             with company(words, site.processes) as (placement, lost):
                 state = run_as(placement, job, reporter, stopping, lost=lost)

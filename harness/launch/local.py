@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness import interpreter
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch import clients, handover
@@ -120,15 +121,14 @@ def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submi
         arrays=lambda sid: [Array(f"moco-{sid}-0", "all", tuple(s.id for s in plan.todo))],
     )
     record = begun.record
-    words = [sys.executable, "-m", "harness.launch.local", str(begun.folder)]
+    words = interpreter.command("harness.launch.local", str(begun.folder))
     words += ["--recipe", str(begun.recipe)]
     words += ["--runs", str(runs), "--data", str(site.data.absolute()), "--device", site.device]
     words += ["--processes", str(site.processes), *(["--again"] if again else [])]
     words += [word for text in sets for word in ("--set", text)]
-    path = os.pathsep.join(filter(None, (str(begun.code), os.environ.get("PYTHONPATH"))))
     started = subprocess.run(
         words,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+        env=interpreter.environment(begun.code),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

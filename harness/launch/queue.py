@@ -27,6 +27,12 @@ _MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
 """Of these, what accounting says of a job that is about to be requeued."""
 
 
+HURRY_S = 2.0
+"""Seconds for accounting once the controller has used up its own."""
+AGAIN_S = 30.0
+"""Seconds before a cluster that did not answer is asked for its name again."""
+
+
 @dataclass(frozen=True)
 class JobState:
     """One job, or one element of a job array, as SLURM has it."""
@@ -71,12 +77,15 @@ class Queue:
     def __init__(self) -> None:
         self._over: dict[str, JobState] = {}
         self._cluster = Cluster("")
+        self._asked = -AGAIN_S
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that is asked; asked for once it has answered."""
-        if not self._cluster.name:
+        """The cluster that is asked. Until it has answered it is asked for again, but not at once:
+        each question may take some seconds."""
+        if not self._cluster.name and time.monotonic() - self._asked > AGAIN_S:
             self._cluster = clients.cluster()
+            self._asked = time.monotonic()
         return self._cluster
 
     def ask(self, arrays: Iterable[Array], since: float) -> Answer:
@@ -90,7 +99,9 @@ class Queue:
         if not wanted:
             return Answer(controller=True)
         notes = []
+        began = time.monotonic()
         listed, said = _squeue(wanted)
+        late = listed is None and time.monotonic() - began >= clients.TIMEOUT_S
         if listed is None:
             notes.append(f"the SLURM controller does not answer ({said})")
         numbers = {line.name: line.base for line in listed or ()}
@@ -106,7 +117,8 @@ class Queue:
         ]
         told: dict[str, JobState] | None = {}
         if open_:
-            told, names, said = _sacct(open_, numbers, since)
+            limit = HURRY_S if late else None  # munge may be what lets neither through
+            told, names, said = _sacct(open_, numbers, since, limit)
             numbers |= {name: base for name, base in names.items() if name not in numbers}
             if told is None:
                 notes.append(f"SLURM's accounting does not answer ({said})")
@@ -185,9 +197,9 @@ def _listed(text: str) -> _Line | None:
 
 
 def _sacct(
-    arrays: Sequence[Array], numbers: Mapping[str, str], since: float
+    arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) of what accounting knows.
+    """(state by element, number by name, error) of what accounting knows in `limit` seconds.
 
     A number that it knows under another name is another job's: of an earlier life of the cluster,
     or of another cluster.
@@ -199,7 +211,7 @@ def _sacct(
         words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
     else:
         words.append("--name=" + ",".join(array.name for array in arrays))
-    said = clients.ask(*words)
+    said = clients.ask(*words, timeout=limit)
     if said.error:
         return None, {}, said.error
     own = {array.name for array in arrays}

@@ -15,29 +15,51 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from harness import redact as secrets
+from harness.errors import RecipeError
 
 Mode = Literal["online", "offline", "disabled"]
 
 PROJECT = "moco-harness"
 """The W&B project, unless WANDB_PROJECT names another."""
 SERVER = "https://api.wandb.ai"
-TRUE = ("1", "true", "yes", "on", "t")
+TRUE = ("1", "true", "yes", "on", "t", "y")
+FALSE = ("", "0", "false", "no", "off", "f", "n")
+MODES: dict[str, Mode] = {
+    **dict.fromkeys(("", "online", "run", "shared"), "online"),
+    **dict.fromkeys(("offline", "dryrun"), "offline"),
+    "disabled": "disabled",
+}
+"""wandb's words, and what they come to here, where each run has one writer."""
 
 
 def decide(env: Mapping[str, str] = os.environ) -> Mode:
-    """The mode that the user's environment and wandb's own files ask for."""
-    if env.get("WANDB_DISABLED", "").lower() in TRUE:
-        return "disabled"
+    """The mode that the user's environment and wandb's own files ask for, in any case of letters.
+
+    Raises:
+        RecipeError: they ask for what is no mode of wandb's; it would refuse every run.
+    """
     filed = _settings(env)
-    disabled = filed.get("disabled", "").lower() in TRUE
-    asked = env.get("WANDB_MODE", "") or filed.get("mode", "") or ("disabled" if disabled else "")
-    match asked.lower():
-        case "disabled":
-            return "disabled"
-        case "offline" | "dryrun":
-            return "offline"
-        case _:
-            return "online" if credentials(env) else "offline"
+    said = {name: env.get(name, "").strip() for name in ("WANDB_MODE", "WANDB_DISABLED")}
+    asked, where = said["WANDB_MODE"], "WANDB_MODE"
+    if not asked:
+        asked, where = filed.get("mode", "").strip(), "mode, in the file `settings` of wandb"
+    if (mode := MODES.get(asked.lower())) is None:
+        words = ", ".join(filter(None, MODES))
+        raise RecipeError(f"{where}: {asked}: there is no such mode; say one of {words}")
+    if (switch := said["WANDB_DISABLED"].lower()) not in (*TRUE, *FALSE):
+        raise RecipeError(f"WANDB_DISABLED: {switch}: say true or false")
+    disabled = not asked and filed.get("disabled", "").strip().lower() in TRUE
+    if switch in TRUE or disabled:
+        return "disabled"
+    return "offline" if mode == "online" and not credentials(env) else mode
+
+
+def online(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether runs are mirrored online; not so where what is asked for is no mode."""
+    try:
+        return decide(env) == "online"
+    except RecipeError:
+        return False
 
 
 def project(env: Mapping[str, str] = os.environ) -> str:
