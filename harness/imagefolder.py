@@ -96,7 +96,7 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
     Raises:
         DataError: see walk; a class is in one of them alone; or broken.txt cannot be read.
     """
-    listed = _left_out(folder)
+    listed = left_out_of(folder)
     train, val = (walk(folder / split, listed[split]) for split in SPLITS)
     differing = sorted(set(train.classes) ^ set(val.classes))
     if differing:
@@ -107,8 +107,12 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
     return train, val
 
 
-def _left_out(folder: Path) -> dict[str, set[str]]:
-    """What broken.txt lists, by split."""
+def left_out_of(folder: Path) -> dict[str, set[str]]:
+    """What FOLDER/broken.txt lists: split -> <class>/<image>; nothing if there is none.
+
+    Raises:
+        DataError: it cannot be read, or lists something else.
+    """
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     path = folder / LEFT_OUT
     try:
