@@ -108,7 +108,11 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
 
 
 def left_out(folder: Path) -> dict[str, set[str]]:
-    """What broken.txt lists, by split."""
+    """What FOLDER/broken.txt lists: split -> <class>/<image>; nothing if there is none.
+
+    Raises:
+        DataError: it cannot be read, or lists something else.
+    """
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     path = folder / LEFT_OUT
     try:

@@ -222,14 +222,16 @@ class Encoded(ABC):
 def told_of(broken: dict[int, str], looked: int, count: int, mend: str) -> str:
     """How many of `count` images are broken, the first ten, and what to do.
 
+    The first of them stands in the first line, which is all that some places have room for.
+
     Args:
         broken: what is wrong with each, by its number.
         looked: how many images were looked at, from the first.
     """
     seen = "" if looked == count else f" ({looked:,} were looked at)"
     are = "1 image of" if len(broken) == 1 else f"{len(broken):,} images of"
-    lines = [f"{are} {count:,} cannot be used{seen}:"]
-    lines += [f"  {broken[i]}" for i in sorted(broken)[:NAMED]]
+    first, *more = (broken[i] for i in sorted(broken)[:NAMED])
+    lines = [f"{are} {count:,} cannot be used{seen}: {first}", *(f"  {each}" for each in more)]
     if len(broken) > NAMED:
         lines.append(f"  and {len(broken) - NAMED:,} more")
     return "\n".join(filter(None, [*lines, mend]))

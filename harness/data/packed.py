@@ -24,7 +24,7 @@ from torch import Tensor
 from harness.data.images import Encoded
 from harness.data.pictures import decode_bytes
 from harness.errors import DataError
-from harness.imagefolder import SPLITS, names_in, shown, some
+from harness.imagefolder import SPLITS, names_in, shown, some, unreadable
 
 FORMAT = 1
 MANIFEST = "pack.json"
@@ -80,11 +80,15 @@ def is_packed(folder: Path) -> bool:
     """Whether there is a pack in `folder`.
 
     Raises:
-        DataError: it was begun, and is not whole yet.
+        DataError: it was begun, and is not whole yet; or the folder cannot be read.
     """
-    if (folder / MANIFEST).is_file():
+    try:
+        whole, begun = ((folder / name).is_file() for name in (MANIFEST, BEGUN))
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if whole:
         return True
-    if (folder / BEGUN).is_file():
+    if begun:
         raise DataError(f"{folder}: packing has not come to its end; begin it again, it goes on")
     return False
 

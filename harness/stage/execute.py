@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
-from harness.errors import HarnessError, StoreError, Superseded
+from harness.errors import DataError, HarnessError, StoreError, Superseded
 from harness.inputs import Inputs
 from harness.recipe.identity import READS, StageKind, stage_id
 from harness.recipe.schema import Recipe
@@ -91,6 +91,8 @@ def execute(
         watching.end("interrupted", {})
         raise
     except HarnessError as error:
+        if isinstance(error, DataError):
+            open_data.cache_clear()  # the user may mend them meanwhile
         _end(attempt, "superseded" if isinstance(error, Superseded) else "failed", str(error))
         watching.end("failed", {})
         raise

@@ -247,3 +247,14 @@ class Cifar:
     def __init__(self, *_: object, **__: object) -> None:
         self.data = np.zeros((100, 32, 32, 3), dtype=np.uint8)
         self.targets = [n % 10 for n in range(100)]
+
+
+def test_a_folder_that_is_closed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path)
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(NoData, match=r"tiny: cannot be read \(Permission denied\)"):
+        open_data(TINY, tmp_path)
