@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("report", "runtime", "stage"),
     },
-    "doctor": {"errors", "store", "track", "site", "launch"},
+    "doctor": {"errors", "recipe", "store", "track", "site", "launch"},
     "certify": {
         *("errors", "recipe", "store", "site", "presence", "plan", "launch"),
         *("runtime", "data", "model", "contrast", "stage"),

@@ -213,7 +213,8 @@ def _summary(seen: Look) -> Iterator[Text]:
     for remedy, count in Counter(row.remedy for row in seen.rows if row.remedy).most_common(3):
         example = next(row for row in seen.rows if row.remedy == remedy)
         stages = "1 stage" if count == 1 else f"{count} stages"
-        yield Text(f"{example.why.partition(' on ')[0]} ({stages}): {remedy}")
+        what = example.why.partition(" on ")[0] if example.over else example.state
+        yield Text(f"{what} ({stages}): {remedy}")
     for again in sorted({row.again for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:

@@ -56,7 +56,7 @@ class Evidence:
     user: str = ""
     """Who submitted the job."""
     place: str = ""
-    """The folder that the job's logs lie in."""
+    """The run root."""
     kind: str = "pretrain"
 
 

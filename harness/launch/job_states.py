@@ -40,7 +40,7 @@ STATES = {
     "PENDING": Meaning("waits", "is pending"),
     "RUNNING": Meaning("runs", "is running"),
     "SUSPENDED": Meaning(
-        "paused", "is suspended, by an administrator or for another job, and goes on after it"
+        "paused", "is suspended by an administrator or for another job, until SLURM resumes it"
     ),
     "BOOT_FAIL": Meaning("over", ""),
     "CANCELLED": Meaning("over", ""),

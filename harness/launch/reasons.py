@@ -59,7 +59,7 @@ def explain(
         log: the end of the job's log, "" without one.
         kind: the stage's.
         user: who submitted the job, "" if nobody knows.
-        place: the folder that its logs are to lie in.
+        place: the run root.
     """
     state = _over(job, log)
     where = f" on {job.node}" if job is not None and job.node else ""
@@ -137,7 +137,8 @@ _CODES = {
     "126": "a program may not be executed",
     "127": "a program is not there",
 }
-_SIGNALS = {
+_NAMES = {each.value: each.name for each in signal.Signals}
+_SIGNALS: dict[int, tuple[str, str]] = {
     signal.SIGKILL: (", by hand or for want of memory", "if by want of it, raise slurm.mem_gb"),
     signal.SIGBUS: (", a file or /dev/shm has no more room", "free some space on the node"),
     signal.SIGILL: (", a library is built for another CPU", "leave out such nodes (constraint)"),
@@ -169,10 +170,8 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
             "let the environment that run is called from lie where all nodes see it",
         )
     if killed:
-        what, remedy = (
-            _SIGNALS.get(signal.Signals(killed), ("", "")) if _known(killed) else ("", "")
-        )
-        name = f", {signal.Signals(killed).name}" if _known(killed) else ""
+        what, remedy = _SIGNALS.get(killed, ("", ""))
+        name = f", {_NAMES[killed]}" if killed in _NAMES else ""
         return Reason("failed", f"killed (signal {killed}){name}{where}{what}", remedy)
     told = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
     if told and told[-1].startswith("error: "):
@@ -190,10 +189,6 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
         return Reason("failed", f"the job ended without a result{said}", remedy)
     meant = f" ({_CODES[code]})" if code in _CODES and not told else ""
     return Reason("failed", f"the job ended with code {code or '?'}{meant}{said}", remedy)
-
-
-def _known(number: int) -> bool:
-    return number in {each.value for each in signal.Signals}
 
 
 def tail(path: Path) -> str:

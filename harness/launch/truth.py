@@ -172,7 +172,7 @@ def _row(
         log=tail(log) if log is not None and job is not None and not job.live else "",
         kind=str((entry.described or {}).get("kind", "pretrain")),
         user=made.user if made is not None else "",
-        place=str(submission.folder(runs, made.id)) if made is not None else "",
+        place=str(runs),
     )
     state, why, remedy = decide(seen)
     node = ""
