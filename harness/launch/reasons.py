@@ -160,7 +160,7 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
             f"its log could not be opened{where}, which does not see {place or 'the run root'}, or "
             "may not write there",
             "let runs: in the site file name a folder that all nodes see and may write; "
-            "moco-harness doctor --submit looks",
+            "moco-harness doctor --submit tells which do",
         )
     lines = [line.strip() for line in log.splitlines()]
     if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):

@@ -111,6 +111,13 @@ def told_by(error: Exception) -> str:
     return last_line(str(error)) or type(error).__name__
 
 
+def _load(module: str) -> str:
+    """The line that loads a module, or ends the job: without it another library would compute."""
+    words = shlex.join(module.split())
+    said = shlex.quote(f"cannot load {module} (slurm.modules); module's own words are in the log")
+    return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
+
+
 def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
     """What the script does before srun."""
     quoted = shlex.quote(str(code))
@@ -121,7 +128,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
     return [
         f"unset {_TORCHRUN}",
         f"export OMP_NUM_THREADS={own.cpus_per_process}",
-        *(f"module load {shlex.join(module.split())}" for module in own.modules),
+        *map(_load, own.modules),
         *own.setup,
         "# the code that was submitted, wherever the job begins",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
