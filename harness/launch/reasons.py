@@ -130,6 +130,10 @@ def _nccl(text: str) -> str:
 
 _UNOPENED = 53
 """SLURM's "signal" for a job whose log could not be opened on its node."""
+_SEEN_BY_ALL = (
+    "let runs: in the site file name a folder that all nodes see and may write; moco-harness "
+    "doctor --submit tells which do"
+)
 _CODES = {
     "2": "the recipe or the site file is wrong",
     "3": "data is missing or broken",
@@ -153,15 +157,15 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
     killed = int(number or 0) if number.isdecimal() else 0
     if killed == 0 and code.isdecimal() and int(code) > 128:
         killed = int(code) - 128  # as a shell tells of a signal
-    unstarted = job is not None and job.reason == "JobLaunchFailure"
-    if killed == _UNOPENED or (unstarted and not log):
-        return Reason(
-            "failed",
-            f"its log could not be opened{where}, which does not see {place or 'the run root'}, or "
-            "may not write there",
-            "let runs: in the site file name a folder that all nodes see and may write; "
-            "moco-harness doctor --submit tells which do",
+    runs = place or "the run root"
+    if killed == _UNOPENED:
+        why = (
+            f"its log could not be opened{where}, which does not see {runs}, or may not write there"
         )
+        return Reason("failed", why, _SEEN_BY_ALL)
+    if job is not None and job.reason == "JobLaunchFailure" and not (job.exit or log):
+        why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
+        return Reason("failed", why, _SEEN_BY_ALL)  # only accounting tells by which signal
     lines = [line.strip() for line in log.splitlines()]
     if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
         return Reason(
@@ -180,7 +184,7 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
         return Reason(
             "failed",
             f"nothing could be written{where}, not even the log: the disk of "
-            f"{place or 'the run root'} is full, over its quota or read-only",
+            f"{runs} is full, over its quota or read-only",
             "free some space there (moco-harness gc tells of what), and run again goes on",
         )
     said = f"; its log ends: {told[-1]}" if told else ""

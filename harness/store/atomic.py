@@ -25,8 +25,8 @@ def explain(error: OSError, path: Path) -> DiskError:
         what = f"the disk is full for you: a quota is used up; free some space {goes_on}"
     elif error.errno == errno.EROFS:
         what = (
-            "its file system is read-only, as mounted or after an error of the disk; choose "
-            "another folder with --runs, or ask your administrators"
+            "its file system is read-only, so it cannot be written; choose another folder with "
+            "--runs, or ask your administrators: a disk may be mounted so after an error"
         )
     elif error.errno in (errno.EIO, errno.ESTALE, errno.EREMOTEIO):
         what = f"the disk or its server fails ({error.strerror}); look at it {goes_on}"
