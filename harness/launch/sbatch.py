@@ -114,7 +114,7 @@ def told_by(error: Exception) -> str:
 def _load(module: str) -> str:
     """The line that loads a module, or ends the job: without it another library would compute."""
     words = shlex.join(module.split())
-    said = shlex.quote(f"cannot load {module} (slurm.modules); module's own words are in the log")
+    said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
     return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
 
 
