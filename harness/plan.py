@@ -47,6 +47,8 @@ class Job(Protocol):
     @property
     def reason(self) -> str: ...
     @property
+    def says(self) -> str: ...
+    @property
     def live(self) -> bool: ...
     @property
     def cluster(self) -> str: ...
@@ -274,8 +276,7 @@ def _job(job: Job) -> str:
         return f"job {known} {job.reason or 'may have it, but SLURM does not answer'}"
     if not job.live:
         return ""
-    because = f" ({job.reason})" if job.reason else ""
-    return f"job {job.job} is {job.state.lower()}{because}"
+    return f"job {job.job} {job.says}"
 
 
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:

@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "report", "runtime", "stage", "inputs"),
     },
-    "doctor": {"errors", "interpreter", "store", "track", "site", "launch"},
+    "doctor": {"errors", "interpreter", "recipe", "store", "track", "site", "launch"},
     "certify": {
         *("errors", "interpreter", "recipe", "store", "site", "presence", "plan", "launch"),
         *("runtime", "data", "model", "contrast", "stage"),

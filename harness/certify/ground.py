@@ -125,9 +125,7 @@ class _Jobs:
                 self._ending.pop(job, None)
             elif time.monotonic() - self._ending.setdefault(job, self._asked) > errand.ENDED_S:
                 folder = submission.folder(self._runs.absolute(), self._made.id)
-                because = f" ({state.reason})" if state.reason else ""
-                word = state.state.lower().replace("_", " ")
-                raise HarnessError(f"job {job}: {word}{because}{errand.tail(folder)}")
+                raise errand.failure(folder, self._runs, state)
 
     def warn(self) -> None:
         self._command("scancel", "--signal=USR2", of=self._job())

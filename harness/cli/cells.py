@@ -48,7 +48,7 @@ class Reader:
         """The row's cells; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
         figures, total, epochs = self._figures(row, kind), None, None
-        if row.state in ("running", "interrupted", "failed"):
+        if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
             total, epochs = totals(self._recipe(row), kind, figures)
         step = f"{figures.step}" if figures.step else ""
         if kind == "knn":

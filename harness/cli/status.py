@@ -29,6 +29,10 @@ STYLE = {
     "finished": "green",
     "diverged": "magenta",
     "running": "blue",
+    "suspended": "yellow",
+    "silent": "yellow",
+    "ending": "yellow",
+    "held": "yellow",
     "waiting": "cyan",
     "stale": "yellow",
     "interrupted": "yellow",
@@ -39,7 +43,10 @@ STYLE = {
     "damaged": "red",
     "absent": "dim",
 }
-_FIRST = ("running", "failed", "lost", "damaged", "cancelled", "interrupted", "unknown", "waiting")
+_FIRST = (
+    *("running", "suspended", "silent", "ending", "failed", "lost", "damaged", "cancelled"),
+    *("interrupted", "held", "unknown", "waiting"),
+)
 """The order of rows where there is not room for all."""
 _HEADINGS = {
     "state": "state",
@@ -206,10 +213,11 @@ def _summary(seen: Look) -> Iterator[Text]:
             line.append(f"{count} {state}", style=STYLE[state])
         yield line
     over = [row for row in seen.rows if row.over]
-    for remedy, count in Counter(row.remedy for row in over if row.remedy).most_common(3):
-        example = next(row for row in over if row.remedy == remedy)
+    for remedy, count in Counter(row.remedy for row in seen.rows if row.remedy).most_common(3):
+        example = next(row for row in seen.rows if row.remedy == remedy)
         stages = "1 stage" if count == 1 else f"{count} stages"
-        yield Text(f"{example.why.partition(' on ')[0]} ({stages}): {remedy}")
+        what = example.why.partition(" on ")[0] if example.over else example.state
+        yield Text(f"{what} ({stages}): {remedy}")
     for again in sorted({row.again for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:

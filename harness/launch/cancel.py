@@ -114,6 +114,7 @@ def stop(targets: Targets) -> None:
     for pid in targets.processes:
         try:
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear it
         except ProcessLookupError:
             continue  # it has just ended
         except PermissionError:

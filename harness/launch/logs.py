@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.launch.decide import ALIVE
 from harness.launch.truth import Row, Truth
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
@@ -111,7 +112,7 @@ def follow(runs: Path, stage_id: str, write: Callable[[str], object]) -> Row:
 
 def alive(row: Row) -> bool:
     """Whether somebody works on the stage, or will without being asked again."""
-    if row.state in ("running", "waiting", "unknown"):
+    if row.state in ALIVE:
         return True
     return row.state == "interrupted" and row.job is not None and row.job.live
 

@@ -152,6 +152,13 @@ def script(made: submitit.SlurmExecutor, array: Array) -> str:
     return str(made._make_submission_file_text(made._submitit_command_str, ""))
 
 
+def _load(module: str) -> str:
+    """The line that loads a module, or ends the job: without it another library would compute."""
+    words = shlex.join(module.split())
+    said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
+    return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
+
+
 def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
     """What the script does before srun."""
     quoted = shlex.quote(str(code))
@@ -162,7 +169,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
     return [
         f"unset {_TORCHRUN}",
         f"export OMP_NUM_THREADS={own.cpus_per_process}",
-        *(f"module load {shlex.join(module.split())}" for module in own.modules),
+        *map(_load, own.modules),
         *own.setup,
         "# the code that was submitted, wherever the job begins",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",

@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.launch import lives
 from harness.launch.decide import NEVER, Evidence, State, decide
 from harness.launch.lives import Life
-from harness.launch.queue import JobState, Queue
+from harness.launch.queue import JobState, Queue, unanswering
 from harness.launch.reasons import tail
 from harness.launch.survey import survey
 from harness.store import atomic, submission
@@ -125,11 +125,20 @@ class Truth:
         if open_:
             jobs, answer = survey(self._runs, made, open_, self._queue)
             notes += answer.notes
+        mute = unanswering(
+            jobs[id_].node
+            for id_ in open_ & jobs.keys()
+            if handed[id_][0].on == "slurm" and jobs[id_].phase == "runs" and jobs[id_].live
+            if entries[id_].still or _was_cut_off(entries[id_])
+        )
         rows = {}
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
+            job = jobs.get(id_)
+            no_answer = job is not None and job.node in mute
+            made_in = place[0] if place else None
             rows[id_] = self._stale(entry) or _row(
-                self._runs, entry, place[0] if place else None, jobs.get(id_)
+                self._runs, entry, made_in, job, no_answer=no_answer
             )
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
@@ -139,7 +148,15 @@ class Truth:
         return Row(entry.folder.id, "stale", why, entry) if why else None
 
 
-def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
+def _was_cut_off(entry: Entry) -> bool:
+    """Its newest attempt ended without a word: its process is dead, or cannot be heard."""
+    attempts = entry.folder.attempts() if entry.state == "interrupted" else []
+    return bool(attempts) and not (attempts[-1] / "ended.json").exists()
+
+
+def _row(
+    runs: Path, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
+) -> Row:
     if entry.done or entry.state == "damaged":
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)
@@ -157,12 +174,16 @@ def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None
         ended=attempt.ended if attempt is not None and own else "",
         lost=attempt.lost if attempt is not None and own else "",
         background=made is not None and made.on != "slurm",
+        still=entry.still,
+        no_answer=no_answer,
         log=tail(log) if log is not None and job is not None and not job.live else "",
         kind=str((entry.described or {}).get("kind", "pretrain")),
+        user=made.user if made is not None else "",
+        place=str(runs),
     )
     state, why, remedy = decide(seen)
     node = ""
-    if state == "running":
+    if state in ("running", "suspended", "silent", "ending"):
         at_work = attempt.host if attempt is not None else ""
         node = (job.node if job is not None and job.live else "") or at_work
     return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)

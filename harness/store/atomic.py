@@ -16,9 +16,21 @@ from harness.errors import DiskError, StoreError
 
 def explain(error: OSError, path: Path) -> DiskError:
     """What a failed write means to the user, and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = "the disk is full; free some space and run the same command again: it goes on"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    goes_on = "and run the same command again: it goes on"
+    if error.errno == errno.ENOSPC and _has_room(path):
+        what = f"the disk has no room for more files (inodes); delete some {goes_on}"
+    elif error.errno == errno.ENOSPC:
+        what = f"the disk is full; free some space {goes_on}"
+    elif error.errno == errno.EDQUOT:
+        what = f"the disk is full for you: a quota is used up; free some space {goes_on}"
+    elif error.errno == errno.EROFS:
+        what = (
+            "its file system is read-only, so it cannot be written; choose another folder with "
+            "--runs, or ask your administrators: a disk may be mounted so after an error"
+        )
+    elif error.errno in (errno.EIO, errno.ESTALE, errno.EREMOTEIO):
+        what = f"the disk or its server fails ({error.strerror}); look at it {goes_on}"
+    elif error.errno in (errno.EACCES, errno.EPERM):
         what = "it cannot be written; choose another folder with --runs, or make it writable"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         what = "a file stands where a folder is needed; name another place, or move it away"
@@ -27,6 +39,15 @@ def explain(error: OSError, path: Path) -> DiskError:
     else:
         what = error.strerror or str(error)
     return DiskError(f"{path}: {what}")
+
+
+def _has_room(path: Path) -> bool:
+    """Whether the disk has bytes left, so that it is file names that have run out."""
+    place = next((p for p in (path, *path.parents) if p.exists()), Path("/"))
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(place)
+        return disk.f_bavail > 0 and disk.f_favail == 0 < disk.f_files
+    return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from harness.errors import StoreError
 from harness.store import atomic
 from harness.store.layout import StageFolder, why_no_result
-from harness.store.life import holder
+from harness.store.life import Still, holder, stillness
 from harness.store.version import STAGE
 
 State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
@@ -35,6 +35,8 @@ class Entry:
     """stage.json; None if there is none, or it is damaged."""
     who: dict[str, Any] | None = None
     """Who runs it, as alive.json names them; None if nobody does."""
+    still: Still = ""
+    """What keeps them from it, if anything does."""
 
     @property
     def done(self) -> bool:
@@ -63,7 +65,9 @@ def look(folder: StageFolder) -> Entry:
         newest = attempts[-1]
         who = holder(newest)
         if who is not None:
-            return replace(found("running", f"process {who['pid']} on {who['host']}"), who=who)
+            still, words = stillness(newest, who)
+            said = f"process {who['pid']} on {who['host']} {words}".rstrip()
+            return replace(found("running", said), who=who, still=still)
         ended = atomic.read_json(newest / "ended.json")
     except StoreError as error:
         return found("damaged", str(error))
