@@ -90,7 +90,7 @@ def versions(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Plant eight flaws in copies of the source, and write which test catches each."""
+    """Plant flaws one at a time in copies of the source, and write which test catches each."""
     _install(session)
     _run(session, "tests.mutants", "reports/mutants.md", *session.posargs)
 

@@ -93,7 +93,9 @@ def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
         name=_plain(f"{verdict.metric} against {verdict.against}"),
         time=f"{seconds:.3f}",
     )
-    says = _plain(verdict.says)
+    says = _plain(
+        f"WARNING: {verdict.warning}\n{verdict.says}" if verdict.warning else verdict.says
+    )
     if verdict.passed:
         ET.SubElement(case, "system-out").text = says
     elif verdict.judged == "waiting":

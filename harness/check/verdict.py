@@ -44,6 +44,8 @@ class Verdict:
     """The numbers and states in words, for a person."""
     stages: dict[str, float]
     """Seconds that each stage behind it took, by id, over all seeds."""
+    warning: str = ""
+    """What a person should look at though it passed: a flaw may raise an accuracy too."""
 
     @property
     def passed(self) -> bool:

@@ -192,6 +192,9 @@ def _show(verdicts: Sequence[Verdict]) -> None:
     else:
         for each in verdicts:
             show.line(f"{each.of}  {each.metric}  {each.judged}  {each.says}")
+    for each in verdicts:
+        if each.warning:
+            show.line(f"WARNING: {each.of}: {each.metric} passes, but {each.warning}", "bold red")
     if shared := comparisons(verdicts):
         level = f"{100 * ALARM / shared:.3g} %"
         show.line(

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.recipe.section import Section
+
 if TYPE_CHECKING:
     from harness.recipe.schema import Recipe
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
 STL10_LABELLED = 5_000
+LEAST, MOST = 1.2e-38, 3.4e38
+"""What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
+NCE_EXPONENT = 80
+"""Of e in float32, with room for a sum over the images: InstDisc's Z is such a sum."""
 
 
 def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -28,6 +34,25 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"one group of {group} images: a shuffle leaves its statistics as they are and does "
             "nothing; choose a model.bn_group below optim.batch, or set contrast.shuffle: false",
         )
+    halved = stride(model.backbone)
+    if group == 1 and optim.epochs and data.size <= halved:
+        yield (
+            "model.bn_group",
+            f"1 image of data.size {data.size} ends as one value a channel in {model.backbone}, "
+            f"which has no variance: make the group larger, or data.size more than {halved}",
+        )
+    if (
+        contrast.kind == "memory_bank"
+        and contrast.loss == "nce"
+        and contrast.temperature * NCE_EXPONENT < 1
+    ):
+        yield (
+            "contrast.temperature",
+            f"{contrast.temperature:g} with contrast.loss nce: exp(1 / temperature) overflows; "
+            f"make it at least {1 / NCE_EXPONENT:g}, or take info_nce",
+        )
+    for name in ("augment", "contrast", "optim", "knn", "linear"):
+        yield from _beyond_float32(name, getattr(recipe, name))
     if contrast.kind == "moco" and contrast.queue < batch:
         yield (
             "contrast.queue",
@@ -79,6 +104,25 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield from _drops("linear.drops", recipe.linear.drops, recipe.linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
         yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
+
+
+def stride(backbone: str) -> int:
+    """By how much a backbone narrows its input: an image of n pixels ends ceil(n / stride) wide."""
+    if backbone == "miniature":
+        return 4
+    return 8 if backbone.endswith("_cifar") else 32
+
+
+def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """The numbers at and under `path` that would be 0 or inf where they are used."""
+    if isinstance(value, Section):
+        for name, inside in value:
+            yield from _beyond_float32(f"{path}.{name}", inside)
+    elif isinstance(value, tuple):
+        yield from dict.fromkeys(found for each in value for found in _beyond_float32(path, each))
+    elif isinstance(value, float) and value and not LEAST <= abs(value) <= MOST:
+        what = "0" if abs(value) < 1 else "infinite"
+        yield path, f"{value:g} is {what} in float32: take one from {LEAST:g} to {MOST:g}"
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:

@@ -248,7 +248,9 @@ def sensitivity_table(results: Results) -> Table | None:
                 for run in cell.runs
                 if run.seed in ok and name in run.stages[METRIC_STAGE[metric]].values
             ]
-            texts.append(Text(f"{sum(found) / len(found):.2f}" if found else NOTHING))
+            mean = f"{sum(found) / len(found):.2f}" if found else NOTHING
+            partly = 0 < len(found) < len(ok)  # in the others that classifier diverged
+            texts.append(Text(f"{mean} ({len(found)} of {len(ok)} seeds)" if partly else mean))
         if any(text.text != NOTHING for text in texts[1:]):
             rows.append(Row(tuple(texts), emphasis=cell.is_control))
     head = ("cell", *columns)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from harness.errors import StoreError
 from harness.store import atomic
 
+_ESCAPE = re.compile(r"\x1b\[[\d;]*m")
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 
 
@@ -105,9 +107,11 @@ def read(path: Path) -> dict[str, Any] | None:
     if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
         return None
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch warns of what it is about to refuse
+            warnings.simplefilter("ignore")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler raises whatever it stumbles over
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = next(iter(_ESCAPE.sub("", str(error)).splitlines()), type(error).__name__)
         raise StoreError(
             f"{path}: whole, but torch {torch.__version__} does not load it ({first}); "
             "use the version that wrote it, or move the file away to go on from the one before it"

@@ -20,7 +20,7 @@ from harness.model.groups import (
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import Sgd, set_rate
 from harness.runtime.schedule import rate
-from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
+from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
@@ -83,7 +83,7 @@ class Pretraining:
 
         Raises:
             Interrupted: asked to stop; the checkpoint is written.
-            Diverged: the loss is no longer finite.
+            Diverged: the loss, a weight or a feature is no longer finite.
             StoreError, DataError: see Context.restore.
         HarnessError: the processes do not begin with the same weights, queue or momentum.
         """
@@ -205,14 +205,11 @@ class Pretraining:
         """kNN with the query encoder as it is now.
 
         Raises:
-            Diverged: a weight is not finite, though the losses so far were.
+            Diverged: a weight or a feature is not finite, though the losses so far were.
         """
         context = self.context
-        state = self.mechanism.query.state_dict()
-        bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise Diverged(self.step, f"{bad[0]} was not finite after step {self.step}", {})
-        values = measure(self.mechanism.query, self.recipe, context.data, context.world)
+        with finite(self.step):
+            values = measure(self.mechanism.query, self.recipe, context.data, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)

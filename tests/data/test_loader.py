@@ -107,7 +107,7 @@ def test_the_views_differ_and_so_do_seeds_and_epochs(data: DataSet) -> None:
 
 
 def test_more_images_per_step_than_there_are_is_refused(data: DataSet) -> None:
-    with pytest.raises(DataError, match="a batch of 64 images, but there are 50"):
+    with pytest.raises(DataError, match=r"optim\.batch: 64 images per step, but .* has 50"):
         loader(data, batch=64)
 
 
