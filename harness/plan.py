@@ -15,6 +15,7 @@ from harness.recipe.identity import PARENT, StageKind, digest, record, stage_id,
 from harness.recipe.load import load
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
+from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
@@ -34,6 +35,7 @@ _ACTIONS: dict[State, Action] = {
     "diverged": "skip",
     "running": "busy",
     "damaged": "refuse",
+    "unreadable": "refuse",
 }
 
 
@@ -187,7 +189,10 @@ def make_plan(
         RecipeError: the file or an override cannot be accepted.
         StoreError: the run root is not a folder.
     """
-    place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    try:
+        place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    except OSError as error:
+        raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
     loaded = load(path, sets)
@@ -277,7 +282,11 @@ def _job(job: Job) -> str:
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     if parent is not None and parent.state == "diverged":
         return "skip", "pre-training diverged"
-    if parent is not None and not entry.done and parent.state in ("running", "damaged"):
+    if (
+        parent is not None
+        and not entry.done
+        and parent.state in ("running", "damaged", "unreadable")
+    ):
         return _ACTIONS[parent.state], parent.detail
     return _ACTIONS[entry.state], entry.detail or entry.state
 

@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "recipe": {"errors", "redact"},
     "store": {"errors", "redact"},
     "site": {"errors", "recipe"},
-    "presence": {"recipe"},
+    "presence": {"errors", "recipe"},
     "estimate": {"errors", "recipe", "store"},
     "plan": {"errors", "recipe", "store", "estimate"},
     "runtime": {"errors", "recipe", "store"},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError, StoreError, unreadable
 from harness.output import forgive, inert, lost
 
 
@@ -25,11 +26,19 @@ def main() -> None:
                 raise
             sys.exit(StoreError.exit_code)
     except HarnessError as error:
-        from harness.redact import redact
-
-        for line in redact(str(error)).splitlines():
-            print(f"error: {inert(line)}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _refuse(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is flushed in the end
         sys.exit(141)
+    except OSError as error:
+        if (found := unreadable(error)) is None:
+            raise
+        _refuse(found)
+
+
+def _refuse(error: HarnessError) -> NoReturn:
+    from harness.redact import redact
+
+    for line in redact(str(error)).splitlines():
+        print(f"error: {inert(line)}", file=sys.stderr)
+    sys.exit(error.exit_code)

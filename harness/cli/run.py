@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from harness.cli import show
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError, NoData, StoreError
 from harness.estimate import computer
 from harness.plan import Plan
+from harness.presence import look_for
 from harness.site import Site
 from harness.store import atomic
 from harness.store.layout import stage_folder
@@ -63,7 +64,8 @@ def run_command(
         ask_long(made, site)
     writable(site.runs)
     code = _work(made, site)
-    return report(made, site) or code or (FAILED if busy else 0)
+    reported = report(made, site)
+    return code or reported or (FAILED if busy else 0)
 
 
 def _work(made: Plan, site: Site) -> int:
@@ -93,7 +95,7 @@ def _work(made: Plan, site: Site) -> int:
     if tally.interrupted:
         show.line("stopped; the same command goes on from here")
         return INTERRUPTED
-    return FAILED if tally.failed or tally.elsewhere else 0
+    return tally.exit_code
 
 
 def _left(stages: list[str]) -> None:
@@ -117,9 +119,23 @@ def ask_long(made: Plan, site: Site) -> None:
     """Before work that is long, or may be."""
     if made.hours is not None:
         if made.hours > site.ask_above_hours:
+            refuse_without_data(made, site)
             confirm(f"about {show.duration(made.hours * 3600)}")
     elif made.images is None or made.images > UNMEASURED_IMAGES:
+        refuse_without_data(made, site)
         confirm("an unknown amount")
+
+
+def refuse_without_data(made: Plan, site: Site) -> None:
+    """Raise NoData if something that no run fetches is not under the data root: nobody should be
+    asked to agree to work that cannot begin."""
+    lacking = [
+        found.says
+        for found in look_for((s.recipe for s in made.todo), site.data)
+        if not found.there and not found.comes
+    ]
+    if lacking:
+        raise NoData("\n".join(lacking))
 
 
 def confirm(about: str) -> None:

@@ -153,7 +153,8 @@ def _counted(made: Plan) -> str:
             s.action == "skip" and not s.entry.done for s in made.stages
         ),
         "being run by another process": sum(s.action == "busy" for s in made.stages),
-        "damaged": sum(s.action == "refuse" for s in made.stages),
+        "that cannot be read": sum(s.entry.state == "unreadable" for s in made.stages),
+        "damaged": sum(s.action == "refuse" and s.entry.state != "unreadable" for s in made.stages),
     }
     told = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([f"{len(made.todo)} to do", *told])

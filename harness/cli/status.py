@@ -36,9 +36,13 @@ STYLE = {
     "failed": "red",
     "lost": "red",
     "damaged": "red",
+    "unreadable": "red",
     "absent": "dim",
 }
-_FIRST = ("running", "failed", "lost", "damaged", "cancelled", "interrupted", "unknown", "waiting")
+_FIRST = (
+    "running", "failed", "lost", "damaged", "unreadable", "cancelled", "interrupted", "unknown",
+    "waiting",
+)  # fmt: skip
 """The order of rows where there is not room for all."""
 _HEADINGS = {
     "state": "state",
@@ -172,7 +176,7 @@ def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
 
 
 def _why(row: Row, clause: str) -> str:
-    if row.state in ("failed", "lost", "damaged"):
+    if row.state in ("failed", "lost", "damaged", "unreadable"):
         more = f"more: moco-harness logs {row.id}"
         return f"{clause}; {more}" if clause else more
     if row.state == "running" and row.entry.state == "running":
@@ -215,4 +219,6 @@ def _summary(seen: Look) -> Iterator[Text]:
 
 def _group(row: Row) -> str:
     described = row.entry.described
-    return "(damaged)" if described is None else str(described.get("group", "?"))
+    if described is None:
+        return "(cannot be read)" if row.state == "unreadable" else "(damaged)"
+    return str(described.get("group", "?"))

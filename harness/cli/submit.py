@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 from rich.table import Table
 
 from harness.cli import show
-from harness.cli.run import UNMEASURED_IMAGES, confirm, report, writable
+from harness.cli.run import UNMEASURED_IMAGES, confirm, refuse_without_data, report, writable
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
 from harness.launch.outlook import cluster, look
@@ -58,7 +59,7 @@ def slurm_command(
         return 0
     found.check()
     if ask:
-        _ask(found.plan, site.slurm)
+        _ask(found.plan, site)
     writable(site.runs)
     with submission.claim(site.runs, show.line):
         made = _submit(path, sets, site, again=again)
@@ -181,10 +182,20 @@ def gpu_hours(plan: Plan, own: SlurmSite) -> float | None:
     return plan.stated_gpu_hours
 
 
-def _ask(plan: Plan, own: SlurmSite) -> None:
+def _ask(plan: Plan, site: Site) -> None:
+    own = site.slurm
+    assert own is not None
     hours = gpu_hours(plan, own)
     if hours is not None:
         if hours > own.ask_above_gpu_hours:
-            confirm(_amount(plan, own))
+            _confirm(plan, site, _amount(plan, own))
     elif plan.images is None or plan.images > UNMEASURED_IMAGES:
-        confirm("an unknown amount")
+        _confirm(plan, site, "an unknown amount")
+
+
+def _confirm(plan: Plan, site: Site, about: str) -> None:
+    if (
+        not sys.stdin.isatty()
+    ):  # a person is asked: the nodes may see data that this machine does not
+        refuse_without_data(plan, site)
+    confirm(about)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import replace
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.launch.clients import ask, pairs
 from harness.site import SlurmSite
+from harness.store import submission
 
 NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
@@ -102,7 +102,7 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
     """The account and the qos, as far as accounting tells."""
     if own.account is not None:
         enforced = "associations" in config.get("AccountingStorageEnforce", "")
-        words = ("show", "assoc", f"user={getpass.getuser()}", "format=account")
+        words = ("show", "assoc", f"user={submission.user()}", "format=account")
         said = ask("sacctmgr", "--noheader", "--parsable2", *words)
         if own.account in said.lines:
             yield ok("account", f"{own.account} is yours")

@@ -15,7 +15,7 @@ from typing import Any
 
 import harness
 from harness.doctor.finding import Finding, ok, problem, warning
-from harness.errors import StoreError
+from harness.errors import StoreError, cannot_be_read
 from harness.site import Site
 from harness.store import atomic
 from harness.track import mode
@@ -59,7 +59,7 @@ def _data(data: Path) -> Finding:
             "in it: say where with data: in the site file",
         )
     except OSError as error:
-        return problem("data root", f"{data}: cannot be read ({error.strerror})")
+        return problem("data root", cannot_be_read(error, data))
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return ok("data root", f"{data}: {shown or 'empty'}")
 

@@ -12,7 +12,7 @@ from harness.store import ledger
 
 State = Literal[
     "finished", "diverged", "running", "waiting", "interrupted", "cancelled", "failed", "lost",
-    "damaged", "unknown", "absent",
+    "damaged", "unreadable", "unknown", "absent",
 ]  # fmt: skip
 """For people. waiting: its job is pending. lost: submitted, no result, nobody runs it, and SLURM
 does not know it. unknown: SLURM does not answer, or left it open how the job ended. absent: never
@@ -49,7 +49,7 @@ class Evidence:
 def decide(seen: Evidence) -> tuple[State, str, str]:
     """(state, why, remedy) of one stage."""
     job = seen.job
-    if seen.ledger in ("finished", "diverged", "damaged"):
+    if seen.ledger in ("finished", "diverged", "damaged", "unreadable"):
         return seen.ledger, seen.detail, ""
     if job is None:
         return _without(seen)

@@ -133,7 +133,7 @@ class Truth:
 def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
     if entry.done and (why := why_other(entry)):
         return Row(entry.folder.id, "stale", why, entry)
-    if entry.done or entry.state == "damaged":
+    if entry.done or entry.state in ("damaged", "unreadable"):
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)
     own = made is not None and job is not None and _is_of(attempt, made, job)
@@ -166,7 +166,7 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
     for row in rows.values():
         never = row.job is not None and row.job.reason == NEVER
         above = rows.get(row.parent)
-        bad = above is not None and (above.over or above.state in ("diverged", "damaged"))
+        bad = above is not None and (above.over or above.state in ("diverged", *_WORDS))
         left = row.state == "lost" or (row.state == "cancelled" and " by " not in row.why)
         ended = row.state == "failed" and above is not None and above.state == "diverged"
         if row.parent and (never or (bad and (left or ended))):
@@ -181,6 +181,7 @@ _WORDS = {
     "damaged": "is damaged",
     "interrupted": "was interrupted",
     "lost": "was lost",
+    "unreadable": "cannot be read",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.suggest import closest, listed, printable
 from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
 from harness.redact import secret
@@ -259,7 +259,7 @@ def _bytes(path: Path, source: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from error
+        raise RecipeError(cannot_be_read(error, Path(source))) from error
     except ValueError as error:  # a null character
         raise RecipeError(f"{source}: this is no file name") from error
     if len(content) > MAX_BYTES:

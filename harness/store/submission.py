@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.errors import Busy, StoreError
 from harness.store import atomic, version
-from harness.store.layout import is_name
+from harness.store.layout import is_name, refuse_link
 from harness.store.life import Heartbeat, holder, identity, lives
 
 SCHEMA = 1
@@ -169,7 +169,7 @@ def everything(runs: Path) -> list[Submission]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise atomic.explain(error, root) from error
+        raise atomic.unread(error, root) from error
     read = [_read(path) for path in paths]
     return sorted((s for s in read if s is not None), key=lambda s: (s.t, s.id))
 
@@ -256,6 +256,7 @@ def submitting(submission: Submission) -> bool:
 
 def _root(runs: Path) -> Path:
     root = runs / "submissions"
+    refuse_link(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
