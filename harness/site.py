@@ -157,6 +157,8 @@ class Site:
     processes: int
     ask_above_hours: float
     slurm: SlurmSite | None = None
+    file: Path | None = None
+    """The site file that the command line named."""
     notes: tuple[str, ...] = ()
     """What a user would not expect of it, in sentences."""
 
@@ -238,6 +240,7 @@ def load_site(
         processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
         slurm=said.slurm,
+        file=site,
         notes=tuple(notes),
     )
 

@@ -198,7 +198,7 @@ def status(
     """List the runs under the run root: state, node, progress, last figures, time left."""
     from harness.cli.status import status_command
 
-    status_command(machine(runs=runs, site=site).runs, every=all_, watch=watch)
+    status_command(machine(runs=runs, site=site).runs, every=all_, watch=watch, site=site)
 
 
 @app.command()
@@ -213,13 +213,13 @@ def logs(
     """Print the newest attempt's log, then what became of it and what to do."""
     from harness.cli.logs import logs_command
 
-    logs_command(run, machine(runs=runs, site=site).runs, following=follow)
+    logs_command(run, machine(runs=runs, site=site).runs, following=follow, site=site)
 
 
 @app.command()
 def cancel(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes' files.")
+        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes.")
     ],
     sets: Sets = None,
     runs: Runs = None,
@@ -229,7 +229,7 @@ def cancel(
     """Cancel jobs, and stop runs of this machine; `run` goes on from their last checkpoints."""
     from harness.cli.cancel import cancel_command
 
-    cancel_command(what, sets or [], machine(runs=runs, site=site).runs, ask=not yes)
+    cancel_command(what, sets or [], machine(runs=runs, site=site), ask=not yes)
 
 
 @app.command()

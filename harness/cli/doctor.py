@@ -44,7 +44,7 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
                 device=where.device if alone else "cpu",
             )
             if alone:
-                yield machine.judge_network(found)
+                yield machine.judge_network(found, machine.sync_of(where))
     if where.slurm is None:
         return
     findings = list(cluster.look(where.slurm))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from harness import command
 from harness.cli import show
 from harness.errors import HarnessError, NoData, StoreError
 from harness.estimate import computer
@@ -141,7 +142,8 @@ def refuse_without_data(made: Plan, site: Site) -> None:
 def confirm(about: str) -> None:
     """Ask whether to begin so much work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
-        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked")
+        line = command.present(None, "--yes")
+        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked: {line}")
     import typer
 
     if not typer.confirm(f"This is {about} of work. Begin?"):

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
+from harness import command
 from harness.output import inert
 from harness.redact import redact
 
@@ -58,10 +59,10 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path, with the
-    rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
+    """Print a line as it is; on a terminal broken between words, never within a path or a command,
+    with the rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
     text = redact(text)
-    if console.is_terminal:
+    if console.is_terminal and f"{command.PROGRAM} " not in text:
         margin = text[: len(text) - len(text.lstrip())]
         text = textwrap.fill(
             text,
@@ -135,7 +136,8 @@ def plan(made: Plan, site: Site) -> None:
         what, them = ("is", "it") if len(stale) == 1 else ("are", "them")
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
-        line(f"  run --again moves {them} aside and runs anew")
+        again = command.present("run", "--again") or "run --again"
+        line(f"  to move {them} aside and run anew: {again}")
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness.cli import show
 from harness.cli.cells import Cells, Reader, short
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch.truth import Look, Row, Truth
 
@@ -59,19 +60,21 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
+def status_command(
+    runs: Path, *, every: bool, watch: bool = False, site: Path | None = None
+) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
-    With `watch`, on a terminal, again and again until Ctrl-C.
+    With `watch`, on a terminal, again and again until Ctrl-C. Printed commands name `site`.
 
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    truth, reader = Truth(runs), Reader()
+    truth, reader, commands = Truth(runs), Reader(), Commands(runs, site)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
-        _watch(truth, reader)
+        _watch(truth, reader, commands)
         return
     gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
     try:
@@ -79,35 +82,39 @@ def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
     finally:
         gc.enable()
     if not seen.rows:
-        show.line(f"no runs under {runs} yet; begin with: moco-harness run quickstart")
+        show.line(f"no runs under {runs} yet; begin with: {commands.line('run', 'quickstart')}")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
         if rows:
             show.console.print(_table(reader.cells(row) for row in rows))
-            for text in _reasons(rows):
+            for text in _reasons(rows, commands):
                 show.line(text)
     else:
-        for text in _plain(rows, reader):
+        for text in _plain(rows, reader, commands):
             show.line(text)
-    for each in _summary(seen):
+    for each in _summary(seen, commands):
         show.console.print(each, soft_wrap=True)
 
 
-def _watch(truth: Truth, reader: Reader) -> None:
+def _watch(truth: Truth, reader: Reader, commands: Commands) -> None:
     console = show.console
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(_screen(truth.look(), reader, console.height), refresh=True)
+                screen = _screen(truth.look(), reader, commands, console.height)
+                live.update(screen, refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
+def _screen(seen: Look, reader: Reader, commands: Commands, height: int) -> RenderableType:
     """What fits on a screen: the sums, and the rows that a person wants to see first."""
-    below = [*_summary(seen), Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim")]
+    below = [
+        *_summary(seen, commands),
+        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim"),
+    ]
     room = max(3, height - len(below) - LINES - 3)
     order = {state: n for n, state in enumerate(_FIRST)}
     rows = sorted(seen.rows, key=lambda row: (order.get(row.state, len(order)), _place(row)))
@@ -120,7 +127,7 @@ def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
         parts.append(Text("no runs yet"))
     if cut:
         parts.append(Text(f"and {cut} more stages", style="dim"))
-    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows)]
+    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows, commands)]
     return Group(*parts, *below)
 
 
@@ -156,7 +163,7 @@ def _table(cells: Iterable[Cells]) -> Table:
     return table
 
 
-def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
+def _plain(rows: Sequence[Row], reader: Reader, commands: Commands) -> Iterator[str]:
     """A line a stage for pipes and logs, however wide, nothing cut."""
     if not rows:
         return
@@ -164,7 +171,7 @@ def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
     lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
     for row, each in zip(rows, shown, strict=True):
-        why = _why(row, each.why)
+        why = _why(row, each.why, commands)
         lines.append([each.id, *(getattr(each, name) for name in names), why])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
@@ -175,27 +182,28 @@ def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
         yield f"{'  '.join(padded)}  {line[-1]}".rstrip()
 
 
-def _why(row: Row, clause: str) -> str:
+def _why(row: Row, clause: str, commands: Commands) -> str:
     if row.state in ("failed", "lost", "damaged", "unreadable"):
-        more = f"more: moco-harness logs {row.id}"
+        more = f"more: {commands.line('logs', row.id)}"
         return f"{clause}; {more}" if clause else more
     if row.state == "running" and row.entry.state == "running":
         return ""  # which process, the node says
     return clause if row.state != "finished" else ""
 
 
-def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
     """Below a table: why stages are not running or done."""
     told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
     for row in told[:LINES]:
         run, _, kind = row.id.rpartition(".")
-        more = f"; more: moco-harness logs {row.id}" if row.state in ("failed", "lost") else ""
+        failed = row.state in ("failed", "lost")
+        more = f"; more: {commands.line('logs', row.id)}" if failed else ""
         yield f"  {run} {kind.partition('-')[0]} {row.state}: {short(row)}{more}"
     if len(told) > LINES:
-        yield f"  and {len(told) - LINES} more: moco-harness status --all | cat"
+        yield f"  and {len(told) - LINES} more: {commands.line('status', '--all')} | cat"
 
 
-def _summary(seen: Look) -> Iterator[Text]:
+def _summary(seen: Look, commands: Commands) -> Iterator[Text]:
     """A line for each ablation, what to do about what ended badly, and who did not answer."""
     groups: dict[str, Counter[str]] = {}
     for row in seen.rows:
@@ -211,7 +219,7 @@ def _summary(seen: Look) -> Iterator[Text]:
         example = next(row for row in over if row.remedy == remedy)
         stages = "1 stage" if count == 1 else f"{count} stages"
         yield Text(f"{example.why.partition(' on ')[0]} ({stages}): {remedy}")
-    for again in sorted({row.again for row in over[: show.ROWS]} - {""})[:3]:
+    for again in sorted({row.again_with(commands.site) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.cli import show
 from harness.cli.run import UNMEASURED_IMAGES, confirm, refuse_without_data, report, writable
+from harness.command import Commands
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
 from harness.launch.outlook import cluster, look
@@ -69,7 +70,7 @@ def slurm_command(
     stages = sum(len(array.stages) for array in made.arrays)
     show.line(f"submitted {stages} stages in {len(made.arrays)} arrays and jobs as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 
@@ -123,7 +124,7 @@ def local_command(
         made = local.submit(found.plan, site, sets, again=again)
     show.line(f"running {len(found.plan.todo)} stages in the background as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 

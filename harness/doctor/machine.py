@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness.command import Commands
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.errors import StoreError, cannot_be_read
 from harness.site import Site
@@ -31,7 +32,7 @@ def look(site: Site) -> Iterator[Finding]:
     yield _data(site.data)
     version = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{version}, {sys.executable}; harness of {Path(harness.__file__).parent}")
-    yield _wandb()
+    yield _wandb(sync_of(site))
 
 
 def _runs(runs: Path) -> Finding:
@@ -64,12 +65,17 @@ def _data(data: Path) -> Finding:
     return ok("data root", f"{data}: {shown or 'empty'}")
 
 
-def _wandb() -> Finding:
+def sync_of(site: Site) -> str:
+    """The command that uploads what is not in W&B yet."""
+    return Commands(site.runs, site.file).line("sync")
+
+
+def _wandb(sync: str) -> Finding:
     chosen = mode.decide()
     if chosen == "online":
         return ok("wandb", f"online, to {mode.server()}, project {mode.project()}")
     why = {"offline": "no key, or asked for", "disabled": "as asked for"}[chosen]
-    later = "; `wandb login`, and `moco-harness sync` later uploads" if chosen == "offline" else ""
+    later = f"; `wandb login`, and `{sync}` later uploads" if chosen == "offline" else ""
     return ok("wandb", f"{chosen} ({why}){later}")
 
 
@@ -122,12 +128,12 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
         yield ok("NCCL", "available" if found["nccl"] else "not needed by one GPU")
 
 
-def judge_network(found: Mapping[str, Any]) -> Finding:
+def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> Finding:
     """Whether W&B can be reached from where the probe ran."""
     if mode.decide() != "online" or found["wandb"]:
         return ok("network", f"{found['host']} reaches W&B" if found["wandb"] else "not needed")
     return warning(
         "network",
         f"{found['host']} does not reach {mode.server()}: runs are recorded, and "
-        "`moco-harness sync` on a machine with network uploads them",
+        f"`{sync}` on a machine with network uploads them",
     )

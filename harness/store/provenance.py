@@ -61,10 +61,22 @@ def capture(*, device: str, threads: int, data: dict[str, Any]) -> tuple[dict[st
             "device": device,
         },
         "data": data,
-        "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
+        **invocation(),
         "slurm": {name: os.environ[name] for name in SLURM if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }, diff
+
+
+def invocation() -> dict[str, Any]:
+    """The command line that this process is, without secrets, and from where it was given."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        folder = ""
+    return {
+        "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
+        "folder": folder,
+    }
 
 
 def _version(package: str) -> str | None:
