@@ -27,9 +27,17 @@ class HarnessError(Exception):
 
 
 class RecipeError(HarnessError):
-    """A recipe, ablation or site file that cannot be accepted."""
+    """A recipe, ablation or site file that cannot be accepted.
+
+    Attributes:
+        instead: of `--set` options that are to blame, how to write them.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.instead: dict[str, str] = {}
 
 
 class DataError(HarnessError):
@@ -106,9 +114,9 @@ def cannot_be_read(error: OSError, path: Path) -> str:
             shut = "it" if closed == path else str(closed)
             says = f"{shut} belongs to {_owner(closed)}; ask for the right to read it"
         case errno.ENOTDIR:
-            says = "a file stands where a folder is needed; move it away, or name another path"
+            return f"{path}: a file stands where a folder is needed; move it away, or name another"
         case errno.EISDIR:
-            says = "a folder stands where a file is needed; move it away, or name another path"
+            return f"{path}: unreadable, as a folder stands where a file is needed; move it away"
         case errno.ELOOP:
             says = "links lead in a circle; put the thing itself there"
         case errno.ENAMETOOLONG:

@@ -12,9 +12,10 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import PARENT, StageKind, digest, record, stage_id, stages
-from harness.recipe.load import load
+from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
+from harness.recipe.settings import told_how
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
@@ -195,13 +196,12 @@ def make_plan(
         raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
-    loaded = load(path, sets)
-    if isinstance(loaded, Scale):
-        expansion = expand(loaded, path)
-        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], loaded
+    found, expansion = told_how(sets, lambda tried: _expanded(path, tried))
+    if expansion is not None and isinstance(found, Scale):
+        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
-        expansion, scale = None, None
-        members = [Member(cell="", seed=loaded.seed, recipe=loaded)]
+        assert isinstance(found, Recipe)
+        scale, members = None, [Member(cell="", seed=found.seed, recipe=found)]
     on = on or estimate.computer("auto", 1)
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
@@ -248,8 +248,13 @@ def make_plan(
                     stale=bool(stale),
                 )
             )
-    name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name
+    name = f"{found.name}~{digest(list(sets))}" if sets else found.name
     return Plan(name, path, scale, expansion, tuple(planned), on)
+
+
+def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansion | None]:
+    found = loaded(path, sets)
+    return found, expand(found, path) if isinstance(found, Scale) else None
 
 
 def _stale(entry: Entry, parent: Entry | None, wanted: Mapping[str, Any]) -> str:

@@ -59,8 +59,8 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path or a command,
-    with the rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
+    """Print a line as it is; on a terminal broken between words, never within a path or a
+    command, the rest set in as the line began. Secrets are hidden: a job's words are in its log."""
     text = redact(text)
     if console.is_terminal and f"{command.PROGRAM} " not in text:
         margin = text[: len(text) - len(text.lstrip())]
