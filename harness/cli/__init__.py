@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,12 +26,17 @@ def main() -> None:
     from harness.cli.app import app
 
     forgive()
+    began = time.time()
     try:
         try:
             app()
         except SystemExit as ended:
             if ended.code == RecipeError.exit_code:
                 _tell_instead(_settings())
+                if sys.argv[1:2] == ["check"]:
+                    from harness.cli.check import discard
+
+                    discard(sys.argv[2:], began)
             if ended.code or not lost():
                 raise
             sys.exit(StoreError.exit_code)

@@ -239,7 +239,6 @@ def check(
         typer.Argument(
             metavar="RECIPE...",
             help="Recipes by file or name, or lists of recipes, e.g. lists/nightly.",
-            parser=found,
         ),
     ],
     sets: Sets = None,
@@ -282,14 +281,16 @@ def check(
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
-    from harness.cli.check import How, check_command
+    from harness.cli.check import How, check_command, fresh
     from harness.cli.seeds import parse_seeds
 
-    if against is not None and write_baseline is not None:
-        raise typer.BadParameter("--against and --write-baseline do not go together")
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
-    raise typer.Exit(check_command(recipes, sets or [], where, how))
+    with fresh(json, junit):
+        if against is not None and write_baseline is not None:
+            raise typer.BadParameter("--against and --write-baseline do not go together")
+        where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+        how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
+        code = check_command(recipes, sets or [], where, how)
+    raise typer.Exit(code)
 
 
 @app.command()

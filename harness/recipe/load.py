@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import RecipeError
@@ -70,18 +70,25 @@ def is_list(path: Path) -> bool:
     return "recipes" in read(path).fields()
 
 
-def load_list(path: Path) -> tuple[RecipeList, list[Path], Path | None]:
+def load_list(
+    path: Path, missing: Callable[[str], object] | None = None
+) -> tuple[RecipeList, list[Path], Path | None]:
     """A list of recipes, the files that it names, and its baseline's.
 
-    Raises RecipeError, also for a recipe that does not exist. The baseline may still be to be
-    written.
+    Raises RecipeError, also for a recipe that does not exist, unless `missing` is told instead. The
+    baseline may still be to be written.
     """
     node = _named(_of_kind(RecipeList, read(path)), path)
     found = check(RecipeList, node)
-    files = [
-        _beside(referred(path, name, f"{node.nearest(('recipes', n)).place}: recipes.{n}: "))
-        for n, name in enumerate(found.recipes)
-    ]
+    files = []
+    for n, name in enumerate(found.recipes):
+        place = node.nearest(("recipes", n)).place
+        try:
+            files.append(_beside(referred(path, name, f"{place}: recipes.{n}: ")))
+        except RecipeError as error:
+            if missing is None:
+                raise
+            missing(str(error))
     try:
         baseline = _beside(path.parent / found.baseline) if found.baseline else None
     except (OSError, ValueError) as error:  # no file system can have it
