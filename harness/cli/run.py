@@ -16,7 +16,7 @@ from harness.estimate import computer
 from harness.plan import Plan
 from harness.presence import look_for
 from harness.site import Site
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.store.layout import stage_folder
 
 INTERRUPTED = 130
@@ -69,7 +69,14 @@ def run_command(
     return code or reported or (FAILED if busy else 0)
 
 
+def tell_no_commit() -> None:
+    """Note that the results will name no commit, where there is a checkout that has one."""
+    if provenance.is_checkout() and (why := provenance.why_no_commit()):
+        show.line(f"note: results will name no commit: {why}", "yellow")
+
+
 def _work(made: Plan, site: Site) -> int:
+    tell_no_commit()
     show.line("loading PyTorch ...")
     from harness.launch.here import run_here
     from harness.launch.progress import watching

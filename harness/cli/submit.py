@@ -11,7 +11,14 @@ from typing import Literal
 from rich.table import Table
 
 from harness.cli import show
-from harness.cli.run import UNMEASURED_IMAGES, confirm, refuse_without_data, report, writable
+from harness.cli.run import (
+    UNMEASURED_IMAGES,
+    confirm,
+    refuse_without_data,
+    report,
+    tell_no_commit,
+    writable,
+)
 from harness.command import Commands
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
@@ -62,6 +69,7 @@ def slurm_command(
     if ask:
         _ask(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
         made = _submit(path, sets, site, again=again)
     if made is None:
@@ -114,6 +122,7 @@ def local_command(
     if ask:
         ask_long(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
         found = look(path, sets, site.runs, again=again, alone=True)
         found.check()

@@ -18,7 +18,7 @@ from harness.command import Commands
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.errors import StoreError, cannot_be_read
 from harness.site import Site
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.track import mode
 
 LITTLE_GB = 20.0
@@ -32,6 +32,7 @@ def look(site: Site) -> Iterator[Finding]:
     yield _data(site.data)
     version = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{version}, {sys.executable}; harness of {Path(harness.__file__).parent}")
+    yield _code()
     yield _wandb(sync_of(site))
 
 
@@ -63,6 +64,16 @@ def _data(data: Path) -> Finding:
         return problem("data root", cannot_be_read(error, data))
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return ok("data root", f"{data}: {shown or 'empty'}")
+
+
+def _code() -> Finding:
+    """Whether results will name the commit of their code."""
+    known, _ = provenance.code()
+    if known["commit"] is not None:
+        changed = ", with uncommitted changes" if known["dirty"] else ""
+        return ok("code", f"commit {known['commit'][:12]}{changed}")
+    says = f"results will name no commit: {known.get('why') or 'no reason given'}"
+    return (warning if provenance.is_checkout() else ok)("code", says)
 
 
 def sync_of(site: Site) -> str:
