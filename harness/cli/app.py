@@ -284,7 +284,7 @@ def check(
     from harness.cli.check import How, check_command, fresh
     from harness.cli.seeds import parse_seeds
 
-    with fresh(json, junit):
+    with fresh(json, junit, write_baseline):
         if against is not None and write_baseline is not None:
             raise typer.BadParameter("--against and --write-baseline do not go together")
         where = machine(data=data, runs=runs, device=device, processes=processes, site=site)

@@ -99,9 +99,10 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
 
 
 @contextmanager
-def fresh(json: Path | None, junit: Path | None) -> Iterator[None]:
+def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -> Iterator[None]:
     """Remove the files of an earlier call, so that nobody takes its verdicts for this one's; what
-    this one cannot tell for an error, or for Ctrl-C, they hold as an error.
+    this one cannot tell for an error, or for Ctrl-C, they hold as an error. A file that is named
+    twice, also as the baseline, is left to be refused.
 
     Raises:
         RecipeError: there is a file of another kind, which stays.
@@ -110,8 +111,9 @@ def fresh(json: Path | None, junit: Path | None) -> Iterator[None]:
     own: list[tuple[Path, Writer]] = []
     wrong: list[HarnessError] = []
     kinds = ((json, "--json", is_json, write_json), (junit, "--junit", is_junit, write_junit))
+    named = [os.path.realpath(path) for path in (json, junit, baseline) if path is not None]
     for path, option, ours, write in kinds:
-        if path is None:
+        if path is None or named.count(os.path.realpath(path)) > 1:
             continue
         try:
             refuse_others(path, f"a file of check {option}", ours)

@@ -171,7 +171,7 @@ def _hint(needs: str, value: object) -> str | None:
     if needs == "text" and isinstance(value, bool | int | float):
         return QUOTE
     if needs == "a list" and isinstance(value, bool | int | float | str):
-        items = value.split(",") if isinstance(value, str) else [json.dumps(value)]
+        items = value.strip("() ").split(",") if isinstance(value, str) else [json.dumps(value)]
         plain = all(_NUMBER.fullmatch(item.strip()) for item in items)
         return f"write [{', '.join(map(str.strip, items)) if plain else shown(value)}]"
     return None

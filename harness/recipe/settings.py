@@ -57,14 +57,14 @@ def _mended(
     """Setting -> how to write it, so that `work` accepts all of them; {} if none is known."""
     now, found = list(sets), dict[str, str]()
     for n, text in enumerate(sets):
-        if str(_place(text)) not in str(error):
+        if not _blamed(text, error):
             continue
         for other in _otherwise(text):
             tried = [*now[:n], other, *now[n + 1 :]]
             try:
                 work(tried)
             except RecipeError as left:
-                if str(_place(other)) in str(left):
+                if _blamed(other, left):
                     continue
                 error = left
             now, found[text] = tried, other
@@ -76,6 +76,12 @@ def _mended(
     except RecipeError:
         return {}
     return found
+
+
+def _blamed(text: str, error: RecipeError) -> bool:
+    """Whether the error is about the setting; those of an ablation's cells name its field alone."""
+    field = text.partition("=")[0].strip()
+    return str(_place(text)) in str(error) or f"--set {field}: " in str(error)
 
 
 def _otherwise(text: str) -> Iterator[str]:
@@ -102,6 +108,6 @@ def _otherwise(text: str) -> Iterator[str]:
         yield f"{field}={plain}"
     yield f"{field}={json.dumps(value, ensure_ascii=False)}"
     for listed in dict.fromkeys((inner or value, value)):
-        parts = ", ".join(filter(None, (part.strip() for part in listed.strip("()").split(","))))
+        parts = ", ".join(filter(None, re.split(r"[,\s]+", listed.strip("()[] "))))
         yield f"{field}=[{parts}]"
     yield f"{field}={{{value}}}"
