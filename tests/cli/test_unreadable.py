@@ -126,6 +126,17 @@ def test_closed_data(moco: Any, tiny: Path, request: Any) -> None:
     Path("data").mkdir()
     closed(Path("data"))
     request.getfixturevalue("powerless")
+    for name in ("cifar10", "imagefolder"):
+        sets = [f"data.name={name}", *(["data.folder=pets"] if name == "imagefolder" else [])]
+        said = moco("plan", tiny, "--data", "data", *(w for s in sets for w in ("--set", s)))
+        assert said.code == 0, said.all
+        assert "cannot be read: permission denied, data belongs to " in said.out
+
+
+def test_without_a_home(moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> Any:
+        raise KeyError("no such uid")
+
     users = ("USER", "LOGNAME", "LNAME", "USERNAME")
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", *users):
         monkeypatch.delenv(name, raising=False)
