@@ -12,9 +12,11 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import PARENT, StageKind, digest, record, stage_id, stages
-from harness.recipe.load import load
+from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
+from harness.recipe.settings import told_how
+from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
@@ -34,6 +36,7 @@ _ACTIONS: dict[State, Action] = {
     "diverged": "skip",
     "running": "busy",
     "damaged": "refuse",
+    "unreadable": "refuse",
 }
 
 
@@ -191,16 +194,18 @@ def make_plan(
         RecipeError: the file or an override cannot be accepted.
         StoreError: the run root is not a folder.
     """
-    place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    try:
+        place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    except OSError as error:
+        raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
-    loaded = load(path, sets)
-    if isinstance(loaded, Scale):
-        expansion = expand(loaded, path)
-        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], loaded
+    found, expansion = told_how(sets, lambda tried: _expanded(path, tried))
+    if expansion is not None and isinstance(found, Scale):
+        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
-        expansion, scale = None, None
-        members = [Member(cell="", seed=loaded.seed, recipe=loaded)]
+        assert isinstance(found, Recipe)
+        scale, members = None, [Member(cell="", seed=found.seed, recipe=found)]
     on = on or estimate.computer("auto", 1)
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
@@ -247,8 +252,13 @@ def make_plan(
                     stale=bool(stale),
                 )
             )
-    name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name
+    name = f"{found.name}~{digest(list(sets))}" if sets else found.name
     return Plan(name, path, scale, expansion, tuple(planned), on)
+
+
+def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansion | None]:
+    found = loaded(path, sets)
+    return found, expand(found, path) if isinstance(found, Scale) else None
 
 
 def _stale(
@@ -282,7 +292,11 @@ def _job(job: Job) -> str:
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     if parent is not None and parent.state == "diverged":
         return "skip", "pre-training diverged"
-    if parent is not None and not entry.done and parent.state in ("running", "damaged"):
+    if (
+        parent is not None
+        and not entry.done
+        and parent.state in ("running", "damaged", "unreadable")
+    ):
         return _ACTIONS[parent.state], parent.detail
     return _ACTIONS[entry.state], entry.detail or entry.state
 

@@ -6,6 +6,7 @@ default. The site file is ~/.config/moco-harness/site.yaml, or what --site names
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.section import Section, refuse
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
@@ -198,16 +199,52 @@ class Site:
     processes: int
     ask_above_hours: float
     slurm: SlurmSite | None = None
+    file: Path | None = None
+    """The site file that the command line named."""
+    notes: tuple[str, ...] = ()
+    """What a user would not expect of it, in sentences."""
 
 
-def _config() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "moco-harness" / "site.yaml"
+def home() -> Path | None:
+    """The user's home folder; None if there is none: no HOME, and no entry in the passwd file."""
+    with contextlib.suppress(RuntimeError, KeyError, OSError):
+        found = Path.home()
+        return found if found.is_absolute() else None
+    return None
+
+
+def _config() -> Path | None:
+    """The default site file; None without a home."""
+    if base := os.environ.get("XDG_CONFIG_HOME"):
+        return _expanded(base) / "moco-harness" / "site.yaml"
+    at = home()
+    return at / ".config" / "moco-harness" / "site.yaml" if at is not None else None
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "moco-harness" / "data"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return _expanded(base) / "moco-harness" / "data"
+    at = home()
+    if at is None:
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"moco-harness-{os.getuid()}" / "data"
+    return at / ".cache" / "moco-harness" / "data"
+
+
+def _default(notes: list[str]) -> Path | None:
+    """The default site file if it is there; of a closed folder a note says that it is not read."""
+    path = _config()
+    if path is None:
+        return None
+    try:
+        path.stat()
+        with path.open("rb"):
+            return path
+    except PermissionError as error:
+        notes.append(f"no site file is used: {cannot_be_read(error, path)}")
+    except OSError:
+        if path.is_symlink():
+            return path  # its reader tells what is wrong with it
+    return None
 
 
 def load_site(
@@ -226,8 +263,9 @@ def load_site(
     from harness.recipe.load import check
     from harness.recipe.yaml_source import read
 
-    path = site or _config()
-    said = check(SiteFile, read(path)) if site is not None or path.exists() else SiteFile()
+    notes: list[str] = []
+    path = site or _default(notes)
+    said = check(SiteFile, read(path)) if path is not None else SiteFile()
     env = os.environ.get
     for source, named in (
         ("--device ", device),
@@ -244,6 +282,8 @@ def load_site(
         processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
         slurm=said.slurm,
+        file=site,
+        notes=tuple(notes),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.recipe.identity import StageKind
@@ -128,7 +129,8 @@ def _why(run: Run, metric: Measured, outcome: Outcome, now: Now) -> str:
     broken = (run.stages[kind] for kind in kinds(metric) if kind in run.stages)
     stage = next(stage for stage in broken if stage.state == outcome.standing)
     why = f": {clause(outcome.detail)}" if outcome.detail else ""
-    return f"{outcome.standing}{why}, see moco-harness logs {stage.id}"
+    logs = Commands(stage.entry.folder.path.parent).line("logs", stage.id)
+    return f"{outcome.standing}{why}, see {logs}"
 
 
 def _has_result(outcome: Outcome) -> bool:

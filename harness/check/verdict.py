@@ -59,3 +59,12 @@ class Verdict:
     def of(self) -> str:
         """The recipe, and its cell if it has several."""
         return self.cell if self.cell == self.recipe else f"{self.recipe}/{self.cell}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be judged at all, and why."""
+
+    what: str
+    """The recipe or list, as it was named."""
+    message: str

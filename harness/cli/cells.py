@@ -102,7 +102,7 @@ class Reader:
 
 def short(row: Row) -> str:
     """Why the stage is in its state, in a line: of an error's text the first clause."""
-    if row.state in ("failed", "damaged"):
+    if row.state in ("failed", "damaged", "unreadable"):
         return clause(row.why)
     return row.why.splitlines()[0] if row.why else ""
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
+from harness import command
 from harness.output import inert
 from harness.redact import redact
 
@@ -59,10 +60,10 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path, with the
-    rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
+    """Print a line as it is; on a terminal broken between words, never within a path or a
+    command, the rest set in as the line began. Secrets are hidden: a job's words are in its log."""
     text = redact(text)
-    if console.is_terminal:
+    if console.is_terminal and f"{command.PROGRAM} " not in text:
         margin = text[: len(text) - len(text.lstrip())]
         text = textwrap.fill(
             text,
@@ -139,7 +140,8 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
         what, them = ("is", "it") if len(stale) == 1 else ("are", "them")
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
-        line(f"  run --again moves {them} aside and runs anew")
+        again = command.present("run", "--again") or "run --again"
+        line(f"  to move {them} aside and run anew: {again}")
     if inputs is not None:
         unfinished(inputs)
     from harness.presence import look_for
@@ -172,7 +174,8 @@ def _counted(made: Plan) -> str:
             s.action == "skip" and not s.entry.done for s in made.stages
         ),
         "being run by another process": sum(s.action == "busy" for s in made.stages),
-        "damaged": sum(s.action == "refuse" for s in made.stages),
+        "that cannot be read": sum(s.entry.state == "unreadable" for s in made.stages),
+        "damaged": sum(s.action == "refuse" and s.entry.state != "unreadable" for s in made.stages),
     }
     told = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([f"{len(made.todo)} to do", *told])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,15 @@ from typing import Literal
 from rich.table import Table
 
 from harness.cli import show
-from harness.cli.run import UNMEASURED_IMAGES, confirm, report, writable
+from harness.cli.run import (
+    UNMEASURED_IMAGES,
+    confirm,
+    refuse_without_data,
+    report,
+    tell_no_commit,
+    writable,
+)
+from harness.command import Commands
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
 from harness.inputs import Inputs
@@ -66,8 +75,9 @@ def slurm_command(
         return 0
     found.check()
     if ask:
-        _ask(found.plan, site.slurm)
+        _ask(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
         made = _submit(path, sets, site, again=again)
     if made is None:
@@ -77,7 +87,7 @@ def slurm_command(
     what = f"{stages} stages" if stages else "the report, which had no job yet,"
     show.line(f"submitted {what} in {len(made.arrays)} arrays and jobs as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 
@@ -126,6 +136,7 @@ def local_command(
     if ask:
         ask_long(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
         found = look(path, sets, site.runs, again=again, alone=True, inputs=inputs)
         found.check()
@@ -136,7 +147,7 @@ def local_command(
         made = local.submit(found.plan, site, sets, again=again)
     show.line(f"running {len(found.plan.todo)} stages in the background as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 
@@ -195,10 +206,20 @@ def gpu_hours(plan: Plan, own: SlurmSite) -> float | None:
     return plan.stated_gpu_hours
 
 
-def _ask(plan: Plan, own: SlurmSite) -> None:
+def _ask(plan: Plan, site: Site) -> None:
+    own = site.slurm
+    assert own is not None
     hours = gpu_hours(plan, own)
     if hours is not None:
         if hours > own.ask_above_gpu_hours:
-            confirm(_amount(plan, own))
+            _confirm(plan, site, _amount(plan, own))
     elif plan.images is None or plan.images > UNMEASURED_IMAGES:
-        confirm("an unknown amount")
+        _confirm(plan, site, "an unknown amount")
+
+
+def _confirm(plan: Plan, site: Site, about: str) -> None:
+    if (
+        not sys.stdin.isatty()
+    ):  # a person is asked: the nodes may see data that this machine does not
+        refuse_without_data(plan, site)
+    confirm(about)

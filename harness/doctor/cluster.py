@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from harness.doctor.finding import Finding, ok, problem, warning
 from harness.launch.clients import ask, pairs
 from harness.recipe.suggest import closest
 from harness.site import SlurmSite
+from harness.store import submission
 
 NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
@@ -107,7 +107,7 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
     """The account and the qos, as far as accounting tells."""
     if own.account is not None:
         enforced = "associations" in config.get("AccountingStorageEnforce", "")
-        words = ("show", "assoc", f"user={getpass.getuser()}", "format=account")
+        words = ("show", "assoc", f"user={submission.user()}", "format=account")
         said = ask("sacctmgr", "--noheader", "--parsable2", *words)
         if own.account in said.lines:
             yield ok("account", f"{own.account} is yours")

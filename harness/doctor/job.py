@@ -67,7 +67,7 @@ def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[
         )
     if found["free_gb"] < machine.LITTLE_GB:
         yield warning("disk there", f"{found['host']}: {found['free_gb']} GB free for runs")
-    yield machine.judge_network(found)
+    yield machine.judge_network(found, machine.sync_of(site))
     shutil.rmtree(folder, ignore_errors=True)
 
 

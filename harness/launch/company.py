@@ -20,6 +20,9 @@ FAREWELL_S = 30.0
 """Seconds in which the others, each of which ends by itself when its peers do, have to end."""
 
 
+OURS = (2, 3, 4, 5)
+"""Exit codes that say what is wrong: this process ends with the same."""
+
 Lost = Callable[[], None]
 
 
@@ -52,11 +55,13 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
 
         def lost() -> None:
             for rank, process in enumerate(started, 1):
-                if process.poll():
-                    raise HarnessError(
-                        f"rank {rank} of {processes} ended with {_words(process.returncode)} "
+                if code := process.poll():
+                    error = HarnessError(
+                        f"rank {rank} of {processes} ended with {_words(code)} "
                         "before it had begun; what it said stands above"
                     )
+                    error.exit_code = code if code in OURS else error.exit_code
+                    raise error
 
         yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"}), lost
     finally:

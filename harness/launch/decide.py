@@ -14,7 +14,7 @@ from harness.store.life import Still
 
 State = Literal[
     "finished", "diverged", "running", "suspended", "silent", "ending", "waiting", "held",
-    "interrupted", "cancelled", "failed", "lost", "damaged", "unknown", "absent",
+    "interrupted", "cancelled", "failed", "lost", "damaged", "unreadable", "unknown", "absent",
 ]  # fmt: skip
 """For people. suspended: its job, or its process, is stopped and can go on. silent: its process, or
 its node, does not answer. ending: its job was ended, and is not gone yet. waiting: its job is
@@ -63,7 +63,7 @@ class Evidence:
 def decide(seen: Evidence) -> tuple[State, str, str]:
     """(state, why, remedy) of one stage."""
     job = seen.job
-    if seen.ledger in ("finished", "diverged", "damaged"):
+    if seen.ledger in ("finished", "diverged", "damaged", "unreadable"):
         return seen.ledger, seen.detail, ""
     if job is None:
         return _running(seen, None) if seen.ledger == "running" else _without(seen)

@@ -31,7 +31,16 @@ class Tally:
     elsewhere: dict[str, str] = field(default_factory=dict)
     """Left to another process: stage -> who runs it; "" for those that wait for such a stage."""
     failed: list[tuple[str, str]] = field(default_factory=list)
+    codes: set[int] = field(default_factory=set)
+    """Exit codes of the errors by which stages failed."""
     interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the failures have in common; 1 where they have nothing, 0 where nothing failed."""
+        if self.failed:
+            return next(iter(self.codes)) if len(self.codes) == 1 else HarnessError.exit_code
+        return HarnessError.exit_code if self.elsewhere else 0
 
 
 def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
@@ -77,6 +86,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             raise
         except Exception as error:
             known = isinstance(error, HarnessError)
+            tally.codes.add(getattr(error, "exit_code", HarnessError.exit_code))
             message = redact(str(error) if known else f"{type(error).__name__}: {error}")
             tally.failed.append((stage.id, message))
             unusable.add(stage.id)

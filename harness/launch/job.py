@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch.ending import end, goes_on, say_who_died
 from harness.launch.signals import StopFlag
@@ -249,4 +250,5 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(follower.pid, signal.SIGTERM)
             if not follower.wait(MIRROR_S if over else HURRY_S) and over:
-                print("note: W&B is late; `moco-harness sync` uploads what is missing", flush=True)
+                sync = Commands(folder.path.parent).line("sync")
+                print(f"note: W&B is late; `{sync}` uploads what is missing", flush=True)

@@ -100,8 +100,8 @@ class LocalJob:
             print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
         for message in filter(None, tally.elsewhere.values()):
             print(message, file=sys.stderr, flush=True)
-        if tally.failed or tally.elsewhere:
-            raise SystemExit(1)
+        if tally.exit_code:
+            raise SystemExit(tally.exit_code)
         return str(page)
 
 

@@ -117,8 +117,12 @@ def alive(row: Row) -> bool:
     return row.state == "interrupted" and row.job is not None and row.job.live
 
 
-def verdict(runs: Path, row: Row) -> Iterator[str]:
-    """What became of the stage, whole, what to do, and how to run it again."""
+def verdict(runs: Path, row: Row, site: Path | None = None) -> Iterator[str]:
+    """What became of the stage, whole, what to do, and how to run it again.
+
+    Args:
+        site: the site file that the user named, if any.
+    """
     yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
     if row.remedy:
         yield f"what to do: {row.remedy}"
@@ -129,4 +133,4 @@ def verdict(runs: Path, row: Row) -> Iterator[str]:
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again or 'the same `moco-harness run`'}"
+        yield f"run again: {row.again_with(site) or 'the same `moco-harness run`'}"

@@ -7,12 +7,12 @@ leave it open does the job decide: one that waits, one that was ended, one that 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.command import PROGRAM, Commands
 from harness.errors import StoreError
 from harness.launch import lives
 from harness.launch.decide import NEVER, Evidence, State, decide
@@ -60,21 +60,27 @@ class Row:
 
     @property
     def again(self) -> str:
-        """The command that runs it again; "" if nobody wrote it down."""
+        """The command that runs it again in this run root; "" if nobody wrote it down."""
+        return self.again_with(None)
+
+    def again_with(self, site: Path | None) -> str:
+        """The same for whoever names the site file `site`."""
+        commands = Commands(self.entry.folder.path.parent, site)
         if self.submission is not None:
-            sets = (word for text in self.submission.sets for word in ("--set", text))
-            return shlex.join(["moco-harness", "run", self.submission.recipe, *sets])
+            made = self.submission
+            if found := commands.again(made.command, made.folder):
+                return found
+            sets = (word for text in made.sets for word in ("--set", text))
+            return commands.again([PROGRAM, "run", made.recipe, *sets], made.folder)
         try:
             attempts = self.entry.folder.attempts()
             told = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None
         except StoreError:
             told = None
         words = told.get("command") if isinstance(told, dict) else None
-        if not isinstance(words, list) or not words:
+        if not isinstance(told, dict) or not isinstance(words, list):
             return ""
-        program, *rest = map(str, words)
-        # python -m harness.cli is written down as the file that it runs
-        return shlex.join(["moco-harness" if program == "__main__.py" else program, *rest])
+        return commands.again([*map(str, words)], str(told.get("folder") or ""))
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ def _was_cut_off(entry: Entry) -> bool:
 def _row(
     runs: Path, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
 ) -> Row:
-    if entry.done or entry.state == "damaged":
+    if entry.done or entry.state in ("damaged", "unreadable"):
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)
     own = made is not None and job is not None and _is_of(attempt, made, job)
@@ -194,7 +200,7 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
     for row in rows.values():
         never = row.job is not None and row.job.reason == NEVER
         above = rows.get(row.parent)
-        bad = above is not None and (above.over or above.state in ("diverged", "damaged"))
+        bad = above is not None and (above.over or above.state in ("diverged", *_WORDS))
         left = row.state == "lost" or (row.state == "cancelled" and " by " not in row.why)
         ended = row.state == "failed" and above is not None and above.state == "diverged"
         if row.parent and (never or (bad and (left or ended))):
@@ -209,6 +215,7 @@ _WORDS = {
     "damaged": "is damaged",
     "interrupted": "was interrupted",
     "lost": "was lost",
+    "unreadable": "cannot be read",
 }
 
 

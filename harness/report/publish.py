@@ -20,7 +20,7 @@ from harness.errors import StoreError
 from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
-from harness.report.runs import Stage
+from harness.report.runs import WORDS, Stage
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
 from harness.store.stale import why_changed
@@ -78,9 +78,10 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
 
 def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
     for stage in stages:
-        if stage.state in ("running", "damaged"):
+        if stage.state in ("running", "damaged", "unreadable"):
             what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
-            raise StoreError(f"{stage.entry.folder.path}: {stage.state}; {what}")
+            says = WORDS.get(stage.state, stage.state)
+            raise StoreError(f"{stage.entry.folder.path}: {says}; {what}")
         if why := why_changed(stage.entry, stage.inputs):  # the records alone cannot tell
             raise StoreError(
                 f"{stage.entry.folder.path}: {why}; bring the old one back, or run --again"

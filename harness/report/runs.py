@@ -49,7 +49,7 @@ UNKNOWN = "unknown"
 Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | State
 
 
-WORDS: dict[str, str] = {"absent": "not run"}
+WORDS: dict[str, str] = {"absent": "not run", "unreadable": "cannot be read"}
 """States that a reader knows under another name."""
 
 
@@ -217,9 +217,9 @@ def read_run(
         if len(stage.editions) > 1
     ]
     warnings += [
-        f"{stage.id}: damaged ({stage.entry.detail})"
+        f"{stage.id}: {WORDS.get(stage.state, stage.state)} ({stage.entry.detail})"
         for stage in found.values()
-        if stage.state == "damaged"
+        if stage.state in ("damaged", "unreadable")
     ]
     warnings += [
         f"{found[kind].id}: damaged (result.json has no number for {metric})"
@@ -241,7 +241,10 @@ def _stage(kind: StageKind, recipe: Recipe, runs: Path, inputs: Look | None) -> 
     entry = look(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))
     result = entry.result or {}
-    attempts = folder.attempts() if entry.state != "absent" else []
+    try:
+        attempts = folder.attempts() if entry.state != "absent" else []
+    except StoreError:
+        attempts = []
     ended = result.get("attempt")
     own = next((a for a in attempts if int(a.name) == ended), attempts[-1] if attempts else None)
     attempt = _provenance(own)

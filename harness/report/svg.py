@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ STYLE = {
     "ytick.color": INK,
     "axes.formatter.useoffset": False,
 }
+
+
+# Where there is no home to cache fonts in, it says so at each start; nothing follows from it.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 class Drawing:

@@ -25,10 +25,18 @@ _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 
 
 def listed(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path) of the checkpoints in `folder`, newest first."""
-    if not folder.is_dir():
+    """(step, path) of the checkpoints in `folder`, newest first.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        there = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    except OSError as error:
+        raise atomic.unread(error, folder) from error
+    found = [(match, path) for path in there if (match := _NAME.fullmatch(path.name))]
     return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
 
@@ -103,7 +111,7 @@ def read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.unread(error, path) from error
     if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
         return None
     try:

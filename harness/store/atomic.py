@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import DiskError, StoreError
+from harness.errors import DiskError, StoreError, Unreadable, cannot_be_read
 
 
 def explain(error: OSError, path: Path) -> DiskError:
@@ -48,6 +48,13 @@ def _has_room(path: Path) -> bool:
         disk = os.statvfs(place)
         return disk.f_bavail > 0 and disk.f_favail == 0 < disk.f_files
     return False
+
+
+def unread(error: OSError, path: Path) -> StoreError:
+    """What a failed read means to the user: Unreadable, unless what lies there is of another kind
+    than it should be."""
+    wrong_kind = error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+    return (StoreError if wrong_kind else Unreadable)(cannot_be_read(error, path))
 
 
 def sync_folder(folder: Path) -> None:
@@ -112,11 +119,14 @@ def read_json(path: Path) -> Any:
     """The JSON value in `path`; None if there is no such file.
 
     Raises:
+        Unreadable: the file cannot be read.
         StoreError: the file is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise unread(error, path) from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: unreadable ({error}); move it away and run again") from error

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, refuse_link
 from harness.store.life import BEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
@@ -57,6 +57,8 @@ def write_end(attempt: Path, how: str, message: str, **more: str) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
+    for place in (attempt, attempt.parent, attempt.parent.parent):
+        refuse_link(place)
     words = {"how": how, "message": redact(message), **more, "t": round(time.time())}
     atomic.write_json(attempt / "ended.json", words)
 
@@ -157,8 +159,9 @@ def begin(folder: StageFolder) -> Attempt:
     Raises:
         AlreadyDone: the stage has a result, perhaps by another process since it was planned.
         Busy: another process lives the newest attempt, or has begun this one first.
-        StoreError: the folder cannot be written.
+        StoreError: the folder cannot be written, or is a link to elsewhere.
     """
+    folder.refuse_links()
     attempts = folder.attempts()
     who = _known_holder(attempts[-1]) if attempts else None
     if who is not None and not survived(who):

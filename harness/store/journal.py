@@ -41,7 +41,7 @@ class Writer:
         self._path = path
         self.mark: Mark = (0, 0)
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise atomic.explain(error, path) from error
 
@@ -81,7 +81,7 @@ def altered(folder: StageFolder, marks: Marks) -> str:
         except FileNotFoundError:
             data = b""
         except OSError as error:
-            raise atomic.explain(error, path) from error
+            raise atomic.unread(error, path) from error
         if len(data) != length or zlib.crc32(data) != crc:
             return name
     return ""
@@ -101,7 +101,7 @@ def read_file(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.unread(error, path) from error
     return parse_all(data.split(b"\n"))
 
 

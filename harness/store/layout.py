@@ -31,6 +31,9 @@ from harness.store import atomic, version
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 """What may be a stage's name: it leaves no folder."""
 
+OWN_NAME = re.compile(r".+\.[a-z_]+-[0-9a-f]{6,}")
+"""What stages of this harness are called: run, kind and digest."""
+
 ACCURACY = re.compile(r"/top\d+(@|$)")
 """What is measured in percent, by its metric's name."""
 
@@ -68,8 +71,15 @@ class StageFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a stage.json; no, where the folder is closed to us."""
-        return os.path.exists(self.path / "stage.json")  # noqa: PTH110 - Path.exists raises there
+        """Whether there is a stage.json; of a folder that is closed to us, whether its name is a
+        stage's."""
+        try:
+            (self.path / "stage.json").stat()
+        except PermissionError:
+            return OWN_NAME.fullmatch(self.id) is not None
+        except OSError:
+            return False
+        return True
 
     @property
     def described(self) -> dict[str, Any] | None:
@@ -102,6 +112,17 @@ class StageFolder:
             raise StoreError(f"{self.path / 'stage.json'}: its parent is no stage; move the folder")
         return StageFolder(self.path.parent / named)
 
+    def refuse_links(self) -> None:
+        """Raise a StoreError if the folder, or a file or folder of the stage in it, is a symbolic
+        link: what a run writes and reads stays in its run root."""
+        refuse_link(self.path)
+        for folder in (self.path, self.path / "attempts"):
+            for each in _listed(folder):
+                refuse_link(Path(each.path), each.is_symlink())
+                if folder != self.path:
+                    for file in _listed(Path(each.path)):
+                        refuse_link(Path(file.path), file.is_symlink())
+
     def attempts(self) -> list[Path]:
         """The attempts' folders, oldest first.
 
@@ -113,7 +134,7 @@ class StageFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise atomic.explain(error, self.path) from error
+            raise atomic.unread(error, self.path / "attempts") from error
         return sorted(names, key=lambda p: int(p.name))
 
     def set_aside(self) -> Path:
@@ -123,6 +144,7 @@ class StageFolder:
             DiskError: it cannot be moved.
         """
         aside = self.path.parent / "aside"
+        refuse_link(aside)
         try:
             aside.mkdir(exist_ok=True)
             number = sum(p.name.startswith(f"{self.id}~") for p in aside.iterdir()) + 1
@@ -154,8 +176,9 @@ class StageFolder:
         id does not cover (cadences, targets) may have changed since the last attempt.
 
         Raises:
-            StoreError: the folder cannot be made.
+            StoreError: the folder cannot be made, or is a link to elsewhere.
         """
+        self.refuse_links()
         try:
             (self.path / "attempts").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -163,6 +186,29 @@ class StageFolder:
             raise atomic.explain(error, self.path) from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
+
+
+def refuse_link(path: Path, is_link: bool | None = None) -> None:
+    """Raise a StoreError if `path` is a symbolic link.
+
+    Args:
+        is_link: whether it is one, if that is known.
+    """
+    if path.is_symlink() if is_link is None else is_link:
+        target = os.readlink(path)  # noqa: PTH115 - as it stands, not a path to be seen from here
+        raise StoreError(
+            f"{path}: a link to {target}; a run's files stay in its run root: put the thing itself "
+            "there, or name the other run root with --runs"
+        )
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in the folder; nothing where it cannot be told: nor can it be used then."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
 
 
 def why_no_result(found: object) -> str:

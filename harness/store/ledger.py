@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import StoreError
+from harness.errors import StoreError, Unreadable
 from harness.store import atomic
 from harness.store.layout import StageFolder, why_no_result
 from harness.store.life import Still, holder, stillness
 from harness.store.version import STAGE
 
-State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
+State = Literal[
+    "absent", "running", "interrupted", "failed", "diverged", "finished", "damaged", "unreadable"
+]
+"""unreadable: closed to this user, or on a disk that fails; it may well be whole."""
 
 _AT_ONCE = 65536
 """Bytes; more than the files here have, as a rule."""
@@ -51,6 +54,7 @@ def look(folder: StageFolder) -> Entry:
         return Entry(folder, state, detail, result, described)
 
     try:
+        folder.refuse_links()
         described = folder.described
         result = folder.result
         if result is not None:
@@ -69,6 +73,8 @@ def look(folder: StageFolder) -> Entry:
             said = f"process {who['pid']} on {who['host']} {words}".rstrip()
             return replace(found("running", said), who=who, still=still)
         ended = atomic.read_json(newest / "ended.json")
+    except Unreadable as error:
+        return found("unreadable", str(error))
     except StoreError as error:
         return found("damaged", str(error))
     if not isinstance(ended, dict):
@@ -90,13 +96,16 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
         StoreError: the run root cannot be read.
     """
     root = os.fspath(runs)
-    for name in _folders(runs):
+    for name, is_link in _folders(runs):
         known = None if seen is None else seen.get(name)
         if known is not None and known[0] == _stamp(f"{root}/{name}/result.json"):
             yield known[1]
             continue
         head = _head(f"{root}/{name}/stage.json")
-        if head is None:
+        if head is None or not (head or StageFolder(runs / name).begun):
+            continue
+        if is_link:
+            yield look(StageFolder(runs / name))
             continue
         data, stamp = _read(f"{root}/{name}/result.json")
         result = atomic.json_object(data)
@@ -118,17 +127,18 @@ def names(runs: Path) -> list[str]:
     Raises:
         StoreError: the run root cannot be read.
     """
-    return [name for name in _folders(runs) if StageFolder(runs / name).begun]
+    return [name for name, _ in _folders(runs) if StageFolder(runs / name).begun]
 
 
-def _folders(runs: Path) -> list[str]:
+def _folders(runs: Path) -> list[tuple[str, bool]]:
+    """(name, whether it is a link) of what lies in the run root."""
     try:
         with os.scandir(runs) as found:
-            return sorted(each.name for each in found)
+            return sorted((each.name, each.is_symlink()) for each in found)
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise atomic.explain(error, runs) from error
+        raise atomic.unread(error, runs) from error
 
 
 def _stamp(path: str) -> int:
@@ -155,7 +165,7 @@ def _read(path: str) -> tuple[bytes | None, int]:
     By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None, 0
     except OSError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import StoreError
+from harness.errors import StoreError, Unreadable
 from harness.store import atomic, clock
 
 BEAT_S = 10.0
@@ -113,12 +113,19 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
     On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
     holder that is silent for SILENCE_S, by the file server's clock, is taken for dead.
+
+    Raises:
+        Unreadable: the folder is closed to this user.
     """
-    if (folder / "ended.json").exists():
-        return None
     try:
+        if (folder / "ended.json").exists():
+            return None
         who = atomic.read_json(folder / "alive.json")
         touched = (folder / "alive.json" if who else folder).stat().st_mtime
+    except PermissionError as error:
+        raise atomic.unread(error, folder) from error
+    except Unreadable:  # nor may we say then that nobody does
+        raise
     except (StoreError, OSError):
         return None
     if who is None:  # between mkdir and the first words

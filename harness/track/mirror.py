@@ -227,6 +227,7 @@ def sync(
 
 def _sync(folder: StageFolder, mode: Mode, opener: Opener) -> Outcome:
     try:
+        folder.refuse_links()
         found = cursor.peek(folder)
         if folder.described is None:
             return Outcome(folder.id, "failed", message="no such stage; `status` lists them")

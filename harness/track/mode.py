@@ -83,8 +83,8 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
             return filed[name]
     host = urlsplit(server(env)).netloc
     named = env.get("NETRC")
-    home = Path(env.get("HOME") or Path.home())
-    for path in [Path(named)] if named else [home / ".netrc", home / "_netrc"]:
+    homely = [home / name for home in _home(env) for name in (".netrc", "_netrc")]
+    for path in [Path(named)] if named else homely:
         try:
             found = netrc.netrc(path).authenticators(host)
         except (OSError, netrc.NetrcParseError):
@@ -101,11 +101,20 @@ def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
     return secrets.redact(text, env)
 
 
+def _home(env: Mapping[str, str]) -> list[Path]:
+    """The user's home folder; nothing where there is none."""
+    try:
+        return [Path(env.get("HOME") or Path.home())]
+    except (RuntimeError, KeyError):  # no HOME, and no entry in the passwd file
+        return []
+
+
 def _settings(env: Mapping[str, str]) -> dict[str, str]:
     """wandb's settings files, the working folder's over the user's."""
-    home = Path(env.get("HOME") or Path.home())
+    own = env.get("WANDB_CONFIG_DIR")
+    homely = [home / ".config" / "wandb" for home in _home(env)]
     files = [
-        Path(env.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb") / "settings",
+        *(folder / "settings" for folder in ([Path(own)] if own else homely)),
         Path(env.get("WANDB_DIR") or ".") / "wandb" / "settings",
     ]
     parser = configparser.ConfigParser(default_section="", interpolation=None)

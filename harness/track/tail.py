@@ -104,7 +104,7 @@ class Tail:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise atomic.explain(error, path) from error
+                raise atomic.unread(error, path) from error
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._take(lines)

@@ -34,6 +34,7 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("finished, whatever SLURM says", seen("finished", "FAILED"), "finished", ""),
     ("diverged, whatever SLURM says", seen("diverged", "TIMEOUT", detail="nan"), "diverged", "nan"),
     ("damaged", seen("damaged", "RUNNING", detail="x.json"), "damaged", "x.json"),
+    ("unreadable", seen("unreadable", detail="x.json"), "unreadable", "x.json"),
     # without a job
     ("never begun", seen("absent"), "absent", ""),
     ("running here", seen("running", detail="process 1"), "running", "process 1"),
