@@ -90,7 +90,7 @@ class Truth:
     def __init__(self, runs: Path) -> None:
         self._runs = runs
         self._queue = Queue()
-        self._seen: dict[str, tuple[int, Entry]] = {}
+        self._seen: dict[str, tuple[str, Entry]] = {}
 
     def look(self, wanted: Collection[str] | None = None) -> Look:
         """The rows of all stages, or of those in `wanted`, by id.
@@ -98,15 +98,17 @@ class Truth:
         Raises:
             StoreError: the run root cannot be read.
         """
+        unread: list[str] = []
         if wanted is None:
-            entries = {entry.folder.id: entry for entry in everything(self._runs, self._seen)}
+            found = everything(self._runs, self._seen, unread)
+            entries = {entry.folder.id: entry for entry in found}
         else:
             entries = {}
             for id_ in wanted:
                 while id_ and id_ not in entries:  # the parents too: a child's end may be theirs
                     entries[id_] = look(StageFolder(self._runs / id_))
                     id_ = _parent(entries[id_])
-        notes: list[str] = []
+        notes = [_UNREAD.format(len(unread))] if unread else []
         made: list[Submission] = []
         try:
             made = submission.everything(self._runs)
@@ -175,6 +177,10 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
         else:
             yield row
 
+
+_UNREAD = (
+    "the journals of {} finished stages are not checked yet, for their size: the next call goes on"
+)
 
 _WORDS = {
     "cancelled": "was cancelled",

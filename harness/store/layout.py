@@ -174,12 +174,16 @@ def why_no_result(found: object) -> str:
     values = found.get("values", {})
     if not isinstance(values, dict):
         return "not a result"
-    for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) < 1e300:  # NaN is less than nothing
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
-        if ACCURACY.search(name) and not 0 <= value <= 100:
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+    return next(filter(None, (why_impossible(*each) for each in values.items())), "")
+
+
+def why_impossible(name: str, value: object) -> str:
+    """Why nothing that `name` measures is `value`; "" if it may be."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+    if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
     return ""
 
 
