@@ -22,9 +22,10 @@ from harness.launch.reasons import tail
 from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
-from harness.store.ledger import Entry, everything, look
+from harness.store.ledger import DONE, Entry, everything, look
 from harness.store.stale import why_other
 from harness.store.submission import Submission
+from harness.store.validity import copies, why_copy
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Row:
 
     id: str
     state: State | Literal["stale"]
-    """stale: done, but its stage.json is of another version, or of another stage."""
+    """stale: done, but its stage.json is of another version, or of another stage, or it shares
+    what no two stages share."""
     why: str
     """In words; whole."""
     entry: Entry
@@ -125,9 +127,13 @@ class Truth:
             jobs, answer = survey(self._runs, made, open_, self._queue)
             notes += answer.notes
         rows = {}
+        shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
-            rows[id_] = _row(self._runs, entry, place[0] if place else None, jobs.get(id_))
+            row = _row(self._runs, entry, place[0] if place else None, jobs.get(id_))
+            if id_ in shared and row.state in DONE:
+                row = replace(row, state="stale", why=why_copy(*shared[id_]))
+            rows[id_] = row
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 

@@ -187,6 +187,12 @@ def why_impossible(name: str, value: object) -> str:
     return ""
 
 
+def may_be_shown(name: str, value: object) -> bool:
+    """Whether a run can have measured it: a loss may stop being finite, an accuracy is a percentage
+    or nothing."""
+    return not ACCURACY.search(name) or not why_impossible(name, value)
+
+
 def is_name(value: object) -> bool:
     """Whether `value` can be a stage's id: a name that leads out of no folder."""
     return isinstance(value, str) and len(value) <= 250 and NAME.fullmatch(value) is not None

@@ -12,10 +12,10 @@ import json
 import math
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from harness.store import atomic, journal
@@ -28,6 +28,7 @@ NEAR = 1e-9
 FIRST = 64
 """Lines of the journal's end that are read first; eight times as many where they do not suffice."""
 
+_AT_ONCE = 1 << 20
 _FIGURE = rb'"[\w./-]+/%s":([-+.\dEe]+)'
 _SEED = re.compile(r"-s(\d+)\.([^.-]+)-")
 
@@ -65,34 +66,37 @@ def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, An
     do two seeds ever have the same losses.
 
     Args:
-        results: by id, stage.json (None: unknown) and result.json.
+        results: by id, stage.json (None: unknown) and result.json. One whose stage.json is
+            another's is known for a copy, and tells nothing of the others.
     """
     owners: dict[tuple[Any, ...], list[str]] = {}
     for id_, (described, result) in results.items():
-        weights, trains = result.get("weights"), (described or {}).get("parent") is None
-        if isinstance(weights, str) and weights and trains:
+        about = described or {}
+        if about.get("id", id_) != id_:
+            continue
+        weights, values, named = result.get("weights"), result.get("values"), _SEED.search(id_)
+        if isinstance(weights, str) and weights and about.get("parent") is None:
             owners.setdefault(("weights", weights), []).append(id_)
-        values, named = result.get("values"), _SEED.search(id_)
         if named and isinstance(values, dict) and any(map(_is_loss, values)):
-            owners.setdefault(("values", named[2], *sorted(values.items())), []).append(id_)
-    found: dict[str, list[str]] = {}
+            owners.setdefault(("losses", named[2], *sorted(values.items())), []).append(id_)
+    found: Copies = {}
     for (what, *_), ids in owners.items():
         for id_ in ids:
+            # one seed may have the same losses under two names
             others = [each for each in ids if each != id_]
-            if what == "values":  # one seed may give the same figures under two names
-                others = [each for each in others if _seed(each) != _seed(id_)]
+            others = [each for each in others if what == "weights" or _seed(each) != _seed(id_)]
             if others:
-                found.setdefault(id_, []).extend(each for each in others)
-    return {id_: tuple(dict.fromkeys(others)) for id_, others in found.items()}
+                found.setdefault(id_, (what, tuple(others)))
+    return found
 
 
-Copies = dict[str, tuple[str, ...]]
-"""By a stage's id, the ids of the stages of which it is a copy, or which are copies of it."""
+Copies = dict[str, tuple[str, tuple[str, ...]]]
+"""By a stage's id, what it shares, and the ids of the stages that it shares it with."""
 
 
-def why_copy(others: Iterable[str]) -> str:
-    """What is said of a stage that shares with `others` what no two stages share."""
-    return f"with the weights or losses of {', '.join(others)}: one is a copy"
+def why_copy(what: str, others: Iterable[str]) -> str:
+    """What is said of a stage that has `what` in common with `others`."""
+    return f"with the {what} of {', '.join(others)}: one is a copy"
 
 
 def _is_loss(name: object) -> bool:
@@ -111,21 +115,22 @@ def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, 
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                yield name, b"".join(iter(lambda: os.read(file, 1 << 20), b""))
+                parts = [os.read(file, _AT_ONCE)]
+                while parts[-1]:
+                    parts.append(os.read(file, _AT_ONCE))
             finally:
                 os.close(file)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise atomic.explain(error, folder.path / "attempts" / name / "metrics.jsonl") from error
+            raise atomic.explain(error, Path(path)) from error
+        yield name, b"".join(parts)
 
 
 # ---- the journal itself
 
 
-def _why_altered(
-    folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]
-) -> str:
+def _why_altered(folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
     """Why the journal is not the one that the stage ended with."""
     noted = result.get("journal")
     if noted is None:
@@ -200,7 +205,7 @@ def _metrics(record: journal.Record) -> set[str]:
 
 
 def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]) -> str:
-    """What no run measures. That a diverged one ends with a loss that is no number is its result."""
+    """What no run measures; a diverged one ends with what is no number, which is its result."""
     end = records[-1]["step"] if records and result.get("state") == "diverged" else -1
     for name in sorted({name for record in records for name in _metrics(record)}):
         column = [(record["step"], record[name]) for record in records if name in record]
@@ -283,9 +288,7 @@ def _per_epoch(record: journal.Record) -> int:
     return max(1, round(record["step"] / epoch)) if good and epoch else 1
 
 
-def _said(
-    name: str, records: Sequence[journal.Record], begin: int
-) -> tuple[float | None, float]:
+def _said(name: str, records: Sequence[journal.Record], begin: int) -> tuple[float | None, float]:
     """What the journal says of a metric, None if nothing, and how far its means leave that open.
 
     Published records have blocks of steps, of which one may reach from the epoch before into the

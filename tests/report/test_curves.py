@@ -47,12 +47,9 @@ def test_the_curves_of_a_run(make: Make) -> None:
 
 def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
     bench = make()
-    folder = bench.pretrain  # the first attempt, cut at step 60
     old = [{"step": n, "epoch": n / 31, "train/loss": 9.0} for n in range(1, 61)]
-    folder("m0.9", 0, records=old)
+    bench.pretrain("m0.9", 0, records=old, state=None)  # the first attempt, cut at step 60
     new = [{"step": n, "epoch": n / 31, "train/loss": 1.0} for n in range(32, 100)]
-    path = bench.folder("m0.9", 0).path / "attempts/0002"
-    path.mkdir()
-    (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in new))
+    bench.pretrain("m0.9", 0, records=new, attempt=2)
     found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
     assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68
