@@ -183,8 +183,10 @@ class Bench:
         more.setdefault("records", records)
         values = {} if pretext is None else {"pretext/top1": pretext}
         losses = [r["train/loss"] for r in more["records"] if is_number(r.get("train/loss"))]
-        if losses:  # over the last epoch
-            values["train/loss"] = sum(losses[-31:]) / len(losses[-31:])
+        if losses:
+            last = more["records"][-1]
+            losses = losses[-round(last["step"] / last["epoch"]) :]  # of the last epoch
+            values["train/loss"] = sum(losses) / len(losses)
         self.stage(cell, seed, "pretrain", values, **more)
 
     def stage(

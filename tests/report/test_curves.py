@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from harness.report.curves import FEWEST, LINES, MOST, _sample, read_curves, share
 from harness.store.ledger import look
 from report.conftest import Make
