@@ -42,7 +42,7 @@ def result_of(found: list[Record]) -> dict[str, Any]:
 
 def finish(folder: StageFolder, *, sealed: bool = True, state: str = "finished") -> Path:
     """Run the task to its end; returns its journal."""
-    folder.create((folder.described or {}) | {"schema": STAGE})
+    folder.create({"schema": STAGE} | (folder.described or {}))
     attempt = begin(folder)
     attempt.record(records())
     attempt.finish(result_of(records()) | {"state": state} | (attempt.seal() if sealed else {}))
