@@ -264,10 +264,8 @@ class Bench:
             for s in range(1, 94)
         ]
         records.append({"step": 94, "epoch": 94 / 31, "t": 1e9, "train/loss": float("nan")})
-        message = "the loss is nan at step 94"
-        self.stage(
-            cell, seed, "pretrain", {}, state="diverged", message=message, records=records, **more
-        )
+        more.setdefault("message", "the loss is nan at step 94")
+        self.stage(cell, seed, "pretrain", {}, state="diverged", records=records, **more)
 
 
 def target(value: float, tolerance: float = 1.0, metric: str = "knn/top1") -> Target:
