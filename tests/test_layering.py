@@ -104,7 +104,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
     started = {name.split(".")[0] for name in loaded_by("")}
     assert foreign - started == {"harness"}
     own = {part(name) for name in loaded if name.startswith("harness.")}
-    assert own <= {"errors", "redact", "store"}
+    assert own <= {"errors", "redact", "output", "store"}
 
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:

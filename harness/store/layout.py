@@ -9,7 +9,9 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
                     marks.json          how the journal was at each of its last checkpoints
                     ended.json          how it ended, if it could say so
                 checkpoints/            step-00000390-<digest>.pt
-                result.json             the outcome; a stage with one is done
+                result.json             the outcome, and how the journal was then; a stage with one
+                                        is done
+RUNS/.checked                           what was found valid: see store/checked.py
 RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run
