@@ -20,7 +20,8 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
         layer: what is going to be read of it.
 
     Raises:
-        StoreError: the parent has not finished, is no valid result, or its last checkpoint is gone or damaged.
+        StoreError: the parent has not finished, its result is not valid, or its last checkpoint is
+            gone or damaged.
         DataError: the data changed since pre-training; or the output is to be read, and the
             head is neither trained nor given with the weights.
     """

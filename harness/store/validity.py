@@ -2,8 +2,8 @@
 
 `harness.store.ledger` judges by this whenever it looks at a stage that is done, so that plan, run,
 status, report, check, baselines and publish share one rule. It knows no task's metrics by name. A
-metric that the journal has more than once in the last epoch is reported by its mean over that
-epoch, any other by its last value.
+metric that the journal has at each step is reported by its mean over the last epoch, any other by
+its last value.
 """
 
 from __future__ import annotations
@@ -258,12 +258,14 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
         if result.get("journal") is None and type(step) is int and last < step:
             return ""  # cut: what it said of the last epoch is not known
         return f"step is {_shown(step)}, its journal's last is {last}"
-    begin = last - _per_epoch(records[-1])
+    window = min(_per_epoch(records[-1]), max(1, last))
     for name, value in values.items():
-        said, slack = _said(name, records, begin)
-        if said is not None and not abs(value - said) <= slack + NEAR * max(1.0, abs(said)):
-            return f"{name} is {_shown(value)}, its journal says {_shown(said)} (step {last})"
-    return _why_other_median(result, parts)
+        found = _said(name, records, window)
+        near = (slack + NEAR * max(1.0, abs(said)) >= abs(value - said) for said, slack in found)
+        if found and not any(near):
+            said = _shown(found[0][0])
+            return f"{name} is {_shown(value)}, its journal says {said} (step {last})"
+    return _why_unmeasured(result, parts)
 
 
 def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
@@ -288,40 +290,47 @@ def _per_epoch(record: journal.Record) -> int:
     return max(1, round(record["step"] / epoch)) if good and epoch else 1
 
 
-def _said(name: str, records: Sequence[journal.Record], begin: int) -> tuple[float | None, float]:
-    """What the journal says of a metric, None if nothing, and how far its means leave that open.
+def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tuple[float, float]]:
+    """What a result may say of a metric by the journal, and how far from it; [] if that is unknown.
 
-    Published records have blocks of steps, of which one may reach from the epoch before into the
-    last.
+    Args:
+        window: steps of the last epoch. A metric that has fewer lines than half of them has its
+            last value, one that lacks some has none: they are lost. Where an epoch is a step or
+            two, which of both it is does not show.
     """
     own = [r for r in records if not why_impossible(name, r.get(name))]
+    if not own:
+        return []
+    last = float(own[-1][name]), 0.0
+    begin = records[-1]["step"] - window
     within = [r for r in own if r["step"] > begin]
-    if len(within) < 2:
-        return (float(own[-1][name]), 0.0) if own else (None, 0.0)
-    total = weight = open_ = 0.0
-    for record in within:
-        steps = _steps(record)
-        inside = min(steps, record["step"] - begin)
-        total += inside * record[name]
-        weight += inside
-        if inside < steps:
-            open_ = inside * abs(record[name])
-    if weight == len(within):
-        total = math.fsum(record[name] for record in within)
-    return total / weight, open_ / weight
+    inside = [min(_steps(r), r["step"] - begin) for r in within]
+    weight = sum(inside)
+    if 2 * weight <= window:
+        return [last]
+    if weight < window - 1:
+        return []
+    mean = math.fsum(n * r[name] for n, r in zip(inside, within, strict=True)) / weight
+    # a published block may reach from the epoch before into the last
+    open_ = sum(n * abs(r[name]) for n, r in zip(inside, within, strict=True) if n < _steps(r))
+    if window >= 10_000:  # by an epoch of four digits, so many steps may be one more or less
+        open_ += max(abs(r[name]) for r in within)
+    return [(mean, open_ / weight)] if window > 2 else [(mean, open_ / weight), last]
 
 
-def _why_other_median(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
-    """Of what the attempt that ended measured now and then, as its speed, the result has the
+def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
+    """Of what the attempt that ended measured now and then, as its speed, the result has one, the
     median."""
     attempt = result.get("attempt")
     data = next((data for name, data in parts.items() if int(name) == attempt), b"")
     for name, value in result.items():
-        if not isinstance(value, float) or f'/{name}":'.encode() not in data:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or f'/{name}":'.encode() not in data or b'"steps":' in data:
             continue
-        seen = sorted(map(float, re.findall(_FIGURE % re.escape(name.encode()), data)))
-        if b'"steps":' not in data and seen and value != seen[len(seen) // 2]:
-            return f"{name} is {value}, its journal's median is {seen[len(seen) // 2]}"
+        seen = set(map(float, re.findall(_FIGURE % re.escape(name.encode()), data)))
+        if seen and value not in seen:
+            low, high = min(seen), max(seen)
+            return f"{name} is {_shown(value)}, its journal has others ({low:g} to {high:g})"
     return ""
 
 

@@ -104,10 +104,25 @@ def test_a_step_and_a_median_that_the_journal_contradicts(folder: StageFolder) -
     attempt.finish(whole)
     attempt.end("finished")
     assert look(folder).state == "finished"
-    change(folder, images_per_s=30.0)
-    assert_damaged(folder, "images_per_s", 30.0, 20.0)
+    for value in (31.5, 900):
+        change(folder, images_per_s=value)
+        assert_damaged(folder, "images_per_s", value, "10 to 30")
     change(folder, images_per_s=20.0, step=61)
     assert_damaged(folder, "step", 61, 60)
+
+
+def test_an_epoch_that_is_cut_short_has_two_monitors_and_the_last_counts(
+    folder: StageFolder,
+) -> None:
+    found = [r for r in records() if r["step"] <= 53]
+    found.append(found[-1] | {"finetune/top1": 41.0, "segment/miou": 0.2})
+    attempt = begin(folder)
+    attempt.record(found)
+    attempt.finish(result_of(found) | attempt.seal())
+    attempt.end("finished")
+    assert look(folder).state == "finished"
+    change(folder, values=result_of(found)["values"] | {"finetune/top1": 45.0})  # their mean
+    assert_damaged(folder, "finetune/top1", 45.0, 41.0)
 
 
 def line(path: Path, step: int) -> tuple[list[str], int]:
