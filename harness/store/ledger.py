@@ -103,7 +103,7 @@ def everything(
     root, known, left = os.fspath(runs), checked(runs), AT_MOST
     for name in _folders(runs):
         files = known.see(name)
-        before = seen.get(name) if seen is not None and files.valid else None
+        before = seen.get(name) if seen is not None else None
         if before is not None and before[0] == files.digest:
             yield before[1]
             continue
@@ -113,17 +113,18 @@ def everything(
         result = atomic.json_object(_read(f"{root}/{name}/result.json"))
         folder = StageFolder(runs / name)
         whole = head.get("schema") == STAGE and not why_no_result(result)
-        whole = whole and result["state"] in DONE
+        whole, read = whole and result["state"] in DONE, True
         if whole and not files.valid:
             left -= files.size if "journal" in result else 4 * files.size
-            if left > 0:
+            read = left > 0
+            if read:
                 whole = not _why_invalid(folder, result, files)
             elif unread is not None:
                 unread.append(name)
         if whole:
             said = str(result.get("message", ""))
             entry = Entry(folder, result["state"], said, result, head)
-            if seen is not None:
+            if seen is not None and read:
                 seen[name] = files.digest, entry
             yield entry
         else:
