@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,6 +22,7 @@ from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.life import is_of
 from harness.store.stale import Look, why_stale
+from harness.store.validity import copies, why_copy
 from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
@@ -253,7 +254,20 @@ def make_plan(
                 )
             )
     name = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(name, path, scale, expansion, tuple(planned), on)
+    return Plan(name, path, scale, expansion, tuple(_told_copies(planned)), on)
+
+
+def _told_copies(stages: Sequence[PlannedStage]) -> Iterator[PlannedStage]:
+    """The stages; one that is a copy of another, or the other of it, is refused, as one of them
+    has no result of its own."""
+    done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
+    found = copies(done)
+    for stage in stages:
+        if stage.action == "skip" and stage.id in found:
+            why = f"{why_copy(*found[stage.id])}; move the copy away and run again"
+            yield replace(stage, action="refuse", why=why, stale=False)
+        else:
+            yield stage
 
 
 def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansion | None]:

@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "interpreter": set(),
     "command": {"errors", "redact", "site"},
     "recipe": {"errors", "redact"},
-    "store": {"errors", "redact"},
+    "store": {"errors", "redact", "output"},
     "site": {"errors", "recipe"},
     "presence": {"errors", "recipe"},
     "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
@@ -41,8 +41,8 @@ ARROWS: dict[str, set[str]] = {
     "stage": {"errors", "redact", "inputs", "recipe", "store"} | (WITH_TORCH - {"stage", "bench"}),
     "bench": {"errors", "interpreter", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store"},
-    "report": {"command", "errors", "recipe", "store", "track"},
-    "check": {"command", "errors", "recipe", "store", "track", "report"},
+    "report": {"command", "errors", "output", "recipe", "store", "track"},
+    "check": {"command", "errors", "output", "recipe", "store", "track", "report"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "report", "runtime", "stage", "inputs", "command"),
@@ -108,7 +108,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
     started = {name.split(".")[0] for name in loaded_by("")}
     assert foreign - started == {"harness"}
     own = {part(name) for name in loaded if name.startswith("harness.")}
-    assert own <= {"errors", "redact", "store"}
+    assert own <= {"errors", "redact", "output", "store"}
 
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:

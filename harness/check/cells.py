@@ -12,7 +12,7 @@ from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.recipe.identity import StageKind
 from harness.report.curves import share
-from harness.report.runs import LOSS, METRIC_STAGE, Outcome, Run, read_run
+from harness.report.runs import LOSS, METRIC_STAGE, Outcome, Run, read_run, told_copies
 from harness.store.stale import Look
 
 Measured = Literal["knn/top1", "linear/top1", "train/loss"]
@@ -64,14 +64,16 @@ def read_cells(
 
 
 def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
-    """One of each cell, with the seeds of all that have its name."""
+    """One of each cell, with the seeds of all that have its name; runs that may be copies of each
+    other say so."""
     found: dict[tuple[str, str], CellRuns] = {}
     for each in cells:
         key = each.recipe, each.cell
         before = found[key].runs if key in found else ()
         known = {run.seed for run in before}
         found[key] = replace(each, runs=(*before, *(r for r in each.runs if r.seed not in known)))
-    return list(found.values())
+    told = iter(told_copies([run for cell in found.values() for run in cell.runs]))
+    return [replace(cell, runs=tuple(next(told) for _ in cell.runs)) for cell in found.values()]
 
 
 def kinds(metric: Measured) -> tuple[StageKind, ...]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.check.verdict import Failure, Verdict
+from harness.output import inert
 from harness.store import atomic
 
 SUITES = "moco-harness check"
@@ -136,4 +137,4 @@ def _counts(timed: Sequence[_Timed], errors: int = 0) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """The text without what an XML file cannot hold."""
-    return _NOT_XML.sub("\ufffd", text)
+    return _NOT_XML.sub("\ufffd", inert(text))

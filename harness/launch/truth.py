@@ -22,10 +22,11 @@ from harness.launch.reasons import tail
 from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
-from harness.store.ledger import Entry, everything, look
+from harness.store.ledger import DONE, Entry, everything, look
 from harness.store.stale import Look as LookAt
 from harness.store.stale import why_changed, why_other
 from harness.store.submission import Submission
+from harness.store.validity import copies, why_copy
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Row:
 
     id: str
     state: State | Literal["stale"]
-    """stale: done, but its stage.json is of another version or of another stage, or its inputs have
-    changed since."""
+    """stale: done, but its stage.json is of another version or of another stage, its inputs have
+    changed since, or it shares what no two stages share."""
     why: str
     """In words; whole."""
     entry: Entry
@@ -99,7 +100,7 @@ class Truth:
         """`inputs` looks at data and weights; None: they are not looked at."""
         self._runs, self._inputs = runs, inputs
         self._queue = Queue()
-        self._seen: dict[str, tuple[int, Entry]] = {}
+        self._seen: dict[str, tuple[str, Entry]] = {}
 
     def look(self, wanted: Collection[str] | None = None) -> Look:
         """The rows of all stages, or of those in `wanted`, by id.
@@ -107,15 +108,17 @@ class Truth:
         Raises:
             StoreError: the run root cannot be read.
         """
+        unread: list[str] = []
         if wanted is None:
-            entries = {entry.folder.id: entry for entry in everything(self._runs, self._seen)}
+            found = everything(self._runs, self._seen, unread)
+            entries = {entry.folder.id: entry for entry in found}
         else:
             entries = {}
             for id_ in wanted:
                 while id_ and id_ not in entries:  # the parents too: a child's end may be theirs
                     entries[id_] = look(StageFolder(self._runs / id_))
                     id_ = _parent(entries[id_])
-        notes: list[str] = []
+        notes = [_UNREAD.format(len(unread))] if unread else []
         made: list[Submission] = []
         try:
             made = submission.everything(self._runs)
@@ -138,14 +141,16 @@ class Truth:
             if entries[id_].still or _was_cut_off(entries[id_])
         )
         rows = {}
+        shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
             job = jobs.get(id_)
             no_answer = job is not None and job.node in mute
             made_in = place[0] if place else None
-            rows[id_] = self._stale(entry) or _row(
-                self._runs, entry, made_in, job, no_answer=no_answer
-            )
+            row = self._stale(entry) or _row(self._runs, entry, made_in, job, no_answer=no_answer)
+            if id_ in shared and row.state in DONE:
+                row = replace(row, state="stale", why=why_copy(*shared[id_]))
+            rows[id_] = row
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 
@@ -209,6 +214,10 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
         else:
             yield row
 
+
+_UNREAD = (
+    "the journals of {} finished stages are not checked yet, for their size: the next call goes on"
+)
 
 _WORDS = {
     "cancelled": "was cancelled",

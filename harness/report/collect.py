@@ -15,7 +15,7 @@ from harness.report.curves import share
 from harness.report.looks import planned_seeds
 from harness.report.protocols import Protocol, column, in_words, protocol
 from harness.report.published import pinned
-from harness.report.runs import LOSS, METRIC_STAGE, Run, Standing, read_run
+from harness.report.runs import LOSS, METRIC_STAGE, Run, Standing, read_run, told_copies
 from harness.report.statistics import Summary, summarise
 from harness.report.strays import strays
 from harness.store.edition import edition
@@ -205,6 +205,8 @@ def collect(
         )
     for first in by_cell.values():
         first += _added(first, scale, runs, lines, inputs)
+    told = iter(told_copies([run for found in by_cell.values() for run in found]))
+    by_cell = {cell: [next(told) for _ in found] for cell, found in by_cell.items()}
     given = {control.id: control.label for control in scale.controls}
     cells = [
         CellResult(

@@ -86,6 +86,9 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
             raise StoreError(
                 f"{stage.entry.folder.path}: {why}; bring the old one back, or run --again"
             )
+    for run in results.runs:
+        if run.copied:
+            raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.basis is None:
         raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:
@@ -104,15 +107,25 @@ def _record(stage: Stage) -> dict[str, str]:
         kept = {key: said[key] for key in PROVENANCE if key in said}
         files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
     newest = f"attempts/{attempts[-1].name}"
+    lines = list(_journal(folder)) if stage.kind == "pretrain" else _last(folder)
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    if text:
+        files[f"{newest}/metrics.jsonl"] = text
     if entry.result is not None:
-        files["result.json"] = atomic.dump(_clean(entry.result))
+        result = _clean(entry.result)
+        if "journal" in result:
+            result["journal"] = {attempts[-1].name: journal.mark(text.encode())}
+        files["result.json"] = atomic.dump(result)
     else:
         ended = {"how": stage.state, "message": _clean(entry.detail)}
         files[f"{newest}/ended.json"] = atomic.dump(ended)
-    if stage.kind == "pretrain" and (lines := list(_journal(folder))):
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        files[f"{newest}/metrics.jsonl"] = text
     return files
+
+
+def _last(folder: StageFolder) -> list[journal.Record]:
+    """The journal's last line, which the result repeats."""
+    last = journal.last(folder)
+    return [] if last is None else [last]
 
 
 def _journal(folder: StageFolder) -> Iterator[journal.Record]:

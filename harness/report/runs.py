@@ -7,6 +7,7 @@ warning of the run, so that one bad folder does not cost the report of all the o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.stale import Look, why_stale
+from harness.store.validity import copies, why_copy
 from harness.track import cursor
 
 METRIC_STAGE: dict[Metric, StageKind] = {"knn/top1": "knn", "linear/top1": "linear"}
@@ -96,10 +98,14 @@ class Outcome:
     fingerprints: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
     """Those behind the value, parents first."""
+    copied: str = ""
+    """Why it, or the run that it is then a copy of, is no result of its own; "" if it is one."""
 
     def why_stale(self, edition: str) -> str:
         """Why it is not one of its recipe, of `edition`, of its pre-training's present weights
-        and data and of the inputs at hand, else ""."""
+        and data and of the inputs at hand, or may be a copy, else ""."""
+        if self.copied:
+            return self.copied
         above = (None, *(stage.entry for stage in self.stages))
         whys = [
             why_stale(stage.entry, parent, edition, stage.wanted, stage.inputs)
@@ -118,6 +124,8 @@ class Run:
     stages: dict[StageKind, Stage]
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
+    copied: str = ""
+    """Of which runs it may be a copy, as `told_copies` says it."""
 
     @property
     def anchor(self) -> str:
@@ -181,7 +189,8 @@ class Run:
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, editions, prints, tuple(chain))
+            found = tuple(chain)
+            return Outcome(standing, value, detail, editions, prints, found, self.copied)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
@@ -195,6 +204,22 @@ class Run:
         if metric not in last.values:
             return say("damaged", f"{last.id}: result.json has no number for {metric}")
         return say("finished", value=last.values[metric])
+
+
+def told_copies(runs: Sequence[Run]) -> list[Run]:
+    """The runs; those that share what no two runs share say so: one of them is a copy."""
+    of = {stage.id: run for run in runs for stage in run.stages.values()}
+    stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
+    found = copies(
+        {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
+    )
+    told = []
+    for run in runs:
+        shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
+        what, others = next(shared, ("", ()))
+        named = dict.fromkeys(of[id_].name for id_ in others)
+        told.append(replace(run, copied=why_copy(what, named)) if what else run)
+    return told
 
 
 def read_run(

@@ -6,12 +6,16 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.protocols import in_words
 from harness.report.runs import COSTS, METRIC_STAGE, Run
 from harness.report.setting import UNITS
 from harness.report.tables import measured
+
+FORMULA = tuple("=+-@＝＋－＠")
+"""A spreadsheet computes a field that begins so; an apostrophe before it makes it text."""
 
 Value = str | float | int | None
 
@@ -102,4 +106,7 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 def _field(value: Value) -> str:
     if value is None:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(value, int | float):
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
+    text = inert(" ".join(value.split()))
+    return f"'{text}" if text.startswith(FORMULA) else text

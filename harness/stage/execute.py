@@ -179,6 +179,7 @@ def _attempt(
                 "device": device_name(world.device),
                 "processes": world.size,
             }
+            | attempt.seal()
         )
         attempt.end(result["state"], result["message"])
     return result["state"], result["values"]

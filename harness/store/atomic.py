@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import DiskError, StoreError, Unreadable, cannot_be_read
+from harness.output import escaped_json
 
 
 def explain(error: OSError, path: Path) -> DiskError:
@@ -102,8 +103,9 @@ def encoded(text: str) -> bytes:
 
 
 def dump(value: Any) -> str:
-    """`value` as indented JSON text with a newline at its end."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """`value` as indented JSON text with a newline at its end, safe to print."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return escaped_json(text) + "\n"
 
 
 def json_object(content: bytes | None) -> dict[str, Any]:

@@ -30,11 +30,19 @@ def marks(folder: StageFolder, step: int) -> journal.Marks:
         except StoreError:
             continue
         found = said.get(str(step)) if isinstance(said, dict) else None
-        if isinstance(found, dict):
-            pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
-            if all(_is_mark(pair) for pair in pairs.values()):
-                return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
+        if (noted := as_marks(found)) is not None:
+            return noted
     return {}
+
+
+def as_marks(found: Any) -> journal.Marks | None:
+    """What a JSON value says of the journal's files; None if it is nothing of that kind."""
+    if not isinstance(found, dict):
+        return None
+    pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
+    if not all(_is_mark(pair) for pair in pairs.values()):
+        return None
+    return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
 
 
 def _is_mark(value: Any) -> bool:
@@ -118,6 +126,16 @@ class Attempt:
     def describe(self, provenance: dict[str, Any]) -> None:
         """Write attempt.json: where and with what this attempt runs."""
         atomic.write_json(self.path / "attempt.json", provenance)
+
+    def seal(self) -> dict[str, Any]:
+        """What ties a result to its stage and journal: the stage's id, and of each attempt's file
+        the bytes and their checksum.
+
+        Raises:
+            StoreError: an earlier attempt's file cannot be read.
+        """
+        found = {path.name: journal.mark_of(path) for path in self.folder.attempts()}
+        return {"stage": self.folder.id, "journal": found | {self.path.name: self.journal.mark}}
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the stage's outcome; the stage is done with it."""

@@ -67,6 +67,25 @@ class Writer:
         os.close(self._fd)
 
 
+def mark(data: bytes) -> Mark:
+    """The mark of an attempt's file that holds `data`."""
+    return len(data), zlib.crc32(data)
+
+
+def mark_of(attempt: Path) -> Mark:
+    """The mark of an attempt's whole file as it is.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return mark((attempt / "metrics.jsonl").read_bytes())
+    except FileNotFoundError:
+        return mark(b"")
+    except OSError as error:
+        raise atomic.explain(error, attempt) from error
+
+
 def altered(folder: StageFolder, marks: Marks) -> str:
     """Which attempt's part of the journal no longer begins as it was marked; "" if none.
 
@@ -82,7 +101,7 @@ def altered(folder: StageFolder, marks: Marks) -> str:
             data = b""
         except OSError as error:
             raise atomic.unread(error, path) from error
-        if len(data) != length or zlib.crc32(data) != crc:
+        if mark(data) != (length, crc):
             return name
     return ""
 

@@ -9,7 +9,9 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
                     marks.json          how the journal was at each of its last checkpoints
                     ended.json          how it ended, if it could say so
                 checkpoints/            step-00000390-<digest>.pt
-                result.json             the outcome; a stage with one is done
+                result.json             the outcome, and how the journal was then; a stage with one
+                                        is done
+RUNS/.checked                           what was found valid: see store/checked.py
 RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run
@@ -221,13 +223,23 @@ def why_no_result(found: object) -> str:
     values = found.get("values", {})
     if not isinstance(values, dict):
         return "not a result"
-    for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) < 1e300:  # NaN is less than nothing
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
-        if ACCURACY.search(name) and not 0 <= value <= 100:
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+    return next(filter(None, (why_impossible(*each) for each in values.items())), "")
+
+
+def why_impossible(name: str, value: object) -> str:
+    """Why nothing that `name` measures is `value`; "" if it may be."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+    if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
     return ""
+
+
+def may_be_shown(name: str, value: object) -> bool:
+    """Whether a run can have measured it: a loss may stop being finite, an accuracy is a percentage
+    or nothing."""
+    return not ACCURACY.search(name) or not why_impossible(name, value)
 
 
 def is_name(value: object) -> bool:

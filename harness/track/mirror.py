@@ -18,7 +18,7 @@ from typing import Literal
 from harness.errors import StoreError
 from harness.store.journal import Record
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import DONE, everything
+from harness.store.ledger import DONE, everything, look
 from harness.track import card, cursor
 from harness.track.metrics import NOT_METRICS, axis_of
 from harness.track.mode import Mode, credentials, decide
@@ -102,6 +102,8 @@ class StageMirror:
                 return
         result = self.folder.result
         done = result is not None and result["state"] in DONE
+        if done and (entry := look(self.folder)).state == "damaged":
+            raise StoreError(entry.detail)
         upto = None if done else newest_checkpoint(self.folder)
         if upto == self._upto:
             return

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.store import atomic, journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, may_be_shown
 from harness.track.metrics import NOT_METRICS
 
 CHECKPOINT = re.compile(r"step-(\d+)-.*\.pt")
@@ -81,6 +81,7 @@ class Tail:
             return None
         known = done.names if step == done.step else []
         names = [n for n in record if n not in NOT_METRICS and n not in known]
+        names = [n for n in names if may_be_shown(n, record[n])]
         if not names:
             return None
         done.step, done.names = step, known + names

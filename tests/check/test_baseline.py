@@ -93,6 +93,18 @@ def test_one_seed_gives_no_band(tmp_path: Path) -> None:
     assert not (tmp_path / "base.json").exists()
 
 
+def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        path = made.folder("m0.99", seed).path / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
+        for kind in ("knn", "linear"):
+            path = made.folder("m0.99", seed, kind).path / "result.json"  # type: ignore[arg-type]
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
+    with pytest.raises(StoreError, match=r"with the weights of m0.99 \(seed 1\): one is a copy"):
+        write(made, tmp_path / "base.json")
+    assert not (tmp_path / "base.json").exists()
+
+
 def test_every_seed_needs_a_present_result(made: Bench, tmp_path: Path) -> None:
     made.stage("m0.99", 1, "linear", None, state=None)
     (made.folder("m0.99", 1, "linear").path / "result.json").unlink()
