@@ -90,7 +90,7 @@ def versions(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Plant eight flaws in copies of the source, and write which test catches each."""
+    """Plant flaws one at a time in copies of the source, and write which test catches each."""
     _install(session)
     _run(session, "tests.mutants", "reports/mutants.md", *session.posargs)
 
@@ -126,6 +126,13 @@ def faults(session: nox.Session) -> None:
         FAULTS_COMMAND=f"nox -s faults -- {kills}",
     )
     _run(session, "pytest", "tests/faults", "-m", "faults", "-n", "2", *rest)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """What only a GPU shows, within ten minutes: `nox -s gpu -- OUT --data ROOT`."""
+    _install(session)
+    _run(session, "tests.gpu", *session.posargs)
 
 
 @nox.session

@@ -1,16 +1,27 @@
-"""What is printed: a full disk under it stops nothing, and no run's words command the terminal."""
+"""What is printed or written down: a full disk under it stops nothing, and no run's words command
+the terminal or change how what stands beside them is read."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import sys
 from typing import Any
 
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Controls other than tab and newline, and those that turn the direction of writing."""
+_COMMANDS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Controls other than tab and newline, what turns the direction of writing, what has no width, and
+halves of a character."""
+
+
+def escaped_json(text: str) -> str:
+    """JSON's text, with its own escapes in place of what `inert` replaces."""
+    return _COMMANDS.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def inert(text: str) -> str:

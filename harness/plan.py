@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,16 +12,19 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import digest, record, stage_id, stages
-from harness.recipe.load import load
+from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.section import plain
+from harness.recipe.settings import told_how
 from harness.spec.registry import task
+from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, State, look
 from harness.store.life import is_of
-from harness.store.stale import why_stale
+from harness.store.stale import Look, why_stale
+from harness.store.validity import copies, why_copy
 from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
@@ -36,6 +39,7 @@ _ACTIONS: dict[State, Action] = {
     "diverged": "skip",
     "running": "busy",
     "damaged": "refuse",
+    "unreadable": "refuse",
 }
 
 
@@ -48,6 +52,8 @@ class Job(Protocol):
     def state(self) -> str: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def says(self) -> str: ...
     @property
     def live(self) -> bool: ...
     @property
@@ -69,7 +75,7 @@ class PlannedStage:
     source: str = ""
     """Where `seconds` comes from."""
     stale: bool = False
-    """Done, but by other code, or with other weights than its parent now has."""
+    """Done, but by other code, or from other inputs than there are now."""
 
     @property
     def recipe(self) -> Recipe:
@@ -175,6 +181,7 @@ def make_plan(
     jobs: Mapping[str, Job] | None = None,
     behind: bool = False,
     on: estimate.Computer | None = None,
+    inputs: Look | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
 
@@ -184,21 +191,24 @@ def make_plan(
         jobs: by stage id, the newest job of each stage that was handed to a cluster.
         behind: plan what waits for a job, for a launcher that can make it wait for it.
         on: what computes, for the times; None: one process on what this machine has.
+        inputs: looks at data and weights, which may have changed since; None: nothing is looked at.
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
         StoreError: the run root is not a folder.
     """
-    place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    try:
+        place = next((p for p in (runs, *runs.parents) if p.exists()), None)
+    except OSError as error:
+        raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
-    loaded = load(path, sets)
-    if isinstance(loaded, Scale):
-        expansion = expand(loaded, path)
-        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], loaded
+    found, expansion = told_how(sets, lambda tried: _expanded(path, tried))
+    if expansion is not None and isinstance(found, Scale):
+        members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
-        expansion, scale = None, None
-        members = [Member(cell="", seed=loaded.seed, recipe=loaded)]
+        assert isinstance(found, Recipe)
+        scale, members = None, [Member(cell="", seed=found.seed, recipe=found)]
     on = on or estimate.computer("auto", 1)
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
@@ -214,7 +224,9 @@ def make_plan(
             by_kind[kind] = entry
             parent = task(kind).parent
             above = by_kind[parent] if parent else None
-            stale = _stale(entry, above, member.recipe, kind) or (entry.done and parent in renewed)
+            stale = _stale(entry, above, member.recipe, kind, inputs) or (
+                entry.done and parent in renewed
+            )
             said = _job(job) if job is not None and not entry.done else ""
             if said:
                 held[kind] = said
@@ -243,14 +255,34 @@ def make_plan(
                     stale=bool(stale),
                 )
             )
-    name = f"{loaded.name}~{digest(list(sets))}" if sets else loaded.name
-    return Plan(name, path, scale, expansion, tuple(planned), on)
+    name = f"{found.name}~{digest(list(sets))}" if sets else found.name
+    return Plan(name, path, scale, expansion, tuple(_told_copies(planned)), on)
 
 
-def _stale(entry: Entry, parent: Entry | None, recipe: Recipe, kind: str) -> str:
-    """Why a finished stage's result is not one of the code and weights at hand; "" if it is."""
-    wanted = record(recipe, kind)
-    why = why_stale(entry, parent, edition(kind, recipe.contrast.kind), wanted)
+def _told_copies(stages: Sequence[PlannedStage]) -> Iterator[PlannedStage]:
+    """The stages; one that is a copy of another, or the other of it, is refused, as one of them
+    has no result of its own."""
+    done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
+    found = copies(done)
+    for stage in stages:
+        if stage.action == "skip" and stage.id in found:
+            why = f"{why_copy(*found[stage.id])}; move the copy away and run again"
+            yield replace(stage, action="refuse", why=why, stale=False)
+        else:
+            yield stage
+
+
+def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansion | None]:
+    found = loaded(path, sets)
+    return found, expand(found, path) if isinstance(found, Scale) else None
+
+
+def _stale(
+    entry: Entry, parent: Entry | None, recipe: Recipe, kind: str, inputs: Look | None
+) -> str:
+    """Why a finished stage's result is not one of the code and inputs at hand; "" if it is."""
+    code = edition(kind, recipe.contrast.kind)
+    why = why_stale(entry, parent, code, record(recipe, kind), inputs)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
@@ -271,14 +303,17 @@ def _job(job: Job) -> str:
         return f"job {known} {job.reason or 'may have it, but SLURM does not answer'}"
     if not job.live:
         return ""
-    because = f" ({job.reason})" if job.reason else ""
-    return f"job {job.job} is {job.state.lower()}{because}"
+    return f"job {job.job} {job.says}"
 
 
 def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     if parent is not None and parent.state == "diverged":
         return "skip", "pre-training diverged"
-    if parent is not None and not entry.done and parent.state in ("running", "damaged"):
+    if (
+        parent is not None
+        and not entry.done
+        and parent.state in ("running", "damaged", "unreadable")
+    ):
         return _ACTIONS[parent.state], parent.detail
     return _ACTIONS[entry.state], entry.detail or entry.state
 

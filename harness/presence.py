@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import cannot_be_read
 from harness.recipe.schema import Recipe
 
-_DOWNLOADED = {  # torchvision unpacks the archive into the folder; either will do
+DOWNLOADED = {  # torchvision unpacks the archive into the folder; either will do
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz", "170 MB"),
     "stl10": ("stl10_binary", "stl10_binary.tar.gz", "2.6 GB"),
 }
+"""By data set: its folder, its archive and the archive's size."""
 
 
 class Presence(NamedTuple):
@@ -20,6 +23,8 @@ class Presence(NamedTuple):
 
     there: bool
     says: str
+    comes: bool = False
+    """A run downloads it."""
 
 
 def look_for(recipes: Iterable[Recipe], root: Path) -> list[Presence]:
@@ -34,17 +39,28 @@ def look_for(recipes: Iterable[Recipe], root: Path) -> list[Presence]:
 
 
 def _needs(recipe: Recipe, root: Path) -> Iterable[Presence]:
+    try:
+        yield from _looked_for(recipe, root)
+    except OSError as error:
+        path = Path(error.filename or root)
+        yield Presence(False, f"data: {cannot_be_read(error, path)}")
+
+
+def _looked_for(recipe: Recipe, root: Path) -> Iterable[Presence]:
     data, weights = recipe.data, recipe.model.weights
-    if data.name in _DOWNLOADED:
-        folder, archive, size = _DOWNLOADED[data.name]
+    if data.name in DOWNLOADED:
+        folder, archive, size = DOWNLOADED[data.name]
         if (root / folder).is_dir() or (root / archive).is_file():
             yield Presence(True, f"data: {data.name} in {root}")
         else:
-            yield Presence(
-                False,
-                f"data missing: {data.name} is not in {root}; run downloads it ({size}), or say "
-                "with --data where it lies",
-            )
+            lacks = f"data missing: {data.name} is not in {root}"
+            if _may_write(root):
+                says = f"{lacks}; run downloads it ({size}), or say with --data where it lies"
+                yield Presence(False, says, comes=True)
+            else:
+                yield Presence(
+                    False, f"{lacks}, which cannot be written; say with --data where it lies"
+                )
     elif data.folder is not None:
         lacking = [part for part in ("train", "val") if not (root / data.folder / part).is_dir()]
         if lacking:
@@ -57,3 +73,9 @@ def _needs(recipe: Recipe, root: Path) -> Iterable[Presence]:
             yield Presence(True, f"data: {root / data.folder}")
     if weights is not None and not (root / weights.file).is_file():
         yield Presence(False, f"weights missing: {root / weights.file}; download them there")
+
+
+def _may_write(root: Path) -> bool:
+    """Whether the folder can be written, or made."""
+    place = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)

@@ -6,6 +6,7 @@ default. The site file is ~/.config/moco-harness/site.yaml, or what --site names
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, create_model, model_validator
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.section import Section, refuse
 from harness.spec.registry import tasks
 
@@ -25,7 +26,7 @@ DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
 
 Positive = Annotated[int, Field(ge=1)]
-Hours = Annotated[float, Field(gt=0)]
+Hours = Annotated[float, Field(gt=0, le=100_000)]
 
 OURS = {
     "array": "arrays are made by the harness; see max_array and at_once",
@@ -33,10 +34,12 @@ OURS = {
     "cpus-per-task": "say cpus_per_process",
     "dependency": "the plan's",
     "error": "logs lie with the submission",
+    "gid": "jobs run as who submits them",
     "gpus-per-node": "say gpus_per_node",
     "job-name": "jobs are found again by it",
     "kill-on-invalid-dep": "always yes",
     "mem": "say mem_gb",
+    "no-requeue": "a job that is interrupted goes on in its next life",
     "nodes": "say nodes",
     "ntasks-per-node": "say processes_per_node",
     "open-mode": "always append: a requeued job goes on in its log",
@@ -44,9 +47,20 @@ OURS = {
     "requeue": "always on",
     "signal": "say signal_s",
     "time": "say hours",
+    "uid": "jobs run as who submits them",
+    "wrap": "the job's script is the harness's",
+    **dict.fromkeys(
+        ("help", "parsable", "quiet", "test-only", "usage", "version", "wait"),
+        "sbatch is to submit the job, to say its number, and to return",
+    ),
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
 }
 """Options of sbatch that stand elsewhere, and where."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SLURM_NAME = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")
+_FEATURES = re.compile(r"[\w@%+=:,./&|*()!\[\]][\w@%+=:,./&|*()!\[\]-]*")
+"""Names of features and how --constraint joins them."""
 
 
 class _TimeLimits(Section):
@@ -83,7 +97,7 @@ class SlurmSite(Section):
     """null: one a GPU, or one where there are none."""
     cpus_per_process: Positive = 4
     """Cores of each process; they decode and augment images."""
-    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    mem_gb: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Memory of each node, in GB; null: the partition's default."""
     hours: TimeLimits = TimeLimits()
     modules: tuple[str, ...] = ()
@@ -128,8 +142,27 @@ class SlurmSite(Section):
                 yield f"extra.{name}", f"cannot be set here: {OURS[name]}"
         for field in ("modules", "setup"):
             for n, line in enumerate(getattr(self, field)):
-                if "\n" in line or not line.strip():
+                # a tab is a blank of the shell's
+                if _CONTROL.search(line.replace("\t", " ")) or not line.strip():
                     yield f"{field}.{n}", "one line of shell, not none and not several"
+        for n, module in enumerate(self.modules):
+            if any(word.startswith("-") for word in module.split()):
+                yield f"modules.{n}", "a module's name, not an option; setup takes whole lines"
+        for field in ("partition", "account", "qos"):
+            value = getattr(self, field)
+            if value is not None and not _SLURM_NAME.fullmatch(value):
+                yield (
+                    field,
+                    "a name of SLURM's, or several with commas between; no blanks, no quotes",
+                )
+        if self.constraint is not None and not _FEATURES.fullmatch(self.constraint):
+            yield "constraint", "features, joined by & or | as --constraint takes them; no blanks"
+        if self.stage_data is not None and not _is_line(self.stage_data):
+            yield "stage_data", "a folder, in one line"
+        for name, value in self.extra.items():
+            # sbatch takes a backslash away
+            if isinstance(value, str) and (not _is_line(value) or "\\" in value):
+                yield f"extra.{name}", "one line without backslashes"
 
 
 class SiteFile(Section):
@@ -152,7 +185,17 @@ class SiteFile(Section):
     def _known_device(self) -> SiteFile:
         if self.device is not None and not DEVICE.fullmatch(self.device):
             refuse([("device", NO_DEVICE)])
+        roots = {"data": self.data, "runs": self.runs}
+        refuse(
+            (name, "a folder, in one line without control characters")
+            for name, root in roots.items()
+            if root is not None and not _is_line(root)
+        )
         return self
+
+
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and not _CONTROL.search(text)
 
 
 @dataclass(frozen=True)
@@ -165,16 +208,52 @@ class Site:
     processes: int
     ask_above_hours: float
     slurm: SlurmSite | None = None
+    file: Path | None = None
+    """The site file that the command line named."""
+    notes: tuple[str, ...] = ()
+    """What a user would not expect of it, in sentences."""
 
 
-def _config() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "moco-harness" / "site.yaml"
+def home() -> Path | None:
+    """The user's home folder; None if there is none: no HOME, and no entry in the passwd file."""
+    with contextlib.suppress(RuntimeError, KeyError, OSError):
+        found = Path.home()
+        return found if found.is_absolute() else None
+    return None
+
+
+def _config() -> Path | None:
+    """The default site file; None without a home."""
+    if base := os.environ.get("XDG_CONFIG_HOME"):
+        return _expanded(base) / "moco-harness" / "site.yaml"
+    at = home()
+    return at / ".config" / "moco-harness" / "site.yaml" if at is not None else None
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "moco-harness" / "data"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return _expanded(base) / "moco-harness" / "data"
+    at = home()
+    if at is None:
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"moco-harness-{os.getuid()}" / "data"
+    return at / ".cache" / "moco-harness" / "data"
+
+
+def _default(notes: list[str]) -> Path | None:
+    """The default site file if it is there; of a closed folder a note says that it is not read."""
+    path = _config()
+    if path is None:
+        return None
+    try:
+        path.stat()
+        with path.open("rb"):
+            return path
+    except PermissionError as error:
+        notes.append(f"no site file is used: {cannot_be_read(error, path)}")
+    except OSError:
+        if path.is_symlink():
+            return path  # its reader tells what is wrong with it
+    return None
 
 
 def load_site(
@@ -193,8 +272,9 @@ def load_site(
     from harness.recipe.load import check
     from harness.recipe.yaml_source import read
 
-    path = site or _config()
-    said = check(SiteFile, read(path)) if site is not None or path.exists() else SiteFile()
+    notes: list[str] = []
+    path = site or _default(notes)
+    said = check(SiteFile, read(path)) if path is not None else SiteFile()
     env = os.environ.get
     for source, named in (
         ("--device ", device),
@@ -211,6 +291,8 @@ def load_site(
         processes=processes or said.processes,
         ask_above_hours=said.ask_above_hours,
         slurm=said.slurm,
+        file=site,
+        notes=tuple(notes),
     )
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 PRELOADED = ["pytest", "torch", "torch._dynamo", "harness.runtime.world"]
-"""DDP imports torch._dynamo."""
+"""An optimiser imports torch._dynamo."""
 
 
 @dataclass(frozen=True)

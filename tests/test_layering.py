@@ -25,29 +25,36 @@ ARROWS: dict[str, set[str]] = {
     "output": set(),
     "spec": {"errors"},
     "tasks": {"spec"},
+    "imagefolder": {"errors"},
+    "interpreter": set(),
+    "command": {"errors", "redact", "site"},
     "recipe": {"errors", "redact", "spec"},
-    "store": {"errors", "redact", "spec"},
+    "store": {"errors", "redact", "output", "spec"},
     "site": {"errors", "recipe", "spec"},
-    "presence": {"recipe"},
+    "presence": {"errors", "recipe"},
+    "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "spec"},
     "runtime": {"errors", "recipe", "store"},
-    "data": {"errors", "recipe", "store", "runtime"},
+    "data": {"errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
-    "stage": {"errors", "redact", "recipe", "store", "spec"} | (WITH_TORCH - {"stage", "bench"}),
-    "bench": {"errors", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
-    "track": {"errors", "redact", "output", "recipe", "store", "spec"},
-    "report": {"errors", "recipe", "store", "track", "spec"},
-    "check": {"errors", "recipe", "store", "track", "report", "spec"},
+    "stage": {
+        *("errors", "redact", "inputs", "recipe", "store", "spec"),
+        *(WITH_TORCH - {"stage", "bench"}),
+    },
+    "bench": {"errors", "interpreter", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
+    "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
+    "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
+    "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
-        *("report", "runtime", "stage", "spec"),
+        *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
     },
-    "doctor": {"errors", "store", "track", "site", "launch"},
+    "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
     "certify": {
-        *("errors", "recipe", "store", "site", "presence", "plan", "launch"),
+        *("errors", "interpreter", "recipe", "store", "site", "presence", "plan", "launch"),
         *("runtime", "data", "model", "methods", "stage"),
     },
 }
@@ -106,11 +113,12 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
     started = {name.split(".")[0] for name in loaded_by("")}
     assert foreign - started == {"harness"}
     own = {part(name) for name in loaded if name.startswith("harness.")}
-    assert own <= {"errors", "redact", "spec", "store"}
+    assert own <= {"errors", "redact", "output", "spec", "store"}
 
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
+    light |= {"imagefolder", "inputs"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}

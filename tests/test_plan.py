@@ -334,6 +334,10 @@ class Told:
     live: bool = True
     cluster: str = ""
 
+    @property
+    def says(self) -> str:
+        return f"is {self.state.lower()}" + (f" ({self.reason})" if self.reason else "")
+
 
 def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Told) -> list[str]:
     ids = {stage.kind: stage.id for stage in make_plan(recipe, [], runs).stages}

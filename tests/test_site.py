@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,71 @@ def test_a_mistake_about_the_cluster(file: Path, text: str, says: str) -> None:
     file.write_text(text)
     with pytest.raises(RecipeError, match=says):
         load_site()
+
+
+@pytest.mark.parametrize("field", ["partition", "account", "qos", "constraint"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "x\n#SBATCH --uid=0",
+            "x\n",
+            "x\r",
+            "x\x00",
+            "x\x85y",
+            "x\u2028y",
+            "",
+            " ",
+            "-x",
+            "--uid=0",
+        ),
+        *("a b", "a\tb", "a'b", 'a"b', "a$HOME", "a`b", "a;b", "a\\b", "a#b"),
+    ],
+)
+def test_what_is_no_name_of_slurms(file: Path, field: str, value: str) -> None:
+    file.write_text(f"slurm: {{{field}: {json.dumps(value)}}}\n")
+    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({field}|may not stand)"):
+        load_site()
+
+
+@pytest.mark.parametrize("text", ["x\n#SBATCH --uid=0", "x\ry", "x\x00y", "x\x1by", "x\x0by", ""])
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"slurm": {"stage_data": "?"}}, "stage_data"),
+        ({"slurm": {"modules": ["cuda", "?"]}}, "modules.1"),
+        ({"slurm": {"setup": ["?"]}}, "setup.0"),
+        ({"slurm": {"extra": {"comment": "?"}}}, "extra.comment"),
+        ({"data": "?"}, "data"),
+        ({"runs": "?"}, "runs"),
+        ({"device": "?"}, "device"),
+    ],
+)
+def test_text_of_several_lines(file: Path, said: object, field: str, text: str) -> None:
+    file.write_text(json.dumps(said).replace("?", json.dumps(text)[1:-1]))
+    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({re.escape(field)}|may not stand)"):
+        load_site()
+
+
+@pytest.mark.parametrize("name", ["uid", "gid", "wait", "wrap", "parsable", "test-only", "quiet"])
+def test_options_that_are_not_the_sites(file: Path, name: str) -> None:
+    file.write_text(f"slurm: {{extra: {{{name}: true}}}}\n")
+    with pytest.raises(RecipeError, match=rf"slurm\.extra\.{name}: cannot be set here"):
+        load_site()
+    for other in (f"{name} --x", f"{name}=1", f"{name}\\n#SBATCH --uid"):
+        file.write_text(f'slurm: {{extra: {{"{other}": true}}}}\n')
+        with pytest.raises(RecipeError, match=r"site\.yaml"):
+            load_site()
+
+
+def test_what_clusters_really_say(file: Path) -> None:
+    said = {
+        "partition": "gpu,gpu-long_2",
+        "account": "group@x.org/y",
+        "constraint": "[a100|h100*2]&nvlink",
+        "modules": ["cuda/12.4 gcc/13", "python/3.11"],
+        "setup": ["\tsource 'my env'/bin/activate; export X=\"$HOME\""],
+        "extra": {"comment": 'it\'s "ours"', "nice": -5, "mail-user": "a+b@c.de"},
+    }
+    file.write_text(json.dumps({"slurm": said}).replace("\\t", " "))
+    assert load_site().slurm is not None

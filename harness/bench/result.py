@@ -110,7 +110,7 @@ def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:
 
 def sent(result: Result) -> list[str]:
     """What a process sends in a step: by the closed form, and what was counted in one step (how
-    many images change places depends on the order; DDP counts nothing)."""
+    many images change places depends on the order; of gradients also the gaps between them)."""
 
     def told(bytes_by_collective: Mapping[str, float]) -> str:
         found = (f"{name} {n / 2**20:.3f} MiB" for name, n in bytes_by_collective.items())

@@ -23,8 +23,6 @@ NETWORK = 50.0
 """GB/s that a GPU sends between nodes (NVIDIA DGX H100: a 400 Gb/s adapter for each GPU)."""
 HOP_NVLINK, HOP_NETWORK = 5e-6, 20e-6
 """Seconds of a message's hop: an assumption, of the order that NCCL's cost model has."""
-BUCKET = 25 * 2**20
-"""Bytes that DDP's backward pass sends together; the last of them waits for nothing to hide it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Scaled:
     fixed: float
     """Optimiser and moving average: they do not shrink."""
     moved: dict[str, float]
-    """By collective, seconds that nothing hides."""
+    """By collective, seconds; nothing hides them."""
     sent: dict[str, float]
     """By collective, bytes that one GPU sends."""
 
@@ -81,31 +79,22 @@ def scaled(recipe: Recipe, result: Result, gpus: int, bandwidth: float = NETWORK
     encoders = floor - slope * (batch - n)
     fixed = sum(parts[name].median for name in ("optimiser", "follow") if name in parts)
     rest = max(0.0, whole["end to end"].median - floor - fixed)
-    backward = encoders * min(1.0, parts["backward"].median / floor)
     there = recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"batch": n * gpus})})
     sent = traffic.sent(there, gpus, result.facts["parameters"]) if gpus > 1 else {}
     link = 1e9 * (bandwidth if gpus > NODE else NVLINK)
-    moved = {}
-    for what, count in sent.items():
-        took = count / link + _hops(what, gpus, n)
-        if what == "gradients":
-            last = min(1.0, BUCKET / (4 * result.facts["parameters"]))
-            took = max(took - backward, took * last)
-        moved[what] = took
+    moved = {what: count / link + _hops(what, gpus, n) for what, count in sent.items()}
     return Scaled(gpus, n * gpus, same, encoders, rest * n / batch, fixed, moved, sent)
 
 
 def _hops(what: str, gpus: int, images: int) -> float:
-    """Seconds of latency: a tree for a sum, a ring for a gather, one message to each of at most n
-    peers for the shuffle."""
+    """Seconds of latency: a ring for a gather, one message to each of at most n peers for the
+    shuffle; for the gradients one to each peer, then a ring."""
     nodes = math.ceil(gpus / NODE)
-    within, between = min(gpus, NODE), nodes
-    if what == "gradients":
-        return 2 * (HOP_NVLINK * math.log2(within) + HOP_NETWORK * math.log2(between))
+    ring = HOP_NVLINK * nodes * (min(gpus, NODE) - 1) + HOP_NETWORK * (nodes if nodes > 1 else 0)
+    hop = HOP_NETWORK if nodes > 1 else HOP_NVLINK
     if what == "shuffle":
-        peers = min(images, gpus - 1)
-        return peers * (HOP_NETWORK if nodes > 1 else HOP_NVLINK)
-    return HOP_NVLINK * nodes * (within - 1) + HOP_NETWORK * (nodes if nodes > 1 else 0)
+        return min(images, gpus - 1) * hop
+    return ring + ((gpus - 1) * hop if what == "gradients" else 0)
 
 
 def table(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[tuple[str, ...]]:

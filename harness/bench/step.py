@@ -38,7 +38,6 @@ class Steps:
     def __init__(self, context: Context, scratch: Path) -> None:
         self.context = context
         self.training = Pretraining(context)
-        self.model = self.training.distributed()
         self.floor = Floor(context.recipe, context.world)
         self.scratch = scratch
         self.saver = context.saver
@@ -80,6 +79,7 @@ class Steps:
             "augment": lambda: loader.views_of(loader.cut(block, loaded)),
             **self._mechanism_parts(),
             "backward": Timed(lambda: self._loss.backward(), self._forward),
+            **self._gradients_part(),
             "optimiser": training.optimiser.step,
             "follow": Timed(training.mechanism.follow, self._forward),
             "logging": Timed(self._log, self._step),
@@ -96,6 +96,12 @@ class Steps:
         before = dict(world.moved)
         self._step()
         return {what: n - before.get(what, 0) for what, n in world.moved.items()}
+
+    def _gradients_part(self) -> dict[str, Act | Timed]:
+        world, gradient = self.context.world, self.training.optimiser.gradient
+        if world.size == 1:
+            return {}
+        return {"gradients' mean": lambda: world.average_(gradient, "gradients")}
 
     def _mechanism_parts(self) -> dict[str, Act | Timed]:
         mechanism, world = self.training.mechanism, self.context.world
@@ -135,18 +141,18 @@ class Steps:
             act()
 
     def _step(self) -> None:
-        self.training.train(self.model, self._batch)
+        self.training.train(self._batch)
 
     def _forward(self) -> None:
         self.training.optimiser.zero_grad()
         batch = self._batch
-        self._loss, _ = self.model(*batch.pair, batch.index, next(self._next))
+        self._loss, _ = self.training.mechanism(*batch.pair, batch.index, next(self._next))
 
     def loop(self, steps: int) -> None:
         """Training as it is, from its first step: input, stop questions and logging included."""
         training, every = self.training, self.context.recipe.watch.log_steps
         for n, batch in enumerate(training.loader.batches(0, steps), 1):
-            training.train(self.model, batch)
+            training.train(batch)
             drains = n % every == 0 or n == steps
             self.context.asked_to_stop(meeting=drains)
             if drains:

@@ -8,12 +8,14 @@ random pixels stand for it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 
 import torch
 
+from harness import interpreter
 from harness.errors import DataError
 
 
@@ -66,7 +68,7 @@ def main(folder: str, *words: str) -> int:
         own = case.gpu if cuda else case.cpu
         if own is None:
             continue
-        command = [sys.executable, "-m", "harness.cli", "bench", case.recipe, "--scaling"]
+        command = interpreter.command("harness.cli", "bench", case.recipe, "--scaling")
         command += [*own, "--publish", folder, *words]
         code = subprocess.run(command, check=False).returncode
         if code == DataError.exit_code:
@@ -77,4 +79,5 @@ def main(folder: str, *words: str) -> int:
 
 
 if __name__ == "__main__":
+    os.environ.update(interpreter.environment())
     sys.exit(main(*sys.argv[1:]))

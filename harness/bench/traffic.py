@@ -12,8 +12,9 @@ def sent(recipe: Recipe, processes: int, parameters: int) -> dict[str, float]:
 
     With n = batch / W images a process, 3 S^2 numbers an image, C numbers a key, P parameters:
     the shuffle sends each image once, all but the share 1/W that stays; a gather of keys sends
-    n C to each of W - 1 others; the gradients' mean is a reduce-scatter and a gather of P, and a
-    gathered gradient sends what the gather did. `World.moved` counts the same.
+    n C to each of W - 1 others; the gradients' mean sends each other rank its part of P, and the
+    rank's own part of the sum to all; and a gathered gradient sends what the gather did.
+    `World.moved` counts the same, and for the gradients also the gaps between merged tensors.
 
     Args:
         parameters: numbers that receive a gradient.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import harness
+from harness import interpreter
 from harness.certify.trajectory import Trajectories
 from harness.errors import HarnessError
 from harness.launch import errand, slurm
@@ -31,6 +29,9 @@ STEP = 0
 """Of a job: submitit's srun is the only one."""
 REQUEUE_S = 60.0
 """Seconds in which SLURM must have taken a killed job back into its queue."""
+
+FEWEST = 3
+"""Processes on this machine's CPUs, where the site names no number: a sum of two has no order."""
 
 
 class Work(Protocol):
@@ -124,9 +125,7 @@ class _Jobs:
                 self._ending.pop(job, None)
             elif time.monotonic() - self._ending.setdefault(job, self._asked) > errand.ENDED_S:
                 folder = submission.folder(self._runs.absolute(), self._made.id)
-                because = f" ({state.reason})" if state.reason else ""
-                word = state.state.lower().replace("_", " ")
-                raise HarnessError(f"job {job}: {word}{because}{errand.tail(folder)}")
+                raise errand.failure(folder, self._runs, state)
 
     def warn(self) -> None:
         self._command("scancel", "--signal=USR2", of=self._job())
@@ -182,7 +181,7 @@ class Machine:
 
         self.device = pick_device(self.site.device)
         self.cuda = self.device.startswith("cuda")
-        there = torch.cuda.device_count() if self.cuda else 2
+        there = torch.cuda.device_count() if self.cuda else FEWEST
         self.processes = self.site.processes if self.site.processes > 1 else there
         self.nodes = 1
         self.words = f"{self.processes} processes of this machine, {self.device}"
@@ -252,16 +251,15 @@ def _start(words: Sequence[str], processes: int, log: Path) -> list[subprocess.P
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code = str(Path(harness.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
-    shared = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    own = interpreter.environment()
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     started = []
     with log.open("ab") as out:
         for rank in range(processes):
             place = dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
-            env = {**os.environ, **shared, **place}
-            command = [sys.executable, "-m", *words]
+            env = {**own, **shared, **place}
+            command = interpreter.command(*words)
             started.append(subprocess.Popen(command, env=env, stdout=out, stderr=out))
     return started
 

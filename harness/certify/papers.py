@@ -15,6 +15,7 @@ from harness.site import Site
 from harness.store import journal
 from harness.store.certificate import Check
 from harness.store.layout import stage_folder
+from harness.store.ledger import look
 
 RECIPES = shipped("recipes")
 EPOCHS = 10
@@ -118,7 +119,7 @@ def _probe(each: Released, ground: Ground, site: Site) -> Check:
     plan = make_plan(RECIPES / each.recipe, sets, site.runs)
     _run(ground, site, replace(plan, name=name), ground.processes)
     (stage,) = (stage for stage in plan.stages if stage.kind == "linear")
-    result = stage_folder(site.runs, stage.id).result or {}
+    result = look(stage_folder(site.runs, stage.id)).result or {}
     top1 = float(result.get("values", {}).get("linear/top1", float("nan")))
     fine = abs(top1 - each.top1) <= POINTS
     says = f"linear probe {top1:.2f}; {each.top1:g} stated, {POINTS:g} allowed"

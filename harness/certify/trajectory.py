@@ -114,11 +114,11 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Ten
     loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
     loop.mechanism.to(dtype)
     loop.optimiser = Sgd(loop.mechanism.merge(), made.optim)
-    model, losses = loop.distributed(), []
+    losses = []
     for batch in loop.loader.batches(0, loop.total):
         views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)
         own = replace(batch, views=views, index=world.share(batch.index))
-        losses.append(loop.train(model, own))
+        losses.append(loop.train(own))
     broadcast_running_statistics(loop.mechanism, world)
     found = {
         name: value.clone()

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from harness.check.cells import CellRuns, Measured, Now, unusable
+from harness.check.cells import CellRuns, Measured, Now, merged, unusable
 from harness.errors import RecipeError, StoreError
+from harness.output import escaped_json
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Name, Section, refuse
@@ -162,6 +163,7 @@ def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
     Raises:
         StoreError: a cell has a single seed, or a seed has no result of the present edition.
     """
+    cells = merged(cells)
     first = min((run for cell in cells for run in cell.runs), key=lambda run: run.started)
     code = first.stages["pretrain"].attempt.get("code")
     commit = code if isinstance(code, dict) else {}
@@ -227,7 +229,7 @@ def text(baseline: Baseline) -> str:
     """The file's content: a sample or a curve's row in a line, so that a diff can be read."""
     dumped = json.dumps(baseline.model_dump(mode="json"), indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
-    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped) + "\n"
+    return escaped_json(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped)) + "\n"
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:

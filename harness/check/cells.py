@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.report.curves import share
-from harness.report.runs import LOSS, Outcome, Run, read_run
+from harness.report.runs import LOSS, Outcome, Run, read_run, told_copies
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
+from harness.store.stale import Look
 
 if TYPE_CHECKING:
     Measured = str
@@ -41,12 +43,15 @@ class Now:
     """Ids of the stages that a process or a job has, or that wait for such a stage."""
 
 
-def read_cells(name: str, members: Iterable[Member], runs: Path) -> list[CellRuns]:
+def read_cells(
+    name: str, members: Iterable[Member], runs: Path, inputs: Look | None = None
+) -> list[CellRuns]:
     """The members' runs by cell, in their order; a single recipe's cell has its own name.
 
     Args:
         name: the recipe's or ablation recipe's.
         runs: the run root.
+        inputs: looks at data and weights, which may have changed since; None: nobody does.
     """
     cells: dict[str, list[Member]] = {}
     for member in members:
@@ -54,21 +59,25 @@ def read_cells(name: str, members: Iterable[Member], runs: Path) -> list[CellRun
     lines = share(sum(map(len, cells.values())))
     return [
         CellRuns(
-            name, cell, tuple(read_run(cell, each.seed, each.recipe, runs, lines) for each in found)
+            name,
+            cell,
+            tuple(read_run(cell, each.seed, each.recipe, runs, lines, inputs) for each in found),
         )
         for cell, found in cells.items()
     ]
 
 
 def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
-    """One of each cell, with the seeds of all that have its name."""
+    """One of each cell, with the seeds of all that have its name; runs that may be copies of each
+    other say so."""
     found: dict[tuple[str, str], CellRuns] = {}
     for each in cells:
         key = each.recipe, each.cell
         before = found[key].runs if key in found else ()
         known = {run.seed for run in before}
         found[key] = replace(each, runs=(*before, *(r for r in each.runs if r.seed not in known)))
-    return list(found.values())
+    told = iter(told_copies([run for cell in found.values() for run in cell.runs]))
+    return [replace(cell, runs=tuple(next(told) for _ in cell.runs)) for cell in found.values()]
 
 
 def kinds(metric: Measured) -> tuple[str, ...]:
@@ -126,7 +135,8 @@ def _why(run: Run, metric: Measured, outcome: Outcome, now: Now) -> str:
     broken = (run.stages[kind] for kind in kinds(metric) if kind in run.stages)
     stage = next(stage for stage in broken if stage.state == outcome.standing)
     why = f": {clause(outcome.detail)}" if outcome.detail else ""
-    return f"{outcome.standing}{why}, see moco-harness logs {stage.id}"
+    logs = Commands(stage.entry.folder.path.parent).line("logs", stage.id)
+    return f"{outcome.standing}{why}, see {logs}"
 
 
 def _has_result(outcome: Outcome) -> bool:

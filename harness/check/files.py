@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.check.verdict import Verdict
+from harness.check.verdict import Failure, Verdict
+from harness.output import inert
 from harness.store import atomic
 
 SUITES = "moco-harness check"
@@ -26,8 +27,10 @@ _Timed = tuple[Verdict, float]
 _FAILED = ("short", "below", "above")
 
 
-def write_json(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
-    """Write every verdict, and whether all passed.
+def write_json(
+    path: Path, verdicts: Sequence[Verdict], edition: str, failures: Sequence[Failure] = ()
+) -> None:
+    """Write every verdict, what could not be judged, and whether all passed.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -37,18 +40,21 @@ def write_json(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
         {
             "format": FORMAT,
             "edition": edition,
-            "passed": all(verdict.passed for verdict in verdicts),
+            "passed": not failures and all(verdict.passed for verdict in verdicts),
             "verdicts": [asdict(each) | {"seconds": each.seconds} for each in verdicts],
+            "errors": [asdict(each) for each in failures],
         },
     )
 
 
-def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
+def write_junit(
+    path: Path, verdicts: Sequence[Verdict], edition: str, failures: Sequence[Failure] = ()
+) -> None:
     """Write a suite for each recipe and a case for each verdict, as CI systems read them.
 
     A result that is not as wanted is a failure; what could not be judged (stale, missing,
-    incomparable) an error; what is still to come is skipped. A case's time is what its stages took,
-    less those that an earlier case has: pre-training is behind several.
+    incomparable, a recipe that is wrong) an error; what is still to come is skipped. A case's time
+    is what its stages took, less those that an earlier case has: pre-training is behind several.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -62,13 +68,16 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], edition: str) -> None:
                 timed.append((verdict, sum(took)))
                 told |= verdict.stages.keys()
     everything = [each for timed in suites.values() for each in timed]
-    root = ET.Element("testsuites", {"name": SUITES, **_counts(everything)})
+    counts = _counts(everything, len(failures))
+    root = ET.Element("testsuites", {"name": SUITES, **counts})
     for recipe, timed in suites.items():
         suite = ET.SubElement(root, "testsuite", {"name": _plain(recipe), **_counts(timed)})
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="edition", value=edition)
         for verdict, seconds in timed:
             _case(suite, verdict, seconds)
+    for failure in failures:
+        _failed(root, failure)
     ET.indent(root)
     content = ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
     atomic.write(path, lambda file: file.write(content))
@@ -93,7 +102,9 @@ def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
         name=_plain(f"{verdict.metric} against {verdict.against}"),
         time=f"{seconds:.3f}",
     )
-    says = _plain(verdict.says)
+    says = _plain(
+        f"WARNING: {verdict.warning}\n{verdict.says}" if verdict.warning else verdict.says
+    )
     if verdict.passed:
         ET.SubElement(case, "system-out").text = says
     elif verdict.judged == "waiting":
@@ -103,14 +114,22 @@ def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
         ET.SubElement(case, what, message=says, type=verdict.judged).text = says
 
 
-def _counts(timed: Sequence[_Timed]) -> dict[str, str]:
+def _failed(root: ET.Element, failure: Failure) -> None:
+    """A suite of its own, with one case."""
+    name, says = _plain(failure.what), _plain(failure.message)
+    suite = ET.SubElement(root, "testsuite", {"name": name, **_counts([], 1)})
+    case = ET.SubElement(suite, "testcase", classname=name, name="can be judged", time="0.000")
+    ET.SubElement(case, "error", message=says, type="error").text = says
+
+
+def _counts(timed: Sequence[_Timed], errors: int = 0) -> dict[str, str]:
     failed = sum(verdict.judged in _FAILED for verdict, _ in timed)
     waiting = sum(verdict.judged == "waiting" for verdict, _ in timed)
     passed = sum(verdict.passed for verdict, _ in timed)
     return {
-        "tests": str(len(timed)),
+        "tests": str(len(timed) + errors),
         "failures": str(failed),
-        "errors": str(len(timed) - failed - waiting - passed),
+        "errors": str(len(timed) - failed - waiting - passed + errors),
         "skipped": str(waiting),
         "time": f"{sum(seconds for _, seconds in timed):.3f}",
     }
@@ -118,4 +137,4 @@ def _counts(timed: Sequence[_Timed]) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """The text without what an XML file cannot hold."""
-    return _NOT_XML.sub("\ufffd", text)
+    return _NOT_XML.sub("\ufffd", inert(text))

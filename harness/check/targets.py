@@ -15,7 +15,8 @@ from harness.report.statistics import summarise
 def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
     """Hold every target of every cell against its runs.
 
-    A target is met if the mean over all seeds is at least its value less its tolerance.
+    A target is met if the mean over all seeds is at least its value less its tolerance. One that
+    lies as far above passes with a warning.
     """
     return [
         _judge(cell, target, now) for cell in cells for target in cell.runs[0].recipe.about.targets
@@ -28,7 +29,9 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
     when = "" if target.epoch is None else f"after epoch {target.epoch}: "
     wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
 
-    def say(judged: Judged, words: str, value: float | None = None) -> Verdict:
+    ceiling = round(target.value + target.tolerance, 9)
+
+    def say(judged: Judged, words: str, value: float | None = None, warning: str = "") -> Verdict:
         return Verdict(
             recipe=cell.recipe,
             cell=cell.cell,
@@ -41,6 +44,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
             seeds=len(cell.runs),
             says=f"{words}; {wanted}",
             stages=seconds(cell, target.metric),
+            warning=warning,
         )
 
     why = unusable(cell, target.metric, outcomes, now)
@@ -49,7 +53,14 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
     found = summarise([outcome.value for outcome in outcomes if outcome.value is not None])
     spread = "1 seed" if found.sd is None else f"± {found.sd:.2f}, {found.n} seeds"
     judged: Judged = "passed" if found.mean >= floor else "short"
-    return say(judged, f"{found.mean:.2f} ({spread})", found.mean)
+    warning = ""
+    if found.mean > ceiling:
+        warning = (
+            f"{found.mean:.2f} is above {target.value:g} + {target.tolerance:g} = {ceiling:g}, "
+            "higher than the target's source expects: look for a leak or a changed protocol before "
+            "you believe it"
+        )
+    return say(judged, f"{found.mean:.2f} ({spread})", found.mean, warning)
 
 
 def _outcome(run: Run, target: Target) -> Outcome:

@@ -12,8 +12,9 @@ Judged = Literal[
 - passed: every seed has a result of the present edition, and it is as wanted.
 - short: it misses the target, or a seed diverged.
 - below, above: it lies outside of the baseline's band, or (below) a seed diverged.
-- stale: some seed's result is of another edition of the code or of other weights than its
-  pre-training now has, or the seeds' data differ.
+- stale: some seed's result is of another edition of the code, of other weights than its
+  pre-training now has, or of other data or given weights than there are now, or the seeds' data
+  differ.
 - missing: some seed has no result (absent, interrupted, failed or damaged).
 - waiting: what has no result is being run, or is a job that waits.
 - incomparable: the baseline is of another protocol or other data, or has nothing of it.
@@ -43,6 +44,8 @@ class Verdict:
     """The numbers and states in words, for a person."""
     stages: dict[str, float]
     """Seconds that each stage behind it took, by id, over all seeds."""
+    warning: str = ""
+    """What a person should look at though it passed: a flaw may raise an accuracy too."""
 
     @property
     def passed(self) -> bool:
@@ -56,3 +59,12 @@ class Verdict:
     def of(self) -> str:
         """The recipe, and its cell if it has several."""
         return self.cell if self.cell == self.recipe else f"{self.recipe}/{self.cell}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be judged at all, and why."""
+
+    what: str
+    """The recipe or list, as it was named."""
+    message: str

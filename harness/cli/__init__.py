@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
 
-from harness.errors import HarnessError, StoreError
+from harness.command import present
+from harness.errors import HarnessError, RecipeError, StoreError, unreadable
 from harness.output import forgive, inert, lost
+
+ASSIGNMENT = re.compile(r"[a-z_]+(\.\w+)*=.+", re.DOTALL)
+"""A setting as --set takes it."""
 
 
 def main() -> None:
@@ -17,19 +26,66 @@ def main() -> None:
     from harness.cli.app import app
 
     forgive()
+    began = time.time()
     try:
         try:
             app()
         except SystemExit as ended:
+            if ended.code == RecipeError.exit_code:
+                _tell_instead(_settings())
+                if sys.argv[1:2] == ["check"]:
+                    from harness.cli.check import discard
+
+                    discard(sys.argv[2:], began)
             if ended.code or not lost():
                 raise
             sys.exit(StoreError.exit_code)
     except HarnessError as error:
-        from harness.redact import redact
-
-        for line in redact(str(error)).splitlines():
-            print(f"error: {inert(line)}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _refuse(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is flushed in the end
         sys.exit(141)
+    except OSError as error:
+        if (found := unreadable(error)) is None:
+            raise
+        _refuse(found)
+
+
+def _refuse(error: HarnessError) -> NoReturn:
+    from harness.redact import redact
+
+    for line in redact(str(error)).splitlines():
+        print(f"error: {inert(line)}", file=sys.stderr)
+    if isinstance(error, RecipeError):
+        _tell_instead(present(changed=error.instead) if error.instead else _settings())
+    sys.exit(error.exit_code)
+
+
+def _tell_instead(line: str) -> None:
+    if line:
+        from harness.redact import redact
+
+        print(inert(redact(f"write: {line}")), file=sys.stderr)
+
+
+def _settings() -> str:
+    """The present command with --set before assignments that stand alone, as in `plan R seed=1`;
+    "" if there are none, or it takes none."""
+    import typer
+
+    from harness.cli.app import app
+
+    words = sys.argv[1:]
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    takes = {name: option for option in command.params for name in option.opts}
+    if "--set" not in takes:
+        return ""
+    valued = {name for name, option in takes.items() if not getattr(option, "is_flag", False)}
+    found = {
+        word: f"--set={word}"
+        for before, word in itertools.pairwise(["", *words])
+        if ASSIGNMENT.fullmatch(word) and before not in valued and not Path(word).exists()
+    }
+    return present(changed=found) if found else ""

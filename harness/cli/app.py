@@ -19,6 +19,7 @@ from harness.cli.options import (
     Sets,
     SitePath,
     found,
+    machine,
     path,
 )
 
@@ -56,13 +57,15 @@ def plan(
     from harness.cli import show
     from harness.cli.submit import place
     from harness.estimate import computer
+    from harness.inputs import Inputs
     from harness.launch.outlook import cluster, look
-    from harness.site import load_site
 
-    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
     here = computer(where.device, where.processes)
     on = cluster(where) if place("auto", where) == "slurm" else here
-    show.plan(look(recipe, sets or [], where.runs, on=on).plan, where)
+    inputs = Inputs(where.data, where.runs)
+    made = look(recipe, sets or [], where.runs, on=on, inputs=inputs).plan
+    show.plan(made, where, inputs)
 
 
 @app.command()
@@ -94,9 +97,10 @@ def run(
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
     from harness.cli import run as here
     from harness.cli import submit
-    from harness.site import load_site
+    from harness.track import mode
 
-    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    mode.decide()  # what is wrong with it is told before anything runs
     place = submit.place(on.value, where)
     if seeds_until_decided is not None:
         from harness.cli.until_decided import run_until_decided
@@ -124,6 +128,7 @@ def report(
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     out: Annotated[
         Path | None,
@@ -140,26 +145,25 @@ def report(
     """Write the paper's table with ours beside it, as Markdown, HTML, LaTeX, CSV and JSON."""
     from harness.cli.report import report_command, watch_command
     from harness.plan import make_plan
-    from harness.site import load_site
 
     if compare is not None:
         from harness.cli.compare import compare_command
 
         if watch:
             raise typer.BadParameter("--watch and --compare do not go together")
-        if runs is not None or site is not None:
+        if (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
-                "--compare names both run roots or reports itself; leave out --runs and --site"
+                "--compare names both itself; leave out --runs and --site, and --data"
             )
         compare_command(recipe, sets or [], compare, out)
         return
     if recipe is None:
         raise typer.BadParameter("name a recipe; only --compare of two reports needs none")
-    where = load_site(runs=runs, site=site)
+    where = machine(data=data, runs=runs, site=site)
     made = make_plan(recipe, sets or [], where.runs)
     if watch:
-        watch_command(made, where.runs)
-    report_command(made, where.runs, out)
+        watch_command(made, where)
+    report_command(made, where, out)
 
 
 @app.command()
@@ -174,6 +178,7 @@ def publish(
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
         "reports"
@@ -181,17 +186,17 @@ def publish(
 ) -> None:
     """Copy a recipe's run records, without checkpoints, and write their report beside them."""
     from harness.cli.publish import publish_command, renew_command
-    from harness.site import load_site
 
     if recipe is None:
         renew_command(to)
         return
-    publish_command(recipe, sets or [], load_site(runs=runs, site=site).runs, to)
+    publish_command(recipe, sets or [], machine(data=data, runs=runs, site=site), to)
 
 
 @app.command()
 def status(
     runs: Runs = None,
+    data: DataRoot = None,
     site: SitePath = None,
     all_: Annotated[bool, typer.Option("--all", help="A row for each stage.")] = False,
     watch: Annotated[
@@ -200,9 +205,9 @@ def status(
 ) -> None:
     """List the runs under the run root: state, node, progress, last figures, time left."""
     from harness.cli.status import status_command
-    from harness.site import load_site
 
-    status_command(load_site(runs=runs, site=site).runs, every=all_, watch=watch)
+    where = machine(data=data, runs=runs, site=site)
+    status_command(where, every=all_, watch=watch, named=site)
 
 
 @app.command()
@@ -216,15 +221,14 @@ def logs(
 ) -> None:
     """Print the newest attempt's log, then what became of it and what to do."""
     from harness.cli.logs import logs_command
-    from harness.site import load_site
 
-    logs_command(run, load_site(runs=runs, site=site).runs, following=follow)
+    logs_command(run, machine(runs=runs, site=site).runs, following=follow, site=site)
 
 
 @app.command()
 def cancel(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes' files.")
+        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes.")
     ],
     sets: Sets = None,
     runs: Runs = None,
@@ -233,9 +237,8 @@ def cancel(
 ) -> None:
     """Cancel jobs, and stop runs of this machine; `run` goes on from their last checkpoints."""
     from harness.cli.cancel import cancel_command
-    from harness.site import load_site
 
-    cancel_command(what, sets or [], load_site(runs=runs, site=site).runs, ask=not yes)
+    cancel_command(what, sets or [], machine(runs=runs, site=site), ask=not yes)
 
 
 @app.command()
@@ -245,7 +248,6 @@ def check(
         typer.Argument(
             metavar="RECIPE...",
             help="Recipes by file or name, or lists of recipes, e.g. lists/nightly.",
-            parser=found,
         ),
     ],
     sets: Sets = None,
@@ -288,15 +290,16 @@ def check(
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
-    from harness.cli.check import How, check_command
+    from harness.cli.check import How, check_command, fresh
     from harness.cli.seeds import parse_seeds
-    from harness.site import load_site
 
-    if against is not None and write_baseline is not None:
-        raise typer.BadParameter("--against and --write-baseline do not go together")
-    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
-    how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
-    raise typer.Exit(check_command(recipes, sets or [], where, how))
+    with fresh(json, junit, write_baseline):
+        if against is not None and write_baseline is not None:
+            raise typer.BadParameter("--against and --write-baseline do not go together")
+        where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+        how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
+        code = check_command(recipes, sets or [], where, how)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -326,9 +329,8 @@ def bench(
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their floors."""
     from harness.cli.bench import How, bench_command
-    from harness.site import load_site
 
-    where = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
     bench_command(recipe, sets or [], where, How(rounds, steps, noise, scaling, bandwidth, publish))
 
 
@@ -356,9 +358,8 @@ def certify(
 ) -> None:
     """Show on your own nodes that this edition computes there what it should; reports tell."""
     from harness.cli.certify import certify_command
-    from harness.site import load_site
 
-    raise typer.Exit(certify_command(load_site(runs=runs, data=data, site=site), ask=not yes))
+    raise typer.Exit(certify_command(machine(runs=runs, data=data, site=site), ask=not yes))
 
 
 @app.command()
@@ -369,17 +370,15 @@ def gc(
 ) -> None:
     """Delete checkpoints that nothing reads any more and leavings; records of runs always stay."""
     from harness.cli.gc import gc_command
-    from harness.site import load_site
 
-    raise typer.Exit(gc_command(load_site(runs=runs, site=site), delete=yes))
+    raise typer.Exit(gc_command(machine(runs=runs, site=site), delete=yes))
 
 
 @app.command()
 def sync(runs: Runs = None, site: SitePath = None) -> None:
     """Upload to Weights & Biases what is not mirrored there yet, rebuilt from the journals."""
     from harness.cli import show
-    from harness.site import load_site
     from harness.track.mirror import sync as sync_runs
 
-    where = load_site(runs=runs, site=site)
+    where = machine(runs=runs, site=site)
     sync_runs(where.runs, None, show.line)

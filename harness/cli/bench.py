@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
+from harness import interpreter
 from harness.bench import evaluation, scaling
 from harness.bench.published import publish
 from harness.bench.result import (
@@ -55,7 +55,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
     recipe = load_recipe(path, sets)
     placement = resolve(os.environ)
     device = pick_device(site.device, placement)
-    words = [sys.executable, "-m", "harness.cli", "bench", str(path)]
+    words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--device", device, *(["--noise"] if how.noise else [])]
     words += ["--rounds", str(how.rounds), "--steps", str(how.steps)]

@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import show
-from harness.errors import HarnessError
+from harness.command import Commands
+from harness.errors import HarnessError, RecipeError
 from harness.launch import cancel, choose
 from harness.launch.truth import Truth
+from harness.site import Site
 
 SHOWN = 12
 
 
-def cancel_command(words: Sequence[str], sets: Sequence[str], runs: Path, *, ask: bool) -> None:
+def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask: bool) -> None:
     """Stop what works on the stages that `words` name: recipes, runs, stages.
 
     Raises:
         HarnessError: a word names nothing; a stage is not ours to stop (the others are stopped);
             SLURM refused; or there is no terminal to ask on.
     """
-    wanted = _wanted(words, sets, runs)
-    seen = Truth(runs).look()
+    commands = Commands(site.runs, site.file)
+    wanted = _wanted(words, sets, site.runs, commands)
+    seen = Truth(site.runs).look()
     targets = cancel.aim(seen, wanted)
     for note in seen.notes:
         show.line(f"note: {note}")
@@ -33,7 +36,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], runs: Path, *, ask
         cancel.stop(targets)
         count = len(targets.stages)
         show.line(f"asked {count} {'stage' if count == 1 else 'stages'} to stop")
-        show.line("  they write a checkpoint and end; moco-harness status shows when")
+        show.line(f"  they write a checkpoint and end; {commands.line('status')} shows when")
     elif not targets.refused:
         for text in targets.idle[:SHOWN]:
             show.line(text)
@@ -42,18 +45,45 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], runs: Path, *, ask
         raise HarnessError("\n".join(["not cancelled:", *targets.refused[:SHOWN]]))
 
 
-def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path) -> set[str]:
+def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Commands) -> set[str]:
+    """The stages that the words name. A stage's id or a run's whole name comes first, then a
+    recipe, as every command knows it, then a part of a name."""
     found: set[str] = set()
     ids = choose.known(runs)
+    whole = {*ids, *map(choose.name, ids)}
+    of_recipes = False
     for word in words:
-        if word not in ids and word.endswith((".yaml", ".yml")):
-            from harness.plan import make_plan
-            from harness.recipe.find import find
+        recipe = None if word in whole else _recipe(word, must=bool(sets))
+        if recipe is None:
+            found |= set(choose.run(word, ids, commands))
+            continue
+        from harness.plan import make_plan
 
-            found |= {stage.id for stage in make_plan(find(word), sets, runs).stages} & set(ids)
-        else:
-            found |= set(choose.run(word, ids))
+        of_recipes = True
+        stages = {stage.id for stage in make_plan(recipe, sets, runs).stages} & set(ids)
+        if not stages and not sets and any(word in id_ for id_ in ids):
+            stages = set(choose.run(word, ids, commands))
+        found |= stages
+    if sets and not of_recipes:
+        raise RecipeError(f"--set {sets[0]}: it changes a recipe, and {words[0]} names a run")
     return found
+
+
+def _recipe(word: str, *, must: bool) -> Path | None:
+    """The recipe's file; None if the word names none.
+
+    Raises:
+        RecipeError: it names none, and it has to.
+    """
+    from harness.recipe.find import find
+
+    try:
+        path = find(word)
+    except RecipeError:
+        if must or word.endswith((".yaml", ".yml")):
+            raise
+        return None
+    return path if must or path.is_file() or word.endswith((".yaml", ".yml")) else None
 
 
 def _tell(targets: cancel.Targets) -> None:

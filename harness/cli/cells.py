@@ -43,7 +43,7 @@ class Reader:
         """The row's cells; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
         figures, total, epochs = self._figures(row, kind), None, None
-        if row.state in ("running", "interrupted", "failed"):
+        if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
             total, epochs = totals(self._recipe(row), kind, figures)
         step = f"{figures.step}" if figures.step else ""
         if kind in tasks() and tasks()[kind].progress is None:
@@ -98,7 +98,7 @@ class Reader:
 
 def short(row: Row) -> str:
     """Why the stage is in its state, in a line: of an error's text the first clause."""
-    if row.state in ("failed", "damaged"):
+    if row.state in ("failed", "damaged", "unreadable"):
         return clause(row.why)
     return row.why.splitlines()[0] if row.why else ""
 

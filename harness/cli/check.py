@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,18 +17,23 @@ from harness.check.cells import CellRuns, Now, merged, read_cells
 from harness.check.compare import ALARM, Pair, against_baselines, comparisons
 from harness.check.files import is_json, is_junit, write_json, write_junit
 from harness.check.targets import against_targets
-from harness.check.verdict import Judged, Verdict
+from harness.check.verdict import Failure, Judged, Verdict
 from harness.cli import show
-from harness.cli.check_run import INTERRUPTED, Task, run_missing, wait, waiting
+from harness.cli.check_run import INTERRUPTED, run_missing, wait, waiting
+from harness.cli.check_tasks import Asked, Tasks
 from harness.cli.replace import refuse_others
-from harness.errors import NotYet, RecipeError, TargetMissed
-from harness.plan import Plan, make_plan
-from harness.recipe.ablation import Scale
-from harness.recipe.load import is_list, load, load_list
-from harness.recipe.schema import Recipe, Watch
+from harness.errors import HarnessError, NotYet, RecipeError, StoreError, TargetMissed
+from harness.inputs import Inputs
+from harness.plan import Plan
 from harness.report.runs import LOSS
 from harness.site import Site
+from harness.store import atomic
 from harness.store.edition import present
+from harness.store.stale import Look
+
+Writer = Callable[[Path, Sequence[Verdict], str, Sequence[Failure]], None]
+
+STOPPED = "stopped on request, before anything was judged"
 
 _STYLE: dict[Judged, str] = {
     "passed": "green",
@@ -63,90 +70,99 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
     NotYet's: what is not there is still to come. 130: stopped on request.
 
     Raises:
-        RecipeError: a file cannot be accepted, or there is nothing to hold a recipe against.
+        RecipeError: a file cannot be accepted, or there is nothing to hold a recipe against; the
+            other recipes have been judged.
         StoreError: a file cannot be written, or a baseline would lack results.
     """
     _may_write(how)
-    tasks = _tasks(paths, sets, how)
-    plans = [make_plan(task.path, task.sets, site.runs) for task in tasks]
-    _one_recipe_a_name(tasks, plans)
-    baselines = _baselines(tasks)
-    for task, plan in zip(tasks, plans, strict=True):
-        if not (how.write or task.baseline or _has_targets(plan)):
-            raise RecipeError(
-                f"{task.path}: no targets to check; add some under about.targets or targets, or "
-                "name a baseline with --against"
-            )
+    found = Tasks(
+        paths, sets, site.runs, seeds=how.seeds, against=how.against, without=how.write is not None
+    )
+    tasks = [each.task for each in found.asked]
     if how.run and run_missing(tasks, site, ask=how.ask) == INTERRUPTED:
         return INTERRUPTED
     if how.wait and wait(tasks, site) == INTERRUPTED:
         return INTERRUPTED
     now = Now(present(), waiting(tasks, site))
-    asked = [
-        (task, cell)
-        for task, plan in zip(tasks, plans, strict=True)
-        for cell in _cells(plan, site.runs)
-    ]
+    inputs = Inputs(site.data, site.runs)
+    asked = [(each, cell) for each in found.asked for cell in _cells(each.plan, site.runs, inputs)]
     cells = merged(cell for _, cell in asked)
     verdicts = against_targets(cells, now)
-    verdicts += against_baselines(_pairs(asked, baselines), now)
-    _show(verdicts)
+    verdicts += against_baselines(_pairs(asked), now)
+    if verdicts or not found.errors:
+        _show(verdicts)
+    show.unfinished(inputs)
     if how.json:
-        write_json(how.json, verdicts, str(now.editions))
+        write_json(how.json, verdicts, str(now.editions), found.failures)
     if how.junit:
-        write_junit(how.junit, verdicts, str(now.editions))
+        write_junit(how.junit, verdicts, str(now.editions), found.failures)
+    found.refuse()
     if how.write:
         _write(cells, now, how.write)
     return _code(verdicts)
 
 
-def _tasks(paths: Sequence[Path], sets: Sequence[str], how: How) -> list[Task]:
-    """The recipes, lists opened, each once for each baseline (for each seed, if it has one)."""
-    named: list[tuple[Path, Path | None]] = []
-    for path in paths:
-        files, baseline = load_list(path)[1:] if is_list(path) else ([path], None)
-        named += [(file, how.against or (None if how.write else baseline)) for file in files]
-    return [
-        Task(file, (*sets, *added), baseline)
-        for file, baseline in dict.fromkeys(named)
-        for added in _seeded(file, sets, how.seeds)
-    ]
-
-
-def _seeded(path: Path, sets: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, ...]]:
-    """The settings that make the recipe one of these seeds: several runs of a single recipe."""
-    if not seeds:
-        return [()]
-    if isinstance(load(path, sets), Scale):
-        return [(f"seeds=[{', '.join(map(str, seeds))}]",)]
-    return [(f"seed={seed}",) for seed in seeds]
-
-
-def _baselines(tasks: Sequence[Task]) -> dict[Path, Baseline]:
-    return {path: load_baseline(path) for task in tasks if (path := task.baseline)}
-
-
-def _one_recipe_a_name(tasks: Sequence[Task], plans: Sequence[Plan]) -> None:
-    """Results are known by their recipe's name: two recipes of one name may differ in seeds only.
+@contextmanager
+def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -> Iterator[None]:
+    """Remove the files of an earlier call, so that nobody takes its verdicts for this one's; what
+    this one cannot tell for an error, or for Ctrl-C, they hold as an error. A file that is named
+    twice, also as the baseline, is left to be refused.
 
     Raises:
-        RecipeError: they differ in more.
+        RecipeError: there is a file of another kind, which stays.
+        StoreError: a file cannot be written.
     """
-    seen: dict[tuple[str, str], tuple[Path, Recipe]] = {}
-    for task, plan in zip(tasks, plans, strict=True):
-        for stage in plan.stages:
-            name = plan.scale.name if plan.scale is not None else stage.recipe.name
-            recipe = stage.recipe.model_copy(update={"seed": 0, "watch": Watch()})
-            path, first = seen.setdefault((name, stage.member.cell), (task.path, recipe))
-            if recipe != first:
-                raise RecipeError(
-                    f"{task.path}: {name} is also the name of {path}, which says something else: "
-                    "give one of them another name, or check them in two calls"
-                )
+    own: list[tuple[Path, Writer]] = []
+    wrong: list[HarnessError] = []
+    kinds = ((json, "--json", is_json, write_json), (junit, "--junit", is_junit, write_junit))
+    named = [os.path.realpath(path) for path in (json, junit, baseline) if path is not None]
+    for path, option, ours, write in kinds:
+        if path is None or named.count(os.path.realpath(path)) > 1:
+            continue
+        try:
+            refuse_others(path, f"a file of check {option}", ours)
+            path.unlink(missing_ok=True)
+            own.append((path, write))
+        except HarnessError as error:
+            wrong.append(error)
+        except OSError as error:
+            wrong.append(atomic.explain(error, path))
+    try:
+        if wrong:
+            raise wrong[0]
+        yield
+    except KeyboardInterrupt:
+        _fail(own, STOPPED)
+        raise typer.Exit(INTERRUPTED) from None
+    except BaseException as error:
+        _fail(own, getattr(error, "message", "") or str(error) or type(error).__name__)
+        raise
+    _fail(own, STOPPED)
 
 
-def _has_targets(plan: Plan) -> bool:
-    return any(stage.recipe.about.targets for stage in plan.stages)
+def discard(words: Sequence[str], before: float) -> None:
+    """`fresh` for a command line that was refused before it began.
+
+    Args:
+        words: its words.
+        before: when it was given, in seconds since 1970; files written later are its own.
+    """
+    said: dict[str, Path] = {}
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        path = Path(value if equals else after)
+        if name in ("--json", "--junit") and path.is_file() and path.stat().st_mtime < before:
+            said[name] = path
+    with suppress(HarnessError), fresh(said.get("--json"), said.get("--junit")):
+        raise HarnessError("the call was refused before anything was judged")
+
+
+def _fail(files: Sequence[tuple[Path, Writer]], message: str) -> None:
+    """Write the files that nobody has written."""
+    for path, write in files:
+        if not path.exists():
+            with suppress(StoreError):
+                write(path, [], str(present()), [Failure("check", message)])
 
 
 def _may_write(how: How) -> None:
@@ -157,27 +173,23 @@ def _may_write(how: How) -> None:
             raise RecipeError(f"{path}: two files are to be written there; name another")
     if baseline := how.write:  # of another file, its own reader says with lines why it is none
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
-    if how.json:
-        refuse_others(how.json, "a file of check --json", is_json)
-    if how.junit:
-        refuse_others(how.junit, "a file of check --junit", is_junit)
 
 
-def _cells(plan: Plan, runs: Path) -> list[CellRuns]:
+def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
     members = list({(s.member.cell, s.recipe.seed): s.member for s in plan.stages}.values())
     name = plan.scale.name if plan.scale is not None else members[0].recipe.name
-    return read_cells(name, members, runs)
+    return read_cells(name, members, runs, inputs)
 
 
-def _pairs(asked: Sequence[tuple[Task, CellRuns]], baselines: dict[Path, Baseline]) -> list[Pair]:
+def _pairs(asked: Sequence[tuple[Asked, CellRuns]]) -> list[Pair]:
     """Every cell with its tasks' baseline, all seeds of it together."""
-    of: dict[Path, list[CellRuns]] = {}
-    for task, cell in asked:
-        if task.baseline is not None:
-            of.setdefault(task.baseline, []).append(cell)
+    of: dict[Path, tuple[Baseline, list[CellRuns]]] = {}
+    for each, cell in asked:
+        if each.task.baseline is not None and each.baseline is not None:
+            of.setdefault(each.task.baseline, (each.baseline, []))[1].append(cell)
     return [
-        Pair(cell, baselines[path], str(path))
-        for path, cells in of.items()
+        Pair(cell, baseline, str(path))
+        for path, (baseline, cells) in of.items()
         for cell in merged(cells)
     ]
 
@@ -188,6 +200,9 @@ def _show(verdicts: Sequence[Verdict]) -> None:
     else:
         for each in verdicts:
             show.line(f"{each.of}  {each.metric}  {each.judged}  {each.says}")
+    for each in verdicts:
+        if each.warning:
+            show.line(f"WARNING: {each.of}: {each.metric} passes, but {each.warning}", "bold red")
     if shared := comparisons(verdicts):
         level = f"{100 * ALARM / shared:.3g} %"
         show.line(

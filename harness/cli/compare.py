@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.cli import show
 from harness.cli.report import STYLE, gather
 from harness.errors import HarnessError
+from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.report.blocks import Block, Items, Notice, Paragraph, Table
 from harness.report.claims import judge
@@ -68,7 +69,7 @@ def _report(path: Path, recipe: Path | None, sets: Sequence[str]) -> Report:
         raise HarnessError(f"{path}: no such report or run root")
     if recipe is None:
         raise HarnessError(f"{path}: a run root; name the recipe too, or a report's folder instead")
-    results = gather(make_plan(recipe, sets, path), path, curves=False)
+    results = gather(make_plan(recipe, sets, path), path, Inputs(None, path), curves=False)
     return as_json(results, judge(results), [])
 
 

@@ -1,15 +1,18 @@
-"""`moco-harness data ...`: prepare images."""
+"""`moco-harness data ...`: check and pack images."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli.options import path
+from harness.imagefolder import shown
 
-app = typer.Typer(help="Prepare images.", no_args_is_help=True)
+app = typer.Typer(help="Check and pack images.", no_args_is_help=True)
 
 
 @app.command("pack")
@@ -29,22 +32,68 @@ def pack_(
             min=8, help="Make images smaller, to this short side in pixels (default: keep all)."
         ),
     ] = None,
+    skip_broken: Annotated[
+        bool,
+        typer.Option(
+            "--skip-broken", help="Leave out images that cannot be read; the pack records them."
+        ),
+    ] = False,
 ) -> None:
     """Pack an image folder into a few large files; begun again, it goes on, or verifies."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from harness.cli import show
     from harness.data.pack import pack
 
+    with _bars() as tell:
+        made = pack(source, folder, side=side, tell=tell, skip_broken=skip_broken)
+    for remark in made.remarks:
+        show.line(f"note: {remark}")
+    what = "was packed already, and is whole" if made.again else "packed and verified"
+    show.line(f"{folder}: {made.images:,} images, {made.bytes / 2**30:.2f} GiB, {what}")
+
+
+@app.command("check")
+def check_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="An image folder, or a pack.", parser=path)
+    ],
+    leave_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out",
+            help="List the broken ones in FOLDER/broken.txt: runs and packs leave them out.",
+        ),
+    ] = False,
+) -> None:
+    """Decode every image, and name those that are broken."""
+    from harness.cli import show
+    from harness.data import broken
+    from harness.errors import DataError
+
+    with _bars() as tell:
+        checked = broken.check(folder, tell)
+    if not checked.broken:
+        show.line(f"{shown(folder)}: all of {checked.images:,} images can be read")
+    elif not leave_out:
+        raise DataError(checked.message)
+    else:
+        path = broken.leave_out(checked)
+        show.line(f"{shown(path)}: lists {len(checked.broken):,} more images, which are left out")
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars, one for each thing that is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+    from harness.cli import show
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=show.console) as bars:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
+            bars.update(tasks[what], completed=done)
 
-        made = pack(source, folder, side=side, tell=tell)
-    what = "was packed already, and is whole" if made.again else "packed and verified"
-    show.line(f"{folder}: {made.images:,} images, {made.bytes / 2**30:.2f} GiB, {what}")
+        yield tell

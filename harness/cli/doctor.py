@@ -28,6 +28,8 @@ def doctor_command(site: Path | None, runs: Path | None, data: Path | None, *, s
 
 def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
     yield _site(where, named)
+    for note in where.notes:
+        yield warning("site file", note)
     yield from machine.look(where)
     if where.slurm is None or not submit:
         # a login node computes nothing, but has the environment that jobs have
@@ -42,7 +44,7 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
                 device=where.device if alone else "cpu",
             )
             if alone:
-                yield machine.judge_network(found)
+                yield machine.judge_network(found, machine.sync_of(where))
     if where.slurm is None:
         return
     findings = list(cluster.look(where.slurm))

@@ -74,7 +74,9 @@ def gc_command(site: Site, *, delete: bool) -> int:
 
 
 def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
-    yield from garbage.find(site.runs, held, used)
+    yield from garbage.find(
+        site.runs, held, used, lambda why: show.line(f"not looked at: {why}", "yellow")
+    )
     staged = site.slurm.stage_data if site.slurm is not None else None
     if staged is not None:
         place = Path(os.path.expandvars(staged)).expanduser()

@@ -6,19 +6,20 @@ import sys
 from pathlib import Path
 
 from harness.cli import show
+from harness.command import Commands
 from harness.launch import choose
 from harness.launch.logs import Printer, alive, follow, sources, verdict
 from harness.launch.truth import Row, Truth
 from harness.output import inert
 
 
-def logs_command(word: str, runs: Path, *, following: bool) -> None:
+def logs_command(word: str, runs: Path, *, following: bool, site: Path | None = None) -> None:
     """Print the logs of the stage that `word` names, then what became of it.
 
     Raises:
         StoreError: no stage or several are named so, or the run root cannot be read.
     """
-    stage_id = choose.one(word, choose.known(runs))
+    stage_id = choose.one(word, choose.known(runs), Commands(runs, site))
     try:
         if following:
             row = follow(runs, stage_id, _write)
@@ -31,7 +32,7 @@ def logs_command(word: str, runs: Path, *, following: bool) -> None:
         return
     if not sources(runs, stage_id):
         show.line(_none(row))
-    for text in verdict(runs, row):
+    for text in verdict(runs, row, site):
         show.line(text)
 
 

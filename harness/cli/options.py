@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from harness.output import inert
+
+if TYPE_CHECKING:
+    from harness.site import Site
 
 
 def path(said: str) -> Path:
@@ -20,6 +26,27 @@ def found(named: str) -> Path:
     from harness.recipe.find import find
 
     return find(named)
+
+
+def machine(
+    *,
+    data: Path | None = None,
+    runs: Path | None = None,
+    device: str | None = None,
+    processes: int | None = None,
+    site: Path | None = None,
+) -> Site:
+    """The machine in use; what is odd about it is told on standard error.
+
+    Raises:
+        RecipeError: the site file cannot be accepted.
+    """
+    from harness.site import load_site
+
+    found = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    for note in found.notes:
+        print(inert(f"note: {note}"), file=sys.stderr)
+    return found
 
 
 RECIPE_HELP = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."

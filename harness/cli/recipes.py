@@ -25,6 +25,7 @@ def list_(folder: Folder = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from harness import command
     from harness.cli import show
     from harness.errors import HarnessError, RecipeError
     from harness.recipe import find
@@ -60,7 +61,9 @@ def list_(folder: Folder = None) -> None:
                 continue
             loaded = load(path)
         except HarnessError:
-            table.add_row(name, "[red]invalid[/]", "see: moco-harness recipes validate")
+            table.add_row(
+                name, "[red]invalid[/]", f"see: {command.line('recipes', 'validate', path)}"
+            )
             continue
         kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
         table.add_row(name, kind, escape(loaded.about.title))

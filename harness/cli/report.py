@@ -10,15 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli import show
+from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.recipe.ablation import Metric
 from harness.report.blocks import Tone
 from harness.report.claims import judge, tallied
 from harness.report.collect import Results, collect, collect_single
+from harness.report.published import published
 from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
 from harness.report.tables import TONES, cell_text, label, measured
 from harness.report.tally import said_by, summary
 from harness.report.write import write_report
+from harness.site import Site
+from harness.store.stale import Look
 
 STYLE: dict[Tone, str] = {
     "plain": "default",
@@ -30,32 +34,41 @@ STYLE: dict[Tone, str] = {
 }
 
 
-def report_command(made: Plan, runs: Path, out: Path | None) -> None:
+def report_command(made: Plan, site: Site, out: Path | None) -> None:
     """Write the report of the plan's runs into `out` (default RUNS/reports/NAME).
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    results = gather(made, runs)
-    paths = write_report(results, out or runs / "reports" / made.name)
+    inputs = Inputs(site.data, site.runs)
+    results = gather(made, site.runs, inputs)
+    paths = write_report(results, out or site.runs / "reports" / made.name)
     _show(results)
+    show.unfinished(inputs)
     page = next(path for path in paths if path.suffix == ".html")
     show.line(f"report: {page}")
 
 
-def watch_command(made: Plan, runs: Path) -> None:
+def watch_command(made: Plan, site: Site) -> None:
     """Show the table until all runs of the plan are over, or the user has seen enough."""
     from harness.cli.watch import watch
 
-    if not watch(lambda: gather(made, runs, curves=False), show.console):
+    inputs = Inputs(site.data, site.runs)
+    if not watch(lambda: gather(made, site.runs, inputs, curves=False), show.console):
         show.line("stopped watching; the report is of the runs so far")
 
 
-def gather(made: Plan, runs: Path, *, curves: bool = True) -> Results:
-    """What the plan's runs have found so far; without `curves` no journal is read."""
+def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
+    """What the plan's runs have found so far; without `curves` no journal is read.
+
+    `inputs` looks at data and weights, but not for records that are published: they are others'.
+    """
+    inputs = None if published(runs) else inputs
     if made.expansion is not None and made.scale is not None:
-        return collect(made.expansion, made.scale, runs, path=made.path, curves=curves)
-    return collect_single(made.stages[0].recipe, runs)
+        return collect(
+            made.expansion, made.scale, runs, path=made.path, curves=curves, inputs=inputs
+        )
+    return collect_single(made.stages[0].recipe, runs, inputs=inputs)
 
 
 def _show(results: Results) -> None:
@@ -85,7 +98,7 @@ def table(results: Results) -> Table:
     for metric in metrics:
         made.add_column(_heading("ours", metric), justify="right")
     for cell in results.cells:
-        row = [Text(label(results, cell) if results.ablation else cell.label)]
+        row = [Text(label(results, cell))]
         if results.ablation is not None:
             row.append(Text("" if cell.printed is None else str(cell.printed)))
         for metric in metrics:

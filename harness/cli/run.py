@@ -9,12 +9,15 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from harness import command
 from harness.cli import show
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError, NoData, StoreError
 from harness.estimate import computer
+from harness.inputs import Inputs
 from harness.plan import Plan
+from harness.presence import look_for
 from harness.site import Site
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.store.layout import stage_folder
 
 INTERRUPTED = 130
@@ -45,8 +48,9 @@ def run_command(
     from harness.launch.outlook import look
 
     on = computer(site.device, site.processes)
-    made = look(path, sets, site.runs, again=again, added=added, on=on).plan
-    show.plan(made, site)
+    inputs = Inputs(site.data, site.runs)
+    made = look(path, sets, site.runs, again=again, added=added, on=on, inputs=inputs).plan
+    show.plan(made, site, inputs)
     refused = [stage for stage in made.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
@@ -57,16 +61,24 @@ def run_command(
         if busy:
             _left(busy)
         else:
-            show.line("nothing to do: everything is finished")
+            show.nothing_to_do(made)
         return report(made, site) or (FAILED if busy else 0)
     if ask:
         ask_long(made, site)
     writable(site.runs)
     code = _work(made, site)
-    return report(made, site) or code or (FAILED if busy else 0)
+    reported = report(made, site)
+    return code or reported or (FAILED if busy else 0)
+
+
+def tell_no_commit() -> None:
+    """Note that the results will name no commit, where there is a checkout that has one."""
+    if provenance.is_checkout() and (why := provenance.why_no_commit()):
+        show.line(f"note: results will name no commit: {why}", "yellow")
 
 
 def _work(made: Plan, site: Site) -> int:
+    tell_no_commit()
     show.line("loading PyTorch ...")
     from harness.launch.here import run_here
     from harness.launch.progress import watching
@@ -93,7 +105,7 @@ def _work(made: Plan, site: Site) -> int:
     if tally.interrupted:
         show.line("stopped; the same command goes on from here")
         return INTERRUPTED
-    return FAILED if tally.failed or tally.elsewhere else 0
+    return tally.exit_code
 
 
 def _left(stages: list[str]) -> None:
@@ -106,7 +118,7 @@ def report(made: Plan, site: Site) -> int:
     from harness.cli.report import report_command
 
     try:
-        report_command(made, site.runs, None)
+        report_command(made, site, None)
     except HarnessError as error:
         show.line(f"the report could not be written: {error}")
         return FAILED
@@ -117,15 +129,30 @@ def ask_long(made: Plan, site: Site) -> None:
     """Before work that is long, or may be."""
     if made.hours is not None:
         if made.hours > site.ask_above_hours:
+            refuse_without_data(made, site)
             confirm(f"about {show.duration(made.hours * 3600)}")
     elif made.images is None or made.images > UNMEASURED_IMAGES:
+        refuse_without_data(made, site)
         confirm("an unknown amount")
+
+
+def refuse_without_data(made: Plan, site: Site) -> None:
+    """Raise NoData if something that no run fetches is not under the data root: nobody should be
+    asked to agree to work that cannot begin."""
+    lacking = [
+        found.says
+        for found in look_for((s.recipe for s in made.todo), site.data)
+        if not found.there and not found.comes
+    ]
+    if lacking:
+        raise NoData("\n".join(lacking))
 
 
 def confirm(about: str) -> None:
     """Ask whether to begin so much work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
-        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked")
+        line = command.present(None, "--yes")
+        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked: {line}")
     import typer
 
     if not typer.confirm(f"This is {about} of work. Begin?"):

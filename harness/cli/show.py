@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
+from harness import command
 from harness.output import inert
 from harness.redact import redact
 
 if TYPE_CHECKING:
+    from harness.inputs import Inputs
     from harness.plan import Plan, PlannedStage
     from harness.site import Site
 
@@ -58,10 +60,10 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path, with the
-    rest set in as the line began. Secrets are hidden: a job's words are kept in its log."""
+    """Print a line as it is; on a terminal broken between words, never within a path or a
+    command, the rest set in as the line began. Secrets are hidden: a job's words are in its log."""
     text = redact(text)
-    if console.is_terminal:
+    if console.is_terminal and f"{command.PROGRAM} " not in text:
         margin = text[: len(text) - len(text.lstrip())]
         text = textwrap.fill(
             text,
@@ -102,8 +104,11 @@ def _cell(stage: PlannedStage) -> str:
     return f"[{_STYLE[stage.action]}]{words}[/]"
 
 
-def plan(made: Plan, site: Site) -> None:
-    """Print the plan: a row for each run, what is skipped and why, how long, and where to."""
+def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
+    """Print the plan: a row for each run, what is skipped and why, how long, and where to.
+
+    `inputs` is what the plan was made with.
+    """
     runs = _by_run(made)
     kinds = list(dict.fromkeys(stage.kind for stage in made.stages))
     if len(runs) <= ROWS:
@@ -135,7 +140,10 @@ def plan(made: Plan, site: Site) -> None:
         what, them = ("is", "it") if len(stale) == 1 else ("are", "them")
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
-        line(f"  run --again moves {them} aside and runs anew")
+        again = command.present("run", "--again") or "run --again"
+        line(f"  to move {them} aside and run anew: {again}")
+    if inputs is not None:
+        unfinished(inputs)
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):
@@ -143,6 +151,19 @@ def plan(made: Plan, site: Site) -> None:
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:
         line(f"{_how_long(made)}; files go to {site.runs}")
+
+
+def unfinished(inputs: Inputs) -> None:
+    """Name the data that could not be compared, for want of time."""
+    for folder in inputs.unfinished:
+        line(f"note: {folder} is too large to be compared at once; the next call goes on with it")
+
+
+def nothing_to_do(made: Plan) -> None:
+    """Say that nothing is left, and whether all of it still holds."""
+    stale = sum(stage.stale for stage in made.stages)
+    but = f", but {count(stale, 'stage')} {'is' if stale == 1 else 'are'} stale" if stale else ""
+    line(f"nothing to do: everything is finished{but}")
 
 
 def _counted(made: Plan) -> str:
@@ -153,7 +174,8 @@ def _counted(made: Plan) -> str:
             s.action == "skip" and not s.entry.done for s in made.stages
         ),
         "being run by another process": sum(s.action == "busy" for s in made.stages),
-        "damaged": sum(s.action == "refuse" for s in made.stages),
+        "that cannot be read": sum(s.entry.state == "unreadable" for s in made.stages),
+        "damaged": sum(s.action == "refuse" and s.entry.state != "unreadable" for s in made.stages),
     }
     told = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([f"{len(made.todo)} to do", *told])

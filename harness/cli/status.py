@@ -17,8 +17,11 @@ from rich.text import Text
 
 from harness.cli import show
 from harness.cli.cells import Cells, Reader, short
+from harness.command import Commands
 from harness.errors import HarnessError
+from harness.inputs import Inputs
 from harness.launch.truth import Look, Row, Truth
+from harness.site import Site
 from harness.spec.registry import tasks
 
 EVERY_S = 3.0
@@ -29,6 +32,10 @@ STYLE = {
     "finished": "green",
     "diverged": "magenta",
     "running": "blue",
+    "suspended": "yellow",
+    "silent": "yellow",
+    "ending": "yellow",
+    "held": "yellow",
     "waiting": "cyan",
     "stale": "yellow",
     "interrupted": "yellow",
@@ -37,9 +44,13 @@ STYLE = {
     "failed": "red",
     "lost": "red",
     "damaged": "red",
+    "unreadable": "red",
     "absent": "dim",
 }
-_FIRST = ("running", "failed", "lost", "damaged", "cancelled", "interrupted", "unknown", "waiting")
+_FIRST = (
+    *("running", "suspended", "silent", "ending", "failed", "lost", "damaged", "unreadable"),
+    *("cancelled", "interrupted", "held", "unknown", "waiting"),
+)
 """The order of rows where there is not room for all."""
 _HEADINGS = {
     "state": "state",
@@ -55,19 +66,22 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
+def status_command(
+    site: Site, *, every: bool, watch: bool = False, named: Path | None = None
+) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
-    With `watch`, on a terminal, again and again until Ctrl-C.
+    With `watch`, on a terminal, again and again until Ctrl-C. Printed commands name `site`.
 
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    truth, reader = Truth(runs), Reader()
+    inputs = Inputs(site.data, site.runs)
+    truth, reader, commands = Truth(site.runs, inputs), Reader(), Commands(site.runs, named)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
-        _watch(truth, reader)
+        _watch(truth, reader, commands)
         return
     gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
     try:
@@ -75,35 +89,41 @@ def status_command(runs: Path, *, every: bool, watch: bool = False) -> None:
     finally:
         gc.enable()
     if not seen.rows:
-        show.line(f"no runs under {runs} yet; begin with: moco-harness run quickstart")
+        begin = commands.line("run", "quickstart")
+        show.line(f"no runs under {site.runs} yet; begin with: {begin}")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
         if rows:
             show.console.print(_table(reader.cells(row) for row in rows))
-            for text in _reasons(rows):
+            for text in _reasons(rows, commands):
                 show.line(text)
     else:
-        for text in _plain(rows, reader):
+        for text in _plain(rows, reader, commands):
             show.line(text)
-    for each in _summary(seen):
+    for each in _summary(seen, commands):
         show.console.print(each, soft_wrap=True)
+    show.unfinished(inputs)
 
 
-def _watch(truth: Truth, reader: Reader) -> None:
+def _watch(truth: Truth, reader: Reader, commands: Commands) -> None:
     console = show.console
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(_screen(truth.look(), reader, console.height), refresh=True)
+                screen = _screen(truth.look(), reader, commands, console.height)
+                live.update(screen, refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
+def _screen(seen: Look, reader: Reader, commands: Commands, height: int) -> RenderableType:
     """What fits on a screen: the sums, and the rows that a person wants to see first."""
-    below = [*_summary(seen), Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim")]
+    below = [
+        *_summary(seen, commands),
+        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim"),
+    ]
     room = max(3, height - len(below) - LINES - 3)
     order = {state: n for n, state in enumerate(_FIRST)}
     rows = sorted(seen.rows, key=lambda row: (order.get(row.state, len(order)), _place(row)))
@@ -116,7 +136,7 @@ def _screen(seen: Look, reader: Reader, height: int) -> RenderableType:
         parts.append(Text("no runs yet"))
     if cut:
         parts.append(Text(f"and {cut} more stages", style="dim"))
-    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows)]
+    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows, commands)]
     return Group(*parts, *below)
 
 
@@ -153,7 +173,7 @@ def _table(cells: Iterable[Cells]) -> Table:
     return table
 
 
-def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
+def _plain(rows: Sequence[Row], reader: Reader, commands: Commands) -> Iterator[str]:
     """A line a stage for pipes and logs, however wide, nothing cut."""
     if not rows:
         return
@@ -161,7 +181,7 @@ def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
     lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
     for row, each in zip(rows, shown, strict=True):
-        why = _why(row, each.why)
+        why = _why(row, each.why, commands)
         lines.append([each.id, *(getattr(each, name) for name in names), why])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
@@ -172,27 +192,28 @@ def _plain(rows: Sequence[Row], reader: Reader) -> Iterator[str]:
         yield f"{'  '.join(padded)}  {line[-1]}".rstrip()
 
 
-def _why(row: Row, clause: str) -> str:
-    if row.state in ("failed", "lost", "damaged"):
-        more = f"more: moco-harness logs {row.id}"
+def _why(row: Row, clause: str, commands: Commands) -> str:
+    if row.state in ("failed", "lost", "damaged", "unreadable"):
+        more = f"more: {commands.line('logs', row.id)}"
         return f"{clause}; {more}" if clause else more
     if row.state == "running" and row.entry.state == "running":
         return ""  # which process, the node says
     return clause if row.state != "finished" else ""
 
 
-def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
     """Below a table: why stages are not running or done."""
     told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
     for row in told[:LINES]:
         run, _, kind = row.id.rpartition(".")
-        more = f"; more: moco-harness logs {row.id}" if row.state in ("failed", "lost") else ""
+        failed = row.state in ("failed", "lost")
+        more = f"; more: {commands.line('logs', row.id)}" if failed else ""
         yield f"  {run} {kind.partition('-')[0]} {row.state}: {short(row)}{more}"
     if len(told) > LINES:
-        yield f"  and {len(told) - LINES} more: moco-harness status --all | cat"
+        yield f"  and {len(told) - LINES} more: {commands.line('status', '--all')} | cat"
 
 
-def _summary(seen: Look) -> Iterator[Text]:
+def _summary(seen: Look, commands: Commands) -> Iterator[Text]:
     """A line for each ablation, what to do about what ended badly, and who did not answer."""
     groups: dict[str, Counter[str]] = {}
     for row in seen.rows:
@@ -204,11 +225,12 @@ def _summary(seen: Look) -> Iterator[Text]:
             line.append(f"{count} {state}", style=STYLE[state])
         yield line
     over = [row for row in seen.rows if row.over]
-    for remedy, count in Counter(row.remedy for row in over if row.remedy).most_common(3):
-        example = next(row for row in over if row.remedy == remedy)
+    for remedy, count in Counter(row.remedy for row in seen.rows if row.remedy).most_common(3):
+        example = next(row for row in seen.rows if row.remedy == remedy)
         stages = "1 stage" if count == 1 else f"{count} stages"
-        yield Text(f"{example.why.partition(' on ')[0]} ({stages}): {remedy}")
-    for again in sorted({row.again for row in over[: show.ROWS]} - {""})[:3]:
+        what = example.why.partition(" on ")[0] if example.over else example.state
+        yield Text(f"{what} ({stages}): {remedy}")
+    for again in sorted({row.again_with(commands.site) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")
@@ -216,4 +238,6 @@ def _summary(seen: Look) -> Iterator[Text]:
 
 def _group(row: Row) -> str:
     described = row.entry.described
-    return "(damaged)" if described is None else str(described.get("group", "?"))
+    if described is None:
+        return "(cannot be read)" if row.state == "unreadable" else "(damaged)"
+    return str(described.get("group", "?"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,18 @@ from typing import Literal
 from rich.table import Table
 
 from harness.cli import show
-from harness.cli.run import UNMEASURED_IMAGES, confirm, report, writable
+from harness.cli.run import (
+    UNMEASURED_IMAGES,
+    confirm,
+    refuse_without_data,
+    report,
+    tell_no_commit,
+    writable,
+)
+from harness.command import Commands
 from harness.errors import HarnessError, StoreError
 from harness.estimate import computer
+from harness.inputs import Inputs
 from harness.launch.outlook import cluster, look
 from harness.plan import Plan
 from harness.site import Site, SlurmSite
@@ -44,12 +54,19 @@ def slurm_command(
         raise HarnessError("there is no sbatch on PATH: this is no machine of a SLURM cluster")
     from harness.launch import slurm
 
-    found = look(path, sets, site.runs, again=again, behind=True, on=cluster(site))
-    show.plan(found.plan, site)
+    inputs = Inputs(site.data, site.runs)
+    on = cluster(site)
+    found = look(path, sets, site.runs, again=again, behind=True, on=on, inputs=inputs)
+    show.plan(found.plan, site, inputs)
     _refuse(found.plan)
-    if not found.plan.todo:
+    only_report = not found.plan.todo and slurm.owes_report(
+        found.plan, found.submissions, found.jobs
+    )
+    if not found.plan.todo and not only_report:
+        if found.notes:  # SLURM does not answer: what has a job may be over
+            found.check()
         return _nothing(found.plan, site)
-    scripts = slurm.scripts(found.plan, site, found.jobs)
+    scripts = slurm.scripts(found.plan, site, found.jobs, report=only_report)
     assert site.slurm is not None
     _arrays(found.plan, site.slurm, [array for array, _ in scripts])
     if dry:
@@ -58,17 +75,19 @@ def slurm_command(
         return 0
     found.check()
     if ask:
-        _ask(found.plan, site.slurm)
+        _ask(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
         made = _submit(path, sets, site, again=again)
     if made is None:
         show.line("nothing is left to submit: another process has done it meanwhile")
         return 0
     stages = sum(len(array.stages) for array in made.arrays)
-    show.line(f"submitted {stages} stages in {len(made.arrays)} arrays and jobs as {made.id}")
+    what = f"{stages} stages" if stages else "the report, which had no job yet,"
+    show.line(f"submitted {what} in {len(made.arrays)} arrays and jobs as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 
@@ -77,16 +96,20 @@ def _submit(path: Path, sets: Sequence[str], site: Site, *, again: bool) -> Subm
     from harness.launch import slurm
     from harness.launch.bury import bury
 
-    found = look(path, sets, site.runs, again=again, behind=True, alone=True)
+    inputs = Inputs(site.data, site.runs)
+    found = look(path, sets, site.runs, again=again, behind=True, alone=True, inputs=inputs)
     adopted = slurm.adopt(site.runs, found.submissions, found.numbers)
     if adopted:
         show.line(f"{len(adopted)} arrays of a submitter that died were found by name")
     found.check()
     _refuse(found.plan)
-    if not found.plan.todo:
+    only_report = not found.plan.todo and slurm.owes_report(
+        found.plan, found.submissions, found.jobs
+    )
+    if not found.plan.todo and not only_report:
         return None
     bury(site.runs, found.jobs, show.line)
-    return slurm.submit(found.plan, site, sets, found.jobs, show.line)
+    return slurm.submit(found.plan, site, sets, found.jobs, show.line, report=only_report)
 
 
 def local_command(
@@ -101,8 +124,9 @@ def local_command(
     from harness.launch import local
 
     on = computer(site.device, site.processes)
-    found = look(path, sets, site.runs, again=again, on=on)
-    show.plan(found.plan, site)
+    inputs = Inputs(site.data, site.runs)
+    found = look(path, sets, site.runs, again=again, on=on, inputs=inputs)
+    show.plan(found.plan, site, inputs)
     _refuse(found.plan)
     if not found.plan.todo:
         return _nothing(found.plan, site)
@@ -112,8 +136,9 @@ def local_command(
     if ask:
         ask_long(found.plan, site)
     writable(site.runs)
+    tell_no_commit()
     with submission.claim(site.runs, show.line):
-        found = look(path, sets, site.runs, again=again, alone=True)
+        found = look(path, sets, site.runs, again=again, alone=True, inputs=inputs)
         found.check()
         _refuse(found.plan)
         if not found.plan.todo:
@@ -122,7 +147,7 @@ def local_command(
         made = local.submit(found.plan, site, sets, again=again)
     show.line(f"running {len(found.plan.todo)} stages in the background as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line("  watch them with: moco-harness status --watch")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
     return 0
 
 
@@ -137,7 +162,7 @@ def _nothing(plan: Plan, site: Site) -> int:
     if busy:
         show.line(f"nothing to submit: {busy} stages are waiting or running already")
         return 0
-    show.line("nothing to do: everything is finished")
+    show.nothing_to_do(plan)
     return report(plan, site)
 
 
@@ -181,10 +206,20 @@ def gpu_hours(plan: Plan, own: SlurmSite) -> float | None:
     return plan.stated_gpu_hours
 
 
-def _ask(plan: Plan, own: SlurmSite) -> None:
+def _ask(plan: Plan, site: Site) -> None:
+    own = site.slurm
+    assert own is not None
     hours = gpu_hours(plan, own)
     if hours is not None:
         if hours > own.ask_above_gpu_hours:
-            confirm(_amount(plan, own))
+            _confirm(plan, site, _amount(plan, own))
     elif plan.images is None or plan.images > UNMEASURED_IMAGES:
-        confirm("an unknown amount")
+        _confirm(plan, site, "an unknown amount")
+
+
+def _confirm(plan: Plan, site: Site, about: str) -> None:
+    if (
+        not sys.stdin.isatty()
+    ):  # a person is asked: the nodes may see data that this machine does not
+        refuse_without_data(plan, site)
+    confirm(about)

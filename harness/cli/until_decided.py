@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.cli import show
 from harness.cli.run import run_command
 from harness.errors import RecipeError
+from harness.inputs import Inputs
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
 from harness.recipe.load import load
@@ -36,7 +37,13 @@ def run_until_decided(
         code = run_command(path, sets, site, ask=ask, again=again, added=added)
         if code:
             return code
-        results = collect(expand(scale, path), scale, site.runs, path=path)
+        results = collect(
+            expand(scale, path),
+            scale,
+            site.runs,
+            path=path,
+            inputs=Inputs(site.data, site.runs),
+        )
         wanted = next_seeds(judge(results), scale, most)
         if not wanted or wanted == added:
             return 0

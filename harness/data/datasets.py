@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from harness.data import embedded
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
 from harness.errors import DataError, NoData
+from harness.imagefolder import ImageFolder, shown, some, splits
 from harness.recipe.schema import Data
 from harness.runtime import keyed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 EMBEDDED_TRAIN, EMBEDDED_TEST = 20_000, 2_000
 
 
@@ -43,6 +44,12 @@ class DataSet:
     """Twelve hexadecimal digits: of the pixels and labels, or of the files' names and sizes."""
     packing: str = ""
     """What packing did to the pixels; "" if nothing."""
+    passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the walk over an image folder did not take: split -> kind -> how many."""
+    left_out: tuple[str, ...] = ()
+    """Broken images that the user chose to leave out."""
+    remarks: tuple[str, ...] = ()
+    """Both in sentences."""
 
     def on(self, device: torch.device) -> DataSet:
         """The same images; those in memory on `device`, whole, where they are small enough."""
@@ -60,7 +67,13 @@ class DataSet:
             "test": len(self.test),
             "classes": self.classes,
             **({"packing": self.packing} if self.packing else {}),
+            **({"passed_over": self.passed_over} if self.passed_over else {}),
+            **({"left_out": self._left_out} if self.left_out else {}),
         }
+
+    @property
+    def _left_out(self) -> dict[str, Any]:
+        return {"images": len(self.left_out), "first": [shown(name) for name in self.left_out[:10]]}
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -87,53 +100,66 @@ def open_data(data: Data, root: Path) -> DataSet:
 
 
 def _open(data: Data, root: Path) -> DataSet:
-    packing = ""
-    if data.name == "embedded":
-        size = data.size
-        train: Images = Stack(*embedded.generate("train", data.images or EMBEDDED_TRAIN, size))
-        test: Images = Stack(*embedded.generate("test", EMBEDDED_TEST, size))
-        parts = {"train": train, "bank": train, "test": test}
-    elif data.folder is not None and is_packed(root / data.folder):
-        train, test, packing = open_packed(root / data.folder)
-        parts = {"train": _fixed_subset(train, data), "test": test}
-        parts["bank"] = parts["train"]
-    elif data.folder is not None:
-        folder = root / data.folder
-        inside = classes_of(folder / "train")
-        train = files_of(inside, list(inside))
-        test = files_of(classes_of(folder / "val"), list(inside))
-        parts = {"train": _fixed_subset(train, data), "test": test}
-        parts["bank"] = parts["train"]
-    else:
-        parts = _torchvision(data, root)
+    opened = _parts(data, root)
+    train, bank, test = opened["train"], opened.get("bank", opened["train"]), opened["test"]
     # The embedded images are drawn for the recipe's size; elsewhere it is the views' size alone.
     mean, std = _NORMAL[data.name]
+    fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
+    classes = int(bank.labels.max()) + 1
+    more = {key: opened[key] for key in opened if key not in ("train", "bank", "test")}
     return DataSet(
-        name=data.folder or data.name,
-        train=parts["train"],
-        bank=parts["bank"],
-        test=parts["test"],
-        classes=int(parts["bank"].labels.max()) + 1,
-        mean=mean,
-        std=std,
-        fingerprint=_fingerprint(
-            packing, *dict.fromkeys((parts["train"], parts["bank"], parts["test"]))
-        ),
-        packing=packing,
+        data.folder or data.name, train, bank, test, classes, mean, std, fingerprint, **more
     )
 
 
-def _fixed_subset(images: Images, data: Data) -> Images:
+def _parts(data: Data, root: Path) -> dict[str, Any]:
+    """train and test (and bank, where it is not train), and what else a DataSet tells of them."""
+    if data.name == "embedded":
+        if data.images is not None:
+            _all_classes(torch.arange(len(embedded.CLASSES)), data, embedded.CLASSES)
+        train = Stack(*embedded.generate("train", data.images or EMBEDDED_TRAIN, data.size))
+        return {"train": train, "test": Stack(*embedded.generate("test", EMBEDDED_TEST, data.size))}
+    if data.folder is None:
+        return _torchvision(data, root)
+    folder = root / data.folder
+    parts: tuple[Images, Images]
+    found: dict[str, Any]
+    if is_packed(folder):
+        pack = open_packed(folder)
+        names, parts = pack.classes, (pack.train, pack.val)
+        found = {"packing": pack.packing, "passed_over": pack.passed_over}
+        found |= {"left_out": pack.left_out, "remarks": without(data.folder, pack.left_out)}
+    else:
+        folders = splits(folder)
+        names, parts = list(folders[0].classes), (files_of(folders[0]), files_of(folders[1]))
+        found = omitted(data.folder, folders)
+    return {"train": _fixed_subset(parts[0], data, names), "test": parts[1], **found}
+
+
+def _fixed_subset(images: Images, data: Data, classes: Sequence[str]) -> Images:
     """`data.images` of the images, the same ones for every seed."""
     if data.images is None or data.images == len(images):
         return images
     if data.images > len(images):
         raise DataError(f"data.images: {data.images} wanted, but {data.name} has {len(images)}")
-    chosen = keyed.permutation(keyed.key("subset", data.name), len(images))[: data.images]
-    return images.subset(chosen.sort().values)
+    order = keyed.permutation(keyed.key("subset", data.name), len(images))
+    _all_classes(images.labels[order], data, classes)
+    return images.subset(order[: data.images].sort().values)
 
 
-def _torchvision(data: Data, root: Path) -> dict[str, Images]:
+def _all_classes(labels: Tensor, data: Data, names: Sequence[str]) -> None:
+    """Raise a DataError unless the first `data.images` labels have all classes of the others."""
+    every, kept = (set(of.tolist()) for of in (labels, labels[: data.images]))
+    if lost := sorted(every - kept):
+        least = max(int((labels == label).nonzero()[0]) for label in lost) + 1
+        raise DataError(
+            f"data.images: {data.images} images of {data.folder or data.name} leave out "
+            f"{len(lost):,} of its {len(every):,} classes, which would still be tested "
+            f"({some([names[n] for n in lost])}); {least:,} or more have all of them"
+        )
+
+
+def _torchvision(data: Data, root: Path) -> dict[str, Any]:
     if data.name == "stl10":
         with _fetching(data.name, root):
             unlabeled = vision.STL10(root, "train+unlabeled", download=True)
@@ -144,7 +170,8 @@ def _torchvision(data: Data, root: Path) -> dict[str, Images]:
             Stack(torch.from_numpy(part.data), torch.from_numpy(part.labels).long())
             for part in (unlabeled, bank, test)
         ]
-        return {"train": _fixed_subset(stacks[0], data), "bank": stacks[1], "test": stacks[2]}
+        train = _fixed_subset(stacks[0], data, unlabeled.classes)
+        return {"train": train, "bank": stacks[1], "test": stacks[2]}
     maker = vision.CIFAR10 if data.name == "cifar10" else vision.CIFAR100
     with _fetching(data.name, root):
         made = [maker(root, train=part == "train", download=True) for part in ("train", "test")]
@@ -155,8 +182,7 @@ def _torchvision(data: Data, root: Path) -> dict[str, Images]:
         )
         for part in made
     )
-    kept = _fixed_subset(train, data)
-    return {"train": kept, "bank": kept, "test": test}
+    return {"train": _fixed_subset(train, data, made[0].classes), "test": test}
 
 
 @contextlib.contextmanager
@@ -173,48 +199,32 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def classes_of(path: Path) -> dict[str, list[Path]]:
-    """The images of PATH/<class>/..., by class, both in order of their names.
+def files_of(folder: ImageFolder) -> Files:
+    """A split's images, labelled by their classes in order of names."""
+    every = [image for images in folder.classes.values() for image in images]
+    labels = [n for n, images in enumerate(folder.classes.values()) for _ in images]
+    paths = [folder.path / image.name for image in every]
+    sizes = [image.size for image in every]
+    return Files(paths, torch.tensor(labels), sizes, folder.path.parent)
 
-    Hidden folders and those without images are no classes.
-    """
-    try:
-        folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); an image folder holds "
-            "train/<class>/<image> and val/<class>/<image>; is that the folder that was meant?"
-        ) from error
-    found = {
-        folder.name: sorted(
-            p
-            for p in folder.rglob("*")
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
-        for folder in folders
+
+def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
+    """What of an image folder's splits is not taken, as a DataSet has it."""
+    over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
+    out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
+    said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
+    return {
+        "passed_over": {split: dict(kinds.counts) for split, kinds in over.items()},
+        "left_out": out,
+        "remarks": said + without(name, out),
     }
-    found = {name: images for name, images in found.items() if images}
-    if not found:
-        raise DataError(f"{path}: no images in it; expected {path}/<class>/<image>.JPEG")
-    return found
 
 
-def files_of(by_class: dict[str, list[Path]], classes: list[str]) -> Files:
-    """The images with the numbers that their classes have among `classes`.
-
-    Raises:
-        DataError: a class is not among them, or one of them has no images.
-    """
-    differing = sorted(set(by_class) ^ set(classes))
-    if differing:
-        raise DataError(
-            f"train and val hold different classes: {', '.join(differing[:3])}"
-            f"{' ...' if len(differing) > 3 else ''} ({len(differing)} in all) are only in one of "
-            "them; labels would not mean the same"
-        )
-    paths = [path for name in classes for path in by_class[name]]
-    labels = [n for n, name in enumerate(classes) for _ in by_class[name]]
-    return Files(paths, torch.tensor(labels))
+def without(name: str, left_out: Sequence[str]) -> tuple[str, ...]:
+    """That images were left out of the data set `name`, in a sentence; none if none were."""
+    if not left_out:
+        return ()
+    return (f"{name}: {len(left_out):,} broken images left out ({some(left_out)})",)
 
 
 def _fingerprint(packing: str, *parts: Images) -> str:
@@ -225,22 +235,12 @@ def _fingerprint(packing: str, *parts: Images) -> str:
         if isinstance(part, Stack):
             total.update(_bytes(part.stack))
         elif isinstance(part, Files):
-            for path in part.paths:
-                total.update(f"{path.parent.name}/{path.name}:{size_of(path)}\0".encode())
+            for path, size in zip(part.paths, part.bytes, strict=True):
+                total.update(os.fsencode(f"{path.parent.name}/{path.name}:{size}\0"))
         elif isinstance(part, Packed):
             for name, length in zip(part.names, part.rows[:, LENGTH].tolist(), strict=True):
-                total.update(f"{name}:{length}\0".encode())
+                total.update(os.fsencode(f"{name}:{length}\0"))
     return total.hexdigest()[:12]
-
-
-def size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); restore it from the data set's source, or "
-            "take it away"
-        ) from error
 
 
 def _bytes(tensor: Tensor) -> bytes:

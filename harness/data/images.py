@@ -5,21 +5,26 @@ Both hand out `Loaded` batches, which know their sizes (so that crops can be dra
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import math
+import shlex
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import torch
 import torchvision.transforms.functional as vision
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from harness.data.augment import crop_resize
+from harness.data.pictures import decode
 from harness.data.reference import crop_resize_pil
-from harness.errors import DataError
+from harness.errors import DataError, NoData
+from harness.imagefolder import LEFT_OUT, shown
 from harness.runtime.cores import helpers
 from harness.runtime.moving import moved
 
@@ -28,6 +33,10 @@ CENTER = 224 / 256
 
 RESIDENT = 4 << 30
 """Bytes of pixels up to which a data set lives whole on a GPU."""
+
+LOOK_S = 10.0
+"""Seconds in which further broken images are looked for, when a run meets one."""
+AT_ONCE, NAMED = 64, 10
 
 
 class Loaded(Protocol):
@@ -59,7 +68,7 @@ class Images(Protocol):
         """The images at `index`, int64 (n,).
 
         Raises:
-            DataError: a file is missing or no image.
+            DataError: files are missing, or hold no image.
         """
         ...
 
@@ -141,59 +150,130 @@ class LoadedFiles:
         return torch.stack(list(self._pool.map(one, self._images))).float() / 255
 
 
-class Files:
-    """Image files, decoded by threads (Pillow decodes outside the interpreter's lock)."""
+class Encoded(ABC):
+    """Images as files have them, decoded by threads (Pillow decodes outside the interpreter's
+    lock)."""
 
-    def __init__(self, paths: Sequence[Path], labels: Tensor, workers: int = 8) -> None:
-        self.paths = paths
-        self.labels = labels
+    labels: Tensor
+    mend = ""
+    """What a user can do about broken images, for the end of a message."""
+
+    def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool = helpers(workers, "decode")
+        self._spoilt: str | None = None
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.labels)
+
+    @abstractmethod
+    def picture(self, i: int) -> Image.Image:
+        """Image `i`, as RGB; DataError if it is none, or cannot be read."""
 
     def load(self, index: Tensor) -> LoadedFiles:
-        paths = [self.paths[i] for i in index.tolist()]
-        return LoadedFiles(list(self._pool.map(decode, paths)), self._pool)
+        """See Images.
+
+        Raises:
+            NoData: some of them are broken; the others are looked at for a while, so that a user
+                learns of all at once.
+        """
+        if self._spoilt is None:
+            found = list(self._pool.map(self._tried, index.tolist()))
+            good = [each for each in found if not isinstance(each, DataError)]
+            if len(good) == len(found):
+                return LoadedFiles(good, self._pool)
+            pairs = zip(index.tolist(), found, strict=True)
+            broken = {i: str(each) for i, each in pairs if isinstance(each, DataError)}
+            looked = self.look(broken, until=time.monotonic() + LOOK_S)
+            self._spoilt = told_of(broken, looked, len(self), self.mend)
+        raise NoData(self._spoilt)
+
+    def look(
+        self,
+        broken: dict[int, str],
+        tell: Callable[[int], object] = lambda _: None,
+        until: float = math.inf,
+    ) -> int:
+        """Decode the images one after the other, until all are or the time (monotonic) is up.
+
+        Puts what is wrong with each broken one into `broken`, calls `tell` with the number of
+        images done now and then, and returns it.
+        """
+        for start in range(0, len(self), AT_ONCE):
+            if time.monotonic() >= until:
+                return start
+            block = range(start, min(start + AT_ONCE, len(self)))
+            wrong = zip(block, self._pool.map(self._wrong, block), strict=True)
+            broken.update((i, error) for i, error in wrong if error)
+            tell(block.stop)
+        return len(self)
+
+    def _tried(self, i: int) -> Image.Image | DataError:
+        try:
+            return self.picture(i)
+        except DataError as error:
+            return error
+
+    def _wrong(self, i: int) -> str:
+        found = self._tried(i)
+        return str(found) if isinstance(found, DataError) else ""
+
+
+def told_of(broken: dict[int, str], looked: int, count: int, mend: str) -> str:
+    """How many of `count` images are broken, the first ten, and what to do.
+
+    The first of them stands in the first line, which is all that some places have room for.
+
+    Args:
+        broken: what is wrong with each, by its number.
+        looked: how many images were looked at, from the first.
+    """
+    seen = "" if looked == count else f" ({looked:,} were looked at)"
+    are = "1 image of" if len(broken) == 1 else f"{len(broken):,} images of"
+    first, *more = (broken[i] for i in sorted(broken)[:NAMED])
+    lines = [f"{are} {count:,} cannot be used{seen}: {first}", *(f"  {each}" for each in more)]
+    if len(broken) > NAMED:
+        lines.append(f"  and {len(broken) - NAMED:,} more")
+    return "\n".join(filter(None, [*lines, mend]))
+
+
+class Files(Encoded):
+    """Image files.
+
+    Args:
+        folder: the image folder that they are from, if they are.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Tensor,
+        sizes: Sequence[int],
+        folder: Path | None = None,
+        workers: int = 8,
+    ) -> None:
+        super().__init__(workers)
+        self.paths, self.labels, self.folder = paths, labels, folder
+        self.bytes = sizes
+        """Of each file, as it was found."""
+        if folder is not None:
+            self.mend = mend_by_list(folder)
+
+    def picture(self, i: int) -> Image.Image:
+        return decode(self.paths[i])
 
     def to(self, device: torch.device) -> Files:  # noqa: ARG002
         return self
 
     def subset(self, index: Tensor) -> Files:
-        return Files([self.paths[i] for i in index.tolist()], self.labels[index], self._workers)
+        paths, sizes = ([of[i] for i in index.tolist()] for of in (self.paths, self.bytes))
+        return Files(paths, self.labels[index], sizes, self.folder, self._workers)
 
 
-def decode(path: Path) -> Image.Image:
-    """The image in `path`, as RGB.
-
-    Raises:
-        DataError: it is missing, truncated, or no image.
-    """
-    try:
-        return _rgb(path, str(path))
-    except FileNotFoundError:
-        raise DataError(f"{path}: the image has disappeared since the run began") from None
-
-
-def decode_bytes(content: bytes, name: str) -> Image.Image:
-    """The image whose file is `content`, as RGB; DataError, with `name`, if it is none or cut."""
-    return _rgb(io.BytesIO(content), name)
-
-
-def _rgb(source: Path | io.BytesIO, name: str) -> Image.Image:
-    try:
-        with Image.open(source) as image:
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        ValueError,
-        SyntaxError,
-    ) as error:
-        raise DataError(
-            f"{name}: not a readable image ({error}); restore it from the data set's source"
-        ) from error
+def mend_by_list(folder: Path) -> str:
+    """What to do about broken images in an image folder."""
+    command = f"moco-harness data check {shlex.quote(shown(folder.absolute()))}"
+    return (
+        f"mend them, or leave them out: {command} --leave-out finds all of both splits and lists "
+        f"them in the folder's {LEFT_OUT}"
+    )

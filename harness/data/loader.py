@@ -101,7 +101,9 @@ class Loader:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         if batch > len(images) and drop_last:
-            raise DataError(f"{data.name}: a batch of {batch} images, but there are {len(images)}")
+            raise DataError(
+                f"optim.batch: {batch} images per step, but {data.name} has {len(images)}"
+            )
         self.data, self.images, self.policy = data, images, policy
         self.stream, self.batch, self.size = stream, batch, size
         self.device, self.views, self.share = device, views, share

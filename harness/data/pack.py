@@ -10,19 +10,22 @@ import hashlib
 import io
 import itertools
 import os
+import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torchvision.transforms.functional as vision
 from torchvision.transforms import InterpolationMode
 
-from harness.data.datasets import classes_of, files_of, size_of
-from harness.data.images import Files, decode_bytes
+from harness.data.broken import Tell, look_through
+from harness.data.datasets import files_of, omitted, without
+from harness.data.images import Files
 from harness.data.packed import (
     BEGUN,
     COLUMNS,
@@ -32,21 +35,26 @@ from harness.data.packed import (
     LENGTH,
     MANIFEST,
     OFFSET,
-    SPLITS,
     check,
+    names_of,
     read_manifest,
     table,
 )
+from harness.data.pictures import content_of, decode_bytes
 from harness.errors import DataError
+from harness.imagefolder import SPLITS, shown, some, splits
 from harness.store import atomic
 
 QUALITY = 95
 """Of JPEG, with full colour resolution, where an image is made smaller."""
 GROUP = 512
 """Images that reach the disk together."""
+LEFT = "left_out"
+MEND = "mend them, or pack with --skip-broken, which leaves them out and records their names"
 
-Tell = Callable[[str, int, int], None]
-"""Called with (what is being done, images done, images in all)."""
+
+class _Broken(DataError):
+    """An image that cannot be packed: not necessarily the only one."""
 
 
 @dataclass(frozen=True)
@@ -57,56 +65,121 @@ class Summary:
     bytes: int
     again: bool
     """It was whole already, and was verified only."""
+    remarks: tuple[str, ...] = ()
+    """What of the source is not in it, in sentences."""
 
 
-def pack(source: Path, folder: Path, *, side: int | None, tell: Tell, workers: int = 8) -> Summary:
+def pack(
+    source: Path,
+    folder: Path,
+    *,
+    side: int | None,
+    tell: Tell,
+    skip_broken: bool = False,
+    workers: int = 8,
+) -> Summary:
     """Pack SOURCE/{train,val}/<class>/<image> into `folder`.
 
     Args:
         side: images whose short side is longer are made smaller, to this many pixels; None: every
             file is kept as it is.
+        skip_broken: leave out what is no readable image, and record its name; every image is
+            decoded once more for that.
 
     Raises:
         DataError: the source is no image folder or holds what is no image, `folder` holds something
             else, or what was written does not read back.
         StoreError: the disk is full, or cannot be written.
     """
-    inside = classes_of(source / "train")
-    files = {
-        "train": files_of(inside, list(inside)),
-        "val": files_of(classes_of(source / "val"), list(inside)),
-    }
+    folders = splits(source)
+    inside = folders[0].classes
+    files = dict(zip(SPLITS, map(files_of, folders), strict=True))
+    name = shown(source)
+    left = omitted(name, folders)
     plan = {
         "format": FORMAT,
         "side": side,
         "quality": QUALITY,
         "classes": list(inside),
         "source": _digest(files),
+        **({LEFT: list(left[LEFT])} if left[LEFT] else {}),
     }
+    if skip_broken:
+        _forget(folder, plan)
+        files, broken = _sound(source, folder, files, tell)
+        left[LEFT] = tuple(sorted({*left[LEFT], *broken}))
+        left["remarks"] += without(name, broken)
+        plan |= {"source": _digest(files)} | ({LEFT: list(left[LEFT])} if left[LEFT] else {})
     again = _begin(folder, plan)
     try:
-        splits = {}
-        for name in SPLITS:
+        made = {}
+        for split in SPLITS:
             if not again:
-                _write(folder / name, files[name], side, tell, workers)
-            splits[name] = _verify(folder / name, files[name], len(inside), tell)
+                _write(folder / split, files[split], side, tell, workers)
+            made[split] = _verify(folder / split, files[split], len(inside), tell)
+    except _Broken as first:
+        checked = look_through(source, files, tell)
+        raise DataError(
+            replace(checked, mend=MEND).message if checked.broken else str(first)
+        ) from first
     except OSError as error:
         raise atomic.explain(error, folder) from error
-    if again and splits != read_manifest(folder)["splits"]:
+    if again and made != read_manifest(folder)["splits"]:
         raise DataError(f"{folder}: changed since it was packed; remove it and pack again")
     if not again:
-        atomic.write_json(folder / MANIFEST, plan | {"splits": splits})
+        over = {"passed_over": left["passed_over"]} if left["passed_over"] else {}
+        atomic.write_json(folder / MANIFEST, plan | over | {"splits": made})
         (folder / BEGUN).unlink(missing_ok=True)
-    total = {what: sum(split[what] for split in splits.values()) for what in ("images", "bytes")}
-    return Summary(total["images"], total["bytes"], again)
+    total = {what: sum(split[what] for split in made.values()) for what in ("images", "bytes")}
+    return Summary(total["images"], total["bytes"], again, left["remarks"])
+
+
+def _forget(folder: Path, plan: dict[str, Any]) -> None:
+    """Take away what an attempt without --skip-broken began, and could not end."""
+    if atomic.read_json(folder / BEGUN) == plan:
+        try:
+            for split in SPLITS:
+                shutil.rmtree(folder / split, ignore_errors=True)
+            (folder / BEGUN).unlink()
+        except OSError as error:
+            raise atomic.explain(error, folder) from error
+
+
+def _sound(
+    source: Path, folder: Path, files: dict[str, Files], tell: Tell
+) -> tuple[dict[str, Files], list[str]]:
+    """The files without those that are broken, and the names of these.
+
+    A pack that was begun knows them already.
+    """
+    said: Any = atomic.read_json(folder / MANIFEST) or atomic.read_json(folder / BEGUN)
+    known = said.get(LEFT) if isinstance(said, dict) else None
+    broken = known if isinstance(known, list) else list(look_through(source, files, tell).broken)
+    gone = set(broken)
+    names = {
+        split: [str(path.relative_to(source)) for path in of.paths] for split, of in files.items()
+    }
+    kept = {
+        split: torch.tensor([i for i, name in enumerate(of) if name not in gone]).long()
+        for split, of in names.items()
+    }
+    for split, of in files.items():
+        lost = set(of.labels.tolist()) - set(of.labels[kept[split]].tolist())
+        if lost:
+            where = some(sorted({names[split][of.labels.tolist().index(n)] for n in lost}))
+            raise DataError(
+                f"{shown(source)}: without its broken images {split} loses {len(lost):,} whole "
+                f"classes (those of {where}); mend some of them"
+            )
+    return {split: of.subset(kept[split]) for split, of in files.items()}, broken
 
 
 def _digest(files: dict[str, Files]) -> str:
     """Of the source's names and sizes, by which a changed source is known."""
     total = hashlib.sha256()
     for part in files.values():
-        for path in part.paths:
-            total.update(f"{path}:{size_of(path)}\0".encode())
+        for path, size in zip(part.paths, part.bytes, strict=True):
+            total.update(os.fsencode(f"{path}:{size}\0"))
     return total.hexdigest()
 
 
@@ -135,8 +208,8 @@ def _begin(folder: Path, plan: dict[str, Any]) -> bool:
 def _write(folder: Path, files: Files, side: int | None, tell: Tell, workers: int) -> None:
     """Append to the split's files what they lack."""
     folder.mkdir(exist_ok=True)
-    names = "".join(f"{_name(path)}\n" for path in files.paths)
-    atomic.write(folder / "names.txt", lambda file: file.write(names.encode()))
+    names = names_of([_name(path) for path in files.paths])
+    atomic.write(folder / "names.txt", lambda file: file.write(names))
     with (
         (folder / "images.bin").open("ab") as images,
         (folder / "index.bin").open("ab") as index,
@@ -172,12 +245,12 @@ def _reached(folder: Path) -> tuple[int, int]:
 
 
 def _content(path: Path, side: int | None) -> bytes:
-    """The file, or the image made smaller as a JPEG file; DataError if it is no image."""
+    """The file, or the image made smaller as a JPEG file; _Broken if it is no image."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    image = decode_bytes(content, str(path))
+        content = content_of(path)
+        image = decode_bytes(content, shown(path))
+    except DataError as error:
+        raise _Broken(str(error)) from error
     if side is None or min(image.size) <= side:
         return content
     smaller = vision.resize(image, side, InterpolationMode.BILINEAR)

@@ -3,7 +3,7 @@
 FOLDER/pack.json            what it is: format, classes, each split's size and digests
 FOLDER/<split>/images.bin   the images' files, one after the other
 FOLDER/<split>/index.bin    little-endian int64 (n, 4): offset, length, label, CRC-32 of each
-FOLDER/<split>/names.txt    <folder>/<file> of each, a line each
+FOLDER/<split>/names.txt    <folder>/<file> of each, a line each; see names_in
 """
 
 from __future__ import annotations
@@ -12,49 +12,46 @@ import hashlib
 import json
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from harness.data.images import LoadedFiles, decode_bytes
+from harness.data.images import Encoded
+from harness.data.pictures import decode_bytes
 from harness.errors import DataError
-from harness.runtime.cores import helpers
+from harness.imagefolder import SPLITS, names_in, shown, some, unreadable
 
 FORMAT = 1
 MANIFEST = "pack.json"
 BEGUN = "packing.json"
 """Stands there until the pack is whole."""
-SPLITS = ("train", "val")
 COLUMNS = 4
 OFFSET, LENGTH, LABEL, CRC = range(COLUMNS)
 
 
-class Packed:
-    """Images of a split, read from its file and decoded by threads.
+class Packed(Encoded):
+    """Images of a split, read from its file.
 
     They are read by position, which waits for the disk outside the interpreter's lock, and fails
     with an error where a memory map of a file that was cut would end the process.
     """
 
+    mend = "pack the images again"
+
     def __init__(self, file: Path, rows: Tensor, names: list[str], workers: int = 8) -> None:
+        super().__init__(workers)
         self.file, self.rows, self.names = file, rows, names
         self.labels = rows[:, LABEL].clone()
-        self._workers = workers
-        self._pool = helpers(workers, "decode")
         self._fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def load(self, index: Tensor) -> LoadedFiles:
-        return LoadedFiles(list(self._pool.map(self._one, index.tolist())), self._pool)
-
-    def _one(self, i: int) -> Any:
-        return decode_bytes(self.content(i), f"{self.file}: {self.names[i]}")
+    def picture(self, i: int) -> Image.Image:
+        return decode_bytes(self.content(i), f"{shown(self.file)}: {shown(self.names[i])}")
 
     def content(self, i: int) -> bytes:
         """The file of image `i`, as it is in the pack.
@@ -83,26 +80,44 @@ def is_packed(folder: Path) -> bool:
     """Whether there is a pack in `folder`.
 
     Raises:
-        DataError: it was begun, and is not whole yet.
+        DataError: it was begun, and is not whole yet; or the folder cannot be read.
     """
-    if (folder / MANIFEST).is_file():
+    try:
+        whole, begun = ((folder / name).is_file() for name in (MANIFEST, BEGUN))
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if whole:
         return True
-    if (folder / BEGUN).is_file():
+    if begun:
         raise DataError(f"{folder}: packing has not come to its end; begin it again, it goes on")
     return False
 
 
-def open_packed(folder: Path) -> tuple[Packed, Packed, str]:
-    """(train, val, how the pixels were changed or "").
+class Pack(NamedTuple):
+    """A whole pack."""
+
+    train: Packed
+    val: Packed
+    classes: list[str]
+    packing: str
+    """How the pixels were changed, or ""."""
+    passed_over: dict[str, dict[str, int]]
+    """As a DataSet has it: of the folder that was packed."""
+    left_out: tuple[str, ...]
+
+
+def open_packed(folder: Path) -> Pack:
+    """The pack in `folder`.
 
     Raises:
-        DataError: the pack is not whole, or its index points beyond its file.
+        DataError: it is not whole, its index points beyond its file, or a split lacks a class.
     """
-    manifest = read_manifest(folder)
-    train, val = (
-        _split(folder / name, manifest["splits"][name], len(manifest["classes"])) for name in SPLITS
-    )
-    return train, val, changed(manifest["side"], manifest["quality"])
+    said = read_manifest(folder)
+    classes = said["classes"]
+    train, val = (_split(folder / name, said["splits"][name], classes) for name in SPLITS)
+    packing = changed(said["side"], said["quality"])
+    left_out = tuple(said.get("left_out", ()))
+    return Pack(train, val, classes, packing, said.get("passed_over", {}), left_out)
 
 
 def changed(side: int | None, quality: int) -> str:
@@ -129,9 +144,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         whole = all(type(n) is int and n > 0 for n in (*counts, said["quality"]))
         whole &= side is None or (type(side) is int and side > 0)
         whole &= all(isinstance(text, str) for text in (*texts, said["source"], *said["classes"]))
-        if not whole or not isinstance(said["classes"], list):
+        whole &= isinstance(said["classes"], list)
+        out = said.get("left_out", [])
+        whole &= isinstance(out, list) and all(isinstance(name, str) for name in out)
+        for kinds in said.get("passed_over", {}).values():
+            whole &= all(type(n) is int for n in kinds.values())
+        if not whole:
             raise ValueError("a value of another type")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: no description of packed images ({error}); pack them again"
         ) from error
@@ -139,11 +159,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _split(folder: Path, said: dict[str, Any], classes: int) -> Packed:
+def _split(folder: Path, said: dict[str, Any], classes: list[str]) -> Packed:
     file, index = folder / "images.bin", folder / "index.bin"
     try:
         content = index.read_bytes()
-        names = (folder / "names.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        names = names_in((folder / "names.txt").read_bytes())
         size = file.stat().st_size
         n = said["images"]
         if len(content) != n * COLUMNS * 8 or hashlib.sha256(content).hexdigest() != said["index"]:
@@ -151,10 +171,19 @@ def _split(folder: Path, said: dict[str, Any], classes: int) -> Packed:
         rows = table(content)
         if size != said["bytes"] or len(names) != n:
             raise DataError(f"{folder}: {MANIFEST} tells of other files; pack the images again")
-        check(rows, size, classes, index)
+        check(rows, size, len(classes), index)
+        there = set(rows[:, LABEL].tolist())
+        if lacking := [name for n, name in enumerate(classes) if n not in there]:
+            raise DataError(f"{folder}: no images of {some(lacking)}; pack the images again")
         return Packed(file, rows, names)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error}); pack the images again") from error
+
+
+def names_of(names: Sequence[str]) -> bytes:
+    """A names.txt, of any names that files may have."""
+    end = "\0" if any("\n" in name for name in names) else "\n"
+    return os.fsencode("".join(name + end for name in names))
 
 
 def table(content: bytes) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from harness.doctor import limits
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.launch.clients import ask, pairs
+from harness.recipe.suggest import closest
 from harness.site import SlurmSite
+from harness.store import submission
 
 NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
@@ -38,9 +40,12 @@ def look(own: SlurmSite) -> Iterator[Finding]:
     yield found
     yield from _associations(own, config)
     yield from _fits(own, partitions)
+    yield from dict.fromkeys(
+        each for partition in partitions[:1] for each in limits.look(own, partition, config)
+    )
     yield _arrays(own, config)
     yield _requeue(config)
-    yield from dict.fromkeys(_preemption(config, each) for each in partitions or [{}])
+    yield from dict.fromkeys(_preemption(config, each) for each in partitions)
 
 
 def _accounting() -> Finding:
@@ -72,8 +77,8 @@ def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
         if absent := [name for name in names if name not in known]:
             return [], problem(
                 "partition",
-                f"{', '.join(absent)}: there is none of this name; slurm.partition can be "
-                f"{', '.join(known) or said.error or 'none'}",
+                f"{', '.join(absent)}: there is none of this name{_near(absent[0], known)}; "
+                f"slurm.partition can be {', '.join(known) or said.error or 'none'}",
             )
     chosen = [known[name] for name in names]
     up = [one["PartitionName"] for one in chosen if one.get("State", "UP") == "UP"]
@@ -102,16 +107,18 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
     """The account and the qos, as far as accounting tells."""
     if own.account is not None:
         enforced = "associations" in config.get("AccountingStorageEnforce", "")
-        words = ("show", "assoc", f"user={getpass.getuser()}", "format=account")
+        words = ("show", "assoc", f"user={submission.user()}", "format=account")
         said = ask("sacctmgr", "--noheader", "--parsable2", *words)
         if own.account in said.lines:
             yield ok("account", f"{own.account} is yours")
         elif said.error:
             yield warning("account", f"{own.account}: sacctmgr does not answer ({said.error})")
         else:
-            yours = f"yours: {', '.join(dict.fromkeys(said.lines)) or 'none'}"
+            yours = list(dict.fromkeys(said.lines))
             yield (problem if enforced else warning)(
-                "account", f"{own.account} is not one of yours; slurm.account can be one of {yours}"
+                "account",
+                f"{own.account} is not one of yours{_near(own.account, yours)}; slurm.account can "
+                f"be one of yours: {', '.join(yours) or 'none'}",
             )
     if own.qos is not None:
         said = ask("sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=name")
@@ -121,8 +128,15 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
             yield warning("qos", f"{own.qos}: sacctmgr does not answer ({said.error})")
         else:
             yield problem(
-                "qos", f"{own.qos}: there is none; slurm.qos can be {', '.join(said.lines)}"
+                "qos",
+                f"{own.qos}: there is none{_near(own.qos, said.lines)}; slurm.qos can be "
+                f"{', '.join(said.lines)}",
             )
+
+
+def _near(word: str, names: Iterable[str]) -> str:
+    near = closest(word, names)
+    return f", did you mean {near}?" if near is not None else ""
 
 
 def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
@@ -187,7 +201,7 @@ def _int(text: str) -> int:
 
 
 def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
-    most = hours(partition.get("MaxTime", "UNLIMITED"))
+    most = limits.hours(partition.get("MaxTime", "UNLIMITED"))
     asked = own.hours.model_dump()
     long = [kind for kind, value in asked.items() if most is not None and value > most + 1e-9]
     if not long:
@@ -201,22 +215,19 @@ def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def hours(text: str) -> float | None:
-    """SLURM's word for a time limit in hours, 36.5 of 1-12:30:00; None: there is no limit."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
-    if found is None:
-        return None
-    days, hour, minute, second = (int(part or 0) for part in found.groups())
-    return 24 * days + hour + minute / 60 + second / 3600
-
-
 def _arrays(own: SlurmSite, config: Mapping[str, str]) -> Finding:
-    most = _int(config.get("MaxArraySize", ""))
-    if most and own.max_array > most:
-        return problem(
-            "arrays", f"slurm.max_array is {own.max_array}, but MaxArraySize {most}: lower it"
-        )
-    return ok("arrays", f"{own.max_array} elements; MaxArraySize {most or 'unknown'}")
+    tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
+    known = {
+        "MaxArraySize": _int(config.get("MaxArraySize", "")),
+        "max_array_tasks": int(tasks[1]) if tasks else 0,
+        "MaxJobCount": _int(config.get("MaxJobCount", "")),
+    }
+    for name, most in known.items():
+        if most and own.max_array > most:
+            says = f"slurm.max_array is {own.max_array}, but {name} {most}: lower it"
+            return problem("arrays", says)
+    size = known["MaxArraySize"] or "unknown"
+    return ok("arrays", f"{own.max_array} elements; MaxArraySize {size}")
 
 
 def _requeue(config: Mapping[str, str]) -> Finding:

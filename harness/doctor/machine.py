@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import subprocess
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness import interpreter
+from harness.command import Commands
 from harness.doctor.finding import Finding, ok, problem, warning
-from harness.errors import StoreError
+from harness.errors import RecipeError, StoreError, cannot_be_read
 from harness.site import Site
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.track import mode
 
 LITTLE_GB = 20.0
@@ -31,7 +32,8 @@ def look(site: Site) -> Iterator[Finding]:
     yield _data(site.data)
     version = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{version}, {sys.executable}; harness of {Path(harness.__file__).parent}")
-    yield _wandb()
+    yield _code()
+    yield _wandb(sync_of(site))
 
 
 def _runs(runs: Path) -> Finding:
@@ -59,29 +61,45 @@ def _data(data: Path) -> Finding:
             "in it: say where with data: in the site file",
         )
     except OSError as error:
-        return problem("data root", f"{data}: cannot be read ({error.strerror})")
+        return problem("data root", cannot_be_read(error, data))
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return ok("data root", f"{data}: {shown or 'empty'}")
 
 
-def _wandb() -> Finding:
-    chosen = mode.decide()
+def _code() -> Finding:
+    """Whether results will name the commit of their code."""
+    known, _ = provenance.code()
+    if known["commit"] is not None:
+        changed = ", with uncommitted changes" if known["dirty"] else ""
+        return ok("code", f"commit {known['commit'][:12]}{changed}")
+    says = f"results will name no commit: {known.get('why') or 'no reason given'}"
+    return (warning if provenance.is_checkout() else ok)("code", says)
+
+
+def sync_of(site: Site) -> str:
+    """The command that uploads what is not in W&B yet."""
+    return Commands(site.runs, site.file).line("sync")
+
+
+def _wandb(sync: str) -> Finding:
+    try:
+        chosen = mode.decide()
+    except RecipeError as error:
+        return problem("wandb", str(error))
     if chosen == "online":
         return ok("wandb", f"online, to {mode.server()}, project {mode.project()}")
     why = {"offline": "no key, or asked for", "disabled": "as asked for"}[chosen]
-    later = "; `wandb login`, and `moco-harness sync` later uploads" if chosen == "offline" else ""
+    later = f"; `wandb login`, and `{sync}` later uploads" if chosen == "offline" else ""
     return ok("wandb", f"{chosen} ({why}){later}")
 
 
 def probe_here() -> dict[str, Any] | str:
     """What the probe finds on this machine, in a process of its own; or why it found nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", "harness.doctor.probe", folder]
-        code = str(Path(harness.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (code, os.environ.get("PYTHONPATH"))))
+        words = interpreter.command("harness.doctor.probe", folder)
         try:
             done = subprocess.run(
-                words, capture_output=True, timeout=PROBE_S, env={**os.environ, "PYTHONPATH": path}
+                words, capture_output=True, timeout=PROBE_S, env=interpreter.environment()
             )
         except subprocess.TimeoutExpired:
             return f"importing PyTorch and looking for devices took more than {PROBE_S:g} s"
@@ -122,12 +140,12 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
         yield ok("NCCL", "available" if found["nccl"] else "not needed by one GPU")
 
 
-def judge_network(found: Mapping[str, Any]) -> Finding:
+def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> Finding:
     """Whether W&B can be reached from where the probe ran."""
-    if mode.decide() != "online" or found["wandb"]:
+    if not mode.online() or found["wandb"]:
         return ok("network", f"{found['host']} reaches W&B" if found["wandb"] else "not needed")
     return warning(
         "network",
         f"{found['host']} does not reach {mode.server()}: runs are recorded, and "
-        "`moco-harness sync` on a machine with network uploads them",
+        f"`{sync}` on a machine with network uploads them",
     )

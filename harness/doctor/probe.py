@@ -7,6 +7,7 @@ Where the folder holds a token.txt, what it says is part of the answer: the fold
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -47,19 +48,31 @@ def answer(folder: Path, data: Path) -> None:
     """Look around, and write what was found."""
     token = folder / "token.txt"
     free = shutil.disk_usage(folder).free
+    loaded = os.environ.get("LOADEDMODULES")
     found = {
         "host": socket.gethostname(),
         "python": platform.python_version(),
+        "computes": python(),
+        "modules": None if loaded is None else list(filter(None, loaded.split(":"))),
         "harness": str(Path(harness.__file__).parent),
         "token": token.read_text() if token.exists() else "",
         "free_gb": round(free / 1e9, 1),
         "data": data.is_dir(),
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "cpu": platform.processor() or platform.machine(),
-        "wandb": _reaches(mode.server()) if mode.decide() == "online" else False,
+        "wandb": _reaches(mode.server()) if mode.online() else False,
         **_torch(),
     }
     atomic.write_json(folder / "answer.json", found)
+
+
+def python() -> dict[str, str]:
+    """This process's Python, and where it finds the libraries that compute; "" if nowhere."""
+    found = {"Python": platform.python_version(), "its environment": sys.prefix}
+    for name in ("torch", "torchvision", "numpy", "PIL"):
+        spec = importlib.util.find_spec(name)
+        found[name] = (spec.origin or "") if spec is not None else ""
+    return found
 
 
 def _torch() -> dict[str, Any]:

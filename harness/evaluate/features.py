@@ -11,12 +11,17 @@ from torch import Tensor
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.data.loader import normalise
+from harness.errors import HarnessError
 from harness.model.encoder import Encoder
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 
 Layer = Literal["backbone", "output"]
 BATCH = 500
+
+
+class NotFinite(HarnessError):
+    """Weights, features or logits that no accuracy can be told from; which, and how many."""
 
 
 @torch.no_grad()
@@ -48,7 +53,11 @@ def extract(
 
     Args:
         pausing: called before each batch, equally often on every process; may raise.
+
+    Raises:
+        NotFinite: a weight or a feature is not finite; on every process alike.
     """
+    check_weights(encoder)
     each = -(-len(images) // world.size)
     mine = torch.arange(world.rank * each, (world.rank + 1) * each).clamp(max=len(images) - 1)
     training = encoder.training
@@ -59,6 +68,37 @@ def extract(
             pausing()
             x = images.load(index).center(size).to(world.device, non_blocking=True)
             parts.append(encode(encoder, normalise(x, data), layer, precision))
-        return world.gather(torch.cat(parts))[: len(images)]
+        features = world.gather(torch.cat(parts))[: len(images)]
     finally:
         encoder.train(training)
+    check_features(features, f"{precision} features ({layer})")
+    return features
+
+
+def check_weights(encoder: Encoder) -> None:
+    """Refuse weights and running statistics that are not finite, whatever the features are: a
+    variance of inf, for one, makes a channel a constant.
+
+    Raises:
+        NotFinite: names the first of them.
+    """
+    state = {k: v for k, v in encoder.state_dict().items() if isinstance(v, Tensor)}
+    finite = torch.stack([torch.isfinite(tensor).all() for tensor in state.values()]).tolist()
+    bad = [name for name, whole in zip(state, finite, strict=True) if not whole]
+    if bad:
+        raise NotFinite(f"{len(bad)} of {len(finite)} tensors were not finite, the first {bad[0]}")
+
+
+def check_features(features: Tensor, called: str) -> None:
+    """Refuse features (n, d) that are not finite or whose squares overflow: a length tells both,
+    without a tensor of the features' size.
+
+    Raises:
+        NotFinite: says how many of the images have such features.
+    """
+    finite = torch.linalg.vector_norm(features, dim=1).isfinite()
+    bad = len(features) - int(finite.sum())
+    if bad:
+        one = features[int(finite.int().argmin())]
+        what = "too large to be compared" if bool(one.isfinite().all()) else "not finite"
+        raise NotFinite(f"{called} of {bad} of {len(features)} images were {what}")

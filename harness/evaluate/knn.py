@@ -8,11 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.evaluate.features import NotFinite
+
 ELEMENTS = 1 << 24
 """Similarities held at a time: the memory is bounded whatever the sizes."""
 
 BLOCK = 16
 """Similarities of which the first look at a row takes the largest alone."""
+
+SHORTEST = 1e-12
+"""Length below which F.normalize leaves a feature shorter than 1."""
 
 
 def knn_accuracy(
@@ -30,6 +35,26 @@ def knn_accuracy(
         queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
     )
     return dict(zip(k, (100 * hits / len(queries)).tolist(), strict=True))
+
+
+def check_distinct(bank: Tensor, labels: Tensor) -> None:
+    """Refuse a bank without neighbours: features that are all equal to the bit, or so short that
+    they cannot be normalised. Which of them votes would be an accident of the order.
+
+    Args:
+        bank, labels: as in `knn_hits`, before it.
+
+    Raises:
+        NotFinite: they are, and their labels differ.
+    """
+    for part in (bank[:64], bank):  # the first rows tell, nearly always
+        equal = bool((part == part[:1]).all())
+        short = float(torch.linalg.vector_norm(part, dim=1).max()) < SHORTEST
+        if not (equal or short):
+            return
+    if bool((labels != labels[0]).any()):
+        what = "zero" if short else "the same"
+        raise NotFinite(f"the features of all {len(bank)} images were {what}: none is the nearest")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -71,9 +72,14 @@ class LinearProbe:
         return losses
 
     @torch.no_grad()
-    def hits(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Correctly classified of features (n, d), per rate: int64 (R,)."""
-        return (self.logits(features).argmax(2) == labels.view(-1, 1)).sum(0)
+    def accuracy(self, features: Tensor, labels: Tensor) -> list[float]:
+        """Correctly classified of features (n, d), per rate, in percent; NaN where a logit is not
+        finite, as of such logits any class may be the largest."""
+        logits = self.logits(features)
+        hits = (logits.argmax(2) == labels.view(-1, 1)).sum(0)
+        finite = logits.isfinite().all(2).all(0)
+        pairs = zip(hits.tolist(), finite.tolist(), strict=True)
+        return [100 * n / len(labels) if whole else math.nan for n, whole in pairs]
 
     def state(self) -> dict[str, Tensor | None]:
         """For a checkpoint."""

@@ -15,7 +15,12 @@ from harness.store.submission import Array
 
 
 def arrays(
-    plan: Plan, submission: str, *, most: int, live: Mapping[str, str] | None = None
+    plan: Plan,
+    submission: str,
+    *,
+    most: int,
+    live: Mapping[str, str] | None = None,
+    report: bool = False,
 ) -> list[Array]:
     """The arrays of what the plan has to do, those that are waited for first, the report last.
 
@@ -23,6 +28,7 @@ def arrays(
         submission: its id, part of the arrays' names.
         most: elements that an array may have.
         live: by stage id, the jobs of earlier submissions that will still run or are running.
+        report: the report is wanted behind these, though no stage is left to do.
     """
     live = live or {}
     drafts: list[Array] = []
@@ -49,7 +55,7 @@ def arrays(
         free = [c for c, p in parents.items() if p not in place and p not in live]
         for chunk in _chunks(free, most):
             draft(kind, chunk, (), ())
-    if drafts:
+    if drafts or report:
         own = {stage.id for stage in plan.stages}
         others = dict.fromkeys(job.partition("_")[0] for s, job in live.items() if s in own)
         draft("report", (), range(len(drafts)), others)

@@ -82,6 +82,9 @@ def _job(row: Row, made: Submission, job: str, found: Targets) -> dict[str, Subm
 
 def _process(row: Row, found: Targets) -> None:
     """The process that lives the stage without a job that we know of."""
+    if row.entry.state == "unreadable":
+        found.refused.append(f"{row.id}: {row.why}")
+        return
     attempts = row.entry.folder.attempts() if row.entry.state == "running" else []
     who = holder(attempts[-1]) if attempts else None
     if who is None:
@@ -114,6 +117,7 @@ def stop(targets: Targets) -> None:
     for pid in targets.processes:
         try:
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear it
         except ProcessLookupError:
             continue  # it has just ended
         except PermissionError:

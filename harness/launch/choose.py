@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from harness.command import Commands, line
 from harness.errors import StoreError
 from harness.store import submission
 from harness.store.ledger import names
@@ -21,7 +22,7 @@ def known(runs: Path) -> list[str]:
     return sorted({*names(runs), *submission.newest(submission.everything(runs))})
 
 
-def one(word: str, ids: Collection[str]) -> str:
+def one(word: str, ids: Collection[str], commands: Commands | None = None) -> str:
     """The stage whose id is `word`, or the only one whose id has `word` in it.
 
     Raises:
@@ -29,14 +30,14 @@ def one(word: str, ids: Collection[str]) -> str:
     """
     if word in ids:
         return word
-    _not_empty(word)
+    _not_empty(word, commands)
     found = [id_ for id_ in ids if word in id_]
     if len(found) != 1:
-        raise StoreError(_refusal(word, found, "stages"))
+        raise StoreError(_refusal(word, found, "stages", commands))
     return found[0]
 
 
-def run(word: str, ids: Collection[str]) -> list[str]:
+def run(word: str, ids: Collection[str], commands: Commands | None = None) -> list[str]:
     """The stage whose id is `word`, else the stages of the only run whose ids have `word` in them.
 
     Raises:
@@ -44,12 +45,12 @@ def run(word: str, ids: Collection[str]) -> list[str]:
     """
     if word in ids:
         return [word]
-    _not_empty(word)
+    _not_empty(word, commands)
     own = [id_ for id_ in ids if name(id_) == word]
     found = own or [id_ for id_ in ids if word in id_]
     of = list(dict.fromkeys(map(name, found)))
     if len(of) != 1:
-        raise StoreError(_refusal(word, of, "runs"))
+        raise StoreError(_refusal(word, of, "runs", commands))
     return found
 
 
@@ -58,19 +59,24 @@ def name(stage_id: str) -> str:
     return stage_id.rpartition(".")[0] or stage_id
 
 
-def _not_empty(word: str) -> None:
+def _not_empty(word: str, commands: Commands | None) -> None:
     """Every name has an empty one in it.
 
     Raises:
         StoreError: `word` is empty.
     """
     if not word.strip():
-        raise StoreError("an empty name; moco-harness status --all lists the stages")
+        raise StoreError(f"an empty name; {_all(commands)} lists the stages")
 
 
-def _refusal(word: str, found: Sequence[str], what: str) -> str:
+def _all(commands: Commands | None) -> str:
+    words = "status", "--all"
+    return line(*words) if commands is None else commands.line(*words)
+
+
+def _refusal(word: str, found: Sequence[str], what: str, commands: Commands | None) -> str:
     if not found:
-        return f"{word}: no such stage; moco-harness status --all lists them"
+        return f"{word}: no such stage; {_all(commands)} lists them"
     shown = "\n".join(f"  {each}" for each in found[:SHOWN])
     rest = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"{word}: fits {len(found)} {what}; say more of the name of one:\n{shown}{rest}"

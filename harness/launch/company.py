@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from harness import interpreter
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
 
@@ -18,6 +19,9 @@ is noticed at once on gloo, and within a minute on NCCL (runtime/pulse.py)."""
 FAREWELL_S = 30.0
 """Seconds in which the others, each of which ends by itself when its peers do, have to end."""
 
+
+OURS = (2, 3, 4, 5)
+"""Exit codes that say what is wrong: this process ends with the same."""
 
 Lost = Callable[[], None]
 
@@ -36,6 +40,7 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    own = interpreter.environment()
     shared = {
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
@@ -46,15 +51,17 @@ def company(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
     try:
         for rank in range(1, processes):
             place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            started.append(subprocess.Popen([*words], env={**os.environ, **shared, **place}))
+            started.append(subprocess.Popen([*words], env={**own, **shared, **place}))
 
         def lost() -> None:
             for rank, process in enumerate(started, 1):
-                if process.poll():
-                    raise HarnessError(
-                        f"rank {rank} of {processes} ended with {_words(process.returncode)} "
+                if code := process.poll():
+                    error = HarnessError(
+                        f"rank {rank} of {processes} ended with {_words(code)} "
                         "before it had begun; what it said stands above"
                     )
+                    error.exit_code = code if code in OURS else error.exit_code
+                    raise error
 
         yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"}), lost
     finally:

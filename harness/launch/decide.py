@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.launch.job_states import meaning, remedy
 from harness.launch.queue import JobState
 from harness.launch.reasons import Reason, explain
 from harness.plan import ended
 from harness.store import ledger
+from harness.store.life import Still
 
 State = Literal[
-    "finished", "diverged", "running", "waiting", "interrupted", "cancelled", "failed", "lost",
-    "damaged", "unknown", "absent",
+    "finished", "diverged", "running", "suspended", "silent", "ending", "waiting", "held",
+    "interrupted", "cancelled", "failed", "lost", "damaged", "unreadable", "unknown", "absent",
 ]  # fmt: skip
-"""For people. waiting: its job is pending. lost: submitted, no result, nobody runs it, and SLURM
+"""For people. suspended: its job, or its process, is stopped and can go on. silent: its process, or
+its node, does not answer. ending: its job was ended, and is not gone yet. waiting: its job is
+pending. held: and a person must release it. lost: submitted, no result, nobody runs it, and SLURM
 does not know it. unknown: SLURM does not answer, or left it open how the job ended. absent: never
 begun."""
 
-WAITS = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
-"""SLURM's words for a job that is alive and not running."""
+ALIVE: frozenset[State] = frozenset(
+    ("running", "suspended", "silent", "ending", "waiting", "held", "unknown")
+)
+"""States of a stage on which somebody works, or may, or will without being asked again."""
 NEVER = "DependencyNeverSatisfied"
 
 
@@ -41,22 +47,30 @@ class Evidence:
     """The processes whose death ended it, if it says so: the job is to go on without them."""
     background: bool = False
     """The job is a process of the submitter's machine, which runs a plan's stages in turn."""
+    still: Still = ""
+    """What is wrong with the process that lives it."""
+    no_answer: bool = False
+    """The job's node does not answer SLURM."""
     log: str = ""
     """The end of the job's log; read only if the job is over."""
+    user: str = ""
+    """Who submitted the job."""
+    place: str = ""
+    """The run root."""
     kind: str = "pretrain"
 
 
 def decide(seen: Evidence) -> tuple[State, str, str]:
     """(state, why, remedy) of one stage."""
     job = seen.job
-    if seen.ledger in ("finished", "diverged", "damaged"):
+    if seen.ledger in ("finished", "diverged", "damaged", "unreadable"):
         return seen.ledger, seen.detail, ""
     if job is None:
-        return _without(seen)
-    waits = job.live and (job.state in WAITS or job.state == "SUBMITTING")
+        return _running(seen, None) if seen.ledger == "running" else _without(seen)
+    waits = job.live and job.phase in ("waits", "held")
     stopped = seen.own and ((waits and not job.late) or ended(job))
     if seen.ledger == "running" and not stopped:
-        return "running", seen.detail, ""
+        return _running(seen, job)
     if waits:
         return _waiting(seen, job)
     if job.live:
@@ -71,6 +85,8 @@ def decide(seen: Evidence) -> tuple[State, str, str]:
         message=seen.detail,
         log=seen.log,
         kind=seen.kind,
+        user=seen.user,
+        place=seen.place,
     )
     if seen.background and found.state == "lost":
         found = Reason("lost", "its background process has ended")
@@ -87,18 +103,47 @@ def _without(seen: Evidence) -> tuple[State, str, str]:
     return seen.ledger, seen.detail, ""
 
 
+_STILL: dict[Still, State] = {"": "running", "stopped": "suspended", "silent": "silent"}
+
+
+def _running(seen: Evidence, job: JobState | None) -> tuple[State, str, str]:
+    """Its process has not ended, as far as its files tell."""
+    if job is not None and job.live and seen.own:
+        if job.phase == "paused":
+            return _paused(job)
+        if job.phase == "ends":
+            return "ending", f"job {job.job} {job.says}", ""
+        if seen.no_answer and seen.still:
+            return _no_answer(job)
+    return _STILL[seen.still], seen.detail, ""
+
+
+def _paused(job: JobState) -> tuple[State, str, str]:
+    return "suspended", f"job {job.job} {job.says}", ""
+
+
+def _no_answer(job: JobState) -> tuple[State, str, str]:
+    why = f"job {job.job} is running by SLURM's word, but its node {job.node} does not answer"
+    return "silent", why, "wait: SLURM requeues the job or ends it; or cancel it, and run again"
+
+
 def _waiting(seen: Evidence, job: JobState) -> tuple[State, str, str]:
     if job.state == "SUBMITTING":
         return "waiting", "is being submitted", ""
     if job.reason == NEVER:
         return "cancelled", NEVER, f"scancel {job.job}"
-    word = "pending" if job.state == "PENDING" else job.state.lower().replace("_", " ")
+    words = meaning(job.state, job.reason).words
     because = f" ({job.reason})" if job.reason else ""
-    remedy = f"scontrol release {job.job}" if "held" in job.reason.lower() else ""
-    if seen.ledger in ("interrupted", "running"):
-        why = f"{_lost(seen)}will go on as job {job.job}: {word}{because}"
-        return "interrupted", why, remedy
-    return "waiting", f"job {job.job} is {word}{because}", remedy
+    do = remedy(job.job, job.state, job.reason)
+    begun = seen.ledger in ("interrupted", "running")
+    if begun:
+        what = words.removeprefix("is ")
+        why = f"{_lost(seen)}will go on as job {job.job}: {what}{because}"
+    else:
+        why = f"job {job.job} {words}{because}"
+    if job.phase == "held":
+        return "held", why, do
+    return "interrupted" if begun else "waiting", why, do
 
 
 def _lost(seen: Evidence) -> str:
@@ -106,13 +151,21 @@ def _lost(seen: Evidence) -> str:
 
 
 def _live(seen: Evidence, job: JobState) -> tuple[State, str, str]:
-    """SLURM runs it, and no attempt is alive."""
+    """SLURM has it, and no attempt is alive."""
     if seen.own and seen.ledger == "failed":
         found = explain(None, ended="failed", message=seen.detail, log="", kind=seen.kind)
         return found.state, found.words, found.remedy
     if seen.background and not seen.own:
         return "waiting", f"its turn comes in background process {job.job}", ""
-    if seen.own and seen.ended == "interrupted" and job.state == "COMPLETING":
-        return "interrupted", f"{_lost(seen)}job {job.job} is being requeued or ended", ""
-    words = {"COMPLETING": "is ending", "SUSPENDED": "is suspended"}
-    return "running", f"job {job.job} {words.get(job.state, 'is starting')}", ""
+    match job.phase:
+        case "ends" if seen.own and seen.ended == "interrupted":
+            return "interrupted", f"{_lost(seen)}job {job.job} is being requeued or ended", ""
+        case "ends":
+            return "ending", f"job {job.job} {job.says}", ""
+        case "paused":
+            return _paused(job)
+        case "starts":
+            return "waiting", f"job {job.job} {job.says}", ""
+        case _ if seen.no_answer:
+            return _no_answer(job)
+    return "running", f"job {job.job} is starting", ""

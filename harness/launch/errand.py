@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.launch import clients, snapshot
+from harness.launch import clients, reasons, snapshot
 from harness.launch.queue import Answer, JobState, Queue
-from harness.launch.sbatch import executor, submitted, told_by
+from harness.launch.sbatch import NotSubmitted, executor, submitted
 from harness.site import Site, SlurmSite
 from harness.store import submission
 from harness.store.submission import Array
@@ -34,6 +34,8 @@ class Errand:
     """Where its script, logs and answer lie."""
     t: float
     """When, in seconds since 1970."""
+    runs: Path
+    """The run root."""
 
 
 def send(
@@ -46,7 +48,7 @@ def send(
         minutes: its time limit.
 
     Raises:
-        HarnessError: sbatch refused it.
+        HarnessError: sbatch refused it, or does not answer.
         StoreError: the run root cannot be written.
     """
     began = time.time()
@@ -58,9 +60,11 @@ def send(
     made = executor(limited, array, folder.absolute(), code, None)
     try:
         job = submitted(made, array, folder.absolute(), [work])
-    except Exception as error:
-        raise HarnessError(f"SLURM refused the job: {told_by(error)}") from error
-    return Errand(Array(name, "knn", ("errand",), job=job), folder.absolute(), began)
+    except NotSubmitted as error:
+        how = "does not answer" if error.silent else "refused the job"
+        raise HarnessError(f"SLURM {how}: {error}") from error
+    sent = Array(name, "knn", ("errand",), job=job)
+    return Errand(sent, folder.absolute(), began, site.runs.absolute())
 
 
 def wait(
@@ -72,7 +76,7 @@ def wait(
         told: called with the job's state whenever that is another one.
 
     Raises:
-        HarnessError: the job ended without it; with the end of its log.
+        Failed: the job ended without it; why, with the end of its log.
     """
     queue = Queue()
     last: tuple[str, str] | None = None
@@ -86,11 +90,34 @@ def wait(
             over = not state.live and state.state != "UNKNOWN"
             ending = (ending or time.monotonic()) if over else None
             if ending is not None and time.monotonic() - ending > ENDED_S:
-                raise HarnessError(f"job {state.job}: {state.state.lower()}{tail(errand.folder)}")
+                raise failure(errand.folder, errand.runs, state)
             time.sleep(POLL_S)
     except BaseException:
         cancel([errand.array])
         raise
+
+
+class Failed(HarnessError):
+    """A job ended without its answer.
+
+    Attributes:
+        node: where, "" if nowhere.
+        silent: it left no log.
+    """
+
+    def __init__(self, message: str, node: str, *, silent: bool) -> None:
+        super().__init__(message)
+        self.node, self.silent = node, silent
+
+
+def failure(folder: Path, runs: Path, state: JobState) -> Failed:
+    """Why a job whose logs are in `folder` has ended, and what to do."""
+    log = _newest_log(folder)
+    text = reasons.tail(log) if log is not None else ""
+    found = reasons.explain(state, ended="", message="", log=text, place=str(runs))
+    remedy = f"; {found.remedy}" if found.remedy else ""
+    said = f"job {state.job}: {found.words}{remedy}{tail(folder)}"
+    return Failed(said, state.node, silent=log is None)
 
 
 def state_of(answer: Answer, array: Array) -> JobState:
@@ -111,11 +138,15 @@ def command(*words: str) -> str | None:
     return None if said.error else "\n".join(said.lines)
 
 
+def _newest_log(folder: Path) -> Path | None:
+    logs = [path for path in folder.glob("*_log.err") if path.stat().st_size]
+    return max(logs, key=lambda path: path.stat().st_mtime, default=None)
+
+
 def tail(folder: Path, lines: int = 5) -> str:
     """The end of the newest log of errors in the folder, and where it lies; "" if there is none."""
-    logs = [path for path in folder.glob("*_log.err") if path.stat().st_size]
-    if not logs:
+    newest = _newest_log(folder)
+    if newest is None:
         return f"; its logs, if any, are in {folder}"
-    newest = max(logs, key=lambda path: path.stat().st_mtime)
     said = newest.read_text(errors="replace").strip().splitlines()[-lines:]
     return f"; {newest} ends:\n  " + "\n  ".join(said)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness import interpreter
 from harness.errors import AlreadyDone, Busy, DiskError, HarnessError, NoData
+from harness.inputs import Inputs
 from harness.launch.company import company
 from harness.launch.worker import run_as
 from harness.plan import Plan, PlannedStage, describe
@@ -18,7 +19,7 @@ from harness.stage.reporter import Reporter
 from harness.store.edition import edition
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import look
-from harness.store.stale import why_stale
+from harness.store.stale import Look, why_stale
 
 
 @dataclass
@@ -30,7 +31,16 @@ class Tally:
     elsewhere: dict[str, str] = field(default_factory=dict)
     """Left to another process: stage -> who runs it; "" for those that wait for such a stage."""
     failed: list[tuple[str, str]] = field(default_factory=list)
+    codes: set[int] = field(default_factory=set)
+    """Exit codes of the errors by which stages failed."""
     interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the failures have in common; 1 where they have nothing, 0 where nothing failed."""
+        if self.failed:
+            return next(iter(self.codes)) if len(self.codes) == 1 else HarnessError.exit_code
+        return HarnessError.exit_code if self.elsewhere else 0
 
 
 def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
@@ -44,6 +54,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     """
     device = pick_device(site.device)
     tally = Tally()
+    inputs = Inputs(site.data, site.runs)
     unusable: set[str] = set()
     for stage in plan.todo:
         if stopping():
@@ -56,12 +67,12 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
                 tally.elsewhere[stage.id] = ""
             continue
         folder = stage_folder(site.runs, stage.id)
-        if stage.action == "again" and _still_stale(stage, folder):
+        if stage.action == "again" and _still_stale(stage, folder, inputs):
             folder.set_aside()
         folder.create(description)
         job = Job(folder.path, site.data, device)
         try:
-            words = [sys.executable, "-m", "harness.launch.worker", str(job.folder)]
+            words = interpreter.command("harness.launch.worker", str(job.folder))
             words += ["--data", str(job.data_root), "--device", job.device]
             with company(words, site.processes) as (placement, lost):
                 state = run_as(placement, job, reporter, stopping, lost=lost)
@@ -75,6 +86,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             raise
         except Exception as error:
             known = isinstance(error, HarnessError)
+            tally.codes.add(getattr(error, "exit_code", HarnessError.exit_code))
             message = redact(str(error) if known else f"{type(error).__name__}: {error}")
             tally.failed.append((stage.id, message))
             unusable.add(stage.id)
@@ -88,10 +100,10 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     return tally
 
 
-def _still_stale(stage: PlannedStage, folder: StageFolder) -> bool:
+def _still_stale(stage: PlannedStage, folder: StageFolder, inputs: Look) -> bool:
     """Whether the stage is done and stale now: another process may have run it since the plan."""
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
     wanted = record(stage.recipe, stage.kind)
     code = edition(stage.kind, stage.recipe.contrast.kind)
-    return entry.done and bool(why_stale(entry, above, code, wanted))
+    return entry.done and bool(why_stale(entry, above, code, wanted, inputs))

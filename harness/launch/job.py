@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch.ending import end, goes_on, say_who_died
 from harness.launch.signals import StopFlag
@@ -144,6 +145,7 @@ class ReportJob:
     recipe: str
     sets: tuple[str, ...]
     runs: str
+    data_root: str
     code: str
 
     def checkpoint(self) -> Any:
@@ -162,25 +164,31 @@ class ReportJob:
 
     def _write(self) -> str:
         _check_code(self.code)
-        page = str(write_report(Path(self.recipe), self.sets, Path(self.runs)))
+        page = str(
+            write_report(Path(self.recipe), self.sets, Path(self.runs), Path(self.data_root))
+        )
         print(f"report: {page}", flush=True)
         return page
 
 
-def write_report(recipe: Path, sets: tuple[str, ...], runs: Path) -> Path:
+def write_report(recipe: Path, sets: tuple[str, ...], runs: Path, data: Path) -> Path:
     """Write the report of what there is so far under RUNS/reports/; returns its page.
+
+    `data` is the data root.
 
     Raises:
         HarnessError: the recipe is wrong, or the disk does not allow it.
     """
+    from harness.inputs import Inputs
     from harness.plan import make_plan
     from harness.report import collect, write
 
+    inputs = Inputs(data, runs)
     made = make_plan(recipe, sets, runs)
     if made.expansion is not None and made.scale is not None:
-        results = collect.collect(made.expansion, made.scale, runs, path=made.path)
+        results = collect.collect(made.expansion, made.scale, runs, path=made.path, inputs=inputs)
     else:
-        results = collect.collect_single(made.stages[0].recipe, runs)
+        results = collect.collect_single(made.stages[0].recipe, runs, inputs=inputs)
     paths = write.write_report(results, runs / "reports" / made.name)
     return next(path for path in paths if path.suffix == ".html")
 
@@ -242,4 +250,5 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(follower.pid, signal.SIGTERM)
             if not follower.wait(MIRROR_S if over else HURRY_S) and over:
-                print("note: W&B is late; `moco-harness sync` uploads what is missing", flush=True)
+                sync = Commands(folder.path.parent).line("sync")
+                print(f"note: W&B is late; `{sync}` uploads what is missing", flush=True)

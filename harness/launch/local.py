@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness import interpreter
 from harness.errors import HarnessError
+from harness.inputs import Inputs
 from harness.launch import clients, handover
 from harness.launch.job import told, write_report
 from harness.launch.signals import StopFlag
@@ -79,7 +81,8 @@ class LocalJob:
 
         recipe, runs = Path(self.recipe), Path(self.runs)
         ours = submission.read(runs, self.submission).stages
-        made = make_plan(recipe, self.sets, runs, again=self.again)
+        inputs = Inputs(Path(self.data_root), runs)
+        made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
         site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
         follower = start(runs, [stage.id for stage in made.todo])
@@ -88,7 +91,7 @@ class LocalJob:
         console = Console(highlight=False, width=200)
         with watching(console, len(made.todo)) as reporter:
             tally = run_here(made, site, reporter, stopping)
-        page = write_report(recipe, self.sets, runs)
+        page = write_report(recipe, self.sets, runs, Path(self.data_root))
         print(f"report: {page}", flush=True)
         if tally.interrupted:
             print("stopped; the same command goes on from here", flush=True)
@@ -97,8 +100,8 @@ class LocalJob:
             print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
         for message in filter(None, tally.elsewhere.values()):
             print(message, file=sys.stderr, flush=True)
-        if tally.failed or tally.elsewhere:
-            raise SystemExit(1)
+        if tally.exit_code:
+            raise SystemExit(tally.exit_code)
         return str(page)
 
 
@@ -118,15 +121,14 @@ def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submi
         arrays=lambda sid: [Array(f"moco-{sid}-0", "all", tuple(s.id for s in plan.todo))],
     )
     record = begun.record
-    words = [sys.executable, "-m", "harness.launch.local", str(begun.folder)]
+    words = interpreter.command("harness.launch.local", str(begun.folder))
     words += ["--recipe", str(begun.recipe)]
     words += ["--runs", str(runs), "--data", str(site.data.absolute()), "--device", site.device]
     words += ["--processes", str(site.processes), *(["--again"] if again else [])]
     words += [word for text in sets for word in ("--set", text)]
-    path = os.pathsep.join(filter(None, (str(begun.code), os.environ.get("PYTHONPATH"))))
     started = subprocess.run(
         words,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+        env=interpreter.environment(begun.code),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.launch.decide import ALIVE
 from harness.launch.truth import Row, Truth
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
@@ -111,13 +112,17 @@ def follow(runs: Path, stage_id: str, write: Callable[[str], object]) -> Row:
 
 def alive(row: Row) -> bool:
     """Whether somebody works on the stage, or will without being asked again."""
-    if row.state in ("running", "waiting", "unknown"):
+    if row.state in ALIVE:
         return True
     return row.state == "interrupted" and row.job is not None and row.job.live
 
 
-def verdict(runs: Path, row: Row) -> Iterator[str]:
-    """What became of the stage, whole, what to do, and how to run it again."""
+def verdict(runs: Path, row: Row, site: Path | None = None) -> Iterator[str]:
+    """What became of the stage, whole, what to do, and how to run it again.
+
+    Args:
+        site: the site file that the user named, if any.
+    """
     yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
     if row.remedy:
         yield f"what to do: {row.remedy}"
@@ -128,4 +133,4 @@ def verdict(runs: Path, row: Row) -> Iterator[str]:
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again or 'the same `moco-harness run`'}"
+        yield f"run again: {row.again_with(site) or 'the same `moco-harness run`'}"

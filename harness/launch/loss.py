@@ -27,7 +27,7 @@ def leave(folder: StageFolder, lost: LostPeer) -> NoReturn:
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h\n")  # a progress bar hides the cursor
-    exit_now(LostPeer(redact(str(lost)), lost.died))
+    exit_now(LostPeer(redact(str(lost)), lost.died, lost.exit_code))
 
 
 def ends(work: Callable[[LostPeer], object], lost: LostPeer) -> NoReturn:

@@ -13,6 +13,7 @@ from harness.launch.survey import survey
 from harness.plan import Plan, make_plan
 from harness.site import Site
 from harness.store import submission
+from harness.store.stale import Look
 from harness.store.submission import Submission
 
 
@@ -58,17 +59,18 @@ def look(
     alone: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
     on: Computer | None = None,
+    inputs: Look | None = None,
 ) -> Outlook:
     """The plan of a recipe, with what SLURM says of the jobs that were submitted before.
 
     Args:
-        again, behind, added, on: see make_plan.
+        again, behind, added, on, inputs: see make_plan.
         alone: nobody else is submitting now, because this process holds the claim.
 
     Raises:
         RecipeError, StoreError: as make_plan, and if the record of a submission is damaged.
     """
-    plan = make_plan(path, sets, runs, again=again, added=added, on=on)
+    plan = make_plan(path, sets, runs, again=again, added=added, on=on, inputs=inputs)
     submissions = submission.everything(runs)
     open_ = {stage.id for stage in plan.stages if not stage.entry.done}
     if not open_ & submission.newest(submissions).keys():
@@ -76,7 +78,17 @@ def look(
     jobs, answer = survey(runs, submissions, open_, Queue())
     if alone:
         jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
-    plan = make_plan(path, sets, runs, again=again, jobs=jobs, behind=behind, added=added, on=on)
+    plan = make_plan(
+        path,
+        sets,
+        runs,
+        again=again,
+        jobs=jobs,
+        behind=behind,
+        added=added,
+        on=on,
+        inputs=inputs,
+    )
     return Outlook(plan, jobs, submissions, answer.numbers, answer.notes)
 
 

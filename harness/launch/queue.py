@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 
 from harness.launch import clients
 from harness.launch.clients import Cluster
+from harness.launch.job_states import Phase, is_live, meaning, remedy
 from harness.store.submission import Array
 
-OVER = frozenset(
-    (
-        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED"),
-        *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT"),
-    )
-)
-"""SLURM's words for a job that will not run again; a requeued one is PENDING or COMPLETING."""
 _MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
-"""Of these, what accounting says of a job that is about to be requeued."""
+"""Of the words for a job that is over, what accounting says of one about to be requeued."""
+
+
+HURRY_S = 2.0
+"""Seconds for accounting once the controller has used up its own."""
+AGAIN_S = 30.0
+"""Seconds before a cluster that did not answer is asked for its name again."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,18 @@ class JobState:
     late: bool = False
     """Accounting's word alone: of a job that has begun since, it may still say that it waits."""
 
+    @property
+    def phase(self) -> Phase:
+        """What its state means here."""
+        return meaning(self.state, self.reason).phase
+
+    @property
+    def says(self) -> str:
+        """Its state in words, with what to do if it waits for a person."""
+        because = f" ({self.reason})" if self.reason else ""
+        do = remedy(self.job, self.state, self.reason)
+        return f"{meaning(self.state, self.reason).words}{because}{do and f': {do}'}"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -71,12 +83,15 @@ class Queue:
     def __init__(self) -> None:
         self._over: dict[str, JobState] = {}
         self._cluster = Cluster("")
+        self._asked = -AGAIN_S
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that is asked; asked for once it has answered."""
-        if not self._cluster.name:
+        """The cluster that is asked. Until it has answered it is asked for again, but not at once:
+        each question may take some seconds."""
+        if not self._cluster.name and time.monotonic() - self._asked > AGAIN_S:
             self._cluster = clients.cluster()
+            self._asked = time.monotonic()
         return self._cluster
 
     def ask(self, arrays: Iterable[Array], since: float) -> Answer:
@@ -90,7 +105,9 @@ class Queue:
         if not wanted:
             return Answer(controller=True)
         notes = []
+        began = time.monotonic()
         listed, said = _squeue(wanted)
+        late = listed is None and time.monotonic() - began >= clients.TIMEOUT_S
         if listed is None:
             notes.append(f"the SLURM controller does not answer ({said})")
         numbers = {line.name: line.base for line in listed or ()}
@@ -106,7 +123,8 @@ class Queue:
         ]
         told: dict[str, JobState] | None = {}
         if open_:
-            told, names, said = _sacct(open_, numbers, since)
+            limit = HURRY_S if late else None  # munge may be what lets neither through
+            told, names, said = _sacct(open_, numbers, since, limit)
             numbers |= {name: base for name, base in names.items() if name not in numbers}
             if told is None:
                 notes.append(f"SLURM's accounting does not answer ({said})")
@@ -129,7 +147,9 @@ class Queue:
         if element in self._over:
             return self._over[element]
         there = (told or {}).get(element)
-        if there is not None and there.state in OVER:
+        if there is not None and there.state == "UNKNOWN":
+            return there
+        if there is not None and there.phase == "over":
             if controller or there.state not in _MAY_COME_BACK:
                 # squeue's reason tells more, but for who cancelled
                 reason = there.reason or (here.reason if here else "")
@@ -143,6 +163,21 @@ class Queue:
         if controller:
             return JobState(element, "GONE", there.state if there else "")
         return replace(there, live=True, late=True) if there else JobState(element, "UNKNOWN")
+
+
+MOST_ASKED = 8
+"""Nodes, or groups of them, that are asked about at one look."""
+
+
+def unanswering(nodes: Iterable[str]) -> frozenset[str]:
+    """Those of the nodes (or lists of nodes, n[1-2]) that do not answer the controller, or of which
+    one does not."""
+    found = set()
+    for node in sorted({node for node in nodes if node})[:MOST_ASKED]:
+        said = clients.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
+        if any(state.endswith("*") or state.startswith("down") for state in said.lines):
+            found.add(node)
+    return frozenset(found)
 
 
 def _elements(array: Array, number: str | None) -> list[str] | None:
@@ -181,13 +216,13 @@ def _listed(text: str) -> _Line | None:
     base, index, state, node, name, reason = (part.strip() for part in parts)
     job = f"{base}_{index}" if index.isdecimal() else base
     reason = "" if reason == "None" else reason
-    return _Line(name, base, JobState(job, state, reason, node, state not in OVER))
+    return _Line(name, base, _state(job, state, reason, node))
 
 
 def _sacct(
-    arrays: Sequence[Array], numbers: Mapping[str, str], since: float
+    arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) of what accounting knows.
+    """(state by element, number by name, error) of what accounting knows in `limit` seconds.
 
     A number that it knows under another name is another job's: of an earlier life of the cluster,
     or of another cluster.
@@ -199,7 +234,7 @@ def _sacct(
         words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
     else:
         words.append("--name=" + ",".join(array.name for array in arrays))
-    said = clients.ask(*words)
+    said = clients.ask(*words, timeout=limit)
     if said.error:
         return None, {}, said.error
     own = {array.name for array in arrays}
@@ -229,7 +264,13 @@ def _accounted(job: str, state: str, exit_: str, node: str, reason: str) -> JobS
         reason = f"by {_user(rest.removeprefix('by '))}" if rest.startswith("by ") else ""
     reason = "" if reason == "None" else reason
     node = "" if node == "None assigned" else node
-    return JobState(job, word, reason, node, word not in OVER, exit_)
+    return _state(job, word, reason, node, exit_)
+
+
+def _state(job: str, word: str, reason: str, node: str, exit_: str = "") -> JobState:
+    if meaning(word).phase == "elsewhere":
+        return JobState(job, "UNKNOWN", meaning(word).words, node)
+    return JobState(job, word, reason, node, is_live(word), exit_)
 
 
 def _user(number: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,7 +40,14 @@ class Reason:
 
 
 def explain(
-    job: JobState | None, *, ended: str, message: str, log: str, kind: str = "pretrain"
+    job: JobState | None,
+    *,
+    ended: str,
+    message: str,
+    log: str,
+    kind: str = "pretrain",
+    user: str = "",
+    place: str = "",
 ) -> Reason:
     """The reason why a stage that nobody runs any more has no result.
 
@@ -50,12 +58,17 @@ def explain(
         message: what that attempt says.
         log: the end of the job's log, "" without one.
         kind: the stage's.
+        user: who submitted the job, "" if nobody knows.
+        place: the run root.
     """
     state = _over(job, log)
     where = f" on {job.node}" if job is not None and job.node else ""
     if state == "CANCELLED":
         by = job.reason if job is not None and job.reason.startswith("by ") else ""
-        return Reason("cancelled", f"cancelled {by}".strip())
+        whom = by.removeprefix("by ")
+        strange = by and user and whom != user
+        why = f"{whom} did it, not {user}: ask why, then run again" if strange else ""
+        return Reason("cancelled", f"cancelled {by}".strip(), why)
     if state == "OUT_OF_MEMORY" or (ended != "interrupted" and _OOM.search(log)):
         return Reason("failed", f"out of memory{where}", "raise slurm.mem_gb in the site file")
     if ended == "failed" and _CUDA_OOM.search(message):
@@ -68,23 +81,35 @@ def explain(
     if ended in ("failed", "") and (line := _nccl(f"{log}\n{message}")):
         return Reason("failed", f"NCCL: {line}", "look at all processes' logs, and at the network")
     if ended == "failed":
-        return Reason("failed", message)
+        return Reason("failed", message, _MEND_PYTHON if _IMPORT.match(message) else "")
     if state == "TIMEOUT":
         remedy = f"it goes on from its last checkpoint; or raise slurm.hours.{kind}"
         return Reason("failed", "time limit", f"{remedy} in the site file")
-    if state in ("NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL"):
-        return Reason("failed", f"the node failed{where}")
+    if state in ("NODE_FAIL", "BOOT_FAIL"):
+        what = "the node failed" if state == "NODE_FAIL" else "the node could not be booted"
+        return Reason("failed", f"{what}{where}", _OTHER_NODE)
     if state == "PREEMPTED":
-        return Reason("interrupted", "preempted, and not requeued")
+        return Reason("interrupted", "preempted, and not requeued", "run again goes on")
     if state == "DEADLINE":
-        return Reason("failed", "the job's deadline passed")
+        remedy = "raise it, or leave it out: slurm.extra.deadline in the site file, SBATCH_DEADLINE"
+        return Reason("failed", "the job's deadline passed", remedy)
     if ended:
         return Reason("interrupted", message)
     if state in ("FAILED", "COMPLETED"):
-        return Reason("failed", _last_words(job, log))
+        return _last_words(job, log, where, place)
     if job is None:
         return Reason("interrupted", message)
     return Reason("lost", "its job left the queue, and nobody says how it ended")
+
+
+_OTHER_NODE = "run again goes on; leave out a node that fails again (slurm.extra.exclude)"
+_MEND_PYTHON = (
+    "install what is missing into the environment that run is called from, or change modules: and "
+    "setup: in the site file; moco-harness doctor --submit looks at a node's Python"
+)
+_IMPORT = re.compile(r"ModuleNotFoundError|ImportError|.*\(ModuleNotFoundError")
+_NO_PROGRAM = re.compile(r"(?:execve\(\)|line \d+): (/\S+): (.+)")
+"""slurmstepd's words, or the shell's, for a program that cannot be started."""
 
 
 def _over(job: JobState | None, log: str) -> str:
@@ -103,23 +128,71 @@ def _nccl(text: str) -> str:
     return found[-1].strip()[:300] if found else ""
 
 
-def _last_words(job: JobState | None, log: str) -> str:
+_UNOPENED = 53
+"""SLURM's "signal" for a job whose log could not be opened on its node."""
+_SEEN_BY_ALL = (
+    "let runs: in the site file name a folder that all nodes see and may write; moco-harness "
+    "doctor --submit tells which do"
+)
+_CODES = {
+    "2": "the recipe or the site file is wrong",
+    "3": "data is missing or broken",
+    "5": "a newer process has taken the run over",
+    "126": "a program may not be executed",
+    "127": "a program is not there",
+}
+_NAMES = {each.value: each.name for each in signal.Signals}
+_SIGNALS: dict[int, tuple[str, str]] = {
+    signal.SIGKILL: (", by hand or for want of memory", "if by want of it, raise slurm.mem_gb"),
+    signal.SIGBUS: (", a file or /dev/shm has no more room", "free some space on the node"),
+    signal.SIGILL: (", a library is built for another CPU", "leave out such nodes (constraint)"),
+    signal.SIGXCPU: (", over its limit of CPU time", "raise it (ulimit -t) before you submit"),
+    signal.SIGXFSZ: (", over its limit of a file's size", "raise it (ulimit -f) before you submit"),
+}
+
+
+def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reason:
     """How a job that left no word of its own ended: a signal, its log's last line, a code."""
-    code, _, signal = (job.exit if job is not None else "").partition(":")
-    number = int(signal or 0) if signal.isdecimal() else 0
-    if number == 0 and code.isdecimal() and int(code) > 128:
-        number = int(code) - 128  # as a shell tells of a signal
-    if number == 9:
-        return "killed (signal 9), by hand or for want of memory"
-    if number:
-        return f"killed (signal {number})"
-    told = [line.strip()[:300] for line in log.splitlines() if _ERROR.match(line)]
+    code, _, number = (job.exit if job is not None else "").partition(":")
+    killed = int(number or 0) if number.isdecimal() else 0
+    if killed == 0 and code.isdecimal() and int(code) > 128:
+        killed = int(code) - 128  # as a shell tells of a signal
+    runs = place or "the run root"
+    if killed == _UNOPENED:
+        why = (
+            f"its log could not be opened{where}, which does not see {runs}, or may not write there"
+        )
+        return Reason("failed", why, _SEEN_BY_ALL)
+    if job is not None and job.reason == "JobLaunchFailure" and not (job.exit or log):
+        why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
+        return Reason("failed", why, _SEEN_BY_ALL)  # only accounting tells by which signal
+    lines = [line.strip() for line in log.splitlines()]
+    if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
+        return Reason(
+            "failed",
+            f"{absent[1]} cannot be started{where}: {absent[2]}",
+            "let the environment that run is called from lie where all nodes see it",
+        )
+    if killed:
+        what, remedy = _SIGNALS.get(killed, ("", ""))
+        name = f", {_NAMES[killed]}" if killed in _NAMES else ""
+        return Reason("failed", f"killed (signal {killed}){name}{where}{what}", remedy)
+    told = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
     if told and told[-1].startswith("error: "):
-        return told[-1].removeprefix("error: ")  # a sentence of our own
+        return Reason("failed", told[-1].removeprefix("error: "))  # a sentence of our own
+    if code == "4" and not told:
+        return Reason(
+            "failed",
+            f"nothing could be written{where}, not even the log: the disk of "
+            f"{runs} is full, over its quota or read-only",
+            "free some space there (moco-harness gc tells of what), and run again goes on",
+        )
     said = f"; its log ends: {told[-1]}" if told else ""
+    remedy = _MEND_PYTHON if told and _IMPORT.match(told[-1]) else ""
     if job is not None and job.state == "COMPLETED":
-        return f"the job ended without a result{said}"
-    return f"the job ended with code {code or '?'}{said}"
+        return Reason("failed", f"the job ended without a result{said}", remedy)
+    meant = f" ({_CODES[code]})" if code in _CODES and not told else ""
+    return Reason("failed", f"the job ended with code {code or '?'}{meant}{said}", remedy)
 
 
 def tail(path: Path) -> str:

@@ -1,17 +1,25 @@
-"""One job array as submitit hands it to sbatch: its parameters, its script, its pickles."""
+"""One job array as it is handed to sbatch: submitit's parameters, script and pickles.
+
+sbatch itself is called here and not by submitit, which would wait for it without a bound.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.launch.clients import last_line, outside_of_jobs
+from harness.errors import HarnessError
+from harness.launch import clients
 from harness.site import SlurmSite
+from harness.store import atomic
 from harness.store.submission import Array
 
 if TYPE_CHECKING:
@@ -32,7 +40,15 @@ def executor(
         folder: where the script, the pickles and the logs go.
         code: the folder that the jobs import the harness from.
         waits: sbatch's --dependency; None: it waits for nothing.
+
+    Raises:
+        HarnessError: sbatch or Python's path would not take the folder's name as it is.
     """
+    if bad := sorted({c for c in str(folder) if c in "%\\:" or not c.isprintable()}):
+        raise HarnessError(
+            f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path means something else to sbatch "
+            "or to Python's path; choose another run root with --runs, or runs: of the site file"
+        )
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read as it is imported
     import submitit
 
@@ -76,6 +92,18 @@ def executor(
     return executor
 
 
+class NotSubmitted(HarnessError):
+    """sbatch made no job, or did not say that it made one; the message is its reason."""
+
+    def __init__(self, said: clients.Said) -> None:
+        lines = [line.strip() for line in said.stderr.splitlines() if line.strip()]
+        super().__init__(
+            said.error if said.silent else "; ".join(dict.fromkeys(lines)) or said.error
+        )
+        self.silent = said.silent
+        """SLURM was not reached, or its answer was not: there may be a job all the same."""
+
+
 def submitted(
     executor: submitit.SlurmExecutor,
     array: Array,
@@ -85,18 +113,36 @@ def submitted(
     """Submit one array, element n of which calls works[n]; returns its job's number.
 
     Raises:
-        Exception: sbatch refused it, or does not answer; `told_by` says why.
+        NotSubmitted: sbatch refused it, or does not answer.
+        StoreError: the folder cannot be written.
     """
     from submitit.helpers import DelayedSubmission
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for n, work in enumerate(works):
-        delayed = DelayedSubmission(work)
-        delayed.set_timeout(executor.parameters["time"], executor.max_num_timeout)
-        delayed.dump(folder / f"{array.name}.{n}.pkl")
-    with outside_of_jobs():
-        jobs = executor.submit_array(works)
-    return str(jobs[0].job_id).partition("_")[0]
+    path = folder / f"{array.name}.sh"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for n, work in enumerate(works):
+            delayed = DelayedSubmission(work)
+            delayed.set_timeout(executor.parameters["time"], executor.max_num_timeout)
+            delayed.dump(folder / f"{array.name}.{n}.pkl")
+        path.write_text(script(executor, array))
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    said = clients.submit(path)
+    found = re.search(r"job (\d+)", " ".join(said.lines))
+    if found is None:
+        raise NotSubmitted(
+            said if said.error else clients.Said(error=f"sbatch said {said.lines}", silent=True)
+        )
+    job = found[1]
+    with contextlib.suppress(OSError):  # else the job's script does it
+        for n in range(len(works)):
+            element = f"{job}_{n}" if len(works) > 1 else job
+            named = folder / f"{element}_submitted.pkl"
+            draft = named.with_suffix(".draft")
+            shutil.copyfile(folder / f"{array.name}.{n}.pkl", draft)
+            draft.replace(named)
+    return job
 
 
 def script(made: submitit.SlurmExecutor, array: Array) -> str:
@@ -106,9 +152,11 @@ def script(made: submitit.SlurmExecutor, array: Array) -> str:
     return str(made._make_submission_file_text(made._submitit_command_str, ""))
 
 
-def told_by(error: Exception) -> str:
-    """Why a submission failed, in a line."""
-    return last_line(str(error)) or type(error).__name__
+def _load(module: str) -> str:
+    """The line that loads a module, or ends the job: without it another library would compute."""
+    words = shlex.join(module.split())
+    said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
+    return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
 
 
 def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
@@ -121,7 +169,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
     return [
         f"unset {_TORCHRUN}",
         f"export OMP_NUM_THREADS={own.cpus_per_process}",
-        *(f"module load {shlex.join(module.split())}" for module in own.modules),
+        *map(_load, own.modules),
         *own.setup,
         "# the code that was submitted, wherever the job begins",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",

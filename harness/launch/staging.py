@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
 from harness.errors import DataError, StoreError
@@ -263,16 +264,21 @@ def _walk(
 
 
 def _scan(folder: Path) -> tuple[list[str], Files]:
-    """Names of the folder's folders, and its files."""
+    """Names of the folder's folders, and its regular files: a copy of a pipe would never end, nor
+    would one along a link to a folder above."""
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                folders.append(entry.name)
-            else:
-                stat = entry.stat()
+                if not entry.is_symlink() or not _above(Path(entry.path), folder):
+                    folders.append(entry.name)
+            elif S_ISREG((stat := entry.stat()).st_mode):
                 files.append((entry.name, stat.st_size, stat.st_mtime_ns))
     return sorted(folders), sorted(files)
+
+
+def _above(link: Path, folder: Path) -> bool:
+    return folder.resolve().is_relative_to(link.resolve())
 
 
 def _result(future: Future[T], stopping: Asked) -> T:

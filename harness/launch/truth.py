@@ -7,24 +7,26 @@ leave it open does the job decide: one that waits, one that was ended, one that 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.command import PROGRAM, Commands
 from harness.errors import StoreError
 from harness.launch import lives
 from harness.launch.decide import NEVER, Evidence, State, decide
 from harness.launch.lives import Life
-from harness.launch.queue import JobState, Queue
+from harness.launch.queue import JobState, Queue, unanswering
 from harness.launch.reasons import tail
 from harness.launch.survey import survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
-from harness.store.ledger import Entry, everything, look
-from harness.store.stale import why_other
+from harness.store.ledger import DONE, Entry, everything, look
+from harness.store.stale import Look as LookAt
+from harness.store.stale import why_changed, why_other
 from harness.store.submission import Submission
+from harness.store.validity import copies, why_copy
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Row:
 
     id: str
     state: State | Literal["stale"]
-    """stale: done, but its stage.json is of another version, or of another stage."""
+    """stale: done, but its stage.json is of another version or of another stage, its inputs have
+    changed since, or it shares what no two stages share."""
     why: str
     """In words; whole."""
     entry: Entry
@@ -58,21 +61,27 @@ class Row:
 
     @property
     def again(self) -> str:
-        """The command that runs it again; "" if nobody wrote it down."""
+        """The command that runs it again in this run root; "" if nobody wrote it down."""
+        return self.again_with(None)
+
+    def again_with(self, site: Path | None) -> str:
+        """The same for whoever names the site file `site`."""
+        commands = Commands(self.entry.folder.path.parent, site)
         if self.submission is not None:
-            sets = (word for text in self.submission.sets for word in ("--set", text))
-            return shlex.join(["moco-harness", "run", self.submission.recipe, *sets])
+            made = self.submission
+            if found := commands.again(made.command, made.folder):
+                return found
+            sets = (word for text in made.sets for word in ("--set", text))
+            return commands.again([PROGRAM, "run", made.recipe, *sets], made.folder)
         try:
             attempts = self.entry.folder.attempts()
             told = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None
         except StoreError:
             told = None
         words = told.get("command") if isinstance(told, dict) else None
-        if not isinstance(words, list) or not words:
+        if not isinstance(told, dict) or not isinstance(words, list):
             return ""
-        program, *rest = map(str, words)
-        # python -m harness.cli is written down as the file that it runs
-        return shlex.join(["moco-harness" if program == "__main__.py" else program, *rest])
+        return commands.again([*map(str, words)], str(told.get("folder") or ""))
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,11 @@ class Look:
 class Truth:
     """Looks at a run root again and again; what cannot change any more is not read twice."""
 
-    def __init__(self, runs: Path) -> None:
-        self._runs = runs
+    def __init__(self, runs: Path, inputs: LookAt | None = None) -> None:
+        """`inputs` looks at data and weights; None: they are not looked at."""
+        self._runs, self._inputs = runs, inputs
         self._queue = Queue()
-        self._seen: dict[str, tuple[int, Entry]] = {}
+        self._seen: dict[str, tuple[str, Entry]] = {}
 
     def look(self, wanted: Collection[str] | None = None) -> Look:
         """The rows of all stages, or of those in `wanted`, by id.
@@ -98,15 +108,17 @@ class Truth:
         Raises:
             StoreError: the run root cannot be read.
         """
+        unread: list[str] = []
         if wanted is None:
-            entries = {entry.folder.id: entry for entry in everything(self._runs, self._seen)}
+            found = everything(self._runs, self._seen, unread)
+            entries = {entry.folder.id: entry for entry in found}
         else:
             entries = {}
             for id_ in wanted:
                 while id_ and id_ not in entries:  # the parents too: a child's end may be theirs
                     entries[id_] = look(StageFolder(self._runs / id_))
                     id_ = _parent(entries[id_])
-        notes: list[str] = []
+        notes = [_UNREAD.format(len(unread))] if unread else []
         made: list[Submission] = []
         try:
             made = submission.everything(self._runs)
@@ -122,18 +134,41 @@ class Truth:
         if open_:
             jobs, answer = survey(self._runs, made, open_, self._queue)
             notes += answer.notes
+        mute = unanswering(
+            jobs[id_].node
+            for id_ in open_ & jobs.keys()
+            if handed[id_][0].on == "slurm" and jobs[id_].phase == "runs" and jobs[id_].live
+            if entries[id_].still or _was_cut_off(entries[id_])
+        )
         rows = {}
+        shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
-            rows[id_] = _row(self._runs, entry, place[0] if place else None, jobs.get(id_))
+            job = jobs.get(id_)
+            no_answer = job is not None and job.node in mute
+            made_in = place[0] if place else None
+            row = self._stale(entry) or _row(self._runs, entry, made_in, job, no_answer=no_answer)
+            if id_ in shared and row.state in DONE:
+                row = replace(row, state="stale", why=why_copy(*shared[id_]))
+            rows[id_] = row
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 
+    def _stale(self, entry: Entry) -> Row | None:
+        why = (why_other(entry) or why_changed(entry, self._inputs)) if entry.done else ""
+        return Row(entry.folder.id, "stale", why, entry) if why else None
 
-def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None) -> Row:
-    if entry.done and (why := why_other(entry)):
-        return Row(entry.folder.id, "stale", why, entry)
-    if entry.done or entry.state == "damaged":
+
+def _was_cut_off(entry: Entry) -> bool:
+    """Its newest attempt ended without a word: its process is dead, or cannot be heard."""
+    attempts = entry.folder.attempts() if entry.state == "interrupted" else []
+    return bool(attempts) and not (attempts[-1] / "ended.json").exists()
+
+
+def _row(
+    runs: Path, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
+) -> Row:
+    if entry.done or entry.state in ("damaged", "unreadable"):
         return Row(entry.folder.id, entry.state, entry.detail, entry)
     attempt = lives.newest(entry.folder)
     own = made is not None and job is not None and _is_of(attempt, made, job)
@@ -150,12 +185,16 @@ def _row(runs: Path, entry: Entry, made: Submission | None, job: JobState | None
         ended=attempt.ended if attempt is not None and own else "",
         lost=attempt.lost if attempt is not None and own else "",
         background=made is not None and made.on != "slurm",
+        still=entry.still,
+        no_answer=no_answer,
         log=tail(log) if log is not None and job is not None and not job.live else "",
         kind=str((entry.described or {}).get("kind", "pretrain")),
+        user=made.user if made is not None else "",
+        place=str(runs),
     )
     state, why, remedy = decide(seen)
     node = ""
-    if state == "running":
+    if state in ("running", "suspended", "silent", "ending"):
         at_work = attempt.host if attempt is not None else ""
         node = (job.node if job is not None and job.live else "") or at_work
     return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
@@ -166,7 +205,7 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
     for row in rows.values():
         never = row.job is not None and row.job.reason == NEVER
         above = rows.get(row.parent)
-        bad = above is not None and (above.over or above.state in ("diverged", "damaged"))
+        bad = above is not None and (above.over or above.state in ("diverged", *_WORDS))
         left = row.state == "lost" or (row.state == "cancelled" and " by " not in row.why)
         ended = row.state == "failed" and above is not None and above.state == "diverged"
         if row.parent and (never or (bad and (left or ended))):
@@ -176,11 +215,16 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
             yield row
 
 
+_UNREAD = (
+    "the journals of {} finished stages are not checked yet, for their size: the next call goes on"
+)
+
 _WORDS = {
     "cancelled": "was cancelled",
     "damaged": "is damaged",
     "interrupted": "was interrupted",
     "lost": "was lost",
+    "unreadable": "cannot be read",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from harness.recipe.section import Section
 from harness.recipe.spot import Spot, choices, fixed_length, is_section, kinds, members, spot
 from harness.recipe.suggest import closest, listed, printable, shown
 from harness.recipe.tree import Keys, Node, Place
+from harness.recipe.yaml_source import QUOTE, QUOTE_TWICE
 
 _NEEDS = {
     "string_type": "text",
@@ -93,7 +95,10 @@ def explain(model: type[Section], errors: Sequence[ErrorDetails], root: Node) ->
                 found.append(Complaint(root.nearest(keys).place, dotted(keys), message))
             continue
         keys, message = _message(model, at, error, wanted.get(at.keys))
-        found.append(Complaint(root.nearest(keys).place, dotted(keys), message))
+        place = root.nearest(keys).place
+        if place.line is None:
+            message = message.replace(QUOTE, QUOTE_TWICE)
+        found.append(Complaint(place, dotted(keys), message))
     return sorted(dict.fromkeys(found), key=Complaint.order)
 
 
@@ -164,9 +169,11 @@ def _hint(needs: str, value: object) -> str | None:
     if needs in ("a number", "a whole number") and isinstance(value, str):
         return "remove the quotes" if _NUMBER.fullmatch(value) else None
     if needs == "text" and isinstance(value, bool | int | float):
-        return "put it in quotes"
+        return QUOTE
     if needs == "a list" and isinstance(value, bool | int | float | str):
-        return f"write [{shown(value)}]"
+        items = value.strip("() ").split(",") if isinstance(value, str) else [json.dumps(value)]
+        plain = all(_NUMBER.fullmatch(item.strip()) for item in items)
+        return f"write [{', '.join(map(str.strip, items)) if plain else shown(value)}]"
     return None
 
 

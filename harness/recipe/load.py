@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import RecipeError
@@ -12,11 +12,11 @@ from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.recipe_list import RecipeList
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
-from harness.recipe.suggest import listed, printable
-from harness.recipe.tree import Node, Place, merge, overlay, split
+from harness.recipe.settings import parse_set, told_how
+from harness.recipe.suggest import listed
+from harness.recipe.tree import Node, merge, overlay
 from harness.recipe.validate import check as check
-from harness.recipe.yaml_source import display, no_such, parse, read
-from harness.redact import redact
+from harness.recipe.yaml_source import display, no_such, read
 
 SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
 """What `--set` changes in an ablation recipe itself; any other path goes to its recipe."""
@@ -40,6 +40,11 @@ def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
 
     Raises RecipeError, all mistakes of the file together, one a line, each with file and line.
     """
+    return told_how(sets, lambda tried: loaded(path, tried))
+
+
+def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
+    """`load` for those who say themselves how a setting has to be written. Raises RecipeError."""
     node = read(path)
     if "ablation" in node.fields():
         return _scale(path, node, sets)
@@ -48,7 +53,7 @@ def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
 
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     """The recipe with its bases merged and `--set` applied. Raises RecipeError."""
-    return check(Recipe, recipe_node(path, read(path), sets))
+    return told_how(sets, lambda tried: check(Recipe, recipe_node(path, read(path), tried)))
 
 
 def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
@@ -65,18 +70,25 @@ def is_list(path: Path) -> bool:
     return "recipes" in read(path).fields()
 
 
-def load_list(path: Path) -> tuple[RecipeList, list[Path], Path | None]:
+def load_list(
+    path: Path, missing: Callable[[str], object] | None = None
+) -> tuple[RecipeList, list[Path], Path | None]:
     """A list of recipes, the files that it names, and its baseline's.
 
-    Raises RecipeError, also for a recipe that does not exist. The baseline may still be to be
-    written.
+    Raises RecipeError, also for a recipe that does not exist, unless `missing` is told instead. The
+    baseline may still be to be written.
     """
     node = _named(_of_kind(RecipeList, read(path)), path)
     found = check(RecipeList, node)
-    files = [
-        _beside(referred(path, name, f"{node.nearest(('recipes', n)).place}: recipes.{n}: "))
-        for n, name in enumerate(found.recipes)
-    ]
+    files = []
+    for n, name in enumerate(found.recipes):
+        place = node.nearest(("recipes", n)).place
+        try:
+            files.append(_beside(referred(path, name, f"{place}: recipes.{n}: ")))
+        except RecipeError as error:
+            if missing is None:
+                raise
+            missing(str(error))
     try:
         baseline = _beside(path.parent / found.baseline) if found.baseline else None
     except (OSError, ValueError) as error:  # no file system can have it
@@ -107,20 +119,6 @@ def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
     merged = _extended(path, node)
     settings = [parse_set(text) for text in sets]
     return _named(merge(merged, overlay(settings, merged.place)), path)
-
-
-def parse_set(text: str) -> tuple[str, Node]:
-    """`optim.lr=0.1` as a dotted path and a value, read by the rules of the files.
-
-    Raises RecipeError.
-    """
-    place = Place(f"--set {printable(redact(text), 200)}")
-    path, equals, value = text.partition("=")
-    if not equals or not value.strip():
-        raise RecipeError(f"{place}: write field=value, as in optim.lr=0.03 (nothing: null)")
-    path = path.strip()
-    split(path, place)
-    return path, Node(parse(value, place.source, line=None).value, place)
 
 
 def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:

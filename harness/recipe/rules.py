@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.recipe.section import Section
+
 if TYPE_CHECKING:
     from harness.recipe.schema import Recipe
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
 STL10_LABELLED = 5_000
+LEAST, MOST = 1.2e-38, 3.4e38
+"""What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
 
 
 def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -22,7 +26,16 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             "model.bn_group",
             f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
         )
+    halved = stride(model.backbone)
+    if group == 1 and optim.epochs and data.size <= halved:
+        yield (
+            "model.bn_group",
+            f"1 image of data.size {data.size} ends as one value a channel in {model.backbone}, "
+            f"which has no variance: make the group larger, or data.size more than {halved}",
+        )
     yield from contrast.contradictions(batch, group)
+    for name in ("augment", "contrast", "optim", "knn", "linear"):
+        yield from _beyond_float32(name, getattr(recipe, name))
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
@@ -68,6 +81,25 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield from _drops("linear.drops", recipe.linear.drops, recipe.linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
         yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
+
+
+def stride(backbone: str) -> int:
+    """By how much a backbone narrows its input: an image of n pixels ends ceil(n / stride) wide."""
+    if backbone == "miniature":
+        return 4
+    return 8 if backbone.endswith("_cifar") else 32
+
+
+def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """The numbers at and under `path` that would be 0 or inf where they are used."""
+    if isinstance(value, Section):
+        for name, inside in value:
+            yield from _beyond_float32(f"{path}.{name}", inside)
+    elif isinstance(value, tuple):
+        yield from dict.fromkeys(found for each in value for found in _beyond_float32(path, each))
+    elif isinstance(value, float) and value and not LEAST <= abs(value) <= MOST:
+        what = "0" if abs(value) < 1 else "infinite"
+        yield path, f"{value:g} is {what} in float32: take one from {LEAST:g} to {MOST:g}"
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:

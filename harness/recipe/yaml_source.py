@@ -16,10 +16,13 @@ from typing import Any, NoReturn
 
 import yaml
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.suggest import closest, listed, printable
 from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
 from harness.redact import secret
+
+QUOTE = "put it in quotes"
+QUOTE_TWICE = "put it in quotes, and these in quotes of the shell"
 
 MAX_BYTES = 1_000_000
 MAX_INTEGER = 2**63 - 1
@@ -43,6 +46,8 @@ _NOT_TEXT = re.compile(
 )
 """Control characters, and those by which a file is not what an editor shows: line breaks of YAML
 1.1 that look like none (U+0085, U+2028, U+2029), and what turns the direction of writing."""
+
+_ENDS = (yaml.ScalarEvent, yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: no recipe is"
 
@@ -75,13 +80,7 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
     Raises RecipeError.
     """
     reader = _Reader(source, numbered=line is not None)
-    bad = _NOT_TEXT.search(text)
-    if bad is not None:
-        place = reader.place(text.count("\n", 0, bad.start()))
-        _refuse(place, f"{_unwanted(bad)} may not stand in a recipe: remove it")
-    if (found := secret(text)) is not None:
-        place = reader.place(text.count("\n", 0, found[1]))
-        _refuse(place, f"holds {found[0]}, and would be kept with the runs: remove it")
+    _guard(text, reader)
     try:
         return reader.document(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -93,6 +92,34 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
         _refuse(reader.place(min(mark.line, last) if mark else 0), _syntax(problem))
     except (yaml.YAMLError, ValueError) as error:
         _refuse(reader.place(0), _syntax(str(error)))
+
+
+def parse_value(text: str, source: str) -> Node:
+    """A value that stands alone, without space around it: YAML in brackets or quotes, of which
+    nothing may be cut off as a comment, or a scalar of these very characters.
+
+    Raises RecipeError.
+    """
+    if text[:1] in ("[", "{", '"', "'"):
+        found = parse(text, source, line=None)
+        marks = [e.end_mark for e in yaml.parse(text, Loader=_LOADER) if isinstance(e, _ENDS)]
+        if rest := text[max(mark.index for mark in marks if mark is not None) :].strip():
+            _refuse(found.place, f"YAML cuts {printable(rest)} off as a comment: quote all of it")
+        return found
+    reader = _Reader(source, numbered=False)
+    _guard(text, reader)
+    return Node(reader.scalar(yaml.ScalarEvent(None, None, (True, False), text)), reader.place(0))
+
+
+def _guard(text: str, reader: _Reader) -> None:
+    """Refuse characters that no recipe may have, and secrets."""
+    bad = _NOT_TEXT.search(text)
+    if bad is not None:
+        place = reader.place(text.count("\n", 0, bad.start()))
+        _refuse(place, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+    if (found := secret(text)) is not None:
+        place = reader.place(text.count("\n", 0, found[1]))
+        _refuse(place, f"holds {found[0]}, and would be kept with the runs: remove it")
 
 
 def is_text(text: str) -> bool:
@@ -147,6 +174,7 @@ class _Reader:
     def __init__(self, source: str, *, numbered: bool) -> None:
         self.source = source
         self.numbered = numbered
+        self.quote = QUOTE if numbered else QUOTE_TWICE
 
     def place(self, line_from_0: int) -> Place:
         return Place(self.source, line_from_0 + 1 if self.numbered else None)
@@ -220,12 +248,12 @@ class _Reader:
                 self.refuse(event, f"{printable(text)} is too small for a number: write 0")
             return number
         if _NOT_FINITE.fullmatch(text):
-            self.refuse(event, f"{text} is not a finite number: give one, or put it in quotes")
+            self.refuse(event, f"{text} is not a finite number: give one, or {self.quote}")
         if len(text) <= LONGEST_NUMBER and _AMBIGUOUS.fullmatch(text):
             self.refuse(
                 event,
                 f"{printable(text)} reads differently from one YAML version to the next: "
-                "write a plain decimal number, or put it in quotes",
+                f"write a plain decimal number, or {self.quote}",
             )
         return text
 
@@ -259,7 +287,7 @@ def _bytes(path: Path, source: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RecipeError(f"{source}: cannot be read: {error.strerror}") from error
+        raise RecipeError(cannot_be_read(error, Path(source))) from error
     except ValueError as error:  # a null character
         raise RecipeError(f"{source}: this is no file name") from error
     if len(content) > MAX_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.recipe.ablation import Metric
@@ -22,16 +22,12 @@ class Basis:
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
     device: str = ""
     """What most of the table was pre-trained on: a cost is of one device."""
-    copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Digest of weights that stand in more than one run -> those runs. It covers the stage's id,
-    so that two runs of equal weights differ in it too."""
 
     def why_not(self, run: Run, outcome: Outcome, metric: Metric) -> str:
         """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
         "" if none is."""
-        same = [name for name in self.copies.get(run.weights, ()) if name != run.name]
-        if same:
-            return f"with the weights of {', '.join(same)}: one is a copy"
+        if outcome.copied:
+            return outcome.copied
         if metric in COSTS and run.device != self.device:
             return f"on {run.device}, the column is of {self.device}"
         data = self.fingerprints.get(run.data_key, "")
@@ -72,7 +68,6 @@ def choose_basis(runs: Sequence[Run], installed: Editions) -> Basis | None:
         chosen,
         {key: _most(named) for key, named in prints.items()},
         _most(devices),
-        _copies(runs),
     )
 
 
@@ -87,14 +82,6 @@ def _results(
         for outcome in map(run.outcome, wanted)
         if outcome.standing in ("finished", "diverged") and not outcome.mixed
     ]
-
-
-def _copies(runs: Iterable[Run]) -> dict[str, tuple[str, ...]]:
-    owners: dict[str, list[str]] = {}
-    for run in runs:
-        if run.weights:
-            owners.setdefault(run.weights, []).append(run.name)
-    return {digest: tuple(names) for digest, names in owners.items() if len(names) > 1}
 
 
 def _most(named: Iterable[tuple[str, str]]) -> str:

@@ -15,11 +15,12 @@ from harness.report.curves import share
 from harness.report.looks import planned_seeds
 from harness.report.protocols import Protocol, column, in_words, protocol
 from harness.report.published import pinned
-from harness.report.runs import LOSS, Run, Standing, read_run
+from harness.report.runs import LOSS, Run, Standing, read_run, told_copies
 from harness.report.statistics import Summary, summarise
 from harness.report.strays import strays
 from harness.spec.registry import task_of
 from harness.store.edition import Editions, present
+from harness.store.stale import Look
 
 if TYPE_CHECKING:
     from harness.recipe.expand import Expansion
@@ -181,6 +182,7 @@ def collect(
     path: Path | None = None,
     installed: Editions | None = None,
     curves: bool = True,
+    inputs: Look | None = None,
 ) -> Results:
     """Read every run of an ablation at one scale from the run root `runs`.
 
@@ -193,16 +195,19 @@ def collect(
         installed: editions of the present code; None: compute it, or where the records are
             published take theirs.
         curves: whether to read the journals, which takes most of the time.
+        inputs: looks at data and weights, which may have changed since; None: nobody does.
     """
     ablation = expansion.ablation
     lines = share(len(expansion.members)) if curves else 0
     by_cell: dict[str, list[Run]] = {}
     for member in expansion.members:
         by_cell.setdefault(member.cell, []).append(
-            read_run(member.cell, member.seed, member.recipe, runs, lines)
+            read_run(member.cell, member.seed, member.recipe, runs, lines, inputs)
         )
     for first in by_cell.values():
-        first += _added(first, scale, runs, lines)
+        first += _added(first, scale, runs, lines, inputs)
+    told = iter(told_copies([run for found in by_cell.values() for run in found]))
+    by_cell = {cell: [next(told) for _ in found] for cell, found in by_cell.items()}
     given = {control.id: control.label for control in scale.controls}
     cells = [
         CellResult(
@@ -232,25 +237,34 @@ def collect(
     return replace(found, papers=counterparts(ablation, path) if path is not None else {})
 
 
-def _added(there: Sequence[Run], scale: Scale, runs: Path, lines: int) -> list[Run]:
+def _added(
+    there: Sequence[Run], scale: Scale, runs: Path, lines: int, inputs: Look | None
+) -> list[Run]:
     """A cell's runs of seeds beyond the scale's own, as far as there are any."""
     cell, recipe = there[0].cell, there[0].recipe
     found = []
     for seed in planned_seeds(scale)[len(scale.seeds) :]:
         if any(run.seed == seed for run in there):
             continue
-        run = read_run(cell, seed, recipe.model_copy(update={"seed": seed}), runs, lines)
+        own = recipe.model_copy(update={"seed": seed})
+        run = read_run(cell, seed, own, runs, lines, inputs)
         if run.stages["pretrain"].state != "absent":
             found.append(run)
     return found
 
 
-def collect_single(recipe: Recipe, runs: Path, *, installed: Editions | None = None) -> Results:
+def collect_single(
+    recipe: Recipe,
+    runs: Path,
+    *,
+    installed: Editions | None = None,
+    inputs: Look | None = None,
+) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
     Its metric is linear/top1 if the recipe has a linear probe, else knn/top1.
     """
-    run = read_run(recipe.name, recipe.seed, recipe, runs)
+    run = read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
@@ -322,7 +336,8 @@ def _warnings(results: Results) -> list[str]:
             f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
             f"table's is {basis.editions}), from other data or another device than the rest of the "
             "table, from another schema version, from other weights than their pre-training now "
-            "has, or are copies; they stand in no mean, difference or verdict.",
+            "has, from other data or given weights than there are now, or are copies; they stand "
+            "in no mean, difference or verdict.",
         )
     if any(e != results.installed[what] for what, e in basis.editions.by_subject.items()):
         found.insert(

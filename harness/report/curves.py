@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
 from harness.store import journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, why_impossible
 from harness.store.ledger import Entry
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
         lines: about how many lines of each attempt's journal to read; 0: none of it.
     """
     folder = entry.folder
-    if not lines:
+    if not lines or entry.state == "damaged":  # what it holds is nobody's measurement
         return Curves()
     try:
         records, torn = _read(folder, lines, ended=entry.done)
@@ -130,7 +130,7 @@ def _points(records: Iterable[journal.Record], metric: str) -> list[Point]:
     return [
         (float(epoch), float(value))
         for _, epoch, value in journal.series(records, metric)
-        if is_number(epoch) and is_number(value)
+        if is_number(epoch) and not why_impossible(metric, value)
     ]
 
 

@@ -65,12 +65,15 @@ def _listed(labels: list[str]) -> str:
 
 
 def _packing(results: Results) -> list[str]:
-    """Images that were made smaller before the runs saw them."""
+    """Images that were made smaller, or left out, before the runs saw them."""
     found: dict[str, None] = {}
     for run in results.runs:
         data = (run.stages["pretrain"].entry.result or {}).get("data")
         if isinstance(data, dict) and (said := data.get("packing")):
             found[f"images {said}."] = None
+        out = data.get("left_out") if isinstance(data, dict) else None
+        if isinstance(out, dict) and (count := out.get("images")):
+            found[f"broken images left out: {count}."] = None
     return list(found)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 
+from harness.output import inert
 from harness.report import svg
 from harness.report.blocks import (
     Block,
@@ -30,6 +31,11 @@ def render(document: Document) -> str:
         f"<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """Plain text whose every character stands for itself."""
+    return html.escape(inert(text))
 
 
 def _section(section: Section) -> str:

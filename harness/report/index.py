@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
+from harness import command
 from harness.errors import StoreError
 from harness.report.cost import Cost
 from harness.report.markdown import escape
@@ -91,7 +91,7 @@ def _section(reports: Path, name: str, said: dict[str, Any]) -> str:
     if said["discussion"]:
         lines += ["", POSSIBLE_REASONS, "", *(f"- {escape(each)}" for each in said["discussion"])]
     mark = published(reports / name / "runs") or {}
-    words = ["moco-harness", "report", str(mark.get("recipe"))]
+    words = ["report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]
     words += ["--runs", f"{reports.name}/{name}/runs", "--out", f"{reports.name}/{name}"]
-    return "\n".join([*lines, "", f"    {shlex.join(words)}"])
+    return "\n".join([*lines, "", f"    {command.line(*words)}"])

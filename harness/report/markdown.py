@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from harness.output import inert
 from harness.report.blocks import (
     Block,
     Document,
@@ -72,8 +73,9 @@ def _lines(text: str) -> str:
 
 def escape(text: str) -> str:
     """Plain text whose every character stands for itself, on one line."""
-    text = re.sub(r"\s+", " ", text).strip()
+    text = inert(re.sub(r"\s+", " ", text)).strip()
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*|\[\]~])", r"\\\1", text)
+    text = re.sub(r"([\\`*|\[\]~$])", r"\\\1", text)
     text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)  # inside words it is plain
-    return re.sub(r"^([#+-]|\d+(?=\.\s))", r"\\\1", text) if re.match(r"[#+-]\s", text) else text
+    text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)  # no list,
+    return re.sub(r"^([#+-](?=\s|$)|=+$|-+$)", r"\\\1", text)  # and no heading or rule

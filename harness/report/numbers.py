@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from harness.output import escaped_json
 from harness.report import provenance
 from harness.report.blocks import Figure
 from harness.report.claims import Judgement, tallied
@@ -83,7 +84,8 @@ def figure_numbers(figures: Sequence[Figure]) -> str:
         for each in figure.data:
             points = [[float(f"{value:.6g}") for value in point] for point in each.points]
             said = {"figure": figure.name, "series": each.label, "columns": each.columns}
-            lines.append(json.dumps({**said, "points": points}, ensure_ascii=False))
+            line = json.dumps({**said, "points": points}, ensure_ascii=False)
+            lines.append(escaped_json(line))
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
@@ -143,6 +145,7 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "seed": run.seed,
         "recipe": run.recipe_digest,
+        "weights": run.given or None,
         "stages": {
             kind: {
                 "id": stage.id,

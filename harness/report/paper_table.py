@@ -10,7 +10,14 @@ from typing import ClassVar
 from harness.recipe.ablation import Ablation, Metric
 from harness.report.collect import CellResult, Results
 from harness.report.setting import NAMES, UNITS
-from harness.report.tables import NOTHING, cell_text, measured, number, printed
+from harness.report.tables import (
+    NOTHING,
+    cell_text,
+    given_weights,
+    measured,
+    number,
+    printed,
+)
 
 
 @dataclass
@@ -70,7 +77,7 @@ def _down(results: Results) -> Grid:
             grid.rows.append(None)
         several = len(heads) > 1 and ablation is not None and ablation.cell(cell.id) is not None
         parts = cell.label.split(", ") if several else [cell.label]
-        row = [*parts, *[""] * (len(heads) - len(parts))]
+        row = [_given(grid, cell, parts[0]), *parts[1:], *[""] * (len(heads) - len(parts))]
         if ablation is not None:
             row.append(_printed(grid, ablation, cell))
             row += [number(column.values.get(cell.id)) for column in ablation.columns]
@@ -88,7 +95,8 @@ def _is_first_below(results: Results, cell: CellResult) -> bool:
 
 def _across(results: Results, ablation: Ablation) -> Grid:
     """A column for each cell; a row for the paper, and one for each of our metrics."""
-    grid = Grid((ablation.axis, *(cell.label for cell in results.cells)))
+    grid = Grid(())
+    grid.head = (ablation.axis, *(_given(grid, cell, cell.label) for cell in results.cells))
     grid.numeric = frozenset(range(1, len(grid.head)))
     paper = (_printed(grid, ablation, cell) for cell in results.cells)
     grid.add((f"paper, {_named(ablation.metric)}", *paper))
@@ -120,7 +128,8 @@ def _grid(results: Results, ablation: Ablation) -> Grid:
     for cell in results.cells:
         if cell.is_control:
             said = (f"{_named(m)} {', '.join(_lines(results, cell, m))}" for m in metrics)
-            grid.notes.append(("", f"{cell.label}: {'; '.join(said)}"))
+            label = " ".join([cell.label, *(f"({line})" for line in given_weights(cell))])
+            grid.notes.append(("", f"{label}: {'; '.join(said)}"))
     return grid
 
 
@@ -143,6 +152,11 @@ def _printed(grid: Grid, ablation: Ablation, cell: CellResult) -> str:
         if ablation.cell(cell.id) is None
         else grid.marked(printed(ablation, cell).split("\n"))
     )
+
+
+def _given(grid: Grid, cell: CellResult, label: str) -> str:
+    """The label, marked if the cell began with given weights."""
+    return grid.marked([label, *given_weights(cell)])
 
 
 def _ours(grid: Grid, results: Results, cell: CellResult, metric: Metric) -> str:

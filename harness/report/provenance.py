@@ -74,7 +74,8 @@ def _distinct(texts: Iterable[str]) -> str:
 def _code(stage: Stage) -> str:
     code = stage.attempt.get("code")
     code = code if isinstance(code, dict) else {}
-    commit = str(code.get("commit") or "")[:12] or "no commit known"
+    why = f" ({code['why']})" if code.get("why") else ""
+    commit = str(code.get("commit") or "")[:12] or f"no commit known{why}"
     dirty = code.get("dirty")
     tree = ", uncommitted changes" if dirty is True else ", clean" if dirty is False else ""
     return f"edition {' + '.join(stage.editions) or 'unknown'}\n{commit}{tree}"

@@ -20,13 +20,14 @@ from harness.errors import StoreError
 from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
-from harness.report.runs import Stage
+from harness.report.runs import WORDS, Stage
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
+from harness.store.stale import why_changed
 
 PROVENANCE = (
-    "edition", "code", "packages", "python", "machine", "data", "command", "slurm", "processes",
-    "started",
+    "edition", "code", "packages", "python", "machine", "data", "inputs", "command", "slurm",
+    "processes", "started",
 )  # fmt: skip
 """Of attempt.json; whatever else it may hold stays at home."""
 
@@ -47,7 +48,8 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         sets: the `--set` options it was read with.
 
     Raises:
-        StoreError: a run is not over or is damaged; `root` holds something else; the disk.
+        StoreError: a run is not over, is damaged, or of other inputs than there are now; `root`
+            holds something else; the disk.
     """
     stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
     kept = [stage for stage in stages.values() if stage.state != "absent"]
@@ -76,9 +78,17 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
 
 def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
     for stage in stages:
-        if stage.state in ("running", "damaged"):
+        if stage.state in ("running", "damaged", "unreadable"):
             what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
-            raise StoreError(f"{stage.entry.folder.path}: {stage.state}; {what}")
+            says = WORDS.get(stage.state, stage.state)
+            raise StoreError(f"{stage.entry.folder.path}: {says}; {what}")
+        if why := why_changed(stage.entry, stage.inputs):  # the records alone cannot tell
+            raise StoreError(
+                f"{stage.entry.folder.path}: {why}; bring the old one back, or run --again"
+            )
+    for run in results.runs:
+        if run.copied:
+            raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.basis is None:
         raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:
@@ -97,15 +107,25 @@ def _record(stage: Stage) -> dict[str, str]:
         kept = {key: said[key] for key in PROVENANCE if key in said}
         files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
     newest = f"attempts/{attempts[-1].name}"
+    lines = list(_journal(folder)) if stage.kind == "pretrain" else _last(folder)
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    if text:
+        files[f"{newest}/metrics.jsonl"] = text
     if entry.result is not None:
-        files["result.json"] = atomic.dump(_clean(entry.result))
+        result = _clean(entry.result)
+        if "journal" in result:
+            result["journal"] = {attempts[-1].name: journal.mark(text.encode())}
+        files["result.json"] = atomic.dump(result)
     else:
         ended = {"how": stage.state, "message": _clean(entry.detail)}
         files[f"{newest}/ended.json"] = atomic.dump(ended)
-    if stage.kind == "pretrain" and (lines := list(_journal(folder))):
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        files[f"{newest}/metrics.jsonl"] = text
     return files
+
+
+def _last(folder: StageFolder) -> list[journal.Record]:
+    """The journal's last line, which the result repeats."""
+    last = journal.last(folder)
+    return [] if last is None else [last]
 
 
 def _journal(folder: StageFolder) -> Iterator[journal.Record]:

@@ -7,6 +7,7 @@ warning of the run, so that one bad folder does not cost the report of all the o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,8 @@ from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, State, look
-from harness.store.stale import why_stale
+from harness.store.stale import Look, why_stale
+from harness.store.validity import copies, why_copy
 from harness.track import cursor
 
 COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
@@ -40,7 +42,7 @@ UNKNOWN = "unknown"
 Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | State
 
 
-WORDS: dict[str, str] = {"absent": "not run"}
+WORDS: dict[str, str] = {"absent": "not run", "unreadable": "cannot be read"}
 """States that a reader knows under another name."""
 
 
@@ -66,6 +68,8 @@ class Stage:
     """What computed the result, e.g. "NVIDIA H100"; "" if it does not say."""
     wanted: dict[str, Any]
     """What its stage.json has to say: see harness.recipe.identity.record."""
+    inputs: Look | None
+    """Looks at what the result was made from; None: nobody does."""
     mirror: str
     """Its run in Weights & Biases: project, id and mode; "" if it has none."""
 
@@ -85,6 +89,8 @@ class Outcome:
     fingerprints: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
     """Those behind the value, parents first."""
+    copied: str = ""
+    """Why it, or the run that it is then a copy of, is no result of its own; "" if it is one."""
 
     @property
     def mixed(self) -> bool:
@@ -96,11 +102,13 @@ class Outcome:
         return all(stage.editions in ((), (editions[stage.subject],)) for stage in self.stages)
 
     def why_stale(self, editions: Editions) -> str:
-        """Why it is not one of its recipe, of `editions` and of its pre-training's present weights
-        and data, else ""."""
+        """Why it is not one of its recipe, of `editions`, of its pre-training's present weights
+        and data and of the inputs at hand, or may be a copy, else ""."""
+        if self.copied:
+            return self.copied
         above = (None, *(stage.entry for stage in self.stages))
         whys = [
-            why_stale(stage.entry, parent, editions[stage.subject], stage.wanted)
+            why_stale(stage.entry, parent, editions[stage.subject], stage.wanted, stage.inputs)
             for stage, parent in zip(self.stages, above, strict=False)
         ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
@@ -116,6 +124,8 @@ class Run:
     stages: dict[str, Stage]
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
+    copied: str = ""
+    """Of which runs it may be a copy, as `told_copies` says it."""
 
     @property
     def anchor(self) -> str:
@@ -139,6 +149,21 @@ class Run:
     def weights(self) -> str:
         """Digest of the pre-training's last checkpoint; "" if there is none."""
         return str((self.stages["pretrain"].entry.result or {}).get("weights") or "")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """{"file": ..., "sha256" or "md5": ...} of the weights that it began with, {} if they were
+        drawn: the digest that was found, or before that the beginning that the recipe says."""
+        weights = self.recipe.model.weights
+        if weights is None:
+            return {}
+        inputs = (self.stages["pretrain"].entry.result or {}).get("inputs")
+        said = inputs.get("weights") if isinstance(inputs, dict) else None
+        found = said.get("sha256") if isinstance(said, dict) else None
+        if isinstance(found, str) and found:
+            return {"file": weights.file, "sha256": found}
+        named = {"sha256": weights.sha256, "md5": weights.md5}
+        return {"file": weights.file, **{kind: each for kind, each in named.items() if each}}
 
     @property
     def device(self) -> str:
@@ -165,7 +190,7 @@ class Run:
         prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, prints, tuple(chain))
+            return Outcome(standing, value, detail, prints, tuple(chain), self.copied)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
@@ -181,21 +206,45 @@ class Run:
         return say("finished", value=last.values[metric])
 
 
-def read_run(cell: str, seed: int, recipe: Recipe, runs: Path, lines: int = MOST) -> Run:
+def told_copies(runs: Sequence[Run]) -> list[Run]:
+    """The runs; those that share what no two runs share say so: one of them is a copy."""
+    of = {stage.id: run for run in runs for stage in run.stages.values()}
+    stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
+    found = copies(
+        {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
+    )
+    told = []
+    for run in runs:
+        shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
+        what, others = next(shared, ("", ()))
+        named = dict.fromkeys(of[id_].name for id_ in others)
+        told.append(replace(run, copied=why_copy(what, named)) if what else run)
+    return told
+
+
+def read_run(
+    cell: str,
+    seed: int,
+    recipe: Recipe,
+    runs: Path,
+    lines: int = MOST,
+    inputs: Look | None = None,
+) -> Run:
     """Read a member's stages under the run root `runs`; what is not there is absent.
 
-    `lines` is how much of its journal may be read for curves; 0: none.
+    `lines` is how much of its journal may be read for curves; 0: none. `inputs` looks at data and
+    weights, which may have changed since; None: they are not looked at.
     """
-    found = {kind: _stage(kind, recipe, runs) for kind in stages(recipe)}
+    found = {kind: _stage(kind, recipe, runs, inputs) for kind in stages(recipe)}
     warnings = [
         f"{stage.id}: attempts of different editions ({', '.join(stage.editions)}) in one result"
         for stage in found.values()
         if len(stage.editions) > 1
     ]
     warnings += [
-        f"{stage.id}: damaged ({stage.entry.detail})"
+        f"{stage.id}: {WORDS.get(stage.state, stage.state)} ({stage.entry.detail})"
         for stage in found.values()
-        if stage.state == "damaged"
+        if stage.state in ("damaged", "unreadable")
     ]
     warnings += [
         f"{found[kind].id}: damaged (result.json has no number for {metric})"
@@ -212,12 +261,15 @@ def _in(runs: Path, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
-def _stage(kind: str, recipe: Recipe, runs: Path) -> Stage:
+def _stage(kind: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
     folder = stage_folder(runs, stage_id(recipe, kind))
     entry = look(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))
     result = entry.result or {}
-    attempts = folder.attempts() if entry.state != "absent" else []
+    try:
+        attempts = folder.attempts() if entry.state != "absent" else []
+    except StoreError:
+        attempts = []
     ended = result.get("attempt")
     own = next((a for a in attempts if int(a.name) == ended), attempts[-1] if attempts else None)
     attempt = _provenance(own)
@@ -247,6 +299,7 @@ def _stage(kind: str, recipe: Recipe, runs: Path) -> Stage:
         processes=processes,
         device=str(result.get("device") or ""),
         wanted=record(recipe, kind),
+        inputs=inputs,
         mirror=_mirror(folder),
     )
 

@@ -6,23 +6,27 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.protocols import in_words
-from harness.report.runs import COSTS
+from harness.report.runs import COSTS, Run
 from harness.report.setting import UNITS
 from harness.report.tables import measured
 from harness.spec.registry import task_of
+
+FORMULA = tuple("=+-@＝＋－＠")
+"""A spreadsheet computes a field that begins so; an apostrophe before it makes it text."""
 
 Value = str | float | int | None
 
 TABLE = (
     "cell", "label", "printed", "metric", "unit", "seeds", "n", "mean", "deviation", "low", "high",
-    "to_untrained", "to_untrained_low", "to_untrained_high", "protocol",
+    "to_untrained", "to_untrained_low", "to_untrained_high", "protocol", "weights",
 )  # fmt: skip
 RUNS = (
     "cell", "seed", "metric", "state", "value", "detail", "stage", "edition", "commit", "data",
-    "device", "hours",
+    "device", "hours", "weights",
 )  # fmt: skip
 
 
@@ -49,6 +53,7 @@ def table(results: Results) -> str:
                     ),
                     *((control.mean, control.low, control.high) if control else [None] * 3),
                     in_words(results.protocol(cell, metric)),
+                    "; ".join(dict.fromkeys(filter(None, map(_weights, cell.runs)))),
                 )
             )
     return _csv(TABLE, rows)
@@ -78,9 +83,17 @@ def runs(results: Results) -> str:
                     stage.fingerprint,
                     run.device,
                     hours,
+                    _weights(run),
                 )
             )
     return _csv(RUNS, rows)
+
+
+def _weights(run: Run) -> str:
+    """File and digests of given weights, as "w.pth sha256:1a2b..."; "" if there are none."""
+    return " ".join(
+        each if kind == "file" else f"{kind}:{each}" for kind, each in run.given.items()
+    )
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
@@ -94,4 +107,7 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 def _field(value: Value) -> str:
     if value is None:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(value, int | float):
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
+    text = inert(" ".join(value.split()))
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import StoreError, WrittenByNewer
+from harness.errors import StoreError, Unreadable, WrittenByNewer
 from harness.recipe.difference import difference
 from harness.recipe.schema import Recipe
 from harness.report.runs import Run
@@ -58,6 +58,8 @@ def _why(folder: StageFolder, ours: Recipe, kind: str, there: set[str]) -> str:
         described: dict[str, Any] = folder.described or {}
     except WrittenByNewer:
         return "Of a newer moco-harness"
+    except Unreadable:
+        return "Closed to this user"
     except StoreError:
         return "With a damaged stage.json"
     if not described:

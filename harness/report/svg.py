@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from harness.output import inert
 
 INK = "#010203"
 """A colour that nothing else has: `currentColor` in a page, dark in a file."""
@@ -33,6 +36,10 @@ STYLE = {
     "ytick.color": INK,
     "axes.formatter.useoffset": False,
 }
+
+
+# Where there is no home to cache fonts in, it says so at each start; nothing follows from it.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 class Drawing:
@@ -86,7 +93,7 @@ def drawing(salt: str) -> Iterator[Drawing]:
 
 def _tidy(svg: str, salt: str) -> str:
     """One <svg> element that can stand in a page: no prologue, no addresses, no clashing ids."""
-    svg = svg[svg.index("<svg") :].strip()
+    svg = inert(svg[svg.index("<svg") :].strip())
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
@@ -106,7 +113,9 @@ def _tidy(svg: str, salt: str) -> str:
 
 def inline(svg: str, label: str) -> str:
     """The drawing as part of a page: its ink is the page's text colour. `label` is escaped here."""
-    return _open(svg, f'role="img" aria-label="{html.escape(label)}"').replace(INK, "currentColor")
+    return _open(svg, f'role="img" aria-label="{html.escape(inert(label))}"').replace(
+        INK, "currentColor"
+    )
 
 
 def standalone(svg: str, label: str) -> str:
@@ -115,7 +124,7 @@ def standalone(svg: str, label: str) -> str:
     opened = _open(
         svg,
         f'xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" role="img" '
-        f'aria-label="{html.escape(label)}"',
+        f'aria-label="{html.escape(inert(label))}"',
     )
     end = opened.index(">") + 1
     paper = '\n <rect width="100%" height="100%" fill="#ffffff"/>'

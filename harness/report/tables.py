@@ -17,6 +17,8 @@ from harness.spec.registry import task_of
 
 NOTHING = "–"
 NOT_HERE = "not in this scale"
+DIGITS = 16
+"""Of a file's digest that a table shows; CSV and JSON have all."""
 PRINTED_ONLY = "printed only"
 """Another method's row."""
 
@@ -87,9 +89,23 @@ def measured(results: Results) -> list[Metric]:
 
 
 def label(results: Results, cell: CellResult) -> str:
-    """The row's label, with what this scale changes in it beside the paper's."""
+    """The row's label, with what this scale changes in it beside the paper's, and the weights that
+    were given."""
     here = results.scale.set_cells.get(cell.id) if results.scale is not None else None
-    return f"{cell.label}\nhere: {settings(here)}" if here and cell.runs else cell.label
+    lines = [f"here: {settings(here)}"] if here and cell.runs else []
+    return "\n".join([cell.label, *lines, *given_weights(cell)])
+
+
+def given_weights(cell: CellResult) -> list[str]:
+    """A line for each file of weights that the cell's runs began with, with its digest."""
+    return list(
+        dict.fromkeys(
+            f"weights: {given['file']}, {kind} {given[kind][:DIGITS]}"
+            for run in cell.runs
+            for kind in ("sha256", "md5")
+            if kind in (given := run.given)
+        )
+    )
 
 
 def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> str:
@@ -233,7 +249,9 @@ def sensitivity_table(results: Results) -> Table | None:
                 for run in cell.runs
                 if run.seed in ok and name in run.stages[task_of()[metric]].values
             ]
-            texts.append(Text(f"{sum(found) / len(found):.2f}" if found else NOTHING))
+            mean = f"{sum(found) / len(found):.2f}" if found else NOTHING
+            partly = 0 < len(found) < len(ok)  # in the others that classifier diverged
+            texts.append(Text(f"{mean} ({len(found)} of {len(ok)} seeds)" if partly else mean))
         if any(text.text != NOTHING for text in texts[1:]):
             rows.append(Row(tuple(texts), emphasis=cell.is_control))
     head = ("cell", *columns)

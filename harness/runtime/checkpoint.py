@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,23 @@ import torch
 from harness.errors import StoreError
 from harness.store import atomic
 
+_ESCAPE = re.compile(r"\x1b\[[\d;]*m")
 _NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 
 
 def listed(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path) of the checkpoints in `folder`, newest first."""
-    if not folder.is_dir():
+    """(step, path) of the checkpoints in `folder`, newest first.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        there = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    except OSError as error:
+        raise atomic.unread(error, folder) from error
+    found = [(match, path) for path in there if (match := _NAME.fullmatch(path.name))]
     return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
 
@@ -101,13 +111,15 @@ def read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.unread(error, path) from error
     if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
         return None
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch warns of what it is about to refuse
+            warnings.simplefilter("ignore")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler raises whatever it stumbles over
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = next(iter(_ESCAPE.sub("", str(error)).splitlines()), type(error).__name__)
         raise StoreError(
             f"{path}: whole, but torch {torch.__version__} does not load it ({first}); "
             "use the version that wrote it, or move the file away to go on from the one before it"

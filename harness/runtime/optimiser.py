@@ -25,14 +25,17 @@ class Sgd(torch.optim.SGD):
 
     Args:
         merged: the parameters, one dtype and device.
+
+    Attributes:
+        gradient: (n,), all gradients, which lie in it as the parameters do in `merged.whole`.
     """
 
     def __init__(self, merged: Merged, optim: Optim) -> None:
         self.merged = merged
         self._whole = nn.Parameter(merged.whole)
-        self._gradient = torch.zeros_like(merged.whole)
-        self._gradients = merged.views(self._gradient)
-        self._whole.grad = self._gradient
+        self.gradient = torch.zeros_like(merged.whole)
+        self._gradients = merged.views(self.gradient)
+        self._whole.grad = self.gradient
         self.zero_grad()
         super().__init__(
             [self._whole],
@@ -45,7 +48,7 @@ class Sgd(torch.optim.SGD):
     def zero_grad(self, set_to_none: bool = False) -> None:
         """All gradients are 0 afterwards, never None; one that was replaced is put back."""
         del set_to_none
-        self._gradient.zero_()
+        self.gradient.zero_()
         for parameter, gradient in zip(self.merged.tensors, self._gradients, strict=True):
             if parameter.grad is not gradient:
                 parameter.grad = gradient

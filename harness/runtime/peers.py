@@ -44,11 +44,13 @@ class LostPeer(HarnessError):
 
     Attributes:
         died: the ranks that gave no answer, if no other one said that it had stopped by itself.
+        exit_code: of the error by which that one stopped, if it was one of ours.
     """
 
-    def __init__(self, message: str, died: Sequence[int] = ()) -> None:
+    def __init__(self, message: str, died: Sequence[int] = (), exit_code: int | None = None):
         super().__init__(message)
         self.died = tuple(died)
+        self.exit_code = exit_code or type(self).exit_code
 
 
 def exit_now(lost: LostPeer) -> NoReturn:
@@ -93,6 +95,7 @@ class Peers(threading.Thread):
         self._at = ""
         self._answers: dict[int, str] = {}
         self._notes: dict[int, str] = {}
+        self._codes: set[int] = set()
         self._storeless = False
 
     def start(self) -> None:
@@ -190,7 +193,9 @@ class Peers(threading.Thread):
         """Note who has answered the roll, and who has said that it stops."""
         for other in self._others:
             if other not in self._notes and self._store.check([f"left/{other}"]):
-                self._notes[other] = self._store.get(f"left/{other}").decode()
+                code, _, note = self._store.get(f"left/{other}").decode().partition(" ")
+                self._notes[other] = note
+                self._codes.add(int(code))
             if other not in self._answers and self._store.check([f"here/{number}/{other}"]):
                 self._answers[other] = self._store.get(f"here/{number}/{other}").decode()
 
@@ -252,7 +257,8 @@ class Peers(threading.Thread):
             f"rank {self._rank} lost contact in {what!r}: {said}. Look at the log of "
             f"that rank first, then start again: the stage goes on from its checkpoint.{cause}"
         )
-        return LostPeer(message, () if self._notes else self._died())
+        code = next(iter(self._codes)) if len(self._codes) == 1 else None
+        return LostPeer(message, () if self._notes else self._died(), code)
 
     def leave(self, error: BaseException) -> None:
         """Tell the others why this process stops before them; call it from its main thread."""
@@ -263,7 +269,8 @@ class Peers(threading.Thread):
         lines = str(error).strip().splitlines()
         note = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         with contextlib.suppress(RuntimeError):
-            self._store.set(f"left/{self._rank}", note[:500])
+            code = error.exit_code if isinstance(error, HarnessError) else HarnessError.exit_code
+            self._store.set(f"left/{self._rank}", f"{code} {note[:500]}")
             self._store.set(f"called/{self._number}", "")
             if self._rank_0_keeps_it and self._rank == 0:
                 time.sleep(4 * _PERIOD)  # the note goes when this process does: let them read it

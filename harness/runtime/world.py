@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -27,7 +28,9 @@ from harness.runtime.peers import OnLoss, Peers, exit_now
 
 # torch 2.14 warns of the names that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
+AT_ONCE = 1 << 20
+"""Floats that a CPU adds at once: a large buffer's new pages would cost more than to send it."""
 
 
 class World:
@@ -57,7 +60,7 @@ class World:
         return cls(0, 1, device)
 
     def guard(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """For communication that is not this class's, DDP's in a backward pass: the same errors."""
+        """A failure of communication inside becomes a LostPeer that names `what`."""
         return contextlib.nullcontext() if self._peers is None else self._peers.guard(what)
 
     @contextlib.contextmanager
@@ -93,10 +96,10 @@ class World:
     def gather_with_gradient(self, x: Tensor) -> Tensor:
         """`gather` whose backward pass sums the gradient over ranks and returns this rank's rows.
 
-        That sum is what DDP needs. Let rank r's loss be L_r and the global one L = mean_r L_r.
-        Rank s is handed g_s = sum_r dL_r/dx_s = W dL/dx_s, and DDP's average over ranks makes of it
-        (1/W) sum_s g_s dx_s/dtheta = sum_s dL/dx_s dx_s/dtheta = dL/dtheta; no rank's factor is
-        lost or counted twice. (MoCo v1, Fig. 2a: the end-to-end keys receive gradients.)
+        That sum is what `average_` needs. Let rank r's loss be L_r, the global one L = mean_r L_r.
+        Rank s is handed g_s = sum_r dL_r/dx_s = W dL/dx_s, and the gradients' mean over ranks makes
+        of it (1/W) sum_s g_s dx_s/dtheta = sum_s dL/dx_s dx_s/dtheta = dL/dtheta; no rank's factor
+        is lost or counted twice. (MoCo v1, Fig. 2a: the end-to-end keys receive gradients.)
         """
         if self.size == 1:
             return x
@@ -146,11 +149,20 @@ class World:
         # They came by rank, and by position within a rank.
         return come[moved(source.argsort(stable=True).argsort(), x.device)]
 
+    def average_(self, x: Tensor, what: str = "mean") -> None:
+        """Replace x, floating and contiguous, by its mean over ranks; the same shape on all.
+
+        Added as in `sum`, after each is divided by W: no sum overflows where the mean does not. A
+        value that is not finite on one rank becomes so on all.
+        """
+        if self.size > 1:
+            self._sum(what, x.div_(self.size))
+
     def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each (floating) tensor by its mean over ranks; same shapes on all of them."""
+        """`average_` of tensors of whatever layout and (floating) dtypes."""
         if self.size > 1:
             for group, flat in _flattened(tensors):
-                self._sum("mean", flat).div_(self.size)
+                self.average_(flat)
                 _restore(group, flat)
 
     def broadcast_(self, tensors: Sequence[Tensor], source: int = 0) -> None:
@@ -163,7 +175,12 @@ class World:
                 _restore(group, flat)
 
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over ranks of x, float or int32/int64 of any shape; the same bits everywhere."""
+        """The sum over ranks of x, float or int32/int64 of any shape; the same bits everywhere.
+
+        Floats are added in rank order, ((x_0 + x_1) + x_2) ..., whatever the shape and a value's
+        place in it. An all-reduce adds in an order of its own, by place, size and network: from
+        three ranks on, two lives of a run could differ in the last bit.
+        """
         x = x.detach().clone(memory_format=torch.contiguous_format)
         return x if self.size == 1 else self._sum("sum", x)
 
@@ -200,6 +217,24 @@ class World:
             + ". Start all of them from the same code, recipe and data"
         )
 
+    def same_tensors(self, tensors: Mapping[str, Tensor], what: str) -> None:
+        """`same` for named tensors, to the bit; the error names the first that differs."""
+        if self.size == 1:
+            return
+        self.same(", ".join(tensors), f"the names of {what}")
+        mine = torch.stack([_digest(tensor) for tensor in tensors.values()]).to(self.device)
+        digests = self._gather("same", mine[None])  # (W, tensors, 16)
+        odd = (digests != digests[0]).any(2).cpu()
+        if not bool(odd.any()):
+            return
+        others = ", ".join(str(rank) for rank in odd.any(1).nonzero()[:, 0].tolist())
+        unlike = [name for name, at in zip(tensors, odd.any(0).tolist(), strict=True) if at]
+        raise HarnessError(
+            f"the processes disagree on {what}: {unlike[0]} is on rank {others} not what it is on "
+            f"rank 0 ({len(unlike)} of {len(tensors)} tensors differ). Start all of them from the "
+            "same code, recipe and data, on storage that they share"
+        )
+
     def _agree(self, what: str, value: Callable[[], str]) -> None:
         """`same`, the first time that a collective is called: sizes that differ would end badly."""
         if what not in self._agreed:
@@ -207,17 +242,38 @@ class World:
             self.same(value(), f"the batch of {what!r}")
 
     def _sum(self, what: str, x: Tensor) -> Tensor:
-        with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):
-            dist.all_reduce(x)
+        """`sum` in place of x, contiguous: each rank adds one part for all."""
+        if not x.is_floating_point():  # exact in any order
+            with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):
+                dist.all_reduce(x)
+            return x
+        if not x.numel():
+            return x
+        at_once = AT_ONCE if x.device.type == "cpu" else x.numel()
+        for flat in torch.split(x.view(-1), at_once):
+            self._sum_part(what, flat)
         return x
 
+    def _sum_part(self, what: str, flat: Tensor) -> None:
+        short = -len(flat) % self.size
+        filled = F.pad(flat, (0, short)) if short else flat
+        mine = self._sum_of_rows(what, filled)
+        with self._sending(what, mine.nbytes * (self.size - 1)):
+            _all_gather(_bytes(filled), _bytes(mine))
+        if short:
+            flat.copy_(filled[: len(flat)])
+
     def _sum_of_rows(self, what: str, x: Tensor) -> Tensor:
-        """(W n, ...) on each rank -> (n, ...): this rank's rows of the sum."""
+        """(W n, ...) on each rank -> (n, ...): this rank's rows of the sum, added in rank order."""
         x = x.contiguous()
-        out = x.new_empty(x.shape[0] // self.size, *x.shape[1:])
-        with self._sending(what, out.nbytes * (self.size - 1)):
-            _reduce_scatter(out, x)
-        return out
+        come = torch.empty_like(x)
+        with self._sending(what, x.nbytes // self.size * (self.size - 1)):
+            dist.all_to_all_single(_bytes(come), _bytes(x))
+        # One after the other: torch's own sum over a dimension orders by place and shape as well.
+        total, *others = come.chunk(self.size)
+        for other in others:
+            total += other
+        return total
 
 
 class _Gather(torch.autograd.Function):
@@ -236,6 +292,13 @@ class _Gather(torch.autograd.Function):
 def _bytes(x: Tensor) -> Tensor:
     """The memory of a contiguous x as uint8 (len(x), bytes a row): backends know few dtypes."""
     return x.view(len(x), math.prod(x.shape[1:])).view(torch.uint8)
+
+
+def _digest(x: Tensor) -> Tensor:
+    """16 bytes that another dtype, shape or bit changes."""
+    total = hashlib.blake2b(f"{x.dtype} {tuple(x.shape)}".encode(), digest_size=16)
+    total.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return torch.frombuffer(bytearray(total.digest()), dtype=torch.uint8)
 
 
 def _flattened(tensors: Sequence[Tensor]) -> list[tuple[list[Tensor], Tensor]]:

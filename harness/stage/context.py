@@ -12,6 +12,7 @@ import torch
 
 from harness.data.datasets import DataSet
 from harness.errors import DataError, StoreError
+from harness.evaluate.features import NotFinite
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
 from harness.runtime.saver import Saver
@@ -28,7 +29,8 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-    """The loss stopped being finite: a result. `values` are those that can still be told."""
+    """The loss, a weight or a feature stopped being finite: a result. `values` are those that can
+    still be told."""
 
     def __init__(self, step: int, message: str, values: dict[str, float]) -> None:
         super().__init__(message)
@@ -182,6 +184,19 @@ class Context:
             )
         _check(folder, self.data, *found)
         return found
+
+
+@contextlib.contextmanager
+def finite(step: int) -> Iterator[None]:
+    """An accuracy is made within, of the weights after `step`.
+
+    Raises:
+        Diverged: of what is not finite, which is a result.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise Diverged(step, f"after step {step}, {error}", {}) from None
 
 
 @contextlib.contextmanager

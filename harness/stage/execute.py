@@ -15,7 +15,8 @@ import torch
 from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
-from harness.errors import HarnessError, StoreError, Superseded
+from harness.errors import DataError, HarnessError, StoreError, Superseded
+from harness.inputs import Inputs
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
@@ -76,7 +77,7 @@ def execute(
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, context)
+        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, watching, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
@@ -85,6 +86,8 @@ def execute(
         watching.end("interrupted", {})
         raise
     except HarnessError as error:
+        if isinstance(error, DataError):
+            open_data.cache_clear()  # the user may mend them meanwhile
         _end(attempt, "superseded" if isinstance(error, Superseded) else "failed", str(error))
         watching.end("failed", {})
         raise
@@ -129,17 +132,25 @@ def _attempt(
     attempt: Attempt | None,
     world: World,
     stopping: Callable[[], bool],
+    watching: Reporter,
     context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
     settle(world.device)
+
+    def opened() -> tuple[DataSet, dict[str, Any]]:
+        found = open_data(recipe.data, job.data_root)
+        return found, _inputs(attempt, recipe, kind, job, found) if attempt is not None else {}
+
     # One process downloads, the others find it.
-    data = first_alone(lambda: open_data(recipe.data, job.data_root), world, stopping)
+    data, inputs = first_alone(opened, world, stopping)
     own = edition(kind, recipe.contrast.kind)
     world.same(f"the code's edition {own}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
-        _describe(attempt, own, data, world)
+        _describe(attempt, own, data, inputs, world)
+        for remark in data.remarks if kind == "pretrain" else ():
+            watching.note(remark)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
@@ -158,17 +169,46 @@ def _attempt(
             | {
                 "edition": "+".join(_editions(attempt, own)),
                 "data": data.described,
+                **inputs,
                 "attempt": attempt.number,
                 "seconds": round(_seconds_before(attempt) + time.monotonic() - began, 2),
                 "device": device_name(world.device),
                 "processes": world.size,
             }
+            | attempt.seal()
         )
         attempt.end(result["state"], result["message"])
     return result["state"], result["values"]
 
 
-def _describe(attempt: Attempt, edition: str, data: DataSet, world: World) -> None:
+_looked_at: tuple[DataSet, dict[str, Any] | None] | None = None
+"""The data that this process opened last, and what was there then: a later stage has the same."""
+
+
+def _inputs(attempt: Attempt, recipe: Recipe, kind: str, job: Job, data: DataSet) -> dict[str, Any]:
+    """{"inputs": ...}, what the attempt's result will say that it was made from; {} if that is
+    nothing that lies in files.
+
+    Given weights are those that pre-training began with: an evaluation reads no others.
+    """
+    global _looked_at
+    here = Inputs(job.data_root, attempt.folder.path.parent)
+    if _looked_at is None or _looked_at[0] is not data:
+        _looked_at = data, here.data(recipe.data)
+    weights = None
+    if kind == "pretrain" and recipe.model.weights is not None:
+        weights = here.weights(recipe.model.weights)
+    elif (above := attempt.folder.parent) is not None:
+        inputs = (above.result or {}).get("inputs")
+        weights = inputs.get("weights") if isinstance(inputs, dict) else None
+    found = {"data": _looked_at[1], "weights": weights}
+    found = {what: said for what, said in found.items() if said is not None}
+    return {"inputs": found} if found else {}
+
+
+def _describe(
+    attempt: Attempt, edition: str, data: DataSet, inputs: dict[str, Any], world: World
+) -> None:
     """Write the attempt's provenance."""
     record, diff = provenance.capture(
         edition=edition,
@@ -176,7 +216,7 @@ def _describe(attempt: Attempt, edition: str, data: DataSet, world: World) -> No
         threads=torch.get_num_threads(),
         data=data.described,
     )
-    attempt.describe(record | {"processes": world.size})
+    attempt.describe(record | inputs | {"processes": world.size})
     if diff:
         atomic.write(attempt.path / "uncommitted.diff", lambda file: file.write(diff.encode()))
 

@@ -10,6 +10,7 @@ import torch
 from harness.errors import DataError, StoreError
 from harness.model.encoder import Encoder, build
 from harness.stage.context import Context, fitting
+from harness.store.ledger import look
 
 
 def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
@@ -19,12 +20,16 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
         layer: what is going to be read of it.
 
     Raises:
-        StoreError: the parent has not finished, or its last checkpoint is gone or damaged.
+        StoreError: the parent has not finished, its result is not valid, or its last checkpoint is
+            gone or damaged.
         DataError: the data changed since pre-training; or the output is to be read, and the
             head is neither trained nor given with the weights.
     """
     assert context.parent is not None
-    result = context.parent.result
+    entry = look(context.parent)
+    if entry.state == "damaged":
+        raise StoreError(entry.detail)
+    result = entry.result
     if result is None or result["state"] != "finished":
         raise StoreError(f"{context.parent.path}: pre-training has not finished; run it first")
     found = context.load(context.parent)

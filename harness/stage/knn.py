@@ -9,13 +9,13 @@ from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
 from harness.evaluate.features import extract
-from harness.evaluate.knn import knn_hits
+from harness.evaluate.knn import check_distinct, knn_hits
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Recipe
 from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
-from harness.stage.context import Context, Outcome
+from harness.stage.context import Context, Outcome, finite
 
 
 def check_neighbours(recipe: Recipe, data: DataSet) -> None:
@@ -39,6 +39,9 @@ def measure(
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn.
 
     `pausing`: see `extract`.
+
+    Raises:
+        NotFinite: no accuracy can be told from such features.
     """
     protocol = recipe.knn
     queries: Images = data.test
@@ -58,6 +61,7 @@ def measure(
         )
         for images in (queries, data.bank)
     ]
+    check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
     hits = knn_hits(
         features[0][mine],
@@ -78,20 +82,17 @@ def run(context: Context) -> Outcome:
 
     Raises:
         Interrupted: asked to stop; it is begun anew another time.
+        Diverged: the features are not finite.
         StoreError, DataError: see frozen.encoder.
     """
     assert context.parent is not None
     parent = context.parent.result
     check_neighbours(context.recipe, context.data)
     context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
-    values = measure(
-        frozen.encoder(context, context.recipe.knn.layer),
-        context.recipe,
-        context.data,
-        context.world,
-        context.pause,
-    )
     step = int(parent["step"]) if parent else 0
+    encoder = frozen.encoder(context, context.recipe.knn.layer)
+    with finite(step):
+        values = measure(encoder, context.recipe, context.data, context.world, context.pause)
     context.record(
         [
             {

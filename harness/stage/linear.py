@@ -15,7 +15,7 @@ from harness.evaluate.features import encode, extract
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
 from harness.stage import frozen
-from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
+from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 
 VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, grayscale_p=0)
 """Training views of the official probe: RandomResizedCrop at its default scale, and a flip."""
@@ -61,16 +61,18 @@ class Probing:
 
     def _features(self, images: object) -> Tensor:
         context = self.context
-        return extract(
-            self.encoder,
-            context.data,
-            images,  # type: ignore[arg-type]
-            size=context.recipe.data.size,
-            layer="backbone",
-            precision=context.recipe.precision,
-            world=context.world,
-            pausing=context.pause,
-        )
+        parent = context.parent.result if context.parent else None
+        with finite(int(parent["step"]) if parent else 0):
+            return extract(
+                self.encoder,
+                context.data,
+                images,  # type: ignore[arg-type]
+                size=context.recipe.data.size,
+                layer="backbone",
+                precision=context.recipe.precision,
+                world=context.world,
+                pausing=context.pause,
+            )
 
     def run(self) -> Outcome:
         """Train to the last epoch, which is the one reported.
@@ -106,12 +108,17 @@ class Probing:
             raise AssertionError("the probe changed a tensor that should be frozen")
         if not self._top1:  # restored at the last step
             self._top1 = self._validate()
+        found = named("linear/top1", self.protocol, self._top1)
+        lost = [name for name, value in found.items() if not math.isfinite(value)]
+        for name in lost:
+            del found[name]
+        if lost:
+            context.reporter.note(
+                f"{context.folder.id}: no {', no '.join(lost)}: such a classifier's logits were "
+                "not finite"
+            )
         parent = context.parent.result if context.parent else None
-        return Outcome(
-            self.total,
-            named("linear/top1", self.protocol, self._top1),
-            {"weights": parent.get("weights") if parent else None},
-        )
+        return Outcome(self.total, found, {"weights": parent.get("weights") if parent else None})
 
     def _train(self, features: Tensor, labels: Tensor) -> None:
         epoch = self.step // self.per_epoch
@@ -122,7 +129,7 @@ class Probing:
         """Bring the epoch's mean losses, and now and then the accuracy, to the journal.
 
         Raises:
-            Diverged: the reported classifier's mean loss is not finite.
+            Diverged: the reported classifier's mean loss, or a logit of its, is not finite.
         """
         context, protocol = self.context, self.protocol
         means: list[float] = torch.stack(self._losses).mean(0).tolist()
@@ -133,16 +140,18 @@ class Probing:
         last = self.step == self.total
         if not diverged and (last or epoch % max(1, protocol.epochs // 10) == 0):
             self._top1 = self._validate()
-            figures |= named("linear/top1", protocol, self._top1)
+            seen = named("linear/top1", protocol, self._top1)
+            figures |= {name: value for name, value in seen.items() if math.isfinite(value)}
         context.record([{"step": self.step, "epoch": epoch, "t": round(time.time(), 1), **figures}])
         if diverged:
             raise Diverged(self.step, f"the mean loss of epoch {epoch} was {means[0]}", {})
+        if self._top1 and math.isnan(self._top1[0]):
+            raise Diverged(self.step, f"the logits after epoch {epoch} were not finite", {})
         context.reporter.advance(self.step, figures)
 
     def _validate(self) -> list[float]:
-        """Top-1 of each classifier on the test images, in percent."""
-        hits = self.probe.hits(self.test, self.test_labels).tolist()
-        return [100 * n / len(self.test) for n in hits]
+        """Top-1 of each classifier on the test images, in percent; NaN: see LinearProbe."""
+        return self.probe.accuracy(self.test, self.test_labels)
 
     def _save(self) -> None:
         losses = torch.stack(self._losses) if self._losses else None

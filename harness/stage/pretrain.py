@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from harness.data.loader import Batch, Loader
 from harness.methods.build import build_mechanism
@@ -22,7 +20,7 @@ from harness.model.groups import (
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import Sgd, set_rate
 from harness.runtime.schedule import rate
-from harness.stage.context import Context, Diverged, Interrupted, Outcome, fitting
+from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
@@ -85,24 +83,25 @@ class Pretraining:
 
         Raises:
             Interrupted: asked to stop; the checkpoint is written.
-            Diverged: the loss is no longer finite.
+            Diverged: the loss, a weight or a feature is no longer finite.
             StoreError, DataError: see Context.restore.
+        HarnessError: the processes do not begin with the same weights, queue or momentum.
         """
         context, watch = self.context, self.recipe.watch
         restored = context.restore()
         if restored is not None:
             with fitting(context.folder):
                 self._load(*restored)
+        context.world.same_tensors(self._tensors(), f"the state at step {self.step}")
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
         )
         if self.total == 0:  # a control: the initial weights are what is evaluated
             self._monitor()
             self._save()
-        model = self.distributed()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
-            self.train(model, batch)
+            self.train(batch)
             ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
             drains = saves or self.step % watch.log_steps == 0
@@ -132,25 +131,16 @@ class Pretraining:
         }
         return Outcome(self.step, values, facts)
 
-    def distributed(self) -> nn.Module:
-        """The mechanism, its gradients averaged over processes. Each keeps its own buffers."""
-        if self.context.world.size == 1:
-            return self.mechanism
-        with self.context.world.guard("the meeting of the gradients"), warnings.catch_warnings():
-            # torch 2.13 renames the argument, and its new name is not known to 2.11.
-            warnings.simplefilter("ignore", FutureWarning)
-            return DistributedDataParallel(self.mechanism, broadcast_buffers=False)
-
-    def train(self, model: nn.Module, batch: Batch) -> Tensor:
+    def train(self, batch: Batch) -> Tensor:
         """One step; returns this process's loss, which is on the device and in the next `drain`."""
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
         self.optimiser.zero_grad()
-        loss, hits = model(*batch.pair, batch.index, self.step)
-        with self.context.world.guard("the gradients' mean"):
-            self.scaler.scale(loss).backward()
+        loss, hits = self.mechanism(*batch.pair, batch.index, self.step)
+        self.scaler.scale(loss).backward()
+        self.context.world.average_(self.optimiser.gradient, "gradients")
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.mechanism.follow()
@@ -215,14 +205,11 @@ class Pretraining:
         """kNN with the query encoder as it is now.
 
         Raises:
-            Diverged: a weight is not finite, though the losses so far were.
+            Diverged: a weight or a feature is not finite, though the losses so far were.
         """
         context = self.context
-        state = self.mechanism.query.state_dict()
-        bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise Diverged(self.step, f"{bad[0]} was not finite after step {self.step}", {})
-        values = measure(self.mechanism.query, self.recipe, context.data, context.world)
+        with finite(self.step):
+            values = measure(self.mechanism.query, self.recipe, context.data, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)
@@ -248,6 +235,15 @@ class Pretraining:
             "losses": self._losses,
             "top1": self._top1,
             "knn": self._figures.get("knn/top1"),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What all processes have alike where a life begins: nothing copies it from one to others,
+        and each adds the same means to its own."""
+        state = self.mechanism.state_dict()
+        momenta = self.optimiser.state_dict()["state"]
+        return {name: x for name, x in state.items() if isinstance(x, Tensor)} | {
+            f"momentum of parameter {n}": x for n, each in momenta.items() for x in each.values()
         }
 
     def _save(self) -> None:

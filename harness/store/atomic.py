@@ -11,14 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import DiskError, StoreError
+from harness.errors import DiskError, StoreError, Unreadable, cannot_be_read
+from harness.output import escaped_json
 
 
 def explain(error: OSError, path: Path) -> DiskError:
     """What a failed write means to the user, and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = "the disk is full; free some space and run the same command again: it goes on"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    goes_on = "and run the same command again: it goes on"
+    if error.errno == errno.ENOSPC and _has_room(path):
+        what = f"the disk has no room for more files (inodes); delete some {goes_on}"
+    elif error.errno == errno.ENOSPC:
+        what = f"the disk is full; free some space {goes_on}"
+    elif error.errno == errno.EDQUOT:
+        what = f"the disk is full for you: a quota is used up; free some space {goes_on}"
+    elif error.errno == errno.EROFS:
+        what = (
+            "its file system is read-only, so it cannot be written; choose another folder with "
+            "--runs, or ask your administrators: a disk may be mounted so after an error"
+        )
+    elif error.errno in (errno.EIO, errno.ESTALE, errno.EREMOTEIO):
+        what = f"the disk or its server fails ({error.strerror}); look at it {goes_on}"
+    elif error.errno in (errno.EACCES, errno.EPERM):
         what = "it cannot be written; choose another folder with --runs, or make it writable"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         what = "a file stands where a folder is needed; name another place, or move it away"
@@ -27,6 +40,22 @@ def explain(error: OSError, path: Path) -> DiskError:
     else:
         what = error.strerror or str(error)
     return DiskError(f"{path}: {what}")
+
+
+def _has_room(path: Path) -> bool:
+    """Whether the disk has bytes left, so that it is file names that have run out."""
+    place = next((p for p in (path, *path.parents) if p.exists()), Path("/"))
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(place)
+        return disk.f_bavail > 0 and disk.f_favail == 0 < disk.f_files
+    return False
+
+
+def unread(error: OSError, path: Path) -> StoreError:
+    """What a failed read means to the user: Unreadable, unless what lies there is of another kind
+    than it should be."""
+    wrong_kind = error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+    return (StoreError if wrong_kind else Unreadable)(cannot_be_read(error, path))
 
 
 def sync_folder(folder: Path) -> None:
@@ -74,8 +103,9 @@ def encoded(text: str) -> bytes:
 
 
 def dump(value: Any) -> str:
-    """`value` as indented JSON text with a newline at its end."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """`value` as indented JSON text with a newline at its end, safe to print."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return escaped_json(text) + "\n"
 
 
 def json_object(content: bytes | None) -> dict[str, Any]:
@@ -91,11 +121,14 @@ def read_json(path: Path) -> Any:
     """The JSON value in `path`; None if there is no such file.
 
     Raises:
+        Unreadable: the file cannot be read.
         StoreError: the file is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise unread(error, path) from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: unreadable ({error}); move it away and run again") from error

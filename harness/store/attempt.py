@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, refuse_link
 from harness.store.life import BEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
@@ -30,11 +30,19 @@ def marks(folder: StageFolder, step: int) -> journal.Marks:
         except StoreError:
             continue
         found = said.get(str(step)) if isinstance(said, dict) else None
-        if isinstance(found, dict):
-            pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
-            if all(_is_mark(pair) for pair in pairs.values()):
-                return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
+        if (noted := as_marks(found)) is not None:
+            return noted
     return {}
+
+
+def as_marks(found: Any) -> journal.Marks | None:
+    """What a JSON value says of the journal's files; None if it is nothing of that kind."""
+    if not isinstance(found, dict):
+        return None
+    pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
+    if not all(_is_mark(pair) for pair in pairs.values()):
+        return None
+    return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
 
 
 def _is_mark(value: Any) -> bool:
@@ -57,6 +65,8 @@ def write_end(attempt: Path, how: str, message: str, **more: str) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
+    for place in (attempt, attempt.parent, attempt.parent.parent):
+        refuse_link(place)
     words = {"how": how, "message": redact(message), **more, "t": round(time.time())}
     atomic.write_json(attempt / "ended.json", words)
 
@@ -117,6 +127,16 @@ class Attempt:
         """Write attempt.json: where and with what this attempt runs."""
         atomic.write_json(self.path / "attempt.json", provenance)
 
+    def seal(self) -> dict[str, Any]:
+        """What ties a result to its stage and journal: the stage's id, and of each attempt's file
+        the bytes and their checksum.
+
+        Raises:
+            StoreError: an earlier attempt's file cannot be read.
+        """
+        found = {path.name: journal.mark_of(path) for path in self.folder.attempts()}
+        return {"stage": self.folder.id, "journal": found | {self.path.name: self.journal.mark}}
+
     def finish(self, result: dict[str, Any]) -> None:
         """Write the stage's outcome; the stage is done with it."""
         self.check_fence()
@@ -157,8 +177,9 @@ def begin(folder: StageFolder) -> Attempt:
     Raises:
         AlreadyDone: the stage has a result, perhaps by another process since it was planned.
         Busy: another process lives the newest attempt, or has begun this one first.
-        StoreError: the folder cannot be written.
+        StoreError: the folder cannot be written, or is a link to elsewhere.
     """
+    folder.refuse_links()
     attempts = folder.attempts()
     who = _known_holder(attempts[-1]) if attempts else None
     if who is not None and not survived(who):

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,23 +51,35 @@ class Garbage:
     """The checkpoint that stays, and must be whole."""
 
 
-def find(runs: Path, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
+def find(
+    runs: Path,
+    held: Collection[str],
+    used: Collection[Path],
+    note: Callable[[str], object] = lambda _: None,
+) -> Iterator[Garbage]:
     """All that may go, as it is found.
 
     Args:
         held: ids of stages that a job has or may have.
         used: snapshots of the code that such jobs run.
+        note: told of each stage that is passed over: closed to us, or a link to elsewhere.
 
     Raises:
         StoreError: the run root cannot be read.
     """
     for entry in ledger.everything(runs):
-        if entry.folder.id in held or entry.state == "running" or _lived(entry.folder):
+        if entry.folder.id in held or entry.state == "running":
             continue
-        if entry.done:
-            yield from _before_the_last(entry)
-        yield from _draft_files(*_places(entry.folder))
+        try:
+            yield from _of_stage(entry)
+        except StoreError as error:
+            note(str(error))
     for old in _aside(runs):
+        try:
+            old.refuse_links()
+        except StoreError as error:
+            note(str(error))
+            continue
         if _lived(old):
             continue
         if paths := tuple(path for _, _, path in saved(old)):
@@ -81,6 +93,15 @@ def find(runs: Path, held: Collection[str], used: Collection[Path]) -> Iterator[
     yield from _draft_files(runs / benchmarks.FOLDER, runs / certificate.FOLDER)
     for name in _WRITTEN:
         yield from _draft_files(runs / name, *_folders(runs / name))
+
+
+def _of_stage(entry: ledger.Entry) -> Iterator[Garbage]:
+    entry.folder.refuse_links()
+    if _lived(entry.folder):
+        return
+    if entry.done:
+        yield from _before_the_last(entry)
+    yield from _draft_files(*_places(entry.folder))
 
 
 def is_run_root(runs: Path) -> bool:
@@ -135,7 +156,7 @@ def saved(folder: StageFolder) -> list[tuple[int, str, Path]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise atomic.explain(error, folder.checkpoints) from error
+        raise atomic.unread(error, folder.checkpoints) from error
     named = [(match, path) for path in paths if (match := _CHECKPOINT.fullmatch(path.name))]
     return sorted(((int(m[1]), m[2], path) for m, path in named), reverse=True)
 
@@ -206,7 +227,7 @@ def _listed(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.unread(error, folder) from error
 
 
 def _old(path: Path) -> bool:

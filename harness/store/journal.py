@@ -44,7 +44,7 @@ class Writer:
         self._path = path
         self.mark: Mark = (0, 0)
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise atomic.explain(error, path) from error
 
@@ -70,6 +70,25 @@ class Writer:
         os.close(self._fd)
 
 
+def mark(data: bytes) -> Mark:
+    """The mark of an attempt's file that holds `data`."""
+    return len(data), zlib.crc32(data)
+
+
+def mark_of(attempt: Path) -> Mark:
+    """The mark of an attempt's whole file as it is.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return mark((attempt / "metrics.jsonl").read_bytes())
+    except FileNotFoundError:
+        return mark(b"")
+    except OSError as error:
+        raise atomic.explain(error, attempt) from error
+
+
 def altered(folder: StageFolder, marks: Marks) -> str:
     """Which attempt's part of the journal no longer begins as it was marked; "" if none.
 
@@ -84,8 +103,8 @@ def altered(folder: StageFolder, marks: Marks) -> str:
         except FileNotFoundError:
             data = b""
         except OSError as error:
-            raise atomic.explain(error, path) from error
-        if len(data) != length or zlib.crc32(data) != crc:
+            raise atomic.unread(error, path) from error
+        if mark(data) != (length, crc):
             return name
     return ""
 
@@ -104,7 +123,7 @@ def read_file(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.unread(error, path) from error
     return parse_all(data.split(b"\n"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from harness.store import journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, may_be_shown
 
 BLOCK = 1 << 18
 """Bytes read at a time, from the end towards the beginning."""
@@ -96,7 +96,7 @@ class Latest:
             return False
         record = journal.parse(data[data.rfind(b"\n", 0, at) + 1 :].split(b"\n", 1)[0])
         value = record.get(name) if record else None
-        if record is None or not _is_number(value):
+        if record is None or not _is_number(value) or not may_be_shown(name, value):
             return False
         if record["step"] <= self.figures.step:
             self.figures.values[name] = float(value)
@@ -109,7 +109,7 @@ class Latest:
             figures.values |= {
                 name: float(value)
                 for name, value in record.items()
-                if "/" in name and _is_number(value)
+                if "/" in name and _is_number(value) and may_be_shown(name, value)
             }
             epoch, t = record.get("epoch"), record.get("t")
             if _is_number(epoch):

@@ -9,10 +9,13 @@ RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; pare
                     marks.json          how the journal was at each of its last checkpoints
                     ended.json          how it ended, if it could say so
                 checkpoints/            step-00000390-<digest>.pt
-                result.json             the outcome; a stage with one is done
+                result.json             the outcome, and how the journal was then; a stage with one
+                                        is done
+RUNS/.checked                           what was found valid: see store/checked.py
 RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run
+RUNS/.inputs/<digest>.json              what was seen of data and weights: see harness/inputs.py
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from harness.store import atomic, version
 
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 """What may be a stage's name: it leaves no folder."""
+
+OWN_NAME = re.compile(r".+\.[a-z_]+-[0-9a-f]{6,}")
+"""What stages of this harness are called: run, kind and digest."""
 
 ACCURACY = re.compile(r"/top\d+(@|$)")
 """What is measured in percent, by its metric's name."""
@@ -67,8 +73,15 @@ class StageFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a stage.json; no, where the folder is closed to us."""
-        return os.path.exists(self.path / "stage.json")  # noqa: PTH110 - Path.exists raises there
+        """Whether there is a stage.json; of a folder that is closed to us, whether its name is a
+        stage's."""
+        try:
+            (self.path / "stage.json").stat()
+        except PermissionError:
+            return OWN_NAME.fullmatch(self.id) is not None
+        except OSError:
+            return False
+        return True
 
     @property
     def described(self) -> dict[str, Any] | None:
@@ -101,6 +114,17 @@ class StageFolder:
             raise StoreError(f"{self.path / 'stage.json'}: its parent is no stage; move the folder")
         return StageFolder(self.path.parent / named)
 
+    def refuse_links(self) -> None:
+        """Raise a StoreError if the folder, or a file or folder of the stage in it, is a symbolic
+        link: what a run writes and reads stays in its run root."""
+        refuse_link(self.path)
+        for folder in (self.path, self.path / "attempts"):
+            for each in _listed(folder):
+                refuse_link(Path(each.path), each.is_symlink())
+                if folder != self.path:
+                    for file in _listed(Path(each.path)):
+                        refuse_link(Path(file.path), file.is_symlink())
+
     def attempts(self) -> list[Path]:
         """The attempts' folders, oldest first.
 
@@ -112,7 +136,7 @@ class StageFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise atomic.explain(error, self.path) from error
+            raise atomic.unread(error, self.path / "attempts") from error
         return sorted(names, key=lambda p: int(p.name))
 
     def set_aside(self) -> Path:
@@ -122,6 +146,7 @@ class StageFolder:
             DiskError: it cannot be moved.
         """
         aside = self.path.parent / "aside"
+        refuse_link(aside)
         try:
             aside.mkdir(exist_ok=True)
             number = sum(p.name.startswith(f"{self.id}~") for p in aside.iterdir()) + 1
@@ -153,8 +178,9 @@ class StageFolder:
         id does not cover (cadences, targets) may have changed since the last attempt.
 
         Raises:
-            StoreError: the folder cannot be made.
+            StoreError: the folder cannot be made, or is a link to elsewhere.
         """
+        self.refuse_links()
         try:
             (self.path / "attempts").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -162,6 +188,29 @@ class StageFolder:
             raise atomic.explain(error, self.path) from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
+
+
+def refuse_link(path: Path, is_link: bool | None = None) -> None:
+    """Raise a StoreError if `path` is a symbolic link.
+
+    Args:
+        is_link: whether it is one, if that is known.
+    """
+    if path.is_symlink() if is_link is None else is_link:
+        target = os.readlink(path)  # noqa: PTH115 - as it stands, not a path to be seen from here
+        raise StoreError(
+            f"{path}: a link to {target}; a run's files stay in its run root: put the thing itself "
+            "there, or name the other run root with --runs"
+        )
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in the folder; nothing where it cannot be told: nor can it be used then."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
 
 
 def why_no_result(found: object) -> str:
@@ -174,13 +223,23 @@ def why_no_result(found: object) -> str:
     values = found.get("values", {})
     if not isinstance(values, dict):
         return "not a result"
-    for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) < 1e300:  # NaN is less than nothing
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
-        if ACCURACY.search(name) and not 0 <= value <= 100:
-            return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+    return next(filter(None, (why_impossible(*each) for each in values.items())), "")
+
+
+def why_impossible(name: str, value: object) -> str:
+    """Why nothing that `name` measures is `value`; "" if it may be."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+    if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
+        return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
     return ""
+
+
+def may_be_shown(name: str, value: object) -> bool:
+    """Whether a run can have measured it: a loss may stop being finite, an accuracy is a percentage
+    or nothing."""
+    return not ACCURACY.search(name) or not why_impossible(name, value)
 
 
 def is_name(value: object) -> bool:

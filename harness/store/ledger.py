@@ -8,16 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import StoreError
+from harness.errors import StoreError, Unreadable
 from harness.store import atomic
+from harness.store.checked import Seen, checked
 from harness.store.layout import StageFolder, why_no_result
-from harness.store.life import holder
+from harness.store.life import Still, holder, stillness
 from harness.store.version import STAGE
 
-State = Literal["absent", "running", "interrupted", "failed", "diverged", "finished", "damaged"]
+State = Literal[
+    "absent", "running", "interrupted", "failed", "diverged", "finished", "damaged", "unreadable"
+]
+"""unreadable: closed to this user, or on a disk that fails; it may well be whole."""
 
 _AT_ONCE = 65536
 """Bytes; more than the files here have, as a rule."""
+
+AT_MOST = 1 << 28
+"""Bytes of journals that `everything` checks in one call. A journal without checksums takes four
+times as long to check, and counts so."""
 
 DONE: tuple[State, ...] = ("finished", "diverged")
 """States that a stage does not leave: a diverged run is a result too."""
@@ -35,6 +43,8 @@ class Entry:
     """stage.json; None if there is none, or it is damaged."""
     who: dict[str, Any] | None = None
     """Who runs it, as alive.json names them; None if nobody does."""
+    still: Still = ""
+    """What keeps them from it, if anything does."""
 
     @property
     def done(self) -> bool:
@@ -48,7 +58,10 @@ def look(folder: StageFolder) -> Entry:
     def found(state: State, detail: str = "", result: dict[str, Any] | None = None) -> Entry:
         return Entry(folder, state, detail, result, described)
 
+    known = checked(folder.path.parent)
+    seen = known.see(folder.id)
     try:
+        folder.refuse_links()
         described = folder.described
         result = folder.result
         if result is not None:
@@ -56,6 +69,9 @@ def look(folder: StageFolder) -> Entry:
             if state not in DONE:
                 where = folder.path / "result.json"
                 return found("damaged", f"{where}: says {state!r}; move it away and run again")
+            if why := known.why_invalid(folder, result, seen):
+                return found("damaged", why)
+            known.save()
             return found(state, str(result.get("message", "")), result)
         attempts = folder.attempts()
         if not attempts:
@@ -63,8 +79,12 @@ def look(folder: StageFolder) -> Entry:
         newest = attempts[-1]
         who = holder(newest)
         if who is not None:
-            return replace(found("running", f"process {who['pid']} on {who['host']}"), who=who)
+            still, words = stillness(newest, who)
+            said = f"process {who['pid']} on {who['host']} {words}".rstrip()
+            return replace(found("running", said), who=who, still=still)
         ended = atomic.read_json(newest / "ended.json")
+    except Unreadable as error:
+        return found("unreadable", str(error))
     except StoreError as error:
         return found("damaged", str(error))
     if not isinstance(ended, dict):
@@ -73,7 +93,11 @@ def look(folder: StageFolder) -> Entry:
     return found("failed" if ended.get("how") == "failed" else "interrupted", message)
 
 
-def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> Iterator[Entry]:
+def everything(
+    runs: Path,
+    seen: dict[str, tuple[str, Entry]] | None = None,
+    unread: list[str] | None = None,
+) -> Iterator[Entry]:
     """All stages under the run root, by name; quick for thousands, most of which are done.
 
     `described` of a stage that is done is what stands in stage.json before its recipe, unless it is
@@ -81,31 +105,51 @@ def everything(runs: Path, seen: dict[str, tuple[int, Entry]] | None = None) -> 
 
     Args:
         seen: what is done, kept by this function from one look to the next.
+        unread: gets the ids of stages that are taken at their word for now: AT_MOST was read.
 
     Raises:
         StoreError: the run root cannot be read.
     """
-    root = os.fspath(runs)
-    for name in _folders(runs):
-        known = None if seen is None else seen.get(name)
-        if known is not None and known[0] == _stamp(f"{root}/{name}/result.json"):
-            yield known[1]
+    root, known, left = os.fspath(runs), checked(runs), AT_MOST
+    for name, is_link in _folders(runs):
+        files = known.see(name)
+        before = seen.get(name) if seen is not None else None
+        if before is not None and before[0] == files.digest:
+            yield before[1]
             continue
         head = _head(f"{root}/{name}/stage.json")
-        if head is None:
+        if head is None or not (head or StageFolder(runs / name).begun):
             continue
-        data, stamp = _read(f"{root}/{name}/result.json")
-        result = atomic.json_object(data)
+        if is_link:
+            yield look(StageFolder(runs / name))
+            continue
+        result = atomic.json_object(_read(f"{root}/{name}/result.json"))
         folder = StageFolder(runs / name)
         whole = head.get("schema") == STAGE and not why_no_result(result)
-        if whole and result["state"] in DONE:
+        whole, read = whole and result["state"] in DONE, True
+        if whole and not files.valid:
+            left -= files.size if "journal" in result else 4 * files.size
+            read = left > 0
+            if read:
+                whole = not _why_invalid(folder, result, files)
+            elif unread is not None:
+                unread.append(name)
+        if whole:
             said = str(result.get("message", ""))
             entry = Entry(folder, result["state"], said, result, head)
-            if seen is not None:
-                seen[name] = stamp, entry
+            if seen is not None and read:
+                seen[name] = files.digest, entry
             yield entry
         else:
             yield look(folder)
+    known.save()
+
+
+def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> str:
+    try:
+        return checked(folder.path.parent).why_invalid(folder, result, files)
+    except StoreError as error:
+        return str(error)
 
 
 def names(runs: Path) -> list[str]:
@@ -114,55 +158,46 @@ def names(runs: Path) -> list[str]:
     Raises:
         StoreError: the run root cannot be read.
     """
-    return [name for name in _folders(runs) if StageFolder(runs / name).begun]
+    return [name for name, _ in _folders(runs) if StageFolder(runs / name).begun]
 
 
-def _folders(runs: Path) -> list[str]:
+def _folders(runs: Path) -> list[tuple[str, bool]]:
+    """(name, whether it is a link) of what lies in the run root."""
     try:
         with os.scandir(runs) as found:
-            return sorted(each.name for each in found)
+            return sorted((each.name, each.is_symlink()) for each in found)
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise atomic.explain(error, runs) from error
-
-
-def _stamp(path: str) -> int:
-    """When the file was written, in nanoseconds since 1970; 0 if there is none."""
-    try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116
-    except OSError:
-        return 0
+        raise atomic.unread(error, runs) from error
 
 
 def _head(path: str) -> dict[str, Any] | None:
     """What stands in a stage.json before the recipe; {} if it is damaged, None if there is none."""
-    data, _ = _read(path)
+    data = _read(path)
     if data is None:
         return None
     before, recipe, _ = data.partition(b',\n  "recipe": {')
     return atomic.json_object(before + b"}" if recipe and data.endswith(b"}\n") else data)
 
 
-def _read(path: str) -> tuple[bytes | None, int]:
-    """The file's content, and when that was written, in nanoseconds since 1970; None if there is no
-    file, b"" if it cannot be read.
+def _read(path: str) -> bytes | None:
+    """The file's content; None if there is no file, b"" if it cannot be read.
 
     By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
-        return None, 0
+        return None
     except OSError:
-        return b"", 0
+        return b""
     try:
-        stamp = os.fstat(file).st_mtime_ns
         parts = [os.read(file, _AT_ONCE)]
         while len(parts[-1]) == _AT_ONCE:
             parts.append(os.read(file, _AT_ONCE))
-        return b"".join(parts), stamp
+        return b"".join(parts)
     except OSError:
-        return b"", 0
+        return b""
     finally:
         os.close(file)

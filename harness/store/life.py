@@ -8,15 +8,20 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from harness.errors import StoreError
+from harness.errors import StoreError, Unreadable
 from harness.store import atomic, clock
 
 BEAT_S = 10.0
 """Seconds between two touches of alive.json."""
+STILL_S = 3 * BEAT_S
+"""Seconds without a touch after which a holder is said to be silent."""
 SILENCE_S = 120.0
 """A holder on another machine is taken for dead after so long without a touch."""
+
+Still = Literal["", "stopped", "silent"]
+"""What is wrong with a holder that has not ended: SIGSTOP, or no touch for STILL_S."""
 
 
 def identity() -> dict[str, Any]:
@@ -76,6 +81,22 @@ def _born(pid: int) -> str:
     return "dead" if stat[0] in "ZX" else stat[19]
 
 
+def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
+    """Whether the folder's holder works, and in words what keeps it from that, "" if nothing."""
+    pid = who["pid"]
+    if not pid:  # it is just beginning
+        return "", ""
+    if lives(who):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
+                return "stopped", f"is stopped (SIGSTOP); kill -CONT {pid} lets it go on"
+    try:
+        quiet = _silent_for(folder, (folder / "alive.json").stat().st_mtime)
+    except OSError:
+        return "", ""
+    return ("silent", f"has been silent for {quiet:.0f} s") if quiet > STILL_S else ("", "")
+
+
 def _answers(pid: int) -> bool:
     """Whether there is a process of this number, ours or not."""
     try:
@@ -92,12 +113,19 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
     On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
     holder that is silent for SILENCE_S, by the file server's clock, is taken for dead.
+
+    Raises:
+        Unreadable: the folder is closed to this user.
     """
-    if (folder / "ended.json").exists():
-        return None
     try:
+        if (folder / "ended.json").exists():
+            return None
         who = atomic.read_json(folder / "alive.json")
         touched = (folder / "alive.json" if who else folder).stat().st_mtime
+    except PermissionError as error:
+        raise atomic.unread(error, folder) from error
+    except Unreadable:  # nor may we say then that nobody does
+        raise
     except (StoreError, OSError):
         return None
     if who is None:  # between mkdir and the first words

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.errors import StoreError
+from harness.errors import StoreError, cannot_be_read, user_name
 from harness.redact import redact
 from harness.store import atomic
 
@@ -63,10 +64,22 @@ def capture(
             "device": device,
         },
         "data": data,
-        "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
+        **invocation(),
         "slurm": {name: os.environ[name] for name in SLURM if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }, diff
+
+
+def invocation() -> dict[str, Any]:
+    """The command line that this process is, without secrets, and from where it was given."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109
+    except OSError:  # it was removed
+        folder = ""
+    return {
+        "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
+        "folder": folder,
+    }
 
 
 def _version(package: str) -> str | None:
@@ -76,41 +89,86 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*words: str) -> str | None:
-    """What git says of the checkout that the harness runs from; None if it is not one."""
-    root = Path(harness.__file__).parent.parent
+def _git(*words: str) -> tuple[str | None, str]:
+    """(what git says of the checkout that the harness runs from, None if nothing; why)."""
+    # GIT_DIR and the like, set where git itself called us, name another checkout.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(_ours()), *words]
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *words],
-            capture_output=True,
-            timeout=20,
-            check=True,
-            # GIT_DIR and the like, set where git itself called us, name another checkout.
-            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+            command, capture_output=True, timeout=20, check=False, env={**own, "LC_ALL": "C"}
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace")
+    except FileNotFoundError:
+        return None, "git is not installed"
+    except OSError as error:
+        return None, f"git cannot be started: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return None, "git does not answer within 20 s"
+    if done.returncode:
+        return None, _why(done.stderr.decode(errors="replace"))
+    return done.stdout.decode(errors="replace"), ""
+
+
+def _ours() -> Path:
+    return Path(harness.__file__).parent.parent
+
+
+def _why(said: str) -> str:
+    """Why git tells nothing, and what to do where that helps."""
+    ours = _ours()
+    if "dubious ownership" in said:
+        whose = ""
+        with contextlib.suppress(OSError):
+            whose = f", which belongs to {user_name(ours.stat().st_uid)}"
+        trust = shlex.join(["git", "config", "--global", "--add", "safe.directory", str(ours)])
+        return f"git does not trust {ours}{whose}; if you do: {trust}"
+    try:
+        (ours / ".git").lstat()
+        if (ours / ".git").is_dir():
+            os.listdir(ours / ".git")  # noqa: PTH208
+        else:
+            (ours / ".git").read_bytes()
+    except FileNotFoundError:
+        return f"{ours} is no git checkout"
+    except OSError as error:
+        return cannot_be_read(error, ours / ".git")
+    last = said.strip().splitlines()[-1:] or ["no reason given"]
+    return f"git says of {ours}: {redact(last[0][:300])}"
+
+
+def why_no_commit() -> str:
+    """Why the commit of the code that runs is not known; "" if it is."""
+    return str(code()[0].get("why") or "")
+
+
+def is_checkout() -> bool:
+    """Whether the code that runs lies in a checkout, be it one that git cannot read."""
+    return os.path.lexists(_ours() / ".git")
 
 
 def code() -> tuple[dict[str, Any], str]:
     """(commit and state, uncommitted changes) of the checkout that the harness runs from, or of
-    the one that its snapshot was copied from."""
-    ours = Path(harness.__file__).parent.parent
+    the one that its snapshot was copied from. Where there is no commit, "why" says why not."""
+    ours = _ours()
     with contextlib.suppress(StoreError, TypeError):
         if (noted := atomic.read_json(ours / SNAPSHOT)) is not None:
             return dict(noted["code"]), str(noted["diff"])
-    top = _git("rev-parse", "--show-toplevel")
-    if top is None or Path(top.strip()).resolve() != ours.resolve():
-        return {"commit": None, "dirty": None}, ""
-    diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD") or ""
-    untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split("\n")[:-1]
+    top, why = _git("rev-parse", "--show-toplevel")
+    if top is not None and Path(top.strip()).resolve() != ours.resolve():
+        why = f"{ours} is no git checkout, though it lies in {top.strip()}"
+    if top is None or why:
+        return {"commit": None, "dirty": None, "why": why}, ""
+    commit, why = _git("rev-parse", "--verify", "HEAD")
+    diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")[0] or ""
+    untracked = (_git("ls-files", "--others", "--exclude-standard")[0] or "").split("\n")[:-1]
     found = {
-        "commit": (_git("rev-parse", "HEAD") or "").strip() or None,
+        "commit": (commit or "").strip() or None,
         "dirty": bool(diff or untracked),
         "diff": hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None,
         "untracked": untracked[:50],
     }
+    if not commit:
+        found["why"] = why
     return found, redact(diff) if len(diff) <= DIFF_LIMIT else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.store.ledger import Entry
@@ -12,13 +12,29 @@ from harness.store.version import STAGE
 DATA = ("fingerprint", "train", "test")
 """What a result's `data` has to share with that of the stage it builds on."""
 
+INPUTS = ("data", "weights")
+"""What a result says that it was made from: the data, and given weights."""
+
+PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "sha256"}
+"""By what an input is known, and what that is of."""
+
+Look = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
+"""(an input's name, what a result says of it) -> the same of what lies there now; None: it is not
+at hand, or not known."""
+
 TOLD = 3
 """Fields that a reason names; of more it tells how many."""
 
 
-def why_stale(entry: Entry, parent: Entry | None, edition: str, wanted: Mapping[str, Any]) -> str:
-    """Why the stage's result is not one of `wanted`, of `edition` and of its parent's present
-    weights and data; "" if it is, or if it has none.
+def why_stale(
+    entry: Entry,
+    parent: Entry | None,
+    edition: str,
+    wanted: Mapping[str, Any],
+    look: Look | None = None,
+) -> str:
+    """Why the stage's result is not one of `wanted`, of `edition`, of its parent's present weights
+    and data, and of the inputs that are at hand; "" if it is, or if it has none.
 
     The plan, the report and `check` judge by this alone.
 
@@ -26,6 +42,7 @@ def why_stale(entry: Entry, parent: Entry | None, edition: str, wanted: Mapping[
         parent: the stage it builds on; None: there is none.
         edition: the code's edition that is wanted.
         wanted: what its stage.json has to say: harness.recipe.identity.record.
+        look: looks at inputs (harness.inputs.Inputs); None: no input is looked at.
     """
     result, above = entry.result, parent.result if parent else None
     if result is None:
@@ -35,12 +52,51 @@ def why_stale(entry: Entry, parent: Entry | None, edition: str, wanted: Mapping[
     found = result.get("edition")
     if found != edition:
         return f"of edition {found or 'unknown'}"
-    if above is None:
+    return (_why_apart(result, above) if above is not None else "") or why_changed(entry, look)
+
+
+def why_changed(entry: Entry, look: Look | None) -> str:
+    """Why the inputs at hand are not those that the stage's result was made from; "" if they are,
+    or if that is not known: they are not at hand, or the result does not name its own."""
+    inputs = (entry.result or {}).get("inputs")
+    if look is None or not isinstance(inputs, Mapping):
         return ""
-    if result.get("weights") != above.get("weights"):
-        return "of other weights than its pre-training now has"
-    differs = _data(result) != _data(above)
-    return "of other data than its pre-training, by their records" if differs else ""
+    for what in INPUTS:
+        said = inputs.get(what)
+        if not isinstance(said, Mapping) or (now := look(what, said)) is None:
+            continue
+        for key, of in PRINTS.items():
+            if said.get(key) and now.get(key) and said[key] != now[key]:
+                pair = f"{of} {_print(said, key)} then, {_print(now, key)} now"
+                return f"of other {what} than {said.get('name')} now holds ({pair})"
+    return ""
+
+
+def _print(said: Mapping[str, Any], key: str) -> str:
+    """The fingerprint under `key`, with what it counts."""
+    counted = f" of {said['images']} images" if type(said.get("images")) is int else ""
+    return f"{str(said[key])[:12]}{counted}"
+
+
+def _why_apart(result: Mapping[str, Any], above: Mapping[str, Any]) -> str:
+    """Why a result and its parent's present one do not belong together; "" if they do."""
+    ours, theirs = result.get("weights"), above.get("weights")
+    if ours != theirs:
+        pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
+        return f"of other weights than its pre-training now has {pair}"
+    ours, theirs = _data(result), _data(above)
+    if ours == theirs:
+        return ""
+    pair = " and ".join(_told(each) for each in (ours, theirs))
+    return f"of other data than its pre-training, by their records ({pair})"
+
+
+def _told(data: list[Any]) -> str:
+    """A fingerprint and the numbers of images, or that they are not known."""
+    if not data or data[0] is None:
+        return "unknown"
+    print_, train, test = data
+    return f"{print_}, {train} + {test} images"
 
 
 def why_other(entry: Entry, wanted: Mapping[str, Any] | None = None) -> str:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Busy, StoreError
-from harness.store import atomic, version
-from harness.store.layout import is_name
+from harness.store import atomic, provenance, version
+from harness.store.layout import is_name, refuse_link
 from harness.store.life import Heartbeat, holder, identity, lives
 
 SCHEMA = 1
@@ -86,6 +86,10 @@ class Submission:
     """SLURM's name for the cluster that has the jobs; "" without SLURM, or if it did not tell."""
     submitter: Mapping[str, Any] = field(default_factory=dict)
     """The process that submitted, as alive.json names one."""
+    command: tuple[str, ...] = ()
+    """The command line of that process."""
+    folder: str = ""
+    """Its working folder."""
 
     @property
     def stages(self) -> frozenset[str]:
@@ -116,6 +120,7 @@ def new(
     cluster: str = "",
 ) -> Submission:
     """A submission of this moment by this process, under an id of `new_id`."""
+    told = provenance.invocation()
     return Submission(
         id=submission_id,
         on=on,
@@ -129,6 +134,8 @@ def new(
         arrays=tuple(arrays),
         cluster=cluster,
         submitter=identity(),
+        command=tuple(told["command"]),
+        folder=told["folder"],
     )
 
 
@@ -169,7 +176,7 @@ def everything(runs: Path) -> list[Submission]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise atomic.explain(error, root) from error
+        raise atomic.unread(error, root) from error
     read = [_read(path) for path in paths]
     return sorted((s for s in read if s is not None), key=lambda s: (s.t, s.id))
 
@@ -206,7 +213,8 @@ def _read(path: Path) -> Submission | None:
 def _wrong(made: Submission, path: Path) -> Iterator[str]:
     """What a record may not say, as its words become paths, and arguments of commands."""
     texts = (made.id, made.on, made.user, made.host, made.recipe, made.name, made.code)
-    if not all(isinstance(text, str) for text in (*texts, *made.sets)) or made.id != path.stem:
+    words = (*texts, *made.sets, *made.command, made.folder)
+    if not all(isinstance(text, str) for text in words) or made.id != path.stem:
         yield "another one's"
     if type(made.t) not in (int, float) or not 0 <= made.t < 2**53:
         yield f"made at {made.t}"
@@ -256,6 +264,7 @@ def submitting(submission: Submission) -> bool:
 
 def _root(runs: Path) -> Path:
     root = runs / "submissions"
+    refuse_link(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

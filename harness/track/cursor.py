@@ -133,7 +133,7 @@ class Lock:
         if self._fd is not None:
             return True
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise atomic.explain(error, self._path) from error
         try:

@@ -13,14 +13,13 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import harness
+from harness import interpreter
 from harness.output import forgive
 from harness.store.layout import stage_folder
 from harness.store.ledger import look
@@ -73,7 +72,7 @@ def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Fo
             return Follower()
         runs = runs.resolve()
         log = _new_log(runs / ".wandb-follow")
-        command = [sys.executable, "-m", "harness.track.follow", "--runs", str(runs)]
+        command = interpreter.command("harness.track.follow", "--runs", str(runs))
         command += ["--until-pid", str(os.getpid()), "--poll", str(poll_s), "--stages", *stage_ids]
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -99,11 +98,8 @@ def _new_log(folder: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     """The trainer's, without its devices and its threads."""
-    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "GOMAXPROCS": "1"}
-    root = Path(harness.__file__).resolve().parent.parent
-    if (root / "pyproject.toml").exists():  # a checkout that may be imported by its place alone
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), env.get("PYTHONPATH"))))
-    return env
+    few = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "GOMAXPROCS": "1"}
+    return interpreter.environment() | few
 
 
 def watcher(pid: int) -> Callable[[], bool]:

@@ -19,7 +19,7 @@ from harness.errors import StoreError
 from harness.spec.registry import axis_of
 from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import DONE, everything
+from harness.store.ledger import DONE, everything, look
 from harness.track import card, cursor
 from harness.track.mode import Mode, credentials, decide
 from harness.track.sink import Opener, Sink, SinkError, WandbOpener
@@ -102,6 +102,8 @@ class StageMirror:
                 return
         result = self.folder.result
         done = result is not None and result["state"] in DONE
+        if done and (entry := look(self.folder)).state == "damaged":
+            raise StoreError(entry.detail)
         upto = None if done else newest_checkpoint(self.folder)
         if upto == self._upto:
             return
@@ -227,6 +229,7 @@ def sync(
 
 def _sync(folder: StageFolder, mode: Mode, opener: Opener) -> Outcome:
     try:
+        folder.refuse_links()
         found = cursor.peek(folder)
         if folder.described is None:
             return Outcome(folder.id, "failed", message="no such stage; `status` lists them")

@@ -15,29 +15,51 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from harness import redact as secrets
+from harness.errors import RecipeError
 
 Mode = Literal["online", "offline", "disabled"]
 
 PROJECT = "moco-harness"
 """The W&B project, unless WANDB_PROJECT names another."""
 SERVER = "https://api.wandb.ai"
-TRUE = ("1", "true", "yes", "on", "t")
+TRUE = ("1", "true", "yes", "on", "t", "y")
+FALSE = ("", "0", "false", "no", "off", "f", "n")
+MODES: dict[str, Mode] = {
+    **dict.fromkeys(("", "online", "run", "shared"), "online"),
+    **dict.fromkeys(("offline", "dryrun"), "offline"),
+    "disabled": "disabled",
+}
+"""wandb's words, and what they come to here, where each run has one writer."""
 
 
 def decide(env: Mapping[str, str] = os.environ) -> Mode:
-    """The mode that the user's environment and wandb's own files ask for."""
-    if env.get("WANDB_DISABLED", "").lower() in TRUE:
-        return "disabled"
+    """The mode that the user's environment and wandb's own files ask for, in any case of letters.
+
+    Raises:
+        RecipeError: they ask for what is no mode of wandb's; it would refuse every run.
+    """
     filed = _settings(env)
-    disabled = filed.get("disabled", "").lower() in TRUE
-    asked = env.get("WANDB_MODE", "") or filed.get("mode", "") or ("disabled" if disabled else "")
-    match asked.lower():
-        case "disabled":
-            return "disabled"
-        case "offline" | "dryrun":
-            return "offline"
-        case _:
-            return "online" if credentials(env) else "offline"
+    said = {name: env.get(name, "").strip() for name in ("WANDB_MODE", "WANDB_DISABLED")}
+    asked, where = said["WANDB_MODE"], "WANDB_MODE"
+    if not asked:
+        asked, where = filed.get("mode", "").strip(), "mode, in the file `settings` of wandb"
+    if (mode := MODES.get(asked.lower())) is None:
+        words = ", ".join(filter(None, MODES))
+        raise RecipeError(f"{where}: {asked}: there is no such mode; say one of {words}")
+    if (switch := said["WANDB_DISABLED"].lower()) not in (*TRUE, *FALSE):
+        raise RecipeError(f"WANDB_DISABLED: {switch}: say true or false")
+    disabled = not asked and filed.get("disabled", "").strip().lower() in TRUE
+    if switch in TRUE or disabled:
+        return "disabled"
+    return "offline" if mode == "online" and not credentials(env) else mode
+
+
+def online(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether runs are mirrored online; not so where what is asked for is no mode."""
+    try:
+        return decide(env) == "online"
+    except RecipeError:
+        return False
 
 
 def project(env: Mapping[str, str] = os.environ) -> str:
@@ -61,8 +83,8 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
             return filed[name]
     host = urlsplit(server(env)).netloc
     named = env.get("NETRC")
-    home = Path(env.get("HOME") or Path.home())
-    for path in [Path(named)] if named else [home / ".netrc", home / "_netrc"]:
+    homely = [home / name for home in _home(env) for name in (".netrc", "_netrc")]
+    for path in [Path(named)] if named else homely:
         try:
             found = netrc.netrc(path).authenticators(host)
         except (OSError, netrc.NetrcParseError):
@@ -79,11 +101,20 @@ def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
     return secrets.redact(text, env)
 
 
+def _home(env: Mapping[str, str]) -> list[Path]:
+    """The user's home folder; nothing where there is none."""
+    try:
+        return [Path(env.get("HOME") or Path.home())]
+    except (RuntimeError, KeyError):  # no HOME, and no entry in the passwd file
+        return []
+
+
 def _settings(env: Mapping[str, str]) -> dict[str, str]:
     """wandb's settings files, the working folder's over the user's."""
-    home = Path(env.get("HOME") or Path.home())
+    own = env.get("WANDB_CONFIG_DIR")
+    homely = [home / ".config" / "wandb" for home in _home(env)]
     files = [
-        Path(env.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb") / "settings",
+        *(folder / "settings" for folder in ([Path(own)] if own else homely)),
         Path(env.get("WANDB_DIR") or ".") / "wandb" / "settings",
     ]
     parser = configparser.ConfigParser(default_section="", interpolation=None)

@@ -139,6 +139,7 @@ class WandbOpener:
         for name in FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ["WANDB_MODE"] = card.mode  # wandb itself does not take every way to write it
         import wandb
 
         settings = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.store import atomic, journal
 from harness.store.journal import NOT_METRICS
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, may_be_shown
 
 CHECKPOINT = re.compile(r"step-(\d+)-.*\.pt")
 
@@ -81,6 +81,7 @@ class Tail:
             return None
         known = done.names if step == done.step else []
         names = [n for n in record if n not in NOT_METRICS and n not in known]
+        names = [n for n in names if may_be_shown(n, record[n])]
         if not names:
             return None
         done.step, done.names = step, known + names
@@ -104,7 +105,7 @@ class Tail:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise atomic.explain(error, path) from error
+                raise atomic.unread(error, path) from error
             self._offset += len(data)
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._take(lines)

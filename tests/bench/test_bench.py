@@ -92,13 +92,15 @@ def test_the_bytes_that_move_are_those_of_the_closed_form(gloo: Pool, kind: str)
             total[what] = total.get(what, 0) + count
     expected = ranks[0][1]
     gathered = total.get("gather", 0) + total.get("gather_with_gradient", 0)
+    for moved, _ in ranks:  # merged tensors begin at multiples of 128 numbers
+        assert expected["gradients"] <= moved["gradients"] < 1.1 * expected["gradients"]
     keys = sum(n for what, n in expected.items() if what not in ("gradients", "shuffle"))
     assert gathered == 2 * keys
     # How many images change places depends on the order; on the average it is half of them.
     assert total.get("exchange", 0) == pytest.approx(2 * expected.get("shuffle", 0), rel=0.5)
 
 
-def test_gradients_are_a_reduce_scatter_and_a_gather() -> None:
+def test_gradients_are_sent_in_parts_and_gathered() -> None:
     assert traffic.sent(recipe("moco"), 8, 1000)["gradients"] == 2 * 7 / 8 * 4000
     assert traffic.sent(recipe("moco"), 1, 1000)["gradients"] == 0
 

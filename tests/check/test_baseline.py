@@ -19,10 +19,12 @@ from harness.check.baseline import (
     text,
     write_baseline,
 )
-from harness.check.cells import Now, read_cells
+from harness.check.cells import CellRuns, Now, read_cells
+from harness.check.compare import Pair, against_baselines
 from harness.errors import RecipeError, StoreError
 from harness.recipe.identity import stage_id
 from harness.store.edition import Editions
+from harness.store.stale import Look
 
 
 @pytest.fixture
@@ -92,6 +94,18 @@ def test_one_seed_gives_no_band(tmp_path: Path) -> None:
     assert not (tmp_path / "base.json").exists()
 
 
+def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        path = made.folder("m0.99", seed).path / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
+        for kind in ("knn", "linear"):
+            path = made.folder("m0.99", seed, kind).path / "result.json"  # type: ignore[arg-type]
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
+    with pytest.raises(StoreError, match=r"with the weights of m0.99 \(seed 1\): one is a copy"):
+        write(made, tmp_path / "base.json")
+    assert not (tmp_path / "base.json").exists()
+
+
 def test_every_seed_needs_a_present_result(made: Bench, tmp_path: Path) -> None:
     made.stage("m0.99", 1, "linear", None, state=None)
     (made.folder("m0.99", 1, "linear").path / "result.json").unlink()
@@ -129,6 +143,26 @@ def test_what_is_wrong_is_told_with_its_line(
     with pytest.raises(RecipeError, match=r"base\.json:\d+: ") as caught:
         load_baseline(path)
     assert says in str(caught.value)
+
+
+def test_runs_of_data_that_changed_make_none(made: Bench, tmp_path: Path) -> None:
+    """Nor do they pass, or fail, against one."""
+    baseline = load_baseline(write(made, tmp_path / "base.json"))
+    for path in made.runs.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "inputs": {"data": {"fingerprint": "then"}}}))
+
+    def cells(now: str) -> list[CellRuns]:
+        look: Look = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
+        return read_cells("tiny", made.expansion.members, made.runs, look)
+
+    make_baseline(cells("then"), Now(EDITION))
+    with pytest.raises(StoreError, match=r"names and sizes then then, now now"):
+        make_baseline(cells("now"), Now(EDITION))
+    for now, expected in (("then", {"passed"}), ("now", {"stale"})):
+        pairs = [Pair(cell, baseline, "base.json") for cell in cells(now)]
+        verdicts = against_baselines(pairs, Now(EDITION))
+        assert {verdict.judged for verdict in verdicts} == expected
 
 
 def test_one_that_is_not_there_is_told_how_to_make(tmp_path: Path) -> None:

@@ -48,6 +48,18 @@ def test_a_target_is_its_value_less_its_tolerance(
     assert "40 - 1 = 39 wanted (3 seeds)" in found.says
 
 
+@pytest.mark.parametrize(("value", "warns"), [(39.5, False), (41.0, False), (41.01, True)])
+def test_a_result_above_the_band_passes_with_a_warning(
+    tmp_path: Path, value: float, warns: bool
+) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, value)
+    found = only(made)
+    assert found.passed
+    assert bool(found.warning) == warns
+    assert (f"{value:.2f} is above 40 + 1 = 41" in found.warning) == warns
+
+
 def test_a_tie_is_not_lost_to_rounding(tmp_path: Path) -> None:
     made = bench(tmp_path, value=41.6, tolerance=2.3)
     made.finish("m0.99", 0, 39.3)

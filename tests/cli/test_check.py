@@ -45,6 +45,11 @@ def test_a_list_is_run_and_judged(moco: Any, easy: Path) -> None:
     found = json.loads(Path("x.json").read_text())
     assert [each["judged"] for each in found["verdicts"]] == ["passed", "short"]
     assert ET.parse("x.xml").getroot().get("failures") == "1"
+    assert "WARNING: easy: knn/top1 passes, but " in said.out, "it lies above its band"
+    assert "WARNING: hard" not in said.out
+    assert [bool(each["warning"]) for each in found["verdicts"]] == [True, False]
+    (told,) = ET.parse("x.xml").getroot().iter("system-out")
+    assert (told.text or "").startswith("WARNING: ")
     again = moco("check", easy, "--run")
     assert again.code == 0
     assert "nothing to do: everything is finished" in again.out

@@ -22,14 +22,8 @@ linear: null
 
 
 def test_a_folder_is_packed_and_trained_from(moco: Any, place: Path) -> None:
-    draw = torch.Generator().manual_seed(0)
-    for part, count in (("train", 16), ("val", 2)):
-        for name in ("cat", "dog"):
-            inside = place / "images" / part / name
-            inside.mkdir(parents=True)
-            for n in range(count):
-                pixels = torch.randint(256, (30, 24, 3), generator=draw, dtype=torch.uint8)
-                Image.fromarray(pixels.numpy()).save(inside / f"{n}.jpg")
+    photographs(place / "images" / "train", 16)
+    photographs(place / "images" / "val", 2)
     said = moco("data", "pack", "images", "data/pets", "--side", "20")
     assert said.code == 0, said.all
     assert "36 images" in said.out
@@ -44,6 +38,60 @@ def test_a_folder_is_packed_and_trained_from(moco: Any, place: Path) -> None:
     assert "short side of 20" in json.loads(result.read_text())["data"]["packing"]
     report = next(Path("runs/reports").glob("*/report.md")).read_text()
     assert "Images packed with a short side of 20 at most, JPEG quality 95." in report
+
+
+def photographs(inside: Path, count: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    for name in ("cat", "dog"):
+        (inside / name).mkdir(parents=True)
+        for n in range(count):
+            pixels = torch.randint(256, (30, 24, 3), generator=draw, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(inside / name / f"{n}.jpg")
+
+
+def test_broken_images_end_a_run_with_3_until_they_are_left_out(moco: Any, place: Path) -> None:
+    pets = place / "data" / "pets"
+    photographs(pets / "train", 17)
+    photographs(pets / "val", 2)
+    (pets / "train" / "cat" / ".cache").mkdir()
+    for name in ("train/cat/0.jpg", "train/dog/4.jpg"):
+        (pets / name).write_bytes(b"")
+    (place / "pets.yaml").write_text(RECIPE)
+    run = ("run", "pets.yaml", "--data", "data", "--device", "cpu", "--yes")
+    said = moco(*run)
+    assert said.code == 3
+    assert "2 images of 34 cannot be used" in said.err
+    assert "cat/0.jpg" in said.err
+    assert "dog/4.jpg" in said.err
+    assert "Traceback" not in said.all
+    command = said.err.partition("moco-harness ")[2].partition(" finds")[0]
+    checked = moco("data", "check", "data/pets")
+    assert checked.code == 3
+    assert "2 images of 38 cannot be used" in checked.err
+    assert moco(*command.split()).code == 0
+    assert "36 images can be read" in moco("data", "check", "data/pets").out
+    again = moco(*run)
+    assert again.code == 0, again.all
+    assert "2 broken images left out" in again.all
+    assert "passed over 1 hidden (cat/.cache)" in again.all
+    (result,) = Path("runs").glob("pets-s0.pretrain-*/result.json")
+    data = json.loads(result.read_text())["data"]
+    assert data["left_out"]["first"] == ["train/cat/0.jpg", "train/dog/4.jpg"]
+    assert data["passed_over"] == {"train": {"hidden": 1}}
+    assert "left out: 2." in next(Path("runs/reports").glob("*/report.md")).read_text()
+
+
+def test_a_pack_without_the_broken_images(moco: Any, place: Path) -> None:
+    photographs(place / "images" / "train", 3)
+    photographs(place / "images" / "val", 2)
+    (place / "images" / "val" / "dog" / "0.jpg").write_bytes(b"")
+    said = moco("data", "pack", "images", "pack")
+    assert said.code == 3
+    assert "val/dog/0.jpg" in said.err
+    again = moco("data", "pack", "images", "pack", "--skip-broken")
+    assert again.code == 0, again.all
+    assert "1 broken images left out (val/dog/0.jpg)" in again.out
+    assert "9 images can be read" in moco("data", "check", "pack").out
 
 
 def test_what_is_no_image_folder(moco: Any, place: Path) -> None:

@@ -180,9 +180,15 @@ def test_long_work_is_asked_for(moco: Any, tiny: Path) -> None:
 
 
 def test_the_papers_recipe_is_long_work(moco: Any) -> None:
-    said = moco("run", RECIPES / "moco_v1_imagenet.yaml")
+    recipe = RECIPES / "moco_v1_imagenet.yaml"
+    said = moco("run", recipe, "--data", "none")
+    assert said.code == 3, "nobody is asked about work that cannot begin"
+    assert "data missing" in said.err
+    for part in ("train", "val"):
+        (Path("data/imagenet") / part).mkdir(parents=True)
+    said = moco("run", recipe, "--data", "data")
     assert said.code == 1
-    assert "--yes" in said.err
+    assert f"moco-harness run {recipe} --data data --yes" in said.err
 
 
 def test_what_is_long_is_the_sites_word(moco: Any, tiny: Path) -> None:

@@ -76,6 +76,7 @@ def test_two_run_roots_and_two_reports_side_by_side(moco: Any, scale: Path) -> N
         (("report", "quickstart", "--watch", "--compare", ".", "."), 2, "do not go together"),
         (("report", "--compare", ".", ".", "--runs", "x"), 2, "leave out --runs and --site"),
         (("report", "--compare", ".", ".", "--site", "x"), 2, "leave out --runs and --site"),
+        (("report", "--compare", ".", ".", "--data", "x"), 2, "and --data"),
         (("publish", "nowhere.yaml"), 2, "nowhere.yaml"),
     ],
 )

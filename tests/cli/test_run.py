@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,35 @@ def test_asked_to_stop_between_stages(tiny: Path) -> None:
     tally = run_here(make_plan(tiny, [], runs), site, Silent(), lambda: True)
     assert tally.interrupted
     assert stages() == {}
+
+
+def test_files_of_the_working_folder_are_nobodys_library(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two processes and a follower, none of which is to import them."""
+    for name in ("queue", "random", "json", "torch", "numpy", "wandb"):
+        Path(f"{name}.py").write_text("raise SystemExit(77)\n")
+    monkeypatch.setenv("WANDB_MODE", "Offline")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", ":")
+    words = ["--set", "optim.epochs=1", "--set", "linear=null"]
+    said = moco("run", tiny, "--processes", 2, "--device", "cpu", *words)
+    assert said.code == 0, said.all
+    (log,) = Path("runs/.wandb-follow").iterdir()
+    until = time.monotonic() + 100
+    while "ended" not in log.read_text():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+    assert "complete" in log.read_text(), log.read_text()
+    assert list(Path("runs").glob("*/wandb/offline-run-*")), log.read_text()
+
+
+def test_what_is_no_mode_of_wandbs_is_told_before_anything_runs(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    for on in ("here", "local"):
+        said = moco("run", tiny, "--on", on, "--device", "cpu")
+        assert said.code == 2
+        assert "WANDB_MODE: ofline" in said.err
+    assert not Path("runs").exists()

@@ -112,6 +112,30 @@ def test_on_a_terminal(
     file_regression.check("\n".join(line.rstrip() for line in said.out.splitlines()) + "\n")
 
 
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("RUNNING", "running"), ("SUSPENDED", "suspended"), ("COMPLETING", "ending")],
+)
+def test_only_what_runs_has_a_speed(moco: Any, world: World, word: str, state: str) -> None:
+    folder = world.stage()
+    world.attempt(folder, job="12", records=records(22))
+    made = world.submit(folder)
+    world.says("squeue", listed(made, "12", word, node="n7"))
+    said = moco("status").out
+    assert f"1 {state}" in said
+    assert ("images/s" in said, " left" in said) == ((state == "running"),) * 2
+    assert "22/80" in said, "how far it is, stays"
+
+
+def test_who_must_be_released_is_told(moco: Any, world: World) -> None:
+    folder = world.stage()
+    made = world.submit(folder)
+    world.says("squeue", listed(made, "12", "PENDING", "JobHeldUser"))
+    said = moco("status").out
+    assert "1 held" in said
+    assert "scontrol release 12" in said
+
+
 def test_nothing_is_cut_in_a_pipe(moco: Any, world: World, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     folder = world.stage(run="a-name-" + "x" * 90 + "-s0")

@@ -118,6 +118,8 @@ def test_without_an_answer_nothing_is_submitted(moco: Any, slurm: Path) -> None:
     Path("bin/sacct").write_text("#!/bin/sh\nexit 1\n")
     said = moco(*words)
     assert "may have it, but SLURM does not answer" in said.out
+    assert said.code == 1
+    assert "what became of them cannot be told now: the SLURM controller does not" in said.err
     assert len(list(Path("jobs").iterdir())) == 4
 
 

@@ -3,13 +3,15 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from harness.data import images as module
 from harness.data.datasets import open_data
 from harness.data.images import Files, Stack
-from harness.errors import DataError
+from harness.errors import DataError, NoData
 from harness.recipe.schema import Data
 
 
@@ -124,3 +126,135 @@ def test_small_data_moves_to_the_device_whole_and_once(monkeypatch: pytest.Monke
     assert moved.fingerprint == data.fingerprint
     monkeypatch.setattr("harness.data.images.RESIDENT", 100)
     assert data.on(torch.device("meta")).train is data.train
+
+
+def test_a_plain_folders_fingerprint_stays(tmp_path: Path) -> None:
+    """Checkpoints and results name it; the names are such as sort differently with their folder."""
+    for part, sizes in (("train", 3), ("val", 1)):
+        for n, name in enumerate(
+            ("a.jpg", "a/z.JPEG", "a-b.png", "B.tif", "Köln/1.webp", ".h.jpg")
+        ):
+            for label in ("cat", "dog"):
+                path = tmp_path / "tiny" / part / label / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x" * (sizes + n))
+    assert open_data(TINY, tmp_path).fingerprint == "7de053a31539"
+    cut = TINY.model_copy(update={"images": 7})
+    assert open_data(cut, tmp_path).fingerprint == "c143364c4001"
+
+
+def spoil(path: Path, *names: str) -> None:
+    for name in names:
+        (path / name).write_bytes(b"")
+
+
+def test_a_run_that_meets_a_broken_image_tells_of_the_others(tmp_path: Path) -> None:
+    path = folder(tmp_path, 12)
+    spoil(path, *(f"train/{name}/{n}.png" for name in ("cat", "dog") for n in range(6)))
+    images = open_data(TINY, tmp_path).train
+    images.load(torch.tensor([2, 3]))
+    for index in ([2, 3, 0], [2, 3]):  # nothing is handed out any more
+        with pytest.raises(NoData, match="12 images of 24 cannot be used") as told:
+            images.load(torch.tensor(index))
+    said = str(told.value)
+    assert said.count("the file is empty") == 10
+    assert "dog/3.png" in said
+    assert "dog/4.png" not in said
+    assert "and 2 more" in said
+    assert f"moco-harness data check {path} --leave-out" in said
+    assert "BytesIO" not in said
+
+
+def test_a_run_does_not_look_for_broken_images_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(folder(tmp_path), "train/dog/2.png")
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    with pytest.raises(NoData, match=r"1 image of 6 .*\(0 were looked at\)(.|\n)*dog/2.png"):
+        open_data(TINY, tmp_path).train.load(torch.tensor([5]))
+
+
+def test_what_is_left_out_or_passed_over_is_on_record(tmp_path: Path) -> None:
+    path = folder(tmp_path)
+    assert not {"left_out", "passed_over"} & set(open_data(TINY, tmp_path).described)
+    before = open_data(TINY, tmp_path).fingerprint
+    open_data.cache_clear()
+    (path / "broken.txt").write_text("# by hand\n\ntrain/cat/0.png\nval/dog/1.png\nval/dog/9.png\n")
+    (path / "val" / "cat" / ".cache").mkdir()
+    data = open_data(TINY, tmp_path)
+    assert (len(data.train), len(data.test)) == (5, 5)
+    assert data.described["left_out"] == {
+        "images": 2,
+        "first": ["train/cat/0.png", "val/dog/1.png"],
+    }
+    assert data.described["passed_over"] == {"val": {"hidden": 1}}
+    assert any("cat/.cache" in remark for remark in data.remarks)
+    assert any("train/cat/0.png" in remark for remark in data.remarks)
+    assert data.fingerprint != before
+
+
+def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:
+    (folder(tmp_path) / "broken.txt").write_text("cat/0.png\n")
+    with pytest.raises(DataError, match=r"broken\.txt: cat/0\.png: no image of train/ or val/"):
+        open_data(TINY, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_a_split_that_lacks_a_class_is_refused(tmp_path: Path, name: str) -> None:
+    path = folder(tmp_path)
+    for image in (path / name / "dog").iterdir():
+        image.rename(image.with_suffix(".gif"))
+    with pytest.raises(DataError, match="different classes: dog"):
+        open_data(TINY, tmp_path)
+
+
+def test_a_subset_that_loses_a_class_is_refused(tmp_path: Path) -> None:
+    path = folder(tmp_path, 30)
+    for part in ("train", "val"):
+        (path / part / "zebra").mkdir()
+        (path / part / "cat" / "0.png").rename(path / part / "zebra" / "0.png")
+    with pytest.raises(DataError, match=r"1 of its 3 classes.*zebra.*; \d+ or more") as told:
+        open_data(TINY.model_copy(update={"images": 20}), tmp_path)
+    least = int(str(told.value).split("; ")[-1].split()[0])
+    whole = open_data(TINY.model_copy(update={"images": least}), tmp_path).train
+    assert set(whole.labels.tolist()) == {0, 1, 2}
+    with pytest.raises(DataError, match="zebra"):
+        open_data(TINY.model_copy(update={"images": least - 1}), tmp_path)
+    with pytest.raises(DataError, match="2 of its 3 classes"):
+        open_data(TINY.model_copy(update={"images": 1}), tmp_path)
+
+
+def test_fewer_embedded_images_than_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"1 of its 10 classes.*spiral"):
+        open_data(Data(name="embedded", images=9, size=16), tmp_path)
+    assert open_data(Data(name="embedded", images=10, size=16), tmp_path).classes == 10
+
+
+def test_a_subset_of_cifar_that_loses_a_class_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", Cifar)
+    assert open_data(Data(name="cifar10", size=32, images=90), tmp_path).classes == 10
+    with pytest.raises(DataError, match=r"images: 12 images of cifar10 leave out . of its 10"):
+        open_data(Data(name="cifar10", size=32, images=12), tmp_path)
+
+
+class Cifar:
+    """As torchvision gives it out, with 100 images."""
+
+    classes = tuple("abcdefghij")
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.data = np.zeros((100, 32, 32, 3), dtype=np.uint8)
+        self.targets = [n % 10 for n in range(100)]
+
+
+def test_a_folder_that_is_closed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path)
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(NoData, match=r"tiny: cannot be read \(Permission denied\)"):
+        open_data(TINY, tmp_path)

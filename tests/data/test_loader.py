@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 import torchvision.transforms.functional as vision
+from data.test_parameters import assert_uncorrelated, columns
 
 from harness.data import loader as module
-from harness.data.datasets import DataSet, open_data
-from harness.data.images import Files
-from harness.data.loader import Loader
+from harness.data.datasets import _NORMAL, DataSet, open_data
+from harness.data.images import Files, Stack
+from harness.data.loader import Loader, normalise
+from harness.data.parameters import Parameters
 from harness.errors import DataError
 from harness.recipe.schema import Augment, Data
 
@@ -60,7 +63,9 @@ def test_the_bytes_of_files_become_the_views_that_their_floats_did(
     ]
     for n, picture in enumerate(pictures):
         picture.save(tmp_path / f"{n}.png")
-    files = Files([tmp_path / f"{n}.png" for n in range(8)], torch.zeros(8, dtype=torch.int64))
+    files = Files(
+        [tmp_path / f"{n}.png" for n in range(8)], torch.zeros(8, dtype=torch.int64), [0] * 8
+    )
     made = loader(replace(data, train=files), batch=4)
     index = made.indices(0)
     cut = made.cut([made.share_of(0)], files.load(index))
@@ -102,5 +107,87 @@ def test_the_views_differ_and_so_do_seeds_and_epochs(data: DataSet) -> None:
 
 
 def test_more_images_per_step_than_there_are_is_refused(data: DataSet) -> None:
-    with pytest.raises(DataError, match="a batch of 64 images, but there are 50"):
+    with pytest.raises(DataError, match=r"optim\.batch: 64 images per step, but .* has 50"):
         loader(data, batch=64)
+
+
+def test_views_are_normalised_channel_by_channel() -> None:
+    """By ImageNet's numbers, as torchvision's weights have them, and the demo's for CIFAR-10."""
+    weights = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.transforms()
+    folder = _NORMAL["imagefolder"]
+    assert [list(values) for values in folder] == [weights.mean, weights.std]
+    assert _NORMAL["cifar10"] == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    data = replace(coloured_noise(), mean=folder[0], std=folder[1])
+    pixels = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    wanted = torch.stack([vision.normalize(each, *map(list, folder)) for each in pixels])
+    torch.testing.assert_close(normalise(pixels, data), wanted)
+
+
+# ---- what is drawn for one view says nothing of what is drawn for another
+
+CHOICES: dict[str, dict[str, object]] = {
+    "flip": {"flip_p": 0.5},
+    "gray": {"grayscale_p": 0.5},
+    "blur": {"blur_p": 0.5, "blur_sigma": (1.0, 2.0)},
+    "jitter": {"jitter": (0.4, 0.4, 0.4, 0.1), "jitter_p": 0.5},
+}
+OFF: dict[str, object] = {"jitter": (0, 0, 0, 0), "grayscale_p": 0, "blur_p": 0, "flip_p": 0}
+PAIRS = {
+    "views": ((0, 0), (0, 1)),
+    "epochs": ((0, 0), (1, 0)),
+    "a view and the other of the next epoch": ((0, 1), (1, 0)),
+}
+"""(epoch, view) of the two."""
+
+
+@pytest.fixture(scope="module")
+def noise() -> DataSet:
+    return coloured_noise()
+
+
+def coloured_noise() -> DataSet:
+    """400 coloured images, no two of them alike."""
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (400, 3, 12, 12), generator=draw, dtype=torch.uint8)
+    images = Stack(pixels, torch.arange(400) % 2)
+    half = (0.5, 0.5, 0.5)
+    return DataSet("noise", images, images, images, 2, half, half, "")
+
+
+def of_epoch(data: DataSet, epoch: int, **policy: object) -> tuple[Parameters, torch.Tensor]:
+    """The draws of both views of all images, the images in their own order, and the views."""
+    augment = Augment.model_validate(policy)
+    made = Loader(
+        data, data.train, augment, stream=(0, "x"), batch=400, size=12, device=torch.device("cpu")
+    )
+    share = made.share_of(epoch)
+    cut = made.cut([share], data.train.load(share.index))
+    (batch,) = made.views_of(cut)
+    order = share.index.argsort()
+    views = torch.stack([view[order] for view in batch.views])
+    return cut.drawn[torch.cat([order, order + 400])], views
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_draw_is_independent_of_the_other_views_and_epochs(noise: DataSet, pair: str) -> None:
+    one, two = (
+        columns(of_epoch(noise, epoch, blur_p=0.5)[0][400 * view : 400 * (view + 1)])
+        for epoch, view in PAIRS[pair]
+    )
+    assert len(one) == 17
+    for name in set(one) - {"jitter"}:  # v1's jitter is always applied
+        assert_uncorrelated(one[name], two[name])
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_is_done_to_one_view_says_nothing_of_another(
+    noise: DataSet, choice: str, pair: str
+) -> None:
+    """As above, but seen in the pixels: each choice alone, against views without it."""
+    done = []
+    for epoch, view in PAIRS[pair]:
+        plain, changed = (of_epoch(noise, epoch, **OFF | more)[1] for more in ({}, CHOICES[choice]))
+        done.append((plain[view] != changed[view]).flatten(1).any(1))
+    assert all(150 < int(of.sum()) < 250 for of in done)
+    assert_uncorrelated(*done)

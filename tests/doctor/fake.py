@@ -50,6 +50,14 @@ class Clients:
     def sacctmgr(self, accounts: str, qos: str) -> None:
         self._either("sacctmgr", "assoc", accounts, qos)
 
+    def sacctmgr_says(self, tables: dict[str, list[list[str]]]) -> None:
+        """sacctmgr with the rows of each table."""
+        cases = "".join(
+            f"*'show {name}'*)\n{_print(chr(10).join('|'.join(row) for row in rows))};;\n"
+            for name, rows in tables.items()
+        )
+        self._write("sacctmgr", f'case "$*" in\n{cases}esac\n')
+
     def without(self, client: str) -> None:
         (self.bin / client).unlink()
 

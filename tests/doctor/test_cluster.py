@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from doctor.fake import NODES, Clients, line
 
-from harness.doctor import cluster
+from harness.doctor import cluster, limits
 from harness.doctor.finding import Finding
 from harness.site import SlurmSite
 
@@ -84,6 +84,12 @@ Change = Callable[[Clients], object]
             None, "time", "problem", "slurm.hours.pretrain is 30 h, but gpu allows 24 h",
         ),
         ({}, lambda c: c.scontrol(line(MaxTime="UNLIMITED")), "time", "ok", "no limit"),
+        (
+            {},
+            lambda c: c.scontrol(SchedulerParameters="defer,max_array_tasks=500"),
+            "arrays", "problem", "max_array_tasks 500",
+        ),
+        ({}, lambda c: c.scontrol(MaxJobCount="800"), "arrays", "problem", "MaxJobCount 800"),
         ({"max_array": 2000}, None, "arrays", "problem", "MaxArraySize 1001"),
         ({}, lambda c: c.scontrol(JobRequeue="0"), "requeue", "warning", "JobRequeue=0"),
         ({}, None, "preemption", "ok", "60 s for a checkpoint"),
@@ -124,6 +130,25 @@ def test_what_is_found(
         change(clients)
     found = look(**said)[about]
     assert (found.level, words in found.says) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("said", "about", "near"),
+    [
+        ({"partition": "gpus"}, "partition", "gpu"),
+        ({"partition": "GPU"}, "partition", "gpu"),
+        ({"account": "vison"}, "account", "vision"),
+        ({"qos": "norml"}, "qos", "normal"),
+    ],
+)
+def test_a_name_that_is_nearly_right(
+    clients: Clients, said: dict[str, object], about: str, near: str
+) -> None:
+    clients.scontrol(line(GraceTime="0"))
+    found = look(**said)
+    assert f"did you mean {near}?" in found[about].says
+    others = {each.about for each in found.values() if each.level != "ok"} - {about}
+    assert others == (set() if about == "partition" else {"preemption"}), "of a partition not there"
 
 
 TWO = line() + line(PartitionName="spare", Default="NO", MaxTime="02:00:00", GraceTime="0")
@@ -179,7 +204,7 @@ def test_gpus(gres: str, count: int) -> None:
     [("UNLIMITED", None), ("12:30:00", 12.5), ("2-00:00:00", 48.0), ("00:00:36", 0.01)],
 )
 def test_hours(text: str, hours: float | None) -> None:
-    assert cluster.hours(text) == hours
+    assert limits.hours(text) == hours
 
 
 @pytest.mark.parametrize(

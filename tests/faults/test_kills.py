@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make, undisturbed
+from faults.lives import Life, Reference, judge, make, shared, undisturbed
 from faults.table import Row
+from harness.store import journal
 
 MOST = 60
 """Lives that a run is given; then it is left alone to finish."""
+RECORDS = 8
+"""Of the journal, when one of several is killed: checkpoints are written, most steps
+are to come."""
 
 
 def kills(
@@ -72,4 +76,25 @@ def test_two_processes(tmp_path: Path, row: Row, seed: int, one: bool) -> None:
 def test_a_few(tmp_path: Path, reference: Reference, row: Row) -> None:
     row.seed = 1
     kills(row, tmp_path, reference, wanted=QUICK, processes=1, one=False)
+    assert row.whole
+
+
+@pytest.mark.parametrize("processes", [3, 4, pytest.param(8, marks=pytest.mark.faults)])
+def test_one_of_several(tmp_path: Path, row: Row, processes: int) -> None:
+    """From three on a sum's bits depend on its order, which no life may choose anew."""
+    row.fault, row.cases, row.runs = f"SIGKILL of one of {processes} processes", 1, 1
+    text = shared(processes)
+    whole = undisturbed(tmp_path / "whole", processes=processes, text=text)
+    folder = make(tmp_path / "killed", text)
+    life = Life(folder, processes=processes)
+    assert life.until(lambda: len(journal.read(folder)) >= RECORDS), life.said
+    assert life.kill(processes - 1)
+    assert None not in life.end(), life.said
+    assert folder.result is None, "it was over before"
+    last = Life(folder, processes=processes)
+    assert set(last.end()) == {0}, last.said
+    row.recovered += len(folder.attempts()) == 2
+    judged = judge(folder, whole)
+    row.identical += judged.identical
+    row.lost += judged.lost
     assert row.whole

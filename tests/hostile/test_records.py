@@ -142,7 +142,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             list(verdict(runs, row))
         aim(seen, [row.id for row in seen.rows])
         answered(lambda: choose.known(runs))
-        status_command(runs, every=True)
+        status_command(load_site(runs=runs), every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
         answered(lambda: against_targets(read_cells("tiny", [member], runs), Now("any")))

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -183,17 +184,20 @@ def test_untouched_they_are_read(tmp_path: Path) -> None:
     load_released(encoder(), given_, tmp_path, head=True, source="here")
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_no_code_of_theirs_runs(tmp_path: Path) -> None:
+    """And torch says nothing of it by itself."""
     mark = tmp_path / "pwned"
-    files = traps(mark)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        files = traps(mark)
     pickle.loads(files["pickle 4"])
     assert mark.exists(), "the trap is one"
     mark.rmdir()
     for content in files.values():
         path = put(tmp_path, content)
-        with pytest.raises(HarnessError, match=r"does not load it|not a checkpoint"):
+        with pytest.raises(HarnessError, match=r"does not load it|not a checkpoint") as refused:
             checkpoint.read(path)
+        assert str(refused.value).isprintable()
         given_ = Weights(file=path.name, sha256=hashlib.sha256(content).hexdigest())
         with pytest.raises(HarnessError, match=r"tensors only|no residual network"):
             load_released(encoder(), given_, tmp_path, head=False, source="here")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -151,3 +152,11 @@ def test_thousands_in_several_calls(world: World) -> None:
     stop(Targets(jobs=[f"12_{n}" for n in range(1200)]))
     calls = world.called("scancel")
     assert [len(words) - 1 for words in calls] == [500, 500, 200]
+
+
+def test_a_process_that_is_stopped_ends_too() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        stop(Targets(processes={process.pid: "process"}))
+        assert process.wait(20) == -signal.SIGTERM

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from launch.world import World
 
 import harness
 from harness.launch import clients
-from harness.launch.clients import Cluster, Said, ask, environment, outside_of_jobs
+from harness.launch.clients import Cluster, Said, ask, environment
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -48,7 +47,6 @@ def test_every_client_is_called_with_it(world: World, monkeypatch: pytest.Monkey
 
 
 def test_nobody_else_calls_a_client() -> None:
-    """submitit calls sbatch, inside `outside_of_jobs`."""
     called = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
@@ -56,16 +54,6 @@ def test_nobody_else_calls_a_client() -> None:
         and any(f'"{name}"' in text for name in NAMES)
     }
     assert called == {"launch/clients.py"}
-
-
-def test_for_submitit_it_is_this_processs_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("SBATCH_CLUSTERS", "b")
-    before = dict(os.environ)
-    with outside_of_jobs():
-        assert "SLURM_JOB_ID" not in os.environ
-        assert os.environ["SLURM_CLUSTERS"] == "b"
-    assert dict(os.environ) == before
 
 
 def test_what_went_wrong_in_a_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +71,32 @@ def test_what_went_wrong_in_a_line(world: World, monkeypatch: pytest.MonkeyPatch
     assert ask("squeue").error == "squeue: not installed here"
 
 
+MUNGE = """\
+squeue: error: If munged is up, restart with --num-threads=10
+squeue: error: Munge encode failed: Failed to access "/m": No such file (Did you start munged?)
+slurm_load_jobs error: Protocol authentication error
+"""
+
+
+def test_silence_is_told_from_a_refusal(world: World) -> None:
+    world.says("squeue", code=1, err="error: Unable to contact slurm controller (connect failure)")
+    assert ask("squeue").silent
+    world.says("squeue", code=1, err=MUNGE)
+    assert ask("squeue").silent
+    assert "Munge encode failed" in ask("squeue").error
+    world.says("squeue", code=1, err="sbatch: error: invalid partition specified: x")
+    assert not ask("squeue").silent
+    text = "#!/bin/sh\necho 'error: Munge encode failed: x' >&2\nexec sleep 30\n"
+    (world.bin / "squeue").write_text(text)
+    said = ask("squeue", timeout=0.5)
+    assert (said.silent, said.error) == (True, "error: Munge encode failed: x")
+
+
 @pytest.mark.parametrize(
     ("says", "expected"),
     [
         ("ClusterName = b\nPrivateData = none\n", Cluster("b")),
+        ("ClusterName = b\nMaxArraySize = 1001\n", Cluster("b", most=1001)),
         ("ClusterName = b\nPrivateData = accounts,jobs\n", Cluster("b", hides_others=True)),
         ("", Cluster("here")),
     ],

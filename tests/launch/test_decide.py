@@ -8,15 +8,14 @@ from typing import Any, get_args
 import pytest
 
 from harness.launch.decide import NEVER, Evidence, State, decide
+from harness.launch.job_states import is_live
 from harness.launch.queue import JobState
 from harness.launch.survey import LEFT
 from harness.store import ledger
 
 
 def job(state: str, reason: str = "", exit_: str = "") -> JobState:
-    live = state in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "SUBMITTING",
-                     "REQUEUE_HOLD", "CONFIGURING")  # fmt: skip
-    return JobState("12_3", state, reason, "n1", live, exit_)
+    return JobState("12_3", state, reason, "n1", is_live(state), exit_)
 
 
 def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -> Evidence:
@@ -35,6 +34,7 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("finished, whatever SLURM says", seen("finished", "FAILED"), "finished", ""),
     ("diverged, whatever SLURM says", seen("diverged", "TIMEOUT", detail="nan"), "diverged", "nan"),
     ("damaged", seen("damaged", "RUNNING", detail="x.json"), "damaged", "x.json"),
+    ("unreadable", seen("unreadable", detail="x.json"), "unreadable", "x.json"),
     # without a job
     ("never begun", seen("absent"), "absent", ""),
     ("running here", seen("running", detail="process 1"), "running", "process 1"),
@@ -54,7 +54,10 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
      ended="interrupted", lost="rank 1"), "interrupted",
      "rank 1 died; will go on as job 12_3: pending (BeginTime)"),
     ("requeued and held", seen("interrupted", "REQUEUE_HOLD", "job requeued in held state", **DIED),
-     "interrupted", "requeue hold"),
+     "held", "will go on as job 12_3: requeued and held (job requeued in held state)"),
+    ("requeued and held, as squeue says it", seen("interrupted", "PENDING",
+     "job requeued in held state", **DIED), "held", "will go on as job 12_3: held"),
+    ("held", seen("absent", "PENDING", "JobHeldUser"), "held", "job 12_3 is held (JobHeldUser)"),
     ("its parent failed", seen("absent", "PENDING", NEVER), "cancelled", NEVER),
     # it runs
     ("running", seen("running", "RUNNING", detail="process 9 on n1", **OWN), "running", "process"),
@@ -65,10 +68,26 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("requeued, accounting alone answers", seen("interrupted", "PENDING", late=True, **STOPPED),
      "interrupted", "will go on as job 12_3: pending"),
     ("starting", seen("absent", "RUNNING"), "running", "is starting"),
-    ("booting its node", seen("absent", "CONFIGURING"), "running", "is starting"),
+    ("booting its node", seen("absent", "CONFIGURING"), "waiting", "is starting"),
     ("starting again", seen("interrupted", "RUNNING", **DIED), "running", "is starting"),
-    ("suspended", seen("interrupted", "SUSPENDED", **DIED), "running", "is suspended"),
-    ("ending", seen("interrupted", "COMPLETING", **DIED), "running", "is ending"),
+    ("suspended", seen("interrupted", "SUSPENDED", **DIED), "suspended", "is suspended"),
+    ("suspended, its process still fresh", seen("running", "SUSPENDED", detail="process 9", **OWN),
+     "suspended", "job 12_3 is suspended"),
+    ("a process without the suspended job", seen("running", "SUSPENDED", detail="process 9"),
+     "running", "process 9"),
+    ("stopped here", seen("running", detail="process 9 is stopped", still="stopped"), "suspended",
+     "process 9 is stopped"),
+    ("stopped in its job", seen("running", "RUNNING", detail="process 9 is stopped",
+     still="stopped", **OWN), "suspended", "process 9 is stopped"),
+    ("silent", seen("running", "RUNNING", detail="process 9 has been silent", still="silent",
+     **OWN), "silent", "silent"),
+    ("its node does not answer", seen("running", "RUNNING", no_answer=True, still="silent", **OWN),
+     "silent", "its node n1 does not answer"),
+    ("its node has not answered for long", seen("interrupted", "RUNNING", no_answer=True, **DIED),
+     "silent", "its node n1 does not answer"),
+    ("ending", seen("interrupted", "COMPLETING", **DIED), "ending", "is ending"),
+    ("ending, its process still fresh", seen("running", "COMPLETING", detail="process 9", **OWN),
+     "ending", "job 12_3 is ending"),
     ("between two lives", seen("interrupted", "COMPLETING", **STOPPED), "interrupted", "requeued"),
     ("between two lives, for a node's death", seen("interrupted", "COMPLETING", own=True,
      ended="interrupted", lost="rank 1"), "interrupted", "rank 1 died; job 12_3 is being requeued"),
@@ -107,6 +126,29 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("a defect before its attempt", seen("absent", "FAILED", exit="1:0",
      log="Traceback\nModuleNotFoundError: No module named 'torch'\n"), "failed",
      "code 1; its log ends: ModuleNotFoundError: No module named 'torch'"),
+    ("its run root is not there", seen("absent", "FAILED", exit="0:53", place="/runs/x"), "failed",
+     "its log could not be opened on n1, which does not see /runs/x"),
+    ("the same without accounting", seen("absent", "FAILED", "JobLaunchFailure", place="/runs/x"),
+     "failed", "could not be started on n1: perhaps that does not see /runs/x"),
+    ("killed before it said a word", seen("absent", "FAILED", "JobLaunchFailure", exit="0:9"),
+     "failed", "killed (signal 9)"),
+    ("a program that found no room", seen("interrupted", "FAILED", exit="135:0", **DIED), "failed",
+     "killed (signal 7), SIGBUS on n1, a file or /dev/shm has no more room"),
+    ("a signal of real time", seen("absent", "FAILED", exit="0:40"), "failed",
+     "killed (signal 40) on n1"),
+    ("no Python there", seen("absent", "FAILED", exit="2:0",
+     log="slurmstepd: error: execve(): /venv/bin/python: No such file or directory\n"
+     "srun: error: n1: task 0: Exited with exit code 2"), "failed",
+     "/venv/bin/python cannot be started on n1: No such file or directory"),
+    ("no submitit there", seen("absent", "FAILED", exit="1:0",
+     log="/venv/bin/python: Error while finding module specification for 'submitit.core._submit' "
+     "(ModuleNotFoundError: No module named 'submitit')\n"), "failed", "named 'submitit'"),
+    ("a full disk", seen("interrupted", "FAILED", exit="4:0", place="/runs/x", **DIED), "failed",
+     "nothing could be written on n1, not even the log: the disk of /runs/x is full"),
+    ("a code of ours without a word", seen("absent", "FAILED", exit="3:0"), "failed",
+     "code 3 (data is missing or broken)"),
+    ("its node would not boot", seen("absent", "BOOT_FAIL"), "failed",
+     "the node could not be booted on n1"),
     ("no word at all", seen("absent", "FAILED"), "failed", "ended with code ?"),
     ("no result", seen("absent", "COMPLETED", exit="0:0"), "failed", "ended without a result"),
     ("not requeued", seen("interrupted", "FAILED", **STOPPED), "interrupted", "stopped on request"),
@@ -164,7 +206,20 @@ def test_every_state_stands_in_the_table() -> None:
         (seen("interrupted", "TIMEOUT", kind="linear", **DIED), "slurm.hours.linear"),
         (seen("absent", "PENDING", "JobHeldUser"), "scontrol release 12_3"),
         (seen("absent", "PENDING", NEVER), "scancel 12_3"),
-        (seen("interrupted", "NODE_FAIL", **DIED), ""),
+        (seen("absent", "PENDING", "JobHeldAdmin"), "an administrator holds job 12_3"),
+        (seen("absent", "PENDING", "PartitionTimeLimit"), "lower slurm.hours"),
+        (seen("absent", "PENDING", "AssocMaxWallDurationPerJobLimit"), "account or qos"),
+        (seen("absent", "PENDING", "AssocMaxJobsLimit"), ""),
+        (seen("absent", "PENDING", "Resources"), ""),
+        (seen("interrupted", "NODE_FAIL", **DIED), "slurm.extra.exclude"),
+        (seen("absent", "DEADLINE"), "slurm.extra.deadline"),
+        (seen("interrupted", "CANCELLED", "by root", user="ann", **DIED), "root did it, not ann"),
+        (seen("interrupted", "CANCELLED", "by ann", user="ann", **DIED), ""),
+        (seen("absent", "FAILED", exit="0:53"), "doctor --submit"),
+        (seen("interrupted", "FAILED", exit="4:0", **DIED), "moco-harness gc"),
+        (seen("interrupted", "FAILED", exit="0:9", **DIED), "raise slurm.mem_gb"),
+        (seen("absent", "FAILED", log="ImportError: libcudnn.so.9: cannot open"), "modules:"),
+        (seen("interrupted", "RUNNING", no_answer=True, **DIED), "SLURM requeues"),
     ],
 )
 def test_what_to_do(evidence: Evidence, remedy: str) -> None:

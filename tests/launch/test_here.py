@@ -60,7 +60,7 @@ def test_data_that_do_not_do_for_one_run_do_not_stop_the_next(tmp_path: Path) ->
     made = two_runs(tmp_path)
     ids = [stage.id for stage in made.stages]
     tally = here(made, tmp_path)
-    assert tally.failed == [(ids[0], "pets: a batch of 64 images, but there are 24")]
+    assert tally.failed == [(ids[0], "optim.batch: 64 images per step, but pets has 24")]
     assert tally.finished == ids[2:]
 
 

@@ -58,7 +58,7 @@ def test_what_became_of_it(world: World) -> None:
         f"{folder.id}: failed: out of memory on n1",
         "what to do: raise slurm.mem_gb in the site file",
         f"logs: {log.with_suffix('.out')}, {log}",
-        "run again: moco-harness run recipes/tiny.yaml",
+        f"run again: moco-harness run recipes/tiny.yaml --runs {world.root}",
     ]
 
 

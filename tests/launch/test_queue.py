@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from launch.world import World
 
-from harness.launch import clients
+from harness.launch import clients, queue
 from harness.launch.queue import JobState, Queue
 from harness.store.submission import Array
 
@@ -195,3 +195,22 @@ def test_accounting_that_lags_is_asked_again(world: World) -> None:
     assert asking.ask([ALONE], 0.0).jobs["680223"].state == "GONE"
     world.says("sacct", SACCT)
     assert asking.ask([ALONE], 0.0).jobs["680223"].state == "TIMEOUT"
+
+
+def test_where_nobody_answers_it_is_told_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a munge that hangs: the second question is cut short, and the cluster's name is not
+    asked for with each job."""
+    monkeypatch.setattr(clients, "TIMEOUT_S", 0.6)
+    monkeypatch.setattr(queue, "HURRY_S", 0.2)
+    for client in ("squeue", "sacct", "scontrol"):
+        (world.bin / client).write_text(f"#!/bin/sh\necho {client} >> asked\nexec sleep 30\n")
+        (world.bin / client).chmod(0o755)
+    monkeypatch.chdir(world.root)
+    asks = Queue()
+    answer = asks.ask([Array("moco-x-0", "knn", ("a",), job="1")], 0.0)
+    assert not answer.controller
+    assert [note.rpartition(" in ")[2] for note in answer.notes] == ["0.6 s)", "0.2 s)"]
+    assert {asks.cluster.name for _ in range(5)} == {""}
+    assert (world.root / "asked").read_text().split() == ["squeue", "sacct", "scontrol"]

@@ -239,3 +239,24 @@ def test_a_full_disk_leaves_nothing(root: Path, mount: Any) -> None:
     with pytest.raises(DataError, match=r"could not be copied there \(No space left"):
         stage(root, disk)
     assert list(disk.iterdir()) == []
+
+
+def test_neither_pipes_nor_links_in_a_circle_are_copied(root: Path, tmp_path: Path) -> None:
+    inside = root / "nets" / "small" / "train"
+    (inside / "a" / "above").symlink_to("../..")
+    (inside / "b").symlink_to("a")
+    os.mkfifo(inside / "a" / "pipe.jpg")
+    found: list[Path] = []
+    over = threading.Event()
+    copying = threading.Thread(
+        target=lambda: found.append(stage(root, tmp_path / "local", stopping=over.is_set)),
+        daemon=True,
+    )
+    copying.start()
+    copying.join(30)
+    over.set()
+    assert files(found[0] / "nets") == {
+        "small/train/a/1.png",
+        "small/train/b/1.png",
+        "small/val/a/2.png",
+    }

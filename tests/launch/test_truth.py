@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 
 import pytest
@@ -40,7 +41,8 @@ def test_an_array_from_the_queue_to_the_end(world: World) -> None:
     assert found[stages[1].id].node == "n7"
     assert "Resources" in found[stages[2].id].why
     assert found[stages[3].id].remedy == "raise slurm.mem_gb in the site file"
-    assert found[stages[3].id].again == "moco-harness run recipes/tiny.yaml"
+    again = found[stages[3].id].again
+    assert again == f"moco-harness run recipes/tiny.yaml --runs {world.root}"
 
 
 def test_a_dead_holder_is_not_waited_for_when_slurm_knows(world: World) -> None:
@@ -194,12 +196,15 @@ def test_the_command_that_runs_it_again(world: World) -> None:
     folder = world.stage()
     world.submit(folder, sets=("optim.lr=0.1", "name=a b"))
     again = rows(world)[folder.id].again
-    assert again == "moco-harness run recipes/tiny.yaml --set optim.lr=0.1 --set 'name=a b'"
+    sets = ["--set", "optim.lr=0.1", "--set", "name=a b"]
+    root = ["--runs", str(world.root)]
+    assert shlex.split(again) == ["moco-harness", "run", "recipes/tiny.yaml", *sets, *root]
     other = world.stage(run="tiny-s1")
     attempt = world.attempt(other, how="interrupted")
     for program in ("moco-harness", "__main__.py"):
         (attempt / "attempt.json").write_text(json.dumps({"command": [program, "run", "x.yaml"]}))
-        assert rows(world)[other.id].again == "moco-harness run x.yaml"
+        found = rows(world)[other.id].again
+        assert shlex.split(found) == ["moco-harness", "run", "x.yaml", *root]
 
 
 def test_thousands_ask_once(world: World) -> None:

@@ -1,6 +1,7 @@
 """Released weights: the official names are understood, and what does not fit is refused."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from harness.errors import DataError
 from harness.model.encoder import Encoder, build
-from harness.model.released import load_released
+from harness.model.released import PREFIXES, load_released
 from harness.recipe.schema import Model, Weights
 
 
@@ -153,7 +154,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="are not there; put the file there, from: https://exam"):
         load(encoder(), tmp_path, Weights(file="absent", md5="deadbeef"))
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="a folder"):
         load(encoder(), tmp_path, Weights(file="folder", md5="deadbeef"))
 
 
@@ -161,3 +162,64 @@ def test_a_head_that_is_needed_must_be_there(tmp_path: Path) -> None:
     given = saved(tmp_path / "w", official(encoder("fc"), ""))
     with pytest.raises(DataError, match=r"fc\.0\.weight is missing"):
         load(encoder("mlp"), tmp_path, given)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("layer1.2.conv1.weight",), "layer1.2.conv1.weight"),
+        (("layer3.6.bn1.running_mean", "layer3.7.conv1.weight"), "2 tensors"),
+        (("layer1.0.se.fc1.weight",), "layer1.0.se.fc1.weight"),
+        (("conv2.weight",), "conv2.weight"),
+        (("\x1b[31mx",), r"\x1b[31mx"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["module.encoder_q.", ""])
+def test_a_deeper_networks_file_is_refused(
+    tmp_path: Path, prefix: str, names: tuple[str, ...], says: str
+) -> None:
+    named = official(encoder(), prefix) | {prefix + name: torch.zeros(1) for name in names}
+    with pytest.raises(DataError, match=re.escape(says)) as refused:
+        load(encoder(), tmp_path, saved(tmp_path / "w", named))
+    assert str(refused.value).isprintable()
+
+
+def test_what_lies_beside_a_backbone_is_left_out(tmp_path: Path) -> None:
+    """Heads under the prefix, and anything under another."""
+    more = ("module.encoder_q.fc.4.weight", "module.encoder_q.predictor.0.weight", "module.queue")
+    named = official(encoder(seed=1), "module.encoder_q.") | {n: torch.zeros(1) for n in more}
+    named |= {"module.encoder_k.layer9.weight": torch.zeros(1)}
+    target = encoder(seed=2)
+    load(target, tmp_path, saved(tmp_path / "w", named))
+    assert torch.equal(target.head.weight, encoder(seed=1).head.weight)
+
+
+def test_a_float64_that_float32_cannot_hold_is_not_finite(tmp_path: Path) -> None:
+    named = official(encoder(), "") | {"bn1.bias": torch.full((64,), 1e300, dtype=torch.float64)}
+    with pytest.raises(DataError, match=r"bn1\.bias holds values that are not finite"):
+        load(encoder(), tmp_path, saved(tmp_path / "w", named))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["backbone.", "module.base_encoder.", "teacher.backbone.", "_orig_mod.", "layer1."]
+)
+def test_an_unknown_prefix_is_named_beside_the_known_ones(tmp_path: Path, prefix: str) -> None:
+    with pytest.raises(DataError) as refused:
+        load(encoder(), tmp_path, saved(tmp_path / "w", official(encoder(), prefix)))
+    assert repr(prefix) in str(refused.value)
+    assert all(repr(known) in str(refused.value) for known in PREFIXES)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"model": official(encoder(), "")}, "'model'"),
+        ({"cls_token": torch.zeros(1), "norm.weight": torch.zeros(1)}, "'cls_token', 'norm'"),
+        ({"epoch": 3}, "'epoch'"),
+        (torch.zeros(3), "one Tensor"),
+    ],
+    ids=["nested", "transformer", "no tensors", "one tensor"],
+)
+def test_what_is_in_the_file_is_told(tmp_path: Path, content: object, says: str) -> None:
+    with pytest.raises(DataError, match=f"no residual network.*{says}"):
+        load(encoder(), tmp_path, saved(tmp_path / "w", content))

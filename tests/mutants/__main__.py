@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .copies import commit, copy, python
-from .planted import MUTANTS, Mutant
+from .planted import EVALUATION, MUTANTS, Mutant
 
 SUITES = (
     "tests/methods/test_info_nce.py",
@@ -19,12 +19,16 @@ SUITES = (
     "tests/methods/test_shuffle.py",
     "tests/data/test_augment.py",
     "tests/data/test_parameters.py",
+    "tests/evaluate/test_features.py",
+    "tests/stage/test_evaluation.py",
 )
 
-TOP = """\
-# Mutants: does a flaw in the algorithm show?
+ALL = (*MUTANTS, *EVALUATION)
 
-Eight flaws such as other implementations have had, planted one at a time in a copy of the source.
+TOP = """\
+# Mutants: does a flaw in the algorithm or its evaluation show?
+
+Flaws such as other implementations have had, planted one at a time in a copy of the source.
 "Caught by" is the test that must fail, and does; it passes without the flaw. "Others" is how many
 more tests of the same files fail. Flaws like these may hardly show in accuracy: what sees them is
 the trajectory of an oracle written from the paper. `gate.md` tells which the accuracy gate sees.
@@ -79,7 +83,7 @@ def main(out: Path) -> int:
         raise SystemExit(f"the tests fail without a mutant:\n{whole.said}")
     print(f"{whole.tests} tests pass without a mutant", flush=True)
     rows, caught = [], 0
-    for mutant in MUTANTS:
+    for mutant in ALL:
         found = run(mutant, SUITES)
         seconds = found.failed.get(mutant.test)
         caught += seconds is not None
@@ -88,11 +92,11 @@ def main(out: Path) -> int:
         took = "–" if seconds is None else f"{seconds:.1f}"
         rows.append(f"| {mutant.name} | `{mutant.path}` | {by} | {took} | {others} |")
         print(rows[-1], flush=True)
-    end = f"\n{caught} of {len(MUTANTS)} caught, of {whole.tests} tests.\n"
+    end = f"\n{caught} of {len(ALL)} caught, of {whole.tests} tests.\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(TOP.format(commit=commit()) + "\n".join(rows) + "\n" + end)
     print(end.strip())
-    return 0 if caught == len(MUTANTS) else 1
+    return 0 if caught == len(ALL) else 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from typing import Any
 
 ORACLE = "tests/methods/test_moco.py::test_trajectory_equals_the_oracles"
 JITTER = "tests/data/test_parameters.py::test_jitter_is_distributed_as_torchvisions"
+FEATURES = "tests/evaluate/test_features.py::test_features_are_those_of_one_image_at_a_time"
+NEIGHBOURS = "tests/stage/test_evaluation.py::test_knn_asks_the_test_images_of_the_training_images"
+MONITOR = "tests/stage/test_evaluation.py::test_the_monitor_measures_the_query_encoder"
+CROPS = "tests/stage/test_evaluation.py::test_crops_are_encoded_as_the_frozen_encoder_does"
+PROBED = "tests/stage/test_evaluation.py::test_the_probe_is_judged_on_the_test_images"
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,67 @@ MUTANTS = (
         ),
     ),
 )
+"""Of the algorithm and its views; the accuracy gate is asked about them too."""
+
+EVALUATION = (
+    Mutant(
+        "crops encoded in train mode, statistics restored",
+        "stage.linear",
+        (
+            (
+                "            x = encode(self.encoder, batch",
+                "            kept = {k: v.clone() for k, v in self.encoder.state_dict().items()}\n"
+                "            x = encode(self.encoder.train(), batch",
+            ),
+            (
+                "            index = world.gather(",
+                "            self.encoder.eval().load_state_dict(kept)\n"
+                "            index = world.gather(",
+            ),
+        ),
+        CROPS,
+    ),
+    Mutant(
+        "probe judged on the images that it learnt from",
+        "stage.linear",
+        (
+            ("self._features(context.data.test)", "self._features(context.data.bank)"),
+            ("context.data.test.labels", "context.data.bank.labels"),
+        ),
+        PROBED,
+    ),
+    Mutant(
+        "kNN of the training images among themselves",
+        "stage.knn",
+        (("queries: Images = data.test", "queries: Images = data.bank"),),
+        NEIGHBOURS,
+    ),
+    Mutant(
+        "kNN of the backbone whatever the layer",
+        "stage.knn",
+        (("layer=protocol.layer", 'layer="backbone"'),),
+        NEIGHBOURS,
+    ),
+    Mutant(
+        "monitor of the key encoder",
+        "stage.pretrain",
+        (("measure(self.mechanism.query,", "measure(self.mechanism.key,"),),
+        MONITOR,
+    ),
+    Mutant(
+        "features of images that were not normalised",
+        "evaluate.features",
+        (("encode(encoder, normalise(x, data),", "encode(encoder, x,"),),
+        FEATURES,
+    ),
+    Mutant(
+        "features in train mode",
+        "evaluate.features",
+        (("    encoder.eval()\n", ""),),
+        FEATURES,
+    ),
+)
+"""Of what measures the features."""
 
 
 @contextlib.contextmanager

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from data.test_parameters import test_jitter_is_distributed_as_torchvisions as jitter
+from evaluate.test_features import test_features_are_those_of_one_image_at_a_time as features
 from methods.test_moco import test_trajectory_equals_the_oracles as trajectory
+from stage import test_evaluation as evaluation
 
 import harness
 from harness.methods.moco.queue import Queue
 
-from .planted import JITTER, MUTANTS, ORACLE, Mutant, planted
+from .planted import (
+    CROPS,
+    EVALUATION,
+    FEATURES,
+    JITTER,
+    MONITOR,
+    MUTANTS,
+    NEIGHBOURS,
+    ORACLE,
+    PROBED,
+    Mutant,
+    planted,
+)
 
 ROOT = Path(harness.__file__).parent.parent
 
 CHECKS: dict[str, Callable[[], None]] = {
     ORACLE: lambda: trajectory("first_group", "fc", 37, True),
     JITTER: lambda: jitter((0.4, 0.4, 0.4, 0.4)),
+    FEATURES: lambda: features("output"),
+    NEIGHBOURS: lambda: _somewhere(
+        lambda place: evaluation.test_knn_asks_the_test_images_of_the_training_images(
+            place, "output"
+        )
+    ),
+    MONITOR: lambda: _somewhere(evaluation.test_the_monitor_measures_the_query_encoder),
+    CROPS: lambda: _somewhere(evaluation.test_crops_are_encoded_as_the_frozen_encoder_does),
+    PROBED: lambda: _somewhere(evaluation.test_the_probe_is_judged_on_the_test_images),
 }
+
+ALL = (*MUTANTS, *EVALUATION)
+
+
+def _somewhere(test: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        test(Path(place))
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +73,14 @@ def test_the_named_tests_pass_without_a_mutant(test: str) -> None:
     ask(test)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     with planted(mutant), pytest.raises(AssertionError):
         ask(mutant.test)
 
 
-def test_there_are_the_eight() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == 8
+def test_no_two_have_one_name() -> None:
+    assert len({mutant.name for mutant in ALL}) == len(ALL)
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
@@ -68,6 +99,6 @@ def test_what_is_not_in_the_source_cannot_be_planted() -> None:
         pass
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_a_mutants_source_is_whole(mutant: Mutant) -> None:
     compile(mutant.of((ROOT / mutant.path).read_text()), str(mutant.path), "exec")

@@ -12,6 +12,7 @@ from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.expand import Expansion, Member
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import About, Recipe, Target
+from harness.report.curves import is_number
 from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
 from harness.track.cursor import Cursor
@@ -173,7 +174,7 @@ class Bench:
             records.append({"step": 0, "epoch": 0.0, "knn/top1": end, "protocol": protocol})
         for step in range(1, epochs * 31 + 1):
             epoch = step / 31
-            loss = 6.2 * (1 + 0.02 * seed) / (1 + epoch / 5)
+            loss = 6.2 * (1 + 0.02 * (seed % 10) + 1e-6 * seed) / (1 + epoch / 5)
             records.append({"step": step, "epoch": epoch, "t": 1e9 + step, "train/loss": loss})
             if step % 31 == 0:
                 top1 = 12 + (end - 12) * (epoch / epochs) ** 0.5
@@ -181,7 +182,12 @@ class Bench:
                 knn = {"knn/top1": top1, "knn/top1@k20": top1, "protocol": protocol}
                 records.append({"step": step, "epoch": epoch, "t": 1e9 + step, **knn})
         more.setdefault("records", records)
-        values = {"train/loss": 2.1} | ({} if pretext is None else {"pretext/top1": pretext})
+        values = {} if pretext is None else {"pretext/top1": pretext}
+        losses = [r["train/loss"] for r in more["records"] if is_number(r.get("train/loss"))]
+        if losses:
+            last = more["records"][-1]
+            losses = losses[-round(last["step"] / last["epoch"]) :]  # of the last epoch
+            values["train/loss"] = sum(losses) / len(losses)
         self.stage(cell, seed, "pretrain", values, **more)
 
     def stage(
@@ -239,7 +245,7 @@ class Bench:
             result: dict[str, Any] = {
                 "state": state,
                 "values": dict(values or {}),
-                "step": 31 * resolved.optim.epochs,
+                "step": max((r["step"] for r in records), default=31 * resolved.optim.epochs),
                 "message": message,
                 "data": data,
                 "attempt": attempt,
@@ -259,10 +265,8 @@ class Bench:
             for s in range(1, 94)
         ]
         records.append({"step": 94, "epoch": 94 / 31, "t": 1e9, "train/loss": float("nan")})
-        message = "the loss is nan at step 94"
-        self.stage(
-            cell, seed, "pretrain", {}, state="diverged", message=message, records=records, **more
-        )
+        more.setdefault("message", "the loss is nan at step 94")
+        self.stage(cell, seed, "pretrain", {}, state="diverged", records=records, **more)
 
 
 def target(value: float, tolerance: float = 1.0, metric: str = "knn/top1") -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pytest
 
 from harness.report.curves import FEWEST, LINES, MOST, _sample, read_curves, share
 from harness.store.ledger import look
@@ -45,14 +45,26 @@ def test_the_curves_of_a_run(make: Make) -> None:
     assert (nothing.loss, nothing.warnings) == ((), ())
 
 
+@pytest.mark.parametrize("state", ["finished", None])
+def test_an_impossible_value_is_not_drawn(make: Make, state: str | None) -> None:
+    """Of a run that has ended nothing is: which of its values are true, nobody knows."""
+    bench = make()
+    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    records: list[dict[str, object]] = [
+        {"step": n, "epoch": n / 10, "train/loss": 6.0, "knn/top1": value, "protocol": protocol}
+        for n, value in ((10, 30.0), (20, 170.0), (30, -1.0), (40, 41.0))
+    ]
+    bench.pretrain("m0.9", 0, records=records, state=state)
+    found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
+    assert found.knn == (() if state else ((1.0, 30.0), (4.0, 41.0)))
+    assert len(found.loss) == (0 if state else 4)
+
+
 def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
     bench = make()
-    folder = bench.pretrain  # the first attempt, cut at step 60
     old = [{"step": n, "epoch": n / 31, "train/loss": 9.0} for n in range(1, 61)]
-    folder("m0.9", 0, records=old)
+    bench.pretrain("m0.9", 0, records=old, state=None)  # the first attempt, cut at step 60
     new = [{"step": n, "epoch": n / 31, "train/loss": 1.0} for n in range(32, 100)]
-    path = bench.folder("m0.9", 0).path / "attempts/0002"
-    path.mkdir()
-    (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in new))
+    bench.pretrain("m0.9", 0, records=new, attempt=2)
     found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
     assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68

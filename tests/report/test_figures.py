@@ -131,7 +131,12 @@ def test_pretext_accuracy_stands_beside_knn_with_the_papers_curves(
     bench = make((0, 1), ablation_changes={"curves": CURVES})
     for seed in (0, 1):
         records = [
-            {"step": n, "epoch": float(n), "train/loss": 5.0, "pretext/top1": 10.0 * n + seed}
+            {
+                "step": n,
+                "epoch": float(n),
+                "train/loss": 5.0 + seed,
+                "pretext/top1": 10.0 * n + seed,
+            }
             for n in (1, 2, 3)
         ]
         protocol = bench.recipe("m0.9", seed).knn.model_dump(mode="json")

@@ -24,6 +24,8 @@ CELLS = [
     {"id": "supervised", "label": "supervised", "set": None, "printed": 76.5},
     {"id": "m0.9", "label": "0.9", "set": {}, "printed": 55.2},
 ]
+GIVEN = "weights: w.pth, md5 00000000"
+"""As the recipe says it; the digest that was found is a newer result's."""
 CONTROLS = [
     {"id": "supervised", "label": "not shown", "recipe": "supervised.yaml"},
     {"id": "released", "label": "released, v1", "recipe": "released.yaml"},
@@ -49,10 +51,10 @@ def test_rows(results: Results) -> None:
         for row in main_table(results).rows
     ]
     assert rows == [
-        ("supervised", "76.5", "70.00 ± 0.00 (n = 2)", True),
+        (f"supervised\n{GIVEN}", "76.5", "70.00 ± 0.00 (n = 2)", True),
         ("0.9", "55.2", "40.00 ± 0.00 (n = 2)", False),
         ("untrained network", "–", "14.00 ± 0.00 (n = 2)", True),
-        ("released, v1", "–", "60.00 ± 0.00 (n = 2)", True),
+        (f"released, v1\n{GIVEN}", "–", "60.00 ± 0.00 (n = 2)", True),
     ]
     assert not results.warnings
 
@@ -61,10 +63,15 @@ def test_they_are_in_every_form_of_the_report(results: Results, tmp_path: Any) -
     write_report(results, tmp_path)
     for name in ("report.md", "report.html", "report.tex"):
         assert "released, v1" in (tmp_path / name).read_text(), name
-    rows = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text()))
-    assert "released" in {row["cell"] for row in rows}
+        assert GIVEN in (tmp_path / name).read_text(), name
+    for name in ("table.csv", "runs.csv"):
+        rows = list(csv.DictReader(io.StringIO((tmp_path / name).read_text())))
+        given = {row["cell"] for row in rows if row["weights"] == "w.pth md5:00000000"}
+        assert given == {"supervised", "released"}, name
+        assert all(not row["weights"] for row in rows if row["cell"] not in given), name
     found = json.loads((tmp_path / "results.json").read_text())
-    assert "released" in {cell["id"] for cell in found["cells"]}
+    given = {cell["id"] for cell in found["cells"] for run in cell["runs"] if run["weights"]}
+    assert given == {"supervised", "released"}
     below = (tmp_path / "report.tex").read_text().partition("\\midrule\nuntrained network")[2]
     assert below.count("\\midrule", 0, below.index("\\bottomrule")) == 0
 

@@ -15,7 +15,7 @@ from harness.recipe.schema import Recipe
 from harness.report.collect import collect_single
 from harness.report.publish import publish
 from harness.report.write import write_report
-from harness.store import journal
+from harness.store import atomic, journal
 from harness.store.edition import Editions
 from harness.store.layout import StageFolder
 from harness.track.tail import Progress, Tail
@@ -57,9 +57,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         tmp_path_factory.mktemp("long"),
         recipe_changes={"optim__epochs": 200, "linear": None},
     )
-    made.stage("m0.9", 0, "pretrain", {"train/loss": 3.0}, attempt=ATTEMPTS)
+    losses = [9 - 6 * n / STEPS for n in range(STEPS - 5000 + 1, STEPS + 1)]
+    values = {"train/loss": sum(losses) / len(losses)}
+    folder = made.stage("m0.9", 0, "pretrain", values, attempt=ATTEMPTS)
     made.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
-    fill(made.folder("m0.9", 0), made.recipe("m0.9", 0))
+    fill(folder, made.recipe("m0.9", 0))
+    marks = {path.name: journal.mark_of(path) for path in folder.attempts()}
+    result = atomic.read_json(folder.path / "result.json")
+    atomic.write_json(folder.path / "result.json", result | {"step": STEPS, "journal": marks})
     return made
 
 

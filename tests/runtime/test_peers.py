@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 from gloo import Died, Failed, Pool, free_port
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from harness.runtime import peers, pulse
 from harness.runtime.environment import Placement
@@ -39,15 +38,13 @@ def fails(world: World, how: str, victim: int) -> None:
 
 
 def in_backward(world: World, how: str, victim: int) -> None:
-    with world.guard("wrapping"):
-        model = DistributedDataParallel(nn.Linear(6, 5))
+    model = nn.Linear(6, 5)
     for step in range(2):
-        with world.guard("backward"):
-            loss = world.gather_with_gradient(model(torch.ones(2, 6))).sum()
-            if step and world.rank == victim:
-                assert how == "dies"
-                os._exit(3)
-            loss.backward()
+        loss = world.gather_with_gradient(model(torch.ones(2, 6))).sum()
+        if step and world.rank == victim:
+            assert how == "dies"
+            os._exit(3)
+        loss.backward()
 
 
 @pytest.mark.parametrize(

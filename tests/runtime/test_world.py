@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import re
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from gloo import Pool
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from harness.runtime.world import World
+from harness.runtime.world import AT_ONCE, World
 
 N = 4
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.uint8, torch.bool, torch.int16]
@@ -111,14 +113,11 @@ class Contrast(nn.Module):
 
 def gradients(world: World, rows: int) -> list[Tensor]:
     model = Contrast(world)
-    with world.guard("wrapping"):
-        wrapped: nn.Module = DistributedDataParallel(model) if world.size > 1 else model
     x1, x2 = batch(rows, 6, seed=1) / 50, batch(rows, 6, seed=2) / 50
-    for _ in range(2):
-        model.zero_grad()
-        with world.guard("backward"):
-            wrapped(world.share(x1), world.share(x2)).backward()
-    return [p.grad for p in model.parameters() if p.grad is not None]
+    model(world.share(x1), world.share(x2)).backward()
+    found = [p.grad for p in model.parameters() if p.grad is not None]
+    world.mean_(found)
+    return found
 
 
 @sizes
@@ -129,6 +128,28 @@ def test_gradient_of_the_global_loss(gloo: Pool, size: int) -> None:
     for found in gloo.run(gradients, size, 16):
         for ours, theirs in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def as_ddp(world: World) -> tuple[Tensor, Tensor]:
+    """The gradients of 400 numbers by DDP, and by a plain backward pass and a mean."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 8))
+    x, found = world.share(batch(8 * world.size, 16).float()), []
+    with world.guard("wrapping"):
+        wrapped = DistributedDataParallel(copy.deepcopy(model))
+    for one in (wrapped, model):
+        with world.guard("backward"):
+            one(x).square().mean().backward()
+        found.append([p.grad for p in one.parameters() if p.grad is not None])
+    world.mean_(found[1])
+    theirs, ours = (torch.cat([each.reshape(-1) for each in grads]) for grads in found)
+    return theirs, ours
+
+
+def test_the_mean_of_gradients_by_two_is_that_of_ddp_to_the_bit(gloo: Pool) -> None:
+    for theirs, ours in gloo.run(as_ddp, 2):
+        assert theirs.abs().max() > 0.1
+        assert torch.equal(theirs, ours)
 
 
 def reduces(world: World) -> dict[str, int]:
@@ -160,8 +181,63 @@ def test_sums_means_and_broadcasts(gloo: Pool, size: int) -> None:
     if size == 1:
         assert moved == [{}]
     else:
-        assert all(m["mean"] == 2 * (48 + 16) * (size - 1) // size for m in moved)
+        parts = 8 * -(-6 // size) + 4 * -(-4 // size)  # of 6 doubles and 4 singles
+        assert all(m["mean"] == 2 * parts * (size - 1) for m in moved)
         assert [m["broadcast"] > 0 for m in moved] == [False] * (size - 1) + [True]
+
+
+NUMBERS = 4001
+
+
+def values(rank: int) -> Tensor:
+    """Of all sizes, so that another order of adding shows."""
+    generator = torch.Generator().manual_seed(rank)
+    return torch.randn(NUMBERS, generator=generator) * 10 ** torch.randn(
+        NUMBERS, generator=generator
+    )
+
+
+def sums_of(world: World, order: Tensor) -> list[Tensor]:
+    """All float sums, of values in that order: the sum, the mean, and a gathered gradient."""
+    mine = values(world.rank)[order]
+    mean = mine.clone()
+    world.average_(mean)
+    x = torch.zeros(NUMBERS, requires_grad=True)
+    rows = world.gather_with_gradient(x.view(1, -1))
+    (rows * mine).sum().backward()
+    assert x.grad is not None
+    single = torch.stack([world.sum(each) for each in mine[:20]])
+    return [world.sum(mine), mean, x.grad, single]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 8])
+def test_a_sum_has_the_same_bits_wherever_its_values_lie(gloo: Pool, size: int) -> None:
+    order = permutation(NUMBERS, 0)
+    total, mean = torch.zeros(NUMBERS), torch.zeros(NUMBERS)
+    for rank in range(size):
+        total += values(rank)
+        mean += values(rank) / size
+    for where in (torch.arange(NUMBERS), order, torch.arange(NUMBERS).flip(0)):
+        for found in gloo.run(sums_of, size, where):
+            expected = [total[where], mean[where], total[where], total[where][:20]]
+            for ours, theirs in zip(found, expected, strict=True):
+                assert torch.equal(ours, theirs)
+
+
+def spreads(world: World) -> Tensor:
+    x = torch.ones(AT_ONCE + 7)
+    if world.rank == 1:
+        x[2], x[-2] = math.inf, math.nan
+    world.average_(x)
+    world.average_(torch.empty(0))
+    return x
+
+
+def test_what_is_not_finite_on_one_rank_is_so_on_all(gloo: Pool) -> None:
+    for found in gloo.run(spreads, 3):
+        assert found.isinf().nonzero().tolist() == [[2]]
+        assert found.isnan().nonzero().tolist() == [[AT_ONCE + 5]]
+        assert (found[3:-2] - 1).abs().max() < 1e-6
 
 
 def waits(world: World, folder: Path) -> int:
@@ -185,6 +261,13 @@ def disagrees(world: World, how: str) -> None:
         world.gather_with_gradient(torch.zeros(2, dtype=torch.float64 if odd else torch.float32))
     if how == "order":
         world.exchange(torch.zeros(1), torch.arange(world.size).roll(int(odd)))
+    ours = {"a": torch.zeros(3, 2).t(), "b": torch.tensor(1), "c": torch.zeros(2).bfloat16()}
+    world.same_tensors(ours, "what is the same")
+    if how == "bits":
+        ours["c"][1] = -0.0 if odd else 0.0
+        world.same_tensors(ours, "the weights")
+    if how == "names":
+        world.same_tensors({f"{world.rank}": ours["a"]}, "the weights")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +276,8 @@ def disagrees(world: World, how: str) -> None:
         ("recipe", "disagree on the recipe: rank 0, 2, 3: a; rank 1: b. Start"),
         ("rows", r"batch of 'gather': rank 0, 2, 3: \(2, 3\) torch.float32; rank 1: \(3, 3\)"),
         ("dtype", "'gather_with_gradient': .*float32; rank 1: .*float64"),
+        ("bits", r"on the weights: c is on rank 1 not what .* rank 0 \(1 of 3 tensors"),
+        ("names", "on the names of the weights: rank 0: 0; rank 1: 1"),
         ("order", r"'exchange': .*\[0, 1, 2, 3\]; rank 1: .*\[3, 0, 1, 2\]"),
     ],
 )

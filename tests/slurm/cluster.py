@@ -12,6 +12,7 @@ sbatch, squeue, ... know the cluster without a variable of the environment, as a
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -144,6 +145,15 @@ class Cluster(Daemons):
         self.end_processes(lambda env: node in map(env.get, marks))
         if told:
             self.client("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
+
+    @contextlib.contextmanager
+    def frozen(self, node: str) -> Iterator[None]:
+        """While a node does not answer; jobs there go on, and one that ends is COMPLETING."""
+        os.kill(self._pids[node], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._pids[node], signal.SIGCONT)
 
     def start_node(self, node: str) -> None:
         """Bring a node back that was stopped, or that SLURM has taken out of service."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
+
+from harness.doctor import sight
+from harness.site import SlurmSite
 
 
 def findings(said: str) -> dict[str, str]:
@@ -35,6 +40,14 @@ def test_a_site_that_does_not(cluster: Cluster, campaign: Campaign) -> None:
     assert problems == {"nodes", "qos", "arrays"}, said
     assert found["job"] == "warning"
     assert cluster.client("squeue", "-h") == ""
+
+
+def test_what_a_node_does_not_see(cluster: Cluster, tmp_path: Path) -> None:
+    """A job that needs no folder tells it by its exit code."""
+    own, node = SlurmSite(partition="low"), cluster.nodes[1]
+    assert list(sight.look(own, tmp_path, node)) == []
+    (found,) = sight.look(own, tmp_path / "none", node)
+    assert f"{node} does not see {tmp_path}/none" in found.says
 
 
 def test_a_job_that_cannot_do_its_work(campaign: Campaign) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from slurm.cluster import Cluster
+from slurm.lives import Held
 
 import harness
 from harness.launch.cancel import aim, stop
@@ -102,7 +103,7 @@ def test_from_the_queue_to_scancel(bench: Bench) -> None:
     command = f"[ $SLURM_ARRAY_TASK_ID = 1 ] && sleep 600; {bench.live(stages[0])}"
     made = bench.hand(command, "--hold", stages=stages)
     job = made.arrays[0].job
-    row = bench.becomes(stages[1], "waiting", f"job {job}_1 is pending (JobHeldUser)")
+    row = bench.becomes(stages[1], "held", f"job {job}_1 is held (JobHeldUser)")
     assert row.remedy == f"scontrol release {job}_1"
     bench.cluster.client("scontrol", "release", str(job))
     assert bench.becomes(stages[0], "running", "process").node in bench.cluster.nodes
@@ -114,16 +115,51 @@ def test_from_the_queue_to_scancel(bench: Bench) -> None:
     assert bench.row(stages[1]).state == "running", "its neighbour is left alone"
 
 
+def test_a_job_that_does_not_run(bench: Bench) -> None:
+    """Suspended, requeued into a hold, and ended on a node that does not say that it has ended."""
+    stage = bench.stage("a")
+    job = str(bench.hand(bench.live(stage), stages=[stage]).arrays[0].job)
+    node = bench.becomes(stage, "running", "process").node
+    bench.cluster.client("scontrol", "suspend", job)
+    bench.becomes(stage, "suspended", f"job {job} is suspended")
+    assert aim(bench.look(), {stage.id}).jobs == [job]
+    bench.cluster.client("scontrol", "resume", job)
+    bench.becomes(stage, "running", "process")
+    bench.cluster.client("scontrol", "requeuehold", job)
+    row = bench.becomes(stage, "held", f"will go on as job {job}")
+    assert row.remedy == f"scontrol release {job}"
+    bench.cluster.client("scontrol", "release", job)
+    bench.becomes(stage, "running", "process")
+    with bench.cluster.frozen(node):
+        bench.cluster.client("scancel", job)
+        row = bench.becomes(stage, "ending", f"job {job} is ending")
+        assert row.node == node
+    bench.becomes(stage, "cancelled", "cancelled by root")
+
+
+def test_a_process_that_is_stopped(bench: Bench) -> None:
+    stage = bench.stage("a")
+    bench.hand(bench.live(stage), stages=[stage])
+    bench.becomes(stage, "running", "process")
+    with Held(stage):
+        bench.becomes(stage, "suspended", "kill -CONT")
+    bench.becomes(stage, "running", "process")
+
+
 def test_how_jobs_end(bench: Bench) -> None:
-    one, two, three = (bench.stage(name) for name in "abc")
+    one, two, three, four, five = (bench.stage(name) for name in "abcde")
     bench.hand("echo 'error: no such data' >&2; exit 3", stages=[one])
     bench.hand("kill -9 $$", stages=[two])
     bench.hand("true", stages=[three])
+    bench.hand("true", "--output=/no/where/log", stages=[four])
+    bench.hand("srun /no/python", stages=[five])
     row = bench.becomes(one, "failed", "no such data")
     assert row.log is not None
     assert row.log.read_text() == "error: no such data\n"
     bench.becomes(two, "failed", "killed (signal 9)")
     bench.becomes(three, "failed", "ended without a result")
+    bench.becomes(four, "failed", f"does not see {bench.runs}")
+    bench.becomes(five, "failed", "/no/python cannot be started on 127.0.0")
 
 
 def test_a_child_of_a_parent_that_failed(bench: Bench) -> None:
@@ -149,7 +185,7 @@ def test_requeued_it_is_no_failure(bench: Bench) -> None:
         assert time.monotonic() < until
         time.sleep(0.1)
     bench.becomes(stage, "running", "process")
-    assert seen <= {"running", "interrupted"}
+    assert seen <= {"running", "ending", "interrupted"}
     assert "interrupted" in seen
 
 
@@ -222,4 +258,4 @@ def test_an_array_whose_submitter_died_is_found_by_name(bench: Bench) -> None:
 def test_thousands_of_elements_are_one_question(bench: Bench) -> None:
     stages = [bench.stage(f"s{n}") for n in range(500)]
     bench.hand("true", "--hold", stages=stages)
-    assert {row.state for row in bench.look().rows} == {"waiting"}
+    assert {row.state for row in bench.look().rows} == {"held"}

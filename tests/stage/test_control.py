@@ -56,6 +56,22 @@ def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
         assert torch.equal(held[f"query.{name}"], tensor), name
 
 
+def test_results_name_the_weights_that_pre_training_began_with(tmp_path: Path) -> None:
+    """Whatever lies there when they are evaluated, which reads none."""
+    released = build(Model.model_validate(MODEL), seed=9)
+    recipe = control(tmp_path, md5=release(released, tmp_path))
+    file = tmp_path / "w.pth.tar"
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    run(recipe, tmp_path / "runs", kinds=("pretrain",), data=tmp_path)
+    file.write_bytes(b"another")
+    folders = run(recipe, tmp_path / "runs", kinds=("pretrain", "knn"), data=tmp_path)
+    for kind in ("pretrain", "knn"):
+        result = folders[kind].result
+        assert result is not None
+        assert result["inputs"]["weights"]["sha256"] == sha256
+        assert result["inputs"].keys() == {"weights"}, "images that are drawn lie nowhere"
+
+
 @pytest.mark.parametrize("head", [True, False])
 def test_the_output_of_a_head_that_was_not_given_is_no_feature(tmp_path: Path, head: bool) -> None:
     """Though pre-training, which does not read the layer, has accepted the weights."""

@@ -74,12 +74,12 @@ def test_a_step_waits_for_nothing(contrast: str) -> None:
     """Neither a copy nor a question makes the host wait for the GPU."""
     _, gpu = worlds()
     loop = training(gpu, trajectory.recipe(contrast, steps=8))
-    model, batches = loop.distributed(), loop.loader.batches(0, loop.total)
-    loop.train(model, next(batches))
+    batches = loop.loader.batches(0, loop.total)
+    loop.train(next(batches))
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch in batches:
-            loop.train(model, batch)
+            loop.train(batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

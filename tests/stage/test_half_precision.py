@@ -15,6 +15,7 @@ from harness.certify.trajectory import train
 from harness.methods.moco.method import MoCo
 from harness.runtime import checkpoint
 from harness.runtime.world import World
+from harness.stage.context import Outcome
 from harness.stage.pretrain import Pretraining
 from harness.store import journal
 
@@ -100,13 +101,13 @@ def test_gradients_that_are_never_finite_are_divergence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_at(2.0**-20, monkeypatch)
-    real = Pretraining.distributed
+    real = Pretraining.run
 
-    def overflowing(self: Pretraining) -> torch.nn.Module:
+    def overflowing(self: Pretraining) -> Outcome:
         self.mechanism.query.backbone.conv1.weight.register_hook(lambda g: g * math.inf)
         return real(self)
 
-    monkeypatch.setattr(Pretraining, "distributed", overflowing)
+    monkeypatch.setattr(Pretraining, "run", overflowing)
     folder = run(fp16(tmp_path), tmp_path / "runs", kinds=PRETRAIN)["pretrain"]
     assert folder.result is not None
     assert folder.result["state"] == "diverged"

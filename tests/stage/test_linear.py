@@ -16,6 +16,7 @@ from harness.runtime import checkpoint
 from harness.stage import frozen, linear
 from harness.store import journal
 from harness.store.layout import StageFolder
+from harness.store.ledger import look
 
 from .tiny import final_state, run, same, write
 
@@ -32,6 +33,19 @@ def test_it_reports_the_last_epoch(tmp_path: Path, views: str) -> None:
     assert records[-1]["linear/top1"] == pytest.approx(result["values"]["linear/top1"])
     assert records[-1]["linear/loss"] < records[0]["linear/loss"]
     assert [record["step"] for record in records] == [3, 6, 9, 12]  # 80 images, 32 a step
+
+
+def test_it_reports_the_last_accuracy_not_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = iter([[30.0, 10.0], [50.0, 60.0], [45.0, 20.0], [40.0, 25.0]])
+    monkeypatch.setattr(linear.Probing, "_validate", lambda _: next(seen))
+    folder = run(write(tmp_path), tmp_path / "runs")["linear"]
+    result = folder.result
+    assert result is not None
+    assert result["values"] == {"linear/top1": 40.0, "linear/top1@lr0.5": 25.0}
+    assert next(seen, None) is None, "each epoch was measured"
+    assert look(folder).state == "finished"
 
 
 def timeless(folder: StageFolder) -> list[journal.Record]:

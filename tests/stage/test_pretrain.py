@@ -25,6 +25,7 @@ from harness.stage.execute import _editions
 from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
+from harness.store.ledger import look
 
 from .tiny import final_state, run, same, write
 
@@ -38,6 +39,27 @@ def comparable(records: list[journal.Record]) -> list[journal.Record]:
         {k: v for k, v in record.items() if k not in ("t", "train/images_per_s")}
         for record in records
     ]
+
+
+def test_it_reports_the_last_monitored_accuracy_not_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the first, nor a mean; the same after a restart behind the best."""
+    for name, stops in (("whole", 0), ("resumed", 12)):
+        seen = iter([30.0, 50.0, 40.0])
+        monkeypatch.setattr(pretrain, "measure", lambda *_, seen=seen: {"knn/top1": next(seen)})
+        recipe, looks = write(tmp_path), itertools.count(1)
+        folders = run(
+            recipe,
+            tmp_path / name,
+            kinds=("pretrain",),
+            stopping=lambda stops=stops, looks=looks: next(looks) == stops,
+        )
+        result = run(recipe, tmp_path / name, kinds=("pretrain",))["pretrain"].result
+        assert result is not None
+        assert result["values"]["knn/top1"] == 40.0
+        assert len(folders["pretrain"].attempts()) == (2 if stops else 1)
+        assert look(folders["pretrain"]).state == "finished"
 
 
 def test_a_run_leaves_each_step_once_and_its_outcome(tmp_path: Path) -> None:
@@ -55,6 +77,10 @@ def test_a_run_leaves_each_step_once_and_its_outcome(tmp_path: Path) -> None:
     assert result["step"] == STEPS
     last_epoch = [loss for _, _, loss in losses[-5:]]
     assert result["values"]["train/loss"] == pytest.approx(sum(last_epoch) / 5)
+    hits = [value for _, _, value in journal.series(records, "pretext/top1")][-5:]
+    assert result["values"]["pretext/top1"] == pytest.approx(sum(hits) / 5)
+    assert result["stage"] == folder.id
+    assert result["journal"] == {"0001": list(journal.mark_of(folder.attempts()[0]))}
     assert len(checkpoint.listed(folder.checkpoints)) == 2
 
 

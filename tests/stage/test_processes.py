@@ -11,7 +11,7 @@ from harness.model.groups import fit_groups
 from harness.runtime.world import World
 
 from . import trajectory
-from .trajectory import CONTRASTS, in_float32, in_float64, recipe
+from .trajectory import CONTRASTS, in_float32, in_float64, one_begins_apart, recipe
 
 ALONE = World.alone(torch.device("cpu"))
 
@@ -56,3 +56,10 @@ def test_processes_that_do_not_hold_whole_groups_are_refused(group: int, size: i
     world = World(0, size, torch.device("cpu"))
     with pytest.raises(HarnessError, match="cannot share a batch of 16"):
         fit_groups(encoder, batch=trajectory.BATCH, world=world)
+
+
+@pytest.mark.parametrize("tensor", ["query.head.weight", "key.head.weight", "queue.keys"])
+def test_processes_that_begin_apart_are_refused(gloo: Pool, tensor: str) -> None:
+    for outcome in gloo.outcomes(one_begins_apart, 4, tensor):
+        assert outcome.kind == "HarnessError"
+        assert f"the state at step 0: {tensor} is on rank 1 not what it is" in outcome.message

@@ -66,14 +66,22 @@ def in_float32(world: World, contrast: str) -> dict[str, Any]:
     return train(world, recipe(contrast, steps=4), torch.float32)
 
 
+def one_begins_apart(world: World, tensor: str) -> None:
+    """Rank 1 begins with another last number of the tensor."""
+    loop = training(world, recipe("moco"))
+    if world.rank == 1:
+        loop.mechanism.state_dict()[tensor].reshape(-1)[-1:].mul_(1 + 1e-6)
+    loop.run()
+
+
 def one_overflows(world: World) -> list[tuple[float, torch.Tensor]]:
     """Scale and weights after each of four steps; in the third, rank 1 alone overflows."""
     loop = training(world, recipe("moco", steps=4, precision="fp16"))
     weight = loop.mechanism.query.backbone.conv1.weight
     if world.rank == 1:
         weight.register_hook(lambda g: g * math.inf if loop.step == 2 else g)
-    model, found = loop.distributed(), []
+    found = []
     for batch in loop.loader.batches(0, loop.total):
-        loop.train(model, batch)
+        loop.train(batch)
         found.append((loop.scaler.get_scale(), weight.detach().clone()))
     return found

@@ -42,8 +42,10 @@ def test_a_failure_while_filling_leaves_the_old(tmp_path: Path) -> None:
     ("number", "says"),
     [
         (errno.ENOSPC, "the disk is full"),
-        (errno.EDQUOT, "the disk is full"),
-        (errno.EROFS, "--runs"),
+        (errno.EDQUOT, "the disk is full for you: a quota"),
+        (errno.EROFS, "read-only.* --runs"),
+        (errno.EIO, "fails"),
+        (errno.ESTALE, "fails"),
         (errno.EACCES, "--runs"),
         (errno.EIO, "Input/output error"),
     ],

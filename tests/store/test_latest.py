@@ -95,6 +95,15 @@ def test_a_line_that_is_being_written(folder: StageFolder) -> None:
     assert (found.step, found.values["train/loss"]) == (4, 0.5)
 
 
+def test_an_impossible_accuracy_is_not_shown(folder: StageFolder) -> None:
+    write(folder, 1, [{"step": 1, "knn/top1": 40.0}, {"step": 2, "train/loss": 3.0}])
+    for value in (170.0, -1.0, float("nan")):
+        write(folder, 1, [{"step": 3, "knn/top1": value, "train/loss": 2.0}])
+        for wanted in ((), ("knn/top1",)):
+            figures = Latest(folder, wanted).look()
+            assert figures.values == {"knn/top1": 40.0, "train/loss": 2.0}
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "{", "null\n", "\x00" * 500, "x" * 5000])
 def test_no_content_is_an_error(
     folder: StageFolder, text: str, monkeypatch: pytest.MonkeyPatch

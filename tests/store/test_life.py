@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -11,6 +14,7 @@ from harness.errors import Busy
 from harness.store import life
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
+from harness.store.ledger import look
 
 ARRAY = {"SLURM_JOB_ID": "15", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
 
@@ -72,4 +76,45 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
     assert attempt.number == 2
     said = json.loads((attempt.path / "alive.json").read_text())
     assert said["slurm"] == {"job": "12_3", "restart": 2, "cluster": "a"}
+    attempt.end("interrupted")
+
+
+LIVE = """
+import sys, time
+from pathlib import Path
+from harness.store.attempt import begin
+from harness.store.layout import StageFolder
+
+begin(StageFolder(Path(sys.argv[1])))
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_process_that_is_stopped(folder: StageFolder) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LIVE, folder.path], stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begun\n"
+            assert look(folder).still == ""
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            entry = look(folder)
+            assert (entry.state, entry.still) == ("running", "stopped")
+            assert f"kill -CONT {process.pid}" in entry.detail
+            process.send_signal(signal.SIGCONT)
+            os.waitpid(process.pid, os.WCONTINUED)
+            assert look(folder).still == ""
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("beats", [2, 4])
+def test_a_process_that_is_silent(folder: StageFolder, beats: int) -> None:
+    attempt = begin(folder)
+    then = time.time() - beats * life.BEAT_S
+    os.utime(attempt.path / "alive.json", (then, then))
+    assert look(folder).still == ("silent" if beats > 3 else "")
     attempt.end("interrupted")

@@ -42,7 +42,8 @@ def test_no_secret_of_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -
 def test_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     record, diff = capture()
-    assert (record["code"], diff) == ({"commit": None, "dirty": None}, "")
+    why = {"why": "git is not installed"}
+    assert (record["code"], diff) == ({"commit": None, "dirty": None, **why}, "")
 
 
 def test_a_git_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +109,35 @@ def test_a_checkout_around_an_installed_package_is_not_its_source(
     installed = checkout / "venv" / "harness" / "__init__.py"
     monkeypatch.setattr(harness, "__file__", str(installed))
     installed.parent.mkdir(parents=True)
-    assert provenance.code() == ({"commit": None, "dirty": None}, "")
+    found, diff = provenance.code()
+    assert (found["commit"], found["dirty"], diff) == (None, None, "")
+    assert found["why"].startswith(f"{installed.parent.parent} is no git checkout")
+    assert not provenance.is_checkout()
+
+
+def test_a_checkout_that_git_does_not_trust(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whose .git cannot be read, or that has no commit: why, is said."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    own = {**os.environ}
+    run = subprocess.run
+
+    def untrusted(words: Any, **more: Any) -> Any:
+        return run(words, **{**more, "env": own})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", untrusted)
+        why = provenance.why_no_commit()
+    assert f"safe.directory {checkout}" in why
+    assert "belongs to" in why
+    assert provenance.is_checkout()
+    (checkout / ".git" / "HEAD").unlink()
+    assert provenance.why_no_commit().startswith("git says of ")
+    shutil.rmtree(checkout / ".git")
+    (checkout / ".git").symlink_to(".git")
+    assert f"{checkout / '.git'}: cannot be read" in provenance.why_no_commit()
+    assert provenance.is_checkout()
 
 
 def test_git_of_another_checkout_does_not_mislead(

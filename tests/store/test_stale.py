@@ -13,8 +13,8 @@ from harness.store.version import STAGE
 OF_CODE = {"state": "finished", "edition": "aaa"}
 WANTED = {"kind": "knn", "recipe": {"seed": 0, "knn": {"k": [200, 20], "layer": "backbone"}}}
 SAID = {"schema": STAGE, "id": "a-s0.knn-0", "name": "a", **WANTED}
-OTHER_WEIGHTS = "of other weights than its pre-training now has"
-OTHER_DATA = "of other data than its pre-training, by their records"
+OTHER_WEIGHTS = "of other weights than its pre-training now has (%s then, 2 now)"
+OTHER_DATA = "of other data than its pre-training, by their records (%s and f, 9 + 3 images)"
 
 
 def entry(result: Any, described: Any = SAID) -> Entry:
@@ -37,13 +37,14 @@ def data(**changes: Any) -> dict[str, Any]:
         ({"edition": "bbb"}, None, "of edition bbb"),
         ({"edition": "bbb+aaa"}, None, "of edition bbb+aaa"),
         ({}, None, "of edition unknown"),
-        (OF_CODE | {"weights": "1"}, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS),
-        (OF_CODE, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS),
+        (OF_CODE | {"weights": "1"}, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS % "1"),
+        (OF_CODE, OF_CODE | {"weights": "2"}, OTHER_WEIGHTS % "unknown"),
         (data(), data(), ""),
         (data(), data(name="y"), ""),
-        (data(test=1000), data(), OTHER_DATA),
-        (data(), data(train=8), OTHER_DATA),
-        (data(fingerprint="g"), data(), OTHER_DATA),
+        (data(test=1000), data(), OTHER_DATA % "f, 9 + 1000 images"),
+        (data(train=8), data(), OTHER_DATA % "f, 8 + 3 images"),
+        (data(fingerprint="g"), data(), OTHER_DATA % "g, 9 + 3 images"),
+        (OF_CODE, data(), OTHER_DATA % "unknown"),
     ],
 )
 def test_why(result: Any, parent: Any, why: str) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.track.mode import credentials, decide, project, redact
+from harness.errors import RecipeError
+from harness.track.mode import credentials, decide, online, project, redact
 
 KEY = "local-" + "5ec4e7" * 7
 
@@ -18,6 +19,14 @@ KEY = "local-" + "5ec4e7" * 7
         ({"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "offline"),
         ({"WANDB_API_KEY": KEY, "WANDB_MODE": "dryrun"}, "offline"),
         ({"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "Offline"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": " OFFLINE\n"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "Disabled"}, "disabled"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "shared"}, "online"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "run"}, "online"),
+        ({"WANDB_MODE": "Online"}, "offline"),
+        ({"WANDB_API_KEY": KEY, "WANDB_DISABLED": " True "}, "disabled"),
+        ({"WANDB_API_KEY": KEY, "WANDB_DISABLED": "false"}, "online"),
         ({"WANDB_API_KEY": KEY, "WANDB_DISABLED": "true"}, "disabled"),
     ],
 )
@@ -25,6 +34,16 @@ def test_the_mode_is_what_the_variables_ask_for(
     env: dict[str, str], mode: str, tmp_path: Path
 ) -> None:
     assert decide({"HOME": str(tmp_path), **env}) == mode
+
+
+@pytest.mark.parametrize(
+    "env", [{"WANDB_MODE": "ofline"}, {"WANDB_MODE": "0"}, {"WANDB_DISABLED": "maybe"}]
+)
+def test_what_is_no_mode_is_refused(env: dict[str, str], tmp_path: Path) -> None:
+    (name,) = env
+    with pytest.raises(RecipeError, match=f"^{name}: {env[name]}: "):
+        decide({"HOME": str(tmp_path), **env})
+    assert not online({"HOME": str(tmp_path), "WANDB_API_KEY": KEY, **env})
 
 
 def test_a_key_in_netrc_counts_for_its_server_only(tmp_path: Path) -> None:
@@ -42,6 +61,9 @@ def test_what_wandb_offline_and_wandb_disabled_write_counts(tmp_path: Path) -> N
     (tmp_path / "settings").write_text("[default]\nmode = disabled\n")
     assert decide(env) == "disabled"
     assert decide({**env, "WANDB_MODE": "online"}) == "online"
+    (tmp_path / "settings").write_text("[default]\nmode = Off\n")
+    with pytest.raises(RecipeError, match="settings"):
+        decide(env)
     (tmp_path / "settings").write_text("\0not settings")
     assert decide(env) == "online"
 

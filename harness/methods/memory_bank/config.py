@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +16,9 @@ METHOD = Method(
     config="harness.methods.memory_bank.config:MemoryBank",
     build="harness.methods.memory_bank.method:build",
 )
+
+EXPONENT = 80
+"""Of e in float32, with room for a sum over the images: InstDisc's Z is such a sum."""
 
 
 class MemoryBank(MethodSection):
@@ -33,6 +37,14 @@ class MemoryBank(MethodSection):
 
     views: ClassVar[int] = 1
     keys: ClassVar[Literal["none", "follow", "learn"]] = "none"
+
+    def contradictions(self, batch: int, group: int) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        if self.loss == "nce" and self.temperature * EXPONENT < 1:
+            yield (
+                "contrast.temperature",
+                f"{self.temperature:g} with contrast.loss nce: exp(1 / temperature) overflows; "
+                f"make it at least {1 / EXPONENT:g}, or take info_nce",
+            )
 
     def k(self, batch: int) -> int:  # noqa: ARG002
         return self.negatives

@@ -1,0 +1,144 @@
+"""Commands as a user can paste them: quoted for the shell, and with the run root and the site file
+that they need where the user is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.redact import HIDDEN
+
+PROGRAM = "moco-harness"
+SCRIPTS = (PROGRAM, "__main__.py")
+"""What a call of ours is written down as; python -m harness.cli is the file that it runs."""
+
+_PATHS = (
+    "--runs", "--site", "--data", "--out", "--to", "--against", "--write-baseline", "--json",
+    "--junit", "--publish",
+)  # fmt: skip
+_VALUED = ("--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided")
+"""Options with a value that is no path."""
+_BEGIN = ("run", "check", "certify")
+"""Commands that begin stages."""
+
+
+def line(*words: object) -> str:
+    """The command of these words."""
+    return shlex.join([PROGRAM, *map(str, words)])
+
+
+def present(
+    command: str | None = None, *added: str, changed: Mapping[str, str] | None = None
+) -> str:
+    """The command that this process is, made another; "" if it is none of ours.
+
+    Args:
+        command: in its place, one that takes the same options.
+        added: words behind it.
+        changed: words in place of others; also what an option says behind its `=`.
+    """
+    program, *words = sys.argv or [""]
+    if Path(program).name not in SCRIPTS or not words:
+        return ""
+    new = changed or {}
+    for n, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if word in new:
+            words[n] = new[word]
+        elif equals and option.startswith("--") and value in new:
+            words[n] = f"{option}={new[value]}"
+    return line(*([command, *words[1:]] if command else words), *added)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands for whoever asks about a run root.
+
+    Attributes:
+        runs: the run root that was asked about.
+        site: the site file that was named, if one was.
+    """
+
+    runs: Path
+    site: Path | None = None
+
+    def line(self, *words: object) -> str:
+        """The command of these words, about this run root."""
+        return line(*words, *self._place)
+
+    @cached_property
+    def _place(self) -> tuple[str, ...]:
+        named = () if self.site is None else ("--site", str(self.site))
+        return *named, *_root(self.runs, self.site)
+
+    def again(self, words: Sequence[str], folder: str = "") -> str:
+        """A command that was written down, so that it does the same here and in this run root; ""
+        if it is none that begins stages.
+
+        Args:
+            words: its words, the program's file first.
+            folder: its working folder; "" if that was not written down.
+        """
+        program, *rest = words or [""]
+        known = program in SCRIPTS and rest and rest[0] in _BEGIN
+        if not known or any(HIDDEN in word for word in rest):
+            return ""
+        moved = bool(folder) and folder != os.getcwd()  # noqa: PTH109
+        parts = list(_parts(rest, (lambda path: _seen_from(folder, path)) if moved else str))
+        site = next((value for name, value in parts if name == "--site"), None)
+        if self.site is not None:
+            site = str(self.site)
+        kept = [
+            word
+            for name, value in parts
+            if name not in ("--runs", "--site")
+            for word in ([name] if name else []) + ([value] if value is not None else [])
+        ]
+        named = [] if site is None else ["--site", site]
+        return line(*kept, *named, *_root(self.runs, Path(site) if site is not None else None))
+
+
+def _root(runs: Path, site: Path | None) -> tuple[str, ...]:
+    """How the run root is named: not at all where it is the one that is taken anyway."""
+    from harness.site import load_site
+
+    whole = runs.absolute()
+    try:
+        usual = load_site(site=site).runs.absolute()
+    except HarnessError:
+        usual = None
+    return () if usual == whole else ("--runs", str(whole))
+
+
+def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[str, str | None]]:
+    """(option, its value) of the words, paths through `path`; a word that is no option has ""."""
+    rest = iter(words)
+    yield "", next(rest)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name in _PATHS:
+            yield name, path(value if equals else next(rest, ""))
+        elif name in _VALUED:
+            yield name, value if equals else next(rest, "")
+        elif word.startswith("-"):
+            yield word, None
+        else:
+            yield "", path(word)
+
+
+def _seen_from(folder: str, named: str) -> str:
+    """The path as it is from anywhere; a recipe's name is one, unless a file there is meant."""
+    own = Path(folder, os.path.expanduser(named))  # noqa: PTH111
+    beside = Path(folder, "recipes", f"{named}.yaml")
+    try:
+        if os.sep not in named and not own.exists():
+            return str(beside) if beside.exists() else named
+    except OSError:
+        pass
+    return str(own)

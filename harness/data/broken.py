@@ -1,0 +1,97 @@
+"""Broken images of an image folder or a pack: all of them found, and left out where that is asked.
+
+What is left out is listed in the folder's broken.txt, which every run and pack of the folder heeds
+and records; to restore an image, take its line away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.datasets import files_of
+from harness.data.images import Encoded, Files, told_of
+from harness.data.packed import is_packed, open_packed
+from harness.errors import DataError
+from harness.imagefolder import LEFT_OUT, SPLITS, shown, splits
+from harness.store import atomic
+
+Tell = Callable[[str, int, int], object]
+"""Called with (what is being done, images done, images in all)."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An image folder, or a pack, of which every image was decoded."""
+
+    folder: Path
+    images: int
+    broken: dict[str, str]
+    """train/<class>/<image> of each broken one -> what is wrong with it."""
+    mend: str
+
+    @property
+    def message(self) -> str:
+        """How many are broken, the first ten, and what to do."""
+        return told_of(dict(enumerate(self.broken.values())), self.images, self.images, self.mend)
+
+
+def check(folder: Path, tell: Tell) -> Checked:
+    """Decode every image of `folder`.
+
+    Raises:
+        DataError: it is neither an image folder nor a whole pack.
+    """
+    parts: Mapping[str, Encoded]
+    if is_packed(folder):
+        pack = open_packed(folder)
+        parts = {"train": pack.train, "val": pack.val}
+    else:
+        parts = dict(zip(SPLITS, map(files_of, splits(folder)), strict=True))
+    return look_through(folder, parts, tell)
+
+
+def look_through(folder: Path, parts: Mapping[str, Encoded], tell: Tell) -> Checked:
+    """Decode every image of the splits."""
+    broken: dict[str, str] = {}
+    for split, images in parts.items():
+        broken |= _broken(folder, split, images, tell)
+    mend = next(iter(parts.values())).mend
+    return Checked(folder, sum(map(len, parts.values())), broken, mend)
+
+
+def _broken(folder: Path, split: str, images: Encoded, tell: Tell) -> dict[str, str]:
+    found: dict[int, str] = {}
+    images.look(found, lambda done: tell(f"decoding {split}", done, len(images)))
+    return {_name(folder, split, images, i): found[i] for i in sorted(found)}
+
+
+def _name(folder: Path, split: str, images: Encoded, i: int) -> str:
+    if isinstance(images, Files):
+        return str(images.paths[i].relative_to(folder))
+    return f"{split} {i}"
+
+
+def leave_out(checked: Checked) -> Path:
+    """Add the broken images to the folder's broken.txt, and return it.
+
+    Raises:
+        DataError: the folder is a pack, or a name holds a line's end.
+        StoreError: the folder cannot be written.
+    """
+    path = checked.folder / LEFT_OUT
+    if is_packed(checked.folder):
+        raise DataError(f"{shown(checked.folder)}: a pack; pack its images again instead")
+    names = sorted(map(os.fsencode, checked.broken))
+    for name in names:
+        if name.splitlines() != [name]:
+            raise DataError(f"{shown(os.fsdecode(name))}: a line's end in its name; rename it")
+    try:
+        before = path.read_bytes() if path.exists() else b"# Left out of every run and pack.\n"
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+    lines = [*before.splitlines(), *names]
+    atomic.write(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
+    return path

@@ -1,0 +1,120 @@
+"""The one reader of pictures: a file of whatever kind becomes 8 bits of red, green and blue.
+
+As torchvision's loader does it, but for what that gets wrong in silence: 16 bits are scaled by
+their range, and what declares no range is refused. The first picture of several counts, alpha is
+dropped, and the orientation that a camera noted is not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from harness.errors import DataError
+from harness.imagefolder import shown, unreadable
+
+_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+"""Of a TIFF file's header."""
+_NO_RANGE = {"I": "32-bit or signed numbers", "F": "floating-point numbers"}
+
+
+def decode(path: Path) -> Image.Image:
+    """The image in `path`, as RGB.
+
+    Raises:
+        DataError: it is missing, truncated, no image, or one of a mode that has no range.
+    """
+    return decode_bytes(content_of(path), shown(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        DataError: it cannot be read, or is no regular file: to read a pipe might never end.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        with open(file, "rb") as opened:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise DataError(f"{shown(path)}: no regular file; take it away")
+            return opened.read()
+    except FileNotFoundError:
+        raise DataError(f"{shown(path)}: the image has disappeared since the run began") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def decode_bytes(content: bytes, name: str) -> Image.Image:
+    """The image whose file is `content`, as RGB.
+
+    Raises:
+        DataError: it is none, cut, too large or of a mode that has no range; with `name`.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return _rgb(image, name)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name}: more pixels than are read at most, {2 * (Image.MAX_IMAGE_PIXELS or 0):,} "
+            f"({error}); make the image smaller, or leave it out"
+        ) from error
+    except MemoryError as error:
+        raise DataError(f"{name}: too large for this machine's memory") from error
+    except Exception as error:  # Pillow's plugins raise whatever a spoilt file brings about
+        if "MAX_" in str(error) or "too large" in str(error):
+            raise DataError(
+                f"{name}: a part of it is larger than Pillow reads ({error}); save the image again "
+                "without it, or leave the image out"
+            ) from error
+        raise DataError(f"{name}: not a readable image ({_reason(content, error)})") from error
+
+
+def _reason(content: bytes, error: Exception) -> str:
+    if not content:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "of no format that Pillow knows"
+    return str(error) or type(error).__name__
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode in _EIGHT_BITS:
+        image.load()
+        image.info.pop("transparency", None)  # of which Pillow would warn
+        return image.convert("RGB")
+    bits = _declared_bits(image)
+    if bits is None:
+        what = _NO_RANGE.get(image.mode, "unknown to this harness")
+        raise DataError(
+            f"{name}: its pixels are of mode {image.mode} ({what}), whose black and white are not "
+            "declared; save the image with 8 bits a channel, or with 16 unsigned ones"
+        )
+    # The upper eight bits, as Pillow reads colour images of 16 bits.
+    pixels = np.asarray(image).astype(np.int64).clip(0, 2**bits - 1) >> (bits - 8)
+    if image.format == "TIFF" and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        pixels = 255 - pixels
+    return Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
+
+
+def _declared_bits(image: Image.Image) -> int | None:
+    """How many bits a grey image's white has; None if it does not say."""
+    if image.mode.startswith("I;16"):
+        bits = _tag(image, _BITS_PER_SAMPLE) if image.format == "TIFF" else 16
+        return bits if isinstance(bits, int) and 8 <= bits <= 16 else None
+    if image.mode == "I" and image.format in ("PNG", "PPM"):
+        return 16  # PNG in older versions of Pillow; PPM is scaled to them by its own maximum
+    return None
+
+
+def _tag(image: Image.Image, number: int) -> object:
+    found = getattr(image, "tag_v2", {}).get(number)
+    return found[0] if isinstance(found, tuple) else found

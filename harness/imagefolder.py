@@ -1,0 +1,308 @@
+"""Image folders: the one walk over <folder>/<class>/<image>, for runs, packs and plans.
+
+A folder's images are the regular files below its class folders that have an image's suffix. Links
+are followed. What is passed over is counted; what cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+SPLITS = ("train", "val")
+LEFT_OUT = "broken.txt"
+"""Beside train/ and val/: images that are left out of every run and pack, as train/<class>/<image>,
+one a line. `moco-harness data check --leave-out` writes it."""
+
+HIDDEN = "hidden"
+SUFFIX = "with no image's suffix"
+IRREGULAR = "no regular file"
+LINKED = "linked again"
+LOOSE = "outside of a class folder"
+EMPTY = "a class folder without images"
+
+
+_Id = tuple[int, int]
+"""A folder's device and inode."""
+
+
+class Found(NamedTuple):
+    """One image."""
+
+    name: str
+    """Relative to the folder that was walked: <class>/<image>, or deeper."""
+    size: int
+    """In bytes."""
+
+
+@dataclass
+class PassedOver:
+    """What a walk found and did not take, by kind. A folder is counted once, whatever is in it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    """An example of each kind, relative to the folder."""
+
+    def add(self, kind: str, name: str) -> None:
+        self.counts[kind] += 1
+        self.first[kind] = min(name, self.first.get(kind, name))
+
+    def __str__(self) -> str:
+        """Such as "2 hidden (cat/.cache ...), 1 no regular file (dog/pipe.jpg)"; "" if nothing."""
+        return ", ".join(
+            f"{count:,} {kind} ({shown(self.first[kind])}{' ...' if count > 1 else ''})"
+            for kind, count in sorted(self.counts.items())
+        )
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """What lies in a folder of class folders."""
+
+    path: Path
+    classes: dict[str, list[Found]]
+    """The images by class, both in order of their names (deeper ones by each part's)."""
+    folders: dict[str, int]
+    """Each folder that was listed, relative to `path` (itself "."), with its time of change in ns,
+    taken before it was listed: while none of them has another, no name has come or gone."""
+    passed_over: PassedOver
+    left_out: tuple[str, ...] = ()
+    """Images that are there, but that the caller did not want."""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits of all images' names and sizes."""
+        total = hashlib.sha256()
+        for images in self.classes.values():
+            for name, size in images:
+                total.update(os.fsencode(f"{name}\0{size}\0"))
+        return total.hexdigest()[:12]
+
+
+def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
+    """FOLDER/train and FOLDER/val, without the images that its broken.txt lists.
+
+    Raises:
+        DataError: see walk; a class is in one of them alone; or broken.txt cannot be read.
+    """
+    listed = left_out(folder)
+    train, val = (walk(folder / split, listed[split]) for split in SPLITS)
+    differing = sorted(set(train.classes) ^ set(val.classes))
+    if differing:
+        raise DataError(
+            f"{shown(folder)}: train and val hold different classes: {some(differing)} only in one "
+            "of them; labels would not mean the same"
+        )
+    return train, val
+
+
+def left_out(folder: Path) -> dict[str, set[str]]:
+    """What FOLDER/broken.txt lists: split -> <class>/<image>; nothing if there is none.
+
+    Raises:
+        DataError: it cannot be read, or lists something else.
+    """
+    found: dict[str, set[str]] = {split: set() for split in SPLITS}
+    path = folder / LEFT_OUT
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for line in content.splitlines():
+        split, _, name = os.fsdecode(line).partition("/")
+        if split in found:
+            found[split].add(name)
+        elif line.strip() and not line.startswith(b"#"):
+            raise DataError(
+                f"{shown(path)}: {shown(os.fsdecode(line))}: no image of train/ or val/; write "
+                "train/<class>/<image>, as `moco-harness data check --leave-out` does"
+            )
+    return found
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of many names, for a message."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(map(shown, names[:3])) + more
+
+
+def names_in(content: bytes) -> list[str]:
+    """The names in a pack's names.txt: a line each, or ended by a zero each, as any name may be."""
+    end = b"\0" if b"\0" in content else b"\n"
+    return [os.fsdecode(name) for name in content.split(end)[:-1]]
+
+
+def walk(
+    path: Path,
+    without: Set[str] = frozenset(),
+    spared: Callable[[str], bool] | None = None,
+) -> ImageFolder:
+    """The images of `path`/<class>/..., from their folders' listings and one stat of each file.
+
+    Hidden files and folders are passed over, at any depth. No file is opened.
+
+    Args:
+        without: images to leave out, as <class>/<image>.
+        spared: whether a class folder, by its name, is left out, as it is known already.
+
+    Raises:
+        DataError: `path` is no folder or has no images; or a folder, or what may be an image,
+            cannot be read.
+    """
+    walker = _Walker(path, without)
+    classes: dict[str, list[Found]] = {}
+    try:
+        above = [_identity(folder.stat()) for folder in (path, *path.resolve().parents)]
+        entries = walker.listed(".")
+    except OSError as error:
+        raise _unlike(path, error) from error
+    for entry in entries:
+        known = _stat(entry)
+        if stat.S_ISDIR(known.st_mode):
+            if spared is not None and spared(entry.name):
+                continue
+            if images := walker.images_of(entry.name, known, above):
+                classes[entry.name] = images
+            else:
+                walker.passed_over.add(EMPTY, entry.name)
+        else:
+            walker.passed_over.add(LOOSE if _is_image(entry) else SUFFIX, entry.name)
+    if not classes and spared is None:
+        over = f" (passed over: {walker.passed_over})" if walker.passed_over.counts else ""
+        raise DataError(f"{shown(path)}: no images in it{over}; expected <class>/<image>.jpg there")
+    left_out = tuple(sorted(walker.left_out))
+    return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out)
+
+
+class _Walker:
+    """One walk: what it listed, and what it passed over."""
+
+    def __init__(self, path: Path, without: Set[str]) -> None:
+        self.path, self.without = path, without
+        self.left_out: list[str] = []
+        self.folders: dict[str, int] = {}
+        self.passed_over = PassedOver()
+
+    def images_of(self, name: str, known: os.stat_result, above: list[_Id]) -> list[Found]:
+        """The images below the class folder `name`, sorted.
+
+        A folder that a link leads to is listed unless it was already, or is one of those `above`:
+        else a walk along links might never end. Folders that are no links come first.
+        """
+        if _identity(known) in above:
+            self.passed_over.add(LINKED, name)
+            return []
+        found: list[Found] = []
+        seen = set(above)
+        todo, linked = [(name, known)], list[tuple[str, os.stat_result]]()
+        beyond_link = False
+        while todo or linked:
+            if not todo:
+                todo, beyond_link = [linked.pop(0)], True
+            folder, itself = todo.pop()
+            if beyond_link and _identity(itself) in seen:
+                self.passed_over.add(LINKED, folder)
+                continue
+            seen.add(_identity(itself))
+            try:
+                entries = self.listed(folder)
+            except OSError as error:
+                raise unreadable(self.path / folder, error) from error
+            for entry in entries:
+                inner = f"{folder}/{entry.name}"
+                if inner in self.without:
+                    self.left_out.append(inner)
+                    continue
+                known = _stat(entry)
+                if stat.S_ISDIR(known.st_mode):
+                    (linked if entry.is_symlink() else todo).append((inner, known))
+                elif not _is_image(entry):
+                    self.passed_over.add(SUFFIX, inner)
+                elif not stat.S_ISREG(known.st_mode):
+                    self.passed_over.add(IRREGULAR, inner)
+                else:
+                    found.append(Found(inner, known.st_size))
+        found.sort(key=lambda image: image.name.split("/"))
+        return found
+
+    def listed(self, folder: str) -> list[os.DirEntry[str]]:
+        """What is in a folder, sorted, without what is hidden; OSError if it cannot be read."""
+        place = self.path / folder
+        self.folders[folder] = place.stat().st_mtime_ns
+        with os.scandir(place) as entries:
+            every = sorted(entries, key=lambda entry: entry.name)
+        for entry in every:
+            if entry.name.startswith("."):
+                self.passed_over.add(HIDDEN, os.path.relpath(entry.path, self.path))
+        return [entry for entry in every if not entry.name.startswith(".")]
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+    """Of the entry, or of what it links to; of no kind of file if it leads nowhere and is no image.
+
+    Raises:
+        DataError: it is an image, or may have been a folder, and cannot be read.
+    """
+    try:
+        found = entry.stat()
+    except OSError as error:
+        needed = _is_image(entry) or "." not in entry.name
+        if needed or isinstance(error, PermissionError):
+            raise unreadable(Path(entry.path), error) from error
+        return os.stat_result((0,) * 10)
+    closed = found.st_mode & _ALL != _ALL and _is_image(entry) and stat.S_ISREG(found.st_mode)
+    if closed and not os.access(entry.path, os.R_OK):  # asked only where the mode bars somebody
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        raise unreadable(Path(entry.path), denied)
+    return found
+
+
+_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
+
+def _identity(of: os.stat_result) -> _Id:
+    return of.st_dev, of.st_ino
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES)
+
+
+def _unlike(path: Path, error: OSError) -> DataError:
+    if isinstance(error, PermissionError):
+        return unreadable(path, error)
+    return DataError(
+        f"{shown(path)}: cannot be read ({error.strerror}); an image folder holds "
+        "train/<class>/<image> and val/<class>/<image>; is that the folder that was meant?"
+    )
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What to raise for an image, or a folder of images, that cannot be read."""
+    if isinstance(error, PermissionError):
+        mend = "make it readable, or take it away"
+    else:
+        mend = "restore it from the data set's source, or take it away"
+    return DataError(f"{shown(path)}: cannot be read ({error.strerror}); {mend}")
+
+
+def shown(path: Path | str) -> str:
+    """A path for a message: bytes that are no UTF-8, and signs that cannot be printed, escaped."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(_escaped(text))
+
+
+def _escaped(text: str) -> Iterator[str]:
+    for sign in text:
+        yield sign if sign.isprintable() else sign.encode("unicode_escape").decode()

@@ -1,0 +1,203 @@
+"""A file of weights that others made: its tensors by name, or what it is instead.
+
+torch's unpickler refuses what could run code, but tells it in paragraphs for programmers, with
+escape codes, and warns of what it is about to refuse. A user gets one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickletools
+import re
+import stat
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.errors import DataError
+from harness.recipe.schema import Weights
+
+BEGINNING = 1000
+"""Bytes that tell most kinds of files."""
+
+_BEGINNINGS = (
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run git lfs pull"),
+    (b"\x89HDF", "an HDF5 file (Keras?): convert it to torch's format"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it"),
+    (b"BZh", "compressed by bzip2: unpack it"),
+    (b"\xfd7zXZ", "compressed by xz: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it"),
+    (b"\x93NUMPY", "an array of NumPy: convert it to torch's format"),
+)
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_PLAIN = re.compile(
+    r"torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..*"
+    r"|collections\.OrderedDict"
+)
+"""What files of tensors alone are made of."""
+
+
+def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
+    """The file's tensors by name, once it has proved to be the one that the recipe means; no code
+    of the file's is run. Names are those under `state_dict`, where there is one.
+
+    Args:
+        source: where the file is had, for whoever lacks it.
+
+    Raises:
+        DataError: it is missing, unreadable, another one, or no checkpoint of tensors.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise DataError(f"{path}: {what}; model.weights.file has to name a file of weights")
+        with path.open("rb") as file:
+            beginning = file.read(BEGINNING)
+            for kind, said in (("sha256", weights.sha256), ("md5", weights.md5)):
+                file.seek(0)
+                found = hashlib.file_digest(file, kind).hexdigest() if said and beginning else ""
+                if beginning and not found.startswith(said or ""):
+                    raise DataError(
+                        f"{path}: another file than the recipe means: its {kind} is "
+                        f"{found[:16]}..., not {said}; get it from: {source}"
+                    )
+        what = _other(path, beginning)
+        if what:
+            raise DataError(f"{path}: not a checkpoint that holds tensors only: it is {what}")
+        state = _unpickled(path)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: the recipe's weights are not there; put the file there, from: {source}"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    inner = state.get("state_dict", state) if isinstance(state, dict) else {}
+    items = inner.items() if isinstance(inner, dict) else ()
+    tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
+    if tensors:
+        return tensors
+    raise DataError(f"{path}: no residual network in it: {_elsewhere(state)}")
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch's unpickler raises whatever it stumbles over
+        raise DataError(
+            f"{path}: not a checkpoint that holds tensors only: {_unloaded(path)}"
+        ) from error
+
+
+def _other(path: Path, begins: bytes) -> str:
+    """What a file is that is no checkpoint by its form; "" if it may be one."""
+    if not begins:
+        return "empty: get it again"
+    for beginning, what in _BEGINNINGS:
+        if begins.startswith(beginning):
+            return what
+    if begins[257:262] == b"ustar":
+        return "an archive of tar: unpack it"
+    if begins[8:9] == b"{" and int.from_bytes(begins[:8], "little") < path.stat().st_size:
+        return (
+            "a safetensors file: convert it, with torch.save(safetensors.torch.load_file(old), new)"
+        )
+    if begins.startswith(b"PK"):
+        return _other_zip(path)
+    if begins[:1] != b"\x80" and b"\0" not in begins:
+        shown = ascii(begins[:40].decode("latin-1"))
+        return f"text, which begins with {shown}: was an error page downloaded? Get it again"
+    return ""
+
+
+def _other_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return "cut short or damaged: get it again"
+    parts = {name.split("/", 1)[-1] for name in names}
+    if "constants.pkl" in parts:
+        return (
+            "a TorchScript archive, which holds code: save its tensors alone, with "
+            "torch.save(torch.jit.load(old).state_dict(), new)"
+        )
+    if any(name.endswith(".npy") for name in names):
+        return "arrays of NumPy: convert them to torch's format"
+    if "data.pkl" not in parts:
+        inside = ", ".join(map(repr, names[:3])) or "nothing"
+        return f"a zip archive of other things ({inside}): unpack it"
+    return ""
+
+
+def _unloaded(path: Path) -> str:
+    """Why torch did not load it: the objects that it refuses, found without loading them."""
+    try:
+        objects = _objects(path)
+    except Exception:  # a pickle that is cut or damaged fails in as many ways
+        return "it is cut short, damaged, or no file of torch.save; get it again"
+    if not objects:
+        return "it is damaged, cut short, or of another version of torch; get it again"
+    more = f" and {len(objects) - 3} more" if len(objects) > 3 else ""
+    return (
+        f"it holds {', '.join(objects[:3])}{more}, and loading such an object may run code. If you "
+        "trust its source, save its tensors alone: "
+        "torch.save(torch.load(old, weights_only=False)['state_dict'], new)"
+    )
+
+
+def _objects(path: Path) -> list[str]:
+    """Names of the classes and functions, other than torch's own, that a pickle would import.
+
+    Raises:
+        Exception: it is no whole pickle.
+    """
+    content = path.read_bytes()
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            name = next(n for n in archive.namelist() if n.split("/", 1)[-1] == "data.pkl")
+            content = archive.read(name)
+    file = io.BytesIO(content)
+    found: dict[str, None] = {}
+    while file.tell() < len(content):
+        texts: list[str] = []
+        first = file.tell()
+        try:
+            for code, argument, _ in pickletools.genops(file):
+                if code.name == "GLOBAL":
+                    found[str(argument).replace(" ", ".")] = None
+                elif code.name == "STACK_GLOBAL":
+                    found[".".join(texts[-2:])] = None
+                elif isinstance(argument, str):
+                    texts.append(argument)
+        except Exception:
+            if first == 0:
+                raise
+            break  # the old format's storages lie behind its pickles
+    return [name for name in found if _NAME.fullmatch(name) and not _PLAIN.fullmatch(name)]
+
+
+def _elsewhere(state: Any) -> str:
+    """Where in it tensors lie, or what it is."""
+    if not isinstance(state, dict):
+        return f"it holds one {type(state).__name__}"
+    deeper = [
+        repr(key)
+        for key, value in state.items()
+        if isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
+    ]
+    if deeper:
+        return (
+            f"its tensors lie under {', '.join(deeper[:5])}, and only 'state_dict' is looked into; "
+            "save them under that name"
+        )
+    return f"it holds {', '.join(map(repr, list(state)[:5])) or 'nothing'}"

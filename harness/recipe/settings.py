@@ -1,0 +1,113 @@
+"""`--set FIELD=VALUE`: what it says, and how it is to be written where it was refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from harness.errors import RecipeError
+from harness.recipe.suggest import printable
+from harness.recipe.tree import Node, Place, split
+from harness.recipe.yaml_source import parse_value
+from harness.redact import redact
+
+T = TypeVar("T")
+
+_BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false"}
+_SEPARATED = re.compile(r"(?<=\d)[_,](?=\d{3}(\D|$))")
+"""In 1_000 and 1,000."""
+
+
+def parse_set(text: str) -> tuple[str, Node]:
+    """`optim.lr=0.1` as a dotted path and a value.
+
+    A value that begins with a bracket or a quote is YAML; any other is a number, true, false, null,
+    or a text in which no character means anything else: `run #3: a=b` is that text.
+
+    Raises RecipeError.
+    """
+    place = _place(text)
+    path, equals, value = text.partition("=")
+    if not equals or not value.strip():
+        raise RecipeError(f"{place}: write field=value, as in optim.lr=0.03 (nothing: null)")
+    path = path.strip()
+    split(path, place)
+    return path, Node(parse_value(value.strip(), place.source).value, place)
+
+
+def told_how(sets: Sequence[str], work: Callable[[Sequence[str]], T]) -> T:
+    """What `work` makes of the settings; of a RecipeError about some of them, `instead` says how
+    they have to be written for it to succeed, if that is known."""
+    try:
+        return work(sets)
+    except RecipeError as error:
+        error.instead = _mended(sets, work, error)
+        raise
+
+
+def _place(text: str) -> Place:
+    return Place(f"--set {printable(redact(text), 200)}")
+
+
+def _mended(
+    sets: Sequence[str], work: Callable[[Sequence[str]], object], error: RecipeError
+) -> dict[str, str]:
+    """Setting -> how to write it, so that `work` accepts all of them; {} if none is known."""
+    now, found = list(sets), dict[str, str]()
+    for n, text in enumerate(sets):
+        if not _blamed(text, error):
+            continue
+        for other in _otherwise(text):
+            tried = [*now[:n], other, *now[n + 1 :]]
+            try:
+                work(tried)
+            except RecipeError as left:
+                if _blamed(other, left):
+                    continue
+                error = left
+            now, found[text] = tried, other
+            break
+        else:
+            return {}
+    try:
+        work(now)
+    except RecipeError:
+        return {}
+    return found
+
+
+def _blamed(text: str, error: RecipeError) -> bool:
+    """Whether the error is about the setting; those of an ablation's cells name its field alone."""
+    field = text.partition("=")[0].strip()
+    return str(_place(text)) in str(error) or f"--set {field}: " in str(error)
+
+
+def _otherwise(text: str) -> Iterator[str]:
+    """Other ways to write a setting, those that change its meaning least first."""
+    field, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        field, equals, value = (part.strip() for part in text.partition(":"))
+        if not equals or not value:
+            return
+        yield f"{field}={value}"
+    if not value:
+        return
+    inner = value[1:-1] if value[0] == value[-1] and value[0] in "\"'" and len(value) > 2 else ""
+    if inner:
+        yield f"{field}={inner}"
+    if (boolean := _BOOLEANS.get(value.lower())) is not None:
+        yield f"{field}={boolean}"
+    try:
+        if float(value).is_integer() and abs(float(value)) < 2**53:
+            yield f"{field}={int(float(value))}"
+    except ValueError:
+        pass
+    if (plain := _SEPARATED.sub("", value)) != value:
+        yield f"{field}={plain}"
+    yield f"{field}={json.dumps(value, ensure_ascii=False)}"
+    for listed in dict.fromkeys((inner or value, value)):
+        parts = ", ".join(filter(None, re.split(r"[,\s]+", listed.strip("()[] "))))
+        yield f"{field}=[{parts}]"
+    yield f"{field}={{{value}}}"

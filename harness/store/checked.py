@@ -1,0 +1,146 @@
+"""What of a run root was found valid and has not changed since, so that it need not be read again.
+
+RUNS/.checked has a line for each stage: its id, its attempts and a digest of what the file system
+says of its result and journal: inode, size, times of content and of inode. Any write, rename or
+copy changes these. The file may be deleted at any time, and where it cannot be written nothing is
+lost but time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.store import atomic
+from harness.store.layout import StageFolder, is_name
+from harness.store.validity import why_invalid
+
+FILE = ".checked"
+PUBLISHED = "published.json"
+"""Marks a run root as published records, to which nothing is added."""
+
+RULE = 1
+"""Raised when what is valid changes: what was checked by an older rule is checked again."""
+
+SETTLED_S = 2.0
+"""A file that is younger may be written to again without a change of its times."""
+
+
+class Seen(NamedTuple):
+    """How a stage's files are."""
+
+    attempts: tuple[str, ...]
+    digest: str
+    size: int
+    """Bytes of its journal."""
+    valid: bool
+    """They were found valid, and are as they were then."""
+    settled: bool
+
+
+class Checked:
+    """The stages of one run root."""
+
+    def __init__(self, runs: str) -> None:
+        self._runs = runs
+        self._known: dict[str, tuple[tuple[str, ...], str]] = {}
+        self._new: list[str] = []
+        self._lines = 0
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(runs, FILE).read_text().splitlines():
+                id_, attempts, digest = line.split("\t")
+                self._known[id_] = tuple(filter(None, attempts.split(","))), digest
+                self._lines += 1
+
+    def see(self, id_: str) -> Seen:
+        """How the stage's files are now; to be asked before they are read."""
+        known = self._known.get(id_)
+        if known is not None:
+            digest, size, _ = self._stat(id_, known[0])
+            if digest == known[1]:
+                return Seen(known[0], digest, size, valid=True, settled=True)
+        attempts = self._attempts(id_)
+        digest, size, newest = self._stat(id_, attempts)
+        settled = 0 < newest < time.time_ns() - SETTLED_S * 1e9
+        return Seen(attempts, digest, size, valid=False, settled=settled)
+
+    def why_invalid(self, folder: StageFolder, result: Mapping[str, Any], seen: Seen) -> str:
+        """As harness.store.validity.why_invalid; nothing is read of what was found valid.
+
+        Args:
+            folder: the stage's.
+            result: what its result.json says.
+            seen: how the stage was before that was read.
+
+        Raises:
+            StoreError: a file cannot be read.
+        """
+        if seen.valid:
+            return ""
+        why = why_invalid(folder, result, seen.attempts)
+        if not why and seen.settled and is_name(folder.id):
+            self._known[folder.id] = seen.attempts, seen.digest
+            self._new.append(f"{folder.id}\t{','.join(seen.attempts)}\t{seen.digest}\n")
+        return why
+
+    def save(self) -> None:
+        """Add what was found valid to the file; what cannot be written is checked again."""
+        new, self._new = self._new, []
+        if not new or os.path.exists(f"{self._runs}/{PUBLISHED}"):  # noqa: PTH110
+            return
+        self._lines += len(new)
+        place = Path(self._runs, FILE)
+        with contextlib.suppress(OSError):
+            if self._lines > 2 * len(self._known) + 1000:
+                known = self._known.items()
+                new = [f"{id_}\t{','.join(parts)}\t{digest}\n" for id_, (parts, digest) in known]
+                self._lines = len(new)
+                atomic.write(place, lambda file: file.write("".join(new).encode()))
+                return
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(place, flags, 0o666)
+            try:
+                os.write(file, "".join(new).encode())
+            finally:
+                os.close(file)
+
+    def _attempts(self, id_: str) -> tuple[str, ...]:
+        try:
+            names = os.listdir(f"{self._runs}/{id_}/attempts")  # noqa: PTH208
+        except OSError:
+            return ()
+        return tuple(sorted((name for name in names if name.isdecimal()), key=int))
+
+    def _stat(self, id_: str, attempts: tuple[str, ...]) -> tuple[str, int, int]:
+        """(digest of how the stage's files are, bytes of its journal, nanoseconds since 1970 of
+        the last change)."""
+        at = f"{self._runs}/{id_}"
+        journals = [f"{at}/attempts/{name}/metrics.jsonl" for name in attempts]
+        found: list[int] = [RULE]
+        size = newest = 0
+        for path in (f"{at}/result.json", f"{at}/attempts", *journals):
+            try:
+                here = os.stat(path)  # noqa: PTH116
+            except OSError:
+                found.append(0)
+                continue
+            size += here.st_size
+            newest = max(newest, here.st_ctime_ns, here.st_mtime_ns)
+            found += (here.st_ino, here.st_size, here.st_mtime_ns, here.st_ctime_ns)
+        return hashlib.blake2b(repr(found).encode(), digest_size=12).hexdigest(), size, newest
+
+
+_OF: dict[str, Checked] = {}
+
+
+def checked(runs: Path) -> Checked:
+    """What this process knows of the run root, and at its first call what its file says."""
+    root = os.path.abspath(runs)  # noqa: PTH100
+    if root not in _OF:
+        _OF[root] = Checked(root)
+    return _OF[root]

@@ -1,0 +1,338 @@
+"""What a valid result is: of its own stage, possible, and what its journal says.
+
+`harness.store.ledger` judges by this whenever it looks at a stage that is done, so that plan, run,
+status, report, check, baselines and publish share one rule. It knows no task's metrics by name. A
+metric that the journal has at each step is reported by its mean over the last epoch, any other by
+its last value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from harness.store import atomic, journal
+from harness.store.attempt import as_marks, marks
+from harness.store.layout import SHOWN, StageFolder, why_impossible
+
+NEAR = 1e-9
+"""How far a value may be from the journal's, of its size: what rounding makes of another order."""
+
+FIRST = 64
+"""Lines of the journal's end that are read first; eight times as many where they do not suffice."""
+
+_AT_ONCE = 1 << 20
+_FIGURE = rb'"[\w./-]+/%s":([-+.\dEe]+)'
+_SEED = re.compile(r"-s(\d+)\.([^.-]+)-")
+
+
+def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequence[str]) -> str:
+    """Why a result, itself well formed, is not its stage's, or not what its journal says; "" if it
+    is, as far as that can be told.
+
+    A journal is checked against the lengths and checksums that were noted when the stage ended or,
+    of older records, at its last checkpoint; where there are none, by its structure alone.
+
+    Args:
+        folder: the stage's.
+        result: what its result.json says.
+        attempts: the names of its attempts, oldest first.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    where = folder.path / "result.json"
+    if (owner := result.get("stage", folder.id)) != folder.id:
+        return f"{where}: a copy, of {_shown(owner)}; move the folder away and run again"
+    parts = dict(_parts(folder, attempts))
+    why = _why_altered(folder, result, parts)
+    if not why and parts:
+        why = _why_contradicted(result, parts)
+        why = f"{where}: {why}" if why else ""
+    return f"{why}; bring the old file back, or move the folder away and run again" if why else ""
+
+
+def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any]]]) -> Copies:
+    """Of each stage that shares what no two stages share, those that it shares it with.
+
+    The digest of a checkpoint covers its stage's id, so two trainings never have the same one. Nor
+    do two seeds ever have the same losses.
+
+    Args:
+        results: by id, stage.json (None: unknown) and result.json. One whose stage.json is
+            another's is known for a copy, and tells nothing of the others.
+    """
+    owners: dict[tuple[Any, ...], list[str]] = {}
+    for id_, (described, result) in results.items():
+        about = described or {}
+        if about.get("id", id_) != id_:
+            continue
+        weights, values, named = result.get("weights"), result.get("values"), _SEED.search(id_)
+        if isinstance(weights, str) and weights and about.get("parent") is None:
+            owners.setdefault(("weights", weights), []).append(id_)
+        if named and isinstance(values, dict) and any(map(_is_loss, values)):
+            owners.setdefault(("losses", named[2], *sorted(values.items())), []).append(id_)
+    found: Copies = {}
+    for (what, *_), ids in owners.items():
+        for id_ in ids:
+            # one seed may have the same losses under two names
+            others = [each for each in ids if each != id_]
+            others = [each for each in others if what == "weights" or _seed(each) != _seed(id_)]
+            if others:
+                found.setdefault(id_, (what, tuple(others)))
+    return found
+
+
+Copies = dict[str, tuple[str, tuple[str, ...]]]
+"""By a stage's id, what it shares, and the ids of the stages that it shares it with."""
+
+
+def why_copy(what: str, others: Iterable[str]) -> str:
+    """What is said of a stage that has `what` in common with `others`."""
+    return f"with the {what} of {', '.join(others)}: one is a copy"
+
+
+def _is_loss(name: object) -> bool:
+    return isinstance(name, str) and name.partition("@")[0].endswith("/loss")
+
+
+def _seed(id_: str) -> str:
+    found = _SEED.search(id_)
+    return found[1] if found else ""
+
+
+def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Each attempt that has a journal, and its bytes. By descriptor, for thousands of stages."""
+    for name in attempts:
+        path = f"{folder.path}/attempts/{name}/metrics.jsonl"
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                parts = [os.read(file, _AT_ONCE)]
+                while parts[-1]:
+                    parts.append(os.read(file, _AT_ONCE))
+            finally:
+                os.close(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise atomic.explain(error, Path(path)) from error
+        yield name, b"".join(parts)
+
+
+# ---- the journal itself
+
+
+def _why_altered(folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
+    """Why the journal is not the one that the stage ended with."""
+    noted = result.get("journal")
+    if noted is None:
+        return _why_unsound(folder, result, parts, _since_checkpoint(folder, result, parts))
+    ended = as_marks(noted)
+    if ended is None:
+        return f"{folder.path / 'result.json'}: journal is {_shown(noted)}, no checksums"
+    changed = [
+        name
+        for name in dict.fromkeys([*ended, *parts])
+        if ended.get(name, (0, 0)) != journal.mark(parts.get(name, b""))
+    ]
+    return _why_unsound(folder, result, parts, changed[0]) if changed else ""
+
+
+def _since_checkpoint(
+    folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]
+) -> str:
+    """The attempt whose journal no longer begins as was noted at the last step's checkpoint."""
+    step = result.get("step")
+    if type(step) is not int:
+        return ""
+    noted = marks(folder, step)
+    return next(
+        (
+            name
+            for name, (length, crc) in noted.items()
+            if journal.mark(parts.get(name, b"")[:length]) != (length, crc)
+        ),
+        "",
+    )
+
+
+def _why_unsound(
+    folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes], changed: str
+) -> str:
+    """What the journal's structure shows, else that the attempt `changed` has; "" if neither."""
+    where = folder.path / "attempts"
+    found: list[list[journal.Record]] = []
+    cut = 0
+    for name, data in parts.items():
+        lines = [line for line in data.split(b"\n") if line]
+        records = journal.parse_all(lines)
+        cut += len(lines) - len(records)
+        if why := _why_disordered(records) or _why_impossible(records, result):
+            return f"{where / name / 'metrics.jsonl'}: {why}"
+        found.append(records)
+    merged = journal.merge(found)
+    newest = where / (changed or next(reversed([*parts]), "")) / "metrics.jsonl"
+    if why := "" if cut else _why_lacking(merged):
+        return f"{newest}: {why}"
+    return f"{newest}: changed since it was written" if changed else ""
+
+
+def _why_disordered(records: Sequence[journal.Record]) -> str:
+    """Why these are not one attempt's lines: its steps never fall, and none is measured twice."""
+    measured: set[str] = set()
+    for before, after in pairwise(records):
+        if after["step"] > before["step"]:
+            measured = set()
+            continue
+        if after["step"] < before["step"]:
+            return f"step {after['step']} stands after step {before['step']}"
+        measured |= _metrics(before)
+        if measured & _metrics(after):
+            return f"step {after['step']} stands twice"
+    return ""
+
+
+def _metrics(record: journal.Record) -> set[str]:
+    return {name for name in record if "/" in name}
+
+
+def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]) -> str:
+    """What no run measures; a diverged one ends with what is no number, which is its result."""
+    end = records[-1]["step"] if records and result.get("state") == "diverged" else -1
+    for name in sorted({name for record in records for name in _metrics(record)}):
+        column = [(record["step"], record[name]) for record in records if name in record]
+        values = [value for _, value in column]
+        if set(map(type, values)) <= {int, float} and math.isfinite(sum(values)):
+            column = [column[values.index(f(values))] for f in (min, max)]  # stand for the rest
+        for step, value in column:
+            why = why_impossible(name, value)
+            if why and (step != end or not isinstance(value, float) or math.isfinite(value)):
+                return f"{why} (step {step})"
+    return ""
+
+
+def _why_lacking(records: Sequence[journal.Record]) -> str:
+    """Which steps have no line, where the others show how far apart the lines are."""
+    steps = {record["step"] for record in records} - {0}
+    if len(steps) == max(steps, default=0) and not any("steps" in record for record in records):
+        return ""
+    spans = sorted({(r["step"] - _steps(r), r["step"]) for r in records})
+    covered, holes = 0, []
+    for before, end in spans:
+        holes.append((max(0, before - covered), covered, before + 1))
+        covered = max(covered, end)
+    usual, often = Counter(hole for hole, _, _ in holes).most_common(1)[0] if holes else (0, 0)
+    if len(holes) < 4 or 2 * often <= len(holes):
+        return ""
+    more = ((before, after) for hole, before, after in holes if hole > usual)
+    return next((f"no line between steps {before} and {after}" for before, after in more), "")
+
+
+def _steps(record: journal.Record) -> int:
+    """How many steps a line is of: in published records more than one."""
+    steps = record.get("steps", 1)
+    return steps if type(steps) is int and steps > 0 else 1
+
+
+# ---- the result against the journal
+
+
+def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
+    """Which of the result's numbers the journal has otherwise, with both."""
+    if result.get("state") != "finished":
+        return ""
+    values: Mapping[str, Any] = result.get("values", {})
+    records = _end(list(parts.values()), set(values))
+    if not records:
+        return ""
+    last, step = records[-1]["step"], result.get("step", records[-1]["step"])
+    if step != last:
+        if result.get("journal") is None and type(step) is int and last < step:
+            return ""  # cut: what it said of the last epoch is not known
+        return f"step is {_shown(step)}, its journal's last is {last}"
+    window = min(_per_epoch(records[-1]), max(1, last))
+    for name, value in values.items():
+        found = _said(name, records, window)
+        near = (slack + NEAR * max(1.0, abs(said)) >= abs(value - said) for said, slack in found)
+        if found and not any(near):
+            said = _shown(found[0][0])
+            return f"{name} is {_shown(value)}, its journal says {said} (step {last})"
+    return _why_unmeasured(result, parts)
+
+
+def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
+    """The journal's last records: its last epoch, and as far back as each of `wanted` has one."""
+    newest = next((n for n in range(len(parts) - 1, -1, -1) if parts[n].strip()), 0)
+    lines = [line for line in parts[newest].split(b"\n") if line] if parts else []
+    count = FIRST
+    while count < len(lines):
+        records = journal.parse_all(lines[-count:])
+        if records and wanted <= {name for record in records for name in record}:
+            before = records[-1]["step"] - _per_epoch(records[-1])
+            if records[0]["step"] <= before:
+                return records
+        count *= 8
+    return journal.merge(journal.parse_all(part.split(b"\n")) for part in parts)
+
+
+def _per_epoch(record: journal.Record) -> int:
+    """Steps of an epoch, by where the record stands; 1 if it does not say."""
+    epoch = record.get("epoch")
+    good = isinstance(epoch, int | float) and not isinstance(epoch, bool) and 0 < epoch < 1e300
+    return max(1, round(record["step"] / epoch)) if good and epoch else 1
+
+
+def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tuple[float, float]]:
+    """What a result may say of a metric by the journal, and how far from it; [] if that is unknown.
+
+    Args:
+        window: steps of the last epoch. A metric that has fewer lines than half of them has its
+            last value, one that lacks some has none: they are lost. Where an epoch is a step or
+            two, which of both it is does not show.
+    """
+    own = [r for r in records if not why_impossible(name, r.get(name))]
+    if not own:
+        return []
+    last = float(own[-1][name]), 0.0
+    begin = records[-1]["step"] - window
+    within = [r for r in own if r["step"] > begin]
+    inside = [min(_steps(r), r["step"] - begin) for r in within]
+    weight = sum(inside)
+    if 2 * weight <= window:
+        return [last]
+    if weight < window - 1:
+        return []
+    mean = math.fsum(n * r[name] for n, r in zip(inside, within, strict=True)) / weight
+    # a published block may reach from the epoch before into the last
+    open_ = sum(n * abs(r[name]) for n, r in zip(inside, within, strict=True) if n < _steps(r))
+    if window >= 10_000:  # by an epoch of four digits, so many steps may be one more or less
+        open_ += max(abs(r[name]) for r in within)
+    return [(mean, open_ / weight)] if window > 2 else [(mean, open_ / weight), last]
+
+
+def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
+    """Of what the attempt that ended measured now and then, as its speed, the result has one, the
+    median."""
+    attempt = result.get("attempt")
+    data = next((data for name, data in parts.items() if int(name) == attempt), b"")
+    for name, value in result.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or f'/{name}":'.encode() not in data or b'"steps":' in data:
+            continue
+        seen = set(map(float, re.findall(_FIGURE % re.escape(name.encode()), data)))
+        if seen and value not in seen:
+            low, high = min(seen), max(seen)
+            return f"{name} is {_shown(value)}, its journal has others ({low:g} to {high:g})"
+    return ""
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:SHOWN]

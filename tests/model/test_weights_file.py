@@ -1,0 +1,119 @@
+"""Files of strangers: one line says what each is, nothing of theirs runs, torch says nothing."""
+
+import argparse
+import hashlib
+import io
+import os
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.errors import DataError
+from harness.model.weights_file import read
+from harness.recipe.schema import Weights
+
+
+def saved(content: object, *, new: bool = True) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=new)
+    return buffer.getvalue()
+
+
+def script() -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer)
+    return buffer.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr(name, "x")
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        file.addfile(tarfile.TarInfo("weights.pth"))
+    return buffer.getvalue()
+
+
+def arrays() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros(3))
+    return buffer.getvalue()
+
+
+class Evil:
+    """What a pickle runs when it is opened carelessly."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("sprung",)
+
+
+TENSORS = {"conv1.weight": torch.zeros(3)}
+OPTIONS = {"state_dict": TENSORS, "args": argparse.Namespace(lr=0.03)}
+SAFE = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+
+STRANGE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "options": (lambda: saved(OPTIONS), "argparse.Namespace"),
+    "options, old format": (lambda: saved(OPTIONS, new=False), "argparse.Namespace"),
+    "code": (lambda: saved({"state_dict": Evil()}), f"{os.name}.mkdir"),
+    "a whole module": (lambda: saved(torch.nn.ReLU()), "torch.nn.modules.activation.ReLU"),
+    "script": (script, "TorchScript"),
+    "safetensors": (lambda: len(SAFE).to_bytes(8, "little") + SAFE + bytes(4), "safetensors"),
+    "zip": (lambda: zipped("read.me"), "zip archive of other things"),
+    "npz": (arrays, "NumPy"),
+    "tar": (tarred, "archive of tar"),
+    "gzip": (lambda: b"\x1f\x8b\x08" + bytes(20), "gzip"),
+    "page": (lambda: b"<html>\x1b[31m404</html>", "text"),
+    "git-lfs": (lambda: b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "empty": (lambda: b"", "empty"),
+    "cut": (lambda: saved(TENSORS)[:-30], "cut short"),
+    "cut, old format": (lambda: saved(TENSORS, new=False)[:60], "cut short"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_each_kind_of_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, says = STRANGE[kind]
+    content = make()
+    Path("w").write_bytes(content)
+    capfd.readouterr()
+    given = Weights(file="w", sha256=hashlib.sha256(content).hexdigest())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError) as refused:
+            read(Path("w"), given, "https://example.org")
+    assert says in str(refused.value)
+    assert str(refused.value).isprintable(), "one line, without escape codes"
+    assert capfd.readouterr() == ("", "")
+    assert not Path("sprung").exists()
+
+
+def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(DataError, match=r"model\.weights\.file"):
+            read(path, Weights(file=path.name, md5="deadbeef"), "https://example.org")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_tensors_are_read(tmp_path: Path, new: bool) -> None:
+    for content in (TENSORS, {"state_dict": TENSORS, "epoch": 3}):
+        (tmp_path / "w").write_bytes(saved(content, new=new))
+        digest = hashlib.md5((tmp_path / "w").read_bytes()).hexdigest()
+        found = read(tmp_path / "w", Weights(file="w", md5=digest), "https://example.org")
+        assert found.keys() == TENSORS.keys()

@@ -1,0 +1,99 @@
+"""Combinations that could only fail once training has begun are refused with their field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from harness.model.encoder import build
+from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.recipe.rules import stride
+from harness.recipe.schema import Model, Recipe
+
+BACKBONES = list(Model.model_json_schema()["properties"]["backbone"]["enum"])
+
+
+def made(**changes: Any) -> Recipe:
+    """A small recipe with some fields changed, e.g. model__bn_group=1."""
+    found: dict[str, Any] = {
+        "name": "small",
+        "data": {"name": "embedded", "images": 64, "size": 16},
+        "augment": {},
+        "model": {"backbone": "miniature", "dim": 8, "bn_group": 4},
+        "contrast": {"kind": "moco", "queue": 32, "momentum": 0.9, "temperature": 0.2},
+        "optim": {"epochs": 1, "batch": 8, "lr": 0.1, "schedule": {"kind": "constant"}},
+        "knn": {"k": [5]},
+    }
+    for path, value in changes.items():
+        section, _, name = path.partition("__")
+        if name:
+            found.setdefault(section, {})[name] = value
+        else:
+            found[section] = value
+    return Recipe.model_validate_json(json.dumps(found))
+
+
+def refused(**changes: Any) -> str:
+    with pytest.raises(ValidationError) as error:
+        made(**changes)
+    return str(error.value)
+
+
+def narrowest(backbone: str, size: int) -> int:
+    """The least number of pixels that a norm of the backbone sees of one image."""
+    seen = []
+    with torch.device("meta"):
+        network = build(Model.model_validate({"backbone": backbone, "bn_group": 2}), 0)
+        for norm in network.modules():
+            if isinstance(norm, GroupedBatchNorm2d):
+                norm.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[2:].numel()))
+        network.eval()(torch.zeros(2, 3, size, size))
+    return min(seen)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_group_of_one_needs_more_than_one_value_a_channel(backbone: str) -> None:
+    edge = stride(backbone)
+    for size in (8, 16, edge, edge + 1):
+        if size < 8:
+            continue
+        changed = {"model__backbone": backbone, "model__bn_group": 1, "data__size": size}
+        if narrowest(backbone, size) > 1:
+            made(**changed)
+        else:
+            assert "model.bn_group" in refused(**changed)
+            made(**changed | {"model__bn_group": 2})
+            made(**changed, optim__epochs=0)  # running statistics are all that is read
+
+
+NCE = {"kind": "memory_bank", "negatives": 8, "loss": "nce"}
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("contrast.temperature", {"contrast__temperature": 1e-46}),
+        ("contrast.temperature", {"contrast": NCE | {"temperature": 0.01}}),
+        ("knn.temperature", {"knn__temperature": 1e-300}),
+        ("augment.jitter", {"augment__jitter": [1e39, 0, 0, 0]}),
+        ("augment.blur_sigma", {"augment__blur_sigma": [0.1, 1e300]}),
+        ("augment.crop_ratio", {"augment__crop_ratio": [1e-300, 1]}),
+        ("optim.lr", {"optim__lr": 1e200}),
+        ("linear.lr", {"linear__lr": [0.1, 1e39], "linear__drops": []}),
+        ("linear.weight_decay", {"linear__weight_decay": [1e-50]}),
+    ],
+)
+def test_numbers_that_float32_makes_nothing_or_infinite_of(
+    field: str, changes: dict[str, Any]
+) -> None:
+    assert f"{field}: " in refused(**changes)
+
+
+def test_small_and_large_numbers_that_it_holds() -> None:
+    made(knn__temperature=1e-30, optim__lr=1e30, optim__weight_decay=0)
+    made(contrast=NCE | {"temperature": 0.02})
+    made(contrast=NCE | {"loss": "info_nce", "temperature": 0.01})
