@@ -45,7 +45,7 @@ class Pretraining:
         self.recipe, self.context = recipe, context
         if context.device.type == "cuda":  # stages of the same process came before
             torch.cuda.reset_peak_memory_stats(context.device)
-        check_neighbours(recipe, context.data)
+        check_neighbours(recipe.knn, context.data)
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -209,7 +209,9 @@ class Pretraining:
         """
         context = self.context
         with finite(self.step):
-            values = measure(self.mechanism.query, self.recipe, context.data, context.world)
+            values = measure(
+                self.mechanism.query, self.recipe, self.recipe.knn, context.data, context.world
+            )
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)
