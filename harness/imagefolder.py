@@ -74,8 +74,8 @@ class ImageFolder:
     classes: dict[str, list[Found]]
     """The images by class, both in order of their names (deeper ones by each part's)."""
     folders: dict[str, int]
-    """Each folder that was listed, relative to `path` (itself "."), with its time of change in ns,
-    taken before it was listed: while none of them has another, no name has come or gone."""
+    """Each folder that was listed, relative to `path` (itself "."), with its time of change (ctime)
+    in ns, taken before it was listed: while none of them has another, no name has come or gone."""
     passed_over: PassedOver
     left_out: tuple[str, ...] = ()
     """Images that are there, but that the caller did not want."""
@@ -239,7 +239,7 @@ class _Walker:
     def listed(self, folder: str) -> list[os.DirEntry[str]]:
         """What is in a folder, sorted, without what is hidden; OSError if it cannot be read."""
         place = self.path / folder
-        self.folders[folder] = place.stat().st_mtime_ns
+        self.folders[folder] = place.stat().st_ctime_ns
         with os.scandir(place) as entries:
             every = sorted(entries, key=lambda entry: entry.name)
         for entry in every:

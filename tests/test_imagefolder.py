@@ -93,7 +93,10 @@ PASSED_OVER: list[tuple[str, Callable[[Path], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "kind"), PASSED_OVER, ids=lambda of: str(of))
+NAMES = [name for name, *_ in PASSED_OVER]
+
+
+@pytest.mark.parametrize(("name", "make", "kind"), PASSED_OVER, ids=NAMES)
 def test_what_is_passed_over_is_counted(
     images: Path, name: str, make: Callable[[Path], object], kind: str
 ) -> None:
