@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from doctor.fake import Clients
 
+from harness.command import Commands
 from harness.doctor import job, probe, sight
 from harness.doctor.finding import Finding
 from harness.launch import errand
@@ -98,7 +99,9 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def send(*said: Any, **_: object) -> Errand:
         _, site, _, folder = said
-        return Errand(Array("moco-x", "knn", ("errand",), job="12"), folder, 0.0, site.runs)
+        return Errand(
+            Array("moco-x", "knn", ("errand",), job="12"), folder, 0.0, Commands(site.runs)
+        )
 
     def wait(*said: Any, **_: object) -> None:
         _, answer = said
