@@ -77,7 +77,8 @@ def status_command(
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
     inputs = Inputs(site.data, site.runs)
-    truth, reader, commands = Truth(site.runs, inputs), Reader(), Commands(site.runs, named)
+    reader, commands = Reader(), Commands(site.runs, named)
+    truth = Truth(site.runs, inputs, commands)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
