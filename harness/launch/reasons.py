@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.launch.queue import JobState
+from harness.store import atomic
 
 End = Literal["failed", "interrupted", "cancelled", "lost"]
 
@@ -198,7 +199,7 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
 def tail(path: Path) -> str:
     """The end of a log; "" if there is none."""
     try:
-        with path.open("rb") as file:
+        with atomic.opened(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             return file.read().decode(errors="replace")

@@ -92,6 +92,18 @@ def test_a_closed_stage_is_not_damaged(moco: Any, stage: Path, request: Any) -> 
     assert moco("cancel", stage.name, "--yes").code == 1
 
 
+@pytest.mark.parametrize("part", ["attempts", "attempts/0001", "attempts/0001/metrics.jsonl"])
+def test_a_closed_part_of_a_finished_stage_is_not_damage(
+    moco: Any, stage: Path, part: str, request: Any
+) -> None:
+    closed(stage / part)
+    request.getfixturevalue("powerless")
+    assert look(StageFolder(stage)).state == "unreadable"
+    said = moco("status").out
+    assert "unreadable" in said
+    assert "damaged" not in said
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_closed_run_root_and_its_parent(moco: Any, request: Any) -> None:
     inner = Path("outer/runs")
