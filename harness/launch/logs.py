@@ -73,7 +73,7 @@ class Printer:
     def print(self, path: Path) -> None:
         """Print what was added to the file since it was printed last, under its name."""
         try:
-            with path.open("rb") as file:
+            with atomic.opened(path) as file:
                 file.seek(self._read.get(path, 0))
                 data = file.read()
         except OSError:

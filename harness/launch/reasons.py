@@ -11,6 +11,7 @@ from typing import Literal
 from harness.command import Commands
 from harness.command import line as plain_line
 from harness.launch.queue import JobState
+from harness.store import atomic
 
 End = Literal["failed", "interrupted", "cancelled", "lost"]
 
@@ -213,7 +214,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
 def tail(path: Path) -> str:
     """The end of a log; "" if there is none."""
     try:
-        with path.open("rb") as file:
+        with atomic.opened(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             return file.read().decode(errors="replace")

@@ -187,7 +187,7 @@ def _read(path: str) -> bytes | None:
     By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
