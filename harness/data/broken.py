@@ -15,7 +15,7 @@ from harness.data.datasets import files_of
 from harness.data.images import Encoded, Files, told_of
 from harness.data.packed import is_packed, open_packed
 from harness.errors import DataError
-from harness.imagefolder import LEFT_OUT, SPLITS, shown, splits
+from harness.imagefolder import LEFT_OUT, SPLITS, shown, splits, unread
 from harness.store import atomic
 
 Tell = Callable[[str, int, int], object]
@@ -78,7 +78,7 @@ def leave_out(checked: Checked) -> Path:
     """Add the broken images to the folder's broken.txt, and return it.
 
     Raises:
-        DataError: the folder is a pack, or a name holds a line's end.
+        DataError: the folder is a pack, a name holds a line's end, or the list cannot be read.
         StoreError: the folder cannot be written.
     """
     path = checked.folder / LEFT_OUT
@@ -91,7 +91,7 @@ def leave_out(checked: Checked) -> Path:
     try:
         before = path.read_bytes() if path.exists() else b"# Left out of every run and pack.\n"
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise unread(error, path) from error
     lines = [*before.splitlines(), *names]
     atomic.write(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
     return path
