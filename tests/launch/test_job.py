@@ -118,7 +118,7 @@ def test_other_code_than_was_submitted_is_refused(
 def test_what_is_pickled_is_small_and_plain(stages: dict[str, StageFolder]) -> None:
     made: list[Any] = [
         job(stages["pretrain"]),
-        ReportJob("/r/tiny.yaml", ("seed=1",), "/r/runs", CODE),
+        ReportJob("/r/tiny.yaml", ("seed=1",), "/r/runs", "/r/data", CODE),
     ]
     for one in made:
         data = pickle.dumps(one.checkpoint())
