@@ -130,7 +130,7 @@ def test_what_is_pickled_is_small_and_plain(stages: dict[str, StageFolder]) -> N
 
 def test_a_report_of_what_there_is(tmp_path: Path, stages: dict[str, StageFolder]) -> None:
     assert stages
-    made = ReportJob(str(tmp_path / "tiny.yaml"), (), str(tmp_path / "runs"), CODE)
+    made = ReportJob(str(tmp_path / "tiny.yaml"), (), str(tmp_path / "runs"), str(tmp_path), CODE)
     page = made()
     assert page == str(tmp_path / "runs" / "reports" / "tiny" / "report.html")
     assert Path(page).exists()
