@@ -22,6 +22,8 @@ from harness.inputs import Inputs
 from harness.launch.truth import Look, Row, Truth
 from harness.site import Site
 
+PATIENCE_S = 5.0
+"""Seconds that data of many files may be compared; a plan has more."""
 EVERY_S = 3.0
 """Seconds between two looks of --watch."""
 LINES = 10
@@ -73,7 +75,7 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    inputs = Inputs(site.data, site.runs)
+    inputs = Inputs(site.data, site.runs, PATIENCE_S)
     reader, commands = Reader(), Commands(site.runs, site.file)
     truth = Truth(site.runs, inputs, commands)
     if watch:

@@ -78,7 +78,7 @@ def leave_out(checked: Checked) -> Path:
     """Add the broken images to the folder's broken.txt, and return it.
 
     Raises:
-        DataError: the folder is a pack, or a name holds a line's end.
+        DataError: the folder is a pack, a name holds a line's end, or the list cannot be read.
         StoreError: the folder cannot be written.
     """
     path = checked.folder / LEFT_OUT
