@@ -99,7 +99,7 @@ class Tail:
                 self._offset, self._rest, self._first = 0, b"", None
             path = attempt / "metrics.jsonl"
             try:
-                with path.open("rb") as file:
+                with atomic.opened(path) as file:
                     file.seek(self._offset)
                     data = file.read()
             except FileNotFoundError:
