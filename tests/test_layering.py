@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "estimate": {"errors", "recipe", "store"},
     "plan": {"errors", "recipe", "store", "estimate"},
     "runtime": {"errors", "recipe", "store"},
-    "data": {"errors", "imagefolder", "recipe", "store", "runtime"},
+    "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "contrast": {"errors", "recipe", "runtime", "model"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
@@ -49,7 +49,17 @@ ARROWS: dict[str, set[str]] = {
     },
     "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
     "certify": {
-        *("errors", "interpreter", "recipe", "store", "site", "presence", "plan", "launch"),
+        *(
+            "command",
+            "errors",
+            "interpreter",
+            "recipe",
+            "store",
+            "site",
+            "presence",
+            "plan",
+            "launch",
+        ),
         *("runtime", "data", "model", "contrast", "stage"),
     },
 }

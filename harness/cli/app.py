@@ -207,7 +207,7 @@ def status(
     from harness.cli.status import status_command
 
     where = machine(data=data, runs=runs, site=site)
-    status_command(where, every=all_, watch=watch, named=site)
+    status_command(where, every=all_, watch=watch)
 
 
 @app.command()
@@ -222,7 +222,7 @@ def logs(
     """Print the newest attempt's log, then what became of it and what to do."""
     from harness.cli.logs import logs_command
 
-    logs_command(run, machine(runs=runs, site=site).runs, following=follow, site=site)
+    logs_command(run, machine(runs=runs, site=site), following=follow)
 
 
 @app.command()

@@ -6,7 +6,6 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -66,18 +65,17 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(
-    site: Site, *, every: bool, watch: bool = False, named: Path | None = None
-) -> None:
+def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
-    With `watch`, on a terminal, again and again until Ctrl-C. Printed commands name `site`.
+    With `watch`, on a terminal, again and again until Ctrl-C.
 
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
     inputs = Inputs(site.data, site.runs)
-    truth, reader, commands = Truth(site.runs, inputs), Reader(), Commands(site.runs, named)
+    reader, commands = Reader(), Commands(site.runs, site.file)
+    truth = Truth(site.runs, inputs, commands)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
@@ -229,7 +227,7 @@ def _summary(seen: Look, commands: Commands) -> Iterator[Text]:
         stages = "1 stage" if count == 1 else f"{count} stages"
         what = example.why.partition(" on ")[0] if example.over else example.state
         yield Text(f"{what} ({stages}): {remedy}")
-    for again in sorted({row.again_with(commands.site) for row in over[: show.ROWS]} - {""})[:3]:
+    for again in sorted({row.again(commands) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")

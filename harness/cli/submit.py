@@ -218,8 +218,6 @@ def _ask(plan: Plan, site: Site) -> None:
 
 
 def _confirm(plan: Plan, site: Site, about: str) -> None:
-    if (
-        not sys.stdin.isatty()
-    ):  # a person is asked: the nodes may see data that this machine does not
+    if not sys.stdin.isatty():  # a person may know that the nodes see data which this machine lacks
         refuse_without_data(plan, site)
     confirm(about)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.command import Commands
 from harness.errors import StoreError
 from harness.launch.decide import ALIVE
 from harness.launch.truth import Row, Truth
@@ -86,13 +87,14 @@ class Printer:
         self.write(data.decode(errors="replace"))
 
 
-def follow(runs: Path, stage_id: str, write: Callable[[str], object]) -> Row:
+def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) -> Row:
     """Print the stage's logs as they grow, until nobody works on it any more; its last row.
 
     Raises:
         StoreError: the run root cannot be read.
     """
-    truth, printer = Truth(runs), Printer(write)
+    runs = commands.runs
+    truth, printer = Truth(runs, commands=commands), Printer(write)
     said = ""
     while True:
         row = truth.look({stage_id}).rows[0]
@@ -117,20 +119,16 @@ def alive(row: Row) -> bool:
     return row.state == "interrupted" and row.job is not None and row.job.live
 
 
-def verdict(runs: Path, row: Row, site: Path | None = None) -> Iterator[str]:
-    """What became of the stage, whole, what to do, and how to run it again.
-
-    Args:
-        site: the site file that the user named, if any.
-    """
+def verdict(commands: Commands, row: Row) -> Iterator[str]:
+    """What became of the stage, whole, what to do, and how to run it again."""
     yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
     if row.remedy:
         yield f"what to do: {row.remedy}"
     try:
-        found = sources(runs, row.id)
+        found = sources(commands.runs, row.id)
     except StoreError:
         found = []
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again_with(site) or 'the same `moco-harness run`'}"
+        yield f"run again: {row.again(commands) or 'the same `moco-harness run`'}"

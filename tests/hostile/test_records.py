@@ -26,6 +26,7 @@ from harness.check.targets import against_targets
 from harness.cli import show
 from harness.cli.cells import Reader
 from harness.cli.status import status_command
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch import choose
 from harness.launch.cancel import aim
@@ -135,8 +136,8 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         seen = Truth(runs).look()
         for row in seen.rows:
             Reader().cells(row)
-            assert isinstance(row.again, str)
-            list(verdict(runs, row))
+            assert isinstance(row.again(Commands(runs)), str)
+            list(verdict(Commands(runs), row))
         aim(seen, [row.id for row in seen.rows])
         answered(lambda: choose.known(runs))
         status_command(load_site(runs=runs), every=True)

@@ -26,6 +26,7 @@ from harness.report.collect import Results, collect
 from harness.report.markdown import escape
 from harness.report.publish import publish
 from harness.report.write import write_report
+from harness.site import load_site
 
 COMMANDS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x08\x08gone", "\x7f", "\x85next",
@@ -142,7 +143,7 @@ def test_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     for said in ("fine", words):
         for path in (tmp_path / "runs").glob("*/result.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | {"message": said}))
-        status_command(tmp_path / "runs", every=True)
+        status_command(load_site(runs=tmp_path / "runs"), every=True)
         out = capfd.readouterr().out
         assert not UNSAFE.search(out)
         lines.append(len(out.splitlines()))

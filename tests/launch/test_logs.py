@@ -6,6 +6,7 @@ import time
 import pytest
 from launch.world import World, accounted, listed
 
+from harness.command import Commands
 from harness.launch import logs
 from harness.launch.logs import follow, others, sources, verdict
 from harness.launch.truth import Truth
@@ -54,7 +55,7 @@ def test_what_became_of_it(world: World) -> None:
     log = world.log(made, "12", err="x\n")
     world.says("sacct", accounted(made, "12", "OUT_OF_MEMORY"))
     (row,) = Truth(world.root).look().rows
-    assert list(verdict(world.root, row)) == [
+    assert list(verdict(Commands(world.root), row)) == [
         f"{folder.id}: failed: out of memory on n1",
         "what to do: raise slurm.mem_gb in the site file",
         f"logs: {log.with_suffix('.out')}, {log}",
@@ -75,7 +76,7 @@ def test_following_until_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) 
             assert time.monotonic() < until, said
             time.sleep(0.02)
 
-    thread = threading.Thread(target=follow, args=(world.root, folder.id, said.append))
+    thread = threading.Thread(target=follow, args=(Commands(world.root), folder.id, said.append))
     thread.start()
     wait_for("waiting: job 12 is pending (Priority)")
     world.says("squeue", listed(made, "12", "RUNNING"))
