@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,7 +60,7 @@ def unread(error: OSError, path: Path) -> StoreError:
     return (StoreError if wrong_kind else Unreadable)(cannot_be_read(error, path))
 
 
-def opened(path: Path | str) -> BinaryIO:
+def opened(path: Path | str) -> BufferedReader:
     """A file, open to be read.
 
     Raises:
