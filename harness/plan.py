@@ -19,7 +19,7 @@ from harness.recipe.settings import told_how
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
-from harness.store.ledger import Entry, State, look
+from harness.store.ledger import Entry, State, beside, look
 from harness.store.life import is_of
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
@@ -257,14 +257,14 @@ def make_plan(
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(called, path, scale, expansion, tuple(_told_copies(planned)), on)
+    return Plan(called, path, scale, expansion, tuple(_told_copies(planned, runs)), on)
 
 
-def _told_copies(stages: Sequence[PlannedStage]) -> Iterator[PlannedStage]:
+def _told_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
     """The stages; one that is a copy of another, or the other of it, is refused, as one of them
     has no result of its own."""
     done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
-    found = copies(done)
+    found = copies(beside(runs, done) | done)
     for stage in stages:
         if stage.action == "skip" and stage.id in found:
             why = f"{why_copy(*found[stage.id])}; move the copy away and run again"

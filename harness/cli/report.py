@@ -20,7 +20,7 @@ from harness.report.published import published
 from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
 from harness.report.tables import TONES, cell_text, label, measured
 from harness.report.tally import said_by, summary
-from harness.report.write import write_report
+from harness.report.write import own_place, write_report
 from harness.site import Site
 from harness.store.stale import Look
 
@@ -42,7 +42,7 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
     """
     inputs = Inputs(site.data, site.runs)
     results = gather(made, site.runs, inputs)
-    paths = write_report(results, out or site.runs / "reports" / made.name)
+    paths = write_report(results, out or own_place(site.runs, made.name))
     _show(results)
     show.unfinished(inputs)
     page = next(path for path in paths if path.suffix == ".html")

@@ -189,7 +189,7 @@ def write_report(recipe: Path, sets: tuple[str, ...], runs: Path, data: Path) ->
         results = collect.collect(made.expansion, made.scale, runs, path=made.path, inputs=inputs)
     else:
         results = collect.collect_single(made.stages[0].recipe, runs, inputs=inputs)
-    paths = write.write_report(results, runs / "reports" / made.name)
+    paths = write.write_report(results, write.own_place(runs, made.name))
     return next(path for path in paths if path.suffix == ".html")
 
 

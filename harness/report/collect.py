@@ -271,7 +271,7 @@ def collect_single(
 
     Its metric is linear/top1 if the recipe has a linear probe, else knn/top1.
     """
-    run = read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)
+    (run,) = told_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,

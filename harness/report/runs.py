@@ -24,7 +24,7 @@ from harness.spec.registry import task, task_of, tasks
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, State, look
+from harness.store.ledger import Entry, State, beside, look
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
 from harness.track import cursor
@@ -245,14 +245,15 @@ def told_copies(runs: Sequence[Run]) -> list[Run]:
     """The runs; those that share what no two runs share say so: one of them is a copy."""
     of = {stage.id: run for run in runs for stage in run.stages.values()}
     stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
-    found = copies(
-        {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
-    )
+    done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
+    for root in {stages[id_].folder.path.parent for id_ in done}:
+        done = beside(root, stages) | done
+    found = copies(done)
     told = []
     for run in runs:
         shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
         what, others = next(shared, ("", ()))
-        named = dict.fromkeys(of[id_].name for id_ in others)
+        named = dict.fromkeys(of[id_].name if id_ in of else id_ for id_ in others)
         told.append(replace(run, copied=why_copy(what, named)) if what else run)
     return told
 
