@@ -52,10 +52,13 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
     },
-    "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
+    "doctor": {
+        *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
+        "spec",
+    },
     "certify": {
         *("errors", "interpreter", "recipe", "store", "site", "presence", "plan", "launch"),
-        *("runtime", "data", "model", "methods", "stage"),
+        *("runtime", "data", "model", "methods", "stage", "spec"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""

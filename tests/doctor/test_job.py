@@ -86,7 +86,7 @@ def test_a_look_that_fails(node: Clients, tmp_path: Path, answer: str) -> None:
 
 ANSWER: dict[str, Any] = {
     "host": "n1", "python": "3.11", "torch": "2.1", "gpus": 0, "names": [], "nccl": False,
-    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "wandb": True,
+    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "reached": {"wandb": True},
     "modules": None,
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ FOUND: dict[str, Any] = {
     "error": "",
     "cores": 8,
     "cpu": "x86_64",
-    "wandb": False,
+    "reached": {},
 }
 GPUS = {"gpus": 8, "names": ["H100"] * 8, "nccl": True}
 
@@ -69,4 +69,4 @@ def test_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     found = machine.judge_network(FOUND)
     assert (found.level, "sync" in found.says) == ("warning", True)
-    assert machine.judge_network({**FOUND, "wandb": True}).says == "n1 reaches W&B"
+    assert machine.judge_network({**FOUND, "reached": {"wandb": True}}).says == "n1 reaches W&B"
