@@ -194,6 +194,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--until-pid", type=int, help="process that runs them; else the ledger says"
     )
     parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two looks")
+    parser.add_argument(
+        "--quiet", type=float, default=QUIET_S, help="seconds after which a tracker is left alone"
+    )
     given = parser.parse_args(argv)
     forgive()
     tracker = trackers()[given.tracker]
@@ -224,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
     try:
-        watched(work, max(QUIET_S, 2 * given.poll), tracker.title)
+        watched(work, max(given.quiet, 2 * given.poll), tracker.title)
     except TrackerError as error:
         say(str(error))
         os._exit(1)  # what hangs in it must not keep the process
