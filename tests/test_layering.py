@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "redact": set(),
     "output": set(),
     "spec": {"errors"},
-    "tasks": {"spec"},
+    "tasks": {"recipe", "spec"},
     "imagefolder": {"errors"},
     "interpreter": set(),
     "command": {"errors", "redact", "site"},

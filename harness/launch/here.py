@@ -104,6 +104,6 @@ def _still_stale(stage: PlannedStage, folder: StageFolder, inputs: Look) -> bool
     """Whether the stage is done and stale now: another process may have run it since the plan."""
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
-    wanted = record(stage.recipe, stage.kind)
+    wanted = record(stage.recipe, stage.name)
     code = edition(stage.kind, stage.recipe.contrast.kind)
     return entry.done and bool(why_stale(entry, above, code, wanted, inputs))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.recipe.section import Section
+from harness.spec.registry import tasks
 
 if TYPE_CHECKING:
     from harness.recipe.schema import Recipe
@@ -36,6 +37,7 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from contrast.contradictions(batch, group)
     for name in ("augment", "contrast", "optim", "knn", "linear"):
         yield from _beyond_float32(name, getattr(recipe, name))
+    yield from _tasks(recipe)
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
@@ -107,3 +109,24 @@ def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str
         yield path, f"{list(drops)} must rise"
     elif epochs and drops and drops[-1] >= epochs:
         yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"
+
+
+def _tasks(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Further tasks that build on nothing, on each other, or on a task of several trials."""
+    own = [kind for kind, each in tasks().items() if each.asked(recipe)]
+    for name, said in recipe.tasks.items():
+        above = recipe.tasks.get(said.parent)
+        if name in tasks():
+            yield f"tasks.{name}", "it is called as a kind of task is: choose another name"
+        elif above is None and said.parent not in own:
+            known = ", ".join([*own, *(other for other in recipe.tasks if other != name)])
+            yield f"tasks.{name}.parent", f"no stage is called {said.parent}; there are {known}"
+        elif above is not None and above.trials > 1:
+            why = f"{said.parent} has {above.trials} trials, and which one is meant cannot be said"
+            yield f"tasks.{name}.parent", why
+        seen, parent = {name}, said.parent
+        while parent in recipe.tasks and parent not in seen:
+            seen.add(parent)
+            parent = recipe.tasks[parent].parent
+        if parent == name:
+            yield f"tasks.{name}.parent", "it builds on itself"

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
+from harness.recipe.data import Data as Data
+from harness.recipe.evaluation import Knn as Knn
+from harness.recipe.evaluation import Linear as Linear
 from harness.recipe.method import MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, PositiveFloat, Section, refuse
-from harness.spec.registry import task_of
+from harness.recipe.section import Name, Positive, PositiveFloat, Section, Since, refuse
+from harness.recipe.task import TaskName, TaskSection, task_sections
+from harness.spec.registry import metrics, task_of
 
 SCHEMA_VERSION = 1
 """Part of every stage's identity: raised when the meaning of a field changes. How stage.json is
@@ -26,19 +30,6 @@ if TYPE_CHECKING:
 else:
     Reported = Literal[tuple(task_of())]
 """A metric that some declared task reports."""
-
-
-class Data(Section):
-    """Which images; they are looked for under the site's data root."""
-
-    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"]
-    """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>."""
-    folder: str | None = None
-    """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
-    images: Positive | None = None
-    """Train on a fixed random subset of this many images (the same for every seed); null: all."""
-    size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
 
 class Augment(Section):
@@ -171,34 +162,11 @@ class Optim(Section):
     schedule: Schedule
 
 
-class Knn(Section):
-    """Weighted k-nearest-neighbour accuracy on frozen features (InstDisc, arXiv:1805.01978)."""
-
-    k: tuple[Positive, ...] = (200,)
-    """Neighbours that vote; the first is the one reported, the others show sensitivity."""
-    temperature: PositiveFloat = 0.1
-    """A neighbour of cosine similarity s votes with exp(s / temperature) (demo: 0.1)."""
-    layer: Literal["backbone", "output"] = "backbone"
-    """backbone: pooled features; output: the head's output (demo)."""
-    queries: Positive | None = None
-    """Take a fixed subset of this many test images; null: all of them."""
-
-
-class Linear(Section):
-    """Linear classification on frozen features (v1 Sec. 4.1; code: main_lincls.py)."""
-
-    epochs: Positive = 100
-    batch: Positive = 256
-    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (30.0,)
-    """Learning rates, trained in one pass; the first is the result, the others sensitivity."""
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (0.0,)
-    """L2 penalties; every rate is tried with every one, the first pair is the result."""
-    drops: tuple[Positive, ...] = (60, 80)
-    """Epochs, counted from 0, at whose start the rate is multiplied by `factor`."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    views: Literal["random_crop", "center"] = "random_crop"
-    """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""
+if TYPE_CHECKING:
+    FurtherTask = TaskSection
+else:
+    FurtherTask = Annotated[Union[task_sections()], Field(discriminator="kind")]  # noqa: UP007
+"""What is done besides with the run's weights."""
 
 
 class Watch(Section):
@@ -215,13 +183,15 @@ class Watch(Section):
 
 
 class Target(Section):
-    """An accuracy that a recipe must reach for `check` to pass."""
+    """What a recipe must reach for `check` to pass."""
 
     metric: Reported
-    value: Annotated[float, Field(ge=0, le=100)]
-    """Expected value, in percent."""
-    tolerance: Annotated[float, Field(ge=0, le=100)]
-    """How far below `value` a result may lie, in points."""
+    task: TaskName | None = None
+    """Of which task under `tasks:`; null: of what stands in a section of its own."""
+    value: float
+    """Expected value, in the metric's unit: percent of accuracies."""
+    tolerance: Annotated[float, Field(ge=0)]
+    """How far below `value` a result may lie, in the same unit."""
     epoch: Positive | None = None
     """Of the kNN monitor after this epoch, so that a run that arrives late is seen; null: of the
     last epoch's result."""
@@ -232,6 +202,9 @@ class Target(Section):
     def _monitored(self) -> Target:
         if self.epoch is not None and self.metric != "knn/top1":
             refuse([("epoch", "only kNN is monitored during training: leave it out")])
+        if not (metric := metrics()[self.metric]).possible(self.value):
+            bounds = f"{metric.least:g} to {metric.most:g} {metric.unit}"
+            refuse([("value", f"{self.value:g}: {self.metric} is {bounds}")])
         return self
 
 
@@ -271,6 +244,8 @@ class Recipe(Section):
     knn: Knn = Knn()
     linear: Linear | None = Linear()
     """null: no linear probe."""
+    tasks: Annotated[dict[TaskName, FurtherTask], Since("0.2")] = {}
+    """Further tasks by name, e.g. a probe on other data."""
     watch: Watch = Watch()
     about: About = About()
 

@@ -73,6 +73,8 @@ class Task:
         parent: the task whose stage it builds on; None: it builds on none.
         metrics: all that its journal and its result may hold.
         reported: names of the metrics that are its results: tables show them, targets name them.
+        config: dotted name of its section under the recipe's `tasks:`, a
+            harness.recipe.task.TaskSection; None: it does not stand there.
         section: the recipe's section that holds its protocol, null where it is not wanted; None:
             it has none of its own, and every run has the task.
         hours: after how many SLURM ends a job of it, unless the site says otherwise.
@@ -88,6 +90,7 @@ class Task:
     parent: str | None
     metrics: tuple[Metric, ...]
     reported: tuple[str, ...]
+    config: str | None = None
     section: str | None = None
     hours: float = 12.0
     watched: tuple[str, ...] = ()
@@ -96,7 +99,9 @@ class Task:
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
 
     def asked(self, recipe: object) -> bool:
-        """Whether a run of the recipe has a stage of this task."""
+        """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""
+        if not self.reads:
+            return False
         return self.section is None or getattr(recipe, self.section) is not None
 
 
