@@ -93,9 +93,7 @@ class StageMirror:
             action()
         except (StoreError, TrackerError, OSError) as error:
             self._give_up(str(error))
-        except (
-            Exception
-        ) as error:  # the tracker's, or a damaged file's: never the trainer's trouble
+        except Exception as error:  # a tracker's, or a damaged file's: never the trainer's trouble
             self._give_up(f"{type(error).__name__}: {error}")
 
     def _give_up(self, why: str) -> None:
