@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,10 +53,13 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
     },
-    "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
+    "doctor": {
+        *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
+        "spec",
+    },
     "certify": {
         *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
-        *("launch", "runtime", "data", "model", "methods", "stage"),
+        *("launch", "runtime", "data", "model", "methods", "stage", "spec"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""
@@ -136,6 +140,28 @@ def test_arrows_run_one_way(path: Path) -> None:
         assert lazy or not foreign & {"torch", "torchvision"}
     inner = {part(name) for name in found if name.split(".")[0] == "harness"} - {own, ""}
     assert inner <= ARROWS.get(own, inner)
+
+
+def test_a_tracker_is_named_where_it_is_declared_and_nowhere_else() -> None:
+    """wandb is the only one of the harness's own: what knows it by name is its package's."""
+    naming = {
+        path.relative_to(ROOT).as_posix()
+        for path in FILES
+        if re.search(r"wandb|W&B|Weights & Biases", path.read_text(), re.IGNORECASE)
+    }
+    assert {name for name in naming if not name.startswith("track/wandb/")} == {"spec/registry.py"}
+
+
+def test_trackers_are_declared_with_the_standard_library_alone() -> None:
+    loaded = loaded_by("from harness.spec.registry import trackers\ntrackers()")
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert foreign - {name.split(".")[0] for name in loaded_by("")} == {"harness"}
+    assert {part(name) for name in loaded} <= {"", "errors", "spec", "track"}
+    assert {name for name in loaded if part(name) == "track"} <= {
+        "harness.track",
+        "harness.track.wandb",
+        "harness.track.wandb.config",
+    }
 
 
 def test_every_part_has_its_arrows() -> None:

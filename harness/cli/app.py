@@ -97,10 +97,10 @@ def run(
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
     from harness.cli import run as here
     from harness.cli import submit
-    from harness.track import mode
+    from harness.track import feed
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    mode.decide()  # what is wrong with it is told before anything runs
+    feed.check()  # what is wrong with a tracker's settings is told before anything runs
     place = submit.place(on.value, where)
     if seeds_until_decided is not None:
         from harness.cli.until_decided import run_until_decided
@@ -376,9 +376,9 @@ def gc(
 
 @app.command()
 def sync(runs: Runs = None, site: SitePath = None) -> None:
-    """Upload to Weights & Biases what is not mirrored there yet, rebuilt from the journals."""
+    """Upload to the experiment trackers what is not mirrored there yet, from the journals."""
     from harness.cli import show
-    from harness.track.mirror import sync as sync_runs
+    from harness.track.sync import sync as sync_runs
 
     where = machine(runs=runs, site=site)
     sync_runs(where.runs, None, show.line)

@@ -45,9 +45,9 @@ def run_missing(tasks: Sequence[Task], site: Site, *, ask: bool) -> int:
     """
     from harness.cli.run import run_command
     from harness.cli.submit import place, slurm_command
-    from harness.track import mode
+    from harness.track import feed
 
-    mode.decide()  # what is wrong with it is told before anything runs
+    feed.check()  # what is wrong with a tracker's settings is told before anything runs
     for task in dict.fromkeys((task.path, task.sets) for task in tasks):
         path, sets = task
         show.line(f"{path}: what is missing or stale")

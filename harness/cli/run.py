@@ -85,15 +85,15 @@ def _work(made: Plan, site: Site) -> int:
     from harness.launch.signals import StopFlag
     from harness.track.follow import start
 
-    follower = start(site.runs, [stage.id for stage in made.todo])
+    followers = start(site.runs, [stage.id for stage in made.todo])
     with StopFlag() as stopping, watching(show.console, len(made.todo)) as reporter:
         try:
             tally = run_here(made, site, reporter, stopping)
         except KeyboardInterrupt:
             show.line("stopped at once; the same command goes on from the last checkpoint")
             return INTERRUPTED
-    if follower.warning:
-        show.line(f"note: {follower.warning}")
+    if followers.warning:
+        show.line(f"note: {followers.warning}")
     for stage_id, message in tally.failed:
         show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
         show.line(f"  what is known of it: {site.runs / stage_id}/attempts/")

@@ -85,9 +85,9 @@ class LocalJob:
         made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
         site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
-        follower = start(runs, [stage.id for stage in made.todo])
-        if follower.warning:
-            print(f"note: {follower.warning}", flush=True)
+        followers = start(runs, [stage.id for stage in made.todo])
+        if followers.warning:
+            print(f"note: {followers.warning}", flush=True)
         console = Console(highlight=False, width=200)
         with watching(console, len(made.todo)) as reporter:
             tally = run_here(made, site, reporter, stopping)

@@ -7,7 +7,7 @@ warning of the run, so that one bad folder does not cost the report of all the o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from harness.recipe.identity import canonical, digest, record, spec, stage_id, s
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
-from harness.spec.registry import task, task_of, tasks
+from harness.spec.registry import task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
@@ -80,8 +80,8 @@ class Stage:
     """What its stage.json has to say: see harness.recipe.identity.record."""
     inputs: Look | None
     """Looks at what the result was made from; None: nobody does."""
-    mirror: str
-    """Its run in Weights & Biases: project, id and mode; "" if it has none."""
+    mirrors: tuple[str, ...]
+    """Its run in each tracker that has one: tracker, project, id and mode."""
 
     @property
     def state(self) -> State:
@@ -342,7 +342,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
         device=str(result.get("device") or ""),
         wanted=record(recipe, name),
         inputs=inputs,
-        mirror=_mirror(folder),
+        mirrors=tuple(_mirrors(folder)),
     )
 
 
@@ -368,10 +368,12 @@ def _provenance(attempt: Path | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _mirror(folder: StageFolder) -> str:
-    """The stage's run in Weights & Biases, "" if it has none."""
-    try:
-        found = cursor.peek(folder)
-    except StoreError:
-        return ""
-    return f"{found.project}/{found.id} ({found.mode})" if found and found.mode else ""
+def _mirrors(folder: StageFolder) -> Iterator[str]:
+    for kind in trackers():
+        try:
+            found = cursor.peek(folder, kind)
+        except StoreError:
+            continue
+        if found and found.mode:
+            name = f"{found.project}/{found.id}" if found.project else found.id
+            yield f"{kind} {name} ({found.mode})"

@@ -1,4 +1,4 @@
-"""What tasks, methods and metrics declare, once: identity, plan, report and checks read it.
+"""What tasks, methods, metrics and trackers declare, once, for all that reads it.
 
 Standard library only. What computes is named by a dotted name and loaded when it is to run.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -118,6 +119,35 @@ class Method:
     kind: str
     config: str
     build: str
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Where journals are mirrored while stages run, for people to look at.
+
+    Attributes:
+        kind: its name, and that of its files in a stage's folder: how far the stage is mirrored is
+            in KIND.json.
+        title: what people call it.
+        opener: dotted name of what makes, without arguments, its harness.track.protocol.Opener.
+        access: dotted name of what tells whether and how it is to be used: the environment's
+            variables -> harness.track.protocol.Access. It asks no network, loads no library of the
+            tracker's, and raises a HarnessError where what is asked for is not possible.
+        off: the variable of the environment that switches it off, and the value that does.
+        libraries: packages whose version stands in the provenance of what it mirrors.
+    """
+
+    kind: str
+    title: str
+    opener: str
+    access: str
+    off: tuple[str, str]
+    libraries: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: its file would be another's, or have no good name."""
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
+            raise ValueError(f"{self.kind!r} cannot be a tracker's name: files are called by it")
 
 
 def load(dotted: str) -> Callable[..., Any]:

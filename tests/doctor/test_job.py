@@ -112,7 +112,7 @@ def test_a_job_that_does_not_begin_is_given_up(
 
 ANSWER: dict[str, Any] = {
     "host": "n1", "python": "3.11", "torch": "2.1", "gpus": 0, "names": [], "nccl": False,
-    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "wandb": True,
+    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "reached": {"wandb": True},
     "modules": None,
 }  # fmt: skip
 

@@ -95,7 +95,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     submission.write(runs, made)
     for folder in folders.values():
         one = cursor.Cursor("tiny-1", "moco", "offline", offline=Progress(3, 2, ["train/loss"]))
-        one.save(folder)
+        one.save(folder, "wandb")
     hardware = {"device": "cpu", "nodes": 1, "processes": 1, "backend": "gloo"}
     checks = (Check("kernels", "passed", "equal", {"most": 1e-6}),)
     certificate.write(
@@ -130,7 +130,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             assert all(type(record["step"]) is int for record in records)
             answered(lambda f=folder: journal.last(f))
             answered(lambda f=folder: Tail(f, Progress()).settled(None))
-            answered(lambda f=folder: cursor.peek(f))
+            answered(lambda f=folder: cursor.peek(f, "wandb"))
             answered(lambda f=folder: card.describe(f, cursor.Cursor("x", "p"), "offline"))
             card.summary(entry.result or {})
             answered(lambda f=folder: sources(runs, f.id))
