@@ -45,7 +45,7 @@ from harness.report.write import write_report
 from harness.site import load_site
 from harness.store import atomic, certificate, journal, ledger, submission
 from harness.store.certificate import Certificate, Check
-from harness.store.edition import edition
+from harness.store.edition import Editions, edition
 from harness.store.latest import Latest
 from harness.store.layout import StageFolder
 from harness.track import card, cursor
@@ -146,7 +146,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         status_command(load_site(runs=runs), every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
-        answered(lambda: against_targets(read_cells("tiny", [member], runs), Now("any")))
+        answered(lambda: against_targets(read_cells("tiny", [member], runs), Now(Editions.same("any"))))
         reported(root, drawn=drawn)
     finally:
         show.console = console
