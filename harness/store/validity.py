@@ -269,10 +269,9 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
             said = _shown(found[0][0])
             return f"{name} is {_shown(value)}, its journal says {said} (step {last})"
     seen = {name for record in records if record["step"] == last for name in record}
-    lacking = sorted(seen - set(values) if sealed else ())
-    for name in lacking:  # of several settings' accuracies one is reported
-        if ACCURACY.search(name) and "@" not in name:
-            return f"it has no {name}, which its journal has (step {last})"
+    lacking = sorted(filter(ACCURACY.search, seen))
+    if sealed and not values and lacking:
+        return f"it has no {lacking[0]}, which its journal has (step {last})"
     return _why_unmeasured(result, parts)
 
 
