@@ -146,7 +146,9 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         status_command(load_site(runs=runs), every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
-        answered(lambda: against_targets(read_cells("tiny", [member], runs), Now(Editions.same("any"))))
+        answered(
+            lambda: against_targets(read_cells("tiny", [member], runs), Now(Editions.same("any")))
+        )
         reported(root, drawn=drawn)
     finally:
         show.console = console

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from report.build import EDITION, Bench, target
 
-from harness.store.edition import Editions
 from harness.check.cells import Now, read_cells
 from harness.check.files import write_json, write_junit
 from harness.check.targets import against_targets
@@ -28,6 +27,7 @@ from harness.report.markdown import escape
 from harness.report.publish import publish
 from harness.report.write import write_report
 from harness.site import load_site
+from harness.store.edition import Editions
 
 COMMANDS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x08\x08gone", "\x7f", "\x85next",
