@@ -210,7 +210,7 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
     for name in sorted({name for record in records for name in _metrics(record)}):
         column = [(record["step"], record[name]) for record in records if name in record]
         values = [value for _, value in column]
-        if set(map(type, values)) <= {int, float} and math.isfinite(sum(values)):
+        if set(map(type, values)) <= {int, float} and all(v == v for v in values):  # no NaN
             column = [column[values.index(f(values))] for f in (min, max)]  # stand for the rest
         for step, value in column:
             why = why_impossible(name, value)
@@ -344,9 +344,10 @@ def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> st
     data = next((data for name, data in parts.items() if int(name) == attempt), b"")
     for name, value in result.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or f'/{name}":'.encode() not in data or b'"steps":' in data:
+        key = name.encode(errors="surrogatepass")  # JSON can name half a character
+        if not number or b'/%s":' % key not in data or b'"steps":' in data:
             continue
-        seen = set(map(float, re.findall(_FIGURE % re.escape(name.encode()), data)))
+        seen = set(map(float, re.findall(_FIGURE % re.escape(key), data)))
         if seen and value not in seen:
             low, high = min(seen), max(seen)
             return f"{name} is {_shown(value)}, its journal has others ({low:g} to {high:g})"
