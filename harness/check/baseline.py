@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -137,13 +138,14 @@ def load_baseline(path: Path) -> Baseline:
     """
     try:
         os.lstat(path)  # of what is there, its reader says why it is none
-    except FileNotFoundError:
+    except (OSError, ValueError) as error:
+        known = getattr(error, "errno", None)
+        if isinstance(error, OSError) and known not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise Unreadable(cannot_be_read(error, path)) from error
         raise RecipeError(
             f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
             "more, with check --write-baseline"
         ) from None
-    except OSError as error:
-        raise Unreadable(cannot_be_read(error, path)) from error
     return check(Baseline, read(path))  # JSON is YAML, and this knows the lines
 
 

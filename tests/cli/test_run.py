@@ -224,7 +224,7 @@ def test_a_checkpoint_with_code_is_not_run(moco: Any, tiny: Path) -> None:
     digest = hashlib.sha256(trap).hexdigest()[:12]
     (folder.checkpoints / f"step-00000009-{digest}.pt").write_bytes(trap)
     said = moco("run", tiny)
-    assert said.code == 1
+    assert said.code == 4
     assert "does not load it" in said.all
     assert not Path("sprung").exists()
 
