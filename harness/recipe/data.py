@@ -18,5 +18,5 @@ class Data(Section):
     """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
     images: Positive | None = None
     """Train on a fixed random subset of this many images (the same for every seed); null: all."""
-    size: Annotated[int, Field(ge=8, le=1024)]
+    size: Annotated[int, Field(ge=8, le=1024, title="image size in pixels")]
     """Side of the square that the encoder sees, in pixels (v1: 224)."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from harness.recipe.section import Section
 from harness.spec.declarations import load
 from harness.spec.registry import methods
+
+TIME_CONSTANTS = 3
+"""Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
 
 
 class MethodSection(Section):
@@ -16,7 +21,7 @@ class MethodSection(Section):
     A method's own section adds the fields, and overrides what is different from here.
     """
 
-    kind: str
+    kind: Annotated[str, Field(title="mechanism")]
     views: ClassVar[int] = 2
     """Of each image, drawn with the recipe's `augment`, that a step sees."""
     keys: ClassVar[Literal["none", "follow", "learn"]] = "follow"

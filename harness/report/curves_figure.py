@@ -15,8 +15,8 @@ from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
 from harness.report.colours import cell_colours
 from harness.report.curves import Point
+from harness.report.measures import measure
 from harness.report.runs import Run
-from harness.report.setting import NAMES
 from harness.report.svg import INK, drawing
 
 FEW = 40
@@ -63,7 +63,7 @@ def curves_figures(results: Results) -> list[Figure]:
         lines = _lines(results, lambda run: run.curves.pretext, printed, "pretext/top1")
         found.append(_figure("pretext", "pretext accuracy, %", lines, results))
     lines = _lines(results, lambda run: run.curves.knn, printed, knn)
-    found.append(_figure("knn", f"{NAMES[knn]}, %", lines, results, level))
+    found.append(_figure("knn", f"{measure(knn).label}, %", lines, results, level))
     lines = _lines(results, lambda run: run.curves.loss)
     found.append(_figure("loss", "training loss, nats", lines, results))
     return [figure for figure in found if figure is not None]

@@ -20,6 +20,7 @@ from harness.recipe.identity import canonical, digest, record, spec, stage_id, s
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
+from harness.report.measures import COSTS
 from harness.spec.registry import task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
@@ -28,9 +29,6 @@ from harness.store.ledger import Entry, State, beside, look
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
 from harness.track import cursor
-
-COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
-"""What pre-training itself measures in passing."""
 
 LOSS: Literal["train/loss"] = "train/loss"
 """The mean over the last epoch, in nats."""

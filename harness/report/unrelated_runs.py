@@ -28,7 +28,7 @@ NAMED = 4
 STAGE = re.compile(r"(.*-s\d+\.[a-z][a-z0-9_=]*)-")
 
 
-def strays(runs: Iterable[Run], root: Path) -> list[str]:
+def unrelated_runs(runs: Iterable[Run], root: Path) -> list[str]:
     """A line for each reason why a stage of a table's name is not the table's, with its stages."""
     try:
         there = sorted(path.name for path in root.iterdir())
