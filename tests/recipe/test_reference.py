@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import harness
-from harness.recipe.counterparts import counterparts
 from harness.recipe.load import load_ablation
+from harness.recipe.reference import papers_recipes, reference_recipes
 
 ROOT = Path(harness.__file__).parent.parent
 TABLES = ROOT / "ablations"
@@ -15,28 +15,39 @@ TABLES = ROOT / "ablations"
 def test_the_cells_at_the_scale_of_the_printed_numbers(tmp_path: Path) -> None:
     table = load_ablation(TABLES / "mechanisms.yaml")
     for path in (ROOT / "recipes" / "ablation_mechanisms_cpu.yaml", tmp_path / "mine.yaml"):
-        found = counterparts(table, path)
-        assert set(found) == {cell.id for cell in table.cells}
-        assert found["e2e-1024"].optim.batch == 1024
-        assert found["moco-256"].data.folder == "imagenet"
+        found = reference_recipes(table, path)
+        assert not found.mistakes
+        assert set(found.recipes) == {cell.id for cell in table.cells}
+        assert found.recipes["e2e-1024"].optim.batch == 1024
+        assert found.recipes["moco-256"].data.folder == "imagenet"
 
 
 def test_a_table_printed_on_cifar10_is_held_against_that(tmp_path: Path) -> None:
-    found = counterparts(load_ablation(TABLES / "cifar10_demo.yaml"), tmp_path / "mine.yaml")
-    assert {recipe.data.name for recipe in found.values()} == {"cifar10"}
+    found = reference_recipes(load_ablation(TABLES / "cifar10_demo.yaml"), tmp_path / "mine.yaml")
+    assert {recipe.data.name for recipe in found.recipes.values()} == {"cifar10"}
 
 
 def test_another_table_of_the_same_name_has_none(tmp_path: Path) -> None:
     table = load_ablation(TABLES / "momentum.yaml")
     mine = table.model_copy(update={"cells": table.cells[:2], "claims": ()})
-    assert counterparts(mine, tmp_path / "mine.yaml") == {}
-    assert counterparts(table.model_copy(update={"name": "none"}), tmp_path / "x.yaml") == {}
+    assert not reference_recipes(mine, tmp_path / "mine.yaml").recipes
+    unknown = table.model_copy(update={"name": "none"})
+    assert not reference_recipes(unknown, tmp_path / "x.yaml").recipes
 
 
-def test_a_wrong_file_beside_it_is_passed_over(tmp_path: Path) -> None:
-    """Nobody has asked for it: the shipped one is taken, as if it were not there."""
+def test_a_wrong_file_beside_it_is_passed_over_and_named(tmp_path: Path) -> None:
+    """Nobody has asked for it: the shipped one is taken, but the reader is told."""
     table = load_ablation(TABLES / "momentum.yaml")
-    expected = counterparts(table, tmp_path / "mine.yaml")
-    (tmp_path / "ablation_momentum.yaml").write_text("name: [half")
-    assert expected
-    assert counterparts(table, tmp_path / "mine.yaml") == expected
+    expected = reference_recipes(table, tmp_path / "mine.yaml")
+    wrong = tmp_path / "ablation_momentum.yaml"
+    wrong.write_text("name: [half")
+    assert expected.recipes
+    found = reference_recipes(table, tmp_path / "mine.yaml")
+    assert found.recipes == expected.recipes
+    assert any(f"{wrong.name}:1" in mistake for mistake in found.mistakes)
+
+
+def test_the_papers_recipes_are_the_shipped_ones() -> None:
+    v1, v2 = papers_recipes().values()
+    assert (v1.model.head, v2.model.head) == ("fc", "mlp")
+    assert {each.data.folder for each in (v1, v2)} == {"imagenet"}

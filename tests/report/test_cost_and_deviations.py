@@ -10,7 +10,7 @@ from harness.report.cost import Cost, costs
 from harness.report.deviations import deviations
 from harness.report.document import compose
 from harness.report.markdown import render
-from harness.report.setting import traits
+from harness.report.scale import traits
 from report.build import MOMENTA, recipe
 from report.conftest import Collected, Make
 
@@ -67,7 +67,7 @@ def test_a_table_that_was_not_printed_on_imagenet(make: Make, gather: Collected)
     assert deviations(gather(same)) == []
 
 
-def counterparts(**changes: Any) -> dict[str, Any]:
+def references(**changes: Any) -> dict[str, Any]:
     """What the cells of the table are at the paper's scale: as here, but for the changes."""
     return {c: recipe(contrast__momentum=m, **changes) for c, m in MOMENTA.items()}
 
@@ -76,12 +76,12 @@ def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
     make: Make, gather: Collected
 ) -> None:
     found = gather(make())
-    same = replace(found, papers=counterparts())
+    same = replace(found, references=references())
     assert not [line for line in deviations(same) if "paper's scale" in line]
     assert not any(trait.differs for trait in traits(same)), "the axis is no deviation"
     other = replace(
         found,
-        papers=counterparts(
+        references=references(
             optim__weight_decay=1e-4 / 2,
             optim__schedule={"kind": "constant"},
             optim__sgd_momentum=0.5,
@@ -100,10 +100,10 @@ def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
 
 
 def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collected) -> None:
-    papers = counterparts()
+    papers = references()
     papers["m0"] = recipe(contrast__momentum=0.0, optim__batch=128, contrast__queue=256)
     papers["m0.9"] = recipe(contrast__momentum=0.8)
-    found = replace(gather(make()), papers=papers)
+    found = replace(gather(make()), references=papers)
     assert [line for line in deviations(found) if "paper's scale" in line] == [
         "Negatives, K: 128 (paper's scale: 256) in “0”.",
         "Momentum m: 0.9 (paper's scale: 0.8) in “0.9”.",
@@ -126,13 +126,13 @@ def test_without_counterparts_what_varies_differs_if_no_cell_has_the_papers_valu
 
 
 def test_a_table_lacks_a_counterpart(make: Make, gather: Collected) -> None:
-    papers = counterparts()
+    papers = references()
     del papers["m0"]
-    lines = deviations(replace(gather(make()), papers=papers))
+    lines = deviations(replace(gather(make()), references=papers))
     assert "Batch: 64 (the papers: 256)." in lines
 
 
-def test_schedule_decay_momentum_and_augmentation_are_compared_without_counterparts(
+def test_schedule_decay_momentum_and_augmentation_are_compared_without_references(
     make: Make, gather: Collected
 ) -> None:
     changes = {
