@@ -10,26 +10,35 @@ from harness.errors import RecipeError
 from harness.recipe.ablation import Ablation
 from harness.recipe.expand import expand
 from harness.recipe.find import shipped
+from harness.recipe.identity import stage_id
 from harness.recipe.load import load_recipe, load_scale
 from harness.recipe.schema import Recipe
+from harness.recipe.yaml_source import display
 
-PAPERS = {"v1": "moco_v1_imagenet", "v2": "moco_v2_imagenet"}
-"""Paper -> the shipped recipe that has its settings."""
+PAPERS = {
+    "v1": ("moco_v1_imagenet", "8a34542951"),
+    "v2": ("moco_v2_imagenet", "f725d407ee"),
+}
+"""Paper -> the shipped recipe that has its settings, and the hash that its linear probe's id ends
+in as long as it is what was shipped: in a checkout anyone may edit it."""
 
 
 @dataclass(frozen=True)
 class References:
-    """An ablation's cells as they are at the scale of the printed numbers."""
+    """Recipes to hold others against."""
 
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    """Cell id -> recipe; {}: there is no recipe of this table at that scale."""
+    """By what they are of: a table's cell, or a paper."""
     mistakes: tuple[str, ...] = ()
-    """Why files that may hold them could not be read, a line for each mistake."""
+    """What is wrong with the files that should hold them, a line for each mistake."""
 
 
 def reference_recipes(ablation: Ablation, path: Path) -> References:
-    """The cells' recipes in `ablation_NAME.yaml`, beside the ablation recipe `path` or as shipped:
-    the first file that is of this table and of the level that it was printed at."""
+    """The cells' recipes, by the cells' ids, at the scale of the printed numbers.
+
+    They are in `ablation_NAME.yaml`, beside the ablation recipe `path` or as shipped: the first
+    file that is of this table and of the level that it was printed at. There may be none.
+    """
     name = f"ablation_{ablation.name}.yaml"
     mistakes: list[str] = []
     for file in dict.fromkeys((path.parent / name, shipped("recipes") / name)):
@@ -49,12 +58,20 @@ def reference_recipes(ablation: Ablation, path: Path) -> References:
 
 
 @functools.cache
-def papers_recipes() -> dict[str, Recipe]:
-    """Paper -> its pre-training on ImageNet-1M as a recipe.
-
-    Raises:
-        RecipeError: a shipped recipe is absent or wrong.
-    """
-    return {
-        paper: load_recipe(shipped("recipes") / f"{name}.yaml") for paper, name in PAPERS.items()
-    }
+def papers() -> References:
+    """The papers' pre-training on ImageNet-1M as recipes, by the papers' names in PAPERS."""
+    recipes: dict[str, Recipe] = {}
+    mistakes: list[str] = []
+    for paper, (name, shipped_as) in PAPERS.items():
+        file = shipped("recipes") / f"{name}.yaml"
+        try:
+            recipes[paper] = load_recipe(file)
+        except (OSError, RecipeError) as error:
+            mistakes += str(error).splitlines()
+            continue
+        if not stage_id(recipes[paper], "linear").endswith(f"-{shipped_as}"):
+            mistakes.append(
+                f"{display(file)}: changed since it was shipped, and no longer MoCo {paper}'s; "
+                "copy it under another name, and bring the shipped one back"
+            )
+    return References(recipes, tuple(mistakes))

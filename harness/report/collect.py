@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.reference import reference_recipes
+from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
@@ -235,11 +235,8 @@ def collect(
     if path is None:
         return found
     references = reference_recipes(ablation, path)
-    passed_over = [
-        f"The paper's settings are not taken from a recipe that is wrong: {mistake}"
-        for mistake in references.mistakes
-    ]
-    return replace(found, references=references.recipes, warnings=(*found.warnings, *passed_over))
+    warnings = (*found.warnings, *_not_the_papers(references))
+    return replace(found, references=references.recipes, warnings=warnings)
 
 
 def _added(
@@ -313,7 +310,11 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(everything, runs)),
     )
-    return replace(results, warnings=tuple(_warnings(results)))
+    return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
+
+
+def _not_the_papers(references: References) -> list[str]:
+    return [f"A recipe of the papers' settings is wrong: {each}" for each in references.mistakes]
 
 
 def _warnings(results: Results) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.recipe.reference import papers_recipes
+from harness.recipe.reference import papers
 from harness.report.collect import Results
 from harness.report.evaluation_protocol import protocol_of
 from harness.report.measures import measure
@@ -84,7 +84,10 @@ def _packing(results: Results) -> list[str]:
 def _probe(results: Results) -> list[str]:
     """The linear probe beside the papers'."""
     lines: dict[str, None] = {}
-    theirs = protocol_of(papers_recipes()["v1"], "linear/top1")
+    reference = next(iter(papers().recipes.values()), None)
+    if reference is None:
+        return []
+    theirs = protocol_of(reference, "linear/top1")
     for run in results.runs:
         ours = protocol_of(run.recipe, "linear/top1")
         other = {field: value for field, value in ours.items() if theirs[field] != value}

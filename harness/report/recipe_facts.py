@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.recipe.difference import difference
 from harness.recipe.labels import label, labelled
-from harness.recipe.reference import papers_recipes
+from harness.recipe.reference import papers
 from harness.recipe.schema import Recipe
 
 NONE = "none"
@@ -163,9 +163,11 @@ def augmentation(recipe: Recipe) -> str:
     """v1's or v2's, or what it has beside the nearer one."""
     own = _augment(recipe)
     others = {}
-    for paper, reference in papers_recipes().items():
+    for paper, reference in papers().recipes.items():
         theirs = _augment(reference)
         others[f"{paper}'s"] = [f"{what} {own[what]}" for what in own if own[what] != theirs[what]]
+    if not others:
+        return "; ".join(f"{what} {value}" for what, value in own.items())
     nearer = min(others, key=lambda name: len(others[name]))
     return nearer + (f", but {'; '.join(others[nearer])}" if others[nearer] else "")
 

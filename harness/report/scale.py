@@ -2,7 +2,7 @@
 
 Cells are held against the same cells at the scale of the printed numbers, where there is a recipe
 of it (`Results.references`); else against the recipes of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4)
-and v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers_recipes`).
+and v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import Any
 
 from harness.recipe.ablation import Ablation
 from harness.recipe.labels import label
-from harness.recipe.reference import papers_recipes
+from harness.recipe.reference import papers
 from harness.recipe.schema import Recipe
 from harness.report import recipe_facts
 from harness.report.collect import Results
 
 Say = Callable[[Recipe], object]
+
+UNKNOWN = "unknown"
+"""What the papers have, where their recipes cannot be read; the report's notes say why."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,12 @@ class Property:
     short: Say | None = None
     """How the papers' value is told, where that is shorter."""
 
-    def papers(self) -> str:
+    def papers_words(self) -> str:
         """What the papers have, with the paper's name where they differ."""
-        found = {name: str((self.short or self.say)(r)) for name, r in papers_recipes().items()}
+        say = self.short or self.say
+        found = {name: str(say(recipe)) for name, recipe in papers().recipes.items()}
+        if not found:
+            return UNKNOWN
         if len(set(found.values())) == 1:
             return next(iter(found.values())) + self.remark
         named = (t if t.startswith(name) else f"{t} ({name})" for name, t in found.items())
@@ -49,7 +55,7 @@ class Property:
 
     def is_papers(self, recipe: Recipe) -> bool:
         """Whether the recipe has what one of the papers has."""
-        theirs = {str(self.say(reference)) for reference in papers_recipes().values()}
+        theirs = {str(self.say(reference)) for reference in papers().recipes.values()}
         return not self.marked or str(self.say(recipe)) in theirs | {*self.others}
 
 
@@ -123,20 +129,20 @@ def traits(results: Results) -> list[Trait]:
     found = []
     for each in PROPERTIES:
         if pairs:
-            papers = _seen(each.say, [theirs for _, _, theirs in pairs])
-            differs = any(each.say(ours) != each.say(theirs) for _, ours, theirs in pairs)
+            theirs = _seen(each.say, [reference for _, _, reference in pairs])
+            differs = any(each.say(ours) != each.say(reference) for _, ours, reference in pairs)
         elif each is EPOCHS:
-            papers = str(least or "any")
+            theirs = str(least or "any")
             differs = not any(_trained_enough(recipe, least or 0) for recipe in recipes)
         else:
-            papers = each.papers()
+            theirs = each.papers_words()
             differs = not any(map(each.is_papers, recipes))
-        found.append(Trait(each.what, papers, _seen(each.say, recipes), differs, each.decides))
+        found.append(Trait(each.what, theirs, _seen(each.say, recipes), differs, each.decides))
     return found
 
 
 def _least_epochs() -> int:
-    return min(recipe.optim.epochs for recipe in papers_recipes().values())
+    return min((each.optim.epochs for each in papers().recipes.values()), default=0)
 
 
 def _trained_enough(recipe: Recipe, epochs: int) -> bool:

@@ -126,9 +126,9 @@ Cell = Text | Label | Printed | Measurement | Mean | Difference | VerdictMark
 C = TypeVar("C", bound=Cell)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
-    """What a column declares of its cells."""
+    """What a column declares of its cells. Two columns that say the same are still two."""
 
     label: str
     unit: str = ""

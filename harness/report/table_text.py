@@ -30,12 +30,10 @@ PRINTED_ONLY = "printed only"
 
 TONES: dict[str, Tone] = {
     "reproduced": "good",
-    "passed": "good",
     "not reproduced": "bad",
     "refuted": "bad",
     "looks reproduced (one seed)": "unsure",
     "looks not reproduced (one seed)": "unsure",
-    "short": "bad",
     "undecided": "unsure",
     "incomplete": "unsure",
     "not testable at this scale": "quiet",

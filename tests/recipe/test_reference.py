@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import harness
+from harness.recipe import reference
 from harness.recipe.load import load_ablation
-from harness.recipe.reference import papers_recipes, reference_recipes
+from harness.recipe.reference import papers, reference_recipes
 
 ROOT = Path(harness.__file__).parent.parent
 TABLES = ROOT / "ablations"
@@ -48,6 +53,36 @@ def test_a_wrong_file_beside_it_is_passed_over_and_named(tmp_path: Path) -> None
 
 
 def test_the_papers_recipes_are_the_shipped_ones() -> None:
-    v1, v2 = papers_recipes().values()
-    assert (v1.model.head, v2.model.head) == ("fc", "mlp")
-    assert {each.data.folder for each in (v1, v2)} == {"imagenet"}
+    found = papers()
+    assert not found.mistakes
+    assert {paper: each.model.head for paper, each in found.recipes.items()} == {
+        "v1": "fc",
+        "v2": "mlp",
+    }
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the papers' recipes, which stands for the shipped one."""
+    for name, _ in reference.PAPERS.values():
+        shutil.copy(ROOT / "recipes" / f"{name}.yaml", tmp_path)
+    monkeypatch.setattr(reference, "shipped", lambda folder: tmp_path)  # noqa: ARG005
+    papers.cache_clear()
+    yield tmp_path
+    papers.cache_clear()
+
+
+def test_a_papers_recipe_that_was_changed_is_named(copied: Path) -> None:
+    v2 = copied / "moco_v2_imagenet.yaml"
+    assert not papers().mistakes
+    v2.write_text(v2.read_text().replace("{temperature: 0.2}", "{temperature: 0.3}"))
+    papers.cache_clear()
+    (mistake,) = papers().mistakes
+    assert mistake.startswith(f"{v2}: changed")
+
+
+def test_a_papers_recipe_that_is_wrong_or_gone_is_named(copied: Path) -> None:
+    (copied / "moco_v1_imagenet.yaml").unlink()
+    found = papers()
+    assert not found.recipes, "v2 extends v1"
+    assert len(found.mistakes) == 2

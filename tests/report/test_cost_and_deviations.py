@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.recipe import reference
+from harness.recipe.reference import papers
+from harness.report.collect import collect
 from harness.report.cost import Cost, costs
 from harness.report.deviations import deviations
 from harness.report.document import compose
@@ -145,3 +151,27 @@ def test_schedule_decay_momentum_and_augmentation_are_compared_without_reference
     for wanted in ("Schedule: constant (", "Weight decay: 0.05 (", "Momentum of SGD: 0.8 (",
                    "Augmentation: v1's, but random crop, share of the image 0.9, 1 ("):  # fmt: skip
         assert [line for line in lines if line.startswith(wanted)], wanted
+
+
+def test_a_mistake_in_a_recipe_of_the_papers_settings_is_said(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    assert not gather(bench).warnings
+    (tmp_path / "ablation_momentum.yaml").write_text("ablation: momentum\nmargin: wide\n")
+    found = collect(bench.expansion, bench.scale, bench.runs, path=tmp_path / "tiny.yaml")
+    assert [w for w in found.warnings if "ablation_momentum.yaml:2" in w]
+
+
+def test_without_the_papers_recipes_the_report_is_made_and_says_so(
+    make: Make, gather: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "shipped", lambda folder: Path("nowhere"))  # noqa: ARG005
+        papers.cache_clear()
+        found = gather(make())
+        page = render(compose(found, []))
+    papers.cache_clear()
+    assert sum("moco_v" in warning for warning in found.warnings) == len(reference.PAPERS)
+    assert "| learning rate | unknown | 0.06 | differs |" in page
+    assert "| learning rate | 0.03 | 0.06 | differs |" in render(compose(gather(make()), []))

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from harness.recipe import labels
-from harness.recipe.reference import papers_recipes
+from harness.recipe.reference import papers
 from harness.recipe.schema import Recipe
 from harness.report.recipe_facts import (
     UNTOLD,
@@ -93,7 +93,7 @@ def test_a_schedule_in_words(given: dict[str, Any], words: str) -> None:
 
 
 def test_augmentation_is_v1s_or_v2s_or_what_it_has_beside_the_nearer() -> None:
-    v1, v2 = (each.augment.model_dump(mode="json") for each in papers_recipes().values())
+    v1, v2 = (each.augment.model_dump(mode="json") for each in papers().recipes.values())
     assert augmentation(recipe(augment=v1)) == "v1's"
     assert augmentation(recipe(augment=v2)) == "v2's"
     assert augmentation(recipe(augment=v2 | {"blur_p": 0.1})) == (

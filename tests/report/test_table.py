@@ -85,6 +85,14 @@ def test_a_column_holds_one_type_of_cell() -> None:
         table.at(row, column, Difference)
 
 
+def test_two_columns_that_say_the_same_keep_their_own_cells() -> None:
+    """As a paper prints AP twice, of two data sets."""
+    columns = tuple(Column("AP", group="paper", kind="printed beside") for _ in range(2))
+    row = Row((Printed(1.0), Printed(2.0)))
+    table = Table(columns, (row,))
+    assert [table.at(row, column, Printed).number for column in columns] == [1.0, 2.0]
+
+
 def test_the_numbers_stay_with_the_words(make: Make, gather: Collected) -> None:
     """Value, interval, direction, and the stages that they come from."""
     bench = make((0, 1))
