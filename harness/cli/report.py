@@ -13,7 +13,7 @@ from harness.cli import show
 from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.report.claim_summary import said_by, summary
-from harness.report.claims import judge, tallied
+from harness.report.claims import judge, verdict_counts
 from harness.report.collect import Results, collect, collect_single
 from harness.report.measures import measure
 from harness.report.published import published
@@ -72,7 +72,7 @@ def _show(results: Results) -> None:
     judged = judge(results)
     if judged:
         show.console.print(f"[dim]The claims, judged by {measure(results.metric).label}:[/]")
-        show.console.print(summary(tallied(judged)))
+        show.console.print(summary(verdict_counts(judged)))
     for each in judged:
         style = STYLE[TONES[each.verdict]]
         said = said_by(each.claim.by, each.claim.says)

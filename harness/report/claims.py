@@ -82,7 +82,7 @@ def judge(results: Results) -> list[Judgement]:
     ]
 
 
-def tallied(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
+def verdict_counts(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
     """Whose claims -> verdict -> how many."""
     return count_verdicts((each.claim.by, each.verdict) for each in judgements)
 

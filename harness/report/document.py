@@ -15,7 +15,7 @@ from harness.report.blocks import (
     Section,
 )
 from harness.report.claim_summary import POSSIBLE_REASONS, summary
-from harness.report.claims import Judgement, tallied
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
@@ -86,7 +86,7 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         )
     )
     if judgements:
-        blocks.append(Paragraph(summary(tallied(judgements))))
+        blocks.append(Paragraph(summary(verdict_counts(judgements))))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
     if results.unrelated and any(run.stages["pretrain"].state == "absent" for run in results.runs):
         blocks.append(Notice("Note", f"{UNRELATED}; they are listed under Provenance.", "unsure"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from harness.report.claim_summary import summary
-from harness.report.claims import Judgement, tallied
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.latex_layout import Entry, Layout, paper_layout
 from harness.report.scale import is_papers_scale, one_line
@@ -106,7 +106,7 @@ def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
         r"\bottomrule",
     ]
     columns = "".join(rf"p{{{width}\linewidth}}" for width in CLAIM_WIDTHS)
-    caption = f"Claims of: {results.title}. {summary(tallied(list(judgements)))}"
+    caption = f"Claims of: {results.title}. {summary(verdict_counts(list(judgements)))}"
     return _float(caption, f"{results.name}-claims", columns, body, [])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.output import escaped_json
 from harness.report import provenance
 from harness.report.blocks import Figure
-from harness.report.claims import Judgement, tallied
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
@@ -65,7 +65,7 @@ def as_json(
             }
             for each in judgements
         ],
-        "verdicts": tallied(judgements),
+        "verdicts": verdict_counts(judgements),
         "discussion": list(results.scale.discussion) if results.scale is not None else [],
         "deviations": deviations(results),
         "cost": [asdict(cost) for cost in costs(results.runs)],
