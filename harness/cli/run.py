@@ -167,4 +167,4 @@ def writable(runs: Path) -> None:
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise atomic.explain(error, runs) from error
+        raise atomic.explain(error, runs, "--runs") from error
