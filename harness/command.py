@@ -36,12 +36,12 @@ def line(*words: object) -> str:
 def present(
     command: str | None = None, *added: str, changed: Mapping[str, str] | None = None
 ) -> str:
-    """The command that this process is, made another; "" if it is none of ours.
+    """The command line that started this process, with changes; "" if it is none of ours.
 
     Args:
-        command: in its place, one that takes the same options.
-        added: words behind it.
-        changed: words in place of others; also what an option says behind its `=`.
+        command: another command that takes the same options.
+        added: words to add at the end.
+        changed: word -> what to write instead, also of a value behind an option's `=`.
     """
     program, *words = sys.argv or [""]
     if Path(program).name not in SCRIPTS or not words:

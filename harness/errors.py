@@ -100,12 +100,15 @@ def clause(message: str) -> str:
     return re.split(r"; | \(", first, maxsplit=1)[0].rstrip(":.")
 
 
-def cannot_be_read(error: OSError, path: Path) -> str:
+def cannot_be_read(
+    error: OSError, path: Path, otherwise: str = "name another path, or make it readable"
+) -> str:
     """That a file or folder cannot be read: which, why, whose it is, what to do. One line.
 
     Args:
         error: what the system said to the attempt.
         path: what was to be read; `error` may be about a folder that it lies in.
+        otherwise: what to do where the system's reason does not say it, as of a missing file.
     """
     why = error.strerror or str(error)
     match error.errno:
@@ -126,7 +129,7 @@ def cannot_be_read(error: OSError, path: Path) -> str:
         case errno.EMFILE | errno.ENFILE:
             says = "too many files are open; raise the limit, ulimit -n"
         case _:
-            says = "name another path, or make it readable"
+            says = otherwise
     return f"{path}: cannot be read: {why[:1].lower()}{why[1:]}, {says}"
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import DataError
+from harness.errors import DataError, cannot_be_read
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -74,8 +74,8 @@ class ImageFolder:
     classes: dict[str, list[Found]]
     """The images by class, both in order of their names (deeper ones by each part's)."""
     folders: dict[str, int]
-    """Each folder that was listed, relative to `path` (itself "."), with its time of change in ns,
-    taken before it was listed: while none of them has another, no name has come or gone."""
+    """Each folder that was listed, relative to `path` (itself "."), with its time of change (ctime)
+    in ns, taken before it was listed: while none of them has another, no name has come or gone."""
     passed_over: PassedOver
     left_out: tuple[str, ...] = ()
     """Images that are there, but that the caller did not want."""
@@ -118,7 +118,7 @@ def left_out(folder: Path) -> dict[str, set[str]]:
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unread(error, path) from error
     for line in content.splitlines():
         split, _, name = os.fsdecode(line).partition("/")
         if split in found:
@@ -218,7 +218,7 @@ class _Walker:
             try:
                 entries = self.listed(folder)
             except OSError as error:
-                raise unreadable(self.path / folder, error) from error
+                raise unread(error, self.path / folder) from error
             for entry in entries:
                 inner = f"{folder}/{entry.name}"
                 if inner in self.without:
@@ -239,7 +239,7 @@ class _Walker:
     def listed(self, folder: str) -> list[os.DirEntry[str]]:
         """What is in a folder, sorted, without what is hidden; OSError if it cannot be read."""
         place = self.path / folder
-        self.folders[folder] = place.stat().st_mtime_ns
+        self.folders[folder] = place.stat().st_ctime_ns
         with os.scandir(place) as entries:
             every = sorted(entries, key=lambda entry: entry.name)
         for entry in every:
@@ -259,12 +259,12 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result:
     except OSError as error:
         needed = _is_image(entry) or "." not in entry.name
         if needed or isinstance(error, PermissionError):
-            raise unreadable(Path(entry.path), error) from error
+            raise unread(error, Path(entry.path)) from error
         return os.stat_result((0,) * 10)
     closed = found.st_mode & _ALL != _ALL and _is_image(entry) and stat.S_ISREG(found.st_mode)
     if closed and not os.access(entry.path, os.R_OK):  # asked only where the mode bars somebody
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        raise unreadable(Path(entry.path), denied)
+        raise unread(denied, Path(entry.path))
     return found
 
 
@@ -280,25 +280,22 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 
 def _unlike(path: Path, error: OSError) -> DataError:
-    if isinstance(error, PermissionError):
-        return unreadable(path, error)
-    return DataError(
-        f"{shown(path)}: cannot be read ({error.strerror}); an image folder holds "
-        "train/<class>/<image> and val/<class>/<image>; is that the folder that was meant?"
+    otherwise = (
+        "but an image folder holds train/<class>/<image> and val/<class>/<image>; is that the "
+        "folder that was meant?"
     )
+    return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 
-def unreadable(path: Path, error: OSError) -> DataError:
+def unread(error: OSError, path: Path) -> DataError:
     """What to raise for an image, or a folder of images, that cannot be read."""
-    if isinstance(error, PermissionError):
-        mend = "make it readable, or take it away"
-    else:
-        mend = "restore it from the data set's source, or take it away"
-    return DataError(f"{shown(path)}: cannot be read ({error.strerror}); {mend}")
+    otherwise = "restore it from the data set's source, or take it away"
+    return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 
 def shown(path: Path | str) -> str:
-    """A path for a message: bytes that are no UTF-8, and signs that cannot be printed, escaped."""
+    """A path, or a sentence with one, for a message: bytes that are no UTF-8, and signs that cannot
+    be printed, escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(_escaped(text))
 

@@ -1,7 +1,7 @@
 """The inputs of results: which data and weights lie here, told without reading all of them.
 
 Data are known by their files' names and sizes, and small ones by their contents. A time alone says
-nothing; but what has the time that it had is not looked at again, as RUNS/.inputs notes it.
+nothing; but what has the times that it had, as RUNS/.inputs notes them, is not looked at again.
 
 Of an image folder of FEW files each is looked at. Of a larger one only the times of its folders
 are: a file that comes, goes or gets another name changes its folder's time. One that is overwritten
@@ -57,7 +57,7 @@ class Inputs:
         """Take `root` for the data root. Where it lacks an input, or is None, that is looked for
         where the stage has read it. What is seen is noted under the run root `runs`."""
         self._root, self._runs = root, runs
-        self._until = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+        self._left_s = PATIENCE_S if patience_s is None else patience_s
         self._seen: dict[tuple[str, str, str, str, bool], dict[str, Any] | None] = {}
         self.unfinished: list[str] = []
         """Folders that were too large to be looked at in time."""
@@ -69,7 +69,12 @@ class Inputs:
         key = (what, name, path, of, few)
         if key not in self._seen:
             place = self._place(what, name, path)
-            found = None if place is None else self._look(what, name, place, of, each=few)
+            began = time.monotonic()
+            until = began + self._left_s
+            found = None
+            if place is not None:
+                found = self._look(what, name, place, of, until, each=few)
+            self._left_s -= time.monotonic() - began  # what a caller does meanwhile is no look
             self._seen[key] = found
         return self._seen[key]
 
@@ -97,13 +102,13 @@ class Inputs:
 
     def _made_from(self, what: str, name: str, of: str) -> dict[str, Any] | None:
         assert self._root is not None
-        self._until = float("inf")
-        return self._look(what, name, self._root / name, of, each=True)
+        return self._look(what, name, self._root / name, of, float("inf"), each=True)
 
     def _look(
-        self, what: str, name: str, place: Path, of: str, *, each: bool
+        self, what: str, name: str, place: Path, of: str, until: float, *, each: bool
     ) -> dict[str, Any] | None:
-        """What is there now; None if it cannot be read, is none of its kind, or takes too long."""
+        """What is there now; None if it cannot be read, is none of its kind, or is not known by
+        `until` (time.monotonic)."""
         note = Note(self._runs, place)
         try:
             if what == "weights":
@@ -113,7 +118,7 @@ class Inputs:
             elif (place / PACK).is_file():
                 found = _pack(place, note)
             else:
-                found = _folder(place, note, self._until, each=each)
+                found = _folder(place, note, until, each=each)
         except Unfinished:
             self.unfinished.append(str(place))
             found = None
@@ -147,9 +152,10 @@ class Note:
         found = self._before.get(key)
         return found if isinstance(found, dict) else {}
 
-    def settled(self, changed: int) -> int:
-        """A time of change in ns; 0, which nothing has, if it is too young to tell states apart."""
-        return changed if changed < self._now - SETTLED_NS else 0
+    def settled(self, times: list[int]) -> list[int]:
+        """What `_times` found; nothing, which no file has, if the last change is too young to tell
+        states apart."""
+        return times if times[-1] < self._now - SETTLED_NS else []
 
     def write(self) -> None:
         """Write what is new, if the run root is there and may be written."""
@@ -161,16 +167,21 @@ class Note:
             atomic.write(self._path, lambda file: file.write(data))
 
 
+def _times(about: os.stat_result) -> list[int]:
+    """A file's size, and when its content and its inode changed last, in ns: a copy that keeps the
+    old time of content, as by cp -p or rsync -t, has another time of inode."""
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+
+
 def _weights(path: Path, note: Note) -> dict[str, Any]:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("no regular file")
-    seen, found = [about.st_size, about.st_mtime_ns], note.known("file")
-    if found.get("seen") != seen:
+    found = note.known("file")
+    if found.get("seen") != _times(about):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        seen[1] = note.settled(about.st_mtime_ns)
-        found = note.after["file"] = {"seen": seen, "sha256": digest}
+        found = note.after["file"] = {"seen": note.settled(_times(about)), "sha256": digest}
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
 
 
@@ -222,7 +233,8 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
         found = walk(folder, out[part], spared)
         folders: dict[str, dict[str, int]] = {}
         for inner, changed in found.folders.items():
-            folders.setdefault(inner.partition("/")[0], {})[inner] = note.settled(changed)
+            settled = note.settled([changed])
+            folders.setdefault(inner.partition("/")[0], {})[inner] = settled[0] if settled else 0
         for name, images in found.classes.items():
             digest = _digest((image.name, image.size) for image in images)
             size = sum(image.size for image in images)
@@ -246,7 +258,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
 
 def _unchanged(folder: Path, known: Class) -> bool:
     try:
-        return all((folder / name).stat().st_mtime_ns == t for name, t in known.folders.items())
+        return all((folder / name).stat().st_ctime_ns == t for name, t in known.folders.items())
     except OSError:
         return False
 
@@ -280,27 +292,23 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
     known, sums = note.known("files"), {}
     for part, image in files:
         path = f"{part}/{image.name}"
-        about = (place / path).stat()
-        seen = [about.st_size, about.st_mtime_ns]
+        seen = _times((place / path).stat())
         before = known.get(path)
-        if not isinstance(before, list) or before[:2] != seen:
-            crc = zlib.crc32((place / path).read_bytes())
-            before = [about.st_size, note.settled(about.st_mtime_ns), crc]
+        if not isinstance(before, list) or before[1:] != seen:
+            before = [zlib.crc32((place / path).read_bytes()), *note.settled(seen)]
         sums[path] = before
-        yield int(before[2])
+        yield int(before[0])
     note.after["files"] = sums
 
 
 def _pack(place: Path, note: Note) -> dict[str, Any]:
     """A pack: of the same files as they are, it is known as their folder is."""
     inner = [PACK, *(f"{part}/{name}" for part in SPLITS for name in _FILES)]
-    abouts = [(place / name).stat() for name in inner]
-    seen = [[about.st_size, about.st_mtime_ns] for about in abouts]
+    seen = [_times((place / name).stat()) for name in inner]
     found = note.known("pack")
     if found.get("seen") != seen:
         said = _read_pack(place)
-        seen = [[size, note.settled(changed)] for size, changed in seen]
-        found = note.after["pack"] = {"seen": seen, "said": said}
+        found = note.after["pack"] = {"seen": [note.settled(times) for times in seen], "said": said}
     return dict(found["said"])
 
 

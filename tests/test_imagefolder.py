@@ -93,7 +93,10 @@ PASSED_OVER: list[tuple[str, Callable[[Path], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "kind"), PASSED_OVER, ids=[n for n, *_ in PASSED_OVER])
+NAMES = [name for name, *_ in PASSED_OVER]
+
+
+@pytest.mark.parametrize(("name", "make", "kind"), PASSED_OVER, ids=NAMES)
 def test_what_is_passed_over_is_counted(
     images: Path, name: str, make: Callable[[Path], object], kind: str
 ) -> None:
@@ -159,7 +162,8 @@ def test_what_another_user_closed_is_an_error_with_its_path(
     shared: Path, name: str, mode: int
 ) -> None:
     said = as_another_user(shared, name, mode)
-    assert f"{shared / name}: cannot be read (Permission denied)" in said
+    assert f"{shared / name}: cannot be read: permission denied, " in said
+    assert "belongs to " in said
 
 
 @pytest.fixture
@@ -182,16 +186,14 @@ def as_another_user(images: Path, closed: str, mode: int) -> str:
     return said.stdout + said.stderr
 
 
-MEND = "make it readable, or take it away"
-
-
 def test_a_folder_that_lets_list_but_not_look(shared: Path) -> None:
     """Whatever its first name is, a closed folder is an error and no traceback."""
     if os.geteuid():
         pytest.skip("only root can be another user")
     put(shared / "cat" / "0.txt")
     said = as_another_user(shared, "cat", 0o744)
-    assert said == f"{shared}/cat/0.txt: cannot be read (Permission denied); {MEND}\n"
+    assert said.startswith(f"{shared}/cat/0.txt: cannot be read: permission denied, {shared}/cat ")
+    assert said.count("\n") == 1
 
 
 def test_a_folder_without_classes_says_what_was_there(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_a_folder_without_classes_says_what_was_there(tmp_path: Path) -> None:
         walk(tmp_path)
     with pytest.raises(DataError, match="is that the folder that was meant"):
         walk(tmp_path / "absent")
-    with pytest.raises(DataError, match="is that the folder that was meant"):
+    with pytest.raises(DataError, match=r"1\.jpg: a file stands where a folder is needed"):
         walk(tmp_path / "1.jpg")
 
 

@@ -35,9 +35,13 @@ def root(tmp_path: Path) -> Path:
             for n in range(count):
                 (inside / f"{n}.jpg").write_bytes(f"{part} {name} {n}".encode())
     (made / "w.pth").write_bytes(b"weights")
-    for folder in [path for path in made.rglob("*") if path.is_dir()]:
-        os.utime(folder, (1e9, 1e9))
     return made
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times count at once, as if they were old."""
+    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
 
 
 @pytest.fixture
@@ -162,6 +166,7 @@ def test_the_content_of_heavy_files_is_not_read(
     assert "names and sizes" in why(result, root, runs)
 
 
+@pytest.mark.usefixtures("settled")
 def test_of_many_files_only_what_changed_is_walked(
     root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +207,7 @@ def test_a_time_that_is_young_is_not_relied_on(
     assert why(result, root, runs) != ""
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_look_that_takes_too_long_goes_on_next_time(
     root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +215,6 @@ def test_a_look_that_takes_too_long_goes_on_next_time(
     result = made_from(root, runs)
     shutil.rmtree(runs / ".inputs")
     (root / "pets/train/cat/0.jpg").unlink()
-    os.utime(root / "pets/train/cat", (1e9, 1e9))
     told = []
     for _ in range(6):
         moments = iter([0.0, 1.0, *[9.0] * 20])  # there is time for one class
@@ -220,6 +225,34 @@ def test_a_look_that_takes_too_long_goes_on_next_time(
         assert look.unfinished == ([] if found else [str(root / "pets")])
     assert told == [False, False, False, True, True, True]
     assert "of 7 images now" in why(result, root, runs)
+
+
+def test_what_is_done_between_two_looks_takes_none_of_their_time(
+    root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = made_from(root, runs)
+    (root / "pets/train/cat/0.jpg").unlink()
+    look = Inputs(root, runs, patience_s=5)
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 3600)
+    assert look("weights", result["inputs"]["weights"]) is not None
+    monkeypatch.setattr(time, "monotonic", lambda: began + 7200)
+    assert look("data", result["inputs"]["data"]) is not None
+    assert look.unfinished == []
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("name", ["w.pth", "pets/train/cat/0.jpg"])
+def test_a_file_put_in_its_place_with_its_size_and_time(root: Path, runs: Path, name: str) -> None:
+    result = made_from(root, runs)
+    path = root / name
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(content.upper())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert why(result, root, runs) != ""
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert why(result, root, runs) == ""
 
 
 def test_data_that_moved_are_the_same(root: Path, runs: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "spec"},
     "runtime": {"errors", "recipe", "store"},
-    "data": {"errors", "imagefolder", "recipe", "store", "runtime"},
+    "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
@@ -53,13 +53,13 @@ ARROWS: dict[str, set[str]] = {
         *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
     },
     "app": {
-        *("errors", "recipe", "store", "spec", "site", "presence", "inputs", "estimate", "plan"),
-        *("report", "check", "launch", "track", "stage"),
+        *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
+        *("estimate", "plan", "report", "check", "launch", "track", "stage"),
     },
     "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
     "certify": {
-        *("errors", "interpreter", "recipe", "store", "site", "presence", "plan", "launch"),
-        *("runtime", "data", "model", "methods", "stage"),
+        *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
+        *("launch", "runtime", "data", "model", "methods", "stage"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""

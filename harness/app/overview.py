@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 
+from harness.command import Commands
 from harness.inputs import Inputs
 from harness.launch.truth import Look, Truth
 from harness.site import Site, load_site
@@ -29,9 +30,12 @@ def status(site: Site | None = None, *, truth: Truth | None = None) -> Look:
             gc.enable()
 
 
-def watch(site: Site, inputs: Inputs | None = None) -> Truth:
+def watch(site: Site, inputs: Inputs | None = None, commands: Commands | None = None) -> Truth:
     """What `status` looks at the run root with again and again.
 
-    `inputs` looks at data and weights; None: a new one.
+    Args:
+        inputs: looks at data and weights; None: a new one.
+        commands: makes the commands that remedies name; None: for the site's run root and file.
     """
-    return Truth(site.runs, inputs or Inputs(site.data, site.runs))
+    inputs = inputs or Inputs(site.data, site.runs)
+    return Truth(site.runs, inputs, commands or Commands(site.runs, site.file))

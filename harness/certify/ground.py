@@ -13,6 +13,7 @@ from typing import Protocol
 
 from harness import interpreter
 from harness.certify.trajectory import Trajectories
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch import errand, slurm
 from harness.launch.queue import JobState, Queue
@@ -125,7 +126,7 @@ class _Jobs:
                 self._ending.pop(job, None)
             elif time.monotonic() - self._ending.setdefault(job, self._asked) > errand.ENDED_S:
                 folder = submission.folder(self._runs.absolute(), self._made.id)
-                raise errand.failure(folder, self._runs, state)
+                raise errand.failure(folder, Commands(self._runs), state)
 
     def warn(self) -> None:
         self._command("scancel", "--signal=USR2", of=self._job())

@@ -25,7 +25,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
     """
     commands = Commands(site.runs, site.file)
     wanted = _wanted(words, sets, site.runs, commands)
-    seen = Truth(site.runs).look()
+    seen = Truth(site.runs, commands=commands).look()
     targets = cancel.aim(seen, wanted)
     for note in seen.notes:
         show.line(f"note: {note}")

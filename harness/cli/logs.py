@@ -19,12 +19,13 @@ def logs_command(word: str, runs: Path, *, following: bool, site: Path | None = 
     Raises:
         StoreError: no stage or several are named so, or the run root cannot be read.
     """
-    stage_id = choose.one(word, choose.known(runs), Commands(runs, site))
+    commands = Commands(runs, site)
+    stage_id = choose.one(word, choose.known(runs), commands)
     try:
         if following:
-            row = follow(runs, stage_id, _write)
+            row = follow(commands, stage_id, _write)
         else:
-            row = Truth(runs).look({stage_id}).rows[0]
+            row = Truth(runs, commands=commands).look({stage_id}).rows[0]
             printer = Printer(_write)
             for path in sources(runs, stage_id):
                 printer.print(path)

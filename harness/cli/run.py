@@ -109,9 +109,7 @@ class Shown(Progress):
                 if amount.hours is None
                 else f"about {show.duration(amount.hours * 3600)}"
             )
-        if (
-            not sys.stdin.isatty()
-        ):  # a person is asked: the nodes may see data that this machine does not
+        if not sys.stdin.isatty():  # a person may know that the nodes see data absent here
             refuse_without_data(plan, self._site)
         return confirm("an unknown amount" if amount.hours is None else _amount(amount))
 

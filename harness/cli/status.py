@@ -77,8 +77,8 @@ def status_command(
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
     inputs = Inputs(site.data, site.runs)
-    truth = overview.watch(site, inputs)
     reader, commands = Reader(), Commands(site.runs, named)
+    truth = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")

@@ -6,7 +6,6 @@ Both hand out `Loaded` batches, which know their sizes (so that crops can be dra
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from harness import command
 from harness.data.augment import crop_resize
 from harness.data.pictures import decode
 from harness.data.reference import crop_resize_pil
@@ -272,8 +272,8 @@ class Files(Encoded):
 
 def mend_by_list(folder: Path) -> str:
     """What to do about broken images in an image folder."""
-    command = f"moco-harness data check {shlex.quote(shown(folder.absolute()))}"
+    finds = shown(command.line("data", "check", folder.absolute(), "--leave-out"))
     return (
-        f"mend them, or leave them out: {command} --leave-out finds all of both splits and lists "
-        f"them in the folder's {LEFT_OUT}"
+        f"mend them, or leave them out: {finds} finds all of both splits and lists them in the "
+        f"folder's {LEFT_OUT}"
     )

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from harness.data.images import Encoded
 from harness.data.pictures import decode_bytes
-from harness.errors import DataError
-from harness.imagefolder import SPLITS, names_in, shown, some, unreadable
+from harness.errors import DataError, cannot_be_read
+from harness.imagefolder import SPLITS, names_in, shown, some, unread
 
 FORMAT = 1
 MANIFEST = "pack.json"
@@ -63,7 +63,7 @@ class Packed(Encoded):
         try:
             content = os.pread(self._fd, length, offset)
         except OSError as error:
-            raise DataError(f"{self.file}: cannot be read ({error.strerror})") from error
+            raise DataError(cannot_be_read(error, self.file)) from error
         if len(content) != length:
             raise DataError(f"{self.file}: was cut since it was opened; pack the images again")
         return content
@@ -85,7 +85,7 @@ def is_packed(folder: Path) -> bool:
     try:
         whole, begun = ((folder / name).is_file() for name in (MANIFEST, BEGUN))
     except OSError as error:
-        raise unreadable(folder, error) from error
+        raise unread(error, folder) from error
     if whole:
         return True
     if begun:
@@ -131,7 +131,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """pack.json, its types checked.
 
     Raises:
-        DataError: it is no manifest of this version.
+        DataError: it cannot be read, or is no manifest of this version.
     """
     path = folder / MANIFEST
     try:
@@ -151,7 +151,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             whole &= all(type(n) is int for n in kinds.values())
         if not whole:
             raise ValueError("a value of another type")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise unread(error, path) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: no description of packed images ({error}); pack them again"
         ) from error
@@ -177,7 +179,8 @@ def _split(folder: Path, said: dict[str, Any], classes: list[str]) -> Packed:
             raise DataError(f"{folder}: no images of {some(lacking)}; pack the images again")
         return Packed(file, rows, names)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error}); pack the images again") from error
+        path = Path(error.filename or folder)
+        raise DataError(cannot_be_read(error, path, "pack the images again")) from error
 
 
 def names_of(names: Sequence[str]) -> bytes:

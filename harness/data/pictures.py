@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.errors import DataError
-from harness.imagefolder import shown, unreadable
+from harness.imagefolder import shown, unread
 
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
@@ -48,7 +48,7 @@ def content_of(path: Path) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{shown(path)}: the image has disappeared since the run began") from None
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unread(error, path) from error
 
 
 def decode_bytes(content: bytes, name: str) -> Image.Image:

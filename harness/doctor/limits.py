@@ -5,7 +5,6 @@ Where several set a limit, the first one counts: the partition's qos, the job's 
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.launch.clients import Said, ask
 from harness.site import SlurmSite
+from harness.store import submission
 
 ENFORCED = {"limits", "safe", "all"}
 """Words of AccountingStorageEnforce with which limits are obeyed."""
@@ -58,7 +58,7 @@ def look(
 
 def _limits(own: SlurmSite, partition_qos: str) -> dict[str, Limit] | str:
     """The limits by our names for them; or why they are not known."""
-    user = getpass.getuser()
+    user = submission.user()
     account = own.account
     if account is None:
         said = _ask("user", user, ["defaultaccount"])

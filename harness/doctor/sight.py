@@ -19,6 +19,8 @@ from harness.launch.job_states import is_live
 from harness.site import SlurmSite
 
 POLL_S = 1.0
+WAIT_S = 120.0
+"""Seconds until a job is given up that does not come to its end: its node may be down."""
 LOOKED = 64
 """Part of the exit code of a job that came to look."""
 _QUESTIONS = (
@@ -100,9 +102,11 @@ def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
 
 
 def _code(job: str) -> int | None:
-    """The exit code of a job once it is over; if the caller is interrupted, it is cancelled."""
+    """The exit code of a job once it is over; None if nobody tells. One that takes too long, or
+    whose caller is interrupted, is cancelled."""
+    until = time.monotonic() + WAIT_S
     try:
-        while True:
+        while time.monotonic() < until:
             said = clients.ask("scontrol", "--oneliner", "show", "job", job)
             words = dict(w.split("=", 1) for line in said.lines for w in line.split() if "=" in w)
             if "JobState" not in words:
@@ -114,3 +118,5 @@ def _code(job: str) -> int | None:
     except BaseException:
         clients.order("scancel", job)
         raise
+    clients.order("scancel", job)
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.command import Commands
 from harness.launch.job_states import meaning, remedy
 from harness.launch.queue import JobState
 from harness.launch.reasons import Reason, explain
@@ -55,8 +56,8 @@ class Evidence:
     """The end of the job's log; read only if the job is over."""
     user: str = ""
     """Who submitted the job."""
-    place: str = ""
-    """The run root."""
+    commands: Commands | None = None
+    """For whoever asks about the run root."""
     kind: str = "pretrain"
 
 
@@ -86,7 +87,7 @@ def decide(seen: Evidence) -> tuple[State, str, str]:
         log=seen.log,
         kind=seen.kind,
         user=seen.user,
-        place=seen.place,
+        commands=seen.commands,
     )
     if seen.background and found.state == "lost":
         found = Reason("lost", "its background process has ended")
@@ -98,9 +99,15 @@ def _without(seen: Evidence) -> tuple[State, str, str]:
     if seen.ledger == "absent" and seen.handed:
         return "lost", "never submitted: its submitter ended before", ""
     if seen.ledger == "failed":
-        found = explain(None, ended="failed", message=seen.detail, log="", kind=seen.kind)
+        found = _failed(seen)
         return found.state, found.words, found.remedy
     return seen.ledger, seen.detail, ""
+
+
+def _failed(seen: Evidence) -> Reason:
+    """Of an attempt that says itself that it has failed."""
+    said, commands = seen.detail, seen.commands
+    return explain(None, ended="failed", message=said, log="", kind=seen.kind, commands=commands)
 
 
 _STILL: dict[Still, State] = {"": "running", "stopped": "suspended", "silent": "silent"}
@@ -153,7 +160,7 @@ def _lost(seen: Evidence) -> str:
 def _live(seen: Evidence, job: JobState) -> tuple[State, str, str]:
     """SLURM has it, and no attempt is alive."""
     if seen.own and seen.ledger == "failed":
-        found = explain(None, ended="failed", message=seen.detail, log="", kind=seen.kind)
+        found = _failed(seen)
         return found.state, found.words, found.remedy
     if seen.background and not seen.own:
         return "waiting", f"its turn comes in background process {job.job}", ""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch import clients, reasons, snapshot
 from harness.launch.queue import Answer, JobState, Queue
@@ -34,8 +35,8 @@ class Errand:
     """Where its script, logs and answer lie."""
     t: float
     """When, in seconds since 1970."""
-    runs: Path
-    """The run root."""
+    commands: Commands
+    """For whoever sent it."""
 
 
 def send(
@@ -64,7 +65,7 @@ def send(
         how = "does not answer" if error.silent else "refused the job"
         raise HarnessError(f"SLURM {how}: {error}") from error
     sent = Array(name, "knn", ("errand",), job=job)
-    return Errand(sent, folder.absolute(), began, site.runs.absolute())
+    return Errand(sent, folder.absolute(), began, Commands(site.runs.absolute(), site.file))
 
 
 def wait(
@@ -90,7 +91,7 @@ def wait(
             over = not state.live and state.state != "UNKNOWN"
             ending = (ending or time.monotonic()) if over else None
             if ending is not None and time.monotonic() - ending > ENDED_S:
-                raise failure(errand.folder, errand.runs, state)
+                raise failure(errand.folder, errand.commands, state)
             time.sleep(POLL_S)
     except BaseException:
         cancel([errand.array])
@@ -110,11 +111,11 @@ class Failed(HarnessError):
         self.node, self.silent = node, silent
 
 
-def failure(folder: Path, runs: Path, state: JobState) -> Failed:
+def failure(folder: Path, commands: Commands, state: JobState) -> Failed:
     """Why a job whose logs are in `folder` has ended, and what to do."""
     log = _newest_log(folder)
     text = reasons.tail(log) if log is not None else ""
-    found = reasons.explain(state, ended="", message="", log=text, place=str(runs))
+    found = reasons.explain(state, ended="", message="", log=text, commands=commands)
     remedy = f"; {found.remedy}" if found.remedy else ""
     said = f"job {state.job}: {found.words}{remedy}{tail(folder)}"
     return Failed(said, state.node, silent=log is None)

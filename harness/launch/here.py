@@ -19,7 +19,7 @@ from harness.stage.reporter import Reporter
 from harness.store.edition import edition
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import look
-from harness.store.stale import Look, why_stale
+from harness.store.stale import why_stale
 
 
 @dataclass
@@ -54,7 +54,6 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     """
     device = pick_device(site.device)
     tally = Tally()
-    inputs = Inputs(site.data, site.runs)
     unusable: set[str] = set()
     for stage in plan.todo:
         if stopping():
@@ -67,7 +66,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
                 tally.elsewhere[stage.id] = ""
             continue
         folder = stage_folder(site.runs, stage.id)
-        if stage.action == "again" and _still_stale(stage, folder, inputs):
+        if stage.action == "again" and _still_stale(stage, folder, site):
             folder.set_aside()
         folder.create(description)
         job = Job(folder.path, site.data, device)
@@ -100,10 +99,11 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     return tally
 
 
-def _still_stale(stage: PlannedStage, folder: StageFolder, inputs: Look) -> bool:
-    """Whether the stage is done and stale now: another process may have run it since the plan."""
+def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:
+    """Whether the stage is done and stale now: another process may have run it since the plan, and
+    the inputs may have changed."""
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
     wanted = record(stage.recipe, stage.kind)
     code = edition(stage.kind, stage.recipe.contrast.kind)
-    return entry.done and bool(why_stale(entry, above, code, wanted, inputs))
+    return entry.done and bool(why_stale(entry, above, code, wanted, Inputs(site.data, site.runs)))

@@ -107,14 +107,23 @@ def remedy(job: str, state: str, reason: str) -> str:
     return next(blocked, "") if phase == "waits" else ""
 
 
-_BLOCKED = {
+def never_starts(reason: str) -> bool:
+    """Whether a job that waits for this reason will do so until it is asked for in another way."""
+    return any(re.match(pattern, reason) for pattern in _NEVER)
+
+
+_NEVER = {
     r"PartitionTimeLimit": "lower slurm.hours in the site file, cancel it, and run again",
     r"PartitionNodeLimit": "lower slurm.nodes in the site file, cancel it, and run again",
-    r"Partition(Down|Inactive)": "wait for its partition, or name another one (slurm.partition)",
-    r"BadConstraints": "no node has what it asks for: change the site file, cancel it, run again",
+    r"(BadConstraints|PartitionConfig)": "no node has what it asks for: change the site file, "
+    "cancel it, and run again",
     r"(AccountNotAllowed|InvalidAccount)": "name another slurm.account, cancel it, and run again",
     r"(QOSNotAllowed|InvalidQOS)": "name another slurm.qos, cancel it, and run again",
     r"(Assoc|QOS)(Max|Min)\w+Per(Job|Node)": "your account or qos does not allow a job of this "
     "size: ask for less in the site file, cancel it, and run again; doctor names the limits",
 }
-"""By how SLURM's reason begins, for a job that would wait for ever."""
+"""What to do of a job that would wait for ever, by how SLURM's reason begins."""
+_BLOCKED = {
+    **_NEVER,
+    r"Partition(Down|Inactive)": "wait for its partition, or name another one (slurm.partition)",
+}

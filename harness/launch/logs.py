@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.command import Commands
 from harness.errors import StoreError
 from harness.launch.decide import ALIVE
 from harness.launch.truth import Row, Truth
@@ -86,13 +87,14 @@ class Printer:
         self.write(data.decode(errors="replace"))
 
 
-def follow(runs: Path, stage_id: str, write: Callable[[str], object]) -> Row:
+def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) -> Row:
     """Print the stage's logs as they grow, until nobody works on it any more; its last row.
 
     Raises:
         StoreError: the run root cannot be read.
     """
-    truth, printer = Truth(runs), Printer(write)
+    runs = commands.runs
+    truth, printer = Truth(runs, commands=commands), Printer(write)
     said = ""
     while True:
         row = truth.look({stage_id}).rows[0]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.command import Commands
+from harness.command import line as plain_line
 from harness.launch.queue import JobState
 
 End = Literal["failed", "interrupted", "cancelled", "lost"]
@@ -47,7 +49,7 @@ def explain(
     log: str,
     kind: str = "pretrain",
     user: str = "",
-    place: str = "",
+    commands: Commands | None = None,
 ) -> Reason:
     """The reason why a stage that nobody runs any more has no result.
 
@@ -59,7 +61,7 @@ def explain(
         log: the end of the job's log, "" without one.
         kind: the stage's.
         user: who submitted the job, "" if nobody knows.
-        place: the run root.
+        commands: for whoever asks about the run root; None: nobody knows which that is.
     """
     state = _over(job, log)
     where = f" on {job.node}" if job is not None and job.node else ""
@@ -81,7 +83,7 @@ def explain(
     if ended in ("failed", "") and (line := _nccl(f"{log}\n{message}")):
         return Reason("failed", f"NCCL: {line}", "look at all processes' logs, and at the network")
     if ended == "failed":
-        return Reason("failed", message, _MEND_PYTHON if _IMPORT.match(message) else "")
+        return Reason("failed", message, _mend_python(commands) if _IMPORT.match(message) else "")
     if state == "TIMEOUT":
         remedy = f"it goes on from its last checkpoint; or raise slurm.hours.{kind}"
         return Reason("failed", "time limit", f"{remedy} in the site file")
@@ -96,17 +98,13 @@ def explain(
     if ended:
         return Reason("interrupted", message)
     if state in ("FAILED", "COMPLETED"):
-        return _last_words(job, log, where, place)
+        return _last_words(job, log, where, commands)
     if job is None:
         return Reason("interrupted", message)
     return Reason("lost", "its job left the queue, and nobody says how it ended")
 
 
 _OTHER_NODE = "run again goes on; leave out a node that fails again (slurm.extra.exclude)"
-_MEND_PYTHON = (
-    "install what is missing into the environment that run is called from, or change modules: and "
-    "setup: in the site file; moco-harness doctor --submit looks at a node's Python"
-)
 _IMPORT = re.compile(r"ModuleNotFoundError|ImportError|.*\(ModuleNotFoundError")
 _NO_PROGRAM = re.compile(r"(?:execve\(\)|line \d+): (/\S+): (.+)")
 """slurmstepd's words, or the shell's, for a program that cannot be started."""
@@ -130,10 +128,6 @@ def _nccl(text: str) -> str:
 
 _UNOPENED = 53
 """SLURM's "signal" for a job whose log could not be opened on its node."""
-_SEEN_BY_ALL = (
-    "let runs: in the site file name a folder that all nodes see and may write; moco-harness "
-    "doctor --submit tells which do"
-)
 _CODES = {
     "2": "the recipe or the site file is wrong",
     "3": "data is missing or broken",
@@ -151,21 +145,42 @@ _SIGNALS: dict[int, tuple[str, str]] = {
 }
 
 
-def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reason:
+def _line(commands: Commands | None, *words: str) -> str:
+    return plain_line(*words) if commands is None else commands.line(*words)
+
+
+def _mend_python(commands: Commands | None) -> str:
+    return (
+        "install what is missing into the environment that run is called from, or change modules: "
+        f"and setup: in the site file; {_line(commands, 'doctor', '--submit')} looks at a node's "
+        "Python"
+    )
+
+
+def _seen_by_all(commands: Commands | None) -> str:
+    return (
+        "let runs: in the site file name a folder that all nodes see and may write; "
+        f"{_line(commands, 'doctor', '--submit')} tells which do"
+    )
+
+
+def _last_words(job: JobState | None, log: str, where: str, commands: Commands | None) -> Reason:
     """How a job that left no word of its own ended: a signal, its log's last line, a code."""
     code, _, number = (job.exit if job is not None else "").partition(":")
     killed = int(number or 0) if number.isdecimal() else 0
     if killed == 0 and code.isdecimal() and int(code) > 128:
         killed = int(code) - 128  # as a shell tells of a signal
-    runs = place or "the run root"
+    runs = "the run root" if commands is None else commands.runs
     if killed == _UNOPENED:
         why = (
             f"its log could not be opened{where}, which does not see {runs}, or may not write there"
         )
-        return Reason("failed", why, _SEEN_BY_ALL)
+        return Reason("failed", why, _seen_by_all(commands))
     if job is not None and job.reason == "JobLaunchFailure" and not (job.exit or log):
         why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
-        return Reason("failed", why, _SEEN_BY_ALL)  # only accounting tells by which signal
+        return Reason(
+            "failed", why, _seen_by_all(commands)
+        )  # only accounting tells by which signal
     lines = [line.strip() for line in log.splitlines()]
     if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
         return Reason(
@@ -185,10 +200,10 @@ def _last_words(job: JobState | None, log: str, where: str, place: str) -> Reaso
             "failed",
             f"nothing could be written{where}, not even the log: the disk of "
             f"{runs} is full, over its quota or read-only",
-            "free some space there (moco-harness gc tells of what), and run again goes on",
+            f"free some space there ({_line(commands, 'gc')} tells of what), and run again goes on",
         )
     said = f"; its log ends: {told[-1]}" if told else ""
-    remedy = _MEND_PYTHON if told and _IMPORT.match(told[-1]) else ""
+    remedy = _mend_python(commands) if told and _IMPORT.match(told[-1]) else ""
     if job is not None and job.state == "COMPLETED":
         return Reason("failed", f"the job ended without a result{said}", remedy)
     meant = f" ({_CODES[code]})" if code in _CODES and not told else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness.errors import HarnessError
 from harness.launch.clients import Cluster
+from harness.launch.job_states import never_starts
 from harness.launch.queue import Answer
 from harness.site import SlurmSite
 from harness.store.submission import Array, Submission
@@ -28,13 +29,6 @@ _FIELDS = {
 """What SLURM complains of, and the fields of the site file that ask for it."""
 _TOO_MANY = re.compile(r"submit ?limit|job limit|submitjob|maxsubmit", re.IGNORECASE)
 """SLURM's words where the user has too many jobs; the same as where one is too large."""
-_NEVER_START = frozenset(
-    (
-        *("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints"),
-        *("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed"),
-    )
-)
-"""SLURM's reasons for which a job waits until it is asked for in another way."""
 
 
 def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
@@ -91,7 +85,7 @@ def never_start(own: SlurmSite, record: Submission, answer: Answer) -> str:
     lines: dict[str, str] = {}
     for state in answer.jobs.values():
         number = state.job.partition("_")[0]
-        if state.live and state.reason in _NEVER_START and number in arrays:
+        if state.live and never_starts(state.reason) and number in arrays:
             kind = arrays[number].kind
             fields = _fields(state.reason, own, kind) or "the site file's section slurm"
             lines[number] = f"job {number} ({kind}): {state.reason}; see {fields}"

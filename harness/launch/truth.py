@@ -96,9 +96,13 @@ class Look:
 class Truth:
     """Looks at a run root again and again; what cannot change any more is not read twice."""
 
-    def __init__(self, runs: Path, inputs: LookAt | None = None) -> None:
-        """`inputs` looks at data and weights; None: they are not looked at."""
+    def __init__(
+        self, runs: Path, inputs: LookAt | None = None, commands: Commands | None = None
+    ) -> None:
+        """`inputs` looks at data and weights; None: they are not looked at. `commands` are those
+        that a remedy names; None: those of whoever names no site file."""
         self._runs, self._inputs = runs, inputs
+        self._commands = commands or Commands(runs)
         self._queue = Queue()
         self._seen: dict[str, tuple[str, Entry]] = {}
 
@@ -147,7 +151,9 @@ class Truth:
             job = jobs.get(id_)
             no_answer = job is not None and job.node in mute
             made_in = place[0] if place else None
-            row = self._stale(entry) or _row(self._runs, entry, made_in, job, no_answer=no_answer)
+            row = self._stale(entry) or _row(
+                self._commands, entry, made_in, job, no_answer=no_answer
+            )
             if id_ in shared and row.state in DONE:
                 row = replace(row, state="stale", why=why_copy(*shared[id_]))
             rows[id_] = row
@@ -166,7 +172,12 @@ def _was_cut_off(entry: Entry) -> bool:
 
 
 def _row(
-    runs: Path, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
+    commands: Commands,
+    entry: Entry,
+    made: Submission | None,
+    job: JobState | None,
+    *,
+    no_answer: bool,
 ) -> Row:
     if entry.done or entry.state in ("damaged", "unreadable"):
         return Row(entry.folder.id, entry.state, entry.detail, entry)
@@ -175,7 +186,7 @@ def _row(
     since = attempt is not None and made is not None and not own and attempt.began > made.t
     if since and not (job is not None and job.live):
         made = job = None  # it was run without a job since
-    log = log_of(runs, made, job) if made is not None and job is not None else None
+    log = log_of(commands.runs, made, job) if made is not None and job is not None else None
     seen = Evidence(
         ledger=entry.state,
         detail=entry.detail,
@@ -190,7 +201,7 @@ def _row(
         log=tail(log) if log is not None and job is not None and not job.live else "",
         kind=str((entry.described or {}).get("kind", "pretrain")),
         user=made.user if made is not None else "",
-        place=str(runs),
+        commands=commands,
     )
     state, why, remedy = decide(seen)
     node = ""

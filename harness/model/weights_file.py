@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import DataError
+from harness.errors import DataError, cannot_be_read
 from harness.recipe.schema import Weights
 
 BEGINNING = 1000
@@ -76,7 +76,7 @@ def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
             f"{path}: the recipe's weights are not there; put the file there, from: {source}"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(cannot_be_read(error, path)) from error
     inner = state.get("state_dict", state) if isinstance(state, dict) else {}
     items = inner.items() if isinstance(inner, dict) else ()
     tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}

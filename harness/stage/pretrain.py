@@ -85,7 +85,7 @@ class Pretraining:
             Interrupted: asked to stop; the checkpoint is written.
             Diverged: the loss, a weight or a feature is no longer finite.
             StoreError, DataError: see Context.restore.
-        HarnessError: the processes do not begin with the same weights, queue or momentum.
+            HarnessError: the processes do not begin with the same weights, queue or momentum.
         """
         context, watch = self.context, self.recipe.watch
         restored = context.restore()

@@ -51,11 +51,13 @@ class Checked:
         self._known: dict[str, tuple[tuple[str, ...], str]] = {}
         self._new: list[str] = []
         self._lines = 0
-        with contextlib.suppress(OSError, ValueError):
-            for line in Path(runs, FILE).read_text().splitlines():
-                id_, attempts, digest = line.split("\t")
-                self._known[id_] = tuple(filter(None, attempts.split(","))), digest
-                self._lines += 1
+        with contextlib.suppress(OSError):
+            lines = Path(runs, FILE).read_text(errors="replace").splitlines()
+            self._lines = len(lines)
+            for line in lines:
+                with contextlib.suppress(ValueError):  # cut, as two processes wrote at a time
+                    id_, attempts, digest = line.split("\t")
+                    self._known[id_] = tuple(filter(None, attempts.split(","))), digest
 
     def see(self, id_: str) -> Seen:
         """How the stage's files are now; to be asked before they are read."""
@@ -78,11 +80,12 @@ class Checked:
             seen: how the stage was before that was read.
 
         Raises:
-            StoreError: a file cannot be read.
+            Unreadable: a file or folder cannot be read.
         """
         if seen.valid:
             return ""
-        why = why_invalid(folder, result, seen.attempts)
+        attempts = seen.attempts or [path.name for path in folder.attempts()]  # closed, or none
+        why = why_invalid(folder, result, attempts)
         if not why and seen.settled and is_name(folder.id):
             self._known[folder.id] = seen.attempts, seen.digest
             self._new.append(f"{folder.id}\t{','.join(seen.attempts)}\t{seen.digest}\n")

@@ -86,7 +86,7 @@ def mark_of(attempt: Path) -> Mark:
     except FileNotFoundError:
         return mark(b"")
     except OSError as error:
-        raise atomic.explain(error, attempt) from error
+        raise atomic.unread(error, attempt / "metrics.jsonl") from error
 
 
 def altered(folder: StageFolder, marks: Marks) -> str:

@@ -24,8 +24,8 @@ _AT_ONCE = 65536
 """Bytes; more than the files here have, as a rule."""
 
 AT_MOST = 1 << 28
-"""Bytes of journals that `everything` checks in one call. A journal without checksums takes four
-times as long to check, and counts so."""
+"""Bytes of journals after which `everything` checks no more in one call. A journal without
+checksums takes four times as long to check, and counts so."""
 
 DONE: tuple[State, ...] = ("finished", "diverged")
 """States that a stage does not leave: a diverged run is a result too."""
@@ -128,8 +128,8 @@ def everything(
         whole = head.get("schema") == STAGE and not why_no_result(result)
         whole, read = whole and result["state"] in DONE, True
         if whole and not files.valid:
+            read = left > 0  # asked before: one of any size is read, so that each call gets on
             left -= files.size if "journal" in result else 4 * files.size
-            read = left > 0
             if read:
                 whole = not _why_invalid(folder, result, files)
             elif unread is not None:

@@ -46,7 +46,7 @@ def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequen
         attempts: the names of its attempts, oldest first.
 
     Raises:
-        StoreError: a file cannot be read.
+        Unreadable: a file cannot be read.
     """
     where = folder.path / "result.json"
     if (owner := result.get("stage", folder.id)) != folder.id:
@@ -123,7 +123,7 @@ def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, 
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise atomic.explain(error, Path(path)) from error
+            raise atomic.unread(error, Path(path)) from error
         yield name, b"".join(parts)
 
 

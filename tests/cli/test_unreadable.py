@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from harness.cli.options import machine
+from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
+from harness.store.ledger import everything, look
+from harness.store.version import STAGE
 
 OTHER = 4242
 _FILES = 0b1111
@@ -90,6 +92,27 @@ def test_a_closed_stage_is_not_damaged(moco: Any, stage: Path, request: Any) -> 
         assert owner in said.all, command
     assert look(StageFolder(stage)).state == "unreadable"
     assert moco("cancel", stage.name, "--yes").code == 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["stage.json", "result.json", "attempts", "attempts/0001", "attempts/0001/metrics.jsonl"],
+)
+def test_a_closed_part_of_a_stage_is_not_damaged(part: str, tmp_path: Path, request: Any) -> None:
+    folder = StageFolder(tmp_path / "tiny-s0.knn-0123456789")
+    folder.create({"schema": STAGE, "id": folder.id})
+    attempt = begin(folder)
+    attempt.record([{"step": 1, "knn/top1": 50.0}])
+    attempt.finish(
+        {"state": "finished", "step": 1, "values": {"knn/top1": 50.0}, "message": ""}
+        | attempt.seal()
+    )
+    attempt.end("finished")
+    closed(folder.path / part)
+    request.getfixturevalue("powerless")
+    for entry in (look(folder), *everything(tmp_path)):
+        assert entry.state == "unreadable", entry.detail
+        assert part in entry.detail
 
 
 @pytest.mark.usefixtures("tiny")

@@ -256,5 +256,5 @@ def test_a_folder_that_is_closed_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "is_file", closed)
-    with pytest.raises(NoData, match=r"tiny: cannot be read \(Permission denied\)"):
+    with pytest.raises(NoData, match=r"tiny: cannot be read: permission denied, it belongs to"):
         open_data(TINY, tmp_path)

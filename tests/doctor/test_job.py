@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from doctor.fake import Clients
 
+from harness.command import Commands
 from harness.doctor import job, probe, sight
 from harness.doctor.finding import Finding
 from harness.launch import errand
@@ -84,6 +85,17 @@ def test_a_look_that_fails(node: Clients, tmp_path: Path, answer: str) -> None:
     assert levels(sight.look(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
 
 
+def test_a_job_that_does_not_begin_is_given_up(
+    node: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sight, "WAIT_S", 0.1)
+    monkeypatch.setattr(sight, "POLL_S", 0.05)
+    node._write("scontrol", "echo 'JobId=12 JobState=PENDING ExitCode=0:0'\n")
+    node._write("scancel", f'echo "$@" > {tmp_path}/cancelled\n')
+    assert levels(sight.look(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
+    assert (tmp_path / "cancelled").read_text() == "12\n"
+
+
 ANSWER: dict[str, Any] = {
     "host": "n1", "python": "3.11", "torch": "2.1", "gpus": 0, "names": [], "nccl": False,
     "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "wandb": True,
@@ -98,7 +110,9 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def send(*said: Any, **_: object) -> Errand:
         _, site, _, folder = said
-        return Errand(Array("moco-x", "knn", ("errand",), job="12"), folder, 0.0, site.runs)
+        return Errand(
+            Array("moco-x", "knn", ("errand",), job="12"), folder, 0.0, Commands(site.runs)
+        )
 
     def wait(*said: Any, **_: object) -> None:
         _, answer = said

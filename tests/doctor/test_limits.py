@@ -107,3 +107,12 @@ def test_sacctmgr_that_does_not_answer(clients: Clients) -> None:
     clients.says("sacctmgr", error="down")
     (found,) = look()
     assert (found.level, "down" in found.says) == ("warning", True)
+
+
+def test_a_user_without_a_name(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    say(clients, {})
+    assert [finding.level for finding in look()] == ["ok"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from harness.command import Commands
 from harness.launch.decide import NEVER, Evidence, State, decide
 from harness.launch.job_states import is_live
 from harness.launch.queue import JobState
@@ -24,6 +26,7 @@ def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -
     return Evidence(found, job=its, handed=its is not None, **other)
 
 
+RUNS = Commands(Path("/runs/x"))
 OWN = {"own": True}
 DIED = {"own": True, "ended": ""}
 STOPPED = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
@@ -126,9 +129,9 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("a defect before its attempt", seen("absent", "FAILED", exit="1:0",
      log="Traceback\nModuleNotFoundError: No module named 'torch'\n"), "failed",
      "code 1; its log ends: ModuleNotFoundError: No module named 'torch'"),
-    ("its run root is not there", seen("absent", "FAILED", exit="0:53", place="/runs/x"), "failed",
+    ("its run root is not there", seen("absent", "FAILED", exit="0:53", commands=RUNS), "failed",
      "its log could not be opened on n1, which does not see /runs/x"),
-    ("the same without accounting", seen("absent", "FAILED", "JobLaunchFailure", place="/runs/x"),
+    ("the same without accounting", seen("absent", "FAILED", "JobLaunchFailure", commands=RUNS),
      "failed", "could not be started on n1: perhaps that does not see /runs/x"),
     ("killed before it said a word", seen("absent", "FAILED", "JobLaunchFailure", exit="0:9"),
      "failed", "killed (signal 9)"),
@@ -143,7 +146,7 @@ TABLE: list[tuple[str, Evidence, State, str]] = [
     ("no submitit there", seen("absent", "FAILED", exit="1:0",
      log="/venv/bin/python: Error while finding module specification for 'submitit.core._submit' "
      "(ModuleNotFoundError: No module named 'submitit')\n"), "failed", "named 'submitit'"),
-    ("a full disk", seen("interrupted", "FAILED", exit="4:0", place="/runs/x", **DIED), "failed",
+    ("a full disk", seen("interrupted", "FAILED", exit="4:0", commands=RUNS, **DIED), "failed",
      "nothing could be written on n1, not even the log: the disk of /runs/x is full"),
     ("a code of ours without a word", seen("absent", "FAILED", exit="3:0"), "failed",
      "code 3 (data is missing or broken)"),
@@ -225,3 +228,12 @@ def test_every_state_stands_in_the_table() -> None:
 def test_what_to_do(evidence: Evidence, remedy: str) -> None:
     found = decide(evidence)[2]
     assert (remedy in found) if remedy else found == ""
+
+
+@pytest.mark.parametrize("code", ["0:53", "4:0"])
+def test_a_command_in_a_remedy_names_run_root_and_site_file(code: str, tmp_path: Path) -> None:
+    site = tmp_path / "my site.yaml"
+    site.write_text("device: cpu\n")
+    asked = Commands(Path("/runs/x"), site)
+    remedy = decide(seen("interrupted", "FAILED", exit=code, commands=asked, **DIED))[2]
+    assert f"--site '{site}' --runs /runs/x" in remedy

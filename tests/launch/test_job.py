@@ -118,7 +118,7 @@ def test_other_code_than_was_submitted_is_refused(
 def test_what_is_pickled_is_small_and_plain(stages: dict[str, StageFolder]) -> None:
     made: list[Any] = [
         job(stages["pretrain"]),
-        ReportJob("/r/tiny.yaml", ("seed=1",), "/r/runs", CODE),
+        ReportJob("/r/tiny.yaml", ("seed=1",), "/r/runs", "/r/data", CODE),
     ]
     for one in made:
         data = pickle.dumps(one.checkpoint())
@@ -130,7 +130,7 @@ def test_what_is_pickled_is_small_and_plain(stages: dict[str, StageFolder]) -> N
 
 def test_a_report_of_what_there_is(tmp_path: Path, stages: dict[str, StageFolder]) -> None:
     assert stages
-    made = ReportJob(str(tmp_path / "tiny.yaml"), (), str(tmp_path / "runs"), CODE)
+    made = ReportJob(str(tmp_path / "tiny.yaml"), (), str(tmp_path / "runs"), str(tmp_path), CODE)
     page = made()
     assert page == str(tmp_path / "runs" / "reports" / "tiny" / "report.html")
     assert Path(page).exists()

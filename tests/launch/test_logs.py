@@ -6,6 +6,7 @@ import time
 import pytest
 from launch.world import World, accounted, listed
 
+from harness.command import Commands
 from harness.launch import logs
 from harness.launch.logs import follow, others, sources, verdict
 from harness.launch.truth import Truth
@@ -75,7 +76,7 @@ def test_following_until_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) 
             assert time.monotonic() < until, said
             time.sleep(0.02)
 
-    thread = threading.Thread(target=follow, args=(world.root, folder.id, said.append))
+    thread = threading.Thread(target=follow, args=(Commands(world.root), folder.id, said.append))
     thread.start()
     wait_for("waiting: job 12 is pending (Priority)")
     world.says("squeue", listed(made, "12", "RUNNING"))
