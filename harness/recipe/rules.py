@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from harness.recipe.method import MethodSection
 from harness.recipe.section import Section
-
-if TYPE_CHECKING:
-    from harness.recipe.schema import Recipe
+from harness.recipe.sections import Augment, Data, Knn, Linear, Model, Optim
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
@@ -17,9 +15,18 @@ LEAST, MOST = 1.2e-38, 3.4e38
 """What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
 
 
-def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """(field, message) of each impossible combination; the message says what to do."""
-    optim, model, contrast, data = recipe.optim, recipe.model, recipe.contrast, recipe.data
+def contradictions(
+    *,
+    data: Data,
+    augment: Augment,
+    model: Model,
+    contrast: MethodSection,
+    optim: Optim,
+    knn: Knn,
+    linear: Linear | None,
+) -> Iterator[tuple[str, str]]:
+    """(field, message) of each impossible combination of a recipe's sections; the message says what
+    to do."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -34,8 +41,14 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"which has no variance: make the group larger, or data.size more than {halved}",
         )
     yield from contrast.contradictions(batch, group)
-    for name in ("augment", "contrast", "optim", "knn", "linear"):
-        yield from _beyond_float32(name, getattr(recipe, name))
+    for name, section in (
+        ("augment", augment),
+        ("contrast", contrast),
+        ("optim", optim),
+        ("knn", knn),
+        ("linear", linear),
+    ):
+        yield from _beyond_float32(name, section)
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
@@ -46,9 +59,9 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"{batch} images per step, but the data has {available}: no step would ever be made",
         )
     labelled = STL10_LABELLED if data.name == "stl10" else available
-    if labelled is not None and max(recipe.knn.k, default=1) > labelled:
-        yield "knn.k", f"{max(recipe.knn.k)} neighbours, but there are {labelled} labelled images"
-    if not recipe.knn.k:
+    if labelled is not None and max(knn.k, default=1) > labelled:
+        yield "knn.k", f"{max(knn.k)} neighbours, but there are {labelled} labelled images"
+    if not knn.k:
         yield "knn.k", "at least one k is needed"
     if (data.name == "imagefolder") != (data.folder is not None):
         yield (
@@ -67,18 +80,18 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if weights is not None and weights.sha256 is None and weights.md5 is None:
         yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
     for field, low_high in (
-        ("crop_scale", recipe.augment.crop_scale),
-        ("crop_ratio", recipe.augment.crop_ratio),
-        ("blur_sigma", recipe.augment.blur_sigma),
+        ("crop_scale", augment.crop_scale),
+        ("crop_ratio", augment.crop_ratio),
+        ("blur_sigma", augment.blur_sigma),
     ):
         if low_high[0] > low_high[1]:
             yield f"augment.{field}", f"{low_high[0]} to {low_high[1]} is no range: low comes first"
-    if recipe.augment.crop_scale[1] <= 0:
+    if augment.crop_scale[1] <= 0:
         yield "augment.crop_scale", "a crop of no area; the upper end must be above 0"
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
-    if recipe.linear is not None:
-        yield from _drops("linear.drops", recipe.linear.drops, recipe.linear.epochs)
+    if linear is not None:
+        yield from _drops("linear.drops", linear.drops, linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
         yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
 
