@@ -85,6 +85,13 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from imports(node)
 
 
+def everything(tree: ast.AST) -> Iterator[str]:
+    """Every name that a file imports, also for the types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(ast.Module([node], []))
+
+
 def outermost(tree: ast.Module) -> Iterator[str]:
     """What a file imports as it is loaded."""
     for node in tree.body:
@@ -105,7 +112,9 @@ def loaded_by(statement: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("name", ["harness.cli", "harness.cli.app", "harness.errors"])
+@pytest.mark.parametrize(
+    "name", ["harness", "harness.app", "harness.cli", "harness.cli.app", "harness.errors"]
+)
 def test_the_command_line_loads_nothing_heavy(name: str) -> None:
     assert not loaded_by(f"import {name}") & {*HEAVY, "yaml"}
 
@@ -122,7 +131,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
-    light |= {"imagefolder", "inputs"}
+    light |= {"imagefolder", "inputs", "app"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}
@@ -142,6 +151,15 @@ def test_arrows_run_one_way(path: Path) -> None:
     assert inner <= ARROWS.get(own, inner)
 
 
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_only_commands_import_commands_and_the_application(path: Path) -> None:
+    """Certify and the package's front door aside; jobs reach the application by its name."""
+    own = part(module(path))
+    inner = {part(name) for name in everything(ast.parse(path.read_text()))} - {own}
+    assert own == "cli" or "cli" not in inner
+    assert own in ("cli", "") or "app" not in inner
+
+
 def test_every_part_has_its_arrows() -> None:
     parts = {part(module(path)) for path in FILES} - {"", "cli"}
     assert parts >= set(ARROWS)
@@ -150,11 +168,12 @@ def test_every_part_has_its_arrows() -> None:
 
 
 def test_nothing_imports_in_a_circle() -> None:
+    """Neither as it is loaded, nor later, nor for the types."""
     known = {module(path) for path in FILES}
     graph: dict[str, set[str]] = {}
     for path in FILES:
         targets = set()
-        for name in outermost(ast.parse(path.read_text())):
+        for name in everything(ast.parse(path.read_text())):
             while name and name not in known:
                 name = name.rpartition(".")[0]
             targets.add(name)
@@ -184,6 +203,7 @@ def test_these_tests_can_fail() -> None:
     )
     assert set(imports(tree)) == {"b.c", "d.e", "g"}
     assert set(outermost(tree)) == {"b.c", "g"}
+    assert set(everything(tree)) == {"a", "b.c", "d.e", "g"}
     assert (part("harness.data.loader"), part("harness.plan.Plan")) == ("data", "plan")
     assert (part("harness"), part("harness.__version__")) == ("", "")
     assert "pydantic" in loaded_by("import harness.recipe.schema")

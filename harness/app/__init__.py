@@ -20,7 +20,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
-    from harness.app.overview import status
+    from harness.app.overview import Reached, Reader, status
     from harness.app.planning import plan
     from harness.app.progress import Amount, Declined, Progress
     from harness.app.publishing import Published, publish
@@ -37,6 +37,8 @@ __all__ = [
     "Progress",
     "Published",
     "Ran",
+    "Reached",
+    "Reader",
     "Report",
     "Submitted",
     "check",
@@ -52,12 +54,12 @@ __all__ = [
 _LIES_IN = {
     **dict.fromkeys(("Amount", "Declined", "Progress"), "progress"),
     **dict.fromkeys(("Outcome", "Ran", "Report", "Submitted"), "results"),
+    **dict.fromkeys(("Reached", "Reader", "status"), "overview"),
     **dict.fromkeys(("run", "run_until_decided"), "running"),
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
     "plan": "planning",
     "report": "reporting",
-    "status": "overview",
     "submit": "submitting",
 }
 """No module has the name of a function: importing it would take the function's place."""
