@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.app.asked import Asked, Task, Tasks
 from harness.app.planning import place
 from harness.app.progress import Progress
-from harness.app.results import INTERRUPTED
 from harness.check.baseline import Baseline
 from harness.check.cells import CellRuns, Now, merged, read_cells
 from harness.check.compare import Pair, against_baselines
@@ -96,9 +95,9 @@ def check(
     site, progress = site or load_site(), progress or Progress()
     found = Tasks(recipes, sets, site.runs, seeds=seeds, against=against, without=without_baseline)
     tasks = [each.task for each in found.asked]
-    if run and run_missing(tasks, site, progress, ask=ask) == INTERRUPTED:
+    if run and not run_missing(tasks, site, progress, ask=ask):
         return None
-    if wait and wait_for(tasks, site, progress) == INTERRUPTED:
+    if wait and not wait_for(tasks, site, progress):
         return None
     now = Now(present(), waiting(tasks, site))
     inputs = Inputs(site.data, site.runs)
@@ -108,13 +107,13 @@ def check(
     return Checked(tuple(verdicts), tuple(cells), now, found, tuple(inputs.unfinished))
 
 
-def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: bool) -> int:
+def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: bool) -> bool:
     """Run, or submit to SLURM, what of each recipe is missing or stale, just as `run --again`.
 
     What is wrong with one recipe does not stop the others: its results stay missing.
 
     Returns:
-        INTERRUPTED if stopped on request, else 0.
+        False if it was stopped on request.
 
     Raises:
         DiskError: no recipe can go on.
@@ -130,16 +129,15 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
         try:
             if place("auto", site) == "slurm":
                 submit(path, site, sets=sets, ask=ask, again=True, progress=progress)
-            elif (
-                run(path, site, sets=sets, ask=ask, again=True, progress=progress).exit_code
-                == INTERRUPTED
-            ):
-                return INTERRUPTED
+            else:
+                ran = run(path, site, sets=sets, ask=ask, again=True, progress=progress)
+                if ran.outcome is not None and ran.outcome.interrupted:
+                    return False
         except DiskError:
             raise
         except HarnessError as error:
             progress.refused(path, error)
-    return 0
+    return True
 
 
 def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
@@ -158,11 +156,11 @@ def pause() -> None:
     time.sleep(PAUSE_S)
 
 
-def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> int:
+def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
     """Return when nothing of the tasks is running or waits for it any more.
 
     Returns:
-        INTERRUPTED if stopped on request, else 0.
+        False if it was stopped on request.
     """
     before = 0
     try:
@@ -173,8 +171,8 @@ def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> int:
             pause()
     except KeyboardInterrupt:
         progress.say("stopped waiting; the runs go on")
-        return INTERRUPTED
-    return 0
+        return False
+    return True
 
 
 def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:

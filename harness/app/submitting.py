@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from harness.app.results import Submitted
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch.outlook import Outlook, look
+from harness.launch.queue import JobState
 from harness.plan import Plan
 from harness.recipe.find import find
 from harness.site import Site, SlurmSite, load_site
@@ -103,7 +104,6 @@ def _submit(
 ) -> Submission | None:
     """Plan anew now that nobody else submits, and submit; None if nothing was left to."""
     from harness.launch import slurm
-    from harness.launch.bury import bury
 
     inputs = Inputs(site.data, site.runs)
     found = look(path, sets, site.runs, again=again, behind=True, alone=True, inputs=inputs)
@@ -115,8 +115,36 @@ def _submit(
     only_report = _only_report(found)
     if not found.plan.todo and not only_report:
         return None
-    bury(site.runs, found.jobs, progress.say)
-    return slurm.submit(found.plan, site, sets, found.jobs, progress.say, report=only_report)
+    return hand_over(found.plan, site, sets, found.jobs, progress, report=only_report)
+
+
+def hand_over(
+    plan: Plan,
+    site: Site,
+    sets: Sequence[str] = (),
+    jobs: Mapping[str, JobState] | None = None,
+    progress: Progress | None = None,
+    *,
+    report: bool = False,
+) -> Submission:
+    """Submit to SLURM what this very plan has to do; the caller holds the run root's claim.
+
+    Args:
+        sets: the --set options that the plan was made with.
+        jobs: by stage id, what became of earlier submissions; None: there are none.
+        progress: hears what goes on.
+        report: also where no stage is left to do.
+
+    Raises:
+        HarnessError: SLURM refused it, or does not answer.
+        StoreError: the run root cannot be written.
+    """
+    from harness.launch import slurm
+    from harness.launch.bury import bury
+
+    jobs, progress = jobs or {}, progress or Progress()
+    bury(site.runs, jobs, progress.say)
+    return slurm.submit(plan, site, sets, jobs, progress.say, report=report)
 
 
 def _to_background(
