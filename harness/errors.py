@@ -120,6 +120,8 @@ def cannot_be_read(
             return f"{path}: a file stands where a folder is needed; move it away, or name another"
         case errno.EISDIR:
             return f"{path}: unreadable, as a folder stands where a file is needed; move it away"
+        case errno.EBADF:
+            says = "a pipe or the like stands where a file is needed; take it away"
         case errno.ELOOP:
             says = "links lead in a circle; put the thing itself there"
         case errno.ENAMETOOLONG:

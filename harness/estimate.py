@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from harness.errors import StoreError
-from harness.recipe.identity import digest
+from harness.recipe.identity import digest, spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.spec.registry import task
@@ -119,7 +119,8 @@ def history(runs: Path, on: Computer) -> History:
                 continue
             recipe, kind = described["recipe"], described["kind"]
             parts = result["step"] if kind == "pretrain" else 1
-            alike, train = _alike(recipe, kind), int(result["data"]["train"])
+            alike = _alike(recipe, kind, str(described.get("task", "")))
+            train = int(result["data"]["train"])
             if parts > 0 and result["seconds"] > 0:
                 found.setdefault(alike, []).append(result["seconds"] / parts)
                 images[digest(recipe["data"])] = train
@@ -128,26 +129,27 @@ def history(runs: Path, on: Computer) -> History:
     return History({a: median(values) for a, values in found.items()}, images, _benches(runs, on))
 
 
-def guess(recipe: Recipe, kind: str, known: History, done: int = 0) -> Guess | None:
+def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | None:
     """About how long the stage takes, `done` steps of it made; None: nothing alike was measured."""
     if (bench := known.benches.get(_shape(recipe.model_dump(mode="json")))) is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-            took = Benched(recipe, bench).seconds(kind, done)
+            took = Benched(recipe, bench).seconds(name, done)
             if 0 <= took < math.inf:
                 return Guess(took, f"bench ({bench['facts']['measured'][:10]})")
-    took_before = seconds(recipe, kind, known, done)
+    took_before = seconds(recipe, name, known, done)
     return None if took_before is None else Guess(took_before, "finished runs")
 
 
-def seconds(recipe: Recipe, kind: str, known: History, done: int = 0) -> float | None:
+def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float | None:
     """As `guess`, by finished stages alone."""
     dumped = recipe.model_dump(mode="json")
     optim, data = recipe.optim, recipe.data
-    if task(kind).parent is not None:
-        return known.seconds.get(_alike(dumped, kind))
+    asked = spec(recipe, name)
+    if asked.parent is not None:
+        return known.seconds.get(_alike(dumped, asked.task.kind, asked.under))
     if optim.epochs == 0:  # a control: all that is done is to monitor it once
         return seconds(recipe, "knn", known)
-    step = known.seconds.get(_alike(dumped, kind))
+    step = known.seconds.get(_alike(dumped, name))
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
     if step is None or images is None:
         return None
@@ -221,7 +223,7 @@ def steps_done(folder: StageFolder) -> int:
     return max((int(name.split("-")[1]) for name in names if name[5:13].isdecimal()), default=0)
 
 
-def _alike(recipe: Mapping[str, Any], kind: str) -> str:
+def _alike(recipe: Mapping[str, Any], kind: str, under: str = "") -> str:
     """Equal for stages whose speed is equal: seeds, momentum, temperature and such left out."""
     data, knn = recipe["data"], recipe["knn"]
     same = [kind, recipe["model"], recipe["precision"]]
@@ -231,6 +233,9 @@ def _alike(recipe: Mapping[str, Any], kind: str) -> str:
         monitor = [knn, recipe["watch"]["knn_epochs"]]
         batch = recipe["optim"]["batch"]
         return digest([*same, where, recipe["augment"], mechanism, batch, monitor])
+    if under:
+        own = {key: value for key, value in recipe["tasks"][under].items() if key != "trials"}
+        return digest([*same, data, own])
     return digest([*same, data, *(recipe[section] for section in task(kind).reads)])
 
 

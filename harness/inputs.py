@@ -159,7 +159,11 @@ class Note:
 
     def write(self) -> None:
         """Write what is new, if the run root is there and may be written."""
-        if self.after == self._before or not self._path.parent.parent.is_dir():
+        if (
+            self.after == self._before
+            or not self._path.parent.parent.is_dir()
+            or self._path.parent.is_symlink()
+        ):
             return
         data = json.dumps(self.after, separators=(",", ":")).encode()
         with contextlib.suppress(OSError, StoreError):

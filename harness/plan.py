@@ -11,17 +11,15 @@ from harness import estimate
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
-from harness.recipe.identity import digest, record, stage_id, stages
+from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
 from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
-from harness.recipe.section import plain
 from harness.recipe.settings import told_how
-from harness.spec.registry import task
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
-from harness.store.ledger import Entry, State, look
+from harness.store.ledger import Entry, State, beside, look
 from harness.store.life import is_of
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
@@ -65,6 +63,8 @@ class PlannedStage:
     """One stage of one run, and what `run` will do about it."""
 
     member: Member
+    name: str
+    """Of the stage, in its run: see harness.recipe.identity.StageSpec."""
     kind: str
     id: str
     entry: Entry
@@ -84,8 +84,8 @@ class PlannedStage:
     @property
     def parent(self) -> str | None:
         """The id of the stage that this one reads."""
-        kind = task(self.kind).parent
-        return stage_id(self.recipe, kind) if kind else None
+        above = spec(self.recipe, self.name).parent
+        return stage_id(self.recipe, above) if above else None
 
 
 @dataclass(frozen=True)
@@ -213,23 +213,23 @@ def make_plan(
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
     for member in members:
-        by_kind: dict[str, Entry] = {}
+        by_name: dict[str, Entry] = {}
         held: dict[str, str] = {}
         renewed: set[str | None] = set()
-        for kind in stages(member.recipe):
-            entry = look(stage_folder(runs, stage_id(member.recipe, kind)))
+        for name, each in specs(member.recipe).items():
+            entry = look(stage_folder(runs, stage_id(member.recipe, name)))
             job = (jobs or {}).get(entry.folder.id)
             if job is not None and ended(job) and is_of(entry.who or {}, job.job, job.cluster):
                 entry = replace(entry, state="interrupted", detail=f"job {job.job}: {job.state}")
-            by_kind[kind] = entry
-            parent = task(kind).parent
-            above = by_kind[parent] if parent else None
-            stale = _stale(entry, above, member.recipe, kind, inputs) or (
+            by_name[name] = entry
+            parent = each.parent
+            above = by_name[parent] if parent else None
+            stale = _stale(entry, above, member.recipe, name, inputs) or (
                 entry.done and parent in renewed
             )
             said = _job(job) if job is not None and not entry.done else ""
             if said:
-                held[kind] = said
+                held[name] = said
             elif parent in held and not entry.done:
                 said = "" if behind else held[parent]
                 above = None  # it will have been run by then
@@ -239,13 +239,14 @@ def make_plan(
             if stale:
                 action, why = ("again" if again else "skip"), str(stale)
             if action == "again":
-                renewed.add(kind)
+                renewed.add(name)
             made = estimate.steps_done(entry.folder) if action == "resume" else 0
-            took = estimate.guess(member.recipe, kind, measured, made)
+            took = estimate.guess(member.recipe, name, measured, made)
             planned.append(
                 PlannedStage(
                     member,
-                    kind,
+                    name,
+                    each.task.kind,
                     entry.folder.id,
                     entry,
                     action,
@@ -255,15 +256,15 @@ def make_plan(
                     stale=bool(stale),
                 )
             )
-    name = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(name, path, scale, expansion, tuple(_told_copies(planned)), on)
+    called = f"{found.name}~{digest(list(sets))}" if sets else found.name
+    return Plan(called, path, scale, expansion, tuple(_told_copies(planned, runs)), on)
 
 
-def _told_copies(stages: Sequence[PlannedStage]) -> Iterator[PlannedStage]:
+def _told_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
     """The stages; one that is a copy of another, or the other of it, is refused, as one of them
     has no result of its own."""
     done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
-    found = copies(done)
+    found = copies(beside(runs, done) | done)
     for stage in stages:
         if stage.action == "skip" and stage.id in found:
             why = f"{why_copy(*found[stage.id])}; move the copy away and run again"
@@ -278,11 +279,11 @@ def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansio
 
 
 def _stale(
-    entry: Entry, parent: Entry | None, recipe: Recipe, kind: str, inputs: Look | None
+    entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: Look | None
 ) -> str:
     """Why a finished stage's result is not one of the code and inputs at hand; "" if it is."""
-    code = edition(kind, recipe.contrast.kind)
-    why = why_stale(entry, parent, code, record(recipe, kind), inputs)
+    code = edition(spec(recipe, name).task.kind, recipe.contrast.kind)
+    why = why_stale(entry, parent, code, record(recipe, name), inputs)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
@@ -329,5 +330,5 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "group": group,
         "cell": stage.member.cell,
         "parent": stage.parent,
-        "recipe": plain(stage.recipe),
-    }
+        "recipe": described(stage.recipe, stage.name),
+    } | further(spec(stage.recipe, stage.name))

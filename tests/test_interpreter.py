@@ -69,10 +69,10 @@ def test_the_command_as_a_module(trap: Path) -> None:
 
 
 def test_nobody_else_starts_a_python() -> None:
-    """submitit is told which one to use."""
+    """submitit is told which one to use; doctor tells of the one that it looked for."""
     users = {
         path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         if re.search(r"sys\.executable|multiprocessing|get_context", path.read_text())
     }
-    assert users == {"interpreter.py", "launch/sbatch.py", "doctor/machine.py"}
+    assert users == {"interpreter.py", "launch/sbatch.py", "doctor/machine.py", "doctor/sight.py"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "redact": set(),
     "output": set(),
     "spec": {"errors"},
-    "tasks": {"spec"},
+    "tasks": {"recipe", "spec"},
     "imagefolder": {"errors"},
     "interpreter": set(),
     "command": {"errors", "redact", "site"},
@@ -56,10 +57,13 @@ ARROWS: dict[str, set[str]] = {
         *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage"),
     },
-    "doctor": {"command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"},
+    "doctor": {
+        *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
+        "spec",
+    },
     "certify": {
         *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
-        *("app", "launch", "runtime", "data", "model", "methods", "stage"),
+        *("app", "launch", "runtime", "data", "model", "methods", "stage", "spec"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""
@@ -158,6 +162,28 @@ def test_only_commands_import_commands_and_the_application(path: Path) -> None:
     inner = {part(name) for name in everything(ast.parse(path.read_text()))} - {own}
     assert own == "cli" or "cli" not in inner
     assert own in ("cli", "certify", "") or "app" not in inner
+
+
+def test_a_tracker_is_named_where_it_is_declared_and_nowhere_else() -> None:
+    """wandb is the only one of the harness's own: what knows it by name is its package's."""
+    naming = {
+        path.relative_to(ROOT).as_posix()
+        for path in FILES
+        if re.search(r"wandb|W&B|Weights & Biases", path.read_text(), re.IGNORECASE)
+    }
+    assert {name for name in naming if not name.startswith("track/wandb/")} == {"spec/registry.py"}
+
+
+def test_trackers_are_declared_with_the_standard_library_alone() -> None:
+    loaded = loaded_by("from harness.spec.registry import trackers\ntrackers()")
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert foreign - {name.split(".")[0] for name in loaded_by("")} == {"harness"}
+    assert {part(name) for name in loaded} <= {"", "errors", "spec", "track"}
+    assert {name for name in loaded if part(name) == "track"} <= {
+        "harness.track",
+        "harness.track.wandb",
+        "harness.track.wandb.config",
+    }
 
 
 def test_every_part_has_its_arrows() -> None:

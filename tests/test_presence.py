@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report.build import recipe
 
-from harness.presence import look_for
+from harness.presence import Presence, look_for
 from harness.recipe.schema import Recipe
 
 IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
@@ -34,20 +34,20 @@ def test_what_torchvision_downloads(tmp_path: Path, name: str, folder: str, arch
     assert missing.says.startswith(f"data missing: {name} is not in {tmp_path}; run downloads it (")
     assert "--data" in missing.says
     (tmp_path / archive).touch()
-    assert look_for([of(name)], tmp_path) == [(True, f"data: {name} in {tmp_path}")]
+    assert look_for([of(name)], tmp_path) == [Presence(True, f"data: {name} in {tmp_path}")]
     (tmp_path / archive).unlink()
     (tmp_path / folder).mkdir()
-    assert look_for([of(name)], tmp_path) == [(True, f"data: {name} in {tmp_path}")]
+    assert look_for([of(name)], tmp_path) == [Presence(True, f"data: {name} in {tmp_path}")]
 
 
 def test_these_are_torchvisions_names() -> None:
     import torchvision.datasets as vision
 
-    from harness.presence import _DOWNLOADED
+    from harness.presence import DOWNLOADED
 
     for name, made in (("cifar10", vision.CIFAR10), ("cifar100", vision.CIFAR100)):
-        assert _DOWNLOADED[name][:2] == (made.base_folder, made.filename)
-    assert _DOWNLOADED["stl10"][:2] == (vision.STL10.base_folder, "stl10_binary.tar.gz")
+        assert DOWNLOADED[name][:2] == (made.base_folder, made.filename)
+    assert DOWNLOADED["stl10"][:2] == (vision.STL10.base_folder, "stl10_binary.tar.gz")
 
 
 def test_an_image_folder(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_an_image_folder(tmp_path: Path) -> None:
     (place / "train").mkdir(parents=True)
     assert says([pets], tmp_path)[0].startswith(f"data missing: no val in {place};")
     (place / "val").mkdir()
-    assert look_for([pets], tmp_path) == [(True, f"data: {place}")]
+    assert look_for([pets], tmp_path) == [Presence(True, f"data: {place}")]
 
 
 def test_embedded_images_are_nowhere(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
     """
     from harness.app.running import run
     from harness.app.submitting import submit
-    from harness.track import mode
+    from harness.track import feed
 
-    mode.decide()  # what is wrong with it is told before anything runs
+    feed.check()  # what is wrong with a tracker's settings is told before anything runs
     for task in dict.fromkeys((task.path, task.sets) for task in tasks):
         path, sets = task
         progress.recipe(path)

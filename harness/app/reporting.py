@@ -13,7 +13,7 @@ from harness.plan import Plan, make_plan
 from harness.recipe.find import find
 from harness.report.collect import Results, collect, collect_single
 from harness.report.published import published
-from harness.report.write import write_report
+from harness.report.write import own_place, write_report
 from harness.site import Site, load_site
 from harness.store.stale import Look
 
@@ -43,7 +43,7 @@ def write(made: Plan, site: Site, out: Path | None = None) -> Report:
     """`report` of a plan's runs."""
     inputs = Inputs(site.data, site.runs)
     results = gather(made, site.runs, inputs)
-    paths = write_report(results, out or site.runs / "reports" / made.name)
+    paths = write_report(results, out or own_place(site.runs, made.name))
     return Report(results, tuple(paths), tuple(inputs.unfinished))
 
 

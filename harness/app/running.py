@@ -95,9 +95,9 @@ def run_stages(
     from harness.launch.here import run_here
     from harness.track.follow import start
 
-    follower = start(site.runs, [stage.id for stage in made.todo])
-    if follower.warning:
-        note(follower.warning)
+    followers = start(site.runs, [stage.id for stage in made.todo])
+    if followers.warning:
+        note(followers.warning)
     with working(len(made.todo)) as (reporter, stopping):
         tally = run_here(made, site, reporter, stopping)
     left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]

@@ -91,7 +91,7 @@ def probe(
         update={"lr": protocol.lr[:1], "weight_decay": protocol.weight_decay[:1]}
     )
     probes = {
-        name: LinearProbe(each, dim=dim, classes=classes, seed=0, device=device)
+        name: LinearProbe(each, dim=dim, classes=classes, stream=(0, "linear"), device=device)
         for name, each in (("one rate", alone), ("all rates", protocol))
     }
 

@@ -18,6 +18,7 @@ from harness.bench.step import Steps
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
 from harness.errors import HarnessError
+from harness.recipe.identity import spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.runtime.settle import settle
@@ -81,6 +82,7 @@ def bench(
                 world=of,
                 reporter=Silent(),
                 stopping=lambda: False,
+                asked=spec(recipe, "pretrain"),
             )
 
         measured = Steps(context(world), scratch)

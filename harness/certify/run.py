@@ -15,6 +15,7 @@ from harness.certify import checks, papers
 from harness.certify.ground import Ground
 from harness.errors import HarnessError
 from harness.site import Site
+from harness.spec.registry import trackers
 from harness.store import certificate, submission
 from harness.store.certificate import Certificate, Check
 from harness.store.edition import edition
@@ -89,13 +90,13 @@ def _certificate(ground: Ground, site: Site, found: list[Check]) -> Certificate:
 
 @contextlib.contextmanager
 def _unmirrored() -> Iterator[None]:
-    """Runs that are no results do not go to W&B."""
-    before = os.environ.get("WANDB_MODE")
-    os.environ["WANDB_MODE"] = "disabled"
+    """Runs that are no results do not go to trackers."""
+    off = dict(tracker.off for tracker in trackers().values())
+    before = {name: os.environ[name] for name in off if name in os.environ}
+    os.environ.update(off)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["WANDB_MODE"]
-        else:
-            os.environ["WANDB_MODE"] = before
+        for name in off:
+            os.environ.pop(name, None)
+        os.environ.update(before)

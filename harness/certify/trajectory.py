@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.certify.tiny import CONTRASTS, recipe
+from harness.recipe.identity import spec
 from harness.recipe.schema import Recipe
 from harness.store import atomic
 
@@ -149,6 +150,7 @@ def training(world: World, made: Recipe) -> Pretraining:
             world=world,
             reporter=Silent(),
             stopping=lambda: False,
+            asked=spec(made, "pretrain"),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from harness.check.cells import CellRuns, Measured, Now, merged, unusable
-from harness.errors import RecipeError, StoreError
+from harness.errors import RecipeError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import Recipe
@@ -135,11 +136,16 @@ def load_baseline(path: Path) -> Baseline:
     Raises:
         RecipeError: it cannot be read or accepted, each mistake with file and line.
     """
-    if not os.path.lexists(path):  # of what is there, its reader says why it is none
+    try:
+        os.lstat(path)  # of what is there, its reader says why it is none
+    except (OSError, ValueError) as error:
+        known = getattr(error, "errno", None)
+        if isinstance(error, OSError) and known not in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise Unreadable(cannot_be_read(error, path)) from error
         raise RecipeError(
             f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
             "more, with check --write-baseline"
-        )
+        ) from None
     return check(Baseline, read(path))  # JSON is YAML, and this knows the lines
 
 

@@ -11,7 +11,7 @@ from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.report.curves import share
-from harness.report.runs import LOSS, Outcome, Run, read_run, told_copies
+from harness.report.runs import LOSS, Outcome, Run, Stage, read_run, told_copies
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 from harness.store.stale import Look
@@ -80,19 +80,18 @@ def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
     return [replace(cell, runs=tuple(next(told) for _ in cell.runs)) for cell in found.values()]
 
 
-def kinds(metric: Measured) -> tuple[str, ...]:
-    """The stages behind a metric, parents first."""
-    return ("pretrain",) if metric == LOSS else ("pretrain", task_of()[metric])
+def stages_of(run: Run, metric: Measured, under: str = "") -> list[Stage]:
+    """The stages behind a metric, parents first; `under`: see Run.behind."""
+    return list(run.outcome(metric, under).stages)
 
 
-def seconds(cell: CellRuns, metric: Measured) -> dict[str, float]:
+def seconds(cell: CellRuns, metric: Measured, under: str = "") -> dict[str, float]:
     """That each of the metric's stages took, by id, over all seeds."""
-    stages = (run.stages.get(kind) for run in cell.runs for kind in kinds(metric))
-    return {stage.id: stage.seconds for stage in stages if stage is not None}
+    return {s.id: s.seconds for run in cell.runs for s in stages_of(run, metric, under)}
 
 
 def unusable(
-    cell: CellRuns, metric: Measured, outcomes: list[Outcome], now: Now
+    cell: CellRuns, metric: Measured, outcomes: list[Outcome], now: Now, under: str = ""
 ) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
     """Why the cell's outcomes, one for each run, give no number; None if they do."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
@@ -105,8 +104,10 @@ def unusable(
         return "stale", f"{', '.join(stale)}; the present edition is {now.editions}"
     without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if without:
-        words = ", ".join(f"seed {run.seed} {_why(run, metric, o, now)}" for run, o in without)
-        waits = all(_waits(run, metric, now) for run, _ in without)
+        words = ", ".join(
+            f"seed {run.seed} {_why(run, metric, under, o, now)}" for run, o in without
+        )
+        waits = all(_waits(run, metric, under, now) for run, _ in without)
         return ("waiting" if waits else "missing"), words
     prints = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
     if len(prints) > 1:
@@ -115,14 +116,13 @@ def unusable(
     return ("diverged", ", ".join(broken)) if broken else None
 
 
-def _waits(run: Run, metric: Measured, now: Now) -> bool:
-    own = [run.stages[kind] for kind in kinds(metric) if kind in run.stages]
-    return any(stage.id in now.waiting for stage in own)
+def _waits(run: Run, metric: Measured, under: str, now: Now) -> bool:
+    return any(stage.id in now.waiting for stage in stages_of(run, metric, under))
 
 
-def _why(run: Run, metric: Measured, outcome: Outcome, now: Now) -> str:
+def _why(run: Run, metric: Measured, under: str, outcome: Outcome, now: Now) -> str:
     """Why there is no result; of one that failed or broke off also where to read on."""
-    if _waits(run, metric, now):
+    if _waits(run, metric, under, now):
         return "running" if outcome.standing == "running" else "waits for its turn"
     if outcome.standing == "absent":
         return outcome.detail or "not run"
@@ -132,8 +132,8 @@ def _why(run: Run, metric: Measured, outcome: Outcome, now: Now) -> str:
             if outcome.detail
             else (outcome.standing)
         )
-    broken = (run.stages[kind] for kind in kinds(metric) if kind in run.stages)
-    stage = next(stage for stage in broken if stage.state == outcome.standing)
+    broken = (each for each in stages_of(run, metric, under) if each.state == outcome.standing)
+    stage = next(broken)
     why = f": {clause(outcome.detail)}" if outcome.detail else ""
     logs = Commands(stage.entry.folder.path.parent).line("logs", stage.id)
     return f"{outcome.standing}{why}, see {logs}"

@@ -24,6 +24,7 @@ def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
 
 
 def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
+    under = target.task or ""
     outcomes = [_outcome(run, target) for run in cell.runs]
     floor = round(target.value - target.tolerance, 9)
     when = "" if target.epoch is None else f"after epoch {target.epoch}: "
@@ -35,7 +36,9 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
         return Verdict(
             recipe=cell.recipe,
             cell=cell.cell,
-            metric=target.metric + (f" after epoch {target.epoch}" if target.epoch else ""),
+            metric=(f"{under}: " if under else "")
+            + target.metric
+            + (f" after epoch {target.epoch}" if target.epoch else ""),
             against="target",
             judged=judged,
             value=value,
@@ -43,11 +46,11 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
             high=None,
             seeds=len(cell.runs),
             says=f"{words}; {wanted}",
-            stages=seconds(cell, target.metric),
+            stages=seconds(cell, target.metric, under),
             warning=warning,
         )
 
-    why = unusable(cell, target.metric, outcomes, now)
+    why = unusable(cell, target.metric, outcomes, now, under)
     if why is not None:
         return say("short" if why[0] == "diverged" else why[0], why[1])
     found = summarise([outcome.value for outcome in outcomes if outcome.value is not None])
@@ -65,7 +68,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
 
 def _outcome(run: Run, target: Target) -> Outcome:
     """The run's result or, for a target of an epoch, what its monitor saw then."""
-    outcome = run.outcome(target.metric)
+    outcome = run.outcome(target.metric, target.task or "")
     if target.epoch is None or outcome.value is None:
         return outcome
     seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]

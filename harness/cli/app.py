@@ -92,10 +92,10 @@ def run(
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
     from harness.cli.run import How, run_command
-    from harness.track import mode
+    from harness.track import feed
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    mode.decide()  # what is wrong with it is told before anything runs
+    feed.check()  # what is wrong with a tracker's settings is told before anything runs
     how = How(on.value, not yes, again, dry, seeds_until_decided)
     raise typer.Exit(run_command(recipe, sets or [], where, how))
 
@@ -187,7 +187,7 @@ def status(
     from harness.cli.status import status_command
 
     where = machine(data=data, runs=runs, site=site)
-    status_command(where, every=all_, watch=watch, named=site)
+    status_command(where, every=all_, watch=watch)
 
 
 @app.command()
@@ -202,7 +202,7 @@ def logs(
     """Print the newest attempt's log, then what became of it and what to do."""
     from harness.cli.logs import logs_command
 
-    logs_command(run, machine(runs=runs, site=site).runs, following=follow, site=site)
+    logs_command(run, machine(runs=runs, site=site), following=follow)
 
 
 @app.command()
@@ -356,9 +356,9 @@ def gc(
 
 @app.command()
 def sync(runs: Runs = None, site: SitePath = None) -> None:
-    """Upload to Weights & Biases what is not mirrored there yet, rebuilt from the journals."""
+    """Upload to the experiment trackers what is not mirrored there yet, from the journals."""
     from harness.cli import show
-    from harness.track.mirror import sync as sync_runs
+    from harness.track.sync import sync as sync_runs
 
     where = machine(runs=runs, site=site)
     sync_runs(where.runs, None, show.line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from harness.cli import show
 from harness.command import Commands
@@ -11,15 +10,17 @@ from harness.launch import choose
 from harness.launch.logs import Printer, alive, follow, sources, verdict
 from harness.launch.truth import Row, Truth
 from harness.output import inert
+from harness.site import Site
 
 
-def logs_command(word: str, runs: Path, *, following: bool, site: Path | None = None) -> None:
+def logs_command(word: str, site: Site, *, following: bool) -> None:
     """Print the logs of the stage that `word` names, then what became of it.
 
     Raises:
         StoreError: no stage or several are named so, or the run root cannot be read.
     """
-    commands = Commands(runs, site)
+    runs = site.runs
+    commands = Commands(runs, site.file)
     stage_id = choose.one(word, choose.known(runs), commands)
     try:
         if following:
@@ -33,7 +34,7 @@ def logs_command(word: str, runs: Path, *, following: bool, site: Path | None = 
         return
     if not sources(runs, stage_id):
         show.line(_none(row))
-    for text in verdict(runs, row, site):
+    for text in verdict(commands, row):
         show.line(text)
 
 

@@ -109,16 +109,16 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
     `too_large` names data that could not be compared, for want of time.
     """
     runs = _by_run(made)
-    kinds = list(dict.fromkeys(stage.kind for stage in made.stages))
+    names = list(dict.fromkeys(stage.name for stage in made.stages))
     if len(runs) <= ROWS:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("run")
         table.add_column("seed", justify="right")
-        for kind in kinds:
-            table.add_column(kind)
+        for name in names:
+            table.add_column(name)
         table.add_column("about", justify="right")
         for stages in runs:
-            by_kind = {stage.kind: stage for stage in stages}
+            by_name = {stage.name: stage for stage in stages}
             parts = [s.seconds for s in stages if s.action != "skip"]
             known = None if None in parts else sum(p for p in parts if p)
             took = "" if not parts else "?" if known is None else duration(known)
@@ -126,7 +126,7 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
             table.add_row(
                 escape(first.name),
                 str(first.seed),
-                *(_cell(by_kind[k]) if k in by_kind else "" for k in kinds),
+                *(_cell(by_name[n]) if n in by_name else "" for n in names),
                 took,
             )
         console.print(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -24,6 +23,8 @@ from harness.launch.truth import Look, Row, Truth
 from harness.site import Site
 from harness.spec.registry import tasks
 
+PATIENCE_S = 5.0
+"""Seconds that data of many files may be compared; a plan has more."""
 EVERY_S = 3.0
 """Seconds between two looks of --watch."""
 LINES = 10
@@ -66,18 +67,16 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
-def status_command(
-    site: Site, *, every: bool, watch: bool = False, named: Path | None = None
-) -> None:
+def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
-    With `watch`, on a terminal, again and again until Ctrl-C. Printed commands name `site`.
+    With `watch`, on a terminal, again and again until Ctrl-C.
 
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal to watch on.
     """
-    inputs = Inputs(site.data, site.runs)
-    reader, commands = Reader(), Commands(site.runs, named)
+    inputs = Inputs(site.data, site.runs, PATIENCE_S)
+    reader, commands = Reader(), Commands(site.runs, site.file)
     truth = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
@@ -227,7 +226,7 @@ def _summary(seen: Look, commands: Commands) -> Iterator[Text]:
         stages = "1 stage" if count == 1 else f"{count} stages"
         what = example.why.partition(" on ")[0] if example.over else example.state
         yield Text(f"{what} ({stages}): {remedy}")
-    for again in sorted({row.again_with(commands.site) for row in over[: show.ROWS]} - {""})[:3]:
+    for again in sorted({row.again(commands) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")

@@ -78,7 +78,7 @@ def leave_out(checked: Checked) -> Path:
     """Add the broken images to the folder's broken.txt, and return it.
 
     Raises:
-        DataError: the folder is a pack, or a name holds a line's end.
+        DataError: the folder is a pack, a name holds a line's end, or the list cannot be read.
         StoreError: the folder cannot be written.
     """
     path = checked.folder / LEFT_OUT
@@ -89,9 +89,9 @@ def leave_out(checked: Checked) -> Path:
         if name.splitlines() != [name]:
             raise DataError(f"{shown(os.fsdecode(name))}: a line's end in its name; rename it")
     try:
-        before = path.read_bytes() if path.exists() else b"# Left out of every run and pack.\n"
+        before = atomic.content(path) if path.exists() else b"# Left out of every run and pack.\n"
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.unread(error, path) from error
     lines = [*before.splitlines(), *names]
     atomic.write(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
     return path

@@ -1,4 +1,4 @@
-"""Whether a machine has what runs need: places to read and write, PyTorch, devices, W&B."""
+"""Whether a machine has what runs need: places to read and write, PyTorch, devices, trackers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ import harness
 from harness import interpreter
 from harness.command import Commands
 from harness.doctor.finding import Finding, ok, problem, warning
-from harness.errors import RecipeError, StoreError, cannot_be_read
+from harness.errors import HarnessError, StoreError, cannot_be_read
 from harness.site import Site
+from harness.spec.declarations import Tracker
+from harness.spec.registry import trackers
 from harness.store import atomic, provenance
-from harness.track import mode
+from harness.track import feed
+from harness.track.protocol import TrackerError
 
 LITTLE_GB = 20.0
 """Free space below which a long pre-training's checkpoints may not fit."""
@@ -27,13 +30,19 @@ PROBE_S = 300.0
 
 
 def look(site: Site) -> Iterator[Finding]:
-    """What can be told from here about the places, Python and W&B."""
+    """What can be told from here about the places, Python and the trackers."""
     yield _runs(site.runs)
     yield _data(site.data)
     version = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{version}, {sys.executable}; harness of {Path(harness.__file__).parent}")
     yield _code()
-    yield _wandb(sync_of(site))
+    try:
+        declared = trackers()
+    except HarnessError as error:
+        yield problem("trackers", str(error))
+        return
+    for tracker in declared.values():
+        yield _tracker(tracker, sync_of(site))
 
 
 def _runs(runs: Path) -> Finding:
@@ -77,20 +86,22 @@ def _code() -> Finding:
 
 
 def sync_of(site: Site) -> str:
-    """The command that uploads what is not in W&B yet."""
+    """The command that uploads what is not in the trackers yet."""
     return Commands(site.runs, site.file).line("sync")
 
 
-def _wandb(sync: str) -> Finding:
+def _tracker(tracker: Tracker, sync: str) -> Finding:
     try:
-        chosen = mode.decide()
-    except RecipeError as error:
-        return problem("wandb", str(error))
-    if chosen == "online":
-        return ok("wandb", f"online, to {mode.server()}, project {mode.project()}")
-    why = {"offline": "no key, or asked for", "disabled": "as asked for"}[chosen]
-    later = f"; `wandb login`, and `{sync}` later uploads" if chosen == "offline" else ""
-    return ok("wandb", f"{chosen} ({why}){later}")
+        found = feed.access(tracker)
+    except (HarnessError, TrackerError) as error:
+        return problem(tracker.kind, str(error))
+    if found.mode == "online":
+        to = f"to {found.server}" if found.server else ""
+        project = f"project {found.project}" if found.project else ""
+        return ok(tracker.kind, ", ".join(filter(None, ("online", to, project))))
+    why = f" ({found.why})" if found.why else ""
+    later = f"; `{sync}` uploads later" if found.mode == "offline" else ""
+    return ok(tracker.kind, f"{found.mode}{why}{later}")
 
 
 def probe_here() -> dict[str, Any] | str:
@@ -141,11 +152,14 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
 
 
 def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> Finding:
-    """Whether W&B can be reached from where the probe ran."""
-    if not mode.online() or found["wandb"]:
-        return ok("network", f"{found['host']} reaches W&B" if found["wandb"] else "not needed")
-    return warning(
-        "network",
-        f"{found['host']} does not reach {mode.server()}: runs are recorded, and "
-        f"`{sync}` on a machine with network uploads them",
-    )
+    """Whether the trackers that need it can be reached from where the probe ran."""
+    host, reached = found["host"], found["reached"]
+    wanted = [(t, access.server) for t, access in feed.online() if access.server]
+    if lost := [server for tracker, server in wanted if not reached.get(tracker.kind)]:
+        return warning(
+            "network",
+            f"{host} does not reach {' and '.join(lost)}: runs are recorded, and "
+            f"`{sync}` on a machine with network uploads them",
+        )
+    titles = " and ".join(tracker.title for tracker, _ in wanted)
+    return ok("network", f"{host} reaches {titles}" if titles else "not needed")

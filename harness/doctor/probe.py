@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import harness
 from harness.store import atomic
-from harness.track import mode
+from harness.track import feed
 
 CONNECT_S = 5.0
 
@@ -60,7 +60,11 @@ def answer(folder: Path, data: Path) -> None:
         "data": data.is_dir(),
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "cpu": platform.processor() or platform.machine(),
-        "wandb": _reaches(mode.server()) if mode.online() else False,
+        "reached": {
+            tracker.kind: _reaches(access.server)
+            for tracker, access in feed.online()
+            if access.server
+        },
         **_torch(),
     }
     atomic.write_json(folder / "answer.json", found)
@@ -95,12 +99,12 @@ def _torch() -> dict[str, Any]:
 
 
 def _reaches(address: str) -> bool:
-    parts = urlsplit(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        parts = urlsplit(address)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

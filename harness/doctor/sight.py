@@ -6,6 +6,8 @@ is its exit code.
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import shlex
 import sys
 import tempfile
@@ -28,6 +30,7 @@ _QUESTIONS = (
     (2, 'probe="$runs/.doctor.$SLURM_JOB_ID"; { : > "$probe"; } 2>/dev/null && rm "$probe"'),
     (4, '[ -x "$python" ]'),
     (8, '"$python" -c "import submitit" 2>/dev/null'),
+    (16, '[ -z "$mark" ] || { ls "$runs" >/dev/null 2>&1; [ -e "$mark" ]; }'),
 )
 """What is added to the exit code where the shell says no."""
 
@@ -48,6 +51,12 @@ def look(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
             "run root there",
             f"{where} does not see {runs}: let runs: in the site file name a folder that all nodes "
             "see",
+        )
+    elif code & 16:
+        yield problem(
+            "run root there",
+            f"{where} has another folder of the name {runs}, as on a disk of its own: let runs: in "
+            "the site file name a folder that all nodes share",
         )
     elif code & 2:
         yield problem(
@@ -91,14 +100,33 @@ def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
         for name, value in asks.items()
         if value is not None
     ]
-    lines = ["#!/bin/bash", f"runs={shlex.quote(str(runs))} python={shlex.quote(sys.executable)}"]
-    lines += [f"code={LOOKED}", *(f"{asked} || (( code |= {bit} ))" for bit, asked in _QUESTIONS)]
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+    with _marked(runs) as mark, tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+        names = {"runs": str(runs), "mark": mark, "python": sys.executable}
+        lines = ["#!/bin/bash", *(f"{name}={shlex.quote(text)}" for name, text in names.items())]
+        lines.append(f"code={LOOKED}")
+        lines += [f"{asked} || (( code |= {bit} ))" for bit, asked in _QUESTIONS]
         script.write("\n".join([*lines, "exit $code\n"]))
         script.flush()
         said = clients.order("sbatch", "--parsable", *options, script.name)
-    job = said.lines[-1].partition(";")[0] if said.lines else ""
-    return _code(job) if job.isdecimal() else None
+        job = said.lines[-1].partition(";")[0] if said.lines else ""
+        return _code(job) if job.isdecimal() else None
+
+
+@contextlib.contextmanager
+def _marked(runs: Path) -> Iterator[str]:
+    """A new file in the run root, by which a node tells it from another folder of its name; "" if
+    none can be made."""
+    mark = runs / f".doctor.{secrets.token_hex(4)}"
+    try:
+        mark.touch(exist_ok=False)
+    except OSError:
+        yield ""
+        return
+    try:
+        yield str(mark)
+    finally:
+        with contextlib.suppress(OSError):
+            mark.unlink()
 
 
 def _code(job: str) -> int | None:

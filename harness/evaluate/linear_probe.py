@@ -24,12 +24,19 @@ class LinearProbe:
     """
 
     def __init__(
-        self, protocol: Linear, *, dim: int, classes: int, seed: int, device: torch.device
+        self,
+        protocol: Linear,
+        *,
+        dim: int,
+        classes: int,
+        stream: tuple[int | str, ...],
+        device: torch.device,
     ) -> None:
+        """`stream` is the key of the initial weights, e.g. (seed, "linear")."""
         self.protocol = protocol
         self._lr, self._decay = torch.tensor(pairs(protocol), device=device).T
         rates = len(self._lr)
-        start = torch.randn(classes, dim, generator=keyed.generator(seed, "linear")) * INITIAL_STD
+        start = torch.randn(classes, dim, generator=keyed.generator(*stream)) * INITIAL_STD
         self.weight = start.repeat(rates, 1, 1).to(device)
         self.bias = torch.zeros(rates, classes, device=device)
         self._momenta: list[Tensor | None] = [None, None]

@@ -44,11 +44,16 @@ def arrays(
     for kind, group in _trained(plan.todo, roots):
         for chunk in _chunks(group, most):
             draft(kind, chunk, (), ())
-    for kind in (kind for kind in tasks() if kind not in roots):
-        parents = {s.id: s.parent or "" for s in plan.todo if s.kind == kind}
+    children = {s.name: s.kind for s in plan.stages if s.kind not in roots}
+    for name, kind in children.items():
+        parents = {s.id: s.parent or "" for s in plan.todo if s.name == name}
         for n in sorted({place[parent] for parent in parents.values() if parent in place}):
             of = {parent: child for child, parent in parents.items() if place.get(parent) == n}
-            draft(kind, (of[parent] for parent in drafts[n].stages), (n,), ())
+            if set(of) == set(drafts[n].stages):
+                draft(kind, (of[parent] for parent in drafts[n].stages), (n,), ())
+            else:  # some of the array alone: each waits for all of it
+                for child in of.values():
+                    draft(kind, (child,), (n,), ())
         held = {c: live[p] for c, p in parents.items() if p not in place and p in live}
         for stages, job in _behind(held, most):
             draft(kind, stages, (), (job,))
@@ -86,7 +91,7 @@ def _trained(
     probes: dict[str, list[str]] = {}
     for stage in todo:
         if stage.kind not in roots:
-            probes.setdefault(stage.parent or "", []).append(stage.kind)
+            probes.setdefault(stage.parent or "", []).append(stage.name)
     groups: dict[tuple[str, ...], list[str]] = {}
     for stage in todo:
         if stage.kind in roots:

@@ -125,6 +125,9 @@ def stop(targets: Targets) -> None:
     for jobs in _chunks(targets.jobs):
         # by user too: SLURM obeys root, whoever's the job is
         said = clients.order("scancel", f"--user={_name(os.getuid())}", *jobs)
+        if said.silent:
+            wrong.append(f"SLURM does not answer: {said.error}. Run cancel again later")
+            break
         if said.error:
             wrong.append(f"SLURM did not cancel all: {said.error}")
     if wrong:

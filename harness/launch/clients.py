@@ -52,6 +52,11 @@ class Said:
     stderr: str = ""
     """All that it complained of, if there is no answer."""
 
+    @property
+    def no_munge(self) -> bool:
+        """munge on this machine did not work: no other client would get further."""
+        return _MUNGE.search(self.error) is not None
+
 
 @dataclass(frozen=True)
 class Cluster:

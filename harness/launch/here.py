@@ -104,6 +104,7 @@ def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:
     the inputs may have changed."""
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
-    wanted = record(stage.recipe, stage.kind)
+    wanted = record(stage.recipe, stage.name)
     code = edition(stage.kind, stage.recipe.contrast.kind)
-    return entry.done and bool(why_stale(entry, above, code, wanted, Inputs(site.data, site.runs)))
+    inputs = Inputs(site.data, site.runs)
+    return entry.done and bool(why_stale(entry, above, code, wanted, inputs))

@@ -35,7 +35,7 @@ LAST_WORDS_S = 10.0
 """Seconds that a process with an error waits before it ends, which ends the others too, so that the
 first one can write down why."""
 MIRROR_S = 30.0
-"""Seconds that the mirror may take at the end of a stage."""
+"""Seconds that the mirrors may take at the end of a stage."""
 HURRY_S = 5.0
 """The same where the stage goes on in another life, which mirrors what is missing."""
 
@@ -224,23 +224,21 @@ def _settled(folder: StageFolder) -> str | None:
 
 @contextlib.contextmanager
 def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
-    """W&B follows the stage meanwhile, if this is the first process."""
+    """The trackers follow the stage meanwhile, if this is the first process."""
     if placement.rank > 0:
         yield
         return
     from harness.track.follow import start
 
-    follower = start(folder.path.parent, [folder.id])
-    if follower.warning:
-        print(f"note: {follower.warning}", flush=True)
+    followers = start(folder.path.parent, [folder.id])
+    if followers.warning:
+        print(f"note: {followers.warning}", flush=True)
     try:
         yield
     finally:
-        if follower.pid is not None:
-            over = folder.result is not None
-            if not over:  # it would wait for this process to end
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(follower.pid, signal.SIGTERM)
-            if not follower.wait(MIRROR_S if over else HURRY_S) and over:
-                sync = Commands(folder.path.parent).line("sync")
-                print(f"note: W&B is late; `{sync}` uploads what is missing", flush=True)
+        over = folder.result is not None
+        if not over:  # they would wait for this process to end
+            followers.stop()
+        if not followers.wait(MIRROR_S if over else HURRY_S) and over:
+            late, sync = " and ".join(followers.running), Commands(folder.path.parent).line("sync")
+            print(f"note: {late} is late; `{sync}` uploads what is missing", flush=True)

@@ -73,7 +73,7 @@ class Printer:
     def print(self, path: Path) -> None:
         """Print what was added to the file since it was printed last, under its name."""
         try:
-            with path.open("rb") as file:
+            with atomic.opened(path) as file:
                 file.seek(self._read.get(path, 0))
                 data = file.read()
         except OSError:
@@ -119,20 +119,16 @@ def alive(row: Row) -> bool:
     return row.state == "interrupted" and row.job is not None and row.job.live
 
 
-def verdict(runs: Path, row: Row, site: Path | None = None) -> Iterator[str]:
-    """What became of the stage, whole, what to do, and how to run it again.
-
-    Args:
-        site: the site file that the user named, if any.
-    """
+def verdict(commands: Commands, row: Row) -> Iterator[str]:
+    """What became of the stage, whole, what to do, and how to run it again."""
     yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
     if row.remedy:
         yield f"what to do: {row.remedy}"
     try:
-        found = sources(runs, row.id)
+        found = sources(commands.runs, row.id)
     except StoreError:
         found = []
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again_with(site) or 'the same `moco-harness run`'}"
+        yield f"run again: {row.again(commands) or 'the same `moco-harness run`'}"

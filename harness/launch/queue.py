@@ -109,7 +109,7 @@ class Queue:
         listed, said = _squeue(wanted)
         late = listed is None and time.monotonic() - began >= clients.TIMEOUT_S
         if listed is None:
-            notes.append(f"the SLURM controller does not answer ({said})")
+            notes.append(f"the SLURM controller does not answer ({said.error})")
         numbers = {line.name: line.base for line in listed or ()}
         jobs = {line.state.job: line.state for line in listed or ()}
         for array in wanted:
@@ -124,10 +124,14 @@ class Queue:
         told: dict[str, JobState] | None = {}
         if open_:
             limit = HURRY_S if late else None  # munge may be what lets neither through
-            told, names, said = _sacct(open_, numbers, since, limit)
+            told, names, why = (
+                (None, dict[str, str](), said.error)
+                if said.no_munge
+                else _sacct(open_, numbers, since, limit)
+            )
             numbers |= {name: base for name, base in names.items() if name not in numbers}
             if told is None:
-                notes.append(f"SLURM's accounting does not answer ({said})")
+                notes.append(f"SLURM's accounting does not answer ({why})")
         for array in wanted:
             for element in _elements(array, numbers.get(array.name)) or ():
                 jobs[element] = self._judge(element, jobs.get(element), told, listed is not None)
@@ -195,7 +199,7 @@ class _Line:
     state: JobState
 
 
-def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, str]:
+def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.Said]:
     """What the controller still knows, jobs that ended some minutes ago included.
 
     By name: of a number that it no longer knows, `squeue --jobs` says nothing but an error.
@@ -204,9 +208,9 @@ def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, str]:
     names = {array.name: array.job for array in arrays}
     said = clients.ask(*words, "--name=" + ",".join(names))
     if said.error:
-        return None, said.error
+        return None, said
     lines = [line for text in said.lines if (line := _listed(text)) and line.name in names]
-    return [line for line in lines if names[line.name] in (None, line.base)], ""
+    return [line for line in lines if names[line.name] in (None, line.base)], said
 
 
 def _listed(text: str) -> _Line | None:

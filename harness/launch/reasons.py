@@ -11,6 +11,7 @@ from typing import Literal
 from harness.command import Commands
 from harness.command import line as plain_line
 from harness.launch.queue import JobState
+from harness.store import atomic
 
 End = Literal["failed", "interrupted", "cancelled", "lost"]
 
@@ -128,6 +129,9 @@ def _nccl(text: str) -> str:
 
 _UNOPENED = 53
 """SLURM's "signal" for a job whose log could not be opened on its node."""
+_TASK = re.compile(r"^srun: error: .*?\btasks? \S+: (.+?)(?: \(core dumped\))?$", re.MULTILINE)
+"""srun's words for the first of a job's processes to die."""
+_BY_WORDS = {signal.strsignal(each): int(each) for each in signal.valid_signals()}
 _CODES = {
     "2": "the recipe or the site file is wrong",
     "3": "data is missing or broken",
@@ -168,6 +172,8 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
     """How a job that left no word of its own ended: a signal, its log's last line, a code."""
     code, _, number = (job.exit if job is not None else "").partition(":")
     killed = int(number or 0) if number.isdecimal() else 0
+    if died := _TASK.search(log):  # srun may end with the bare number of the signal
+        killed = killed or _BY_WORDS.get(died[1], 0)
     if killed == 0 and code.isdecimal() and int(code) > 128:
         killed = int(code) - 128  # as a shell tells of a signal
     runs = "the run root" if commands is None else commands.runs
@@ -213,7 +219,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
 def tail(path: Path) -> str:
     """The end of a log; "" if there is none."""
     try:
-        with path.open("rb") as file:
+        with atomic.opened(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             return file.read().decode(errors="replace")

@@ -59,14 +59,9 @@ class Row:
     def parent(self) -> str:
         return _parent(self.entry)
 
-    @property
-    def again(self) -> str:
-        """The command that runs it again in this run root; "" if nobody wrote it down."""
-        return self.again_with(None)
-
-    def again_with(self, site: Path | None) -> str:
-        """The same for whoever names the site file `site`."""
-        commands = Commands(self.entry.folder.path.parent, site)
+    def again(self, commands: Commands) -> str:
+        """The command that runs it again in the run root of `commands`; "" if nobody wrote it
+        down."""
         if self.submission is not None:
             made = self.submission
             if found := commands.again(made.command, made.folder):

@@ -22,12 +22,15 @@ class Mechanism(nn.Module, ABC):
     query: Encoder
 
     @abstractmethod
-    def forward(self, x1: Tensor, x2: Tensor, index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x1: Tensor, x2: Tensor, index: Tensor, step: int
+    ) -> tuple[Tensor, Tensor | None]:
         """The loss of two views (n, 3, H, W) of the images `index`, int64 (n,).
 
         Returns:
             loss: scalar, in nats, mean over n.
-            hits: scalar, how many of the n queries are nearest to their positive.
+            hits: scalar, how many of the n queries are nearest to their positive; None of a method
+                without negatives.
         """
 
     def merge(self) -> Merged:

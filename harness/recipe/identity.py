@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
+from harness.recipe.data import Data
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
-from harness.recipe.section import plain
+from harness.recipe.section import Section, plain
+from harness.spec.declarations import Task
 from harness.spec.registry import task, tasks
 
 
@@ -21,35 +24,128 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:10]
 
 
-def sections(recipe: Recipe, kind: str) -> dict[str, Any]:
-    """The resolved sections that the task's stage reads, as plain JSON values.
+@dataclass(frozen=True)
+class StageSpec:
+    """One stage that a recipe asks for."""
+
+    name: str
+    """Part of its folder's name: the task's kind, or its name under `tasks:`, with the trial."""
+    task: Task
+    parent: str | None
+    """The name of the stage that it builds on."""
+    under: str = ""
+    """Its task's name under the recipe's `tasks:`; "" of what stands in a section of its own."""
+    trial: int = 0
+
+    def section(self, recipe: Recipe) -> Section | None:
+        """What the recipe says of the task alone."""
+        if self.under:
+            return recipe.tasks[self.under]
+        found: Section | None = getattr(recipe, self.task.section) if self.task.section else None
+        return found
+
+    def data(self, recipe: Recipe) -> Data:
+        """The data that the stage is about."""
+        own = recipe.tasks[self.under].data if self.under else None
+        return own or recipe.data
+
+
+def specs(recipe: Recipe) -> dict[str, StageSpec]:
+    """The stages of a run by name, parents first."""
+    found = {
+        kind: StageSpec(kind, each, each.parent)
+        for kind, each in tasks().items()
+        if each.asked(recipe)
+    }
+    waiting = dict(recipe.tasks)
+    while waiting:  # rules refuse a parent that nothing is
+        ready = [name for name, each in waiting.items() if each.parent in found]
+        for name in ready:
+            said = waiting.pop(name)
+            for trial in range(said.trials):
+                own = f"{name}=t{trial}" if trial else name
+                found[own] = StageSpec(own, task(said.kind), said.parent, name, trial)
+        if not ready:
+            raise ValueError(f"tasks without a parent: {', '.join(waiting)}")
+    return found
+
+
+def spec(recipe: Recipe, name: str) -> StageSpec:
+    """The stage of that name. Raises KeyError if the recipe asks for none."""
+    return specs(recipe)[name]
+
+
+def sections(recipe: Recipe, name: str) -> dict[str, Any]:
+    """The resolved sections that the stage reads, as plain JSON values.
 
     `about` and `watch` are in none of them: editing a target or a cadence must not orphan a
-    finished run.
+    finished run. Nor is the number of trials.
     """
-    dumped = plain(recipe)
-    return {name: dumped[name] for name in task(kind).reads if name in dumped}
+    found, dumped = _spec(recipe, name), plain(recipe)
+    if found.under:
+        own = {key: each for key, each in dumped["tasks"][found.under].items() if key != "trials"}
+        return {"tasks": {found.under: own}}
+    return {key: dumped[key] for key in found.task.reads if key in dumped}
 
 
-def stage_id(recipe: Recipe, kind: str) -> str:
-    """The stage's name on disk: recipe's name, seed, task, and the hash of what it reads."""
-    parent = task(kind).parent
+def stage_id(recipe: Recipe, name: str) -> str:
+    """The stage's name on disk: recipe's name, seed, stage, and the hash of what it reads."""
+    found = _spec(recipe, name)
+    reads: dict[str, Any] = sections(recipe, name)
+    if found.under:  # its name stands before the hash
+        reads = {"section": reads["tasks"][found.under], "trial": found.trial}
     identity = {
         "schema": SCHEMA_VERSION,
-        "stage": kind,
-        "reads": sections(recipe, kind),
-        "parent": stage_id(recipe, parent) if parent else None,
+        "stage": found.task.kind,
+        "reads": reads,
+        "parent": stage_id(recipe, found.parent) if found.parent else None,
     }
-    return f"{recipe.name}-s{recipe.seed}.{kind}-{digest(identity)}"
+    return f"{recipe.name}-s{recipe.seed}.{name}-{digest(identity)}"
 
 
-def record(recipe: Recipe, kind: str) -> dict[str, Any]:
+def record(recipe: Recipe, name: str) -> dict[str, Any]:
     """What the stage's stage.json has to say: its kind, and what it and its parent read."""
-    parent = task(kind).parent
-    read = {**(sections(recipe, parent) if parent else {}), **sections(recipe, kind)}
-    return {"kind": kind, "recipe": read}
+    found = _spec(recipe, name)
+    read = {**(sections(recipe, found.parent) if found.parent else {}), **sections(recipe, name)}
+    return {"kind": found.task.kind, "recipe": read} | further(found)
+
+
+def further(found: StageSpec) -> dict[str, Any]:
+    """What the stage.json of a task under `tasks:` has besides."""
+    return {"task": found.under, "trial": found.trial} if found.under else {}
+
+
+def of_trial(recipe: Recipe, under: str, trial: int) -> tuple[Recipe, str]:
+    """(the recipe with that many trials of the task at least, the name of the trial's stage), of a
+    recipe as `described` keeps it. Raises KeyError if it has no such task."""
+    said = recipe.tasks[under].model_copy(update={"trials": trial + 1})
+    whole = recipe.model_copy(update={"tasks": {**recipe.tasks, under: said}})
+    names = [
+        name for name, each in specs(whole).items() if (each.under, each.trial) == (under, trial)
+    ]
+    return whole, names[0]
+
+
+def described(recipe: Recipe, name: str) -> dict[str, Any]:
+    """The recipe as the stage's stage.json has it: whole, but of further tasks only those that the
+    stage is made of, and not how many trials there are."""
+    whole = plain(recipe)
+    kept: dict[str, Any] = {}
+    above: str | None = name
+    while above is not None:
+        kept |= sections(recipe, above).get("tasks", {})
+        above = _spec(recipe, above).parent
+    return {key: each for key, each in whole.items() if key != "tasks"} | (
+        {"tasks": kept} if kept else {}
+    )
 
 
 def stages(recipe: Recipe) -> list[str]:
-    """The kinds of a run's stages, parents first."""
-    return [kind for kind, each in tasks().items() if each.asked(recipe)]
+    """The names of a run's stages, parents first."""
+    return list(specs(recipe))
+
+
+def _spec(recipe: Recipe, name: str) -> StageSpec:
+    """As `spec`, and of a task that the recipe has no stage of, what it would be."""
+    found = specs(recipe).get(name)
+    return found or StageSpec(name, task(name), task(name).parent)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from harness.recipe.data import Data
+from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.method import MethodSection
 from harness.recipe.section import Section
-from harness.recipe.sections import Augment, Data, Knn, Linear, Model, Optim
+from harness.recipe.sections import Augment, Model, Optim
+from harness.recipe.task import TaskSection
+from harness.spec.registry import tasks
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
@@ -24,9 +28,11 @@ def contradictions(
     optim: Optim,
     knn: Knn,
     linear: Linear | None,
+    further: Mapping[str, TaskSection],
+    own: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of each impossible combination of a recipe's sections; the message says what
-    to do."""
+    to do. `further` is what the recipe has under tasks:, `own` the kinds of its other stages."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -49,6 +55,7 @@ def contradictions(
         ("linear", linear),
     ):
         yield from _beyond_float32(name, section)
+    yield from _tasks(further, own)
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
@@ -120,3 +127,23 @@ def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str
         yield path, f"{list(drops)} must rise"
     elif epochs and drops and drops[-1] >= epochs:
         yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"
+
+
+def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Further tasks that build on nothing, on each other, or on a task of several trials."""
+    for name, said in further.items():
+        above = further.get(said.parent)
+        if name in tasks():
+            yield f"tasks.{name}", "it is called as a kind of task is: choose another name"
+        elif above is None and said.parent not in own:
+            known = ", ".join([*own, *(other for other in further if other != name)])
+            yield f"tasks.{name}.parent", f"no stage is called {said.parent}; there are {known}"
+        elif above is not None and above.trials > 1:
+            why = f"{said.parent} has {above.trials} trials, and which one is meant cannot be said"
+            yield f"tasks.{name}.parent", why
+        seen, parent = {name}, said.parent
+        while parent in further and parent not in seen:
+            seen.add(parent)
+            parent = further[parent].parent
+        if parent == name:
+            yield f"tasks.{name}.parent", "it builds on itself"

@@ -6,24 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
+from harness.recipe.data import Data as Data
+from harness.recipe.evaluation import Knn as Knn
+from harness.recipe.evaluation import Linear as Linear
 from harness.recipe.method import MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, Section, refuse
+from harness.recipe.section import Name, Positive, Section, Since, refuse
 from harness.recipe.sections import (
     Augment,
     Constant,
     Cosine,
-    Data,
     Decay,
-    Knn,
-    Linear,
     Model,
     Optim,
     Schedule,
     Steps,
     Weights,
 )
-from harness.spec.registry import task_of
+from harness.recipe.task import TaskName, TaskSection, task_sections
+from harness.spec.registry import metrics, task_of, tasks
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -66,6 +67,13 @@ else:
 """The pretext task: which keys a query is compared with, and how they are maintained."""
 
 
+if TYPE_CHECKING:
+    FurtherTask = TaskSection
+else:
+    FurtherTask = Annotated[Union[task_sections()], Field(discriminator="kind")]  # noqa: UP007
+"""What is done besides with the run's weights."""
+
+
 class Watch(Section):
     """How often to look. Never part of a run's identity."""
 
@@ -80,13 +88,15 @@ class Watch(Section):
 
 
 class Target(Section):
-    """An accuracy that a recipe must reach for `check` to pass."""
+    """What a recipe must reach for `check` to pass."""
 
     metric: Reported
-    value: Annotated[float, Field(ge=0, le=100)]
-    """Expected value, in percent."""
-    tolerance: Annotated[float, Field(ge=0, le=100)]
-    """How far below `value` a result may lie, in points."""
+    task: TaskName | None = None
+    """Of which task under `tasks:`; null: of what stands in a section of its own."""
+    value: float
+    """Expected value, in the metric's unit: percent of accuracies."""
+    tolerance: Annotated[float, Field(ge=0)]
+    """How far below `value` a result may lie, in the same unit."""
     epoch: Positive | None = None
     """Of the kNN monitor after this epoch, so that a run that arrives late is seen; null: of the
     last epoch's result."""
@@ -97,6 +107,9 @@ class Target(Section):
     def _monitored(self) -> Target:
         if self.epoch is not None and self.metric != "knn/top1":
             refuse([("epoch", "only kNN is monitored during training: leave it out")])
+        if not (metric := metrics()[self.metric]).possible(self.value):
+            bounds = f"{metric.least:g} to {metric.most:g} {metric.unit}"
+            refuse([("value", f"{self.value:g}: {self.metric} is {bounds}")])
         return self
 
 
@@ -136,6 +149,8 @@ class Recipe(Section):
     knn: Knn = Knn()
     linear: Linear | None = Linear()
     """null: no linear probe."""
+    tasks: Annotated[dict[TaskName, FurtherTask], Since("0.2")] = {}
+    """Further tasks by name, e.g. a probe on other data."""
     watch: Watch = Watch()
     about: About = About()
 
@@ -150,6 +165,8 @@ class Recipe(Section):
                 optim=self.optim,
                 knn=self.knn,
                 linear=self.linear,
+                further=self.tasks,
+                own=[kind for kind, each in tasks().items() if each.asked(self)],
             )
         )
         return self

@@ -15,19 +15,6 @@ from harness.recipe.section import Positive, PositiveFloat, Section
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Data(Section):
-    """Which images; they are looked for under the site's data root."""
-
-    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"]
-    """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>."""
-    folder: str | None = None
-    """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
-    images: Positive | None = None
-    """Train on a fixed random subset of this many images (the same for every seed); null: all."""
-    size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the square that the encoder sees, in pixels (v1: 224)."""
-
-
 class Augment(Section):
     """How a view is drawn from an image: two independent draws make the query and the key view.
 
@@ -149,33 +136,3 @@ class Optim(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     """L2 penalty (v1: 1e-4; demo: 5e-4)."""
     schedule: Schedule
-
-
-class Knn(Section):
-    """Weighted k-nearest-neighbour accuracy on frozen features (InstDisc, arXiv:1805.01978)."""
-
-    k: tuple[Positive, ...] = (200,)
-    """Neighbours that vote; the first is the one reported, the others show sensitivity."""
-    temperature: PositiveFloat = 0.1
-    """A neighbour of cosine similarity s votes with exp(s / temperature) (demo: 0.1)."""
-    layer: Literal["backbone", "output"] = "backbone"
-    """backbone: pooled features; output: the head's output (demo)."""
-    queries: Positive | None = None
-    """Take a fixed subset of this many test images; null: all of them."""
-
-
-class Linear(Section):
-    """Linear classification on frozen features (v1 Sec. 4.1; code: main_lincls.py)."""
-
-    epochs: Positive = 100
-    batch: Positive = 256
-    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (30.0,)
-    """Learning rates, trained in one pass; the first is the result, the others sensitivity."""
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (0.0,)
-    """L2 penalties; every rate is tried with every one, the first pair is the result."""
-    drops: tuple[Positive, ...] = (60, 80)
-    """Epochs, counted from 0, at whose start the rate is multiplied by `factor`."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    views: Literal["random_crop", "center"] = "random_crop"
-    """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""

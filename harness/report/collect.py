@@ -119,13 +119,20 @@ class Results:
     def cell(self, cell_id: str) -> CellResult | None:
         return next((cell for cell in self.cells if cell.id == cell_id), None)
 
-    def values(self, cell: CellResult, metric: Metric | None = None) -> list[Value]:
-        """The cell's outcomes seed by seed; those of another code or data are stale."""
-        return [self.value(run, metric or self.metric) for run in cell.runs]
+    def values(
+        self, cell: CellResult, metric: Metric | None = None, under: str = ""
+    ) -> list[Value]:
+        """The cell's outcomes seed by seed; those of another code or data are stale.
 
-    def summary(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
+        `under`: see Run.behind.
+        """
+        return [self.value(run, metric or self.metric, under) for run in cell.runs]
+
+    def summary(
+        self, cell: CellResult, metric: Metric | None = None, under: str = ""
+    ) -> Summary | None:
         """Over the finished seeds of the table's basis; None if there are none."""
-        found = finished(self.values(cell, metric))
+        found = finished(self.values(cell, metric, under))
         return summarise(list(found.values())) if found else None
 
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
@@ -158,9 +165,9 @@ class Results:
         basis = self.basis
         return has_result and basis is not None and bool(basis.why_not(run, outcome, "knn/top1"))
 
-    def value(self, run: Run, metric: Metric) -> Value:
+    def value(self, run: Run, metric: Metric, under: str = "") -> Value:
         """The run's outcome; of another code or data than the table's it is stale."""
-        outcome = run.outcome(metric)
+        outcome = run.outcome(metric, under)
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
         why = self.basis.why_not(run, outcome, metric) if has_result and self.basis else ""
@@ -264,7 +271,7 @@ def collect_single(
 
     Its metric is linear/top1 if the recipe has a linear probe, else knn/top1.
     """
-    run = read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)
+    (run,) = told_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,

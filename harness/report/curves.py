@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
-from harness.store import journal
+from harness.store import atomic, journal
 from harness.store.layout import StageFolder, why_impossible
 from harness.store.ledger import Entry
 
@@ -96,7 +96,7 @@ def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal
     paths = folder.attempts()
     for path in paths:
         try:
-            data = (path / "metrics.jsonl").read_bytes()
+            data = atomic.content(path / "metrics.jsonl")
         except FileNotFoundError:
             continue
         chosen = _sample(data.split(b"\n"), lines)

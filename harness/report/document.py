@@ -23,6 +23,7 @@ from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
+from harness.report.further import further_table
 from harness.report.tally import POSSIBLE_REASONS, summary
 
 RULE = (
@@ -73,6 +74,8 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
         Section("", tuple(_top(results, judgements))),
         Section("Results" if results.ablation is None else "Table", tuple(_table(results))),
     ]
+    if (table := further_table(results)) is not None:
+        sections.append(Section("Further tasks", (table,)))
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
     if drawn := figures(results):

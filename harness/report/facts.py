@@ -48,8 +48,9 @@ IN_WORDS = ("data", "model.backbone", "model.width", "model.weights", "contrast.
             "contrast.negatives", "optim.schedule")  # fmt: skip
 """Fields and sections that `facts` puts into words of their own, together with others."""
 
-UNTOLD = ("name", "seed", "linear", "watch", "about")
-"""What is no fact of a run, and the linear probe, which is held against the papers' by itself."""
+UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
+"""What is no fact of a run, the linear probe, which is held against the papers' by itself, and
+further tasks, which have a table of their own."""
 
 NONE = "none"
 
@@ -67,7 +68,7 @@ def facts(recipe: Recipe) -> dict[str, str]:
     found["backbone"] = backbone(recipe)
     weights = recipe.model.weights
     found["given weights"] = NONE if weights is None else weights.file
-    found["negatives, K"] = str(negatives(recipe))
+    found["negatives, K"] = NONE if (k := negatives(recipe)) is None else str(k)
     found["schedule"] = schedule(recipe)
     return found | _fields(recipe.model_dump(mode="json"))
 

@@ -113,14 +113,12 @@ def _number(text: str, known: list[str]) -> str:
 
 
 def _jobs(stage: Stage) -> list[str]:
-    """SLURM job and wandb run, if there is any."""
+    """SLURM job and the trackers' runs, if there are any."""
     found = []
     slurm = stage.attempt.get("slurm")
     if isinstance(slurm, dict) and slurm.get("SLURM_JOB_ID"):
         found.append(f"SLURM {slurm['SLURM_JOB_ID']}")
-    if stage.mirror:
-        found.append(f"wandb {stage.mirror}")
-    return found
+    return [*found, *stage.mirrors]
 
 
 def duration(seconds: float) -> str:

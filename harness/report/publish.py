@@ -56,8 +56,12 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
     _refuse(kept, results, root)
     files: dict[str, str] = {}
     for stage in kept:
-        for name, text in _record(stage).items():
-            files[f"{stage.id}/{name}"] = text
+        try:
+            record = _record(stage)
+        except ValueError as error:  # NaN, which is no JSON
+            where = stage.entry.folder.path
+            raise StoreError(f"{where}: damaged ({error}); move it away and run again") from error
+        files |= {f"{stage.id}/{name}": text for name, text in record.items()}
     assert results.basis is not None
     mark = {"recipe": recipe, "sets": list(sets), "edition": results.basis.editions.record()}
     files[MARK] = atomic.dump(mark | {"matplotlib": _version("matplotlib")})

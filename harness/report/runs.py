@@ -7,22 +7,24 @@ warning of the run, so that one bad folder does not cost the report of all the o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.recipe.ablation import Metric
-from harness.recipe.identity import canonical, digest, record, sections, stage_id, stages
+from harness.recipe.identity import canonical, digest, record, spec, stage_id, stages
 from harness.recipe.schema import Recipe
+from harness.recipe.section import plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
-from harness.spec.registry import task_of, tasks
+from harness.spec.registry import task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, State, look
+from harness.store.ledger import Entry, State, beside, look
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
 from harness.track import cursor
@@ -50,7 +52,15 @@ WORDS: dict[str, str] = {"absent": "not run", "unreadable": "cannot be read"}
 class Stage:
     """One stage of a run as it lies on disk."""
 
+    name: str
+    """In its run: see harness.recipe.identity.StageSpec."""
     kind: str
+    parent: str | None
+    """The name of the stage that it builds on."""
+    under: str
+    """Its task's name under the recipe's `tasks:`; "" if it stands in a section of its own."""
+    own_data: bool
+    """Whether it is about other data than the run."""
     subject: str
     """What its editions are of: see harness.store.edition.subject."""
     id: str
@@ -70,8 +80,8 @@ class Stage:
     """What its stage.json has to say: see harness.recipe.identity.record."""
     inputs: Look | None
     """Looks at what the result was made from; None: nobody does."""
-    mirror: str
-    """Its run in Weights & Biases: project, id and mode; "" if it has none."""
+    mirrors: tuple[str, ...]
+    """Its run in each tracker that has one: tracker, project, id and mode."""
 
     @property
     def state(self) -> State:
@@ -106,10 +116,16 @@ class Outcome:
         and data and of the inputs at hand, or may be a copy, else ""."""
         if self.copied:
             return self.copied
-        above = (None, *(stage.entry for stage in self.stages))
+        entries = {stage.name: stage.entry for stage in self.stages}
         whys = [
-            why_stale(stage.entry, parent, editions[stage.subject], stage.wanted, stage.inputs)
-            for stage, parent in zip(self.stages, above, strict=False)
+            why_stale(
+                stage.entry,
+                entries[stage.parent] if stage.parent else None,
+                editions[stage.subject],
+                stage.wanted,
+                stage.inputs,
+            )
+            for stage in self.stages
         ]
         return ", ".join(dict.fromkeys(filter(None, whys)))
 
@@ -175,49 +191,69 @@ class Run:
     @property
     def recipe_digest(self) -> str:
         """Of every section that decides the run's numbers, defaults included."""
-        read: dict[str, Any] = {}
-        for kind in tasks():
-            read |= sections(self.recipe, kind)
-        return digest(read)
+        dumped = plain(self.recipe)
+        names = [name for each in tasks().values() for name in each.reads]
+        return digest({name: dumped[name] for name in (*names, "tasks") if name in dumped})
 
-    def outcome(self, metric: Metric | Literal["train/loss"]) -> Outcome:
-        """What the run says about `metric`; a diverged pre-training is diverged for each."""
-        chain = [self.stages["pretrain"]]
+    def behind(self, metric: Metric | Literal["train/loss"], under: str = "") -> list[Stage]:
+        """The stages that measure `metric`, all trials of them; none if the recipe has none.
+
+        Args:
+            under: a task of the recipe's `tasks:`; "": the task that stands in a section of its
+                own or, where there is none, the only one of its kind under `tasks:`.
+        """
         if metric == LOSS or metric in COSTS:
-            chain.append(self.stages["pretrain"])
-        elif (kind := task_of()[metric]) in self.stages:
-            chain.append(self.stages[kind])
-        prints = tuple(sorted({stage.fingerprint for stage in chain if stage.fingerprint}))
+            return [self.stages["pretrain"]]
+        kind = task_of()[metric]
+        if not under and kind in self.stages:
+            return [self.stages[kind]]
+        of_kind = {name for name, said in self.recipe.tasks.items() if said.kind == kind}
+        wanted = of_kind & {under} if under else of_kind
+        return [s for s in self.stages.values() if s.under in wanted] if len(wanted) == 1 else []
+
+    def outcome(self, metric: Metric | Literal["train/loss"], under: str = "") -> Outcome:
+        """What the run says about `metric`, the mean over its trials; a diverged pre-training is
+        diverged for each. `under`: see `behind`."""
+        measuring = self.behind(metric, under)
+        chain = [self.stages["pretrain"]]
+        above = measuring[0].parent if measuring else None
+        while above is not None and above != "pretrain":
+            chain.insert(1, self.stages[above])
+            above = self.stages[above].parent
+        chain += measuring
+        prints = tuple(sorted({s.fingerprint for s in chain if s.fingerprint and not s.own_data}))
 
         def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
             return Outcome(standing, value, detail, prints, tuple(chain), self.copied)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
-        if len(chain) == 1:
-            return say("no probe", "the recipe has no linear probe")
-        last = chain[1]
-        if last.state == "diverged":
-            return say("probe diverged", last.entry.detail)
-        if last.state != "finished":
-            return say(last.state, last.entry.detail)
-        if metric not in last.values:
-            return say("damaged", f"{last.id}: result.json has no number for {metric}")
-        return say("finished", value=last.values[metric])
+        if not measuring:
+            return say("no probe", f"the recipe has no {task_of()[metric]} of its own")
+        for last in chain[1:]:
+            if last.state == "diverged":
+                return say("probe diverged", last.entry.detail)
+            if last.state != "finished":
+                return say(last.state, last.entry.detail)
+        for last in measuring:
+            if metric not in last.values:
+                return say("damaged", f"{last.id}: result.json has no number for {metric}")
+        return say("finished", value=fmean(last.values[metric] for last in measuring))
 
 
 def told_copies(runs: Sequence[Run]) -> list[Run]:
     """The runs; those that share what no two runs share say so: one of them is a copy."""
     of = {stage.id: run for run in runs for stage in run.stages.values()}
     stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
-    found = copies(
-        {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
-    )
+    done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
+    for root in {stages[id_].folder.path.parent for id_ in done}:
+        done = beside(root, stages) | done
+    found = copies(done)
     told = []
     for run in runs:
         shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
         what, others = next(shared, ("", ()))
-        named = dict.fromkeys(of[id_].name for id_ in others)
+        named = dict.fromkeys(of[id_].name if id_ in of else id_ for id_ in others)
         told.append(replace(run, copied=why_copy(what, named)) if what else run)
     return told
 
@@ -235,7 +271,7 @@ def read_run(
     `lines` is how much of its journal may be read for curves; 0: none. `inputs` looks at data and
     weights, which may have changed since; None: they are not looked at.
     """
-    found = {kind: _stage(kind, recipe, runs, inputs) for kind in stages(recipe)}
+    found = {name: _stage(name, recipe, runs, inputs) for name in stages(recipe)}
     warnings = [
         f"{stage.id}: attempts of different editions ({', '.join(stage.editions)}) in one result"
         for stage in found.values()
@@ -247,9 +283,10 @@ def read_run(
         if stage.state in ("damaged", "unreadable")
     ]
     warnings += [
-        f"{found[kind].id}: damaged (result.json has no number for {metric})"
-        for metric, kind in task_of().items()
-        if kind in found and found[kind].state == "finished" and metric not in found[kind].values
+        f"{stage.id}: damaged (result.json has no number for {metric})"
+        for stage in found.values()
+        for metric in task(stage.kind).reported
+        if stage.state == "finished" and metric not in stage.values
     ]
     read = read_curves(found["pretrain"].entry, recipe, lines)
     warnings += [_in(runs, warning) for warning in read.warnings]
@@ -261,8 +298,9 @@ def _in(runs: Path, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
-def _stage(kind: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
-    folder = stage_folder(runs, stage_id(recipe, kind))
+def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
+    asked = spec(recipe, name)
+    folder = stage_folder(runs, stage_id(recipe, name))
     entry = look(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))
     result = entry.result or {}
@@ -282,8 +320,12 @@ def _stage(kind: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
     processes = result.get("processes")
     processes = processes if isinstance(processes, int) and processes > 0 else 1
     return Stage(
-        kind=kind,
-        subject=subject(kind, recipe.contrast.kind),
+        name=name,
+        kind=asked.task.kind,
+        parent=asked.parent,
+        under=asked.under,
+        own_data=asked.data(recipe) != recipe.data,
+        subject=subject(asked.task.kind, recipe.contrast.kind),
         id=folder.id,
         entry=entry,
         attempt=attempt,
@@ -294,13 +336,13 @@ def _stage(kind: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
             for name, value in (values.items() if isinstance(values, dict) else ())
             if is_number(value)
         }
-        | (_costs(result, recipe) if kind == "pretrain" else {}),
+        | (_costs(result, recipe) if name == "pretrain" else {}),
         seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
         processes=processes,
         device=str(result.get("device") or ""),
-        wanted=record(recipe, kind),
+        wanted=record(recipe, name),
         inputs=inputs,
-        mirror=_mirror(folder),
+        mirrors=tuple(_mirrors(folder)),
     )
 
 
@@ -326,10 +368,12 @@ def _provenance(attempt: Path | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _mirror(folder: StageFolder) -> str:
-    """The stage's run in Weights & Biases, "" if it has none."""
-    try:
-        found = cursor.peek(folder)
-    except StoreError:
-        return ""
-    return f"{found.project}/{found.id} ({found.mode})" if found and found.mode else ""
+def _mirrors(folder: StageFolder) -> Iterator[str]:
+    for kind in trackers():
+        try:
+            found = cursor.peek(folder, kind)
+        except StoreError:
+            continue
+        if found and found.mode:
+            name = f"{found.project}/{found.id}" if found.project else found.id
+            yield f"{kind} {name} ({found.mode})"

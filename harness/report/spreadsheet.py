@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
+from harness.report.further import further
 from harness.report.protocols import in_words
-from harness.report.runs import COSTS, Run
+from harness.report.runs import Run
 from harness.report.setting import UNITS
 from harness.report.tables import measured
-from harness.spec.registry import task_of
 
 FORMULA = tuple("=+-@＝＋－＠")
 """A spreadsheet computes a field that begins so; an apostrophe before it makes it text."""
@@ -64,16 +64,15 @@ def runs(results: Results) -> str:
     rows: list[Sequence[Value]] = []
     for run in results.runs:
         hours = round(sum(cost.hours for cost in costs([run])), 6)
-        for metric in measured(results):
-            value = results.value(run, metric)
-            kind = "pretrain" if metric in COSTS else task_of()[metric]
-            stage = run.stages.get(kind) or run.stages["pretrain"]
+        for metric, under in [*((each, "") for each in measured(results)), *further(results)]:
+            value = results.value(run, metric, under)
+            stage = (run.behind(metric, under) or [run.stages["pretrain"]])[0]
             code = stage.attempt.get("code")
             rows.append(
                 (
                     run.cell,
                     run.seed,
-                    metric,
+                    f"{under}: {metric}" if under else metric,
                     value.standing,
                     value.value,
                     value.detail,

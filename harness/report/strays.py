@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from harness.errors import StoreError, Unreadable, WrittenByNewer
 from harness.recipe.difference import difference
+from harness.recipe.identity import sections, spec
 from harness.recipe.schema import Recipe
 from harness.report.runs import Run
-from harness.spec.registry import task
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.version import STAGE as STAGE_VERSION
@@ -25,7 +25,7 @@ from harness.store.version import STAGE as STAGE_VERSION
 NAMED = 4
 """Stages that a line names; of more it tells how many."""
 
-STAGE = re.compile(r"(.*-s\d+\.[a-z]+)-")
+STAGE = re.compile(r"(.*-s\d+\.[a-z][a-z0-9_=]*)-")
 
 
 def strays(runs: Iterable[Run], root: Path) -> list[str]:
@@ -42,7 +42,7 @@ def strays(runs: Iterable[Run], root: Path) -> list[str]:
         for stage in run.stages.values():
             for folder in by_name.get(_name(stage.id), ()):
                 if folder != stage.id:
-                    why = _why(StageFolder(root / folder), run.recipe, stage.kind, set(there))
+                    why = _why(StageFolder(root / folder), run.recipe, stage.name, set(there))
                     found.setdefault(why, []).append(folder)
     return [f"{why}: {_listed(names)}" for why, names in found.items()]
 
@@ -53,7 +53,7 @@ def _name(folder: str) -> str:
     return found[1] if found else ""
 
 
-def _why(folder: StageFolder, ours: Recipe, kind: str, there: set[str]) -> str:
+def _why(folder: StageFolder, ours: Recipe, name: str, there: set[str]) -> str:
     try:
         described: dict[str, Any] = folder.described or {}
     except WrittenByNewer:
@@ -75,8 +75,8 @@ def _why(folder: StageFolder, ours: Recipe, kind: str, there: set[str]) -> str:
         theirs = Recipe.model_validate_json(atomic.dump(described.get("recipe")))
     except (ValidationError, ValueError):
         return "Of a recipe that this version does not read"
-    parent = task(kind).parent
-    read = {*task(kind).reads, *(task(parent).reads if parent else ())}
+    parent = spec(ours, name).parent
+    read = {*sections(ours, name), *(sections(ours, parent) if parent else ())}
     other = [
         f"{field} {theirs_}, here {ours_}"
         for field, theirs_, ours_ in difference(theirs, ours)

@@ -14,6 +14,19 @@ from harness.report.collect import Results
 from harness.report.document import compose
 from harness.report.numbers import as_json, figure_numbers
 from harness.store import atomic
+from harness.store.layout import refuse_link
+
+
+def own_place(runs: Path, name: str) -> Path:
+    """Where a run root has the report of that name.
+
+    Raises:
+        StoreError: it is a link to elsewhere.
+    """
+    out = runs / "reports" / name
+    for folder in (out.parent, out):
+        refuse_link(folder)
+    return out
 
 
 def write_report(results: Results, out: Path) -> list[Path]:

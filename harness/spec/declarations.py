@@ -1,4 +1,4 @@
-"""What tasks, methods and metrics declare, once: identity, plan, report and checks read it.
+"""What tasks, methods, metrics and trackers declare, once, for all that reads it.
 
 Standard library only. What computes is named by a dotted name and loaded when it is to run.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -72,6 +73,8 @@ class Task:
         parent: the task whose stage it builds on; None: it builds on none.
         metrics: all that its journal and its result may hold.
         reported: names of the metrics that are its results: tables show them, targets name them.
+        config: dotted name of its section under the recipe's `tasks:`, a
+            harness.recipe.task.TaskSection; None: it does not stand there.
         section: the recipe's section that holds its protocol, null where it is not wanted; None:
             it has none of its own, and every run has the task.
         hours: after how many SLURM ends a job of it, unless the site says otherwise.
@@ -87,6 +90,7 @@ class Task:
     parent: str | None
     metrics: tuple[Metric, ...]
     reported: tuple[str, ...]
+    config: str | None = None
     section: str | None = None
     hours: float = 12.0
     watched: tuple[str, ...] = ()
@@ -95,7 +99,9 @@ class Task:
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
 
     def asked(self, recipe: object) -> bool:
-        """Whether a run of the recipe has a stage of this task."""
+        """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""
+        if not self.reads:
+            return False
         return self.section is None or getattr(recipe, self.section) is not None
 
 
@@ -113,6 +119,35 @@ class Method:
     kind: str
     config: str
     build: str
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Where journals are mirrored while stages run, for people to look at.
+
+    Attributes:
+        kind: its name, and that of its files in a stage's folder: how far the stage is mirrored is
+            in KIND.json.
+        title: what people call it.
+        opener: dotted name of what makes, without arguments, its harness.track.protocol.Opener.
+        access: dotted name of what tells whether and how it is to be used: the environment's
+            variables -> harness.track.protocol.Access. It asks no network, loads no library of the
+            tracker's, and raises a HarnessError where what is asked for is not possible.
+        off: the variable of the environment that switches it off, and the value that does.
+        libraries: packages whose version stands in the provenance of what it mirrors.
+    """
+
+    kind: str
+    title: str
+    opener: str
+    access: str
+    off: tuple[str, str]
+    libraries: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: its file would be another's, or have no good name."""
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
+            raise ValueError(f"{self.kind!r} cannot be a tracker's name: files are called by it")
 
 
 def load(dotted: str) -> Callable[..., Any]:

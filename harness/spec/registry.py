@@ -1,7 +1,8 @@
-"""Every declared task, method and metric: the harness's own, and those of installed packages.
+"""Every declared task, method, metric and tracker: the harness's own, and installed packages'.
 
 A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
-a method by one of "moco_harness.methods" that names its `Method`. Entry points are looked up when a
+a method by one of "moco_harness.methods" that names its `Method`, a tracker by one of
+"moco_harness.trackers" that names its `Tracker`. Entry points are looked up when a
 declaration is first asked for, never to show help.
 """
 
@@ -14,9 +15,9 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from harness.errors import HarnessError
-from harness.spec.declarations import Axis, Method, Metric, Task
+from harness.spec.declarations import Axis, Method, Metric, Task, Tracker
 
-D = TypeVar("D", Task, Method)
+D = TypeVar("D", Task, Method, Tracker)
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -31,6 +32,9 @@ METHODS = (
     "harness.methods.moco.config",
 )
 """The modules that declare the harness's own methods, as METHOD."""
+
+TRACKERS = ("harness.track.wandb.config",)
+"""The modules that declare the harness's own trackers, as TRACKER."""
 
 
 @functools.cache
@@ -62,6 +66,16 @@ def methods() -> dict[str, Method]:
     return _declared(Method, METHODS)
 
 
+@functools.cache
+def trackers() -> dict[str, Tracker]:
+    """Every tracker by its kind.
+
+    Raises:
+        HarnessError: an installed package declares what is no tracker, or a name that is taken.
+    """
+    return _declared(Tracker, TRACKERS)
+
+
 def task(kind: str) -> Task:
     """The task of that kind. Raises KeyError if none is declared."""
     return tasks()[kind]
@@ -81,7 +95,7 @@ def task_of() -> dict[str, str]:
 
 def forget() -> None:
     """Look for declarations anew when they are next asked for."""
-    for kept in (tasks, methods, metrics, task_of):
+    for kept in (tasks, methods, trackers, metrics, task_of):
         kept.cache_clear()
 
 

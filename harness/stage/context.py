@@ -13,6 +13,7 @@ import torch
 from harness.data.datasets import DataSet
 from harness.errors import DataError, StoreError
 from harness.evaluate.features import NotFinite
+from harness.recipe.identity import StageSpec
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
 from harness.runtime.saver import Saver
@@ -63,7 +64,20 @@ class Context:
     reporter: Reporter
     stopping: Callable[[], bool]
     """Asked between steps; true once the user or the cluster wants the stage to stop."""
+    asked: StageSpec
+    """What the recipe asks for: the task, its section, its trial."""
     saver: Saver = field(default_factory=Saver)
+
+    @property
+    def section(self) -> Any:
+        """What the recipe says of the task alone: a section of the type that the task declares."""
+        return self.asked.section(self.recipe)
+
+    def stream(self, label: str) -> tuple[int | str, ...]:
+        """The key of random numbers of this run's seed and this trial, for use with runtime.keyed:
+        the first trial's is that of a stage without trials."""
+        trial = (f"trial {self.asked.trial}",) if self.asked.trial else ()
+        return (self.recipe.seed, label, *trial)
 
     @property
     def device(self) -> torch.device:
@@ -182,7 +196,8 @@ class Context:
                 f"{folder.checkpoints}: this process does not see step {chosen}'s checkpoint; the "
                 "run folder must be on storage that all processes share"
             )
-        _check(folder, self.data, *found)
+        other_data = folder != self.folder and self.asked.data(self.recipe) != self.recipe.data
+        _check(folder, None if other_data else self.data, *found)
         return found
 
 
@@ -216,7 +231,7 @@ def fitting(folder: StageFolder) -> Iterator[None]:
         ) from error
 
 
-def _check(folder: StageFolder, data: DataSet, step: int, state: dict[str, Any]) -> None:
+def _check(folder: StageFolder, data: DataSet | None, step: int, state: dict[str, Any]) -> None:
     other = f"of {state.get('stage')}" if state.get("stage") != folder.id else ""
     if state.get("step", step) != step:
         other = f"of step {state['step']}, not {step}"
@@ -224,7 +239,7 @@ def _check(folder: StageFolder, data: DataSet, step: int, state: dict[str, Any])
         raise StoreError(
             f"{folder.checkpoints}: the newest checkpoint is {other}; move it away and run again"
         )
-    if state.get("data") != data.fingerprint:
+    if data is not None and state.get("data") != data.fingerprint:
         raise DataError(
             f"{data.name}: the data has fingerprint {data.fingerprint}, but {folder.id} began "
             f"with {state.get('data')}; bring the old data back, or move the run's folder away "

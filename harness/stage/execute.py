@@ -17,14 +17,13 @@ from pydantic import ValidationError
 from harness.data.datasets import DataSet, open_data
 from harness.errors import DataError, HarnessError, StoreError, Superseded
 from harness.inputs import Inputs
-from harness.recipe.identity import stage_id
+from harness.recipe.identity import StageSpec, of_trial, spec, stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
 from harness.runtime.environment import Placement
 from harness.runtime.settle import settle
 from harness.runtime.world import World
 from harness.spec.declarations import load
-from harness.spec.registry import task, tasks
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 from harness.stage.patience import first_alone
 from harness.stage.reporter import Reporter, Silent
@@ -65,19 +64,19 @@ def execute(
     described = folder.described
     if described is None:
         raise StoreError(f"{folder.path}: no stage.json; submit the run again")
-    recipe, kind = _recipe(folder, described)
+    recipe, asked = _recipe(folder, described)
     attempt = _begin(folder, world)
     watching = reporter if world.rank == 0 else Silent()
 
     def context(data: DataSet) -> Context:
         parent = folder.parent
         return Context(
-            recipe, folder, attempt, parent, data, job.data_root, world, watching, stopping
+            recipe, folder, attempt, parent, data, job.data_root, world, watching, stopping, asked
         )
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, kind, attempt, world, stopping, watching, context)
+        state, figures = _attempt(job, recipe, asked, attempt, world, stopping, watching, context)
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
@@ -128,7 +127,7 @@ def _end(attempt: Attempt | None, how: str, message: str) -> None:
 def _attempt(
     job: Job,
     recipe: Recipe,
-    kind: str,
+    asked: StageSpec,
     attempt: Attempt | None,
     world: World,
     stopping: Callable[[], bool],
@@ -139,22 +138,22 @@ def _attempt(
     settle(world.device)
 
     def opened() -> tuple[DataSet, dict[str, Any]]:
-        found = open_data(recipe.data, job.data_root)
-        return found, _inputs(attempt, recipe, kind, job, found) if attempt is not None else {}
+        found = open_data(asked.data(recipe), job.data_root)
+        return found, _inputs(attempt, recipe, asked, job, found) if attempt is not None else {}
 
     # One process downloads, the others find it.
     data, inputs = first_alone(opened, world, stopping)
-    own = edition(kind, recipe.contrast.kind)
+    own = edition(asked.task.kind, recipe.contrast.kind)
     world.same(f"the code's edition {own}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:
         _describe(attempt, own, data, inputs, world)
-        for remark in data.remarks if kind == "pretrain" else ():
+        for remark in data.remarks if asked.parent is None or asked.under else ():
             watching.note(remark)
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
-        outcome: Outcome = load(task(kind).function)(stage)
+        outcome: Outcome = load(asked.task.function)(stage)
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
         result |= {"message": "", **outcome.facts}
     except Diverged as diverged:
@@ -185,7 +184,9 @@ _looked_at: tuple[DataSet, dict[str, Any] | None] | None = None
 """The data that this process opened last, and what was there then: a later stage has the same."""
 
 
-def _inputs(attempt: Attempt, recipe: Recipe, kind: str, job: Job, data: DataSet) -> dict[str, Any]:
+def _inputs(
+    attempt: Attempt, recipe: Recipe, asked: StageSpec, job: Job, data: DataSet
+) -> dict[str, Any]:
     """{"inputs": ...}, what the attempt's result will say that it was made from; {} if that is
     nothing that lies in files.
 
@@ -194,9 +195,9 @@ def _inputs(attempt: Attempt, recipe: Recipe, kind: str, job: Job, data: DataSet
     global _looked_at
     here = Inputs(job.data_root, attempt.folder.path.parent)
     if _looked_at is None or _looked_at[0] is not data:
-        _looked_at = data, here.data(recipe.data)
+        _looked_at = data, here.data(asked.data(recipe))
     weights = None
-    if kind == "pretrain" and recipe.model.weights is not None:
+    if asked.parent is None and recipe.model.weights is not None:
         weights = here.weights(recipe.model.weights)
     elif (above := attempt.folder.parent) is not None:
         inputs = (above.result or {}).get("inputs")
@@ -226,14 +227,14 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, str]:
+def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, StageSpec]:
     """What to run; the folder's name is a digest of it, which a changed stage.json does not have.
 
     Raises:
         StoreError: stage.json holds no recipe, or another one.
     """
     where = folder.path / "stage.json"
-    kind = next((kind for kind in tasks() if kind == described.get("kind")), None)
+    under, trial = described.get("task"), described.get("trial", 0)
     try:
         recipe = Recipe.model_validate_json(atomic.dump(described["recipe"]))
     except (ValidationError, KeyError, ValueError) as error:
@@ -242,12 +243,19 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, str
             f"{where}: not a recipe of this version of the harness ({first}); "
             "move the folder away and run again"
         ) from error
-    if kind is None or stage_id(recipe, kind) != folder.id:
+    name = str(described.get("kind"))
+    try:
+        if under is not None:
+            recipe, name = of_trial(recipe, str(under), int(trial))
+        asked = spec(recipe, name)
+    except (KeyError, TypeError, ValueError):
+        asked = None
+    if asked is None or stage_id(recipe, name) != folder.id:
         raise StoreError(
             f"{where}: it was changed, or is another stage's, and describes no {folder.id}; "
             "move the folder away and run again"
         )
-    return recipe, kind
+    return recipe, asked
 
 
 def _editions(attempt: Attempt, present: str) -> list[str]:

@@ -11,20 +11,20 @@ from harness.errors import DataError
 from harness.evaluate.features import extract
 from harness.evaluate.knn import check_distinct, knn_hits
 from harness.model.encoder import Encoder
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Knn, Recipe
 from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context, Outcome, finite
 
 
-def check_neighbours(recipe: Recipe, data: DataSet) -> None:
+def check_neighbours(protocol: Knn, data: DataSet) -> None:
     """Before hours of training.
 
     Raises:
         DataError: the recipe asks for more neighbours than there are images to be some.
     """
-    most, there = max(recipe.knn.k), len(data.bank)
+    most, there = max(protocol.k), len(data.bank)
     if most > there:
         raise DataError(f"knn.k: {most} neighbours wanted, but {data.name} has {there} images")
 
@@ -32,18 +32,19 @@ def check_neighbours(recipe: Recipe, data: DataSet) -> None:
 def measure(
     encoder: Encoder,
     recipe: Recipe,
+    protocol: Knn,
     data: DataSet,
     world: World,
     pausing: Callable[[], object] = lambda: None,
+    size: int | None = None,
 ) -> dict[str, float]:
-    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the recipe's knn.
+    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
 
-    `pausing`: see `extract`.
+    `pausing`: see `extract`. `size` is the views' side in pixels; None: the recipe's.
 
     Raises:
         NotFinite: no accuracy can be told from such features.
     """
-    protocol = recipe.knn
     queries: Images = data.test
     if protocol.queries is not None and protocol.queries < len(queries):
         chosen = keyed.permutation(keyed.key("queries", data.name), len(queries))
@@ -53,7 +54,7 @@ def measure(
             encoder,
             data,
             images,
-            size=recipe.data.size,
+            size=size or recipe.data.size,
             layer=protocol.layer,
             precision=recipe.precision,
             world=world,
@@ -87,12 +88,21 @@ def run(context: Context) -> Outcome:
     """
     assert context.parent is not None
     parent = context.parent.result
-    check_neighbours(context.recipe, context.data)
+    protocol: Knn = context.section
+    check_neighbours(protocol, context.data)
     context.reporter.begin(context.folder.id, total=1, done=0, steps_per_epoch=1)
     step = int(parent["step"]) if parent else 0
-    encoder = frozen.encoder(context, context.recipe.knn.layer)
+    encoder = frozen.encoder(context, protocol.layer)
     with finite(step):
-        values = measure(encoder, context.recipe, context.data, context.world, context.pause)
+        values = measure(
+            encoder,
+            context.recipe,
+            protocol,
+            context.data,
+            context.world,
+            context.pause,
+            context.asked.data(context.recipe).size,
+        )
     context.record(
         [
             {

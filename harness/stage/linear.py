@@ -25,9 +25,8 @@ class Probing:
     """One linear probe in progress. `run` is the whole of it."""
 
     def __init__(self, context: Context) -> None:
-        assert context.recipe.linear is not None
         self.context = context
-        self.protocol: Linear = context.recipe.linear
+        self.protocol: Linear = context.section
         self.encoder = frozen.encoder(context, "backbone")
         self.digest = frozen.fingerprint(self.encoder)
         self.test = self._features(context.data.test)
@@ -38,9 +37,9 @@ class Probing:
             context.data,
             context.data.bank,
             VIEWS,
-            stream=(context.recipe.seed, "linear"),
+            stream=context.stream("linear"),
             batch=self.protocol.batch,
-            size=context.recipe.data.size,
+            size=context.asked.data(context.recipe).size,
             device=context.device,
             views=1,
             drop_last=False,
@@ -50,7 +49,7 @@ class Probing:
             self.protocol,
             dim=self.encoder.feature_dim,
             classes=context.data.classes,
-            seed=context.recipe.seed,
+            stream=context.stream("linear"),
             device=context.device,
         )
         self.per_epoch = self.loader.steps_per_epoch
@@ -67,7 +66,7 @@ class Probing:
                 self.encoder,
                 context.data,
                 images,  # type: ignore[arg-type]
-                size=context.recipe.data.size,
+                size=context.asked.data(context.recipe).size,
                 layer="backbone",
                 precision=context.recipe.precision,
                 world=context.world,

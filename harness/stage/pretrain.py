@@ -45,7 +45,7 @@ class Pretraining:
         self.recipe, self.context = recipe, context
         if context.device.type == "cuda":  # stages of the same process came before
             torch.cuda.reset_peak_memory_stats(context.device)
-        check_neighbours(recipe, context.data)
+        check_neighbours(recipe.knn, context.data)
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -122,7 +122,9 @@ class Pretraining:
         context.settle()
         values = {"knn/top1": self._figures["knn/top1"]}
         if self._losses:
-            values |= {"train/loss": _mean(self._losses), "pretext/top1": _mean(self._top1)}
+            values["train/loss"] = _mean(self._losses)
+        if self._top1:
+            values["pretext/top1"] = _mean(self._top1)
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
         facts = {
             "images_per_s": speed,
@@ -149,7 +151,8 @@ class Pretraining:
         self._block.steps.append(self.step)
         self._block.rates.append(lr)
         self._block.losses.append(loss.detach())
-        self._block.hits.append(hits)
+        if hits is not None:
+            self._block.hits.append(hits)
         return self._block.losses[-1]
 
     def drain(self) -> None:
@@ -163,7 +166,9 @@ class Pretraining:
         # In float64 a sum of float32 is exact, so that neither ranks nor block sizes order it.
         total = world.sum(torch.stack(block.losses).double())
         losses: list[float] = (total / world.size).tolist()
-        top1 = [100 * n / batch for n in world.sum(torch.stack(block.hits)).tolist()]
+        top1: list[float] = []
+        if block.hits:
+            top1 = [100 * n / batch for n in world.sum(torch.stack(block.hits)).tolist()]
         now = time.perf_counter()
         speed, self._since = round(len(losses) * batch / (now - self._since), 1), now
         bad = next((n for n, loss in enumerate(losses) if not math.isfinite(loss)), None)
@@ -174,9 +179,9 @@ class Pretraining:
                 "t": round(time.time(), 1),
                 "train/loss": loss,
                 "train/lr": lr,
-                "pretext/top1": accuracy,
+                **({"pretext/top1": top1[n]} if top1 else {}),
             }
-            for step, lr, loss, accuracy in zip(block.steps, block.rates, losses, top1, strict=True)
+            for n, (step, lr, loss) in enumerate(zip(block.steps, block.rates, losses, strict=True))
         ][: None if bad is None else bad + 1]
         records[-1]["train/images_per_s"] = speed
         self.context.record(records)
@@ -189,7 +194,7 @@ class Pretraining:
             raise Diverged(self.step, f"no gradient was finite in the steps before {self.step}", {})
         self._figures |= {
             "train/loss": _mean(losses),
-            "pretext/top1": _mean(top1),
+            **({"pretext/top1": _mean(top1)} if top1 else {}),
             "train/images_per_s": speed,
         }
         self.context.reporter.advance(self.step, self._figures)
@@ -209,7 +214,9 @@ class Pretraining:
         """
         context = self.context
         with finite(self.step):
-            values = measure(self.mechanism.query, self.recipe, context.data, context.world)
+            values = measure(
+                self.mechanism.query, self.recipe, self.recipe.knn, context.data, context.world
+            )
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)

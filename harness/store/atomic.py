@@ -7,7 +7,9 @@ import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,8 +56,30 @@ def _has_room(path: Path) -> bool:
 def unread(error: OSError, path: Path) -> StoreError:
     """What a failed read means to the user: Unreadable, unless what lies there is of another kind
     than it should be."""
-    wrong_kind = error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+    wrong_kind = error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EBADF)
     return (StoreError if wrong_kind else Unreadable)(cannot_be_read(error, path))
+
+
+def opened(path: Path | str) -> BufferedReader:
+    """A file, open to be read.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file: to read a pipe might never end.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(file, "rb")
+    os.close(file)
+    code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EBADF
+    why = os.strerror(code) if code == errno.EISDIR else "not a regular file"
+    raise OSError(code, why, os.fspath(path))
+
+
+def content(path: Path | str) -> bytes:
+    """All of a file; OSError as by `opened`."""
+    with opened(path) as file:
+        return file.read()
 
 
 def sync_folder(folder: Path) -> None:
@@ -108,10 +132,10 @@ def dump(value: Any) -> str:
     return escaped_json(text) + "\n"
 
 
-def json_object(content: bytes | None) -> dict[str, Any]:
+def json_object(text: bytes | None) -> dict[str, Any]:
     """The JSON object in a file's content; {} if there is none."""
     try:
-        found = json.loads(content or b"")
+        found = json.loads(text or b"")
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -125,7 +149,7 @@ def read_json(path: Path) -> Any:
         StoreError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(content(path))
     except FileNotFoundError:
         return None
     except OSError as error:

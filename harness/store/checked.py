@@ -24,7 +24,7 @@ FILE = ".checked"
 PUBLISHED = "published.json"
 """Marks a run root as published records, to which nothing is added."""
 
-RULE = 1
+RULE = 2
 """Raised when what is valid changes: what was checked by an older rule is checked again."""
 
 SETTLED_S = 2.0
@@ -84,7 +84,7 @@ class Checked:
         """
         if seen.valid:
             return ""
-        attempts = seen.attempts or [path.name for path in folder.attempts()]  # closed, or none
+        attempts = seen.attempts or [path.name for path in folder.attempts()]  # or says why none
         why = why_invalid(folder, result, attempts)
         if not why and seen.settled and is_name(folder.id):
             self._known[folder.id] = seen.attempts, seen.digest

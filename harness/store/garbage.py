@@ -182,7 +182,7 @@ def _lived(folder: StageFolder) -> bool:
 
 def _is_whole(path: Path) -> bool:
     match = _CHECKPOINT.fullmatch(path.name)
-    with path.open("rb") as file:
+    with atomic.opened(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return match is not None and digest[:12] == match[2]
 

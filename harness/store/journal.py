@@ -82,7 +82,7 @@ def mark_of(attempt: Path) -> Mark:
         StoreError: it cannot be read.
     """
     try:
-        return mark((attempt / "metrics.jsonl").read_bytes())
+        return mark(atomic.content(attempt / "metrics.jsonl"))
     except FileNotFoundError:
         return mark(b"")
     except OSError as error:
@@ -98,7 +98,7 @@ def altered(folder: StageFolder, marks: Marks) -> str:
     for name, (length, crc) in marks.items():
         path = folder.path / "attempts" / name / "metrics.jsonl"
         try:
-            with path.open("rb") as file:
+            with atomic.opened(path) as file:
                 data = file.read(length)
         except FileNotFoundError:
             data = b""
@@ -119,7 +119,7 @@ def read_file(path: Path) -> list[Record]:
         StoreError: the file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = atomic.content(path)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -185,7 +185,7 @@ def last(folder: StageFolder) -> Record | None:
     """The newest attempt's newest whole record, read from its file's end; None if there is none."""
     for attempt in reversed(folder.attempts()):
         try:
-            with (attempt / "metrics.jsonl").open("rb") as file:
+            with atomic.opened(attempt / "metrics.jsonl") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
                 lines = file.read().split(b"\n")
         except OSError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
-from harness.store import journal
+from harness.store import atomic, journal
 from harness.store.layout import StageFolder, may_be_shown
 
 BLOCK = 1 << 18
@@ -141,7 +141,7 @@ def _size(path: Path) -> int:
 
 def _read(path: Path, begin: int, end: int | None) -> bytes:
     try:
-        with path.open("rb") as file:
+        with atomic.opened(path) as file:
             file.seek(begin)
             return file.read() if end is None else file.read(end - begin)
     except OSError:  # not there yet, or no longer

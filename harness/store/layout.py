@@ -33,7 +33,7 @@ from harness.store import atomic, version
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 """What may be a stage's name: it leaves no folder."""
 
-OWN_NAME = re.compile(r".+\.[a-z_]+-[0-9a-f]{6,}")
+OWN_NAME = re.compile(r".+\.[a-z][a-z0-9_=]*-[0-9a-f]{6,}")
 """What stages of this harness are called: run, kind and digest."""
 
 ACCURACY = re.compile(r"/top\d+(@|$)")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ State = Literal[
     "absent", "running", "interrupted", "failed", "diverged", "finished", "damaged", "unreadable"
 ]
 """unreadable: closed to this user, or on a disk that fails; it may well be whole."""
+
+_PARTS = re.compile(r"(.+)-s\d+\.([a-z_]+)-[0-9a-f]{6,}")
 
 _AT_ONCE = 65536
 """Bytes; more than the files here have, as a rule."""
@@ -152,6 +155,34 @@ def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> st
         return str(error)
 
 
+def beside(runs: Path, ids: Collection[str]) -> dict[str, Told]:
+    """What other stages of the run root say that may be copies of `ids`, or the other way round:
+    those of the same recipes' names and tasks; for harness.store.validity.copies.
+    """
+    wanted = {_kin(id_) for id_ in ids} - {None}
+    found: dict[str, Told] = {}
+    try:
+        names = os.listdir(runs) if wanted else []  # noqa: PTH208
+    except OSError:
+        return {}  # whoever looks at the stages says so
+    for name in names:
+        if name in ids or _kin(name) not in wanted:
+            continue
+        if result := atomic.json_object(_read(f"{runs}/{name}/result.json")):
+            found[name] = _head(f"{runs}/{name}/stage.json"), result
+    return found
+
+
+Told = tuple[dict[str, Any] | None, dict[str, Any]]
+"""stage.json and result.json."""
+
+
+def _kin(id_: str) -> tuple[str, str] | None:
+    """(recipe and cell, task) of a stage's name."""
+    found = _PARTS.fullmatch(id_)
+    return (found[1], found[2]) if found else None
+
+
 def names(runs: Path) -> list[str]:
     """The ids of all stages under the run root, sorted.
 
@@ -187,7 +218,7 @@ def _read(path: str) -> bytes | None:
     By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:

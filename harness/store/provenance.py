@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.errors import StoreError, cannot_be_read, user_name
+from harness.errors import HarnessError, StoreError, cannot_be_read, user_name
 from harness.redact import redact
+from harness.spec import registry
 from harness.store import atomic
 
 PACKAGES = (
@@ -28,8 +29,8 @@ PACKAGES = (
     "pillow",
     "pydantic",
     "submitit",
-    "wandb",
 )
+"""Those that decide results or how they came about; a tracker declares its own."""
 SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 """The only variables of the environment that are kept: no other could be secret-free for sure."""
 SNAPSHOT = "snapshot.json"
@@ -53,7 +54,7 @@ def capture(
     return {
         "edition": edition,
         "code": checkout,
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in packages() if (version := _version(name))},
         "python": platform.python_version(),
         "machine": {
             "host": socket.gethostname(),
@@ -80,6 +81,15 @@ def invocation() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
         "folder": folder,
     }
+
+
+def packages() -> list[str]:
+    """The names of the packages whose versions are recorded."""
+    try:
+        trackers = list(registry.trackers().values())
+    except HarnessError:  # a tracker that is installed badly is told elsewhere, and holds up nobody
+        trackers = []
+    return list(dict.fromkeys([*PACKAGES, *(name for each in trackers for name in each.libraries)]))
 
 
 def _version(package: str) -> str | None:

@@ -52,7 +52,8 @@ def why_stale(
     found = result.get("edition")
     if found != edition:
         return f"of edition {found or 'unknown'}"
-    return (_why_apart(result, above) if above is not None else "") or why_changed(entry, look)
+    apart = _why_apart(result, above, own_data=_has_own_data(wanted)) if above is not None else ""
+    return apart or why_changed(entry, look)
 
 
 def why_changed(entry: Entry, look: Look | None) -> str:
@@ -78,14 +79,20 @@ def _print(said: Mapping[str, Any], key: str) -> str:
     return f"{str(said[key])[:12]}{counted}"
 
 
-def _why_apart(result: Mapping[str, Any], above: Mapping[str, Any]) -> str:
+def _has_own_data(wanted: Mapping[str, Any]) -> bool:
+    """Whether the stage is of a further task that names data of its own."""
+    under = wanted.get("task")
+    return bool(under) and wanted["recipe"]["tasks"][under].get("data") is not None
+
+
+def _why_apart(result: Mapping[str, Any], above: Mapping[str, Any], *, own_data: bool) -> str:
     """Why a result and its parent's present one do not belong together; "" if they do."""
     ours, theirs = result.get("weights"), above.get("weights")
     if ours != theirs:
         pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
         return f"of other weights than its pre-training now has {pair}"
     ours, theirs = _data(result), _data(above)
-    if ours == theirs:
+    if ours == theirs or own_data:
         return ""
     pair = " and ".join(_told(each) for each in (ours, theirs))
     return f"of other data than its pre-training, by their records ({pair})"

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.store import atomic, journal
 from harness.store.attempt import as_marks, marks
-from harness.store.layout import SHOWN, StageFolder, why_impossible
+from harness.store.layout import ACCURACY, SHOWN, StageFolder, why_impossible
 
 NEAR = 1e-9
 """How far a value may be from the journal's, of its size: what rounding makes of another order."""
@@ -54,7 +54,7 @@ def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequen
     parts = dict(_parts(folder, attempts))
     why = _why_altered(folder, result, parts)
     if not why and parts:
-        why = _why_contradicted(result, parts)
+        why = _why_contradicted(result, parts) or _why_ended_otherwise(folder, result)
         why = f"{where}: {why}" if why else ""
     return f"{why}; bring the old file back, or move the folder away and run again" if why else ""
 
@@ -113,7 +113,7 @@ def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, 
     for name in attempts:
         path = f"{folder.path}/attempts/{name}/metrics.jsonl"
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 parts = [os.read(file, _AT_ONCE)]
                 while parts[-1]:
@@ -210,7 +210,7 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
     for name in sorted({name for record in records for name in _metrics(record)}):
         column = [(record["step"], record[name]) for record in records if name in record]
         values = [value for _, value in column]
-        if set(map(type, values)) <= {int, float} and math.isfinite(sum(values)):
+        if set(map(type, values)) <= {int, float} and all(v == v for v in values):  # no NaN
             column = [column[values.index(f(values))] for f in (min, max)]  # stand for the rest
         for step, value in column:
             why = why_impossible(name, value)
@@ -253,19 +253,38 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
     records = _end(list(parts.values()), set(values))
     if not records:
         return ""
+    sealed = result.get("journal") is not None
     last, step = records[-1]["step"], result.get("step", records[-1]["step"])
     if step != last:
-        if result.get("journal") is None and type(step) is int and last < step:
+        if not sealed and type(step) is int and last < step:
             return ""  # cut: what it said of the last epoch is not known
         return f"step is {_shown(step)}, its journal's last is {last}"
     window = min(_per_epoch(records[-1]), max(1, last))
     for name, value in values.items():
         found = _said(name, records, window)
+        if not found and sealed and not any(name in record for record in records):
+            return f"{name} is {_shown(value)}, its journal has none"
         near = (slack + NEAR * max(1.0, abs(said)) >= abs(value - said) for said, slack in found)
         if found and not any(near):
             said = _shown(found[0][0])
             return f"{name} is {_shown(value)}, its journal says {said} (step {last})"
+    seen = {name for record in records if record["step"] == last for name in record}
+    lacking = sorted(filter(ACCURACY.search, seen))
+    if sealed and not values and lacking:
+        return f"it has no {lacking[0]}, which its journal has (step {last})"
     return _why_unmeasured(result, parts)
+
+
+def _why_ended_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
+    """How the attempt that ended says that it did, if that is not what the result says."""
+    attempt = result.get("attempt")
+    if type(attempt) is not int:
+        return ""
+    ended = atomic.read_json(folder.path / "attempts" / f"{attempt:04d}" / "ended.json")
+    how = ended.get("how") if isinstance(ended, dict) else None
+    if how not in ("finished", "diverged") or how == result.get("state"):
+        return ""
+    return f"state is {_shown(result.get('state'))}, its attempt ended as {how}"
 
 
 def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
@@ -325,9 +344,10 @@ def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> st
     data = next((data for name, data in parts.items() if int(name) == attempt), b"")
     for name, value in result.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or f'/{name}":'.encode() not in data or b'"steps":' in data:
+        key = name.encode(errors="surrogatepass")  # JSON can name half a character
+        if not number or b'/%s":' % key not in data or b'"steps":' in data:
             continue
-        seen = set(map(float, re.findall(_FIGURE % re.escape(name.encode()), data)))
+        seen = set(map(float, re.findall(_FIGURE % re.escape(key), data)))
         if seen and value not in seen:
             low, high = min(seen), max(seen)
             return f"{name} is {_shown(value)}, its journal has others ({low:g} to {high:g})"

@@ -1,1 +1,1 @@
-"""Tracking: the declared metrics, and Weights & Biases as a mirror that follows the journal."""
+"""Tracking: trackers as mirrors that follow the journal."""

@@ -1,4 +1,4 @@
-"""What a stage's files say about it, in W&B's words: name, group, config, tags, summary."""
+"""What a stage's files say about it to a tracker: name, group, config, tags, summary, rows."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.store import atomic
-from harness.store.journal import NOT_METRICS
+from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder
 from harness.track.cursor import Cursor
-from harness.track.sink import GLOBAL_STEP, Card
+from harness.track.protocol import Card, Row
 
 TAG_LIMIT = 64
 NAME_LIMIT = 128
 KEPT = ("edition", "data", "packages", "python")
-"""What of an attempt's provenance goes to W&B. Not the command, host or paths: they are private."""
+"""What of an attempt's provenance goes to trackers. Not command, host, paths: they are private."""
 
 
 def describe(folder: StageFolder, cursor: Cursor, mode: Literal["online", "offline"]) -> Card:
-    """What to open the stage's W&B run with.
+    """What to open the stage's run with.
 
     Raises:
         StoreError: stage.json is damaged.
@@ -64,7 +64,7 @@ def provenance(folder: StageFolder) -> dict[str, Any]:
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result as W&B's summary: its values under their metrics' names, and how it ended."""
+    """The result as a run's summary: its values under their metrics' names, and how it ended."""
     flat: dict[str, Any] = {}
 
     def spread(values: Mapping[str, Any], prefix: str) -> None:
@@ -81,12 +81,7 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A journal record as a row of W&B's history, at the time at which it was measured."""
+def row(record: Record, number: int) -> Row:
+    """A journal record as the run's row of that number."""
     values = {name: value for name, value in record.items() if name not in NOT_METRICS}
-    values[GLOBAL_STEP] = record["step"]
-    if "epoch" in record:
-        values["epoch"] = record["epoch"]
-    if "t" in record:
-        values["_timestamp"] = record["t"]
-    return values
+    return Row(number, record["step"], record.get("epoch"), record.get("t"), values)

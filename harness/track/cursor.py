@@ -1,4 +1,7 @@
-"""How far a stage is mirrored (wandb.json in its folder), and the lock of who mirrors it."""
+"""How far a stage is mirrored, a file for each tracker, and the lock of who mirrors it.
+
+The file is in the stage's folder and called by the tracker's kind: KIND.json, beside it KIND.lock.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from harness.errors import StoreError
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.version import refuse_newer
-from harness.track.mode import project
 from harness.track.tail import Progress
 
 try:
@@ -27,14 +28,14 @@ except ImportError:  # pragma: no cover  (Windows)
 
 SCHEMA = 1
 ID_LIMIT = 120
-"""W&B takes 128."""
+"""Trackers take 128 and more."""
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def safe_id(stage_id: str, salt: str) -> str:
-    """A W&B run id for the stage: at most 120 characters, none of those that W&B refuses.
+    """A run id for the stage: at most 120 characters, none of those that trackers refuse.
 
-    W&B's ids are shared by a project, a stage's id by all who run the same recipe; the salt keeps
+    Run ids are shared by a project, a stage's id by all who run the same recipe; the salt keeps
     a second run folder, perhaps of another edition, from writing into the first one's run.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", stage_id)
@@ -46,13 +47,13 @@ def safe_id(stage_id: str, salt: str) -> str:
 
 @dataclass
 class Cursor:
-    """What wandb.json says.
+    """What KIND.json says.
 
     Attributes:
-        id: the W&B run id, chosen once; remove wandb.json to mirror into a new run.
+        id: the run's id, chosen once; remove the file to mirror into a new run.
         mode: how the stage was mirrored last, "online" or "offline".
         url: the run's page, "" while it was never online.
-        online: what W&B has confirmed; advances when a run is closed, all of it delivered.
+        online: what the tracker has confirmed; advances when a run is closed, all of it delivered.
         offline: what was written into offline files, which only grow.
     """
 
@@ -63,37 +64,37 @@ class Cursor:
     online: Progress = field(default_factory=Progress)
     offline: Progress = field(default_factory=Progress)
 
-    def save(self, folder: StageFolder) -> None:
-        """Write wandb.json.
+    def save(self, folder: StageFolder, kind: str) -> None:
+        """Write KIND.json.
 
         Raises:
             StoreError: the disk is full, or the folder cannot be written.
         """
-        atomic.write_json(folder.path / "wandb.json", {"schema": SCHEMA, **asdict(self)})
+        atomic.write_json(_file(folder, kind), {"schema": SCHEMA, **asdict(self)})
 
 
-def load(folder: StageFolder, env: Mapping[str, str] = os.environ) -> Cursor:
-    """The stage's cursor; a new one, saved, if there is none.
+def load(folder: StageFolder, kind: str, project: str) -> Cursor:
+    """The stage's cursor of that tracker; a new one, saved, if there is none.
 
     Raises:
-        StoreError: wandb.json is damaged, or cannot be written.
+        StoreError: KIND.json is damaged, or cannot be written.
     """
-    found = peek(folder)
+    found = peek(folder, kind)
     if found is None:
-        found = Cursor(safe_id(folder.id, secrets.token_hex(3)), project(env))
-        found.save(folder)
+        found = Cursor(safe_id(folder.id, secrets.token_hex(3)), project)
+        found.save(folder, kind)
     elif not found.url:  # nothing is online yet: the project may still change
-        found.project = project(env)
+        found.project = project
     return found
 
 
-def peek(folder: StageFolder) -> Cursor | None:
-    """The stage's cursor, None if there is none.
+def peek(folder: StageFolder, kind: str) -> Cursor | None:
+    """The stage's cursor of that tracker, None if there is none.
 
     Raises:
-        StoreError: wandb.json is damaged, or of a newer version of the harness.
+        StoreError: KIND.json is damaged, or of a newer version of the harness.
     """
-    path = folder.path / "wandb.json"
+    path = _file(folder, kind)
     value: Any = atomic.read_json(path)
     if value is None:
         return None
@@ -113,11 +114,15 @@ def peek(folder: StageFolder) -> Cursor | None:
         raise StoreError(f"{path}: not a cursor ({error}); remove it to mirror anew") from error
 
 
+def _file(folder: StageFolder, kind: str) -> Path:
+    return folder.path / f"{kind}.json"
+
+
 class Lock:
     """An exclusive lock on a file, which the system drops when its holder dies.
 
     Where the file system knows no locks it is always granted: an online mirror stays right even
-    then (W&B takes each row's number once), an offline one may hold rows twice.
+    then (a tracker takes each row's number once), an offline one may hold rows twice.
     """
 
     def __init__(self, path: Path) -> None:

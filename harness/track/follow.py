@@ -1,8 +1,9 @@
-"""The follower: a process of its own that mirrors stages in W&B while they run.
+"""Followers: processes that mirror stages in the trackers while they run, one for each tracker.
 
-The trainer calls `start` and thinks of it no more. The follower runs at the lowest priority in a
+The trainer calls `start` and thinks of it no more. A follower runs at the lowest priority in a
 session of its own, looks every few seconds whether a checkpoint or a result is new, and ends when
-its stages are done, or when the trainer is dead and what can be mirrored is.
+its stages are done, when the trainer is dead and what can be mirrored is, or when its tracker gives
+no answer. So no tracker can hold up, or bring down, the training or another tracker.
 """
 
 from __future__ import annotations
@@ -21,71 +22,98 @@ from pathlib import Path
 
 from harness import interpreter
 from harness.output import forgive
+from harness.redact import redact
+from harness.spec.declarations import Tracker
+from harness.spec.registry import trackers
 from harness.store.layout import stage_folder
 from harness.store.ledger import look
+from harness.track.bounded import QUIET_S, Beat, watched
+from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
-from harness.track.mode import Mode, decide, redact
-from harness.track.sink import Opener, WandbOpener
+from harness.track.protocol import TrackerError
 
 POLL_S = 5.0
 """Seconds between two looks at the stages' folders."""
 LOGS = 50
-"""Logs of followers that are kept in a run root."""
+"""Logs of a tracker's followers that are kept in a run root."""
 GRACE_S = 30.0
-"""Seconds that wandb may take to leave, after everything was closed."""
+"""Seconds that a tracker's library may take to leave, after everything was closed."""
 
 
 @dataclass(frozen=True)
 class Follower:
-    """A follower that was started, or why it was not.
+    """A follower that was started.
 
     Attributes:
-        warning: what to tell the user; "" if all is well.
-        log: where the follower writes; None if there is none.
+        log: where it writes.
     """
 
+    tracker: Tracker
+    log: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Followers:
+    """The followers that were started, and what there is to tell the user of others.
+
+    Attributes:
+        warning: why one was not started; "" if all is well.
+    """
+
+    started: tuple[Follower, ...] = ()
     warning: str = ""
-    log: Path | None = None
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def running(self) -> list[str]:
+        """The trackers that are still at work, as people call them."""
+        return [each.tracker.title for each in self.started if each.process.poll() is None]
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended, given so much time: on SLURM it dies with the job."""
-        if self._process is None:
-            return True
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        """Whether all have ended, given so much time: on SLURM they die with the job."""
+        until = time.monotonic() + seconds
+        for each in self.started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                each.process.wait(max(0.0, until - time.monotonic()))
         return not self.running
 
+    def stop(self) -> None:
+        """Ask them to mirror what has settled, and to end."""
+        for each in self.started:
+            each.process.terminate()
 
-def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Follower:
-    """Start a follower of the stages, which ends soon after this process does. Never raises."""
+
+def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Followers:
+    """Start followers of the stages, which end soon after this process does. Never raises."""
+    started, troubles = [], []
     try:
-        if not stage_ids or decide() == "disabled":
-            return Follower()
-        runs = runs.resolve()
-        log = _new_log(runs / ".wandb-follow")
-        command = interpreter.command("harness.track.follow", "--runs", str(runs))
-        command += ["--until-pid", str(os.getpid()), "--poll", str(poll_s), "--stages", *stage_ids]
-        with log.open("ab") as file:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env=_environment(),
-                start_new_session=True,
-            )
+        declared = list(trackers().values()) if stage_ids else []
     except Exception as error:
-        return Follower(f"W&B does not follow this run ({redact(str(error))}); `sync` can later")
-    return Follower(log=log, _process=process)
+        return Followers(warning=f"no tracker follows this run ({redact(str(error))})")
+    for tracker in declared:
+        try:
+            if access(tracker).mode != "disabled":
+                started.append(_start(tracker, runs.resolve(), stage_ids, poll_s))
+        except Exception as error:
+            why = redact(str(error))
+            troubles.append(f"{tracker.title} does not follow this run ({why}); `sync` can later")
+    return Followers(tuple(started), "; ".join(troubles))
+
+
+def _start(tracker: Tracker, runs: Path, stage_ids: Sequence[str], poll_s: float) -> Follower:
+    log = _new_log(runs / f".{tracker.kind}-follow")
+    command = interpreter.command("harness.track.follow", "--runs", str(runs))
+    command += ["--tracker", tracker.kind, "--until-pid", str(os.getpid()), "--poll", str(poll_s)]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [*command, "--stages", *stage_ids],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=_environment(),
+            start_new_session=True,
+        )
+    return Follower(tracker, log, process)
 
 
 def _new_log(folder: Path) -> Path:
@@ -132,22 +160,23 @@ def follow(
     runs: Path,
     stage_ids: Sequence[str],
     *,
-    mode: Mode,
-    opener: Opener,
+    feed: Feed,
     say: Say,
     alive: Callable[[], bool],
     stop: threading.Event,
     poll_s: float = POLL_S,
+    beat: Beat = lambda: None,
 ) -> list[StageMirror]:
     """Mirror the stages until all are over, none is `alive` to continue them, or `stop` is set."""
-    if mode == "disabled":
+    if feed.access.mode == "disabled":
         return []
     folders = [stage_folder(runs, stage_id) for stage_id in dict.fromkeys(stage_ids)]
-    mirrors = [StageMirror(folder, mode, opener, say) for folder in folders]
+    mirrors = [StageMirror(folder, feed, say, beat=beat) for folder in folders]
     last = False
     while not last and not all(mirror.over for mirror in mirrors):
         last = stop.wait(poll_s) or not alive()  # asked before looking: nothing comes after it
         for mirror in mirrors:
+            beat()
             mirror.advance()
     for mirror in mirrors:
         mirror.close()
@@ -158,17 +187,23 @@ def follow(
 def main(argv: Sequence[str] | None = None) -> None:
     """The follower's whole process: it takes the signals, turns nice, and may end it hard."""
     parser = argparse.ArgumentParser(prog="harness.track.follow", description=__doc__)
+    parser.add_argument("--tracker", required=True, help="kind of the tracker to mirror into")
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
     parser.add_argument("--stages", nargs="+", required=True, help="ids of the stages to mirror")
     parser.add_argument(
         "--until-pid", type=int, help="process that runs them; else the ledger says"
     )
     parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two looks")
+    parser.add_argument(
+        "--quiet", type=float, default=QUIET_S, help="seconds after which a tracker is left alone"
+    )
     given = parser.parse_args(argv)
     forgive()
+    tracker = trackers()[given.tracker]
+    feed = Feed(tracker, access(tracker))
 
     def say(text: str) -> None:
-        print(time.strftime("%H:%M:%S"), redact(text), flush=True)
+        print(time.strftime("%H:%M:%S"), feed.access.redact(text), flush=True)
 
     def any_running() -> bool:
         return any(look(stage_folder(given.runs, s)).state == "running" for s in given.stages)
@@ -176,19 +211,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     stop = _signals()
     with contextlib.suppress(OSError):
         os.nice(19)
-    mode = decide()
-    say(f"following {len(given.stages)} stages {mode}")
-    try:
+    say(f"following {len(given.stages)} stages {feed.access.mode}")
+
+    def work(beat: Beat) -> None:
+        alive = watcher(given.until_pid) if given.until_pid else any_running
         follow(
             given.runs,
             given.stages,
-            mode=mode,
-            opener=WandbOpener(),
+            feed=feed,
             say=say,
-            alive=watcher(given.until_pid) if given.until_pid else any_running,
+            alive=alive,
             stop=stop,
             poll_s=given.poll,
+            beat=beat,
         )
+
+    try:
+        watched(work, max(given.quiet, 2 * given.poll), tracker.title)
+    except TrackerError as error:
+        say(str(error))
+        os._exit(1)  # what hangs in it must not keep the process
     finally:
         late = threading.Timer(GRACE_S, os._exit, (1,))
         late.daemon = True

@@ -1,6 +1,6 @@
 """Reading the journal as it grows, and giving out only what can no longer change.
 
-An offline wandb file cannot be rewritten, and an online history only grows. So a record is given
+A tracker's offline file cannot be rewritten, and an online history only grows. So a record is given
 out once no later attempt can rewind it: when its step is at or below the newest checkpoint's, where
 a next attempt would begin, or when the stage is done. What an interrupted attempt wrote after its
 last checkpoint waits for the next attempt to write it again.
@@ -99,7 +99,7 @@ class Tail:
                 self._offset, self._rest, self._first = 0, b"", None
             path = attempt / "metrics.jsonl"
             try:
-                with path.open("rb") as file:
+                with atomic.opened(path) as file:
                     file.seek(self._offset)
                     data = file.read()
             except FileNotFoundError:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from certify.test_checks import Stage, obedient
+from track.lines import installed
 
 from harness.certify import checks, run
 from harness.errors import HarnessError
 from harness.site import Site
+from harness.spec.registry import trackers
 from harness.store import certificate
 from harness.store.certificate import Check
 from harness.store.edition import edition
@@ -23,6 +25,9 @@ def certify(site: Site, monkeypatch: pytest.MonkeyPatch, error: str = "") -> lis
     """What is told where the two long checks pass, or the last one breaks."""
 
     def tried(*_: object) -> Check:
+        for tracker in trackers().values():
+            name, value = tracker.off
+            assert os.environ[name] == value
         assert os.environ["WANDB_MODE"] == "disabled"
         if error:
             raise HarnessError(error)
@@ -45,6 +50,15 @@ def test_all_is_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = [check.outcome for check in told]
     assert outcomes == ["passed", "passed", "passed", "skipped", "skipped"]
     assert not run.work_folder(site.runs).exists()
+
+
+def test_nothing_goes_to_any_tracker(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with installed(tmp_path / "site"):
+        assert "lines" in trackers()
+        certify(site, monkeypatch)
+    assert "LINES_MODE" not in os.environ
 
 
 def test_a_check_that_breaks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

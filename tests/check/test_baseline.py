@@ -156,12 +156,12 @@ def test_runs_of_data_that_changed_make_none(made: Bench, tmp_path: Path) -> Non
         look: Look = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
         return read_cells("tiny", made.expansion.members, made.runs, look)
 
-    make_baseline(cells("then"), Now(EDITION))
+    make_baseline(cells("then"), Now(Editions.same(EDITION)))
     with pytest.raises(StoreError, match=r"names and sizes then then, now now"):
-        make_baseline(cells("now"), Now(EDITION))
+        make_baseline(cells("now"), Now(Editions.same(EDITION)))
     for now, expected in (("then", {"passed"}), ("now", {"stale"})):
         pairs = [Pair(cell, baseline, "base.json") for cell in cells(now)]
-        verdicts = against_baselines(pairs, Now(EDITION))
+        verdicts = against_baselines(pairs, Now(Editions.same(EDITION)))
         assert {verdict.judged for verdict in verdicts} == expected
 
 

@@ -54,7 +54,8 @@ def test_a_list_is_run_and_judged(moco: Any, easy: Path) -> None:
     assert again.code == 0
     assert "nothing to do: everything is finished" in again.out
     (result,) = Path("runs").glob("easy-s0.pretrain-*/result.json")
-    result.write_text(result.read_text().replace(found["edition"], "0123456789ab"))
+    said = json.loads(result.read_text())
+    result.write_text(json.dumps(said | {"edition": "0123456789ab"}))
     stale = moco("check", easy)
     assert stale.code == 6
     assert "easy  knn/top1  stale" in stale.out

@@ -224,7 +224,7 @@ def test_a_checkpoint_with_code_is_not_run(moco: Any, tiny: Path) -> None:
     digest = hashlib.sha256(trap).hexdigest()[:12]
     (folder.checkpoints / f"step-00000009-{digest}.pt").write_bytes(trap)
     said = moco("run", tiny)
-    assert said.code == 1
+    assert said.code == 4
     assert "does not load it" in said.all
     assert not Path("sprung").exists()
 
@@ -267,10 +267,10 @@ def test_a_defect_in_one_stage_is_told_and_can_be_tried_again(
     def defect(_: object) -> None:
         raise ZeroDivisionError("seven [by] zero")
 
-    from harness.stage import execute
+    from harness.stage import knn
 
     with monkeypatch.context() as patch:
-        patch.setitem(execute._RUN, "knn", defect)
+        patch.setattr(knn, "run", defect)
         said = moco("run", tiny)
     assert said.code == 1
     assert "seven [by] zero" in said.out

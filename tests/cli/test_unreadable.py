@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,14 @@ def test_an_empty_folder_elsewhere_stays_empty(moco: Any, tiny: Path, tmp_path: 
     said = moco("run", tiny, "--set", "linear=null")
     assert said.code == 4
     assert not list(there.iterdir())
+
+
+def test_a_report_is_not_written_through_a_link_in_the_run_root(moco: Any, stage: Path) -> None:
+    assert stage.is_dir()
+    shutil.rmtree("runs/reports")
+    Path("elsewhere").mkdir()
+    Path("runs/reports").symlink_to(Path("elsewhere").absolute())
+    said = moco("report", "tiny.yaml", "--set", "linear=null")
+    assert said.code == 4
+    assert str(Path("runs/reports")) in said.err
+    assert not any(Path("elsewhere").iterdir())

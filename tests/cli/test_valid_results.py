@@ -168,3 +168,22 @@ def test_a_copy_of_another_seed_under_its_own_name(
     if not (older and what == "all"):  # a table of one run sees no other
         assert moco("check", done, *second).code == 6
         assert moco("publish", done, *second).code != 0
+
+
+def test_a_copy_is_known_also_where_only_one_of_the_two_is_asked_about(
+    moco: Callable[..., Said], done: Path
+) -> None:
+    for kind in ("pretrain", "knn", "linear"):
+        theirs, own = stage(kind, 0), stage(kind, 1)
+        described = (own / "stage.json").read_bytes()
+        shutil.rmtree(own)
+        shutil.copytree(theirs, own)
+        (own / "stage.json").write_bytes(described)
+        path = own / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"stage": own.name}))
+    second = (done, "--set", "seed=1")
+    assert "one is a copy" in moco("plan", *second).out
+    assert moco("check", done, "--seeds", "1").code == 6
+    assert "stale" in moco("report", *second, "--out", "out").out
+    assert moco("publish", *second, "--to", "published").code == 4
+    assert not Path("published").exists()

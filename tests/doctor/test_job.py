@@ -59,6 +59,20 @@ def test_a_node_that_does_not_see_the_run_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("node")
+def test_a_node_with_another_folder_of_that_name(tmp_path: Path) -> None:
+    """As on a disk of its own: what was just written here is not there."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    script = tmp_path / "bin" / "sbatch"
+    script.write_text(
+        script.read_text().replace("SLURM_JOB_ID", f"find {runs} -type f -delete\nSLURM_JOB_ID")
+    )
+    (found,) = sight.look(SlurmSite(), runs, "n1")
+    assert (found.level, found.about) == ("problem", "run root there")
+    assert "another folder" in found.says
+
+
+@pytest.mark.usefixtures("node")
 def test_a_node_that_may_not_write() -> None:
     (found,) = sight.look(SlurmSite(), Path("/proc/self"), "")
     assert "a node cannot write in /proc/self" in found.says
@@ -98,7 +112,7 @@ def test_a_job_that_does_not_begin_is_given_up(
 
 ANSWER: dict[str, Any] = {
     "host": "n1", "python": "3.11", "torch": "2.1", "gpus": 0, "names": [], "nccl": False,
-    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "wandb": True,
+    "error": "", "data": True, "free_gb": 900, "cores": 8, "cpu": "x86", "reached": {"wandb": True},
     "modules": None,
 }  # fmt: skip
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from track.lines import installed
 
-from harness.doctor import machine
+from harness.doctor import machine, probe
 from harness.site import Site
 
 FOUND: dict[str, Any] = {
@@ -18,7 +20,7 @@ FOUND: dict[str, Any] = {
     "error": "",
     "cores": 8,
     "cpu": "x86_64",
-    "wandb": False,
+    "reached": {},
 }
 GPUS = {"gpus": 8, "names": ["H100"] * 8, "nccl": True}
 
@@ -63,10 +65,36 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     assert found["data root"].level == "warning"
 
 
+def test_every_declared_tracker_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "data", tmp_path / "runs", "cpu", 1, 1.0)
+    monkeypatch.setenv("LINES_SERVER", "http://127.0.0.1:9")
+    with installed(tmp_path / "site"):
+        found = {each.about: each for each in machine.look(site)}
+        assert (found["wandb"].level, found["lines"].level) == ("ok", "ok")
+        assert found["lines"].says == "online, to http://127.0.0.1:9"
+        probe.answer(tmp_path, tmp_path)
+        answer = json.loads((tmp_path / "answer.json").read_text())
+        assert answer["reached"] == {"lines": False}
+        lost = machine.judge_network(answer)
+        assert (lost.level, "http://127.0.0.1:9" in lost.says) == ("warning", True)
+        reached = machine.judge_network({**answer, "reached": {"lines": True}})
+        assert (reached.level, "Lines" in reached.says) == ("ok", True)
+        monkeypatch.setenv("LINES_MODE", "maybe")
+        wrong = {each.about: each for each in machine.look(site)}["lines"]
+        assert (wrong.level, "LINES_MODE" in wrong.says) == ("problem", True)
+        assert machine.judge_network(answer).says == "not needed"
+    with installed(tmp_path / "other") as place:
+        (place / "lines_tracker.py").write_text("import no_such_library")
+        broken = {each.about: each for each in machine.look(site)}["trackers"]
+        assert (broken.level, "no_such_library" in broken.says) == ("problem", True)
+
+
 def test_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.judge_network(FOUND).level == "ok"
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     found = machine.judge_network(FOUND)
     assert (found.level, "sync" in found.says) == ("warning", True)
-    assert machine.judge_network({**FOUND, "wandb": True}).says == "n1 reaches W&B"
+    assert machine.judge_network({**FOUND, "reached": {"wandb": True}}).says == "n1 reaches W&B"

@@ -18,7 +18,9 @@ def test_each_rate_is_what_it_would_be_alone() -> None:
     features, labels = data()
     rates = (0.5, 0.05, 3.0)
     protocol = Linear(epochs=4, batch=16, lr=rates, weight_decay=(0.01,), drops=(1, 3), factor=0.5)
-    probe = LinearProbe(protocol, dim=6, classes=3, seed=0, device=torch.device("cpu"))
+    probe = LinearProbe(
+        protocol, dim=6, classes=3, stream=(0, "linear"), device=torch.device("cpu")
+    )
     start = probe.weight.detach().clone()
     batches = [
         [
@@ -52,7 +54,9 @@ def test_each_rate_is_what_it_would_be_alone() -> None:
 
 def test_it_begins_as_the_official_probe() -> None:
     protocol = Linear(lr=(30.0, 10.0))
-    probe = LinearProbe(protocol, dim=2048, classes=100, seed=1, device=torch.device("cpu"))
+    probe = LinearProbe(
+        protocol, dim=2048, classes=100, stream=(1, "linear"), device=torch.device("cpu")
+    )
     assert probe.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert torch.equal(probe.weight[0], probe.weight[1])
     assert not probe.bias.any()
@@ -62,7 +66,8 @@ def test_it_goes_on_from_its_state() -> None:
     features, labels = data()
     protocol = Linear(epochs=100, batch=40, lr=(0.5,))
     one, other = (
-        LinearProbe(protocol, dim=6, classes=3, seed=s, device=torch.device("cpu")) for s in (0, 1)
+        LinearProbe(protocol, dim=6, classes=3, stream=(s, "linear"), device=torch.device("cpu"))
+        for s in (0, 1)
     )
     one.step(features, labels, 0)
     other.load({name: value.clone() for name, value in one.state().items()})

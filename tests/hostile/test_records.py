@@ -26,6 +26,7 @@ from harness.check.targets import against_targets
 from harness.cli import show
 from harness.cli.cells import Reader
 from harness.cli.status import status_command
+from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch import choose
 from harness.launch.cancel import aim
@@ -44,7 +45,7 @@ from harness.report.write import write_report
 from harness.site import load_site
 from harness.store import atomic, certificate, journal, ledger, submission
 from harness.store.certificate import Certificate, Check
-from harness.store.edition import edition
+from harness.store.edition import Editions, edition
 from harness.store.latest import Latest
 from harness.store.layout import StageFolder
 from harness.track import card, cursor
@@ -94,7 +95,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     submission.write(runs, made)
     for folder in folders.values():
         one = cursor.Cursor("tiny-1", "moco", "offline", offline=Progress(3, 2, ["train/loss"]))
-        one.save(folder)
+        one.save(folder, "wandb")
     hardware = {"device": "cpu", "nodes": 1, "processes": 1, "backend": "gloo"}
     checks = (Check("kernels", "passed", "equal", {"most": 1e-6}),)
     certificate.write(
@@ -129,7 +130,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             assert all(type(record["step"]) is int for record in records)
             answered(lambda f=folder: journal.last(f))
             answered(lambda f=folder: Tail(f, Progress()).settled(None))
-            answered(lambda f=folder: cursor.peek(f))
+            answered(lambda f=folder: cursor.peek(f, "wandb"))
             answered(lambda f=folder: card.describe(f, cursor.Cursor("x", "p"), "offline"))
             card.summary(entry.result or {})
             answered(lambda f=folder: sources(runs, f.id))
@@ -138,14 +139,16 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         seen = Truth(runs).look()
         for row in seen.rows:
             Reader().cells(row)
-            assert isinstance(row.again, str)
-            list(verdict(runs, row))
+            assert isinstance(row.again(Commands(runs)), str)
+            list(verdict(Commands(runs), row))
         aim(seen, [row.id for row in seen.rows])
         answered(lambda: choose.known(runs))
         status_command(load_site(runs=runs), every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
-        answered(lambda: against_targets(read_cells("tiny", [member], runs), Now("any")))
+        answered(
+            lambda: against_targets(read_cells("tiny", [member], runs), Now(Editions.same("any")))
+        )
         reported(root, drawn=drawn)
     finally:
         show.console = console

@@ -26,6 +26,8 @@ from harness.report.collect import Results, collect
 from harness.report.markdown import escape
 from harness.report.publish import publish
 from harness.report.write import write_report
+from harness.site import load_site
+from harness.store.edition import Editions
 
 COMMANDS = (
     "\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\x00", "\x08\x08gone", "\x7f", "\x85next",
@@ -55,7 +57,7 @@ def filled(runs: Path, words: str) -> Results:
     for path in runs.glob("*/result.json"):
         found = json.loads(path.read_text())
         path.write_text(json.dumps(found | {"device": words, "images_per_s": 5.0}))
-    return collect(made.expansion, made.scale, runs, installed=EDITION)
+    return collect(made.expansion, made.scale, runs, installed=Editions.same(EDITION))
 
 
 class Seen(HTMLParser):
@@ -124,7 +126,7 @@ def test_verdicts(tmp_path: Path, write: Callable[..., None], words: str) -> Non
     recipe = made.recipe("m0.99", 0).model_copy(update={"about": About(targets=(target(1.0),))})
     cells = read_cells("tiny", made.expansion.members, made.runs)
     runs = tuple(replace(run, recipe=recipe) for run in cells[0].runs)
-    verdicts = against_targets([replace(cells[0], runs=runs)], Now(EDITION))
+    verdicts = against_targets([replace(cells[0], runs=runs)], Now(Editions.same(EDITION)))
     assert len(verdicts) == 1
     write(tmp_path / "out", verdicts, EDITION)
     text = (tmp_path / "out").read_text()
@@ -142,7 +144,7 @@ def test_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     for said in ("fine", words):
         for path in (tmp_path / "runs").glob("*/result.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | {"message": said}))
-        status_command(tmp_path / "runs", every=True)
+        status_command(load_site(runs=tmp_path / "runs"), every=True)
         out = capfd.readouterr().out
         assert not UNSAFE.search(out)
         lines.append(len(out.splitlines()))

@@ -41,7 +41,7 @@ def plan(*runs: str) -> Plan:
                 name = stage_id(made, kind)
                 entry = Entry(stage_folder(Path("runs"), name), "absent")
                 member = Member("", seed, made)
-                stages.append(PlannedStage(member, kind, name, entry, action, "", None))
+                stages.append(PlannedStage(member, kind, kind, name, entry, action, "", None))
     return Plan("tiny", Path("tiny.yaml"), None, None, tuple(stages), Computer("cpu"))
 
 

@@ -143,6 +143,9 @@ def test_slurm_refuses_or_is_not_there(world: World, monkeypatch: pytest.MonkeyP
     world.says("scancel", code=1, err="scancel: error: Kill job error on job id 12: Access denied")
     with pytest.raises(HarnessError, match=r"did not cancel all: .*Access denied"):
         stop(asked)
+    world.says("scancel", code=1, err="scancel: error: Unable to contact slurm controller")
+    with pytest.raises(HarnessError, match=r"^SLURM does not answer: .*Run cancel again later$"):
+        stop(asked)
     monkeypatch.setenv("PATH", str(world.root))
     with pytest.raises(HarnessError, match="scancel: not installed here"):
         stop(asked)

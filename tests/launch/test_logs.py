@@ -55,7 +55,7 @@ def test_what_became_of_it(world: World) -> None:
     log = world.log(made, "12", err="x\n")
     world.says("sacct", accounted(made, "12", "OUT_OF_MEMORY"))
     (row,) = Truth(world.root).look().rows
-    assert list(verdict(world.root, row)) == [
+    assert list(verdict(Commands(world.root), row)) == [
         f"{folder.id}: failed: out of memory on n1",
         "what to do: raise slurm.mem_gb in the site file",
         f"logs: {log.with_suffix('.out')}, {log}",

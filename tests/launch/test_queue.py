@@ -214,3 +214,13 @@ def test_where_nobody_answers_it_is_told_soon(
     assert [note.rpartition(" in ")[2] for note in answer.notes] == ["0.6 s)", "0.2 s)"]
     assert {asks.cluster.name for _ in range(5)} == {""}
     assert (world.root / "asked").read_text().split() == ["squeue", "sacct", "scontrol"]
+
+
+def test_without_munge_accounting_is_not_asked_either(world: World) -> None:
+    said = "squeue: error: Munge encode failed: Failed to access /run/munge: No such file"
+    world.says("squeue", code=1, err=said)
+    answer = Queue().ask([ALONE], 0.0)
+    assert not answer.controller
+    assert [said in note for note in answer.notes] == [True, True]
+    assert answer.jobs["680223"].state == "UNKNOWN"
+    assert world.called("sacct") == []

@@ -10,6 +10,7 @@ import time
 import pytest
 from launch.world import World, accounted, listed
 
+from harness.command import Commands
 from harness.launch.truth import Row, Truth
 from harness.store import ledger
 from harness.store.attempt import begin
@@ -41,7 +42,7 @@ def test_an_array_from_the_queue_to_the_end(world: World) -> None:
     assert found[stages[1].id].node == "n7"
     assert "Resources" in found[stages[2].id].why
     assert found[stages[3].id].remedy == "raise slurm.mem_gb in the site file"
-    again = found[stages[3].id].again
+    again = found[stages[3].id].again(Commands(world.root))
     assert again == f"moco-harness run recipes/tiny.yaml --runs {world.root}"
 
 
@@ -195,7 +196,7 @@ def test_the_log_that_is_read(world: World) -> None:
 def test_the_command_that_runs_it_again(world: World) -> None:
     folder = world.stage()
     world.submit(folder, sets=("optim.lr=0.1", "name=a b"))
-    again = rows(world)[folder.id].again
+    again = rows(world)[folder.id].again(Commands(world.root))
     sets = ["--set", "optim.lr=0.1", "--set", "name=a b"]
     root = ["--runs", str(world.root)]
     assert shlex.split(again) == ["moco-harness", "run", "recipes/tiny.yaml", *sets, *root]
@@ -203,7 +204,7 @@ def test_the_command_that_runs_it_again(world: World) -> None:
     attempt = world.attempt(other, how="interrupted")
     for program in ("moco-harness", "__main__.py"):
         (attempt / "attempt.json").write_text(json.dumps({"command": [program, "run", "x.yaml"]}))
-        found = rows(world)[other.id].again
+        found = rows(world)[other.id].again(Commands(world.root))
         assert shlex.split(found) == ["moco-harness", "run", "x.yaml", *root]
 
 

@@ -141,7 +141,7 @@ EVALUATION = (
     Mutant(
         "monitor of the key encoder",
         "stage.pretrain",
-        (("measure(self.mechanism.query,", "measure(self.mechanism.key,"),),
+        (("self.mechanism.query, self.recipe, self", "self.mechanism.key, self.recipe, self"),),
         MONITOR,
     ),
     Mutant(

@@ -72,7 +72,7 @@ class TestExtends:
             "base.yaml:8: optim.lr: needs a number, found 'fast'",
             "child.yaml:3: optim.epochs: must be at least 0, found -1",
             "child.yaml:4: quue: unknown field; there are name, seed, data, augment, model, "
-            "contrast, optim, precision, knn, linear, watch, about",
+            "contrast, optim, precision, knn, linear, tasks, watch, about",
         ]
 
     @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ class Bench:
             words["edition"] = edition
         (path / "attempt.json").write_text(json.dumps({**words, **(provenance or {})}))
         if kind == "pretrain":
-            Cursor(f"w-{cell}-{seed}", "moco", mode="offline").save(folder)
+            Cursor(f"w-{cell}-{seed}", "moco", mode="offline").save(folder, "wandb")
         if records:
             lines = "".join(json.dumps(record) + "\n" for record in records)
             (path / "metrics.jsonl").write_text(lines)

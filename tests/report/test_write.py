@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
+from track.lines import installed
 
 from harness.recipe.ablation import CONTROL
 from harness.report.collect import collect_single
@@ -22,6 +23,7 @@ from harness.report.write import write_report
 from harness.store import certificate
 from harness.store.certificate import Certificate, Check
 from harness.store.edition import Editions
+from harness.track.cursor import Cursor
 from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected
 
@@ -114,6 +116,18 @@ def test_the_page_is_whole_and_leads_nowhere_else(
         "wandb moco/w-m0-0 (offline)",
     ):
         assert wanted in words
+
+
+def test_each_tracker_that_has_a_run_is_named(
+    runs: Path, gather: Collected, tmp_path: Path
+) -> None:
+    bench = momentum(runs)
+    Cursor("own-1", "", mode="online").save(bench.folder("m0", 0), "lines")
+    Cursor("own-2", "").save(bench.folder("m0", 1), "lines")
+    with installed(tmp_path / "site"):
+        said = written(bench, gather, tmp_path / "out")["report.md"]
+    assert said.count("lines own-") == said.count("lines own-1 (online)") == 1
+    assert "wandb moco/w-m0-0 (offline)" in said
 
 
 def test_the_same_runs_give_the_same_bytes(runs: Path, gather: Collected, tmp_path: Path) -> None:

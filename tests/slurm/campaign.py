@@ -44,8 +44,10 @@ class Campaign:
         (self.place / "site.yaml").write_text(text)
 
     def begin(self, *words: object) -> subprocess.Popen[str]:
-        """`moco-harness words --site site.yaml` as a process."""
-        command = [sys.executable, "-m", "harness.cli", *map(str, words), "--site", "site.yaml"]
+        """`moco-harness words --site site.yaml` as a process, which heeds Ctrl-C even where these
+        tests run in the background."""
+        program = ["env", "--default-signal=INT", sys.executable, "-m", "harness.cli"]
+        command = [*program, *map(str, words), "--site", "site.yaml"]
         return subprocess.Popen(
             command,
             cwd=self.place,

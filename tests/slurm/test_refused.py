@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,11 +19,16 @@ from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 
 from harness.launch import slurm
+from harness.store import submission
 
 
 def refused(campaign: Campaign, *words: object) -> str:
     """What `run` says; it must fail, and in less than a minute."""
-    process = campaign.begin("run", "tiny.yaml", *words)
+    return refusal(campaign.begin("run", "tiny.yaml", *words))
+
+
+def refusal(process: subprocess.Popen[str]) -> str:
+    """What it says that fails, in less than a minute."""
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "Traceback" not in said
@@ -106,25 +112,28 @@ def unanswered(
 def test_a_cluster_that_does_not_answer(
     cluster: Cluster, campaign: Campaign, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    with unanswered(cluster, monkeypatch, what, dead=True):
-        said = refused(campaign)
-    assert "SLURM does not answer" in said
-    assert ("Munge" if what == "munge" else "Unable to contact") in said
-    assert "site file" not in said
-    with unanswered(cluster, monkeypatch, what, dead=False):
-        process = campaign.begin("run", "tiny.yaml")
-        assert process.stdout is not None
-        while "node-hours" not in (line := process.stdout.readline()):
+    with contextlib.ExitStack() as both:
+        both.enter_context(unanswered(cluster, monkeypatch, what, dead=True))
+        dead = campaign.begin("run", "tiny.yaml", "--runs", "dead")
+        both.enter_context(unanswered(cluster, monkeypatch, what, dead=False))
+        silent = campaign.begin("run", "tiny.yaml")
+        interrupted = campaign.begin("run", "tiny.yaml", "--runs", "interrupted")
+        assert interrupted.stdout is not None
+        while "node-hours" not in (line := interrupted.stdout.readline()):
             assert line, "it has ended"
         time.sleep(1)
         began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        interrupted.send_signal(signal.SIGINT)
+        interrupted.communicate(timeout=30)
         assert time.monotonic() - began < slurm.PATIENCE_S - 5, "it heeds Ctrl-C meanwhile"
-        assert process.returncode not in (0, None)
-        said = refused(campaign)
-        assert "SLURM does not answer" in said
-    assert campaign.submissions() == []
+        assert interrupted.returncode not in (0, 1)
+        assert "SLURM does not answer" in refusal(silent)
+        said = refusal(dead)
+    assert "SLURM does not answer" in said
+    assert ("Munge" if what == "munge" else "Unable to contact") in said
+    assert "site file" not in said
+    for runs in ("runs", "dead", "interrupted"):
+        assert submission.everything(campaign.place / runs) == []
     campaign.site(extra={"hold": True})
     assert "submitted 3 stages" in campaign.moco("run", "tiny.yaml")
     with unanswered(cluster, monkeypatch, what, dead=False):

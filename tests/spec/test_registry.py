@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.spec import registry
-from harness.spec.declarations import Task, accuracy
+from harness.spec.declarations import Task, Tracker, accuracy
 from harness.spec.registry import axis_of, declared, metrics
 
 WRITTEN = {
@@ -107,6 +107,32 @@ def test_what_cannot_be_declared_is_refused_by_name(
     install(Point("own", found))
     with pytest.raises(HarnessError, match=said):
         registry.tasks()
+
+
+# ---- trackers of installed packages
+
+
+def tracker(kind: str) -> Tracker:
+    return Tracker(kind, "Own", "package.run:Opener", "package.mode:access", ("OWN", "off"))
+
+
+def test_an_installed_tracker_stands_behind_the_harnesss_own(install: Install) -> None:
+    before = list(registry.trackers())
+    install(Point("own", tracker("own")))
+    assert list(registry.trackers()) == [*before, "own"]
+
+
+@pytest.mark.parametrize("found", [tracker("wandb"), own("own"), ImportError("wandb")])
+def test_a_tracker_that_cannot_be_declared_is_refused(install: Install, found: object) -> None:
+    install(Point("own", found))
+    with pytest.raises(HarnessError, match=r"^own \(package.module:TASK\)"):
+        registry.trackers()
+
+
+@pytest.mark.parametrize("kind", ["stage", "result", "../own", "Own", "", "own.json"])
+def test_a_trackers_file_has_a_name_of_its_own(kind: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        tracker(kind)
 
 
 def test_every_reported_metric_is_declared_labelled_and_bounded() -> None:

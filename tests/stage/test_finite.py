@@ -93,7 +93,9 @@ def test_a_probe_whose_last_step_overflows(tmp_path: Path) -> None:
 
 def test_logits_that_overflow_are_no_hits() -> None:
     device = torch.device("cpu")
-    probe = LinearProbe(Linear(lr=(1.0, 2.0)), dim=2, classes=2, seed=0, device=device)
+    probe = LinearProbe(
+        Linear(lr=(1.0, 2.0)), dim=2, classes=2, stream=(0, "linear"), device=device
+    )
     probe.weight.copy_(torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[3e38, 3e38], [0.0, 0.0]]]))
     right, lost = probe.accuracy(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([0, 1]))
     assert right == 100

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 import harness
+from harness.errors import HarnessError
+from harness.spec import registry
+from harness.spec.declarations import Tracker
 from harness.store import provenance
 
 DATA = {"name": "embedded", "fingerprint": "0123456789ab"}
@@ -28,6 +31,16 @@ def test_what_stands_beside_a_number() -> None:
     assert record["machine"]["cores"] >= 1
     assert {"moco-harness", "torch", "torchvision", "pydantic"} <= set(record["packages"])
     assert record["edition"] == "abc"
+
+
+def test_the_trackers_libraries_are_among_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "wandb" in provenance.packages()
+
+    def broken() -> dict[str, Tracker]:
+        raise HarnessError("own (own:TRACKER): cannot be loaded")
+
+    monkeypatch.setattr(registry, "trackers", broken)
+    assert "torch" in provenance.packages()
 
 
 def test_no_secret_of_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import StoreError
 from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -346,3 +348,42 @@ def test_a_mark_is_of_the_whole_file(tmp_path: Path) -> None:
     assert journal.mark_of(tmp_path) == (0, 0)
     (tmp_path / "metrics.jsonl").write_bytes(b"abc")
     assert journal.mark_of(tmp_path) == journal.mark(b"abc") == (3, 0x352441C2)
+
+
+def test_a_value_that_the_journal_does_not_have_is_named(folder: StageFolder) -> None:
+    finish(folder)
+    values = result_of(records())["values"]
+    change(folder, values=values | {"finetune/top1@k20": 60.0})
+    assert_damaged(folder, "finetune/top1@k20", 60.0)
+
+
+def test_values_that_were_taken_out_are_named(folder: StageFolder) -> None:
+    finish(folder)
+    change(folder, values={})
+    assert_damaged(folder, "finetune/top1")
+
+
+@pytest.mark.parametrize(("was", "said"), [("finished", "diverged"), ("diverged", "finished")])
+def test_another_state_than_the_attempt_ended_in_is_named(
+    folder: StageFolder, was: str, said: str
+) -> None:
+    finish(folder, state=was)
+    change(folder, attempt=1)
+    assert [state for state, _ in states(folder)] == [was] * 2
+    change(folder, state=said)
+    assert_damaged(folder, was, said)
+
+
+@pytest.mark.parametrize("place", ["stage.json", "result.json", "attempts/0001/metrics.jsonl"])
+def test_a_pipe_in_place_of_a_file_is_named_and_nobody_waits_for_it(
+    folder: StageFolder, place: str
+) -> None:
+    finish(folder)
+    path = folder.path / place
+    path.unlink()
+    os.mkfifo(path)
+    assert_damaged(folder, path)
+    if place.endswith(".jsonl"):
+        with pytest.raises(StoreError, match="pipe"):
+            journal.read(folder)
+        assert journal.last(folder) is None

@@ -96,4 +96,4 @@ def test_a_newer_submission_is_refused(tmp_path: Path) -> None:
 def test_a_newer_cursor_is_refused(folder: StageFolder) -> None:
     atomic.write_json(folder.path / "wandb.json", {"schema": cursor.SCHEMA + 1})
     with pytest.raises(WrittenByNewer):
-        cursor.peek(folder)
+        cursor.peek(folder, "wandb")

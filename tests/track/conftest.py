@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.spec.declarations import Axis
+from harness.spec.registry import trackers
 from harness.store import atomic
 from harness.store.layout import StageFolder
-from harness.track.sink import Card, SinkError
+from harness.track.feed import Feed, access
+from harness.track.mirror import Say, StageMirror
+from harness.track.protocol import Card, Mode, Opener, Row, TrackerError
+from harness.track.wandb.run import history
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +111,7 @@ class FakeWandb:
     def __call__(self, card: Card) -> FakeSink:
         self.opened.append(card.mode)
         if card.mode == "online" and self.refuse:
-            raise SinkError(self.refuse)
+            raise TrackerError(self.refuse)
         held = self.online if card.mode == "online" else self.offline
         return FakeSink(self, held.setdefault(card.id, Run(card)))
 
@@ -124,20 +127,33 @@ class FakeSink:
     def define(self, metric: str, axis: Axis) -> None:
         self._run.axes[metric] = axis
 
-    def log(self, row: Mapping[str, Any], number: int) -> None:
-        if self._run.card.mode == "online" and number in self._run.numbers:
+    def log(self, row: Row) -> None:
+        if self._run.card.mode == "online" and row.number in self._run.numbers:
             return
-        self._run.rows.append(dict(row))
-        self._run.numbers.append(number)
+        self._run.rows.append(history(row))
+        self._run.numbers.append(row.number)
 
-    def summarise(self, values: Mapping[str, Any], tags: tuple[str, ...]) -> None:
+    def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
         self._run.summary.update(values)
         self._run.tags += tags
 
     def close(self, *, done: bool) -> None:
         if self._server.lose:
-            raise SinkError("the last upload: no answer in 120 s")
+            raise TrackerError("the last upload: no answer in 120 s")
         self._run.closed.append(done)
+
+
+def feed(opener: Opener, mode: Mode | None = None) -> Feed:
+    """W&B as the environment wants it, or in that mode, with the opener in its place."""
+    tracker = trackers()["wandb"]
+    found = access(tracker)
+    return Feed(tracker, replace(found, mode=mode or found.mode), opener)
+
+
+def mirror(
+    stage: Stage, opener: Opener, mode: Mode = "offline", say: Say = lambda _: None
+) -> StageMirror:
+    return StageMirror(stage.folder, feed(opener, mode), say)
 
 
 @pytest.fixture

@@ -15,23 +15,23 @@ from pathlib import Path
 import pytest
 
 from harness.track import follow as following
-from harness.track.follow import Follower, follow, start, watcher
-from harness.track.mirror import sync
-from harness.track.probe import objection
+from harness.track.follow import Followers, follow, start, watcher
+from harness.track.sync import sync
+from harness.track.wandb.probe import objection
 
-from .conftest import FakeWandb, Stage, record
-from .server import serve
+from .conftest import FakeWandb, Stage, feed, record
+from .wandb.server import serve
 
 KEY = "local-" + "5ec4e7" * 7
 PATIENCE_S = 100.0
 """How long a test waits for what must come; never how long it may take."""
 
 
-def ended(follower: Follower) -> str:
+def ended(followers: Followers) -> str:
     """The follower's log, once it has ended."""
-    assert follower.warning == ""
-    assert follower.log is not None
-    assert follower.wait(PATIENCE_S)
+    assert followers.warning == ""
+    (follower,) = followers.started
+    assert followers.wait(PATIENCE_S)
     return follower.log.read_text()
 
 
@@ -68,7 +68,8 @@ def test_it_ends_after_the_trainer_was_killed(runs: Path, stage: Stage) -> None:
         import time
         from pathlib import Path
         from harness.track.follow import start
-        print(start(Path({str(runs)!r}), [{stage.folder.id!r}], poll_s=0.1).pid, flush=True)
+        followers = start(Path({str(runs)!r}), [{stage.folder.id!r}], poll_s=0.1)
+        print(followers.started[0].process.pid, flush=True)
         time.sleep(600)
     """
     env = {**os.environ, "PYTHONPATH": str(Path(following.__file__).parents[2])}
@@ -111,9 +112,8 @@ def test_online_each_row_once_and_sync_has_nothing_left(
         stage.attempt(1, record(1), record(2), record(3, loss=99.0))
         stage.checkpoint(2)
         first = start(runs, [stage.folder.id], poll_s=0.1)
-        assert first.pid is not None
         until(lambda: bool(server.history))
-        os.kill(first.pid, signal.SIGTERM)
+        first.stop()
         ended(first)
         (name,) = server.history
         assert [row["global_step"] for row in server.history[name]] == [1, 2]
@@ -173,9 +173,9 @@ def test_switched_off_it_does_nothing(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     stage.finish()
     before = sorted(runs.rglob("*"))
-    follower = start(runs, [stage.folder.id])
-    assert (follower.pid, follower.warning, follower.wait(0)) == (None, "", True)
-    words = ["--runs", str(runs), "--stages", stage.folder.id]
+    followers = start(runs, [stage.folder.id])
+    assert (followers.started, followers.warning, followers.wait(0)) == ((), "", True)
+    words = ["--tracker", "wandb", "--runs", str(runs), "--stages", stage.folder.id]
     command = [sys.executable, "-m", "harness.track.follow", *words]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (said.returncode, said.stderr) == (0, "")
@@ -188,9 +188,9 @@ def test_a_follower_that_cannot_start_is_a_warning(
     (tmp_path / "file").touch()
     assert "sync" in start(tmp_path / "file", ["a"]).warning
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
-    follower = start(tmp_path, ["a"])
-    assert "sync" in follower.warning
-    assert not follower.running
+    followers = start(tmp_path, ["a"])
+    assert "sync" in followers.warning
+    assert not followers.running
 
 
 def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb) -> None:
@@ -211,8 +211,7 @@ def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb
     mirrors = follow(
         runs,
         ["a", "b", "a"],
-        mode="offline",
-        opener=wandb,
+        feed=feed(wandb, "offline"),
         say=lambda _: None,
         alive=alive,
         stop=threading.Event(),
@@ -226,7 +225,8 @@ def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb
 
 
 def test_wandb_is_not_imported_before_it_is_needed() -> None:
-    modules = ["card", "cursor", "follow", "mirror", "mode", "sink", "tail"]
+    modules = ["card", "cursor", "feed", "follow", "mirror", "protocol", "sync", "tail"]
+    modules += [f"wandb.{name}" for name in ("config", "mode", "probe", "run")]
     program = "import sys\n" + "".join(f"import harness.track.{name}\n" for name in modules)
     program += "assert not {'wandb', 'torch', 'numpy', 'pydantic'} & set(sys.modules)"
     env = {**os.environ, "PYTHONPATH": str(Path(following.__file__).parents[2])}

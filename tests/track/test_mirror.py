@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.track import cursor
-from harness.track.mirror import StageMirror, sync
+from harness.track.protocol import Mode
+from harness.track.sync import sync
 
-from .conftest import FakeWandb, Run, Stage, record
+from .conftest import FakeWandb, Run, Stage, feed, mirror, record
 
 KEY = "local-" + "5ec4e7" * 7
 
@@ -27,9 +28,9 @@ def two_attempts(stage: Stage) -> None:
 def test_each_step_is_mirrored_once_with_its_axes(stage: Stage, wandb: FakeWandb) -> None:
     two_attempts(stage)
     stage.finish(values={"knn/top1": 41.0})
-    mirror = StageMirror(stage.folder, "offline", wandb)
-    mirror.advance()
-    assert mirror.standing == "complete"
+    mirrored = mirror(stage, wandb)
+    mirrored.advance()
+    assert mirrored.standing == "complete"
     run = only(wandb.offline)
     assert [row["global_step"] for row in run.rows] == [1, 2, 3, 4]
     assert [row["train/loss"] for row in run.rows] == [0.1, 0.2, 0.3, 0.4]
@@ -42,7 +43,7 @@ def test_each_step_is_mirrored_once_with_its_axes(stage: Stage, wandb: FakeWandb
 def test_how_a_value_was_measured_is_no_metric(stage: Stage, wandb: FakeWandb) -> None:
     stage.attempt(1, {**record(1, **{"knn/top1": 41.0}), "protocol": {"k": [20]}})
     stage.finish()
-    StageMirror(stage.folder, "offline", wandb).advance()
+    mirror(stage, wandb).advance()
     run = only(wandb.offline)
     assert run.axes == {"train/loss": "step", "knn/top1": "epoch"}
     assert [row.get("protocol") for row in run.rows] == [None]
@@ -54,7 +55,7 @@ def test_the_run_says_what_it_is(
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     two_attempts(stage)
     stage.finish("diverged", {"knn/top1": 41.0})
-    StageMirror(stage.folder, "offline", wandb).advance()
+    mirror(stage, wandb).advance()
     run = only(wandb.offline)
     card = run.card
     assert card.id.startswith(stage.folder.id)
@@ -80,22 +81,23 @@ def test_the_run_says_what_it_is(
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_a_restart_in_the_middle_repeats_nothing(stage: Stage, wandb: FakeWandb, mode: str) -> None:
-    assert mode in ("online", "offline")
+def test_a_restart_in_the_middle_repeats_nothing(
+    stage: Stage, wandb: FakeWandb, mode: Mode
+) -> None:
     stage.attempt(1, record(1), record(2), record(3, loss=99.0))
     stage.checkpoint(2)
-    killed = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    killed = mirror(stage, wandb, mode)
     killed.advance()
     killed.advance()
     killed._lock.release()  # as the system does when it dies
     stage.attempt(2, record(3), record(4))
     stage.checkpoint(4)
-    second = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    second = mirror(stage, wandb, mode)
     second.advance()
     second.close()
     stage.attempt(2, record(5))
     stage.finish()
-    third = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    third = mirror(stage, wandb, mode)
     third.advance()
     run = only(wandb.online if mode == "online" else wandb.offline)
     assert [row["train/loss"] for row in run.rows] == [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -107,7 +109,7 @@ def test_a_restart_in_the_middle_repeats_nothing(stage: Stage, wandb: FakeWandb,
         "names": ["train/loss"],
         "complete": True,
     }
-    again = StageMirror(stage.folder, mode, wandb)  # type: ignore[arg-type]
+    again = mirror(stage, wandb, mode)
     again.advance()
     assert again.standing == "complete"
     assert len(wandb.opened) == 3
@@ -118,9 +120,9 @@ def test_a_refused_online_run_goes_offline_and_says_so(stage: Stage, wandb: Fake
     stage.finish()
     wandb.refuse = "opening the run: no answer in 60 s"
     said: list[str] = []
-    mirror = StageMirror(stage.folder, "online", wandb, said.append)
-    mirror.advance()
-    assert (mirror.standing, mirror.mode) == ("complete", "offline")
+    mirrored = mirror(stage, wandb, "online", said.append)
+    mirrored.advance()
+    assert (mirrored.standing, mirrored.mode) == ("complete", "offline")
     assert len(only(wandb.offline).rows) == 4
     assert "no answer" in said[0]
     assert stage.cursor["mode"] == "offline"
@@ -128,8 +130,8 @@ def test_a_refused_online_run_goes_offline_and_says_so(stage: Stage, wandb: Fake
 
 def test_two_followers_do_not_mirror_one_stage(stage: Stage, wandb: FakeWandb) -> None:
     two_attempts(stage)
-    first = StageMirror(stage.folder, "offline", wandb)
-    second = StageMirror(stage.folder, "offline", wandb)
+    first = mirror(stage, wandb)
+    second = mirror(stage, wandb)
     first.advance()
     second.advance()
     assert (first.standing, second.standing) == ("open", "busy")
@@ -144,11 +146,11 @@ def test_trouble_ends_the_mirror_and_nothing_else(stage: Stage, wandb: FakeWandb
     two_attempts(stage)
     (stage.folder.path / "wandb.json").write_text("{")
     said: list[str] = []
-    mirror = StageMirror(stage.folder, "offline", wandb, said.append)
-    mirror.advance()
-    mirror.advance()
-    mirror.close()
-    assert mirror.standing == "failed"
+    mirrored = mirror(stage, wandb, "offline", said.append)
+    mirrored.advance()
+    mirrored.advance()
+    mirrored.close()
+    assert mirrored.standing == "failed"
     assert len(said) == 1
     assert "wandb.json" in said[0]
 
@@ -165,19 +167,19 @@ def test_sync_rebuilds_online_what_was_mirrored_offline(
 ) -> None:
     two_attempts(stage)
     stage.finish()
-    StageMirror(stage.folder, "offline", wandb).advance()
+    mirror(stage, wandb).advance()
     said: list[str] = []
-    (waiting,) = sync(runs, None, said.append, opener=wandb)
+    (waiting,) = sync(runs, None, said.append, feeds=[feed(wandb)])
     assert waiting.state == "waiting"
     assert "wandb login" in said[0]
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    (outcome,) = sync(runs, None, said.append, opener=wandb)
+    (outcome,) = sync(runs, None, said.append, feeds=[feed(wandb)])
     assert (outcome.state, outcome.rows) == ("uploaded", 4)
     assert outcome.url == stage.cursor["url"] != ""
     assert [row["global_step"] for row in only(wandb.online).rows] == [1, 2, 3, 4]
     opened = len(wandb.opened)
-    assert [o.state for o in sync(runs, None, said.append, opener=wandb)] == ["already"]
+    assert [o.state for o in sync(runs, None, said.append, feeds=[feed(wandb)])] == ["already"]
     assert len(wandb.opened) == opened
 
 
@@ -188,12 +190,12 @@ def test_sync_makes_good_a_lost_upload(
     two_attempts(stage)
     stage.finish()
     wandb.lose = True
-    (lost,) = sync(runs, [stage.folder.id], lambda _: None, opener=wandb)
+    (lost,) = sync(runs, [stage.folder.id], lambda _: None, feeds=[feed(wandb)])
     assert (lost.state, stage.cursor["online"]["rows"]) == ("failed", 0)
     run = only(wandb.online)
     del run.rows[2:], run.numbers[2:]
     wandb.lose = False
-    (made_good,) = sync(runs, [stage.folder.id], lambda _: None, opener=wandb)
+    (made_good,) = sync(runs, [stage.folder.id], lambda _: None, feeds=[feed(wandb)])
     assert made_good.state == "uploaded"
     assert [row["global_step"] for row in run.rows] == [1, 2, 3, 4]
 
@@ -205,7 +207,7 @@ def test_sync_of_what_is_not_done_or_not_there(
     two_attempts(stage)
     ids = [stage.folder.id, Stage(runs, "new-s0.pretrain-1").folder.id, "absent"]
     for rows in (2, 0):
-        outcomes = sync(runs, ids, lambda _: None, opener=wandb)
+        outcomes = sync(runs, ids, lambda _: None, feeds=[feed(wandb)])
         assert [o.state for o in outcomes] == ["partly", "nothing", "failed"]
         assert outcomes[0].rows == rows
     assert wandb.opened == ["online"]

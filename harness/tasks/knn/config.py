@@ -8,6 +8,7 @@ TASK = Task(
     kind="knn",
     function="harness.stage.knn:run",
     reads=("knn",),
+    config="harness.tasks.knn.section:KnnTask",
     parent="pretrain",
     metrics=(
         accuracy(

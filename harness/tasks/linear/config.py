@@ -8,6 +8,7 @@ TASK = Task(
     kind="linear",
     function="harness.stage.linear:run",
     reads=("linear",),
+    config="harness.tasks.linear.section:LinearTask",
     parent="pretrain",
     metrics=(
         Metric(

@@ -11,13 +11,11 @@ import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from harness import redact as secrets
 from harness.errors import RecipeError
-
-Mode = Literal["online", "offline", "disabled"]
+from harness.track.protocol import Access, Mode
 
 PROJECT = "moco-harness"
 """The W&B project, unless WANDB_PROJECT names another."""
@@ -54,12 +52,14 @@ def decide(env: Mapping[str, str] = os.environ) -> Mode:
     return "offline" if mode == "online" and not credentials(env) else mode
 
 
-def online(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether runs are mirrored online; not so where what is asked for is no mode."""
-    try:
-        return decide(env) == "online"
-    except RecipeError:
-        return False
+def access(env: Mapping[str, str] = os.environ) -> Access:
+    """Where W&B's runs would go now. Raises RecipeError as `decide` does."""
+    mode, key = decide(env), credentials(env)
+    why = ""
+    if mode != "online":
+        keyless = mode == "offline" and not key
+        why = "no W&B key; set one with `wandb login`" if keyless else f"W&B is set to {mode}"
+    return Access(mode, project(env), server(env), why, (key,) if key else ())
 
 
 def project(env: Mapping[str, str] = os.environ) -> str:

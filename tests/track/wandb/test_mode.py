@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecipeError
-from harness.track.mode import credentials, decide, online, project, redact
+from harness.track.feed import online
+from harness.track.wandb.mode import credentials, decide, project, redact
 
 KEY = "local-" + "5ec4e7" * 7
 
@@ -43,7 +44,7 @@ def test_what_is_no_mode_is_refused(env: dict[str, str], tmp_path: Path) -> None
     (name,) = env
     with pytest.raises(RecipeError, match=f"^{name}: {env[name]}: "):
         decide({"HOME": str(tmp_path), **env})
-    assert not online({"HOME": str(tmp_path), "WANDB_API_KEY": KEY, **env})
+    assert not list(online({"HOME": str(tmp_path), "WANDB_API_KEY": KEY, **env}))
 
 
 def test_a_key_in_netrc_counts_for_its_server_only(tmp_path: Path) -> None:

@@ -1,23 +1,21 @@
 """The one place that talks to wandb: opening a run, adding rows to it, closing it.
 
 wandb is imported when the first run is opened, and whatever it does wrong (absent, refused key,
-no network, a server that never answers) comes out as a SinkError within a bounded time.
+no network, a server that never answers) comes out as a TrackerError within a bounded time.
 """
 
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from harness.spec.declarations import Axis
-from harness.track.mode import redact
-from harness.track.probe import objection
+from harness.track.bounded import bounded
+from harness.track.protocol import Card, Row, TrackedRun, TrackerError
+from harness.track.wandb.mode import redact
+from harness.track.wandb.probe import objection
 
 T = TypeVar("T")
 
@@ -33,72 +31,22 @@ GLOBAL_STEP = "global_step"
 """The logged value that training is drawn against; wandb's own step only numbers the rows."""
 
 
-class SinkError(Exception):
-    """wandb could not do what it was asked; the journal has it all the same."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a W&B run is opened with."""
-
-    id: str
-    name: str
-    group: str
-    job_type: str
-    project: str
-    folder: Path
-    mode: Literal["online", "offline"]
-    config: dict[str, Any] = field(default_factory=dict)
-    tags: tuple[str, ...] = ()
-
-
-class Sink(Protocol):
-    """An open W&B run."""
-
-    known: int
-    """How many rows the server already holds; they are not sent again."""
-    url: str
-
-    def define(self, metric: str, axis: Axis) -> None:
-        """Say what `metric` is drawn against."""
-
-    def log(self, row: Mapping[str, Any], number: int) -> None:
-        """Add a row to the history; a number that the server has already taken is dropped."""
-
-    def summarise(self, values: Mapping[str, Any], tags: tuple[str, ...]) -> None:
-        """Set the run's summary, and add tags."""
-
-    def close(self, *, done: bool) -> None:
-        """Deliver everything and end the run. Raises SinkError if something may be missing."""
-
-
-class Opener(Protocol):
-    """Opens W&B runs; the tests' stands in for wandb."""
-
-    def __call__(self, card: Card) -> Sink:
-        """Raises SinkError."""
-
-
-def bounded(action: Callable[[], T], seconds: float, what: str) -> T:
-    """The action's value. Raises SinkError if it fails, or does not end in `seconds`."""
-    answers: queue.Queue[tuple[bool, Any]] = queue.Queue()
-
-    def work() -> None:
-        try:
-            answers.put((True, action()))
-        except BaseException as error:  # wandb also raises SystemExit and its own kinds
-            answers.put((False, error))
-
-    threading.Thread(target=work, daemon=True, name=f"wandb {what}").start()
+def _bounded(action: Callable[[], T], seconds: float, what: str) -> T:
+    """As `bounded`, without W&B's key in the message."""
     try:
-        fine, value = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise SinkError(f"{what}: no answer in {seconds:.0f} s") from None
-    if not fine:
-        told = " ".join(str(value).split())[:300]
-        raise SinkError(redact(f"{what}: {type(value).__name__}: {told}")) from None
-    result: T = value
-    return result
+        return bounded(action, seconds, what)
+    except TrackerError as error:
+        raise TrackerError(redact(str(error))) from None
+
+
+def history(row: Row) -> dict[str, Any]:
+    """A row of W&B's history, at the time at which it was measured."""
+    values = {**row.values, GLOBAL_STEP: row.step}
+    if row.epoch is not None:
+        values["epoch"] = row.epoch
+    if row.time is not None:
+        values["_timestamp"] = row.time
+    return values
 
 
 class WandbOpener:
@@ -111,22 +59,22 @@ class WandbOpener:
         self._failures = 0
         self._stuck: set[str] = set()
 
-    def __call__(self, card: Card) -> Sink:
+    def __call__(self, card: Card) -> TrackedRun:
         if card.mode == "offline":
-            run = bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
+            run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
         else:
             run = self._online(card)
-        return WandbSink(run, card, self._close_s)
+        return WandbRun(run, card, self._close_s)
 
     def _online(self, card: Card) -> Any:
         if time.monotonic() < self._pause_until:
-            raise SinkError("W&B has just failed; not asked again for the moment")
-        if why := bounded(lambda: objection(self._init_s), 2 * self._init_s, "reaching W&B"):
+            raise TrackerError("W&B has just failed; not asked again for the moment")
+        if why := _bounded(lambda: objection(self._init_s), 2 * self._init_s, "reaching W&B"):
             self._pause_until = time.monotonic() + PAUSE_S
-            raise SinkError(redact(why))
+            raise TrackerError(redact(why))
         try:
-            run = bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
-        except SinkError:  # of this run, perhaps deleted, or of all: two in a row tell
+            run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
+        except TrackerError:  # of this run, perhaps deleted, or of all: two in a row tell
             self._stuck.add(card.id)
             self._failures += 1
             if self._failures > 1:
@@ -176,7 +124,7 @@ class WandbOpener:
         )
 
 
-class WandbSink:
+class WandbRun:
     """A run of the installed wandb."""
 
     def __init__(self, run: Any, card: Card, close_s: float) -> None:
@@ -191,11 +139,11 @@ class WandbSink:
     def define(self, metric: str, axis: Axis) -> None:
         self._run.define_metric(metric, step_metric="epoch" if axis == "epoch" else GLOBAL_STEP)
 
-    def log(self, row: Mapping[str, Any], number: int) -> None:
-        self._run.log(dict(row), step=number)
+    def log(self, row: Row) -> None:
+        self._run.log(history(row), step=row.number)
 
-    def summarise(self, values: Mapping[str, Any], tags: tuple[str, ...]) -> None:
-        self._run.summary.update(dict(values))
+    def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
+        self._run.summary.update(values)
         if tags:
             self._run.tags = (*(self._run.tags or ()), *tags)
 
@@ -203,4 +151,4 @@ class WandbSink:
         def finish() -> None:
             self._run.finish(exit_code=0 if done else 1)
 
-        bounded(finish, 1.5 * self._close_s, "the last upload")
+        _bounded(finish, 1.5 * self._close_s, "the last upload")

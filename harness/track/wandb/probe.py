@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.track.mode import credentials, server
+from harness.track.wandb.mode import credentials, server
 
 QUESTION = b'{"query": "query Viewer { viewer { id } }", "variables": {}}'
 

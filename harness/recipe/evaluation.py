@@ -1,0 +1,39 @@
+"""How frozen features are judged: weighted kNN, and a linear probe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.recipe.section import Positive, PositiveFloat, Section
+
+
+class Knn(Section):
+    """Weighted k-nearest-neighbour accuracy on frozen features (InstDisc, arXiv:1805.01978)."""
+
+    k: tuple[Positive, ...] = (200,)
+    """Neighbours that vote; the first is the one reported, the others show sensitivity."""
+    temperature: PositiveFloat = 0.1
+    """A neighbour of cosine similarity s votes with exp(s / temperature) (demo: 0.1)."""
+    layer: Literal["backbone", "output"] = "backbone"
+    """backbone: pooled features; output: the head's output (demo)."""
+    queries: Positive | None = None
+    """Take a fixed subset of this many test images; null: all of them."""
+
+
+class Linear(Section):
+    """Linear classification on frozen features (v1 Sec. 4.1; code: main_lincls.py)."""
+
+    epochs: Positive = 100
+    batch: Positive = 256
+    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (30.0,)
+    """Learning rates, trained in one pass; the first is the result, the others sensitivity."""
+    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (0.0,)
+    """L2 penalties; every rate is tried with every one, the first pair is the result."""
+    drops: tuple[Positive, ...] = (60, 80)
+    """Epochs, counted from 0, at whose start the rate is multiplied by `factor`."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    views: Literal["random_crop", "center"] = "random_crop"
+    """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""

@@ -1,0 +1,63 @@
+"""Calling what may never answer: trackers are other people's code, and wait for networks."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from harness.redact import redact
+from harness.track.protocol import TrackerError
+
+T = TypeVar("T")
+Beat = Callable[[], None]
+
+QUIET_S = 600.0
+"""Seconds without a sign of life after which a tracker is left alone: longer than any one call of a
+tracker that bounds its calls itself."""
+
+
+def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
+    """The action's value; it runs in a thread, and calls the function that it gets as it goes on.
+
+    Raises:
+        TrackerError: it failed, or gave no sign of life for so long. Then it is left behind, and
+            ends at its next sign.
+    """
+    answers: queue.Queue[tuple[bool, Any]] = queue.Queue()
+    given_up = threading.Event()
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if given_up.is_set():
+            raise SystemExit
+        last = time.monotonic()
+
+    def work() -> None:
+        try:
+            answers.put((True, action(beat)))
+        except BaseException as error:  # libraries also raise SystemExit and their own kinds
+            answers.put((False, error))
+
+    threading.Thread(target=work, daemon=True, name=f"tracker: {what}").start()
+    while True:
+        try:
+            fine, value = answers.get(timeout=max(0.0, last + quiet_s - time.monotonic()))
+            break
+        except queue.Empty:
+            if time.monotonic() >= last + quiet_s:
+                given_up.set()
+                raise TrackerError(f"{what}: no answer in {quiet_s:.0f} s") from None
+    if not fine:
+        told = " ".join(str(value).split())[:300]
+        raise TrackerError(redact(f"{what}: {type(value).__name__}: {told}")) from None
+    result: T = value
+    return result
+
+
+def bounded(action: Callable[[], T], seconds: float, what: str) -> T:
+    """The action's value. Raises TrackerError if it fails, or does not end in `seconds`."""
+    return watched(lambda _: action(), seconds, what)

@@ -1,0 +1,58 @@
+"""What a package outside of the harness declares: a task, and a method without negatives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.recipe.method import MethodSection
+from harness.recipe.section import Positive
+from harness.recipe.task import TaskSection
+from harness.spec.declarations import Method, Metric, Task, accuracy
+
+TASK = Task(
+    kind="brightness",
+    function="moco_outside.brightness:run",
+    reads=(),
+    parent="pretrain",
+    metrics=(
+        Metric(
+            "brightness/error",
+            "levels",
+            "epoch",
+            "mean absolute error of the brightness that is read off the features",
+            "lower",
+            label="brightness error",
+            short="error {:.1f}",
+            least=0,
+        ),
+        accuracy("brightness/near", "images whose error is below 16 levels", label="within 16"),
+    ),
+    reported=("brightness/error", "brightness/near"),
+    config="moco_outside.config:Brightness",
+    hours=0.5,
+    watched=("brightness/error",),
+)
+
+METHOD = Method(
+    kind="agreement",
+    config="moco_outside.config:Agreement",
+    build="moco_outside.agreement:build",
+)
+
+
+class Brightness(TaskSection):
+    """A linear map from features to an image's mean brightness."""
+
+    kind: Literal["brightness"]
+    steps: Positive = 6
+    rate: Annotated[float, Field(gt=0)] = 0.1
+
+
+class Agreement(MethodSection):
+    """Two views of an image shall agree, through a predictor, without negatives."""
+
+    kind: Literal["agreement"]
+    hidden: Positive = 16
+    """Width of the predictor."""

@@ -1,0 +1,161 @@
+"""A package outside of the harness declares a task and a method; every command knows them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent / "package"
+RECIPE = """\
+name: out
+data: {name: embedded, images: 128, size: 16}
+augment: {}
+model: {backbone: miniature, bn_group: 8, dim: 16}
+contrast: {kind: agreement, hidden: 8}
+optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
+knn: {k: [5], queries: 100}
+linear: null
+tasks:
+  bright: {kind: brightness, steps: 4, trials: 3, data: {name: embedded, images: 200, size: 12}}
+watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0}
+about:
+  targets: [{metric: brightness/near, task: bright, value: 20, tolerance: 20, source: a test}]
+"""
+TRIALS = ("bright", "bright=t1", "bright=t2")
+
+
+def environment(*, installed: bool = True) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MOCO_HARNESS")}
+    paths = [str(PACKAGE)] if installed else []
+    paths += [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    return kept | own
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "harness.cli", *words]
+
+
+def say(place: Path, *words: str, code: int = 0, installed: bool = True) -> str:
+    env = environment(installed=installed)
+    done = subprocess.run(command(*words), cwd=place, env=env, capture_output=True, text=True)
+    assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recipe, run to its end."""
+    found = tmp_path_factory.mktemp("outside")
+    (found / "out.yaml").write_text(RECIPE)
+    say(found, "run", "out.yaml", "--yes")
+    return found
+
+
+def stage(place: Path, name: str, runs: str = "runs") -> Path:
+    (found,) = (place / runs).glob(f"out-s0.{name}-*")
+    return found
+
+
+def values(place: Path, name: str, runs: str = "runs") -> dict[str, float]:
+    found: dict[str, float] = json.loads((stage(place, name, runs) / "result.json").read_text())[
+        "values"
+    ]
+    return found
+
+
+def test_without_the_package_its_names_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "out.yaml").write_text(RECIPE)
+    said = say(tmp_path, "plan", "out.yaml", code=2, installed=False)
+    for field in ("contrast.kind", "tasks.bright.kind", "about.targets.0.metric"):
+        assert field in said
+
+
+def test_its_sections_are_validated_shown_and_in_the_schema(place: Path) -> None:
+    assert "valid" in say(place, "recipes", "validate", "out.yaml")
+    assert "brightness" in say(place, "recipes", "show", "out.yaml")
+    say(place, "recipes", "schema", "--out", "schema.json")
+    assert {"Brightness", "Agreement"} <= set(
+        json.loads((place / "schema.json").read_text())["$defs"]
+    )
+    said = say(place, "plan", "out.yaml", "--set", "tasks.bright.rate=-1", code=2)
+    assert "tasks.bright.rate" in said
+
+
+def test_every_trial_is_a_stage_with_figures_of_its_own(place: Path) -> None:
+    found = [values(place, name) for name in TRIALS]
+    assert all(set(each) == {"brightness/error", "brightness/near"} for each in found)
+    assert len({each["brightness/error"] for each in found}) == len(TRIALS)
+    assert "pretext/top1" not in values(place, "pretrain")
+    data = {
+        json.loads((stage(place, n) / "result.json").read_text())["data"]["train"] for n in TRIALS
+    }
+    assert data == {200}
+
+
+def test_what_is_done_is_not_done_again_and_more_trials_are_added(place: Path) -> None:
+    assert "nothing to do" in say(place, "run", "out.yaml", "--yes")
+    more = say(place, "plan", "out.yaml", "--set", "tasks.bright.trials=5")
+    assert "7 stages: 2 to do, 5 done already" in more
+
+
+def test_status_logs_and_check_know_it(place: Path) -> None:
+    said = say(place, "status")
+    assert all(stage(place, name).name in said for name in TRIALS)
+    say(place, "logs", stage(place, "bright=t1").name)
+    assert "brightness/near" in say(place, "check", "out.yaml")
+    higher = "[{metric: brightness/near, task: bright, value: 90, tolerance: 1, source: a test}]"
+    assert "short" in say(place, "check", "out.yaml", "--set", f"about.targets={higher}", code=6)
+
+
+def test_the_report_has_its_columns_and_can_be_published(place: Path) -> None:
+    say(place, "report", "out.yaml")
+    mean = sum(values(place, name)["brightness/error"] for name in TRIALS) / len(TRIALS)
+    with (place / "runs/reports/out/runs.csv").open() as file:
+        rows = {row["metric"]: row["value"] for row in csv.DictReader(file)}
+    assert float(rows["brightness/error"]) == pytest.approx(mean)
+    say(place, "publish", "out.yaml", "--to", "reports")
+    page = place / "reports/out/report.md"
+    assert "brightness error" in page.read_text()
+    assert "agreement" in page.read_text()
+    before = page.read_bytes()
+    say(place, "publish", "--to", "reports")
+    assert page.read_bytes() == before
+
+
+def test_gc_leaves_what_its_stages_need(place: Path) -> None:
+    say(place, "gc", "--yes")
+    assert "nothing to do" in say(place, "run", "out.yaml", "--yes")
+
+
+def test_killed_it_goes_on_to_the_same_figures(place: Path) -> None:
+    """On two processes, and after a kill in the middle of the task, as on one without."""
+    words = ("run", "out.yaml", "--yes", "--runs", "again", "--processes", "2")
+    started = subprocess.Popen(
+        command(*words),
+        cwd=place,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while started.poll() is None and time.monotonic() < deadline:
+        journals = place.glob("again/out-s0.bright-*/attempts/0001/metrics.jsonl")
+        if any(journal.stat().st_size for journal in journals):
+            os.killpg(started.pid, signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    started.wait()
+    say(place, *words)
+    for name in TRIALS:
+        one, two = values(place, name), values(place, name, "again")
+        assert two == pytest.approx(one, rel=1e-3)
