@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.app.reporting import gather
 from harness.cli import show
-from harness.cli.report import STYLE, gather
+from harness.cli.report import STYLE
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.plan import make_plan
