@@ -1,4 +1,4 @@
-"""Exit codes as the README has them, and what `check` leaves in its files."""
+"""Exit codes as docs/commands.md has them, and what `check` leaves in its files."""
 
 from __future__ import annotations
 
