@@ -34,26 +34,31 @@ def line(*words: object) -> str:
 
 
 def present(
-    command: str | None = None, *added: str, changed: Mapping[str, str] | None = None
+    command: str | None = None, *added: str, changed: Mapping[str, str | None] | None = None
 ) -> str:
     """The command line that started this process, with changes; "" if it is none of ours.
 
     Args:
         command: another command that takes the same options.
         added: words to add at the end.
-        changed: word -> what to write instead, also of a value behind an option's `=`.
+        changed: word -> what to write instead, also of a value behind an option's `=`; None leaves
+            a word out.
     """
     program, *words = sys.argv or [""]
     if Path(program).name not in SCRIPTS or not words:
         return ""
     new = changed or {}
-    for n, word in enumerate(words):
+    written = list[str]()
+    for word in words:
         option, equals, value = word.partition("=")
         if word in new:
-            words[n] = new[word]
+            other = new[word]
+            written += [] if other is None else [other]
         elif equals and option.startswith("--") and value in new:
-            words[n] = f"{option}={new[value]}"
-    return line(*([command, *words[1:]] if command else words), *added)
+            written.append(f"{option}={new[value]}")
+        else:
+            written.append(word)
+    return line(*([command, *written[1:]] if command else written), *added)
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,17 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
     },
+    "app": {
+        *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
+        *("estimate", "plan", "report", "check", "launch", "track", "stage"),
+    },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
         "spec",
     },
     "certify": {
         *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
-        *("launch", "runtime", "data", "model", "methods", "stage", "spec"),
+        *("app", "launch", "runtime", "data", "model", "methods", "stage", "spec"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""
@@ -85,6 +89,13 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from imports(node)
 
 
+def everything(tree: ast.AST) -> Iterator[str]:
+    """Every name that a file imports, also for the types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(ast.Module([node], []))
+
+
 def outermost(tree: ast.Module) -> Iterator[str]:
     """What a file imports as it is loaded."""
     for node in tree.body:
@@ -105,7 +116,9 @@ def loaded_by(statement: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("name", ["harness.cli", "harness.cli.app", "harness.errors"])
+@pytest.mark.parametrize(
+    "name", ["harness", "harness.app", "harness.cli", "harness.cli.app", "harness.errors"]
+)
 def test_the_command_line_loads_nothing_heavy(name: str) -> None:
     assert not loaded_by(f"import {name}") & {*HEAVY, "yaml"}
 
@@ -122,7 +135,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
-    light |= {"imagefolder", "inputs"}
+    light |= {"imagefolder", "inputs", "app"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}
@@ -134,12 +147,21 @@ def test_arrows_run_one_way(path: Path) -> None:
     found = set(imports(ast.parse(path.read_text())))
     if own not in WITH_TORCH:
         foreign = {name.split(".")[0] for name in found}
-        lazy = own in ("launch", "doctor", "certify") and not any(
+        lazy = own in ("app", "launch", "doctor", "certify") and not any(
             name.startswith("torch") for name in outermost(ast.parse(path.read_text()))
         )
         assert lazy or not foreign & {"torch", "torchvision"}
     inner = {part(name) for name in found if name.split(".")[0] == "harness"} - {own, ""}
     assert inner <= ARROWS.get(own, inner)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_only_commands_import_commands_and_the_application(path: Path) -> None:
+    """And `certify`, which runs and submits too; jobs reach the application by its name."""
+    own = part(module(path))
+    inner = {part(name) for name in everything(ast.parse(path.read_text()))} - {own}
+    assert own == "cli" or "cli" not in inner
+    assert own in ("cli", "certify", "") or "app" not in inner
 
 
 def test_a_tracker_is_named_where_it_is_declared_and_nowhere_else() -> None:
@@ -172,11 +194,12 @@ def test_every_part_has_its_arrows() -> None:
 
 
 def test_nothing_imports_in_a_circle() -> None:
+    """Neither as it is loaded, nor later, nor for the types."""
     known = {module(path) for path in FILES}
     graph: dict[str, set[str]] = {}
     for path in FILES:
         targets = set()
-        for name in outermost(ast.parse(path.read_text())):
+        for name in everything(ast.parse(path.read_text())):
             while name and name not in known:
                 name = name.rpartition(".")[0]
             targets.add(name)
@@ -206,6 +229,7 @@ def test_these_tests_can_fail() -> None:
     )
     assert set(imports(tree)) == {"b.c", "d.e", "g"}
     assert set(outermost(tree)) == {"b.c", "g"}
+    assert set(everything(tree)) == {"a", "b.c", "d.e", "g"}
     assert (part("harness.data.loader"), part("harness.plan.Plan")) == ("data", "plan")
     assert (part("harness"), part("harness.__version__")) == ("", "")
     assert "pydantic" in loaded_by("import harness.recipe.schema")

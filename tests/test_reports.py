@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.cli.publish import render
+from harness.app.publishing import render
 from harness.report.index import PAGE, index, published_reports
 from harness.report.published import published
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import interpreter
+from harness.app.submitting import hand_over
 from harness.certify.trajectory import Trajectories
 from harness.command import Commands
 from harness.errors import HarnessError
-from harness.launch import errand, slurm
+from harness.launch import errand
 from harness.launch.queue import JobState, Queue
 from harness.plan import Plan, describe, over
 from harness.site import Site, SlurmSite
@@ -95,7 +96,7 @@ class Cluster:
             few = {"nodes": 1, "processes_per_node": 1, "gpus_per_node": min(1, own.gpus_per_node)}
             own = own.model_copy(update=few)
         with submission.claim(site.runs):
-            made = slurm.submit(plan, replace(site, slurm=own), (), {}, lambda _: None)
+            made = hand_over(plan, replace(site, slurm=own))
         errand.cancel([array for array in made.arrays if not array.stages])  # no report is wanted
         return _Jobs(made, site.runs)
 

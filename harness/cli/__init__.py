@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.command import present
+from harness.command import PROGRAM, present
 from harness.errors import HarnessError, RecipeError, StoreError, unreadable
 from harness.output import forgive, inert, lost
 
@@ -69,8 +69,9 @@ def _tell_instead(line: str) -> None:
 
 
 def _settings() -> str:
-    """The present command with --set before assignments that stand alone, as in `plan R seed=1`;
-    "" if there are none, or it takes none."""
+    """The present command with --set before assignments that stand alone, as in `plan R seed=1`,
+    or behind another word for it, as in `plan R -set seed=1`; "" if there are none, or the command
+    does not take that line either."""
     import typer
 
     from harness.cli.app import app
@@ -83,9 +84,19 @@ def _settings() -> str:
     if "--set" not in takes:
         return ""
     valued = {name for name, option in takes.items() if not getattr(option, "is_flag", False)}
-    found = {
-        word: f"--set={word}"
-        for before, word in itertools.pairwise(["", *words])
-        if ASSIGNMENT.fullmatch(word) and before not in valued and not Path(word).exists()
-    }
-    return present(changed=found) if found else ""
+    changed = dict[str, str | None]()
+    for before, word in itertools.pairwise(["", *words]):
+        if ASSIGNMENT.fullmatch(word) and before not in valued and not Path(word).exists():
+            changed[word] = f"--set={word}"
+            if before.startswith("-") and before.partition("=")[0] not in takes:
+                changed[before] = None
+    if not changed:
+        return ""
+    taken = (changed.get(word, word) for word in words)
+    misused: type[Exception] = typer.BadParameter.__mro__[1]
+    """UsageError, of click or of typer's own copy of it."""
+    try:
+        command.make_context(PROGRAM, [word for word in taken if word is not None])
+    except (misused, typer.Exit):
+        return ""
+    return present(changed=changed)

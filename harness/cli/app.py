@@ -54,18 +54,14 @@ def plan(
     processes: Processes = None,
 ) -> None:
     """Show what a recipe would run, what of it is done, and about how long the rest takes here."""
+    from harness.app import planning
     from harness.cli import show
-    from harness.cli.submit import place
-    from harness.estimate import computer
     from harness.inputs import Inputs
-    from harness.launch.outlook import cluster, look
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    here = computer(where.device, where.processes)
-    on = cluster(where) if place("auto", where) == "slurm" else here
     inputs = Inputs(where.data, where.runs)
-    made = look(recipe, sets or [], where.runs, on=on, inputs=inputs).plan
-    show.plan(made, where, inputs)
+    made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
+    show.plan(made, where, inputs.unfinished)
 
 
 @app.command()
@@ -95,30 +91,13 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
-    from harness.cli import run as here
-    from harness.cli import submit
+    from harness.cli.run import How, run_command
     from harness.track import feed
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
     feed.check()  # what is wrong with a tracker's settings is told before anything runs
-    place = submit.place(on.value, where)
-    if seeds_until_decided is not None:
-        from harness.cli.until_decided import run_until_decided
-        from harness.errors import HarnessError
-
-        if place != "here":
-            raise HarnessError("--seeds-until-decided judges between runs; add --on here")
-        if dry:
-            raise HarnessError("--seeds-until-decided has no dry run: its plan follows the results")
-        most = seeds_until_decided
-        code = run_until_decided(recipe, sets or [], where, most, ask=not yes, again=again)
-        raise typer.Exit(code)
-    commands = {
-        "here": here.run_command,
-        "local": submit.local_command,
-        "slurm": submit.slurm_command,
-    }
-    raise typer.Exit(commands[place](recipe, sets or [], where, ask=not yes, again=again, dry=dry))
+    how = How(on.value, not yes, again, dry, seeds_until_decided)
+    raise typer.Exit(run_command(recipe, sets or [], where, how))
 
 
 @app.command()
@@ -143,7 +122,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the paper's table with ours beside it, as Markdown, HTML, LaTeX, CSV and JSON."""
-    from harness.cli.report import report_command, watch_command
+    from harness.cli.report import report_command
     from harness.plan import make_plan
 
     if compare is not None:
@@ -162,6 +141,8 @@ def report(
     where = machine(data=data, runs=runs, site=site)
     made = make_plan(recipe, sets or [], where.runs)
     if watch:
+        from harness.cli.watch import watch_command
+
         watch_command(made, where)
     report_command(made, where, out)
 
@@ -185,12 +166,11 @@ def publish(
     ),
 ) -> None:
     """Copy a recipe's run records, without checkpoints, and write their report beside them."""
-    from harness.cli.publish import publish_command, renew_command
+    from harness.app.publishing import publish
+    from harness.cli import show
 
-    if recipe is None:
-        renew_command(to)
-        return
-    publish_command(recipe, sets or [], machine(data=data, runs=runs, site=site), to)
+    where = machine(data=data, runs=runs, site=site) if recipe is not None else None
+    publish(recipe, to, where, sets=sets or [], told=lambda page: show.line(str(page)))
 
 
 @app.command()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from harness.app.planning import place, writable
 from harness.cli import show
-from harness.cli.run import confirm, writable
-from harness.cli.submit import place
+from harness.cli.run import confirm
 from harness.errors import HarnessError
 from harness.site import Site
 from harness.store.certificate import Check
@@ -37,7 +37,8 @@ def certify_command(site: Site, *, ask: bool) -> int:
         parts = [f"a few minutes on {ground.words}"]
         parts += [] if papers.why_no_demo(ground, site) else ["the CIFAR-10 demo's first epochs"]
         parts += [] if isinstance(found, str) else [f"{len(found)} linear probes on ImageNet"]
-        confirm(" and ".join(parts))
+        if not confirm(" and ".join(parts)):
+            return 0
     writable(site.runs)
     shown: list[Check] = []
 

@@ -12,24 +12,21 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from harness.check.baseline import Baseline, load_baseline, make_baseline, write_baseline
-from harness.check.cells import CellRuns, Now, merged, read_cells
-from harness.check.compare import ALARM, Pair, against_baselines, comparisons
+from harness.app.checking import check
+from harness.app.results import INTERRUPTED
+from harness.check.baseline import load_baseline, make_baseline, write_baseline
+from harness.check.cells import CellRuns, Now
+from harness.check.compare import ALARM, comparisons
 from harness.check.files import is_json, is_junit, write_json, write_junit
-from harness.check.targets import against_targets
 from harness.check.verdict import Failure, Judged, Verdict
 from harness.cli import show
-from harness.cli.check_run import INTERRUPTED, run_missing, wait, waiting
-from harness.cli.check_tasks import Asked, Tasks
 from harness.cli.replace import refuse_others
-from harness.errors import HarnessError, NotYet, RecipeError, StoreError, TargetMissed
-from harness.inputs import Inputs
-from harness.plan import Plan
+from harness.cli.run import Shown
+from harness.errors import HarnessError, RecipeError, StoreError
 from harness.report.runs import LOSS
 from harness.site import Site
 from harness.store import atomic
 from harness.store.edition import present
-from harness.store.stale import Look
 
 Writer = Callable[[Path, Sequence[Verdict], str, Sequence[Failure]], None]
 
@@ -75,31 +72,31 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
         StoreError: a file cannot be written, or a baseline would lack results.
     """
     _may_write(how)
-    found = Tasks(
-        paths, sets, site.runs, seeds=how.seeds, against=how.against, without=how.write is not None
+    found = check(
+        paths,
+        site,
+        sets=sets,
+        seeds=how.seeds,
+        against=how.against,
+        without_baseline=how.write is not None,
+        run=how.run,
+        wait=how.wait,
+        ask=how.ask,
+        progress=Shown(site),
     )
-    tasks = [each.task for each in found.asked]
-    if how.run and run_missing(tasks, site, ask=how.ask) == INTERRUPTED:
+    if found is None:
         return INTERRUPTED
-    if how.wait and wait(tasks, site) == INTERRUPTED:
-        return INTERRUPTED
-    now = Now(present(), waiting(tasks, site))
-    inputs = Inputs(site.data, site.runs)
-    asked = [(each, cell) for each in found.asked for cell in _cells(each.plan, site.runs, inputs)]
-    cells = merged(cell for _, cell in asked)
-    verdicts = against_targets(cells, now)
-    verdicts += against_baselines(_pairs(asked), now)
-    if verdicts or not found.errors:
-        _show(verdicts)
-    show.unfinished(inputs)
+    if found.verdicts or not found.failures:
+        _show(found.verdicts)
+    show.unfinished(found.unfinished)
     if how.json:
-        write_json(how.json, verdicts, str(now.editions), found.failures)
+        write_json(how.json, found.verdicts, str(found.now.editions), found.failures)
     if how.junit:
-        write_junit(how.junit, verdicts, str(now.editions), found.failures)
+        write_junit(how.junit, found.verdicts, str(found.now.editions), found.failures)
     found.refuse()
     if how.write:
-        _write(cells, now, how.write)
-    return _code(verdicts)
+        _write(found.cells, found.now, how.write)
+    return found.exit_code
 
 
 @contextmanager
@@ -175,25 +172,6 @@ def _may_write(how: How) -> None:
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
 
 
-def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
-    members = list({(s.member.cell, s.recipe.seed): s.member for s in plan.stages}.values())
-    name = plan.scale.name if plan.scale is not None else members[0].recipe.name
-    return read_cells(name, members, runs, inputs)
-
-
-def _pairs(asked: Sequence[tuple[Asked, CellRuns]]) -> list[Pair]:
-    """Every cell with its tasks' baseline, all seeds of it together."""
-    of: dict[Path, tuple[Baseline, list[CellRuns]]] = {}
-    for each, cell in asked:
-        if each.task.baseline is not None and each.baseline is not None:
-            of.setdefault(each.task.baseline, (each.baseline, []))[1].append(cell)
-    return [
-        Pair(cell, baseline, str(path))
-        for path, (baseline, cells) in of.items()
-        for cell in merged(cells)
-    ]
-
-
 def _show(verdicts: Sequence[Verdict]) -> None:
     if show.console.is_terminal:
         show.console.print(_table(verdicts))
@@ -249,10 +227,3 @@ def _write(cells: Sequence[CellRuns], now: Now, path: Path) -> None:
                 words += f", before {before.mean:.{digits}f} ± {before.sd:.{digits}f}"
             show.line(f"{words} ({len(record.seeds)} seeds)")
     show.line(f"baseline: {path}")
-
-
-def _code(verdicts: Sequence[Verdict]) -> int:
-    left = {verdict.judged for verdict in verdicts} - {"passed"}
-    if left - {"waiting"}:
-        return TargetMissed.exit_code
-    return NotYet.exit_code if left else 0

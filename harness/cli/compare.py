@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from harness.app.reporting import gather
 from harness.cli import show
-from harness.cli.report import gather
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.plan import make_plan

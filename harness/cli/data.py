@@ -71,6 +71,8 @@ def check_(
 
     with _bars() as tell:
         checked = broken.check(folder, tell)
+    for remark in checked.remarks:
+        show.line(f"note: {remark}")
     if not checked.broken:
         show.line(f"{shown(folder)}: all of {checked.images:,} images can be read")
     elif not leave_out:

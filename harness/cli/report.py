@@ -9,21 +9,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.app.reporting import write
+from harness.app.results import Report
 from harness.cli import show
-from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.report.claim_summary import said_by, summary
 from harness.report.claims import judge, verdict_counts
-from harness.report.collect import Results, collect, collect_single
+from harness.report.collect import Results
 from harness.report.measures import measure
-from harness.report.published import published
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
 from harness.report.terminal import NARROW, STYLE, terminal_table
-from harness.report.write import own_place, write_report
 from harness.site import Site
-from harness.store.stale import Look
 
 
 def report_command(made: Plan, site: Site, out: Path | None) -> None:
@@ -32,35 +30,14 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    inputs = Inputs(site.data, site.runs)
-    results = gather(made, site.runs, inputs)
-    paths = write_report(results, out or own_place(site.runs, made.name))
-    _show(results)
-    show.unfinished(inputs)
-    page = next(path for path in paths if path.suffix == ".html")
-    show.line(f"report: {page}")
+    show_report(write(made, site, out))
 
 
-def watch_command(made: Plan, site: Site) -> None:
-    """Show the table until all runs of the plan are over, or the user has seen enough."""
-    from harness.cli.watch import watch
-
-    inputs = Inputs(site.data, site.runs)
-    if not watch(lambda: gather(made, site.runs, inputs, curves=False), show.console):
-        show.line("stopped watching; the report is of the runs so far")
-
-
-def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
-    """What the plan's runs have found so far; without `curves` no journal is read.
-
-    `inputs` looks at data and weights, but not for records that are published: they are others'.
-    """
-    inputs = None if published(runs) else inputs
-    if made.expansion is not None and made.scale is not None:
-        return collect(
-            made.expansion, made.scale, runs, path=made.path, curves=curves, inputs=inputs
-        )
-    return collect_single(made.stages[0].recipe, runs, inputs=inputs)
+def show_report(report: Report) -> None:
+    """The report in short, and where it lies."""
+    _show(report.results)
+    show.unfinished(report.unfinished)
+    show.line(f"report: {report.page}")
 
 
 def _show(results: Results) -> None:

@@ -1,170 +1,235 @@
-"""`moco-harness run`: plan, run what is missing, report."""
+"""`moco-harness run`: what a person sees of it, here, in the background or on SLURM."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
+from rich.table import Table
 
 from harness import command
+from harness.app import planning
+from harness.app.planning import place, refuse_without_data
+from harness.app.progress import Amount, Declined, Progress
+from harness.app.results import Outcome, Report, Submitted
+from harness.app.running import run, run_until_decided
+from harness.app.submitting import amount, submit
 from harness.cli import show
-from harness.errors import HarnessError, NoData, StoreError
-from harness.estimate import computer
+from harness.cli.report import show_report
+from harness.command import Commands
+from harness.errors import HarnessError
 from harness.inputs import Inputs
+from harness.launch.progress import watching
+from harness.launch.signals import StopFlag
+from harness.output import inert
 from harness.plan import Plan
-from harness.presence import look_for
-from harness.site import Site
-from harness.store import atomic, provenance
-from harness.store.layout import stage_folder
-
-INTERRUPTED = 130
-FAILED = 1
-UNMEASURED_IMAGES = 2_000_000
-"""Images to pass through that `run` begins unasked on a machine that has measured nothing alike."""
+from harness.redact import redact
+from harness.site import Site, SlurmSite
+from harness.stage.reporter import Reporter
+from harness.store import submission
+from harness.store.submission import Array
 
 
-def run_command(
-    path: Path,
-    sets: Sequence[str],
-    site: Site,
-    *,
-    ask: bool,
-    again: bool = False,
-    added: Mapping[str, Sequence[int]] | None = None,
-    dry: bool = False,
-) -> int:
-    """Run what is missing of the recipe here; returns the exit code.
+@dataclass(frozen=True)
+class How:
+    """How `run` is asked to run."""
 
-    With `dry` it only shows the plan.
+    on: str
+    ask: bool
+    again: bool
+    dry: bool
+    most: int | None
+    """Seeds that undecided claims' cells may have; None: the recipe's."""
 
-    0: all is done. 1: a run failed or is being run by another process. 130: stopped on request.
+
+def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
+    """Run or submit what is missing of the recipe; returns the exit code.
+
+    0: all is done or submitted. 1: a run failed or is being run by another process. 130: stopped
+    on request.
 
     Raises:
-        HarnessError: the recipe, the data or the disk do not allow it.
+        HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
-    from harness.launch.outlook import look
-
-    on = computer(site.device, site.processes)
-    inputs = Inputs(site.data, site.runs)
-    made = look(path, sets, site.runs, again=again, added=added, on=on, inputs=inputs).plan
-    show.plan(made, site, inputs)
-    refused = [stage for stage in made.stages if stage.action == "refuse"]
-    if refused:
-        raise StoreError(refused[0].why)
-    busy = [stage.id for stage in made.stages if stage.action == "busy"]
-    if dry:
-        return 0
-    if not made.todo:
-        if busy:
-            _left(busy)
-        else:
-            show.nothing_to_do(made)
-        return report(made, site) or (FAILED if busy else 0)
-    if ask:
-        ask_long(made, site)
-    writable(site.runs)
-    code = _work(made, site)
-    reported = report(made, site)
-    return code or reported or (FAILED if busy else 0)
-
-
-def tell_no_commit() -> None:
-    """Note that the results will name no commit, where there is a checkout that has one."""
-    if provenance.is_checkout() and (why := provenance.why_no_commit()):
-        show.line(f"note: results will name no commit: {why}", "yellow")
-
-
-def _work(made: Plan, site: Site) -> int:
-    tell_no_commit()
-    show.line("loading PyTorch ...")
-    from harness.launch.here import run_here
-    from harness.launch.progress import watching
-    from harness.launch.signals import StopFlag
-    from harness.track.follow import start
-
-    followers = start(site.runs, [stage.id for stage in made.todo])
-    with StopFlag() as stopping, watching(show.console, len(made.todo)) as reporter:
-        try:
-            tally = run_here(made, site, reporter, stopping)
-        except KeyboardInterrupt:
-            show.line("stopped at once; the same command goes on from the last checkpoint")
-            return INTERRUPTED
-    if followers.warning:
-        show.line(f"note: {followers.warning}")
-    for stage_id, message in tally.failed:
-        show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
-        show.line(f"  what is known of it: {site.runs / stage_id}/attempts/")
-    for message in filter(None, tally.elsewhere.values()):
-        show.line(message)
-    left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]
-    if left := [id_ for id_ in left if stage_folder(site.runs, id_).result is None]:
-        _left(left)
-    if tally.interrupted:
-        show.line("stopped; the same command goes on from here")
-        return INTERRUPTED
-    return tally.exit_code
-
-
-def _left(stages: list[str]) -> None:
-    whose = f"{show.count(len(stages), 'stage')} left to another process: {show.named(stages)}"
-    show.line(f"{whose}; run again when it has finished")
-
-
-def report(made: Plan, site: Site) -> int:
-    """Write the report; returns the exit code."""
-    from harness.cli.report import report_command
-
+    on, progress = place(how.on, site), Shown(site)
     try:
-        report_command(made, site, None)
-    except HarnessError as error:
+        if how.most is not None:
+            if on != "here":
+                raise HarnessError("--seeds-until-decided judges between runs; add --on here")
+            if how.dry:
+                raise HarnessError(
+                    "--seeds-until-decided has no dry run: its plan follows the results"
+                )
+            return run_until_decided(
+                path, how.most, site, sets=sets, again=how.again, ask=how.ask, progress=progress
+            ).exit_code
+        if on != "here":
+            return submit(
+                path,
+                site,
+                on=on,
+                sets=sets,
+                again=how.again,
+                ask=how.ask,
+                dry=how.dry,
+                progress=progress,
+            ).exit_code
+        if how.dry:
+            inputs = Inputs(site.data, site.runs)
+            plan = planning.plan(path, site, sets=sets, again=how.again, on="here", inputs=inputs)
+            progress.planned(plan, inputs.unfinished)
+            planning.refuse(plan)
+            return 0
+        return run(path, site, sets=sets, again=how.again, ask=how.ask, progress=progress).exit_code
+    except Declined:
+        return 0
+
+
+class Shown(Progress):
+    """Prints what goes on, and asks."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
+        show.plan(plan, self._site, unfinished)
+
+    def arrays(self, plan: Plan, arrays: Sequence[Array]) -> None:
+        assert self._site.slurm is not None
+        _arrays(plan, self._site.slurm, arrays)
+
+    def confirm(self, plan: Plan, amount: Amount) -> bool:
+        if amount.unit == "hours":
+            return confirm(
+                "an unknown amount"
+                if amount.hours is None
+                else f"about {show.duration(amount.hours * 3600)}"
+            )
+        if not sys.stdin.isatty():  # a person may know that the nodes see data absent here
+            refuse_without_data(plan, self._site)
+        return confirm("an unknown amount" if amount.hours is None else _amount(amount))
+
+    def begins(self, plan: Plan) -> None:
+        del plan
+        show.line("loading PyTorch ...")
+
+    @contextmanager
+    def working(self, stages: int) -> Iterator[tuple[Reporter, Callable[[], bool]]]:
+        with StopFlag() as stopping, watching(show.console, stages) as reporter:
+            yield reporter, stopping
+
+    def note(self, text: str) -> None:
+        show.line(f"note: {text}", "yellow")
+
+    def say(self, text: str) -> None:
+        show.line(text)
+
+    def ended(self, outcome: Outcome) -> None:
+        if outcome.tally is None:
+            show.line("stopped at once; the same command goes on from the last checkpoint")
+            return
+        for stage_id, message in outcome.tally.failed:
+            show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
+            show.line(f"  what is known of it: {self._site.runs / stage_id}/attempts/")
+        for message in filter(None, outcome.tally.elsewhere.values()):
+            show.line(message)
+        if outcome.left:
+            self.left(outcome.left)
+        if outcome.interrupted:
+            show.line("stopped; the same command goes on from here")
+
+    def nothing_to_do(self, plan: Plan) -> None:
+        show.nothing_to_do(plan)
+
+    def left(self, stages: Sequence[str]) -> None:
+        whose = f"{show.count(len(stages), 'stage')} left to another process: {show.named(stages)}"
+        show.line(f"{whose}; run again when it has finished")
+
+    def reported(self, report: Report) -> None:
+        show_report(report)
+
+    def not_reported(self, error: HarnessError) -> None:
         show.line(f"the report could not be written: {error}")
-        return FAILED
-    return 0
+
+    def submitted(self, made: Submitted) -> None:
+        match made.why:
+            case "dry":
+                for array, text in made.scripts:
+                    show.line(f"\n==> {array.name}\n{text}")
+            case "busy":
+                busy = sum(stage.action == "busy" for stage in made.plan.stages)
+                show.line(f"nothing to submit: {busy} stages are waiting or running already")
+            case "meanwhile" if made.on == "slurm":
+                show.line("nothing is left to submit: another process has done it meanwhile")
+            case "meanwhile":
+                show.line("nothing is left to do: another process has begun it meanwhile")
+        if made.submission is not None:
+            _submitted(made.submission, self._site)
+
+    def recipe(self, path: Path) -> None:
+        show.line(f"{path}: what is missing or stale")
+
+    def refused(self, path: Path, error: HarnessError) -> None:
+        if isinstance(error, Declined):
+            show.line(f"{path}: left as it is")
+        else:
+            print(inert(redact(f"error: {path}: {error}")), file=sys.stderr)
+
+    def waiting(self, stages: int) -> None:
+        show.line(f"waiting for {show.count(stages, 'stage')}")
 
 
-def ask_long(made: Plan, site: Site) -> None:
-    """Before work that is long, or may be."""
-    if made.hours is not None:
-        if made.hours > site.ask_above_hours:
-            refuse_without_data(made, site)
-            confirm(f"about {show.duration(made.hours * 3600)}")
-    elif made.images is None or made.images > UNMEASURED_IMAGES:
-        refuse_without_data(made, site)
-        confirm("an unknown amount")
-
-
-def refuse_without_data(made: Plan, site: Site) -> None:
-    """Raise NoData if something that no run fetches is not under the data root: nobody should be
-    asked to agree to work that cannot begin."""
-    lacking = [
-        found.says
-        for found in look_for((s.recipe for s in made.todo), site.data)
-        if not found.there and not found.comes
-    ]
-    if lacking:
-        raise NoData("\n".join(lacking))
-
-
-def confirm(about: str) -> None:
+def confirm(about: str) -> bool:
     """Ask whether to begin so much work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
         raise HarnessError(f"this is {about} of work; say --yes to begin it unasked: {line}")
     import typer
 
-    if not typer.confirm(f"This is {about} of work. Begin?"):
-        raise typer.Exit(0)
+    return typer.confirm(f"This is {about} of work. Begin?")
 
 
-def writable(runs: Path) -> None:
-    """Raise a StoreError unless the run root can be written."""
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        probe = runs / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise atomic.explain(error, runs) from error
+def _submitted(made: submission.Submission, site: Site) -> None:
+    stages = sum(len(array.stages) for array in made.arrays)
+    if made.on == "local":
+        show.line(f"running {stages} stages in the background as {made.id}")
+    else:
+        what = f"{stages} stages" if stages else "the report, which had no job yet,"
+        show.line(f"submitted {what} in {len(made.arrays)} arrays and jobs as {made.id}")
+    show.line(f"  logs: {submission.folder(site.runs, made.id)}")
+    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
+
+
+def _arrays(plan: Plan, own: SlurmSite, arrays: Sequence[Array]) -> None:
+    """Print what goes to SLURM: jobs, what they wait for, nodes and GPUs, hours."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title="to SLURM")
+    table.title_justify, table.title_style = "left", "bold"
+    for heading in ("array", "jobs", "of", "after", "nodes", "GPUs", "at most"):
+        table.add_column(heading, justify="right" if heading in ("array", "jobs") else "left")
+    for n, array in enumerate(arrays):
+        is_report = not array.stages
+        after = "all" if is_report else ", ".join(map(str, [*array.after, *array.waits]))
+        nodes = 1 if is_report else own.nodes
+        table.add_row(
+            str(n),
+            str(len(array.stages) or 1),
+            array.kind,
+            after,
+            str(nodes),
+            str(0 if is_report else nodes * own.gpus_per_node),
+            show.duration(3600 * getattr(own.hours, array.kind)),
+        )
+    show.console.print(table)
+    where = f"partition {own.partition}" if own.partition else "the default partition"
+    show.line(f"{where}; {_amount(amount(plan, own))}")
+
+
+def _amount(about: Amount) -> str:
+    if about.hours is None:
+        return f"how many {about.unit} is not known: nothing like it was measured here yet"
+    hours = about.hours
+    return f"about {hours:,.0f} {about.unit}" if hours >= 10 else f"about {hours:.2g} {about.unit}"

@@ -16,7 +16,6 @@ from harness.output import inert
 from harness.redact import redact
 
 if TYPE_CHECKING:
-    from harness.inputs import Inputs
     from harness.plan import Plan, PlannedStage
     from harness.site import Site
 
@@ -104,10 +103,10 @@ def _cell(stage: PlannedStage) -> str:
     return f"[{_STYLE[stage.action]}]{words}[/]"
 
 
-def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
+def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
     """Print the plan: a row for each run, what is skipped and why, how long, and where to.
 
-    `inputs` is what the plan was made with.
+    `too_large` names data that could not be compared, for want of time.
     """
     runs = _by_run(made)
     names = list(dict.fromkeys(stage.name for stage in made.stages))
@@ -142,8 +141,7 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
         again = command.present("run", "--again") or "run --again"
         line(f"  to move {them} aside and run anew: {again}")
-    if inputs is not None:
-        unfinished(inputs)
+    unfinished(too_large)
     from harness.presence import look_for
 
     for found in look_for((stage.recipe for stage in made.todo), site.data):
@@ -153,9 +151,9 @@ def plan(made: Plan, site: Site, inputs: Inputs | None = None) -> None:
         line(f"{_how_long(made)}; files go to {site.runs}")
 
 
-def unfinished(inputs: Inputs) -> None:
+def unfinished(folders: Sequence[str]) -> None:
     """Name the data that could not be compared, for want of time."""
-    for folder in inputs.unfinished:
+    for folder in folders:
         line(f"note: {folder} is too large to be compared at once; the next call goes on with it")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.app import overview
 from harness.cli import show
 from harness.cli.cells import Cells, Reader, short
 from harness.command import Commands
@@ -77,17 +77,13 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     """
     inputs = Inputs(site.data, site.runs, PATIENCE_S)
     reader, commands = Reader(), Commands(site.runs, site.file)
-    truth = Truth(site.runs, inputs, commands)
+    truth = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
         _watch(truth, reader, commands)
         return
-    gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
-    try:
-        seen = truth.look()
-    finally:
-        gc.enable()
+    seen = overview.status(truth=truth)
     if not seen.rows:
         begin = commands.line("run", "quickstart")
         show.line(f"no runs under {site.runs} yet; begin with: {begin}")
@@ -103,7 +99,7 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
             show.line(text)
     for each in _summary(seen, commands):
         show.console.print(each, soft_wrap=True)
-    show.unfinished(inputs)
+    show.unfinished(inputs.unfinished)
 
 
 def _watch(truth: Truth, reader: Reader, commands: Commands) -> None:

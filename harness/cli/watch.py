@@ -10,11 +10,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from harness.app.reporting import gather
+from harness.cli import show
 from harness.cli.report import table
+from harness.inputs import Inputs
+from harness.plan import Plan
 from harness.recipe.ablation import Metric
 from harness.report.collect import Results
 from harness.report.curves import is_number
 from harness.report.runs import WORDS, Run
+from harness.site import Site
 from harness.spec.registry import task_of
 from harness.store import journal
 
@@ -23,6 +28,13 @@ EVERY_S = 2.0
 
 GOING_ON = ("absent", "running", "interrupted", "failed")
 """A run in one of these may still give a value: it may be waiting for its turn, or run again."""
+
+
+def watch_command(made: Plan, site: Site) -> None:
+    """Show the table until all runs of the plan are over, or the user has seen enough."""
+    inputs = Inputs(site.data, site.runs)
+    if not watch(lambda: gather(made, site.runs, inputs, curves=False), show.console):
+        show.line("stopped watching; the report is of the runs so far")
 
 
 def watch(

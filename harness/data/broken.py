@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.data.datasets import files_of
+from harness.data.datasets import files_of, omitted, without
 from harness.data.images import Encoded, Files, told_of
 from harness.data.packed import is_packed, open_packed
 from harness.errors import DataError
@@ -31,6 +31,8 @@ class Checked:
     broken: dict[str, str]
     """train/<class>/<image> of each broken one -> what is wrong with it."""
     mend: str
+    remarks: tuple[str, ...] = ()
+    """What of the folder no run takes, in sentences."""
 
     @property
     def message(self) -> str:
@@ -48,9 +50,12 @@ def check(folder: Path, tell: Tell) -> Checked:
     if is_packed(folder):
         pack = open_packed(folder)
         parts = {"train": pack.train, "val": pack.val}
+        remarks = without(shown(folder), pack.left_out)
     else:
-        parts = dict(zip(SPLITS, map(files_of, splits(folder)), strict=True))
-    return look_through(folder, parts, tell)
+        folders = splits(folder)
+        parts = dict(zip(SPLITS, map(files_of, folders), strict=True))
+        remarks = omitted(shown(folder), folders)["remarks"]
+    return replace(look_through(folder, parts, tell), remarks=remarks)
 
 
 def look_through(folder: Path, parts: Mapping[str, Encoded], tell: Tell) -> Checked:

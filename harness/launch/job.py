@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,15 @@ from harness.errors import HarnessError
 from harness.launch.ending import end, goes_on, say_who_died
 from harness.launch.signals import StopFlag
 from harness.output import forgive
+from harness.spec.declarations import load
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
     from harness.runtime.environment import Placement
+    from harness.site import Site
 
+REPORT = "harness.app.reporting:report"
+"""What writes a report, by name: launchers import nothing of harness.app."""
 MEETING_S = 600.0
 """Seconds by which the processes may start apart, besides the copying of data: nodes read their
 libraries at different speeds."""
@@ -164,33 +168,21 @@ class ReportJob:
 
     def _write(self) -> str:
         _check_code(self.code)
-        page = str(
-            write_report(Path(self.recipe), self.sets, Path(self.runs), Path(self.data_root))
-        )
-        print(f"report: {page}", flush=True)
-        return page
+        from harness.site import Site
+
+        site = Site(Path(self.data_root), Path(self.runs), "auto", 1, 0.0)
+        return report(self.recipe, self.sets, site)
 
 
-def write_report(recipe: Path, sets: tuple[str, ...], runs: Path, data: Path) -> Path:
-    """Write the report of what there is so far under RUNS/reports/; returns its page.
-
-    `data` is the data root.
+def report(recipe: str, sets: Sequence[str], site: Site) -> str:
+    """Write the report of what there is so far, and print where; returns its page.
 
     Raises:
         HarnessError: the recipe is wrong, or the disk does not allow it.
     """
-    from harness.inputs import Inputs
-    from harness.plan import make_plan
-    from harness.report import collect, write
-
-    inputs = Inputs(data, runs)
-    made = make_plan(recipe, sets, runs)
-    if made.expansion is not None and made.scale is not None:
-        results = collect.collect(made.expansion, made.scale, runs, path=made.path, inputs=inputs)
-    else:
-        results = collect.collect_single(made.stages[0].recipe, runs, inputs=inputs)
-    paths = write.write_report(results, write.own_place(runs, made.name))
-    return next(path for path in paths if path.suffix == ".html")
+    page = str(load(REPORT)(recipe, site, sets=sets).page)
+    print(f"report: {page}", flush=True)
+    return page
 
 
 def told(work: Callable[[], str]) -> str:

@@ -8,10 +8,11 @@ number.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,20 @@ from harness import interpreter
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch import clients, handover
-from harness.launch.job import told, write_report
+from harness.launch.job import report, told
 from harness.launch.signals import StopFlag
 from harness.plan import Plan, make_plan
 from harness.site import Site
+from harness.spec.declarations import load
+from harness.stage.reporter import Reporter
 from harness.store import submission
 from harness.store.submission import Array, Submission
 
 FOREVER_MIN = 60 * 24 * 365
 """Minutes: the local executor wants a time limit."""
 INTERRUPTED = 130
+RUN = "harness.app.running:run_stages"
+"""What runs a plan's stages, by name: launchers import nothing of harness.app."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,7 @@ class LocalJob:
     def _run(self, stopping: StopFlag) -> str:
         from rich.console import Console
 
-        from harness.launch.here import run_here
         from harness.launch.progress import watching
-        from harness.track.follow import start
 
         recipe, runs = Path(self.recipe), Path(self.runs)
         ours = submission.read(runs, self.submission).stages
@@ -85,14 +88,15 @@ class LocalJob:
         made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
         site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
-        followers = start(runs, [stage.id for stage in made.todo])
-        if followers.warning:
-            print(f"note: {followers.warning}", flush=True)
         console = Console(highlight=False, width=200)
-        with watching(console, len(made.todo)) as reporter:
-            tally = run_here(made, site, reporter, stopping)
-        page = write_report(recipe, self.sets, runs, Path(self.data_root))
-        print(f"report: {page}", flush=True)
+
+        @contextlib.contextmanager
+        def working(stages: int) -> Iterator[tuple[Reporter, StopFlag]]:
+            with watching(console, stages) as reporter:
+                yield reporter, stopping
+
+        tally = load(RUN)(made, site, working, _note).tally
+        page = report(self.recipe, self.sets, site)
         if tally.interrupted:
             print("stopped; the same command goes on from here", flush=True)
             raise SystemExit(INTERRUPTED)
@@ -102,7 +106,11 @@ class LocalJob:
             print(message, file=sys.stderr, flush=True)
         if tally.exit_code:
             raise SystemExit(tally.exit_code)
-        return str(page)
+        return page
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", flush=True)
 
 
 def submit(plan: Plan, site: Site, sets: Sequence[str], *, again: bool) -> Submission:

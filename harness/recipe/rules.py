@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
+from harness.recipe.data import Data
+from harness.recipe.evaluation import Knn, Linear
+from harness.recipe.method import MethodSection
 from harness.recipe.section import Section
+from harness.recipe.sections import Augment, Model, Optim
+from harness.recipe.task import TaskSection
 from harness.spec.registry import tasks
-
-if TYPE_CHECKING:
-    from harness.recipe.schema import Recipe
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
@@ -18,9 +19,20 @@ LEAST, MOST = 1.2e-38, 3.4e38
 """What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
 
 
-def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """(field, message) of each impossible combination; the message says what to do."""
-    optim, model, contrast, data = recipe.optim, recipe.model, recipe.contrast, recipe.data
+def contradictions(
+    *,
+    data: Data,
+    augment: Augment,
+    model: Model,
+    contrast: MethodSection,
+    optim: Optim,
+    knn: Knn,
+    linear: Linear | None,
+    further: Mapping[str, TaskSection],
+    own: Sequence[str],
+) -> Iterator[tuple[str, str]]:
+    """(field, message) of each impossible combination of a recipe's sections; the message says what
+    to do. `further` is what the recipe has under tasks:, `own` the kinds of its other stages."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -35,9 +47,15 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"which has no variance: make the group larger, or data.size more than {halved}",
         )
     yield from contrast.contradictions(batch, group)
-    for name in ("augment", "contrast", "optim", "knn", "linear"):
-        yield from _beyond_float32(name, getattr(recipe, name))
-    yield from _tasks(recipe)
+    for name, section in (
+        ("augment", augment),
+        ("contrast", contrast),
+        ("optim", optim),
+        ("knn", knn),
+        ("linear", linear),
+    ):
+        yield from _beyond_float32(name, section)
+    yield from _tasks(further, own)
     known = KNOWN_SIZES.get(data.name)
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
@@ -48,9 +66,9 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"{batch} images per step, but the data has {available}: no step would ever be made",
         )
     labelled = STL10_LABELLED if data.name == "stl10" else available
-    if labelled is not None and max(recipe.knn.k, default=1) > labelled:
-        yield "knn.k", f"{max(recipe.knn.k)} neighbours, but there are {labelled} labelled images"
-    if not recipe.knn.k:
+    if labelled is not None and max(knn.k, default=1) > labelled:
+        yield "knn.k", f"{max(knn.k)} neighbours, but there are {labelled} labelled images"
+    if not knn.k:
         yield "knn.k", "at least one k is needed"
     if (data.name == "imagefolder") != (data.folder is not None):
         yield (
@@ -69,18 +87,18 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if weights is not None and weights.sha256 is None and weights.md5 is None:
         yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
     for field, low_high in (
-        ("crop_scale", recipe.augment.crop_scale),
-        ("crop_ratio", recipe.augment.crop_ratio),
-        ("blur_sigma", recipe.augment.blur_sigma),
+        ("crop_scale", augment.crop_scale),
+        ("crop_ratio", augment.crop_ratio),
+        ("blur_sigma", augment.blur_sigma),
     ):
         if low_high[0] > low_high[1]:
             yield f"augment.{field}", f"{low_high[0]} to {low_high[1]} is no range: low comes first"
-    if recipe.augment.crop_scale[1] <= 0:
+    if augment.crop_scale[1] <= 0:
         yield "augment.crop_scale", "a crop of no area; the upper end must be above 0"
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
-    if recipe.linear is not None:
-        yield from _drops("linear.drops", recipe.linear.drops, recipe.linear.epochs)
+    if linear is not None:
+        yield from _drops("linear.drops", linear.drops, linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
         yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
 
@@ -111,22 +129,21 @@ def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str
         yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"
 
 
-def _tasks(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Further tasks that build on nothing, on each other, or on a task of several trials."""
-    own = [kind for kind, each in tasks().items() if each.asked(recipe)]
-    for name, said in recipe.tasks.items():
-        above = recipe.tasks.get(said.parent)
+    for name, said in further.items():
+        above = further.get(said.parent)
         if name in tasks():
             yield f"tasks.{name}", "it is called as a kind of task is: choose another name"
         elif above is None and said.parent not in own:
-            known = ", ".join([*own, *(other for other in recipe.tasks if other != name)])
+            known = ", ".join([*own, *(other for other in further if other != name)])
             yield f"tasks.{name}.parent", f"no stage is called {said.parent}; there are {known}"
         elif above is not None and above.trials > 1:
             why = f"{said.parent} has {above.trials} trials, and which one is meant cannot be said"
             yield f"tasks.{name}.parent", why
         seen, parent = {name}, said.parent
-        while parent in recipe.tasks and parent not in seen:
+        while parent in further and parent not in seen:
             seen.add(parent)
-            parent = recipe.tasks[parent].parent
+            parent = further[parent].parent
         if parent == name:
             yield f"tasks.{name}.parent", "it builds on itself"

@@ -1,8 +1,4 @@
-"""What a recipe says, section by section, with units and sources.
-
-Sources: v1 = MoCo v1 (arXiv:1911.05722), v2 = MoCo v2 (arXiv:2003.04297), code = the official
-implementation (facebookresearch/moco at 7397dfe), demo = the official CIFAR-10 notebook.
-"""
+"""A recipe whole, and what is no part of a run's identity: `sections` has what the rest says."""
 
 from __future__ import annotations
 
@@ -15,15 +11,47 @@ from harness.recipe.evaluation import Knn as Knn
 from harness.recipe.evaluation import Linear as Linear
 from harness.recipe.method import MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, PositiveFloat, Section, Since, refuse
+from harness.recipe.section import Name, Positive, Section, Since, refuse
+from harness.recipe.sections import (
+    Augment,
+    Constant,
+    Cosine,
+    Decay,
+    Model,
+    Optim,
+    Schedule,
+    Steps,
+    Weights,
+)
 from harness.recipe.task import TaskName, TaskSection, task_sections
-from harness.spec.registry import metrics, task_of
+from harness.spec.registry import metrics, task_of, tasks
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "About",
+    "Augment",
+    "Constant",
+    "Contrast",
+    "Cosine",
+    "Cost",
+    "Data",
+    "Decay",
+    "Knn",
+    "Linear",
+    "Model",
+    "Optim",
+    "Recipe",
+    "Reported",
+    "Schedule",
+    "Steps",
+    "Target",
+    "Watch",
+    "Weights",
+]
 
 SCHEMA_VERSION = 1
 """Part of every stage's identity: raised when the meaning of a field changes. How stage.json is
 laid out has a version of its own, harness.store.version.STAGE."""
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 if TYPE_CHECKING:
     Reported = str
@@ -32,145 +60,11 @@ else:
 """A metric that some declared task reports."""
 
 
-class Augment(Section):
-    """How a view is drawn from an image: two independent draws make the query and the key view.
-
-    The order is crop, [grayscale, jitter] or [jitter, grayscale], blur, flip (code: main_moco.py).
-    """
-
-    crop_scale: Annotated[
-        tuple[Fraction, Fraction], Field(title="random crop, share of the image")
-    ] = (0.2, 1.0)
-    """Area of the random crop as a share of the image (code: 0.2 to 1; demo: 0.08 to 1)."""
-    crop_ratio: Annotated[
-        tuple[PositiveFloat, PositiveFloat], Field(title="random crop, aspect ratio")
-    ] = (3 / 4, 4 / 3)
-    """Aspect ratio of the random crop, drawn log-uniformly (torchvision's default)."""
-    jitter: Annotated[
-        tuple[
-            Annotated[float, Field(ge=0)],
-            Annotated[float, Field(ge=0)],
-            Annotated[float, Field(ge=0)],
-            Annotated[float, Field(ge=0, le=0.5)],
-        ],
-        Field(title="colour jitter (brightness, contrast, saturation, hue)"),
-    ] = (0.4, 0.4, 0.4, 0.4)
-    """Strengths for brightness, contrast, saturation, hue (v1: .4 .4 .4 .4; v2: .4 .4 .4 .1)."""
-    jitter_p: Annotated[Fraction, Field(title="probability of colour jitter")] = 1.0
-    """Probability of the colour jitter (v1: 1; v2 and demo: 0.8)."""
-    grayscale_p: Annotated[Fraction, Field(title="probability of grayscale")] = 0.2
-    """Probability of grayscale (0.2 in v1, v2 and demo)."""
-    grayscale_first: Annotated[bool, Field(title="grayscale before the jitter")] = True
-    """Grayscale before the jitter (v1) or after it (v2 and demo)."""
-    blur_p: Annotated[Fraction, Field(title="probability of blur")] = 0.0
-    """Probability of the Gaussian blur (v1: 0; v2: 0.5)."""
-    blur_sigma: Annotated[
-        tuple[PositiveFloat, PositiveFloat], Field(title="standard deviation of the blur")
-    ] = (0.1, 2.0)
-    """Standard deviation of the blur in pixels, drawn uniformly (v2: 0.1 to 2)."""
-    flip_p: Annotated[Fraction, Field(title="probability of a flip")] = 0.5
-    """Probability of the horizontal flip."""
-
-
-class Weights(Section):
-    """Weights to begin with: released ones, as a control of the evaluation."""
-
-    file: Annotated[str, Field(min_length=1)]
-    """A checkpoint under the data root, official (module.encoder_q.*) or torchvision's."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
-    """Its SHA-256, or the beginning of it: the identity of what is evaluated."""
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
-    """Its MD5, or the beginning of it, for files whose publisher gives no other (code's README)."""
-
-
-class Model(Section):
-    """Query and key encoder: a backbone, and a head that is thrown away after pre-training."""
-
-    backbone: Literal[
-        "miniature",
-        "resnet18",
-        "resnet18_cifar",
-        "resnet34",
-        "resnet50",
-        "resnet50_cifar",
-        "resnext50_32x8d",
-    ]
-    """_cifar: 3x3 stem of stride 1 and no max-pooling (demo); miniature: 3 blocks, for CPUs."""
-    width: Positive = 1
-    """Multiplies every layer's channels: 2 and 4 give v1 Table 1's R50w2x and R50w4x."""
-    head: Annotated[Literal["fc", "mlp"], Field(title="head")] = "fc"
-    """fc: one linear layer (v1); mlp: linear, ReLU, linear, with the features' width (v2)."""
-    dim: Annotated[Positive, Field(title="width of the embedding")] = 128
-    """Width of the embedding that is compared (v1 Sec. 3.3: 128)."""
-    bn_group: Annotated[Positive, Field(title="batch-norm group")]
-    """Images normalised together by batch norm (v1: 32, one GPU's share of a batch of 256); the
-    whole batch: synchronised over all processes."""
-    running_stats: Annotated[
-        Literal["first_group", "mean"], Field(title="running statistics of")
-    ] = "first_group"
-    """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
-    weights: Weights | None = None
-    """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""
-
-
 if TYPE_CHECKING:
     Contrast = MethodSection
 else:
     Contrast = Annotated[Union[sections()], Field(discriminator="kind")]  # noqa: UP007
 """The pretext task: which keys a query is compared with, and how they are maintained."""
-
-
-class Constant(Section):
-    """The rate stays."""
-
-    kind: Literal["constant"]
-
-
-class Steps(Section):
-    """The rate is multiplied by `factor` at the start of each epoch in `drops`."""
-
-    kind: Literal["step"]
-    drops: tuple[Positive, ...]
-    """Epochs, counted from 0 (v1: 120 and 160 of 200)."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-
-class Cosine(Section):
-    """Half a cosine period over the run, set once per epoch (v2)."""
-
-    kind: Literal["cosine"]
-    first: Literal[0, 1] = 0
-    """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
-
-
-class Decay(Section):
-    """The rate is multiplied by `factor` every so many steps (v1 on Instagram-1B)."""
-
-    kind: Literal["decay"]
-    every: Positive
-    """Steps between two multiplications (v1: 62,500, 64 million images)."""
-    factor: Annotated[float, Field(gt=0, lt=1)]
-
-
-Schedule = Annotated[Constant | Steps | Cosine | Decay, Field(discriminator="kind")]
-
-
-class Optim(Section):
-    """SGD over all parameters, batch norm's and biases included (code: main_moco.py)."""
-
-    epochs: Annotated[int, Field(ge=0, title="epochs")]
-    """Passes over the data; 0 leaves the network untrained, which makes it a control."""
-    steps: Annotated[Positive | None, Field(title="steps at most")] = None
-    """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
-    batch: Annotated[int, Field(ge=2, title="batch")]
-    """Images per step, over all processes; the epoch's last, smaller batch is dropped."""
-    lr: Annotated[float, Field(ge=0, title="learning rate")]
-    """Learning rate at the start (v1: 0.03 at batch 256)."""
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1, title="momentum of SGD")] = 0.9
-    """SGD's own momentum; the key encoder's is contrast.momentum."""
-    weight_decay: Annotated[float, Field(ge=0, title="weight decay")] = 1e-4
-    """L2 penalty (v1: 1e-4; demo: 5e-4)."""
-    schedule: Schedule
 
 
 if TYPE_CHECKING:
@@ -262,5 +156,17 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        refuse(contradictions(self))
+        refuse(
+            contradictions(
+                data=self.data,
+                augment=self.augment,
+                model=self.model,
+                contrast=self.contrast,
+                optim=self.optim,
+                knn=self.knn,
+                linear=self.linear,
+                further=self.tasks,
+                own=[kind for kind, each in tasks().items() if each.asked(self)],
+            )
+        )
         return self

@@ -17,8 +17,13 @@ from harness.errors import DiskError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 
 
-def explain(error: OSError, path: Path) -> DiskError:
-    """What a failed write means to the user, and what to do."""
+def explain(error: OSError, path: Path, option: str = "") -> DiskError:
+    """What a failed write means to the user, and what to do.
+
+    Args:
+        option: the option that names the folder to the present command, if it is known.
+    """
+    another = f"choose another folder{option and f' with {option}'}"
     goes_on = "and run the same command again: it goes on"
     if error.errno == errno.ENOSPC and _has_room(path):
         what = f"the disk has no room for more files (inodes); delete some {goes_on}"
@@ -28,13 +33,13 @@ def explain(error: OSError, path: Path) -> DiskError:
         what = f"the disk is full for you: a quota is used up; free some space {goes_on}"
     elif error.errno == errno.EROFS:
         what = (
-            "its file system is read-only, so it cannot be written; choose another folder with "
-            "--runs, or ask your administrators: a disk may be mounted so after an error"
+            f"its file system is read-only, so it cannot be written; {another}, or ask your "
+            "administrators: a disk may be mounted so after an error"
         )
     elif error.errno in (errno.EIO, errno.ESTALE, errno.EREMOTEIO):
         what = f"the disk or its server fails ({error.strerror}); look at it {goes_on}"
     elif error.errno in (errno.EACCES, errno.EPERM):
-        what = "it cannot be written; choose another folder with --runs, or make it writable"
+        what = f"it cannot be written; {another}, or make it writable"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         what = "a file stands where a folder is needed; name another place, or move it away"
     elif error.errno == errno.ENOENT:

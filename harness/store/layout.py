@@ -185,7 +185,7 @@ class StageFolder:
             (self.path / "attempts").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise atomic.explain(error, self.path) from error
+            raise atomic.explain(error, self.path, "--runs") from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
 

@@ -268,7 +268,7 @@ def _root(runs: Path) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, root) from error
+        raise atomic.explain(error, root, "--runs") from error
     return root
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cli.fake_slurm import listed
-from harness.cli import check_run
+from harness.app import checking
 
 TARGET = "about: {targets: [{metric: knn/top1, value: %s, tolerance: 0, source: a guess}]}\n"
 
@@ -254,7 +254,7 @@ def test_with_wait_it_looks_until_no_job_is_left(
         if len(naps) == 2:
             listed("FAILED")
 
-    monkeypatch.setattr(check_run, "pause", nap)
+    monkeypatch.setattr(checking, "pause", nap)
     said = moco("check", easy, "--wait", "--site", slurm)
     assert said.code == 6
     assert len(naps) == 2
@@ -274,7 +274,7 @@ def test_stopping_the_wait_leaves_the_jobs(
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(check_run, "pause", stop)
+    monkeypatch.setattr(checking, "pause", stop)
     said = moco("check", easy, "--wait", "--site", slurm)
     assert said.code == 130
     assert "stopped waiting; the runs go on" in said.out

@@ -69,7 +69,10 @@ def test_broken_images_end_a_run_with_3_until_they_are_left_out(moco: Any, place
     assert checked.code == 3
     assert "2 images of 38 cannot be used" in checked.err
     assert moco(*command.split()).code == 0
-    assert "36 images can be read" in moco("data", "check", "data/pets").out
+    checked = moco("data", "check", "data/pets")
+    assert "36 images can be read" in checked.out
+    assert "passed over 1 hidden (cat/.cache)" in checked.out
+    assert "2 broken images left out" in checked.out
     again = moco(*run)
     assert again.code == 0, again.all
     assert "2 broken images left out" in again.all
@@ -91,7 +94,20 @@ def test_a_pack_without_the_broken_images(moco: Any, place: Path) -> None:
     again = moco("data", "pack", "images", "pack", "--skip-broken")
     assert again.code == 0, again.all
     assert "1 broken images left out (val/dog/0.jpg)" in again.out
-    assert "9 images can be read" in moco("data", "check", "pack").out
+    checked = moco("data", "check", "pack")
+    assert "9 images can be read" in checked.out
+    assert "1 broken images left out (val/dog/0.jpg)" in checked.out
+
+
+def test_a_pack_for_which_there_is_no_place(moco: Any, place: Path, mount: Any) -> None:
+    photographs(place / "images" / "train", 3)
+    photographs(place / "images" / "val", 2)
+    disk = mount("size=64k")
+    mount("ro")
+    said = moco("data", "pack", "images", disk / "pack")
+    assert said.code == 4
+    assert str(disk / "pack") in said.err
+    assert "--runs" not in said.err, "an option that the command does not take"
 
 
 def test_what_is_no_image_folder(moco: Any, place: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exit codes as the README has them, and what `check` leaves in its files."""
+"""Exit codes as docs/commands.md has them, and what `check` leaves in its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.cli import check_run
+from harness.app.results import INTERRUPTED
 from harness.errors import DataError, Superseded
 from harness.launch import here
 
@@ -165,9 +165,9 @@ def test_stopped_while_it_waits(moco: Any, judged: Path, monkeypatch: pytest.Mon
     def stop(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.cli.check.waiting", stop)
+    monkeypatch.setattr("harness.app.checking.waiting", stop)
     said = moco("check", judged, "--json", "n.json", "--junit", "n.xml")
-    assert said.code == check_run.INTERRUPTED
+    assert said.code == INTERRUPTED
     assert told()[1] == 1
 
 

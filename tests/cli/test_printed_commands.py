@@ -93,6 +93,9 @@ def test_a_text_is_taken_as_it_is(moco: Any, tiny: Path, text: str) -> None:
         ["plan", "tiny.yaml", "--device", "cpu", "optim.epochs=3", "about.title=a b"],
         ["plan", "quickstart", "--set", "linear.lr=1,2"],
         ["run", "tiny.yaml", "--set=linear.lr=1,2", "--dry-run", "--runs", "a b"],
+        ["plan", "tiny.yaml", "-set", "optim.epochs=3", "-set", "seed=2"],
+        ["plan", "tiny.yaml", "--sets", "optim.epochs=3", "--device", "cpu"],
+        ["plan", "tiny.yaml", "--device=cpu", "optim.epochs=3"],
     ],
 )
 @pytest.mark.usefixtures("tiny")
@@ -104,7 +107,12 @@ def test_the_whole_command_works(moco: Any, words: list[str]) -> None:
 
 
 def test_nothing_is_advised_that_does_not_help(moco: Any, tiny: Path) -> None:
-    for words in (["plan", tiny, "--set", "optim.lr=fast"], ["status", "optim.lr=1"]):
+    for words in (
+        ["plan", tiny, "--set", "optim.lr=fast"],
+        ["plan", tiny, "optim.lr=1", "--no-such-option"],
+        ["plan", tiny, "-set", "seed=1", "seed", "2"],
+        ["status", "optim.lr=1"],
+    ):
         said = moco(*words)
         assert said.code == 2
         assert "write: " not in said.err

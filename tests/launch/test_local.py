@@ -37,7 +37,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
         return Tally(interrupted=stopping())
 
     monkeypatch.setattr(here, "run_here", run)
-    monkeypatch.setattr(local, "write_report", lambda *_: Path("report.html"))
+    monkeypatch.setattr(local, "report", lambda *_: "report.html")
     return calls
 
 

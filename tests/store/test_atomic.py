@@ -43,10 +43,10 @@ def test_a_failure_while_filling_leaves_the_old(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "the disk is full for you: a quota"),
-        (errno.EROFS, "read-only.* --runs"),
+        (errno.EROFS, "read-only.*another folder"),
         (errno.EIO, "fails"),
         (errno.ESTALE, "fails"),
-        (errno.EACCES, "--runs"),
+        (errno.EACCES, "another folder"),
         (errno.EIO, "Input/output error"),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_full_disk(mount: Any) -> None:
 def test_a_read_only_disk(mount: Any) -> None:
     disk = mount("size=64k")
     mount("ro")
-    with pytest.raises(StoreError, match="cannot be written; choose another folder with --runs"):
+    with pytest.raises(StoreError, match="cannot be written; choose another folder, or"):
         atomic.write_json(disk / "a.json", 1)
 
 

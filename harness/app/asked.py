@@ -9,13 +9,22 @@ from pathlib import Path
 
 from harness.check.baseline import Baseline, load_baseline
 from harness.check.verdict import Failure
-from harness.cli.check_run import Task
-from harness.cli.options import found
 from harness.errors import HarnessError, RecipeError
 from harness.plan import Plan, make_plan
 from harness.recipe.ablation import Scale
+from harness.recipe.find import find
 from harness.recipe.load import is_list, load, load_list
 from harness.recipe.schema import Recipe, Watch
+
+
+@dataclass(frozen=True)
+class Task:
+    """One recipe to check."""
+
+    path: Path
+    sets: tuple[str, ...]
+    baseline: Path | None
+    """What its results are compared with."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Tasks:
     """What is asked for, and what of it cannot be judged.
 
     Args:
-        named: recipes and lists, as the command line has them.
+        named: recipes and lists, by file or name.
         seeds: in place of the recipes' own; () leaves those.
         against: a baseline for all; None: the lists' own.
         without: no baseline at all, as one is to be written.
@@ -39,7 +48,7 @@ class Tasks:
 
     def __init__(
         self,
-        named: Sequence[Path],
+        named: Sequence[Path | str],
         sets: Sequence[str],
         runs: Path,
         *,
@@ -56,7 +65,7 @@ class Tasks:
             with self._noted(path):
                 files += [
                     (file, against or (None if without else baseline))
-                    for file, baseline in self._files(path)
+                    for file, baseline in self._files(str(path))
                 ]
         for file, baseline in dict.fromkeys(files):
             with self._noted(file):
@@ -81,14 +90,14 @@ class Tasks:
         raise whole
 
     @contextmanager
-    def _noted(self, path: Path) -> Iterator[None]:
+    def _noted(self, path: Path | str) -> Iterator[None]:
         try:
             yield
         except HarnessError as error:
             self.errors.append((str(path), error))
 
-    def _files(self, path: Path) -> list[tuple[Path, Path | None]]:
-        path = found(str(path))
+    def _files(self, named: str) -> list[tuple[Path, Path | None]]:
+        path = find(named)
         if not is_list(path):
             return [(path, None)]
         missing: list[str] = []

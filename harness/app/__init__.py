@@ -1,0 +1,71 @@
+"""What the command line does, as functions that print nothing and exit nowhere.
+
+They return typed results, tell a `Progress` what goes on, and raise a `HarnessError` that says what
+is wrong, where, and what to do. Nothing is loaded before it is asked for.
+
+    plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
+    run(recipe)          run what is missing in this process, then write the report
+    submit(recipe)       the same as SLURM's jobs, or in the background of this machine
+    status()             every stage under the run root, and what became of its job
+    report(recipe)       the paper's table with ours beside it
+    check([recipe])      results held against the recipes' targets and a baseline
+    publish(recipe, to)  a report with the records it is made from
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.spec.declarations import load
+
+if TYPE_CHECKING:
+    from harness.app.checking import Checked, check
+    from harness.app.overview import Reached, Reader, status
+    from harness.app.planning import plan
+    from harness.app.progress import Amount, Declined, Progress
+    from harness.app.publishing import Published, publish
+    from harness.app.reporting import report
+    from harness.app.results import Outcome, Ran, Report, Submitted
+    from harness.app.running import run, run_until_decided
+    from harness.app.submitting import submit
+
+__all__ = [
+    "Amount",
+    "Checked",
+    "Declined",
+    "Outcome",
+    "Progress",
+    "Published",
+    "Ran",
+    "Reached",
+    "Reader",
+    "Report",
+    "Submitted",
+    "check",
+    "plan",
+    "publish",
+    "report",
+    "run",
+    "run_until_decided",
+    "status",
+    "submit",
+]
+
+_LIES_IN = {
+    **dict.fromkeys(("Amount", "Declined", "Progress"), "progress"),
+    **dict.fromkeys(("Outcome", "Ran", "Report", "Submitted"), "results"),
+    **dict.fromkeys(("Reached", "Reader", "status"), "overview"),
+    **dict.fromkeys(("run", "run_until_decided"), "running"),
+    **dict.fromkeys(("Checked", "check"), "checking"),
+    **dict.fromkeys(("Published", "publish"), "publishing"),
+    "plan": "planning",
+    "report": "reporting",
+    "submit": "submitting",
+}
+"""No module has the name of a function: importing it would take the function's place."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LIES_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return load(f"{__name__}.{_LIES_IN[name]}:{name}")

@@ -1,0 +1,194 @@
+"""Results of the present code held against the recipes' targets, and against a baseline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.app.asked import Asked, Task, Tasks
+from harness.app.planning import place
+from harness.app.progress import Progress
+from harness.check.baseline import Baseline
+from harness.check.cells import CellRuns, Now, merged, read_cells
+from harness.check.compare import Pair, against_baselines
+from harness.check.targets import against_targets
+from harness.check.verdict import Failure, Verdict
+from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
+from harness.inputs import Inputs
+from harness.plan import Plan
+from harness.site import Site, load_site
+from harness.store.edition import present
+from harness.store.stale import Look
+
+PAUSE_S = 60.0
+"""Between two looks at the queue."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` has found."""
+
+    verdicts: tuple[Verdict, ...]
+    cells: tuple[CellRuns, ...]
+    """What was judged; a baseline is made from it."""
+    now: Now
+    asked: Tasks
+    unfinished: tuple[str, ...]
+    """Folders of data that were too large to be compared in time."""
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What could not be judged."""
+        return self.asked.failures
+
+    def refuse(self) -> None:
+        """Raise what could not be judged as one error, with the first one's exit code."""
+        self.asked.refuse()
+
+    @property
+    def exit_code(self) -> int:
+        """0: all passed. TargetMissed's: some result is not as wanted, stale, missing or
+        incomparable. NotYet's: what is not there is still to come."""
+        left = {verdict.judged for verdict in self.verdicts} - {"passed"}
+        if left - {"waiting"}:
+            return TargetMissed.exit_code
+        return NotYet.exit_code if left else 0
+
+
+def check(
+    recipes: Sequence[Path | str],
+    site: Site | None = None,
+    *,
+    sets: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    against: Path | None = None,
+    without_baseline: bool = False,
+    run: bool = False,
+    wait: bool = False,
+    ask: bool = False,
+    progress: Progress | None = None,
+) -> Checked | None:
+    """Judge the recipes' results, run first if asked for.
+
+    What is wrong with one recipe does not stop the others: see `Checked.failures`.
+
+    Args:
+        recipes: recipes and lists of recipes, by file or name.
+        site, sets: see `plan`.
+        seeds: in place of the recipes' own; () leaves those.
+        against: a baseline for all; None: the lists' own.
+        without_baseline: compare with none, as one is to be made.
+        run: first run, or submit to SLURM, what is missing or stale.
+        wait: judge when the runs and jobs under way have ended.
+        ask: ask `progress.confirm` before long work.
+        progress: hears what goes on.
+
+    Returns:
+        None if it was stopped on request before anything was judged.
+
+    Raises:
+        DiskError: no recipe can be run.
+        StoreError: the run root cannot be read.
+    """
+    site, progress = site or load_site(), progress or Progress()
+    found = Tasks(recipes, sets, site.runs, seeds=seeds, against=against, without=without_baseline)
+    tasks = [each.task for each in found.asked]
+    if run and not run_missing(tasks, site, progress, ask=ask):
+        return None
+    if wait and not wait_for(tasks, site, progress):
+        return None
+    now = Now(present(), waiting(tasks, site))
+    inputs = Inputs(site.data, site.runs)
+    asked = [(each, cell) for each in found.asked for cell in _cells(each.plan, site.runs, inputs)]
+    cells = merged(cell for _, cell in asked)
+    verdicts = [*against_targets(cells, now), *against_baselines(_pairs(asked), now)]
+    return Checked(tuple(verdicts), tuple(cells), now, found, tuple(inputs.unfinished))
+
+
+def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: bool) -> bool:
+    """Run, or submit to SLURM, what of each recipe is missing or stale, just as `run --again`.
+
+    What is wrong with one recipe does not stop the others: its results stay missing.
+
+    Returns:
+        False if it was stopped on request.
+
+    Raises:
+        DiskError: no recipe can go on.
+    """
+    from harness.app.running import run
+    from harness.app.submitting import submit
+    from harness.track import feed
+
+    feed.check()  # what is wrong with a tracker's settings is told before anything runs
+    for task in dict.fromkeys((task.path, task.sets) for task in tasks):
+        path, sets = task
+        progress.recipe(path)
+        try:
+            if place("auto", site) == "slurm":
+                submit(path, site, sets=sets, ask=ask, again=True, progress=progress)
+            else:
+                ran = run(path, site, sets=sets, ask=ask, again=True, progress=progress)
+                if ran.outcome is not None and ran.outcome.interrupted:
+                    return False
+        except DiskError:
+            raise
+        except HarnessError as error:
+            progress.refused(path, error)
+    return True
+
+
+def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
+    """The ids of the stages that a process or a job has, or that wait for such a stage."""
+    from harness.launch.outlook import look
+
+    return {
+        stage.id
+        for task in tasks
+        for stage in look(task.path, task.sets, site.runs).plan.stages
+        if stage.action == "busy"
+    }
+
+
+def pause() -> None:
+    time.sleep(PAUSE_S)
+
+
+def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
+    """Return when nothing of the tasks is running or waits for it any more.
+
+    Returns:
+        False if it was stopped on request.
+    """
+    before = 0
+    try:
+        while left := len(waiting(tasks, site)):
+            if left != before:
+                progress.waiting(left)
+            before = left
+            pause()
+    except KeyboardInterrupt:
+        progress.say("stopped waiting; the runs go on")
+        return False
+    return True
+
+
+def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
+    members = list({(s.member.cell, s.recipe.seed): s.member for s in plan.stages}.values())
+    name = plan.scale.name if plan.scale is not None else members[0].recipe.name
+    return read_cells(name, members, runs, inputs)
+
+
+def _pairs(asked: Sequence[tuple[Asked, CellRuns]]) -> list[Pair]:
+    """Every cell with its tasks' baseline, all seeds of it together."""
+    of: dict[Path, tuple[Baseline, list[CellRuns]]] = {}
+    for each, cell in asked:
+        if each.task.baseline is not None and each.baseline is not None:
+            of.setdefault(each.task.baseline, (each.baseline, []))[1].append(cell)
+    return [
+        Pair(cell, baseline, str(path))
+        for path, (baseline, cells) in of.items()
+        for cell in merged(cells)
+    ]

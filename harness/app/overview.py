@@ -1,0 +1,137 @@
+"""What a run root holds, what became of its jobs, and how far its stages are."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.command import Commands
+from harness.errors import StoreError
+from harness.inputs import Inputs
+from harness.launch.truth import Look, Row, Truth
+from harness.recipe.rules import KNOWN_SIZES
+from harness.site import Site, load_site
+from harness.spec.registry import tasks
+from harness.store.latest import Figures, Latest
+from harness.store.ledger import look
+
+
+def status(site: Site | None = None, *, truth: Truth | None = None) -> Look:
+    """Every stage under the run root: its state, node, job and log, and what to do about it.
+
+    `Reader` tells how far one is.
+
+    Args:
+        site: the machine; None: as the user's site file says.
+        truth: what has looked at this run root before, so that little is read twice; see `watch`.
+
+    Raises:
+        StoreError: the run root cannot be read.
+    """
+    truth = truth or watch(site or load_site())
+    enabled = gc.isenabled()
+    gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
+    try:
+        return truth.look()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def watch(site: Site, inputs: Inputs | None = None, commands: Commands | None = None) -> Truth:
+    """What `status` looks at the run root with again and again.
+
+    Args:
+        inputs: looks at data and weights; None: a new one.
+        commands: makes the commands that remedies name; None: for the site's run root and file.
+    """
+    inputs = inputs or Inputs(site.data, site.runs)
+    return Truth(site.runs, inputs, commands or Commands(site.runs, site.file))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a stage is."""
+
+    step: int = 0
+    steps: int | None = None
+    """Of the whole stage; None: not known, or it is over."""
+    epoch: float = 0.0
+    epochs: int | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    """The newest of each metric."""
+    left_s: float | None = None
+    """Seconds that a running stage may still take, by its speed lately."""
+
+
+class Reader:
+    """Tells how far stages are; reads on in each journal from where it was."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Path, Latest] = {}
+        self._recipes: dict[Path, Mapping[str, Any]] = {}
+
+    def reached(self, row: Row) -> Reached:
+        """How far the row's stage is; what cannot be read is left out."""
+        kind = str((row.entry.described or {}).get("kind", ""))
+        figures, total, epochs = self._figures(row, kind), None, None
+        if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
+            total, epochs = totals(self._recipe(row), kind, figures)
+        left = _left(figures, total) if row.state == "running" else None
+        return Reached(figures.step, total, figures.epoch, epochs, figures.values, left)
+
+    def _figures(self, row: Row, kind: str) -> Figures:
+        result = row.entry.result
+        if result is not None:
+            values = {k: v for k, v in result.get("values", {}).items() if _number(v)}
+            step = result.get("step", 0)
+            return Figures(step if isinstance(step, int) else 0, values=values)
+        path = row.entry.folder.path
+        watched = tasks()[kind].watched if kind in tasks() else ()
+        latest = self._latest.setdefault(path, Latest(row.entry.folder, watched))
+        try:
+            return latest.look()
+        except StoreError:
+            return Figures()
+
+    def _recipe(self, row: Row) -> Mapping[str, Any]:
+        path = row.entry.folder.path
+        if path not in self._recipes:
+            described = row.entry.described or look(row.entry.folder).described or {}
+            recipe = described.get("recipe")
+            self._recipes[path] = recipe if isinstance(recipe, dict) else {}
+        return self._recipes[path]
+
+
+def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int | None, int | None]:
+    """(steps, epochs) of the whole stage, None where they are not known."""
+    trains = tasks()[kind].progress if kind in tasks() else None
+    section = recipe.get(trains) if trains else None
+    if not isinstance(section, dict):
+        return None, None
+    epochs, data = section.get("epochs"), recipe.get("data")
+    if not isinstance(epochs, int):
+        return None, None
+    each = round(figures.step / figures.epoch) if figures.epoch else 0
+    if tasks()[kind].parent is None and isinstance(data, dict):
+        images = data.get("images") or KNOWN_SIZES.get(str(data.get("name")))
+        batch = section.get("batch")
+        if images and isinstance(batch, int) and batch:
+            each = images // batch
+    steps = section.get("steps")
+    total = min(epochs * each, steps) if isinstance(steps, int) else epochs * each
+    return total or None, epochs
+
+
+def _left(figures: Figures, total: int | None) -> float | None:
+    """Seconds that the stage may still take, by its speed lately."""
+    if not total or not figures.rate:
+        return None
+    return max(0.0, (total - figures.step) / figures.rate)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,73 @@
+"""A report with the records it is made from, for others to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.app.reporting import gather
+from harness.inputs import Inputs
+from harness.plan import make_plan
+from harness.recipe.find import find, known_as
+from harness.report import publish as records
+from harness.report.index import PAGE, index, published_reports
+from harness.report.published import published
+from harness.report.write import write_files, write_report
+from harness.site import Site, load_site
+
+Told = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was written into the folder of published reports."""
+
+    reports: tuple[Path, ...]
+    """The first file of each report."""
+    index: Path
+
+
+def publish(
+    recipe: Path | str | None,
+    to: Path,
+    site: Site | None = None,
+    *,
+    sets: Sequence[str] = (),
+    told: Told = lambda _: None,
+) -> Published:
+    """Copy the records of the recipe's runs, make the report from the copy, renew the index.
+
+    Args:
+        recipe: see `plan`; None: make every published report again from its records instead.
+        to: the folder of published reports.
+        site, sets: see `plan`.
+        told: called with each file of `Published` when it is written.
+
+    Raises:
+        HarnessError: a run is not over, a recipe is wrong, or a folder cannot be written.
+    """
+    if recipe is None:
+        folders = published_reports(to)
+    else:
+        site = site or load_site()
+        made = make_plan(path := find(str(recipe)), sets, site.runs)
+        folders = [to / made.name]
+        results = gather(made, site.runs, Inputs(site.data, site.runs))
+        known = known_as(path, to.parent)
+        records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
+    written: list[Path] = []
+    for folder in folders:
+        written.append(render(folder, folder)[0])
+        told(written[-1])
+    (page,) = write_files({PAGE: index(to)}, to)
+    told(page)
+    return Published(tuple(written), page)
+
+
+def render(folder: Path, out: Path) -> list[Path]:
+    """Write the published report in `folder` into `out`, from its records alone."""
+    root = folder / "runs"
+    mark = published(root) or {}
+    made = make_plan(find(mark["recipe"], folder.parent.parent), mark["sets"], root)
+    return write_report(gather(made, root, None), out)

@@ -1,0 +1,71 @@
+"""The report of a recipe's runs, written from what there is so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.app.progress import Progress
+from harness.app.results import Report
+from harness.errors import HarnessError
+from harness.inputs import Inputs
+from harness.plan import Plan, make_plan
+from harness.recipe.find import find
+from harness.report.collect import Results, collect, collect_single
+from harness.report.published import published
+from harness.report.write import own_place, write_report
+from harness.site import Site, load_site
+from harness.store.stale import Look
+
+
+def report(
+    recipe: Path | str,
+    site: Site | None = None,
+    *,
+    sets: Sequence[str] = (),
+    out: Path | None = None,
+) -> Report:
+    """Write the paper's table with ours beside it, as Markdown, HTML, LaTeX, CSV and JSON.
+
+    Args:
+        recipe, site, sets: see `plan`.
+        out: the folder to write to; None: RUNS/reports/NAME.
+
+    Raises:
+        RecipeError: the recipe cannot be accepted.
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    site = site or load_site()
+    return write(make_plan(find(str(recipe)), sets, site.runs), site, out)
+
+
+def write(made: Plan, site: Site, out: Path | None = None) -> Report:
+    """`report` of a plan's runs."""
+    inputs = Inputs(site.data, site.runs)
+    results = gather(made, site.runs, inputs)
+    paths = write_report(results, out or own_place(site.runs, made.name))
+    return Report(results, tuple(paths), tuple(inputs.unfinished))
+
+
+def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
+    """The report with which a run ends; None if it could not be written, which stops nothing."""
+    try:
+        found = write(made, site)
+    except HarnessError as error:
+        progress.not_reported(error)
+        return None
+    progress.reported(found)
+    return found
+
+
+def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
+    """What the plan's runs have found so far; without `curves` no journal is read.
+
+    `inputs` looks at data and weights, but not for records that are published: they are others'.
+    """
+    inputs = None if published(runs) else inputs
+    if made.expansion is not None and made.scale is not None:
+        return collect(
+            made.expansion, made.scale, runs, path=made.path, curves=curves, inputs=inputs
+        )
+    return collect_single(made.stages[0].recipe, runs, inputs=inputs)

@@ -1,0 +1,95 @@
+"""What running, submitting and reporting return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.launch.here import Tally
+    from harness.plan import Plan
+    from harness.report.collect import Results
+    from harness.store.submission import Array, Submission
+
+INTERRUPTED = 130
+"""Exit code of what was stopped on request."""
+FAILED = HarnessError.exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the stages that one call has run have ended."""
+
+    tally: Tally | None
+    """None: stopped at once, between two steps."""
+    left: tuple[str, ...] = ()
+    """Stages that other processes have, and that have no result yet."""
+
+    @property
+    def interrupted(self) -> bool:
+        return self.tally is None or self.tally.interrupted
+
+    @property
+    def exit_code(self) -> int:
+        """0: all went well; INTERRUPTED; else what the failures have in common."""
+        return INTERRUPTED if self.tally is None or self.interrupted else self.tally.exit_code
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written."""
+
+    results: Results
+    """What the runs have found."""
+    files: tuple[Path, ...]
+    unfinished: tuple[str, ...] = ()
+    """Folders of data that were too large to be compared in time."""
+
+    @property
+    def page(self) -> Path:
+        """The HTML page."""
+        return next(path for path in self.files if path.suffix == ".html")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one call has run."""
+
+    plan: Plan
+    """As it was before."""
+    outcome: Outcome | None
+    """None: there was nothing to do."""
+    report: Report | None
+    """None: it could not be written."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: all is done. 1: a run failed or is being run by another process. 130: stopped."""
+        code = self.outcome.exit_code if self.outcome is not None else 0
+        busy = any(stage.action == "busy" for stage in self.plan.stages)
+        return code or (FAILED if busy or self.report is None else 0)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What one call has submitted."""
+
+    plan: Plan
+    """As it was before."""
+    on: Literal["slurm", "local"]
+    why: Literal["submitted", "dry", "busy", "finished", "meanwhile"]
+    """busy, finished: nothing is left to do but what has a job or a process, or nothing at all.
+    meanwhile: another process has begun what was left."""
+    submission: Submission | None = None
+    scripts: tuple[tuple[Array, str], ...] = ()
+    """The sbatch scripts, JOB0 standing for the first one's job; () where it is not SLURM."""
+    report: Report | None = None
+    """Where all is finished; None: it could not be written."""
+
+    @property
+    def exit_code(self) -> int:
+        """0, unless the report could not be written."""
+        return FAILED if self.why == "finished" and self.report is None else 0

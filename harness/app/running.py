@@ -1,0 +1,167 @@
+"""Run what is missing of a recipe in this process, then write its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.app import planning
+from harness.app.progress import Progress
+from harness.app.reporting import write_at_end
+from harness.app.results import Outcome, Ran
+from harness.errors import RecipeError
+from harness.inputs import Inputs
+from harness.plan import Plan
+from harness.recipe.ablation import Scale
+from harness.recipe.expand import expand
+from harness.recipe.find import find
+from harness.recipe.load import load
+from harness.report.claims import judge, next_seeds
+from harness.report.collect import collect
+from harness.site import Site, load_site
+from harness.store.layout import stage_folder
+
+if TYPE_CHECKING:
+    from harness.stage.reporter import Reporter
+
+
+def run(
+    recipe: Path | str,
+    site: Site | None = None,
+    *,
+    sets: Sequence[str] = (),
+    again: bool = False,
+    added: Mapping[str, Sequence[int]] | None = None,
+    ask: bool = False,
+    progress: Progress | None = None,
+) -> Ran:
+    """Run what is missing of the recipe in this process, one stage after the other, and report.
+
+    What is wrong with one run does not stop the others. Called again it does only what is missing,
+    an interrupted stage from its last checkpoint.
+
+    Args:
+        recipe, site, sets, again, added: see `plan`.
+        ask: ask `progress.confirm` before long work.
+        progress: hears what goes on.
+
+    Raises:
+        Declined: the user does not want so much work to begin.
+        HarnessError: the recipe, the data or the disk do not allow it.
+    """
+    site, progress = site or load_site(), progress or Progress()
+    inputs = Inputs(site.data, site.runs)
+    made = planning.plan(
+        recipe, site, sets=sets, again=again, added=added, on="here", inputs=inputs
+    )
+    progress.planned(made, inputs.unfinished)
+    planning.refuse(made)
+    busy = [stage.id for stage in made.stages if stage.action == "busy"]
+    if not made.todo:
+        if busy:
+            progress.left(busy)
+        else:
+            progress.nothing_to_do(made)
+        return Ran(made, None, write_at_end(made, site, progress))
+    if ask:
+        planning.ask_long(made, site, progress)
+    planning.writable(site.runs)
+    planning.tell_no_commit(progress)
+    progress.begins(made)
+    try:
+        outcome = run_stages(made, site, progress.working, progress.note)
+    except KeyboardInterrupt:
+        outcome = Outcome(None)
+    progress.ended(outcome)
+    return Ran(made, outcome, write_at_end(made, site, progress))
+
+
+def run_stages(
+    made: Plan,
+    site: Site,
+    working: Callable[[int], AbstractContextManager[tuple[Reporter, Callable[[], bool]]]],
+    note: Callable[[str], object],
+) -> Outcome:
+    """Run what the plan has to do, mirrored meanwhile; see `Progress` for `working` and `note`.
+
+    Raises:
+        NoData, DiskError: no run can go on.
+        HarnessError: the device is not there.
+        KeyboardInterrupt: stopped at once.
+    """
+    from harness.launch.here import run_here
+    from harness.track.follow import start
+
+    followers = start(site.runs, [stage.id for stage in made.todo])
+    if followers.warning:
+        note(followers.warning)
+    with working(len(made.todo)) as (reporter, stopping):
+        tally = run_here(made, site, reporter, stopping)
+    left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]
+    left = [id_ for id_ in left if stage_folder(site.runs, id_).result is None]
+    return Outcome(tally, tuple(left))
+
+
+def run_until_decided(
+    recipe: Path | str,
+    most: int,
+    site: Site | None = None,
+    *,
+    sets: Sequence[str] = (),
+    again: bool = False,
+    ask: bool = False,
+    progress: Progress | None = None,
+) -> Ran:
+    """As `run`, with further seeds until every claim is decided or cells have `most` seeds.
+
+    Which seeds come next, and when to look, follows from the ablation recipe alone: stopped and
+    started again, it goes on as if it had not been.
+
+    Returns:
+        The last round, or the first in which not all went well.
+
+    Raises:
+        RecipeError: no ablation recipe, or one that does not plan for so many seeds.
+        HarnessError: as `run`.
+    """
+    site, progress = site or load_site(), progress or Progress()
+    path = find(str(recipe))
+    scale = load(path, sets)
+    _refuse(scale, path, most)
+    assert isinstance(scale, Scale)
+    added: dict[str, list[int]] = {}
+    while True:
+        ran = run(path, site, sets=sets, again=again, added=added, ask=ask, progress=progress)
+        if ran.exit_code:
+            return ran
+        results = collect(
+            expand(scale, path),
+            scale,
+            site.runs,
+            path=path,
+            inputs=Inputs(site.data, site.runs),
+        )
+        wanted = next_seeds(judge(results), scale, most)
+        if not wanted or wanted == added:
+            return ran
+        added = wanted
+        seeds = sorted({seed for of_cell in added.values() for seed in of_cell})
+        progress.say(f"undecided claims: seeds {', '.join(map(str, seeds))} for {', '.join(added)}")
+
+
+def _refuse(scale: object, path: Path, most: int) -> None:
+    option = f"--seeds-until-decided {most}"
+    if not isinstance(scale, Scale):
+        raise RecipeError(f"{path}: {option} needs an ablation recipe: one recipe has no claims")
+    if scale.max_seeds is None:
+        raise RecipeError(
+            f"{path}: {option} needs `max_seeds: {most}` in the ablation recipe, written before "
+            "the first run: alpha is spent over the looks that it plans"
+        )
+    if not len(scale.seeds) <= most <= scale.max_seeds:
+        raise RecipeError(
+            f"{path}: {option}: the ablation recipe has {len(scale.seeds)} seeds and plans at most "
+            f"{scale.max_seeds} (max_seeds); choose a number between them"
+        )
