@@ -1,4 +1,4 @@
-"""The parts a report is made of, before it becomes Markdown or HTML: plain text throughout.
+"""The blocks that a report is made of, before it becomes Markdown or HTML: plain text throughout.
 
 Nothing here is markup. A renderer escapes every string, so that no run's name or message can put
 any into a page.

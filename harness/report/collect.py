@@ -1,4 +1,4 @@
-"""All runs of an ablation, brought together: which may be compared, and what may not be mixed."""
+"""All runs of an ablation, and which of their values may be compared."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a report says, before it is put into words."""
+    """Everything that a report states, as data."""
 
     name: str
     title: str
@@ -73,7 +73,7 @@ class Results:
     scale: Scale | None
     warnings: tuple[str, ...]
     unrelated: tuple[str, ...] = ()
-    """Stages under the run root that resemble the table's, and are none of it."""
+    """Stages in the run root that have the table's names but do not belong to it."""
     references: Mapping[str, Recipe] = field(default_factory=dict)
     """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.reference`);
     {}: not looked for, or none."""
@@ -81,7 +81,7 @@ class Results:
     @property
     def reference_pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
         """Each trained cell that is run, its recipe here, and the one at the scale of the printed
-        numbers; [] unless every one has such a counterpart."""
+        numbers; [] unless every one has such a reference."""
         run = [cell for cell in self.cells if cell.runs and not cell.is_control]
         if any(cell.id not in self.references for cell in run):
             return []
@@ -127,7 +127,7 @@ class Results:
 
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
         """To the untrained control, paired by seed; None if no seed has both, or if the two were
-        not measured alike."""
+        measured by different protocols."""
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
             return None
@@ -153,7 +153,11 @@ class Results:
         outcome = run.outcome(LOSS)
         has_result = outcome.standing in ("finished", "diverged")
         shared = self.comparability
-        return has_result and shared is not None and bool(shared.why_not(run, outcome, "knn/top1"))
+        return (
+            has_result
+            and shared is not None
+            and bool(shared.why_not_comparable(run, outcome, "knn/top1"))
+        )
 
     def value(self, run: Run, metric: Metric, under: str = "") -> SeedValue:
         """The run's outcome; of another code or data than the table's it is stale."""
@@ -161,7 +165,7 @@ class Results:
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
         shared = self.comparability
-        why = shared.why_not(run, outcome, metric) if has_result and shared else ""
+        why = shared.why_not_comparable(run, outcome, metric) if has_result and shared else ""
         if why:
             standing = "stale"
         return SeedValue(run.seed, standing, outcome.value, why or outcome.detail)
@@ -189,11 +193,11 @@ def collect(
         scale: the ablation recipe that was expanded.
         runs: the run root; what is not there is reported as absent.
         path: the ablation recipe's file, beside which the one at the scale of the printed numbers
-            may lie; None: none is looked for.
+            may lie; None: cells are not held against it.
         installed: editions of the present code; None: compute it, or where the records are
             published take theirs.
         curves: whether to read the journals, which takes most of the time.
-        inputs: looks at data and weights, which may have changed since; None: nobody does.
+        inputs: checks whether data and weights have changed since; None: no check.
     """
     ablation = expansion.ablation
     lines = share(len(expansion.members)) if curves else 0

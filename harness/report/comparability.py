@@ -1,4 +1,4 @@
-"""What a table's values must share, so that no mean or comparison mixes what does not belong."""
+"""What values must share to stand in one mean or comparison: code edition, data and device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Comparability:
     device: str = ""
     """What most of the table was pre-trained on: a cost is of one device."""
 
-    def why_not(self, run: Run, outcome: Outcome, metric: Metric) -> str:
+    def why_not_comparable(self, run: Run, outcome: Outcome, metric: Metric) -> str:
         """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
         "" if none is."""
         if outcome.copied:

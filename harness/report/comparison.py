@@ -1,4 +1,4 @@
-"""A claim as comparisons of two cells, and what the seeds say about each; no files, no words."""
+"""A claim as comparisons of pairs of cells, and the tests of each over seeds."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def p_false(self) -> float:
-        """How probable such seeds are, were the statement false: small speaks for it."""
+        """p-value of the hypothesis that the statement is false; small supports the statement."""
         if self.lost:
             return 1.0
         if not self.differences:
@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def p_true(self) -> float:
-        """How probable such seeds are, were the statement true: small speaks against it."""
+        """p-value of the hypothesis that the statement is true; small speaks against it."""
         if self.won:
             return 1.0
         if not self.differences:
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the seeds agree that it is so, by the threshold alone."""
+        """Whether the mean is beyond the threshold and no seed of `cell` diverged."""
         return not self.lost and (self.excess is None or self.excess > 0)
 
     def needed(self, level: float, most: int) -> int | None:
@@ -108,21 +108,22 @@ class Evidence:
 
     @property
     def p_false(self) -> float:
-        """Were the claim false: all must speak for it, so the weakest counts."""
+        """p-value of the hypothesis that the claim is false: the largest of the comparisons'."""
         if self.negated:
             return self.comparisons[0].p_true
         return max(each.p_false for each in self.comparisons)
 
     @property
     def p_true(self) -> float:
-        """Were the claim true: one against it is enough, so the strongest counts, times all."""
+        """p-value of the hypothesis that the claim is true: one comparison against it is enough, so
+        the smallest, times their number (Bonferroni)."""
         if self.negated:
             return self.comparisons[0].p_false
         return min(1.0, len(self.comparisons) * min(each.p_true for each in self.comparisons))
 
     @property
     def holds(self) -> bool:
-        """What the seeds say by the thresholds alone."""
+        """What the means say by the thresholds, without a test."""
         return all(each.holds for each in self.comparisons) != self.negated
 
     def decisive(self, against: bool = False) -> Comparison:

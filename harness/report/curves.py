@@ -56,7 +56,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
         lines: about how many lines of each attempt's journal to read; 0: none of it.
     """
     folder = entry.folder
-    if not lines or entry.state == "damaged":  # what it holds is nobody's measurement
+    if not lines or entry.state == "damaged":  # its journal cannot be trusted
         return Curves()
     try:
         records, torn = _read(folder, lines, ended=entry.done)

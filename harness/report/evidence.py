@@ -5,13 +5,14 @@ from __future__ import annotations
 from harness.recipe.claims import CONTROL, Beats, Claim, Fails
 from harness.report.comparison import Comparison, Measure
 from harness.report.decision_rule import Decision
+from harness.report.measures import measure
 from harness.report.sequential_design import Design
 from harness.report.statistics import summarise
 
 MEASURES: dict[Measure, str] = {
     "judged": "",
-    "knn": "kNN top-1 of ",
-    "pretext": "pretext accuracy of ",
+    "knn": f"{measure('knn/top1').label} of ",
+    "pretext": f"{measure('pretext/top1').label} of ",
 }
 
 

@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no script, no font, no address outside it."""
+"""A report as one self-contained HTML page: no script, font or address outside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page that a visitor of published reports reads first: every table, its verdicts, its cost."""
+"""The overview of published reports: every table with its verdicts and cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scale must bear before a claim can be judged at it, computed from recipes.
+"""Preconditions of a claim that recipes alone decide: enough steps, and K small beside the data.
 
 That a mechanism must beat the untrained control before it is compared is of the same kind, but
 needs results: see `harness.report.decision_rule`.

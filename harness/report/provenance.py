@@ -130,7 +130,7 @@ def duration(seconds: float) -> str:
 
 
 def certificates(results: Results) -> list[str]:
-    """A sentence for each certificate of the table's edition in the run root, or for its want."""
+    """A sentence for each certificate of the table's edition; one that there is none."""
     what = subject("pretrain", "moco")
     known = results.comparability.editions[what] if results.comparability is not None else ""
     edition = known or results.installed[what]

@@ -1,4 +1,4 @@
-"""Run records for others: what a report reads, without checkpoints and without the machine's own.
+"""Run records for publication: what a report reads, without checkpoints and private details.
 
 Of a stage are kept stage.json, result.json, each attempt's provenance and, of pre-training, the
 journal, thinned as figures thin it: blocks of steps become their mean, monitored lines stay. The
@@ -29,7 +29,7 @@ PROVENANCE = (
     "edition", "code", "packages", "python", "machine", "data", "inputs", "command", "slurm",
     "processes", "started",
 )  # fmt: skip
-"""Of attempt.json; whatever else it may hold stays at home."""
+"""What is published of attempt.json."""
 
 PRIVATE = ("host", "untracked")
 """Keys that are dropped wherever they stand."""
