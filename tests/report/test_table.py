@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.recipe.ablation import CONTROL
+from harness.recipe.identity import described, record, stage_id
 from harness.report.blocks import Document, Section
 from harness.report.html import render as as_page
 from harness.report.markdown import render as as_markdown
@@ -29,8 +30,10 @@ from harness.report.table import (
     Text,
 )
 from harness.report.table_text import heading, measurement, text
+from harness.report.tables import further_table
 from harness.report.terminal import NARROW, terminal_table
 from harness.report.write import write_report
+from harness.store.layout import stage_folder
 from report.conftest import Collected, Make
 
 
@@ -134,6 +137,32 @@ def test_every_form_has_the_tables_numbers(make: Make, gather: Collected, tmp_pa
     (cell,) = [cell for cell in cells if cell["id"] == "m0.9"]
     assert cell["metrics"]["knn/top1"]["summary"]["mean"] == 40.5
     assert "40.50 ± 0.71 (n = 2)" in drawn(table, NARROW)
+
+
+def test_further_tasks_have_a_table_of_their_own(make: Make, gather: Collected) -> None:
+    """A seed's value is the mean of its trials; seeds are what is counted."""
+    again = {"kind": "knn", "trials": 2, "k": [20]}
+    bench = make((0, 1), recipe_changes={"tasks": {"again": again}})
+    for seed in bench.seeds:
+        bench.finish("m0.9", seed, 40.0)
+        pretrain, recipe = bench.folder("m0.9", seed), bench.recipe("m0.9", seed)
+        for trial, name in enumerate(("again", "again=t1")):
+            folder = stage_folder(bench.runs, stage_id(recipe, name))
+            said = {"schema": 1, "id": folder.id, "name": recipe.name, "seed": seed}
+            folder.create(
+                {**said, **record(recipe, name), "parent": pretrain.id}
+                | {"recipe": described(recipe, name)}
+            )
+            result = json.loads((pretrain.path / "result.json").read_text())
+            result["values"] = {"knn/top1": 30.0 + 2 * trial + seed}
+            (folder.path / "result.json").write_text(json.dumps(result))
+    results = gather(bench)
+    table = further_table(results)
+    assert table is not None
+    (row,) = [row for row in table.rows if row.key == "m0.9"]
+    assert heading(table.columns[1]) == "again\nkNN top-1, %"
+    assert text(row.cells[1]).text == "31.50 ± 0.71 (n = 2, 2 trials each)"
+    assert "31.50" not in as_markdown(Document("", (Section("", (results_table(results),)),)))
 
 
 def drawn(table: Table, kinds: Any = None) -> str:
