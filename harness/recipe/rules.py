@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness.recipe.method import MAIN
 from harness.recipe.section import Section
 from harness.spec.registry import tasks
 
 if TYPE_CHECKING:
-    from harness.recipe.schema import Recipe
+    from harness.recipe.schema import Augment, Recipe
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
@@ -28,14 +29,17 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
             f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
         )
     halved = stride(model.backbone)
-    if group == 1 and optim.epochs and data.size <= halved:
-        yield (
-            "model.bn_group",
-            f"1 image of data.size {data.size} ends as one value a channel in {model.backbone}, "
-            f"which has no variance: make the group larger, or data.size more than {halved}",
-        )
+    sizes = {"data.size": data.size} | {f"views.{k}.size": v.size for k, v in recipe.views.items()}
+    for field, size in sizes.items():
+        if group == 1 and optim.epochs and size <= halved:
+            yield (
+                "model.bn_group",
+                f"1 image of {field} {size} ends as one value a channel in {model.backbone}, "
+                f"which has no variance: make the group larger, or {field} more than {halved}",
+            )
     yield from contrast.contradictions(batch, group)
-    for name in ("augment", "contrast", "optim", "knn", "linear"):
+    yield from _views(recipe)
+    for name in ("contrast", "optim", "knn", "linear"):
         yield from _beyond_float32(name, getattr(recipe, name))
     yield from _tasks(recipe)
     known = KNOWN_SIZES.get(data.name)
@@ -68,15 +72,6 @@ def contradictions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
     if weights is not None and weights.sha256 is None and weights.md5 is None:
         yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
-    for field, low_high in (
-        ("crop_scale", recipe.augment.crop_scale),
-        ("crop_ratio", recipe.augment.crop_ratio),
-        ("blur_sigma", recipe.augment.blur_sigma),
-    ):
-        if low_high[0] > low_high[1]:
-            yield f"augment.{field}", f"{low_high[0]} to {low_high[1]} is no range: low comes first"
-    if recipe.augment.crop_scale[1] <= 0:
-        yield "augment.crop_scale", "a crop of no area; the upper end must be above 0"
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
     if recipe.linear is not None:
@@ -102,6 +97,30 @@ def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, float) and value and not LEAST <= abs(value) <= MOST:
         what = "0" if abs(value) < 1 else "infinite"
         yield path, f"{value:g} is {what} in float32: take one from {LEAST:g} to {MOST:g}"
+
+
+def _views(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Views that cannot be drawn, and kinds of them that the method lacks or does not ask for."""
+    wanted = dict.fromkeys(kind for kind in recipe.contrast.views() if kind != MAIN)
+    for kind in wanted:
+        if kind not in recipe.views:
+            why = f"missing: {recipe.contrast.kind} draws views of this kind; it needs a size"
+            yield f"views.{kind}", why
+    for kind in recipe.views:
+        if kind not in wanted:
+            yield (
+                f"views.{kind}",
+                f"{recipe.contrast.kind} draws no views of this kind: leave it out",
+            )
+    policies: dict[str, Augment] = {"augment": recipe.augment}
+    for path, policy in (policies | {f"views.{k}": v for k, v in recipe.views.items()}).items():
+        yield from _beyond_float32(path, policy)
+        for field in ("crop_scale", "crop_ratio", "blur_sigma"):
+            low, high = getattr(policy, field)
+            if low > high:
+                yield f"{path}.{field}", f"{low} to {high} is no range: low comes first"
+        if policy.crop_scale[1] <= 0:
+            yield f"{path}.crop_scale", "a crop of no area; the upper end must be above 0"
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from harness.recipe.data import Data as Data
 from harness.recipe.evaluation import Knn as Knn
 from harness.recipe.evaluation import Linear as Linear
-from harness.recipe.method import MethodSection, sections
+from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, PositiveFloat, Section, Since, refuse
-from harness.recipe.task import TaskName, TaskSection, task_sections
+from harness.recipe.section import Key, Name, Positive, PositiveFloat, Section, Since, refuse
+from harness.recipe.task import Data as Data
+from harness.recipe.task import Pixels, TaskSection, task_sections
 from harness.spec.registry import metrics, task_of
 
 SCHEMA_VERSION = 1
@@ -61,6 +61,17 @@ class Augment(Section):
     """Standard deviation of the blur in pixels, drawn uniformly (v2: 0.1 to 2)."""
     flip_p: Fraction = 0.5
     """Probability of the horizontal flip."""
+
+    def at(self, size: int) -> View:
+        """Views that are drawn so, of that size in pixels."""
+        return View(size=size, **{name: getattr(self, name) for name in Augment.model_fields})
+
+
+class View(Augment):
+    """Another kind of view, of a size of its own: some methods compare small crops with large."""
+
+    size: Pixels
+    """Side of the square that the encoder sees, in pixels."""
 
 
 class Weights(Section):
@@ -186,7 +197,7 @@ class Target(Section):
     """What a recipe must reach for `check` to pass."""
 
     metric: Reported
-    task: TaskName | None = None
+    task: Key | None = None
     """Of which task under `tasks:`; null: of what stands in a section of its own."""
     value: float
     """Expected value, in the metric's unit: percent of accuracies."""
@@ -236,6 +247,8 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data
     augment: Augment
+    views: Annotated[dict[Key, View], Since("0.2")] = {}
+    """Further kinds of views by name, where the method asks for them."""
     model: Model
     contrast: Contrast
     optim: Optim
@@ -244,10 +257,15 @@ class Recipe(Section):
     knn: Knn = Knn()
     linear: Linear | None = Linear()
     """null: no linear probe."""
-    tasks: Annotated[dict[TaskName, FurtherTask], Since("0.2")] = {}
+    tasks: Annotated[dict[Key, FurtherTask], Since("0.2")] = {}
     """Further tasks by name, e.g. a probe on other data."""
     watch: Watch = Watch()
     about: About = About()
+
+    def drawn(self) -> tuple[View, ...]:
+        """How each view of an image that a step of pre-training sees is drawn, in their order."""
+        main = self.augment.at(self.data.size)
+        return tuple(main if kind == MAIN else self.views[kind] for kind in self.contrast.views())
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

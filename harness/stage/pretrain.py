@@ -49,12 +49,10 @@ class Pretraining:
         self.loader = Loader(
             context.data,
             context.data.train,
-            recipe.augment,
+            recipe.drawn(),
             stream=(recipe.seed, "pretrain"),
             batch=recipe.optim.batch,
-            size=recipe.data.size,
             device=context.device,
-            views=recipe.contrast.views,
             share=(world.rank, world.size),
         )
         images = len(context.data.train)
@@ -140,7 +138,7 @@ class Pretraining:
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
         self.optimiser.zero_grad()
-        loss, hits = self.mechanism(*batch.pair, batch.index, self.step)
+        loss, hits = self.mechanism(batch.views, batch.index, self.step)
         self.scaler.scale(loss).backward()
         self.context.world.average_(self.optimiser.gradient, "gradients")
         self.scaler.step(self.optimiser)

@@ -42,25 +42,25 @@ def model(running_stats: str = "first_group") -> Model:
     )
 
 
-def views(step: int) -> torch.Tensor:
+def views(step: int) -> tuple[torch.Tensor, ...]:
     draw = torch.Generator().manual_seed(step)
-    return torch.randn(2, N, 3, SIZE, SIZE, generator=draw)
+    return tuple(torch.randn(2, N, 3, SIZE, SIZE, generator=draw))
 
 
 class Training:
     """The mechanism with its optimiser."""
 
-    def __init__(self, mechanism: Mechanism) -> None:
+    def __init__(self, mechanism: Mechanism, views: int = 2) -> None:
         optim = Optim.model_validate_json(
             '{"epochs": 1, "batch": 12, "lr": 0.1, "weight_decay": 0.05, '
             '"schedule": {"kind": "constant"}}'
         )
-        self.mechanism = mechanism
+        self.mechanism, self.views = mechanism, views
         self.optimiser = Sgd(mechanism.merge(), optim)
 
     def step(self, step: int, index: torch.Tensor) -> float:
         self.optimiser.zero_grad()
-        loss, _ = self.mechanism(*views(step), index, step)
+        loss, _ = self.mechanism(views(step)[: self.views], index, step)
         loss.backward()
         self.optimiser.step()
         self.mechanism.follow()
@@ -115,7 +115,7 @@ def test_memory_bank(loss: str, exclude_self: bool) -> None:
         precision="fp32",
         world=ALONE,
     )
-    training = Training(mechanism)
+    training = Training(mechanism, views=1)
     oracle = MemoryBankOracle(
         plain(model(), SEED),
         bank=mechanism.bank.clone(),

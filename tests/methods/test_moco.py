@@ -65,7 +65,7 @@ def test_trajectory_equals_the_oracles(
         oracle.lr = 0.1 * 0.5 * (1 + math.cos(math.pi * (step // 3) / 3))
         x1, x2 = torch.randn(2, N, 3, SIZE, SIZE, generator=draw)
         optimiser.zero_grad()
-        loss, _ = moco(x1, x2, torch.arange(N), step)
+        loss, _ = moco((x1, x2), torch.arange(N), step)
         loss.backward()
         optimiser.step()
         moco.follow()
@@ -88,7 +88,7 @@ def test_the_key_encoder_gets_no_gradient() -> None:
         precision="fp32",
         world=ALONE,
     )
-    loss, _ = moco(*torch.randn(2, N, 3, SIZE, SIZE), torch.arange(N), 0)
+    loss, _ = moco(tuple(torch.randn(2, N, 3, SIZE, SIZE)), torch.arange(N), 0)
     loss.backward()
     assert all(p.grad is None and not p.requires_grad for p in moco.key.parameters())
     assert all(p.grad is not None for p in moco.query.parameters())
