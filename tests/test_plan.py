@@ -227,7 +227,8 @@ def test_what_describes_a_run_does_not_make_it_another(recipe: Path, change: str
     "default",
     ["precision=fp32", "seed=0", "augment.flip_p=0.5", "model.head=fc", "linear.batch=256",
      "knn.temperature=0.1", "contrast.shuffle=true", "optim.weight_decay=1e-4",
-     "optim.weight_decay=0.0001", "contrast.momentum=0.90", "data.folder=null"],
+     "optim.weight_decay=0.0001", "contrast.momentum=0.90", "data.folder=null",
+     "optim.kind=sgd", "views={}"],
 )  # fmt: skip
 def test_a_default_that_is_written_out_is_the_same(recipe: Path, default: str) -> None:
     assert ids(recipe, default) == ids(recipe)

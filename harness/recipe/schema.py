@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from harness.recipe.evaluation import Knn as Knn
 from harness.recipe.evaluation import Linear as Linear
 from harness.recipe.method import MAIN, MethodSection, sections
+from harness.recipe.optim import Optim, any_optim
 from harness.recipe.rules import contradictions
 from harness.recipe.section import Key, Name, Positive, PositiveFloat, Section, Since, refuse
 from harness.recipe.task import Data as Data
@@ -120,57 +121,10 @@ else:
 """The pretext task: which keys a query is compared with, and how they are maintained."""
 
 
-class Constant(Section):
-    """The rate stays."""
-
-    kind: Literal["constant"]
-
-
-class Steps(Section):
-    """The rate is multiplied by `factor` at the start of each epoch in `drops`."""
-
-    kind: Literal["step"]
-    drops: tuple[Positive, ...]
-    """Epochs, counted from 0 (v1: 120 and 160 of 200)."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-
-class Cosine(Section):
-    """Half a cosine period over the run, set once per epoch (v2)."""
-
-    kind: Literal["cosine"]
-    first: Literal[0, 1] = 0
-    """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
-
-
-class Decay(Section):
-    """The rate is multiplied by `factor` every so many steps (v1 on Instagram-1B)."""
-
-    kind: Literal["decay"]
-    every: Positive
-    """Steps between two multiplications (v1: 62,500, 64 million images)."""
-    factor: Annotated[float, Field(gt=0, lt=1)]
-
-
-Schedule = Annotated[Constant | Steps | Cosine | Decay, Field(discriminator="kind")]
-
-
-class Optim(Section):
-    """SGD over all parameters, batch norm's and biases included (code: main_moco.py)."""
-
-    epochs: Annotated[int, Field(ge=0)]
-    """Passes over the data; 0 leaves the network untrained, which makes it a control."""
-    steps: Positive | None = None
-    """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
-    batch: Annotated[int, Field(ge=2)]
-    """Images per step, over all processes; the epoch's last, smaller batch is dropped."""
-    lr: Annotated[float, Field(ge=0)]
-    """Learning rate at the start (v1: 0.03 at batch 256)."""
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """SGD's own momentum; the key encoder's is contrast.momentum."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    """L2 penalty (v1: 1e-4; demo: 5e-4)."""
-    schedule: Schedule
+if TYPE_CHECKING:
+    AnyOptim = Optim
+else:
+    AnyOptim = any_optim()
 
 
 if TYPE_CHECKING:
@@ -251,7 +205,7 @@ class Recipe(Section):
     """Further kinds of views by name, where the method asks for them."""
     model: Model
     contrast: Contrast
-    optim: Optim
+    optim: AnyOptim
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
     knn: Knn = Knn()

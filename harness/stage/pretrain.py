@@ -18,7 +18,7 @@ from harness.model.groups import (
     fit_groups,
 )
 from harness.runtime import checkpoint
-from harness.runtime.optimiser import Sgd, set_rate
+from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
@@ -61,7 +61,7 @@ class Pretraining:
         ).to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
-        self.optimiser = Sgd(self.mechanism.merge(), recipe.optim)
+        self.optimiser = build_optimiser(self.mechanism.merge(), recipe.optim)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
@@ -246,10 +246,12 @@ class Pretraining:
         """What all processes have alike where a life begins: nothing copies it from one to others,
         and each adds the same means to its own."""
         state = self.mechanism.state_dict()
-        momenta = self.optimiser.state_dict()["state"]
-        return {name: x for name, x in state.items() if isinstance(x, Tensor)} | {
-            f"momentum of parameter {n}": x for n, each in momenta.items() for x in each.values()
+        parts = {
+            f"{name.removesuffix('_buffer')} of parameter {n}": x
+            for n, each in self.optimiser.state_dict()["state"].items()
+            for name, x in each.items()
         }
+        return {name: x for name, x in (state | parts).items() if isinstance(x, Tensor)}
 
     def _save(self) -> None:
         self.context.save(self.step, self.state())

@@ -17,9 +17,10 @@ from harness.methods.memory_bank.method import BankContrast
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import Model, Optim
+from harness.recipe.schema import Model
 from harness.runtime import keyed
-from harness.runtime.optimiser import Sgd
+from harness.runtime.sgd.config import SgdOptim
+from harness.runtime.sgd.optimiser import Sgd
 from harness.runtime.world import World
 
 from .plain import plain, same
@@ -51,7 +52,7 @@ class Training:
     """The mechanism with its optimiser."""
 
     def __init__(self, mechanism: Mechanism, views: int = 2) -> None:
-        optim = Optim.model_validate_json(
+        optim = SgdOptim.model_validate_json(
             '{"epochs": 1, "batch": 12, "lr": 0.1, "weight_decay": 0.05, '
             '"schedule": {"kind": "constant"}}'
         )

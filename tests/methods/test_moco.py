@@ -11,9 +11,11 @@ from harness.methods import shuffle
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import Model, Optim
-from harness.runtime.optimiser import Sgd, set_rate
+from harness.recipe.schema import Model
+from harness.runtime.optimiser import set_rate
 from harness.runtime.schedule import rate
+from harness.runtime.sgd.config import SgdOptim
+from harness.runtime.sgd.optimiser import Sgd
 from harness.runtime.world import World
 
 from .plain import plain, same
@@ -40,7 +42,7 @@ def test_trajectory_equals_the_oracles(
         backbone="miniature", head=head, dim=16, bn_group=GROUP, running_stats=running_stats
     )
     contrast = Moco(kind="moco", queue=queue, momentum=0.9, temperature=0.2, shuffle=shuffled)
-    optim = Optim.model_validate_json(
+    optim = SgdOptim.model_validate_json(
         '{"epochs": 3, "batch": 16, "lr": 0.1, "weight_decay": 0.05, '
         '"schedule": {"kind": "cosine"}}'
     )

@@ -9,7 +9,8 @@ import pytest
 from harness.errors import RecipeError
 from harness.recipe.ablation import Scale
 from harness.recipe.load import load, load_ablation, load_recipe, load_scale
-from harness.recipe.schema import Recipe, Steps
+from harness.recipe.optim import Steps
+from harness.recipe.schema import Recipe
 
 from .conftest import BASE, Write
 

@@ -20,7 +20,7 @@ from harness.evaluate.features import NotFinite
 from harness.methods.build import build_mechanism
 from harness.model.groups import fit_groups
 from harness.recipe.schema import Data, Recipe
-from harness.runtime.optimiser import Sgd
+from harness.runtime.optimiser import build_optimiser
 from harness.runtime.world import World
 from harness.stage.knn import check_neighbours, measure
 
@@ -104,7 +104,7 @@ def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
         recipe, images=len(data.train), world=ALONE, data_root=Path("/nonexistent")
     )
     fit_groups(mechanism, batch=recipe.optim.batch, world=ALONE)
-    optimiser = Sgd(mechanism.merge(), recipe.optim)
+    optimiser = build_optimiser(mechanism.merge(), recipe.optim)
     for batch in loader.batches(0, min(1, recipe.optim.epochs)):
         assert all(view.isfinite().all() for view in batch.views)
         loss, _ = mechanism(batch.views, batch.index, 0)
