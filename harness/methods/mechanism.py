@@ -22,9 +22,6 @@ class Mechanism(nn.Module, ABC):
     `query` is the encoder that is evaluated afterwards. Every process calls with its consecutive
     share of the global batch and gets the mean loss over that share, so that averaging gradients
     over processes gives the gradient of the global mean.
-
-    Attributes:
-        averages: the moving averages that `follow` steps, if there are any.
     """
 
     def __init__(self, encoder: Encoder, *, seed: int, precision: Precision, world: World) -> None:
@@ -33,7 +30,6 @@ class Mechanism(nn.Module, ABC):
         self.seed = seed
         self.precision: Precision = precision
         self.world = world
-        self.averages: list[MovingAverage] = []
 
     @abstractmethod
     def forward(
@@ -58,10 +54,12 @@ class Mechanism(nn.Module, ABC):
 
     def merge(self) -> Merged:
         """Move the parameters that require a gradient into one tensor, and return them; to be
-        called once this module is on its device and in its layout."""
+        called once this module is on its device and in its layout. Its moving averages, attributes
+        of this module, become operations on one tensor too."""
         learning = Merged(p for p in self.parameters() if p.requires_grad)
-        for average in self.averages:
-            average.merge(learning)
+        for own in vars(self).values():
+            if isinstance(own, MovingAverage):
+                own.merge(learning)
         return learning
 
     @abstractmethod

@@ -43,7 +43,6 @@ class MoCo(Mechanism):
         self.key = copy.deepcopy(encoder).requires_grad_(False)
         forget_running_statistics(self.key)  # nothing would read them
         self.average = MovingAverage(self.key, self.query)
-        self.averages = [self.average]
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
