@@ -9,6 +9,9 @@ from harness.recipe.section import Section
 from harness.spec.declarations import load
 from harness.spec.registry import methods
 
+MAIN = "augment"
+"""The kind of view that every recipe describes, in its section of that name."""
+
 
 class MethodSection(Section):
     """The recipe's `contrast`, of any method: its `kind` names the method.
@@ -17,10 +20,13 @@ class MethodSection(Section):
     """
 
     kind: str
-    views: ClassVar[int] = 2
-    """Of each image, drawn with the recipe's `augment`, that a step sees."""
     keys: ClassVar[Literal["none", "follow", "learn"]] = "follow"
     """Whether there is a key encoder: none; one that follows the query encoder; one that learns."""
+
+    def views(self) -> tuple[str, ...]:
+        """The kinds of the views of an image that a step sees, one after the other: MAIN is drawn
+        as `augment` says and as large as `data.size`, any other as the recipe's `views` says."""
+        return (MAIN, MAIN)
 
     def k(self, batch: int) -> int | None:
         """K, the negatives of a query in a global batch of so many images; None: it has none."""

@@ -30,6 +30,7 @@ WORDS: dict[str, str] = {
     "contrast.bank_momentum": "momentum of the bank",
     "contrast.exclude_self": "own entry left out of the negatives",
     "contrast.loss": "loss of the bank",
+    "optim.kind": "optimiser",
     "optim.epochs": "epochs",
     "optim.steps": "steps at most",
     "optim.batch": "batch",
@@ -45,7 +46,7 @@ WORDS: dict[str, str] = {
 """Dotted field of a recipe -> what a reader calls it."""
 
 IN_WORDS = ("data", "model.backbone", "model.width", "model.weights", "contrast.queue",
-            "contrast.negatives", "optim.schedule")  # fmt: skip
+            "contrast.negatives", "optim.schedule", "views")  # fmt: skip
 """Fields and sections that `facts` puts into words of their own, together with others."""
 
 UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
@@ -70,6 +71,7 @@ def facts(recipe: Recipe) -> dict[str, str]:
     found["given weights"] = NONE if weights is None else weights.file
     found["negatives, K"] = NONE if (k := negatives(recipe)) is None else str(k)
     found["schedule"] = schedule(recipe)
+    found["further views"] = views(recipe)
     return found | _fields(recipe.model_dump(mode="json"))
 
 
@@ -130,6 +132,21 @@ def momentum(recipe: Recipe) -> str:
     """m of the key encoder; "none" where the mechanism has none."""
     found = getattr(recipe.contrast, "momentum", None)
     return NONE if found is None else f"{found:g}"
+
+
+def of_optimiser(recipe: Recipe, field: str) -> str:
+    """A number of the recipe's `optim`; "none" where the optimiser has no such field."""
+    found = getattr(recipe.optim, field, None)
+    return NONE if found is None else f"{found:g}"
+
+
+def views(recipe: Recipe) -> str:
+    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
+    main, found = _of(recipe.augment), []
+    for name, view in recipe.views.items():
+        other = [f"{what} {said}" for what, said in _of(view).items() if said != main[what]]
+        found.append(f"{name} of {view.size} px" + "".join(f", {each}" for each in other))
+    return "; ".join(found) or NONE
 
 
 def schedule(recipe: Recipe) -> str:

@@ -83,15 +83,15 @@ TRAITS: tuple[Known, ...] = (
     (
         "momentum of SGD",
         "0.9",
-        lambda r: f"{r.optim.sgd_momentum:g}",
-        lambda r: r.optim.sgd_momentum == 0.9,
+        lambda r: facts.of_optimiser(r, "sgd_momentum"),
+        lambda r: getattr(r.optim, "sgd_momentum", None) == 0.9,
         False,
     ),
     (
         "weight decay",
         "0.0001",
-        lambda r: f"{r.optim.weight_decay:g}",
-        lambda r: r.optim.weight_decay == 1e-4,
+        lambda r: facts.of_optimiser(r, "weight_decay"),
+        lambda r: getattr(r.optim, "weight_decay", None) == 1e-4,
         False,
     ),
     (
