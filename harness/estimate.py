@@ -232,11 +232,15 @@ def _alike(recipe: Mapping[str, Any], kind: str, under: str = "") -> str:
         where = [data["name"], data["folder"], data["size"]]
         monitor = [knn, recipe["watch"]["knn_epochs"]]
         batch = recipe["optim"]["batch"]
-        return digest([*same, where, recipe["augment"], mechanism, batch, monitor])
+        return digest([*same, where, _drawn(recipe), mechanism, batch, monitor])
     if under:
         own = {key: value for key, value in recipe["tasks"][under].items() if key != "trials"}
         return digest([*same, data, own])
     return digest([*same, data, *(recipe[section] for section in task(kind).reads)])
+
+
+def _drawn(recipe: Mapping[str, Any]) -> list[Any]:
+    return [recipe["augment"], recipe.get("views", {})]
 
 
 def _shape(recipe: Mapping[str, Any]) -> str:
@@ -247,7 +251,7 @@ def _shape(recipe: Mapping[str, Any]) -> str:
     model = {k: v for k, v in recipe["model"].items() if k != "weights"}
     probe = linear and [linear["batch"], len(linear["lr"]), len(linear["weight_decay"])]
     votes = [knn["k"], knn["layer"]]
-    same = [model, recipe["precision"], where, recipe["augment"], mechanism, votes, probe]
+    same = [model, recipe["precision"], where, _drawn(recipe), mechanism, votes, probe]
     return digest([*same, recipe["optim"]["batch"]])
 
 

@@ -282,7 +282,7 @@ def _stale(
     entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: Look | None
 ) -> str:
     """Why a finished stage's result is not one of the code and inputs at hand; "" if it is."""
-    code = edition(spec(recipe, name).task.kind, recipe.contrast.kind)
+    code = edition(spec(recipe, name).task.kind, recipe.contrast.kind, recipe.optim.kind)
     why = why_stale(entry, parent, code, record(recipe, name), inputs)
     return f"{entry.state}, {why}" if entry.done and why else ""
 

@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "spec"},
-    "runtime": {"errors", "recipe", "store"},
+    "runtime": {"errors", "recipe", "store", "spec"},
     "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},

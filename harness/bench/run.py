@@ -101,7 +101,7 @@ def bench(
     dim = recipe.model.dim if recipe.knn.layer == "output" else features
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
-    own = edition("pretrain", recipe.contrast.kind)
+    own = edition("pretrain", recipe.contrast.kind, recipe.optim.kind)
     threads = torch.get_num_threads()
     made, _ = capture(edition=own, device=device_name(device), threads=threads, data={})
     result = Result(

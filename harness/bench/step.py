@@ -43,12 +43,13 @@ class Steps:
         self.saver = context.saver
         self._next = itertools.count()
         self._batch = next(self.training.loader.batches(0, 1))
+        self._pair = self._batch.views[0], self._batch.views[-1]  # of one view, that one twice
 
     def whole(self, *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
         """Seconds a step of: floor, step (data in place), end to end (the loop, with its input, its
         stop questions and its logging), input (the pipeline alone); `steps` and some more are timed
         as one, see `whole_blocks`."""
-        x1, x2 = self._batch.pair
+        x1, x2 = self._pair
         steps = whole_blocks(self.training.loader, steps)
         found = measure(
             {
@@ -73,7 +74,7 @@ class Steps:
         loaded = images.load(torch.cat([each.index for each in block]))
         share = scaling.share(self.context.recipe)
         floor = Floor(self.context.recipe, self.context.world, share)
-        x1, x2 = (view[:share] for view in batch.pair)
+        x1, x2 = (view[:share] for view in self._pair)
         things: dict[str, Act | Timed] = {
             "read": lambda: images.load(index),
             "augment": lambda: loader.views_of(loader.cut(block, loaded)),
@@ -105,7 +106,7 @@ class Steps:
 
     def _mechanism_parts(self) -> dict[str, Act | Timed]:
         mechanism, world = self.training.mechanism, self.context.world
-        x1, x2 = self._batch.pair
+        x1, x2 = self._pair
         total = len(x2) * world.size
         precision = self.context.recipe.precision
 
@@ -146,7 +147,7 @@ class Steps:
     def _forward(self) -> None:
         self.training.optimiser.zero_grad()
         batch = self._batch
-        self._loss, _ = self.training.mechanism(*batch.pair, batch.index, next(self._next))
+        self._loss, _ = self.training.mechanism(batch.views, batch.index, next(self._next))
 
     def loop(self, steps: int) -> None:
         """Training as it is, from its first step: input, stop questions and logging included."""

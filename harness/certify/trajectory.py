@@ -56,8 +56,8 @@ def compare(folder: Path, wanted: str) -> None:
     """As one of the processes: run all contrasts, alone and together; the first one writes."""
     import torch
 
-    from harness.runtime.determinism import make_deterministic
     from harness.runtime.environment import resolve
+    from harness.runtime.settle import make_deterministic
     from harness.runtime.world import World, join
     from harness.stage.execute import own_device, pick_device
 
@@ -109,12 +109,12 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Ten
     import torch
 
     from harness.model.groups import broadcast_running_statistics
-    from harness.runtime.optimiser import Sgd
+    from harness.runtime.optimiser import build_optimiser
 
     loop = training(world, made)
     loop.loader.share, loop.loader.device = (0, 1), torch.device("cpu")
     loop.mechanism.to(dtype)
-    loop.optimiser = Sgd(loop.mechanism.merge(), made.optim)
+    loop.optimiser = build_optimiser(loop.mechanism.merge(), made.optim)
     losses = []
     for batch in loop.loader.batches(0, loop.total):
         views = tuple(world.share(view.to(world.device, dtype)) for view in batch.views)

@@ -1,4 +1,4 @@
-"""Batches as a function of the step: which images, and the two views that are drawn of each."""
+"""Batches as a function of the step: which images, and the views that are drawn of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.data.datasets import DataSet
 from harness.data.images import Images, Loaded, Stack
 from harness.data.parameters import Parameters, draw, joined
 from harness.errors import DataError
-from harness.recipe.schema import Augment
+from harness.recipe.schema import View
 from harness.runtime import keyed
 from harness.runtime.cores import helpers
 from harness.runtime.moving import moved
@@ -36,7 +36,8 @@ def normalise(x: Tensor, data: DataSet) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """Views (n, 3, size, size), float32, normalised; index int64 (n,) into the images.
+    """Views (n, 3, S, S), float32, normalised, each of its kind's size S; index int64 (n,) into the
+    images.
 
     `total` is the global batch's number of images, without those that fill it up.
     """
@@ -44,11 +45,6 @@ class Batch:
     views: tuple[Tensor, ...]
     index: Tensor
     total: int
-
-    @property
-    def pair(self) -> tuple[Tensor, Tensor]:
-        """The two views that a mechanism takes; of a single view, that one twice."""
-        return self.views[0], self.views[-1]
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Cut:
-    """The crops of some steps, all views of one after all of the other; no colours yet."""
+    """The crops of some steps, by kind of view; no colours yet."""
 
     shares: tuple[Share, ...]
-    crops: Tensor
-    """(views times images, 3, size, size), float32 in [0, 1] or uint8."""
-    drawn: Parameters
+    crops: tuple[Tensor, ...]
+    """Of each kind (views times images, 3, S, S), all images of a view after all of the one before
+    it; float32 in [0, 1] or uint8."""
+    drawn: tuple[Parameters, ...]
 
 
 class Loader:
@@ -77,7 +74,8 @@ class Loader:
     Args:
         images: what to draw from; an epoch is a permutation of them, its last smaller batch left
             out if `drop_last`.
-        policy: the augmentation; each of the `views` views is an independent draw.
+        views: how each view of an image is drawn, independently of the others. Those that are
+            drawn alike are made together.
         share: (rank, size): this process gets its consecutive part of each global batch; where a
             batch has no equal parts, the last ones are filled up with its last image.
         stream: names the run's randomness, e.g. (seed, "pretrain").
@@ -90,13 +88,11 @@ class Loader:
         self,
         data: DataSet,
         images: Images,
-        policy: Augment,
+        views: Sequence[View],
         *,
         stream: tuple[int | str, ...],
         batch: int,
-        size: int,
         device: torch.device,
-        views: int = 2,
         drop_last: bool = True,
         share: tuple[int, int] = (0, 1),
     ) -> None:
@@ -104,9 +100,11 @@ class Loader:
             raise DataError(
                 f"optim.batch: {batch} images per step, but {data.name} has {len(images)}"
             )
-        self.data, self.images, self.policy = data, images, policy
-        self.stream, self.batch, self.size = stream, batch, size
-        self.device, self.views, self.share = device, views, share
+        self.data, self.images, self.views = data, images, tuple(views)
+        self.stream, self.batch, self.device, self.share = stream, batch, device, share
+        self._kinds: dict[View, list[int]] = {}  # and where in a batch their views stand
+        for place, kind in enumerate(self.views):
+            self._kinds.setdefault(kind, []).append(place)
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -145,7 +143,8 @@ class Loader:
         It begins at a multiple of its length in its epoch, wherever a run goes on, as the company
         that a view is made in may be worth its last bit.
         """
-        each = self.views * -(-self.batch // self.share[1]) * 3 * self.size**2
+        numbers = sum(3 * view.size**2 for view in self.views)
+        each = numbers * -(-self.batch // self.share[1])
         length = max(1, AT_ONCE // each)
         epoch, position = divmod(step, self.steps_per_epoch)
         start = epoch * self.steps_per_epoch + position - position % length
@@ -167,23 +166,28 @@ class Loader:
         """The crops of some steps of one epoch, whose images were `loaded` one step after the
         other."""
         every = torch.cat([each.index for each in shares])
-        keys = [
-            keyed.key(*self.stream, "augment", shares[0].epoch, view) for view in range(self.views)
-        ]
-        drawn = [draw(self.policy, key, every, loaded.sizes) for key in keys]
-        crops = torch.cat([loaded.crop(view.crop, self.size) for view in drawn])
-        if self.device.type == "cuda" and crops.device.type == "cpu":
-            crops = crops.pin_memory()  # else the copy would wait for what the GPU has to do
-        return Cut(tuple(shares), crops, joined(drawn))
+        found: list[tuple[Tensor, Parameters]] = []
+        for kind, places in self._kinds.items():
+            keys = [keyed.key(*self.stream, "augment", shares[0].epoch, view) for view in places]
+            drawn = [draw(kind, key, every, loaded.sizes) for key in keys]
+            crops = torch.cat([loaded.crop(view.crop, kind.size) for view in drawn])
+            if self.device.type == "cuda" and crops.device.type == "cpu":
+                crops = crops.pin_memory()  # else the copy would wait for what the GPU has to do
+            found.append((crops, joined(drawn)))
+        return Cut(tuple(shares), *zip(*found, strict=True))
 
     def views_of(self, cut: Cut) -> list[Batch]:
         """The batches of the steps that were cut."""
-        x = moved(cut.crops, self.device)
-        if x.dtype == torch.uint8:  # a quarter of the way to the device
-            x = x.float().div_(255)
-        x = normalise(finish(x, cut.drawn, self.policy), self.data)
+        made: dict[int, Tensor] = {}
+        kinds = zip(self._kinds.items(), cut.crops, cut.drawn, strict=True)
+        for (kind, places), crops, drawn in kinds:
+            x = moved(crops, self.device)
+            if x.dtype == torch.uint8:  # a quarter of the way to the device
+                x = x.float().div_(255)
+            x = normalise(finish(x, drawn, kind), self.data)
+            made.update(zip(places, x.chunk(len(places)), strict=True))
         sizes = [len(each.index) for each in cut.shares]
-        views = zip(*(torch.split(view, sizes) for view in x.chunk(self.views)), strict=True)
+        views = zip(*(torch.split(made[n], sizes) for n in range(len(made))), strict=True)
         return [
             Batch(of, each.index, each.total) for of, each in zip(views, cut.shares, strict=True)
         ]

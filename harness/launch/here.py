@@ -105,6 +105,6 @@ def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:
     above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = look(folder)
     wanted = record(stage.recipe, stage.name)
-    code = edition(stage.kind, stage.recipe.contrast.kind)
+    code = edition(stage.kind, stage.recipe.contrast.kind, stage.recipe.optim.kind)
     inputs = Inputs(site.data, site.runs)
     return entry.done and bool(why_stale(entry, above, code, wanted, inputs))

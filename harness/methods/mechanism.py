@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.model.encoder import Encoder
 from harness.runtime.merged import Merged
+from harness.runtime.moving_average import MovingAverage
+from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.world import World
 
 
 class Mechanism(nn.Module, ABC):
-    """A step is: loss, hits = mechanism(x1, x2, index, step); loss.backward(); the optimiser's
+    """A step is: loss, hits = mechanism(views, index, step); loss.backward(); the optimiser's
     step over the parameters that require a gradient; mechanism.follow().
 
     `query` is the encoder that is evaluated afterwards. Every process calls with its consecutive
@@ -19,13 +24,21 @@ class Mechanism(nn.Module, ABC):
     over processes gives the gradient of the global mean.
     """
 
-    query: Encoder
+    def __init__(self, encoder: Encoder, *, seed: int, precision: Precision, world: World) -> None:
+        super().__init__()
+        self.query = encoder
+        self.seed = seed
+        self.precision: Precision = precision
+        self.world = world
 
     @abstractmethod
     def forward(
-        self, x1: Tensor, x2: Tensor, index: Tensor, step: int
+        self, views: Sequence[Tensor], index: Tensor, step: int
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss of two views (n, 3, H, W) of the images `index`, int64 (n,).
+        """The loss of views, each (n, 3, S, S), of the images `index`, int64 (n,).
+
+        Args:
+            views: of the kinds that the method's section names, in that order.
 
         Returns:
             loss: scalar, in nats, mean over n.
@@ -33,10 +46,21 @@ class Mechanism(nn.Module, ABC):
                 without negatives.
         """
 
+    def embed(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        """Unit rows (n, C), float32 whatever the precision of the encoder's arithmetic."""
+        with autocast(self.precision, x.device):
+            made = encoder(x)
+        return F.normalize(widen(made), dim=1)
+
     def merge(self) -> Merged:
         """Move the parameters that require a gradient into one tensor, and return them; to be
-        called once this module is on its device and in its layout."""
-        return Merged(p for p in self.parameters() if p.requires_grad)
+        called once this module is on its device and in its layout. Its moving averages, attributes
+        of this module, become operations on one tensor too."""
+        learning = Merged(p for p in self.parameters() if p.requires_grad)
+        for own in vars(self).values():
+            if isinstance(own, MovingAverage):
+                own.merge(learning)
+        return learning
 
     @abstractmethod
     def follow(self) -> None:

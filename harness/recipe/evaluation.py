@@ -1,4 +1,5 @@
-"""How frozen features are judged: weighted kNN, and a linear probe."""
+"""How frozen features are judged: weighted kNN, and a linear probe, of every run and as further
+tasks."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive, PositiveFloat, Section
+from harness.recipe.task import TaskSection
 
 
 class Knn(Section):
@@ -37,3 +39,17 @@ class Linear(Section):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     views: Literal["random_crop", "center"] = "random_crop"
     """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""
+
+
+class KnnTask(TaskSection, Knn):
+    """Weighted kNN on other data, or by another protocol: the fields of the recipe's `knn`, and
+    those of every task."""
+
+    kind: Literal["knn"]
+
+
+class LinearTask(TaskSection, Linear):
+    """A linear probe on other data, or by another protocol: the fields of the recipe's `linear`,
+    and those of every task."""
+
+    kind: Literal["linear"]

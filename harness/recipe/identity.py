@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recipe.data import Data
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
 from harness.recipe.section import Section, plain
+from harness.recipe.task import Data
 from harness.spec.declarations import Task
 from harness.spec.registry import task, tasks
 

@@ -69,7 +69,7 @@ def _partial(schema: Any) -> Any:
         return [_partial(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    if "discriminator" in schema:  # without `kind`, a mapping may fit several members
+    if "oneOf" in schema:  # without `kind`, a mapping may fit several members
         return {"anyOf": _partial(schema["oneOf"])}
     return {
         key: value.replace("#/$defs/", "#/$defs/Partial") if key == "$ref" else _partial(value)

@@ -13,6 +13,8 @@ from harness.spec.registry import methods
 
 TIME_CONSTANTS = 3
 """Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
+MAIN = "augment"
+"""The kind of view that every recipe describes, in its section of that name."""
 
 
 class MethodSection(Section):
@@ -22,10 +24,13 @@ class MethodSection(Section):
     """
 
     kind: Annotated[str, Field(title="mechanism")]
-    views: ClassVar[int] = 2
-    """Of each image, drawn with the recipe's `augment`, that a step sees."""
     keys: ClassVar[Literal["none", "follow", "learn"]] = "follow"
     """Whether there is a key encoder: none; one that follows the query encoder; one that learns."""
+
+    def views(self) -> tuple[str, ...]:
+        """The kinds of the views of an image that a step sees, one after the other: MAIN is drawn
+        as `augment` says and as large as `data.size`, any other as the recipe's `views` says."""
+        return (MAIN, MAIN)
 
     def k(self, batch: int) -> int | None:
         """K, the negatives of a query in a global batch of so many images; None: it has none."""

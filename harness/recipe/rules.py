@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.recipe.data import Data
 from harness.recipe.evaluation import Knn, Linear
-from harness.recipe.method import MethodSection
+from harness.recipe.method import MAIN, MethodSection
+from harness.recipe.optim import Optim
 from harness.recipe.section import Section
-from harness.recipe.sections import Augment, Model, Optim
-from harness.recipe.task import TaskSection
+from harness.recipe.sections import Augment, Model, View
+from harness.recipe.task import Data, TaskSection
 from harness.spec.registry import tasks
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
@@ -23,6 +23,7 @@ def contradictions(
     *,
     data: Data,
     augment: Augment,
+    views: Mapping[str, View],
     model: Model,
     contrast: MethodSection,
     optim: Optim,
@@ -40,15 +41,17 @@ def contradictions(
             f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
         )
     halved = stride(model.backbone)
-    if group == 1 and optim.epochs and data.size <= halved:
-        yield (
-            "model.bn_group",
-            f"1 image of data.size {data.size} ends as one value a channel in {model.backbone}, "
-            f"which has no variance: make the group larger, or data.size more than {halved}",
-        )
+    sizes = {"data.size": data.size} | {f"views.{k}.size": v.size for k, v in views.items()}
+    for field, size in sizes.items():
+        if group == 1 and optim.epochs and size <= halved:
+            yield (
+                "model.bn_group",
+                f"1 image of {field} {size} ends as one value a channel in {model.backbone}, "
+                f"which has no variance: make the group larger, or {field} more than {halved}",
+            )
     yield from contrast.contradictions(batch, group)
+    yield from _views(augment, views, contrast)
     for name, section in (
-        ("augment", augment),
         ("contrast", contrast),
         ("optim", optim),
         ("knn", knn),
@@ -86,15 +89,6 @@ def contradictions(
         yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
     if weights is not None and weights.sha256 is None and weights.md5 is None:
         yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
-    for field, low_high in (
-        ("crop_scale", augment.crop_scale),
-        ("crop_ratio", augment.crop_ratio),
-        ("blur_sigma", augment.blur_sigma),
-    ):
-        if low_high[0] > low_high[1]:
-            yield f"augment.{field}", f"{low_high[0]} to {low_high[1]} is no range: low comes first"
-    if augment.crop_scale[1] <= 0:
-        yield "augment.crop_scale", "a crop of no area; the upper end must be above 0"
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
     if linear is not None:
@@ -120,6 +114,32 @@ def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, float) and value and not LEAST <= abs(value) <= MOST:
         what = "0" if abs(value) < 1 else "infinite"
         yield path, f"{value:g} is {what} in float32: take one from {LEAST:g} to {MOST:g}"
+
+
+def _views(
+    augment: Augment, views: Mapping[str, View], contrast: MethodSection
+) -> Iterator[tuple[str, str]]:
+    """Views that cannot be drawn, and kinds of them that the method lacks or does not ask for."""
+    wanted = dict.fromkeys(kind for kind in contrast.views() if kind != MAIN)
+    for kind in wanted:
+        if kind not in views:
+            why = f"missing: {contrast.kind} draws views of this kind; it needs a size"
+            yield f"views.{kind}", why
+    for kind in views:
+        if kind not in wanted:
+            yield (
+                f"views.{kind}",
+                f"{contrast.kind} draws no views of this kind: leave it out",
+            )
+    policies: dict[str, Augment] = {"augment": augment}
+    for path, policy in (policies | {f"views.{k}": v for k, v in views.items()}).items():
+        yield from _beyond_float32(path, policy)
+        for field in ("crop_scale", "crop_ratio", "blur_sigma"):
+            low, high = getattr(policy, field)
+            if low > high:
+                yield f"{path}.{field}", f"{low} to {high} is no range: low comes first"
+        if policy.crop_scale[1] <= 0:
+            yield f"{path}.crop_scale", "a crop of no area; the upper end must be above 0"
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:

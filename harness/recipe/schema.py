@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from harness.recipe.data import Data as Data
-from harness.recipe.evaluation import Knn as Knn
-from harness.recipe.evaluation import Linear as Linear
-from harness.recipe.method import MethodSection, sections
+from harness.recipe.evaluation import Knn, Linear
+from harness.recipe.method import MAIN, MethodSection, sections
+from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, Section, Since, refuse
-from harness.recipe.sections import (
-    Augment,
-    Constant,
-    Cosine,
-    Decay,
-    Model,
-    Optim,
-    Schedule,
-    Steps,
-    Weights,
-)
-from harness.recipe.task import TaskName, TaskSection, task_sections
+from harness.recipe.section import Key, Name, Positive, Section, Since, refuse
+from harness.recipe.sections import Augment, Model, View, Weights
+from harness.recipe.task import Data, TaskSection, task_sections
 from harness.spec.registry import metrics, task_of, tasks
 
 __all__ = [
@@ -45,6 +34,7 @@ __all__ = [
     "Schedule",
     "Steps",
     "Target",
+    "View",
     "Watch",
     "Weights",
 ]
@@ -65,6 +55,12 @@ if TYPE_CHECKING:
 else:
     Contrast = Annotated[Union[sections()], Field(discriminator="kind")]  # noqa: UP007
 """The pretext task: which keys a query is compared with, and how they are maintained."""
+
+
+if TYPE_CHECKING:
+    AnyOptim = Optim
+else:
+    AnyOptim = any_optim()
 
 
 if TYPE_CHECKING:
@@ -91,7 +87,7 @@ class Target(Section):
     """What a recipe must reach for `check` to pass."""
 
     metric: Reported
-    task: TaskName | None = None
+    task: Key | None = None
     """Of which task under `tasks:`; null: of what stands in a section of its own."""
     value: float
     """Expected value, in the metric's unit: percent of accuracies."""
@@ -141,18 +137,25 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data
     augment: Augment
+    views: Annotated[dict[Key, View], Since("0.2")] = {}
+    """Further kinds of views by name, where the method asks for them."""
     model: Model
     contrast: Contrast
-    optim: Optim
+    optim: AnyOptim
     precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(title="precision")] = "fp32"
     """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
     knn: Knn = Knn()
     linear: Linear | None = Linear()
     """null: no linear probe."""
-    tasks: Annotated[dict[TaskName, FurtherTask], Since("0.2")] = {}
+    tasks: Annotated[dict[Key, FurtherTask], Since("0.2")] = {}
     """Further tasks by name, e.g. a probe on other data."""
     watch: Watch = Watch()
     about: About = About()
+
+    def drawn(self) -> tuple[View, ...]:
+        """How each view of an image that a step of pre-training sees is drawn, in their order."""
+        main = self.augment.at(self.data.size)
+        return tuple(main if kind == MAIN else self.views[kind] for kind in self.contrast.views())
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -160,6 +163,7 @@ class Recipe(Section):
             contradictions(
                 data=self.data,
                 augment=self.augment,
+                views=self.views,
                 model=self.model,
                 contrast=self.contrast,
                 optim=self.optim,

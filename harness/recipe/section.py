@@ -69,6 +69,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._=-]*$", max_
 """What may become a folder's name: lower-case letters, digits and . _ = - inside."""
 
 
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+"""What a recipe calls its own: a further task, a kind of view. Part of a dotted field."""
+
+
 def refuse(found: Iterable[tuple[str, str]]) -> None:
     """Raise one error for all (dotted field, message) that a model's validator found; none: pass.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive, PositiveFloat, Section
+from harness.recipe.task import Pixels
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -54,6 +55,17 @@ class Augment(Section):
     flip_p: Annotated[Fraction, Field(title="probability of a flip")] = 0.5
     """Probability of the horizontal flip."""
 
+    def at(self, size: int) -> View:
+        """Views that are drawn so, of that size in pixels."""
+        return View(size=size, **{name: getattr(self, name) for name in Augment.model_fields})
+
+
+class View(Augment):
+    """Another kind of view, of a size of its own: some methods compare small crops with large."""
+
+    size: Pixels
+    """Side of the square that the encoder sees, in pixels."""
+
 
 class Weights(Section):
     """Weights to begin with: released ones, as a control of the evaluation."""
@@ -94,56 +106,3 @@ class Model(Section):
     """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
     weights: Weights | None = None
     """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""
-
-
-class Constant(Section):
-    """The rate stays."""
-
-    kind: Literal["constant"]
-
-
-class Steps(Section):
-    """The rate is multiplied by `factor` at the start of each epoch in `drops`."""
-
-    kind: Literal["step"]
-    drops: tuple[Positive, ...]
-    """Epochs, counted from 0 (v1: 120 and 160 of 200)."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-
-class Cosine(Section):
-    """Half a cosine period over the run, set once per epoch (v2)."""
-
-    kind: Literal["cosine"]
-    first: Literal[0, 1] = 0
-    """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
-
-
-class Decay(Section):
-    """The rate is multiplied by `factor` every so many steps (v1 on Instagram-1B)."""
-
-    kind: Literal["decay"]
-    every: Positive
-    """Steps between two multiplications (v1: 62,500, 64 million images)."""
-    factor: Annotated[float, Field(gt=0, lt=1)]
-
-
-Schedule = Annotated[Constant | Steps | Cosine | Decay, Field(discriminator="kind")]
-
-
-class Optim(Section):
-    """SGD over all parameters, batch norm's and biases included (code: main_moco.py)."""
-
-    epochs: Annotated[int, Field(ge=0, title="epochs")]
-    """Passes over the data; 0 leaves the network untrained, which makes it a control."""
-    steps: Annotated[Positive | None, Field(title="steps at most")] = None
-    """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
-    batch: Annotated[int, Field(ge=2, title="batch")]
-    """Images per step, over all processes; the epoch's last, smaller batch is dropped."""
-    lr: Annotated[float, Field(ge=0, title="learning rate")]
-    """Learning rate at the start (v1: 0.03 at batch 256)."""
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1, title="momentum of SGD")] = 0.9
-    """SGD's own momentum; the key encoder's is contrast.momentum."""
-    weight_decay: Annotated[float, Field(ge=0, title="weight decay")] = 1e-4
-    """L2 penalty (v1: 1e-4; demo: 5e-4)."""
-    schedule: Schedule

@@ -1,18 +1,29 @@
-"""What every further task's section of the recipe has, under `tasks:`."""
+"""What every task is told: the data that it is about and, under `tasks:`, what it builds on."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from harness.recipe.data import Data
 from harness.recipe.section import Positive, Section
 from harness.spec.declarations import load
 from harness.spec.registry import tasks
 
-TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-"""What a task is called in a recipe: part of its stages' folders' names."""
+Pixels = Annotated[int, Field(ge=8, le=1024)]
+
+
+class Data(Section):
+    """Which images; they are looked for under the site's data root."""
+
+    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"]
+    """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>."""
+    folder: str | None = None
+    """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
+    images: Positive | None = None
+    """Train on a fixed random subset of this many images (the same for every seed); null: all."""
+    size: Annotated[Pixels, Field(title="image size in pixels")]
+    """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
 
 class TaskSection(Section):

@@ -9,7 +9,7 @@ from typing import Any
 from harness.recipe.difference import difference
 from harness.recipe.labels import label, labelled
 from harness.recipe.reference import papers
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Augment, Recipe
 
 NONE = "none"
 
@@ -47,6 +47,7 @@ def composed() -> tuple[Fact, ...]:
             also=("contrast.kind", "optim.batch"),
         ),
         Fact("schedule", ("optim.schedule",), schedule),
+        Fact("further views", ("views",), views, also=("augment",)),
     )
 
 
@@ -145,6 +146,16 @@ def momentum(recipe: Recipe) -> str:
     return NONE if found is None else f"{found:g}"
 
 
+def views(recipe: Recipe) -> str:
+    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
+    main, found = _augment(recipe.augment), []
+    for name, view in recipe.views.items():
+        own = _augment(view)
+        other = [f"{what} {own[what]}" for what in main if own[what] != main[what]]
+        found.append(", ".join([f"{name} of {view.size} px", *other]))
+    return "; ".join(found) or NONE
+
+
 def schedule(recipe: Recipe) -> str:
     """The learning rate's way over the run."""
     found = recipe.optim.schedule
@@ -161,10 +172,10 @@ def schedule(recipe: Recipe) -> str:
 
 def augmentation(recipe: Recipe) -> str:
     """v1's or v2's, or what it has beside the nearer one."""
-    own = _augment(recipe)
+    own = _augment(recipe.augment)
     others = {}
     for paper, reference in papers().recipes.items():
-        theirs = _augment(reference)
+        theirs = _augment(reference.augment)
         others[f"{paper}'s"] = [f"{what} {own[what]}" for what in own if own[what] != theirs[what]]
     if not others:
         return "; ".join(f"{what} {value}" for what, value in own.items())
@@ -172,5 +183,5 @@ def augmentation(recipe: Recipe) -> str:
     return nearer + (f", but {'; '.join(others[nearer])}" if others[nearer] else "")
 
 
-def _augment(recipe: Recipe) -> dict[str, str]:
-    return {words: _said(value) for _, words, value in labelled(recipe.augment)}
+def _augment(augment: Augment) -> dict[str, str]:
+    return {words: _said(value) for _, words, value in labelled(augment)}

@@ -324,7 +324,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
         parent=asked.parent,
         under=asked.under,
         own_data=asked.data(recipe) != recipe.data,
-        subject=subject(asked.task.kind, recipe.contrast.kind),
+        subject=subject(asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
         id=folder.id,
         entry=entry,
         attempt=attempt,

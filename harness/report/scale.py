@@ -65,7 +65,7 @@ def _of_field(path: str, **more: Any) -> Property:
 
     def say(recipe: Recipe) -> object:
         found = getattr(recipe, section)
-        found = getattr(found, name) if name else found
+        found = getattr(found, name, recipe_facts.NONE) if name else found
         return f"{found:g}" if isinstance(found, float) else found
 
     return Property(label(path), say, **more)

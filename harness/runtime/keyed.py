@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX1 = 0xBF58476D1CE4E5B9
@@ -79,3 +80,8 @@ def generator(*parts: int | str) -> torch.Generator:
     made = torch.Generator(device="cpu")
     made.manual_seed(key(*parts) & ((1 << 63) - 1))
     return made
+
+
+def unit_rows(rows: int, width: int, *parts: int | str) -> Tensor:
+    """Random unit rows, float32 (rows, width), of the stream that `parts` name."""
+    return normalize(torch.randn(rows, width, generator=generator(*parts)), dim=1)

@@ -38,6 +38,16 @@ class Merged:
             tensor.data = place
         self._places = [tensor.data_ptr() for tensor in self.tensors]
 
+    def part(self, tensors: Iterable[Tensor]) -> Tensor:
+        """The piece of `whole` that holds these, which are some of its tensors, one after the
+        other. AssertionError if they are not."""
+        wanted = [id(tensor) for tensor in tensors]
+        first = [id(tensor) for tensor in self.tensors].index(wanted[0])
+        last = first + len(wanted)
+        assert [id(tensor) for tensor in self.tensors[first:last]] == wanted, "others lie between"
+        ends = [*self._starts, len(self.whole)]
+        return self.whole[ends[first] : ends[last]]
+
     def holds(self) -> bool:
         """Whether each still lies where it was put."""
         return all(

@@ -1,49 +1,43 @@
-"""SGD as the official code sets it up: all parameters in one group, decayed alike."""
+"""One of torch's optimisers over merged parameters, as any optimiser of pre-training is."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.recipe.schema import Optim
+from harness.recipe.optim import Optim
 from harness.runtime.merged import Merged
+from harness.spec.declarations import load
+from harness.spec.registry import optimisers
 
-MOMENTUM = "momentum_buffer"
 
-
-class Sgd(torch.optim.SGD):
-    """SGD without Nesterov; weight decay also on batch norm and biases (main_moco.py).
+class MergedOptimiser(torch.optim.Optimizer):
+    """To be put before an optimiser of torch's that treats each number by itself:
+    class Sgd(MergedOptimiser, torch.optim.SGD).
 
     The parameters are merged, and so are their gradients: autograd adds to `parameter.grad`, which
-    must stay what it is; `zero_grad` sets all to 0. States are those of torch.optim.SGD over the
+    must stay what it is; `zero_grad` sets all to 0. States are those of torch's optimiser over the
     parameters one by one.
-
-    Not fused: on a CPU torch 2.14's form goes on from a momentum that nobody wrote if a GradScaler
-    skips the first step.
 
     Args:
         merged: the parameters, one dtype and device.
+        settings: what torch's optimiser is told besides, in one group for all parameters.
 
     Attributes:
         gradient: (n,), all gradients, which lie in it as the parameters do in `merged.whole`.
     """
 
-    def __init__(self, merged: Merged, optim: Optim) -> None:
+    def __init__(self, merged: Merged, **settings: Any) -> None:
         self.merged = merged
         self._whole = nn.Parameter(merged.whole)
         self.gradient = torch.zeros_like(merged.whole)
         self._gradients = merged.views(self.gradient)
         self._whole.grad = self.gradient
         self.zero_grad()
-        super().__init__(
-            [self._whole],
-            lr=optim.lr,
-            momentum=optim.sgd_momentum,
-            weight_decay=optim.weight_decay,
-            foreach=False,
-        )
+        super().__init__([self._whole], **settings)
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """All gradients are 0 afterwards, never None; one that was replaced is put back."""
@@ -61,35 +55,60 @@ class Sgd(torch.optim.SGD):
         return super().step(closure)
 
     def state_dict(self) -> dict[str, Any]:
-        """As of torch.optim.SGD over the parameters one by one, in their order."""
+        """As of torch's optimiser over the parameters one by one, in their order."""
         found = super().state_dict()
-        momentum: Tensor | None = found["state"].get(0, {}).get(MOMENTUM)
-        views = [] if momentum is None else self.merged.views(momentum)
-        places = list(range(len(self.merged.tensors)))
+        each: list[dict[str, Any]] = [{} for _ in self.merged.tensors]
+        for name, value in found["state"].get(0, {}).items():
+            for state, own in zip(each, self._parted(value), strict=True):
+                if own is not None:
+                    state[name] = own
+        places = list(range(len(each)))
         return {
-            "state": {place: {MOMENTUM: view} for place, view in enumerate(views)},
+            "state": {place: state for place, state in enumerate(each) if state},
             "param_groups": [{**group, "params": places} for group in found["param_groups"]],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state of torch.optim.SGD over the parameters one by one.
+        """Take over a state of torch's optimiser over the parameters one by one.
 
         Raises:
             ValueError: it is of another number of parameters.
-            RuntimeError: a momentum is of another shape.
+            RuntimeError: a part of it, such as a momentum, is of another shape.
         """
         each, tensors = state_dict["state"], self.merged.tensors
         groups = [{**group, "params": [0]} for group in state_dict["param_groups"]]
         counts = [len(group["params"]) for group in state_dict["param_groups"]]
         if counts != [len(tensors)] or len(each) not in (0, len(tensors)):
-            raise ValueError(f"momentum of {counts} parameters; there are {len(tensors)}")
-        state: dict[int, dict[str, Tensor | None]] = {}
-        if any(one.get(MOMENTUM) is not None for one in each.values()):
-            whole = torch.zeros_like(self.merged.whole)
-            for place, view in enumerate(self.merged.views(whole)):
-                view.copy_(each[place][MOMENTUM].reshape(view.shape))
-            state = {0: {MOMENTUM: whole}}
-        super().load_state_dict({"state": state, "param_groups": groups})
+            raise ValueError(f"a state of {counts} parameters; there are {len(tensors)}")
+        names = dict.fromkeys(name for one in each.values() for name in one)
+        state = {name: self._joined([each[n][name] for n in sorted(each)]) for name in names}
+        state = {name: value for name, value in state.items() if value is not None}
+        super().load_state_dict({"state": {0: state} if state else {}, "param_groups": groups})
+
+    def _parted(self, value: Any) -> list[Any]:
+        """A part of the state, for each parameter: of one for all, such as a count of steps, each
+        has its own copy, as torch changes it in place."""
+        if isinstance(value, Tensor) and value.shape == self.merged.whole.shape:
+            return list(self.merged.views(value))
+        return [copy.deepcopy(value) for _ in self.merged.tensors]
+
+    def _joined(self, values: list[Any]) -> Any:
+        """The reverse of `_parted`."""
+        pairs = list(zip(self.merged.tensors, values, strict=True))
+        if not all(isinstance(value, Tensor) for value in values) or any(
+            tensor.dim() and not value.dim() for tensor, value in pairs
+        ):
+            return copy.deepcopy(values[0])
+        whole = torch.zeros_like(self.merged.whole)
+        for view, value in zip(self.merged.views(whole), values, strict=True):
+            view.copy_(value.reshape(view.shape))
+        return whole
+
+
+def build_optimiser(merged: Merged, optim: Optim) -> MergedOptimiser:
+    """The optimiser that the recipe's `optim` names, over these parameters."""
+    made: MergedOptimiser = load(optimisers()[optim.kind].build)(merged, optim)
+    return made
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

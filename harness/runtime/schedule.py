@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.recipe.schema import Schedule
+from harness.recipe.optim import Schedule
 
 
 def rate(schedule: Schedule, lr: float, epoch: int, epochs: int, step: int = 0) -> float:

@@ -1,4 +1,4 @@
-"""What tasks, methods, metrics and trackers declare, once, for all that reads it.
+"""What tasks, methods, optimisers, metrics and trackers declare, once, for all that reads it.
 
 Standard library only. What computes is named by a dotted name and loaded when it is to run.
 """
@@ -114,6 +114,22 @@ class Method:
         config: dotted name of its section of the recipe, a harness.recipe.method.MethodSection.
         build: dotted name of what makes its mechanism:
             (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism.
+    """
+
+    kind: str
+    config: str
+    build: str
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How the weights are changed in a step.
+
+    Attributes:
+        kind: its name, as the recipe's `optim.kind` has it.
+        config: dotted name of its section of the recipe, a harness.recipe.optim.Optim.
+        build: dotted name of what makes it: (harness.runtime.merged.Merged, its section) ->
+            harness.runtime.optimiser.MergedOptimiser.
     """
 
     kind: str

@@ -1,9 +1,10 @@
-"""Every declared task, method, metric and tracker: the harness's own, and installed packages'.
+"""Every declared task, method, optimiser, metric and tracker: the harness's, and those installed.
 
 A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
-a method by one of "moco_harness.methods" that names its `Method`, a tracker by one of
-"moco_harness.trackers" that names its `Tracker`. Entry points are looked up when a
-declaration is first asked for, never to show help.
+a method by one of "moco_harness.methods" that names its `Method`, an optimiser by one of
+"moco_harness.optimisers" that names its `Optimiser`, a tracker by one of "moco_harness.trackers"
+that names its `Tracker`. Entry points are looked up when a declaration is first asked for, never to
+show help.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from harness.errors import HarnessError
-from harness.spec.declarations import Axis, Method, Metric, Task, Tracker
+from harness.spec.declarations import Axis, Method, Metric, Optimiser, Task, Tracker
 
-D = TypeVar("D", Task, Method, Tracker)
+D = TypeVar("D", Task, Method, Optimiser, Tracker)
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -32,6 +33,12 @@ METHODS = (
     "harness.methods.moco.config",
 )
 """The modules that declare the harness's own methods, as METHOD."""
+
+OPTIMISERS = ("harness.runtime.sgd.config",)
+"""The modules that declare the harness's own optimisers, as OPTIMISER."""
+
+DEFAULT_OPTIMISER = "sgd"
+"""Of a recipe whose `optim` names none."""
 
 TRACKERS = ("harness.track.wandb.config",)
 """The modules that declare the harness's own trackers, as TRACKER."""
@@ -67,6 +74,16 @@ def methods() -> dict[str, Method]:
 
 
 @functools.cache
+def optimisers() -> dict[str, Optimiser]:
+    """Every optimiser by its kind.
+
+    Raises:
+        HarnessError: an installed package declares what is none, or a name that is taken.
+    """
+    return _declared(Optimiser, OPTIMISERS)
+
+
+@functools.cache
 def trackers() -> dict[str, Tracker]:
     """Every tracker by its kind.
 
@@ -95,7 +112,7 @@ def task_of() -> dict[str, str]:
 
 def forget() -> None:
     """Look for declarations anew when they are next asked for."""
-    for kept in (tasks, methods, trackers, metrics, task_of):
+    for kept in (tasks, methods, optimisers, trackers, metrics, task_of):
         kept.cache_clear()
 
 

@@ -143,7 +143,7 @@ def _attempt(
 
     # One process downloads, the others find it.
     data, inputs = first_alone(opened, world, stopping)
-    own = edition(asked.task.kind, recipe.contrast.kind)
+    own = edition(asked.task.kind, recipe.contrast.kind, recipe.optim.kind)
     world.same(f"the code's edition {own}")
     world.same(f"the data's fingerprint {data.fingerprint}")
     if attempt is not None:

@@ -36,12 +36,10 @@ class Probing:
         self.loader = Loader(
             context.data,
             context.data.bank,
-            VIEWS,
+            [VIEWS.at(context.asked.data(context.recipe).size)],
             stream=context.stream("linear"),
             batch=self.protocol.batch,
-            size=context.asked.data(context.recipe).size,
             device=context.device,
-            views=1,
             drop_last=False,
             share=(context.world.rank, context.world.size),
         )

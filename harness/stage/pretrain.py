@@ -18,7 +18,7 @@ from harness.model.groups import (
     fit_groups,
 )
 from harness.runtime import checkpoint
-from harness.runtime.optimiser import Sgd, set_rate
+from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
@@ -49,12 +49,10 @@ class Pretraining:
         self.loader = Loader(
             context.data,
             context.data.train,
-            recipe.augment,
+            recipe.drawn(),
             stream=(recipe.seed, "pretrain"),
             batch=recipe.optim.batch,
-            size=recipe.data.size,
             device=context.device,
-            views=recipe.contrast.views,
             share=(world.rank, world.size),
         )
         images = len(context.data.train)
@@ -63,7 +61,7 @@ class Pretraining:
         ).to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
-        self.optimiser = Sgd(self.mechanism.merge(), recipe.optim)
+        self.optimiser = build_optimiser(self.mechanism.merge(), recipe.optim)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
@@ -140,7 +138,7 @@ class Pretraining:
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
         self.optimiser.zero_grad()
-        loss, hits = self.mechanism(*batch.pair, batch.index, self.step)
+        loss, hits = self.mechanism(batch.views, batch.index, self.step)
         self.scaler.scale(loss).backward()
         self.context.world.average_(self.optimiser.gradient, "gradients")
         self.scaler.step(self.optimiser)
@@ -248,10 +246,12 @@ class Pretraining:
         """What all processes have alike where a life begins: nothing copies it from one to others,
         and each adds the same means to its own."""
         state = self.mechanism.state_dict()
-        momenta = self.optimiser.state_dict()["state"]
-        return {name: x for name, x in state.items() if isinstance(x, Tensor)} | {
-            f"momentum of parameter {n}": x for n, each in momenta.items() for x in each.values()
+        parts = {
+            f"{name.removesuffix('_buffer')} of parameter {n}": x
+            for n, each in self.optimiser.state_dict()["state"].items()
+            for name, x in each.items()
         }
+        return {name: x for name, x in (state | parts).items() if isinstance(x, Tensor)}
 
     def _save(self) -> None:
         self.context.save(self.step, self.state())

@@ -12,6 +12,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 import harness
-from harness.spec.registry import methods, task, tasks
+from harness.spec.registry import DEFAULT_OPTIMISER, methods, optimisers, task, tasks
 
 SOURCES = ("data", "model", "methods", "runtime", "evaluate", "stage")
 """The packages of the harness whose source decides numbers. Of a package that declares a task, all
@@ -42,9 +43,12 @@ _WORDLESS = re.compile(
 """A string, which is kept, or what computes nothing: blank lines, comments, trailing spaces."""
 
 
-def subject(kind: str, method: str) -> str:
-    """What has an edition: a task or, where it trains a method, the task with that method."""
-    return f"{kind} of {method}" if kind in tasks() and task(kind).trains else kind
+def subject(kind: str, method: str, optimiser: str = DEFAULT_OPTIMISER) -> str:
+    """What has an edition: a task or, where it trains a method, the task with that method and,
+    unless it is the default one, that optimiser."""
+    if kind not in tasks() or not task(kind).trains:
+        return kind
+    return f"{kind} of {method}" + (f" by {optimiser}" if optimiser != DEFAULT_OPTIMISER else "")
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,29 @@ class Editions:
 
 def present() -> Editions:
     """The editions of all declared tasks and methods, of the code and libraries in use."""
-    pairs = [(kind, method) for kind in tasks() for method in methods()]
-    return Editions({subject(kind, method): edition(kind, method) for kind, method in pairs})
+    found = itertools.product(tasks(), methods(), optimisers())
+    return Editions({subject(*each): edition(*each) for each in found})
 
 
-def edition(kind: str, method: str) -> str:
+def edition(kind: str, method: str, optimiser: str = DEFAULT_OPTIMISER) -> str:
     """Twelve hexadecimal digits for the code and libraries that a task's numbers depend on.
 
     Args:
         method: the recipe's `contrast.kind`, which matters to a task that trains it.
+        optimiser: the recipe's `optim.kind`, which matters to such a task too.
 
     Raises:
-        KeyError: no such task or method is declared.
+        KeyError: no such task, method or optimiser is declared.
     """
-    declared = task(kind)
-    return _edition(kind, method if declared.trains else "")
+    return _edition(kind, *((method, optimiser) if task(kind).trains else ("", "")))
 
 
 @functools.cache
-def _edition(kind: str, method: str) -> str:
+def _edition(kind: str, method: str, optimiser: str) -> str:
     declared = task(kind)
-    functions = [declared.function, *([methods()[method].build] if method else [])]
+    functions = [declared.function]
+    if declared.trains:
+        functions += [methods()[method].build, optimisers()[optimiser].build]
     total = hashlib.sha256()
     for name, path in sorted(closure(RUNNER, *(f.partition(":")[0] for f in functions)).items()):
         total.update(name.encode() + b"\0")

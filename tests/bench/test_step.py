@@ -18,10 +18,9 @@ def test_steps_are_rounded_up_to_the_blocks_in_which_their_views_are_made(
     made = loader.Loader(
         data,
         data.train,
-        Augment(),
+        [Augment().at(16)] * 2,
         stream=(0, "pretrain"),
         batch=10,
-        size=16,
         device=torch.device("cpu"),
     )
     monkeypatch.setattr(loader, "AT_ONCE", 2 * (2 * 10 * 3 * 16**2))  # two steps; five an epoch

@@ -13,9 +13,13 @@ from harness.data import loader as module
 from harness.data.datasets import _NORMAL, DataSet, open_data
 from harness.data.images import Files, Stack
 from harness.data.loader import Loader, normalise
-from harness.data.parameters import Parameters
+from harness.data.parameters import Parameters, draw
+from harness.data.reference import reference
 from harness.errors import DataError
 from harness.recipe.schema import Augment, Data
+from harness.runtime import keyed
+
+VIEW = Augment().at(16)
 
 
 @pytest.fixture
@@ -25,8 +29,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 
 def loader(data: DataSet, seed: int = 0, **more: object) -> Loader:
-    settings = {"stream": (seed, "pretrain"), "batch": 16, "size": 16, **more}
-    return Loader(data, data.train, Augment(), device=torch.device("cpu"), **settings)
+    settings = {"stream": (seed, "pretrain"), "batch": 16, "views": 2 * [VIEW], **more}
+    return Loader(data, data.train, device=torch.device("cpu"), **settings)
 
 
 def test_a_step_yields_the_same_batch_wherever_one_begins(data: DataSet) -> None:
@@ -69,12 +73,13 @@ def test_the_bytes_of_files_become_the_views_that_their_floats_did(
     made = loader(replace(data, train=files), batch=4)
     index = made.indices(0)
     cut = made.cut([made.share_of(0)], files.load(index))
-    assert cut.crops.dtype == torch.uint8
-    boxes = zip(index.tolist() * 2, cut.drawn.crop.tolist(), strict=True)
+    (crops,), (drawn,) = cut.crops, cut.drawn
+    assert crops.dtype == torch.uint8
+    boxes = zip(index.tolist() * 2, drawn.crop.tolist(), strict=True)
     floats = [
         vision.to_tensor(vision.resized_crop(pictures[n], *box, [16, 16])) for n, box in boxes
     ]
-    (before,) = made.views_of(replace(cut, crops=torch.stack(floats)))
+    (before,) = made.views_of(replace(cut, crops=(torch.stack(floats),)))
     batch = next(made.batches(0, 1))
     assert all(torch.equal(a, b) for a, b in zip(batch.views, before.views, strict=True))
 
@@ -90,7 +95,7 @@ def test_an_epoch_sees_each_image_at_most_once_and_drops_the_rest(data: DataSet)
 
 
 def test_without_dropping_the_last_batch_is_smaller(data: DataSet) -> None:
-    made = loader(data, drop_last=False, views=1)
+    made = loader(data, drop_last=False, views=[VIEW])
     batches = list(made.batches(0, 4))
     assert [len(batch.index) for batch in batches] == [16, 16, 16, 2]
     assert sorted(torch.cat([b.index for b in batches]).tolist()) == list(range(50))
@@ -104,6 +109,58 @@ def test_the_views_differ_and_so_do_seeds_and_epochs(data: DataSet) -> None:
     assert not torch.equal(*first.views)
     other = next(loader(data, seed=1).batches(0, 1))
     assert first.index.tolist() != other.index.tolist()
+
+
+SMALL = Augment(crop_scale=(0.05, 0.2), blur_p=0.5, flip_p=1).at(8)
+LARGE = VIEW
+
+
+def of_files(data: DataSet, tmp_path: Path) -> DataSet:
+    """The data set as files, larger than its views."""
+    draw = torch.Generator().manual_seed(0)
+    paths = [tmp_path / f"{n}.png" for n in range(12)]
+    for n, path in enumerate(paths):
+        pixels = torch.randint(256, (3, 30 + n, 40), generator=draw, dtype=torch.uint8)
+        vision.to_pil_image(pixels).save(path)
+    return replace(data, train=Files(paths, torch.zeros(12, dtype=torch.int64), [0] * 12))
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_views_of_several_kinds_are_each_as_if_there_were_no_others(
+    data: DataSet, tmp_path: Path, files: bool
+) -> None:
+    """A view is told by its place alone: the others' sizes and policies change no pixel of it."""
+    if files:
+        data = of_files(data, tmp_path)
+    kinds = [LARGE, SMALL, LARGE, SMALL, SMALL]
+    mixed = loader(data, batch=5, views=kinds)
+    whole = list(mixed.batches(0, 4))
+    for kind in (LARGE, SMALL):
+        alone = loader(data, batch=5, views=[kind] * 5).batches(0, 4)
+        for one, other in zip(whole, alone, strict=True):
+            assert torch.equal(one.index, other.index)
+            for place, each in enumerate(kinds):
+                assert one.views[place].shape == (5, 3, each.size, each.size)
+                if each == kind:
+                    torch.testing.assert_close(one.views[place], other.views[place])
+    for first in (1, 3):
+        again = loader(data, batch=5, views=kinds).batches(first, 4)
+        for one, other in zip(whole[first:], again, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one.views, other.views, strict=True))
+
+
+def test_each_kind_of_view_is_what_the_plain_reference_makes(data: DataSet) -> None:
+    kinds = [LARGE, SMALL, LARGE]
+    made = loader(data, batch=5, views=kinds)
+    index = made.indices(0)
+    batch = next(made.batches(0, 1))
+    assert isinstance(data.train, Stack)
+    for place, kind in enumerate(kinds):
+        drawn = draw(kind, keyed.key(0, "pretrain", "augment", 0, place), index, (16, 16))
+        for n, image in enumerate(data.train.stack[index]):
+            view = reference(image, drawn, n, kind, kind.size, exact=True)
+            expected = normalise(view.unsqueeze(0), data)[0]
+            torch.testing.assert_close(batch.views[place][n], expected, atol=2e-4, rtol=1e-3)
 
 
 def test_more_images_per_step_than_there_are_is_refused(data: DataSet) -> None:
@@ -158,14 +215,19 @@ def of_epoch(data: DataSet, epoch: int, **policy: object) -> tuple[Parameters, t
     """The draws of both views of all images, the images in their own order, and the views."""
     augment = Augment.model_validate(policy)
     made = Loader(
-        data, data.train, augment, stream=(0, "x"), batch=400, size=12, device=torch.device("cpu")
+        data,
+        data.train,
+        2 * [augment.at(12)],
+        stream=(0, "x"),
+        batch=400,
+        device=torch.device("cpu"),
     )
     share = made.share_of(epoch)
     cut = made.cut([share], data.train.load(share.index))
     (batch,) = made.views_of(cut)
     order = share.index.argsort()
     views = torch.stack([view[order] for view in batch.views])
-    return cut.drawn[torch.cat([order, order + 400])], views
+    return cut.drawn[0][torch.cat([order, order + 400])], views
 
 
 @pytest.mark.parametrize("pair", PAIRS)

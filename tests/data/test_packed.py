@@ -1,68 +1,31 @@
-"""Packed image folders: the same images, resumable, verified; hostile ones are refused."""
+"""Packed image folders: the same images, resumable, verified."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from data.packs import TINY, packed, quiet
 from PIL import Image
 
 from harness.data import broken
 from harness.data import pack as packing
 from harness.data.datasets import open_data
-from harness.data.pack import Summary, pack
+from harness.data.pack import pack
 from harness.data.packed import Packed
 from harness.errors import DataError, StoreError
 from harness.imagefolder import IRREGULAR
 from harness.inputs import Inputs
-from harness.recipe.schema import Data
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry
 from harness.store.stale import why_changed
 
-TINY = Data(name="imagefolder", folder="tiny", size=16)
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    open_data.cache_clear()
-    yield
-    open_data.cache_clear()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Two classes of photographs' noise, of different sizes, one of them a PNG."""
-    draw = torch.Generator().manual_seed(0)
-    for part, count in (("train", 7), ("val", 2)):
-        for name in ("cat", "dog"):
-            inside = tmp_path / "folders" / "tiny" / part / name
-            inside.mkdir(parents=True)
-            for n in range(count):
-                pixels = torch.randint(256, (40 + n, 60, 3), generator=draw, dtype=torch.uint8)
-                kind = "png" if n == 1 else "jpg"
-                Image.fromarray(pixels.numpy()).save(inside / f"{n}.{kind}")
-    return tmp_path / "folders" / "tiny"
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "packs" / "tiny"
-
-
-def quiet(_what: str, _done: int, _total: int) -> None:
-    pass
-
-
-def packed(source: Path, into: Path, side: int | None = None) -> Summary:
-    return pack(source, into, side=side, tell=quiet, workers=2)
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 def _other_density(path: Path) -> None:
@@ -354,113 +317,3 @@ def test_a_name_with_a_lines_end_is_not_listed(source: Path) -> None:
     (source / "train" / "cat" / "a\nb.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\\nb\.jpg: a line's end in its name; rename it"):
         broken.leave_out(broken.check(source, quiet))
-
-
-# ---- packs that somebody else made
-
-
-def rows(into: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
-    content = (into / "train" / "index.bin").read_bytes()
-    return np.frombuffer(content, "<i8").reshape(-1, 4).copy()
-
-
-def put(into: Path, index: bytes) -> None:
-    """Another index, with a manifest that agrees."""
-    import hashlib
-
-    (into / "train" / "index.bin").write_bytes(index)
-    manifest = json.loads((into / "pack.json").read_text())
-    manifest["splits"]["train"]["index"] = hashlib.sha256(index).hexdigest()
-    (into / "pack.json").write_text(json.dumps(manifest))
-
-
-LARGE = 2**63 - 1
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [(0, -1), (0, LARGE), (1, 0), (1, -5), (1, LARGE), (2, -1), (2, 2), (2, LARGE), (0, 10**6)],
-)
-def test_an_index_that_points_elsewhere_is_refused(
-    source: Path, into: Path, column: int, value: int
-) -> None:
-    packed(source, into)
-    made = rows(into)
-    made[3, column] = value
-    put(into, made.tobytes())
-    with pytest.raises(DataError, match="entry 3 points beyond its file or to no class"):
-        open_data(TINY, into.parent)
-
-
-def test_a_row_of_which_offset_and_length_overflow(source: Path, into: Path) -> None:
-    packed(source, into)
-    made = rows(into)
-    made[0, :2] = 10, LARGE
-    put(into, made.tobytes())
-    with pytest.raises(DataError, match="entry 0 points beyond"):
-        open_data(TINY, into.parent)
-
-
-def spoil_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
-    def spoil(into: Path) -> None:
-        manifest = json.loads((into / "pack.json").read_text())
-        change(manifest)
-        (into / "pack.json").write_text(json.dumps(manifest))
-
-    return spoil
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda into: (into / "pack.json").write_text("{"),
-        lambda into: (into / "pack.json").write_text("[]"),
-        lambda into: (into / "pack.json").write_text("[" * 100_000),
-        lambda into: (into / "pack.json").write_bytes(b"\xff"),
-        spoil_manifest(lambda m: m.update(format=2)),
-        spoil_manifest(lambda m: m.update(classes=None)),
-        spoil_manifest(lambda m: m.update(classes="ab")),
-        spoil_manifest(lambda m: m.update(classes=[])),
-        spoil_manifest(lambda m: m.update(side="big")),
-        spoil_manifest(lambda m: m["splits"].pop("val")),
-        spoil_manifest(lambda m: m.update(left_out=[3])),
-        spoil_manifest(lambda m: m.update(left_out="train/cat/0.jpg")),
-        spoil_manifest(lambda m: m.update(passed_over=[3])),
-        spoil_manifest(lambda m: m.update(passed_over={"train": {"hidden": "x"}})),
-        spoil_manifest(lambda m: m["classes"].append("cow")),
-        spoil_manifest(lambda m: m["splits"]["val"].update(images=True)),
-        spoil_manifest(lambda m: m["splits"]["val"].update(images=10**12)),
-        spoil_manifest(lambda m: m["splits"]["val"].update(images=-1)),
-        spoil_manifest(lambda m: m["splits"]["val"].update(bytes=7)),
-        lambda into: (into / "train" / "index.bin").write_bytes(b""),
-        lambda into: (into / "train" / "index.bin").unlink(),
-        lambda into: (into / "train" / "names.txt").write_bytes(b"\xff\n"),
-        lambda into: (into / "train" / "names.txt").write_text("one\n"),
-        lambda into: (into / "train" / "images.bin").write_bytes(b"short"),
-        lambda into: (into / "train" / "images.bin").unlink(),
-    ],
-)
-def test_a_spoilt_pack_is_refused_without_a_traceback(
-    source: Path, into: Path, spoil: Callable[[Path], object]
-) -> None:
-    packed(source, into)
-    spoil(into)
-    with pytest.raises(DataError, match="pack"):
-        open_data(TINY, into.parent)
-
-
-def test_a_pack_that_is_cut_while_it_is_read(source: Path, into: Path) -> None:
-    packed(source, into)
-    data = open_data(TINY, into.parent)
-    with (into / "train" / "images.bin").open("r+b") as file:
-        file.truncate(100)
-    with pytest.raises(DataError, match="was cut since it was opened"):
-        data.train.load(torch.tensor([5]))
-
-
-def test_bytes_that_are_no_image_are_named(source: Path, into: Path) -> None:
-    packed(source, into)
-    blob = into / "train" / "images.bin"
-    blob.write_bytes(io.BytesIO(b"\0" * blob.stat().st_size).read())
-    with pytest.raises(DataError, match=r"images.bin: cat/2.jpg: not a readable image"):
-        open_data(TINY, into.parent).train.load(torch.tensor([2]))

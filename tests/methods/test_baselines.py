@@ -17,9 +17,10 @@ from harness.methods.memory_bank.method import BankContrast
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import Model, Optim
+from harness.recipe.schema import Model
 from harness.runtime import keyed
-from harness.runtime.optimiser import Sgd
+from harness.runtime.sgd.config import SgdOptim
+from harness.runtime.sgd.optimiser import Sgd
 from harness.runtime.world import World
 
 from .plain import plain, same
@@ -42,25 +43,25 @@ def model(running_stats: str = "first_group") -> Model:
     )
 
 
-def views(step: int) -> torch.Tensor:
+def views(step: int) -> tuple[torch.Tensor, ...]:
     draw = torch.Generator().manual_seed(step)
-    return torch.randn(2, N, 3, SIZE, SIZE, generator=draw)
+    return tuple(torch.randn(2, N, 3, SIZE, SIZE, generator=draw))
 
 
 class Training:
     """The mechanism with its optimiser."""
 
-    def __init__(self, mechanism: Mechanism) -> None:
-        optim = Optim.model_validate_json(
+    def __init__(self, mechanism: Mechanism, views: int = 2) -> None:
+        optim = SgdOptim.model_validate_json(
             '{"epochs": 1, "batch": 12, "lr": 0.1, "weight_decay": 0.05, '
             '"schedule": {"kind": "constant"}}'
         )
-        self.mechanism = mechanism
+        self.mechanism, self.views = mechanism, views
         self.optimiser = Sgd(mechanism.merge(), optim)
 
     def step(self, step: int, index: torch.Tensor) -> float:
         self.optimiser.zero_grad()
-        loss, _ = self.mechanism(*views(step), index, step)
+        loss, _ = self.mechanism(views(step)[: self.views], index, step)
         loss.backward()
         self.optimiser.step()
         self.mechanism.follow()
@@ -115,7 +116,7 @@ def test_memory_bank(loss: str, exclude_self: bool) -> None:
         precision="fp32",
         world=ALONE,
     )
-    training = Training(mechanism)
+    training = Training(mechanism, views=1)
     oracle = MemoryBankOracle(
         plain(model(), SEED),
         bank=mechanism.bank.clone(),

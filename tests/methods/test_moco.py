@@ -11,9 +11,11 @@ from harness.methods import shuffle
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.recipe.schema import Model, Optim
-from harness.runtime.optimiser import Sgd, set_rate
+from harness.recipe.schema import Model
+from harness.runtime.optimiser import set_rate
 from harness.runtime.schedule import rate
+from harness.runtime.sgd.config import SgdOptim
+from harness.runtime.sgd.optimiser import Sgd
 from harness.runtime.world import World
 
 from .plain import plain, same
@@ -40,7 +42,7 @@ def test_trajectory_equals_the_oracles(
         backbone="miniature", head=head, dim=16, bn_group=GROUP, running_stats=running_stats
     )
     contrast = Moco(kind="moco", queue=queue, momentum=0.9, temperature=0.2, shuffle=shuffled)
-    optim = Optim.model_validate_json(
+    optim = SgdOptim.model_validate_json(
         '{"epochs": 3, "batch": 16, "lr": 0.1, "weight_decay": 0.05, '
         '"schedule": {"kind": "cosine"}}'
     )
@@ -65,7 +67,7 @@ def test_trajectory_equals_the_oracles(
         oracle.lr = 0.1 * 0.5 * (1 + math.cos(math.pi * (step // 3) / 3))
         x1, x2 = torch.randn(2, N, 3, SIZE, SIZE, generator=draw)
         optimiser.zero_grad()
-        loss, _ = moco(x1, x2, torch.arange(N), step)
+        loss, _ = moco((x1, x2), torch.arange(N), step)
         loss.backward()
         optimiser.step()
         moco.follow()
@@ -88,7 +90,7 @@ def test_the_key_encoder_gets_no_gradient() -> None:
         precision="fp32",
         world=ALONE,
     )
-    loss, _ = moco(*torch.randn(2, N, 3, SIZE, SIZE), torch.arange(N), 0)
+    loss, _ = moco(tuple(torch.randn(2, N, 3, SIZE, SIZE)), torch.arange(N), 0)
     loss.backward()
     assert all(p.grad is None and not p.requires_grad for p in moco.key.parameters())
     assert all(p.grad is not None for p in moco.query.parameters())

@@ -45,7 +45,7 @@ class Mutant:
         return source
 
 
-AVERAGE = "self._leading, 1 - self.momentum"
+AVERAGE = "self.average.step(self.momentum)"
 RETURNS = "        return *info_nce("
 
 MUTANTS = (
@@ -57,12 +57,12 @@ MUTANTS = (
     Mutant(
         "m and 1 - m swapped",
         "methods.moco.method",
-        ((AVERAGE, "self._leading, self.momentum"),),
+        ((AVERAGE, "self.average.step(1 - self.momentum)"),),
     ),
     Mutant(
         "moving average never applied",
         "methods.moco.method",
-        ((AVERAGE, "self._leading, 0.0"),),
+        ((AVERAGE, "self.average.step(1.0)"),),
     ),
     Mutant(
         "keys left shuffled",
@@ -92,7 +92,7 @@ MUTANTS = (
         "key encoder in eval mode",
         "methods.moco.method",
         (
-            ("k = self.key(x)", "k = self.key.eval()(x)"),
+            ("self.embed(self.key, x)", "self.embed(self.key.eval(), x)"),
             ("forget_running_statistics(self.key)", "pass"),
         ),
     ),

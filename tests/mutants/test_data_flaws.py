@@ -58,8 +58,9 @@ FLAWS = (
         "data.loader",
         (
             (
-                "        crops = torch.cat([loaded",
-                f"        drawn = [{COIN} for view in drawn]\n        crops = torch.cat([loaded",
+                "            crops = torch.cat([loaded",
+                f"            drawn = [{COIN} for view in drawn]\n"
+                "            crops = torch.cat([loaded",
             ),
         ),
         "views",
@@ -69,9 +70,9 @@ FLAWS = (
         "data.loader",
         (
             (
-                "finish(x, cut.drawn, self.policy)",
-                "finish(x, Parameters(**{**vars(cut.drawn), 'flip': "
-                "cut.drawn.flip.chunk(self.views)[0].repeat(self.views)}), self.policy)",
+                "finish(x, drawn, kind)",
+                "finish(x, Parameters(**{**vars(drawn), 'flip': "
+                "drawn.flip.chunk(len(places))[0].repeat(len(places))}), kind)",
             ),
         ),
         "pixels",

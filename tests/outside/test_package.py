@@ -1,10 +1,12 @@
-"""A package outside of the harness declares a task and a method; every command knows them."""
+"""A package outside of the harness declares a task, a method and an optimiser; every command knows
+them."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+from stage.tiny import final_state, same
+
+from harness.store import journal
+from harness.store.layout import StageFolder
 
 PACKAGE = Path(__file__).parent / "package"
 RECIPE = """\
@@ -19,12 +25,15 @@ name: out
 data: {name: embedded, images: 128, size: 16}
 augment: {}
 model: {backbone: miniature, bn_group: 8, dim: 16}
+views: {crop: {size: 8, crop_scale: [0.05, 0.4], jitter_p: 0.5, blur_p: 0.5}}
 contrast: {kind: agreement, hidden: 8}
-optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
+optim: {kind: adamw, betas: [0.9, 0.99], epochs: 2, batch: 32, lr: 0.003, schedule: {kind: cosine}}
 knn: {k: [5], queries: 100}
 linear: null
 tasks:
-  bright: {kind: brightness, steps: 4, trials: 3, data: {name: embedded, images: 200, size: 12}}
+  bright:
+    {kind: brightness, steps: 4, rate: 0.001, trials: 3,
+     data: {name: embedded, images: 200, size: 12}}
 watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0}
 about:
   targets: [{metric: brightness/near, task: bright, value: 20, tolerance: 20, source: a test}]
@@ -75,7 +84,7 @@ def values(place: Path, name: str, runs: str = "runs") -> dict[str, float]:
 def test_without_the_package_its_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "out.yaml").write_text(RECIPE)
     said = say(tmp_path, "plan", "out.yaml", code=2, installed=False)
-    for field in ("contrast.kind", "tasks.bright.kind", "about.targets.0.metric"):
+    for field in ("contrast.kind", "optim.kind", "tasks.bright.kind", "about.targets.0.metric"):
         assert field in said
 
 
@@ -83,11 +92,16 @@ def test_its_sections_are_validated_shown_and_in_the_schema(place: Path) -> None
     assert "valid" in say(place, "recipes", "validate", "out.yaml")
     assert "brightness" in say(place, "recipes", "show", "out.yaml")
     say(place, "recipes", "schema", "--out", "schema.json")
-    assert {"Brightness", "Agreement"} <= set(
+    assert {"Brightness", "Agreement", "AdamWOptim", "SgdOptim", "View"} <= set(
         json.loads((place / "schema.json").read_text())["$defs"]
     )
-    said = say(place, "plan", "out.yaml", "--set", "tasks.bright.rate=-1", code=2)
-    assert "tasks.bright.rate" in said
+    for wrong in ("tasks.bright.rate=-1", "optim.betas=[0.9, 1]", "optim.sgd_momentum=0.5"):
+        said = say(place, "plan", "out.yaml", "--set", wrong, code=2)
+        assert wrong.partition("=")[0] in said
+    (place / "bare.yaml").write_text(re.sub("views: .*\n", "", RECIPE))
+    assert "views.crop" in say(place, "plan", "bare.yaml", code=2)
+    small = "views.crop.crop_scale=[0.3, 0.1]"
+    assert "views.crop.crop_scale" in say(place, "plan", "out.yaml", "--set", small, code=2)
 
 
 def test_every_trial_is_a_stage_with_figures_of_its_own(place: Path) -> None:
@@ -136,9 +150,50 @@ def test_gc_leaves_what_its_stages_need(place: Path) -> None:
     assert "nothing to do" in say(place, "run", "out.yaml", "--yes")
 
 
+def test_without_negatives_there_is_no_pretext_accuracy(place: Path) -> None:
+    """Nor a zero for one: not in the journal, which trackers mirror, in no result and no report."""
+    rows = journal.read(StageFolder(stage(place, "pretrain")))
+    assert len([row for row in rows if "train/loss" in row]) == 8
+    assert not any(name.startswith("pretext") for row in rows for name in row)
+    assert not any(name.startswith("pretext") for name in values(place, "pretrain"))
+    say(place, "report", "out.yaml")
+    for file in (place / "runs/reports/out").rglob("*"):
+        if file.suffix in (".md", ".html", ".csv", ".json", ".tex"):
+            assert "pretext" not in file.read_text(), file
+
+
+def test_what_the_crops_and_the_optimiser_are_makes_another_run(place: Path) -> None:
+    for change in ("views.crop.size=12", "contrast.crops=1", "optim.betas=[0.8, 0.99]"):
+        assert "5 to do" in say(place, "plan", "out.yaml", "--set", change)
+
+
+def test_pre_training_killed_goes_on_to_the_same_bits(place: Path) -> None:
+    """Small crops and large, the optimiser's two averages and its count of steps."""
+    words = ("run", "out.yaml", "--yes", "--runs", "killed")
+    kill_once_there_is("killed/out-s0.pretrain-*/checkpoints/step-*", place, words)
+    assert not (stage(place, "pretrain", "killed") / "result.json").exists()
+    say(place, *words)
+    whole, again = (StageFolder(stage(place, "pretrain", runs)) for runs in ("runs", "killed"))
+    assert len(again.attempts()) == 2
+    losses = [journal.series(journal.read(each), "train/loss") for each in (whole, again)]
+    assert [loss for _, _, loss in losses[0]] == [loss for _, _, loss in losses[1]]
+    states = final_state(whole), final_state(again)
+    assert {"exp_avg", "exp_avg_sq", "step"} == set(states[0]["optimiser"]["state"][0])
+    assert same(*states)
+
+
 def test_killed_it_goes_on_to_the_same_figures(place: Path) -> None:
     """On two processes, and after a kill in the middle of the task, as on one without."""
     words = ("run", "out.yaml", "--yes", "--runs", "again", "--processes", "2")
+    kill_once_there_is("again/out-s0.bright-*/attempts/0001/metrics.jsonl", place, words)
+    say(place, *words)
+    for name in TRIALS:
+        one, two = values(place, name), values(place, name, "again")
+        assert two == pytest.approx(one, rel=1e-3)
+
+
+def kill_once_there_is(what: str, place: Path, words: tuple[str, ...]) -> None:
+    """Start the command, and kill its processes when a file that matches has been written to."""
     started = subprocess.Popen(
         command(*words),
         cwd=place,
@@ -149,13 +204,8 @@ def test_killed_it_goes_on_to_the_same_figures(place: Path) -> None:
     )
     deadline = time.monotonic() + 120
     while started.poll() is None and time.monotonic() < deadline:
-        journals = place.glob("again/out-s0.bright-*/attempts/0001/metrics.jsonl")
-        if any(journal.stat().st_size for journal in journals):
+        if any(path.stat().st_size for path in place.glob(what)):
             os.killpg(started.pid, signal.SIGKILL)
             break
         time.sleep(0.02)
     started.wait()
-    say(place, *words)
-    for name in TRIALS:
-        one, two = values(place, name), values(place, name, "again")
-        assert two == pytest.approx(one, rel=1e-3)

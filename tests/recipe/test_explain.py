@@ -62,7 +62,7 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
         ("  schedule:\n    kind: cosine\n", "", "x.yaml:14: optim.schedule: missing section, with "
          "`kind` one of constant, step, cosine, decay"),
         ("lr: 0.06", "lr: 0.06\n  nesterov: true", "x.yaml:18: optim.nesterov: unknown field; "
-         "optim has epochs, steps, batch, lr, sgd_momentum, weight_decay, schedule"),
+         "optim has kind, epochs, steps, batch, lr, schedule, sgd_momentum, weight_decay"),
         ("lr: 0.06", "lr: 0.06\n  lrr: 1", "x.yaml:18: optim.lrr: unknown field, "
          "did you mean lr?"),
         ("lr: 0.06", "lr: 0.06\n  momentum: 1", "x.yaml:18: optim.momentum: unknown field, "

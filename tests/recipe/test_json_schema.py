@@ -35,15 +35,15 @@ def test_fields_and_descriptions_are_the_models() -> None:
     defined = json_schema()["$defs"]
     assert set(defined["Recipe"]["properties"]) == {*Recipe.model_fields, "extends"}
     assert set(defined["Scale"]["properties"]) == set(Scale.model_fields)
-    assert "v1: 0.03 at batch 256" in defined["Optim"]["properties"]["lr"]["description"]
-    assert defined["Optim"]["additionalProperties"] is False
+    assert "v1: 0.03 at batch 256" in defined["SgdOptim"]["properties"]["lr"]["description"]
+    assert defined["SgdOptim"]["additionalProperties"] is False
     assert "name" not in defined["Recipe"]["required"], "the file's name is the default"
 
 
 def test_an_extending_recipe_requires_nothing_of_what_is_inherited() -> None:
     defined = json_schema()["$defs"]
-    for name in ("PartialRecipe", "PartialOptim", "PartialSteps", "PartialData"):
+    for name in ("PartialRecipe", "PartialSgdOptim", "PartialSteps", "PartialData"):
         assert "required" not in defined[name]
-    assert "required" in defined["Optim"]
+    assert "required" in defined["SgdOptim"]
     assert defined["PartialRecipe"]["properties"]["about"]["$ref"] == "#/$defs/About"
-    assert "oneOf" not in defined["PartialOptim"]["properties"]["schedule"]
+    assert "oneOf" not in defined["PartialSgdOptim"]["properties"]["schedule"]

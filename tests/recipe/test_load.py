@@ -9,7 +9,8 @@ import pytest
 from harness.errors import RecipeError
 from harness.recipe.ablation import Scale
 from harness.recipe.load import load, load_ablation, load_recipe, load_scale
-from harness.recipe.schema import Recipe, Steps
+from harness.recipe.optim import Steps
+from harness.recipe.schema import Recipe
 
 from .conftest import BASE, Write
 
@@ -71,7 +72,7 @@ class TestExtends:
             "the epoch's last, smaller batch is dropped.",
             "base.yaml:8: optim.lr: needs a number, found 'fast'",
             "child.yaml:3: optim.epochs: must be at least 0, found -1",
-            "child.yaml:4: quue: unknown field; there are name, seed, data, augment, model, "
+            "child.yaml:4: quue: unknown field; there are name, seed, data, augment, views, model, "
             "contrast, optim, precision, knn, linear, tasks, watch, about",
         ]
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from harness.methods.moco.config import Moco
 from harness.model.encoder import build
 from harness.model.grouped_norm import GroupedBatchNorm2d
+from harness.recipe.method import MAIN
 from harness.recipe.rules import stride
 from harness.recipe.schema import Model, Recipe
 
@@ -97,3 +99,25 @@ def test_small_and_large_numbers_that_it_holds() -> None:
     made(knn__temperature=1e-30, optim__lr=1e30, optim__weight_decay=0)
     made(contrast=NCE | {"temperature": 0.02})
     made(contrast=NCE | {"loss": "info_nce", "temperature": 0.01})
+
+
+SMALL = {"size": 8, "crop_scale": [0.05, 0.2]}
+
+
+def test_views_that_the_method_does_not_draw_are_refused() -> None:
+    assert "views.small" in refused(views={"small": SMALL})
+    assert "views.augment" in refused(views={"augment": SMALL})
+
+
+def test_views_that_the_method_draws_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moco, "views", lambda _: (MAIN, "small", MAIN))
+    assert "views.small" in refused()
+    recipe = made(views={"small": SMALL}, augment__flip_p=0)
+    assert [(view.size, view.flip_p) for view in recipe.drawn()] == [(16, 0), (8, 0.5), (16, 0)]
+    assert recipe.drawn()[1].crop_scale == (0.05, 0.2)
+    for field, wrong in (("crop_scale", [0.2, 0.1]), ("blur_sigma", [1e-50, 1]), ("size", 4)):
+        said = refused(views={"small": SMALL | {field: wrong}})
+        assert f"views.small.{field}" in said
+    assert "views.small.size" in refused(
+        views={"small": SMALL}, data__size=64, model__bn_group=1, model__backbone="resnet18_cifar"
+    )

@@ -76,3 +76,17 @@ def test_what_has_moved_is_seen() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_whole_is_of_the_tensors_type(dtype: torch.dtype) -> None:
     assert Merged([torch.ones(3, dtype=dtype)]).whole.dtype == dtype
+
+
+def test_a_part_holds_some_tensors_that_follow_each_other() -> None:
+    tensors = [torch.full((n,), float(n)) for n in (3, 200, 5)]
+    merged = Merged(tensors)
+    assert torch.equal(merged.part(tensors), merged.whole)
+    part = merged.part(tensors[1:])
+    assert part.shape == (merged.whole.shape[0] - ALIGNED,)
+    part.zero_()
+    assert [float(each.sum()) for each in tensors] == [9.0, 0.0, 0.0]
+    with pytest.raises(AssertionError):
+        merged.part([tensors[0], tensors[2]])
+    with pytest.raises(ValueError, match="not in list"):
+        merged.part([torch.zeros(3)])

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
-from harness.recipe.schema import Constant, Optim
+from harness.recipe.optim import Constant
 from harness.runtime.merged import Merged
-from harness.runtime.optimiser import Sgd, set_rate
+from harness.runtime.optimiser import MergedOptimiser, set_rate
+from harness.runtime.sgd.config import SgdOptim
+from harness.runtime.sgd.optimiser import Sgd
 
 
-def optim(**changes: float) -> Optim:
+def optim(**changes: float) -> SgdOptim:
     said = {"lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.01, **changes}
-    return Optim(epochs=1, batch=2, schedule=Constant(kind="constant"), **said)
+    return SgdOptim(epochs=1, batch=2, schedule=Constant(kind="constant"), **said)
 
 
 def network() -> nn.Sequential:
@@ -64,10 +68,26 @@ def torchs(net: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
+class MergedAdam(MergedOptimiser, torch.optim.AdamW):
+    """Another of torch's: two numbers for each of the parameters', and a count of steps."""
+
+
+def merged_adam(net: nn.Module) -> MergedAdam:
+    return MergedAdam(Merged(net.parameters()), lr=0.1, foreach=False)
+
+
+def torchs_adam(net: nn.Module) -> torch.optim.AdamW:
+    return torch.optim.AdamW(net.parameters(), lr=0.1)
+
+
+Made = Callable[[nn.Module], torch.optim.Optimizer]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(made_for, torchs), (merged_adam, torchs_adam)])
 @pytest.mark.parametrize("steps", [0, 2])
-def test_states_are_torchs_of_each_parameter(steps: int) -> None:
+def test_states_are_torchs_of_each_parameter(ours: Made, theirs: Made, steps: int) -> None:
     """Saved by either and gone on with by the other, before a first step and after some."""
-    for first, second in ((made_for, torchs), (torchs, made_for)):
+    for first, second in ((ours, theirs), (theirs, ours)):
         net, whole, other = network(), network(), network()
         one = first(net)
         train(net, one, range(steps))
@@ -75,9 +95,23 @@ def test_states_are_torchs_of_each_parameter(steps: int) -> None:
         other.load_state_dict(net.state_dict())
         two.load_state_dict(one.state_dict())
         train(other, two, range(steps, 5))
-        train(whole, torchs(whole), range(5))
+        train(whole, theirs(whole), range(5))
         for p, q in zip(other.parameters(), whole.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_a_state_that_is_loaded_and_saved_again_is_the_same() -> None:
+    net = network()
+    one, two = merged_adam(net), merged_adam(network())
+    train(net, one, range(3))
+    two.load_state_dict(one.state_dict())
+    before, after = one.state_dict(), two.state_dict()
+    assert before["param_groups"] == after["param_groups"]
+    assert before["state"].keys() == after["state"].keys() == set(range(6))
+    for place, state in before["state"].items():
+        assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        for name, value in state.items():
+            assert torch.equal(value, after["state"][place][name])
 
 
 def test_a_state_of_other_parameters_is_refused() -> None:

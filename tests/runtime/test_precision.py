@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from harness.runtime.determinism import make_deterministic
 from harness.runtime.precision import autocast, widen
+from harness.runtime.settle import make_deterministic
 
 CPU = torch.device("cpu")
 

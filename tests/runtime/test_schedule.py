@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import schedule as oracle
 
-from harness.recipe.schema import Constant, Cosine, Steps
+from harness.recipe.optim import Constant, Cosine, Steps
 from harness.runtime.schedule import rate, stepped
 
 RATES = st.floats(1e-6, 100)

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.spec import registry
-from harness.spec.declarations import Task, Tracker, accuracy
+from harness.spec.declarations import Optimiser, Task, Tracker, accuracy
 from harness.spec.registry import axis_of, declared, metrics
 
 WRITTEN = {
@@ -127,6 +127,26 @@ def test_a_tracker_that_cannot_be_declared_is_refused(install: Install, found: o
     install(Point("own", found))
     with pytest.raises(HarnessError, match=r"^own \(package.module:TASK\)"):
         registry.trackers()
+
+
+# ---- optimisers of installed packages
+
+
+def optimiser(kind: str) -> Optimiser:
+    return Optimiser(kind, "package.config:Own", "package.own:Own")
+
+
+def test_an_installed_optimiser_stands_behind_the_harnesss_own(install: Install) -> None:
+    assert list(registry.optimisers()) == [registry.DEFAULT_OPTIMISER]
+    install(Point("own", optimiser("own")))
+    assert list(registry.optimisers()) == [registry.DEFAULT_OPTIMISER, "own"]
+
+
+@pytest.mark.parametrize("found", [optimiser("sgd"), own("own"), ImportError("own")])
+def test_an_optimiser_that_cannot_be_declared_is_refused(install: Install, found: object) -> None:
+    install(Point("own", found))
+    with pytest.raises(HarnessError, match=r"^own \(package.module:TASK\)"):
+        registry.optimisers()
 
 
 @pytest.mark.parametrize("kind", ["stage", "result", "../own", "Own", "", "own.json"])

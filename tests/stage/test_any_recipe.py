@@ -20,7 +20,7 @@ from harness.evaluate.features import NotFinite
 from harness.methods.build import build_mechanism
 from harness.model.groups import fit_groups
 from harness.recipe.schema import Data, Recipe
-from harness.runtime.optimiser import Sgd
+from harness.runtime.optimiser import build_optimiser
 from harness.runtime.world import World
 from harness.stage.knn import check_neighbours, measure
 
@@ -92,25 +92,22 @@ def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
     recipe = drawn(seed)
     data = images(recipe.data)
     check_neighbours(recipe.knn, data)
-    bank = recipe.contrast.kind == "memory_bank"
     loader = Loader(
         data,
         data.train,
-        recipe.augment,
+        recipe.drawn(),
         stream=(recipe.seed, "pretrain"),
         batch=recipe.optim.batch,
-        size=recipe.data.size,
         device=ALONE.device,
-        views=1 if bank else 2,
     )
     mechanism = build_mechanism(
         recipe, images=len(data.train), world=ALONE, data_root=Path("/nonexistent")
     )
     fit_groups(mechanism, batch=recipe.optim.batch, world=ALONE)
-    optimiser = Sgd(mechanism.merge(), recipe.optim)
+    optimiser = build_optimiser(mechanism.merge(), recipe.optim)
     for batch in loader.batches(0, min(1, recipe.optim.epochs)):
         assert all(view.isfinite().all() for view in batch.views)
-        loss, _ = mechanism(*batch.pair, batch.index, 0)
+        loss, _ = mechanism(batch.views, batch.index, 0)
         assert loss.isfinite()
         loss.backward()
         optimiser.step()
@@ -126,9 +123,8 @@ def test_a_batch_of_more_than_there_is_names_its_field() -> None:
         Loader(
             data,
             data.train,
-            recipe.augment,
+            recipe.drawn(),
             stream=(0,),
             batch=11,
-            size=8,
             device=ALONE.device,
         )

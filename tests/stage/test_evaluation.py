@@ -98,8 +98,7 @@ def test_crops_are_encoded_as_the_frozen_encoder_does(tmp_path: Path) -> None:
     made, data, said = trained(folders["pretrain"]), data_of(folders["pretrain"]), linear.VIEWS
     stream, device = (recipe_of(folders["pretrain"]).seed, "linear"), torch.device("cpu")
     loader = Loader(
-        data, data.bank, said, stream=stream, batch=32, size=16, device=device, views=1,
-        drop_last=False,
+        data, data.bank, [said.at(16)], stream=stream, batch=32, device=device, drop_last=False,
     )  # fmt: skip
     assert len(seen) == 12
     for (features, labels), batch in zip(seen, loader.batches(0, 12), strict=True):

@@ -85,8 +85,8 @@ def test_a_loss_that_is_not_finite_is_divergence_still(
 ) -> None:
     real = MoCo.forward
 
-    def broken(self: MoCo, x1: Any, x2: Any, index: Any, step: int) -> Any:
-        loss, hits = real(self, x1, x2, index, step)
+    def broken(self: MoCo, views: Any, index: Any, step: int) -> Any:
+        loss, hits = real(self, views, index, step)
         return (loss * math.nan if step == 6 else loss), hits
 
     monkeypatch.setattr(MoCo, "forward", broken)

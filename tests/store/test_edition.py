@@ -14,9 +14,17 @@ import pytest
 
 import harness
 from harness.spec import registry
-from harness.spec.declarations import Task
+from harness.spec.declarations import Optimiser, Task
 from harness.store import edition as module
-from harness.store.edition import SOURCES, Editions, closure, edition, present, without_words
+from harness.store.edition import (
+    SOURCES,
+    Editions,
+    closure,
+    edition,
+    present,
+    subject,
+    without_words,
+)
 
 TREE = Path(harness.__file__).parent
 FILES = [path for package in SOURCES for path in sorted((TREE / package).rglob("*.py"))]
@@ -144,6 +152,33 @@ def test_another_task_and_another_package_change_no_edition_but_their_own(
     own = now("another")
     (package / "part.py").write_text("def part(): return 2\n")
     assert now("another") != own
+
+
+def test_an_optimiser_has_trainings_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "other_steps"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "steps.py").write_text("LESS = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "other_steps", raising=False)
+    forget()
+    before = present().record()
+    added = Optimiser("own", "other_steps.config:Own", "other_steps.steps:Own")
+    found = {**registry.optimisers(), "own": added}
+    monkeypatch.setattr(module, "optimisers", lambda: found)
+    forget()
+    after = present().record()
+    own = {f"{what} by own" for what in TRAINED}
+    assert set(after) == {*before, *own}
+    assert {what: after[what] for what in before} == before
+    assert subject("pretrain", "moco", "own") in own
+    assert subject("knn", "moco", "own") == "knn"
+    (package / "steps.py").write_text("LESS = 2\n")
+    forget()
+    later = present().record()
+    assert {what for what in after if after[what] != later[what]} == own
 
 
 @pytest.mark.parametrize("library", registry.task("pretrain").libraries)

@@ -6,6 +6,7 @@ No public code of this baseline exists; it is defined by v1 Sec. 3.2, 3.3 and 4.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,17 +31,14 @@ class EndToEndContrast(Mechanism):
     def __init__(
         self, encoder: Encoder, contrast: EndToEnd, *, seed: int, precision: Precision, world: World
     ) -> None:
-        super().__init__()
-        self.query = encoder
+        super().__init__(encoder, seed=seed, precision=precision, world=world)
         self.key = encoder if contrast.shared else copy.deepcopy(encoder)
         self.temperature = contrast.temperature
         self.shuffle = contrast.shuffle
-        self.seed = seed
-        self.precision: Precision = precision
-        self.world = world
 
-    def forward(self, x1: Tensor, x2: Tensor, _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def forward(self, views: Sequence[Tensor], _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """InfoNCE over the keys of the global batch; see Mechanism.forward."""
+        x1, x2 = views  # each (n, 3, S, S)
         there, back = shuffle.order(self.seed, step, len(x2) * self.world.size)
         if self.shuffle:
             x2 = self.world.exchange(x2, there)

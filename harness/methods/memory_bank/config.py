@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.recipe.method import MethodSection
+from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.section import Positive, PositiveFloat
 from harness.spec.declarations import Method
 
@@ -35,8 +35,10 @@ class MemoryBank(MethodSection):
     loss: Annotated[Literal["info_nce", "nce"], Field(title="loss of the bank")] = "info_nce"
     """info_nce as in v1 Fig. 3; nce as InstDisc, whose numbers v1's footnote 2 reproduces."""
 
-    views: ClassVar[int] = 1
     keys: ClassVar[Literal["none", "follow", "learn"]] = "none"
+
+    def views(self) -> tuple[str, ...]:
+        return (MAIN,)
 
     def contradictions(self, batch: int, group: int) -> Iterator[tuple[str, str]]:  # noqa: ARG002
         if self.loss == "nce" and self.temperature * EXPONENT < 1:

@@ -8,6 +8,8 @@ where the original draws a set for each: 1 GB less to gather per step at K = 655
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,12 +20,12 @@ from harness.model.encoder import Encoder
 from harness.recipe.schema import Recipe
 from harness.runtime import keyed
 from harness.runtime.moving import moved
-from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.precision import Precision
 from harness.runtime.world import World
 
 
 class BankContrast(Mechanism):
-    """One encoder, view 1 alone; positives and negatives are stored embeddings, (images, C).
+    """One encoder, one view; positives and negatives are stored embeddings, (images, C).
 
     State: `bank`, float32, unit rows, random at first; `z`, NCE's constant, 0 until the first step.
     Shuffling BN has nothing to do here: positives come from other mini-batches (v1 Sec. 3.3).
@@ -43,22 +45,16 @@ class BankContrast(Mechanism):
         precision: Precision,
         world: World,
     ) -> None:
-        super().__init__()
-        self.query = encoder
-        noise = torch.randn(images, dim, generator=keyed.generator(seed, "bank"))
-        self.register_buffer("bank", F.normalize(noise, dim=1))
+        super().__init__(encoder, seed=seed, precision=precision, world=world)
+        self.register_buffer("bank", keyed.unit_rows(images, dim, seed, "bank"))
         self.register_buffer("z", torch.zeros(()))
         self.settings = contrast
-        self.seed = seed
-        self.precision: Precision = precision
-        self.world = world
         self._fresh: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, x1: Tensor, _x2: Tensor, index: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """The loss of view x1 against the bank; see Mechanism.forward."""
-        with autocast(self.precision, x1.device):
-            q = self.query(x1)
-        q = F.normalize(widen(q), dim=1)  # (n, C)
+    def forward(self, views: Sequence[Tensor], index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The loss of the one view against the bank; see Mechanism.forward."""
+        (x,) = views  # (n, 3, S, S)
+        q = self.embed(self.query, x)  # (n, C)
         index = moved(index, q.device)
         drawn = moved(self.draws(step), q.device)  # (K,)
         pos = (q * self.bank[index]).sum(1) / self.settings.temperature  # (n,)

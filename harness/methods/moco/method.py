@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.methods import shuffle
@@ -16,9 +16,9 @@ from harness.methods.moco.queue import Queue
 from harness.model.encoder import Encoder
 from harness.model.grouped_norm import forget_running_statistics
 from harness.recipe.schema import Recipe
-from harness.runtime.merged import Merged
 from harness.runtime.moving import moved
-from harness.runtime.precision import Precision, autocast, widen
+from harness.runtime.moving_average import MovingAverage
+from harness.runtime.precision import Precision
 from harness.runtime.world import World
 
 
@@ -39,24 +39,20 @@ class MoCo(Mechanism):
         precision: Precision,
         world: World,
     ) -> None:
-        super().__init__()
-        self.query = encoder
+        super().__init__(encoder, seed=seed, precision=precision, world=world)
         self.key = copy.deepcopy(encoder).requires_grad_(False)
         forget_running_statistics(self.key)  # nothing would read them
-        self._leading: list[Tensor] = list(self.query.parameters())
-        self._following: list[Tensor] = list(self.key.parameters())
+        self.average = MovingAverage(self.key, self.query)
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
         self.temperature = contrast.temperature
         self.shuffle = contrast.shuffle
         self.symmetric = contrast.symmetric
-        self.seed = seed
-        self.precision: Precision = precision
-        self.world = world
         self._fresh: list[Tensor] = []
 
-    def forward(self, x1: Tensor, x2: Tensor, _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def forward(self, views: Sequence[Tensor], _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """InfoNCE of queries from x1 and keys from x2; see Mechanism.forward."""
+        x1, x2 = views  # each (n, 3, S, S)
         loss, hits, k2 = self._term(x1, x2, step, 1)
         self._fresh = [k2]
         if self.symmetric:  # the demo adds the two terms and enqueues both views' keys
@@ -69,9 +65,7 @@ class MoCo(Mechanism):
         self, queries: Tensor, keys: Tensor, step: int, view: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Loss and hits of the n local queries, and the N keys of the global batch."""
-        with autocast(self.precision, queries.device):
-            q = self.query(queries)
-        q = F.normalize(widen(q), dim=1)  # (n, C)
+        q = self.embed(self.query, queries)  # (n, C)
         k = self._encode_keys(keys, step, view)  # (N, C), no gradient
         mine = self.world.share(k)  # (n, C)
         return *info_nce(q, mine, self.queue.keys, self.temperature), k
@@ -87,22 +81,14 @@ class MoCo(Mechanism):
         there, back = shuffle.order(self.seed, step, total, view)
         if self.shuffle:
             x = self.world.exchange(x, there)
-        with autocast(self.precision, x.device):
-            k = self.key(x)
-        k = self.world.gather(F.normalize(widen(k), dim=1))
+        k = self.world.gather(self.embed(self.key, x))
         return k[moved(back, k.device)] if self.shuffle else k
-
-    def merge(self) -> Merged:
-        """See Mechanism.merge; the key encoder's parameters lie as the query encoder's do."""
-        learning = super().merge()
-        self._leading, self._following = [learning.whole], [Merged(self.key.parameters()).whole]
-        return learning
 
     @torch.no_grad()
     def follow(self) -> None:
         """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""
         assert self._fresh, "follow() without a forward pass"
-        torch._foreach_lerp_(self._following, self._leading, 1 - self.momentum)
+        self.average.step(self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.runtime import keyed
@@ -19,8 +18,7 @@ class Queue(nn.Module):
 
     def __init__(self, size: int, dim: int, seed: int) -> None:
         super().__init__()
-        noise = torch.randn(size, dim, generator=keyed.generator(seed, "queue"))
-        self.register_buffer("keys", F.normalize(noise, dim=1))
+        self.register_buffer("keys", keyed.unit_rows(size, dim, seed, "queue"))
         self.pointer = 0
 
     @torch.no_grad()

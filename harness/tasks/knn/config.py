@@ -8,7 +8,7 @@ TASK = Task(
     kind="knn",
     function="harness.stage.knn:run",
     reads=("knn",),
-    config="harness.tasks.knn.section:KnnTask",
+    config="harness.recipe.evaluation:KnnTask",
     parent="pretrain",
     metrics=(
         accuracy(

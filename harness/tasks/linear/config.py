@@ -8,7 +8,7 @@ TASK = Task(
     kind="linear",
     function="harness.stage.linear:run",
     reads=("linear",),
-    config="harness.tasks.linear.section:LinearTask",
+    config="harness.recipe.evaluation:LinearTask",
     parent="pretrain",
     metrics=(
         Metric(

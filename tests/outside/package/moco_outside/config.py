@@ -1,4 +1,5 @@
-"""What a package outside of the harness declares: a task, and a method without negatives."""
+"""What a package outside of the harness declares: a task, an optimiser, and a method without
+negatives."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.recipe.method import MethodSection
+from harness.recipe.method import MAIN, MethodSection
+from harness.recipe.optim import Optim
 from harness.recipe.section import Positive
 from harness.recipe.task import TaskSection
-from harness.spec.declarations import Method, Metric, Task, accuracy
+from harness.spec.declarations import Method, Metric, Optimiser, Task, accuracy
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 TASK = Task(
     kind="brightness",
@@ -41,6 +45,12 @@ METHOD = Method(
     build="moco_outside.agreement:build",
 )
 
+OPTIMISER = Optimiser(
+    kind="adamw",
+    config="moco_outside.config:AdamWOptim",
+    build="moco_outside.adamw:AdamW",
+)
+
 
 class Brightness(TaskSection):
     """A linear map from features to an image's mean brightness."""
@@ -51,8 +61,22 @@ class Brightness(TaskSection):
 
 
 class Agreement(MethodSection):
-    """Two views of an image shall agree, through a predictor, without negatives."""
+    """Views of an image shall agree, through a predictor, without negatives: each of several small
+    crops with each of two large ones, and these with each other."""
 
     kind: Literal["agreement"]
     hidden: Positive = 16
     """Width of the predictor."""
+    crops: Positive = 2
+    """Small crops of each image, drawn as `views.crop` says."""
+
+    def views(self) -> tuple[str, ...]:
+        return (MAIN, MAIN, *("crop",) * self.crops)
+
+
+class AdamWOptim(Optim):
+    """Adam with decoupled weight decay."""
+
+    kind: Literal["adamw"]
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    decay: Annotated[float, Field(ge=0)] = 0.01

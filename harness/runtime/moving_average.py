@@ -1,0 +1,28 @@
+"""One module that follows another by a moving average of its parameters (v1 Eq. 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.runtime.merged import Merged
+
+
+class MovingAverage:
+    """Moves the parameters of `follower` towards those of `leader`, which are alike."""
+
+    def __init__(self, follower: nn.Module, leader: nn.Module) -> None:
+        self.follower, self.leader = follower, leader
+        self._following: list[Tensor] = list(follower.parameters())
+        self._leading: list[Tensor] = list(leader.parameters())
+
+    def merge(self, learning: Merged) -> None:
+        """One tensor for all from now on: the follower's parameters are laid out as those of the
+        leader, which are in `learning`."""
+        self._leading = [learning.part(self.leader.parameters())]
+        self._following = [Merged(self.follower.parameters()).whole]
+
+    @torch.no_grad()
+    def step(self, momentum: float) -> None:
+        """follower <- momentum follower + (1 - momentum) leader."""
+        torch._foreach_lerp_(self._following, self._leading, 1 - momentum)
