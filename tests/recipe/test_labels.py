@@ -12,11 +12,15 @@ from harness.recipe.load import load_recipe
 
 
 def test_the_label_is_the_schemas_title() -> None:
-    title = json_schema()["$defs"]["Optim"]["properties"]["lr"]["title"]
+    title = json_schema()["$defs"]["SgdOptim"]["properties"]["lr"]["title"]
     assert label("optim.lr") == title == "learning rate"
 
 
-@pytest.mark.parametrize("path", ["optim.rate", "name", "model.width"])
+def test_a_field_of_one_kind_of_section_has_its_label_too() -> None:
+    assert label("contrast.bank_momentum") == "momentum of the bank"
+
+
+@pytest.mark.parametrize("path", ["optim.rate", "name", "model.width", "precision.none"])
 def test_a_field_that_has_none(path: str) -> None:
     with pytest.raises(KeyError):
         label(path)
