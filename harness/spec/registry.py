@@ -1,9 +1,10 @@
-"""Every declared task, method, metric and tracker: the harness's own, and installed packages'.
+"""Every declared task, method, metric, launcher, tracker: the harness's own, installed packages'.
 
 A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
-a method by one of "moco_harness.methods" that names its `Method`, a tracker by one of
-"moco_harness.trackers" that names its `Tracker`. Entry points are looked up when a
-declaration is first asked for, never to show help.
+a method by one of "moco_harness.methods" that names its `Method`, a launcher by one of
+"moco_harness.launchers" that names its `Launcher`, a tracker by one of "moco_harness.trackers" that
+names its `Tracker`. Entry points are looked up when a declaration is first asked for, never to show
+help.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from harness.errors import HarnessError
-from harness.spec.declarations import Axis, Method, Metric, Task, Tracker
+from harness.spec.declarations import Axis, Launcher, Method, Metric, Task, Tracker
 
-D = TypeVar("D", Task, Method, Tracker)
+D = TypeVar("D", Task, Method, Launcher, Tracker)
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -32,6 +33,16 @@ METHODS = (
     "harness.methods.moco.config",
 )
 """The modules that declare the harness's own methods, as METHOD."""
+
+LAUNCHERS = (
+    "harness.launch.here.config",
+    "harness.launch.local.config",
+    "harness.launch.slurm.config",
+)
+"""The modules that declare the harness's own launchers, as LAUNCHER."""
+
+DEFAULT_LAUNCHER = "here"
+"""Where stages run if neither the user nor the site file says it."""
 
 TRACKERS = ("harness.track.wandb.config",)
 """The modules that declare the harness's own trackers, as TRACKER."""
@@ -67,6 +78,16 @@ def methods() -> dict[str, Method]:
 
 
 @functools.cache
+def launchers() -> dict[str, Launcher]:
+    """Every launcher by its kind.
+
+    Raises:
+        HarnessError: an installed package declares what is no launcher, or a name that is taken.
+    """
+    return _declared(Launcher, LAUNCHERS)
+
+
+@functools.cache
 def trackers() -> dict[str, Tracker]:
     """Every tracker by its kind.
 
@@ -95,7 +116,7 @@ def task_of() -> dict[str, str]:
 
 def forget() -> None:
     """Look for declarations anew when they are next asked for."""
-    for kept in (tasks, methods, trackers, metrics, task_of):
+    for kept in (tasks, methods, launchers, trackers, metrics, task_of):
         kept.cache_clear()
 
 

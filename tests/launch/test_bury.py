@@ -11,7 +11,7 @@ from launch.world import World
 from harness.errors import HarnessError
 from harness.launch import bury as module
 from harness.launch.bury import QUIET_S, bury
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState
 from harness.store.layout import StageFolder
 
 ENDED = JobState("12", "FAILED", cluster="here")

@@ -10,8 +10,7 @@ import pytest
 
 from harness.command import Commands
 from harness.launch.decide import NEVER, Evidence, State, decide
-from harness.launch.job_states import is_live
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState, is_live
 from harness.launch.survey import LEFT
 from harness.store import ledger
 

@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.launch.cancel import aim
 from harness.launch.job_states import STATES
 from harness.launch.outlook import Outlook
-from harness.launch.queue import Queue
+from harness.launch.slurm.queue import Queue
 from harness.launch.survey import survey
 from harness.launch.truth import Truth
 from harness.plan import over
