@@ -76,7 +76,7 @@ def run(
         str,
         typer.Option(
             metavar="LAUNCHER",
-            help="here; local: in the background; auto: the site file's, e.g. slurm, else here.",
+            help="here; local: in the background; auto: the site file's, else here.",
         ),
     ] = "auto",
     dry: Annotated[

@@ -115,9 +115,8 @@ class Shown(Progress):
                 if amount.hours is None
                 else f"about {show.duration(amount.hours * 3600)}"
             )
-        if not (
-            amount.here or sys.stdin.isatty()
-        ):  # a person may know that the nodes see data absent here
+        # a person may know that the nodes see data which is absent here
+        if not (amount.here or sys.stdin.isatty()):
             refuse_without_data(plan, self._site)
         return confirm("an unknown amount" if amount.hours is None else _amount(amount))
 

@@ -3,10 +3,9 @@
 A launcher is declared by a `harness.spec.declarations.Launcher`. Some run stages in the process
 that asks for them (`Attached`); of the others (`Detached`) every call writes a submission, whose
 jobs go on without the submitter. What became of those is told by `Jobs`, from the run root and the
-scheduler alone, whatever the site file says by then.
+scheduler alone, whatever the site file says by then. What has a body here may be left as it is.
 
-A job's logs are RUNS/submissions/<submission>/<job>_<process>_log.out and .err. A job that is
-inside of a launcher's says so in the environment; see `Launcher.inside` of the declaration.
+A job's logs are RUNS/submissions/<submission>/<job>_<process>_log.out and .err.
 """
 
 from __future__ import annotations
@@ -117,12 +116,17 @@ class Jobs(Protocol):
 
     def mute(self, nodes: Iterable[str]) -> frozenset[str]:
         """Those of the jobs' nodes that do not answer the scheduler."""
+        del nodes
+        return frozenset()
 
     def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
         """Whether the attempt is the job's."""
+        return life.of(made.on, job.job, made.cluster)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         """Why this user, here, cannot stop a job of their own, in a sentence; "" if they can."""
+        del made, job
+        return ""
 
     def ends(self, job: str) -> str:
         """The command with which a person ends a job of this launcher's."""
@@ -180,10 +184,12 @@ class Launcher(Protocol):
         Raises:
             HarnessError: the launcher has none.
         """
+        raise HarnessError("this launcher cannot be certified; say so to who wrote it")
 
     def scratch(self) -> tuple[Path, str] | None:
         """A folder of this machine, outside of the run root, into which jobs copy data, and how
         the copies' names begin; None if they copy none, or this machine cannot know where."""
+        return None
 
 
 class Attached(Launcher, Protocol):
@@ -201,7 +207,7 @@ class Attached(Launcher, Protocol):
 class Detached(Launcher, Protocol):
     """Submits stages as jobs."""
 
-    behind: bool
+    behind: bool = False
     """A job of its can wait for one of an earlier submission."""
 
     def amount(self, plan: Plan) -> Amount:
@@ -211,11 +217,15 @@ class Detached(Launcher, Protocol):
         self, plan: Plan, jobs: Mapping[str, JobState], *, report: bool = False
     ) -> Drafts | None:
         """What `submit` would submit now; None where there is nothing for a person to look at."""
+        del plan, jobs, report
+        return None
 
     def owes_report(
         self, plan: Plan, submissions: Sequence[Submission], jobs: Mapping[str, JobState]
     ) -> bool:
         """Whether stages of the plan have jobs, but no job waits for them to write its report."""
+        del plan, submissions, jobs
+        return False
 
     def adopt(
         self, runs: Path, submissions: Sequence[Submission], numbers: Mapping[str, str]
@@ -225,6 +235,8 @@ class Detached(Launcher, Protocol):
         Args:
             numbers: by array name, the job that the scheduler knows under it.
         """
+        del runs, submissions, numbers
+        return []
 
     def submit(
         self,

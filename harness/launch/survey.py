@@ -7,12 +7,11 @@ alive, and whoever plans leaves its stage alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.launch.job_states import JobState
-from harness.launch.lives import Life
 from harness.launch.protocol import Answer, Handed, Jobs
 from harness.spec.declarations import load
 from harness.spec.registry import launchers
@@ -71,7 +70,7 @@ def survey(
     return whole
 
 
-class _NotInstalled:
+class _NotInstalled(Jobs):
     """Jobs of a launcher that nobody here declares: they may be alive."""
 
     def __init__(self, on: str) -> None:
@@ -90,13 +89,6 @@ class _NotInstalled:
         del runs
         why = f"the launcher {self._on} is not installed here"
         return [(made, stage) for made in submissions for stage in (*made.stages, "")], (why,)
-
-    def mute(self, nodes: Iterable[str]) -> frozenset[str]:
-        del nodes
-        return frozenset()
-
-    def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
-        return life.of(self._on, job.job, made.cluster)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         del made

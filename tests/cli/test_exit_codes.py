@@ -16,6 +16,7 @@ from PIL import Image
 
 from harness.app.results import INTERRUPTED
 from harness.errors import DataError, Superseded
+from harness.launch.here import stages as here
 from harness.launch.protocol import Tally
 
 FOLDER = ["--data", "data", "--set", "data.name=imagefolder", "--set", "data.folder=pets",

@@ -10,7 +10,7 @@ import pytest
 from launch.world import World, listed
 
 from harness.errors import HarnessError
-from harness.launch.cancel import Targets, aim, stop
+from harness.launch.cancel import Targets, aim, consequences, stop
 from harness.launch.truth import Truth
 from harness.store import submission
 from harness.store.attempt import begin
@@ -121,10 +121,14 @@ def test_a_background_job(world: World) -> None:
     words = [sys.executable, "-c", "import time; time.sleep(60)", f"submissions/{made.id}"]
     with subprocess.Popen(words) as process:
         submission.write(world.root, made.job(0, str(process.pid)))
-        assert list(targets(world, folder).processes) == [process.pid]
-        process.kill()
+        found = targets(world, folder)
+        assert (found.jobs, found.processes) == ({"local": [str(process.pid)]}, {})
+        (said,) = consequences(found)
+        assert f"background job {process.pid}" in said
+        stop(found)
+        assert process.wait(20) == -signal.SIGTERM
     found = targets(world, folder)
-    assert found.processes == {}
+    assert (found.jobs, found.processes) == ({}, {})
     assert found.idle == [f"{folder.id}: lost, nobody works on it"]
 
 

@@ -295,15 +295,3 @@ def test_jobs_of_a_launcher_that_is_not_installed_may_be_alive(world: World) -> 
     held, notes = Schedulers().held(world.root, [made])
     assert {stage for _, stage in held} == {stage.id, ""}
     assert notes
-
-
-def test_an_attempt_is_of_its_own_launchers_job_alone(world: World) -> None:
-    """Two launchers may give the same numbers."""
-    stage = world.stage()
-    world.attempt(stage, job="12", how="interrupted")
-    world.submit(stage, on="absent")
-    (row,) = Truth(world.root).look().rows
-    assert row.state == "unknown"
-    world.submit(stage, ago_s=10)
-    world.says("squeue", listed(submission.everything(world.root)[-1], "12", "RUNNING"))
-    assert by_stage(world)[stage.id].on == "slurm"

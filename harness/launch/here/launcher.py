@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from harness.estimate import Computer, computer
 from harness.launch.protocol import Attached, Ground, Tally
@@ -25,9 +24,6 @@ class Here(Attached):
         from harness.launch.here.ground import Machine
 
         return Machine(self._site)
-
-    def scratch(self) -> tuple[Path, str] | None:
-        return None
 
     def run(self, plan: Plan, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
         from harness.launch.here.stages import run_here

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.launch import lives
@@ -41,10 +41,6 @@ class Processes(Jobs):
             for stage in array.stages
         ]
         return found, ()
-
-    def mute(self, nodes: Iterable[str]) -> frozenset[str]:
-        del nodes  # the process itself is looked for
-        return frozenset()
 
     def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
         del job

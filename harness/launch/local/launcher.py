@@ -6,7 +6,6 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from harness import interpreter
 from harness.errors import HarnessError
@@ -15,7 +14,7 @@ from harness.launch import handover, job_file
 from harness.launch.here.launcher import Here
 from harness.launch.job_states import JobState
 from harness.launch.local.job import LocalJob
-from harness.launch.protocol import Amount, Detached, Drafts, Ground
+from harness.launch.protocol import Amount, Detached, Ground
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import submission
@@ -24,8 +23,6 @@ from harness.store.submission import Array, Submission
 
 class Local(Detached):
     """The background of this machine."""
-
-    behind = False
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -36,29 +33,8 @@ class Local(Detached):
     def ground(self) -> Ground:
         return Here(self._site).ground()
 
-    def scratch(self) -> tuple[Path, str] | None:
-        return None
-
     def amount(self, plan: Plan) -> Amount:
         return Amount(plan.hours, limit=self._site.ask_above_hours)
-
-    def drafts(
-        self, plan: Plan, jobs: Mapping[str, JobState], *, report: bool = False
-    ) -> Drafts | None:
-        del plan, jobs, report  # it is one job, and has no script
-        return None
-
-    def owes_report(
-        self, plan: Plan, submissions: Sequence[Submission], jobs: Mapping[str, JobState]
-    ) -> bool:
-        del plan, submissions, jobs  # the one job writes it
-        return False
-
-    def adopt(
-        self, runs: Path, submissions: Sequence[Submission], numbers: Mapping[str, str]
-    ) -> list[str]:
-        del runs, submissions, numbers  # a job ends with who could not write it down
-        return []
 
     def submit(
         self,

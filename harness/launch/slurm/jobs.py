@@ -15,7 +15,6 @@ from pathlib import Path
 from harness.launch import lives
 from harness.launch.decide import NEVER
 from harness.launch.job_states import JobState
-from harness.launch.lives import Life
 from harness.launch.protocol import Answer, Handed, Jobs
 from harness.launch.slurm import clients, queue
 from harness.launch.slurm.queue import Queue
@@ -87,9 +86,6 @@ class Cluster(Jobs):
 
     def mute(self, nodes: Iterable[str]) -> frozenset[str]:
         return queue.unanswering(nodes)
-
-    def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
-        return life.of(made.on, job.job, made.cluster)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         del made

@@ -53,7 +53,7 @@ def test_nobody_else_calls_a_client() -> None:
         if "subprocess.run" in (text := path.read_text())
         and any(f'"{name}"' in text for name in NAMES)
     }
-    assert called == {"launch/clients.py"}
+    assert called == {"launch/slurm/clients.py"}
 
 
 def test_what_went_wrong_in_a_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

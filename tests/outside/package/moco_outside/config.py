@@ -1,4 +1,4 @@
-"""What a package outside of the harness declares: a task, and a method without negatives."""
+"""What a package outside of the harness declares: a task, a method, a launcher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.recipe.method import MethodSection
 from harness.recipe.section import Positive
 from harness.recipe.task import TaskSection
-from harness.spec.declarations import Method, Metric, Task, accuracy
+from harness.spec.declarations import Launcher, Method, Metric, Task, accuracy
 
 TASK = Task(
     kind="brightness",
@@ -39,6 +39,17 @@ METHOD = Method(
     kind="agreement",
     config="moco_outside.config:Agreement",
     build="moco_outside.agreement:build",
+)
+
+
+LAUNCHER = Launcher(
+    kind="crate",
+    title="the crate",
+    opener="moco_outside.crate:Crate",
+    jobs="moco_outside.crate:Crates",
+    section="moco_outside.crate:CrateSite",
+    inside="moco_outside.crate:own_job",
+    variables=("CRATE_JOB",),
 )
 
 
