@@ -7,11 +7,12 @@ default. The site file is ~/.config/moco-harness/site.yaml, or what --site names
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pydantic import create_model, model_validator
 
@@ -25,7 +26,7 @@ DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
 
 
-class _SiteFile(Section):
+class SiteFile(Section):
     """What a site file may say."""
 
     data: str | None = None
@@ -45,11 +46,11 @@ class _SiteFile(Section):
         return next(iter(self._backends().values()), None)
 
     def _backends(self) -> dict[str, Backend]:
-        said = ((kind, getattr(self, kind)) for kind in _BACKENDS)
-        return {kind: section for kind, section in said if section is not None}
+        said = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: section for name, section in said if isinstance(section, Backend)}
 
     @model_validator(mode="after")
-    def _known_device(self) -> _SiteFile:
+    def _known_device(self) -> SiteFile:
         if self.device is not None and not DEVICE.fullmatch(self.device):
             refuse([("device", NO_DEVICE)])
         roots = {"data": self.data, "runs": self.runs}
@@ -63,16 +64,12 @@ class _SiteFile(Section):
         return self
 
 
-_BACKENDS = backends()
-if TYPE_CHECKING:
-    SiteFile = _SiteFile
-else:
-    SiteFile = create_model(
-        "SiteFile",
-        __base__=_SiteFile,
-        **{kind: (section | None, None) for kind, section in _BACKENDS.items()},
-    )
-"""With a section for each declared launcher that has one, of which a file says one or none."""
+@functools.cache
+def site_file() -> type[SiteFile]:
+    """SiteFile with a section for each declared launcher that has one, of which a file says one or
+    none. A launcher's module may import this one."""
+    sections: dict[str, Any] = {k: (section | None, None) for k, section in backends().items()}
+    return create_model("SiteFile", __base__=SiteFile, **sections)
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ def load_site(
 
     notes: list[str] = []
     path = site or _default(notes)
-    said = check(SiteFile, read(path)) if path is not None else SiteFile()
+    said = check(site_file(), read(path)) if path is not None else SiteFile()
     env = os.environ.get
     for source, named in (
         ("--device ", device),

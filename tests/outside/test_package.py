@@ -197,8 +197,9 @@ def test_its_launcher_runs_what_a_site_file_hands_to_it(place: Path) -> None:
     say(own, "logs", stage(own, "bright").name, "--site", "site.yaml")
     assert "nothing to do" in say(own, *words)
     say(own, "gc", "--site", "site.yaml")
-    say(own, "publish", "out.yaml", *words[6:], "--site", "site.yaml", "--to", "reports")
-    assert f"the crate {job}" in (own / "reports/out/report.md").read_text()
+    say(own, "publish", "out.yaml", *words[5:], "--site", "site.yaml", "--to", "reports")
+    (page,) = own.glob("reports/*/report.html")
+    assert f"the crate {job}" in page.read_text()
 
 
 def test_a_crates_stages_can_be_cancelled_and_are_known_without_the_package(place: Path) -> None:
