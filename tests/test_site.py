@@ -133,17 +133,17 @@ slurm:
 
 def test_a_cluster(file: Path) -> None:
     file.write_text(CLUSTER)
-    found = load_site().slurm
+    found = load_site().backend
     assert found is not None
     assert (found.partition, found.nodes, found.processes) == ("gpu", 2, 8)
     assert (found.hours.pretrain, found.hours.linear) == (48.0, 12.0)
     assert found.extra == {"exclusive": True, "mail-type": "FAIL", "nice": 10}
     file.write_text("slurm: {}\n")
-    plain = load_site().slurm
+    plain = load_site().backend
     assert plain is not None
     assert plain.processes == 1, "of a node without GPUs"
     file.write_text("slurm: {gpus_per_node: 4, processes_per_node: 2}\n")
-    assert (load_site().slurm or plain).processes == 2
+    assert (load_site().backend or plain).processes == 2
 
 
 @pytest.mark.parametrize(
@@ -230,4 +230,4 @@ def test_what_clusters_really_say(file: Path) -> None:
         "extra": {"comment": 'it\'s "ours"', "nice": -5, "mail-user": "a+b@c.de"},
     }
     file.write_text(json.dumps({"slurm": said}).replace("\\t", " "))
-    assert load_site().slurm is not None
+    assert load_site().backend is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,9 @@ class Stage:
         self.works.append(Script(folders, self.acts))
         return self.works[-1]
 
-    def trajectories(self, site: Site, folder: Path) -> None:
+    def call(self, work: str, words: Mapping[str, Any], site: Site, folder: Path) -> None:
         del site
+        assert (work, words["folder"]) == ("trajectories", str(folder.absolute()))
         folder.mkdir()
         answer = {"differences": self.differences, "processes": 2, "device": "cpu"}
         atomic.write_json(folder / "answer.json", {**answer, "backend": "gloo"})

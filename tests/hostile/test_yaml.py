@@ -26,7 +26,7 @@ from harness.recipe.schema import Recipe
 from harness.recipe.validate import check
 from harness.recipe.yaml_source import read
 from harness.recipe.yaml_text import render
-from harness.site import SiteFile
+from harness.site import site_file
 from hostile.cases import cases
 from hostile.meaning import composed, lost
 from hostile.mutate import json_bytes, yaml_bytes
@@ -222,7 +222,7 @@ def test_sites(place: Path, content: bytes) -> None:
     file = place / "site.yaml"
     file.write_bytes(content)
     try:
-        found = check(SiteFile, read(file))
+        found = check(site_file(), read(file))
     except HarnessError as error:
         told(error)
         return

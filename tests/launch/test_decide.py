@@ -10,14 +10,13 @@ import pytest
 
 from harness.command import Commands
 from harness.launch.decide import NEVER, Evidence, State, decide
-from harness.launch.job_states import is_live
-from harness.launch.queue import JobState
-from harness.launch.survey import LEFT
+from harness.launch.job_states import JobState, is_live
+from harness.launch.slurm.jobs import LEFT
 from harness.store import ledger
 
 
 def job(state: str, reason: str = "", exit_: str = "") -> JobState:
-    return JobState("12_3", state, reason, "n1", is_live(state), exit_)
+    return JobState("12_3", state, reason, "n1", is_live(state), exit_, on="slurm")
 
 
 def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -> Evidence:
