@@ -39,8 +39,8 @@ from harness.recipe.schema import Recipe, Target
 from harness.report import latex, spreadsheet
 from harness.report.claims import judge
 from harness.report.collect import collect_single
-from harness.report.numbers import as_json
 from harness.report.publish import publish
+from harness.report.results_json import as_json
 from harness.report.write import write_report
 from harness.site import load_site
 from harness.store import atomic, certificate, journal, ledger, submission
