@@ -136,7 +136,8 @@ def test_a_cluster(file: Path) -> None:
     found = load_site().slurm
     assert found is not None
     assert (found.partition, found.nodes, found.processes) == ("gpu", 2, 8)
-    assert (found.hours.pretrain, found.hours.linear) == (48.0, 12.0)
+    hours = found.hours.model_dump()
+    assert (hours["pretrain"], hours["linear"]) == (48.0, 12.0)
     assert found.extra == {"exclusive": True, "mail-type": "FAIL", "nice": 10}
     file.write_text("slurm: {}\n")
     plain = load_site().slurm

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from harness.runtime.optimiser import Sgd, set_rate
 
 
 def optim(**changes: float) -> Optim:
-    said = {"lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.01, **changes}
+    said: dict[str, Any] = {"lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.01, **changes}
     return Optim(epochs=1, batch=2, schedule=Constant(kind="constant"), **said)
 
 
