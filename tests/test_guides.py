@@ -12,7 +12,8 @@ import typer
 import harness
 from harness import errors
 from harness.cli.app import app
-from harness.site import SiteFile, SlurmSite
+from harness.launch.slurm.site import SlurmSite
+from harness.site import SiteFile
 
 ROOT = Path(harness.__file__).parent.parent
 STOPPED, CLOSED_PIPE = 130, 141
