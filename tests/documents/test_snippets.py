@@ -22,7 +22,7 @@ from harness.command import PROGRAM
 from harness.errors import RecipeError
 from harness.recipe.load import load, load_ablation, load_list
 from harness.recipe.schema import Recipe
-from harness.site import SiteFile, load_site
+from harness.site import load_site, site_file
 
 SHELL = {"bash", "sh", "shell", "console", ""}
 HARMLESS = {PROGRAM, "cat", "cd", "cp", "echo", "head", "ls", "mkdir"}
@@ -105,7 +105,7 @@ def accept(text: str, recipes: Path) -> None:
         load_ablation(_put(recipes.parent / "ablations", text))
     elif keys & {"extends", "name", "ablation"}:
         load(_put(recipes, text))
-    elif keys and keys <= set(SiteFile.model_fields) and not isinstance(said.get("data"), dict):
+    elif keys and keys <= set(site_file().model_fields) and not isinstance(said.get("data"), dict):
         load_site(site=_put(recipes.parent, text))
     elif keys and keys <= set(Recipe.model_fields):
         load(_put(recipes, f"extends: miniature_embedded.yaml\n{text}"))
