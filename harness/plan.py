@@ -42,7 +42,7 @@ _ACTIONS: dict[State, Action] = {
 
 
 class Job(Protocol):
-    """What a cluster says of a stage's newest job."""
+    """What a launcher says of a stage's newest job."""
 
     @property
     def job(self) -> str: ...
@@ -54,6 +54,8 @@ class Job(Protocol):
     def says(self) -> str: ...
     @property
     def live(self) -> bool: ...
+    @property
+    def on(self) -> str: ...
     @property
     def cluster(self) -> str: ...
 
@@ -219,7 +221,11 @@ def make_plan(
         for name, each in specs(member.recipe).items():
             entry = look(stage_folder(runs, stage_id(member.recipe, name)))
             job = (jobs or {}).get(entry.folder.id)
-            if job is not None and ended(job) and is_of(entry.who or {}, job.job, job.cluster):
+            if (
+                job is not None
+                and ended(job)
+                and is_of(entry.who or {}, job.on, job.job, job.cluster)
+            ):
                 entry = replace(entry, state="interrupted", detail=f"job {job.job}: {job.state}")
             by_name[name] = entry
             parent = each.parent
@@ -293,15 +299,14 @@ def over(job: Job) -> bool:
 
 
 def ended(job: Job) -> bool:
-    """Whether SLURM says that the job has ended: that it knows it no more does not say so."""
+    """Whether it is known that the job has ended: that nobody knows it any more does not say so."""
     return over(job) and job.state != "GONE"
 
 
 def _job(job: Job) -> str:
     """Who has the stage, if a job does or may; "" if none."""
     if job.state == "UNKNOWN":
-        known = job.job or "(of unknown number)"
-        return f"job {known} {job.reason or 'may have it, but SLURM does not answer'}"
+        return f"job {job.job or '(of unknown number)'} {job.says}"
     if not job.live:
         return ""
     return f"job {job.job} {job.says}"

@@ -28,10 +28,11 @@ ARROWS: dict[str, set[str]] = {
     "tasks": {"recipe", "spec"},
     "imagefolder": {"errors"},
     "interpreter": set(),
+    "backend": {"recipe", "spec"},
     "command": {"errors", "redact", "site"},
     "recipe": {"errors", "redact", "spec"},
     "store": {"errors", "redact", "output", "spec"},
-    "site": {"errors", "recipe", "spec"},
+    "site": {"backend", "errors", "recipe"},
     "presence": {"errors", "recipe"},
     "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
@@ -51,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
-        *("interpreter", "report", "runtime", "stage", "inputs", "command", "spec"),
+        *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
     },
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
@@ -59,11 +60,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
-        "spec",
+        *("spec", "runtime"),
     },
     "certify": {
         *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
-        *("app", "launch", "runtime", "data", "model", "methods", "stage", "spec"),
+        *("launch", "runtime", "data", "model", "methods", "stage", "spec"),
     },
 }
 """What each part may import, itself aside. A part that is not named here may import all."""
@@ -157,11 +158,11 @@ def test_arrows_run_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=module)
 def test_only_commands_import_commands_and_the_application(path: Path) -> None:
-    """And `certify`, which runs and submits too; jobs reach the application by its name."""
+    """Jobs reach the application by its name."""
     own = part(module(path))
     inner = {part(name) for name in everything(ast.parse(path.read_text()))} - {own}
     assert own == "cli" or "cli" not in inner
-    assert own in ("cli", "certify", "") or "app" not in inner
+    assert own in ("cli", "") or "app" not in inner
 
 
 def test_a_tracker_is_named_where_it_is_declared_and_nowhere_else() -> None:
@@ -172,6 +173,26 @@ def test_a_tracker_is_named_where_it_is_declared_and_nowhere_else() -> None:
         if re.search(r"wandb|W&B|Weights & Biases", path.read_text(), re.IGNORECASE)
     }
     assert {name for name in naming if not name.startswith("track/wandb/")} == {"spec/registry.py"}
+
+
+def test_a_launcher_is_named_where_it_is_declared_and_by_those_who_look_after_it() -> None:
+    """Whoever plans, stores, submits and reports reads the declaration, or calls the protocol."""
+    blind = {part(module(path)) for path in FILES} - {"doctor", "launch", "runtime", "spec", ""}
+    assert blind > {"app", "certify", "check", "cli", "estimate", "plan", "report", "site", "store"}
+    naming = [
+        path.relative_to(ROOT).as_posix()
+        for path in FILES
+        if part(module(path)) in blind
+        if re.search(r"slurm|sbatch|scancel|submitit", path.read_text(), re.IGNORECASE)
+    ]
+    assert naming == []
+
+
+def test_launchers_are_declared_with_the_standard_library_alone() -> None:
+    loaded = loaded_by("from harness.spec.registry import launchers\nlaunchers()")
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert foreign - {name.split(".")[0] for name in loaded_by("")} == {"harness"}
+    assert {part(name) for name in loaded} <= {"", "errors", "spec", "launch"}
 
 
 def test_trackers_are_declared_with_the_standard_library_alone() -> None:

@@ -11,7 +11,8 @@ import pytest
 import harness
 from harness import plan as module
 from harness.errors import RecipeError, StoreError
-from harness.plan import Plan, describe, make_plan
+from harness.launch.job_states import JobState
+from harness.plan import Job, Plan, describe, make_plan
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
 from harness.store import atomic
@@ -242,6 +243,7 @@ class Told:
     state: str = "PENDING"
     reason: str = ""
     live: bool = True
+    on: str = "slurm"
     cluster: str = ""
 
     @property
@@ -249,7 +251,7 @@ class Told:
         return f"is {self.state.lower()}" + (f" ({self.reason})" if self.reason else "")
 
 
-def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Told) -> list[str]:
+def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Job) -> list[str]:
     ids = {stage.kind: stage.id for stage in make_plan(recipe, [], runs).stages}
     jobs = {ids[kind]: job for kind, job in told.items()}  # type: ignore[index]
     made = make_plan(recipe, [], runs, jobs=jobs, behind=behind)
@@ -269,7 +271,7 @@ def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
 
 
 def test_what_a_job_may_have_is_left_to_it_too(recipe: Path, runs: Path) -> None:
-    unsure = Told(state="UNKNOWN", live=False)
+    unsure = JobState("12_3", "UNKNOWN", on="slurm")
     found = with_jobs(recipe, runs, True, linear=unsure)
     assert found == ["run", "run", "busy: job 12_3 may have it, but SLURM does not answer"]
 

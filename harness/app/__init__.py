@@ -5,7 +5,7 @@ is wrong, where, and what to do. Nothing is loaded before it is asked for.
 
     plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
     run(recipe)          run what is missing in this process, then write the report
-    submit(recipe)       the same as SLURM's jobs, or in the background of this machine
+    submit(recipe)       the same as jobs, or in the background of this machine
     status()             every stage under the run root, and what became of its job
     report(recipe)       the paper's table with ours beside it
     check([recipe])      results held against the recipes' targets and a baseline
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from harness.app.checking import Checked, check
     from harness.app.overview import Reached, Reader, status
     from harness.app.planning import plan
-    from harness.app.progress import Amount, Declined, Progress
+    from harness.app.progress import Declined, Progress
     from harness.app.publishing import Published, publish
     from harness.app.reporting import report
     from harness.app.results import Outcome, Ran, Report, Submitted
     from harness.app.running import run, run_until_decided
     from harness.app.submitting import submit
+    from harness.launch.protocol import Amount
 
 __all__ = [
     "Amount",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.app.asked import Asked, Task, Tasks
-from harness.app.planning import place
 from harness.app.progress import Progress
 from harness.check.baseline import Baseline
 from harness.check.cells import CellRuns, Now, merged, read_cells
@@ -17,6 +16,7 @@ from harness.check.targets import against_targets
 from harness.check.verdict import Failure, Verdict
 from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
 from harness.inputs import Inputs
+from harness.launch.opening import AUTO, place
 from harness.plan import Plan
 from harness.site import Site, load_site
 from harness.store.edition import present
@@ -80,7 +80,7 @@ def check(
         seeds: in place of the recipes' own; () leaves those.
         against: a baseline for all; None: the lists' own.
         without_baseline: compare with none, as one is to be made.
-        run: first run, or submit to SLURM, what is missing or stale.
+        run: first run, or submit, what is missing or stale.
         wait: judge when the runs and jobs under way have ended.
         ask: ask `progress.confirm` before long work.
         progress: hears what goes on.
@@ -108,7 +108,7 @@ def check(
 
 
 def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: bool) -> bool:
-    """Run, or submit to SLURM, what of each recipe is missing or stale, just as `run --again`.
+    """Run, or submit, what of each recipe is missing or stale, just as `run --again`.
 
     What is wrong with one recipe does not stop the others: its results stay missing.
 
@@ -127,10 +127,11 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
         path, sets = task
         progress.recipe(path)
         try:
-            if place("auto", site) == "slurm":
-                submit(path, site, sets=sets, ask=ask, again=True, progress=progress)
+            on = place(AUTO, site)
+            if not on.attached:
+                submit(path, site, on=on.kind, sets=sets, ask=ask, again=True, progress=progress)
             else:
-                ran = run(path, site, sets=sets, ask=ask, again=True, progress=progress)
+                ran = run(path, site, on=on.kind, sets=sets, ask=ask, again=True, progress=progress)
                 if ran.outcome is not None and ran.outcome.interrupted:
                     return False
         except DiskError:

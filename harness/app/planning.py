@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-from harness.app.progress import Amount, Declined, Progress
+from harness.app.progress import Declined, Progress
 from harness.errors import NoData, StoreError
-from harness.estimate import Computer, computer
 from harness.inputs import Inputs
-from harness.launch.outlook import cluster, look
+from harness.launch.opening import AUTO, opened, place
+from harness.launch.outlook import look
+from harness.launch.protocol import Amount
 from harness.plan import Plan
 from harness.presence import look_for
 from harness.recipe.find import find
 from harness.site import Site, load_site
 from harness.store import atomic, provenance
-
-Place = Literal["here", "local", "slurm"]
-"""This process, the background of this machine, or SLURM's jobs."""
 
 UNMEASURED_IMAGES = 2_000_000
 """Images to pass through that work begins with unasked where nothing alike was measured."""
@@ -33,7 +29,7 @@ def plan(
     sets: Sequence[str] = (),
     again: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
-    on: str = "auto",
+    on: str = AUTO,
     inputs: Inputs | None = None,
 ) -> Plan:
     """What the recipe would run, what of it is done, and about how long the rest takes.
@@ -44,7 +40,7 @@ def plan(
         sets: changes to fields, e.g. ["optim.epochs=2"].
         again: what is stale is to be run anew.
         added: seeds of cells besides those of the recipe.
-        on: where it would run: here, local, slurm, or auto.
+        on: the launcher, or auto: that of the site file where it can be used, else this process.
         inputs: looks at data and weights; None: a new one.
 
     Raises:
@@ -52,24 +48,9 @@ def plan(
     """
     site = site or load_site()
     inputs = inputs or Inputs(site.data, site.runs)
-    where = computes(site, place(on, site))
+    where = opened(place(on, site), site).computer()
     path = find(str(recipe))
     return look(path, sets, site.runs, again=again, added=added, on=where, inputs=inputs).plan
-
-
-def place(on: str, site: Site) -> Place:
-    """Where `run --on ON` runs: auto is SLURM where the site file asks for jobs and there is an
-    sbatch, else here."""
-    match on:
-        case "here" | "local" | "slurm":
-            return on
-        case _:
-            return "slurm" if site.slurm and shutil.which("sbatch") else "here"
-
-
-def computes(site: Site, where: Place) -> Computer | None:
-    """What a stage is computed by; None where that is not known."""
-    return cluster(site) if where == "slurm" else computer(site.device, site.processes)
 
 
 def refuse(plan: Plan) -> None:
@@ -79,25 +60,22 @@ def refuse(plan: Plan) -> None:
         raise StoreError(refused[0].why)
 
 
-def ask_long(made: Plan, site: Site, progress: Progress) -> None:
+def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None:
     """Ask before work that is long, or may be.
 
     Raises:
         NoData: the data that it needs is not there.
         Declined: it is not wanted.
     """
-    if made.hours is not None:
-        if made.hours > site.ask_above_hours:
-            refuse_without_data(made, site)
-            confirm(made, Amount(made.hours), progress)
-    elif made.images is None or made.images > UNMEASURED_IMAGES:
+    if amount.hours is not None:
+        long = amount.hours > amount.limit
+    else:
+        long = made.images is None or made.images > UNMEASURED_IMAGES
+    if not long:
+        return
+    if amount.here:
         refuse_without_data(made, site)
-        confirm(made, Amount(None), progress)
-
-
-def confirm(plan: Plan, amount: Amount, progress: Progress) -> None:
-    """Raise Declined unless the work shall begin."""
-    if not progress.confirm(plan, amount):
+    if not progress.confirm(made, amount):
         raise Declined("nothing was begun")
 
 

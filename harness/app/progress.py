@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.app.results import Outcome, Report, Submitted
 from harness.errors import HarnessError
+from harness.launch.protocol import Amount, Drafts
 
 if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.stage.reporter import Reporter
-    from harness.store.submission import Array
 
 
 class Declined(HarnessError):
     """The user does not want so much work to begin."""
 
     exit_code = 0
-
-
-@dataclass(frozen=True)
-class Amount:
-    """About how much work is to begin."""
-
-    hours: float | None
-    """None: nobody knows."""
-    unit: Literal["hours", "GPU-hours", "node-hours"] = "hours"
 
 
 class Progress:
@@ -40,8 +30,8 @@ class Progress:
         """What there is to do; nothing has begun. `unfinished` names folders of data that were too
         large to be compared in time."""
 
-    def arrays(self, plan: Plan, arrays: Sequence[Array]) -> None:
-        """What SLURM is about to be handed."""
+    def drafts(self, plan: Plan, drafts: Drafts) -> None:
+        """What a scheduler is about to be handed."""
 
     def confirm(self, plan: Plan, amount: Amount) -> bool:
         """Whether work that is long, or may be, shall begin; asked only where `ask` is set."""
@@ -79,7 +69,7 @@ class Progress:
         """The report could not be written."""
 
     def submitted(self, made: Submitted) -> None:
-        """What is missing of a recipe went to SLURM or into the background, or need not."""
+        """What is missing of a recipe was submitted, or need not be."""
 
     def recipe(self, path: Path) -> None:
         """`check` is about to run what this recipe lacks."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.launch.here import Tally
+    from harness.launch.protocol import Tally
     from harness.plan import Plan
     from harness.report.collect import Results
     from harness.store.submission import Array, Submission
@@ -79,13 +79,14 @@ class Submitted:
 
     plan: Plan
     """As it was before."""
-    on: Literal["slurm", "local"]
+    on: str
+    """The launcher."""
     why: Literal["submitted", "dry", "busy", "finished", "meanwhile"]
     """busy, finished: nothing is left to do but what has a job or a process, or nothing at all.
     meanwhile: another process has begun what was left."""
     submission: Submission | None = None
     scripts: tuple[tuple[Array, str], ...] = ()
-    """The sbatch scripts, JOB0 standing for the first one's job; () where it is not SLURM."""
+    """The scripts, JOB0 standing for the first one's job; () where it has none."""
     report: Report | None = None
     """Where all is finished; None: it could not be written."""
 

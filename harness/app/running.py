@@ -13,6 +13,8 @@ from harness.app.reporting import write_at_end
 from harness.app.results import Outcome, Ran
 from harness.errors import RecipeError
 from harness.inputs import Inputs
+from harness.launch.opening import attached, place
+from harness.launch.protocol import Amount
 from harness.plan import Plan
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
@@ -21,6 +23,7 @@ from harness.recipe.load import load
 from harness.report.claims import judge, next_seeds
 from harness.report.collect import collect
 from harness.site import Site, load_site
+from harness.spec.registry import DEFAULT_LAUNCHER
 from harness.store.layout import stage_folder
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ def run(
     again: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
     ask: bool = False,
+    on: str = DEFAULT_LAUNCHER,
     progress: Progress | None = None,
 ) -> Ran:
     """Run what is missing of the recipe in this process, one stage after the other, and report.
@@ -45,6 +49,7 @@ def run(
     Args:
         recipe, site, sets, again, added: see `plan`.
         ask: ask `progress.confirm` before long work.
+        on: the launcher, an attached one.
         progress: hears what goes on.
 
     Raises:
@@ -53,9 +58,7 @@ def run(
     """
     site, progress = site or load_site(), progress or Progress()
     inputs = Inputs(site.data, site.runs)
-    made = planning.plan(
-        recipe, site, sets=sets, again=again, added=added, on="here", inputs=inputs
-    )
+    made = planning.plan(recipe, site, sets=sets, again=again, added=added, on=on, inputs=inputs)
     progress.planned(made, inputs.unfinished)
     planning.refuse(made)
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
@@ -66,12 +69,12 @@ def run(
             progress.nothing_to_do(made)
         return Ran(made, None, write_at_end(made, site, progress))
     if ask:
-        planning.ask_long(made, site, progress)
+        planning.ask_long(made, site, Amount(made.hours, limit=site.ask_above_hours), progress)
     planning.writable(site.runs)
     planning.tell_no_commit(progress)
     progress.begins(made)
     try:
-        outcome = run_stages(made, site, progress.working, progress.note)
+        outcome = run_stages(made, site, progress.working, progress.note, on=on)
     except KeyboardInterrupt:
         outcome = Outcome(None)
     progress.ended(outcome)
@@ -83,6 +86,8 @@ def run_stages(
     site: Site,
     working: Callable[[int], AbstractContextManager[tuple[Reporter, Callable[[], bool]]]],
     note: Callable[[str], object],
+    *,
+    on: str = DEFAULT_LAUNCHER,
 ) -> Outcome:
     """Run what the plan has to do, mirrored meanwhile; see `Progress` for `working` and `note`.
 
@@ -91,14 +96,14 @@ def run_stages(
         HarnessError: the device is not there.
         KeyboardInterrupt: stopped at once.
     """
-    from harness.launch.here import run_here
     from harness.track.follow import start
 
+    launcher = attached(place(on, site), site)
     followers = start(site.runs, [stage.id for stage in made.todo])
     if followers.warning:
         note(followers.warning)
     with working(len(made.todo)) as (reporter, stopping):
-        tally = run_here(made, site, reporter, stopping)
+        tally = launcher.run(made, reporter, stopping)
     left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]
     left = [id_ for id_ in left if stage_folder(site.runs, id_).result is None]
     return Outcome(tally, tuple(left))

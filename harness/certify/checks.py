@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from harness.certify import same, tiny
-from harness.certify.ground import POLL_S, Ground, Work
 from harness.certify.trajectory import STEPS, TOLERANCE
 from harness.errors import HarnessError
+from harness.launch.protocol import Ground, Work
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
@@ -34,7 +34,8 @@ def float64(ground: Ground, site: Site, folder: Path) -> Check:
     name = "1 = N processes, float64"
     if ground.processes == 1:
         return _alone(name)
-    ground.trajectories(site, folder)
+    words = {"folder": str(folder.absolute()), "device": site.device}
+    ground.call("trajectories", words, site, folder)
     answer = atomic.read_json(folder / "answer.json")
     found: dict[str, float] = answer["differences"]
     worst = max(found, key=lambda contrast: found[contrast])
@@ -152,7 +153,7 @@ def wait(works: Sequence[Work], until: Callable[[], bool]) -> None:
     while not until():
         for work in works:
             work.look()
-        time.sleep(POLL_S)
+        time.sleep(0.2)
 
 
 def _plan(prefix: str, processes: int, folder: Path, site: Site) -> Plan:

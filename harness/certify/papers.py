@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.certify.checks import begun, wait
-from harness.certify.ground import Ground
+from harness.launch.protocol import Ground
 from harness.plan import Plan, make_plan
 from harness.presence import look_for
 from harness.recipe.find import shipped

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.certify import checks, papers
-from harness.certify.ground import Ground
 from harness.errors import HarnessError
+from harness.launch.protocol import Ground
 from harness.site import Site
 from harness.spec.registry import trackers
 from harness.store import certificate, submission

@@ -13,7 +13,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.certify.tiny import CONTRASTS, recipe
 from harness.recipe.identity import spec
@@ -36,16 +36,10 @@ PATIENCE_S = 600.0
 
 @dataclass(frozen=True)
 class Trajectories:
-    """The comparison as a job: what submitit pickles."""
+    """The comparison as a job; see `harness.launch.job_file`."""
 
     folder: str
     device: str
-
-    def checkpoint(self) -> Any:
-        """The same again."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
 
     def __call__(self) -> None:
         """Write FOLDER/answer.json: by contrast, the largest difference on any process."""

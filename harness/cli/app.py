@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -32,15 +31,6 @@ app = typer.Typer(
 )
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
-
-
-class On(StrEnum):
-    """Where `run` runs."""
-
-    auto = "auto"
-    here = "here"
-    local = "local"
-    slurm = "slurm"
 
 
 @app.command()
@@ -83,20 +73,27 @@ def run(
         ),
     ] = None,
     on: Annotated[
-        On, typer.Option(help="auto: SLURM where the site has it, else here; local: background.")
-    ] = On.auto,
+        str,
+        typer.Option(
+            metavar="LAUNCHER",
+            help="here; local: in the background; auto: the site file's, else here.",
+        ),
+    ] = "auto",
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, and what SLURM would be handed.")
+        bool, typer.Option("--dry-run", help="Show the plan, and what a cluster would be handed.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to go on."""
     from harness.cli.run import How, run_command
+    from harness.spec.registry import launchers
     from harness.track import feed
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
     feed.check()  # what is wrong with a tracker's settings is told before anything runs
-    how = How(on.value, not yes, again, dry, seeds_until_decided)
+    if on not in (known := ("auto", *launchers())):
+        raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
+    how = How(on, not yes, again, dry, seeds_until_decided)
     raise typer.Exit(run_command(recipe, sets or [], where, how))
 
 

@@ -21,7 +21,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
 
     Raises:
         HarnessError: a word names nothing; a stage is not ours to stop (the others are stopped);
-            SLURM refused; or there is no terminal to ask on.
+            a job could not be stopped; or there is no terminal to ask on.
     """
     commands = Commands(site.runs, site.file)
     wanted = _wanted(words, sets, site.runs, commands)
@@ -91,11 +91,8 @@ def _tell(targets: cancel.Targets) -> None:
         show.line(f"  {stage}")
     if len(targets.stages) > SHOWN:
         show.line(f"  and {len(targets.stages) - SHOWN} more stages")
-    if targets.jobs:
-        count = len(targets.jobs)
-        show.line(f"{count} {'job' if count == 1 else 'jobs'} of SLURM will be cancelled")
-    for what in targets.processes.values():
-        show.line(f"{what} will be stopped")
+    for text in cancel.consequences(targets):
+        show.line(text)
     if targets.behind:
         show.line(f"{len(targets.behind)} stages that wait for them will be cancelled with them")
 

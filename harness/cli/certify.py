@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from harness.app.planning import place, writable
+from harness.app.planning import writable
 from harness.cli import show
 from harness.cli.run import confirm
 from harness.errors import HarnessError
+from harness.launch.opening import AUTO, opened, place, unusable
 from harness.site import Site
 from harness.store.certificate import Check
 
@@ -23,13 +24,13 @@ def certify_command(site: Site, *, ask: bool) -> int:
     """
     show.line("loading PyTorch ...")
     from harness.certify import papers, run
-    from harness.certify.ground import choose
     from harness.store.edition import edition
 
-    on_slurm = place("auto", site) == "slurm"
-    if site.slurm is not None and not on_slurm:
-        raise HarnessError("the site has a slurm section, but there is no sbatch on PATH")
-    ground = choose(site, on_slurm)
+    on = place(AUTO, site)
+    if site.backend is not None and on.kind != site.backend.kind:
+        own = place(site.backend.kind, site)
+        raise HarnessError(f"the site has a {own.kind} section, but {unusable(own)}")
+    ground = opened(on, site).ground()
     show.line(f"edition {edition('pretrain', 'moco')}, on {ground.words}")
     show.line(f"runs go to {run.work_folder(site.runs)}")
     found = papers.at_hand(ground, site)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.markup import escape
 
 from harness.cli import show
-from harness.doctor import cluster, machine
-from harness.doctor.finding import Finding, ok, problem, warning
+from harness.doctor import machine
+from harness.doctor.finding import Examiner, Finding, ok, problem, warning
 from harness.errors import RecipeError
+from harness.launch.opening import unusable
 from harness.site import Site, load_site
+from harness.spec.declarations import Launcher, load
+from harness.spec.registry import launchers
 
 _STYLE = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -31,13 +33,13 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
     for note in where.notes:
         yield warning("site file", note)
     yield from machine.look(where)
-    if where.slurm is None or not submit:
+    if where.backend is None or not submit:
         # a login node computes nothing, but has the environment that jobs have
         found = machine.probe_here()
         if isinstance(found, str):
             yield problem("torch", f"{found}; install it anew")
         else:
-            alone = where.slurm is None
+            alone = where.backend is None
             yield from machine.judge(
                 found,
                 gpus=where.processes if alone and where.processes > 1 and found["gpus"] else 0,
@@ -45,33 +47,30 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
             )
             if alone:
                 yield machine.judge_network(found, machine.sync_of(where))
-    if where.slurm is None:
-        return
-    findings = list(cluster.look(where.slurm))
-    yield from findings
-    if not submit:
-        yield ok("nodes' inside", "not looked at; --submit sends a short job")
-    elif any(found.level == "problem" for found in findings):
-        yield warning("job", "not sent, as it would not run; mend what is above first")
-    else:
-        from harness.doctor import job
+    examiner = None if where.backend is None else _examiner(launchers()[where.backend.kind])
+    if examiner is not None:
+        yield from examiner.look(where, lambda text: show.line(f"  {text}", "dim"), submit=submit)
 
-        yield from job.look(where, where.slurm, lambda text: show.line(f"  {text}", "dim"))
+
+def _examiner(declared: Launcher) -> Examiner | None:
+    found: Examiner | None = load(declared.examiner)() if declared.examiner is not None else None
+    return found
 
 
 def _site(where: Site, named: Path | None) -> Finding:
-    if where.slurm is not None:
-        return ok("site file", "valid, with a slurm section: run submits jobs")
-    if shutil.which("sbatch") is not None:
-        gpus = cluster.most_gpus()
-        least = f"slurm: {{gpus_per_node: {gpus}}}" if gpus else "slurm: {}"
-        return warning(
-            "site file",
-            "has no slurm section, so run runs here, though this machine submits jobs; say "
-            f"at least `{least}`",
-        )
+    if where.backend is not None:
+        return ok("site file", f"valid, with a {where.backend.kind} section: run submits jobs")
+    others = [each for each in launchers().values() if each.section is not None]
+    for each in others:
+        if not unusable(each) and (examiner := _examiner(each)) is not None:
+            return warning(
+                "site file",
+                f"has no {each.kind} section, so run runs here, though this machine submits jobs; "
+                f"say at least `{examiner.least()}`",
+            )
     said = "valid" if named is not None else "none named"
-    return ok("site file", f"{said}, no slurm section: run runs here")
+    absent = " or ".join(each.kind for each in others)
+    return ok("site file", f"{said}, no {absent} section: run runs here")
 
 
 def _print(findings: Iterable[Finding]) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,15 +11,12 @@ from rich.table import Table
 
 from harness.cli import show
 from harness.errors import StoreError
-from harness.launch.queue import JobState, Queue
-from harness.launch.staging import NAME
-from harness.launch.survey import elsewhere, survey
-from harness.plan import over
+from harness.launch.opening import opened
+from harness.launch.survey import Schedulers
 from harness.site import Site
+from harness.spec.registry import launchers
 from harness.store import garbage, submission
 from harness.store.garbage import Garbage, Kind
-from harness.store.layout import stage_folder
-from harness.store.submission import Submission
 
 _WORDS: dict[Kind, str] = {
     "checkpoints": "checkpoints before a done stage's last",
@@ -46,7 +41,7 @@ def gc_command(site: Site, *, delete: bool) -> int:
     # nobody may begin to use a copy of the code while it is deleted
     with submission.claim(site.runs, show.line) if delete else contextlib.nullcontext():
         submissions = submission.everything(site.runs)
-        held, notes = _held(site.runs, submissions)
+        held, notes = Schedulers().held(site.runs, submissions)
         for note in notes:
             show.line(f"note: {note}; what its jobs may need stays")
         stages = {stage for _, stage in held if stage}
@@ -77,48 +72,10 @@ def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator
     yield from garbage.find(
         site.runs, held, used, lambda why: show.line(f"not looked at: {why}", "yellow")
     )
-    staged = site.slurm.stage_data if site.slurm is not None else None
-    if staged is not None:
-        place = Path(os.path.expandvars(staged)).expanduser()
-        if place.is_absolute() and "$" not in staged:  # what only jobs know is not on this machine
-            yield from garbage.drafts(place, NAME)
-
-
-def _held(
-    runs: Path, submissions: Sequence[Submission]
-) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
-    """(submission, stage) of every job that is not over for sure, "" for a report's; notes."""
-    queue = Queue()
-    clustered = [made for made in submissions if made.on == "slurm"]
-    since = min((made.t for made in clustered), default=0.0)
-    answer = queue.ask((array for made in clustered for array in made.arrays), since)
-    held: list[tuple[Submission, str]] = []
-    for made in submissions:
-        if made.on != "slurm":
-            stages = {stage for array in made.arrays for stage in array.stages}
-            jobs, _ = survey(runs, [made], stages, queue)
-            held += [(made, stage) for stage, job in jobs.items() if not over(job)]
-            continue
-        if _out_of_sight(made, queue):
-            undone = [s for s in made.stages if stage_folder(runs, s).result is None]
-            held += [(made, stage) for stage in (*undone, "") if undone]
-            continue
-        for array in made.arrays:
-            number = answer.numbers.get(array.name)
-            if number is None:  # it was not submitted, or is just being
-                if submission.submitting(made) or not answer.controller:
-                    held += [(made, stage) for stage in (*array.stages, "")]
-                continue
-            for stage, job in replace(array, job=number).elements() or [("", number)]:
-                if not over(answer.jobs.get(job, JobState(job, "UNKNOWN"))):
-                    held.append((made, stage))
-    return held, answer.notes
-
-
-def _out_of_sight(made: Submission, queue: Queue) -> bool:
-    """Whether SLURM's silence about its jobs says nothing, here and now."""
-    hidden = queue.cluster.hides_others and made.user != submission.user()
-    return elsewhere(made, queue) or hidden
+    if site.backend is not None:
+        scratch = opened(launchers()[site.backend.kind], site).scratch()
+        if scratch is not None:
+            yield from garbage.drafts(*scratch)
 
 
 def _tell(found: Sequence[Garbage]) -> None:

@@ -1,4 +1,4 @@
-"""`moco-harness run`: what a person sees of it, here, in the background or on SLURM."""
+"""`moco-harness run`: what a person sees of it, wherever it runs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from rich.table import Table
 
 from harness import command
 from harness.app import planning
-from harness.app.planning import place, refuse_without_data
-from harness.app.progress import Amount, Declined, Progress
+from harness.app.planning import refuse_without_data
+from harness.app.progress import Declined, Progress
 from harness.app.results import Outcome, Report, Submitted
 from harness.app.running import run, run_until_decided
-from harness.app.submitting import amount, submit
+from harness.app.submitting import submit
 from harness.cli import show
 from harness.cli.report import show_report
 from harness.command import Commands
 from harness.errors import HarnessError
 from harness.inputs import Inputs
+from harness.launch.opening import place
 from harness.launch.progress import watching
+from harness.launch.protocol import Amount, Drafts
 from harness.launch.signals import StopFlag
 from harness.output import inert
 from harness.plan import Plan
 from harness.redact import redact
-from harness.site import Site, SlurmSite
+from harness.site import Site
+from harness.spec.registry import DEFAULT_LAUNCHER
 from harness.stage.reporter import Reporter
 from harness.store import submission
-from harness.store.submission import Array
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
     on, progress = place(how.on, site), Shown(site)
     try:
         if how.most is not None:
-            if on != "here":
-                raise HarnessError("--seeds-until-decided judges between runs; add --on here")
+            if not on.attached:
+                raise HarnessError(
+                    f"--seeds-until-decided judges between runs; add --on {DEFAULT_LAUNCHER}"
+                )
             if how.dry:
                 raise HarnessError(
                     "--seeds-until-decided has no dry run: its plan follows the results"
@@ -67,11 +71,11 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
             return run_until_decided(
                 path, how.most, site, sets=sets, again=how.again, ask=how.ask, progress=progress
             ).exit_code
-        if on != "here":
+        if not on.attached:
             return submit(
                 path,
                 site,
-                on=on,
+                on=on.kind,
                 sets=sets,
                 again=how.again,
                 ask=how.ask,
@@ -80,11 +84,13 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
             ).exit_code
         if how.dry:
             inputs = Inputs(site.data, site.runs)
-            plan = planning.plan(path, site, sets=sets, again=how.again, on="here", inputs=inputs)
+            plan = planning.plan(path, site, sets=sets, again=how.again, on=on.kind, inputs=inputs)
             progress.planned(plan, inputs.unfinished)
             planning.refuse(plan)
             return 0
-        return run(path, site, sets=sets, again=how.again, ask=how.ask, progress=progress).exit_code
+        return run(
+            path, site, sets=sets, again=how.again, ask=how.ask, on=on.kind, progress=progress
+        ).exit_code
     except Declined:
         return 0
 
@@ -98,9 +104,9 @@ class Shown(Progress):
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
         show.plan(plan, self._site, unfinished)
 
-    def arrays(self, plan: Plan, arrays: Sequence[Array]) -> None:
-        assert self._site.slurm is not None
-        _arrays(plan, self._site.slurm, arrays)
+    def drafts(self, plan: Plan, drafts: Drafts) -> None:
+        del plan
+        _drafts(drafts)
 
     def confirm(self, plan: Plan, amount: Amount) -> bool:
         if amount.unit == "hours":
@@ -109,7 +115,8 @@ class Shown(Progress):
                 if amount.hours is None
                 else f"about {show.duration(amount.hours * 3600)}"
             )
-        if not sys.stdin.isatty():  # a person may know that the nodes see data absent here
+        # a person may know that the nodes see data which is absent here
+        if not (amount.here or sys.stdin.isatty()):
             refuse_without_data(plan, self._site)
         return confirm("an unknown amount" if amount.hours is None else _amount(amount))
 
@@ -163,7 +170,7 @@ class Shown(Progress):
             case "busy":
                 busy = sum(stage.action == "busy" for stage in made.plan.stages)
                 show.line(f"nothing to submit: {busy} stages are waiting or running already")
-            case "meanwhile" if made.on == "slurm":
+            case "meanwhile" if made.scripts:
                 show.line("nothing is left to submit: another process has done it meanwhile")
             case "meanwhile":
                 show.line("nothing is left to do: another process has begun it meanwhile")
@@ -195,7 +202,7 @@ def confirm(about: str) -> bool:
 
 def _submitted(made: submission.Submission, site: Site) -> None:
     stages = sum(len(array.stages) for array in made.arrays)
-    if made.on == "local":
+    if any(array.kind == "all" for array in made.arrays):
         show.line(f"running {stages} stages in the background as {made.id}")
     else:
         what = f"{stages} stages" if stages else "the report, which had no job yet,"
@@ -204,28 +211,27 @@ def _submitted(made: submission.Submission, site: Site) -> None:
     show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
 
 
-def _arrays(plan: Plan, own: SlurmSite, arrays: Sequence[Array]) -> None:
-    """Print what goes to SLURM: jobs, what they wait for, nodes and GPUs, hours."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title="to SLURM")
+def _drafts(drafts: Drafts) -> None:
+    """Print what goes to a scheduler: jobs, what they wait for, nodes and GPUs, hours."""
+    title = f"to {drafts.to}"
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title)
     table.title_justify, table.title_style = "left", "bold"
     for heading in ("array", "jobs", "of", "after", "nodes", "GPUs", "at most"):
         table.add_column(heading, justify="right" if heading in ("array", "jobs") else "left")
-    for n, array in enumerate(arrays):
-        is_report = not array.stages
-        after = "all" if is_report else ", ".join(map(str, [*array.after, *array.waits]))
-        nodes = 1 if is_report else own.nodes
+    for n, draft in enumerate(drafts.each):
+        array = draft.array
+        after = ", ".join(map(str, [*array.after, *array.waits])) if array.stages else "all"
         table.add_row(
             str(n),
             str(len(array.stages) or 1),
             array.kind,
             after,
-            str(nodes),
-            str(0 if is_report else nodes * own.gpus_per_node),
-            show.duration(3600 * getattr(own.hours, array.kind)),
+            str(draft.nodes),
+            str(draft.gpus),
+            show.duration(3600 * draft.hours),
         )
     show.console.print(table)
-    where = f"partition {own.partition}" if own.partition else "the default partition"
-    show.line(f"{where}; {_amount(amount(plan, own))}")
+    show.line(f"{drafts.where}; {_amount(drafts.amount)}")
 
 
 def _amount(about: Amount) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from harness.site import Site
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -32,3 +36,13 @@ def warning(about: str, says: str) -> Finding:
 def problem(about: str, says: str) -> Finding:
     """Runs will fail, or never start."""
     return Finding("problem", about, says)
+
+
+class Examiner(Protocol):
+    """Looks whether a launcher will run stages on this site."""
+
+    def look(self, site: Site, note: Callable[[str], object], *, submit: bool) -> Iterator[Finding]:
+        """What was found; `submit` also sends a short job. `note` is told what that waits for."""
+
+    def least(self) -> str:
+        """The least that a site file must say for the launcher to be used here."""

@@ -27,20 +27,16 @@ CONNECT_S = 5.0
 
 @dataclass(frozen=True)
 class Probe:
-    """The probe as a job: what submitit pickles."""
+    """The probe as a job; see `harness.launch.job_file`."""
 
     folder: str
     data: str
 
-    def checkpoint(self) -> Any:
-        """The same again."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
     def __call__(self) -> None:
         """Write FOLDER/answer.json; the first process of several does."""
-        if os.environ.get("SLURM_PROCID", "0") == "0":
+        from harness.runtime.environment import resolve
+
+        if resolve(os.environ).rank == 0:
             answer(Path(self.folder), Path(self.data))
 
 

@@ -1,7 +1,7 @@
-"""End the attempts whose jobs SLURM has ended, so that their successors need not wait for their
+"""End the attempts whose jobs have been ended, so that their successors need not wait for their
 silence.
 
-A node that SLURM has given up may still be there, without a way to the controller, and its
+A node that its scheduler has given up may still be there, without a way to the controller, and its
 processes write on. So nobody is buried whose heart beats.
 """
 
@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState
 from harness.plan import ended
 from harness.store.attempt import write_end
 from harness.store.layout import stage_folder
 from harness.store.life import BEAT_S, holder, is_of
 
 QUIET_S = 2 * BEAT_S
-"""Seconds without a beat after which SLURM's word is believed."""
+"""Seconds without a beat after which the scheduler's word is believed."""
 
 
 def bury(runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]) -> None:
@@ -30,14 +30,14 @@ def bury(runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]
         note: told if it has to wait.
 
     Raises:
-        HarnessError: SLURM says that a job has ended, and its process lives.
+        HarnessError: a job has ended by its scheduler's word, and its process lives.
         StoreError: the folder cannot be written.
     """
     dead: list[tuple[Path, JobState]] = []
     for stage, job in jobs.items():
         attempts = stage_folder(runs, stage).attempts() if ended(job) else []
         who = holder(attempts[-1]) if attempts else None
-        if who is not None and is_of(who, job.job, job.cluster):
+        if who is not None and is_of(who, job.on, job.job, job.cluster):
             dead.append((attempts[-1], job))
     before = {attempt: _beat(attempt) for attempt, _ in dead}
     left = QUIET_S - (time.time() - max(before.values())) if before else 0.0
@@ -48,10 +48,10 @@ def bury(runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]
     for attempt, job in dead:
         if (who := holder(attempt)) is not None and _beat(attempt) > before[attempt]:
             raise HarnessError(
-                f"{attempt}: SLURM says that job {job.job} has ended ({job.state}), but process "
-                f"{who['pid']} on {who['host']} lives; end it there, and run again"
+                f"{attempt}: {job.scheduler} says that job {job.job} has ended ({job.state}), but "
+                f"process {who['pid']} on {who['host']} lives; end it there, and run again"
             )
-        message = f"SLURM ended its job {job.job} ({job.state})"
+        message = f"{job.scheduler} ended its job {job.job} ({job.state})"
         write_end(attempt, "interrupted", message)
 
 

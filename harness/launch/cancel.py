@@ -1,4 +1,4 @@
-"""Stop what works on stages: jobs of SLURM, background jobs, and runs of this machine."""
+"""Stop what works on stages: jobs of any launcher, and runs of this machine."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import contextlib
 import getpass
 import os
 import pwd
-import signal
-import socket
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.launch import clients
+from harness.launch.job_states import JobState
+from harness.launch.signals import terminate
+from harness.launch.survey import Schedulers
 from harness.launch.truth import Look, Row
-from harness.store.life import holder, lives
+from harness.store.life import holder, job_of, lives
 from harness.store.submission import Submission
-
-AT_ONCE = 500
-"""Jobs that one call of scancel is given."""
 
 
 @dataclass
@@ -28,8 +25,8 @@ class Targets:
 
     stages: list[str] = field(default_factory=list)
     """Those that something will be done about."""
-    jobs: list[str] = field(default_factory=list)
-    """Jobs and array elements of SLURM, reports' included."""
+    jobs: dict[str, list[str]] = field(default_factory=dict)
+    """Jobs and array elements by launcher, reports' included."""
     processes: dict[int, str] = field(default_factory=dict)
     """Process of this machine to what it is."""
     refused: list[str] = field(default_factory=list)
@@ -37,50 +34,48 @@ class Targets:
     idle: list[str] = field(default_factory=list)
     """Sentences: what nobody works on."""
     behind: list[str] = field(default_factory=list)
-    """Stages that wait for these, and that SLURM will cancel with them."""
+    """Stages that wait for these, and that will be cancelled with them."""
 
 
 def aim(seen: Look, wanted: Collection[str]) -> Targets:
     """What stops the stages in `wanted`."""
-    found = Targets()
+    found, schedulers = Targets(), Schedulers()
     gone: dict[str, Submission] = {}
     for row in seen.rows:
         if row.id in wanted:
             may_be = row.job is not None and (row.job.live or row.job.state == "UNKNOWN")
             if row.submission is not None and row.job is not None and may_be:
-                gone |= _job(row, row.submission, row.job.job, found)
+                gone |= _job(row, row.submission, row.job, schedulers, found)
             else:
-                _process(row, found)
+                _process(row, schedulers, found)
         elif row.parent in wanted and row.job is not None and row.job.live:
             found.behind.append(row.id)
     stopped = {*found.stages, *found.behind}
     for made in gone.values():
         left = [r for r in seen.rows if r.submission == made and r.job is not None and r.job.live]
         if all(row.id in stopped for row in left):
-            found.jobs += [a.job for a in made.arrays if a.kind == "report" and a.job]
+            reports = [a.job for a in made.arrays if a.kind == "report" and a.job]
+            found.jobs.setdefault(made.on, []).extend(reports)
     return found
 
 
-def _job(row: Row, made: Submission, job: str, found: Targets) -> dict[str, Submission]:
-    if not job:
+def _job(
+    row: Row, made: Submission, job: JobState, schedulers: Schedulers, found: Targets
+) -> dict[str, Submission]:
+    if not job.job:
         found.refused.append(f"{row.id}: {made.user} on {made.host} is submitting it; try again")
     elif made.user not in _us():
-        found.refused.append(f"{row.id}: job {job} is {made.user}'s; only they can cancel it")
-    elif made.on == "slurm" and row.job is not None and not row.job.live and row.job.reason:
-        found.refused.append(f"{row.id}: job {job} {row.job.reason}")
-    elif made.on == "slurm":
-        found.stages.append(row.id)
-        found.jobs.append(job)
-        return {made.id: made}
-    elif made.host != socket.gethostname():
-        found.refused.append(f"{row.id}: its background job {job} is on {made.host}: cancel there")
+        found.refused.append(f"{row.id}: job {job.job} is {made.user}'s; only they can cancel it")
+    elif why := schedulers.of(made.on).cannot_stop(made, job):
+        found.refused.append(f"{row.id}: {why}")
     else:
         found.stages.append(row.id)
-        found.processes[int(job)] = f"the background job {job}, with all stages of its plan,"
+        found.jobs.setdefault(made.on, []).append(job.job)
+        return {made.id: made}
     return {}
 
 
-def _process(row: Row, found: Targets) -> None:
+def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
     """The process that lives the stage without a job that we know of."""
     if row.entry.state == "unreadable":
         found.refused.append(f"{row.id}: {row.why}")
@@ -90,11 +85,11 @@ def _process(row: Row, found: Targets) -> None:
     if who is None:
         found.idle.append(f"{row.id}: {row.state}, nobody works on it")
         return
-    slurm = who.get("slurm")
-    if isinstance(slurm, dict):
+    if (inside := job_of(who)) is not None:
+        on, job = inside[0], str(inside[1]["job"])
         found.refused.append(
-            f"{row.id}: runs inside job {slurm.get('job')}, which was not submitted from this run "
-            f"root; scancel {slurm.get('job')} ends it, with all else in it"
+            f"{row.id}: runs inside job {job}, which was not submitted from this run root; "
+            f"{schedulers.of(on).ends(job)} ends it, with all else in it"
         )
     elif not lives(who):
         found.refused.append(
@@ -108,36 +103,25 @@ def _process(row: Row, found: Targets) -> None:
 
 
 def stop(targets: Targets) -> None:
-    """Ask SLURM and the processes to stop; stages write a checkpoint and end within seconds.
+    """Ask the jobs and the processes to stop; stages write a checkpoint and end within seconds.
 
     Raises:
-        HarnessError: SLURM refused some, or does not answer; all others were asked.
+        HarnessError: some could not be stopped; all others were asked.
     """
-    wrong: list[str] = []
-    for pid in targets.processes:
-        try:
-            os.kill(pid, signal.SIGTERM)
-            os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear it
-        except ProcessLookupError:
-            continue  # it has just ended
-        except PermissionError:
-            wrong.append(f"process {pid} is another user's")
-    for jobs in _chunks(targets.jobs):
-        # by user too: SLURM obeys root, whoever's the job is
-        said = clients.order("scancel", f"--user={_name(os.getuid())}", *jobs)
-        if said.silent:
-            wrong.append(f"SLURM does not answer: {said.error}. Run cancel again later")
-            break
-        if said.error:
-            wrong.append(f"SLURM did not cancel all: {said.error}")
+    schedulers = Schedulers()
+    wrong = [said for pid in targets.processes if (said := terminate(pid))]
+    for on, jobs in targets.jobs.items():
+        wrong += schedulers.of(on).stop(jobs)
     if wrong:
         raise HarnessError("\n".join(wrong))
 
 
-def _chunks(jobs: Iterable[str]) -> Iterator[list[str]]:
-    distinct = list(dict.fromkeys(jobs))
-    for start in range(0, len(distinct), AT_ONCE):
-        yield distinct[start : start + AT_ONCE]
+def consequences(targets: Targets) -> list[str]:
+    """What `stop` will do beside the stages' end, in sentences for a person."""
+    schedulers = Schedulers()
+    asked = ((schedulers.of(on), jobs) for on, jobs in targets.jobs.items() if jobs)
+    said = [text for own, jobs in asked for text in own.stops(jobs)]
+    return said + [f"{what} will be stopped" for what in targets.processes.values()]
 
 
 def _us() -> set[str]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.command import Commands
-from harness.launch.job_states import meaning, remedy
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState, meaning, remedy
 from harness.launch.reasons import Reason, explain
 from harness.plan import ended
 from harness.store import ledger
@@ -19,9 +18,9 @@ State = Literal[
 ]  # fmt: skip
 """For people. suspended: its job, or its process, is stopped and can go on. silent: its process, or
 its node, does not answer. ending: its job was ended, and is not gone yet. waiting: its job is
-pending. held: and a person must release it. lost: submitted, no result, nobody runs it, and SLURM
-does not know it. unknown: SLURM does not answer, or left it open how the job ended. absent: never
-begun."""
+pending. held: and a person must release it. lost: submitted, no result, nobody runs it, and its
+scheduler does not know it. unknown: that does not answer, or left it open how the job ended.
+absent: never begun."""
 
 ALIVE: frozenset[State] = frozenset(
     ("running", "suspended", "silent", "ending", "waiting", "held", "unknown")
@@ -47,11 +46,11 @@ class Evidence:
     lost: str = ""
     """The processes whose death ended it, if it says so: the job is to go on without them."""
     background: bool = False
-    """The job is a process of the submitter's machine, which runs a plan's stages in turn."""
+    """The job runs a plan's stages in turn, in the background of the submitter's machine."""
     still: Still = ""
     """What is wrong with the process that lives it."""
     no_answer: bool = False
-    """The job's node does not answer SLURM."""
+    """The job's node does not answer its scheduler."""
     log: str = ""
     """The end of the job's log; read only if the job is over."""
     user: str = ""
@@ -78,8 +77,8 @@ def decide(seen: Evidence) -> tuple[State, str, str]:
         return _live(seen, job)
     hidden = job.reason and seen.ended == "interrupted" and not seen.background
     if job.state == "UNKNOWN" and (hidden or not seen.ended):  # it may be about to go on
-        known = job.job or "of unknown number"
-        return "unknown", f"job {known} {job.reason or 'may be alive: SLURM does not answer'}", ""
+        why = job.reason or f"may be alive: {job.scheduler} does not answer"
+        return "unknown", f"job {job.job or 'of unknown number'} {why}", ""
     found = explain(
         job,
         ended=seen.ended if seen.own else "",
@@ -130,8 +129,9 @@ def _paused(job: JobState) -> tuple[State, str, str]:
 
 
 def _no_answer(job: JobState) -> tuple[State, str, str]:
-    why = f"job {job.job} is running by SLURM's word, but its node {job.node} does not answer"
-    return "silent", why, "wait: SLURM requeues the job or ends it; or cancel it, and run again"
+    by = job.scheduler
+    why = f"job {job.job} is running by {by}'s word, but its node {job.node} does not answer"
+    return "silent", why, f"wait: {by} requeues the job or ends it; or cancel it, and run again"
 
 
 def _waiting(seen: Evidence, job: JobState) -> tuple[State, str, str]:
@@ -158,7 +158,7 @@ def _lost(seen: Evidence) -> str:
 
 
 def _live(seen: Evidence, job: JobState) -> tuple[State, str, str]:
-    """SLURM has it, and no attempt is alive."""
+    """A job has it, and no attempt is alive."""
     if seen.own and seen.ledger == "failed":
         found = _failed(seen)
         return found.state, found.words, found.remedy

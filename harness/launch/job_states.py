@@ -1,4 +1,5 @@
-"""SLURM's words for the state of a job, and what each of them means here: the only list of them.
+"""SLURM's words for the state of a job, which all launchers use, and what each of them means here:
+the only list of them.
 
 What follows from a phase, where the stage has no result:
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
+
+from harness.spec.registry import launchers
 
 Phase = Literal["waits", "held", "starts", "runs", "paused", "ends", "over", "elsewhere"]
 
@@ -72,7 +75,7 @@ STATES = {
     "REVOKED": Meaning(
         "elsewhere", "was revoked, as another cluster of its federation has it: ask there"
     ),
-    # ours, for what SLURM does not say (queue.JobState)
+    # ours, for what SLURM does not say (JobState)
     "SUBMITTING": Meaning("waits", "is being submitted"),
     "UNKNOWN": Meaning("elsewhere", ""),
     "GONE": Meaning("over", ""),
@@ -127,3 +130,49 @@ _BLOCKED = {
     **_NEVER,
     r"Partition(Down|Inactive)": "wait for its partition, or name another one (slurm.partition)",
 }
+
+
+@dataclass(frozen=True)
+class JobState:
+    """One job, or one element of a job array, as its scheduler has it, in SLURM's words."""
+
+    job: str
+    """12 or 12_3; "" of one that is still being submitted."""
+    state: str
+    """SLURM's word (PENDING, RUNNING, FAILED ...). GONE: the controller answers and neither it nor
+    accounting knows how the job ended. UNKNOWN: it may be alive, and nobody here can tell.
+    SUBMITTING."""
+    reason: str = ""
+    """SLURM's reason; of a cancelled job "by" whom, where accounting tells; of an unknown one why
+    it cannot be told, "" if SLURM does not answer."""
+    node: str = ""
+    live: bool = False
+    """It is or will be running."""
+    exit: str = ""
+    """Exit code and signal as accounting has them, "1:0" or "0:9"; "" if not known."""
+    cluster: str = ""
+    """The cluster that it was submitted to; "" if nobody wrote that down."""
+    on: str = ""
+    """The launcher that it was handed to; "" if that does not matter."""
+    late: bool = False
+    """Accounting's word alone: of a job that has begun since, it may still say that it waits."""
+
+    @property
+    def phase(self) -> Phase:
+        """What its state means here."""
+        return meaning(self.state, self.reason).phase
+
+    @property
+    def scheduler(self) -> str:
+        """Who knows about it, for a person."""
+        declared = launchers().get(self.on)
+        return declared.title if declared is not None else "its scheduler"
+
+    @property
+    def says(self) -> str:
+        """Its state in words, with what to do if it waits for a person."""
+        if self.state == "UNKNOWN":
+            return self.reason or f"may have it, but {self.scheduler} does not answer"
+        because = f" ({self.reason})" if self.reason else ""
+        do = remedy(self.job, self.state, self.reason)
+        return f"{meaning(self.state, self.reason).words}{because}{do and f': {do}'}"

@@ -28,9 +28,9 @@ class Life:
     who: Mapping[str, Any] = field(default_factory=dict)
     """alive.json."""
 
-    def of(self, job: str, cluster: str) -> bool:
-        """Whether it is a life of SLURM's job."""
-        return is_of(self.who, job, cluster)
+    def of(self, on: str, job: str, cluster: str) -> bool:
+        """Whether it is a life of the launcher's job."""
+        return is_of(self.who, on, job, cluster)
 
 
 def newest(folder: StageFolder) -> Life | None:

@@ -12,8 +12,10 @@ from harness.command import Commands
 from harness.errors import StoreError
 from harness.launch.decide import ALIVE
 from harness.launch.truth import Row, Truth
+from harness.spec.registry import launchers
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
+from harness.store.life import job_of
 
 LOOK_S = 5.0
 """Seconds between two questions whether a followed stage goes on."""
@@ -54,9 +56,10 @@ def _since(attempt: Path | None, made: submission.Submission, element: str) -> b
     if attempt is None:
         return False
     who: Any = atomic.read_json(attempt / "alive.json")
-    slurm = who.get("slurm") if isinstance(who, dict) else None
-    job = slurm.get("job") if isinstance(slurm, dict) else None
-    if job == element or (made.on != "slurm" and job is None):
+    found = job_of(who) if isinstance(who, dict) else None
+    inside = launchers()[made.on].inside if made.on in launchers() else None
+    own = found is not None and (found[0], found[1]["job"]) == (made.on, element)
+    if own or (found is None and inside is None):
         return False
     began = attempt / "attempt.json"
     return (began if began.exists() else attempt).stat().st_mtime > made.t

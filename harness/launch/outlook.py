@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.estimate import Computer, elsewhere
-from harness.launch.queue import JobState, Queue
-from harness.launch.survey import survey
+from harness.estimate import Computer
+from harness.launch.job_states import JobState
+from harness.launch.survey import Schedulers, survey
 from harness.plan import Plan, make_plan
-from harness.site import Site
 from harness.store import submission
 from harness.store.stale import Look
 from harness.store.submission import Submission
@@ -26,7 +25,7 @@ class Outlook:
     """By stage id, what became of the newest job of each unfinished stage of the plan."""
     submissions: Sequence[Submission]
     numbers: Mapping[str, str]
-    """By the name of an array, the job that SLURM knows under it."""
+    """By the name of an array, the job that its scheduler knows under it."""
     notes: Sequence[str]
     """Who did not answer, in sentences."""
 
@@ -61,7 +60,7 @@ def look(
     on: Computer | None = None,
     inputs: Look | None = None,
 ) -> Outlook:
-    """The plan of a recipe, with what SLURM says of the jobs that were submitted before.
+    """The plan of a recipe, with what became of the jobs that were submitted before.
 
     Args:
         again, behind, added, on, inputs: see make_plan.
@@ -75,7 +74,8 @@ def look(
     open_ = {stage.id for stage in plan.stages if not stage.entry.done}
     if not open_ & submission.newest(submissions).keys():
         return Outlook(plan, {}, submissions, {}, ())
-    jobs, answer = survey(runs, submissions, open_, Queue())
+    answer = survey(runs, submissions, open_, Schedulers())
+    jobs = dict(answer.states)
     if alone:
         jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
     plan = make_plan(
@@ -90,11 +90,3 @@ def look(
         inputs=inputs,
     )
     return Outlook(plan, jobs, submissions, answer.numbers, answer.notes)
-
-
-def cluster(site: Site) -> Computer | None:
-    """What computes a stage on the site's cluster; None where there is none."""
-    if site.slurm is None:
-        return None
-    processes = site.slurm.nodes * site.slurm.processes
-    return elsewhere(site.runs, processes, gpus=site.slurm.gpus_per_node > 0)

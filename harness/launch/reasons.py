@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.command import Commands
 from harness.command import line as plain_line
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState
 from harness.store import atomic
 
 End = Literal["failed", "interrupted", "cancelled", "lost"]

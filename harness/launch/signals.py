@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType, TracebackType
 
@@ -45,3 +46,15 @@ class StopFlag:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def terminate(pid: int) -> str:
+    """Ask a process to stop; what is wrong, in a sentence, "" if it was told or has just ended."""
+    try:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear it
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return f"process {pid} is another user's"
+    return ""

@@ -1,7 +1,7 @@
-"""What became of each stage: its own files first, then what SLURM says of its newest job.
+"""What became of each stage: its own files first, then what is known of its newest job.
 
-A stage with a result is done, whatever SLURM says; one that writes is running. Only where the files
-leave it open does the job decide: one that waits, one that was ended, one that vanished.
+A stage with a result is done, whatever is said of its job; one that writes is running. Only where
+the files leave it open does the job decide: one that waits, one that was ended, one that vanished.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from harness.command import PROGRAM, Commands
 from harness.errors import StoreError
 from harness.launch import lives
 from harness.launch.decide import NEVER, Evidence, State, decide
-from harness.launch.lives import Life
-from harness.launch.queue import JobState, Queue, unanswering
+from harness.launch.job_states import JobState
 from harness.launch.reasons import tail
-from harness.launch.survey import survey
+from harness.launch.survey import Schedulers, survey
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import DONE, Entry, everything, look
@@ -98,7 +97,7 @@ class Truth:
         that a remedy names; None: those of whoever names no site file."""
         self._runs, self._inputs = runs, inputs
         self._commands = commands or Commands(runs)
-        self._queue = Queue()
+        self._schedulers = Schedulers()
         self._seen: dict[str, tuple[str, Entry]] = {}
 
     def look(self, wanted: Collection[str] | None = None) -> Look:
@@ -131,24 +130,27 @@ class Truth:
         open_ = {id_ for id_, entry in entries.items() if not entry.done and id_ in handed}
         jobs: dict[str, JobState] = {}
         if open_:
-            jobs, answer = survey(self._runs, made, open_, self._queue)
-            notes += answer.notes
-        mute = unanswering(
-            jobs[id_].node
+            answer = survey(self._runs, made, open_, self._schedulers)
+            jobs, notes = dict(answer.states), [*notes, *answer.notes]
+        quiet = [
+            jobs[id_]
             for id_ in open_ & jobs.keys()
-            if handed[id_][0].on == "slurm" and jobs[id_].phase == "runs" and jobs[id_].live
+            if jobs[id_].phase == "runs" and jobs[id_].live
             if entries[id_].still or _was_cut_off(entries[id_])
-        )
+        ]
+        mute = {
+            (on, node)
+            for on in {job.on for job in quiet}
+            for node in self._schedulers.of(on).mute(job.node for job in quiet if job.on == on)
+        }
         rows = {}
         shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
         for id_, entry in sorted(entries.items()):
             place = handed.get(id_) if id_ in open_ else None
             job = jobs.get(id_)
-            no_answer = job is not None and job.node in mute
+            no_answer = job is not None and (job.on, job.node) in mute
             made_in = place[0] if place else None
-            row = self._stale(entry) or _row(
-                self._commands, entry, made_in, job, no_answer=no_answer
-            )
+            row = self._stale(entry) or self._row(entry, made_in, job, no_answer=no_answer)
             if id_ in shared and row.state in DONE:
                 row = replace(row, state="stale", why=why_copy(*shared[id_]))
             rows[id_] = row
@@ -159,51 +161,50 @@ class Truth:
         why = (why_other(entry) or why_changed(entry, self._inputs)) if entry.done else ""
         return Row(entry.folder.id, "stale", why, entry) if why else None
 
+    def _row(
+        self, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
+    ) -> Row:
+        if entry.done or entry.state in ("damaged", "unreadable"):
+            return Row(entry.folder.id, entry.state, entry.detail, entry)
+        attempt = lives.newest(entry.folder)
+        own = (
+            attempt is not None
+            and made is not None
+            and job is not None
+            and self._schedulers.of(made.on).is_of(attempt, made, job)
+        )
+        since = attempt is not None and made is not None and not own and attempt.began > made.t
+        if since and not (job is not None and job.live):
+            made = job = None  # it was run without a job since
+        log = log_of(self._runs, made, job) if made is not None and job is not None else None
+        seen = Evidence(
+            ledger=entry.state,
+            detail=entry.detail,
+            job=job,
+            handed=made is not None,
+            own=own,
+            ended=attempt.ended if attempt is not None and own else "",
+            lost=attempt.lost if attempt is not None and own else "",
+            background=made is not None and any(array.kind == "all" for array in made.arrays),
+            still=entry.still,
+            no_answer=no_answer,
+            log=tail(log) if log is not None and job is not None and not job.live else "",
+            kind=str((entry.described or {}).get("kind", "pretrain")),
+            user=made.user if made is not None else "",
+            commands=self._commands,
+        )
+        state, why, remedy = decide(seen)
+        node = ""
+        if state in ("running", "suspended", "silent", "ending"):
+            at_work = attempt.host if attempt is not None else ""
+            node = (job.node if job is not None and job.live else "") or at_work
+        return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
+
 
 def _was_cut_off(entry: Entry) -> bool:
     """Its newest attempt ended without a word: its process is dead, or cannot be heard."""
     attempts = entry.folder.attempts() if entry.state == "interrupted" else []
     return bool(attempts) and not (attempts[-1] / "ended.json").exists()
-
-
-def _row(
-    commands: Commands,
-    entry: Entry,
-    made: Submission | None,
-    job: JobState | None,
-    *,
-    no_answer: bool,
-) -> Row:
-    if entry.done or entry.state in ("damaged", "unreadable"):
-        return Row(entry.folder.id, entry.state, entry.detail, entry)
-    attempt = lives.newest(entry.folder)
-    own = made is not None and job is not None and _is_of(attempt, made, job)
-    since = attempt is not None and made is not None and not own and attempt.began > made.t
-    if since and not (job is not None and job.live):
-        made = job = None  # it was run without a job since
-    log = log_of(commands.runs, made, job) if made is not None and job is not None else None
-    seen = Evidence(
-        ledger=entry.state,
-        detail=entry.detail,
-        job=job,
-        handed=made is not None,
-        own=own,
-        ended=attempt.ended if attempt is not None and own else "",
-        lost=attempt.lost if attempt is not None and own else "",
-        background=made is not None and made.on != "slurm",
-        still=entry.still,
-        no_answer=no_answer,
-        log=tail(log) if log is not None and job is not None and not job.live else "",
-        kind=str((entry.described or {}).get("kind", "pretrain")),
-        user=made.user if made is not None else "",
-        commands=commands,
-    )
-    state, why, remedy = decide(seen)
-    node = ""
-    if state in ("running", "suspended", "silent", "ending"):
-        at_work = attempt.host if attempt is not None else ""
-        node = (job.node if job is not None and job.live else "") or at_work
-    return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
 
 
 def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
@@ -237,16 +238,6 @@ _WORDS = {
 def _parent(entry: Entry) -> str:
     named = (entry.described or {}).get("parent")
     return named if isinstance(named, str) and is_name(named) else ""
-
-
-def _is_of(attempt: Life | None, made: Submission, job: JobState) -> bool:
-    """Whether the attempt is a life of the job."""
-    if attempt is None:
-        return False
-    if made.on == "slurm":
-        return attempt.of(job.job, made.cluster)
-    free = not attempt.who.get("slurm")
-    return free and attempt.host == made.host and attempt.began >= made.t
 
 
 def log_of(runs: Path, made: Submission, job: JobState, rank: int = 0) -> Path | None:

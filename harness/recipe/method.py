@@ -11,10 +11,10 @@ from harness.recipe.section import Section
 from harness.spec.declarations import load
 from harness.spec.registry import methods
 
-TIME_CONSTANTS = 3
-"""Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
 MAIN = "augment"
 """The kind of view that every recipe describes, in its section of that name."""
+TIME_CONSTANTS = 3
+"""Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
 
 
 class MethodSection(Section):

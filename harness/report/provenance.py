@@ -8,7 +8,7 @@ from harness.report.collect import CellResult, Results
 from harness.report.runs import WORDS, Run, Stage
 from harness.report.table import Column, Row, Table, Text
 from harness.report.table_text import NOTHING
-from harness.spec.registry import task_of
+from harness.spec.registry import launchers, task_of
 from harness.store import certificate
 from harness.store.edition import subject
 
@@ -113,11 +113,12 @@ def _number(text: str, known: list[str]) -> str:
 
 
 def _jobs(stage: Stage) -> list[str]:
-    """SLURM job and the trackers' runs, if there are any."""
+    """The launcher's job and the trackers' runs, if there are any."""
     found = []
-    slurm = stage.attempt.get("slurm")
-    if isinstance(slurm, dict) and slurm.get("SLURM_JOB_ID"):
-        found.append(f"SLURM {slurm['SLURM_JOB_ID']}")
+    for kind, each in launchers().items():
+        said = stage.attempt.get(kind)
+        if each.variables and isinstance(said, dict) and (job := said.get(each.variables[0])):
+            found.append(f"{each.title} {job}")
     return [*found, *stage.mirrors]
 
 

@@ -21,15 +21,16 @@ from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Stage
+from harness.spec.registry import launchers
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
 from harness.store.stale import why_changed
 
 PROVENANCE = (
-    "edition", "code", "packages", "python", "machine", "data", "inputs", "command", "slurm",
-    "processes", "started",
+    "edition", "code", "packages", "python", "machine", "data", "inputs", "command",
 )  # fmt: skip
-"""What is published of attempt.json."""
+"""Of attempt.json; what launchers keep and PROCESSES follow, whatever else stays at home."""
+PROCESSES = ("processes", "started")
 
 PRIVATE = ("host", "untracked")
 """Keys that are dropped wherever they stand."""
@@ -112,7 +113,8 @@ def _record(stage: Stage) -> dict[str, str]:
     for path in attempts:
         said = atomic.read_json(path / "attempt.json")
         said = said if isinstance(said, dict) else {}
-        kept = {key: said[key] for key in PROVENANCE if key in said}
+        theirs = [kind for kind, each in launchers().items() if each.variables]
+        kept = {key: said[key] for key in (*PROVENANCE, *theirs, *PROCESSES) if key in said}
         files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
     newest = f"attempts/{attempts[-1].name}"
     lines = list(_journal(folder)) if stage.kind == "pretrain" else _last(folder)

@@ -146,16 +146,6 @@ def momentum(recipe: Recipe) -> str:
     return NONE if found is None else f"{found:g}"
 
 
-def views(recipe: Recipe) -> str:
-    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
-    main, found = _augment(recipe.augment), []
-    for name, view in recipe.views.items():
-        own = _augment(view)
-        other = [f"{what} {own[what]}" for what in main if own[what] != main[what]]
-        found.append(", ".join([f"{name} of {view.size} px", *other]))
-    return "; ".join(found) or NONE
-
-
 def schedule(recipe: Recipe) -> str:
     """The learning rate's way over the run."""
     found = recipe.optim.schedule
@@ -168,6 +158,16 @@ def schedule(recipe: Recipe) -> str:
             return "cosine" if found.first == 0 else "cosine, down to zero"
         case "decay":
             return f"×{found.factor:g} every {found.every} steps"
+
+
+def views(recipe: Recipe) -> str:
+    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
+    main, found = _augment(recipe.augment), []
+    for name, view in recipe.views.items():
+        own = _augment(view)
+        other = [f"{what} {own[what]}" for what in main if own[what] != main[what]]
+        found.append(f"{name} of {view.size} px" + "".join(f", {each}" for each in other))
+    return "; ".join(found) or NONE
 
 
 def augmentation(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""What tasks, methods, optimisers, metrics and trackers declare, once, for all that reads it.
+"""What tasks, methods, optimisers, metrics, launchers and trackers declare, for all that reads it.
 
 Standard library only. What computes is named by a dotted name and loaded when it is to run.
 """
@@ -77,7 +77,8 @@ class Task:
             harness.recipe.task.TaskSection; None: it does not stand there.
         section: the recipe's section that holds its protocol, null where it is not wanted; None:
             it has none of its own, and every run has the task.
-        hours: after how many SLURM ends a job of it, unless the site says otherwise.
+        hours: after how many a job of it is ended where jobs have time limits, unless the site says
+            another number.
         watched: metrics that are looked for while a stage runs, the newest of each.
         progress: the recipe's section that says how many epochs it trains; None: it does not train.
         trains: whether it is the method that it trains: then the method's code decides its numbers.
@@ -164,6 +165,65 @@ class Tracker:
         """Raises ValueError: its file would be another's, or have no good name."""
         if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
             raise ValueError(f"{self.kind!r} cannot be a tracker's name: files are called by it")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What runs stages.
+
+    Attributes:
+        kind: its name: `run --on` takes it, a submission's record has it under "on", and it is the
+            name of its section in a site file, and of its key in alive.json and attempt.json.
+        title: what people call it.
+        opener: dotted name of what makes, of a harness.site.Site, an Attached or a Detached of
+            harness.launch.protocol. It raises a HarnessError if the site has not said enough.
+        attached: whether stages run in the process that asks for them. Else there are jobs.
+        jobs: dotted name of what makes, without arguments, its harness.launch.protocol.Jobs; None
+            of an attached one.
+        section: dotted name of its section of a site file, a harness.backend.Backend. Where a site
+            file has it, stages go there unless another launcher is asked for. None: it has none.
+        unusable: dotted name of what tells, without arguments, why it cannot be used on this
+            machine, "" if it can; None: it can be used everywhere.
+        inside: dotted name of what tells, of an environment's variables, which of its jobs the
+            process is in: {"job": number, "restart": how often it was begun again, "cluster": which
+            of several schedulers has it; may be left out}, or None. Standard library alone.
+        variables: variables of a job's environment that the record of an attempt keeps, the job's
+            number first.
+        libraries: packages whose version stands in every result's provenance.
+        examiner: dotted name of what makes, without arguments, its harness.doctor.finding.Examiner;
+            None: there is nothing to examine.
+    """
+
+    kind: str
+    title: str
+    opener: str
+    attached: bool = False
+    jobs: str | None = None
+    section: str | None = None
+    unusable: str | None = None
+    inside: str | None = None
+    variables: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    examiner: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: its name is another key's or option's, or it has no jobs."""
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in _TAKEN:
+            raise ValueError(f"{self.kind!r} cannot be a launcher's name: it means something else")
+        if self.attached == (self.jobs is not None):
+            raise ValueError(f"the launcher {self.kind}: either it is attached, or it has jobs")
+
+
+_TAKEN = frozenset(
+    (
+        "auto",
+        *("boot", "born", "host", "pid"),
+        *("code", "command", "data", "edition", "folder", "inputs", "machine", "packages"),
+        *("python", "started"),
+        *("ask_above_hours", "device", "processes", "runs"),
+    )
+)
+"""Words of `run --on`, keys of alive.json and of attempt.json, fields of a site file."""
 
 
 def load(dotted: str) -> Callable[..., Any]:

@@ -1,10 +1,10 @@
-"""Every declared task, method, optimiser, metric and tracker: the harness's, and those installed.
+"""Every declared task, method, optimiser, metric, launcher and tracker, also of installed packages.
 
 A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
 a method by one of "moco_harness.methods" that names its `Method`, an optimiser by one of
-"moco_harness.optimisers" that names its `Optimiser`, a tracker by one of "moco_harness.trackers"
-that names its `Tracker`. Entry points are looked up when a declaration is first asked for, never to
-show help.
+"moco_harness.optimisers" that names its `Optimiser`, a launcher by one of "moco_harness.launchers"
+that names its `Launcher`, a tracker by one of "moco_harness.trackers" that names its `Tracker`.
+Entry points are looked up when a declaration is first asked for, never to show help.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from importlib.metadata import entry_points
 from typing import TypeVar
 
 from harness.errors import HarnessError
-from harness.spec.declarations import Axis, Method, Metric, Optimiser, Task, Tracker
+from harness.spec.declarations import Axis, Launcher, Method, Metric, Optimiser, Task, Tracker
 
-D = TypeVar("D", Task, Method, Optimiser, Tracker)
+D = TypeVar("D", Task, Method, Optimiser, Launcher, Tracker)
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -39,6 +39,15 @@ OPTIMISERS = ("harness.runtime.sgd.config",)
 
 DEFAULT_OPTIMISER = "sgd"
 """Of a recipe whose `optim` names none."""
+LAUNCHERS = (
+    "harness.launch.here.config",
+    "harness.launch.local.config",
+    "harness.launch.slurm.config",
+)
+"""The modules that declare the harness's own launchers, as LAUNCHER."""
+
+DEFAULT_LAUNCHER = "here"
+"""Where stages run if neither the user nor the site file says it."""
 
 TRACKERS = ("harness.track.wandb.config",)
 """The modules that declare the harness's own trackers, as TRACKER."""
@@ -84,6 +93,16 @@ def optimisers() -> dict[str, Optimiser]:
 
 
 @functools.cache
+def launchers() -> dict[str, Launcher]:
+    """Every launcher by its kind.
+
+    Raises:
+        HarnessError: an installed package declares what is no launcher, or a name that is taken.
+    """
+    return _declared(Launcher, LAUNCHERS)
+
+
+@functools.cache
 def trackers() -> dict[str, Tracker]:
     """Every tracker by its kind.
 
@@ -112,7 +131,7 @@ def task_of() -> dict[str, str]:
 
 def forget() -> None:
     """Look for declarations anew when they are next asked for."""
-    for kept in (tasks, methods, optimisers, trackers, metrics, task_of):
+    for kept in (tasks, methods, optimisers, launchers, trackers, metrics, task_of):
         kept.cache_clear()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError, Unreadable
+from harness.spec.declarations import load
+from harness.spec.registry import launchers
 from harness.store import atomic, clock
 
 BEAT_S = 10.0
@@ -25,37 +27,38 @@ Still = Literal["", "stopped", "silent"]
 
 
 def identity() -> dict[str, Any]:
-    """This process as alive.json names it; inside a SLURM job also {"slurm": {"job": "12_3" or
-    "12", "restart": n, "cluster": its name}}."""
+    """This process as alive.json names it; inside of a launcher's job also {launcher: job}, as
+    `inside` has it."""
     who: dict[str, Any] = {
         "host": socket.gethostname(),
         "boot": _boot(),
         "pid": os.getpid(),
         "born": _born(os.getpid()),
     }
-    job = slurm_job(os.environ)
-    return who if job is None else {**who, "slurm": job}
+    return who | inside(os.environ)
 
 
-def slurm_job(env: Mapping[str, str]) -> dict[str, Any] | None:
-    """The job, or array element, that `env` is of, and how often SLURM has restarted it."""
-    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
-    job = f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID")
-    if not job:
-        return None
-    restart = env.get("SLURM_RESTART_COUNT") or "0"
-    found = {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
-    cluster = env.get("SLURM_CLUSTER_NAME")
-    return {**found, "cluster": cluster} if cluster else found
+def inside(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """By launcher, its job that `env` is of: {"job": its number, "restart": how often it was begun
+    again, "cluster": which of several schedulers has it, if it tells}."""
+    asked = {kind: each.inside for kind, each in launchers().items() if each.inside}
+    found = {kind: load(dotted)(env) for kind, dotted in asked.items()}
+    return {kind: job for kind, job in found.items() if job is not None}
 
 
-def is_of(who: Mapping[str, Any], job: str, cluster: str) -> bool:
-    """Whether `who`, as `identity` names a process, is of SLURM's job.
+def job_of(who: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """(launcher, job) that the process which `identity` named so is inside of; None if of none."""
+    jobs = ((on, job) for on, job in who.items() if isinstance(job, dict) and "job" in job)
+    return next(jobs, None)
+
+
+def is_of(who: Mapping[str, Any], on: str, job: str, cluster: str) -> bool:
+    """Whether `who`, as `identity` names a process, is of the launcher's job.
 
     Two clusters may share a file system and give the same numbers. A cluster that was not written
     down ("") may be any.
     """
-    theirs = who.get("slurm")
+    theirs = who.get(on)
     if not isinstance(theirs, dict) or not job or theirs.get("job") != job:
         return False
     return not cluster or theirs.get("cluster", cluster) == cluster
@@ -156,13 +159,13 @@ def lives(who: Mapping[str, Any]) -> bool | None:
 
 
 def survived(who: Mapping[str, Any]) -> bool:
-    """Whether this process is a later life of the holder's own SLURM job: SLURM ends a job before
-    it starts it again, so that holder is dead, however fresh its last touch."""
-    ours = slurm_job(os.environ)
-    if ours is None or not is_of(who, ours["job"], ours.get("cluster", "")):
-        return False
-    restart = who["slurm"].get("restart")
-    return isinstance(restart, int) and restart < ours["restart"]
+    """Whether this process is a later life of the holder's own job: a job is ended before it is
+    begun again, so that holder is dead, however fresh its last touch."""
+    for on, ours in inside(os.environ).items():
+        if is_of(who, on, ours["job"], ours.get("cluster", "")):
+            restart = who[on].get("restart")
+            return isinstance(restart, int) and restart < ours["restart"]
+    return False
 
 
 class Heartbeat(threading.Thread):

@@ -28,11 +28,8 @@ PACKAGES = (
     "numpy",
     "pillow",
     "pydantic",
-    "submitit",
 )
-"""Those that decide results or how they came about; a tracker declares its own."""
-SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
-"""The only variables of the environment that are kept: no other could be secret-free for sure."""
+"""Those that decide results or how they came about; launchers and trackers declare their own."""
 SNAPSHOT = "snapshot.json"
 """In a snapshot of the code, beside the package: what `code` said where it was copied."""
 DIFF_LIMIT = 1_000_000
@@ -66,7 +63,11 @@ def capture(
         },
         "data": data,
         **invocation(),
-        "slurm": {name: os.environ[name] for name in SLURM if name in os.environ},
+        **{
+            kind: {name: os.environ[name] for name in each.variables if name in os.environ}
+            for kind, each in registry.launchers().items()
+            if each.variables  # no others are kept: they could not be secret-free for sure
+        },
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }, diff
 
@@ -85,11 +86,12 @@ def invocation() -> dict[str, Any]:
 
 def packages() -> list[str]:
     """The names of the packages whose versions are recorded."""
-    try:
-        trackers = list(registry.trackers().values())
-    except HarnessError:  # a tracker that is installed badly is told elsewhere, and holds up nobody
-        trackers = []
-    return list(dict.fromkeys([*PACKAGES, *(name for each in trackers for name in each.libraries)]))
+    found = list(PACKAGES)
+    found += [name for each in registry.launchers().values() for name in each.libraries]
+    # a tracker that is installed badly is told elsewhere, and holds up nobody
+    with contextlib.suppress(HarnessError):
+        found += [name for each in registry.trackers().values() for name in each.libraries]
+    return list(dict.fromkeys(found))
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What was handed to a cluster: RUNS/submissions/<id>.json, one file for each `run` that did.
+"""What was handed to a launcher: RUNS/submissions/<id>.json, one file for each `run` that did.
 
 The record is written before the first job is submitted, and again after each one, so that a
-submitter that dies leaves behind under which names SLURM may know its jobs. Everything that
+submitter that dies leaves behind under which names its jobs may be known. Everything that
 submits holds the `claim` of the run root meanwhile: two at once submit one after the other.
 """
 
@@ -28,25 +28,25 @@ from harness.store.life import Heartbeat, holder, identity, lives
 SCHEMA = 1
 """Of the record; raised when the meaning of a key changes."""
 JOB = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
-"""SLURM's number of a job or of an array's element, or a process's."""
+"""The number of a job, of an array's element, or of a process."""
 PATIENCE_S = 300.0
 """Seconds that a submitter waits for another one that lives."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """A job array with one element a stage, or a single job: SLURM's, or a local one."""
+    """A job array with one element a stage, or a single job."""
 
     name: str
-    """SLURM's job name; no other array has it."""
+    """The name of its jobs; no other array has it."""
     kind: str
-    """pretrain, knn, linear or report; all: a local job that does everything."""
+    """A task's, or report; all: one job that does everything in turn."""
     stages: tuple[str, ...]
     """Stage ids in the order of the elements; none for a report."""
     after: tuple[int, ...] = ()
     """The submission's arrays that this one waits for."""
     job: str | None = None
-    """SLURM's number for the whole; None: not submitted, or not known to be."""
+    """The number of the whole; None: not submitted, or not known to be."""
     waits: tuple[str, ...] = ()
     """Jobs of earlier submissions that this one waits for."""
 
@@ -68,7 +68,7 @@ class Submission:
 
     id: str
     on: str
-    """slurm or local."""
+    """The launcher."""
     user: str
     host: str
     t: float
@@ -83,7 +83,7 @@ class Submission:
     """The snapshot that the jobs import; "" if they import the submitter's checkout."""
     arrays: tuple[Array, ...]
     cluster: str = ""
-    """SLURM's name for the cluster that has the jobs; "" without SLURM, or if it did not tell."""
+    """Which cluster has the jobs; "" if there is but one, or it did not tell."""
     submitter: Mapping[str, Any] = field(default_factory=dict)
     """The process that submitted, as alive.json names one."""
     command: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Submission:
 
 
 def folder(runs: Path, submission_id: str) -> Path:
-    """Where submitit's scripts, pickles and logs of a submission lie."""
+    """Where the scripts, pickles and logs of a submission lie."""
     return runs / "submissions" / submission_id
 
 

@@ -70,7 +70,7 @@ class Followers:
         return [each.tracker.title for each in self.started if each.process.poll() is None]
 
     def wait(self, seconds: float) -> bool:
-        """Whether all have ended, given so much time: on SLURM they die with the job."""
+        """Whether all have ended, given so much time: where there are jobs they die with theirs."""
         until = time.monotonic() + seconds
         for each in self.started:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -240,7 +240,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _signals() -> threading.Event:
     """Set by SIGTERM: finish in order. Signals that ask the trainer for a checkpoint are not ours:
-    SLURM sends them to every process of a job, and their default is to kill."""
+    a scheduler sends them to every process of a job, and their default is to kill."""
     stop = threading.Event()
     for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
         if hasattr(signal, name):

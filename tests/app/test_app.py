@@ -72,7 +72,7 @@ def test_from_recipe_to_verdict(recipe: Path, capfd: pytest.CaptureFixture[str])
     assert ran.report is not None
     assert ran.report.page.is_file()
 
-    rows = {row.entry.described["kind"]: row for row in harness.app.status(site).rows}
+    rows = {(row.entry.described or {})["kind"]: row for row in harness.app.status(site).rows}
     assert {row.state for row in rows.values()} == {"finished"}
     reached = harness.app.Reader().reached(rows["knn"])
     assert 0 < reached.values["knn/top1"] <= 100
@@ -119,8 +119,10 @@ def test_a_mistake_is_an_error(recipe: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(harness.HarnessError, match="bach"):
         checked.refuse()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(harness.HarnessError, match="sbatch"):
+    with pytest.raises(harness.HarnessError, match="there are local, slurm"):
         harness.app.submit(recipe, site)
+    with pytest.raises(harness.HarnessError, match="sbatch"):
+        harness.app.submit(recipe, site, on="slurm")
     with pytest.raises(harness.HarnessError):
         harness.app.publish(recipe, Path("reports"), site)
 
@@ -131,7 +133,7 @@ def test_long_work_may_be_declined(recipe: Path) -> None:
     heard = Heard()
     with pytest.raises(harness.app.Declined):
         harness.app.run(recipe, site, sets=long, ask=True, progress=heard)
-    assert heard.asked == [Amount(None)]
+    assert heard.asked == [Amount(None, limit=site.ask_above_hours)]
     assert not Path("runs").exists()
     with pytest.raises(harness.app.Declined):
         harness.app.submit(recipe, site, on="local", sets=long, ask=True, progress=heard)

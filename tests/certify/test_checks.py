@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,9 @@ class Stage:
         self.works.append(Script(folders, self.acts))
         return self.works[-1]
 
-    def trajectories(self, site: Site, folder: Path) -> None:
+    def call(self, work: str, words: Mapping[str, Any], site: Site, folder: Path) -> None:
         del site
+        assert (work, words["folder"]) == ("trajectories", str(folder.absolute()))
         folder.mkdir()
         answer = {"differences": self.differences, "processes": 2, "device": "cpu"}
         atomic.write_json(folder / "answer.json", {**answer, "backend": "gloo"})
@@ -183,7 +184,11 @@ def test_stages_of_one_and_of_two(site: Site, recipes: Path, off: float, outcome
 
 
 def test_a_stage_that_ran_elsewhere(site: Site, recipes: Path) -> None:
-    ground = Stage(lambda folder, _: (life(folder, [1]), finish(folder))[0], cuda=True)
+    def acts(folder: StageFolder, _: object) -> None:
+        life(folder, [1])
+        finish(folder)
+
+    ground = Stage(acts, cuda=True)
     with pytest.raises(HarnessError, match="ran on the CPU, though GPUs were asked for"):
         checks.float32(ground, site, recipes)
     assert all(work.closed for work in ground.works)

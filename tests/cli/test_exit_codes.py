@@ -16,7 +16,8 @@ from PIL import Image
 
 from harness.app.results import INTERRUPTED
 from harness.errors import DataError, Superseded
-from harness.launch import here
+from harness.launch.here import stages as here
+from harness.launch.protocol import Tally
 
 FOLDER = ["--data", "data", "--set", "data.name=imagefolder", "--set", "data.folder=pets",
           "--set", "data.images=null", "--set", "knn.queries=null"]  # fmt: skip
@@ -87,7 +88,7 @@ def test_a_broken_image_ends_with_3(spawn: Any, tiny: Path, processes: int) -> N
 
 
 def test_tallies_of_several_kinds() -> None:
-    tally = here.Tally()
+    tally = Tally()
     assert tally.exit_code == 0
     tally.elsewhere["a"] = "busy"
     assert tally.exit_code == 1

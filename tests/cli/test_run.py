@@ -281,7 +281,7 @@ def test_a_defect_in_one_stage_is_told_and_can_be_tried_again(
 
 
 def test_what_another_has_finished_meanwhile_is_not_made_again(moco: Any, tiny: Path) -> None:
-    from harness.launch.here import run_here
+    from harness.launch.here.stages import run_here
     from harness.site import load_site
     from harness.stage.reporter import Silent
 
@@ -295,7 +295,7 @@ def test_what_another_has_finished_meanwhile_is_not_made_again(moco: Any, tiny: 
 
 
 def test_asked_to_stop_between_stages(tiny: Path) -> None:
-    from harness.launch.here import run_here
+    from harness.launch.here.stages import run_here
     from harness.site import load_site
     from harness.stage.reporter import Silent
 

@@ -16,8 +16,8 @@ import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
 
 from cli.fake_slurm import listed
-from harness.launch import local
-from harness.launch.job import ReportJob, StageJob
+from harness.launch import job_file
+from harness.launch.local import launcher as local
 from harness.store import submission
 
 
@@ -84,15 +84,17 @@ def test_what_is_written_down(moco: Any, slurm: Path) -> None:
         named = pickle.loads((folder / f"{element}_submitted.pkl").read_bytes())
         spare = folder / f"{record.arrays[1].name}.{element.partition('_')[2]}.pkl"
         for job in (named, pickle.loads(spare.read_bytes())):
-            assert isinstance(job.function, StageJob)
-            assert Path(job.function.folder) == Path("runs").absolute() / stage
+            told = json.loads(Path(*job.args).read_text())
+            assert (job.function, told["work"]) == (job_file.call, "stage")
+            assert Path(told["folder"]) == Path("runs").absolute() / stage
             assert (job._timeout_min, job._timeout_countdown) == (60, 50)
-            assert job.function.code == record.code
+            assert told["code"] == record.code
         assert (Path("runs") / stage / "stage.json").exists()
         assert spare.stat().st_size < 2000
-    report = pickle.loads((folder / "103_submitted.pkl").read_bytes()).function
-    assert isinstance(report, ReportJob)
-    assert Path(report.recipe).read_text() == Path("scale.yaml").read_text()
+    report = pickle.loads((folder / "103_submitted.pkl").read_bytes())
+    told = json.loads(Path(*report.args).read_text())
+    assert (report.function, told["work"]) == (job_file.call, "report")
+    assert Path(told["recipe"]).read_text() == Path("scale.yaml").read_text()
 
 
 def test_what_has_a_job_is_not_submitted_again(moco: Any, slurm: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.fake_slurm import listed
-from harness.launch import clients
+from harness.launch.slurm import clients
 from harness.store import submission
 
 KILLS = """\

@@ -62,7 +62,8 @@ class Process:
     def __init__(self, words: list[str], place: Path, said: Path) -> None:
         self._said = said
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["harness.launch.here", "harness.report.curves_figure"])
+        loaded = ["harness.launch.here.stages", "harness.report.curves_figure"]
+        context.set_forkserver_preload(loaded)
         self._process = context.Process(target=work, args=(words, place, dict(os.environ), said))
         self._process.start()
 

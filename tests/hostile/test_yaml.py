@@ -26,7 +26,7 @@ from harness.recipe.schema import Recipe
 from harness.recipe.validate import check
 from harness.recipe.yaml_source import read
 from harness.recipe.yaml_text import render
-from harness.site import SiteFile
+from harness.site import site_file
 from hostile.cases import cases
 from hostile.meaning import composed, lost
 from hostile.mutate import json_bytes, yaml_bytes
@@ -139,7 +139,10 @@ def test_ablation_recipes(place: Path, data: st.DataObject, name: str) -> None:
     for member in made.members:
         assert re.fullmatch(r"[a-z0-9][a-z0-9._=-]*", member.recipe.name)
         own = {
-            field for cell in made.ablation.cells if cell.id == member.cell for field in cell.set
+            field
+            for cell in made.ablation.cells
+            if cell.id == member.cell
+            for field in cell.set or {}
         }
         own |= {*scale.set_cells.get(member.cell, {}), "optim.epochs"}
         replaced = tuple(field.removesuffix("kind") for field in own if field.endswith(".kind"))
@@ -222,7 +225,7 @@ def test_sites(place: Path, content: bytes) -> None:
     file = place / "site.yaml"
     file.write_bytes(content)
     try:
-        found = check(SiteFile, read(file))
+        found = check(site_file(), read(file))
     except HarnessError as error:
         told(error)
         return

@@ -11,10 +11,10 @@ from launch.world import World
 from harness.errors import HarnessError
 from harness.launch import bury as module
 from harness.launch.bury import QUIET_S, bury
-from harness.launch.queue import JobState
+from harness.launch.job_states import JobState
 from harness.store.layout import StageFolder
 
-ENDED = JobState("12", "FAILED", cluster="here")
+ENDED = JobState("12", "FAILED", cluster="here", on="slurm")
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_who_was_quiet_when_slurm_ended_its_job(world: World, folder: StageFolde
         replace(ENDED, state="RUNNING", live=True),
         replace(ENDED, job="13"),
         replace(ENDED, cluster="there"),
+        replace(ENDED, on="another"),
     ],
 )
 def test_who_is_not_buried(world: World, folder: StageFolder, job: JobState) -> None:

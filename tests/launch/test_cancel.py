@@ -10,7 +10,7 @@ import pytest
 from launch.world import World, listed
 
 from harness.errors import HarnessError
-from harness.launch.cancel import Targets, aim, stop
+from harness.launch.cancel import Targets, aim, consequences, stop
 from harness.launch.truth import Truth
 from harness.store import submission
 from harness.store.attempt import begin
@@ -32,7 +32,10 @@ def test_the_live_elements_alone(world: World) -> None:
     world.result(stages[0])
     queued(world, made, "12_1", "12_2")
     found = targets(world, *stages[:3])
-    assert (found.stages, found.jobs) == ([stages[1].id, stages[2].id], ["12_1", "12_2"])
+    assert (found.stages, found.jobs) == (
+        [stages[1].id, stages[2].id],
+        {"slurm": ["12_1", "12_2"]},
+    )
     assert found.idle == [f"{stages[0].id}: finished, nobody works on it"]
     stop(found)
     (words,) = world.called("scancel")
@@ -44,8 +47,8 @@ def test_the_report_goes_with_the_last_stage(world: World) -> None:
     stages = [world.stage(run=f"tiny-s{n}") for n in range(2)]
     made = world.submit(*stages, arrays=[Array("moco-r", "report", (), job="13")])
     queued(world, made, "12_0", "12_1")
-    assert targets(world, stages[0]).jobs == ["12_0"]
-    assert targets(world, *stages).jobs == ["12_0", "12_1", "13"]
+    assert targets(world, stages[0]).jobs == {"slurm": ["12_0"]}
+    assert targets(world, *stages).jobs == {"slurm": ["12_0", "12_1", "13"]}
 
 
 def test_children_that_wait_are_told(world: World) -> None:
@@ -54,7 +57,7 @@ def test_children_that_wait_are_told(world: World) -> None:
     made = world.submit(parent, child)
     queued(world, made, "12_0", "12_1")
     found = targets(world, parent)
-    assert (found.jobs, found.behind) == (["12_0"], [child.id])
+    assert (found.jobs, found.behind) == ({"slurm": ["12_0"]}, [child.id])
 
 
 def test_a_job_of_another_cluster_is_left_alone(world: World) -> None:
@@ -63,7 +66,7 @@ def test_a_job_of_another_cluster_is_left_alone(world: World) -> None:
     world.submit(folder, cluster="there")
     found = targets(world, folder)
     assert found.refused == [f"{folder.id}: job 12 is on cluster there, to be asked there"]
-    assert found.jobs == []
+    assert found.jobs == {}
 
 
 def test_others_jobs_are_left_alone(world: World) -> None:
@@ -72,7 +75,7 @@ def test_others_jobs_are_left_alone(world: World) -> None:
     queued(world, made, "12")
     found = targets(world, folder)
     assert found.refused == [f"{folder.id}: job 12 is ann's; only they can cancel it"]
-    assert (found.jobs, found.stages) == ([], [])
+    assert (found.jobs, found.stages) == ({}, [])
 
 
 def test_a_run_of_this_machine(world: World) -> None:
@@ -118,10 +121,14 @@ def test_a_background_job(world: World) -> None:
     words = [sys.executable, "-c", "import time; time.sleep(60)", f"submissions/{made.id}"]
     with subprocess.Popen(words) as process:
         submission.write(world.root, made.job(0, str(process.pid)))
-        assert list(targets(world, folder).processes) == [process.pid]
-        process.kill()
+        found = targets(world, folder)
+        assert (found.jobs, found.processes) == ({"local": [str(process.pid)]}, {})
+        (said,) = consequences(found)
+        assert f"background job {process.pid}" in said
+        stop(found)
+        assert process.wait(20) == -signal.SIGTERM
     found = targets(world, folder)
-    assert found.processes == {}
+    assert (found.jobs, found.processes) == ({}, {})
     assert found.idle == [f"{folder.id}: lost, nobody works on it"]
 
 
@@ -139,7 +146,7 @@ def test_while_it_is_being_submitted(world: World) -> None:
 
 
 def test_slurm_refuses_or_is_not_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Targets(stages=["x"], jobs=["12"])
+    asked = Targets(stages=["x"], jobs={"slurm": ["12"]})
     world.says("scancel", code=1, err="scancel: error: Kill job error on job id 12: Access denied")
     with pytest.raises(HarnessError, match=r"did not cancel all: .*Access denied"):
         stop(asked)
@@ -152,7 +159,7 @@ def test_slurm_refuses_or_is_not_there(world: World, monkeypatch: pytest.MonkeyP
 
 
 def test_thousands_in_several_calls(world: World) -> None:
-    stop(Targets(jobs=[f"12_{n}" for n in range(1200)]))
+    stop(Targets(jobs={"slurm": [f"12_{n}" for n in range(1200)]}))
     calls = world.called("scancel")
     assert [len(words) - 1 for words in calls] == [500, 500, 200]
 

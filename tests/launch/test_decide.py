@@ -10,14 +10,13 @@ import pytest
 
 from harness.command import Commands
 from harness.launch.decide import NEVER, Evidence, State, decide
-from harness.launch.job_states import is_live
-from harness.launch.queue import JobState
-from harness.launch.survey import LEFT
+from harness.launch.job_states import JobState, is_live
+from harness.launch.slurm.jobs import LEFT
 from harness.store import ledger
 
 
 def job(state: str, reason: str = "", exit_: str = "") -> JobState:
-    return JobState("12_3", state, reason, "n1", is_live(state), exit_)
+    return JobState("12_3", state, reason, "n1", is_live(state), exit_, on="slurm")
 
 
 def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -> Evidence:
@@ -27,10 +26,10 @@ def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -
 
 
 RUNS = Commands(Path("/runs/x"))
-OWN = {"own": True}
-DIED = {"own": True, "ended": ""}
-STOPPED = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
-BROKE = {"own": True, "ended": "failed", "detail": "ValueError: seven"}
+OWN: dict[str, Any] = {"own": True}
+DIED: dict[str, Any] = {"own": True, "ended": ""}
+STOPPED: dict[str, Any] = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
+BROKE: dict[str, Any] = {"own": True, "ended": "failed", "detail": "ValueError: seven"}
 
 TABLE: list[tuple[str, Evidence, State, str]] = [
     # a result is a result

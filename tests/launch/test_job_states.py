@@ -11,8 +11,7 @@ from harness.errors import HarnessError
 from harness.launch.cancel import aim
 from harness.launch.job_states import STATES
 from harness.launch.outlook import Outlook
-from harness.launch.queue import Queue
-from harness.launch.survey import survey
+from harness.launch.survey import Schedulers, survey
 from harness.launch.truth import Truth
 from harness.plan import over
 from harness.store import submission
@@ -78,7 +77,7 @@ def test_what_is_made_of_it(world: World, by: str, word: str) -> None:
     assert (found[fresh.id].state, found[begun.id].state) == (before, alive), found
 
     targets = aim(seen, {fresh.id})
-    assert targets.jobs == (["12_0"] if cancel == "scancel" else [])
+    assert targets.jobs == ({"slurm": ["12_0"]} if cancel == "scancel" else {})
     assert (len(targets.idle), len(targets.refused)) == (cancel == "idle", cancel == "refused")
 
     assert _plan(world.root, fresh.id) == plan
@@ -86,7 +85,8 @@ def test_what_is_made_of_it(world: World, by: str, word: str) -> None:
 
 def _plan(runs: Path, stage: str) -> str:
     submissions = submission.everything(runs)
-    jobs, answer = survey(runs, submissions, {stage}, Queue())
+    answer = survey(runs, submissions, {stage}, Schedulers())
+    jobs = answer.states
     try:
         Outlook(None, jobs, submissions, answer.numbers, answer.notes).check()  # type: ignore[arg-type]
     except HarnessError:
@@ -101,7 +101,7 @@ def test_who_waits_for_a_person_is_told_what_to_do(world: World) -> None:
         world.says("squeue", listed(made, "12", "PENDING", reason))
         (row,) = Truth(world.root).look().rows
         assert (row.state, row.remedy) == ("held", "scontrol release 12")
-        (job,) = survey(world.root, [made], {stage.id}, Queue())[0].values()
+        (job,) = survey(world.root, [made], {stage.id}, Schedulers()).states.values()
         assert job.says.endswith(": scontrol release 12"), "the plan says it too"
 
 

@@ -13,8 +13,10 @@ from launch.world import World, accounted, listed
 
 from harness.errors import HarnessError
 from harness.launch import outlook
-from harness.launch.queue import JobState, Queue
-from harness.launch.survey import FAR_SILENCE_S, GRACE_S, survey
+from harness.launch.job_states import JobState
+from harness.launch.local.jobs import FAR_SILENCE_S
+from harness.launch.slurm.jobs import GRACE_S
+from harness.launch.survey import Schedulers, survey
 from harness.launch.truth import Truth
 from harness.plan import make_plan
 from harness.store import submission
@@ -25,7 +27,7 @@ from harness.store.submission import Array
 
 def by_stage(world: World) -> dict[str, JobState]:
     made = submission.everything(world.root)
-    return survey(world.root, made, submission.newest(made), Queue())[0]
+    return dict(survey(world.root, made, submission.newest(made), Schedulers()).states)
 
 
 def test_the_newest_submission_of_a_stage_counts(world: World) -> None:
@@ -38,9 +40,8 @@ def test_the_newest_submission_of_a_stage_counts(world: World) -> None:
     found = by_stage(world)
     assert (found[one.id].job, found[one.id].state) == ("11", "RUNNING")
     assert (found[two.id].job, found[two.id].state) == ("10_1", "COMPLETED")
-    assert survey(world.root, submission.everything(world.root), {two.id}, Queue())[0].keys() == {
-        two.id
-    }
+    alone = survey(world.root, submission.everything(world.root), {two.id}, Schedulers())
+    assert alone.states.keys() == {two.id}
 
 
 def test_what_was_never_submitted_has_no_job(world: World) -> None:
@@ -278,3 +279,19 @@ def test_a_plan_says_on_which_cluster_and_what_to_do(world: World, tiny: Path) -
     assert planned(world, tiny)[1] == "job 12 is on cluster there, to be asked there"
     with pytest.raises(HarnessError, match=rf"is on cluster there.*move {made.id}\.json away"):
         outlook.look(tiny, [], world.root).check()
+
+
+# ---- other launchers
+
+
+def test_jobs_of_a_launcher_that_is_not_installed_may_be_alive(world: World) -> None:
+    stage = world.stage()
+    made = world.submit(stage, on="absent")
+    found = by_stage(world)[stage.id]
+    assert (found.state, found.on) == ("UNKNOWN", "absent")
+    assert "absent" in found.reason
+    (row,) = Truth(world.root).look().rows
+    assert (row.state, row.why) == ("unknown", f"job 12 {found.reason}")
+    held, notes = Schedulers().held(world.root, [made])
+    assert {stage for _, stage in held} == {stage.id, ""}
+    assert notes

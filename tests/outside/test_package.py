@@ -1,5 +1,5 @@
-"""A package outside of the harness declares a task, a method and an optimiser; every command knows
-them."""
+"""A package outside of the harness declares a task, a method, an optimiser and a launcher; every
+command knows them."""
 
 from __future__ import annotations
 
@@ -209,3 +209,72 @@ def kill_once_there_is(what: str, place: Path, words: tuple[str, ...]) -> None:
             break
         time.sleep(0.02)
     started.wait()
+
+
+CRATE = "crate: {most: 3}\n"
+
+
+def crated(place: Path, name: str, trials: int = 1) -> tuple[Path, list[str]]:
+    """A folder of its own, and the words that hand a short run of the recipe to a crate."""
+    found = place / name
+    found.mkdir()
+    (found / "out.yaml").write_text(RECIPE)
+    (found / "site.yaml").write_text(CRATE)
+    short = ["--set", "optim.epochs=1", "--set", f"tasks.bright.trials={trials}"]
+    return found, ["run", "out.yaml", "--site", "site.yaml", "--yes", *short]
+
+
+def test_its_launcher_runs_what_a_site_file_hands_to_it(place: Path) -> None:
+    own, words = crated(place, "crate")
+    said = say(own, *words, "--dry-run")
+    assert all(text in said for text in ("to the crate", "on the floor", "crate out-s0.pretrain-"))
+    assert not (own / "runs").exists()
+    assert "submitted 3 stages" in say(own, *words)
+    (record,) = [json.loads(path.read_text()) for path in own.glob("runs/submissions/*.json")]
+    assert (record["on"], len(record["arrays"][0]["stages"])) == ("crate", 3)
+    job = record["arrays"][0]["job"]
+    said, deadline = "", time.monotonic() + 120
+    while "3 finished" not in said and time.monotonic() < deadline:
+        said = say(own, "status", "--site", "site.yaml")
+        if "finished" not in said and "running" in said:
+            assert "nothing to submit: 3 stages" in say(own, *words)
+        time.sleep(0.5)
+    assert "3 finished" in said
+    attempt = stage(own, "bright") / "attempts/0001"
+    assert json.loads((attempt / "alive.json").read_text())["crate"]["job"] == f"{job}_2"
+    assert json.loads((attempt / "attempt.json").read_text())["crate"] == {"CRATE_JOB": f"{job}_2"}
+    say(own, "logs", stage(own, "bright").name, "--site", "site.yaml")
+    assert "nothing to do" in say(own, *words)
+    say(own, "gc", "--site", "site.yaml")
+    say(own, "publish", "out.yaml", *words[5:], "--site", "site.yaml", "--to", "reports")
+    (page,) = own.glob("reports/*/report.html")
+    assert f"the crate {job}" in page.read_text()
+
+
+def test_a_crates_stages_can_be_cancelled_and_are_known_without_the_package(place: Path) -> None:
+    own, words = crated(place, "cancelled")
+    say(own, *words, "--set", "optim.epochs=900")
+    deadline = time.monotonic() + 120
+    while not list(own.glob("runs/out-s0.pretrain-*/attempts/0001/metrics.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    told = say(own, "status", installed=False)
+    assert "crate" in told
+    assert "uncrated" in say(own, "cancel", stage(own, "pretrain").name, "--yes")
+    while "interrupted" not in (told := say(own, "status", "--site", "site.yaml")):
+        assert time.monotonic() < deadline, told
+        time.sleep(0.5)
+
+
+def test_its_section_is_read_with_line_and_field_and_its_limits_are_its_own(place: Path) -> None:
+    own, words = crated(place, "refused", trials=4)
+    assert "6 stages do not go into a crate of 3" in say(own, *words, code=1)
+    (own / "site.yaml").write_text("runs: runs\ncrate: {most: 0}\n")
+    assert "site.yaml:2: crate.most" in say(own, *words, code=2)
+    (own / "site.yaml").write_text("crate: {}\nslurm: {}\n")
+    assert "site.yaml:2: slurm" in say(own, *words, code=2)
+    (own / "site.yaml").write_text("crate: {}\n")
+    assert "crate" in say(own, *words, code=2, installed=False)
+    assert "crate" in say(own, "run", "out.yaml", "--on", "nowhere", code=2)
+    assert "certified" in say(own, "certify", "--site", "site.yaml", "--yes", code=1)
+    say(own, "doctor", "--site", "site.yaml")

@@ -7,8 +7,8 @@ from pathlib import Path
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 
-from harness.doctor import sight
-from harness.site import SlurmSite
+from harness.doctor.slurm import sight
+from harness.launch.slurm.site import SlurmSite
 
 
 def findings(said: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ import pytest
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 
-from harness.launch import slurm
+from harness.launch.slurm import launcher as slurm
 from harness.store import submission
 
 

@@ -109,7 +109,7 @@ def test_from_the_queue_to_scancel(bench: Bench) -> None:
     assert bench.becomes(stages[0], "running", "process").node in bench.cluster.nodes
     bench.becomes(stages[1], "running", "is starting")
     targets = aim(bench.look(), {stages[0].id})
-    assert targets.jobs == [f"{job}_0"]
+    assert targets.jobs == {"slurm": [f"{job}_0"]}
     stop(targets)
     bench.becomes(stages[0], "cancelled", "cancelled by root")
     assert bench.row(stages[1]).state == "running", "its neighbour is left alone"
@@ -122,7 +122,7 @@ def test_a_job_that_does_not_run(bench: Bench) -> None:
     node = bench.becomes(stage, "running", "process").node
     bench.cluster.client("scontrol", "suspend", job)
     bench.becomes(stage, "suspended", f"job {job} is suspended")
-    assert aim(bench.look(), {stage.id}).jobs == [job]
+    assert aim(bench.look(), {stage.id}).jobs == {"slurm": [job]}
     bench.cluster.client("scontrol", "resume", job)
     bench.becomes(stage, "running", "process")
     bench.cluster.client("scontrol", "requeuehold", job)

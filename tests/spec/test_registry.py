@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.spec import registry
-from harness.spec.declarations import Optimiser, Task, Tracker, accuracy
+from harness.spec.declarations import Launcher, Optimiser, Task, Tracker, accuracy
 from harness.spec.registry import axis_of, declared, metrics
 
 WRITTEN = {
@@ -153,6 +153,38 @@ def test_an_optimiser_that_cannot_be_declared_is_refused(install: Install, found
 def test_a_trackers_file_has_a_name_of_its_own(kind: str) -> None:
     with pytest.raises(ValueError, match="name"):
         tracker(kind)
+
+
+# ---- launchers
+
+
+def launcher(kind: str) -> Launcher:
+    return Launcher(kind, "Own", "package.run:Own", jobs="package.jobs:Jobs")
+
+
+def test_stages_run_here_unless_something_else_is_said() -> None:
+    found = registry.launchers()
+    assert found[registry.DEFAULT_LAUNCHER].attached
+    assert {kind for kind, each in found.items() if not each.attached} == {"local", "slurm"}
+
+
+@pytest.mark.parametrize("found", [launcher("slurm"), own("own"), ImportError("submitit")])
+def test_a_launcher_that_cannot_be_declared_is_refused(install: Install, found: object) -> None:
+    install(Point("own", found))
+    with pytest.raises(HarnessError, match=r"^own \(package.module:TASK\)"):
+        registry.launchers()
+
+
+@pytest.mark.parametrize("kind", ["auto", "pid", "machine", "runs", "Own", "", "../own"])
+def test_a_launchers_section_and_keys_have_a_name_of_their_own(kind: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        launcher(kind)
+
+
+@pytest.mark.parametrize(("attached", "jobs"), [(True, "package:Jobs"), (False, None)])
+def test_a_launcher_is_attached_or_has_jobs(attached: bool, jobs: str | None) -> None:
+    with pytest.raises(ValueError, match="jobs"):
+        Launcher("own", "Own", "package.run:Own", attached=attached, jobs=jobs)
 
 
 def test_every_reported_metric_is_declared_labelled_and_bounded() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Busy
+from harness.launch.slurm.own import own_job
 from harness.store import life
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -34,7 +35,7 @@ ARRAY = {"SLURM_JOB_ID": "15", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID"
     ],
 )
 def test_the_job_that_a_process_is_of(env: dict[str, str], expected: Any) -> None:
-    assert life.slurm_job(env) == expected
+    assert own_job(env) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
 ) -> None:
     past = folder.path / "attempts" / "0001"
     past.mkdir()
-    who = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
+    who: dict[str, Any] = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
     if job is not None:
         who["slurm"] = {"job": job, "restart": restart}
         who["slurm"] |= {"cluster": cluster} if cluster else {}

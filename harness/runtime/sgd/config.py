@@ -20,7 +20,7 @@ OPTIMISER = Optimiser(
 class SgdOptim(Optim):
     """SGD over all parameters, batch norm's and biases included (code: main_moco.py)."""
 
-    kind: Annotated[Literal["sgd"], Since("0.2")] = "sgd"
+    kind: Annotated[Literal["sgd"], Since("0.2"), Field(title="optimiser")] = "sgd"
     sgd_momentum: Annotated[float, Field(ge=0, lt=1, title="momentum of SGD")] = 0.9
     """SGD's own momentum; the key encoder's is contrast.momentum."""
     weight_decay: Annotated[float, Field(ge=0, title="weight decay")] = 1e-4

@@ -1,5 +1,4 @@
-"""What a package outside of the harness declares: a task, an optimiser, and a method without
-negatives."""
+"""What a package outside of the harness declares: a task, a method, an optimiser, a launcher."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
 from harness.recipe.section import Positive
 from harness.recipe.task import TaskSection
-from harness.spec.declarations import Method, Metric, Optimiser, Task, accuracy
+from harness.spec.declarations import Launcher, Method, Metric, Optimiser, Task, accuracy
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -49,6 +48,17 @@ OPTIMISER = Optimiser(
     kind="adamw",
     config="moco_outside.config:AdamWOptim",
     build="moco_outside.adamw:AdamW",
+)
+
+
+LAUNCHER = Launcher(
+    kind="crate",
+    title="the crate",
+    opener="moco_outside.crate:Crate",
+    jobs="moco_outside.crate:Crates",
+    section="moco_outside.crate:CrateSite",
+    inside="moco_outside.crate:own_job",
+    variables=("CRATE_JOB",),
 )
 
 

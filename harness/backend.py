@@ -1,0 +1,52 @@
+"""What a site file says of a launcher: a section under the launcher's name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from harness.recipe.section import Section
+from harness.spec.declarations import load
+from harness.spec.registry import launchers
+
+Count = Annotated[int, Field(ge=1)]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class Backend(Section):
+    """How a launcher is to run stages on this site."""
+
+    kind: ClassVar[str]
+    """The launcher's, under whose name the section stands."""
+
+
+def backends() -> dict[str, type[Backend]]:
+    """The section of every declared launcher that has one, by the launchers' names.
+
+    Raises:
+        TypeError: what a launcher declares is no such section.
+    """
+    found: dict[str, type[Backend]] = {}
+    for kind, each in sorted(launchers().items()):
+        if each.section is None:
+            continue
+        section: object = load(each.section)
+        if not (isinstance(section, type) and issubclass(section, Backend)):
+            raise TypeError(f"the launcher {kind} declares {section}, which is no Backend")
+        if getattr(section, "kind", None) != kind:
+            raise TypeError(f"the section of the launcher {kind} says that it is another one's")
+        found[kind] = section
+    return found
+
+
+def is_line(text: str) -> bool:
+    """Whether the text is one line that says something, without control characters."""
+    return bool(text.strip()) and not has_controls(text)
+
+
+def has_controls(text: str) -> bool:
+    """Whether the text has control characters or line breaks."""
+    return _CONTROL.search(text) is not None

@@ -1,0 +1,30 @@
+"""Whether a site's slurm section fits its cluster: without a job, and by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from harness.doctor.finding import Examiner, Finding, ok, warning
+from harness.doctor.slurm import cluster, job
+from harness.launch.slurm.site import SlurmSite
+from harness.site import Site
+
+
+class Slurm(Examiner):
+    """Asks the clients of this machine."""
+
+    def look(self, site: Site, note: Callable[[str], object], *, submit: bool) -> Iterator[Finding]:
+        own = site.backend
+        assert isinstance(own, SlurmSite)
+        findings = list(cluster.look(own))
+        yield from findings
+        if not submit:
+            yield ok("nodes' inside", "not looked at; --submit sends a short job")
+        elif any(found.level == "problem" for found in findings):
+            yield warning("job", "not sent, as it would not run; mend what is above first")
+        else:
+            yield from job.look(site, own, note)
+
+    def least(self) -> str:
+        gpus = cluster.most_gpus()
+        return f"slurm: {{gpus_per_node: {gpus}}}" if gpus else "slurm: {}"

@@ -1,0 +1,115 @@
+"""Look around on a node: the probe as a job, asked for as a stage's is."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.doctor import machine, probe
+from harness.doctor.finding import Finding, ok, problem, warning
+from harness.doctor.slurm import sight
+from harness.errors import HarnessError
+from harness.launch.job_states import JobState
+from harness.launch.slurm import errand
+from harness.launch.slurm.site import SlurmSite
+from harness.site import Site
+from harness.store import atomic, submission
+
+MINUTES = 10.0
+
+
+def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[Finding]:
+    """Submit the probe to one node with all that a stage asks of it, wait, and judge its answer.
+
+    Args:
+        note: told what the job waits for.
+    """
+    folder = submission.folder(site.runs.absolute(), f"doctor-{submission.new_id()}")
+    token = secrets.token_hex(8)
+
+    def told(state: JobState) -> None:
+        because = f" ({state.reason})" if state.reason else ""
+        note(f"job {state.job} is {state.state.lower()}{because}")
+
+    try:
+        folder.mkdir(parents=True)
+        atomic.write(folder / "token.txt", lambda file: file.write(token.encode()))
+        words = {"folder": str(folder), "data": str(site.data.absolute())}
+        one = own.model_copy(update={"nodes": 1})
+        sent = errand.send(("probe", words), site, one, folder, minutes=MINUTES)
+        errand.wait(sent, folder / "answer.json", told=told)
+        found = atomic.read_json(folder / "answer.json")
+    except OSError as error:
+        yield problem("job", str(atomic.explain(error, folder)))
+        return
+    except errand.Failed as error:
+        yield problem("job", str(error))
+        if not error.silent:
+            return
+        note("looking what a node sees, by a job that needs no shared folder")
+        yield from sight.look(own, site.runs.absolute(), error.node)
+        return
+    except HarnessError as error:
+        yield problem("job", str(error))
+        return
+    yield ok("job", f"job {sent.array.job} ran on {found['host']}")
+    yield _shared(site.runs, found["token"] == token, str(found["host"]), Path(found["harness"]))
+    yield from _python(found)
+    yield from _modules(own, found)
+    yield from machine.judge(found, gpus=own.gpus_per_node, device=site.device)
+    if not found["data"] and site.data.is_dir():
+        yield problem(
+            "data there",
+            f"{found['host']} does not see {site.data}: data: in the site file has to name a "
+            "folder that all nodes see",
+        )
+    if found["free_gb"] < machine.LITTLE_GB:
+        yield warning("disk there", f"{found['host']}: {found['free_gb']} GB free for runs")
+    yield machine.judge_network(found, machine.sync_of(site))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _python(found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether jobs compute with the Python and the libraries of this machine."""
+    there: Mapping[str, str] = found["computes"]
+    told = [
+        f"{what} is {there[what] or 'absent'}, here {mine or 'absent'}"
+        for what, mine in probe.python().items()
+        if mine != there[what]
+    ]
+    if told:
+        yield problem(
+            "python there",
+            f"{found['host']} computes with another Python: {'; '.join(told)}. What modules: and "
+            "setup: in the site file load changes it (PYTHONPATH, PYTHONHOME): leave that out",
+        )
+
+
+def _modules(own: SlurmSite, found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the modules are loaded: an old `module` calls it no error if it cannot."""
+    loaded = found["modules"]  # None: this `module` does not say
+    wanted = [word for module in own.modules for word in module.split()]
+    if loaded is None:
+        return
+    absent = [w for w in wanted if not any(m == w or m.startswith(f"{w}/") for m in loaded)]
+    if absent:
+        there = ", ".join(loaded) or "none"
+        yield problem(
+            "modules",
+            f"{', '.join(absent)} (slurm.modules): not loaded on {found['host']}; loaded: {there}",
+        )
+
+
+def _shared(runs: Path, same: bool, host: str, package: Path) -> Finding:
+    if not same:
+        return problem("shared", f"{host} sees other files in {runs} than this machine does")
+    if runs.absolute() not in package.parents:
+        return problem(
+            "shared",
+            f"{host} imports the harness from {package}, not the copy in {runs}: let slurm.setup "
+            "leave PYTHONPATH and PYTHONSAFEPATH alone",
+        )
+    return ok("shared", f"{host} reads and writes {runs}, and imports the harness from there")

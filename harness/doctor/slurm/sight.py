@@ -1,0 +1,150 @@
+"""What a node sees of the folders that jobs need, asked by a job that needs none of them.
+
+A job whose log cannot be opened leaves no word but its end. This one writes nothing: what it found
+is its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.doctor.finding import Finding, problem, warning
+from harness.launch.job_states import is_live
+from harness.launch.slurm import clients
+from harness.launch.slurm.site import SlurmSite
+
+POLL_S = 1.0
+WAIT_S = 120.0
+"""Seconds until a job is given up that does not come to its end: its node may be down."""
+LOOKED = 64
+"""Part of the exit code of a job that came to look."""
+_QUESTIONS = (
+    (1, '[ -d "$runs" ]'),
+    (2, 'probe="$runs/.doctor.$SLURM_JOB_ID"; { : > "$probe"; } 2>/dev/null && rm "$probe"'),
+    (4, '[ -x "$python" ]'),
+    (8, '"$python" -c "import submitit" 2>/dev/null'),
+    (16, '[ -z "$mark" ] || { ls "$runs" >/dev/null 2>&1; [ -e "$mark" ]; }'),
+)
+"""What is added to the exit code where the shell says no."""
+
+
+def look(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
+    """What the node lacks of what this machine has.
+
+    Args:
+        own: how jobs are asked for.
+        node: where to look; "": wherever the job starts.
+    """
+    where = node or "a node"
+    code = _ask(own, runs, node)
+    if code is None or not code & LOOKED:
+        yield warning("sight", f"what {where} sees of the run root could not be looked at")
+    elif code & 1:
+        yield problem(
+            "run root there",
+            f"{where} does not see {runs}: let runs: in the site file name a folder that all nodes "
+            "see",
+        )
+    elif code & 16:
+        yield problem(
+            "run root there",
+            f"{where} has another folder of the name {runs}, as on a disk of its own: let runs: in "
+            "the site file name a folder that all nodes share",
+        )
+    elif code & 2:
+        yield problem(
+            "run root there",
+            f"{where} cannot write in {runs}: free some space if its disk is full, or let runs: in "
+            "the site file name a folder that all nodes may write",
+        )
+    if code is not None and code & 4:
+        yield problem(
+            "python there",
+            f"{where} does not see {sys.executable}, or cannot start it: the environment that run "
+            "is called from has to lie where all nodes see it",
+        )
+    elif code is not None and code & 8:
+        yield problem(
+            "python there",
+            f"{sys.executable} does not find its libraries on {where}: the whole environment, and "
+            "the Python that it was made from, have to be there",
+        )
+
+
+def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
+    """The exit code of the job that looked; None if there is none."""
+    asks = {
+        **{name: value for name, value in own.extra.items() if value is not False},
+        "partition": own.partition,
+        "account": own.account,
+        "qos": own.qos,
+        "constraint": own.constraint,
+        "job-name": "moco-doctor",
+        "time": 5,
+        "nodes": 1,
+        "ntasks": 1,
+        "gpus-per-node": own.gpus_per_node or None,
+        "output": "/dev/null",
+        "chdir": "/",
+        **({"nodelist": node} if node else {}),
+    }
+    options = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in asks.items()
+        if value is not None
+    ]
+    with _marked(runs) as mark, tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+        names = {"runs": str(runs), "mark": mark, "python": sys.executable}
+        lines = ["#!/bin/bash", *(f"{name}={shlex.quote(text)}" for name, text in names.items())]
+        lines.append(f"code={LOOKED}")
+        lines += [f"{asked} || (( code |= {bit} ))" for bit, asked in _QUESTIONS]
+        script.write("\n".join([*lines, "exit $code\n"]))
+        script.flush()
+        said = clients.order("sbatch", "--parsable", *options, script.name)
+        job = said.lines[-1].partition(";")[0] if said.lines else ""
+        return _code(job) if job.isdecimal() else None
+
+
+@contextlib.contextmanager
+def _marked(runs: Path) -> Iterator[str]:
+    """A new file in the run root, by which a node tells it from another folder of its name; "" if
+    none can be made."""
+    mark = runs / f".doctor.{secrets.token_hex(4)}"
+    try:
+        mark.touch(exist_ok=False)
+    except OSError:
+        yield ""
+        return
+    try:
+        yield str(mark)
+    finally:
+        with contextlib.suppress(OSError):
+            mark.unlink()
+
+
+def _code(job: str) -> int | None:
+    """The exit code of a job once it is over; None if nobody tells. One that takes too long, or
+    whose caller is interrupted, is cancelled."""
+    until = time.monotonic() + WAIT_S
+    try:
+        while time.monotonic() < until:
+            said = clients.ask("scontrol", "--oneliner", "show", "job", job)
+            words = dict(w.split("=", 1) for line in said.lines for w in line.split() if "=" in w)
+            if "JobState" not in words:
+                return None
+            if not is_live(words["JobState"]):
+                code = words.get("ExitCode", "").partition(":")[0]
+                return int(code) if code.isdecimal() else None
+            time.sleep(POLL_S)
+    except BaseException:
+        clients.order("scancel", job)
+        raise
+    clients.order("scancel", job)
+    return None

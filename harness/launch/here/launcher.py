@@ -1,0 +1,31 @@
+"""Run stages in this process, and in others that it starts for as long as it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.estimate import Computer, computer
+from harness.launch.protocol import Attached, Ground, Tally
+from harness.plan import Plan
+from harness.site import Site
+from harness.stage.reporter import Reporter
+
+
+class Here(Attached):
+    """This process."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def computer(self) -> Computer | None:
+        return computer(self._site.device, self._site.processes)
+
+    def ground(self) -> Ground:
+        from harness.launch.here.ground import Machine
+
+        return Machine(self._site)
+
+    def run(self, plan: Plan, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
+        from harness.launch.here.stages import run_here
+
+        return run_here(plan, self._site, reporter, stopping)

@@ -1,0 +1,45 @@
+"""What a job prints at its end, whatever runs it, and the exit code that it ends with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.spec.declarations import load
+
+if TYPE_CHECKING:
+    from harness.site import Site
+
+REPORT = "harness.app.reporting:report"
+"""What writes a report, by name: launchers import nothing of harness.app."""
+
+
+def report(recipe: str, sets: Sequence[str], site: Site) -> str:
+    """Write the report of what there is so far, and print where; returns its page.
+
+    Raises:
+        HarnessError: the recipe is wrong, or the disk does not allow it.
+    """
+    page = str(load(REPORT)(recipe, site, sets=sets).page)
+    print(f"report: {page}", flush=True)
+    return page
+
+
+def told(work: Callable[[], str], late: Callable[[], object] = lambda: None) -> str:
+    """`work`'s outcome; what the user can mend ends the process with a sentence.
+
+    Args:
+        late: called before an error ends the process.
+    """
+    try:
+        return work()
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    except Exception:
+        late()
+        raise
+    late()
+    raise SystemExit(code)

@@ -1,0 +1,125 @@
+"""Run a plan in the background of this machine: one job of submitit's local executor.
+
+The launcher starts `python -m harness.launch.local.job` in a session of its own, so that a terminal
+that goes away, or Ctrl-C in it, does not reach the job; that process starts the job and prints its
+number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.inputs import Inputs
+from harness.launch import job_file
+from harness.launch.job_end import report, told
+from harness.launch.signals import StopFlag
+from harness.plan import make_plan
+from harness.site import Site
+from harness.spec.declarations import load
+from harness.stage.reporter import Reporter
+from harness.store import submission
+
+FOREVER_MIN = 60 * 24 * 365
+"""Minutes: the local executor wants a time limit."""
+INTERRUPTED = 130
+RUN = "harness.app.running:run_stages"
+"""What runs a plan's stages, by name: launchers import nothing of harness.app."""
+
+
+@dataclass(frozen=True)
+class LocalJob:
+    """A plan as a job.
+
+    Attributes:
+        submission: the submission's id. Its stages alone are run: the submitter has looked who else
+            has which, other launchers' jobs included.
+        recipe: the recipe's copy.
+        visible: CUDA_VISIBLE_DEVICES as the user had it; submitit changes it. None: not set.
+    """
+
+    submission: str
+    recipe: str
+    sets: tuple[str, ...]
+    runs: str
+    data_root: str
+    device: str
+    processes: int
+    again: bool
+    visible: str | None
+
+    def __call__(self) -> str:
+        """Run the plan and write its report.
+
+        Raises:
+            SystemExit: it was stopped, or a stage failed.
+        """
+        if self.visible is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.visible
+        with StopFlag() as stopping:  # before all that takes time
+            return told(lambda: self._run(stopping))
+
+    def _run(self, stopping: StopFlag) -> str:
+        from rich.console import Console
+
+        from harness.launch.progress import watching
+
+        recipe, runs = Path(self.recipe), Path(self.runs)
+        ours = submission.read(runs, self.submission).stages
+        inputs = Inputs(Path(self.data_root), runs)
+        made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
+        made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
+        site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
+        console = Console(highlight=False, width=200)
+
+        @contextlib.contextmanager
+        def working(stages: int) -> Iterator[tuple[Reporter, StopFlag]]:
+            with watching(console, stages) as reporter:
+                yield reporter, stopping
+
+        tally = load(RUN)(made, site, working, _note).tally
+        page = report(self.recipe, self.sets, site)
+        if tally.interrupted:
+            print("stopped; the same command goes on from here", flush=True)
+            raise SystemExit(INTERRUPTED)
+        for stage, message in tally.failed:
+            print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
+        for message in filter(None, tally.elsewhere.values()):
+            print(message, file=sys.stderr, flush=True)
+        if tally.exit_code:
+            raise SystemExit(tally.exit_code)
+        return page
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", flush=True)
+
+
+def main() -> None:
+    """Start the job and print its number; the job outlives this process."""
+    parser = argparse.ArgumentParser(prog="harness.launch.local.job", description=__doc__)
+    parser.add_argument("file", type=Path, help="what the job does; see harness.launch.job_file")
+    said = parser.parse_args()
+    import submitit
+
+    folder = said.file.parent
+    executor = submitit.LocalExecutor(folder, max_num_timeout=0)
+    executor.update_parameters(timeout_min=FOREVER_MIN)
+    with os.fdopen(os.dup(1), "w") as answer:  # the job must not keep the caller's pipes open
+        with (folder / "controller.log").open("ab") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        number = executor.submit(job_file.call, str(said.file)).job_id
+        answer.write(f"{number}\n")
+    os._exit(0)  # or Python would warn of a child that is left running
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What became of background jobs: processes of the machine that they were begun on."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.launch import lives
+from harness.launch.job_states import JobState
+from harness.launch.lives import Life
+from harness.launch.protocol import Answer, Handed, Jobs
+from harness.launch.signals import terminate
+from harness.plan import over
+from harness.store.layout import StageFolder
+from harness.store.life import job_of
+from harness.store.submission import Array, Submission, submitting
+
+FAR_SILENCE_S = 900.0
+"""A background job on another machine is taken for dead after so long without a word; it may take
+minutes from one stage to the next."""
+
+
+class Processes(Jobs):
+    """Looks for the jobs' processes."""
+
+    def look(self, runs: Path, handed: Handed) -> Answer:
+        arrays = {array.name: (made, array) for made, array, _ in handed.values()}
+        known = {name: state(runs, made, array) for name, (made, array) in arrays.items()}
+        return Answer({stage: known[array.name] for stage, (_, array, _) in handed.items()})
+
+    def held(
+        self, runs: Path, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
+        found = [
+            (made, stage)
+            for made in submissions
+            for array in made.arrays
+            if not over(state(runs, made, array))
+            for stage in array.stages
+        ]
+        return found, ()
+
+    def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
+        del job
+        return job_of(life.who) is None and life.host == made.host and life.began >= made.t
+
+    def cannot_stop(self, made: Submission, job: JobState) -> str:
+        if made.host == socket.gethostname():
+            return ""
+        return f"its background job {job.job} is on {made.host}: cancel there"
+
+    def ends(self, job: str) -> str:
+        return f"kill {job}"
+
+    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+        for job in dict.fromkeys(jobs):
+            yield f"the background job {job}, with all stages of its plan, will be stopped"
+
+    def stop(self, jobs: Sequence[str]) -> Iterator[str]:
+        for job in dict.fromkeys(jobs):
+            if wrong := terminate(int(job)):
+                yield wrong
+
+
+def state(runs: Path, made: Submission, array: Array) -> JobState:
+    """A job of submitit's local executor: a process whose command line names the submission.
+
+    Of another machine's, silence tells: one of its stages is always being run.
+    """
+    job = array.job or ""
+    if not job:
+        alive = submitting(made)
+        return JobState(job, "SUBMITTING" if alive else "GONE", live=alive)
+    if made.host != socket.gethostname():
+        folders = (StageFolder(runs / stage) for stage in array.stages)
+        heard = max([made.t, *(_heard(folder) for folder in folders)])
+        if time.time() - heard > FAR_SILENCE_S:
+            return JobState(job, "GONE")
+        return JobState(job, "UNKNOWN", f"is a process of {made.host}, to be asked there")
+    try:
+        words = Path(f"/proc/{job}/cmdline").read_bytes()
+    except OSError:
+        words = b""
+    alive = made.id.encode() in words
+    return JobState(job, "RUNNING" if alive else "GONE", "", made.host, alive)
+
+
+def _heard(folder: StageFolder) -> float:
+    """When the newest attempt of a stage last said anything, in seconds since 1970; 0: never."""
+    life = lives.newest(folder)
+    return life.heard if life is not None else 0.0

@@ -1,0 +1,55 @@
+"""Which launcher stages go to, and the launcher itself."""
+
+from __future__ import annotations
+
+from harness.errors import HarnessError
+from harness.launch.protocol import Attached, Detached
+from harness.launch.protocol import Launcher as Opened
+from harness.site import Site
+from harness.spec.declarations import Launcher, load
+from harness.spec.registry import DEFAULT_LAUNCHER, launchers
+
+AUTO = "auto"
+"""That of the site file, where it can be used on this machine; else this process."""
+
+
+def place(on: str, site: Site) -> Launcher:
+    """What `run --on ON` runs stages by.
+
+    Raises:
+        HarnessError: no launcher is called so.
+    """
+    known = launchers()
+    if on == AUTO:
+        own = known[site.backend.kind] if site.backend is not None else None
+        return own if own is not None and not unusable(own) else known[DEFAULT_LAUNCHER]
+    if on not in known:
+        raise HarnessError(f"no launcher is called {on}; there are {', '.join((AUTO, *known))}")
+    return known[on]
+
+
+def unusable(declared: Launcher) -> str:
+    """Why the launcher cannot be used on this machine; "" if it can."""
+    return str(load(declared.unusable)()) if declared.unusable is not None else ""
+
+
+def opened(declared: Launcher, site: Site) -> Opened:
+    """The launcher for the site.
+
+    Raises:
+        HarnessError: the site file does not say enough.
+    """
+    found: Opened = load(declared.opener)(site)
+    return found
+
+
+def attached(declared: Launcher, site: Site) -> Attached:
+    """The same of one that is declared to be attached."""
+    found: Attached = load(declared.opener)(site)
+    return found
+
+
+def detached(declared: Launcher, site: Site) -> Detached:
+    """The same of one that is declared not to be."""
+    found: Detached = load(declared.opener)(site)
+    return found

@@ -1,0 +1,204 @@
+"""What a job of a cluster does: one stage, or the report; see `harness.launch.job_file`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import harness
+from harness.command import Commands
+from harness.errors import HarnessError
+from harness.launch.job_end import report, told
+from harness.launch.signals import StopFlag
+from harness.launch.slurm.ending import end, goes_on, say_who_died
+from harness.output import forgive
+from harness.store.layout import StageFolder
+
+if TYPE_CHECKING:
+    from harness.runtime.environment import Placement
+
+MEETING_S = 600.0
+"""Seconds by which the processes may start apart, besides the copying of data: nodes read their
+libraries at different speeds."""
+LAST_WORDS_S = 10.0
+"""Seconds that a process with an error waits before it ends, which ends the others too, so that the
+first one can write down why."""
+MIRROR_S = 30.0
+"""Seconds that the mirrors may take at the end of a stage."""
+HURRY_S = 5.0
+"""The same where the stage goes on in another life, which mirrors what is missing."""
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One stage as a job.
+
+    Attributes:
+        folder: the stage's folder, with its stage.json.
+        code: the folder that the harness must be imported from.
+        stage_data: folder of the node's own disk for the data; variables in it are expanded. None:
+            the data is read where it lies.
+        requeues: so often may the job have been started again for the loss of a process not to be
+            its failure.
+    """
+
+    folder: str
+    data_root: str
+    device: str
+    code: str
+    stage_data: str | None = None
+    requeues: int = 50
+
+    def __call__(self) -> str:
+        """Run the stage: finished, diverged, or none where its pre-training has diverged.
+
+        Raises:
+            SystemExit: it was stopped or failed; the reason is in the attempt's folder and the log.
+            Exception: a defect.
+        """
+        forgive()
+        handler = signal.getsignal(signal.SIGUSR2)
+        with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
+            state = told(lambda: self._run(flag, handler), _let_the_first_speak)
+        if state == "interrupted":
+            end(handler, flag.heard)
+        return state
+
+    def _run(self, flag: StopFlag, handler: object) -> str:
+        _check_code(self.code)
+        folder = StageFolder(Path(self.folder))
+        if (state := _settled(folder)) is not None:
+            print(f"{folder.id}: {state}", flush=True)
+            return state
+
+        from rich.console import Console
+
+        from harness.launch import loss
+        from harness.launch.progress import watching
+        from harness.launch.slurm import staging
+        from harness.launch.worker import run_as
+        from harness.runtime.environment import resolve
+        from harness.runtime.peers import LostPeer
+        from harness.stage.execute import Job, pick_device
+
+        placement = resolve(os.environ)
+        root, meeting = Path(self.data_root), MEETING_S
+        if self.stage_data is not None:
+            recipe = (folder.described or {}).get("recipe", {})
+            first = placement.local_rank == 0
+            staged = staging.stage(recipe, root, self.stage_data, first=first, stopping=flag)
+            if staged is None:
+                return "interrupted"
+            root, meeting = staged, MEETING_S + staging.WAIT_S
+        job = Job(folder.path, root, pick_device(self.device, placement))
+        console = Console(highlight=False, width=200)
+
+        def goes_on_without(lost: LostPeer) -> bool:
+            if not (lost.died and goes_on(self.requeues, flag)):
+                return False
+            say_who_died(folder, lost.died, str(lost))
+            return True
+
+        def give_up(lost: LostPeer) -> None:  # as below, where nothing can be raised
+            if _settled(folder) is not None:
+                raise SystemExit(0)
+            if goes_on_without(lost):
+                end(handler, flag.heard)
+            _let_the_first_speak()
+            loss.leave(folder, lost)
+
+        if flag():  # asked to stop while it was starting: there is nothing to keep
+            return "interrupted"
+        try:
+            with _mirrored(folder, placement), watching(console, 1) as reporter:
+                on_loss = functools.partial(loss.ends, give_up)
+                return run_as(placement, job, reporter, flag, meeting=meeting, on_loss=on_loss)
+        except HarnessError as error:
+            if (state := _settled(folder)) is not None:  # by another process meanwhile
+                return state
+            if isinstance(error, LostPeer) and goes_on_without(error):
+                return "interrupted"
+            raise
+
+
+@dataclass(frozen=True)
+class ReportJob:
+    """The report of a recipe's runs as a job.
+
+    Attributes:
+        recipe: the recipe's copy.
+        sets: its --set options.
+    """
+
+    recipe: str
+    sets: tuple[str, ...]
+    runs: str
+    data_root: str
+    code: str
+
+    def __call__(self) -> str:
+        """Write the report; returns its page's path.
+
+        Raises:
+            SystemExit: it could not be written; the log says why.
+        """
+        return told(self._write, _let_the_first_speak)
+
+    def _write(self) -> str:
+        _check_code(self.code)
+        from harness.site import Site
+
+        site = Site(Path(self.data_root), Path(self.runs), "auto", 1, 0.0)
+        return report(self.recipe, self.sets, site)
+
+
+def _let_the_first_speak() -> None:
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        time.sleep(LAST_WORDS_S)
+
+
+def _check_code(code: str) -> None:
+    """Raise a HarnessError unless this process runs the code that was submitted."""
+    ours = Path(harness.__file__).resolve().parent.parent
+    if ours != Path(code).resolve():
+        raise HarnessError(
+            f"this job imports the harness from {ours}, but {code} was submitted; let slurm.setup "
+            "of the site file leave PYTHONPATH and PYTHONSAFEPATH alone"
+        )
+
+
+def _settled(folder: StageFolder) -> str | None:
+    """The outcome of a stage for which nothing is left to do; None if there is."""
+    if (result := folder.result) is not None:
+        return str(result["state"])
+    above = folder.parent.result if folder.parent is not None else None
+    return "none" if above is not None and above["state"] == "diverged" else None
+
+
+@contextlib.contextmanager
+def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
+    """The trackers follow the stage meanwhile, if this is the first process."""
+    if placement.rank > 0:
+        yield
+        return
+    from harness.track.follow import start
+
+    followers = start(folder.path.parent, [folder.id])
+    if followers.warning:
+        print(f"note: {followers.warning}", flush=True)
+    try:
+        yield
+    finally:
+        over = folder.result is not None
+        if not over:  # they would wait for this process to end
+            followers.stop()
+        if not followers.wait(MIRROR_S if over else HURRY_S) and over:
+            late, sync = " and ".join(followers.running), Commands(folder.path.parent).line("sync")
+            print(f"note: {late} is late; `{sync}` uploads what is missing", flush=True)

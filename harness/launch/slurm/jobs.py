@@ -1,0 +1,183 @@
+"""What became of SLURM's jobs, and how they are stopped.
+
+That SLURM does not show a job says little: see `harness.launch.survey`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.launch import lives
+from harness.launch.decide import NEVER
+from harness.launch.job_states import JobState
+from harness.launch.protocol import Answer, Handed, Jobs
+from harness.launch.slurm import clients, queue
+from harness.launch.slurm.queue import Queue
+from harness.plan import ended, over
+from harness.store.layout import stage_folder
+from harness.store.submission import Array, Submission, submitting, user
+
+GRACE_S = 60.0
+"""A job that SLURM no longer knows is lost so many seconds after the last that was heard of it:
+accounting lags behind by some, and a submission is some seconds old before all of it is known."""
+AT_ONCE = 500
+"""Jobs that one call of scancel is given."""
+LEFT = "has left the queue; how it ended is not known yet"
+
+
+class Cluster(Jobs):
+    """Asks the clients of this machine."""
+
+    def __init__(self) -> None:
+        self._queue = Queue()
+
+    def look(self, runs: Path, handed: Handed) -> Answer:
+        arrays: dict[str, Array] = {}
+        since = time.time()
+        several = len({made.cluster for made, _, _ in handed.values()}) > 1
+        for made, array, _ in handed.values():
+            if several and self._elsewhere(made):
+                continue  # two clusters may have given the same number
+            arrays[array.name] = array
+            since = min(since, made.t)
+        answer = self._queue.ask(arrays.values(), since)
+        states: dict[str, JobState] = {}
+        for stage, (made, array, index) in handed.items():
+            known = replace(array, job=answer.numbers.get(array.name, array.job))
+            element = known.element(index)
+            if array.name in arrays:
+                state = _told(made, element, answer)
+            else:
+                state = JobState(element or "", "GONE")
+            if state is None or state.state == "GONE":
+                state = self._not_shown(runs, stage, made, state)
+            if state is not None:
+                states[stage] = replace(state, cluster=made.cluster)
+        _give_up(handed, states)
+        return Answer(states, answer.numbers, answer.notes)
+
+    def held(
+        self, runs: Path, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
+        since = min((made.t for made in submissions), default=0.0)
+        arrays = (array for made in submissions for array in made.arrays)
+        answer = self._queue.ask(arrays, since)
+        held: list[tuple[Submission, str]] = []
+        for made in submissions:
+            if self._elsewhere(made) or self._hidden(made):  # silence says nothing, here and now
+                undone = [s for s in made.stages if stage_folder(runs, s).result is None]
+                held += [(made, stage) for stage in (*undone, "") if undone]
+                continue
+            for array in made.arrays:
+                number = answer.numbers.get(array.name)
+                if number is None:  # it was not submitted, or is just being
+                    if submitting(made) or not answer.controller:
+                        held += [(made, stage) for stage in (*array.stages, "")]
+                    continue
+                for stage, job in replace(array, job=number).elements() or [("", number)]:
+                    if not over(answer.jobs.get(job, JobState(job, "UNKNOWN"))):
+                        held.append((made, stage))
+        return held, answer.notes
+
+    def mute(self, nodes: Iterable[str]) -> frozenset[str]:
+        return queue.unanswering(nodes)
+
+    def cannot_stop(self, made: Submission, job: JobState) -> str:
+        del made
+        return f"job {job.job} {job.reason}" if not job.live and job.reason else ""
+
+    def ends(self, job: str) -> str:
+        return f"scancel {job}"
+
+    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+        count = len(jobs)
+        yield f"{count} {'job' if count == 1 else 'jobs'} of SLURM will be cancelled"
+
+    def stop(self, jobs: Sequence[str]) -> Iterator[str]:
+        distinct = list(dict.fromkeys(jobs))
+        for start in range(0, len(distinct), AT_ONCE):
+            # by user too: SLURM obeys root, whoever's the job is
+            mine = f"--user={_name(os.getuid())}"
+            said = clients.order("scancel", mine, *distinct[start : start + AT_ONCE])
+            if said.silent:
+                yield f"SLURM does not answer: {said.error}. Run cancel again later"
+                return
+            if said.error:
+                yield f"SLURM did not cancel all: {said.error}"
+
+    def _elsewhere(self, made: Submission) -> bool:
+        """Whether its jobs are another cluster's than the one that answers here."""
+        return made.cluster not in ("", self._queue.cluster.name)
+
+    def _hidden(self, made: Submission) -> bool:
+        """Whether its jobs are another user's, and shown to nobody else."""
+        return self._queue.cluster.hides_others and made.user != user()
+
+    def _not_shown(
+        self, runs: Path, stage: str, made: Submission, state: JobState | None
+    ) -> JobState | None:
+        """The state of a job that SLURM does not show: as it was, or unknown.
+
+        Args:
+            state: GONE; None if it never had a number.
+        """
+        job = state.job if state is not None else ""
+        life = lives.newest(stage_folder(runs, stage))
+        own = life if life is not None and life.of(made.on, job, made.cluster) else None
+        if own is not None and own.ended == "failed":
+            return state  # it has told that itself
+        if self._elsewhere(made):
+            return JobState(job, "UNKNOWN", f"is on cluster {made.cluster}, to be asked there")
+        if self._hidden(made):
+            why = f"is {made.user}'s, and SLURM shows it to them alone"
+            return JobState(job, "UNKNOWN", why)
+        heard = max(made.t, life.heard if life is not None else 0.0)
+        lags = time.time() - heard < GRACE_S and (own is None or not own.ended)
+        known = state is not None and lags
+        return replace(state, state="UNKNOWN", reason=LEFT) if state and known else state
+
+
+def _told(made: Submission, element: str | None, answer: queue.Answer) -> JobState | None:
+    """What SLURM says of a stage's job; None if it knows no job of the submission's name."""
+    if element is not None:
+        return answer.jobs.get(element, JobState(element, "UNKNOWN"))
+    if submitting(made):
+        return JobState("", "SUBMITTING", f"by {made.user}", live=True)
+    return None if answer.controller else JobState("", "UNKNOWN")
+
+
+def _give_up(
+    found: Mapping[str, tuple[Submission, Array, int]], states: dict[str, JobState]
+) -> None:
+    """Change the states of jobs that wait for one that has ended without success.
+
+    SLURM ends them too (--kill-on-invalid-dep), some time after; whoever plans in between would
+    take them for jobs that are still to run.
+    """
+    ends = {(state.cluster, state.job): state for state in states.values()}
+    for stage, (made, array, index) in found.items():
+        state = states.get(stage)
+        if state is None or state.state != "PENDING":
+            continue
+        if state.late:  # it may have been released, and have begun
+            continue
+        if not state.reason.startswith("Dependency"):  # somebody has released it
+            continue
+        behind = [made.arrays[n].element(index) for n in array.after]
+        several = len(array.stages) > 1
+        behind += [f"{job}_{index}" if several and "_" not in job else job for job in array.waits]
+        above = [ends.get((state.cluster, job)) for job in behind if job]
+        if any(one and ended(one) and one.state != "COMPLETED" for one in above):
+            states[stage] = replace(state, state="CANCELLED", reason=NEVER, live=False)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

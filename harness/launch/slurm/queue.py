@@ -1,0 +1,262 @@
+"""What SLURM says about jobs: one squeue and, for those that ended, one sacct, however many.
+
+squeue is the controller's word and wins while it knows a job to be alive; accounting lags by up to
+some seconds, may be absent, and tells the rest: how a job ended, and who cancelled it.
+"""
+
+from __future__ import annotations
+
+import pwd
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.launch.job_states import JobState, is_live, meaning
+from harness.launch.slurm import clients
+from harness.launch.slurm.clients import Cluster
+from harness.store.submission import Array
+
+_MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
+"""Of the words for a job that is over, what accounting says of one about to be requeued."""
+
+
+HURRY_S = 2.0
+"""Seconds for accounting once the controller has used up its own."""
+AGAIN_S = 30.0
+"""Seconds before a cluster that did not answer is asked for its name again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What SLURM said to one question."""
+
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    """By job or array element."""
+    numbers: dict[str, str] = field(default_factory=dict)
+    """Array job number by job name, of every name that SLURM knows."""
+    controller: bool = False
+    """squeue answered."""
+    notes: tuple[str, ...] = ()
+    """Who did not answer, in sentences for a person."""
+
+
+class Queue:
+    """Asks SLURM; remembers from one question to the next which jobs are over."""
+
+    def __init__(self) -> None:
+        self._over: dict[str, JobState] = {}
+        self._cluster = Cluster("")
+        self._asked = -AGAIN_S
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that is asked. Until it has answered it is asked for again, but not at once:
+        each question may take some seconds."""
+        if not self._cluster.name and time.monotonic() - self._asked > AGAIN_S:
+            self._cluster = clients.cluster()
+            self._asked = time.monotonic()
+        return self._cluster
+
+    def ask(self, arrays: Iterable[Array], since: float) -> Answer:
+        """The state of every element of `arrays`, those without a number looked for by name.
+
+        Args:
+            since: seconds since 1970, before which none of them was submitted: SLURM uses a number
+                again after some years.
+        """
+        wanted = list(arrays)
+        if not wanted:
+            return Answer(controller=True)
+        notes = []
+        began = time.monotonic()
+        listed, said = _squeue(wanted)
+        late = listed is None and time.monotonic() - began >= clients.TIMEOUT_S
+        if listed is None:
+            notes.append(f"the SLURM controller does not answer ({said.error})")
+        numbers = {line.name: line.base for line in listed or ()}
+        jobs = {line.state.job: line.state for line in listed or ()}
+        for array in wanted:
+            if array.job is not None:
+                numbers[array.name] = array.job
+        open_ = [
+            array
+            for array in wanted
+            if (found := _elements(array, numbers.get(array.name))) is None
+            or any(not (e in jobs and jobs[e].live) and e not in self._over for e in found)
+        ]
+        told: dict[str, JobState] | None = {}
+        if open_:
+            limit = HURRY_S if late else None  # munge may be what lets neither through
+            told, names, why = (
+                (None, dict[str, str](), said.error)
+                if said.no_munge
+                else _sacct(open_, numbers, since, limit)
+            )
+            numbers |= {name: base for name, base in names.items() if name not in numbers}
+            if told is None:
+                notes.append(f"SLURM's accounting does not answer ({why})")
+        for array in wanted:
+            for element in _elements(array, numbers.get(array.name)) or ():
+                jobs[element] = self._judge(element, jobs.get(element), told, listed is not None)
+        return Answer(jobs, numbers, listed is not None, tuple(notes))
+
+    def _judge(
+        self,
+        element: str,
+        here: JobState | None,
+        told: Mapping[str, JobState] | None,
+        controller: bool,
+    ) -> JobState:
+        """One element's state of what squeue (`here`) and sacct (`told`) say."""
+        if here is not None and here.live:
+            self._over.pop(element, None)
+            return here
+        if element in self._over:
+            return self._over[element]
+        there = (told or {}).get(element)
+        if there is not None and there.state == "UNKNOWN":
+            return there
+        if there is not None and there.phase == "over":
+            if controller or there.state not in _MAY_COME_BACK:
+                # squeue's reason tells more, but for who cancelled
+                reason = there.reason or (here.reason if here else "")
+                self._over[element] = replace(there, reason=reason)
+                return self._over[element]
+            return replace(there, state="UNKNOWN")
+        if here is not None:  # over by the controller's word; accounting lags behind, or is absent
+            if told is None:
+                self._over[element] = here  # which the controller forgets after some minutes
+            return here
+        if controller:
+            return JobState(element, "GONE", there.state if there else "")
+        return replace(there, live=True, late=True) if there else JobState(element, "UNKNOWN")
+
+
+MOST_ASKED = 8
+"""Nodes, or groups of them, that are asked about at one look."""
+
+
+def unanswering(nodes: Iterable[str]) -> frozenset[str]:
+    """Those of the nodes (or lists of nodes, n[1-2]) that do not answer the controller, or of which
+    one does not."""
+    found = set()
+    for node in sorted({node for node in nodes if node})[:MOST_ASKED]:
+        said = clients.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
+        if any(state.endswith("*") or state.startswith("down") for state in said.lines):
+            found.add(node)
+    return frozenset(found)
+
+
+def _elements(array: Array, number: str | None) -> list[str] | None:
+    """The array's jobs; None while its number is not known."""
+    if number is None:
+        return None
+    known = replace(array, job=number)
+    return [job for _, job in known.elements()] or [number]
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    base: str
+    state: JobState
+
+
+def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.Said]:
+    """What the controller still knows, jobs that ended some minutes ago included.
+
+    By name: of a number that it no longer knows, `squeue --jobs` says nothing but an error.
+    """
+    words = ["squeue", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%N|%j|%r"]
+    names = {array.name: array.job for array in arrays}
+    said = clients.ask(*words, "--name=" + ",".join(names))
+    if said.error:
+        return None, said
+    lines = [line for text in said.lines if (line := _listed(text)) and line.name in names]
+    return [line for line in lines if names[line.name] in (None, line.base)], said
+
+
+def _listed(text: str) -> _Line | None:
+    parts = text.split("|", 5)
+    if len(parts) < 6:
+        return None
+    base, index, state, node, name, reason = (part.strip() for part in parts)
+    job = f"{base}_{index}" if index.isdecimal() else base
+    reason = "" if reason == "None" else reason
+    return _Line(name, base, _state(job, state, reason, node))
+
+
+def _sacct(
+    arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
+) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
+    """(state by element, number by name, error) of what accounting knows in `limit` seconds.
+
+    A number that it knows under another name is another job's: of an earlier life of the cluster,
+    or of another cluster.
+    """
+    start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86_400)))
+    words = ["sacct", "--noheader", "--parsable2", "--allusers", f"--starttime={start}"]
+    words.append("--format=JobID,State,ExitCode,NodeList,JobName,Reason")
+    if all(array.name in numbers for array in arrays):
+        words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
+    else:
+        words.append("--name=" + ",".join(array.name for array in arrays))
+    said = clients.ask(*words, timeout=limit)
+    if said.error:
+        return None, {}, said.error
+    own = {array.name for array in arrays}
+    jobs: dict[str, JobState] = {}
+    names: dict[str, str] = {}
+    for text in said.lines:
+        parts = text.split("|", 5)
+        if len(parts) < 6:
+            continue
+        whole, step, _ = parts[0].partition(".")
+        if step:
+            # the out-of-memory killer may be told of a step alone
+            if parts[1] == "OUT_OF_MEMORY" and whole in jobs and jobs[whole].state == "FAILED":
+                jobs[whole] = replace(jobs[whole], state="OUT_OF_MEMORY")
+            continue
+        if parts[4] not in own:
+            continue
+        names[parts[4]] = whole.partition("_")[0]
+        for job in _expand(whole):
+            jobs[job] = _accounted(job, parts[1], parts[2], parts[3], parts[5])
+    return jobs, names, ""
+
+
+def _accounted(job: str, state: str, exit_: str, node: str, reason: str) -> JobState:
+    word, _, rest = state.partition(" ")
+    if word == "CANCELLED":
+        reason = f"by {_user(rest.removeprefix('by '))}" if rest.startswith("by ") else ""
+    reason = "" if reason == "None" else reason
+    node = "" if node == "None assigned" else node
+    return _state(job, word, reason, node, exit_)
+
+
+def _state(job: str, word: str, reason: str, node: str, exit_: str = "") -> JobState:
+    if meaning(word).phase == "elsewhere":
+        return JobState(job, "UNKNOWN", meaning(word).words, node)
+    return JobState(job, word, reason, node, is_live(word), exit_)
+
+
+def _user(number: str) -> str:
+    try:
+        return pwd.getpwuid(int(number)).pw_name
+    except (ValueError, KeyError, OverflowError):
+        return f"user {number}"
+
+
+def _expand(job: str) -> list[str]:
+    """12_[0-2,5%4], as accounting writes elements that still wait, is 12_0, 12_1, 12_2, 12_5."""
+    match = re.fullmatch(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]", job)
+    if match is None:
+        return [job]
+    found: list[str] = []
+    for part in match[2].split(","):
+        first, _, rest = part.partition("-")
+        last, _, stride = rest.partition(":")
+        indices = range(int(first), int(last or first) + 1, int(stride or 1))
+        found += [f"{match[1]}_{index}" for index in indices]
+    return found

@@ -1,0 +1,111 @@
+"""What SLURM does not take, in words: why, what was submitted before it, and what to change."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+
+from harness.errors import HarnessError
+from harness.launch.job_states import never_starts
+from harness.launch.slurm.clients import Cluster
+from harness.launch.slurm.queue import Answer
+from harness.launch.slurm.site import SlurmSite
+from harness.store.submission import Array, Submission
+
+_SIZE = "gpus_per_node, mem_gb, cpus_per_process, nodes, constraint"
+_FIELDS = {
+    r"job array": "max_array",
+    r"partition (name|specified)|access.*partition": "partition",
+    r"qos(?!.*limit)": "qos",
+    r"account(?!ing)": "account",
+    r"feature": "constraint",
+    r"time ?limit": "hours.{kind}",
+    r"memory": "mem_gb",
+    r"gres|generic resource": "gpus_per_node",
+    r"node ?config|node ?count|node ?limit|cpu count|badconstraints": _SIZE,
+    r"partitionconfig": f"{_SIZE}, hours.{{kind}}",
+}
+"""What SLURM complains of, and the fields of the site file that ask for it."""
+_TOO_MANY = re.compile(r"submit ?limit|job limit|submitjob|maxsubmit", re.IGNORECASE)
+"""SLURM's words where the user has too many jobs; the same as where one is too large."""
+
+
+def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
+    """Raise a HarnessError if it can be told beforehand that nothing will be submitted."""
+    if cluster.silence:
+        raise HarnessError(
+            f"SLURM does not answer: {cluster.silence}. Nothing was submitted; its controller, or "
+            "munge on this machine, may be down: try again later, or ask who runs the cluster"
+        )
+    largest = max(len(array.stages) for array in arrays)
+    if cluster.most is not None and largest > cluster.most:
+        raise HarnessError(
+            f"slurm.max_array of the site file is {own.max_array}, and an array would have "
+            f"{largest} elements, but this cluster takes {cluster.most} (MaxArraySize): lower it. "
+            "Nothing was submitted"
+        )
+
+
+def told(record: Submission, n: int, why: str, own: SlurmSite, *, refused: bool) -> str:
+    """The message of a submission that ended at its array number `n`.
+
+    Args:
+        why: what sbatch said.
+        refused: SLURM said no; else it did not answer, and there may be a job.
+    """
+    array = record.arrays[n]
+    what = f"{array.kind}, {len(array.stages)} stages" if array.stages else "the report"
+    before = sum(len(each.stages) for each in record.arrays[:n])
+    left = sum(len(each.stages) for each in record.arrays[n:])
+    done = "Nothing was submitted"
+    if n:
+        done = f"{n} arrays before it were submitted ({before} stages); {left} stages were not"
+    elif not refused:
+        done = "Nothing was submitted before it"
+    if not refused:
+        return (
+            f"SLURM does not answer to {what}: {why}. {done}. Run again later: what has become a "
+            "job all the same is found by its name"
+        )
+    mend = "Mend the site file, and run again"
+    if _TOO_MANY.search(why):
+        mend = (
+            "If it is the number of jobs that you may have at a time, run again when some have "
+            "ended; else lower what the site file asks for"
+        )
+    elif fields := _fields(why, own, array.kind):
+        mend = f"Mend the site file ({fields}), and run again"
+    return f"SLURM refused {what}: {why}. {done}. {mend}"
+
+
+def never_start(own: SlurmSite, record: Submission, answer: Answer) -> str:
+    """What of a submission SLURM took, but will not start as it is asked for; "" if all is well."""
+    arrays = {array.job: array for array in record.arrays}
+    lines: dict[str, str] = {}
+    for state in answer.jobs.values():
+        number = state.job.partition("_")[0]
+        if state.live and never_starts(state.reason) and number in arrays:
+            kind = arrays[number].kind
+            fields = _fields(state.reason, own, kind) or "the site file's section slurm"
+            lines[number] = f"job {number} ({kind}): {state.reason}; see {fields}"
+    if not lines:
+        return ""
+    text = "\n".join(f"  {line}" for line in lines.values())
+    every = " ".join(array.job for array in record.arrays if array.job is not None)
+    return (
+        f"{record.id} was submitted, but SLURM will not start it as it is asked for:\n{text}\n"
+        f"End it with: scancel {every}\nThen mend the site file, and run again"
+    )
+
+
+def _fields(why: str, own: SlurmSite, kind: str) -> str:
+    """The fields of the site file that SLURM's words are about, and their values; "" if none."""
+    named = [name for words, name in _FIELDS.items() if re.search(words, why, re.IGNORECASE)]
+    paths = dict.fromkeys(path.format(kind=kind) for each in named for path in each.split(", "))
+    said = {path: operator.attrgetter(path)(own) for path in paths}
+    return ", ".join(
+        f"slurm.{path}: {value:g}" if isinstance(value, float) else f"slurm.{path}: {value}"
+        for path, value in said.items()
+        if value
+    )

@@ -1,0 +1,185 @@
+"""One job array as it is handed to sbatch: submitit's parameters, script, files and pickles.
+
+sbatch itself is called here and not by submitit, which would wait for it without a bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.launch import job_file
+from harness.launch.slurm import clients
+from harness.launch.slurm.site import SlurmSite
+from harness.store import atomic
+from harness.store.submission import Array
+
+if TYPE_CHECKING:
+    import submitit
+
+Said = tuple[str, Mapping[str, Any]]
+"""What a job does: see `job_file.write`."""
+REPORT_GB = 8.0
+"""Memory of the report's job where the site file says how much a node has."""
+_TORCHRUN = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT"
+
+
+def executor(
+    own: SlurmSite, array: Array, folder: Path, code: Path, waits: str | None
+) -> submitit.SlurmExecutor:
+    """What submits the array: its parameters, in submitit's words.
+
+    Args:
+        own: how the site asks for jobs.
+        folder: where the script, the pickles and the logs go.
+        code: the folder that the jobs import the harness from.
+        waits: sbatch's --dependency; None: it waits for nothing.
+
+    Raises:
+        HarnessError: sbatch or Python's path would not take the folder's name as it is.
+    """
+    if bad := sorted({c for c in str(folder) if c in "%\\:" or not c.isprintable()}):
+        raise HarnessError(
+            f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path means something else to sbatch "
+            "or to Python's path; choose another run root with --runs, or runs: of the site file"
+        )
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read as it is imported
+    import submitit
+
+    class Executor(submitit.SlurmExecutor):
+        """Also where SLURM is not, for a look at the scripts."""
+
+        @classmethod
+        def affinity(cls) -> int:
+            return 2
+
+    report = not array.stages
+    options: dict[str, Any] = {
+        "requeue": True,
+        **({"kill-on-invalid-dep": "yes"} if waits else {}),
+        **{name: value for name, value in own.extra.items() if value is not False},
+    }
+    mem_gb = min(own.mem_gb, REPORT_GB) if own.mem_gb and report else own.mem_gb
+    processes = 1 if report else own.processes
+    said = {
+        "job_name": array.name,
+        "partition": own.partition,
+        "account": own.account,
+        "qos": own.qos,
+        "constraint": own.constraint,
+        "time": math.ceil(60 * getattr(own.hours, array.kind)),
+        "nodes": 1 if report else own.nodes,
+        "ntasks_per_node": processes,
+        "cpus_per_task": own.cpus_per_process,
+        "gpus_per_node": None if report else own.gpus_per_node or None,
+        "mem": None if mem_gb is None else f"{math.ceil(1024 * mem_gb)}M",
+        "dependency": waits,
+        "signal_delay_s": own.signal_s,
+        "array_parallelism": own.at_once or max(1, len(array.stages)),
+        "srun_args": [f"--cpus-per-task={own.cpus_per_process}", "--kill-on-bad-exit=1"],
+        "setup": _setup(own, array, folder, code),
+        "additional_parameters": options,
+    }
+    python = shlex.quote(sys.executable)
+    executor = Executor(folder, max_num_timeout=own.timeouts, python=python)
+    executor.update_parameters(**{name: value for name, value in said.items() if value is not None})
+    return executor
+
+
+class NotSubmitted(HarnessError):
+    """sbatch made no job, or did not say that it made one; the message is its reason."""
+
+    def __init__(self, said: clients.Said) -> None:
+        lines = [line.strip() for line in said.stderr.splitlines() if line.strip()]
+        super().__init__(
+            said.error if said.silent else "; ".join(dict.fromkeys(lines)) or said.error
+        )
+        self.silent = said.silent
+        """SLURM was not reached, or its answer was not: there may be a job all the same."""
+
+
+def submitted(
+    executor: submitit.SlurmExecutor,
+    array: Array,
+    folder: Path,
+    works: Sequence[Said],
+) -> str:
+    """Submit one array, element n of which does works[n]; returns its job's number.
+
+    Raises:
+        NotSubmitted: sbatch refused it, or does not answer.
+        StoreError: the folder cannot be written.
+    """
+    from submitit.helpers import DelayedSubmission
+
+    path = folder / f"{array.name}.sh"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for n, (work, words) in enumerate(works):
+            said = job_file.write(folder / f"{array.name}.{n}.json", work, words)
+            delayed = DelayedSubmission(job_file.call, str(said))
+            delayed.set_timeout(executor.parameters["time"], executor.max_num_timeout)
+            delayed.dump(folder / f"{array.name}.{n}.pkl")
+        path.write_text(script(executor, array))
+    except OSError as error:
+        raise atomic.explain(error, folder) from error
+    told = clients.submit(path)
+    found = re.search(r"job (\d+)", " ".join(told.lines))
+    if found is None:
+        raise NotSubmitted(
+            told if told.error else clients.Said(error=f"sbatch said {told.lines}", silent=True)
+        )
+    job = found[1]
+    with contextlib.suppress(OSError):  # else the job's script does it
+        for n in range(len(works)):
+            element = f"{job}_{n}" if len(works) > 1 else job
+            named = folder / f"{element}_submitted.pkl"
+            draft = named.with_suffix(".draft")
+            shutil.copyfile(folder / f"{array.name}.{n}.pkl", draft)
+            draft.replace(named)
+    return job
+
+
+def script(made: submitit.SlurmExecutor, array: Array) -> str:
+    """The text that sbatch would be handed."""
+    if len(array.stages) > 1:
+        made.parameters["map_count"] = len(array.stages)
+    return str(made._make_submission_file_text(made._submitit_command_str, ""))
+
+
+def _load(module: str) -> str:
+    """The line that loads a module, or ends the job: without it another library would compute."""
+    words = shlex.join(module.split())
+    said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
+    return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
+
+
+def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
+    """What the script does before srun."""
+    quoted = shlex.quote(str(code))
+    if len(array.stages) > 1:
+        job, index = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}", "${SLURM_ARRAY_TASK_ID}"
+    else:
+        job, index = "${SLURM_JOB_ID}", "0"
+    return [
+        f"unset {_TORCHRUN}",
+        f"export OMP_NUM_THREADS={own.cpus_per_process}",
+        *map(_load, own.modules),
+        *own.setup,
+        "# the code that was submitted, wherever the job begins",
+        f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
+        "export SUBMITIT_PREEMPT_SIGNAL=USR2",
+        "# what the job does, should its submitter or its last life have left it unsaid",
+        f"cd {shlex.quote(str(folder))}",
+        f'rm -f "{job}"_*.save_tmp',
+        f'[ -e "{job}_submitted.pkl" ] || cp "{array.name}.{index}.pkl" "{job}_submitted.pkl"',
+    ]

@@ -1,0 +1,152 @@
+"""How a site file's section slurm: says that jobs are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints, create_model, model_validator
+
+from harness.backend import Backend, Count, has_controls, is_line
+from harness.recipe.section import Section, refuse
+from harness.spec.registry import tasks
+
+Hours = Annotated[float, Field(gt=0, le=100_000)]
+
+OURS = {
+    "array": "arrays are made by the harness; see max_array and at_once",
+    "clusters": "set SLURM_CLUSTERS, which all of SLURM's clients obey",
+    "cpus-per-task": "say cpus_per_process",
+    "dependency": "the plan's",
+    "error": "logs lie with the submission",
+    "gid": "jobs run as who submits them",
+    "gpus-per-node": "say gpus_per_node",
+    "job-name": "jobs are found again by it",
+    "kill-on-invalid-dep": "always yes",
+    "mem": "say mem_gb",
+    "no-requeue": "a job that is interrupted goes on in its next life",
+    "nodes": "say nodes",
+    "ntasks-per-node": "say processes_per_node",
+    "open-mode": "always append: a requeued job goes on in its log",
+    "output": "logs lie with the submission",
+    "requeue": "always on",
+    "signal": "say signal_s",
+    "time": "say hours",
+    "uid": "jobs run as who submits them",
+    "wrap": "the job's script is the harness's",
+    **dict.fromkeys(
+        ("help", "parsable", "quiet", "test-only", "usage", "version", "wait"),
+        "sbatch is to submit the job, to say its number, and to return",
+    ),
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
+}
+"""Options of sbatch that stand elsewhere, and where."""
+
+_SLURM_NAME = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")
+_FEATURES = re.compile(r"[\w@%+=:,./&|*()!\[\]][\w@%+=:,./&|*()!\[\]-]*")
+"""Names of features and how --constraint joins them."""
+
+
+class _TimeLimits(Section):
+    """Hours of wall time after which SLURM ends a job. A stage that needs more goes on in its job's
+    next life, from a checkpoint."""
+
+    report: Hours = 0.5
+
+
+if TYPE_CHECKING:
+    TimeLimits = _TimeLimits
+else:
+    TimeLimits = create_model(
+        "TimeLimits",
+        __base__=_TimeLimits,
+        **{kind: (Hours, each.hours) for kind, each in tasks().items()},
+    )
+"""A limit for each declared task."""
+
+
+class SlurmSite(Backend):
+    """How jobs are asked for on this cluster. Every stage has the same nodes and GPUs."""
+
+    kind: ClassVar[str] = "slurm"
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    """Features that a node must have, as sbatch's --constraint takes them."""
+    nodes: Count = 1
+    """Nodes that share a stage."""
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    """0: stages run on CPUs."""
+    processes_per_node: Count | None = None
+    """null: one a GPU, or one where there are none."""
+    cpus_per_process: Count = 4
+    """Cores of each process; they decode and augment images."""
+    mem_gb: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Memory of each node, in GB; null: the partition's default."""
+    hours: TimeLimits = TimeLimits()
+    modules: tuple[str, ...] = ()
+    """What a job loads with `module load` before it begins."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell that a job runs after that."""
+    at_once: Count | None = None
+    """Elements of an array that run at the same time; null: as many as SLURM lets."""
+    max_array: Count = 1000
+    """Elements of an array, below the cluster's MaxArraySize."""
+    signal_s: Annotated[int, Field(ge=10, le=3600)] = 120
+    """Seconds before its end by a time limit at which a job is warned: long enough for the steps
+    between two looks (watch.log_steps) and a checkpoint."""
+    timeouts: Annotated[int, Field(ge=0)] = 50
+    """Time limits that a stage may outlive before it counts as failed."""
+    stage_data: str | None = None
+    """Folder of a node's own disk into which the data is copied before a stage; variables are
+    expanded in the job, as in $SLURM_TMPDIR. null: read from the data root."""
+    ask_above_gpu_hours: float = 24.0
+    """`run` asks before it submits more than this; hours of nodes where there are no GPUs."""
+    snapshot: Literal["copy", "refuse_dirty"] = "copy"
+    """Jobs run a copy of the code as it was at submission. refuse_dirty: and nothing is submitted
+    from a checkout with uncommitted changes."""
+    extra: dict[
+        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")], str | int | bool
+    ] = {}
+    """Further options of sbatch, without their dashes: {exclusive: true, mail-type: FAIL}."""
+
+    @property
+    def processes(self) -> int:
+        """Processes a node."""
+        return self.processes_per_node or max(1, self.gpus_per_node)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SlurmSite:
+        refuse(self._misplaced())
+        return self
+
+    def _misplaced(self) -> Iterator[tuple[str, str]]:
+        for name in self.extra:
+            if name in OURS:
+                yield f"extra.{name}", f"cannot be set here: {OURS[name]}"
+        for field in ("modules", "setup"):
+            for n, line in enumerate(getattr(self, field)):
+                # a tab is a blank of the shell's
+                if has_controls(line.replace("\t", " ")) or not line.strip():
+                    yield f"{field}.{n}", "one line of shell, not none and not several"
+        for n, module in enumerate(self.modules):
+            if any(word.startswith("-") for word in module.split()):
+                yield f"modules.{n}", "a module's name, not an option; setup takes whole lines"
+        for field in ("partition", "account", "qos"):
+            value = getattr(self, field)
+            if value is not None and not _SLURM_NAME.fullmatch(value):
+                yield (
+                    field,
+                    "a name of SLURM's, or several with commas between; no blanks, no quotes",
+                )
+        if self.constraint is not None and not _FEATURES.fullmatch(self.constraint):
+            yield "constraint", "features, joined by & or | as --constraint takes them; no blanks"
+        if self.stage_data is not None and not is_line(self.stage_data):
+            yield "stage_data", "a folder, in one line"
+        for name, value in self.extra.items():
+            # sbatch takes a backslash away
+            if isinstance(value, str) and (not is_line(value) or "\\" in value):
+                yield f"extra.{name}", "one line without backslashes"
