@@ -46,9 +46,10 @@ def test_everything_is_in_it(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
     }
-    modules = [path for path in (ROOT / "harness").rglob("*.py") if path.is_file()]
-    expected |= {str(path.relative_to(ROOT)): path for path in modules}
-    expected["harness/py.typed"] = ROOT / "harness" / "py.typed"
+    endings = ("*.py", "*.html", "*.css", "py.typed")
+    files = [path for ending in endings for path in (ROOT / "harness").rglob(ending)]
+    expected |= {str(path.relative_to(ROOT)): path for path in files if path.is_file()}
+    assert "harness/report/page.html" in expected
     assert {name for name in inside if not name.partition("/")[0].endswith(".dist-info")} == {
         *expected
     }

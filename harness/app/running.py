@@ -20,9 +20,8 @@ from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
 from harness.recipe.find import find
 from harness.recipe.load import load
-from harness.report.claims import judge
+from harness.report.claims import judge, next_seeds
 from harness.report.collect import collect
-from harness.report.next_seeds import next_seeds
 from harness.site import Site, load_site
 from harness.spec.registry import DEFAULT_LAUNCHER
 from harness.store.layout import stage_folder

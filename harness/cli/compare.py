@@ -7,19 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from harness.app.reporting import gather
 from harness.cli import show
-from harness.cli.report import STYLE
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.plan import make_plan
-from harness.report.blocks import Block, Items, Notice, Paragraph, Table
+from harness.report.blocks import Block, Items, Notice, Paragraph
 from harness.report.claims import judge
-from harness.report.numbers import as_json
+from harness.report.results_json import as_json
 from harness.report.side_by_side import FILE, Report, compare, pairs, read_report
+from harness.report.table import Table
+from harness.report.terminal import terminal_table
 from harness.report.write import rendered, write_files
 from harness.store import atomic
 
@@ -52,7 +51,7 @@ def compare_command(
 def _print(block: Block) -> None:
     match block:
         case Table():
-            show.console.print(_drawn(block))
+            show.console.print(terminal_table(block))
             show.console.print()
         case Paragraph():
             show.line(block.text, "dim")
@@ -72,12 +71,3 @@ def _report(path: Path, recipe: Path | None, sets: Sequence[str]) -> Report:
         raise HarnessError(f"{path}: a run root; name the recipe too, or a report's folder instead")
     results = gather(make_plan(recipe, sets, path), path, Inputs(None, path), curves=False)
     return as_json(results, judge(results), [])
-
-
-def _drawn(table: Table) -> RichTable:
-    made = RichTable(box=None, pad_edge=False, header_style="bold")
-    for n, head in enumerate(table.head):
-        made.add_column(head, justify="right" if n in table.numeric else "left")
-    for row in table.rows:
-        made.add_row(*(Text(cell.text, style=STYLE[cell.tone]) for cell in row.cells))
-    return made

@@ -13,23 +13,15 @@ from harness.app.reporting import write
 from harness.app.results import Report
 from harness.cli import show
 from harness.plan import Plan
-from harness.recipe.ablation import Metric
-from harness.report.blocks import Tone
-from harness.report.claims import judge, tallied
+from harness.report.claim_summary import said_by, summary
+from harness.report.claims import judge, verdict_counts
 from harness.report.collect import Results
-from harness.report.setting import NAMES, UNITS, is_papers_scale, one_line
-from harness.report.tables import TONES, cell_text, label, measured
-from harness.report.tally import said_by, summary
+from harness.report.measures import measure
+from harness.report.results_table import results_table
+from harness.report.scale import is_papers_scale, one_line
+from harness.report.table_text import TONES
+from harness.report.terminal import NARROW, STYLE, terminal_table
 from harness.site import Site
-
-STYLE: dict[Tone, str] = {
-    "plain": "default",
-    "good": "green",
-    "bad": "red",
-    "unsure": "yellow",
-    "quiet": "dim",
-    "code": "default",
-}
 
 
 def report_command(made: Plan, site: Site, out: Path | None) -> None:
@@ -56,8 +48,8 @@ def _show(results: Results) -> None:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     judged = judge(results)
     if judged:
-        show.console.print(f"[dim]The claims, judged by {NAMES[results.metric]}:[/]")
-        show.console.print(summary(tallied(judged)))
+        show.console.print(f"[dim]The claims, judged by {measure(results.metric).label}:[/]")
+        show.console.print(summary(verdict_counts(judged)))
     for each in judged:
         style = STYLE[TONES[each.verdict]]
         said = said_by(each.claim.by, each.claim.says)
@@ -67,26 +59,7 @@ def _show(results: Results) -> None:
 
 def table(results: Results) -> Table:
     """The paper's numbers and ours for a terminal."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column(escape(results.ablation.axis) if results.ablation else "recipe")
-    if results.ablation is not None:
-        made.add_column(_heading("paper", results.ablation.metric), justify="right")
-    metrics = measured(results)
-    for metric in metrics:
-        made.add_column(_heading("ours", metric), justify="right")
-    for cell in results.cells:
-        row = [Text(label(results, cell))]
-        if results.ablation is not None:
-            row.append(Text("" if cell.printed is None else str(cell.printed)))
-        for metric in metrics:
-            said = cell_text(results, cell, metric)
-            row.append(Text(said.text, style=STYLE[said.tone]))
-        made.add_row(*row)
-    return made
-
-
-def _heading(whose: str, metric: Metric) -> str:
-    return f"{whose}, {UNITS[metric]}\n{NAMES[metric]}"
+    return terminal_table(results_table(results), NARROW)
 
 
 def _scale(results: Results) -> str:

@@ -14,13 +14,13 @@ from harness.recipe.task import TaskSection
 class Knn(Section):
     """Weighted k-nearest-neighbour accuracy on frozen features (InstDisc, arXiv:1805.01978)."""
 
-    k: tuple[Positive, ...] = (200,)
+    k: Annotated[tuple[Positive, ...], Field(title="k of kNN")] = (200,)
     """Neighbours that vote; the first is the one reported, the others show sensitivity."""
-    temperature: PositiveFloat = 0.1
+    temperature: Annotated[PositiveFloat, Field(title="temperature of kNN")] = 0.1
     """A neighbour of cosine similarity s votes with exp(s / temperature) (demo: 0.1)."""
-    layer: Literal["backbone", "output"] = "backbone"
+    layer: Annotated[Literal["backbone", "output"], Field(title="features of kNN")] = "backbone"
     """backbone: pooled features; output: the head's output (demo)."""
-    queries: Positive | None = None
+    queries: Annotated[Positive | None, Field(title="test images of kNN")] = None
     """Take a fixed subset of this many test images; null: all of them."""
 
 

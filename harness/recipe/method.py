@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from harness.recipe.section import Section
 from harness.spec.declarations import load
@@ -11,6 +13,8 @@ from harness.spec.registry import methods
 
 MAIN = "augment"
 """The kind of view that every recipe describes, in its section of that name."""
+TIME_CONSTANTS = 3
+"""Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
 
 
 class MethodSection(Section):
@@ -19,7 +23,7 @@ class MethodSection(Section):
     A method's own section adds the fields, and overrides what is different from here.
     """
 
-    kind: str
+    kind: Annotated[str, Field(title="mechanism")]
     keys: ClassVar[Literal["none", "follow", "learn"]] = "follow"
     """Whether there is a key encoder: none; one that follows the query encoder; one that learns."""
 

@@ -50,14 +50,14 @@ class Optim(Section):
     """The recipe's `optim`, of any optimiser: its `kind` names it. An optimiser's own section adds
     the fields."""
 
-    kind: str
-    epochs: Annotated[int, Field(ge=0)]
+    kind: Annotated[str, Field(title="optimiser")]
+    epochs: Annotated[int, Field(ge=0, title="epochs")]
     """Passes over the data; 0 leaves the network untrained, which makes it a control."""
-    steps: Positive | None = None
+    steps: Annotated[Positive | None, Field(title="steps at most")] = None
     """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
-    batch: Annotated[int, Field(ge=2)]
+    batch: Annotated[int, Field(ge=2, title="batch")]
     """Images per step, over all processes; the epoch's last, smaller batch is dropped."""
-    lr: Annotated[float, Field(ge=0)]
+    lr: Annotated[float, Field(ge=0, title="learning rate")]
     """Learning rate at the start (v1: 0.03 at batch 256)."""
     schedule: Schedule
 

@@ -142,7 +142,7 @@ class Recipe(Section):
     model: Model
     contrast: Contrast
     optim: AnyOptim
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(title="precision")] = "fp32"
     """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
     knn: Knn = Knn()
     linear: Linear | None = Linear()

@@ -22,28 +22,37 @@ class Augment(Section):
     The order is crop, [grayscale, jitter] or [jitter, grayscale], blur, flip (code: main_moco.py).
     """
 
-    crop_scale: tuple[Fraction, Fraction] = (0.2, 1.0)
+    crop_scale: Annotated[
+        tuple[Fraction, Fraction], Field(title="random crop, share of the image")
+    ] = (0.2, 1.0)
     """Area of the random crop as a share of the image (code: 0.2 to 1; demo: 0.08 to 1)."""
-    crop_ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
+    crop_ratio: Annotated[
+        tuple[PositiveFloat, PositiveFloat], Field(title="random crop, aspect ratio")
+    ] = (3 / 4, 4 / 3)
     """Aspect ratio of the random crop, drawn log-uniformly (torchvision's default)."""
-    jitter: tuple[
-        Annotated[float, Field(ge=0)],
-        Annotated[float, Field(ge=0)],
-        Annotated[float, Field(ge=0)],
-        Annotated[float, Field(ge=0, le=0.5)],
+    jitter: Annotated[
+        tuple[
+            Annotated[float, Field(ge=0)],
+            Annotated[float, Field(ge=0)],
+            Annotated[float, Field(ge=0)],
+            Annotated[float, Field(ge=0, le=0.5)],
+        ],
+        Field(title="colour jitter (brightness, contrast, saturation, hue)"),
     ] = (0.4, 0.4, 0.4, 0.4)
     """Strengths for brightness, contrast, saturation, hue (v1: .4 .4 .4 .4; v2: .4 .4 .4 .1)."""
-    jitter_p: Fraction = 1.0
+    jitter_p: Annotated[Fraction, Field(title="probability of colour jitter")] = 1.0
     """Probability of the colour jitter (v1: 1; v2 and demo: 0.8)."""
-    grayscale_p: Fraction = 0.2
+    grayscale_p: Annotated[Fraction, Field(title="probability of grayscale")] = 0.2
     """Probability of grayscale (0.2 in v1, v2 and demo)."""
-    grayscale_first: bool = True
+    grayscale_first: Annotated[bool, Field(title="grayscale before the jitter")] = True
     """Grayscale before the jitter (v1) or after it (v2 and demo)."""
-    blur_p: Fraction = 0.0
+    blur_p: Annotated[Fraction, Field(title="probability of blur")] = 0.0
     """Probability of the Gaussian blur (v1: 0; v2: 0.5)."""
-    blur_sigma: tuple[PositiveFloat, PositiveFloat] = (0.1, 2.0)
+    blur_sigma: Annotated[
+        tuple[PositiveFloat, PositiveFloat], Field(title="standard deviation of the blur")
+    ] = (0.1, 2.0)
     """Standard deviation of the blur in pixels, drawn uniformly (v2: 0.1 to 2)."""
-    flip_p: Fraction = 0.5
+    flip_p: Annotated[Fraction, Field(title="probability of a flip")] = 0.5
     """Probability of the horizontal flip."""
 
     def at(self, size: int) -> View:
@@ -84,14 +93,16 @@ class Model(Section):
     """_cifar: 3x3 stem of stride 1 and no max-pooling (demo); miniature: 3 blocks, for CPUs."""
     width: Positive = 1
     """Multiplies every layer's channels: 2 and 4 give v1 Table 1's R50w2x and R50w4x."""
-    head: Literal["fc", "mlp"] = "fc"
+    head: Annotated[Literal["fc", "mlp"], Field(title="head")] = "fc"
     """fc: one linear layer (v1); mlp: linear, ReLU, linear, with the features' width (v2)."""
-    dim: Positive = 128
+    dim: Annotated[Positive, Field(title="width of the embedding")] = 128
     """Width of the embedding that is compared (v1 Sec. 3.3: 128)."""
-    bn_group: Positive
+    bn_group: Annotated[Positive, Field(title="batch-norm group")]
     """Images normalised together by batch norm (v1: 32, one GPU's share of a batch of 256); the
     whole batch: synchronised over all processes."""
-    running_stats: Literal["first_group", "mean"] = "first_group"
+    running_stats: Annotated[
+        Literal["first_group", "mean"], Field(title="running statistics of")
+    ] = "first_group"
     """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
     weights: Weights | None = None
     """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""

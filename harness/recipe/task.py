@@ -22,7 +22,7 @@ class Data(Section):
     """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
     images: Positive | None = None
     """Train on a fixed random subset of this many images (the same for every seed); null: all."""
-    size: Pixels
+    size: Annotated[Pixels, Field(title="image size in pixels")]
     """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
-from harness.report import facts
+from harness.report import recipe_facts
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, Results
 from harness.report.colours import series_colours
 from harness.report.curves_figure import THE_PAPERS
-from harness.report.setting import NAMES, UNITS
+from harness.report.measures import measure
 from harness.report.svg import INK, drawing
 
 NAME = "axis"
@@ -26,7 +26,7 @@ def _negatives(recipe: Recipe) -> float:
 
 READ: dict[Literal["negatives", "temperature", "epochs"], Callable[[Recipe], float]] = {
     "negatives": _negatives,
-    "temperature": facts.temperature,
+    "temperature": recipe_facts.temperature,
     "epochs": lambda recipe: recipe.optim.epochs,
 }
 """Where a recipe stands on a figure's axis."""
@@ -49,8 +49,10 @@ def axis_figure(results: Results) -> list[Figure]:
     curves = _curves(results)
     if not any(curve.ours for curve in curves):
         return []
-    words = f"{NAMES[results.metric]} over {ablation.figure.x}: mean over seeds, bars of one "
-    words += f"deviation; hollow and dashed, {NAMES[ablation.metric]} as printed"
+    words = (
+        f"{measure(results.metric).label} over {ablation.figure.x}: mean over seeds, bars of one "
+    )
+    words += f"deviation; hollow and dashed, {measure(ablation.metric).label} as printed"
     if ablation.uncertainty:
         words += f" (±{ablation.uncertainty:g})"
     alt = f"{words}, for {', '.join(curve.label for curve in curves)}"
@@ -94,8 +96,9 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
                     level.mean, label=CONTROL_LABEL, color=INK, linewidth=1.2, linestyle=(0, (1, 2))
                 )
             )
+        printed = measure(ablation.metric).label
         handles += axes.plot(
-            [], [], label=f"{THE_PAPERS} ({NAMES[ablation.metric]})", color=INK, linewidth=1,
+            [], [], label=f"{THE_PAPERS} ({printed})", color=INK, linewidth=1,
             linestyle="--", marker="o", markerfacecolor="none", markersize=6,
         )  # fmt: skip
         if ablation.figure.log:
@@ -104,8 +107,8 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
         axes.set_xlabel(ablation.figure.x)
-        what = NAMES[results.metric] if results.metric == ablation.metric else "accuracy"
-        axes.set_ylabel(f"{what}, {UNITS[results.metric]}", labelpad=8)
+        what = measure(results.metric).label if results.metric == ablation.metric else "accuracy"
+        axes.set_ylabel(f"{what}, {measure(results.metric).unit}", labelpad=8)
         axes.margins(x=0.04)
         drawn.legend(handles)
         return drawn.svg()

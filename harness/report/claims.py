@@ -1,55 +1,34 @@
 """The paper's claims, judged by our runs.
 
-The rule, the same for every table and fixed in the ablation recipe before the first run (it is
-printed under each report):
-
-- A value counts if its run is finished, or has diverged, on the table's edition and data. A claim
-  is judged once every seed of the cells that it rests on counts; before that it is incomplete. A
-  linear probe that diverged on a finished network says nothing about the pre-training.
-- Preconditions: a momentum m needs 3 / (1 - m) steps, K may be at most a tenth of the images, and
-  a cell must beat the untrained control before it is compared (not where the claim is that it
-  fails or leaks). A claim that does not meet them is not testable at this scale.
-- A claim is made of comparisons "a is above b by more than so many points", each over differences
-  that are paired by seed: seeds share data order, augmentations and initial weights.
-    - "beats": by the margin. "fails": that the cell does not beat the untrained control.
-    - "ordering": each over the next, by more than 0.
-    - "monotone": each over the one before by more than minus the margin, the last over the first by
-      the margin.
-    - "plateau": each pair, both ways, by more than minus the margin (two one-sided tests).
-    - "leak": its pretext accuracy over the other's, and the other's kNN over its, by the margin.
-- Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced: the
-  whole interval of one comparison is on the wrong side; at the scale of the printed numbers this is
-  "refuted". Else undecided, with an estimate of the seeds that would decide it (from the deviation
-  so far, for a power of 0.8; where looks are planned, the next one with as many).
-- Intervals are t intervals, so wide that the probability of any wrong verdict in the table is at
-  most alpha: half of it for each direction, corrected over the table's testable claims by Holm's
-  method, and divided by the number of a claim's comparisons where one is enough. For one claim with
-  one comparison, alpha 0.05 gives the common 95 % interval.
-- Where a scale says `max_seeds`, undecided claims get more seeds and are looked at again; alpha is
-  divided equally among the planned looks (those with less than three seeds have none).
-- One seed has no interval: the verdict says only what it looks like, by the thresholds.
-- A diverged seed has failed: it loses against whatever it is compared with, and a finished seed
-  beats a diverged one. If some seeds diverged and the others finished, the verdict stands only if
-  both kinds of evidence point the same way; else it is undecided.
+The rule is the same for every table, and fixed in the ablation recipe before the first run. Each
+report prints it: `harness.report.rule_text`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.recipe.ablation import Metric, Scale
 from harness.recipe.claims import CONTROL, By, Claim, Fails, Leak
 from harness.report import preconditions
-from harness.report.collect import Results, Value
+from harness.report.claim_summary import count_verdicts
+from harness.report.collect import Results
 from harness.report.comparison import Measure, Scores, must_learn, sides
-from harness.report.evidence import evidence, gate, seeds
-from harness.report.looks import Rule, rule_of
-from harness.report.protocols import in_words
-from harness.report.rule import Ruling, all_diverged, decide, furthest, needed
+from harness.report.decision_rule import (
+    Decision,
+    all_diverged,
+    decide_claims,
+    furthest,
+    needed,
+)
+from harness.report.evaluation_protocol import protocol_text
+from harness.report.evidence import evidence_text, seeds, unlearned_text
 from harness.report.runs import WORDS
-from harness.report.setting import is_papers_scale
-from harness.report.tally import tally
+from harness.report.scale import is_papers_scale
+from harness.report.sequential_design import Design, design_of
+from harness.report.table import SeedValue
 
 Verdict = Literal[
     "reproduced",
@@ -70,7 +49,7 @@ class Judgement:
     claim: Claim
     verdict: Verdict
     evidence: str
-    ruling: Ruling | None = None
+    decision: Decision | None = None
     """None: the claim was not put to the test."""
     needs: int | None = None
     """About how many seeds would decide it; `most` + 1: more than `most`."""
@@ -86,26 +65,49 @@ class Judgement:
 
 
 def judge(results: Results) -> list[Judgement]:
-    """A verdict for each claim of the ablation, in its order; see the module's rule."""
+    """A verdict for each claim of the ablation, in its order; see `harness.report.rule_text`."""
     ablation, scale = results.ablation, results.scale
     if ablation is None or scale is None:
         return []
-    rule = rule_of(scale)
+    design = design_of(scale)
     found = _scores(results)
     reasons = {claim.id: _untestable(claim, found, results, scale) for claim in ablation.claims}
     tested = [claim for claim in ablation.claims if not reasons[claim.id]]
-    rulings = dict(zip([c.id for c in tested], decide(tested, found, rule), strict=True))
+    decisions = dict(zip([c.id for c in tested], decide_claims(tested, found, design), strict=True))
     return [
-        _judgement(claim, rulings[claim.id], found, results, scale)
-        if claim.id in rulings
+        _judgement(claim, decisions[claim.id], found, results, scale)
+        if claim.id in decisions
         else Judgement(claim, "not testable at this scale", reasons[claim.id])
         for claim in ablation.claims
     ]
 
 
-def tallied(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
+def verdict_counts(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
     """Whose claims -> verdict -> how many."""
-    return tally((each.claim.by, each.verdict) for each in judgements)
+    return count_verdicts((each.claim.by, each.verdict) for each in judgements)
+
+
+def next_seeds(judgements: Iterable[Judgement], scale: Scale, most: int) -> dict[str, list[int]]:
+    """Cell -> the seeds beyond the scale's own that it needs for the next analysis; {}: none is
+    left.
+
+    Every cell that an undecided claim rests on gets all seeds of the claim's next analysis, the
+    control too; those already run are among them. Cells of decided claims get none.
+
+    Args:
+        most: no analysis of more seeds than this, though the scale may plan some.
+    """
+    design = design_of(scale)
+    wanted: dict[str, int] = {}
+    for each in judgements:
+        decision = each.decision
+        if decision is None or decision.conclusion != "undecided":
+            continue
+        size = next(iter(design.analyses[decision.analysis + 1 :]), None)
+        if size is not None and size <= most:
+            for _, cell in sides(each.claim, design):
+                wanted[cell] = max(wanted.get(cell, 0), size)
+    return {cell: list(design.seeds[len(scale.seeds) : size]) for cell, size in wanted.items()}
 
 
 def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:
@@ -117,13 +119,13 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
     there = {*runs, *_printed_rows(results), CONTROL}
     absent = [cell for cell in cells if cell not in there]
     said = [f"this scale does not run the cell {cell}" for cell in absent]
-    rule = rule_of(scale)
-    control = CONTROL in cells or bool(must_learn(claim, rule))
+    design = design_of(scale)
+    control = CONTROL in cells or bool(must_learn(claim, design))
     if isinstance(claim, Fails) and not absent:  # a cell that diverges has failed without it
         control = not all_diverged(claim, scores, results.seeds)
     if control and CONTROL not in runs:
         said.append("this scale does not run the untrained control")
-    if rule.accuracy:
+    if design.accuracy:
         said += preconditions.failed(runs, [cell for cell in cells if cell in runs])
     metrics = {results.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
     compared = [*cells, *([CONTROL] if control else [])]
@@ -138,9 +140,9 @@ def _apart(cells: list[str], results: Results, metric: Metric) -> list[str]:
     if all(each == protocols[0] for each in protocols):
         return []
     others = [
-        f"{cell.id}: {in_words(other)}"
+        f"{cell.id}: {protocol_text(other)}"
         for cell in found
-        if (other := results.otherwise(cell, metric))
+        if (other := results.protocol_deviation(cell, metric))
     ]
     return [f"its cells are measured by different protocols ({'; '.join(others)})"]
 
@@ -157,7 +159,7 @@ def _scores(results: Results) -> Scores:
             if run.seed in knn and (value is not None or knn[run.seed] is None):
                 pretext[run.seed] = None if knn[run.seed] is None else value
     for cell_id, value in _printed_rows(results).items():
-        planned = rule_of(results.scale).seeds if results.scale is not None else ()
+        planned = design_of(results.scale).seeds if results.scale is not None else ()
         found["judged", cell_id] = dict.fromkeys(planned, value)
     return found
 
@@ -175,7 +177,7 @@ def _printed_rows(results: Results) -> dict[str, float]:
     }
 
 
-def _counting(values: list[Value]) -> dict[int, float | None]:
+def _counting(values: list[SeedValue]) -> dict[int, float | None]:
     return {
         value.seed: None if value.standing == "diverged" else value.value
         for value in values
@@ -184,31 +186,33 @@ def _counting(values: list[Value]) -> dict[int, float | None]:
 
 
 def _judgement(
-    claim: Claim, ruling: Ruling, scores: Scores, results: Results, scale: Scale
+    claim: Claim, decision: Decision, scores: Scores, results: Results, scale: Scale
 ) -> Judgement:
-    rule = rule_of(scale)
-    text = evidence(claim, ruling, rule)
-    if ruling.outcome == "incomplete":
-        lacking = "; ".join(_lacking(claim, scores, results, rule))
+    design = design_of(scale)
+    text = evidence_text(claim, decision, design)
+    if decision.conclusion == "incomplete":
+        lacking = "; ".join(_lacking(claim, scores, results, design))
         return Judgement(
-            claim, "incomplete", lacking + (f". So far: {text}" if text else ""), ruling
+            claim, "incomplete", lacking + (f". So far: {text}" if text else ""), decision
         )
-    if ruling.outcome == "unlearned":
-        return Judgement(claim, "not testable at this scale", gate(ruling, rule), ruling)
-    if isinstance(claim, Fails) and all_diverged(claim, scores, rule.seeds[: ruling.seeds]):
-        text = _how_it_diverged(claim, ruling, results)
-    needs, most = needed(ruling, rule), furthest(rule)
-    return Judgement(claim, _verdict(ruling, results), text, ruling, needs, most)
+    if decision.conclusion == "unlearned":
+        return Judgement(
+            claim, "not testable at this scale", unlearned_text(decision, design), decision
+        )
+    if isinstance(claim, Fails) and all_diverged(claim, scores, design.seeds[: decision.seeds]):
+        text = _how_it_diverged(claim, decision, results)
+    needs, most = needed(decision, design), furthest(design)
+    return Judgement(claim, _verdict(decision, results), text, decision, needs, most)
 
 
-def _verdict(ruling: Ruling, results: Results) -> Verdict:
-    if ruling.outcome == "undecided" and ruling.seeds == 1:
-        if ruling.evidence.holds:
+def _verdict(decision: Decision, results: Results) -> Verdict:
+    if decision.conclusion == "undecided" and decision.seeds == 1:
+        if decision.evidence.holds:
             return "looks reproduced (one seed)"
         return "looks not reproduced (one seed)"
-    if ruling.outcome == "reproduced":
+    if decision.conclusion == "reproduced":
         return "reproduced"
-    if ruling.outcome == "not reproduced":
+    if decision.conclusion == "not reproduced":
         assert results.ablation is not None
         assert results.scale is not None
         printed_here = results.scale.level == results.ablation.printed_at
@@ -216,18 +220,18 @@ def _verdict(ruling: Ruling, results: Results) -> Verdict:
     return "undecided"
 
 
-def _how_it_diverged(claim: Fails, ruling: Ruling, results: Results) -> str:
+def _how_it_diverged(claim: Fails, decision: Decision, results: Results) -> str:
     cell = results.cell(claim.cell)
     detail = results.values(cell)[0].detail if cell is not None else ""
-    text = f"{claim.cell} diverged in {seeds(ruling.seeds, ruling.seeds)}"
+    text = f"{claim.cell} diverged in {seeds(decision.seeds, decision.seeds)}"
     return text + (f" ({detail})" if detail else "")
 
 
-def _lacking(claim: Claim, scores: Scores, results: Results, rule: Rule) -> list[str]:
-    """What the first look still waits for, cell by cell."""
-    wanted = rule.seeds[: rule.looks[0]]
+def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> list[str]:
+    """What the first analysis still waits for, cell by cell."""
+    wanted = design.seeds[: design.analyses[0]]
     said: dict[str, None] = {}
-    for measure, cell_id in sides(claim, rule):
+    for measure, cell_id in sides(claim, design):
         missing = [seed for seed in wanted if seed not in scores.get((measure, cell_id), {})]
         cell = results.cell(cell_id)
         if not missing or cell is None:

@@ -1,4 +1,4 @@
-"""All runs of an ablation, brought together: which may be compared, and what may not be mixed."""
+"""All runs of an ablation, and which of their values may be compared."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.counterparts import counterparts
+from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.schema import Recipe
-from harness.report.basis import Basis, choose_basis
+from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
-from harness.report.looks import planned_seeds
-from harness.report.protocols import Protocol, column, in_words, protocol
+from harness.report.evaluation_protocol import (
+    Protocol,
+    protocol_of,
+    protocol_text,
+    usual_protocol,
+)
 from harness.report.published import pinned
 from harness.report.runs import LOSS, Run, Standing, read_run, told_copies
+from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
-from harness.report.strays import strays
+from harness.report.table import SeedValue
+from harness.report.unrelated_runs import unrelated_runs
 from harness.spec.registry import task_of
 from harness.store.edition import Editions, present
 from harness.store.stale import Look
@@ -26,22 +32,6 @@ if TYPE_CHECKING:
     from harness.recipe.expand import Expansion
 
 CONTROL_LABEL = "untrained network"
-
-
-@dataclass(frozen=True)
-class Value:
-    """One seed's outcome for one metric, judged against the table's basis."""
-
-    seed: int
-    standing: Standing | Literal["stale"]
-    value: float | None
-    detail: str
-    """Why it is stale, or what the run's end said."""
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is a result of the table: a finished or diverged run of its basis."""
-        return self.standing in ("finished", "diverged")
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a report says, before it is put into words."""
+    """Everything that a report states, as data."""
 
     name: str
     title: str
@@ -74,7 +64,7 @@ class Results:
     margin: float
     cells: tuple[CellResult, ...]
     """The paper's order; then the untrained control and given weights, as far as there are any."""
-    basis: Basis | None
+    comparability: Comparability | None
     """What the table's numbers share; None while no run has a result."""
     installed: Editions
     """Edition of the code that made the report."""
@@ -82,20 +72,20 @@ class Results:
     """None: a single recipe, reported as a table of one cell."""
     scale: Scale | None
     warnings: tuple[str, ...]
-    strays: tuple[str, ...] = ()
-    """Stages under the run root that resemble the table's, and are none of it."""
-    papers: Mapping[str, Recipe] = field(default_factory=dict)
-    """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.counterparts`);
+    unrelated: tuple[str, ...] = ()
+    """Stages in the run root that have the table's names but do not belong to it."""
+    references: Mapping[str, Recipe] = field(default_factory=dict)
+    """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.reference`);
     {}: not looked for, or none."""
 
     @property
-    def pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
+    def reference_pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
         """Each trained cell that is run, its recipe here, and the one at the scale of the printed
-        numbers; [] unless every one has such a counterpart."""
+        numbers; [] unless every one has such a reference."""
         run = [cell for cell in self.cells if cell.runs and not cell.is_control]
-        if any(cell.id not in self.papers for cell in run):
+        if any(cell.id not in self.references for cell in run):
             return []
-        return [(cell, cell.runs[0].recipe, self.papers[cell.id]) for cell in run]
+        return [(cell, cell.runs[0].recipe, self.references[cell.id]) for cell in run]
 
     @property
     def runs(self) -> list[Run]:
@@ -121,7 +111,7 @@ class Results:
 
     def values(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
-    ) -> list[Value]:
+    ) -> list[SeedValue]:
         """The cell's outcomes seed by seed; those of another code or data are stale.
 
         `under`: see Run.behind.
@@ -131,13 +121,13 @@ class Results:
     def summary(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
     ) -> Summary | None:
-        """Over the finished seeds of the table's basis; None if there are none."""
+        """Over the finished seeds that the table may compare; None if there are none."""
         found = finished(self.values(cell, metric, under))
         return summarise(list(found.values())) if found else None
 
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
         """To the untrained control, paired by seed; None if no seed has both, or if the two were
-        not measured alike."""
+        measured by different protocols."""
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
             return None
@@ -149,12 +139,12 @@ class Results:
 
     def protocol(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """How the cell's values are measured; {} if it is not run."""
-        return protocol(cell.runs[0].recipe, metric or self.metric) if cell.runs else {}
+        return protocol_of(cell.runs[0].recipe, metric or self.metric) if cell.runs else {}
 
-    def otherwise(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
+    def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell was measured in another way than most of the column; {} if nowhere."""
         own = self.protocol(cell, metric)
-        most = column([self.protocol(other, metric) for other in self.cells if other.runs])
+        most = usual_protocol([self.protocol(other, metric) for other in self.cells if other.runs])
         return {field: value for field, value in own.items() if value != most.get(field)}
 
     def stale_training(self, run: Run) -> bool:
@@ -162,22 +152,27 @@ class Results:
         copy; also where no evaluation has a result yet."""
         outcome = run.outcome(LOSS)
         has_result = outcome.standing in ("finished", "diverged")
-        basis = self.basis
-        return has_result and basis is not None and bool(basis.why_not(run, outcome, "knn/top1"))
+        shared = self.comparability
+        return (
+            has_result
+            and shared is not None
+            and bool(shared.why_not_comparable(run, outcome, "knn/top1"))
+        )
 
-    def value(self, run: Run, metric: Metric, under: str = "") -> Value:
+    def value(self, run: Run, metric: Metric, under: str = "") -> SeedValue:
         """The run's outcome; of another code or data than the table's it is stale."""
         outcome = run.outcome(metric, under)
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
-        why = self.basis.why_not(run, outcome, metric) if has_result and self.basis else ""
+        shared = self.comparability
+        why = shared.why_not_comparable(run, outcome, metric) if has_result and shared else ""
         if why:
             standing = "stale"
-        return Value(run.seed, standing, outcome.value, why or outcome.detail)
+        return SeedValue(run.seed, standing, outcome.value, why or outcome.detail)
 
 
-def finished(values: Iterable[Value]) -> dict[int, float]:
-    """Seed -> value of those that finished on the table's basis."""
+def finished(values: Iterable[SeedValue]) -> dict[int, float]:
+    """Seed -> value of those that finished and may be compared."""
     return {v.seed: v.value for v in values if v.standing == "finished" and v.value is not None}
 
 
@@ -198,11 +193,11 @@ def collect(
         scale: the ablation recipe that was expanded.
         runs: the run root; what is not there is reported as absent.
         path: the ablation recipe's file, beside which the one at the scale of the printed numbers
-            may lie; None: none is looked for.
+            may lie; None: cells are not held against it.
         installed: editions of the present code; None: compute it, or where the records are
             published take theirs.
         curves: whether to read the journals, which takes most of the time.
-        inputs: looks at data and weights, which may have changed since; None: nobody does.
+        inputs: checks whether data and weights have changed since; None: no check.
     """
     ablation = expansion.ablation
     lines = share(len(expansion.members)) if curves else 0
@@ -241,7 +236,11 @@ def collect(
         scale=scale,
         runs=runs,
     )
-    return replace(found, papers=counterparts(ablation, path) if path is not None else {})
+    if path is None:
+        return found
+    references = reference_recipes(ablation, path)
+    warnings = (*found.warnings, *_not_the_papers(references))
+    return replace(found, references=references.recipes, warnings=warnings)
 
 
 def _added(
@@ -301,7 +300,6 @@ def _results(
 ) -> Results:
     now = installed or pinned(runs) or present()
     everything = [run for cell in cells for run in cell.runs]
-    basis = choose_basis(everything, now)
     results = Results(
         name=name,
         title=title,
@@ -309,27 +307,31 @@ def _results(
         seeds=seeds,
         margin=margin,
         cells=tuple(cells),
-        basis=basis,
+        comparability=choose_comparability(everything, now),
         installed=now,
         ablation=ablation,
         scale=scale,
         warnings=(),
-        strays=tuple(strays(everything, runs)),
+        unrelated=tuple(unrelated_runs(everything, runs)),
     )
-    return replace(results, warnings=tuple(_warnings(results)))
+    return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
+
+
+def _not_the_papers(references: References) -> list[str]:
+    return [f"A recipe of the papers' settings is wrong: {each}" for each in references.mistakes]
 
 
 def _warnings(results: Results) -> list[str]:
-    basis, metrics = results.basis, dict.fromkeys((*task_of(), results.metric))
+    shared, metrics = results.comparability, dict.fromkeys((*task_of(), results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
     found += [
         f"{cell.label} is measured by another protocol than most of the column ({metric}: "
-        f"{in_words(other)}); it is compared with none of the others."
+        f"{protocol_text(other)}); it is compared with none of the others."
         for metric in metrics
         for cell in results.cells
-        if (other := results.otherwise(cell, metric))
+        if (other := results.protocol_deviation(cell, metric))
     ]
-    if basis is None:
+    if shared is None:
         return found
     stale = [
         run.name
@@ -341,15 +343,15 @@ def _warnings(results: Results) -> list[str]:
         found.insert(
             0,
             f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
-            f"table's is {basis.editions}), from other data or another device than the rest of the "
-            "table, from another schema version, from other weights than their pre-training now "
-            "has, from other data or given weights than there are now, or are copies; they stand "
-            "in no mean, difference or verdict.",
+            f"table's is {shared.editions}), from other data or another device than the rest of "
+            "the table, from another schema version, from other weights than their pre-training "
+            "now has, from other data or given weights than there are now, or are copies; they "
+            "stand in no mean, difference or verdict.",
         )
-    if any(e != results.installed[what] for what, e in basis.editions.by_subject.items()):
+    if any(e != results.installed[what] for what, e in shared.editions.by_subject.items()):
         found.insert(
             0,
-            f"Every number here was made with edition {basis.editions}; the installed code is "
+            f"Every number here was made with edition {shared.editions}; the installed code is "
             f"edition {results.installed}, for which `check` calls them stale.",
         )
     return found

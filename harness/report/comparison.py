@@ -1,4 +1,4 @@
-"""A claim as comparisons of two cells, and what the seeds say about each; no files, no words."""
+"""A claim as comparisons of pairs of cells, and the tests of each over seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from harness.recipe.claims import CONTROL, Beats, Claim, Fails, Leak, Monotone, Ordering
-from harness.report.looks import Rule
+from harness.report.sequential_design import Design
 from harness.report.statistics import p_above, seeds_needed
 
 Measure = Literal["judged", "knn", "pretext"]
@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def p_false(self) -> float:
-        """How probable such seeds are, were the statement false: small speaks for it."""
+        """p-value of the hypothesis that the statement is false; small supports the statement."""
         if self.lost:
             return 1.0
         if not self.differences:
@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def p_true(self) -> float:
-        """How probable such seeds are, were the statement true: small speaks against it."""
+        """p-value of the hypothesis that the statement is true; small speaks against it."""
         if self.won:
             return 1.0
         if not self.differences:
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the seeds agree that it is so, by the threshold alone."""
+        """Whether the mean is beyond the threshold and no seed of `cell` diverged."""
         return not self.lost and (self.excess is None or self.excess > 0)
 
     def needed(self, level: float, most: int) -> int | None:
@@ -108,21 +108,22 @@ class Evidence:
 
     @property
     def p_false(self) -> float:
-        """Were the claim false: all must speak for it, so the weakest counts."""
+        """p-value of the hypothesis that the claim is false: the largest of the comparisons'."""
         if self.negated:
             return self.comparisons[0].p_true
         return max(each.p_false for each in self.comparisons)
 
     @property
     def p_true(self) -> float:
-        """Were the claim true: one against it is enough, so the strongest counts, times all."""
+        """p-value of the hypothesis that the claim is true: one comparison against it is enough, so
+        the smallest, times their number (Bonferroni)."""
         if self.negated:
             return self.comparisons[0].p_false
         return min(1.0, len(self.comparisons) * min(each.p_true for each in self.comparisons))
 
     @property
     def holds(self) -> bool:
-        """What the seeds say by the thresholds alone."""
+        """What the means say by the thresholds, without a test."""
         return all(each.holds for each in self.comparisons) != self.negated
 
     def decisive(self, against: bool = False) -> Comparison:
@@ -168,28 +169,31 @@ def statements(claim: Claim, margin: float) -> list[Statement]:
     return [Statement(*pair, -margin) for a, b in pairs for pair in ((a, b), (b, a))]
 
 
-def must_learn(claim: Claim, rule: Rule) -> list[str]:
+def must_learn(claim: Claim, design: Design) -> list[str]:
     """The cells that must be above the untrained control before the claim can be judged.
 
     A cell that is said to fail, or to leak, may be as low as it likes.
     """
     alone = isinstance(claim, Fails) or (isinstance(claim, Beats) and claim.over == CONTROL)
-    if alone or not rule.accuracy:
+    if alone or not design.accuracy:
         return []
     if isinstance(claim, Leak):
         return [claim.over]
     return [cell for _, cell in claim.named() if cell != CONTROL]
 
 
-def gather(claim: Claim, rule: Rule, scores: Scores, seeds: Sequence[int]) -> Evidence:
+def gather(claim: Claim, design: Design, scores: Scores, seeds: Sequence[int]) -> Evidence:
     """The claim's comparisons over these seeds; a seed that a cell lacks is left out."""
     return Evidence(
-        tuple(compare(statement, scores, seeds) for statement in statements(claim, rule.margin)),
+        tuple(
+            compare_cells(statement, scores, seeds)
+            for statement in statements(claim, design.margin)
+        ),
         negated=isinstance(claim, Fails),
     )
 
 
-def compare(statement: Statement, scores: Scores, seeds: Sequence[int]) -> Comparison:
+def compare_cells(statement: Statement, scores: Scores, seeds: Sequence[int]) -> Comparison:
     """Seed by seed; a diverged seed loses against whatever it is compared with."""
     ours, theirs = (scores.get(side, {}) for side in statement.sides())
     differences = []
@@ -206,13 +210,13 @@ def compare(statement: Statement, scores: Scores, seeds: Sequence[int]) -> Compa
     return Comparison(statement, tuple(differences), lost, won)
 
 
-def sides(claim: Claim, rule: Rule) -> Iterator[tuple[Measure, str]]:
+def sides(claim: Claim, design: Design) -> Iterator[tuple[Measure, str]]:
     """Every (measure, cell) that the claim's verdict rests on, the control's last if it has a part
     as what must be beaten."""
     seen: dict[tuple[Measure, str], None] = {}
-    for statement in statements(claim, rule.margin):
+    for statement in statements(claim, design.margin):
         seen.update(dict.fromkeys(statement.sides()))
-    learning = must_learn(claim, rule)
+    learning = must_learn(claim, design)
     seen.update(dict.fromkeys(("judged", cell) for cell in learning))
     if learning:
         seen["judged", CONTROL] = None

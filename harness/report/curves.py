@@ -56,7 +56,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
         lines: about how many lines of each attempt's journal to read; 0: none of it.
     """
     folder = entry.folder
-    if not lines or entry.state == "damaged":  # what it holds is nobody's measurement
+    if not lines or entry.state == "damaged":  # its journal cannot be trusted
         return Curves()
     try:
         records, torn = _read(folder, lines, ended=entry.done)
@@ -73,8 +73,8 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
     if entry.state == "finished" and is_number(said) and last < said:
         warnings.append(f"{folder.id}: its journal ends at step {last} of {said}")
     monitored = [record for record in records if "knn/top1" in record]
-    wanted = protocol(recipe.knn.model_dump(mode="json"))
-    same = [r for r in monitored if protocol(r.get("protocol")) in (wanted, None)]
+    wanted = _deciding(recipe.knn.model_dump(mode="json"))
+    same = [r for r in monitored if _deciding(r.get("protocol")) in (wanted, None)]
     if others := len(monitored) - len(same):
         values = "value" if others == 1 else "values"
         warnings.append(
@@ -117,7 +117,7 @@ def _sample(lines: list[bytes], most: int) -> list[bytes]:
     return [line for n, line in enumerate(lines) if n % nth == 0 or n >= end or MONITORED in line]
 
 
-def protocol(said: Any) -> tuple[Any, ...] | None:
+def _deciding(said: Any) -> tuple[Any, ...] | None:
     """What decides a monitored value: the k reported, not those that show sensitivity."""
     if not isinstance(said, dict):
         return None

@@ -15,8 +15,8 @@ from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
 from harness.report.colours import cell_colours
 from harness.report.curves import Point
+from harness.report.measures import measure
 from harness.report.runs import Run
-from harness.report.setting import NAMES
 from harness.report.svg import INK, drawing
 
 FEW = 40
@@ -61,11 +61,11 @@ def curves_figures(results: Results) -> list[Figure]:
     found = []
     if printed:
         lines = _lines(results, lambda run: run.curves.pretext, printed, "pretext/top1")
-        found.append(_figure("pretext", "pretext accuracy, %", lines, results))
+        found.append(_figure("pretext", "pretext/top1", lines, results))
     lines = _lines(results, lambda run: run.curves.knn, printed, knn)
-    found.append(_figure("knn", f"{NAMES[knn]}, %", lines, results, level))
+    found.append(_figure("knn", knn, lines, results, level))
     lines = _lines(results, lambda run: run.curves.loss)
-    found.append(_figure("loss", "training loss, nats", lines, results))
+    found.append(_figure("loss", "train/loss", lines, results))
     return [figure for figure in found if figure is not None]
 
 
@@ -78,7 +78,7 @@ def _lines(
     """The trained cells that have anything to draw; stale runs are left out, the table has them."""
     found = []
     for cell in results.cells:
-        if cell.is_control:  # it has no epochs: a level, not a line
+        if cell.is_control:  # it is not trained: a horizontal line, not a curve
             continue
         stale = {v.seed for v in results.values(cell) if v.standing == "stale"}
         stale |= {run.seed for run in cell.runs if results.stale_training(run)}
@@ -93,18 +93,18 @@ def _lines(
 
 
 def _figure(
-    name: str, what: str, lines: Sequence[Line], results: Results, level: float | None = None
+    name: str, metric: Metric, lines: Sequence[Line], results: Results, level: float | None = None
 ) -> Figure | None:
     """Lines over epochs; None if there are none.
 
     Args:
-        what: the values' name and unit.
+        metric: what the values are of.
         level: the untrained network's value, a horizontal line.
     """
     if not lines:
         return None
-    caption = f"{what.partition(',')[0]} over epochs"
-    caption = caption if caption.startswith("kNN") else caption[:1].upper() + caption[1:]
+    shown = measure(metric)
+    caption = f"{_capital(shown.label)} over epochs"
     if means := [line for line in lines if len(line.curves) > 1 and line.band is not None]:
         caption += ": mean over seeds, band from the least to the greatest"
     if single := [line.cell.label for line in lines if line.band is None]:
@@ -115,8 +115,13 @@ def _figure(
     if any(True in line.broken for line in lines):
         caption += "; × marks where a run diverged"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
-    svg = _draw(name, what, lines, cell_colours(results), level)
+    svg = _draw(name, f"{shown.label}, {shown.unit}", lines, cell_colours(results), level)
     return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
+
+
+def _capital(label: str) -> str:
+    """As a sentence begins: "kNN" stays what it is."""
+    return label if label[1:2].isupper() else label[:1].upper() + label[1:]
 
 
 def _draw(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from harness.recipe.schema import Linear, Recipe
+from harness.recipe.reference import papers
 from harness.report.collect import Results
-from harness.report.facts import NONE, facts
-from harness.report.protocols import Protocol, protocol
-from harness.report.setting import NAMES, is_papers_scale, traits
+from harness.report.evaluation_protocol import protocol_of
+from harness.report.measures import measure
+from harness.report.recipe_facts import differing, facts
+from harness.report.scale import is_papers_scale, traits
 
 
 def deviations(results: Results) -> list[str]:
@@ -18,10 +19,13 @@ def deviations(results: Results) -> list[str]:
     lines = []
     ablation = results.ablation
     if ablation is not None and ablation.metric != results.metric:
-        lines.append(f"Judged by {NAMES[results.metric]}; the paper by {NAMES[ablation.metric]}.")
+        lines.append(
+            f"Judged by {measure(results.metric).label}; "
+            f"the paper by {measure(ablation.metric).label}."
+        )
     at_the_papers = ablation is None or ablation.printed_at == "paper"
-    if results.pairs:
-        lines += _from_counterparts(results)
+    if results.reference_pairs:
+        lines += _from_references(results)
     elif at_the_papers:
         lines += [
             f"{t.what}: {t.here} (the papers: {t.papers})." for t in traits(results) if t.differs
@@ -34,26 +38,26 @@ def deviations(results: Results) -> list[str]:
     return [line[:1].upper() + line[1:] for line in lines]
 
 
-def _from_counterparts(results: Results) -> list[str]:
+def _from_references(results: Results) -> list[str]:
     """Each fact that differs from the same cell's at the paper's scale, with the cells concerned.
 
     The papers' kNN counts only where their numbers are kNN's.
     """
     assert results.ablation is not None
-    told = [(cell, facts(ours), facts(theirs)) for cell, ours, theirs in results.pairs]
+    pairs = results.reference_pairs
+    ours_to_choose = () if results.ablation.metric == "knn/top1" else ("knn",)
+    found = [(cell.label, differing(a, b, ours_to_choose)) for cell, a, b in pairs]
+    order = dict.fromkeys(what for _, a, b in pairs for each in (a, b) for what in facts(each))
     lines = []
-    for what in dict.fromkeys(what for _, *both in told for each in both for what in each):
-        if "kNN" in what and results.ablation.metric != "knn/top1":
-            continue
-        differing: dict[str, list[str]] = {}
-        for cell, here, there in told:
-            ours, theirs = here.get(what, NONE), there.get(what, NONE)
-            if ours != theirs:
-                words = f"{ours} (paper's scale: {theirs})"
-                differing.setdefault(words, []).append(f"“{cell.label}”")
+    for what in order:
+        cells: dict[str, list[str]] = {}
+        for name, differs in found:
+            if what in differs:
+                ours, theirs = differs[what]
+                cells.setdefault(f"{ours} (paper's scale: {theirs})", []).append(f"“{name}”")
         parts = [
-            words + (f" in {_listed(labels)}" if len(labels) < len(told) else "")
-            for words, labels in differing.items()
+            words + (f" in {_listed(names)}" if len(names) < len(found) else "")
+            for words, names in cells.items()
         ]
         if parts:
             lines.append(f"{what}: {'; '.join(parts)}.")
@@ -78,20 +82,19 @@ def _packing(results: Results) -> list[str]:
 
 
 def _probe(results: Results) -> list[str]:
-    """The linear probe beside the papers', which the recipe's defaults are."""
+    """The linear probe beside the papers'."""
     lines: dict[str, None] = {}
+    reference = next(iter(papers().recipes.values()), None)
+    if reference is None:
+        return []
+    theirs = protocol_of(reference, "linear/top1")
     for run in results.runs:
-        ours = protocol(run.recipe, "linear/top1")
-        theirs = _papers(run.recipe)
+        ours = protocol_of(run.recipe, "linear/top1")
         other = {field: value for field, value in ours.items() if theirs[field] != value}
         if other:
             parts = (f"{field} {value} ({theirs[field]})" for field, value in other.items())
             lines[f"linear probe (in brackets the papers'): {', '.join(parts)}."] = None
     return list(lines)
-
-
-def _papers(recipe: Recipe) -> Protocol:
-    return protocol(recipe.model_copy(update={"linear": Linear()}), "linear/top1")
 
 
 def notes(results: Results) -> list[str]:

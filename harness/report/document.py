@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.recipe.ablation import CONTROL
-from harness.report import provenance, setting, tables
+from harness.report import provenance, scale
 from harness.report.axis_figure import axis_figure
 from harness.report.blocks import (
     Block,
@@ -12,55 +12,23 @@ from harness.report.blocks import (
     Items,
     Notice,
     Paragraph,
-    Row,
     Section,
-    Table,
-    Text,
-    Tone,
 )
-from harness.report.claims import Judgement, tallied
+from harness.report.claim_summary import POSSIBLE_REASONS, summary
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
-from harness.report.further import further_table
-from harness.report.tally import POSSIBLE_REASONS, summary
-
-RULE = (
-    "A claim is judged once every seed of the cells it rests on has a result on the table's "
-    "edition and data. Before it can be, a momentum m needs 3 / (1 − m) steps, K may be at most a "
-    "tenth of the images, and a cell must beat the untrained network before it is compared (not "
-    "where the claim is that it fails or leaks); else the claim is not testable at this scale.",
-    "A claim is made of comparisons “a is above b by more than so many points”, over differences "
-    "paired by seed. Beats: by the margin. Fails: the cell does not beat the untrained network. "
-    "Ordering: each over the next, by more than 0. Monotone: each over the one before by more than "
-    "minus the margin, and the last over the first by the margin. Plateau: each pair, both ways, "
-    "by more than minus the margin (an equivalence test: two one-sided tests). Leak: its pretext "
-    "accuracy over the other's, and the other's kNN over its, by the margin.",
-    "Reproduced: the whole interval of every comparison is on the claim's side. Not reproduced "
-    "(refuted, at the scale of the printed numbers): the whole interval of one comparison is on "
-    "the wrong side. "
-    "Else undecided, with an estimate of the seeds that would decide it, from the deviation so far "
-    "and for a power of 0.8, or the next planned look with as many. One seed has no interval: what "
-    "it looks like is said, by the thresholds alone.",
-    "Intervals are t intervals, so wide that the probability of any wrong verdict in the table is "
-    "at most alpha: half of it for each direction, corrected over the table's testable claims by "
-    "Holm's method, and divided by the number of a claim's comparisons where one is enough. Where "
-    "seeds are added until claims are decided, alpha is divided equally among the planned looks "
-    "with three seeds or more.",
-    "A seed that diverged has failed: it loses against whatever it is compared with, and a "
-    "finished seed beats it. Where seeds diverged and others finished, a verdict stands only if "
-    "both point the same way. A linear probe that diverged says nothing about the pre-training.",
-    "± is the sample standard deviation over seeds (n − 1); differences to the untrained "
-    "network are paired by seed, with their 95 % t interval, uncorrected. Stale and unfinished "
-    "runs stand in no mean, difference or verdict.",
-)
-"""The rule of `harness.report.claims`, for readers of a report."""
-
+from harness.report.measures import difference_unit, measure
+from harness.report.results_table import results_table
+from harness.report.rule_text import rule_sentences
+from harness.report.table import Column, Row, Table, Text, Tone
+from harness.report.tables import claims_table, further_table, sensitivity_table
 
 NOT_COMPARABLE = " The numbers are not comparable with the paper's; the claims are what is tested."
 
-STRAYS = (
+UNRELATED = (
     "Stages of this table's names that are not its own lie under the run root, and stand in no "
     "number here"
 )
@@ -81,14 +49,14 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     if drawn := figures(results):
         sections.append(Section("Figures", tuple(drawn)))
     sections.append(Section("Scale", tuple(_scale(results))))
-    sections.append(Section("Protocol", (Items(tuple(setting.protocol(results))),)))
+    sections.append(Section("Protocol", (Items(tuple(scale.protocol_sentences(results))),)))
     if found := deviations(results):
         sections.append(Section("Deviations from the paper's protocol", (Items(tuple(found)),)))
     if said := notes(results):
         sections.append(Section("Notes", (Items(tuple(said)),)))
     sections.append(Section("Provenance", tuple(_provenance(results))))
     if judgements:
-        sections.append(Section("How verdicts are reached", (Items(RULE),)))
+        sections.append(Section("How verdicts are reached", (Items(rule_sentences()),)))
     return Document(results.title, tuple(sections))
 
 
@@ -108,22 +76,20 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
                 "quiet",
             )
         )
-    papers = setting.is_papers_scale(results)
+    papers = scale.is_papers_scale(results)
     label = "The scale of the printed numbers" if papers else "Not the paper's scale"
     blocks.append(
         Notice(
             label,
-            setting.one_line(results)
-            + "."
-            + ("" if papers or ablation is None else NOT_COMPARABLE),
+            scale.one_line(results) + "." + ("" if papers or ablation is None else NOT_COMPARABLE),
             "plain" if papers else "unsure",
         )
     )
     if judgements:
-        blocks.append(Paragraph(summary(tallied(judgements))))
+        blocks.append(Paragraph(summary(verdict_counts(judgements))))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
-    if results.strays and any(run.stages["pretrain"].state == "absent" for run in results.runs):
-        blocks.append(Notice("Note", f"{STRAYS}; they are listed under Provenance.", "unsure"))
+    if results.unrelated and any(run.stages["pretrain"].state == "absent" for run in results.runs):
+        blocks.append(Notice("Note", f"{UNRELATED}; they are listed under Provenance.", "unsure"))
     return blocks
 
 
@@ -132,18 +98,18 @@ def _off(uncertainty: float) -> str:
 
 
 def _table(results: Results) -> list[Block]:
-    blocks: list[Block] = [tables.main_table(results)]
+    blocks: list[Block] = [results_table(results)]
     ablation = results.ablation
     words = []
     if ablation is not None and results.metric != ablation.metric:
         words.append(
-            f"The paper printed {setting.NAMES[ablation.metric]}; this scale judges by "
-            f"{setting.NAMES[results.metric]}."
+            f"The paper printed {measure(ablation.metric).label}; this scale judges by "
+            f"{measure(results.metric).label}."
         )
     elif ablation is not None:
-        words.append(f"Judged by {setting.NAMES[results.metric]}, as in the paper.")
+        words.append(f"Judged by {measure(results.metric).label}, as in the paper.")
     if results.scale is not None:
-        unit = setting.UNITS[results.metric].replace("%", "points")
+        unit = difference_unit(results.metric)
         words.append(f"Margin for a difference to count: {results.margin:g} {unit}.")
         if len(results.seen_seeds) > 1:
             words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
@@ -153,7 +119,7 @@ def _table(results: Results) -> list[Block]:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))
-    sensitivity = tables.sensitivity_table(results)
+    sensitivity = sensitivity_table(results)
     if sensitivity is not None:
         blocks.append(
             Paragraph(
@@ -166,7 +132,7 @@ def _table(results: Results) -> list[Block]:
 
 
 def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
-    blocks: list[Block] = [tables.claims_table(judgements)]
+    blocks: list[Block] = [claims_table(judgements)]
     if results.scale is not None and results.scale.discussion:
         blocks.append(Paragraph(POSSIBLE_REASONS, "quiet"))
         blocks += map(Paragraph, results.scale.discussion)
@@ -181,17 +147,17 @@ def figures(results: Results) -> list[Figure]:
 def _scale(results: Results) -> list[Block]:
     rows = [
         Row((Text(t.what), Text(t.papers), Text(t.here), Text(*DIFFERS if t.differs else ("",))))
-        for t in setting.traits(results)
+        for t in scale.traits(results)
     ]
     ours = ", ".join(str(seed) for seed in results.seen_seeds)
     seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
     said: list[Block] = []
-    if changed := setting.changed_here(results):
+    if changed := scale.changed_here(results):
         said = [Paragraph(_whose_changes(results), "quiet"), Items(tuple(changed))]
     return [
         *said,
         Paragraph(_beside_what(results), "quiet"),
-        Table(("", "papers", "here", ""), (*rows, seeds)),
+        Table(tuple(map(Column, ("", "papers", "here", ""))), (*rows, seeds)),
     ]
 
 
@@ -204,7 +170,7 @@ def _whose_changes(results: Results) -> str:
 
 
 def _beside_what(results: Results) -> str:
-    if not results.pairs:
+    if not results.reference_pairs:
         return (
             "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What varies over the "
             "cells is marked only where none of them has the papers' value."
@@ -220,9 +186,11 @@ def _provenance(results: Results) -> list[Block]:
     environments: list[str] = []
     table = provenance.provenance_table(results, environments)
     facts = []
-    if results.basis is not None:
+    if results.comparability is not None:
         data = ", ".join(provenance.fingerprints(results)) or "unknown"
-        facts.append(f"The table's edition: {results.basis.editions}; data fingerprint: {data}.")
+        facts.append(
+            f"The table's edition: {results.comparability.editions}; data fingerprint: {data}."
+        )
     else:
         facts.append("No run has a result yet.")
     newest = max((run.started for run in results.runs), default="")
@@ -232,9 +200,9 @@ def _provenance(results: Results) -> list[Block]:
     facts.append(f"Cost of all stages with a result: {spent or 'nothing yet'}.")
     certified = map(Paragraph, provenance.certificates(results))
     blocks: list[Block] = [Paragraph(" ".join(facts)), *certified, table]
-    if results.strays:
-        blocks.append(Paragraph(f"{STRAYS}:"))
-        blocks.append(Items(results.strays))
+    if results.unrelated:
+        blocks.append(Paragraph(f"{UNRELATED}:"))
+        blocks.append(Items(results.unrelated))
     if environments:
         blocks.append(Items(tuple(f"E{n}: {text}" for n, text in enumerate(environments, 1))))
     return blocks

@@ -4,57 +4,59 @@ from __future__ import annotations
 
 from harness.recipe.claims import CONTROL, Beats, Claim, Fails
 from harness.report.comparison import Comparison, Measure
-from harness.report.looks import Rule
-from harness.report.rule import Ruling
+from harness.report.decision_rule import Decision
+from harness.report.measures import measure
+from harness.report.sequential_design import Design
 from harness.report.statistics import summarise
 
 MEASURES: dict[Measure, str] = {
     "judged": "",
-    "knn": "kNN top-1 of ",
-    "pretext": "pretext accuracy of ",
+    "knn": f"{measure('knn/top1').label} of ",
+    "pretext": f"{measure('pretext/top1').label} of ",
 }
 
 
-def evidence(claim: Claim, ruling: Ruling, rule: Rule) -> str:
-    """What the ruling rests on, "" if there is nothing yet."""
-    found = ruling.evidence
-    against = ruling.outcome == "not reproduced" and not found.negated
+def evidence_text(claim: Claim, decision: Decision, design: Design) -> str:
+    """What the decision rests on, "" if there is nothing yet."""
+    found = decision.evidence
+    against = decision.conclusion == "not reproduced" and not found.negated
     decisive = found.decisive(against)
     several = len(found.comparisons)
-    level = ruling.level / several if against else ruling.level
-    text = comparison(
-        decisive, _confidence(level, rule), rule.unit, plain=isinstance(claim, Fails | Beats)
+    level = decision.level / several if against else decision.level
+    text = comparison_text(
+        decisive, _confidence(level, design), design.unit, plain=isinstance(claim, Fails | Beats)
     )
     if not text:
         return ""
     if several > 1:
         which = "strongest against it" if against else "weakest"
         text = f"{which} of {several} comparisons: {text}"
-    if unlearned := gate(ruling, rule):
+    if unlearned := unlearned_text(decision, design):
         text = f"{unlearned}. {text[0].upper()}{text[1:]}"
-    return text + _next(ruling, rule)
+    return text + _next(decision, design)
 
 
-def _next(ruling: Ruling, rule: Rule) -> str:
-    """What happens to an undecided claim of a table that is looked at more than once."""
-    if ruling.outcome != "undecided" or len(rule.looks) == 1:
+def _next(decision: Decision, design: Design) -> str:
+    """What happens to an undecided claim of a table that is analysed more than once."""
+    if decision.conclusion != "undecided" or len(design.analyses) == 1:
         return ""
-    if ruling.look + 1 < len(rule.looks):
-        return f"; next look at {rule.looks[ruling.look + 1]} of at most {len(rule.seeds)} seeds"
-    return f"; all {len(rule.seeds)} seeds planned have been spent"
+    if decision.analysis + 1 < len(design.analyses):
+        size = design.analyses[decision.analysis + 1]
+        return f"; next look at {size} of at most {len(design.seeds)} seeds"
+    return f"; all {len(design.seeds)} seeds planned have been spent"
 
 
-def gate(ruling: Ruling, rule: Rule) -> str:
+def unlearned_text(decision: Decision, design: Design) -> str:
     """Which cells are not, or not yet surely, above the untrained control; "" if all are."""
-    how = "does not beat" if ruling.outcome == "unlearned" else "is not yet surely above"
+    how = "does not beat" if decision.conclusion == "unlearned" else "is not yet surely above"
     return "; ".join(
         f"{each.statement.cell} {how} the untrained network "
-        f"({comparison(each, 1 - rule.alpha, rule.unit, plain=True)})"
-        for each in ruling.unlearned
+        f"({comparison_text(each, 1 - design.alpha, design.unit, plain=True)})"
+        for each in decision.unlearned
     )
 
 
-def comparison(found: Comparison, confidence: float, unit: str, *, plain: bool) -> str:
+def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: bool) -> str:
     """One comparison: who diverged, the difference and its interval, the threshold.
 
     Args:
@@ -90,9 +92,9 @@ def _difference(found: Comparison, confidence: float, unit: str) -> str:
     return f"{size}, {100 * confidence:.4g} % interval {interval}, {summary.n} seeds"
 
 
-def _confidence(level: float, rule: Rule) -> float:
+def _confidence(level: float, design: Design) -> float:
     """Of the two-sided interval whose nearer end a one-sided test at this level looks at."""
-    return 1 - 2 * level if level else 1 - rule.alpha
+    return 1 - 2 * level if level else 1 - design.alpha
 
 
 def seeds(n: int, of: int) -> str:

@@ -1,8 +1,12 @@
-"""A report as one page that needs nothing else: no script, no font, no address outside it."""
+"""A report as one self-contained HTML page: no script, font or address outside it."""
 
 from __future__ import annotations
 
+import functools
 import html
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, Template
 
 from harness.output import inert
 from harness.report import svg
@@ -13,39 +17,46 @@ from harness.report.blocks import (
     Items,
     Notice,
     Paragraph,
-    Row,
     Section,
-    Table,
-    Text,
 )
-from harness.report.style import CSS
+from harness.report.table import Cell, Column, Row, Table
+from harness.report.table_text import heading, text
+
+HERE = Path(__file__).parent
+"""Where the page's shell and style lie: page.html and page.css."""
 
 
 def render(document: Document) -> str:
     """The whole page; every string of the document is escaped."""
     body = "\n".join(_section(section) for section in document.sections)
-    title = escape(document.title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    return _shell().render(
+        title=inert(document.title),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        body=body,
     )
 
 
-def escape(text: str) -> str:
+@functools.cache
+def _shell() -> Template:
+    loader = FileSystemLoader(HERE)
+    return Environment(loader=loader, autoescape=True, keep_trailing_newline=True).get_template(
+        "page.html"
+    )
+
+
+def escape(plain: str) -> str:
     """Plain text whose every character stands for itself."""
-    return html.escape(inert(text))
+    return html.escape(inert(plain))
 
 
 def _section(section: Section) -> str:
-    heading = f"<h2>{escape(section.heading)}</h2>\n" if section.heading else ""
+    title = f"<h2>{escape(section.heading)}</h2>\n" if section.heading else ""
     blocks = section.blocks
     if blocks and all(isinstance(block, Figure) for block in blocks):
         inner = '<div class="figures">\n' + "\n".join(map(_block, blocks)) + "\n</div>"
     else:
         inner = "\n".join(map(_block, blocks))
-    return f"<section>\n{heading}{inner}\n</section>"
+    return f"<section>\n{title}{inner}\n</section>"
 
 
 def _block(block: Block) -> str:
@@ -66,13 +77,13 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    classes = [' class="number"' if n in table.numeric else "" for n in range(len(table.head))]
     head = "".join(
-        f'<th scope="col"{cls}>{_lines(text)}</th>'
-        for cls, text in zip(classes, table.head, strict=True)
+        f'<th scope="col"{_number(column)}>{_lines(heading(column))}</th>'
+        for column in table.columns
     )
-    rows = "\n".join(_row(row, table, classes) for row in table.rows)
-    names = ["cards"] * table.cards + ["numbers"] * bool(table.numeric)
+    rows = "\n".join(_row(row, table) for row in table.rows)
+    numbers = any(column.align == "right" for column in table.columns)
+    names = ["cards"] * table.cards + ["numbers"] * numbers
     kind = f' class="{" ".join(names)}"' if names else ""
     return (
         f'<div class="scroll">\n<table{kind}>\n<thead><tr>{head}</tr></thead>\n'
@@ -80,23 +91,29 @@ def _table(table: Table) -> str:
     )
 
 
-def _row(row: Row, table: Table, classes: list[str]) -> str:
+def _number(column: Column) -> str:
+    return ' class="number"' if column.align == "right" else ""
+
+
+def _row(row: Row, table: Table) -> str:
     attributes = f' id="{escape(row.anchor)}"' if row.anchor else ""
     attributes += ' class="emphasis"' if row.emphasis else ""
     cells = []
-    for n, (text, head) in enumerate(zip(row.cells, table.head, strict=True)):
-        label = f' data-label="{escape(" ".join(head.split()))}"' if table.cards else ""
-        tag, scope = ("th", ' scope="row"') if n == 0 else ("td", classes[n])
-        cells.append(f"<{tag}{scope}{label}>{_text(text)}</{tag}>")
+    for n, (cell, column) in enumerate(zip(row.cells, table.columns, strict=True)):
+        name = " ".join(heading(column).split())
+        label = f' data-label="{escape(name)}"' if table.cards else ""
+        tag, scope = ("th", ' scope="row"') if n == 0 else ("td", _number(column))
+        cells.append(f"<{tag}{scope}{label}>{_cell(cell)}</{tag}>")
     return f"<tr{attributes}>{''.join(cells)}</tr>"
 
 
-def _text(text: Text) -> str:
-    words = _lines(text.text)
-    if text.tone != "plain":
-        words = f'<span class="{text.tone}">{words}</span>'
-    return f'<a href="#{escape(text.target)}">{words}</a>' if text.target else words
+def _cell(cell: Cell) -> str:
+    said = text(cell)
+    words = _lines(said.text)
+    if said.tone != "plain":
+        words = f'<span class="{said.tone}">{words}</span>'
+    return f'<a href="#{escape(said.target)}">{words}</a>' if said.target else words
 
 
-def _lines(text: str) -> str:
-    return "<br>".join(escape(line) for line in text.split("\n"))
+def _lines(plain: str) -> str:
+    return "<br>".join(escape(line) for line in plain.split("\n"))

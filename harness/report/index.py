@@ -1,4 +1,4 @@
-"""The page that a visitor of published reports reads first: every table, its verdicts, its cost."""
+"""The overview of published reports: every table with its verdicts and cost."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from harness import command
 from harness.errors import StoreError
+from harness.report.claim_summary import POSSIBLE_REASONS, said_by, summary
 from harness.report.cost import Cost
 from harness.report.markdown import escape
-from harness.report.numbers import FORMAT
 from harness.report.published import MARK, published
-from harness.report.tally import POSSIBLE_REASONS, said_by, summary
+from harness.report.results_json import FORMAT
 from harness.store import atomic
 
 PAGE = "README.md"

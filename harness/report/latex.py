@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report.claims import Judgement, tallied
+from harness.report.claim_summary import summary
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
-from harness.report.paper_table import Grid, paper_table
-from harness.report.setting import is_papers_scale, one_line
-from harness.report.tally import WHOSE, summary
+from harness.report.latex_layout import Entry, Layout, paper_layout
+from harness.report.scale import is_papers_scale, one_line
+from harness.report.table_text import text
+from harness.report.tables import claims_table
 
 HEAD = """\
 % Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
 """
+
+CLAIM_WIDTHS = (0.5, 0.15, 0.25)
+"""Of the claim, whose it is, and its verdict; the evidence has no room."""
 
 SIGNS = {
     "\\": r"\textbackslash{}",
@@ -63,17 +68,17 @@ def render(results: Results, judgements: Sequence[Judgement]) -> str:
 
 
 def _table(results: Results) -> str:
-    grid = paper_table(results)
+    layout = paper_layout(results)
     body = [
         r"\toprule",
-        *_groups(grid),
-        _row(grid.head),
+        *_groups(layout),
+        _row(layout.head),
         r"\midrule",
-        *(r"\midrule" if row is None else _row(row) for row in grid.rows),
+        *(r"\midrule" if row is None else _row(row) for row in layout.rows),
         r"\bottomrule",
     ]
-    columns = "".join("r" if n in grid.numeric else "l" for n in range(len(grid.head)))
-    notes = [(f"$^{{{mark}}}$ " if mark else "") + escape(text) for mark, text in grid.notes]
+    columns = "l" * layout.left + "r" * (len(layout.head) - layout.left)
+    notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in layout.notes]
     if notes:
         notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]
     return _float(_caption(results), results.name, columns, body, notes)
@@ -91,15 +96,17 @@ def _caption(results: Results) -> str:
 
 
 def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
+    table = claims_table(list(judgements))
+    shown = len(CLAIM_WIDTHS)
     body = [
         r"\toprule",
-        _row(("claim", "whose", "verdict")),
+        _row([Entry(column.label) for column in table.columns[:shown]]),
         r"\midrule",
-        *(_row((each.claim.says, WHOSE[each.claim.by], each.words)) for each in judgements),
+        *(_row([Entry(text(cell).text) for cell in row.cells[:shown]]) for row in table.rows),
         r"\bottomrule",
     ]
-    columns = r"p{0.5\linewidth}p{0.15\linewidth}p{0.25\linewidth}"
-    caption = f"Claims of: {results.title}. {summary(tallied(list(judgements)))}"
+    columns = "".join(rf"p{{{width}\linewidth}}" for width in CLAIM_WIDTHS)
+    caption = f"Claims of: {results.title}. {summary(verdict_counts(list(judgements)))}"
     return _float(caption, f"{results.name}-claims", columns, body, [])
 
 
@@ -119,12 +126,12 @@ def _float(caption: str, name: str, columns: str, body: Sequence[str], notes: Se
     return "\n".join(lines) + "\n"
 
 
-def _groups(grid: Grid) -> list[str]:
+def _groups(layout: Layout) -> list[str]:
     """The line above the heads, with a rule under each group that has a name."""
-    if not any(name for name, _ in grid.groups):
+    if not any(name for name, _ in layout.groups):
         return []
     cells, rules, first = [], [], 1
-    for name, width in grid.groups:
+    for name, width in layout.groups:
         if name:
             cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
             rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
@@ -134,19 +141,18 @@ def _groups(grid: Grid) -> list[str]:
     return [" & ".join(cells) + r" \\", " ".join(rules)]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(map(_cell, cells)) + r" \\"
+def _row(entries: Sequence[Entry]) -> str:
+    cells = (escape(each.text) + (_raised(each.mark) if each.mark else "") for each in entries)
+    return " & ".join(cells) + r" \\"
 
 
-def _cell(text: str) -> str:
-    """A mark at the end, set apart by MARK, is raised."""
-    words, _, mark = text.partition(Grid.MARK)
-    return escape(words) + (f"$^{{{mark}}}$" if mark else "")
+def _raised(mark: str) -> str:
+    return f"$^{{{mark}}}$"
 
 
-def escape(text: str) -> str:
+def escape(plain: str) -> str:
     """Plain text whose every character stands for itself, on one line."""
-    words = " ".join(text.split())
+    words = " ".join(plain.split())
     return "".join(SIGNS.get(sign, sign if _known(sign) else "?") for sign in words)
 
 

@@ -12,11 +12,10 @@ from harness.report.blocks import (
     Items,
     Notice,
     Paragraph,
-    Row,
     Section,
-    Table,
-    Text,
 )
+from harness.report.table import Cell, Row, Table
+from harness.report.table_text import heading, text
 
 
 def render(document: Document) -> str:
@@ -47,35 +46,36 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    rules = ["---:" if n in table.numeric else "---" for n in range(len(table.head))]
-    lines = [_line([_lines(head) for head in table.head]), _line(rules)]
+    rules = ["---:" if column.align == "right" else "---" for column in table.columns]
+    lines = [_line([_lines(heading(column)) for column in table.columns]), _line(rules)]
     lines += [_row(row) for row in table.rows]
     return "\n".join(lines)
 
 
 def _row(row: Row) -> str:
-    texts = [_text(cell) for cell in row.cells]
-    return _line([f"*{text}*" if row.emphasis and n == 0 else text for n, text in enumerate(texts)])
+    words = [_cell(cell) for cell in row.cells]
+    return _line([f"*{said}*" if row.emphasis and n == 0 else said for n, said in enumerate(words)])
 
 
 def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _text(text: Text) -> str:
-    words = _lines(text.text)
-    return f"**{words}**" if text.tone in ("good", "bad") else words
+def _cell(cell: Cell) -> str:
+    said = text(cell)
+    words = _lines(said.text)
+    return f"**{words}**" if said.tone in ("good", "bad") else words
 
 
-def _lines(text: str) -> str:
-    return "<br>".join(escape(line) for line in text.split("\n"))
+def _lines(plain: str) -> str:
+    return "<br>".join(escape(line) for line in plain.split("\n"))
 
 
-def escape(text: str) -> str:
-    """Plain text whose every character stands for itself, on one line."""
-    text = inert(re.sub(r"\s+", " ", text)).strip()
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*|\[\]~$])", r"\\\1", text)
-    text = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)  # inside words it is plain
-    text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)  # no list,
-    return re.sub(r"^([#+-](?=\s|$)|=+$|-+$)", r"\\\1", text)  # and no heading or rule
+def escape(plain: str) -> str:
+    """Plain words whose every character stands for itself, on one line."""
+    words = inert(re.sub(r"\s+", " ", plain)).strip()
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    words = re.sub(r"([\\`*|\[\]~$])", r"\\\1", words)
+    words = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", words)  # inside words it is plain
+    words = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", words)  # no list,
+    return re.sub(r"^([#+-](?=\s|$)|=+$|-+$)", r"\\\1", words)  # and no heading or rule

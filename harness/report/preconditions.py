@@ -1,13 +1,14 @@
-"""What a scale must bear before a claim can be judged at it, computed from recipes.
+"""Preconditions of a claim that recipes alone decide: enough steps, and K small beside the data.
 
 That a mechanism must beat the untrained control before it is compared is of the same kind, but
-needs results: see `harness.report.rule`.
+needs results: see `harness.report.decision_rule`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.recipe.method import TIME_CONSTANTS
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.report.curves import is_number
@@ -15,6 +16,14 @@ from harness.report.runs import Run
 
 SHARE = 10
 """K may be at most this part of the images: with more, queries meet their own old keys."""
+
+
+PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth", 10: "a tenth"}
+
+
+def part(n: int) -> str:
+    """One of n equal parts, in words where there is one."""
+    return PARTS.get(n, f"1/{n}")
 
 
 def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]:
@@ -35,7 +44,7 @@ def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]
         few += _steps(cell, recipe, images)
         negatives = recipe.contrast.old_keys()
         if negatives is not None and negatives * SHARE > images:
-            text = f"K = {negatives} is more than a tenth of the {images} images"
+            text = f"K = {negatives} is more than {part(SHARE)} of the {images} images"
             crowded.setdefault(text, []).append(cell)
     return [*few, *(f"{text} ({', '.join(named)})" for text, named in crowded.items())]
 
@@ -62,5 +71,5 @@ def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
         return []
     return [
         f"{cell} makes {steps} steps, and m = {getattr(recipe.contrast, 'momentum', 0):g} needs "
-        f"{needed:.0f}, 3 / (1 - m), to be judged"
+        f"{needed:.0f}, {TIME_CONSTANTS} / (1 - m), to be judged"
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.report.blocks import Row, Table, Text
 from harness.report.collect import CellResult, Results
 from harness.report.runs import WORDS, Run, Stage
-from harness.report.tables import NOTHING
+from harness.report.table import Column, Row, Table, Text
+from harness.report.table_text import NOTHING
 from harness.spec.registry import launchers, task_of
 from harness.store import certificate
 from harness.store.edition import subject
@@ -24,7 +24,7 @@ def provenance_table(results: Results, environments: list[str]) -> Table:
         for cell in results.cells
         for run in cell.runs
     )
-    return Table(head, rows, cards=True)
+    return Table(tuple(map(Column, head)), rows, cards=True)
 
 
 def _provenance_row(results: Results, cell: CellResult, run: Run, environments: list[str]) -> Row:
@@ -131,9 +131,9 @@ def duration(seconds: float) -> str:
 
 
 def certificates(results: Results) -> list[str]:
-    """A sentence for each certificate of the table's edition in the run root, or for its want."""
+    """A sentence for each certificate of the table's edition; one that there is none."""
     what = subject("pretrain", "moco")
-    known = results.basis.editions[what] if results.basis is not None else ""
+    known = results.comparability.editions[what] if results.comparability is not None else ""
     edition = known or results.installed[what]
     stages = [stage for run in results.runs for stage in run.stages.values()]
     found = certificate.of(stages[0].entry.folder.path.parent, edition) if stages else []
@@ -145,8 +145,8 @@ def certificates(results: Results) -> list[str]:
 
 def fingerprints(results: Results) -> list[str]:
     """The data behind the table's numbers."""
-    basis = results.basis
-    if basis is None:
+    shared = results.comparability
+    if shared is None:
         return []
     keys = dict.fromkeys(run.data_key for run in results.runs)
-    return [basis.fingerprints[key] for key in keys if key in basis.fingerprints]
+    return [shared.fingerprints[key] for key in keys if key in shared.fingerprints]

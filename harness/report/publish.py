@@ -1,4 +1,4 @@
-"""Run records for others: what a report reads, without checkpoints and without the machine's own.
+"""Run records for publication: what a report reads, without checkpoints and private details.
 
 Of a stage are kept stage.json, result.json, each attempt's provenance and, of pre-training, the
 journal, thinned as figures thin it: blocks of steps become their mean, monitored lines stay. The
@@ -63,8 +63,12 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
             where = stage.entry.folder.path
             raise StoreError(f"{where}: damaged ({error}); move it away and run again") from error
         files |= {f"{stage.id}/{name}": text for name, text in record.items()}
-    assert results.basis is not None
-    mark = {"recipe": recipe, "sets": list(sets), "edition": results.basis.editions.record()}
+    assert results.comparability is not None
+    mark = {
+        "recipe": recipe,
+        "sets": list(sets),
+        "edition": results.comparability.editions.record(),
+    }
     files[MARK] = atomic.dump(mark | {"matplotlib": _version("matplotlib")})
     draft = root.with_name(f"{root.name}.new")
     try:
@@ -94,7 +98,7 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
     for run in results.runs:
         if run.copied:
             raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
-    if results.basis is None:
+    if results.comparability is None:
         raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:
         raise StoreError(f"{root}: holds something that was not published here; move it away")

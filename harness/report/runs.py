@@ -1,7 +1,7 @@
 """One run (a recipe with one seed) read back from its folders: states, values, curves, provenance.
 
-Reading never fails: what is damaged, torn or of another kind than expected becomes a state or a
-warning of the run, so that one bad folder does not cost the report of all the others.
+Reading never fails. What is damaged, cut or unexpected becomes a state or a warning of the run, so
+that one bad folder does not prevent the report of the others.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.recipe.identity import canonical, digest, record, spec, stage_id, s
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
+from harness.report.measures import COSTS
 from harness.spec.registry import task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
@@ -28,9 +29,6 @@ from harness.store.ledger import Entry, State, beside, look
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
 from harness.track import cursor
-
-COSTS: tuple[Metric, ...] = ("cost/memory", "cost/hours")
-"""What pre-training itself measures in passing."""
 
 LOSS: Literal["train/loss"] = "train/loss"
 """The mean over the last epoch, in nats."""
@@ -79,7 +77,7 @@ class Stage:
     wanted: dict[str, Any]
     """What its stage.json has to say: see harness.recipe.identity.record."""
     inputs: Look | None
-    """Looks at what the result was made from; None: nobody does."""
+    """Checks the data and weights that the result was made from; None: no check."""
     mirrors: tuple[str, ...]
     """Its run in each tracker that has one: tracker, project, id and mode."""
 
@@ -100,11 +98,11 @@ class Outcome:
     stages: tuple[Stage, ...] = ()
     """Those behind the value, parents first."""
     copied: str = ""
-    """Why it, or the run that it is then a copy of, is no result of its own; "" if it is one."""
+    """Why it may be a copy of another result, or that one of it; "" if neither."""
 
     @property
     def mixed(self) -> bool:
-        """Whether code changed before a stage behind the value was gone on with."""
+        """Whether a stage behind the value was resumed with changed code."""
         return any(len(stage.editions) > 1 for stage in self.stages)
 
     def is_of(self, editions: Editions) -> bool:
@@ -112,8 +110,8 @@ class Outcome:
         return all(stage.editions in ((), (editions[stage.subject],)) for stage in self.stages)
 
     def why_stale(self, editions: Editions) -> str:
-        """Why it is not one of its recipe, of `editions`, of its pre-training's present weights
-        and data and of the inputs at hand, or may be a copy, else ""."""
+        """Why the value is stale: of another recipe, edition, pre-training, data or inputs than
+        there are now, or perhaps a copy; "" if it is not."""
         if self.copied:
             return self.copied
         entries = {stage.name: stage.entry for stage in self.stages}
@@ -168,8 +166,8 @@ class Run:
 
     @property
     def given(self) -> dict[str, str]:
-        """{"file": ..., "sha256" or "md5": ...} of the weights that it began with, {} if they were
-        drawn: the digest that was found, or before that the beginning that the recipe says."""
+        """{"file": ..., "sha256" or "md5": ...} of the weights that it began with; {} of random
+        ones. The digest is that of the file found, or before the run what the recipe names."""
         weights = self.recipe.model.weights
         if weights is None:
             return {}
@@ -242,7 +240,7 @@ class Run:
 
 
 def told_copies(runs: Sequence[Run]) -> list[Run]:
-    """The runs; those that share what no two runs share say so: one of them is a copy."""
+    """The runs; those that share what is unique to a run are marked: one of them is a copy."""
     of = {stage.id: run for run in runs for stage in run.stages.values()}
     stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
     done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
@@ -266,10 +264,11 @@ def read_run(
     lines: int = MOST,
     inputs: Look | None = None,
 ) -> Run:
-    """Read a member's stages under the run root `runs`; what is not there is absent.
+    """Read a run's stages in the run root `runs`; a stage without a folder is absent.
 
-    `lines` is how much of its journal may be read for curves; 0: none. `inputs` looks at data and
-    weights, which may have changed since; None: they are not looked at.
+    Args:
+        lines: most lines of its journal that are read for curves; 0: none.
+        inputs: checks whether data and weights have changed since; None: no check.
     """
     found = {name: _stage(name, recipe, runs, inputs) for name in stages(recipe)}
     warnings = [

@@ -13,24 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.recipe.ablation import CONTROL
 from harness.report.blocks import (
     Block,
     Document,
     Items,
     Notice,
     Paragraph,
-    Row,
     Section,
+)
+from harness.report.claim_summary import said_by
+from harness.report.cost import Cost
+from harness.report.measures import measure
+from harness.report.results_json import FORMAT
+from harness.report.runs import WORDS
+from harness.report.statistics import Summary, summarise
+from harness.report.table import (
+    Column,
+    Label,
+    Measurement,
+    Row,
+    SeedValue,
     Table,
     Text,
+    VerdictMark,
 )
-from harness.report.cost import Cost
-from harness.report.numbers import FORMAT
-from harness.report.runs import WORDS
-from harness.report.setting import NAMES, UNITS
-from harness.report.statistics import Summary, summarise
-from harness.report.tables import NOTHING, TONES, difference_text
-from harness.report.tally import said_by
+from harness.report.table_text import NOTHING, difference
 from harness.store import atomic
 
 Report = dict[str, Any]
@@ -38,7 +46,7 @@ Report = dict[str, Any]
 
 FILE = "results.json"
 
-FACTS = ("scale", "seeds", "margin", "edition", "data", "commit", "machine", "cost")
+COMPARED = ("scale", "seeds", "margin", "edition", "data", "commit", "machine", "cost")
 """What two reports are held against each other by, besides their numbers."""
 
 
@@ -145,9 +153,9 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Document:
     found = pairs(a, b)
     sections = [
         Section("", tuple(_top(a, b, names))),
-        Section("Table", (_table(found, b),)),
+        Section("Table", (_table(found, a, b),)),
         *([Section("Claims", (_claims(a, b),))] if a["claims"] and b["claims"] else []),
-        Section("What differs", (_facts(a, b),)),
+        Section("What differs", (_compared(a, b),)),
     ]
     return Document(f"{a['title']}: A and B", tuple(sections))
 
@@ -167,33 +175,38 @@ def _top(a: Report, b: Report, names: tuple[str, str]) -> Iterator[Block]:
             yield Notice(f"Note on {name}", warning, "unsure")
 
 
-def _table(found: list[Pair], b: Report) -> Table:
-    head = ("cell", "metric", "A", "B", "B − A", "deviation\nof B − A")
-    control = {cell["id"] for cell in b["cells"] if cell["id"] == "untrained"}
+def _table(found: list[Pair], a: Report, b: Report) -> Table:
+    ours, theirs = ({cell["id"]: cell["metrics"] for cell in each["cells"]} for each in (a, b))
     rows = [
         Row(
             (
-                Text(pair.label),
-                Text(f"{NAMES[pair.metric]}, {UNITS[pair.metric]}"),
-                _side(pair.a, pair.states[0]),
-                _side(pair.b, pair.states[1]),
+                Label(pair.label),
+                Text(f"{measure(pair.metric).label}, {measure(pair.metric).unit}"),
+                _side(pair.a, ours[pair.cell][pair.metric]),
+                _side(pair.b, theirs[pair.cell][pair.metric]),
                 _difference(pair),
                 Text(_sd(pair.difference)),
             ),
-            emphasis=pair.cell in control,
+            emphasis=pair.cell == CONTROL,
+            key=pair.cell,
         )
         for pair in found
     ]
-    return Table(head, tuple(rows), frozenset({2, 3, 4, 5}), cards=True)
+    columns = (
+        Column("cell", kind="label"),
+        Column("metric"),
+        Column("A", kind="measured", align="right"),
+        Column("B", kind="measured", align="right"),
+        Column("B − A", align="right"),
+        Column("deviation\nof B − A", align="right"),
+    )
+    return Table(columns, tuple(rows), cards=True)
 
 
-def _side(found: Summary | None, states: str) -> Text:
-    tone = "unsure" if states else "plain"
-    if found is None:
-        return Text(states or NOTHING, tone)  # type: ignore[arg-type]
-    sd = "" if found.sd is None else f" ± {found.sd:.2f}"
-    seeds = "1 seed" if found.n == 1 else f"n = {found.n}"
-    return Text(f"{found.mean:.2f}{sd} ({seeds})" + (f"\n{states}" if states else ""), tone)  # type: ignore[arg-type]
+def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:
+    """What one report says of a cell and a metric."""
+    seeds = (SeedValue(s["seed"], s["state"], s["value"], s["detail"]) for s in said["seeds"])
+    return Measurement(summary, tuple(seeds), said["protocol"])
 
 
 def _difference(pair: Pair) -> Text:
@@ -209,7 +222,7 @@ def _difference(pair: Pair) -> Text:
         return Text(text + apart, "bad" if apart else "good")
     low, high = pair.difference.low, pair.difference.high
     away = low is not None and high is not None and (low > 0 or high < 0)
-    return Text(difference_text(pair.difference) + apart, "bad" if away or apart else "plain")
+    return Text(difference(pair.difference) + apart, "bad" if away or apart else "plain")
 
 
 def _sd(found: Summary | None) -> str:
@@ -222,35 +235,31 @@ def _claims(a: Report, b: Report) -> Table:
         Row(
             (
                 Text(said_by(claim["by"], claim["says"])),
-                _verdict(claim),
-                _verdict(theirs[claim["id"]]),
+                VerdictMark(claim["verdict"], claim["in_words"]),
+                VerdictMark(theirs[claim["id"]]["verdict"], theirs[claim["id"]]["in_words"]),
                 _differs(claim["verdict"], theirs[claim["id"]]["verdict"]),
             )
         )
         for claim in a["claims"]
         if claim["id"] in theirs
     ]
-    return Table(("claim", "A", "B", ""), tuple(rows), cards=True)
-
-
-def _verdict(claim: dict[str, Any]) -> Text:
-    return Text(claim["in_words"], TONES.get(claim["verdict"], "plain"))
+    return Table(tuple(map(Column, ("claim", "A", "B", ""))), tuple(rows), cards=True)
 
 
 def _differs(one: str, other: str) -> Text:
     return Text("differs", "unsure") if one != other else Text("")
 
 
-def _facts(a: Report, b: Report) -> Table:
+def _compared(a: Report, b: Report) -> Table:
     rows = []
-    for what, *both in zip(FACTS, _told(a), _told(b), strict=True):
+    for what, *both in zip(COMPARED, _told(a), _told(b), strict=True):
         one, other = ("\n".join(each) or NOTHING for each in both)
         rows.append(Row((Text(what), Text(one), Text(other), _differs(one, other))))
-    return Table(("", "A", "B", ""), tuple(rows), cards=True)
+    return Table(tuple(map(Column, ("", "A", "B", ""))), tuple(rows), cards=True)
 
 
 def _told(report: Report) -> Iterator[list[str]]:
-    """A report's FACTS, as lines."""
+    """What a report says of each of COMPARED, as lines."""
     basis = report["basis"] or {"edition": NOTHING, "data": []}
     yield [report["scale"]["here"]]
     yield [", ".join(map(str, report["seeds"]))]

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
-from harness.report.further import further
-from harness.report.protocols import in_words
+from harness.report.evaluation_protocol import protocol_text
+from harness.report.measures import measure
+from harness.report.results_table import measured, results_table
 from harness.report.runs import Run
-from harness.report.setting import UNITS
-from harness.report.tables import measured
+from harness.report.table import Printed
+from harness.report.tables import further_columns
 
 FORMULA = tuple("=+-@＝＋－＠")
 """A spreadsheet computes a field that begins so; an apostrophe before it makes it text."""
@@ -33,27 +34,29 @@ RUNS = (
 def table(results: Results) -> str:
     """Every cell with every metric: printed number, our mean with its interval, and the control's
     distance. An empty field says that there is no such number."""
+    made = results_table(results)
+    cells = {cell.id: cell for cell in results.cells}
+    theirs = {column.metric: column for column in made.of_kind("printed")}
     rows: list[Sequence[Value]] = []
-    for cell in results.cells:
-        for metric in measured(results):
-            found, control = results.summary(cell, metric), results.difference(cell, metric)
-            judged = results.ablation is not None and metric == results.ablation.metric
+    for row in made.rows:
+        cell = cells[row.key]
+        weights = "; ".join(dict.fromkeys(filter(None, map(_weights, cell.runs))))
+        for metric, ours in made.measurements(row).items():
+            printed = theirs.get(metric)
+            found, control = ours.summary, made.to_untrained(row, metric)
             rows.append(
                 (
-                    cell.id,
+                    row.key,
                     cell.label,
-                    cell.printed if judged else None,
+                    made.at(row, printed, Printed).number if printed else None,
                     metric,
-                    UNITS[metric],
-                    len(cell.runs),
-                    *(
-                        (found.n, found.mean, found.sd, found.low, found.high)
-                        if found
-                        else [0] + [None] * 4
-                    ),
+                    measure(metric).unit,
+                    len(ours.seeds),
+                    found.n if found else 0,
+                    *((found.mean, found.sd, found.low, found.high) if found else [None] * 4),
                     *((control.mean, control.low, control.high) if control else [None] * 3),
-                    in_words(results.protocol(cell, metric)),
-                    "; ".join(dict.fromkeys(filter(None, map(_weights, cell.runs)))),
+                    protocol_text(ours.protocol),
+                    weights,
                 )
             )
     return _csv(TABLE, rows)
@@ -64,7 +67,10 @@ def runs(results: Results) -> str:
     rows: list[Sequence[Value]] = []
     for run in results.runs:
         hours = round(sum(cost.hours for cost in costs([run])), 6)
-        for metric, under in [*((each, "") for each in measured(results)), *further(results)]:
+        for metric, under in [
+            *((each, "") for each in measured(results)),
+            *further_columns(results),
+        ]:
             value = results.value(run, metric, under)
             stage = (run.behind(metric, under) or [run.stages["pretrain"]])[0]
             code = stage.attempt.get("code")

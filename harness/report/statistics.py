@@ -73,11 +73,12 @@ def _of_new(sd: float, n: int, new: int) -> float:
 
 
 def p_above(sample: Sequence[float], threshold: float) -> float:
-    """One-sided t test: how probable data so far up are if the true mean is at most `threshold`.
+    """One-sided t test: the p-value of the hypothesis that the true mean is at most `threshold`.
 
-    A sample without any deviation proves what its mean says. One minus it tests "at least".
+    One minus it is the p-value of "at least". A sample without any deviation gives 0 or 1.
 
-    The sample has two values or more.
+    Args:
+        sample: two values or more.
     """
     n = len(sample)
     mean = _mean(sample)

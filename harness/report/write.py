@@ -12,7 +12,7 @@ from harness.report.blocks import Document, Figure
 from harness.report.claims import judge
 from harness.report.collect import Results
 from harness.report.document import compose
-from harness.report.numbers import as_json, figure_numbers
+from harness.report.results_json import as_json, figure_numbers
 from harness.store import atomic
 from harness.store.layout import refuse_link
 

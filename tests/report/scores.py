@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from harness.recipe.claims import Claim
 from harness.report.comparison import Measure, Scores
-from harness.report.looks import Rule, planned_looks
+from harness.report.sequential_design import Design, planned_analyses
 
 ADAPTER: TypeAdapter[Claim] = TypeAdapter(Claim)
 
@@ -20,11 +20,11 @@ def claim(kind: str, *, name: str = "it", **fields: Any) -> Claim:
     return ADAPTER.validate_json(json.dumps({"kind": kind, "id": name, "says": "It is.", **fields}))
 
 
-def rule(seeds: int, most: int | None = None, **changes: Any) -> Rule:
+def design(seeds: int, most: int | None = None, **changes: Any) -> Design:
     """Margin 2, alpha 0.05, seeds counted from 0."""
-    looks = planned_looks(seeds, most or seeds)
-    fields = {"margin": 2.0, "alpha": 0.05, "seeds": tuple(range(looks[-1])), "looks": looks}
-    return Rule(**{**fields, **changes})
+    sizes = planned_analyses(seeds, most or seeds)
+    fields = {"margin": 2.0, "alpha": 0.05, "seeds": tuple(range(sizes[-1])), "analyses": sizes}
+    return Design(**{**fields, **changes})
 
 
 def scores(

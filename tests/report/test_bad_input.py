@@ -18,7 +18,8 @@ from harness.report.curves import read_curves
 from harness.report.curves_figure import curves_figures
 from harness.report.document import compose
 from harness.report.markdown import render
-from harness.report.tables import cell_text
+from harness.report.results_table import measurement
+from harness.report.table_text import text as in_words
 from harness.store.ledger import look
 from report.build import Bench
 from report.conftest import Collected, Make
@@ -27,7 +28,7 @@ from report.conftest import Collected, Make
 def text(results: Results, cell_id: str) -> str:
     cell = results.cell(cell_id)
     assert cell is not None
-    return cell_text(results, cell, results.metric).text
+    return in_words(measurement(results, cell, results.metric)).text
 
 
 def page(results: Results) -> str:
@@ -64,7 +65,7 @@ def test_a_run_of_a_newer_harness_counts_nowhere(make: Make, gather: Collected) 
     stage.parent.rename(
         other := stage.parent.with_name(stage.parent.name.rpartition("-")[0] + "-0123456789")
     )
-    assert gather(bench).strays == (f"Of a newer moco-harness: {other.name}",)
+    assert gather(bench).unrelated == (f"Of a newer moco-harness: {other.name}",)
 
 
 def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Collected) -> None:
@@ -76,7 +77,7 @@ def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Co
     change(other / "stage.json", id=other.name, schema=0)
     found = gather(bench)
     assert text(found, "m0.9") == "not run"
-    assert found.strays == (f"Of schema version 0; this code reads 1: {other.name}",)
+    assert found.unrelated == (f"Of schema version 0; this code reads 1: {other.name}",)
     assert "lie under the run root, and stand in no number here" in page(found)
 
 
@@ -87,8 +88,8 @@ def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: C
     bench.finish("m0.9", 0, 40.0)
     found = gather(bench)
     assert text(found, "m0.9") == "40.00 (1 seed)"
-    assert len(found.strays) == 2  # of pre-training the k is no setting
-    pretrain, knn = sorted(found.strays, key=len)
+    assert len(found.unrelated) == 2  # of pre-training the k is no setting
+    pretrain, knn = sorted(found.unrelated, key=len)
     assert pretrain.startswith("Of other settings (optim.epochs 3, here 10): tiny.m0.9-s0.pretrain")
     assert "optim.epochs 3, here 10; knn.k [5], here [200, 20]" in knn
     assert pretrain in page(found)
@@ -105,7 +106,7 @@ def test_a_copied_folder_is_no_second_result(make: Make, gather: Collected) -> N
     found = gather(bench)
     assert text(found, "m0.9") == "40.00 (1 seed)"
     copy = f"A copy, by its stage.json, of {ours.id}, which stands here too: {ours.id} copy"
-    assert found.strays == (copy,)
+    assert found.unrelated == (copy,)
 
 
 def test_a_folder_copied_to_another_seed_is_stale(make: Make, gather: Collected) -> None:
@@ -153,10 +154,10 @@ def test_protocols_are_not_mixed_in_a_column(make: Make, gather: Collected) -> N
     found = gather(bench)
     assert text(found, "m0.9") == "30.00 (1 seed)\nmeasured otherwise"
     assert text(found, "m0.99") == "40.00 (1 seed)"
-    cell, other = found.cell("m0.9"), found.cell("m0.99")
-    assert cell is not None
+    mixed, other = found.cell("m0.9"), found.cell("m0.99")
+    assert mixed is not None
     assert other is not None
-    assert found.difference(cell) is None
+    assert found.difference(mixed) is None
     assert found.difference(other) is not None
     assert any("knn.k = 20" in warning for warning in found.warnings)
     verdicts = {each.claim.id: each for each in judge(found)}

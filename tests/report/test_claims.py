@@ -1,4 +1,4 @@
-"""From run folders to verdicts in words; what decides them is tested in test_rule.py."""
+"""From run folders to verdicts in words; what decides them is tested in test_decision_rule.py."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.recipe.ablation import CONTROL
-from harness.report.claims import Judgement, judge
-from harness.report.next_seeds import next_seeds
-from harness.report.tables import main_table
+from harness.report.claims import Judgement, judge, next_seeds
+from harness.report.results_table import results_table
+from harness.report.table_text import heading, text
 from report.build import OLDER, Bench
 from report.conftest import Collected, Make
 
@@ -156,12 +156,13 @@ def test_a_table_about_a_leak_shows_pretext_accuracies(make: Make, gather: Colle
     for seed, shaken in enumerate((0.0, 0.5)):
         bench.finish("m0.9", seed, 30.0, pretext=99 - shaken)
         bench.finish("m0.99", seed, 40.0)
-    table = main_table(gather(bench))
-    assert table.head[-1] == "ours\npretext accuracy, %"
-    shown = {row.cells[0].text: row.cells[-1].text for row in table.rows}
-    assert shown["0.9"] == "98.75 ± 0.35"
-    assert shown["0.99"] == "–"
-    assert "pretext" not in " ".join(main_table(gather(make((0, 1)))).head)
+    table = results_table(gather(bench))
+    assert heading(table.columns[-1]) == "ours\npretext accuracy, %"
+    shown = {row.key: text(row.cells[-1]).text for row in table.rows}
+    assert shown["m0.9"] == "98.75 ± 0.35"
+    assert shown["m0.99"] == "–"
+    others = results_table(gather(make((0, 1)))).columns
+    assert not any("pretext" in heading(column) for column in others)
 
 
 def test_seeds_are_added_until_the_claims_are_decided(make: Make, gather: Collected) -> None:
@@ -180,8 +181,8 @@ def test_seeds_are_added_until_the_claims_are_decided(make: Make, gather: Collec
     found = claims(bench, gather)
     assert found["slow"].verdict == "reproduced"
     assert "5 seeds" in found["slow"].evidence
-    assert found["learns"].ruling is not None
-    assert found["learns"].ruling.seeds == 3  # decided before
+    assert found["learns"].decision is not None
+    assert found["learns"].decision.seeds == 3  # decided before
     assert next_seeds(found.values(), bench.scale, most=5) == {}
 
 

@@ -13,8 +13,9 @@ from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
 from harness.report.collect import Results, collect_single
 from harness.report.curves import thin
+from harness.report.results_table import measurement
 from harness.report.runs import Run
-from harness.report.tables import cell_text
+from harness.report.table_text import text as in_words
 from harness.store.edition import Editions
 from harness.store.life import identity
 from report.build import EDITION, OLDER, Bench, recipe
@@ -26,7 +27,7 @@ Make = Callable[..., Bench]
 def text(results: Results, cell_id: str) -> str:
     cell = results.cell(cell_id)
     assert cell is not None
-    return cell_text(results, cell, results.metric).text
+    return in_words(measurement(results, cell, results.metric)).text
 
 
 def run(results: Results, cell_id: str, seed: int = 0) -> Run:
@@ -94,8 +95,8 @@ def test_editions_are_never_averaged_together(make: Make, gather: Collected) -> 
     bench.finish("m0.9", 1, 80.0, edition=OLDER)
     bench.finish("m0.99", 0, 41.0, edition=OLDER)
     results = gather(bench)
-    assert results.basis is not None
-    assert results.basis.editions["knn"] == EDITION
+    assert results.comparability is not None
+    assert results.comparability.editions["knn"] == EDITION
     assert text(results, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, of edition {OLDER}"
     assert f"stale: 41.00, of edition {OLDER}" in text(results, "m0.99")
     assert "m0.9 (seed 1)" in results.warnings[0]
@@ -109,8 +110,8 @@ def test_without_a_result_of_the_installed_code_the_most_frequent_edition_stands
         bench.finish("m0.9", seed, 40.0, edition=OLDER)
     bench.finish("m0.99", 0, 41.0, edition="cccccccccccc")
     results = gather(bench)
-    assert results.basis is not None
-    assert results.basis.editions["knn"] == OLDER
+    assert results.comparability is not None
+    assert results.comparability.editions["knn"] == OLDER
     assert text(results, "m0.9") == "40.00 ± 0.00 (n = 2)"
     assert OLDER in results.warnings[0]
     assert EDITION in results.warnings[0]
@@ -129,8 +130,8 @@ def test_a_result_of_attempts_by_different_code_is_stale(make: Make, gather: Col
     bench.finish("m0.99", 0, 41.0)
     bench.finish("m0.9", 0, 40.0, edition=f"{OLDER}+{EDITION}")
     results = gather(bench)
-    assert results.basis is not None
-    assert results.basis.editions["knn"] == EDITION
+    assert results.comparability is not None
+    assert results.comparability.editions["knn"] == EDITION
     assert text(results, "m0.9") == f"stale: 40.00, of edition {OLDER}+{EDITION}"
     assert any("attempts of different editions" in warning for warning in results.warnings)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.recipe import reference
+from harness.recipe.reference import papers
+from harness.report.collect import collect
 from harness.report.cost import Cost, costs
 from harness.report.deviations import deviations
 from harness.report.document import compose
 from harness.report.markdown import render
-from harness.report.setting import traits
+from harness.report.scale import traits
 from report.build import MOMENTA, recipe
 from report.conftest import Collected, Make
 
@@ -67,7 +73,7 @@ def test_a_table_that_was_not_printed_on_imagenet(make: Make, gather: Collected)
     assert deviations(gather(same)) == []
 
 
-def counterparts(**changes: Any) -> dict[str, Any]:
+def references(**changes: Any) -> dict[str, Any]:
     """What the cells of the table are at the paper's scale: as here, but for the changes."""
     return {c: recipe(contrast__momentum=m, **changes) for c, m in MOMENTA.items()}
 
@@ -76,12 +82,12 @@ def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
     make: Make, gather: Collected
 ) -> None:
     found = gather(make())
-    same = replace(found, papers=counterparts())
+    same = replace(found, references=references())
     assert not [line for line in deviations(same) if "paper's scale" in line]
     assert not any(trait.differs for trait in traits(same)), "the axis is no deviation"
     other = replace(
         found,
-        papers=counterparts(
+        references=references(
             optim__weight_decay=1e-4 / 2,
             optim__schedule={"kind": "constant"},
             optim__sgd_momentum=0.5,
@@ -100,10 +106,10 @@ def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
 
 
 def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collected) -> None:
-    papers = counterparts()
+    papers = references()
     papers["m0"] = recipe(contrast__momentum=0.0, optim__batch=128, contrast__queue=256)
     papers["m0.9"] = recipe(contrast__momentum=0.8)
-    found = replace(gather(make()), papers=papers)
+    found = replace(gather(make()), references=papers)
     assert [line for line in deviations(found) if "paper's scale" in line] == [
         "Negatives, K: 128 (paper's scale: 256) in “0”.",
         "Momentum m: 0.9 (paper's scale: 0.8) in “0.9”.",
@@ -126,13 +132,13 @@ def test_without_counterparts_what_varies_differs_if_no_cell_has_the_papers_valu
 
 
 def test_a_table_lacks_a_counterpart(make: Make, gather: Collected) -> None:
-    papers = counterparts()
+    papers = references()
     del papers["m0"]
-    lines = deviations(replace(gather(make()), papers=papers))
+    lines = deviations(replace(gather(make()), references=papers))
     assert "Batch: 64 (the papers: 256)." in lines
 
 
-def test_schedule_decay_momentum_and_augmentation_are_compared_without_counterparts(
+def test_schedule_decay_momentum_and_augmentation_are_compared_without_references(
     make: Make, gather: Collected
 ) -> None:
     changes = {
@@ -145,3 +151,27 @@ def test_schedule_decay_momentum_and_augmentation_are_compared_without_counterpa
     for wanted in ("Schedule: constant (", "Weight decay: 0.05 (", "Momentum of SGD: 0.8 (",
                    "Augmentation: v1's, but random crop, share of the image 0.9, 1 ("):  # fmt: skip
         assert [line for line in lines if line.startswith(wanted)], wanted
+
+
+def test_a_mistake_in_a_recipe_of_the_papers_settings_is_said(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    assert not gather(bench).warnings
+    (tmp_path / "ablation_momentum.yaml").write_text("ablation: momentum\nmargin: wide\n")
+    found = collect(bench.expansion, bench.scale, bench.runs, path=tmp_path / "tiny.yaml")
+    assert [w for w in found.warnings if "ablation_momentum.yaml:2" in w]
+
+
+def test_without_the_papers_recipes_the_report_is_made_and_says_so(
+    make: Make, gather: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "shipped", lambda folder: Path("nowhere"))  # noqa: ARG005
+        papers.cache_clear()
+        found = gather(make())
+        page = render(compose(found, []))
+    papers.cache_clear()
+    assert sum("moco_v" in warning for warning in found.warnings) == len(reference.PAPERS)
+    assert "| learning rate | unknown | 0.06 | differs |" in page
+    assert "| learning rate | 0.03 | 0.06 | differs |" in render(compose(gather(make()), []))

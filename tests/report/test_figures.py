@@ -16,7 +16,7 @@ from harness.report.axis_figure import axis_figure
 from harness.report.blocks import Figure, Series
 from harness.report.colours import PALETTE, cell_colours
 from harness.report.curves_figure import curves_figures
-from harness.report.numbers import figure_numbers
+from harness.report.results_json import figure_numbers
 from harness.report.svg import drawing, standalone
 from report.build import OLDER, Bench, momentum
 from report.conftest import Collected, Make

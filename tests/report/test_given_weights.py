@@ -15,8 +15,9 @@ from harness.report.collect import Results
 from harness.report.curves_figure import curves_figures
 from harness.report.document import compose
 from harness.report.markdown import render
-from harness.report.setting import traits
-from harness.report.tables import main_table
+from harness.report.results_table import results_table
+from harness.report.scale import traits
+from harness.report.table_text import text
 from harness.report.write import write_report
 from report.conftest import Collected, Make
 
@@ -47,8 +48,8 @@ def results(make: Make, gather: Collected) -> Results:
 
 def test_rows(results: Results) -> None:
     rows = [
-        (row.cells[0].text, row.cells[1].text, row.cells[2].text, row.emphasis)
-        for row in main_table(results).rows
+        (*(text(cell).text for cell in row.cells[:3]), row.emphasis)
+        for row in results_table(results).rows
     ]
     assert rows == [
         (f"supervised\n{GIVEN}", "76.5", "70.00 ± 0.00 (n = 2)", True),

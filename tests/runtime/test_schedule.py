@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ EPOCHS = st.integers(1, 1000)
 
 
 @given(RATES, st.data(), EPOCHS, st.sampled_from([0, 1]))
-def test_cosine(lr: float, data: st.DataObject, epochs: int, first: int) -> None:
+def test_cosine(lr: float, data: st.DataObject, epochs: int, first: Literal[0, 1]) -> None:
     epoch = data.draw(st.integers(0, epochs - 1))
     schedule = Cosine(kind="cosine", first=first)
     assert rate(schedule, lr, epoch, epochs) == oracle.cosine(lr, epoch, epochs, first)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from harness.recipe.method import MethodSection, shuffles_nothing
 from harness.recipe.section import PositiveFloat
@@ -23,10 +25,10 @@ class EndToEnd(MethodSection):
     """
 
     kind: Literal["end_to_end"]
-    temperature: PositiveFloat
-    shuffle: bool = True
+    temperature: Annotated[PositiveFloat, Field(title="temperature τ")]
+    shuffle: Annotated[bool, Field(title="shuffling BN")] = True
     """Shuffling BN of the key batch (v1 Sec. 3.3 uses it here too), with its gradient."""
-    shared: bool = False
+    shared: Annotated[bool, Field(title="one encoder for both views")] = False
     """One encoder for both views. The paper says only that the two can be different."""
 
     keys: ClassVar[Literal["none", "follow", "learn"]] = "learn"

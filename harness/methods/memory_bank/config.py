@@ -27,12 +27,12 @@ class MemoryBank(MethodSection):
     kind: Literal["memory_bank"]
     negatives: Positive
     """K. Drawn uniformly with replacement, one set for all queries of a step."""
-    temperature: PositiveFloat
-    bank_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    temperature: Annotated[PositiveFloat, Field(title="temperature τ")]
+    bank_momentum: Annotated[float, Field(ge=0, lt=1, title="momentum of the bank")] = 0.5
     """Share of the old embedding when an image is seen again (InstDisc's code: 0.5)."""
-    exclude_self: bool = False
+    exclude_self: Annotated[bool, Field(title="own entry left out of the negatives")] = False
     """Leave a query's own entry out of its negatives (InstDisc's code does not)."""
-    loss: Literal["info_nce", "nce"] = "info_nce"
+    loss: Annotated[Literal["info_nce", "nce"], Field(title="loss of the bank")] = "info_nce"
     """info_nce as in v1 Fig. 3; nce as InstDisc, whose numbers v1's footnote 2 reproduces."""
 
     keys: ClassVar[Literal["none", "follow", "learn"]] = "none"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.recipe.method import MethodSection, shuffles_nothing
+from harness.recipe.method import TIME_CONSTANTS, MethodSection, shuffles_nothing
 from harness.recipe.section import Positive, PositiveFloat
 from harness.spec.declarations import Method
 
@@ -17,9 +17,6 @@ METHOD = Method(
     build="harness.methods.moco.method:build",
 )
 
-TIME_CONSTANTS = 3
-"""Of the key encoder, 1 / (1 - m) steps each, before a run can be judged."""
-
 
 class Moco(MethodSection):
     """A queue of keys from a momentum encoder (v1 Fig. 2c)."""
@@ -27,13 +24,13 @@ class Moco(MethodSection):
     kind: Literal["moco"]
     queue: Positive
     """K, the number of negatives in the queue (v1: 65536; its momentum ablation: 4096)."""
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1, title="momentum m")]
     """m of the key encoder's moving average (v1 Eq. 2; 0.999). 0 copies the query encoder."""
-    temperature: PositiveFloat
+    temperature: Annotated[PositiveFloat, Field(title="temperature τ")]
     """tau of InfoNCE (v1 Eq. 1: 0.07; v2: 0.2; demo: 0.1)."""
-    shuffle: bool = True
+    shuffle: Annotated[bool, Field(title="shuffling BN")] = True
     """Shuffling BN: the key batch is permuted before, and put back after, the key encoder."""
-    symmetric: bool = False
+    symmetric: Annotated[bool, Field(title="symmetric loss")] = False
     """Each view is query once and key once; the two losses are added (demo)."""
 
     def k(self, batch: int) -> int:  # noqa: ARG002

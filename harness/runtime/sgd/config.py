@@ -20,8 +20,8 @@ OPTIMISER = Optimiser(
 class SgdOptim(Optim):
     """SGD over all parameters, batch norm's and biases included (code: main_moco.py)."""
 
-    kind: Annotated[Literal["sgd"], Since("0.2")] = "sgd"
-    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    kind: Annotated[Literal["sgd"], Since("0.2"), Field(title="optimiser")] = "sgd"
+    sgd_momentum: Annotated[float, Field(ge=0, lt=1, title="momentum of SGD")] = 0.9
     """SGD's own momentum; the key encoder's is contrast.momentum."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, title="weight decay")] = 1e-4
     """L2 penalty (v1: 1e-4; demo: 5e-4)."""

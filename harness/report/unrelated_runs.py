@@ -1,7 +1,7 @@
-"""Stages under the run root that resemble a table's own, and are none of it.
+"""Stages in the run root that have a table's names and seeds but do not belong to it.
 
-A run has the table's name and seed but another schema version, other settings, or is a copy of a
-folder. None of them is averaged in; each is told for what it is.
+They are of another schema version or of other settings, or are copies of a folder. None of them
+enters a mean; each is listed with the reason.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from harness.store.layout import StageFolder
 from harness.store.version import STAGE as STAGE_VERSION
 
 NAMED = 4
-"""Stages that a line names; of more it tells how many."""
+"""The most stages that a line names; of the others it gives the number."""
 
 STAGE = re.compile(r"(.*-s\d+\.[a-z][a-z0-9_=]*)-")
 
 
-def strays(runs: Iterable[Run], root: Path) -> list[str]:
+def unrelated_runs(runs: Iterable[Run], root: Path) -> list[str]:
     """A line for each reason why a stage of a table's name is not the table's, with its stages."""
     try:
         there = sorted(path.name for path in root.iterdir())
@@ -48,7 +48,7 @@ def strays(runs: Iterable[Run], root: Path) -> list[str]:
 
 
 def _name(folder: str) -> str:
-    """Name, seed and stage, without the digest and whatever a copy has behind it."""
+    """Name, seed and stage of a folder, without the hash and what a copy has behind it."""
     found = STAGE.match(folder)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""What a table's values must share, so that no mean or comparison mixes what does not belong."""
+"""What values must share to stand in one mean or comparison: code edition, data and device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.recipe.ablation import Metric
-from harness.report.runs import COSTS, LOSS, Outcome, Run
+from harness.report.measures import COSTS
+from harness.report.runs import LOSS, Outcome, Run
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 
 
 @dataclass(frozen=True)
-class Basis:
+class Comparability:
     """What values must share to stand in one mean or one comparison."""
 
     editions: Editions
@@ -23,7 +24,7 @@ class Basis:
     device: str = ""
     """What most of the table was pre-trained on: a cost is of one device."""
 
-    def why_not(self, run: Run, outcome: Outcome, metric: Metric) -> str:
+    def why_not_comparable(self, run: Run, outcome: Outcome, metric: Metric) -> str:
         """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
         "" if none is."""
         if outcome.copied:
@@ -35,7 +36,7 @@ class Basis:
         return outcome.why_stale(self.editions) or ("of other data" if others else "")
 
 
-def choose_basis(runs: Sequence[Run], installed: Editions) -> Basis | None:
+def choose_comparability(runs: Sequence[Run], installed: Editions) -> Comparability | None:
     """The code and data that a table's numbers must share; None while there is no result.
 
     Of each task the installed edition, if any result has it; else the one of most results. Of the
@@ -64,7 +65,7 @@ def choose_basis(runs: Sequence[Run], installed: Editions) -> Basis | None:
             devices.append((run.device, run.started))
             if len(outcome.fingerprints) == 1:
                 prints.setdefault(run.data_key, []).append((outcome.fingerprints[0], run.started))
-    return Basis(
+    return Comparability(
         chosen,
         {key: _most(named) for key, named in prints.items()},
         _most(devices),

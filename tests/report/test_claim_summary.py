@@ -7,14 +7,14 @@ from pathlib import Path
 
 from harness.recipe.ablation import CONTROL
 from harness.report import latex
+from harness.report.claim_summary import count_verdicts, said_by, summary
 from harness.report.claims import judge
-from harness.report.tally import said_by, summary, tally
 from harness.report.write import write_report
 from report.conftest import Collected, Make
 
 
 def test_whose_claims_have_which_verdict() -> None:
-    counts = tally(
+    counts = count_verdicts(
         [("ours", "reproduced"), ("paper", "undecided"), ("paper", "undecided"),
          ("ours", "reproduced"), ("read_off", "refuted")]
     )  # fmt: skip
@@ -23,9 +23,9 @@ def test_whose_claims_have_which_verdict() -> None:
         "Of the paper's 2 claims: 2 undecided. Read off its numbers, 1 claim: 1 refuted. "
         "Our own 2 checks: 2 reproduced."
     )
-    looks = tally([("paper", "looks reproduced (one seed)")] * 2)
+    looks = count_verdicts([("paper", "looks reproduced (one seed)")] * 2)
     assert summary(looks) == "Of the paper's 2 claims: 2 look reproduced (one seed)."
-    assert summary(tally([])) == ""
+    assert summary(count_verdicts([])) == ""
 
 
 def test_only_what_is_not_the_papers_is_marked() -> None:

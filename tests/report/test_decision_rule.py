@@ -9,9 +9,9 @@ import pytest
 
 from harness.recipe.claims import CONTROL, Claim
 from harness.report.comparison import Scores
-from harness.report.looks import Rule
-from harness.report.rule import Ruling, decide, furthest, needed
-from report.scores import claim, drawn, rule, scores
+from harness.report.decision_rule import Decision, decide_claims, furthest, needed
+from harness.report.sequential_design import Design
+from report.scores import claim, design, drawn, scores
 
 BEATS = claim("beats", cell="b", over="a")
 FAILS = claim("fails", cell="a")
@@ -24,9 +24,9 @@ LOW = [14.0, 15.0, 14.5, 15.5]
 """An untrained control."""
 
 
-def one(what: Claim, found: Scores, seeds: int, **more: object) -> Ruling:
-    (ruling,) = decide([what], found, rule(seeds, **more))  # type: ignore[arg-type]
-    return ruling
+def one(what: Claim, found: Scores, seeds: int, **more: object) -> Decision:
+    (decision,) = decide_claims([what], found, design(seeds, **more))  # type: ignore[arg-type]
+    return decision
 
 
 def above(differences: Sequence[float], base: float = 30.0) -> Scores:
@@ -37,7 +37,7 @@ def above(differences: Sequence[float], base: float = 30.0) -> Scores:
 
 
 @pytest.mark.parametrize(
-    ("differences", "outcome"),
+    ("differences", "conclusion"),
     [
         ([5.0, 5.2, 4.9], "reproduced"),
         ([5.0, 5.0, 5.0], "reproduced"),
@@ -51,12 +51,12 @@ def above(differences: Sequence[float], base: float = 30.0) -> Scores:
         ([9.0], "undecided"),  # one seed decides nothing
     ],
 )
-def test_beats(differences: list[float], outcome: str) -> None:
-    assert one(BEATS, above(differences), len(differences)).outcome == outcome
+def test_beats(differences: list[float], conclusion: str) -> None:
+    assert one(BEATS, above(differences), len(differences)).conclusion == conclusion
 
 
 @pytest.mark.parametrize(
-    ("differences", "outcome"),
+    ("differences", "conclusion"),
     [
         ([-8.0, -8.1, -7.9], "reproduced"),  # worse than untrained has failed too
         ([0.5, 0.4, 0.6], "reproduced"),
@@ -66,10 +66,10 @@ def test_beats(differences: list[float], outcome: str) -> None:
         ([0.5], "undecided"),
     ],
 )
-def test_fails(differences: list[float], outcome: str) -> None:
+def test_fails(differences: list[float], conclusion: str) -> None:
     n = len(differences)
     a = [low + d for low, d in zip(LOW, differences, strict=False)]
-    assert one(FAILS, scores({"a": a, CONTROL: LOW[:n]}), n).outcome == outcome
+    assert one(FAILS, scores({"a": a, CONTROL: LOW[:n]}), n).conclusion == conclusion
 
 
 NOISE = {"a": [0.0, 0.1, -0.1], "b": [0.1, -0.1, 0.0], "c": [-0.1, 0.1, 0.0]}
@@ -77,7 +77,7 @@ WILD = {"a": [0.0, 4.0, -4.0], "b": [4.0, -4.0, 0.0], "c": [-4.0, 4.0, 0.0]}
 
 
 @pytest.mark.parametrize(
-    ("what", "means", "noise", "outcome"),
+    ("what", "means", "noise", "conclusion"),
     [
         (ORDERING, (40, 41, 42), NOISE, "reproduced"),  # by however little
         (ORDERING, (41, 40, 42), NOISE, "not reproduced"),
@@ -94,16 +94,16 @@ WILD = {"a": [0.0, 4.0, -4.0], "b": [4.0, -4.0, 0.0], "c": [-4.0, 4.0, 0.0]}
     ],
 )
 def test_several_cells(
-    what: Claim, means: tuple[float, ...], noise: dict[str, list[float]], outcome: str
+    what: Claim, means: tuple[float, ...], noise: dict[str, list[float]], conclusion: str
 ) -> None:
     values: dict[str, list[float | None]] = {
         cell: [mean + e for e in noise[cell]] for cell, mean in zip("abc", means, strict=True)
     }
-    assert one(what, scores({**values, CONTROL: [*LOW[:3]]}), 3).outcome == outcome
+    assert one(what, scores({**values, CONTROL: [*LOW[:3]]}), 3).conclusion == conclusion
 
 
 @pytest.mark.parametrize(
-    ("pretext", "knn", "outcome"),
+    ("pretext", "knn", "conclusion"),
     [
         (99.0, 30.0, "reproduced"),
         (99.0, 40.0, "not reproduced"),  # a better solved task, and no harm
@@ -111,17 +111,17 @@ def test_several_cells(
     ],
 )
 def test_a_leak_is_a_pretext_task_solved_by_cheating(
-    pretext: float, knn: float, outcome: str
+    pretext: float, knn: float, conclusion: str
 ) -> None:
     shaken = [0.0, 0.2, -0.1]
     knns = {"b": [knn + e for e in shaken], "a": [40.0, 40.1, 40.2], CONTROL: LOW[:3]}
     tasks = {"b": [pretext - e for e in shaken], "a": [70.0, 70.1, 70.2]}
-    assert one(LEAK, scores(knns, knn=knns, pretext=tasks), 3).outcome == outcome
-    assert one(LEAK, scores(knns, knn=knns), 3).outcome == "incomplete"
+    assert one(LEAK, scores(knns, knn=knns, pretext=tasks), 3).conclusion == conclusion
+    assert one(LEAK, scores(knns, knn=knns), 3).conclusion == "incomplete"
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "outcome"),
+    ("a", "b", "conclusion"),
     [
         ([None] * 3, [38.0, 38.1, 37.9], "reproduced"),
         ([38.0, 38.1, 37.9], [None] * 3, "not reproduced"),
@@ -133,13 +133,13 @@ def test_a_leak_is_a_pretext_task_solved_by_cheating(
         ([None, 38.0, 38.0], [50.0, None, 50.1], "undecided"),
     ],
 )
-def test_divergence_loses(a: list[float | None], b: list[float | None], outcome: str) -> None:
-    assert one(BEATS, scores({"a": a, "b": b, CONTROL: LOW[:3]}), 3).outcome == outcome
+def test_divergence_loses(a: list[float | None], b: list[float | None], conclusion: str) -> None:
+    assert one(BEATS, scores({"a": a, "b": b, CONTROL: LOW[:3]}), 3).conclusion == conclusion
 
 
 def test_a_cell_that_diverged_in_every_seed_needs_no_control_to_have_failed() -> None:
-    assert one(FAILS, scores({"a": [None, None]}), 2).outcome == "reproduced"
-    assert one(FAILS, scores({"a": [None, 14.0]}), 2).outcome == "incomplete"
+    assert one(FAILS, scores({"a": [None, None]}), 2).conclusion == "reproduced"
+    assert one(FAILS, scores({"a": [None, 14.0]}), 2).conclusion == "incomplete"
 
 
 def test_one_seed_looks_like_something() -> None:
@@ -152,24 +152,24 @@ def test_one_seed_looks_like_something() -> None:
 
 def test_what_has_learned_nothing_is_not_compared() -> None:
     flat = scores({"a": [14.1, 15.1, 14.4], "b": [40.0, 41.1, 40.6], CONTROL: LOW[:3]})
-    ruling = one(BEATS, flat, 3)
-    assert ruling.outcome == "unlearned"
-    assert [each.statement.cell for each in ruling.unlearned] == ["a"]
-    assert one(claim("beats", cell="a", over=CONTROL), flat, 3).outcome == "not reproduced"
-    assert one(BEATS, flat, 3, accuracy=False).outcome == "reproduced"  # of costs: no matter
+    decision = one(BEATS, flat, 3)
+    assert decision.conclusion == "unlearned"
+    assert [each.statement.cell for each in decision.unlearned] == ["a"]
+    assert one(claim("beats", cell="a", over=CONTROL), flat, 3).conclusion == "not reproduced"
+    assert one(BEATS, flat, 3, accuracy=False).conclusion == "reproduced"  # of costs: no matter
 
 
 def test_what_has_perhaps_learned_something_leaves_the_claim_open() -> None:
     values = {"a": [16.0, 22.0, 14.0], "b": [40.0, 40.1, 39.9], CONTROL: LOW[:3]}
-    ruling = one(BEATS, scores(values), 3)
-    assert ruling.outcome == "undecided"
-    assert [each.statement.cell for each in ruling.unlearned] == ["a"]
-    assert needed(ruling, rule(3)) is not None
+    decision = one(BEATS, scores(values), 3)
+    assert decision.conclusion == "undecided"
+    assert [each.statement.cell for each in decision.unlearned] == ["a"]
+    assert needed(decision, design(3)) is not None
 
 
 def test_a_missing_seed_leaves_the_claim_open() -> None:
     values = {"a": [40.0, 40.0], "b": [50.0, 50.1, 50.2], CONTROL: LOW[:3]}
-    assert one(BEATS, scores(values), 3).outcome == "incomplete"
+    assert one(BEATS, scores(values), 3).conclusion == "incomplete"
 
 
 def test_a_table_with_more_claims_asks_more_of_each() -> None:
@@ -177,20 +177,20 @@ def test_a_table_with_more_claims_asks_more_of_each() -> None:
     found = {**above([4.0, 5.0, 4.6, 4.4]), ("judged", "c"): dict(enumerate([30.0, 36, 39, 46]))}
     rest = [claim("beats", name=f"n{n}", cell="c", over="a") for n in range(3)]
     level = one(BEATS, found, 4).level
-    many = decide([BEATS, *rest], found, rule(4))
+    many = decide_claims([BEATS, *rest], found, design(4))
     assert (level, many[0].level) == (0.025, 0.025 / 4)
-    assert [each.outcome for each in many] == ["reproduced", *["undecided"] * 3]
+    assert [each.conclusion for each in many] == ["reproduced", *["undecided"] * 3]
     assert many[1].level == 0.025 / 4  # of the wider interval: nothing was found against them
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_needs() -> None:
-    ruling = one(BEATS, above([3.0, 4.5, 2.0]), 3)  # 1.17 beyond the margin, deviation 1.26
-    assert ruling.outcome == "undecided"
-    assert needed(ruling, rule(3)) == 12
-    assert needed(one(BEATS, above([2.0, 2.1, 1.9]), 3), rule(3)) == furthest(rule(3)) + 1
-    assert needed(one(BEATS, above([9.0]), 1), rule(1)) is None  # no deviation to estimate from
-    assert needed(one(BEATS, above([9.0, 9.0]), 2), rule(2)) is None  # it is decided
-    few = rule(3, 5)
+    decision = one(BEATS, above([3.0, 4.5, 2.0]), 3)  # 1.17 beyond the margin, deviation 1.26
+    assert decision.conclusion == "undecided"
+    assert needed(decision, design(3)) == 12
+    assert needed(one(BEATS, above([2.0, 2.1, 1.9]), 3), design(3)) == furthest(design(3)) + 1
+    assert needed(one(BEATS, above([9.0]), 1), design(1)) is None  # no deviation to estimate from
+    assert needed(one(BEATS, above([9.0, 9.0]), 2), design(2)) is None  # it is decided
+    few = design(3, 5)
     assert needed(one(BEATS, above([3.0, 4.5, 2.0]), 3, most=5), few) == furthest(few) + 1 == 6
 
 
@@ -199,10 +199,10 @@ def test_seeds_that_are_added_decide_and_what_is_decided_stays() -> None:
     later = [*early, 4.0, 4.4]
     other = claim("beats", name="other", cell="c", over="a")
     c = {0: 45.0, 1: 50.2, 2: 54.9}
-    first = decide([BEATS, other], {**above(early), ("judged", "c"): c}, rule(3, 5))
-    assert [each.outcome for each in first] == ["undecided", "reproduced"]
-    second = decide([BEATS, other], {**above(later), ("judged", "c"): c}, rule(3, 5))
-    assert [each.outcome for each in second] == ["reproduced", "reproduced"]
+    first = decide_claims([BEATS, other], {**above(early), ("judged", "c"): c}, design(3, 5))
+    assert [each.conclusion for each in first] == ["undecided", "reproduced"]
+    second = decide_claims([BEATS, other], {**above(later), ("judged", "c"): c}, design(3, 5))
+    assert [each.conclusion for each in second] == ["reproduced", "reproduced"]
     assert [each.seeds for each in second] == [5, 3]
     assert second[1] == first[1]
 
@@ -233,42 +233,42 @@ def truth(means: dict[str, float], margin: float = 2.0) -> list[bool]:
     ]
 
 
-def wrong(means: dict[str, float], by: Rule, tables: int) -> int:
+def wrong(means: dict[str, float], by: Design, tables: int) -> int:
     """In how many of so many simulated tables any verdict is false."""
     chance = random.Random(20)
     said = [("not reproduced" if true else "reproduced") for true in truth(means)]
     count = 0
     for _ in range(tables):
-        rulings = decide(TABLE, drawn(means, len(by.seeds), chance), by)
-        count += any(r.outcome == false for r, false in zip(rulings, said, strict=True))
+        decisions = decide_claims(TABLE, drawn(means, len(by.seeds), chance), by)
+        count += any(r.conclusion == false for r, false in zip(decisions, said, strict=True))
     return count
 
 
 @pytest.mark.parametrize(
     ("means", "by"),
     [
-        (EQUAL, rule(3)),
-        (EQUAL, rule(5)),
-        (EDGE, rule(3)),
-        (EDGE, rule(5)),
-        (EDGE, rule(3, 8)),
-        (BEYOND, rule(5)),
-        (BEYOND, rule(3, 8)),
+        (EQUAL, design(3)),
+        (EQUAL, design(5)),
+        (EDGE, design(3)),
+        (EDGE, design(5)),
+        (EDGE, design(3, 8)),
+        (BEYOND, design(5)),
+        (BEYOND, design(3, 8)),
     ],
 )
 def test_at_most_one_null_table_in_twenty_has_any_false_verdict(
-    means: dict[str, float], by: Rule
+    means: dict[str, float], by: Design
 ) -> None:
     assert wrong(means, by, 1000) <= 50
 
 
 def test_without_correction_there_would_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """That the simulation can fail."""
-    from harness.report import rule as module
+    from harness.report import decision_rule as module
     from harness.report.statistics import Step
 
     monkeypatch.setattr(module, "holm", lambda ps, level: [Step(p <= level, level) for p in ps])
-    assert wrong(EDGE, rule(5), 1000) > 50
+    assert wrong(EDGE, design(5), 1000) > 50
 
 
 def test_what_is_far_from_the_margin_is_found() -> None:
@@ -277,7 +277,7 @@ def test_what_is_far_from_the_margin_is_found() -> None:
     expected = ["reproduced" if true else "not reproduced" for true in truth(means)]
     right = [0] * len(TABLE)
     for _ in range(200):
-        rulings = decide(TABLE, drawn(means, 6, chance), rule(6))
-        for n, ruling in enumerate(rulings):
-            right[n] += ruling.outcome == expected[n]
+        decisions = decide_claims(TABLE, drawn(means, 6, chance), design(6))
+        for n, decision in enumerate(decisions):
+            right[n] += decision.conclusion == expected[n]
     assert min(right) > 190

@@ -1,8 +1,8 @@
 """What was run, against what the papers ran: so that nobody takes a miniature for ImageNet.
 
 Cells are held against the same cells at the scale of the printed numbers, where there is a recipe
-of it (`Results.papers`); else against MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4) and v2
-(arXiv:2003.04297) with their ablations on ImageNet-1M.
+of it (`Results.references`); else against the recipes of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4)
+and v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers`).
 """
 
 from __future__ import annotations
@@ -12,22 +12,96 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recipe.ablation import Ablation, Metric
+from harness.recipe.ablation import Ablation
+from harness.recipe.labels import label
+from harness.recipe.reference import papers
 from harness.recipe.schema import Recipe
-from harness.report import facts
+from harness.report import recipe_facts
 from harness.report.collect import Results
-from harness.spec.registry import metrics, task_of
 
-NAMES: dict[Metric, str] = {
-    **{name: metrics()[name].label for name in task_of()},
-    "cost/memory": "peak memory of a device",
-    "cost/hours": "time of 200 epochs",
-}
-UNITS: dict[Metric, str] = {
-    **{name: metrics()[name].unit for name in task_of()},
-    "cost/memory": "GB",
-    "cost/hours": "hours",
-}
+Say = Callable[[Recipe], object]
+
+UNKNOWN = "unknown"
+"""What the papers have, where their recipes cannot be read; the report's notes say why."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of an experiment, and how it is told."""
+
+    what: str
+    say: Say
+    decides: bool = False
+    """Whether it decides if this is the paper's scale, or only how the method was set up."""
+    others: tuple[str, ...] = ()
+    """What counts as the papers' besides what v1's and v2's recipes have."""
+    remark: str = ""
+    """What is said behind the papers' value."""
+    marked: bool = True
+    """Whether another value than the papers' is a difference."""
+    short: Say | None = None
+    """How the papers' value is told, where that is shorter."""
+
+    def papers_words(self) -> str:
+        """What the papers have, with the paper's name where they differ."""
+        say = self.short or self.say
+        found = {name: str(say(recipe)) for name, recipe in papers().recipes.items()}
+        if not found:
+            return UNKNOWN
+        if len(set(found.values())) == 1:
+            return next(iter(found.values())) + self.remark
+        named = (t if t.startswith(name) else f"{t} ({name})" for name, t in found.items())
+        return ", ".join(named) + self.remark
+
+    def is_papers(self, recipe: Recipe) -> bool:
+        """Whether the recipe has what one of the papers has."""
+        theirs = {str(self.say(reference)) for reference in papers().recipes.values()}
+        return not self.marked or str(self.say(recipe)) in theirs | {*self.others}
+
+
+def _of_field(path: str, **more: Any) -> Property:
+    """A property that a single number of the recipe tells."""
+    section, _, name = path.partition(".")
+
+    def say(recipe: Recipe) -> object:
+        found = getattr(recipe, section)
+        found = getattr(found, name, recipe_facts.NONE) if name else found
+        return f"{found:g}" if isinstance(found, float) else found
+
+    return Property(label(path), say, **more)
+
+
+EPOCHS = _of_field("optim.epochs", decides=True)
+PROPERTIES = (
+    Property("training images", recipe_facts.images, decides=True),
+    Property("image size", lambda recipe: f"{recipe.data.size} px", decides=True),
+    Property("backbone", recipe_facts.backbone, decides=True),
+    EPOCHS,
+    Property(
+        "negatives, K",
+        recipe_facts.negatives,
+        decides=True,
+        others=("4096",),
+        remark=" (4096 in the ablation of momentum)",
+    ),
+    Property("mechanism", lambda recipe: recipe.contrast.kind, marked=False),
+    _of_field("optim.batch", decides=True),
+    _of_field("model.bn_group", remark=" (one GPU's share)"),
+    _of_field("optim.lr"),
+    Property("schedule", recipe_facts.schedule),
+    _of_field("optim.sgd_momentum"),
+    _of_field("optim.weight_decay"),
+    Property("augmentation", recipe_facts.augmentation),
+    Property("temperature τ", lambda recipe: f"{recipe_facts.temperature(recipe):g}"),
+    Property("momentum m", recipe_facts.momentum, others=(recipe_facts.NONE,)),
+    Property(
+        "head",
+        lambda recipe: f"{recipe.model.head}, {recipe.model.dim} wide",
+        short=lambda recipe: recipe.model.head,
+    ),
+    _of_field("precision"),
+)
+"""In the order of the report's table."""
 
 
 @dataclass(frozen=True)
@@ -42,101 +116,6 @@ class Trait:
     """Whether it decides if this is the paper's scale, or only how the method was set up."""
 
 
-Here = Callable[[Recipe], Any]
-
-Known = tuple[str, str, Here, Callable[[Recipe], bool], bool]
-
-TRAITS: tuple[Known, ...] = (
-    ("training images", facts.IMAGENET, facts.images, facts.is_imagenet, True),
-    ("image size", "224 px", lambda r: f"{r.data.size} px", lambda r: r.data.size == 224, True),
-    (
-        "backbone",
-        "ResNet-50",
-        facts.backbone,
-        lambda r: r.model.backbone == "resnet50" and r.model.width == 1,
-        True,
-    ),
-    (
-        "negatives, K",
-        "65536 (4096 in the ablation of momentum)",
-        facts.negatives,
-        lambda r: facts.negatives(r) in (65536, 4096),
-        True,
-    ),
-    ("mechanism", "moco", lambda r: r.contrast.kind, lambda _: True, False),
-    ("batch", "256", lambda r: r.optim.batch, lambda r: r.optim.batch == 256, True),
-    (
-        "batch-norm group",
-        "32 (one GPU's share)",
-        lambda r: r.model.bn_group,
-        lambda r: r.model.bn_group == 32,
-        False,
-    ),
-    ("learning rate", "0.03", lambda r: f"{r.optim.lr:g}", lambda r: r.optim.lr == 0.03, False),
-    (
-        "schedule",
-        "×0.1 at epochs 120, 160 (v1), cosine (v2)",
-        facts.schedule,
-        lambda r: facts.schedule(r) in ("×0.1 at epochs 120, 160", "cosine"),
-        False,
-    ),
-    (
-        "momentum of SGD",
-        "0.9",
-        lambda r: facts.of_optimiser(r, "sgd_momentum"),
-        lambda r: getattr(r.optim, "sgd_momentum", None) == 0.9,
-        False,
-    ),
-    (
-        "weight decay",
-        "0.0001",
-        lambda r: facts.of_optimiser(r, "weight_decay"),
-        lambda r: getattr(r.optim, "weight_decay", None) == 1e-4,
-        False,
-    ),
-    (
-        "augmentation",
-        "v1's, v2's",
-        facts.augmentation,
-        lambda r: r.augment in (facts.V1, facts.V2),
-        False,
-    ),
-    (
-        "temperature τ",
-        "0.07 (v1), 0.2 (v2)",
-        lambda r: f"{facts.temperature(r):g}",
-        lambda r: facts.temperature(r) in (0.07, 0.2),
-        False,
-    ),
-    (
-        "momentum m",
-        "0.999",
-        facts.momentum,
-        lambda r: facts.momentum(r) in ("0.999", facts.NONE),
-        False,
-    ),
-    (
-        "head",
-        "fc (v1), mlp (v2)",
-        lambda r: f"{r.model.head}, {r.model.dim} wide",
-        lambda r: r.model.dim == 128,
-        False,
-    ),
-    ("precision", "fp32", lambda r: r.precision, lambda r: r.precision == "fp32", False),
-)
-
-
-def _epochs(least: int | None) -> Known:
-    wanted = least or 0
-    words = f"{least or 'any'}"
-
-    def same(recipe: Recipe) -> bool:
-        given = recipe.model.weights is not None and recipe.optim.epochs == 0
-        return given or recipe.optim.epochs >= wanted
-
-    return ("epochs", words, lambda r: r.optim.epochs, same, True)
-
-
 def traits(results: Results) -> list[Trait]:
     """Each property of the table's recipes beside the papers'.
 
@@ -144,22 +123,35 @@ def traits(results: Results) -> list[Trait]:
     over the cells then differs only if none of them has the papers' value.
     """
     recipes = results.trained or [results.recipe]
-    pairs = results.pairs
+    pairs = results.reference_pairs
     ablation = results.ablation
-    least = ablation.printed_epochs if ablation is not None else 200
+    least = ablation.printed_epochs if ablation is not None else _least_epochs()
     found = []
-    for what, papers, here, same, scale in (*TRAITS[:3], _epochs(least), *TRAITS[3:]):
+    for each in PROPERTIES:
         if pairs:
-            papers = _seen(here, [theirs for _, _, theirs in pairs])
-            differs = any(here(ours) != here(theirs) for _, ours, theirs in pairs)
+            theirs = _seen(each.say, [reference for _, _, reference in pairs])
+            differs = any(each.say(ours) != each.say(reference) for _, ours, reference in pairs)
+        elif each is EPOCHS:
+            theirs = str(least or "any")
+            differs = not any(_trained_enough(recipe, least or 0) for recipe in recipes)
         else:
-            differs = not any(map(same, recipes))
-        found.append(Trait(what, papers, _seen(here, recipes), differs, scale))
+            theirs = each.papers_words()
+            differs = not any(map(each.is_papers, recipes))
+        found.append(Trait(each.what, theirs, _seen(each.say, recipes), differs, each.decides))
     return found
 
 
-def _seen(here: Here, recipes: Sequence[Recipe]) -> str:
-    seen = list(dict.fromkeys(str(here(recipe)) for recipe in recipes))
+def _least_epochs() -> int:
+    return min((each.optim.epochs for each in papers().recipes.values()), default=0)
+
+
+def _trained_enough(recipe: Recipe, epochs: int) -> bool:
+    given = recipe.model.weights is not None and recipe.optim.epochs == 0
+    return given or recipe.optim.epochs >= epochs
+
+
+def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
+    seen = list(dict.fromkeys(str(say(recipe)) for recipe in recipes))
     return seen[0] if len(seen) == 1 else f"varied: {', '.join(seen)}"
 
 
@@ -182,11 +174,11 @@ def changed_here(results: Results) -> list[str]:
     scale = results.scale
     if scale is None:
         return []
-    lines = [f"For every cell: {settings(scale.set)}."] if scale.set else []
+    lines = [f"For every cell: {changes_text(scale.set)}."] if scale.set else []
     alike: dict[str, list[str]] = {}
     for cell in results.cells:
         if cell.runs and scale.set_cells.get(cell.id):
-            alike.setdefault(settings(scale.set_cells[cell.id]), []).append(cell.label)
+            alike.setdefault(changes_text(scale.set_cells[cell.id]), []).append(cell.label)
     lines += [f"For {'; '.join(labels)}: {changes}." for changes, labels in alike.items()]
     absent = [cell for cell in results.cells if not cell.runs]
     left_out = [cell.label for cell in absent if is_run(results.ablation, cell.id)]
@@ -205,7 +197,7 @@ def is_run(ablation: Ablation | None, cell_id: str) -> bool:
     return cell is None or cell.set is not None
 
 
-def settings(changes: Mapping[str, Any]) -> str:
+def changes_text(changes: Mapping[str, Any]) -> str:
     """Dotted fields and values as one line, e.g. "optim.epochs = 20, contrast.queue = 512"."""
     return ", ".join(f"{field} = {_value(value)}" for field, value in changes.items())
 
@@ -226,11 +218,11 @@ def one_line(results: Results) -> str:
     )
 
 
-def protocol(results: Results) -> list[str]:
+def protocol_sentences(results: Results) -> list[str]:
     """How the numbers were measured, in sentences; one for each protocol the recipes hold."""
     lines: list[str] = []
     for run in results.runs:
-        for line in _protocol(run.recipe):
+        for line in _sentences(run.recipe):
             if line not in lines:
                 lines.append(line)
     lines.append(
@@ -240,7 +232,7 @@ def protocol(results: Results) -> list[str]:
     return lines
 
 
-def _protocol(recipe: Recipe) -> list[str]:
+def _sentences(recipe: Recipe) -> list[str]:
     knn = recipe.knn
     layer = "the backbone's pooled features" if knn.layer == "backbone" else "the head's output"
     queries = "all test images" if knn.queries is None else f"{knn.queries} fixed test images"

@@ -6,44 +6,44 @@ from typing import Any
 
 import pytest
 
-from harness.report.looks import planned_looks, rule_of
+from harness.report.sequential_design import design_of, planned_analyses
 from report.build import Bench
 from report.conftest import Make
-from report.scores import rule
+from report.scores import design
 
 
 @pytest.mark.parametrize(
-    ("first", "most", "looks"),
+    ("first", "most", "sizes"),
     [(3, 3, (3,)), (3, 12, (3, 5, 8, 12)), (3, 10, (3, 5, 8, 10)), (1, 4, (1, 2, 3, 4))],
 )
-def test_each_look_has_half_as_many_seeds_again(
-    first: int, most: int, looks: tuple[int, ...]
+def test_each_analysis_has_half_as_many_seeds_again(
+    first: int, most: int, sizes: tuple[int, ...]
 ) -> None:
-    assert planned_looks(first, most) == looks
+    assert planned_analyses(first, most) == sizes
 
 
 @pytest.mark.parametrize(("first", "most"), [(1, 1), (2, 2), (3, 3), (1, 9), (3, 12), (5, 40)])
-def test_the_looks_share_alpha(first: int, most: int) -> None:
-    by = rule(first, most)
-    shares = [by.share(look) for look in range(len(by.looks))]
+def test_the_analyses_share_alpha(first: int, most: int) -> None:
+    by = design(first, most)
+    shares = [by.alpha_at(n) for n in range(len(by.analyses))]
     assert sum(shares) == pytest.approx(by.alpha)
-    assert all(share == 0 for share, n in zip(shares[:-1], by.looks, strict=False) if n < 3)
+    assert all(share == 0 for share, n in zip(shares[:-1], by.analyses, strict=False) if n < 3)
 
 
 def test_added_seeds_have_served_for_nothing_else(make: Make) -> None:
     tuned = [{"seeds": [9, 11], "what": "epochs"}, {"seeds": [0], "what": "K"}]
     changes: dict[str, Any] = {"max_seeds": 5, "tuned_on": tuned, "margin": 1.5, "alpha": 0.01}
-    by = rule_of(make((8, 5), scale_changes=changes).scale)
+    by = design_of(make((8, 5), scale_changes=changes).scale)
     assert by.seeds == (8, 5, 10, 12, 13)
-    assert (by.margin, by.alpha, by.looks) == (1.5, 0.01, (2, 3, 5))
+    assert (by.margin, by.alpha, by.analyses) == (1.5, 0.01, (2, 3, 5))
 
 
 def test_without_a_most_only_the_scales_seeds_are_used(make: Make) -> None:
-    by = rule_of(make((4, 2)).scale)
-    assert (by.seeds, by.looks, by.unit, by.accuracy) == ((4, 2), (2,), "points", True)
+    by = design_of(make((4, 2)).scale)
+    assert (by.seeds, by.analyses, by.unit, by.accuracy) == ((4, 2), (2,), "points", True)
 
 
 def test_costs_are_no_accuracies(make: Make) -> None:
     bench: Bench = make(scale_changes={"metric": "cost/memory"})
-    by = rule_of(bench.scale)
+    by = design_of(bench.scale)
     assert (by.unit, by.accuracy) == ("GB", False)

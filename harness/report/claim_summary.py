@@ -24,7 +24,7 @@ _NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
 POSSIBLE_REASONS = "Possible reasons, which nothing here tests:"
 
 
-def tally(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
+def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
     """Whose claims -> verdict -> how many; whose there are none of is absent."""
     counts: dict[By, Counter[str]] = {}
     for by, verdict in found:

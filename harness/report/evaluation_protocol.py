@@ -16,7 +16,7 @@ SENSITIVITY = ("k", "lr", "weight_decay")
 """Lists of which the first is the result; the others only show how far it depends on them."""
 
 
-def protocol(recipe: Recipe, metric: Metric) -> Protocol:
+def protocol_of(recipe: Recipe, metric: Metric) -> Protocol:
     """Everything in the recipe that decides how `metric` is measured; {} for a cost."""
     kind = task_of().get(metric)
     name = task(kind).section if kind else None
@@ -29,12 +29,12 @@ def protocol(recipe: Recipe, metric: Metric) -> Protocol:
     }
 
 
-def column(protocols: Sequence[Protocol]) -> Protocol:
+def usual_protocol(protocols: Sequence[Protocol]) -> Protocol:
     """The protocol of most cells of a column; of equals the first."""
     counts = Counter(tuple(each.items()) for each in protocols if each)
     return dict(counts.most_common(1)[0][0]) if counts else {}
 
 
-def in_words(found: Protocol) -> str:
+def protocol_text(found: Protocol) -> str:
     """E.g. "knn.k = 20, knn.layer = output"."""
     return ", ".join(f"{field} = {value}" for field, value in found.items())

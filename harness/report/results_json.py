@@ -10,13 +10,15 @@ from typing import Any
 from harness.output import escaped_json
 from harness.report import provenance
 from harness.report.blocks import Figure
-from harness.report.claims import Judgement, tallied
+from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
+from harness.report.measures import measure
+from harness.report.results_table import results_table
 from harness.report.runs import Run
-from harness.report.setting import UNITS, is_papers_scale, one_line
-from harness.report.tables import measured
+from harness.report.scale import is_papers_scale, one_line
+from harness.report.table import Row, Table
 from harness.spec.registry import task_of
 
 FORMAT = 4
@@ -27,6 +29,7 @@ def as_json(
     results: Results, judgements: list[Judgement], figures: Sequence[Figure]
 ) -> dict[str, Any]:
     """The report's numbers, states and verdicts as plain JSON values."""
+    table = results_table(results)
     return {
         "format": FORMAT,
         "name": results.name,
@@ -34,19 +37,21 @@ def as_json(
         "metric": results.metric,
         "seeds": list(results.seen_seeds),
         "margin": results.margin,
-        "unit": UNITS[results.metric],
+        "unit": measure(results.metric).unit,
         "scale": {
             "level": results.scale.level if results.scale is not None else None,
             "papers": is_papers_scale(results),
             "here": one_line(results),
         },
         "basis": None
-        if results.basis is None
+        if results.comparability is None
         else {
-            "edition": str(results.basis.editions),
-            "data": sorted(set(results.basis.fingerprints.values())),
+            "edition": str(results.comparability.editions),
+            "data": sorted(set(results.comparability.fingerprints.values())),
         },
-        "cells": [_cell(results, cell) for cell in results.cells],
+        "cells": [
+            _cell(table, row, cell) for row, cell in zip(table.rows, results.cells, strict=True)
+        ],
         "claims": [
             {
                 "id": each.claim.id,
@@ -60,7 +65,7 @@ def as_json(
             }
             for each in judgements
         ],
-        "verdicts": tallied(judgements),
+        "verdicts": verdict_counts(judgements),
         "discussion": list(results.scale.discussion) if results.scale is not None else [],
         "deviations": deviations(results),
         "cost": [asdict(cost) for cost in costs(results.runs)],
@@ -73,7 +78,7 @@ def as_json(
         ),
         "figures": [f"{figure.name}.svg" for figure in figures],
         "warnings": list(results.warnings),
-        "not_of_this_table": list(results.strays),
+        "not_of_this_table": list(results.unrelated),
     }
 
 
@@ -102,8 +107,8 @@ def _commits(run: Run) -> Iterator[str]:
 
 def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
     """What the claim says of each pair of cells, and the seed-paired differences found."""
-    ruling = judgement.ruling
-    if ruling is None:
+    decision = judgement.decision
+    if decision is None:
         return []
     return [
         {
@@ -112,24 +117,23 @@ def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
             "diverged": {"cell": each.lost, "over": each.won},
             "p_if_false": each.p_false,
             "p_if_true": each.p_true,
-            "level": ruling.level or None,
+            "level": decision.level or None,
         }
-        for each in ruling.evidence.comparisons
+        for each in decision.evidence.comparisons
     ]
 
 
-def _cell(results: Results, cell: CellResult) -> dict[str, Any]:
+def _cell(table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
     metrics = {}
-    for metric in measured(results):
-        summary = results.summary(cell, metric)
-        difference = results.difference(cell, metric)
+    for metric, found in table.measurements(row).items():
+        difference = table.to_untrained(row, metric)
         metrics[metric] = {
-            "summary": None if summary is None else asdict(summary),
-            "protocol": results.protocol(cell, metric),
+            "summary": None if found.summary is None else asdict(found.summary),
+            "protocol": found.protocol,
             "to_untrained": None if difference is None else asdict(difference),
             "seeds": [
                 {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}
-                for v in results.values(cell, metric)
+                for v in found.seeds
             ],
         }
     return {

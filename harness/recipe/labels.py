@@ -1,0 +1,50 @@
+"""What a reader calls a recipe's fields: their titles in the schema, the one place for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.recipe.schema import Recipe
+from harness.recipe.section import Section
+from harness.recipe.spot import is_section, members
+
+
+def label(path: str, recipe: type[Section] = Recipe) -> str:
+    """The label of a dotted field of plain sections, e.g. "learning rate" of "optim.lr".
+
+    Raises:
+        KeyError: the schema has no such field, or no label for it.
+    """
+    name, _, rest = path.partition(".")
+    field = recipe.model_fields[name]
+    if rest:
+        sections = [each for each in members(field.annotation) if is_section(each)]
+        own = rest.partition(".")[0]
+        found = next((each for each in sections if own in each.model_fields), None)
+        if found is not None:
+            return label(rest, found)
+    if rest or field.title is None:
+        raise KeyError(path)
+    return field.title
+
+
+def labelled(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(dotted field, label, JSON value) of every field, sections' own fields in their place.
+
+    A field without a label, as another package's method may have, is called by its path.
+    """
+    dumped = section.model_dump(mode="json")
+    for name in type(section).model_fields:
+        value, path = getattr(section, name), f"{prefix}{name}"
+        if isinstance(value, Section):
+            yield from labelled(value, f"{path}.")
+        else:
+            yield path, _title(type(section), name) or path, dumped[name]
+
+
+def _title(section: type[Section], name: str) -> str | None:
+    """The field's title, or that of the field which it overrides, as a method's `kind` does."""
+    bases = [base for base in section.__mro__ if issubclass(base, Section)]
+    titles = (base.model_fields[name].title for base in bases if name in base.model_fields)
+    return next(filter(None, titles), None)

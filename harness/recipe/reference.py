@@ -1,0 +1,77 @@
+"""The papers' settings as recipes, to hold others against: a table's cells, and MoCo v1 and v2."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import RecipeError
+from harness.recipe.ablation import Ablation
+from harness.recipe.expand import expand
+from harness.recipe.find import shipped
+from harness.recipe.identity import stage_id
+from harness.recipe.load import load_recipe, load_scale
+from harness.recipe.schema import Recipe
+from harness.recipe.yaml_source import display
+
+PAPERS = {
+    "v1": ("moco_v1_imagenet", "8a34542951"),
+    "v2": ("moco_v2_imagenet", "f725d407ee"),
+}
+"""Paper -> the shipped recipe that has its settings, and the hash that its linear probe's id ends
+in as long as it is what was shipped: in a checkout anyone may edit it."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Recipes to hold others against."""
+
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    """By what they are of: a table's cell, or a paper."""
+    mistakes: tuple[str, ...] = ()
+    """What is wrong with the files that should hold them, a line for each mistake."""
+
+
+def reference_recipes(ablation: Ablation, path: Path) -> References:
+    """The cells' recipes, by the cells' ids, at the scale of the printed numbers.
+
+    They are in `ablation_NAME.yaml`, beside the ablation recipe `path` or as shipped: the first
+    file that is of this table and of the level that it was printed at. There may be none.
+    """
+    name = f"ablation_{ablation.name}.yaml"
+    mistakes: list[str] = []
+    for file in dict.fromkeys((path.parent / name, shipped("recipes") / name)):
+        try:
+            if not file.is_file():
+                continue
+            scale = load_scale(file)
+            expansion = expand(scale, file)
+        except (OSError, RecipeError) as error:
+            mistakes += str(error).splitlines()
+            continue
+        if scale.level == ablation.printed_at and expansion.ablation == ablation:
+            own = {cell.id for cell in ablation.cells}
+            recipes = {m.cell: m.recipe for m in expansion.members if m.cell in own}
+            return References(recipes, tuple(mistakes))
+    return References(mistakes=tuple(mistakes))
+
+
+@functools.cache
+def papers() -> References:
+    """The papers' pre-training on ImageNet-1M as recipes, by the papers' names in PAPERS."""
+    recipes: dict[str, Recipe] = {}
+    mistakes: list[str] = []
+    for paper, (name, shipped_as) in PAPERS.items():
+        file = shipped("recipes") / f"{name}.yaml"
+        try:
+            recipes[paper] = load_recipe(file)
+        except (OSError, RecipeError) as error:
+            mistakes += str(error).splitlines()
+            continue
+        if not stage_id(recipes[paper], "linear").endswith(f"-{shipped_as}"):
+            mistakes.append(
+                f"{display(file)}: changed since it was shipped, and no longer MoCo {paper}'s; "
+                "copy it under another name, and bring the shipped one back"
+            )
+    return References(recipes, tuple(mistakes))

@@ -1,0 +1,29 @@
+"""What a table's metrics are called, in which unit, and which way is better."""
+
+from __future__ import annotations
+
+from harness.recipe.ablation import Metric
+from harness.spec.declarations import Metric as Declared
+from harness.spec.registry import metrics
+
+COSTS: dict[Metric, Declared] = {
+    "cost/memory": Declared(
+        "cost/memory", "GB", "epoch", "most memory that a device needed", "lower",
+        "peak memory of a device",
+    ),
+    "cost/hours": Declared(
+        "cost/hours", "hours", "epoch", "hours of 200 epochs at the measured speed", "lower",
+        "time of 200 epochs",
+    ),
+}  # fmt: skip
+"""What pre-training itself measures in passing: no accuracies."""
+
+
+def measure(metric: Metric) -> Declared:
+    """The metric's declaration."""
+    return COSTS[metric] if metric in COSTS else metrics()[metric]
+
+
+def difference_unit(metric: Metric) -> str:
+    """The unit of a difference of two values: of percent, points."""
+    return measure(metric).unit.replace("%", "points")

@@ -1,0 +1,187 @@
+"""What a recipe does, fact by fact in a reader's words, so that two recipes can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.recipe.difference import difference
+from harness.recipe.labels import label, labelled
+from harness.recipe.reference import papers
+from harness.recipe.schema import Augment, Recipe
+
+NONE = "none"
+
+IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
+IMAGENET = "ImageNet-1M, 1.28 million images"
+
+UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
+"""What is no fact of a run; the linear probe, which is held against the papers' by itself; and
+further tasks, which have a table of their own."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that several fields say together."""
+
+    label: str
+    fields: tuple[str, ...]
+    """Fields and sections that it tells."""
+    say: Callable[[Recipe], str]
+    also: tuple[str, ...] = ()
+    """Fields that have facts of their own, and may change this one too."""
+
+
+def composed() -> tuple[Fact, ...]:
+    """The facts that no single field tells, in the order in which they are listed."""
+    return (
+        Fact("training images", ("data.name", "data.folder", "data.images"), images),
+        Fact(label("data.size"), ("data.size",), lambda recipe: str(recipe.data.size)),
+        Fact("backbone", ("model.backbone", "model.width"), backbone),
+        Fact("given weights", ("model.weights",), _weights),
+        Fact(
+            "negatives, K",
+            ("contrast.queue", "contrast.negatives"),
+            negatives_text,
+            also=("contrast.kind", "optim.batch"),
+        ),
+        Fact("schedule", ("optim.schedule",), schedule),
+        Fact("further views", ("views",), views),
+    )
+
+
+def facts(recipe: Recipe) -> dict[str, str]:
+    """Everything that decides a result but the seed and the probe: what it is -> its value."""
+    told = composed()
+    found = {fact.label: fact.say(recipe) for fact in told}
+    elsewhere = (*UNTOLD, *(field for fact in told for field in fact.fields))
+    for path, words, value in labelled(recipe):
+        if not _within(path, elsewhere):
+            found[words] = _said(value)
+    return found
+
+
+def differing(
+    ours: Recipe, theirs: Recipe, left_out: tuple[str, ...] = ()
+) -> dict[str, tuple[str, str]]:
+    """What differs between two recipes: fact -> (ours, theirs), in the order of the facts.
+
+    Args:
+        left_out: sections that are not compared.
+    """
+    passed = (*UNTOLD, *left_out)
+    fields = [field for field, _, _ in difference(ours, theirs) if not _within(field, passed)]
+    telling: list[tuple[tuple[str, ...], str]]
+    telling = [((path,), words) for each in (ours, theirs) for path, words, _ in labelled(each)]
+    telling += [((*fact.fields, *fact.also), fact.label) for fact in composed()]
+    concerned = {
+        words for places, words in telling if any(_within(field, places) for field in fields)
+    }
+    here, there = facts(ours), facts(theirs)
+    pairs = {what: (here.get(what, NONE), there.get(what, NONE)) for what in {**here, **there}}
+    return {what: pair for what, pair in pairs.items() if what in concerned and pair[0] != pair[1]}
+
+
+def _within(path: str, places: tuple[str, ...]) -> bool:
+    return any(path == place or path.startswith(f"{place}.") for place in places)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return NONE if value is None else str(value).replace("_", " ")
+
+
+def images(recipe: Recipe) -> str:
+    """The training data, e.g. "embedded, 2000 images"."""
+    if is_imagenet(recipe):
+        return IMAGENET
+    data = recipe.data
+    where = f"{data.name} {data.folder}" if data.folder else data.name
+    return f"{where}, {data.images} images" if data.images is not None else f"{where}, all images"
+
+
+def is_imagenet(recipe: Recipe) -> bool:
+    """Whether it trains on all of a folder that is called as ImageNet's is."""
+    folder = (recipe.data.folder or "").rstrip("/").rpartition("/")[2].lower()
+    return folder in IMAGENET_FOLDERS and recipe.data.images is None
+
+
+def _weights(recipe: Recipe) -> str:
+    weights = recipe.model.weights
+    return NONE if weights is None else weights.file
+
+
+def backbone(recipe: Recipe) -> str:
+    """The network without its head."""
+    model = recipe.model
+    name = "ResNet-50" if model.backbone == "resnet50" else model.backbone
+    return name + (f", width ×{model.width}" if model.width != 1 else "")
+
+
+def negatives(recipe: Recipe) -> int | None:
+    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank;
+    None where the method has no negatives."""
+    return recipe.contrast.k(recipe.optim.batch)
+
+
+def negatives_text(recipe: Recipe) -> str:
+    """K in words."""
+    return NONE if (k := negatives(recipe)) is None else str(k)
+
+
+def temperature(recipe: Recipe) -> float:
+    """tau; 0 where the method has none."""
+    return float(getattr(recipe.contrast, "temperature", 0.0))
+
+
+def momentum(recipe: Recipe) -> str:
+    """m of the key encoder; "none" where the mechanism has none."""
+    found = getattr(recipe.contrast, "momentum", None)
+    return NONE if found is None else f"{found:g}"
+
+
+def schedule(recipe: Recipe) -> str:
+    """The learning rate's way over the run."""
+    found = recipe.optim.schedule
+    match found.kind:
+        case "constant":
+            return "constant"
+        case "step":
+            return f"×{found.factor:g} at epochs {', '.join(map(str, found.drops))}"
+        case "cosine":
+            return "cosine" if found.first == 0 else "cosine, down to zero"
+        case "decay":
+            return f"×{found.factor:g} every {found.every} steps"
+
+
+def views(recipe: Recipe) -> str:
+    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
+    main, found = _augment(recipe.augment), []
+    for name, view in recipe.views.items():
+        own = _augment(view)
+        other = [f"{what} {own[what]}" for what in main if own[what] != main[what]]
+        found.append(f"{name} of {view.size} px" + "".join(f", {each}" for each in other))
+    return "; ".join(found) or NONE
+
+
+def augmentation(recipe: Recipe) -> str:
+    """v1's or v2's, or what it has beside the nearer one."""
+    own = _augment(recipe.augment)
+    others = {}
+    for paper, reference in papers().recipes.items():
+        theirs = _augment(reference.augment)
+        others[f"{paper}'s"] = [f"{what} {own[what]}" for what in own if own[what] != theirs[what]]
+    if not others:
+        return "; ".join(f"{what} {value}" for what, value in own.items())
+    nearer = min(others, key=lambda name: len(others[name]))
+    return nearer + (f", but {'; '.join(others[nearer])}" if others[nearer] else "")
+
+
+def _augment(section: Augment) -> dict[str, str]:
+    return {words: _said(value) for _, words, value in labelled(section)}

@@ -1,0 +1,184 @@
+"""The table of results: the paper's numbers, ours beside them, and how far apart they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from harness.recipe.ablation import CONTROL, Ablation, Metric
+from harness.report.collect import CellResult, Results
+from harness.report.measures import COSTS, difference_unit, measure
+from harness.report.scale import changes_text, is_papers_scale, is_run
+from harness.report.statistics import Summary, summarise
+from harness.report.table import (
+    Cell,
+    Column,
+    Difference,
+    Label,
+    Mean,
+    Measurement,
+    Printed,
+    Row,
+    Table,
+)
+from harness.spec.registry import task_of
+
+DIGITS = 16
+"""Of a file's digest that a table shows; CSV and JSON have all."""
+PRETEXT = "pretext/top1"
+
+
+def results_table(results: Results) -> Table:
+    """A row for each cell: the paper's numbers, our column(s), the differences; controls below.
+
+    At the scale of the printed numbers ours stand against them as well.
+    """
+    made = [*_printed(results), *_ours(results), *_pretext(results)]
+    head = results.ablation.axis if results.ablation else "recipe"
+    rows = [
+        Row(
+            (row_label(results, cell), *(cells[n] for _, cells in made)),
+            f"cell-{cell.id}",
+            emphasis=cell.is_control,
+            key=cell.id,
+            in_paper=results.ablation is None or results.ablation.cell(cell.id) is not None,
+        )
+        for n, cell in enumerate(results.cells)
+    ]
+    columns = (Column(head, kind="label"), *(column for column, _ in made))
+    return Table(columns, tuple(rows), cards=True)
+
+
+Filled = tuple[Column, list[Cell]]
+"""A column, and its cells in the order of the rows."""
+
+
+def _printed(results: Results) -> Iterable[Filled]:
+    """The table's printed metric, then whatever the paper prints beside it."""
+    ablation = results.ablation
+    if ablation is None:
+        return
+    column = measured_column(ablation.metric, "paper")
+    yield replace(column, kind="printed"), [_number(ablation, cell) for cell in results.cells]
+    for beside in ablation.columns:
+        yield (
+            Column(beside.label, beside.units, "paper", "printed beside", align="right",
+                   awaits=beside.awaits),
+            [Printed(beside.values.get(cell.id)) for cell in results.cells],
+        )  # fmt: skip
+
+
+def _number(ablation: Ablation, cell: CellResult) -> Printed:
+    row = ablation.cell(cell.id)
+    runs = summarise(row.printed_runs) if row is not None and row.printed_runs else None
+    return Printed(cell.printed, bool(ablation.uncertainty), runs)
+
+
+def _ours(results: Results) -> Iterable[Filled]:
+    """For each metric our runs, and how far they are from the paper and the untrained network."""
+    against = results.ablation.metric if results.ablation and is_papers_scale(results) else None
+    for metric in measured(results):
+        column = measured_column(metric, "ours")
+        yield column, [measurement(results, cell, metric) for cell in results.cells]
+        difference = replace(column, group="", unit=difference_unit(metric))
+        if metric == against:
+            yield (
+                replace(difference, label="to the paper", kind="to the paper"),
+                [Difference(_to_the_paper(results, cell, metric)) for cell in results.cells],
+            )
+        if results.cell(CONTROL) is not None:
+            yield (
+                replace(difference, label="to untrained", kind="to untrained", unit="points"),
+                [Difference(results.difference(cell, metric)) for cell in results.cells],
+            )
+
+
+def measured_column(metric: Metric, group: str) -> Column:
+    """A column of our values of a metric, as the metric is declared."""
+    declared = measure(metric)
+    return Column(
+        declared.label, declared.unit, group, "measured", metric, declared.better, "right"
+    )
+
+
+def measured(results: Results) -> list[Metric]:
+    """The table's metric first, then each other one that any run has; costs where they are asked
+    for."""
+    columns = results.ablation.columns if results.ablation is not None else ()
+    accuracies = () if results.metric in COSTS else task_of()
+    others = [
+        metric
+        for metric in (*accuracies, *(column.metric for column in columns if column.metric))
+        if metric != results.metric
+        and any(run.outcome(metric).value is not None for run in results.runs)
+    ]
+    return [results.metric, *others]
+
+
+def row_label(results: Results, cell: CellResult) -> Label:
+    """The row's name, with what this scale changes in it beside the paper's, and given weights."""
+    here = results.scale.set_cells.get(cell.id) if results.scale is not None else None
+    changed = changes_text(here) if here and cell.runs else ""
+    return Label(cell.label, changed, _weights(cell))
+
+
+def _weights(cell: CellResult) -> tuple[str, ...]:
+    """A line for each file of weights that the cell's runs began with, with its digest."""
+    return tuple(
+        dict.fromkeys(
+            f"weights: {given['file']}, {kind} {given[kind][:DIGITS]}"
+            for run in cell.runs
+            for kind in ("sha256", "md5")
+            if kind in (given := run.given)
+        )
+    )
+
+
+def measurement(results: Results, cell: CellResult, metric: Metric, task: str = "") -> Measurement:
+    """What the cell's runs say about the metric.
+
+    Args:
+        task: a task under the recipe's `tasks:`; see Run.behind.
+    """
+    behind = [stage for run in cell.runs for stage in run.behind(metric, task)]
+    return Measurement(
+        summary=results.summary(cell, metric, task),
+        seeds=tuple(results.values(cell, metric, task)),
+        protocol=results.protocol(cell, metric),
+        deviates=not task and bool(results.protocol_deviation(cell, metric)),
+        stages=tuple(stage.id for stage in behind),
+        target=cell.runs[0].anchor if cell.runs else "",
+        can_run=is_run(results.ablation, cell.id),
+        trials=max((len(run.behind(metric, task)) for run in cell.runs), default=1) or 1,
+    )
+
+
+def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> Summary | None:
+    """Our mean over the printed number; None where one is not there or was measured otherwise."""
+    found = results.summary(cell, metric)
+    deviates = results.protocol_deviation(cell, metric)
+    if found is None or not isinstance(cell.printed, float) or deviates:
+        return None
+    return Summary(found.n, found.mean - cell.printed, found.sd, None, None)
+
+
+def _pretext(results: Results) -> Iterable[Filled]:
+    """Accuracy of the pretext task at the end of training, where a claim is about a leak: over the
+    seeds that stand in the table (v1 Fig. A.1)."""
+    ablation = results.ablation
+    if ablation is None or not any(claim.kind == "leak" for claim in ablation.claims):
+        return
+    column = replace(measured_column(PRETEXT, "ours"), kind="other")
+    yield column, [_pretext_mean(results, cell) for cell in results.cells]
+
+
+def _pretext_mean(results: Results, cell: CellResult) -> Mean:
+    finished = [v.seed for v in results.values(cell, "knn/top1") if v.standing == "finished"]
+    found = [
+        value
+        for run in cell.runs
+        if run.seed in finished
+        and (value := run.stages["pretrain"].values.get(PRETEXT)) is not None
+    ]
+    target = cell.runs[0].anchor if found else ""
+    return Mean(summarise(found) if found else None, len(found), target=target)

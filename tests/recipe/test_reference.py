@@ -1,0 +1,88 @@
+"""Which recipes a scale's cells are held against."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.recipe import reference
+from harness.recipe.load import load_ablation
+from harness.recipe.reference import papers, reference_recipes
+
+ROOT = Path(harness.__file__).parent.parent
+TABLES = ROOT / "ablations"
+
+
+def test_the_cells_at_the_scale_of_the_printed_numbers(tmp_path: Path) -> None:
+    table = load_ablation(TABLES / "mechanisms.yaml")
+    for path in (ROOT / "recipes" / "ablation_mechanisms_cpu.yaml", tmp_path / "mine.yaml"):
+        found = reference_recipes(table, path)
+        assert not found.mistakes
+        assert set(found.recipes) == {cell.id for cell in table.cells}
+        assert found.recipes["e2e-1024"].optim.batch == 1024
+        assert found.recipes["moco-256"].data.folder == "imagenet"
+
+
+def test_a_table_printed_on_cifar10_is_held_against_that(tmp_path: Path) -> None:
+    found = reference_recipes(load_ablation(TABLES / "cifar10_demo.yaml"), tmp_path / "mine.yaml")
+    assert {recipe.data.name for recipe in found.recipes.values()} == {"cifar10"}
+
+
+def test_another_table_of_the_same_name_has_none(tmp_path: Path) -> None:
+    table = load_ablation(TABLES / "momentum.yaml")
+    mine = table.model_copy(update={"cells": table.cells[:2], "claims": ()})
+    assert not reference_recipes(mine, tmp_path / "mine.yaml").recipes
+    unknown = table.model_copy(update={"name": "none"})
+    assert not reference_recipes(unknown, tmp_path / "x.yaml").recipes
+
+
+def test_a_wrong_file_beside_it_is_passed_over_and_named(tmp_path: Path) -> None:
+    """Nobody has asked for it: the shipped one is taken, but the reader is told."""
+    table = load_ablation(TABLES / "momentum.yaml")
+    expected = reference_recipes(table, tmp_path / "mine.yaml")
+    wrong = tmp_path / "ablation_momentum.yaml"
+    wrong.write_text("name: [half")
+    assert expected.recipes
+    found = reference_recipes(table, tmp_path / "mine.yaml")
+    assert found.recipes == expected.recipes
+    assert any(f"{wrong.name}:1" in mistake for mistake in found.mistakes)
+
+
+def test_the_papers_recipes_are_the_shipped_ones() -> None:
+    found = papers()
+    assert not found.mistakes
+    assert {paper: each.model.head for paper, each in found.recipes.items()} == {
+        "v1": "fc",
+        "v2": "mlp",
+    }
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the papers' recipes, which stands for the shipped one."""
+    for name, _ in reference.PAPERS.values():
+        shutil.copy(ROOT / "recipes" / f"{name}.yaml", tmp_path)
+    monkeypatch.setattr(reference, "shipped", lambda folder: tmp_path)  # noqa: ARG005
+    papers.cache_clear()
+    yield tmp_path
+    papers.cache_clear()
+
+
+def test_a_papers_recipe_that_was_changed_is_named(copied: Path) -> None:
+    v2 = copied / "moco_v2_imagenet.yaml"
+    assert not papers().mistakes
+    v2.write_text(v2.read_text().replace("{temperature: 0.2}", "{temperature: 0.3}"))
+    papers.cache_clear()
+    (mistake,) = papers().mistakes
+    assert mistake.startswith(f"{v2}: changed")
+
+
+def test_a_papers_recipe_that_is_wrong_or_gone_is_named(copied: Path) -> None:
+    (copied / "moco_v1_imagenet.yaml").unlink()
+    found = papers()
+    assert not found.recipes, "v2 extends v1"
+    assert len(found.mistakes) == 2

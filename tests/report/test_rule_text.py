@@ -1,0 +1,32 @@
+"""The printed rule has the numbers that the code goes by."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report import rule_text
+from harness.report.preconditions import part
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "words"),
+    [
+        ("TIME_CONSTANTS", 5, "a momentum m needs 5 / (1 − m) steps"),
+        ("SHARE", 5, "K may be at most a fifth of the images"),
+        ("POWER", 0.9, "for a power of 0.9"),
+        ("DIRECTIONS", 3, "a third of it for each direction"),
+        ("FEWEST", 4, "looks with four seeds or more"),
+        ("FEWEST", 40, "looks with 40 seeds or more"),
+        ("CONFIDENCE", 0.9, "with their 90 % t interval"),
+    ],
+)
+def test_a_constant_is_in_its_sentence(
+    constant: str, value: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert words not in " ".join(rule_text.rule_sentences())
+    monkeypatch.setattr(rule_text, constant, value)
+    assert words in " ".join(rule_text.rule_sentences())
+
+
+def test_a_part_without_a_word() -> None:
+    assert (part(10), part(7)) == ("a tenth", "1/7")

@@ -1,0 +1,211 @@
+"""The table model: what cells stand for, and their words in every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.recipe.ablation import CONTROL
+from harness.recipe.identity import described, record, stage_id
+from harness.report.blocks import Document, Section
+from harness.report.html import render as as_page
+from harness.report.markdown import render as as_markdown
+from harness.report.results_table import results_table
+from harness.report.statistics import Summary
+from harness.report.table import (
+    Column,
+    Difference,
+    Label,
+    Measurement,
+    Printed,
+    Row,
+    SeedValue,
+    Table,
+    Text,
+)
+from harness.report.table_text import heading, measurement, text
+from harness.report.tables import further_table
+from harness.report.terminal import NARROW, terminal_table
+from harness.report.write import write_report
+from harness.store.layout import stage_folder
+from report.conftest import Collected, Make
+
+
+def seeds(*standings: str) -> tuple[SeedValue, ...]:
+    return tuple(
+        SeedValue(n, each, 40.0 if each == "finished" else None, "why")  # type: ignore[arg-type]
+        for n, each in enumerate(standings)
+    )
+
+
+HALF = Summary(2, 40.0, 0.5, 39.0, 41.0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "pieces"),
+    [
+        (Measurement(HALF, seeds("finished", "finished")), ("40.00 ± 0.50", "n = 2", ())),
+        (
+            Measurement(HALF, seeds("finished", "finished", "diverged")),
+            ("40.00 ± 0.50", "2 of 3 seeds", ("1 diverged",)),
+        ),
+        (
+            Measurement(HALF, seeds("finished", "finished"), trials=3),
+            ("40.00 ± 0.50", "n = 2, 3 trials each", ()),
+        ),
+        (Measurement(None, seeds("diverged", "diverged")), ("diverged", "2 seeds", ())),
+        (
+            Measurement(None, seeds("diverged", "absent")),
+            ("1 diverged", "", ("1 not run",)),
+        ),
+        (
+            Measurement(HALF, seeds("finished", "finished"), deviates=True),
+            ("40.00 ± 0.50", "n = 2", ("measured otherwise",)),
+        ),
+        (Measurement(None, ()), ("not in this scale", "", ())),
+        (Measurement(None, (), can_run=False), ("printed only", "", ())),
+    ],
+)
+def test_a_measurement_in_pieces(
+    cell: Measurement, pieces: tuple[str, str, tuple[str, ...]]
+) -> None:
+    said = measurement(cell)
+    assert (said.value, said.seeds, said.others) == pieces
+
+
+def test_a_column_holds_one_type_of_cell() -> None:
+    column = Column("paper", kind="printed")
+    row = Row((Printed(1.0),))
+    table = Table((column,), (row,))
+    assert table.at(row, column, Printed).number == 1.0
+    with pytest.raises(TypeError, match="paper holds Printed"):
+        table.at(row, column, Difference)
+
+
+def test_two_columns_that_say_the_same_keep_their_own_cells() -> None:
+    """As a paper prints AP twice, of two data sets."""
+    columns = tuple(Column("AP", group="paper", kind="printed beside") for _ in range(2))
+    row = Row((Printed(1.0), Printed(2.0)))
+    table = Table(columns, (row,))
+    assert [table.at(row, column, Printed).number for column in columns] == [1.0, 2.0]
+
+
+def test_the_numbers_stay_with_the_words(make: Make, gather: Collected) -> None:
+    """Value, interval, direction, and the stages that they come from."""
+    bench = make((0, 1))
+    for seed in bench.seeds:
+        bench.finish("m0.9", seed, 40.0 + seed)
+        bench.finish(CONTROL, seed, 14.0)
+    table = results_table(gather(bench))
+    (column,) = table.of_kind("measured")
+    assert (column.metric, column.unit, column.better) == ("knn/top1", "%", "higher")
+    (row,) = [row for row in table.rows if row.key == "m0.9"]
+    found = table.measurements(row)["knn/top1"]
+    assert found.summary is not None
+    assert (found.summary.mean, [each.value for each in found.seeds]) == (40.5, [40.0, 41.0])
+    assert found.stages == tuple(bench.folder("m0.9", seed, "knn").id for seed in bench.seeds)
+    difference = table.to_untrained(row, "knn/top1")
+    assert difference is not None
+    assert difference.mean == 26.5
+
+
+def test_every_form_has_the_tables_numbers(make: Make, gather: Collected, tmp_path: Path) -> None:
+    bench = make((0, 1))
+    for seed in bench.seeds:
+        bench.finish("m0.9", seed, 40.0 + seed)
+    results = gather(bench)
+    table = results_table(results)
+    said = {row.key: [text(cell).text for cell in row.cells] for row in table.rows}["m0.9"]
+    assert "40.50 ± 0.71 (n = 2)" in said
+    write_report(results, tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "40.50 ± 0.71 (n = 2)" in (tmp_path / name).read_text()
+    assert r"40.50 $\pm$ 0.71" in (tmp_path / "report.tex").read_text()
+    (row,) = [
+        row
+        for row in csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text()))
+        if (row["cell"], row["metric"]) == ("m0.9", "knn/top1")
+    ]
+    assert (float(row["mean"]), int(row["n"])) == (40.5, 2)
+    cells: Any = json.loads((tmp_path / "results.json").read_text())["cells"]
+    (cell,) = [cell for cell in cells if cell["id"] == "m0.9"]
+    assert cell["metrics"]["knn/top1"]["summary"]["mean"] == 40.5
+    assert "40.50 ± 0.71 (n = 2)" in drawn(table, NARROW)
+
+
+def test_further_tasks_have_a_table_of_their_own(make: Make, gather: Collected) -> None:
+    """A seed's value is the mean of its trials; seeds are what is counted."""
+    again = {"kind": "knn", "trials": 2, "k": [20]}
+    bench = make((0, 1), recipe_changes={"tasks": {"again": again}})
+    for seed in bench.seeds:
+        bench.finish("m0.9", seed, 40.0)
+        pretrain, recipe = bench.folder("m0.9", seed), bench.recipe("m0.9", seed)
+        for trial, name in enumerate(("again", "again=t1")):
+            folder = stage_folder(bench.runs, stage_id(recipe, name))
+            said = {"schema": 1, "id": folder.id, "name": recipe.name, "seed": seed}
+            folder.create(
+                {**said, **record(recipe, name), "parent": pretrain.id}
+                | {"recipe": described(recipe, name)}
+            )
+            result = json.loads((pretrain.path / "result.json").read_text())
+            result["values"] = {"knn/top1": 30.0 + 2 * trial + seed}
+            (folder.path / "result.json").write_text(json.dumps(result))
+    results = gather(bench)
+    table = further_table(results)
+    assert table is not None
+    (row,) = [row for row in table.rows if row.key == "m0.9"]
+    assert heading(table.columns[1]) == "again\nkNN top-1, %"
+    assert text(row.cells[1]).text == "31.50 ± 0.71 (n = 2, 2 trials each)"
+    assert "31.50" not in as_markdown(Document("", (Section("", (results_table(results),)),)))
+
+
+def drawn(table: Table, kinds: Any = None) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(terminal_table(table, kinds))
+    return out.getvalue()
+
+
+def test_a_terminal_shows_the_kinds_of_columns_that_are_asked_for() -> None:
+    columns = (
+        Column("cell", kind="label"),
+        Column("kNN", "%", "ours", "measured", align="right"),
+        Column("to untrained", "points", kind="to untrained"),
+    )
+    row = Row((Label("m [b]0.9[/b]"), Measurement(HALF, seeds("finished", "finished")),
+               Difference(HALF)))  # fmt: skip
+    table = Table(columns, (row,))
+    assert "to untrained" in drawn(table)
+    assert "m [b]0.9[/b]" in drawn(table), "no text is markup"
+    narrow = drawn(table, NARROW)
+    assert "to untrained" not in narrow
+    assert "ours, %" in narrow
+
+
+def test_no_text_of_a_table_is_markup() -> None:
+    evil = "<script>|*x*</script> 'a' {{ 7 * 7 }} {% raw %}"
+    table = Table((Column(evil), Column("n", align="right")), (Row((Text(evil), Printed(None))),))
+    document = Document(evil, (Section("", (table,)),))
+    page, page_text = as_page(document), as_markdown(document)
+    assert "<script>" not in page
+    assert "{{ 7 * 7 }}" in page
+    assert "49" not in page
+    assert "<script>" not in page_text
+
+
+@pytest.mark.parametrize(
+    ("column", "lines"),
+    [
+        (Column("kNN", "%", "ours"), "ours\nkNN, %"),
+        (Column("to untrained", "points"), "to untrained,\npoints"),
+        (Column("AP", "", "paper", awaits="detection"), "paper\nAP\n(ours to come: detection)"),
+        (Column("claim"), "claim"),
+    ],
+)
+def test_a_heading(column: Column, lines: str) -> None:
+    assert heading(column) == lines
