@@ -37,8 +37,6 @@ def why_not(form: Format, model: Model, *, head: bool) -> str:
         return NO_SMALL_STEM
     if width > 1 and form in (Format.torchvision, Format.timm):
         return WIDE_STEM.format(width=width)
-    if width > 1 and form == Format.detectron2 and name in ("resnet18", "resnet34"):
-        return f"it builds ResNet-18 and ResNet-34 without model.width {width}"
     if name.startswith("resnext") and form == Format.transformers:
         return "its ResNets have no grouped convolutions"
     if head and form == Format.detectron2:

@@ -81,7 +81,7 @@ def _settings(network: Network) -> dict[str, Any]:
                 "NORM": "SyncBN",
                 "STRIDE_IN_1X1": False,
                 "NUM_GROUPS": 32 if resnext else 1,
-                "WIDTH_PER_GROUP": (8 if resnext else 64) * model.width,
+                "WIDTH_PER_GROUP": 8 if resnext else 64 * model.width,
                 "STEM_OUT_CHANNELS": stem,
                 "RES2_OUT_CHANNELS": network.features // 8,
             },
