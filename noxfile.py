@@ -10,7 +10,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "tests", "slurm"]
+nox.options.sessions = ["lint", "types", "tests", "libraries", "slurm"]
 nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = False  # `versions` tries those that are there
 
@@ -18,6 +18,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
+
+SUITE = "not slow and not slurm and not faults and not libraries"
+"""What the suite runs; each of the others has a session of its own."""
 
 constraints = os.environ.get("MOCO_HARNESS_CONSTRAINTS")
 """A file of exact versions, which .ci/run names; without it the newest that fit are installed."""
@@ -28,12 +31,12 @@ def _run(session: nox.Session, *words: str) -> None:
     session.run(str(SHARED / "bin" / "python"), "-m", *words, external=True)
 
 
-def _install(session: nox.Session) -> None:
+def _install(session: nox.Session, extras: str = "dev") -> None:
     """Make the shared environment, or bring it up to date."""
     if not (SHARED / "bin" / "python").exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
     global constraints
-    words = ("pip", "install", "--quiet", "-e", ".[dev]")
+    words = ("pip", "install", "--quiet", "-e", f".[{extras}]")
     if constraints:
         try:
             _run(session, *words, "-c", constraints)
@@ -63,7 +66,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    _run(session, "pytest", "-m", "not slow and not slurm and not faults", *session.posargs)
+    _run(session, "pytest", "-m", SUITE, *session.posargs)
+
+
+@nox.session
+def libraries(session: nox.Session) -> None:
+    """Exports as the libraries that they are for load them: a minute, and 100 MB."""
+    _install(session, "dev,libraries")
+    _run(session, "pytest", "tests/export", "-m", "libraries", *session.posargs)
 
 
 @nox.session
@@ -85,7 +95,7 @@ def slow(session: nox.Session) -> None:
 def versions(session: nox.Session) -> None:
     """The suite on each Python of pyproject.toml that is installed here; each takes 5 GB."""
     session.install("--quiet", "-e", ".[test]")
-    session.run("pytest", "-m", "not slow and not slurm and not faults", *session.posargs)
+    session.run("pytest", "-m", SUITE, *session.posargs)
 
 
 @nox.session

@@ -147,10 +147,9 @@ def _pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
         HarnessError: it names none, or several.
     """
     commands = Commands(site.runs, site.file)
-    own = Path(word)
-    if StageFolder(own).begun and own.name:
-        folder = StageFolder(own.absolute())
-        return _root(folder.path.parent, folder.id)
+    own = Path(os.path.abspath(word))  # noqa: PTH100 - links stay, and are refused
+    if word and StageFolder(own).begun:
+        return _root(own.parent, own.name)
     ids = choose.known(site.runs)
     whole = not sets and word in {*ids, *map(choose.name, ids)}
     path = None if whole else _recipe(word, must=bool(sets))

@@ -171,7 +171,7 @@ def test_the_head(place: Path, site: Site) -> None:
         export("small", "detectron2", site, head=True)
 
 
-def test_every_way_to_name_a_run(place: Path, site: Site) -> None:
+def test_every_way_to_name_a_run(place: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     pretrain, linear = stage(place, "pretrain"), stage(place, "linear")
     for word in (
         pretrain.id,
@@ -183,6 +183,8 @@ def test_every_way_to_name_a_run(place: Path, site: Site) -> None:
     ):
         assert export(word, "timm", site).stage == pretrain.id
     assert export("small.yaml", "timm", site, sets=SMALL).stage == pretrain.id
+    monkeypatch.chdir(pretrain.path)
+    assert export(".", "timm", site).stage == pretrain.id
 
 
 def test_a_run_in_another_run_root(place: Path, tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_run_in_another_run_root(place: Path, tmp_path: Path) -> None:
     assert made.folder.parent == place / "runs" / "exports"
 
 
-@pytest.mark.parametrize("word", ["", ".", "nothing", "runs", "nothing/at/all", "small.yaml"])
+@pytest.mark.parametrize("word", ["", "nothing", "runs", "nothing/at/all", "small.yaml"])
 def test_what_names_no_run(place: Path, site: Site, word: str) -> None:
     with pytest.raises(HarnessError):  # small.yaml without --set is a recipe that was never run
         export(word, "timm", site)
