@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "bench": {"errors", "interpreter", "recipe", "store", "estimate"}
     | (WITH_TORCH - {"bench", "export"}),
-    "export": {"errors", "recipe", "store", "spec", "runtime", "data", "model"},
+    "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},

@@ -188,7 +188,11 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
     begun = [each.id for each in trained if each.entry.state != "absent"]
     if not begun:
         again = commands.line("run", path, *(f"--set={each}" for each in sets))
-        raise StoreError(f"{path}: not run yet; {again}")
+        called = {each.recipe.name for each in trained}
+        there = dict.fromkeys(map(choose.name, choose.known(runs)))
+        others = [each for each in there if each.rpartition("-s")[0] in called]
+        also = f"\nruns of that name, by other settings: {', '.join(others[: choose.SHOWN])}"
+        raise StoreError(f"{path}: not run yet as it stands; {again}{also if others else ''}")
     return stage_folder(runs, _one(str(path), begun))
 
 
@@ -203,10 +207,9 @@ def _one(word: str, ids: Sequence[str]) -> str:
 def _root(runs: Path, stage_id: str) -> StageFolder:
     """The stage that the stage builds on in the end; itself if it builds on none."""
     folder = stage_folder(runs, stage_id)
-    for _ in range(8):
-        above = folder.parent
-        if above is None:
-            break
+    seen: set[str] = set()
+    while (above := folder.parent) is not None and folder.id not in seen:
+        seen.add(folder.id)  # damaged records may lead in a circle
         folder = above
     return folder
 

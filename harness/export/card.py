@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,11 @@ from typing import Any
 
 from harness.export.formats import Format
 from harness.export.measured import Measured
+from harness.output import inert
 from harness.recipe.identity import digest
 from harness.recipe.schema import Recipe
 from harness.recipe.yaml_text import render
+from harness.redact import redact
 from harness.store import atomic
 from harness.store.layout import StageFolder
 
@@ -50,8 +53,7 @@ class ModelCard:
         """What somebody who uses the weights has to know."""
         found = [f"running statistics: {self.statistics}"] if self.lent else []
         if not self.recipe.optim.epochs:
-            given = self.recipe.model.weights
-            what = f"the given weights {given.file}" if given else "random initial weights"
+            what = f"the given weights {self._given}" if self._given else "random initial weights"
             found.append(f"not trained here: these are {what}")
         return [*found, f"terms: {self.terms}"]
 
@@ -69,12 +71,12 @@ class ModelCard:
             "head": f"{model.head}, {model.dim} outputs" if self.head else "not exported",
             "epochs": str(recipe.optim.epochs),
             "steps": f"{result.get('step')} of {recipe.optim.batch} images",
-            "initial weights": model.weights.file if model.weights else "random",
+            "initial weights": self._given or "random",
             "data": f"{data.get('name')}, {data.get('train')} training images",
             "data fingerprint": str(data.get("fingerprint")),
             "channel order": "RGB",
-            "mean": ", ".join(f"{value:g}" for value in self.mean),
-            "std": ", ".join(f"{value:g}" for value in self.std),
+            "mean": _listed(self.mean),
+            "std": _listed(self.std),
             "image size": f"{recipe.data.size} pixels",
             "stride": "in the 3x3 convolution of a block, as torchvision has it",
             "batch norm group": f"{model.bn_group} images"
@@ -102,13 +104,20 @@ class ModelCard:
         said = []
         if self._is_of_imagenet:
             said.append(
-                "trained on ImageNet, whose terms allow non-commercial research and education only"
+                "the data is ImageNet or a part of it, whose terms allow non-commercial research "
+                "and education only"
             )
         else:
             said.append("those of the training data apply; this program states none")
-        if self.recipe.model.weights is not None:
+        if self._given:
             said.append("and those of the initial weights")
         return ", ".join(said)
+
+    @property
+    def _given(self) -> str:
+        """The initial weights' file; "" where they were drawn."""
+        weights = self.recipe.model.weights
+        return weights.file if weights is not None else ""
 
     @property
     def _is_of_imagenet(self) -> bool:
@@ -118,7 +127,8 @@ class ModelCard:
     def metadata(self) -> dict[str, str]:
         """The facts and the whole recipe, for a file that has a place for texts."""
         named = {key.replace(" ", "_"): value for key, value in self.facts.items()}
-        return named | {"recipe_resolved": json.dumps(self.plain, separators=(",", ":"))}
+        named["recipe_resolved"] = json.dumps(self.plain, separators=(",", ":"))
+        return {key: inert(redact(value)) for key, value in named.items()}
 
     def page(self, form: Format, usage: str, file: str, sha256: str) -> str:
         """README.md of the folder.
@@ -129,12 +139,14 @@ class ModelCard:
         """
         rows = {**self.facts, "file": f"`{file}`", "SHA-256": f"`{sha256}`"}
         table = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items())
-        return (
-            f"{self._front(form)}# {self.recipe.name}, seed {self.recipe.seed}\n\n"
-            f"{self._summary} Exported for {form.value} by moco-harness.\n\n"
-            f"## Use\n\n{usage}\n{self._input}\n\n"
-            f"## Facts\n\n| | |\n|---|---|\n{table}\n\n"
-            f"## Recipe\n\n```yaml\n{render(dict(self.plain))}```\n"
+        return inert(
+            redact(
+                f"{self._front(form)}# {self.recipe.name}, seed {self.recipe.seed}\n\n"
+                f"{self._summary} Exported for {form.value} by moco-harness.\n\n"
+                f"## Use\n\n{usage}\n{self._input}\n\n"
+                f"## Facts\n\n| | |\n|---|---|\n{table}\n\n"
+                f"## Recipe\n\n```yaml\n{render(dict(self.plain))}```\n"
+            )
         )
 
     @property
@@ -144,16 +156,14 @@ class ModelCard:
         what += " and projection head" if self.head else ""
         if recipe.optim.epochs:
             return f"{what}, pre-trained without labels; epochs: {recipe.optim.epochs}."
-        given = recipe.model.weights
-        if given is not None:
-            return f"{what}: the given weights {given.file}, not trained any further."
+        if self._given:
+            return f"{what}: the given weights {self._given}, not trained any further."
         return f"{what} at its **random initial weights**: a control, not a trained network."
 
     @property
     def _input(self) -> str:
         """What the network takes."""
-        triples = (", ".join(f"{value:g}" for value in each) for each in (self.mean, self.std))
-        mean, std = triples
+        mean, std = (_listed(each) for each in (self.mean, self.std))
         return (
             f"Input: RGB images of {self.recipe.data.size} pixels in [0, 1], minus the mean "
             f"({mean}), divided by the standard deviation ({std})."
@@ -174,9 +184,13 @@ class ModelCard:
         return f"---\n{render(front)}---\n"
 
 
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
 def _cell(text: str) -> str:
     """In a row of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
 def _commit(folder: StageFolder) -> str:

@@ -14,6 +14,7 @@ from harness.data.datasets import normalisation
 from harness.data.images import CENTER
 from harness.errors import RecipeError, StoreError
 from harness.model.encoder import Encoder, build
+from harness.model.running import SHARE
 from harness.recipe.schema import Data, Model, Recipe
 from harness.runtime import checkpoint
 from harness.store.layout import StageFolder
@@ -98,12 +99,12 @@ def read(
             f"{folder.checkpoints}: the last checkpoint does not fit the stage's recipe ({error}); "
             "move it away and run again"
         ) from error
-    if head and recipe.optim.epochs == 0 and (given := recipe.model.weights) is not None:
+    if head and recipe.optim.epochs == 0 and recipe.model.weights is not None:
         drawn = build(recipe.model, recipe.seed).head.state_dict()
         if any(torch.equal(made.head[f"fc.{name}"], tensor) for name, tensor in drawn.items()):
             raise RecipeError(
-                f"{folder.id}: {given.file} came without a head that fits, so the head is a random "
-                "one: leave --head out"
+                f"{folder.id}: the given weights came without a head that fits, so the head is a "
+                "random one: leave --head out"
             )
     return made
 
@@ -138,7 +139,7 @@ def network(recipe: Recipe, state: Mapping[str, Tensor], *, head: bool, key: boo
         _views(recipe.data),
         parts["backbone"],
         parts["head"] if head else {},
-        _statistics(recipe.model, key=key, lent=bool(lent)),
+        _statistics(recipe, key=key, lent=bool(lent)),
         bool(lent),
     )
 
@@ -178,9 +179,12 @@ def _fits(given: Tensor | None, own: Tensor) -> bool:
     return given is not None and given.shape == own.shape and given.dtype == own.dtype
 
 
-def _statistics(model: Model, *, key: bool, lent: bool) -> str:
-    groups = "the first group" if model.running_stats == "first_group" else "the mean over groups"
-    whose = f"moving average (0.1 a step) over the training steps of {groups}"
+def _statistics(recipe: Recipe, *, key: bool, lent: bool) -> str:
+    first = recipe.model.running_stats == "first_group"
+    of = "the first group's statistics" if first else "the groups' mean statistics"
+    whose = f"moving average ({SHARE} a step) of {of}"
+    if recipe.optim.epochs == 0:
+        whose = "as given" if recipe.model.weights is not None else "initial, mean 0 and variance 1"
     if lent:
         return (
             f"the query encoder's, {whose}: the key encoder keeps none of its own, so its features "

@@ -57,8 +57,8 @@ class _Portable(pickle.Pickler):
 def usage(network: Network) -> str:
     """The settings under which detectron2 builds this network and sees images as it did."""
     return (
-        "Settings of detectron2 that differ from its defaults or that the weights need (batch norm "
-        "is to be trained, and synchronised: frozen, its statistics are another data set's):\n\n"
+        "detectron2's settings for these weights. Batch norm is trained and synchronised, as in "
+        "the papers; frozen, it would keep the statistics of the pre-training data.\n\n"
         f"```yaml\n{render(_settings(network))}```\n\n"
         "For a C4 detector `res5` goes to `roi_heads.res5`, as detectron2's heuristics match it. "
         "The file is a pickle: load it only if you trust where it is from.\n"

@@ -201,6 +201,12 @@ def test_what_names_no_run(place: Path, site: Site, word: str) -> None:
     assert not (place / "runs" / "exports").exists()
 
 
+def test_a_recipe_stands_for_the_run_that_it_asks_for(place: Path, site: Site) -> None:
+    """Not for one of its name with other settings, which is named instead."""
+    with pytest.raises(StoreError, match="small-s0"):
+        export(place / "small.yaml", "timm", site)
+
+
 def test_several_runs_are_told_apart(place: Path, site: Site) -> None:
     run(place / "small.yaml", place / "runs", (*SMALL, "seed=1"), kinds=("pretrain",))
     with pytest.raises(StoreError) as caught:
@@ -210,10 +216,16 @@ def test_several_runs_are_told_apart(place: Path, site: Site) -> None:
     assert export("small-s1", "timm", site).stage.startswith("small-s1.pretrain")
 
 
-def test_unfinished_is_refused(place: Path, site: Site) -> None:
+@pytest.mark.parametrize("state", ["interrupted", "diverged"])
+def test_unfinished_is_refused(place: Path, site: Site, state: str) -> None:
     folder = stage(place, "pretrain")
+    result = json.loads((folder.path / "result.json").read_text())
     (folder.path / "result.json").unlink()
-    with pytest.raises(StoreError, match="finished"):
+    if state == "diverged":
+        ended = folder.attempts()[-1] / "ended.json"
+        ended.write_text(json.dumps(json.loads(ended.read_text()) | {"how": state}))
+        (folder.path / "result.json").write_text(json.dumps(result | {"state": state}))
+    with pytest.raises(StoreError, match=f"pre-training is {state}"):
         export("small", "timm", site)
     assert not (place / "runs" / "exports").exists()
 
