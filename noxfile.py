@@ -12,7 +12,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "tests", "slurm"]
+nox.options.sessions = ["lint", "types", "tests", "libraries", "slurm"]
 nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = False  # `versions` tries those that are there
 
@@ -21,8 +21,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
 
-SUITE = "not slow and not slurm and not faults"
-"""The tests that need neither minutes nor root."""
+SUITE = "not slow and not slurm and not faults and not libraries"
+"""What the suite runs; each of the others has a session of its own."""
 
 constraints = os.environ.get("MOCO_HARNESS_CONSTRAINTS")
 """A file of exact versions, which .ci/run names; without it the newest that fit are installed."""
@@ -33,12 +33,13 @@ def _run(session: nox.Session, *words: str) -> None:
     session.run(str(SHARED / "bin" / "python"), "-m", *words, external=True)
 
 
-def _install(session: nox.Session) -> None:
+def _install(session: nox.Session, extras: str = "dev") -> None:
     """Make the shared environment, or bring it up to date."""
     if not (SHARED / "bin" / "python").exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
     _by_constraints(
-        session, lambda *more: _run(session, "pip", "install", "--quiet", "-e", ".[dev]", *more)
+        session,
+        lambda *more: _run(session, "pip", "install", "--quiet", "-e", f".[{extras}]", *more),
     )
 
 
@@ -84,6 +85,13 @@ def coverage(session: nox.Session) -> None:
     _install(session)
     words = ("--cov", "--cov-report=term:skip-covered")
     _run(session, "pytest", *words, "-m", SUITE, *session.posargs)
+
+
+@nox.session
+def libraries(session: nox.Session) -> None:
+    """Exports as the libraries that they are for load them: a minute, and 100 MB."""
+    _install(session, "dev,libraries")
+    _run(session, "pytest", "tests/export", "-m", "libraries", *session.posargs)
 
 
 @nox.session

@@ -18,7 +18,7 @@ ROOT = Path(harness.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
 
-WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench"}
+WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench", "export"}
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -44,9 +44,11 @@ ARROWS: dict[str, set[str]] = {
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {
         *("errors", "redact", "inputs", "recipe", "store", "spec"),
-        *(WITH_TORCH - {"stage", "bench"}),
+        *(WITH_TORCH - {"stage", "bench", "export"}),
     },
-    "bench": {"errors", "interpreter", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
+    "bench": {"errors", "interpreter", "recipe", "store", "estimate"}
+    | (WITH_TORCH - {"bench", "export"}),
+    "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
@@ -56,7 +58,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
-        *("estimate", "plan", "report", "check", "launch", "track", "stage"),
+        *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
