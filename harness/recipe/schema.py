@@ -11,7 +11,7 @@ from harness.recipe.evaluation import Knn as Knn
 from harness.recipe.evaluation import Linear as Linear
 from harness.recipe.method import MethodSection, sections
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Name, Positive, Section, Since, refuse
+from harness.recipe.section import ByName, Name, Positive, Section, Since, refuse
 from harness.recipe.sections import (
     Augment,
     Constant,
@@ -21,6 +21,7 @@ from harness.recipe.sections import (
     Optim,
     Schedule,
     Steps,
+    Text,
     Weights,
 )
 from harness.recipe.task import TaskName, TaskSection, task_sections
@@ -139,6 +140,10 @@ class Recipe(Section):
 
     name: Name
     seed: Annotated[int, Field(ge=0)] = 0
+    continue_from: Annotated[Text | None, Since("0.2"), ByName()] = None
+    """A finished pre-training that this one goes on from, with its queue, its optimiser's momentum
+    and its step: the id of its stage, or its folder, relative to the run root. All but `optim` is
+    as there, and `optim` says the whole: its epochs count from the other's start."""
     data: Data
     augment: Augment
     model: Model
@@ -158,6 +163,7 @@ class Recipe(Section):
     def _consistent(self) -> Recipe:
         refuse(
             contradictions(
+                continue_from=self.continue_from,
                 data=self.data,
                 augment=self.augment,
                 model=self.model,

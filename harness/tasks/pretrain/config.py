@@ -7,7 +7,7 @@ from harness.spec.declarations import Metric, Task
 TASK = Task(
     kind="pretrain",
     function="harness.stage.pretrain:run",
-    reads=("seed", "data", "augment", "model", "contrast", "optim", "precision"),
+    reads=("seed", "continue_from", "data", "augment", "model", "contrast", "optim", "precision"),
     parent=None,
     metrics=(
         Metric(
