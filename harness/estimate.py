@@ -118,7 +118,8 @@ def history(runs: Path, on: Computer) -> History:
             if (result.get("device"), result.get("processes")) != (on.device, on.processes):
                 continue
             recipe, kind = described["recipe"], described["kind"]
-            parts = result["step"] if kind == "pretrain" else 1
+            before = result.get("continues", {}).get("step", 0)
+            parts = result["step"] - before if kind == "pretrain" else 1
             alike = _alike(recipe, kind, str(described.get("task", "")))
             train = int(result["data"]["train"])
             if parts > 0 and result["seconds"] > 0:

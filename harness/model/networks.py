@@ -124,7 +124,7 @@ def chosen(tensors: Mapping[str, Tensor], prefix: str | None) -> Network:
             )
     (own,) = left
     inside = {name[len(own) :]: each for name, each in tensors.items() if name.startswith(own)}
-    heads = {}
+    heads: dict[str, dict[str, Tensor]] = {}
     for head in dict.fromkeys(_heads(own)):
         under = {n[len(head) :]: each for n, each in tensors.items() if n.startswith(head)}
         heads |= {head: under} if under else {}

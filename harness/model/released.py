@@ -83,7 +83,7 @@ def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, 
     wrong = _wrong(network.tensors, own)
     extra = [n for n in network.tensors if n not in own and n.split(".")[0] not in HEADS]
     lacking: list[str] = []
-    head: Mapping[str, Tensor] = {}
+    head: dict[str, Tensor] = {}
     if weights.head == "given":
         drawn = {name: each for name, each in state.items() if not _is_backbone(name)}
         head, lacking = _head(network, drawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.recipe.schema import Augment, Recipe
+from harness.recipe.section import last_part
 
 WORDS: dict[str, str] = {
     "data.size": "image size in pixels",
@@ -44,8 +45,8 @@ WORDS: dict[str, str] = {
 }
 """Dotted field of a recipe -> what a reader calls it."""
 
-IN_WORDS = ("data", "model.backbone", "model.width", "model.weights", "contrast.queue",
-            "contrast.negatives", "optim.schedule")  # fmt: skip
+IN_WORDS = ("data", "continue_from", "model.backbone", "model.width", "model.weights",
+            "contrast.queue", "contrast.negatives", "optim.schedule")  # fmt: skip
 """Fields and sections that `facts` puts into words of their own, together with others."""
 
 UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
@@ -67,7 +68,11 @@ def facts(recipe: Recipe) -> dict[str, str]:
     found |= _fields(recipe.model_dump(mode="json"), "data.")
     found["backbone"] = backbone(recipe)
     weights = recipe.model.weights
-    found["given weights"] = NONE if weights is None else weights.file
+    found["given weights"] = NONE if weights is None else weights.named
+    if weights is not None and weights.head == "new":
+        found["given weights"] += ", with a new head"
+    source = recipe.continue_from
+    found["continues"] = NONE if source is None else last_part(source)
     found["negatives, K"] = NONE if (k := negatives(recipe)) is None else str(k)
     found["schedule"] = schedule(recipe)
     return found | _fields(recipe.model_dump(mode="json"))
@@ -141,7 +146,8 @@ def schedule(recipe: Recipe) -> str:
         case "step":
             return f"×{found.factor:g} at epochs {', '.join(map(str, found.drops))}"
         case "cosine":
-            return "cosine" if found.first == 0 else "cosine, down to zero"
+            start = f", from epoch {found.start}" if found.start else ""
+            return ("cosine" if found.first == 0 else "cosine, down to zero") + start
         case "decay":
             return f"×{found.factor:g} every {found.every} steps"
 
