@@ -22,6 +22,7 @@ from harness.errors import StoreError
 from harness.recipe.identity import digest, spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
+from harness.recipe.section import plain
 from harness.spec.registry import task
 from harness.store import benchmarks, provenance
 from harness.store.layout import StageFolder
@@ -143,7 +144,7 @@ def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | N
 
 def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float | None:
     """As `guess`, by finished stages alone."""
-    dumped = recipe.model_dump(mode="json")
+    dumped = plain(recipe)
     optim, data = recipe.optim, recipe.data
     asked = spec(recipe, name)
     if asked.parent is not None:

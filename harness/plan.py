@@ -215,6 +215,7 @@ def make_plan(
     for member in members:
         by_name: dict[str, Entry] = {}
         held: dict[str, str] = {}
+        refused: dict[str | None, str] = {}
         renewed: set[str | None] = set()
         for name, each in specs(member.recipe).items():
             entry = look(stage_folder(runs, stage_id(member.recipe, name)))
@@ -243,6 +244,9 @@ def make_plan(
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0
             if parent is None and action in TO_DO and not made:
                 action, why, made = _source(member.recipe, runs, action, why)
+                refused |= {name: why} if action == "refuse" else {}
+            elif parent in refused and action in TO_DO:
+                action, why = "refuse", refused[parent]
             took = estimate.guess(member.recipe, name, measured, made)
             planned.append(
                 PlannedStage(

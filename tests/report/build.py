@@ -12,6 +12,7 @@ from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.expand import Expansion, Member
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import About, Recipe, Target
+from harness.recipe.section import plain
 from harness.report.curves import is_number
 from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
@@ -218,7 +219,7 @@ class Bench:
                 "name": resolved.name,
                 "seed": seed,
                 "parent": stage_id(resolved, parent) if parent else None,
-                "recipe": resolved.model_dump(mode="json"),
+                "recipe": plain(resolved),
             }
         )
         path = folder.path / "attempts" / f"{attempt:04d}"
