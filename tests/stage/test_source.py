@@ -16,6 +16,8 @@ from harness.inputs import Inputs
 from harness.plan import describe, make_plan
 from harness.recipe.identity import stage_id
 from harness.recipe.load import load_recipe
+from harness.report.collect import Results, collect_single
+from harness.report.deviations import deviations
 from harness.stage.pretrain import Pretraining
 from harness.store import journal
 from harness.store.layout import StageFolder
@@ -260,6 +262,28 @@ class TestContinued:
         queues = [final_state(found)["mechanism"]["queue.keys"] for found in (alone, two)]
         assert queues[1].sub(queues[0]).abs().max() < 1e-2
 
+    def test_a_line_that_was_changed_is_told_as_that(
+        self, tmp_path: Path, runs: Path, source: StageFolder
+    ) -> None:
+        """Not as lines that are missing: its journal begins where it goes on."""
+        folder = run(going_on(tmp_path, source), runs, kinds=("pretrain",))["pretrain"]
+        (path,) = folder.path.glob("attempts/*/metrics.jsonl")
+        path.write_text(path.read_text().replace('"pretext/top1":', '"pretext/top1": ', 1))
+        assert "changed since it was written" in look(folder).detail
+
+    def test_a_report_says_that_it_is_no_longer_run_from_the_start(
+        self, tmp_path: Path, runs: Path, source: StageFolder
+    ) -> None:
+        recipe = going_on(tmp_path, source)
+        for wanted in (f"{source.id};", "from its step 10 on (2 epochs, constant"):
+            (line,) = [
+                each
+                for each in deviations(collected(recipe, runs))
+                if "It is not a run of 3 epochs from the start" in each
+            ]
+            assert wanted in line
+            run(recipe, runs)
+
     def test_a_continued_run_can_be_continued(
         self, tmp_path: Path, runs: Path, source: StageFolder
     ) -> None:
@@ -268,6 +292,10 @@ class TestContinued:
         whole = run(write(tmp_path), tmp_path / "whole", (FLAT, "optim.epochs=4"))
         one, other = (final_state(f["pretrain"])["mechanism"] for f in (third, whole))
         assert same(one, other)
+
+
+def collected(recipe: Path, runs: Path) -> Results:
+    return collect_single(load_recipe(recipe), runs)
 
 
 def later(steps: int) -> Callable[[], bool]:
