@@ -27,6 +27,7 @@ PREFERRED = (
     ("base_encoder", "momentum_encoder"),  # MoCo v3
     ("query", "key"),  # this harness
     ("backbone", "momentum_backbone"),  # solo-learn
+    ("backbone", "backbone_momentum"),  # lightly's examples
     ("encoder", "momentum_encoder"),  # solo-learn, its first versions
     ("teacher", "student"),  # DINO
     ("online_network", "target_network"),  # BYOL, and its implementations

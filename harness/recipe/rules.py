@@ -16,7 +16,7 @@ from harness.spec.registry import tasks
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
 STL10_LABELLED = 5_000
-STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=~-]*-s\d+\.pretrain-[0-9a-f]{6,}")
+STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=-]*-s\d+\.pretrain-[0-9a-f]{6,}")
 """What a stage of pre-training is called."""
 LEAST, MOST = 1.2e-38, 3.4e38
 """What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""

@@ -31,13 +31,13 @@ def encoder(context: Context) -> tuple[Encoder, Taken | None]:
     if weights.file is not None:
         source = recipe.about.source
         taken = load_released(made, weights, context.data_root, head=needed, source=source)
+        if taken.others:
+            context.reporter.note(f"{context.folder.id}: {taken}")
     else:
         _, state, where = _ended(context)
         network = chosen(flat({MECHANISM: state.get(MECHANISM)}), None)
         head = take(made, network, weights, needed=needed, where=where)
         taken = Taken(weights.named, network.prefix, network.others, head)
-    if taken.others:
-        context.reporter.note(f"{context.folder.id}: {taken}")
     return made, taken
 
 

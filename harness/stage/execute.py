@@ -228,12 +228,14 @@ def _began_with(folder: StageFolder) -> dict[str, Any]:
 
 
 def _continues(source: StageFolder) -> dict[str, Any] | None:
-    """What a result says of the run that it continues: where that ended, and by which schedule."""
+    """What a result says of the run that it continues: where that ended, by which code and
+    schedule."""
     result, described = source.result, source.described
     if result is None or described is None:
         return None  # who goes on from it says so
     optim = described["recipe"]["optim"]
-    return {"stage": source.id, "step": result["step"], "optim": optim}
+    edition = result.get("edition")
+    return {"stage": source.id, "step": result["step"], "edition": edition, "optim": optim}
 
 
 def _describe(

@@ -166,6 +166,21 @@ FORMS: dict[str, tuple[Named, str, bool]] = {
         "state_dict.backbone.",
         False,
     ),
+    "lightly, its examples": (
+        wrapped(
+            "state_dict",
+            part(SOURCE, "backbone.")
+            | part(OTHER, "backbone_momentum.")
+            | part(OTHER, "projection_head_momentum.layers.", "head."),
+        ),
+        "state_dict.backbone.",
+        False,
+    ),
+    "solo-learn, at first": (
+        wrapped("state_dict", part(SOURCE, "encoder.") | part(OTHER, "momentum_encoder.")),
+        "state_dict.encoder.",
+        False,
+    ),
     "solo-learn": (
         wrapped(
             "state_dict",
