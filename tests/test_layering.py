@@ -35,15 +35,16 @@ ARROWS: dict[str, set[str]] = {
     "site": {"backend", "errors", "recipe"},
     "presence": {"errors", "recipe"},
     "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
+    "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
-    "plan": {"errors", "recipe", "store", "estimate", "spec"},
+    "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {
-        *("errors", "redact", "inputs", "recipe", "store", "spec"),
+        *("errors", "redact", "inputs", "recipe", "source", "store", "spec"),
         *(WITH_TORCH - {"stage", "bench", "export"}),
     },
     "bench": {"errors", "interpreter", "recipe", "store", "estimate"}

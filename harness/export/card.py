@@ -14,6 +14,7 @@ from harness.export.measured import Measured
 from harness.output import inert
 from harness.recipe.identity import digest
 from harness.recipe.schema import Recipe
+from harness.recipe.section import last_part
 from harness.recipe.yaml_text import render
 from harness.redact import redact
 from harness.store import atomic
@@ -115,9 +116,9 @@ class ModelCard:
 
     @property
     def _given(self) -> str:
-        """The initial weights' file; "" where they were drawn."""
+        """The initial weights' file, or the run that they are of; "" where they were drawn."""
         weights = self.recipe.model.weights
-        return weights.file if weights is not None else ""
+        return weights.named if weights is not None else last_part(self.recipe.continue_from or "")
 
     @property
     def _is_of_imagenet(self) -> bool:

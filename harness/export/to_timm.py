@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.export.network import Network
-from harness.export.safetensors import encoded
+from harness.model.safetensors import encoded
 
 WEIGHTS = "model.safetensors"
 

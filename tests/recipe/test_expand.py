@@ -91,6 +91,21 @@ def test_options(scale: Path) -> None:
     ], "in the paper's order"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "continue_from: base-s0.pretrain-0123456789",
+        "model.weights: {file: w.pth, md5: '00000000'}",
+        "model.weights: {run: base-s0.pretrain-0123456789}",
+    ],
+)
+def test_the_control_is_untrained_whatever_the_others_begin_with(scale: Path, line: str) -> None:
+    scale.write_text(f"{SCALE}  {line}\n")
+    for member in expanded(scale).members:
+        begun = member.recipe.continue_from or member.recipe.model.weights
+        assert (begun is None) == (member.cell == "untrained"), member.cell
+
+
 def test_the_control_outlives_the_drops_of_a_step_schedule(scale: Path) -> None:
     members = expanded(scale, "optim.schedule={kind: step, drops: [4]}").members
     assert members[0].recipe.optim.epochs == 0

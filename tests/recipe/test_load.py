@@ -74,8 +74,8 @@ class TestExtends:
             "the epoch's last, smaller batch is dropped.",
             "base.yaml:8: optim.lr: needs a number, found 'fast'",
             "child.yaml:3: optim.epochs: must be at least 0, found -1",
-            "child.yaml:4: quue: unknown field; there are name, seed, data, augment, views, model, "
-            "contrast, optim, precision, knn, linear, tasks, watch, about",
+            "child.yaml:4: quue: unknown field; there are name, seed, continue_from, data, "
+            "augment, views, model, contrast, optim, precision, knn, linear, tasks, watch, about",
         ]
 
     @pytest.mark.parametrize(
