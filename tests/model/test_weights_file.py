@@ -140,7 +140,8 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
         "none": torch.zeros(0, 4),
     }
     kinds = {"half": "F16", "bytes": "U8", "double": "F64", "brain": "BF16", "none": "F32"}
-    header, body = {"__metadata__": {"format": "pt"}}, b""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    body = b""
     for name, tensor in tensors.items():
         data = bytes(tensor.flatten().view(torch.uint8).tolist())
         place = [len(body), len(body) + len(data)]

@@ -108,6 +108,7 @@ def test_the_committed_controls(name: str) -> None:
     assert recipe.optim.epochs == 0
     given = recipe.model.weights
     assert given is not None
+    assert given.file is not None
     assert recipe.about.source.endswith(given.file.split("/")[-1])
     official = load_recipe(RECIPES / "moco_v1_imagenet.yaml")
     assert recipe.knn == official.knn
