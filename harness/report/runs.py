@@ -187,8 +187,8 @@ class Run:
 
     @property
     def continues(self) -> Mapping[str, Any]:
-        """{"stage", "step", "edition", "optim"} of the run that it continues, as its result says; {} if none,
-        or before it has a result."""
+        """{"stage", "step", "edition", "optim"} of the run that it continues, as its result says;
+        {} if none, or before it has a result."""
         said = (self.stages["pretrain"].entry.result or {}).get("continues")
         return said if isinstance(said, Mapping) else {}
 
