@@ -122,8 +122,10 @@ class TestEvaluated:
         path.write_text(path.read_text().replace(said["sha256"], "0123456789ab"))
         for entry in entries:
             assert "0123456789ab now" in why_changed(entry, Inputs(None, runs))
-        shutil.rmtree(source.path)
-        assert not any(why_changed(entry, Inputs(None, runs)) for entry in entries), "not at hand"
+        moved = runs.rename(runs.with_name("moved"))
+        assert "0123456789ab now" in why_changed(entries[0], Inputs(None, moved))
+        shutil.rmtree(moved / source.id)
+        assert not why_changed(entries[0], Inputs(None, moved)), "it is not at hand"
 
 
 class TestTrainedOnFrom:
@@ -353,10 +355,11 @@ class TestRefused:
         harm(source)
         evaluated = TestEvaluated().recipe(tmp_path, source.id)
         recipe = going_on(tmp_path, source) if how == "continue" else evaluated
-        (stage, *_) = make_plan(recipe, (), runs).stages
+        stage, *others = make_plan(recipe, (), runs).stages
         assert stage.action == "refuse"
         assert says in stage.why
         assert str(source.path) in stage.why
+        assert {other.action for other in others} == {"refuse"}, "what builds on it is not begun"
         stage.entry.folder.create(describe(stage, "tiny"))
         with pytest.raises(StoreError, match=says):  # as a job meets it, that was queued before
             run(recipe, runs, kinds=("pretrain",))

@@ -6,8 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from harness.store import journal
 from harness.store.layout import StageFolder
 
@@ -23,19 +21,18 @@ def continued(runs: Path, source: StageFolder) -> list[StageFolder]:
     return [StageFolder(path) for path in found if path.name != source.id]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_and_resumed(tmp_path: Path, processes: int) -> None:
+def test_killed_and_resumed(tmp_path: Path) -> None:
     runs, whole = tmp_path / "runs", tmp_path / "whole"
     source = run(write(tmp_path), runs, kinds=("pretrain",))["pretrain"]
     shutil.copytree(runs, whole)
     recipe = tmp_path / "longer.yaml"
     text = TEXT.replace("name: tiny", "name: longer") + f"continue_from: {source.id}\n"
     recipe.write_text(text)
-    undisturbed = start(recipe, whole, *EPOCHS, processes=processes)
+    undisturbed = start(recipe, whole, *EPOCHS, processes=1)
     said, _ = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, said
 
-    killed = start(recipe, runs, *EPOCHS, processes=processes)
+    killed = start(recipe, runs, *EPOCHS, processes=1)
     until = time.monotonic() + 240
     while killed.poll() is None and time.monotonic() < until:
         if any(any(f.checkpoints.glob("step-*.pt")) for f in continued(runs, source)):
@@ -44,7 +41,7 @@ def test_killed_and_resumed(tmp_path: Path, processes: int) -> None:
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL, "it was killed while it trained"
-    again = start(recipe, runs, *EPOCHS, processes=processes)
+    again = start(recipe, runs, *EPOCHS, processes=1)
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
 
