@@ -230,10 +230,15 @@ def why_impossible(name: str, value: object) -> str:
     """Why nothing that `name` measures is `value`; "" if it may be."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
-        return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+        return f"{name} is {shown(value)}, no number"
     if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
-        return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+        return f"{name} is {shown(value)}, no accuracy in percent"
     return ""
+
+
+def shown(value: object) -> str:
+    """A wrong value, for a message."""
+    return json.dumps(value)[:SHOWN]
 
 
 def may_be_shown(name: str, value: object) -> bool:
