@@ -26,6 +26,7 @@ from harness.recipe import printed
 from harness.recipe.expand import find_ablation
 from harness.recipe.yaml_source import read
 from harness.store import atomic, provenance
+from harness.store.layout import refuse_link
 
 
 def place(runs: Path) -> Path:
@@ -41,7 +42,7 @@ def take(runs: Path, *, clean: bool) -> Path:
 
     Raises:
         HarnessError: such a checkout.
-        StoreError: it cannot be written, or the one that is there was changed.
+        StoreError: it cannot be written, lies behind a link, or was changed since.
     """
     checkout, diff = provenance.code()
     if clean and checkout["dirty"] is not False:
@@ -53,6 +54,7 @@ def take(runs: Path, *, clean: bool) -> Path:
     source = Path(harness.__file__).parent
     digest = _digest(source)
     target = _place(runs, checkout, digest)
+    refuse_link(target.parent)
     if not target.exists():
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:

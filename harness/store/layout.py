@@ -42,6 +42,11 @@ ACCURACY = re.compile(r"/top\d+(@|$)")
 SHOWN = 40
 """Characters of a wrong value that are shown."""
 
+IN_RUN_ROOT = (
+    "a run's files stay in its run root: put the thing itself there, or name the other run root "
+    "with --runs"
+)
+
 
 @dataclass(frozen=True)
 class StageFolder:
@@ -190,18 +195,16 @@ class StageFolder:
             atomic.write_json(self.path / "stage.json", description)
 
 
-def refuse_link(path: Path, is_link: bool | None = None) -> None:
+def refuse_link(path: Path, is_link: bool | None = None, *, belongs: str = IN_RUN_ROOT) -> None:
     """Raise a StoreError if `path` is a symbolic link.
 
     Args:
         is_link: whether it is one, if that is known.
+        belongs: where its files belong, and what to do instead.
     """
     if path.is_symlink() if is_link is None else is_link:
         target = os.readlink(path)  # noqa: PTH115 - as it stands, not a path to be seen from here
-        raise StoreError(
-            f"{path}: a link to {target}; a run's files stay in its run root: put the thing itself "
-            "there, or name the other run root with --runs"
-        )
+        raise StoreError(f"{path}: a link to {target}; {belongs}")
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
