@@ -55,7 +55,17 @@ ARROWS: dict[str, set[str]] = {
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
     },
     "app": {
-        *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
+        *(
+            "command",
+            "errors",
+            "recipe",
+            "store",
+            "spec",
+            "site",
+            "presence",
+            "inputs",
+            "imagefolder",
+        ),
         *("estimate", "plan", "report", "check", "launch", "track", "stage"),
     },
     "doctor": {
