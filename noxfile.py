@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
 
-nox.options.sessions = ["lint", "types", "tests", "slurm"]
+nox.options.sessions = ["lint", "types", "tests", "libraries", "slurm"]
 nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = False  # `versions` tries those that are there
 
@@ -18,6 +20,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 SHARED = Path(".nox", "shared").resolve()
 """torch takes 5 GB, so it is installed once for all sessions."""
+
+SUITE = "not slow and not slurm and not faults and not libraries"
+"""What the suite runs; each of the others has a session of its own."""
 
 constraints = os.environ.get("MOCO_HARNESS_CONSTRAINTS")
 """A file of exact versions, which .ci/run names; without it the newest that fit are installed."""
@@ -28,20 +33,27 @@ def _run(session: nox.Session, *words: str) -> None:
     session.run(str(SHARED / "bin" / "python"), "-m", *words, external=True)
 
 
-def _install(session: nox.Session) -> None:
+def _install(session: nox.Session, extras: str = "dev") -> None:
     """Make the shared environment, or bring it up to date."""
     if not (SHARED / "bin" / "python").exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
+    _by_constraints(
+        session,
+        lambda *more: _run(session, "pip", "install", "--quiet", "-e", f".[{extras}]", *more),
+    )
+
+
+def _by_constraints(session: nox.Session, install: Callable[..., object]) -> None:
+    """install("-c", FILE), or install() where the file's versions cannot be had."""
     global constraints
-    words = ("pip", "install", "--quiet", "-e", ".[dev]")
     if constraints:
         try:
-            _run(session, *words, "-c", constraints)
+            install("-c", constraints)
             return
         except CommandFailed:
             session.warn(f"WARNING: {constraints} cannot be met here; installing without it")
             constraints = None
-    _run(session, *words)
+    install()
 
 
 @nox.session
@@ -54,16 +66,32 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy, strict, on the harness."""
+    """mypy: strict on the harness, plain on the tests."""
     _install(session)
     _run(session, "mypy")
+    _run(session, "mypy", "--config-file", "tests/mypy.ini")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The suite, in parallel, without network and GPU."""
     _install(session)
-    _run(session, "pytest", "-m", "not slow and not slurm and not faults", *session.posargs)
+    _run(session, "pytest", "-m", SUITE, *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The suite again, and how much of each file it runs: `nox -s coverage -- tests/recipe`."""
+    _install(session)
+    words = ("--cov", "--cov-report=term:skip-covered")
+    _run(session, "pytest", *words, "-m", SUITE, *session.posargs)
+
+
+@nox.session
+def libraries(session: nox.Session) -> None:
+    """Exports as the libraries that they are for load them: a minute, and 100 MB."""
+    _install(session, "dev,libraries")
+    _run(session, "pytest", "tests/export", "-m", "libraries", *session.posargs)
 
 
 @nox.session
@@ -85,7 +113,18 @@ def slow(session: nox.Session) -> None:
 def versions(session: nox.Session) -> None:
     """The suite on each Python of pyproject.toml that is installed here; each takes 5 GB."""
     session.install("--quiet", "-e", ".[test]")
-    session.run("pytest", "-m", "not slow and not slurm and not faults", *session.posargs)
+    session.run("pytest", "-m", SUITE, *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def wheel(session: nox.Session) -> None:
+    """What `pip install` gives a user: the wheel alone runs the quickstart; takes 5 GB."""
+    with tempfile.TemporaryDirectory() as made:
+        session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", made, ".")
+        (built,) = Path(made).glob("*.whl")
+        _by_constraints(session, lambda *more: session.install("--quiet", str(built), *more))
+    with tempfile.TemporaryDirectory() as elsewhere, session.chdir(elsewhere):
+        session.run("moco-harness", "run", "quickstart", "--device", "cpu")
 
 
 @nox.session

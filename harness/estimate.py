@@ -22,6 +22,7 @@ from harness.errors import StoreError
 from harness.recipe.identity import digest, spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
+from harness.recipe.section import plain
 from harness.spec.registry import task
 from harness.store import benchmarks, provenance
 from harness.store.layout import StageFolder
@@ -118,7 +119,8 @@ def history(runs: Path, on: Computer) -> History:
             if (result.get("device"), result.get("processes")) != (on.device, on.processes):
                 continue
             recipe, kind = described["recipe"], described["kind"]
-            parts = result["step"] if kind == "pretrain" else 1
+            before = result.get("continues", {}).get("step", 0)
+            parts = result["step"] - before if kind == "pretrain" else 1
             alike = _alike(recipe, kind, str(described.get("task", "")))
             train = int(result["data"]["train"])
             if parts > 0 and result["seconds"] > 0:
@@ -142,7 +144,7 @@ def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | N
 
 def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float | None:
     """As `guess`, by finished stages alone."""
-    dumped = recipe.model_dump(mode="json")
+    dumped = plain(recipe)
     optim, data = recipe.optim, recipe.data
     asked = spec(recipe, name)
     if asked.parent is not None:

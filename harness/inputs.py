@@ -28,6 +28,7 @@ from harness.errors import DataError, StoreError
 from harness.imagefolder import SPLITS, Found, left_out, names_in, walk
 from harness.presence import DOWNLOADED
 from harness.store import atomic
+from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
     from harness.recipe.schema import Data, Weights
@@ -41,6 +42,8 @@ SETTLED_NS = 2 * 10**9
 PATIENCE_S = 20.0
 """Seconds after which a look at a large folder is broken off; the next goes on from there."""
 
+RUN = "run"
+"""What inputs are that are another run's weights."""
 PACK = "pack.json"
 OF_SETS = re.compile(r"data_batch_\d|test_batch|train|test|(train|test|unlabeled)_[Xy]\.bin")
 """The files of torchvision's data sets that hold images or labels."""
@@ -68,7 +71,7 @@ class Inputs:
         few = isinstance(images, int) and images <= FEW
         key = (what, name, path, of, few)
         if key not in self._seen:
-            place = self._place(what, name, path)
+            place = self._run(name, path) if of == RUN else self._place(what, name, path)
             began = time.monotonic()
             until = began + self._left_s
             found = None
@@ -85,6 +88,12 @@ class Inputs:
         there = os.path.isdir if what == "data" else os.path.isfile
         return next((each for each in places if there(each)), None)
 
+    def _run(self, name: str, path: str) -> Path | None:
+        """Where a run that served as source lies now: where it lay, else in this run root."""
+        places = [Path(path)] if path.startswith("/") else []
+        places += [self._runs / name] if name else []
+        return next((each for each in places if each.is_dir()), None)
+
     def data(self, data: Data) -> dict[str, Any] | None:
         """What a result says of the data: each file of it is looked at, however long that takes.
 
@@ -97,8 +106,13 @@ class Inputs:
         return None
 
     def weights(self, weights: Weights) -> dict[str, Any] | None:
-        """What a result says of given weights."""
+        """What a result says of a file of given weights."""
+        assert weights.file is not None
         return self._made_from("weights", weights.file, "file")
+
+    def source(self, folder: StageFolder) -> dict[str, Any] | None:
+        """What a result says of a run whose weights it began with."""
+        return self._look("weights", folder.id, folder.path, RUN, float("inf"), each=True)
 
     def _made_from(self, what: str, name: str, of: str) -> dict[str, Any] | None:
         assert self._root is not None
@@ -111,7 +125,9 @@ class Inputs:
         `until` (time.monotonic)."""
         note = Note(self._runs, place)
         try:
-            if what == "weights":
+            if of == RUN:
+                found = _source(place)
+            elif what == "weights":
                 found = _weights(place, note)
             elif of == "set":
                 found = _downloaded(place)
@@ -122,7 +138,7 @@ class Inputs:
         except Unfinished:
             self.unfinished.append(str(place))
             found = None
-        except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
+        except (DataError, StoreError, OSError, LookupError, TypeError, ValueError, RecursionError):
             return None  # a stage that reads it says why
         note.write()
         return found and {"name": name, "path": str(place.absolute()), **found}
@@ -187,6 +203,15 @@ def _weights(path: Path, note: Note) -> dict[str, Any]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         found = note.after["file"] = {"seen": note.settled(_times(about)), "sha256": digest}
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
+
+
+def _source(folder: Path) -> dict[str, Any]:
+    """A finished run: its last checkpoint is known by the digest that is in the file's name."""
+    result = StageFolder(folder).result or {}
+    digest = result["weights"]
+    if not isinstance(digest, str):
+        raise ValueError("no weights")
+    return {"of": RUN, "sha256": digest}
 
 
 def _downloaded(folder: Path) -> dict[str, Any]:

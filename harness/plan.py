@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness import estimate
+from harness import estimate, source
 from harness.errors import StoreError
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
@@ -217,6 +217,7 @@ def make_plan(
     for member in members:
         by_name: dict[str, Entry] = {}
         held: dict[str, str] = {}
+        refused: dict[str | None, str] = {}
         renewed: set[str | None] = set()
         for name, each in specs(member.recipe).items():
             entry = look(stage_folder(runs, stage_id(member.recipe, name)))
@@ -246,7 +247,12 @@ def make_plan(
                 action, why = ("again" if again else "skip"), str(stale)
             if action == "again":
                 renewed.add(name)
-            made = estimate.steps_done(entry.folder) if action == "resume" else 0
+            made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0
+            if parent is None and action in TO_DO and not made:
+                action, why, made = _source(member.recipe, runs, action, why)
+                refused |= {name: why} if action == "refuse" else {}
+            elif parent in refused and action in TO_DO:
+                action, why = "refuse", refused[parent]
             took = estimate.guess(member.recipe, name, measured, made)
             planned.append(
                 PlannedStage(
@@ -303,6 +309,18 @@ def ended(job: Job) -> bool:
     return over(job) and job.state != "GONE"
 
 
+def _source(recipe: Recipe, runs: Path, action: Action, why: str) -> tuple[Action, str, int]:
+    """(action, why, steps that need not be made) of a pre-training that has no checkpoint of its
+    own: refused, if it is to begin with a run's weights and cannot."""
+    given = source.located(recipe, runs)
+    if given is None:
+        return action, why, 0
+    if unfit := source.why_unfit(recipe, given):
+        return "refuse", unfit, 0
+    made = (given.result or {}).get("step", 0) if recipe.continue_from is not None else 0
+    return action, why, made
+
+
 def _job(job: Job) -> str:
     """Who has the stage, if a job does or may; "" if none."""
     if job.state == "UNKNOWN":
@@ -336,4 +354,5 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "cell": stage.member.cell,
         "parent": stage.parent,
         "recipe": described(stage.recipe, stage.name),
+        **(source.noted(stage.recipe, stage.entry.folder.path.parent) if not stage.parent else {}),
     } | further(spec(stage.recipe, stage.name))

@@ -71,7 +71,7 @@ def _looked_for(recipe: Recipe, root: Path) -> Iterable[Presence]:
             )
         else:
             yield Presence(True, f"data: {root / data.folder}")
-    if weights is not None and not (root / weights.file).is_file():
+    if weights is not None and weights.file is not None and not (root / weights.file).is_file():
         yield Presence(False, f"weights missing: {root / weights.file}; download them there")
 
 

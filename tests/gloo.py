@@ -104,7 +104,7 @@ class Pool:
         deadline = time.monotonic() + timeout
         while waiting:
             ready = wait(list(waiting), max(0, deadline - time.monotonic()))
-            for connection in ready or list(waiting):
+            for connection in [each for each in waiting if each in ready] or list(waiting):
                 rank = waiting.pop(connection)
                 try:
                     if not ready:

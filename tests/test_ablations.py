@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.methods.memory_bank.config import MemoryBank
+from harness.methods.moco.config import Moco
 from harness.plan import make_plan
 from harness.recipe.ablation import CONTROL, Ablation, Cell, Level, Scale
 from harness.recipe.expand import Expansion, expand
@@ -295,8 +297,9 @@ def bearable(recipe: Recipe) -> bool:
     contrast, optim = recipe.contrast, recipe.optim
     if contrast.kind == "end_to_end":
         return optim.batch <= images / 10
-    if contrast.kind == "memory_bank":
+    if isinstance(contrast, MemoryBank):
         return contrast.negatives <= images / 10
+    assert isinstance(contrast, Moco)
     steps = optim.epochs * (images // optim.batch)
     return contrast.queue <= images / 10 and steps >= round(3 / (1 - contrast.momentum), 6)
 

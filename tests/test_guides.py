@@ -12,7 +12,8 @@ import typer
 import harness
 from harness import errors
 from harness.cli.app import app
-from harness.site import SiteFile, SlurmSite
+from harness.launch.slurm.site import SlurmSite
+from harness.site import site_file
 
 ROOT = Path(harness.__file__).parent.parent
 STOPPED, CLOSED_PIPE = 130, 141
@@ -61,7 +62,7 @@ def test_every_field_of_the_site_file_is_listed() -> None:
     section = part(COMMANDS, "Site file")
     assert set(first_columns(section)) - {"slurm:"} == set(SlurmSite.model_fields)
     example = re.findall(r"^(\w+):", section, re.MULTILINE)
-    assert {*example, "slurm"} == set(SiteFile.model_fields)
+    assert {*example, "slurm"} == set(site_file().model_fields)
 
 
 @pytest.mark.parametrize("option", ["timeouts", "signal_s", "max_array", "cpus_per_process"])

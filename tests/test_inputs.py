@@ -68,6 +68,7 @@ def why(result: dict[str, Any], root: Path | None, runs: Path) -> str:
     return said
 
 
+PARTS = ("train", "val")
 Change = Callable[[Path], object]
 
 
@@ -102,7 +103,6 @@ CHANGES: dict[str, Change] = {
     "what is left out": lambda p: (p / "broken.txt").write_text("train/cat/0.jpg\n"),
     "a folder below": lambda p: shutil.copytree(p / "val/cat", p / "train/cat/more"),
 }
-PARTS = ("train", "val")
 
 
 def linked(folder: Path) -> None:

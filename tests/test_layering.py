@@ -18,7 +18,7 @@ ROOT = Path(harness.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
 
-WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench"}
+WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench", "export"}
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -35,18 +35,21 @@ ARROWS: dict[str, set[str]] = {
     "site": {"backend", "errors", "recipe"},
     "presence": {"errors", "recipe"},
     "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
+    "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
-    "plan": {"errors", "recipe", "store", "estimate", "spec"},
+    "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {
-        *("errors", "redact", "inputs", "recipe", "store", "spec"),
-        *(WITH_TORCH - {"stage", "bench"}),
+        *("errors", "redact", "inputs", "recipe", "source", "store", "spec"),
+        *(WITH_TORCH - {"stage", "bench", "export"}),
     },
-    "bench": {"errors", "interpreter", "recipe", "store", "estimate"} | (WITH_TORCH - {"bench"}),
+    "bench": {"errors", "interpreter", "recipe", "store", "estimate"}
+    | (WITH_TORCH - {"bench", "export"}),
+    "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
@@ -55,18 +58,9 @@ ARROWS: dict[str, set[str]] = {
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
     },
     "app": {
-        *(
-            "command",
-            "errors",
-            "recipe",
-            "store",
-            "spec",
-            "site",
-            "presence",
-            "inputs",
-            "imagefolder",
-        ),
-        *("estimate", "plan", "report", "check", "launch", "track", "stage"),
+        *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
+        *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
+        "imagefolder",
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecipeError
+from harness.launch.slurm.site import SlurmSite
 from harness.site import Site, load_site
 
 
@@ -134,16 +135,19 @@ slurm:
 def test_a_cluster(file: Path) -> None:
     file.write_text(CLUSTER)
     found = load_site().backend
-    assert found is not None
+    assert isinstance(found, SlurmSite)
     assert (found.partition, found.nodes, found.processes) == ("gpu", 2, 8)
-    assert (found.hours.pretrain, found.hours.linear) == (48.0, 12.0)
+    hours = found.hours.model_dump()
+    assert (hours["pretrain"], hours["linear"]) == (48.0, 12.0)
     assert found.extra == {"exclusive": True, "mail-type": "FAIL", "nice": 10}
     file.write_text("slurm: {}\n")
     plain = load_site().backend
-    assert plain is not None
+    assert isinstance(plain, SlurmSite)
     assert plain.processes == 1, "of a node without GPUs"
     file.write_text("slurm: {gpus_per_node: 4, processes_per_node: 2}\n")
-    assert (load_site().backend or plain).processes == 2
+    shared = load_site().backend
+    assert isinstance(shared, SlurmSite)
+    assert shared.processes == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ is wrong, where, and what to do. Nothing is loaded before it is asked for.
     report(recipe)       the paper's table with ours beside it
     check([recipe])      results held against the recipes' targets and a baseline
     publish(recipe, to)  a report with the records it is made from
+    export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.exporting import Exported, export
     from harness.app.overview import Reached, Reader, status
     from harness.app.planning import plan
     from harness.app.progress import Declined, Progress
@@ -34,6 +36,7 @@ __all__ = [
     "Amount",
     "Checked",
     "Declined",
+    "Exported",
     "Outcome",
     "Progress",
     "Published",
@@ -43,6 +46,7 @@ __all__ = [
     "Report",
     "Submitted",
     "check",
+    "export",
     "plan",
     "publish",
     "report",
@@ -59,6 +63,7 @@ _LIES_IN = {
     **dict.fromkeys(("run", "run_until_decided"), "running"),
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
+    **dict.fromkeys(("Exported", "export"), "exporting"),
     "plan": "planning",
     "report": "reporting",
     "submit": "submitting",

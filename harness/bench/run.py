@@ -35,6 +35,15 @@ KNN = (10_000, 50_000)
 """Queries and bank of CIFAR-10."""
 
 
+def of_itself(recipe: Recipe) -> Recipe:
+    """The recipe without a run whose weights it takes, which decide nothing of its speed."""
+    weights = recipe.model.weights
+    if weights is not None and weights.run is not None:
+        model = recipe.model.model_copy(update={"weights": None})
+        recipe = recipe.model_copy(update={"model": model})
+    return recipe.model_copy(update={"continue_from": None})
+
+
 def bench(
     recipe: Recipe,
     data_root: Path,
@@ -64,6 +73,7 @@ def bench(
         raise HarnessError(
             f"{recipe.name}: optim.epochs is 0: there is no training step to measure"
         )
+    recipe = of_itself(recipe)
     device = world.device
     settle(device)
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)

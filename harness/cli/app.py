@@ -21,6 +21,7 @@ from harness.cli.options import (
     machine,
     path,
 )
+from harness.export.formats import Format
 
 app = typer.Typer(
     name="moco-harness",
@@ -96,6 +97,34 @@ def run(
         raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
     how = How(on, not yes, again, dry, seeds_until_decided)
     raise typer.Exit(run_command(recipe, sets or [], where, how))
+
+
+@app.command()
+def export(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A stage's id or folder, a recipe, or a part of a run's name."
+        ),
+    ],
+    form: Annotated[Format, typer.Option("--format", help="Whose names and files.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder to make (default: one under RUNS/exports).", parser=path),
+    ] = None,
+    head: Annotated[bool, typer.Option("--head", help="With the projection head.")] = False,
+    key: Annotated[
+        bool, typer.Option("--key", help="The key encoder in place of the query encoder.")
+    ] = False,
+    sets: Sets = None,
+    runs: Runs = None,
+    site: SitePath = None,
+) -> None:
+    """Write a trained network for another library, with a model card; nothing is overwritten."""
+    from harness.cli.export import export_command
+
+    where = machine(runs=runs, site=site)
+    export_command(run, form, sets or [], where, to, head=head, key=key)
 
 
 @app.command()

@@ -173,10 +173,18 @@ def _counted(made: Plan) -> str:
         ),
         "being run by another process": sum(s.action == "busy" for s in made.stages),
         "that cannot be read": sum(s.entry.state == "unreadable" for s in made.stages),
-        "damaged": sum(s.action == "refuse" and s.entry.state != "unreadable" for s in made.stages),
+        "that cannot begin": sum(s.action == "refuse" and not _began(s) for s in made.stages),
+        "damaged": sum(
+            s.action == "refuse" and _began(s) and s.entry.state != "unreadable"
+            for s in made.stages
+        ),
     }
     told = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([f"{len(made.todo)} to do", *told])
+
+
+def _began(stage: PlannedStage) -> bool:
+    return stage.entry.state != "absent"
 
 
 def _by_run(made: Plan) -> list[list[PlannedStage]]:

@@ -86,6 +86,14 @@ _NORMAL = {  # mean and standard deviation of each channel, as the papers' code 
 }
 
 
+Channels = tuple[float, float, float]
+
+
+def normalisation(data: Data) -> tuple[Channels, Channels]:
+    """(mean, standard deviation) of R, G and B in [0, 1] that the encoder's input is made with."""
+    return _NORMAL[data.name]
+
+
 @functools.lru_cache(maxsize=2)
 def open_data(data: Data, root: Path) -> DataSet:
     """The recipe's data set under the data root; kept for the process's next stage.
@@ -103,7 +111,7 @@ def _open(data: Data, root: Path) -> DataSet:
     opened = _parts(data, root)
     train, bank, test = opened["train"], opened.get("bank", opened["train"]), opened["test"]
     # The embedded images are drawn for the recipe's size; elsewhere it is the views' size alone.
-    mean, std = _NORMAL[data.name]
+    mean, std = normalisation(data)
     fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
     classes = int(bank.labels.max()) + 1
     more = {key: opened[key] for key in opened if key not in ("train", "bank", "test")}

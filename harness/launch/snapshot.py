@@ -1,6 +1,8 @@
 """The code that runs is the code that was submitted: a copy of the package in the run root.
 
     RUNS/.code/<digest>/harness/...      what jobs import
+                        PACKAGE/...      and installed packages that declare tasks, methods and more
+                        *.dist-info/...  what these are found by
                         snapshot.json    the commit that it is of, and what was not committed
 
 Recipes are copied too, for the report that comes after the runs:
@@ -11,11 +13,12 @@ Recipes are copied too, for the report that comes after the runs:
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,14 @@ from harness.plan import Plan
 from harness.recipe import printed
 from harness.recipe.expand import find_ablation
 from harness.recipe.yaml_source import read
+from harness.spec.registry import packages
 from harness.store import atomic, provenance
 from harness.store.layout import refuse_link
 
 
 def place(runs: Path) -> Path:
     """Where the snapshot of the code in use lies, or would."""
-    return _place(runs, provenance.code()[0], _digest(Path(harness.__file__).parent))
+    return _place(runs, provenance.code()[0], _digest(_in_use()))
 
 
 def take(runs: Path, *, clean: bool) -> Path:
@@ -51,15 +55,19 @@ def take(runs: Path, *, clean: bool) -> Path:
             f"{Path(harness.__file__).parent.parent} {what}, and the site file says snapshot: "
             "refuse_dirty; commit, or say snapshot: copy"
         )
-    source = Path(harness.__file__).parent
-    digest = _digest(source)
+    files = _in_use()
+    digest = _digest(files)
     target = _place(runs, checkout, digest)
     refuse_link(target.parent)
     if not target.exists():
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
-            for file in _files(source):
-                _copy(file, draft / "harness" / file.relative_to(source))
+            for name, source in files.items():
+                if isinstance(source, Path):
+                    _copy(source, draft / name)
+                else:
+                    (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                    (draft / name).write_bytes(source)
             atomic.write_json(draft / provenance.SNAPSHOT, {"code": checkout, "diff": diff})
             try:
                 draft.rename(target)
@@ -70,7 +78,9 @@ def take(runs: Path, *, clean: bool) -> Path:
             raise atomic.explain(error, target) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    if _digest(target / "harness") != digest:
+    there = _files(target, "")
+    there.pop(provenance.SNAPSHOT, None)
+    if _digest(there) != digest:
         raise StoreError(f"{target}: changed since it was copied; move it away and run again")
     return target
 
@@ -80,18 +90,35 @@ def _place(runs: Path, checkout: dict[str, Any], digest: str) -> Path:
     return runs.absolute() / ".code" / told.hexdigest()[:12]
 
 
-def _digest(package: Path) -> str:
-    """Of a package's files, their names and contents."""
+def _in_use() -> dict[str, Path | bytes]:
+    """Every file of a snapshot by its name there: where it is now, or its content."""
+    found: dict[str, Path | bytes] = {**_files(Path(harness.__file__).parent, "harness/")}
+    for package, distribution in packages().items():
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+            found |= _files(Path(folder), f"{package}/")
+        if spec is not None and spec.origin and not spec.submodule_search_locations:
+            found[Path(spec.origin).name] = Path(spec.origin)
+        if distribution is not None:
+            info = f"{distribution.name}-{distribution.version}.dist-info"
+            for name in ("METADATA", "entry_points.txt"):
+                found[f"{info}/{name}"] = (distribution.read_text(name) or "").encode()
+    return found
+
+
+def _digest(files: Mapping[str, Path | bytes]) -> str:
+    """Of the files' names and contents."""
     total = hashlib.sha256()
-    for file in _files(package):
-        total.update(file.relative_to(package).as_posix().encode() + b"\0")
-        total.update(hashlib.sha256(file.read_bytes()).digest())
+    for name, source in sorted(files.items()):
+        content = source.read_bytes() if isinstance(source, Path) else source
+        total.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return total.hexdigest()
 
 
-def _files(package: Path) -> list[Path]:
-    found = (p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return sorted(found)
+def _files(folder: Path, prefix: str) -> dict[str, Path]:
+    """The files below a folder, by their names behind `prefix`."""
+    found = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return {prefix + path.relative_to(folder).as_posix(): path for path in found}
 
 
 def keep_recipe(plan: Plan, into: Path) -> Path:

@@ -1,14 +1,13 @@
-"""Weights that others released, for evaluating them as a control of our own evaluation.
+"""Weights that are given, as a file: others' checkpoints, or one of this harness.
 
-Key names by the official code (facebookresearch/moco at 7397dfe): `module.encoder_q.` before
-torchvision's names, the head under `fc` (v1: one layer; v2: fc.0 and fc.2). Released files hold no
-key encoder and no optimiser, so training cannot go on from them.
+They are evaluated as they are, as a control of our own evaluation, or pre-training begins with
+them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,89 +15,123 @@ from torch import Tensor
 
 from harness.errors import DataError
 from harness.model.encoder import Encoder
+from harness.model.networks import HEADS, Network, NoNetwork, chosen, looks_like, some
 from harness.model.weights_file import read
 from harness.recipe.schema import Weights
 
-PREFIXES = ("module.encoder_q.", "encoder_q.", "module.", "")
+COUNT = "num_batches_tracked"
+"""What old files lack, and nothing reads."""
 
-HEADS = ("fc", "head", "heads", "classifier", "projector", "projection_head", "predictor")
-"""What a file may hold beside a backbone: the first part of a name under the prefix. Any other is
-of a network that the recipe does not build."""
 
-_STEM = re.compile(r"(.*?)conv1\.weight")
-_BLOCK = re.compile(r"(.*\.)?(layer\d+|blocks)\.(\d+\.)+")
+@dataclass(frozen=True)
+class Taken:
+    """What of given weights was taken."""
+
+    source: str
+    """The file, or the run."""
+    prefix: str
+    """What stands before the network's names."""
+    others: tuple[str, ...]
+    """The prefixes of networks that were left."""
+    head: bool
+    """Whether its head was taken too."""
+
+    def __str__(self) -> str:
+        left = f", not {some(map(repr, self.others))}" if self.others else ""
+        head = "with its head" if self.head else "without a head"
+        return f"weights of {self.source}: the network {self.prefix!r}{left}, {head}"
 
 
 def load_released(
     encoder: Encoder, weights: Weights, root: Path, *, head: bool, source: str
-) -> None:
-    """Load the backbone, and the head where the file has one of the same shape.
+) -> Taken:
+    """Load the backbone, and the head where the file has one that fits, unless a new one is wanted.
 
     Args:
         root: the data root, to which the file's name is relative.
-        head: whether the head will be used, so that a file without one is refused.
+        head: whether the head will be used, so that a file without one that fits is refused.
         source: where the file is had, for whoever lacks it.
 
     Raises:
         DataError: the file is missing, another one, not readable without running code, lacks
-            a tensor that is needed, holds one that is no weight, or is another network's.
+            a tensor that is needed, holds one that is no weight, or is another network's; or which
+            of its networks is meant is not known.
     """
+    assert weights.file is not None
     path = root / weights.file
-    state = read(path, weights, source)
-    prefix = next((p for p in PREFIXES if f"{p}conv1.weight" in state), None)
-    if prefix is None:
-        raise DataError(f"{path}: {_unknown(state)}")
-    own = encoder.state_dict()
-    wanted = {}
-    wrong: list[str] = []
-    for name, tensor in own.items():
-        part, _, rest = name.partition(".")
-        key = rest if part == "backbone" else f"fc.{rest}"
-        given = state.get(prefix + key)
-        why = _unfit(given, tensor)
-        if not why and given is not None:
-            wanted[name] = given
-        elif (part == "backbone" or head) and not name.endswith("num_batches_tracked"):
-            wrong.append(f"{key} {why}; the recipe needs {tuple(tensor.shape)}")
-    known = {name.removeprefix("backbone.") for name in own}
-    extra = [
-        key
-        for key in (name.removeprefix(prefix) for name in state if name.startswith(prefix))
-        if key not in known and key.split(".")[0] not in HEADS
-    ]
+    tensors = read(path, weights, source)
+    try:
+        network = chosen(tensors, weights.prefix)
+    except NoNetwork as why:
+        raise DataError(f"{path}: {why}") from None
+    given = take(encoder, network, weights, needed=head, where=str(path))
+    return Taken(weights.file, network.prefix, network.others, given)
+
+
+def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, where: str) -> bool:
+    """Load the network into the encoder; returns whether it has given its head too.
+
+    Args:
+        needed: whether it is refused without a head that fits; where a new one is wanted, none is.
+        where: whence the network is, for messages.
+
+    Raises:
+        DataError: it is another network than the encoder's.
+    """
+    state = encoder.state_dict()
+    own = {n.removeprefix("backbone."): each for n, each in state.items() if _is_backbone(n)}
+    wrong = _wrong(network.tensors, own)
+    extra = [n for n in network.tensors if n not in own and n.split(".")[0] not in HEADS]
+    lacking: list[str] = []
+    head: dict[str, Tensor] = {}
+    if weights.head == "given":
+        drawn = {name: each for name, each in state.items() if not _is_backbone(name)}
+        head, lacking = _head(network, drawn)
+    hint = f" (its names are of {seen})" if (seen := looks_like(network.tensors)) else ""
+    if needed and lacking:
+        if not wrong and not extra:
+            hint = "; to draw a new head, say model.weights.head: new"
+        wrong += lacking
     if wrong or extra:
         wrong = wrong[:3] + [f"{len(wrong) - 3} more such"] * (len(wrong) > 3)
         if extra:
             count = f"{len(extra)} tensors" if len(extra) > 1 else "a tensor"
-            wrong.append(f"{count} that the recipe's network does not have: {_some(extra)}")
+            wrong.append(f"{count} that the recipe's network does not have: {some(extra)}")
         raise DataError(
-            f"{path}: another network's weights than model.backbone and model.width build, or "
-            f"damaged ones: {'; '.join(wrong)}"
+            f"{where}: another network's weights than model.backbone and model.width build, or "
+            f"damaged ones: {'; '.join(wrong)}{hint}"
         )
-    encoder.load_state_dict(own | wanted)
+    fits = {f"backbone.{n}": network.tensors[n] for n in own if n in network.tensors}
+    encoder.load_state_dict(state | fits | head)
+    return bool(head)
 
 
-def _unknown(state: dict[str, Tensor]) -> str:
-    """What the file's names tell, where no known prefix leads to a residual network."""
-    found = [m[1] for m in map(_STEM.fullmatch, state) if m and not _BLOCK.fullmatch(m[1])]
-    known = ", ".join(repr(prefix) for prefix in PREFIXES)
-    if not found:
-        first = dict.fromkeys(name.split(".")[0] for name in state)
-        return (
-            f"no residual network in it: no conv1.weight under any prefix (its names begin with "
-            f"{_some(map(repr, first))})"
-        )
-    return (
-        f"no residual network under a known prefix in it: conv1.weight is under "
-        f"{_some(map(repr, found))}, known are {known}; rename its tensors"
-    )
+def _is_backbone(name: str) -> bool:
+    return name.startswith("backbone.")
 
 
-def _some(names: Iterable[str]) -> str:
-    """The first of them, in what a terminal may be shown."""
-    every = [(name if name.isprintable() else ascii(name))[:80] for name in names]
-    more = f" and {len(every) - 5} more" if len(every) > 5 else ""
-    return ", ".join(every[:5]) + more
+def _wrong(given: Mapping[str, Tensor], own: Mapping[str, Tensor], before: str = "") -> list[str]:
+    """Each of the tensors `own` that what is given has not, or has otherwise."""
+    found = []
+    for name, tensor in own.items():
+        missing = name not in given and name.endswith(COUNT)
+        if not missing and (why := _unfit(given.get(name), tensor)):
+            found.append(f"{before}{name} {why}; the recipe needs {tuple(tensor.shape)}")
+    return found
+
+
+def _head(network: Network, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """(the network's head that fits, by the encoder's names, []); ({}, what is wrong with it)."""
+    wanted = {name.removeprefix("head."): each for name, each in own.items()}
+    wrong: list[str] = []
+    for at, given in network.heads.items() or [("fc.", {})]:
+        shown = at.removeprefix(network.prefix)
+        found = _wrong(given, wanted, shown)
+        found += [f"{shown}{n} is not of the recipe's head" for n in given if n not in wanted]
+        if not found:
+            return {f"head.{name}": given[name] for name in wanted}, []
+        wrong = wrong or found
+    return {}, wrong
 
 
 def _unfit(given: Tensor | None, own: Tensor) -> str:

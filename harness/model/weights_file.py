@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import DataError, cannot_be_read
+from harness.model import safetensors
+from harness.model.networks import flat
 from harness.recipe.schema import Weights
 
 BEGINNING = 1000
@@ -44,8 +46,8 @@ _PLAIN = re.compile(
 
 
 def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
-    """The file's tensors by name, once it has proved to be the one that the recipe means; no code
-    of the file's is run. Names are those under `state_dict`, where there is one.
+    """The file's tensors by their whole names, e.g. "state_dict.module.conv1.weight", once it has
+    proved to be the one that the recipe means; no code of the file's is run.
 
     Args:
         source: where the file is had, for whoever lacks it.
@@ -70,19 +72,17 @@ def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
         what = _other(path, beginning)
         if what:
             raise DataError(f"{path}: not a checkpoint that holds tensors only: it is {what}")
-        state = _unpickled(path)
+        safe = _is_safetensors(path, beginning)
+        state = safetensors.read(path) if safe else _unpickled(path)
     except FileNotFoundError:
         raise DataError(
             f"{path}: the recipe's weights are not there; put the file there, from: {source}"
         ) from None
     except OSError as error:
         raise DataError(cannot_be_read(error, path)) from error
-    inner = state.get("state_dict", state) if isinstance(state, dict) else {}
-    items = inner.items() if isinstance(inner, dict) else ()
-    tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
-    if tensors:
+    if tensors := flat(state):
         return tensors
-    raise DataError(f"{path}: no residual network in it: {_elsewhere(state)}")
+    raise DataError(f"{path}: no residual network in it: {_instead(state)}")
 
 
 def _unpickled(path: Path) -> Any:
@@ -107,16 +107,18 @@ def _other(path: Path, begins: bytes) -> str:
             return what
     if begins[257:262] == b"ustar":
         return "an archive of tar: unpack it"
-    if begins[8:9] == b"{" and int.from_bytes(begins[:8], "little") < path.stat().st_size:
-        return (
-            "a safetensors file: convert it, with torch.save(safetensors.torch.load_file(old), new)"
-        )
+    if _is_safetensors(path, begins):
+        return ""
     if begins.startswith(b"PK"):
         return _other_zip(path)
     if begins[:1] != b"\x80" and b"\0" not in begins:
         shown = ascii(begins[:40].decode("latin-1"))
         return f"text, which begins with {shown}: was an error page downloaded? Get it again"
     return ""
+
+
+def _is_safetensors(path: Path, begins: bytes) -> bool:
+    return begins[8:9] == b"{" and int.from_bytes(begins[:8], "little") < path.stat().st_size
 
 
 def _other_zip(path: Path) -> str:
@@ -186,18 +188,8 @@ def _objects(path: Path) -> list[str]:
     return [name for name in found if _NAME.fullmatch(name) and not _PLAIN.fullmatch(name)]
 
 
-def _elsewhere(state: Any) -> str:
-    """Where in it tensors lie, or what it is."""
+def _instead(state: Any) -> str:
+    """What is in a file that holds no tensors by name."""
     if not isinstance(state, dict):
         return f"it holds one {type(state).__name__}"
-    deeper = [
-        repr(key)
-        for key, value in state.items()
-        if isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
-    ]
-    if deeper:
-        return (
-            f"its tensors lie under {', '.join(deeper[:5])}, and only 'state_dict' is looked into; "
-            "save them under that name"
-        )
     return f"it holds {', '.join(map(repr, list(state)[:5])) or 'nothing'}"

@@ -141,8 +141,9 @@ def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> li
     cells = []
     if scale.control:
         place = source.place("control")
-        untrained = ("optim.epochs", placed(0, place))
-        cells.append(_Cell(CONTROL, [untrained], place))
+        untrained = {"optim.epochs": 0, "model.weights": None, "continue_from": None}
+        own = [(field, placed(value, place)) for field, value in untrained.items()]
+        cells.append(_Cell(CONTROL, own, place))
     for n, cell in enumerate(ablation.cells):
         if cell.set is None or (scale.cells is not None and cell.id not in scale.cells):
             continue

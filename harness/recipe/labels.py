@@ -11,22 +11,22 @@ from harness.recipe.spot import is_section, members
 
 
 def label(path: str, recipe: type[Section] = Recipe) -> str:
-    """The label of a dotted field of plain sections, e.g. "learning rate" of "optim.lr".
+    """The label of a dotted field, e.g. "learning rate" of "optim.lr"; of sections that have kinds,
+    of the first kind that has the field.
 
     Raises:
         KeyError: the schema has no such field, or no label for it.
     """
     name, _, rest = path.partition(".")
-    field = recipe.model_fields[name]
-    if rest:
-        sections = [each for each in members(field.annotation) if is_section(each)]
-        own = rest.partition(".")[0]
-        found = next((each for each in sections if own in each.model_fields), None)
-        if found is not None:
-            return label(rest, found)
-    if rest or field.title is None:
+    if not rest:
+        if (title := _title(recipe, name)) is None:
+            raise KeyError(path)
+        return title
+    kinds = [each for each in members(recipe.model_fields[name].annotation) if is_section(each)]
+    having = [each for each in kinds if rest.partition(".")[0] in each.model_fields]
+    if not having:
         raise KeyError(path)
-    return field.title
+    return label(rest, having[0])
 
 
 def labelled(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag
 
-from harness.recipe.section import Positive, Section
+from harness.recipe.section import Positive, Section, Since
 from harness.spec.declarations import load
 from harness.spec.registry import DEFAULT_OPTIMISER, optimisers
 
@@ -32,6 +32,9 @@ class Cosine(Section):
     kind: Literal["cosine"]
     first: Literal[0, 1] = 0
     """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
+    start: Annotated[int, Field(ge=0), Since("0.2")] = 0
+    """The epoch, counted from 0, in which the half period begins, for a run that continues another;
+    before it the rate stays what it is at the start."""
 
 
 class Decay(Section):
@@ -52,7 +55,8 @@ class Optim(Section):
 
     kind: Annotated[str, Field(title="optimiser")]
     epochs: Annotated[int, Field(ge=0, title="epochs")]
-    """Passes over the data; 0 leaves the network untrained, which makes it a control."""
+    """Passes over the data; 0 leaves the network untrained, which makes it a control. Of a run that
+    continues another all of them, the other's included."""
     steps: Annotated[Positive | None, Field(title="steps at most")] = None
     """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
     batch: Annotated[int, Field(ge=2, title="batch")]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
-from harness.recipe.section import Section
-from harness.recipe.sections import Augment, Model, View
+from harness.recipe.section import Section, last_part
+from harness.recipe.sections import Augment, Model, View, Weights
 from harness.recipe.task import Data, TaskSection
 from harness.spec.registry import tasks
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
 """Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
 STL10_LABELLED = 5_000
+STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=-]*-s\d+\.pretrain-[0-9a-f]{6,}")
+"""What a stage of pre-training is called."""
 LEAST, MOST = 1.2e-38, 3.4e38
 """What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
 
 
 def contradictions(
     *,
+    continue_from: str | None,
     data: Data,
     augment: Augment,
     views: Mapping[str, View],
@@ -71,15 +75,14 @@ def contradictions(
         )
     if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
         yield "data.folder", "it is relative to the data root: no leading '/' and no '..'"
-    weights = model.weights
-    if weights is not None and (
-        weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
-    ):
-        yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
-    if weights is not None and weights.sha256 is None and weights.md5 is None:
-        yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
+    yield from _weights(model.weights, optim.epochs)
+    if continue_from is not None:
+        yield from _continued(continue_from, model, optim)
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
+    if optim.schedule.kind == "cosine" and 0 < optim.epochs <= optim.schedule.start:
+        where = f"{optim.epochs} epochs have no epoch {optim.schedule.start}"
+        yield "optim.schedule.start", f"{where}: it is below optim.epochs"
     if linear is not None:
         yield from _drops("linear.drops", linear.drops, linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
@@ -147,6 +150,49 @@ def _views(
                 yield f"{path}.{field}", f"{low} to {high} is no range: low comes first"
         if policy.crop_scale[1] <= 0:
             yield f"{path}.crop_scale", "a crop of no area; the upper end must be above 0"
+
+
+def _weights(weights: Weights | None, epochs: int) -> Iterator[tuple[str, str]]:
+    if weights is None:
+        return
+    if (weights.file is None) == (weights.run is None):
+        both = "file and run" if weights.file is not None else "neither file nor run"
+        yield "model.weights", f"{both}: name a file with its sha256, or a run"
+    elif weights.run is not None:
+        yield from _stage("model.weights.run", weights.run)
+        for field in ("sha256", "md5", "prefix"):
+            if getattr(weights, field) is not None:
+                yield f"model.weights.{field}", "of a file; a run is known by its id: leave it out"
+    elif weights.sha256 is None and weights.md5 is None:
+        yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
+    if weights.file is not None and (
+        weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
+    ):
+        yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
+    if weights.head == "new" and not epochs:
+        why = "with optim.epochs 0 nothing is trained, and a new head stays random: leave it out"
+        yield "model.weights.head", why
+
+
+def _continued(named: str, model: Model, optim: Optim) -> Iterator[tuple[str, str]]:
+    yield from _stage("continue_from", named)
+    if model.weights is not None:
+        yield "model.weights", "continue_from has that run's weights: leave one of the two out"
+    if not optim.epochs:
+        yield (
+            "optim.epochs",
+            "0 trains nothing, and they count from the start of continue_from: say how many there "
+            f"are in all; to evaluate its weights, say model.weights: {{run: {named}}} instead",
+        )
+
+
+def _stage(field: str, named: str) -> Iterator[tuple[str, str]]:
+    if not STAGE_ID.fullmatch(last_part(named)) or named.startswith("~"):
+        yield (
+            field,
+            "no stage of pre-training: name its id, as moco-harness status shows it "
+            "(recipe-s0.pretrain-1a2b3c4d5e), or the folder of that name, without '~'",
+        )
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:

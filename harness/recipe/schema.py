@@ -10,8 +10,8 @@ from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
 from harness.recipe.rules import contradictions
-from harness.recipe.section import Key, Name, Positive, Section, Since, refuse
-from harness.recipe.sections import Augment, Model, View, Weights
+from harness.recipe.section import ByName, Key, Name, Positive, Section, Since, refuse
+from harness.recipe.sections import Augment, Model, Text, View, Weights
 from harness.recipe.task import Data, TaskSection, task_sections
 from harness.spec.registry import metrics, task_of, tasks
 
@@ -135,6 +135,10 @@ class Recipe(Section):
 
     name: Name
     seed: Annotated[int, Field(ge=0)] = 0
+    continue_from: Annotated[Text | None, Since("0.2"), ByName()] = None
+    """A finished pre-training that this one goes on from, with its queue, its optimiser's momentum
+    and its step: the id of its stage, or its folder, relative to the run root. All but `optim` is
+    as there, and `optim` says the whole: its epochs count from the other's start."""
     data: Data
     augment: Augment
     views: Annotated[dict[Key, View], Since("0.2")] = {}
@@ -161,6 +165,7 @@ class Recipe(Section):
     def _consistent(self) -> Recipe:
         refuse(
             contradictions(
+                continue_from=self.continue_from,
                 data=self.data,
                 augment=self.augment,
                 views=self.views,

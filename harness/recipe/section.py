@@ -37,17 +37,29 @@ class Since:
     """Of the harness, that had the field first."""
 
 
+class ByName:
+    """Marks a field that is a name, or a path that ends in it: the name alone is identity."""
+
+
 def plain(section: Section) -> dict[str, Any]:
-    """The section as JSON values, defaults included but those of fields that came later."""
+    """The section as JSON values, defaults included but those of fields that came later, and of
+    paths that end in a name the name."""
     dumped = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         later = any(isinstance(mark, Since) for mark in field.metadata)
         if later and value == field.get_default(call_default_factory=True):
             del dumped[name]
+        elif isinstance(value, str) and any(isinstance(mark, ByName) for mark in field.metadata):
+            dumped[name] = last_part(value)
         else:
             dumped[name] = _plain(value, dumped[name])
     return dumped
+
+
+def last_part(path: str) -> str:
+    """The name that a path ends in."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _plain(value: Any, dumped: Any) -> Any:

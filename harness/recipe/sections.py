@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.recipe.section import Positive, PositiveFloat, Section
+from harness.recipe.section import ByName, Positive, PositiveFloat, Section, Since, last_part
 from harness.recipe.task import Pixels
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -67,15 +67,33 @@ class View(Augment):
     """Side of the square that the encoder sees, in pixels."""
 
 
-class Weights(Section):
-    """Weights to begin with: released ones, as a control of the evaluation."""
+Text = Annotated[str, Field(min_length=1)]
 
-    file: Annotated[str, Field(min_length=1)]
-    """A checkpoint under the data root, official (module.encoder_q.*) or torchvision's."""
+
+class Weights(Section):
+    """Weights to begin with, of a file or of a run: evaluated as they are where optim.epochs is 0,
+    else what pre-training begins with."""
+
+    file: Text | None = None
+    """A checkpoint under the data root; docs/weights.md has the forms that are known."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
-    """Its SHA-256, or the beginning of it: the identity of what is evaluated."""
+    """The file's SHA-256, or the beginning of it: the identity of what is evaluated."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
     """Its MD5, or the beginning of it, for files whose publisher gives no other (code's README)."""
+    prefix: Annotated[str | None, Since("0.2")] = None
+    """What stands before conv1.weight in the file, for a network among several or under names that
+    are not known ("": nothing); null: found as docs/weights.md says."""
+    run: Annotated[Text | None, Since("0.2"), ByName()] = None
+    """In place of a file, a pre-training of this harness: the id of its stage, or its folder,
+    relative to the run root. The query encoder of its last step is taken."""
+    head: Annotated[Literal["given", "new"], Since("0.2")] = "given"
+    """Where pre-training begins with the weights: whether it begins with their head too, which has
+    to fit then, or draws a new one from the seed."""
+
+    @property
+    def named(self) -> str:
+        """The file, or the id of the run's stage."""
+        return self.file or last_part(self.run or "")
 
 
 class Model(Section):
@@ -105,4 +123,5 @@ class Model(Section):
     ] = "first_group"
     """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
     weights: Weights | None = None
-    """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are."""
+    """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are;
+    else pre-training begins with them."""

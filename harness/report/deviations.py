@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.recipe.reference import papers
 from harness.report.collect import Results
 from harness.report.evaluation_protocol import protocol_of
 from harness.report.measures import measure
-from harness.report.recipe_facts import differing, facts
+from harness.report.recipe_facts import differing, facts, schedule
 from harness.report.scale import is_papers_scale, traits
 
 
@@ -34,6 +37,7 @@ def deviations(results: Results) -> list[str]:
         lines.append(f"The numbers were printed at another scale: {ablation.setting}.")
     if at_the_papers:
         lines += _probe(results)
+    lines += _begun(results)
     lines += _packing(results)
     return [line[:1].upper() + line[1:] for line in lines]
 
@@ -66,6 +70,34 @@ def _from_references(results: Results) -> list[str]:
 
 def _listed(labels: list[str]) -> str:
     return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+
+
+def _begun(results: Results) -> list[str]:
+    """Runs that trained on from given weights or another run: no runs of their epochs."""
+    found: dict[str, None] = {}
+    for run in results.runs:
+        recipe, given, epochs = run.recipe, run.given, run.recipe.optim.epochs
+        who = f"“{run.cell or recipe.name}”"
+        if epochs and recipe.model.weights is not None:
+            named = given.get("file") or given["run"]
+            found[f"{who} began with the weights of {named}, not with drawn ones."] = None
+        if recipe.continue_from is not None:
+            found[
+                f"{who} continues {given['run']}{_before(run.continues)}; from there: "
+                f"{schedule(recipe)}, learning rate {recipe.optim.lr:g}, to epoch {epochs}. It is "
+                f"not a run of {epochs} epochs from the start."
+            ] = None
+    return list(found)
+
+
+def _before(continues: Mapping[str, Any]) -> str:
+    """How long the run that another continues was, and by which schedule."""
+    optim = continues.get("optim")
+    if not isinstance(optim, Mapping):
+        return ""
+    kind = optim["schedule"]["kind"]
+    epochs = f"{optim['epochs']} epochs, {kind}, learning rate {optim['lr']:g}"
+    return f" from its step {continues['step']} on ({epochs})"
 
 
 def _packing(results: Results) -> list[str]:

@@ -10,6 +10,7 @@ from harness.recipe.difference import difference
 from harness.recipe.labels import label, labelled
 from harness.recipe.reference import papers
 from harness.recipe.schema import Augment, Recipe
+from harness.recipe.section import last_part
 
 NONE = "none"
 
@@ -40,6 +41,7 @@ def composed() -> tuple[Fact, ...]:
         Fact(label("data.size"), ("data.size",), lambda recipe: str(recipe.data.size)),
         Fact("backbone", ("model.backbone", "model.width"), backbone),
         Fact("given weights", ("model.weights",), _weights),
+        Fact("continues", ("continue_from",), _continues),
         Fact(
             "negatives, K",
             ("contrast.queue", "contrast.negatives"),
@@ -47,7 +49,7 @@ def composed() -> tuple[Fact, ...]:
             also=("contrast.kind", "optim.batch"),
         ),
         Fact("schedule", ("optim.schedule",), schedule),
-        Fact("further views", ("views",), views),
+        Fact("further views", ("views",), views, also=("augment",)),
     )
 
 
@@ -114,7 +116,13 @@ def is_imagenet(recipe: Recipe) -> bool:
 
 def _weights(recipe: Recipe) -> str:
     weights = recipe.model.weights
-    return NONE if weights is None else weights.file
+    if weights is None:
+        return NONE
+    return weights.named + (", with a new head" if weights.head == "new" else "")
+
+
+def _continues(recipe: Recipe) -> str:
+    return NONE if recipe.continue_from is None else last_part(recipe.continue_from)
 
 
 def backbone(recipe: Recipe) -> str:
@@ -155,7 +163,8 @@ def schedule(recipe: Recipe) -> str:
         case "step":
             return f"×{found.factor:g} at epochs {', '.join(map(str, found.drops))}"
         case "cosine":
-            return "cosine" if found.first == 0 else "cosine, down to zero"
+            start = f", from epoch {found.start}" if found.start else ""
+            return ("cosine" if found.first == 0 else "cosine, down to zero") + start
         case "decay":
             return f"×{found.factor:g} every {found.every} steps"
 
@@ -183,5 +192,5 @@ def augmentation(recipe: Recipe) -> str:
     return nearer + (f", but {'; '.join(others[nearer])}" if others[nearer] else "")
 
 
-def _augment(section: Augment) -> dict[str, str]:
-    return {words: _said(value) for _, words, value in labelled(section)}
+def _augment(augment: Augment) -> dict[str, str]:
+    return {words: _said(value) for _, words, value in labelled(augment)}

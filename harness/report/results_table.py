@@ -123,15 +123,15 @@ def row_label(results: Results, cell: CellResult) -> Label:
 
 
 def _weights(cell: CellResult) -> tuple[str, ...]:
-    """A line for each file of weights that the cell's runs began with, with its digest."""
-    return tuple(
-        dict.fromkeys(
-            f"weights: {given['file']}, {kind} {given[kind][:DIGITS]}"
-            for run in cell.runs
-            for kind in ("sha256", "md5")
-            if kind in (given := run.given)
-        )
-    )
+    """A line for each file, or run, of weights that the cell's runs began with, with its digest."""
+    lines = []
+    for run in cell.runs:
+        given = run.given
+        digests = [f"{k} {given[k][:DIGITS]}" for k in ("sha256", "md5") if k in given]
+        if given:
+            what = "continues" if run.recipe.continue_from is not None else "weights:"
+            lines.append(", ".join([f"{what} {given.get('file') or given['run']}", *digests]))
+    return tuple(dict.fromkeys(lines))
 
 
 def measurement(results: Results, cell: CellResult, metric: Metric, task: str = "") -> Measurement:

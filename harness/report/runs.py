@@ -7,7 +7,7 @@ that one bad folder does not prevent the report of the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Metric
 from harness.recipe.identity import canonical, digest, record, spec, stage_id, stages
 from harness.recipe.schema import Recipe
-from harness.recipe.section import plain
+from harness.recipe.section import last_part, plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.report.measures import COSTS
 from harness.spec.registry import task, task_of, tasks, trackers
@@ -166,18 +166,29 @@ class Run:
 
     @property
     def given(self) -> dict[str, str]:
-        """{"file": ..., "sha256" or "md5": ...} of the weights that it began with; {} of random
-        ones. The digest is that of the file found, or before the run what the recipe names."""
-        weights = self.recipe.model.weights
-        if weights is None:
+        """{"file" or "run": ..., "sha256" or "md5": ...} of the weights that it began with, {} if
+        they were drawn: the digest that was found, or before that the beginning that the recipe
+        says."""
+        weights, source = self.recipe.model.weights, self.recipe.continue_from
+        if weights is None and source is None:
             return {}
         inputs = (self.stages["pretrain"].entry.result or {}).get("inputs")
         said = inputs.get("weights") if isinstance(inputs, dict) else None
         found = said.get("sha256") if isinstance(said, dict) else None
-        if isinstance(found, str) and found:
-            return {"file": weights.file, "sha256": found}
+        digest = {"sha256": found} if isinstance(found, str) and found else {}
+        if weights is None or weights.file is None:
+            run = last_part(source or "") if weights is None else weights.named
+            return {"run": run, **digest}
         named = {"sha256": weights.sha256, "md5": weights.md5}
-        return {"file": weights.file, **{kind: each for kind, each in named.items() if each}}
+        said = {kind: each for kind, each in named.items() if each}
+        return {"file": weights.file, **(digest or said)}
+
+    @property
+    def continues(self) -> Mapping[str, Any]:
+        """{"stage", "step", "edition", "optim"} of the run that it continues, as its result says;
+        {} if it continues none, or before it has a result."""
+        said = (self.stages["pretrain"].entry.result or {}).get("continues")
+        return said if isinstance(said, Mapping) else {}
 
     @property
     def device(self) -> str:

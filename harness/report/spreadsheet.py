@@ -95,9 +95,9 @@ def runs(results: Results) -> str:
 
 
 def _weights(run: Run) -> str:
-    """File and digests of given weights, as "w.pth sha256:1a2b..."; "" if there are none."""
+    """File or run, and digests, of given weights, as "w.pth sha256:1a2b..."; "" of none."""
     return " ".join(
-        each if kind == "file" else f"{kind}:{each}" for kind, each in run.given.items()
+        f"{kind}:{each}" if kind in ("sha256", "md5") else each for kind, each in run.given.items()
     )
 
 

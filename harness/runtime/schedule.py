@@ -19,7 +19,8 @@ def rate(schedule: Schedule, lr: float, epoch: int, epochs: int, step: int = 0) 
         return lr * stepped(schedule.drops, schedule.factor, epoch)
     if schedule.kind == "decay":
         return lr * schedule.factor ** (step // schedule.every)
-    return lr * 0.5 * (1 + math.cos(math.pi * (epoch + schedule.first) / epochs))
+    done, whole = epoch - schedule.start, epochs - schedule.start
+    return lr * 0.5 * (1 + math.cos(math.pi * (done + schedule.first) / whole)) if done >= 0 else lr
 
 
 def stepped(drops: Sequence[int], factor: float, epoch: int) -> float:

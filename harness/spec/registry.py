@@ -12,13 +12,17 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import Distribution, entry_points
 from typing import TypeVar
 
 from harness.errors import HarnessError
 from harness.spec.declarations import Axis, Launcher, Method, Metric, Optimiser, Task, Tracker
 
 D = TypeVar("D", Task, Method, Optimiser, Launcher, Tracker)
+
+KINDS = ("task", "method", "optimiser", "launcher", "tracker")
+GROUP = "moco_harness.{}s"
+"""Of entry points, by what they declare."""
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -157,7 +161,7 @@ def _declared(wanted: type[D], own: Iterable[str]) -> dict[str, D]:
     named: list[tuple[str, object]] = [
         (name, getattr(importlib.import_module(name), what.upper())) for name in own
     ]
-    for source, declared in [*named, *_installed(f"moco_harness.{what}s")]:
+    for source, declared in [*named, *_installed(GROUP.format(what))]:
         if not isinstance(declared, wanted):
             raise HarnessError(f"{source}: declares no {what}, but a {type(declared).__name__}")
         if declared.kind in found:
@@ -174,6 +178,15 @@ def _installed(group: str) -> Iterator[tuple[str, object]]:
             yield source, point.load()
         except Exception as error:
             raise HarnessError(f"{source}: cannot be loaded: {error}") from error
+
+
+def packages() -> dict[str, Distribution | None]:
+    """Top-level names of the installed packages that declare something, and what installed them.
+
+    None of them is loaded.
+    """
+    points = (point for kind in KINDS for point in entry_points(group=GROUP.format(kind)))
+    return {point.module.partition(".")[0]: point.dist for point in points}
 
 
 def _parents_first(found: dict[str, Task]) -> Iterable[tuple[str, Task]]:

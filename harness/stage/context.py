@@ -197,7 +197,7 @@ class Context:
                 "run folder must be on storage that all processes share"
             )
         other_data = folder != self.folder and self.asked.data(self.recipe) != self.recipe.data
-        _check(folder, None if other_data else self.data, *found)
+        check_state(folder, None if other_data else self.data, *found)
         return found
 
 
@@ -231,7 +231,15 @@ def fitting(folder: StageFolder) -> Iterator[None]:
         ) from error
 
 
-def _check(folder: StageFolder, data: DataSet | None, step: int, state: dict[str, Any]) -> None:
+def check_state(
+    folder: StageFolder, data: DataSet | None, step: int, state: dict[str, Any]
+) -> None:
+    """What was read as the checkpoint of `step` of the stage in `folder` is that, and of `data`.
+
+    Raises:
+        StoreError: it is another's.
+        DataError: the data is another.
+    """
     other = f"of {state.get('stage')}" if state.get("stage") != folder.id else ""
     if state.get("step", step) != step:
         other = f"of step {state['step']}, not {step}"

@@ -20,9 +20,11 @@ from harness.inputs import Inputs
 from harness.recipe.identity import StageSpec, of_trial, spec, stage_id
 from harness.recipe.schema import Recipe
 from harness.redact import redact
+from harness.runtime.checkpoint import listed
 from harness.runtime.environment import Placement
 from harness.runtime.settle import settle
 from harness.runtime.world import World
+from harness.source import of_stage
 from harness.spec.declarations import load
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
 from harness.stage.patience import first_alone
@@ -196,15 +198,44 @@ def _inputs(
     here = Inputs(job.data_root, attempt.folder.path.parent)
     if _looked_at is None or _looked_at[0] is not data:
         _looked_at = data, here.data(asked.data(recipe))
-    weights = None
-    if asked.parent is None and recipe.model.weights is not None:
+    weights: dict[str, Any] | None = None
+    more: dict[str, Any] = {}
+    source = of_stage(recipe, attempt.folder)
+    if asked.parent is None and source is not None:
+        # What a checkpoint holds began with what was there then.
+        before = _began_with(attempt.folder) if listed(attempt.folder.checkpoints) else {}
+        weights = before.get("inputs", {}).get("weights") or here.source(source)
+        if recipe.continue_from is not None:
+            said = before.get("continues") or _continues(source)
+            more = {"continues": said} if said else {}
+    elif asked.parent is None and recipe.model.weights is not None:
         weights = here.weights(recipe.model.weights)
     elif (above := attempt.folder.parent) is not None:
         inputs = (above.result or {}).get("inputs")
         weights = inputs.get("weights") if isinstance(inputs, dict) else None
     found = {"data": _looked_at[1], "weights": weights}
     found = {what: said for what, said in found.items() if said is not None}
-    return {"inputs": found} if found else {}
+    return ({"inputs": found} if found else {}) | more
+
+
+def _began_with(folder: StageFolder) -> dict[str, Any]:
+    """What the newest attempt before this one says of its inputs."""
+    for path in folder.attempts()[-2::-1]:
+        said = atomic.read_json(path / "attempt.json")
+        if isinstance(said, dict) and isinstance(said.get("inputs"), dict):
+            return said
+    return {}
+
+
+def _continues(source: StageFolder) -> dict[str, Any] | None:
+    """What a result says of the run that it continues: where that ended, by which code and
+    schedule."""
+    result, described = source.result, source.described
+    if result is None or described is None:
+        return None  # who goes on from it says so
+    optim = described["recipe"]["optim"]
+    edition = result.get("edition")
+    return {"stage": source.id, "step": result["step"], "edition": edition, "optim": optim}
 
 
 def _describe(

@@ -51,7 +51,7 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
         head = {k: v for k, v in made.state_dict().items() if not k.startswith("backbone.")}
         if any(torch.equal(v, drawn[k]) for k, v in head.items()):
             raise DataError(
-                f"knn.layer: {model.weights.file} came without a head that fits, so the output is "
+                f"knn.layer: {model.weights.named} came without a head that fits, so the output is "
                 "a random one's: read the backbone"
             )
     made.to(context.device).to(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from harness.model.groups import (
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
+from harness.stage import beginning
 from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
 
@@ -56,9 +58,9 @@ class Pretraining:
             share=(world.rank, world.size),
         )
         images = len(context.data.train)
-        self.mechanism = build_mechanism(
-            recipe, images=images, world=world, data_root=context.data_root
-        ).to(context.device)
+        encoder, self.given = beginning.encoder(context)
+        self.mechanism = build_mechanism(recipe, encoder, images=images, world=world)
+        self.mechanism.to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
         self.optimiser = build_optimiser(self.mechanism.merge(), recipe.optim)
@@ -82,7 +84,7 @@ class Pretraining:
         Raises:
             Interrupted: asked to stop; the checkpoint is written.
             Diverged: the loss, a weight or a feature is no longer finite.
-            StoreError, DataError: see Context.restore.
+            StoreError, DataError: see Context.restore, and harness.stage.beginning.
             HarnessError: the processes do not begin with the same weights, queue or momentum.
         """
         context, watch = self.context, self.recipe.watch
@@ -90,6 +92,9 @@ class Pretraining:
         if restored is not None:
             with fitting(context.folder):
                 self._load(*restored)
+        elif (other := beginning.continued(context)) is not None:
+            with fitting(context.folder):
+                self._go_on(*other)
         context.world.same_tensors(self._tensors(), f"the state at step {self.step}")
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
@@ -124,11 +129,13 @@ class Pretraining:
         if self._top1:
             values["pretext/top1"] = _mean(self._top1)
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
-        facts = {
+        facts: dict[str, Any] = {
             "images_per_s": speed,
             "memory_gb": round(self._memory, 3) or None,
             "weights": checkpoint.newest_digest(context.folder.checkpoints),
         }
+        if self.given is not None:
+            facts["given"] = dataclasses.asdict(self.given)
         return Outcome(self.step, values, facts)
 
     def train(self, batch: Batch) -> Tensor:
@@ -263,6 +270,13 @@ class Pretraining:
         self.scaler.load_state_dict(state["scaler"])
         self._losses, self._top1 = state["losses"], state["top1"]
         self._figures = {} if state["knn"] is None else {"knn/top1": state["knn"]}
+
+    def _go_on(self, step: int, state: dict[str, Any]) -> None:
+        """Go on from the state that another run ended with: all of it but how the optimiser is set,
+        which is the recipe's, and what it measured, which is that run's."""
+        own = self.optimiser.state_dict()["param_groups"]
+        state = state | {"optimiser": state["optimiser"] | {"param_groups": own}}
+        self._load(step, state | {"losses": [], "top1": [], "knn": None})
 
 
 def _mean(values: list[float]) -> float:

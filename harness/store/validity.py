@@ -180,7 +180,7 @@ def _why_unsound(
         found.append(records)
     merged = journal.merge(found)
     newest = where / (changed or next(reversed([*parts]), "")) / "metrics.jsonl"
-    if why := "" if cut else _why_lacking(merged):
+    if why := "" if cut else _why_lacking(merged, _begun(result)):
         return f"{newest}: {why}"
     return f"{newest}: changed since it was written" if changed else ""
 
@@ -219,13 +219,22 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
     return ""
 
 
-def _why_lacking(records: Sequence[journal.Record]) -> str:
+def _begun(result: Mapping[str, Any]) -> int:
+    """The step that the stage went on from, of another run; 0 of all that began by themselves."""
+    said = result.get("continues")
+    step = said.get("step") if isinstance(said, Mapping) else 0
+    return step if type(step) is int and step > 0 else 0
+
+
+def _why_lacking(records: Sequence[journal.Record], begun: int) -> str:
     """Which steps have no line, where the others show how far apart the lines are."""
     steps = {record["step"] for record in records} - {0}
-    if len(steps) == max(steps, default=0) and not any("steps" in record for record in records):
+    if len(steps) == max(steps, default=begun) - begun and not any(
+        "steps" in record for record in records
+    ):
         return ""
     spans = sorted({(r["step"] - _steps(r), r["step"]) for r in records})
-    covered, holes = 0, []
+    covered, holes = begun, []
     for before, end in spans:
         holes.append((max(0, before - covered), covered, before + 1))
         covered = max(covered, end)
@@ -259,7 +268,7 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
         if not sealed and type(step) is int and last < step:
             return ""  # cut: what it said of the last epoch is not known
         return f"step is {shown(step)}, its journal's last is {last}"
-    window = min(_per_epoch(records[-1]), max(1, last))
+    window = min(_per_epoch(records[-1]), max(1, last - _begun(result)))
     for name, value in values.items():
         found = _said(name, records, window)
         if not found and sealed and not any(name in record for record in records):

@@ -72,7 +72,7 @@ def test_from_recipe_to_verdict(recipe: Path, capfd: pytest.CaptureFixture[str])
     assert ran.report is not None
     assert ran.report.page.is_file()
 
-    rows = {row.entry.described["kind"]: row for row in harness.app.status(site).rows}
+    rows = {(row.entry.described or {})["kind"]: row for row in harness.app.status(site).rows}
     assert {row.state for row in rows.values()} == {"finished"}
     reached = harness.app.Reader().reached(rows["knn"])
     assert 0 < reached.values["knn/top1"] <= 100

@@ -184,7 +184,11 @@ def test_stages_of_one_and_of_two(site: Site, recipes: Path, off: float, outcome
 
 
 def test_a_stage_that_ran_elsewhere(site: Site, recipes: Path) -> None:
-    ground = Stage(lambda folder, _: (life(folder, [1]), finish(folder))[0], cuda=True)
+    def acts(folder: StageFolder, _: object) -> None:
+        life(folder, [1])
+        finish(folder)
+
+    ground = Stage(acts, cuda=True)
     with pytest.raises(HarnessError, match="ran on the CPU, though GPUs were asked for"):
         checks.float32(ground, site, recipes)
     assert all(work.closed for work in ground.works)

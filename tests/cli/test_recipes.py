@@ -142,6 +142,7 @@ def test_diff_speaks_yaml(moco: Any, tiny: Path) -> None:
         "optim.lr": ["0.06", "1.0e-05"],
         "optim.schedule.kind": ["constant", "cosine"],
         "optim.schedule.first": ["(no such field)", "0"],
+        "optim.schedule.start": ["(no such field)", "0"],
         "knn.k": ["[5]", "[20, 5]"],
         "knn.queries": ["100", "null"],
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,8 +29,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     return open_data(recipe, tmp_path_factory.mktemp("data"))
 
 
-def loader(data: DataSet, seed: int = 0, **more: object) -> Loader:
-    settings = {"stream": (seed, "pretrain"), "batch": 16, "views": 2 * [VIEW], **more}
+def loader(data: DataSet, seed: int = 0, **more: Any) -> Loader:
+    settings: dict[str, Any] = {
+        "stream": (seed, "pretrain"),
+        "batch": 16,
+        "views": 2 * [VIEW],
+        **more,
+    }
     return Loader(data, data.train, device=torch.device("cpu"), **settings)
 
 

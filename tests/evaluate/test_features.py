@@ -75,11 +75,11 @@ def break_weight(made: Encoder) -> None:
 
 def overflow_variance(made: Encoder) -> None:
     """Its channels become constants, and the features stay finite."""
-    norm(made).running_var.fill_(torch.inf)
+    norm(made).get_buffer("running_var").fill_(torch.inf)
 
 
 def negative_variance(made: Encoder) -> None:
-    norm(made).running_var.fill_(-1)
+    norm(made).get_buffer("running_var").fill_(-1)
 
 
 def enlarge(made: Encoder) -> None:
@@ -106,8 +106,8 @@ def test_what_is_not_finite_is_refused(spoil: Callable[[Encoder], None], says: s
 def test_weights_that_one_precision_holds_and_another_does_not() -> None:
     made, data = encoder(), images()
     made.backbone.conv1.weight.data.mul_(1e6)
-    made.backbone.bn1.running_mean.mul_(1e6)
-    made.backbone.bn1.running_var.mul_(1e12)
+    made.get_buffer("backbone.bn1.running_mean").mul_(1e6)
+    made.get_buffer("backbone.bn1.running_var").mul_(1e12)
     assert features(made, data).isfinite().all()
     assert features(made, data, precision="bf16").isfinite().all()
     with pytest.raises(NotFinite, match="fp16 features"):

@@ -1,5 +1,7 @@
 """kNN against the brute-force oracle."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,7 +45,7 @@ def test_it_equals_the_oracle_for_every_k(temperature: float) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     bank, bank_labels = clusters(100, 1)
     queries, labels = clusters(33, 2)
-    settings = {"k": (10,), "temperature": 0.1, "classes": 5}
+    settings: dict[str, Any] = {"k": (10,), "temperature": 0.1, "classes": 5}
     whole = knn_accuracy(queries, labels, bank, bank_labels, **settings)
     monkeypatch.setattr(ours, "ELEMENTS", 500)  # five queries at a time
     assert knn_accuracy(queries, labels, bank, bank_labels, **settings) == whole
@@ -95,7 +97,7 @@ def test_more_neighbours_than_entries_are_refused() -> None:
 
 def test_features_of_any_length_are_normalised_where_they_are() -> None:
     (bank, bank_labels), (queries, labels) = clusters(300, 1), clusters(80, 2)
-    settings = {"k": (20, 5), "temperature": 0.1, "classes": 5}
+    settings: dict[str, Any] = {"k": (20, 5), "temperature": 0.1, "classes": 5}
     whole = [F.normalize(features, dim=1) for features in (queries, bank)]
     expected = knn_hits(whole[0].clone(), labels, whole[1].clone(), bank_labels, **settings)
     assert not torch.equal(bank, whole[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ HARMS = {
 }
 
 
+def _saved_beyond(steps: int, folder: StageFolder) -> bool:
+    return any(step > steps for step, _ in checkpoint.listed(folder.checkpoints))
+
+
 def damage(row: Row, place: Path, reference: Reference, harm: Harm, wanted: int) -> None:
     """Kill a run after its third checkpoint, damage what it left, go on; so many times."""
     draw = random.Random(f"{row.seed} {harm.__name__}")
@@ -74,9 +79,7 @@ def damage(row: Row, place: Path, reference: Reference, harm: Harm, wanted: int)
         row.runs += 1
         life = Life(folder)
         steps = draw.randrange(8, 50)
-        assert life.until(
-            lambda f=folder, s=steps: (checkpoint.listed(f.checkpoints) or [(0,)])[0][0] > s
-        ), life.said
+        assert life.until(partial(_saved_beyond, steps, folder)), life.said
         life.kill()
         life.end()
         wanted_words = harm(draw, folder)

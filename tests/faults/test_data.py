@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,10 @@ def test_under_a_run(
         row.cases, row.runs = row.cases + 1, row.runs + 1
         life = Life(folder, data=data)
         step = draw.randrange(8, 50)
-        assert life.until(lambda f=folder, s=step: reached(f, s)), life.said
+        assert life.until(partial(reached, folder, step)), life.said
         undo = HARMS[fault](data, draw)
         try:
-            if not life.until(lambda f=folder, s=step: reached(f, s + 12)):
+            if not life.until(partial(reached, folder, step + 12)):
                 told = life.end() == [DataError.exit_code]
             else:
                 life.kill()

@@ -9,6 +9,7 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_full(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None
             row.cases, row.runs = row.cases + 1, row.runs + 1
             life = Life(folder)
             step = draw.randrange(2, 60)
-            assert life.until(lambda f=folder, s=step: reached(f, s)), life.said
+            assert life.until(partial(reached, folder, step)), life.said
             filler = place / "filler"
             with filler.open("wb", buffering=0) as file:
                 try:
@@ -121,7 +122,7 @@ def test_read_only(tmp_path: Path, reference: Reference, row: Row, seed: int) ->
         row.cases, row.runs = row.cases + 1, row.runs + 1
         life = Life(folder, before=_obey_modes)
         step = draw.randrange(2, 60)
-        assert life.until(lambda f=folder, s=step: reached(f, s)), life.said
+        assert life.until(partial(reached, folder, step)), life.said
         every = [folder.path, *(p for p in folder.path.rglob("*") if p.is_dir())]
         for path in every:
             path.chmod(0o555)

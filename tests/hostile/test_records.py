@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 from stage.tiny import run, write
 
 from harness.check.cells import Now, read_cells
@@ -96,7 +95,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     for folder in folders.values():
         one = cursor.Cursor("tiny-1", "moco", "offline", offline=Progress(3, 2, ["train/loss"]))
         one.save(folder, "wandb")
-    hardware = {"device": "cpu", "nodes": 1, "processes": 1, "backend": "gloo"}
+    hardware: dict[str, str | int] = {
+        "device": "cpu",
+        "nodes": 1,
+        "processes": 1,
+        "backend": "gloo",
+    }
     checks = (Check("kernels", "passed", "equal", {"most": 1e-6}),)
     certificate.write(
         runs,
@@ -119,7 +123,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
 def looked_at(root: Root, *, drawn: bool) -> None:
     """Look in every way; a HarnessError is an answer, anything else a defect."""
     runs = root.path
-    console, show.console = show.console, Console(file=io.StringIO(), width=200, highlight=False)
+    console, show.console = (
+        show.console,
+        show.InertConsole(file=io.StringIO(), width=200, highlight=False),
+    )
     try:
         for entry in ledger.everything(runs):
             folder = entry.folder

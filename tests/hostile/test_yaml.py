@@ -139,7 +139,10 @@ def test_ablation_recipes(place: Path, data: st.DataObject, name: str) -> None:
     for member in made.members:
         assert re.fullmatch(r"[a-z0-9][a-z0-9._=-]*", member.recipe.name)
         own = {
-            field for cell in made.ablation.cells if cell.id == member.cell for field in cell.set
+            field
+            for cell in made.ablation.cells
+            if cell.id == member.cell
+            for field in cell.set or {}
         }
         own |= {*scale.set_cells.get(member.cell, {}), "optim.epochs"}
         replaced = tuple(field.removesuffix("kind") for field in own if field.endswith(".kind"))

@@ -26,10 +26,10 @@ def seen(found: ledger.State, state: str = "", reason: str = "", **other: Any) -
 
 
 RUNS = Commands(Path("/runs/x"))
-OWN = {"own": True}
-DIED = {"own": True, "ended": ""}
-STOPPED = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
-BROKE = {"own": True, "ended": "failed", "detail": "ValueError: seven"}
+OWN: dict[str, Any] = {"own": True}
+DIED: dict[str, Any] = {"own": True, "ended": ""}
+STOPPED: dict[str, Any] = {"own": True, "ended": "interrupted", "detail": "stopped on request"}
+BROKE: dict[str, Any] = {"own": True, "ended": "failed", "detail": "ValueError: seven"}
 
 TABLE: list[tuple[str, Evidence, State, str]] = [
     # a result is a result

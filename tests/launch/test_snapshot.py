@@ -64,6 +64,40 @@ def test_it_runs_with_its_own_edition_and_the_checkouts_commit(tmp_path: Path) -
     assert (code, diff) == provenance.code()
 
 
+def test_it_has_the_installed_packages_that_declare_something(tmp_path: Path) -> None:
+    """Also when they have been changed or taken away since."""
+    package = Path(__file__).parent.parent / "outside" / "package"
+    takes = (
+        "from pathlib import Path\n"
+        "from harness.launch import snapshot\n"
+        f"print(snapshot.take(Path({str(tmp_path)!r}), clean=False))"
+    )
+    asks = (
+        "import json, moco_outside\n"
+        "from harness.spec import registry\n"
+        "from harness.store.edition import edition\n"
+        "found = sorted(registry.tasks()), sorted(registry.methods()), registry.task_of()\n"
+        "print(json.dumps([edition('brightness', 'agreement'), found]))"
+    )
+    taken = python(takes, PACKAGE.parent, package).strip()
+    there = python(asks, PACKAGE.parent, package)
+    assert "brightness" in there
+    assert python(asks, Path(taken)) == there
+    assert python(takes, PACKAGE.parent, package).strip() == taken
+    assert python(takes, PACKAGE.parent).strip() != taken
+
+
+def python(code: str, *path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(map(str, path)), "PYTHONSAFEPATH": "1", "HOME": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 def test_one_that_was_changed_is_refused(tmp_path: Path) -> None:
     taken = snapshot.take(tmp_path, clean=False)
     with (taken / "harness" / "plan.py").open("a") as file:

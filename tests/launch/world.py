@@ -98,7 +98,7 @@ class World:
             os.utime(file, (then, then))
         return path
 
-    def result(self, folder: StageFolder, state: str = "finished", **values: float) -> None:
+    def result(self, folder: StageFolder, state: str = "finished", /, **values: float) -> None:
         found = {"state": state, "step": 80, "values": values, "message": ""}
         atomic.write_json(folder.path / "result.json", found)
 

@@ -1,6 +1,7 @@
 """End-to-end, memory bank and symmetric MoCo against the oracles, step by step."""
 
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from harness.methods.memory_bank.method import BankContrast
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
+from harness.model.running import RunningStats
 from harness.recipe.schema import Model
 from harness.runtime import keyed
 from harness.runtime.sgd.config import SgdOptim
@@ -27,7 +29,7 @@ from .plain import plain, same
 
 N, GROUP, SIZE, STEPS, SEED = 12, 4, 8, 8, 5
 ALONE = World.alone(torch.device("cpu"))
-TRAINING = {"bn_group": GROUP, "lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.05}
+TRAINING: dict[str, Any] = {"bn_group": GROUP, "lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.05}
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +73,7 @@ class Training:
 @pytest.mark.parametrize("running_stats", ["first_group", "mean"])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_end_to_end(running_stats: str, shared: bool, shuffled: bool) -> None:
+def test_end_to_end(running_stats: RunningStats, shared: bool, shuffled: bool) -> None:
     contrast = EndToEnd(kind="end_to_end", temperature=0.2, shared=shared, shuffle=shuffled)
     mechanism = EndToEndContrast(
         build(model(running_stats), SEED), contrast, seed=SEED, precision="fp32", world=ALONE
@@ -87,7 +89,8 @@ def test_end_to_end(running_stats: str, shared: bool, shuffled: bool) -> None:
     )
     for step in range(STEPS):
         there = shuffle.order(SEED, step, N)[0] if shuffled else None
-        expected = oracle.step(*views(step), there)
+        one, other = views(step)
+        expected = oracle.step(one, other, there)
         assert training.step(step, torch.arange(N)) == pytest.approx(expected, abs=1e-10), step
     same(mechanism.query, oracle.query)
     same(mechanism.key, oracle.key)
@@ -95,7 +98,7 @@ def test_end_to_end(running_stats: str, shared: bool, shuffled: bool) -> None:
 
 @pytest.mark.parametrize("loss", ["info_nce", "nce"])
 @pytest.mark.parametrize("exclude_self", [True, False])
-def test_memory_bank(loss: str, exclude_self: bool) -> None:
+def test_memory_bank(loss: Literal["info_nce", "nce"], exclude_self: bool) -> None:
     images = 30
     contrast = MemoryBank.model_validate(
         {

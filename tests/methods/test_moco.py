@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from harness.methods import shuffle
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
+from harness.model.running import RunningStats
 from harness.recipe.schema import Model
 from harness.runtime.optimiser import set_rate
 from harness.runtime.schedule import rate
@@ -36,7 +38,7 @@ def _float64() -> Iterator[None]:
 @pytest.mark.parametrize(("head", "queue"), [("fc", 37), ("mlp", 32)])
 @pytest.mark.parametrize("shuffled", [True, False])
 def test_trajectory_equals_the_oracles(
-    running_stats: str, head: str, queue: int, shuffled: bool
+    running_stats: RunningStats, head: Literal["fc", "mlp"], queue: int, shuffled: bool
 ) -> None:
     model = Model(
         backbone="miniature", head=head, dim=16, bn_group=GROUP, running_stats=running_stats

@@ -57,7 +57,8 @@ def test_narrow_shapes(shape: tuple[int, ...], of_images: torch.memory_format) -
     x = torch.randn(shape).contiguous(memory_format=of_images).requires_grad_()
     norm = nn.BatchNorm2d(shape[1])
     pairs = [(batched_norm(x, norm.weight, norm.bias, GROUP, norm.eps), ordinary(x, norm))]
-    pairs.append(tuple(torch.autograd.grad((out**3).sum(), x)[0] for out in pairs[0]))
+    ours, theirs = (torch.autograd.grad((out**3).sum(), x)[0] for out in pairs[0])
+    pairs.append((ours, theirs))
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
@@ -95,7 +96,7 @@ def test_its_gradients_are_right() -> None:
     x = torch.randn(6, 2, 2, 2, dtype=torch.float64, requires_grad=True)
     weight, bias = (torch.randn(2, dtype=torch.float64, requires_grad=True) for _ in range(2))
 
-    def out(*given: Tensor) -> Tensor:
-        return batched_norm(*given, 3, 1e-5)
+    def out(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return batched_norm(x, weight, bias, 3, 1e-5)
 
     assert torch.autograd.gradcheck(out, (x, weight, bias))

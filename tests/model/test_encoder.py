@@ -39,8 +39,9 @@ def test_shapes(backbone: str, features: int) -> None:
 def test_the_cifar_stem_keeps_the_resolution() -> None:
     backbone = build(model("resnet18_cifar"), 0).backbone
     x = torch.randn(1, 3, 32, 32)
-    assert backbone.maxpool(backbone.conv1(x)).shape == (1, 64, 32, 32)
-    assert backbone.conv1.kernel_size == (3, 3)
+    conv1, maxpool = backbone.get_submodule("conv1"), backbone.get_submodule("maxpool")
+    assert maxpool(conv1(x)).shape == (1, 64, 32, 32)
+    assert conv1.kernel_size == (3, 3)
 
 
 def test_the_cifar_stem_is_drawn_as_the_demo_draws_it() -> None:
@@ -49,7 +50,7 @@ def test_the_cifar_stem_is_drawn_as_the_demo_draws_it() -> None:
     stem = backbone.conv1.weight
     assert float(stem.abs().max()) <= 27**-0.5
     assert float(stem.std()) == pytest.approx((3 * 27) ** -0.5, rel=0.05)
-    other = backbone.layer1[0].conv1.weight
+    other = backbone.get_parameter("layer1.0.conv1.weight")
     assert float(other.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
     wide = build(model("resnet18", width=2), 0).requires_grad_(False).backbone.conv1.weight
     assert float(wide.std()) == pytest.approx((2 / (128 * 49)) ** 0.5, rel=0.05)
@@ -60,7 +61,7 @@ def test_the_mlp_head_has_one_hidden_layer_as_wide_as_the_features() -> None:
     head = build(model("miniature", head="mlp"), 0).head
     shapes = [tuple(p.shape) for p in head.parameters()]
     assert shapes == [(64, 64), (64,), (128, 64), (128,)]
-    assert isinstance(head[1], torch.nn.ReLU)
+    assert isinstance(head.get_submodule("1"), torch.nn.ReLU)
 
 
 def test_initial_weights_follow_the_seed_alone() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import io
+import json
 import os
 import tarfile
 import warnings
@@ -62,6 +63,13 @@ class Evil:
 
 TENSORS = {"conv1.weight": torch.zeros(3)}
 OPTIONS = {"state_dict": TENSORS, "args": argparse.Namespace(lr=0.03)}
+
+
+def safe(header: bytes, size: int) -> bytes:
+    """A file of safetensors with so many bytes behind the header."""
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
 SAFE = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 
 STRANGE: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -70,7 +78,10 @@ STRANGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "code": (lambda: saved({"state_dict": Evil()}), f"{os.name}.mkdir"),
     "a whole module": (lambda: saved(torch.nn.ReLU()), "torch.nn.modules.activation.ReLU"),
     "script": (script, "TorchScript"),
-    "safetensors": (lambda: len(SAFE).to_bytes(8, "little") + SAFE + bytes(4), "safetensors"),
+    "safetensors, cut": (lambda: safe(SAFE, 3), "safetensors file that is cut short"),
+    "safetensors, odd header": (lambda: safe(b"{]", 4), "safetensors file that is cut short"),
+    "safetensors, odd place": (lambda: safe(SAFE.replace(b"[0,4]", b"[-4,0]"), 8), "safetensors"),
+    "safetensors, odd shape": (lambda: safe(SAFE.replace(b"[1]", b"[99]"), 8), "safetensors"),
     "zip": (lambda: zipped("read.me"), "zip archive of other things"),
     "npz": (arrays, "NumPy"),
     "tar": (tarred, "archive of tar"),
@@ -112,8 +123,33 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("new", [True, False])
 def test_tensors_are_read(tmp_path: Path, new: bool) -> None:
-    for content in (TENSORS, {"state_dict": TENSORS, "epoch": 3}):
+    for content, before in ((TENSORS, ""), ({"state_dict": TENSORS, "epoch": 3}, "state_dict.")):
         (tmp_path / "w").write_bytes(saved(content, new=new))
         digest = hashlib.md5((tmp_path / "w").read_bytes()).hexdigest()
         found = read(tmp_path / "w", Weights(file="w", md5=digest), "https://example.org")
-        assert found.keys() == TENSORS.keys()
+        assert found.keys() == {before + name for name in TENSORS}
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    """Of each kind, also where a tensor does not begin at a whole place of its own size."""
+    tensors = {
+        "half": torch.tensor([1.5, -2.0], dtype=torch.float16),
+        "bytes": torch.tensor([7], dtype=torch.uint8),
+        "double": torch.tensor([[0.1], [0.2]], dtype=torch.float64),
+        "brain": torch.tensor(3.0, dtype=torch.bfloat16),
+        "none": torch.zeros(0, 4),
+    }
+    kinds = {"half": "F16", "bytes": "U8", "double": "F64", "brain": "BF16", "none": "F32"}
+    header, body = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in tensors.items():
+        data = bytes(tensor.flatten().view(torch.uint8).tolist())
+        place = [len(body), len(body) + len(data)]
+        header[name] = {"dtype": kinds[name], "shape": [*tensor.shape], "data_offsets": place}
+        body += data
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + body
+    (tmp_path / "w").write_bytes(content)
+    given = Weights(file="w", sha256=hashlib.sha256(content).hexdigest())
+    found = read(tmp_path / "w", given, "https://example.org")
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())

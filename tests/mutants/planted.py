@@ -198,7 +198,7 @@ def _of(value: Any, module: ModuleType) -> bool:
 
 def _codes(whole: CodeType) -> dict[str, CodeType]:
     """All code in a module's, by qualified name."""
-    found = {}
+    found: dict[str, CodeType] = {}
     for constant in whole.co_consts:
         if isinstance(constant, CodeType):
             found |= {constant.co_qualname: constant} | _codes(constant)

@@ -25,6 +25,7 @@ def test_another_kind_of_schedule(base: Path) -> None:
     assert difference(load_recipe(base), other) == [
         ("optim.schedule.kind", "cosine", "step"),
         ("optim.schedule.first", 1, ABSENT),
+        ("optim.schedule.start", 0, ABSENT),
         ("optim.schedule.drops", ABSENT, [3]),
         ("optim.schedule.factor", ABSENT, 0.1),
     ]

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecipeError
+from harness.methods.moco.config import Moco
 from harness.recipe.expand import Expansion, expand, find_ablation
 from harness.recipe.load import load_scale
+from harness.recipe.schema import Recipe
 
 from .conftest import BASE, Write
 
@@ -56,11 +58,16 @@ def refusal(path: Path, *sets: str) -> str:
     return str(caught.value)
 
 
+def momentum(recipe: Recipe) -> float:
+    assert isinstance(recipe.contrast, Moco)
+    return recipe.contrast.momentum
+
+
 def test_members(scale: Path) -> None:
     expansion = expanded(scale)
     assert expansion.ablation.title == "t"
     rows = [
-        (m.cell, m.seed, m.recipe.name, m.recipe.seed, m.recipe.contrast.momentum,
+        (m.cell, m.seed, m.recipe.name, m.recipe.seed, momentum(m.recipe),
          m.recipe.optim.epochs, m.recipe.optim.lr)
         for m in expansion.members
     ]  # fmt: skip
@@ -82,6 +89,21 @@ def test_options(scale: Path) -> None:
         ("mine.m0", 7, 2),
         ("mine.m9", 7, 2),
     ], "in the paper's order"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "continue_from: base-s0.pretrain-0123456789",
+        "model.weights: {file: w.pth, md5: '00000000'}",
+        "model.weights: {run: base-s0.pretrain-0123456789}",
+    ],
+)
+def test_the_control_is_untrained_whatever_the_others_begin_with(scale: Path, line: str) -> None:
+    scale.write_text(f"{SCALE}  {line}\n")
+    for member in expanded(scale).members:
+        begun = member.recipe.continue_from or member.recipe.model.weights
+        assert (begun is None) == (member.cell == "untrained"), member.cell
 
 
 def test_the_control_outlives_the_drops_of_a_step_schedule(scale: Path) -> None:
@@ -110,14 +132,14 @@ def test_what_is_set_for_all_cells_yields_to_a_cells_own_kind(scale: Path, write
     bank, moco = (m.recipe.contrast for m in expanded(scale, "seeds=[0]", "contrast.queue=512",
                                                       "control=false").members)  # fmt: skip
     assert (bank.kind, moco.kind) == ("memory_bank", "moco")
-    assert moco.kind == "moco"
+    assert isinstance(moco, Moco)
     assert moco.queue == 512
 
 
 def test_a_scale_changes_single_cells(scale: Path, write: Write) -> None:
     write("recipes/abl.yaml", SCALE + "set_cells:\n  m9: {contrast.momentum: 0.8, optim.lr: 2}\n")
     members = expanded(scale, "seeds=[0]").members
-    found = {m.cell: (m.recipe.contrast.momentum, m.recipe.optim.lr) for m in members}
+    found = {m.cell: (momentum(m.recipe), m.recipe.optim.lr) for m in members}
     assert found == {"untrained": (0.99, 0.5), "m0": (0.0, 0.5), "m9": (0.8, 2.0)}
 
 

@@ -16,7 +16,11 @@ def test_the_label_is_the_schemas_title() -> None:
     assert label("optim.lr") == title == "learning rate"
 
 
-@pytest.mark.parametrize("path", ["optim.rate", "name", "model.width"])
+def test_a_field_of_one_kind_of_section_has_its_label_too() -> None:
+    assert label("contrast.bank_momentum") == "momentum of the bank"
+
+
+@pytest.mark.parametrize("path", ["optim.rate", "name", "model.width", "precision.none"])
 def test_a_field_that_has_none(path: str) -> None:
     with pytest.raises(KeyError):
         label(path)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.errors import RecipeError
+from harness.methods.moco.config import Moco
 from harness.recipe.ablation import Scale
 from harness.recipe.load import load, load_ablation, load_recipe, load_scale
 from harness.recipe.optim import Steps
@@ -72,8 +74,8 @@ class TestExtends:
             "the epoch's last, smaller batch is dropped.",
             "base.yaml:8: optim.lr: needs a number, found 'fast'",
             "child.yaml:3: optim.epochs: must be at least 0, found -1",
-            "child.yaml:4: quue: unknown field; there are name, seed, data, augment, views, model, "
-            "contrast, optim, precision, knn, linear, tasks, watch, about",
+            "child.yaml:4: quue: unknown field; there are name, seed, continue_from, data, "
+            "augment, views, model, contrast, optim, precision, knn, linear, tasks, watch, about",
         ]
 
     @pytest.mark.parametrize(
@@ -131,6 +133,7 @@ class TestSet:
         assert recipe.linear is None
         assert recipe.knn.k == (20, 200)
         assert recipe.optim.lr == 0.02
+        assert isinstance(recipe.contrast, Moco)
         assert recipe.contrast.shuffle is False
         assert (recipe.name, recipe.about.title) == ("other", "a = b")
 
@@ -221,14 +224,15 @@ class TestScale:
 def test_a_file_of_another_kind(base: Path, write: Write) -> None:
     scale = write("abl.yaml", SCALE)
     table = write("table.yaml", "title: t\naxis: m\ncells: []\nclaims: []\n")
-    for loader, path, message in [
+    refused: list[tuple[Callable[[Path], object], Path, str]] = [
         (load_recipe, scale, "abl.yaml:1: this is an ablation recipe (it has `ablation:`), by its "
                              "ablation, recipe, set; a recipe (one run) is needed here"),
         (load_scale, base, "base.yaml:1: this is a recipe (one run), by its augment, contrast"),
         (load_ablation, base, "base.yaml:1: this is a recipe (one run)"),
         (load, table, "table.yaml:1: this is an ablation (a paper's table), by its axis, claims, "
                       "title; a recipe (one run) is needed here"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for loader, path, message in refused:
         with pytest.raises(RecipeError) as caught:
             loader(path)
         assert str(caught.value).startswith(message)

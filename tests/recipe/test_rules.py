@@ -121,3 +121,54 @@ def test_views_that_the_method_draws_are_described(monkeypatch: pytest.MonkeyPat
     assert "views.small.size" in refused(
         views={"small": SMALL}, data__size=64, model__bn_group=1, model__backbone="resnet18_cifar"
     )
+
+
+FILE = {"file": "w.pth", "md5": "0" * 8}
+RUN = {"run": "small-s0.pretrain-0123456789"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "field"),
+    [
+        ({}, "model.weights: neither"),
+        (FILE | RUN, "model.weights: file and run"),
+        (RUN | {"sha256": "0" * 8}, "model.weights.sha256"),
+        (RUN | {"prefix": "module"}, "model.weights.prefix"),
+        ({"run": "small-s0.knn-0123456789"}, "model.weights.run"),
+        ({"run": "runs/.."}, "model.weights.run"),
+        ({"run": "~/runs/small-s0.pretrain-0123456789"}, "model.weights.run"),
+        ({"file": "../w.pth", "md5": "0" * 8}, "model.weights.file"),
+        ({"file": "w.pth"}, "model.weights: its sha256 or md5"),
+    ],
+)
+def test_weights_that_name_nothing_or_two_things(weights: dict[str, str], field: str) -> None:
+    assert f"{field}" in refused(model__weights=weights)
+
+
+def test_weights_of_a_file_or_of_a_run() -> None:
+    for weights in (FILE, RUN, {"run": "/elsewhere/runs/small-s0.pretrain-0123456789/"}):
+        for epochs, head in ((0, "given"), (1, "given"), (1, "new")):
+            made(model__weights=weights | {"head": head}, optim__epochs=epochs)
+
+
+def test_a_new_head_that_nothing_trains() -> None:
+    said = refused(model__weights=FILE | {"head": "new"}, optim__epochs=0)
+    assert "model.weights.head" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"model__weights": FILE}, "model.weights"),
+        ({"optim__epochs": 0}, "optim.epochs"),
+        ({"continue_from": "w.pth"}, "continue_from"),
+    ],
+)
+def test_a_run_that_continues_nothing_it_can(changes: dict[str, Any], field: str) -> None:
+    assert f"{field}: " in refused(**{"continue_from": RUN["run"]} | changes)
+
+
+def test_a_cosine_that_begins_after_the_end() -> None:
+    schedule = {"kind": "cosine", "start": 3}
+    assert "optim.schedule.start" in refused(optim__schedule=schedule, optim__epochs=3)
+    made(optim__schedule=schedule, optim__epochs=4)

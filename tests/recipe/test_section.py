@@ -10,7 +10,7 @@ import pytest
 from harness.recipe import identity
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Data, Knn, Recipe
-from harness.recipe.section import Section, Since, plain
+from harness.recipe.section import ByName, Section, Since, plain
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry
 from harness.store.stale import why_other
@@ -37,6 +37,16 @@ def test_a_later_field_at_its_default_is_left_out_at_any_depth() -> None:
 
 def test_a_later_field_of_another_value_is_there() -> None:
     assert plain(Net(layers=(), scale=2.0))["scale"] == 2.0
+
+
+class Named(Section):
+    of: Annotated[str | None, Since("9.0"), ByName()] = None
+
+
+@pytest.mark.parametrize("path", ["run-1", "../runs/run-1", "/data/runs/run-1/"])
+def test_of_a_path_that_ends_in_a_name_the_name_is_left(path: str) -> None:
+    assert plain(Named(of=path)) == {"of": "run-1"}
+    assert plain(Named()) == {}
 
 
 class LaterData(Data):

@@ -154,10 +154,10 @@ def test_protocols_are_not_mixed_in_a_column(make: Make, gather: Collected) -> N
     found = gather(bench)
     assert text(found, "m0.9") == "30.00 (1 seed)\nmeasured otherwise"
     assert text(found, "m0.99") == "40.00 (1 seed)"
-    cell, other = found.cell("m0.9"), found.cell("m0.99")
-    assert cell is not None
+    mixed, other = found.cell("m0.9"), found.cell("m0.99")
+    assert mixed is not None
     assert other is not None
-    assert found.difference(cell) is None
+    assert found.difference(mixed) is None
     assert found.difference(other) is not None
     assert any("knn.k = 20" in warning for warning in found.warnings)
     verdicts = {each.claim.id: each for each in judge(found)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
@@ -96,7 +97,7 @@ def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
 
 
 def test_two_tables_without_a_common_cell(side: Side) -> None:
-    other = [{"id": "x", "label": "x", "set": {}, "printed": None}]
+    other: list[dict[str, Any]] = [{"id": "x", "label": "x", "set": {}, "printed": None}]
     _, read_a = side("a", scale_changes={"control": False})
     changes = {"cells": other, "claims": []}
     _, read_b = side("b", ablation_changes=changes, scale_changes={"control": False})

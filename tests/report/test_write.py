@@ -92,7 +92,12 @@ def test_the_momentum_ablation_as_markdown(
 
 def test_the_certificate_of_the_edition(runs: Path, gather: Collected, tmp_path: Path) -> None:
     for edition, device in ((EDITION, "H100"), (OLDER, "V100")):
-        hardware = {"device": device, "nodes": 2, "processes": 16, "backend": "nccl"}
+        hardware: dict[str, str | int] = {
+            "device": device,
+            "nodes": 2,
+            "processes": 16,
+            "backend": "nccl",
+        }
         checks = (Check("one", "passed", ""), Check("two", "failed", ""))[: 1 + (device == "V100")]
         when = "2026-11-22T10:00:00Z"
         certificate.write(runs, Certificate(edition, hardware, {}, checks, when))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from harness.runtime.sgd.optimiser import Sgd
 
 
 def optim(**changes: float) -> SgdOptim:
-    said = {"lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.01, **changes}
+    said: dict[str, Any] = {"lr": 0.1, "sgd_momentum": 0.9, "weight_decay": 0.01, **changes}
     return SgdOptim(epochs=1, batch=2, schedule=Constant(kind="constant"), **said)
 
 

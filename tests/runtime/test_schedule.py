@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ EPOCHS = st.integers(1, 1000)
 
 
 @given(RATES, st.data(), EPOCHS, st.sampled_from([0, 1]))
-def test_cosine(lr: float, data: st.DataObject, epochs: int, first: int) -> None:
+def test_cosine(lr: float, data: st.DataObject, epochs: int, first: Literal[0, 1]) -> None:
     epoch = data.draw(st.integers(0, epochs - 1))
     schedule = Cosine(kind="cosine", first=first)
     assert rate(schedule, lr, epoch, epochs) == oracle.cosine(lr, epoch, epochs, first)
@@ -41,3 +43,13 @@ def test_the_papers_rates() -> None:
     assert [rate(v2, 0.03, epoch, 200) for epoch in (0, 100)] == pytest.approx([0.03, 0.015])
     demo = Cosine(kind="cosine", first=1)
     assert rate(demo, 0.06, 199, 200) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_cosine_that_begins_later_is_one_of_its_own_epochs(first: Literal[0, 1]) -> None:
+    """Before it the rate is what it is at the start."""
+    whole = Cosine(kind="cosine", first=first)
+    later = Cosine(kind="cosine", first=first, start=200)
+    assert [rate(later, 0.03, epoch, 300) for epoch in (0, 199)] == [0.03, 0.03]
+    for epoch in range(100):
+        assert rate(later, 0.03, 200 + epoch, 300) == rate(whole, 0.03, epoch, 100)

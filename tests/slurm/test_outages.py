@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
@@ -50,6 +52,10 @@ def test_daemons_restart(cluster: Cluster, campaign: Campaign, whole: Whole) -> 
     assert ends(attempt) == ("finished", 0)
 
 
+def requeued(cluster: Cluster, number: str, times: int) -> bool:
+    return cluster.restarts(number) == times
+
+
 def test_time_limits(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
     """Twice. SLURM looks at the time each half minute, and the run is held meanwhile."""
     campaign.site(hours={"pretrain": 1 / 6}, signal_s=60)
@@ -61,7 +67,7 @@ def test_time_limits(cluster: Cluster, campaign: Campaign, whole: Whole) -> None
         with Held(pretrain) as held:
             cluster.client("scontrol", "update", f"jobid={number}", "endtime=now+60")
             campaign.wait(held.warned, "the warning")
-        campaign.wait(lambda life=life: cluster.restarts(number) == life, "it is requeued")
+        campaign.wait(partial(requeued, cluster, number, life), "it is requeued")
         cluster.client("scontrol", "update", f"jobid={number}", "timelimit=10")
     found = finishes(campaign)
     assert_same(found, whole(1))

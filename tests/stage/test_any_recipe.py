@@ -18,6 +18,7 @@ from harness.data.loader import Loader
 from harness.errors import DataError
 from harness.evaluate.features import NotFinite
 from harness.methods.build import build_mechanism
+from harness.model.encoder import build
 from harness.model.groups import fit_groups
 from harness.recipe.schema import Data, Recipe
 from harness.runtime.optimiser import build_optimiser
@@ -100,9 +101,8 @@ def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
         batch=recipe.optim.batch,
         device=ALONE.device,
     )
-    mechanism = build_mechanism(
-        recipe, images=len(data.train), world=ALONE, data_root=Path("/nonexistent")
-    )
+    encoder = build(recipe.model, recipe.seed)
+    mechanism = build_mechanism(recipe, encoder, images=len(data.train), world=ALONE)
     fit_groups(mechanism, batch=recipe.optim.batch, world=ALONE)
     optimiser = build_optimiser(mechanism.merge(), recipe.optim)
     for batch in loader.batches(0, min(1, recipe.optim.epochs)):

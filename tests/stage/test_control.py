@@ -46,8 +46,8 @@ def test_released_weights_are_evaluated_as_they_are(tmp_path: Path) -> None:
     released = build(Model.model_validate(MODEL), seed=9)
     recipe = control(tmp_path, md5=release(released, tmp_path))
     folders = run(recipe, tmp_path / "runs", data=tmp_path)
-    results = {kind: folder.result for kind, folder in folders.items()}
-    assert all(result is not None for result in results.values())
+    results = {kind: folder.result or {} for kind, folder in folders.items()}
+    assert all(results.values())
     assert results["pretrain"]["step"] == 0
     assert 0 <= results["knn"]["values"]["knn/top1"] <= 100
     assert "linear/top1" in results["linear"]["values"]

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,10 @@ def assert_same(one: StageFolder, other: StageFolder) -> None:
     assert timeless(one) == timeless(other)
 
 
+def at_five(asked: Iterator[int]) -> bool:
+    return next(asked) >= 5
+
+
 @pytest.mark.parametrize("views", ["center", "random_crop"])
 def test_stopping_within_epochs_and_going_on_changes_nothing(tmp_path: Path, views: str) -> None:
     recipe = write(tmp_path, old="views: center", new=f"views: {views}")
@@ -70,7 +76,7 @@ def test_stopping_within_epochs_and_going_on_changes_nothing(tmp_path: Path, vie
     extracted = 4 + (views == "center")  # batches of 500 test images; and of the bank's
     for _ in range(2):  # each attempt makes five steps of 12, of which three are an epoch
         asked = itertools.count(1 - extracted)
-        parts = run(recipe, runs, stopping=lambda asked=asked: next(asked) >= 5)["linear"]
+        parts = run(recipe, runs, stopping=partial(at_five, asked))["linear"]
         assert parts.result is None
     assert [step for step, _ in checkpoint.listed(parts.checkpoints)] == [10, 8]
     parts = run(recipe, runs)["linear"]

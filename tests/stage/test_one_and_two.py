@@ -2,11 +2,13 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gloo import Pool
 
 from harness.store import journal
+from harness.store.layout import StageFolder
 
 from .tiny import final_state, run, same, write
 from .together import run_stages
@@ -59,7 +61,7 @@ def alike(one: dict[str, float], two: dict[str, float]) -> None:
     """Equal up to rounding, which may turn over one image of an accuracy's 50 or more."""
     assert one.keys() == two.keys()
     for metric, value in one.items():
-        room = {"abs": 2.0} if "top1" in metric else {"rel": 1e-3}
+        room: dict[str, Any] = {"abs": 2.0} if "top1" in metric else {"rel": 1e-3}
         assert two[metric] == pytest.approx(value, **room), metric
 
 
@@ -69,7 +71,7 @@ SELDOM = "watch: {log_steps: 7, knn_epochs: 0, checkpoint_steps: 1000}"
 
 @pytest.mark.parametrize("stats", ["mean", "first_group"])
 def test_how_often_one_looks_changes_no_bit(gloo: Pool, tmp_path: Path, stats: str) -> None:
-    found = []
+    found: list[dict[str, StageFolder]] = []
     for watch in (WATCH, SELDOM):
         runs = tmp_path / str(len(found))
         recipe = write(tmp_path, old="bn_group: 8", new=f"bn_group: 8, running_stats: {stats}")

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ def comparable(records: list[journal.Record]) -> list[journal.Record]:
     ]
 
 
+def one_of(looks: Iterator[int], stops: Container[int]) -> bool:
+    """Whether this look is one at which the run stops."""
+    return next(looks) in stops
+
+
 def test_it_reports_the_last_monitored_accuracy_not_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +60,7 @@ def test_it_reports_the_last_monitored_accuracy_not_the_best(
             recipe,
             tmp_path / name,
             kinds=("pretrain",),
-            stopping=lambda stops=stops, looks=looks: next(looks) == stops,
+            stopping=partial(one_of, looks, {stops}),
         )
         result = run(recipe, tmp_path / name, kinds=("pretrain",))["pretrain"].result
         assert result is not None
@@ -93,7 +100,7 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
             recipe,
             tmp_path / "parts",
             kinds=("pretrain",),
-            stopping=lambda steps=steps: next(steps) >= 4,
+            stopping=partial(one_of, steps, range(4, STEPS)),
         )
     parts = run(recipe, tmp_path / "parts", kinds=("pretrain",))["pretrain"]
     assert len(parts.attempts()) == 4

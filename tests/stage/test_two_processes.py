@@ -70,7 +70,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
     recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
-    extra = ("linear=null",)
+    extra: tuple[str, ...] = ("linear=null",)
     if kind == "linear":
         run(recipe, whole, kinds=("pretrain", "knn"))
         shutil.copytree(whole, runs)

@@ -67,11 +67,13 @@ def test_each_step_once_and_the_newest_wins(left: list[bytes]) -> None:
 def test_two_records_of_one_step_stay_together(folder: StageFolder) -> None:
     train = [{"step": step, "train/loss": 0.5} for step in (1, 2)]
     knn = {"step": 2, "knn/top1": 50.0}
-    for number, records in ((1, [*train, knn, {"step": 3, "train/loss": 9}]), (2, [])):
+    last = {"step": 3, "train/loss": 9}
+    attempts: list[list[journal.Record]] = [[*train, knn, last], []]
+    for number, records in enumerate(attempts, 1):
         writer = journal.Writer(attempt(folder, number) / "metrics.jsonl")
         writer.append(records)
         writer.close()
-    assert journal.read(folder) == [*train, knn, {"step": 3, "train/loss": 9}]
+    assert journal.read(folder) == attempts[0]
     writer = journal.Writer(attempt(folder, 3) / "metrics.jsonl")
     writer.append([{"step": 3, "train/loss": 0.4}])
     assert journal.read(folder) == [*train, knn, {"step": 3, "train/loss": 0.4}]
@@ -173,7 +175,11 @@ def test_no_place_for_a_journal(tmp_path: Path) -> None:
 
 
 def test_series() -> None:
-    records = [{"step": 1, "epoch": 0.5, "a": 2.0}, {"step": 2, "b": 1}, {"step": 3, "a": 4}]
+    records: list[journal.Record] = [
+        {"step": 1, "epoch": 0.5, "a": 2.0},
+        {"step": 2, "b": 1},
+        {"step": 3, "a": 4},
+    ]
     assert journal.series(records, "a") == [(1, 0.5, 2.0), (3, 0.0, 4)]
 
 

@@ -60,7 +60,7 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
 ) -> None:
     past = folder.path / "attempts" / "0001"
     past.mkdir()
-    who = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
+    who: dict[str, Any] = {"host": "node-7", "boot": "b", "pid": 7, "born": "1"}
     if job is not None:
         who["slurm"] = {"job": job, "restart": restart}
         who["slurm"] |= {"cluster": cluster} if cluster else {}

@@ -7,7 +7,17 @@ from harness.spec.declarations import Metric, Task
 TASK = Task(
     kind="pretrain",
     function="harness.stage.pretrain:run",
-    reads=("seed", "data", "augment", "views", "model", "contrast", "optim", "precision"),
+    reads=(
+        "seed",
+        "continue_from",
+        "data",
+        "augment",
+        "views",
+        "model",
+        "contrast",
+        "optim",
+        "precision",
+    ),
     parent=None,
     metrics=(
         Metric(

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.tiny import TINY
@@ -179,10 +180,10 @@ def blocked(folder: StageFolder, place: Path, died: tuple[int, ...]) -> None:
     ending.VERDICT_S = 0.1
     ending.own_state = lambda: "RUNNING"
 
-    def run_as(*_: object, on_loss: Callable[[LostPeer], object], **__: object) -> str:
+    def run_as(*_: Any, **given: Any) -> str:
         begin(folder)
         lost = LostPeer("rank 0 lost contact in 'any': rank 1 ...", died)
-        threading.Thread(target=on_loss, args=(lost,)).start()
+        threading.Thread(target=given["on_loss"], args=(lost,)).start()
         time.sleep(60)
         raise AssertionError
 

@@ -157,7 +157,12 @@ def test_two_jobs_make_one_copy(
     first = begin(lambda: stage(root, tmp_path / "node"))
     assert gate.reached.wait(120)
     waits = threading.Event()
-    second = begin(lambda: stage(root, tmp_path / "node", stopping=lambda: bool(waits.set())))
+
+    def waiting() -> bool:
+        waits.set()
+        return False
+
+    second = begin(lambda: stage(root, tmp_path / "node", stopping=waiting))
     assert waits.wait(120)
     gate.opened.set()
     assert first() == second()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ FULL, LAST = 1, 4
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     """The history in the offline files of a stage's folder, of all of its runs."""
-    from wandb.proto import wandb_internal_pb2
-
+    protocol = import_module("wandb.proto.wandb_internal_pb2")  # it makes its classes when loaded
     found = []
     for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         for data in _records(path.read_bytes()):
-            record = wandb_internal_pb2.Record()
+            record = protocol.Record()
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item

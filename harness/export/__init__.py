@@ -1,0 +1,1 @@
+"""Trained networks as files of the libraries that people work with."""

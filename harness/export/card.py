@@ -1,0 +1,204 @@
+"""The model card: what the exported weights are, by facts that lead back to their run."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.export.formats import Format
+from harness.export.measured import Measured
+from harness.output import inert
+from harness.recipe.identity import digest
+from harness.recipe.schema import Recipe
+from harness.recipe.section import last_part
+from harness.recipe.yaml_text import render
+from harness.redact import redact
+from harness.store import atomic
+from harness.store.layout import StageFolder
+
+IMAGENET_TERMS = "https://image-net.org/download"
+_OF_IMAGENET = re.compile(r"imagenet|ilsvrc|imagewoof", re.IGNORECASE)
+LIBRARY = {
+    Format.torchvision: "pytorch",
+    Format.timm: "timm",
+    Format.detectron2: "detectron2",
+    Format.transformers: "transformers",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What of a pre-training is exported."""
+
+    folder: StageFolder
+    recipe: Recipe
+    plain: Mapping[str, Any]
+    """The recipe, resolved, as stage.json has it."""
+    result: Mapping[str, Any]
+    measured: Sequence[Measured]
+    key: bool
+    head: bool
+    mean: Sequence[float]
+    std: Sequence[float]
+    statistics: str
+    """Whose running statistics batch norm has."""
+    lent: bool
+    """Whether they are another encoder's."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody who uses the weights has to know."""
+        found = [f"running statistics: {self.statistics}"] if self.lent else []
+        if not self.recipe.optim.epochs:
+            what = f"the given weights {self._given}" if self._given else "random initial weights"
+            found.append(f"not trained here: these are {what}")
+        return [*found, f"terms: {self.terms}"]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """All that the file of weights can tell of itself, in words."""
+        recipe, result = self.recipe, self.result
+        data, model = result.get("data", {}), recipe.model
+        section = dict(self.plain["contrast"])
+        whole = model.bn_group == recipe.optim.batch
+        found = {
+            "method": f"{section.pop('kind')} {render(section, flow=True)}",
+            "encoder": "key" if self.key else "query",
+            "backbone": model.backbone + (f", width x{model.width}" if model.width > 1 else ""),
+            "head": f"{model.head}, {model.dim} outputs" if self.head else "not exported",
+            "epochs": str(recipe.optim.epochs),
+            "steps": f"{result.get('step')} of {recipe.optim.batch} images",
+            "initial weights": self._given or "random",
+            "data": f"{data.get('name')}, {data.get('train')} training images",
+            "data fingerprint": str(data.get("fingerprint")),
+            "channel order": "RGB",
+            "mean": _listed(self.mean),
+            "std": _listed(self.std),
+            "image size": f"{recipe.data.size} pixels",
+            "stride": "in the 3x3 convolution of a block, as torchvision has it",
+            "batch norm group": f"{model.bn_group} images"
+            + (", the whole batch" if whole else f" of a batch of {recipe.optim.batch}"),
+            "running statistics": self.statistics,
+        }
+        for each in self.measured:
+            again = sum(key.partition(",")[0] == each.label for key in found)
+            said = "none (what was measured is the query encoder)" if self.key else each.says
+            found[each.label + (f", {again + 1}" if again else "")] = said
+        return found | {
+            "recipe": recipe.name,
+            "recipe digest": digest(self.plain),
+            "seed": str(recipe.seed),
+            "stage": self.folder.id,
+            "edition": str(result.get("edition")),
+            "commit": _commit(self.folder),
+            "checkpoint": str(result.get("weights")),
+            "terms": self.terms,
+        }
+
+    @property
+    def terms(self) -> str:
+        """Under which terms the data lets the weights be used, as far as that is known."""
+        said = []
+        if self._is_of_imagenet:
+            said.append(
+                "the data is ImageNet or a part of it, whose terms allow non-commercial research "
+                "and education only"
+            )
+        else:
+            said.append("those of the training data apply; this program states none")
+        if self._given:
+            said.append("and those of the initial weights")
+        return ", ".join(said)
+
+    @property
+    def _given(self) -> str:
+        """The initial weights' file, or the run that they are of; "" where they were drawn."""
+        weights = self.recipe.model.weights
+        return weights.named if weights is not None else last_part(self.recipe.continue_from or "")
+
+    @property
+    def _is_of_imagenet(self) -> bool:
+        return bool(_OF_IMAGENET.search(self.recipe.data.folder or self.recipe.data.name))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The facts and the whole recipe, for a file that has a place for texts."""
+        named = {key.replace(" ", "_"): value for key, value in self.facts.items()}
+        named["recipe_resolved"] = json.dumps(self.plain, separators=(",", ":"))
+        return {key: inert(redact(value)) for key, value in named.items()}
+
+    def page(self, form: Format, usage: str, file: str, sha256: str) -> str:
+        """README.md of the folder.
+
+        Args:
+            usage: Markdown that says how the file is loaded.
+            file: the weights' name; `sha256` is its content's.
+        """
+        rows = {**self.facts, "file": f"`{file}`", "SHA-256": f"`{sha256}`"}
+        table = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items())
+        return inert(
+            redact(
+                f"{self._front(form)}# {self.recipe.name}, seed {self.recipe.seed}\n\n"
+                f"{self._summary} Exported for {form.value} by moco-harness.\n\n"
+                f"## Use\n\n{usage}\n{self._input}\n\n"
+                f"## Facts\n\n| | |\n|---|---|\n{table}\n\n"
+                f"## Recipe\n\n```yaml\n{render(dict(self.plain))}```\n"
+            )
+        )
+
+    @property
+    def _summary(self) -> str:
+        recipe = self.recipe
+        what = f"The {'key' if self.key else 'query'} encoder's backbone"
+        what += " and projection head" if self.head else ""
+        if recipe.optim.epochs:
+            return f"{what}, pre-trained without labels; epochs: {recipe.optim.epochs}."
+        if self._given:
+            return f"{what}: the given weights {self._given}, not trained any further."
+        return f"{what} at its **random initial weights**: a control, not a trained network."
+
+    @property
+    def _input(self) -> str:
+        """What the network takes."""
+        mean, std = (_listed(each) for each in (self.mean, self.std))
+        return (
+            f"Input: RGB images of {self.recipe.data.size} pixels in [0, 1], minus the mean "
+            f"({mean}), divided by the standard deviation ({std})."
+        )
+
+    def _front(self, form: Format) -> str:
+        front: dict[str, Any] = {"library_name": LIBRARY[form]}
+        if self._is_of_imagenet:
+            front |= {
+                "license": "other",
+                "license_name": "imagenet-non-commercial",
+                "license_link": IMAGENET_TERMS,
+            }
+        else:
+            front["license"] = "unknown"
+        front |= {"pipeline_tag": "image-feature-extraction"}
+        front |= {"tags": ["self-supervised", self.recipe.contrast.kind, LIBRARY[form]]}
+        return f"---\n{render(front)}---\n"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _cell(text: str) -> str:
+    """In a row of a table."""
+    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
+
+
+def _commit(folder: StageFolder) -> str:
+    """Of the code of the stage's last attempt, by its provenance."""
+    attempts = folder.attempts()
+    found = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None
+    code = found.get("code") if isinstance(found, dict) else None
+    if not isinstance(code, dict) or not code.get("commit"):
+        return "unknown"
+    return str(code["commit"]) + (", with uncommitted changes" if code.get("dirty") else "")

@@ -1,0 +1,54 @@
+"""A folder that is written whole or not at all, and never over what lies there."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Make the folder with these files; False if it was there with the same ones.
+
+    Raises:
+        StoreError: something else lies there, or it cannot be written. Nothing is left behind.
+    """
+    folder = folder.resolve()
+    try:
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if there or (folder.exists() and not folder.is_dir()):
+            _refuse_other(folder, there, files)
+            return False
+    except OSError as error:
+        raise atomic.unread(error, folder) from error
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        for name, content in files.items():
+            atomic.write(draft / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+        draft.rename(folder)  # also over an empty folder
+        atomic.sync_folder(folder.parent)
+    except OSError as error:
+        raise atomic.explain(error, folder, "--to") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return True
+
+
+def _refuse_other(folder: Path, there: list[str], files: Mapping[str, bytes]) -> None:
+    """Do nothing if exactly these files are there."""
+    if there == sorted(files) and all(
+        (folder / name).is_file() and atomic.content(folder / name) == content
+        for name, content in files.items()
+    ):
+        return
+    other = next((name for name in there if name not in files), None)
+    what = f"{other} lies there" if other else "what lies there differs from this export"
+    raise StoreError(
+        f"{folder}: {what if there else 'a file'}, and nothing is overwritten; name another folder "
+        "with --to, or move it away"
+    )

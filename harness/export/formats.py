@@ -1,0 +1,83 @@
+"""The formats that a network is exported in, and which networks each can express."""
+
+from __future__ import annotations
+
+import importlib
+from enum import StrEnum
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from harness.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.export.network import Network
+    from harness.recipe.schema import Model
+
+WIDE_STEM = "its ResNets keep a stem of 64 channels, which model.width {width} widens"
+NO_SMALL_STEM = "its ResNets begin with a 7x7 convolution of stride 2 and a max-pooling"
+
+
+class Format(StrEnum):
+    """Whose names and files."""
+
+    torchvision = "torchvision"
+    timm = "timm"
+    detectron2 = "detectron2"
+    transformers = "transformers"
+
+
+def why_not(form: Format, model: Model, *, head: bool) -> str:
+    """Why the format's library cannot build such a network; "" if it can."""
+    name, width = model.backbone, model.width
+    if name == "miniature":
+        return "no library has this network"
+    if name.endswith("_cifar") and form != Format.torchvision:
+        return NO_SMALL_STEM
+    if width > 1 and form in (Format.torchvision, Format.timm):
+        return WIDE_STEM.format(width=width)
+    if name.startswith("resnext") and form == Format.transformers:
+        return "its ResNets have no grouped convolutions"
+    if head and form == Format.detectron2:
+        return "it holds no projection head"
+    if head and model.head == "mlp" and form in (Format.timm, Format.transformers):
+        return "it has one layer behind the backbone, and model.head mlp has two"
+    return ""
+
+
+def refuse(form: Format, model: Model, *, head: bool) -> None:
+    """Do nothing, unless the format cannot express the network.
+
+    Raises:
+        RecipeError: it cannot; with the formats that can.
+    """
+    why = why_not(form, model, head=head)
+    if not why:
+        return
+    others = [each.value for each in Format if not why_not(each, model, head=head)]
+    bare = head and not why_not(form, model, head=False)
+    ways = [f"--format {each}" for each in others] + ["leave --head out"] * bare
+    use = f"use {' or '.join(ways)}" if ways else "it can be used in this harness only"
+    what = f"model.backbone {model.backbone}" + (f" with its {model.head} head" if head else "")
+    raise RecipeError(f"{what} cannot be exported to {form.value}: {why}; {use}")
+
+
+def files(form: Format, network: Network, facts: Mapping[str, str]) -> Mapping[str, bytes]:
+    """The format's files by name, the weights first.
+
+    Args:
+        facts: what is written into the file of weights too, where the format has a place for it.
+    """
+    made: Mapping[str, bytes] = _writer(form).files(network, facts)
+    return made
+
+
+def usage(form: Format, network: Network) -> str:
+    """Markdown: how the files are loaded, with what has to be set."""
+    said: str = _writer(form).usage(network)
+    return said
+
+
+def _writer(form: Format) -> ModuleType:
+    return importlib.import_module(f"harness.export.to_{form.value}")

@@ -1,0 +1,90 @@
+"""detectron2: a pickle of NumPy arrays by detectron2's names, and the settings that go with it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.export.network import Network
+from harness.recipe.yaml_text import render
+
+WEIGHTS = "model.pkl"
+PROTOCOL = 4
+
+_NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(?:(conv|bn)(\d)|downsample\.([01]))\.(\w+)")
+
+
+def renamed(name: str) -> str:
+    """detectron2's name of what torchvision calls `name`."""
+    match = _NAME.fullmatch(name)
+    assert match is not None, name
+    place = f"res{int(match[1]) + 1}.{match[2]}" if match[1] else "stem"
+    part = f"conv{match[4]}" if match[3] else "shortcut"
+    norm = ".norm" if match[3] == "bn" or match[5] == "1" else ""
+    return f"{place}.{part}{norm}.{match[6]}"
+
+
+def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
+    """The pickle that detectron2's checkpointer reads; it has no place for facts."""
+    del facts
+    arrays = {
+        renamed(name): tensor.numpy()
+        for name, tensor in network.backbone.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    content = {"model": arrays, "__author__": "moco-harness", "matching_heuristics": True}
+    buffer = io.BytesIO()
+    _Portable(buffer, PROTOCOL).dump(content)
+    return {WEIGHTS: buffer.getvalue()}
+
+
+class _Portable(pickle.Pickler):
+    """Arrays as a call of numpy.ndarray: NumPy pickles them by the name of a module of its own,
+    which NumPy 1, as detectron2's users have it, does not know."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            little = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            return np.ndarray, (value.shape, little.dtype.str, bytearray(little.tobytes()))
+        return NotImplemented
+
+
+def usage(network: Network) -> str:
+    """The settings under which detectron2 builds this network and sees images as it did."""
+    return (
+        "detectron2's settings for these weights. Batch norm is trained and synchronised, as in "
+        "the papers; frozen, it would keep the statistics of the pre-training data.\n\n"
+        f"```yaml\n{render(_settings(network))}```\n\n"
+        "For a C4 detector `res5` goes to `roi_heads.res5`, as detectron2's heuristics match it. "
+        "The file is a pickle: load it only if you trust where it is from.\n"
+    )
+
+
+def _settings(network: Network) -> dict[str, Any]:
+    model, views = network.model, network.views
+    depth = int(re.findall(r"\d+", model.backbone)[0])
+    resnext = model.backbone.startswith("resnext")
+    stem = network.backbone["conv1.weight"].shape[0]
+    return {
+        "MODEL": {
+            "WEIGHTS": WEIGHTS,
+            "PIXEL_MEAN": [round(255 * value, 4) for value in views.mean],
+            "PIXEL_STD": [round(255 * value, 4) for value in views.std],
+            "BACKBONE": {"FREEZE_AT": 0},
+            "RESNETS": {
+                "DEPTH": depth,
+                "NORM": "SyncBN",
+                "STRIDE_IN_1X1": False,
+                "NUM_GROUPS": 32 if resnext else 1,
+                "WIDTH_PER_GROUP": 8 if resnext else 64 * model.width,
+                "STEM_OUT_CHANNELS": stem,
+                "RES2_OUT_CHANNELS": network.features // 8,
+            },
+        },
+        "INPUT": {"FORMAT": "RGB"},
+    }

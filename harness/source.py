@@ -1,0 +1,146 @@
+"""The run whose weights a recipe takes: where it lies, and whether it can serve.
+
+A recipe names it in `model.weights.run`, which takes its query encoder, or in `continue_from`,
+which goes on from all that it has. Its id is part of the recipe's identity, where it lies is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.recipe.identity import digest
+from harness.recipe.schema import Recipe
+from harness.recipe.section import last_part, plain
+from harness.store.layout import StageFolder
+from harness.store.ledger import look
+
+WHERE = "source"
+"""The key of stage.json that has the source's folder, where it is not beside the stage."""
+
+KEPT = ("seed", "data", "augment", "contrast", "precision")
+"""What a run that continues another has as that one has it; besides the model and the batch."""
+
+
+def named(recipe: Recipe) -> tuple[str, str]:
+    """(field, what it says) of the recipe's source; ("", "") if it has none."""
+    if recipe.continue_from is not None:
+        return "continue_from", recipe.continue_from
+    weights = recipe.model.weights
+    if weights is not None and weights.run is not None:
+        return "model.weights.run", weights.run
+    return "", ""
+
+
+def located(recipe: Recipe, runs: Path) -> StageFolder | None:
+    """The source's folder; a path is relative to the run root. None: the recipe has no source."""
+    _, said = named(recipe)
+    return StageFolder((runs / said).absolute()) if said else None
+
+
+def of_stage(recipe: Recipe, folder: StageFolder) -> StageFolder | None:
+    """As `located`, of a stage: the recipe in its stage.json has the source's id alone."""
+    kept = (folder.described or {}).get(WHERE)
+    if isinstance(kept, str) and last_part(kept) == last_part(named(recipe)[1]):
+        return StageFolder(Path(kept))
+    return located(recipe, folder.path.parent)
+
+
+def noted(recipe: Recipe, runs: Path) -> dict[str, str]:
+    """What the stage.json of the recipe's pre-training has to say of where its source lies."""
+    found = located(recipe, runs)
+    return {} if found is None or found.path.parent == runs.absolute() else {WHERE: str(found.path)}
+
+
+def why_unfit(recipe: Recipe, source: StageFolder) -> str:
+    """Why the recipe cannot take its source's weights, with the mend; "" if it can."""
+    field, _ = named(recipe)
+    entry = look(source)
+    about, result = entry.described, entry.result
+    where = f"{field}: {source.path}"
+    if about is None or entry.state == "absent":
+        lacking = entry.detail or "no such run"
+        return f"{where}: {lacking}; name the stage's folder if it lies in another run root"
+    if about.get("id") != source.id:
+        return f"{where}: a copy of {about.get('id')}; name that one"
+    if parent := about.get("parent"):
+        return f"{where}: no pre-training, but an evaluation; name {parent}"
+    if entry.state == "diverged":
+        return f"{where}: it diverged, and has no weights that are of use: {entry.detail}"
+    if entry.state in ("damaged", "unreadable"):
+        return f"{where}: {entry.detail}"
+    if result is None:
+        return f"{where}: it has not finished ({entry.state}); let it finish first"
+    step, weights = result.get("step"), result.get("weights")
+    try:
+        there = (source.checkpoints / f"step-{step:08d}-{weights}.pt").is_file()
+        why = next(_apart(recipe, about["recipe"], result), "")
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        return f"{where}: a record that this version does not read ({type(error).__name__})"
+    if not there:
+        return f"{where}: the checkpoint of its last step, {step}, is gone; bring it back"
+    return f"{where}: {why}" if why else ""
+
+
+def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
+    """Why the recipe does not fit a finished run's."""
+    own, model = plain(recipe), theirs["model"]
+    for key in ("backbone", "width"):
+        if own["model"][key] != model[key]:
+            both = f"{key} is {model[key]}, the recipe's {own['model'][key]}"
+            yield f"another network: its {both}; say model.{key}: {model[key]}"
+    if recipe.continue_from is None:
+        yield from _head_apart(recipe, model)
+        return
+    for key in (*KEPT, "model"):
+        here, there = (_without_weights(each) for each in (own[key], theirs[key]))
+        if here != there:
+            fields = ", ".join(_differing(key, here, there))
+            yield (
+                f"a run that continues it has the same {fields}; to begin from its weights alone, "
+                "say model.weights: {run: ...} in place of continue_from"
+            )
+    if own["optim"]["batch"] != theirs["optim"]["batch"]:
+        yield f"a run that continues it has its optim.batch, {theirs['optim']['batch']}"
+    per_epoch = result["data"]["train"] // recipe.optim.batch
+    total = min(recipe.optim.epochs * per_epoch, recipe.optim.steps or float("inf"))
+    if total <= result["step"]:
+        yield (
+            f"it has made {result['step']} steps of {per_epoch} an epoch, and optim ends at step "
+            f"{total:.0f}: epochs and steps count from its start, so name more"
+        )
+
+
+def _head_apart(recipe: Recipe, theirs: Mapping[str, Any]) -> Iterator[str]:
+    weights, model = recipe.model.weights, recipe.model
+    assert weights is not None
+    read = recipe.optim.epochs > 0 or recipe.knn.layer == "output"
+    if (theirs["head"], theirs["dim"]) != (model.head, model.dim) and (
+        read and weights.head == "given"
+    ):
+        mend = "say model.weights.head: new" if recipe.optim.epochs else "read the backbone"
+        yield (
+            f"another head: {theirs['head']}, {theirs['dim']} wide, the recipe's {model.head}, "
+            f"{model.dim} wide; say model.head: {theirs['head']} and model.dim: {theirs['dim']}, "
+            f"or {mend}"
+        )
+
+
+def _without_weights(section: Any) -> Any:
+    return (
+        {k: v for k, v in section.items() if k != "weights"}
+        if isinstance(section, dict)
+        else section
+    )
+
+
+def _differing(key: str, here: Any, there: Any) -> list[str]:
+    """The fields that differ, with what the source has."""
+    if not isinstance(here, dict) or not isinstance(there, dict):
+        return [f"{key} ({there})"]
+    return [
+        f"{key}.{name} ({there.get(name)})"
+        for name in {**here, **there}
+        if digest(here.get(name)) != digest(there.get(name))
+    ]

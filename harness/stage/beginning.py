@@ -1,0 +1,80 @@
+"""What a pre-training begins with: drawn weights, given ones, or another run's last state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.errors import StoreError
+from harness.model.encoder import Encoder, build
+from harness.model.networks import chosen, flat
+from harness.model.released import Taken, load_released, take
+from harness.runtime import checkpoint
+from harness.source import of_stage, why_unfit
+from harness.stage.context import Context, check_state
+
+MECHANISM = "mechanism"
+
+
+def encoder(context: Context) -> tuple[Encoder, Taken | None]:
+    """The recipe's encoder at its initial weights, and what of given ones was taken.
+
+    Raises:
+        DataError: given weights are missing, others than the recipe says, or do not fit.
+        StoreError: the run that they are to come from cannot serve.
+    """
+    recipe = context.recipe
+    made = build(recipe.model, recipe.seed)
+    weights = recipe.model.weights
+    if weights is None:
+        return made, None
+    needed = recipe.knn.layer == "output" or recipe.optim.epochs > 0
+    if weights.file is not None:
+        source = recipe.about.source
+        taken = load_released(made, weights, context.data_root, head=needed, source=source)
+        if taken.others:
+            context.reporter.note(f"{context.folder.id}: {taken}")
+    else:
+        _, state, where = _ended(context)
+        network = chosen(flat({MECHANISM: state.get(MECHANISM)}), None)
+        head = take(made, network, weights, needed=needed, where=where)
+        taken = Taken(weights.named, network.prefix, network.others, head)
+    return made, taken
+
+
+def continued(context: Context) -> tuple[int, dict[str, Any]] | None:
+    """(step, state) that the run which the recipe continues ended with; None: it continues none.
+
+    Every process reads it by itself.
+
+    Raises:
+        StoreError: that run cannot serve.
+        DataError: the data changed since it ended.
+    """
+    if context.recipe.continue_from is None:
+        return None
+    step, state, where = _ended(context)
+    source = of_stage(context.recipe, context.folder)
+    assert source is not None
+    check_state(source, context.data, step, state)
+    context.reporter.note(
+        f"{context.folder.id}: goes on from step {step} of {where}, by a schedule of its own: it "
+        "is not a longer run from the start"
+    )
+    return step, state
+
+
+def _ended(context: Context) -> tuple[int, dict[str, Any], str]:
+    """(last step, state, folder) of the recipe's source."""
+    source = of_stage(context.recipe, context.folder)
+    assert source is not None
+    if why := why_unfit(context.recipe, source):
+        raise StoreError(why)
+    result = source.result
+    assert result is not None
+    step = int(result["step"])
+    path = source.checkpoints / f"step-{step:08d}-{result['weights']}.pt"
+    state = checkpoint.read(path)
+    if state is None:
+        raise StoreError(f"{path}: gone or damaged; bring it back, or train that run again")
+    check_state(source, None, step, state)
+    return step, state, str(source.path)
