@@ -79,6 +79,8 @@ class ImageFolder:
     passed_over: PassedOver
     left_out: tuple[str, ...] = ()
     """Images that are there, but that the caller did not want."""
+    unmet: tuple[str, ...] = ()
+    """What the caller did not want, and is not there."""
 
     @property
     def digest(self) -> str:
@@ -94,7 +96,7 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
     """FOLDER/train and FOLDER/val, without the images that its broken.txt lists.
 
     Raises:
-        DataError: see walk; a class is in one of them alone; or broken.txt cannot be read.
+        DataError: see walk; a class is in one of them alone; or see left_out.
     """
     listed = left_out(folder)
     train, val = (walk(folder / split, listed[split]) for split in SPLITS)
@@ -111,14 +113,23 @@ def left_out(folder: Path) -> dict[str, set[str]]:
     """What FOLDER/broken.txt lists: split -> <class>/<image>; nothing if there is none.
 
     Raises:
-        DataError: it cannot be read, or lists something else.
+        DataError: it is no regular file, cannot be read, or lists something else.
     """
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     path = folder / LEFT_OUT
     try:
-        content = path.read_bytes() if path.is_file() else b""
+        regular = stat.S_ISREG(path.stat().st_mode)
+        content = path.read_bytes() if regular else b""
+    except (FileNotFoundError, NotADirectoryError):
+        regular, content = not path.is_symlink(), b""
     except OSError as error:
         raise unread(error, path) from error
+    if not regular:
+        what = "a link that leads nowhere" if path.is_symlink() else "no regular file"
+        raise DataError(
+            f"{shown(path)}: {what}, but it lists the images to leave out; restore the list, or "
+            "take this away"
+        )
     for line in content.splitlines():
         split, _, name = os.fsdecode(line).partition("/")
         if split in found:
@@ -182,7 +193,8 @@ def walk(
         over = f" (passed over: {walker.passed_over})" if walker.passed_over.counts else ""
         raise DataError(f"{shown(path)}: no images in it{over}; expected <class>/<image>.jpg there")
     left_out = tuple(sorted(walker.left_out))
-    return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out)
+    unmet = tuple(sorted(without - {*left_out})) if spared is None else ()
+    return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out, unmet)
 
 
 class _Walker:

@@ -60,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
+        "imagefolder",
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

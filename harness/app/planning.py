@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.app.progress import Declined, Progress
-from harness.errors import NoData, StoreError
+from harness.app.training_images import wanted_beyond
+from harness.errors import DataError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.opening import AUTO, opened, place
 from harness.launch.outlook import look
@@ -53,11 +54,18 @@ def plan(
     return look(path, sets, site.runs, again=again, added=added, on=where, inputs=inputs).plan
 
 
-def refuse(plan: Plan) -> None:
-    """Raise a StoreError if a stage's folder is damaged."""
+def refuse(plan: Plan, site: Site) -> None:
+    """Raise a StoreError if a stage's folder is damaged; else see refuse_beyond_images."""
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
+    refuse_beyond_images(plan, site)
+
+
+def refuse_beyond_images(plan: Plan, site: Site) -> None:
+    """Raise a DataError if a field of what is to be done names more images than its folder has."""
+    if beyond := wanted_beyond((stage.recipe for stage in plan.todo), site.data):
+        raise DataError("\n".join(f"{plan.path}: {each}" for each in beyond))
 
 
 def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None:

@@ -15,6 +15,7 @@ from harness.report.index import PAGE, index, published_reports
 from harness.report.published import published
 from harness.report.write import write_files, write_report
 from harness.site import Site, load_site
+from harness.store.layout import refuse_link
 
 Told = Callable[[Path], object]
 
@@ -45,14 +46,16 @@ def publish(
         told: called with each file of `Published` when it is written.
 
     Raises:
-        HarnessError: a run is not over, a recipe is wrong, or a folder cannot be written.
+        HarnessError: a run is not over, a recipe is wrong, or a folder is a link or cannot be
+            written.
     """
     if recipe is None:
         folders = published_reports(to)
+        _refuse_links(folders)
     else:
         site = site or load_site()
         made = make_plan(path := find(str(recipe)), sets, site.runs)
-        folders = [to / made.name]
+        _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = known_as(path, to.parent)
         records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
@@ -63,6 +66,13 @@ def publish(
     (page,) = write_files({PAGE: index(to)}, to)
     told(page)
     return Published(tuple(written), page)
+
+
+def _refuse_links(folders: Sequence[Path]) -> None:
+    belongs = "a published report lies where --to says: put the folder itself there"
+    for folder in folders:
+        refuse_link(folder, belongs=belongs)
+        refuse_link(folder / "runs", belongs=belongs)
 
 
 def render(folder: Path, out: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from harness.data import embedded
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
 from harness.errors import DataError, NoData
-from harness.imagefolder import ImageFolder, shown, some, splits
+from harness.imagefolder import LEFT_OUT, ImageFolder, shown, some, splits
 from harness.recipe.schema import Data
 from harness.runtime import keyed
 
@@ -221,6 +221,11 @@ def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
     over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
     out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
     said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
+    unmet = [f"{each.path.name}/{image}" for each in folders for image in each.unmet]
+    if unmet:
+        # quoted, as a blank at a name's end may be all that is wrong with it
+        quoted = [f"'{image}'" for image in unmet]
+        said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images are not there ({some(quoted)})",)
     return {
         "passed_over": {split: dict(kinds.counts) for split, kinds in over.items()},
         "left_out": out,

@@ -19,7 +19,8 @@ from harness.errors import DataError
 from harness.imagefolder import shown, unread
 
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
 """Of a TIFF file's header."""
 _NO_RANGE = {"I": "32-bit or signed numbers", "F": "floating-point numbers"}
 
@@ -87,13 +88,15 @@ def _reason(content: bytes, error: Exception) -> str:
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode in _EIGHT_BITS:
+    # of 8 bits Pillow reads signed numbers as unsigned ones
+    signed = image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT) == _SIGNED
+    if image.mode in _EIGHT_BITS and not signed:
         image.load()
         image.info.pop("transparency", None)  # of which Pillow would warn
         return image.convert("RGB")
-    bits = _declared_bits(image)
+    bits = None if signed else _declared_bits(image)
     if bits is None:
-        what = _NO_RANGE.get(image.mode, "unknown to this harness")
+        what = _NO_RANGE.get(image.mode, "signed numbers" if signed else "unknown to this harness")
         raise DataError(
             f"{name}: its pixels are of mode {image.mode} ({what}), whose black and white are not "
             "declared; save the image with 8 bits a channel, or with 16 unsigned ones"

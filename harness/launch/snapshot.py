@@ -30,6 +30,7 @@ from harness.recipe.expand import find_ablation
 from harness.recipe.yaml_source import read
 from harness.spec.registry import packages
 from harness.store import atomic, provenance
+from harness.store.layout import refuse_link
 
 
 def place(runs: Path) -> Path:
@@ -45,7 +46,7 @@ def take(runs: Path, *, clean: bool) -> Path:
 
     Raises:
         HarnessError: such a checkout.
-        StoreError: it cannot be written, or the one that is there was changed.
+        StoreError: it cannot be written, lies behind a link, or was changed since.
     """
     checkout, diff = provenance.code()
     if clean and checkout["dirty"] is not False:
@@ -57,6 +58,7 @@ def take(runs: Path, *, clean: bool) -> Path:
     files = _in_use()
     digest = _digest(files)
     target = _place(runs, checkout, digest)
+    refuse_link(target.parent)
     if not target.exists():
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:

@@ -63,18 +63,7 @@ def contradictions(
     ):
         yield from _beyond_float32(name, section)
     yield from _tasks(further, own)
-    known = KNOWN_SIZES.get(data.name)
-    if data.images is not None and known is not None and data.images > known:
-        yield "data.images", f"{data.name} has {known} training images, not {data.images}"
-    available = data.images if data.images is not None else known
-    if available is not None and batch > available:
-        yield (
-            "optim.batch",
-            f"{batch} images per step, but the data has {available}: no step would ever be made",
-        )
-    labelled = STL10_LABELLED if data.name == "stl10" else available
-    if labelled is not None and max(knn.k, default=1) > labelled:
-        yield "knn.k", f"{max(knn.k)} neighbours, but there are {labelled} labelled images"
+    yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
     if not knn.k:
         yield "knn.k", "at least one k is needed"
     if (data.name == "imagefolder") != (data.folder is not None):
@@ -98,6 +87,24 @@ def contradictions(
         yield from _drops("linear.drops", linear.drops, linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
         yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
+
+
+def beyond_images(
+    data: Data, knn: Knn, known: int | None, *, batch: int = 0
+) -> Iterator[tuple[str, str]]:
+    """(field, message) of each number that is more than the data's training images, of which there
+    are `known` (None: nobody knows)."""
+    if data.images is not None and known is not None and data.images > known:
+        yield "data.images", f"{data.name} has {known} training images, not {data.images}"
+    available = data.images if data.images is not None else known
+    if available is not None and batch > available:
+        yield (
+            "optim.batch",
+            f"{batch} images per step, but the data has {available}: no step would ever be made",
+        )
+    labelled = STL10_LABELLED if data.name == "stl10" else available
+    if labelled is not None and max(knn.k, default=1) > labelled:
+        yield "knn.k", f"{max(knn.k)} neighbours, but there are {labelled} labelled images"
 
 
 def stride(backbone: str) -> int:

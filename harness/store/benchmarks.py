@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.store import atomic
+from harness.store.layout import refuse_link
 
 FOLDER = "bench"
 NEWEST = 100
@@ -23,6 +24,7 @@ def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
         StoreError: the disk is full, or the folder cannot be written.
     """
     folder = runs / FOLDER
+    refuse_link(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

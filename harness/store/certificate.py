@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.store import atomic
+from harness.store.layout import refuse_link
 
 SCHEMA = 1
 """Of the file; raised when the meaning of a key changes."""
@@ -80,6 +81,7 @@ def write(runs: Path, certificate: Certificate) -> Path:
         StoreError: the folder cannot be written.
     """
     folder = runs / FOLDER
+    refuse_link(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

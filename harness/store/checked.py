@@ -1,9 +1,9 @@
 """What of a run root was found valid and has not changed since, so that it need not be read again.
 
 RUNS/.checked has a line for each stage: its id, its attempts and a digest of what the file system
-says of its result and journal: inode, size, times of content and of inode. Any write, rename or
-copy changes these. The file may be deleted at any time, and where it cannot be written nothing is
-lost but time.
+says of its result, journal and attempts' provenance: inode, size, times of content and of inode.
+Any write, rename or copy changes these. The file may be deleted at any time, and where it cannot
+be written nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILE = ".checked"
 PUBLISHED = "published.json"
 """Marks a run root as published records, to which nothing is added."""
 
-RULE = 2
+RULE = 3
 """Raised when what is valid changes: what was checked by an older rule is checked again."""
 
 SETTLED_S = 2.0
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
     attempts: tuple[str, ...]
     digest: str
     size: int
-    """Bytes of its journal."""
+    """Bytes of its records."""
     valid: bool
     """They were found valid, and are as they were then."""
     settled: bool
@@ -120,13 +120,14 @@ class Checked:
         return tuple(sorted((name for name in names if name.isdecimal()), key=int))
 
     def _stat(self, id_: str, attempts: tuple[str, ...]) -> tuple[str, int, int]:
-        """(digest of how the stage's files are, bytes of its journal, nanoseconds since 1970 of
+        """(digest of how the stage's files are, bytes of its records, nanoseconds since 1970 of
         the last change)."""
         at = f"{self._runs}/{id_}"
-        journals = [f"{at}/attempts/{name}/metrics.jsonl" for name in attempts]
+        of = ("metrics.jsonl", "attempt.json")
+        records = [f"{at}/attempts/{name}/{each}" for name in attempts for each in of]
         found: list[int] = [RULE]
         size = newest = 0
-        for path in (f"{at}/result.json", f"{at}/attempts", *journals):
+        for path in (f"{at}/result.json", f"{at}/attempts", *records):
             try:
                 here = os.stat(path)  # noqa: PTH116
             except OSError:

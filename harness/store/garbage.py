@@ -85,14 +85,15 @@ def find(
         if paths := tuple(path for _, _, path in saved(old)):
             yield Garbage("set aside", old.path, paths, _size(paths))
         yield from _draft_files(*_places(old))
-    for folder in _folders(runs / ".code"):
+    for folder in _own_folders(runs / ".code"):
         if _DRAFT.fullmatch(folder.name) or folder.absolute() in used or _only_copy(folder):
             continue
         yield Garbage("code", folder, (folder,), _size([folder]))
-    yield from drafts(runs / ".code")
+    if not (runs / ".code").is_symlink():
+        yield from drafts(runs / ".code")
     yield from _draft_files(runs / benchmarks.FOLDER, runs / certificate.FOLDER)
     for name in _WRITTEN:
-        yield from _draft_files(runs / name, *_folders(runs / name))
+        yield from _draft_files(runs / name, *_own_folders(runs / name))
 
 
 def _of_stage(entry: ledger.Entry) -> Iterator[Garbage]:
@@ -200,7 +201,7 @@ def _only_copy(snapshot: Path) -> bool:
 
 
 def _aside(runs: Path) -> list[StageFolder]:
-    folders = _folders(runs / "aside")
+    folders = _own_folders(runs / "aside")
     return [stage for path in folders if (stage := StageFolder(path)).begun]
 
 
@@ -215,6 +216,11 @@ def _draft_files(*places: Path) -> Iterator[Garbage]:
             draft = path.name.endswith(".tmp") and _DRAFT.fullmatch(path.name)
             if draft and path.is_file() and not path.is_symlink() and _old(path):
                 yield Garbage("draft", path, (path,), _size([path]))
+
+
+def _own_folders(folder: Path) -> list[Path]:
+    """Those in a folder of the run root; none where it is a link, as they are another's then."""
+    return [] if folder.is_symlink() else _folders(folder)
 
 
 def _folders(folder: Path) -> list[Path]:

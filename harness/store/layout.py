@@ -42,6 +42,11 @@ ACCURACY = re.compile(r"/top\d+(@|$)")
 SHOWN = 40
 """Characters of a wrong value that are shown."""
 
+IN_RUN_ROOT = (
+    "a run's files stay in its run root: put the thing itself there, or name the other run root "
+    "with --runs"
+)
+
 
 @dataclass(frozen=True)
 class StageFolder:
@@ -190,18 +195,16 @@ class StageFolder:
             atomic.write_json(self.path / "stage.json", description)
 
 
-def refuse_link(path: Path, is_link: bool | None = None) -> None:
+def refuse_link(path: Path, is_link: bool | None = None, *, belongs: str = IN_RUN_ROOT) -> None:
     """Raise a StoreError if `path` is a symbolic link.
 
     Args:
         is_link: whether it is one, if that is known.
+        belongs: where its files belong, and what to do instead.
     """
     if path.is_symlink() if is_link is None else is_link:
         target = os.readlink(path)  # noqa: PTH115 - as it stands, not a path to be seen from here
-        raise StoreError(
-            f"{path}: a link to {target}; a run's files stay in its run root: put the thing itself "
-            "there, or name the other run root with --runs"
-        )
+        raise StoreError(f"{path}: a link to {target}; {belongs}")
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -230,10 +233,15 @@ def why_impossible(name: str, value: object) -> str:
     """Why nothing that `name` measures is `value`; "" if it may be."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
-        return f"{name} is {json.dumps(value)[:SHOWN]}, no number"
+        return f"{name} is {shown(value)}, no number"
     if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
-        return f"{name} is {json.dumps(value)[:SHOWN]}, no accuracy in percent"
+        return f"{name} is {shown(value)}, no accuracy in percent"
     return ""
+
+
+def shown(value: object) -> str:
+    """A wrong value, for a message."""
+    return json.dumps(value)[:SHOWN]
 
 
 def may_be_shown(name: str, value: object) -> bool:

@@ -8,7 +8,6 @@ its last value.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -20,7 +19,8 @@ from typing import Any
 
 from harness.store import atomic, journal
 from harness.store.attempt import as_marks, marks
-from harness.store.layout import ACCURACY, SHOWN, StageFolder, why_impossible
+from harness.store.attempt_notes import why_noted_otherwise
+from harness.store.layout import ACCURACY, StageFolder, shown, why_impossible
 
 NEAR = 1e-9
 """How far a value may be from the journal's, of its size: what rounding makes of another order."""
@@ -50,11 +50,11 @@ def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequen
     """
     where = folder.path / "result.json"
     if (owner := result.get("stage", folder.id)) != folder.id:
-        return f"{where}: a copy, of {_shown(owner)}; move the folder away and run again"
+        return f"{where}: a copy, of {shown(owner)}; move the folder away and run again"
     parts = dict(_parts(folder, attempts))
     why = _why_altered(folder, result, parts)
     if not why and parts:
-        why = _why_contradicted(result, parts) or _why_ended_otherwise(folder, result)
+        why = _why_contradicted(result, parts) or why_noted_otherwise(folder, result)
         why = f"{where}: {why}" if why else ""
     return f"{why}; bring the old file back, or move the folder away and run again" if why else ""
 
@@ -137,7 +137,7 @@ def _why_altered(folder: StageFolder, result: Mapping[str, Any], parts: Mapping[
         return _why_unsound(folder, result, parts, _since_checkpoint(folder, result, parts))
     ended = as_marks(noted)
     if ended is None:
-        return f"{folder.path / 'result.json'}: journal is {_shown(noted)}, no checksums"
+        return f"{folder.path / 'result.json'}: journal is {shown(noted)}, no checksums"
     changed = [
         name
         for name in dict.fromkeys([*ended, *parts])
@@ -267,33 +267,21 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
     if step != last:
         if not sealed and type(step) is int and last < step:
             return ""  # cut: what it said of the last epoch is not known
-        return f"step is {_shown(step)}, its journal's last is {last}"
+        return f"step is {shown(step)}, its journal's last is {last}"
     window = min(_per_epoch(records[-1]), max(1, last - _begun(result)))
     for name, value in values.items():
         found = _said(name, records, window)
         if not found and sealed and not any(name in record for record in records):
-            return f"{name} is {_shown(value)}, its journal has none"
+            return f"{name} is {shown(value)}, its journal has none"
         near = (slack + NEAR * max(1.0, abs(said)) >= abs(value - said) for said, slack in found)
         if found and not any(near):
-            said = _shown(found[0][0])
-            return f"{name} is {_shown(value)}, its journal says {said} (step {last})"
+            said = shown(found[0][0])
+            return f"{name} is {shown(value)}, its journal says {said} (step {last})"
     seen = {name for record in records if record["step"] == last for name in record}
     lacking = sorted(filter(ACCURACY.search, seen))
     if sealed and not values and lacking:
         return f"it has no {lacking[0]}, which its journal has (step {last})"
     return _why_unmeasured(result, parts)
-
-
-def _why_ended_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
-    """How the attempt that ended says that it did, if that is not what the result says."""
-    attempt = result.get("attempt")
-    if type(attempt) is not int:
-        return ""
-    ended = atomic.read_json(folder.path / "attempts" / f"{attempt:04d}" / "ended.json")
-    how = ended.get("how") if isinstance(ended, dict) else None
-    if how not in ("finished", "diverged") or how == result.get("state"):
-        return ""
-    return f"state is {_shown(result.get('state'))}, its attempt ended as {how}"
 
 
 def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
@@ -359,9 +347,5 @@ def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> st
         seen = set(map(float, re.findall(_FIGURE % re.escape(key), data)))
         if seen and value not in seen:
             low, high = min(seen), max(seen)
-            return f"{name} is {_shown(value)}, its journal has others ({low:g} to {high:g})"
+            return f"{name} is {shown(value)}, its journal has others ({low:g} to {high:g})"
     return ""
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value)[:SHOWN]

@@ -25,7 +25,7 @@ from harness.output import forgive
 from harness.redact import redact
 from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
-from harness.store.layout import stage_folder
+from harness.store.layout import refuse_link, stage_folder
 from harness.store.ledger import look
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
@@ -117,6 +117,7 @@ def _start(tracker: Tracker, runs: Path, stage_ids: Sequence[str], poll_s: float
 
 
 def _new_log(folder: Path) -> Path:
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.log"))[: -LOGS + 1]:
         old.unlink(missing_ok=True)

@@ -32,6 +32,11 @@ def test_a_folder_is_packed_and_trained_from(moco: Any, place: Path) -> None:
     assert "was packed already, and is whole" in again.out
     (place / "pets.yaml").write_text(RECIPE)
     assert f"data: {Path('data/pets')}" in moco("plan", "pets.yaml", "--data", "data").out
+    for command in (("plan",), ("run", "--dry-run"), ("run", "--yes")):
+        said = moco(*command, "pets.yaml", "--data", "data", "--set", "knn.k=[33]")
+        assert said.code == 3
+        assert "knn.k" in said.err
+    assert not Path("runs").exists()
     run = moco("run", "pets.yaml", "--data", "data", "--device", "cpu", "--yes")
     assert run.code == 0, run.all
     (result,) = Path("runs").glob("pets-s0.pretrain-*/result.json")

@@ -1,6 +1,8 @@
 """Data sets: found, verified, cut, fingerprinted; and what a user reads if they are not."""
 
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 
 from harness.data import images as module
+from harness.data.broken import check
 from harness.data.datasets import open_data
 from harness.data.images import Files, Stack
 from harness.errors import DataError, NoData
@@ -191,6 +194,29 @@ def test_what_is_left_out_or_passed_over_is_on_record(tmp_path: Path) -> None:
     assert any("cat/.cache" in remark for remark in data.remarks)
     assert any("train/cat/0.png" in remark for remark in data.remarks)
     assert data.fingerprint != before
+
+
+@pytest.mark.parametrize("line", ["train/cat/7.png", "train/cat/0.png \r", "train/cat"])
+def test_what_is_listed_and_not_there_is_told(tmp_path: Path, line: str) -> None:
+    path = folder(tmp_path)
+    (path / "broken.txt").write_text(f"val/dog/1.png\r\n{line}\n", newline="")
+    data = open_data(TINY, tmp_path)
+    assert data.described["left_out"]["first"] == ["val/dog/1.png"]
+    (remark,) = (remark for remark in data.remarks if "broken.txt" in remark)
+    assert f"'{line.rstrip(chr(13))}'" in remark
+    assert "val/dog" not in remark
+    assert remark.partition(": ")[2] in "".join(check(path, lambda *_: None).remarks)
+
+
+def nowhere(path: Path) -> None:
+    path.symlink_to("elsewhere.txt")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, nowhere])
+def test_a_list_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(folder(tmp_path) / "broken.txt")
+    with pytest.raises(DataError, match=r"broken\.txt"):
+        open_data(TINY, tmp_path)
 
 
 def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:

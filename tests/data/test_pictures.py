@@ -113,6 +113,7 @@ def tiff(bits: int, kind: int, row: bytes, *, white: int = 1, width: int = 4) ->
 def test_a_tiffs_own_range_counts() -> None:
     values = struct.pack("<4H", 0, 255, 0x80FF, 65535)
     assert red(tiff(16, 1, values)) == [0, 0, 128, 255]
+    assert red(tiff(8, 1, bytes([0, 1, 128, 255]))) == [0, 1, 128, 255]
     assert red(tiff(16, 1, values, white=0)) == [255, 255, 127, 0]
     assert red(tiff(12, 1, bytes.fromhex("000 0ff fff 800".replace(" ", "")))) == [0, 15, 255, 128]
 
@@ -129,6 +130,7 @@ def test_a_greymaps_own_maximum_counts() -> None:
         ("I", tiff(32, 1, struct.pack("<4L", 0, 1, 2, 2**32 - 1))),
         ("I", tiff(32, 2, struct.pack("<4l", 0, 1, 2, -1))),
         ("I", tiff(16, 2, struct.pack("<4h", 0, 1, 2, -1))),
+        ("L", tiff(8, 2, struct.pack("<4b", 0, 1, 2, -1))),
         ("F", b"Pf\n4 1\n-1.0\n" + struct.pack("<4f", 0, 0.5, 1, 2)),
     ],
 )

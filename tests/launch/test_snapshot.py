@@ -31,6 +31,14 @@ def test_the_package_is_copied_once_and_whole(tmp_path: Path) -> None:
     assert list(taken.parent.iterdir()) == [taken]
 
 
+def test_it_is_not_copied_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / ".code").symlink_to("far")
+    with pytest.raises(HarnessError, match=r"\.code"):
+        snapshot.take(tmp_path, clean=False)
+    assert not list((tmp_path / "far").iterdir())
+
+
 def test_it_runs_with_its_own_edition_and_the_checkouts_commit(tmp_path: Path) -> None:
     """Also from within another checkout, whose package lies in the working folder."""
     taken = snapshot.take(tmp_path, clean=False)

@@ -235,7 +235,7 @@ class Bench:
             "started": f"2026-01-02T03:04:{seed:02d}Z",
         }
         if edition is not None:
-            words["edition"] = edition
+            words["edition"] = edition.rpartition("+")[2]
         (path / "attempt.json").write_text(json.dumps({**words, **(provenance or {})}))
         if kind == "pretrain":
             Cursor(f"w-{cell}-{seed}", "moco", mode="offline").save(folder, "wandb")

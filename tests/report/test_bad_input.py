@@ -185,7 +185,7 @@ def test_costs_of_different_devices_are_not_averaged(make: Make, gather: Collect
         scale_changes={"metric": "cost/memory", "control": False, "cells": ["m0.9"]},
     )
     for seed, device in enumerate(("V100", "H100", "V100")):
-        bench.finish("m0.9", seed, 40.0)
+        bench.finish("m0.9", seed, 40.0, provenance={"machine": {"device": device}})
         result = bench.folder("m0.9", seed).path / "result.json"
         change(result, device=device, processes=8, memory_gb=5.0 + seed)
     assert text(gather(bench), "m0.9").splitlines() == [

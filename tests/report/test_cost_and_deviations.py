@@ -24,7 +24,8 @@ from report.conftest import Collected, Make
 def test_hours_are_seconds_times_processes_by_device(make: Make, gather: Collected) -> None:
     bench = make((0, 1, 2))
     for seed, (device, processes) in enumerate((("cpu", 1), ("NVIDIA H100", 8), ("", 1))):
-        bench.finish("m0.9", seed, 40.0)  # two stages of 60 s
+        provenance = {"machine": {"device": device}}
+        bench.finish("m0.9", seed, 40.0, provenance=provenance)  # two stages of 60 s
         for kind in ("pretrain", "knn"):
             path = bench.folder("m0.9", seed, kind).path / "result.json"  # type: ignore[arg-type]
             result = json.loads(path.read_text()) | {"processes": processes}

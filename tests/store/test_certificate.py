@@ -3,7 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.store import certificate
+import pytest
+
+from harness.errors import StoreError
+from harness.store import benchmarks, certificate
 from harness.store.certificate import Certificate, Check
 
 ONE = Certificate(
@@ -20,6 +23,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert path == tmp_path / "certificates" / f"aaaaaaaaaaaa-{ONE.digest}.json"
     assert certificate.of(tmp_path, "aaaaaaaaaaaa") == [ONE]
     assert certificate.of(tmp_path, "bbbbbbbbbbbb") == []
+
+
+def test_none_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / certificate.FOLDER).symlink_to("far")
+    with pytest.raises(StoreError, match=certificate.FOLDER):
+        certificate.write(tmp_path, ONE)
+    (tmp_path / benchmarks.FOLDER).symlink_to("far")
+    with pytest.raises(StoreError, match=benchmarks.FOLDER):
+        benchmarks.keep(tmp_path, "tiny", {})
+    assert not list((tmp_path / "far").iterdir())
 
 
 def test_one_for_each_hardware_the_newest_first(tmp_path: Path) -> None:

@@ -259,6 +259,9 @@ def test_a_link_is_not_followed(runs: Path, tmp_path: Path) -> None:
     far = draft(tmp_path / "far" / ".x.json.0123abcd.tmp")
     (stage(runs, state="").path / "attempts" / "0002").symlink_to(far.parent)
     (runs / "bench").symlink_to(far.parent)
+    for name, of in ((".code", snapshot), ("aside", stage)):
+        of(tmp_path / "far", name)
+        (runs / name).symlink_to(tmp_path / "far" / name)
     assert found(runs) == []
 
 

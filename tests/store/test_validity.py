@@ -113,6 +113,40 @@ def test_a_step_and_a_median_that_the_journal_contradicts(folder: StageFolder) -
     assert_damaged(folder, "step", 61, 60)
 
 
+MADE: dict[str, Any] = {
+    "edition": "123456789abc",
+    "processes": 2,
+    "data": {"name": "cifar10", "fingerprint": "0123456789ab", "train": 50_000, "classes": 10},
+    "inputs": {"data": {"name": "cifar10", "fingerprint": "ba9876543210"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("device", {"device": "H100"}),
+        ("processes", {"processes": 8}),
+        ("data.classes", {"data": MADE["data"] | {"classes": 100}}),
+        ("data.train", {"data": MADE["data"] | {"train": 99}}),
+        ("inputs.data.fingerprint", {"inputs": {"data": {"fingerprint": "000000000000"}}}),
+        ("edition", {"edition": "cba987654321"}),
+    ],
+)
+def test_what_the_attempt_noted_otherwise_is_named(
+    folder: StageFolder, name: str, other: dict[str, Any]
+) -> None:
+    folder.create({"schema": STAGE})
+    attempt = begin(folder)
+    attempt.describe(MADE | {"machine": {"device": "cpu"}})
+    attempt.record(records())
+    whole = result_of(records()) | MADE | {"device": "cpu", "attempt": 1} | attempt.seal()
+    attempt.finish(whole | {"edition": f"000000000000+{MADE['edition']}"})
+    attempt.end("finished")
+    assert states(folder) == [("finished", "")] * 2
+    change(folder, **other)
+    assert_damaged(folder, folder.path / "result.json", f"{name} is")
+
+
 def test_an_epoch_that_is_cut_short_has_two_monitors_and_the_last_counts(
     folder: StageFolder,
 ) -> None:

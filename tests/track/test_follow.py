@@ -187,6 +187,10 @@ def test_a_follower_that_cannot_start_is_a_warning(
 ) -> None:
     (tmp_path / "file").touch()
     assert "sync" in start(tmp_path / "file", ["a"]).warning
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".wandb-follow").symlink_to(tmp_path)
+    assert ".wandb-follow" in start(tmp_path / "linked", ["a"]).warning
+    assert not list(tmp_path.glob("*.log"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
     followers = start(tmp_path, ["a"])
     assert "sync" in followers.warning

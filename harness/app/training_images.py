@@ -1,0 +1,66 @@
+"""How many images a recipe's folder has to train on, and what the recipe wants beyond them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from harness.errors import DataError
+from harness.imagefolder import left_out, shown, walk
+from harness.inputs import FEW, PACK
+from harness.recipe.evaluation import Knn
+from harness.recipe.rules import beyond_images
+from harness.recipe.schema import Recipe
+
+
+def wanted_beyond(recipes: Iterable[Recipe], root: Path) -> list[str]:
+    """What the recipes want of more images than their folders under the data root have: the field,
+    and what is wrong. A folder that is absent, or too large to be counted at once, lacks nothing
+    here: a run opens it."""
+    count = functools.cache(lambda folder: training_images(root / folder))
+    found: dict[str, None] = {}
+    for recipe in recipes:
+        for folder, field, why in _beyond(recipe, count):
+            found[f"{field}: {why} ({shown(root / folder)})"] = None
+    return list(found)
+
+
+def _beyond(recipe: Recipe, count: Callable[[str], int | None]) -> Iterator[tuple[str, str, str]]:
+    """(folder, field, message)."""
+    if (folder := recipe.data.folder) is not None:
+        images = count(folder)
+        for field, why in beyond_images(recipe.data, recipe.knn, images, batch=recipe.optim.batch):
+            yield folder, field, why
+    for name, said in recipe.tasks.items():
+        data = said.data or recipe.data
+        if isinstance(said, Knn) and data.folder is not None:
+            for field, why in beyond_images(data, said, count(data.folder)):
+                yield data.folder, f"tasks.{name}.{field.removeprefix('knn.')}", why
+
+
+def training_images(place: Path) -> int | None:
+    """The images of PLACE/train, or of a pack's; None if that cannot be told at once."""
+    try:
+        if (place / PACK).is_file():
+            return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
+        return _counted(place) or None
+    except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
+        return None  # a stage that reads it says why
+
+
+def _counted(place: Path) -> int | None:
+    left = FEW
+
+    def spared(name: str) -> bool:
+        nonlocal left
+        for _, folders, files in os.walk(place / "train" / name, followlinks=True):
+            left -= 1 + len(folders) + len(files)
+            if left < 0:
+                break
+        return left < 0
+
+    found = walk(place / "train", left_out(place)["train"], spared)
+    return None if left < 0 else sum(map(len, found.classes.values()))

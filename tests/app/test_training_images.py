@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.build import recipe
+
+from harness.app import training_images as module
+from harness.app.training_images import training_images, wanted_beyond
+
+PETS = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
+
+
+def pets(root: Path, count: int = 6) -> Path:
+    for n in range(count):
+        path = root / "pets" / "train" / ("cat", "dog")[n % 2] / "deeper" / f"{n}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root / "pets"
+
+
+def beyond(root: Path, **changes: Any) -> list[str]:
+    made = recipe(**(PETS | {"optim__batch": 4, "model__bn_group": 2, "knn__k": (6,)} | changes))
+    return [each.partition(":")[0] for each in wanted_beyond([made, made], root)]
+
+
+def test_what_is_more_than_the_folder_has_is_told_by_its_field(tmp_path: Path) -> None:
+    place = pets(tmp_path)
+    assert beyond(tmp_path) == []
+    assert beyond(tmp_path, optim__batch=8) == ["optim.batch"]
+    assert beyond(tmp_path, knn__k=(3, 7)) == ["knn.k"]
+    assert beyond(tmp_path, data__images=7) == ["data.images"]
+    further = {"kind": "knn", "k": (7,)}
+    assert beyond(tmp_path, tasks={"wide": further}) == ["tasks.wide.k"]
+    (place / "broken.txt").write_text("train/cat/deeper/0.jpg\n")
+    assert beyond(tmp_path) == ["knn.k"]
+
+
+def test_of_a_pack_its_manifest_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    said = {"splits": {"train": {"images": 5}}}
+    (tmp_path / "pets" / "pack.json").write_text(json.dumps(said))
+    assert beyond(tmp_path) == ["knn.k"]
+
+
+def test_what_cannot_be_counted_at_once_lacks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert training_images(tmp_path / "absent") is None
+    place = pets(tmp_path)
+    (place / "train" / "dog" / "again").symlink_to(place / "train")  # a walk without end
+    assert training_images(place) == 6
+    monkeypatch.setattr(module, "FEW", 4)
+    listed: list[str] = []
+    real = os.scandir
+
+    def counted(path: Any) -> Any:
+        listed.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    assert training_images(place) is None
+    assert len(listed) < 10
