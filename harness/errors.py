@@ -105,6 +105,8 @@ def cannot_be_read(
 ) -> str:
     """That a file or folder cannot be read: which, why, whose it is, what to do. One line.
 
+    Of a thing of another kind it says so alone: "cannot be read" is said of what may be whole.
+
     Args:
         error: what the system said to the attempt.
         path: what was to be read; `error` may be about a folder that it lies in.
@@ -119,11 +121,11 @@ def cannot_be_read(
         case errno.ENOTDIR:
             return f"{path}: a file stands where a folder is needed; move it away, or name another"
         case errno.EISDIR:
-            return f"{path}: unreadable, as a folder stands where a file is needed; move it away"
+            return f"{path}: a folder stands where a file is needed; move it away"
         case errno.EBADF:
-            says = "a pipe or the like stands where a file is needed; take it away"
+            return f"{path}: a pipe or the like stands where a file is needed; take it away"
         case errno.ELOOP:
-            says = "links lead in a circle; put the thing itself there"
+            return f"{path}: links lead in a circle; put the thing itself there"
         case errno.ENAMETOOLONG:
             says = "no file system has such a name; name another path"
         case errno.EIO | errno.ESTALE | errno.ETIMEDOUT | errno.EREMOTEIO:

@@ -20,10 +20,11 @@ from harness.launch.job_states import JobState
 from harness.launch.reasons import tail
 from harness.launch.survey import Schedulers, survey
 from harness.store import atomic, submission
+from harness.store.checked import checked
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import DONE, Entry, everything, look
 from harness.store.stale import Look as LookAt
-from harness.store.stale import why_changed, why_other
+from harness.store.stale import why_stale
 from harness.store.submission import Submission
 from harness.store.validity import copies, why_copy
 
@@ -34,8 +35,8 @@ class Row:
 
     id: str
     state: State | Literal["stale"]
-    """stale: done, but its stage.json is of another version or of another stage, its inputs have
-    changed since, or it shares what no two stages share."""
+    """stale: done, but its stage.json is of another version or of another stage, it is of other
+    weights or data than its parent or its inputs now are, or it shares what no two stages share."""
     why: str
     """In words; whole."""
     entry: Entry
@@ -146,19 +147,25 @@ class Truth:
         rows = {}
         shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
         for id_, entry in sorted(entries.items()):
+            above = entries.get(_parent(entry))
             place = handed.get(id_) if id_ in open_ else None
             job = jobs.get(id_)
             no_answer = job is not None and (job.on, job.node) in mute
             made_in = place[0] if place else None
-            row = self._stale(entry) or self._row(entry, made_in, job, no_answer=no_answer)
+            row = self._stale(entry, above) or self._row(entry, made_in, job, no_answer=no_answer)
             if id_ in shared and row.state in DONE:
                 row = replace(row, state="stale", why=why_copy(*shared[id_]))
             rows[id_] = row
+        checked(self._runs).save()
         told = tuple(_with_parents(rows))
         return Look(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 
-    def _stale(self, entry: Entry) -> Row | None:
-        why = (why_other(entry) or why_changed(entry, self._inputs)) if entry.done else ""
+    def _stale(self, entry: Entry, above: Entry | None) -> Row | None:
+        if not entry.done:
+            return None
+        why = why_stale(entry, above, None, None, self._inputs) or checked(self._runs).why_wrong(
+            entry.folder.id, "stage.json", lambda: _why_misnamed(entry.folder)
+        )
         return Row(entry.folder.id, "stale", why, entry) if why else None
 
     def _row(
@@ -199,6 +206,15 @@ class Truth:
             at_work = attempt.host if attempt is not None else ""
             node = (job.node if job is not None and job.live else "") or at_work
         return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
+
+
+def _why_misnamed(folder: StageFolder) -> str | None:
+    from harness.recipe.identity import why_misnamed
+
+    try:
+        return why_misnamed(folder.described or {})
+    except StoreError:
+        return None
 
 
 def _was_cut_off(entry: Entry) -> bool:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from harness.recipe.ablation import Scale
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
-from harness.recipe.spot import Spot, choices, fixed_length, is_section, kinds, members, spot
+from harness.recipe.spot import Spot, choices, fits, fixed_length, is_section, kinds, members, spot
 from harness.recipe.suggest import closest, listed, printable, shown
 from harness.recipe.tree import Keys, Node, Place
 from harness.recipe.yaml_source import QUOTE, QUOTE_TWICE
@@ -125,7 +125,7 @@ def _message(
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_kind(at, error)
     if wanted is not None:
-        return at.keys, _wrong_value(wanted, value)
+        return at.keys, _wrong_value(wanted, value, at.type)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return at.keys, f"must be {words} {context[bound]:g}, found {shown(value)}"
@@ -144,23 +144,25 @@ def _message(
 
 def _needs(at: Spot, error: ErrorDetails) -> str | None:
     """What the value should have been, if that is all that is wrong."""
+    if error["type"] == "tuple_type" and (fixed := fixed_length(at.type)) is not None:
+        return f"a list of {fixed}"
     if error["type"] != "literal_error":
         return _NEEDS.get(error["type"])
     names = choices(at.type)
     return f"one of {listed(names)}" if len(names) > 1 else f"'{names[0]}'"
 
 
-def _wrong_value(wanted: _Wanted, value: object) -> str:
+def _wrong_value(wanted: _Wanted, value: object, type_: Any) -> str:
     needs = " or ".join(wanted.needs)
     message = f"needs {needs}, found {shown(value)}"
     near = closest(value, map(str, wanted.names)) if isinstance(value, str) else None
     if near is not None:
         return f"{message}, did you mean {near}?"
-    hint = _hint(needs, value)
+    hint = _hint(needs, value, type_)
     return f"{message}: {hint}" if hint else message
 
 
-def _hint(needs: str, value: object) -> str | None:
+def _hint(needs: str, value: object, type_: Any) -> str | None:
     if needs == "true or false" and isinstance(value, str):
         boolean = _BOOLEANS.get(value.lower())
         return f"write {boolean}" if boolean else None
@@ -170,10 +172,13 @@ def _hint(needs: str, value: object) -> str | None:
         return "remove the quotes" if _NUMBER.fullmatch(value) else None
     if needs == "text" and isinstance(value, bool | int | float):
         return QUOTE
-    if needs == "a list" and isinstance(value, bool | int | float | str):
-        items = value.strip("() ").split(",") if isinstance(value, str) else [json.dumps(value)]
-        plain = all(_NUMBER.fullmatch(item.strip()) for item in items)
-        return f"write [{', '.join(map(str.strip, items)) if plain else shown(value)}]"
+    if needs.startswith("a list") and isinstance(value, bool | int | float | str):
+        text = value if isinstance(value, str) else json.dumps(value)
+        items = re.split(r"\s*,\s*|\s+", text.strip("() "))
+        plain = len(text) < 1000 and all(map(_NUMBER.fullmatch, items))
+        meant = [float(item) if set(item) & set(".eE") else int(item) for item in items if plain]
+        if fits(type_, meant or [value]):
+            return f"write [{', '.join(items) if plain else shown(value)}]"
     return None
 
 

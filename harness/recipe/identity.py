@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,10 @@ def sections(recipe: Recipe, name: str) -> dict[str, Any]:
     `about` and `watch` are in none of them: editing a target or a cadence must not orphan a
     finished run. Nor is the number of trials.
     """
-    found, dumped = _spec(recipe, name), plain(recipe)
+    return _sections(plain(recipe), _spec(recipe, name))
+
+
+def _sections(dumped: Mapping[str, Any], found: StageSpec) -> dict[str, Any]:
     if found.under:
         own = {key: each for key, each in dumped["tasks"][found.under].items() if key != "trials"}
         return {"tasks": {found.under: own}}
@@ -90,17 +94,55 @@ def sections(recipe: Recipe, name: str) -> dict[str, Any]:
 
 def stage_id(recipe: Recipe, name: str) -> str:
     """The stage's name on disk: recipe's name, seed, stage, and the hash of what it reads."""
-    found = _spec(recipe, name)
-    reads: dict[str, Any] = sections(recipe, name)
+    return _id(plain(recipe), name, lambda each: _spec(recipe, each))
+
+
+def _id(dumped: Mapping[str, Any], name: str, of: Callable[[str], StageSpec]) -> str:
+    found = of(name)
+    reads = _sections(dumped, found)
     if found.under:  # its name stands before the hash
         reads = {"section": reads["tasks"][found.under], "trial": found.trial}
     identity = {
         "schema": SCHEMA_VERSION,
         "stage": found.task.kind,
         "reads": reads,
-        "parent": stage_id(recipe, found.parent) if found.parent else None,
+        "parent": _id(dumped, found.parent, of) if found.parent else None,
     }
-    return f"{recipe.name}-s{recipe.seed}.{name}-{digest(identity)}"
+    return f"{dumped['name']}-s{dumped['seed']}.{name}-{digest(identity)}"
+
+
+def why_misnamed(said: Mapping[str, Any]) -> str | None:
+    """Why a stage.json does not say what its id is the hash of; "" if it does, None if that cannot
+    be told: it has no whole recipe, or is of a task that is not installed."""
+    recipe = said.get("recipe")
+    if not isinstance(recipe, Mapping) or not {"name", "seed"} <= recipe.keys():
+        return None
+
+    def of(name: str) -> StageSpec:
+        under, _, trial = name.partition("=t")
+        own = recipe.get("tasks", {}).get(under)
+        if own is None:
+            return StageSpec(name, task(name), task(name).parent)
+        return StageSpec(name, task(own["kind"]), own["parent"], under, int(trial or 0))
+
+    try:
+        under, trial = said.get("task"), said.get("trial")
+        name = (f"{under}=t{trial}" if trial else under) or said["kind"]
+        if {said["kind"], *_kinds(recipe)} - tasks().keys():
+            return None
+        above = of(name).parent
+        parent = _id(recipe, above, of) if above else None
+        own, named = _id(recipe, name, of), said.get("parent")
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return "its record is of no stage"
+    if own != said.get("id"):
+        return f"its record is that of {own}"
+    return "" if parent == named else f"its record says parent {json.dumps(named)}"
+
+
+def _kinds(recipe: Mapping[str, Any]) -> set[str]:
+    """The kinds of the further tasks that a stage.json's recipe has."""
+    return {each["kind"] for each in recipe.get("tasks", {}).values()}
 
 
 def record(recipe: Recipe, name: str) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
+
+from pydantic import TypeAdapter
 
 from harness.recipe.section import Section
 from harness.recipe.tree import Keys
@@ -64,6 +67,15 @@ def fixed_length(annotation: Any) -> int | None:
     member = members(annotation)[0]
     arguments = get_args(member)
     return None if get_origin(member) is not tuple or Ellipsis in arguments else len(arguments)
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether the type takes the JSON value."""
+    try:
+        TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
+    except ValueError:
+        return False
+    return True
 
 
 def is_section(kind: Any) -> TypeGuard[type[Section]]:

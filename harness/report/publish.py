@@ -24,7 +24,6 @@ from harness.report.runs import WORDS, Stage
 from harness.spec.registry import launchers
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder
-from harness.store.stale import why_changed
 
 PROVENANCE = (
     "edition", "code", "packages", "python", "machine", "data", "inputs", "command",
@@ -49,8 +48,8 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         sets: the `--set` options it was read with.
 
     Raises:
-        StoreError: a run is not over, is damaged, or of other inputs than there are now; `root`
-            holds something else; the disk.
+        StoreError: a run is not over, is damaged, or stale for another reason than its edition;
+            `root` holds something else; the disk.
     """
     stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
     kept = [stage for stage in stages.values() if stage.state != "absent"]
@@ -91,11 +90,13 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
             what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
             says = WORDS.get(stage.state, stage.state)
             raise StoreError(f"{stage.entry.folder.path}: {says}; {what}")
-        if why := why_changed(stage.entry, stage.inputs):  # the records alone cannot tell
-            raise StoreError(
-                f"{stage.entry.folder.path}: {why}; bring the old one back, or run --again"
-            )
     for run in results.runs:
+        for stage in run.stages.values():
+            if why := stage.why_stale(
+                run.stages, None
+            ):  # of which edition it is, the report itself says
+                where = stage.entry.folder.path
+                raise StoreError(f"{where}: {why}; bring the old one back, or run --again")
         if run.copied:
             raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.comparability is None:

@@ -85,6 +85,12 @@ class Stage:
     def state(self) -> State:
         return self.entry.state
 
+    def why_stale(self, of: Mapping[str, Stage], edition: str | None) -> str:
+        """Why its result is stale; "" if it is not. `of`: its run's stages by name, its parent at
+        least; `edition`: the one that is wanted, None: any."""
+        above = of[self.parent].entry if self.parent else None
+        return why_stale(self.entry, above, edition, self.wanted, self.inputs)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -114,17 +120,8 @@ class Outcome:
         there are now, or perhaps a copy; "" if it is not."""
         if self.copied:
             return self.copied
-        entries = {stage.name: stage.entry for stage in self.stages}
-        whys = [
-            why_stale(
-                stage.entry,
-                entries[stage.parent] if stage.parent else None,
-                editions[stage.subject],
-                stage.wanted,
-                stage.inputs,
-            )
-            for stage in self.stages
-        ]
+        of = {stage.name: stage for stage in self.stages}
+        whys = [stage.why_stale(of, editions[stage.subject]) for stage in self.stages]
         return ", ".join(dict.fromkeys(filter(None, whys)))
 
 

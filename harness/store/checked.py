@@ -2,8 +2,8 @@
 
 RUNS/.checked has a line for each stage: its id, its attempts and a digest of what the file system
 says of its result, journal and attempts' provenance: inode, size, times of content and of inode.
-Any write, rename or copy changes these. The file may be deleted at any time, and where it cannot
-be written nothing is lost but time.
+Any write, rename or copy changes these. A further line is of its stage.json. The file may be deleted at any time, and
+where it cannot be written nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +68,7 @@ class Checked:
                 return Seen(known[0], digest, size, valid=True, settled=True)
         attempts = self._attempts(id_)
         digest, size, newest = self._stat(id_, attempts)
-        settled = 0 < newest < time.time_ns() - SETTLED_S * 1e9
-        return Seen(attempts, digest, size, valid=False, settled=settled)
+        return Seen(attempts, digest, size, valid=False, settled=_settled(newest))
 
     def why_invalid(self, folder: StageFolder, result: Mapping[str, Any], seen: Seen) -> str:
         """As harness.store.validity.why_invalid; nothing is read of what was found valid.
@@ -87,9 +86,24 @@ class Checked:
         attempts = seen.attempts or [path.name for path in folder.attempts()]  # or says why none
         why = why_invalid(folder, result, attempts)
         if not why and seen.settled and is_name(folder.id):
-            self._known[folder.id] = seen.attempts, seen.digest
-            self._new.append(f"{folder.id}\t{','.join(seen.attempts)}\t{seen.digest}\n")
+            self._note(folder.id, seen.attempts, seen.digest)
         return why
+
+    def why_wrong(self, id_: str, name: str, judge: Callable[[], str | None]) -> str:
+        """What `judge` finds wrong with the stage's file `name`; it is not asked where it found
+        nothing before ("", not None: it cannot tell) and the file has not changed since."""
+        key = f"{id_}/{name}"
+        digest, _, newest = _stat([f"{self._runs}/{key}"])
+        if self._known.get(key) == ((), digest):
+            return ""
+        why = judge()
+        if why == "" and _settled(newest) and is_name(id_):
+            self._note(key, (), digest)
+        return why or ""
+
+    def _note(self, key: str, attempts: tuple[str, ...], digest: str) -> None:
+        self._known[key] = attempts, digest
+        self._new.append(f"{key}\t{','.join(attempts)}\t{digest}\n")
 
     def save(self) -> None:
         """Add what was found valid to the file; what cannot be written is checked again."""
@@ -120,23 +134,31 @@ class Checked:
         return tuple(sorted((name for name in names if name.isdecimal()), key=int))
 
     def _stat(self, id_: str, attempts: tuple[str, ...]) -> tuple[str, int, int]:
-        """(digest of how the stage's files are, bytes of its records, nanoseconds since 1970 of
-        the last change)."""
         at = f"{self._runs}/{id_}"
         of = ("metrics.jsonl", "attempt.json")
         records = [f"{at}/attempts/{name}/{each}" for name in attempts for each in of]
-        found: list[int] = [RULE]
-        size = newest = 0
-        for path in (f"{at}/result.json", f"{at}/attempts", *records):
-            try:
-                here = os.stat(path)  # noqa: PTH116
-            except OSError:
-                found.append(0)
-                continue
-            size += here.st_size
-            newest = max(newest, here.st_ctime_ns, here.st_mtime_ns)
-            found += (here.st_ino, here.st_size, here.st_mtime_ns, here.st_ctime_ns)
-        return hashlib.blake2b(repr(found).encode(), digest_size=12).hexdigest(), size, newest
+        return _stat([f"{at}/result.json", f"{at}/attempts", *records])
+
+
+def _stat(paths: Iterable[str]) -> tuple[str, int, int]:
+    """(digest of how the files are, bytes of them all, nanoseconds since 1970 of the last
+    change)."""
+    found: list[int] = [RULE]
+    size = newest = 0
+    for path in paths:
+        try:
+            here = os.stat(path)  # noqa: PTH116
+        except OSError:
+            found.append(0)
+            continue
+        size += here.st_size
+        newest = max(newest, here.st_ctime_ns, here.st_mtime_ns)
+        found += (here.st_ino, here.st_size, here.st_mtime_ns, here.st_ctime_ns)
+    return hashlib.blake2b(repr(found).encode(), digest_size=12).hexdigest(), size, newest
+
+
+def _settled(newest: int) -> bool:
+    return 0 < newest < time.time_ns() - SETTLED_S * 1e9
 
 
 _OF: dict[str, Checked] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from harness.errors import StoreError
 from harness.store.ledger import Entry
 from harness.store.version import STAGE
 
@@ -29,19 +31,19 @@ TOLD = 3
 def why_stale(
     entry: Entry,
     parent: Entry | None,
-    edition: str,
-    wanted: Mapping[str, Any],
+    edition: str | None,
+    wanted: Mapping[str, Any] | None,
     look: Look | None = None,
 ) -> str:
     """Why the stage's result is not one of `wanted`, of `edition`, of its parent's present weights
     and data, and of the inputs that are at hand; "" if it is, or if it has none.
 
-    The plan, the report and `check` judge by this alone.
+    The plan, the status, the report, `publish` and `check` judge by this alone.
 
     Args:
         parent: the stage it builds on; None: there is none.
-        edition: the code's edition that is wanted.
-        wanted: what its stage.json has to say: harness.recipe.identity.record.
+        edition: the code's edition that is wanted; None: any.
+        wanted: what its stage.json has to say: harness.recipe.identity.record; None: see why_other.
         look: looks at inputs (harness.inputs.Inputs); None: no input is looked at.
     """
     result, above = entry.result, parent.result if parent else None
@@ -50,9 +52,9 @@ def why_stale(
     if why := why_other(entry, wanted):
         return why
     found = result.get("edition")
-    if found != edition:
+    if edition is not None and found != edition:
         return f"of edition {found or 'unknown'}"
-    apart = _why_apart(result, above, own_data=_has_own_data(wanted)) if above is not None else ""
+    apart = _why_apart(entry, result, above) if above is not None else ""
     return apart or why_changed(entry, look)
 
 
@@ -79,20 +81,25 @@ def _print(said: Mapping[str, Any], key: str) -> str:
     return f"{str(said[key])[:12]}{counted}"
 
 
-def _has_own_data(wanted: Mapping[str, Any]) -> bool:
-    """Whether the stage is of a further task that names data of its own."""
-    under = wanted.get("task")
-    return bool(under) and wanted["recipe"]["tasks"][under].get("data") is not None
+def _has_own_data(entry: Entry) -> bool:
+    """Whether the stage is of a further task that names data of its own, by its stage.json."""
+    said: Any = entry.described or {}
+    if "recipe" not in said:  # a quick look leaves it out, and what follows it
+        with contextlib.suppress(StoreError):
+            said = entry.folder.described or {}
+    for key in ("recipe", "tasks", said.get("task"), "data"):
+        said = said.get(key) if isinstance(said, Mapping) else None
+    return said is not None
 
 
-def _why_apart(result: Mapping[str, Any], above: Mapping[str, Any], *, own_data: bool) -> str:
+def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]) -> str:
     """Why a result and its parent's present one do not belong together; "" if they do."""
     ours, theirs = result.get("weights"), above.get("weights")
     if ours != theirs:
         pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
         return f"of other weights than its pre-training now has {pair}"
     ours, theirs = _data(result), _data(above)
-    if ours == theirs or own_data:
+    if ours == theirs or _has_own_data(entry):
         return ""
     pair = " and ".join(_told(each) for each in (ours, theirs))
     return f"of other data than its pre-training, by their records ({pair})"

@@ -124,6 +124,7 @@ def test_what_is_done_is_not_done_again_and_more_trials_are_added(place: Path) -
 def test_status_logs_and_check_know_it(place: Path) -> None:
     said = say(place, "status")
     assert all(stage(place, name).name in said for name in TRIALS)
+    assert "stale" not in said, "it has data of its own"
     say(place, "logs", stage(place, "bright=t1").name)
     assert "brightness/near" in say(place, "check", "out.yaml")
     higher = "[{metric: brightness/near, task: bright, value: 90, tolerance: 1, source: a test}]"

@@ -125,8 +125,20 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
          "values, found 1"),
         ("augment: {}", "augment: {crop_scale: [0.1, 0.2, 0.3]}", "x.yaml:5: augment.crop_scale: "
          "needs 2 values, found 3"),
-        ("augment: {}", "augment: {crop_scale: 0.1}", "x.yaml:5: augment.crop_scale: needs a list, "
-         "found 0.1: write [0.1]"),
+        ("augment: {}", "augment: {crop_scale: 0.1}", "x.yaml:5: augment.crop_scale: needs a list "
+         "of 2, found 0.1"),
+        ("augment: {}", "augment: {crop_scale: 0.2-1}", "x.yaml:5: augment.crop_scale: needs a "
+         "list of 2, found '0.2-1'"),
+        ("augment: {}", "augment: {crop_scale: '0.2, 1'}", "x.yaml:5: augment.crop_scale: needs a "
+         "list of 2, found '0.2, 1': write [0.2, 1]"),
+        ("name: x", "name: x\nlinear: {lr: 1 2}", "x.yaml:2: linear.lr: needs a list, "
+         "found '1 2': write [1, 2]"),
+        ("name: x", "name: x\nknn: {k: (5)}", "x.yaml:2: knn.k: needs a list, found '(5)': "
+         "write [5]"),
+        ("name: x", "name: x\nknn: {k: 1.5}", "x.yaml:2: knn.k: needs a list, found 1.5"),
+        ("name: x", "name: x\nknn: {k: a}", "x.yaml:2: knn.k: needs a list, found 'a'"),
+        ("name: x", "name: x\nabout: {notes: a b}", "x.yaml:2: about.notes: needs a list, "
+         "found 'a b': write ['a b']"),
         ("augment: {}", "augment:\n  jitter: [0.4, 0.4,\n  0.4, 0.6]", "x.yaml:7: "
          "augment.jitter.3: must be at most 0.5, found 0.6"),
         ("name: x", "name: x\nlinear: {lr: []}", "x.yaml:2: linear.lr: needs at least 1 value, "

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pytest_regressions.data_regression import DataRegressionFixture
 
 import harness
+from harness.plan import describe, make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
-from harness.recipe.identity import stage_id, stages
+from harness.recipe.identity import stage_id, stages, why_misnamed
 from harness.recipe.load import load, load_recipe
 from harness.recipe.schema import SCHEMA_VERSION
 
@@ -100,6 +102,22 @@ def test_the_schemas_version_makes_every_run_another(
     before = ids(recipe)
     monkeypatch.setattr("harness.recipe.identity.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert not set(ids(recipe)) & set(before)
+
+
+def test_a_stages_record_says_what_its_id_is_the_hash_of(recipe: Path) -> None:
+    said = {
+        stage.kind: json.loads(json.dumps(describe(stage, "tiny")))
+        for stage in make_plan(recipe, (), recipe.parent / "runs").stages
+    }
+    assert [why_misnamed(each) for each in said.values()] == ["", "", ""]
+    for kind, reads in (("pretrain", ()), ("knn", ("knn",)), ("linear", ("linear",))):
+        for section in ("data", "optim", "knn", "linear", "watch"):
+            changed = {**said[kind]["recipe"], section: {"k": [7]}}
+            other = section in ("data", "optim", *reads)
+            assert bool(why_misnamed({**said[kind], "recipe": changed})) is other, (kind, section)
+    assert why_misnamed({**said["knn"], "parent": "tiny-s1.pretrain-0123456789"})
+    assert why_misnamed({**said["knn"], "kind": "elsewhere"}) is None
+    assert why_misnamed({"recipe": None}) is None
 
 
 def test_ids_of_the_committed_recipes(data_regression: DataRegressionFixture) -> None:

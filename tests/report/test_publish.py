@@ -163,6 +163,28 @@ def test_a_running_or_damaged_stage_is_not_published(
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "changes", "why"),
+    [
+        ("result.json", {"weights": "0" * 12}, "of other weights than its pre-training"),
+        ("result.json", {"data": {"fingerprint": "0" * 12}}, "of other data than its pre-training"),
+        ("stage.json", {"kind": "linear"}, "its record says kind"),
+    ],
+)
+def test_a_stale_stage_is_not_published(
+    make: Make, gather: Collected, tmp_path: Path, file: str, changes: dict[str, Any], why: str
+) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    stage = bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0}).path
+    publish(gather(bench), tmp_path / "whole", recipe="r.yaml")
+    said = json.loads((stage / file).read_text())
+    (stage / file).write_text(json.dumps({**said, **changes}))
+    with pytest.raises(StoreError, match=f"{stage.name}: {why}"):
+        publish(gather(bench), tmp_path / "t", recipe="r.yaml")
+    assert not (tmp_path / "t").exists()
+
+
 def test_nothing_to_publish(make: Make, gather: Collected, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nothing to publish"):
         publish(gather(make()), tmp_path / "kept", recipe="r.yaml")

@@ -125,13 +125,13 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 def test_what_is_not_json_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"a\.json: unreadable"):
+    with pytest.raises(StoreError, match=r"a\.json: damaged"):
         atomic.read_json(path)
 
 
 def test_a_folder_is_not_json_and_what_is_absent_is_none(tmp_path: Path) -> None:
     assert atomic.read_json(tmp_path / "none" / "a.json") is None
-    with pytest.raises(StoreError, match="unreadable"):
+    with pytest.raises(StoreError, match="a folder stands"):
         atomic.read_json(tmp_path)
 
 

@@ -75,5 +75,17 @@ def test_a_record_that_says_another_thing(changes: dict[str, Any], why: str) -> 
     assert why_other(one, WANTED) == why
 
 
+def test_any_edition_and_any_record_will_do_where_none_is_named() -> None:
+    other = {**SAID, "kind": "linear"}
+    assert why_stale(entry({"edition": "bbb"}, other), None, None, None) == ""
+    assert why_stale(entry(data(test=1), other), entry(data()), None, None)
+
+
+def test_a_task_with_data_of_its_own_differs_from_its_parent() -> None:
+    for own, why in ({"name": "embedded"}, ""), (None, OTHER_DATA % "f, 9 + 1 images"):
+        said = {**SAID, "task": "far", "recipe": {"tasks": {"far": {"data": own}}}}
+        assert why_stale(entry(data(test=1), said), entry(data()), "aaa", None) == why
+
+
 def test_a_result_without_a_record_is_nobodys() -> None:
     assert why_stale(entry(OF_CODE, None), None, "aaa", WANTED) == "without a stage.json"

@@ -409,15 +409,17 @@ def test_another_state_than_the_attempt_ended_in_is_named(
 
 
 @pytest.mark.parametrize("place", ["stage.json", "result.json", "attempts/0001/metrics.jsonl"])
-def test_a_pipe_in_place_of_a_file_is_named_and_nobody_waits_for_it(
-    folder: StageFolder, place: str
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.write_text("{")])
+def test_another_thing_in_place_of_a_file_is_damage_and_nobody_waits_for_it(
+    folder: StageFolder, place: str, make: Callable[[Path], None]
 ) -> None:
     finish(folder)
     path = folder.path / place
     path.unlink()
-    os.mkfifo(path)
+    make(path)
     assert_damaged(folder, path)
-    if place.endswith(".jsonl"):
+    assert not any("read" in why.replace(str(path), "") for _, why in states(folder))
+    if place.endswith(".jsonl") and make is os.mkfifo:
         with pytest.raises(StoreError, match="pipe"):
             journal.read(folder)
         assert journal.last(folder) is None
