@@ -2,8 +2,8 @@
 
 RUNS/.checked has a line for each stage: its id, its attempts and a digest of what the file system
 says of its result, journal and attempts' provenance: inode, size, times of content and of inode.
-Any write, rename or copy changes these. A further line is of its stage.json. The file may be deleted at any time, and
-where it cannot be written nothing is lost but time.
+Any write, rename or copy changes these. A further line is of its stage.json. The file may be
+deleted at any time, and where it cannot be written nothing is lost but time.
 """
 
 from __future__ import annotations

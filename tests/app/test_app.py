@@ -93,9 +93,9 @@ def test_from_recipe_to_verdict(recipe: Path, capfd: pytest.CaptureFixture[str])
     assert Path("reports/tiny/runs").is_dir()
     Path("reports/tiny").rename("elsewhere/tiny")
     Path("reports/tiny").symlink_to("../elsewhere/tiny")
-    for again in (recipe, None):
+    for which in (recipe, None):
         with pytest.raises(harness.HarnessError, match="reports/tiny"):
-            harness.app.publish(again, Path("reports"), site)
+            harness.app.publish(which, Path("reports"), site)
     out, err = capfd.readouterr()
     assert out + err == ""
 
