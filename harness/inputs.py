@@ -24,9 +24,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness.data_check import DOWNLOADED
 from harness.errors import DataError, StoreError
 from harness.imagefolder import SPLITS, Found, left_out, names_in, walk
-from harness.presence import DOWNLOADED
 from harness.store import atomic
 from harness.store.layout import StageFolder
 

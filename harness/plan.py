@@ -19,8 +19,8 @@ from harness.recipe.settings import told_how
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
-from harness.store.ledger import Entry, State, beside, look
-from harness.store.life import is_of
+from harness.store.ledger import Entry, FileState, beside, read_entry
+from harness.store.liveness import is_of
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
 from harness.store.version import STAGE
@@ -29,7 +29,7 @@ Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
 TO_DO: tuple[Action, ...] = ("run", "resume", "retry", "again")
 
-_ACTIONS: dict[State, Action] = {
+_ACTIONS: dict[FileState, Action] = {
     "absent": "run",
     "interrupted": "resume",
     "failed": "retry",
@@ -220,7 +220,7 @@ def make_plan(
         refused: dict[str | None, str] = {}
         renewed: set[str | None] = set()
         for name, each in specs(member.recipe).items():
-            entry = look(stage_folder(runs, stage_id(member.recipe, name)))
+            entry = read_entry(stage_folder(runs, stage_id(member.recipe, name)))
             job = (jobs or {}).get(entry.folder.id)
             if (
                 job is not None

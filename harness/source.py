@@ -14,7 +14,7 @@ from harness.recipe.identity import digest
 from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 WHERE = "source"
 """The key of stage.json that has the source's folder, where it is not beside the stage."""
@@ -56,7 +56,7 @@ def noted(recipe: Recipe, runs: Path) -> dict[str, str]:
 def why_unfit(recipe: Recipe, source: StageFolder) -> str:
     """Why the recipe cannot take its source's weights, with the mend; "" if it can."""
     field, _ = named(recipe)
-    entry = look(source)
+    entry = read_entry(source)
     about, result = entry.described, entry.result
     where = f"{field}: {source.path}"
     if about is None or entry.state == "absent":

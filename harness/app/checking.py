@@ -16,7 +16,7 @@ from harness.check.targets import against_targets
 from harness.check.verdict import Failure, Verdict
 from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
 from harness.inputs import Inputs
-from harness.launch.opening import AUTO, place
+from harness.launch.selected_launcher import AUTO, place
 from harness.plan import Plan
 from harness.site import Site, load_site
 from harness.store.edition import present
@@ -143,12 +143,12 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
 
 def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
     """The ids of the stages that a process or a job has, or that wait for such a stage."""
-    from harness.launch.outlook import look
+    from harness.launch.plan_with_jobs import plan_with_jobs
 
     return {
         stage.id
         for task in tasks
-        for stage in look(task.path, task.sets, site.runs).plan.stages
+        for stage in plan_with_jobs(task.path, task.sets, site.runs).plan.stages
         if stage.action == "busy"
     }
 

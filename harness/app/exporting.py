@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
-from harness.launch import choose
+from harness.launch import selection
 from harness.site import Site, load_site
 from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, look
+from harness.store.ledger import Entry, read_entry
 from harness.store.stale import why_other
 
 if TYPE_CHECKING:
@@ -150,12 +150,12 @@ def _pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
     own = Path(os.path.abspath(word))  # noqa: PTH100 - links stay, and are refused
     if word and StageFolder(own).begun:
         return _root(own.parent, own.name)
-    ids = choose.known(site.runs)
-    whole = not sets and word in {*ids, *map(choose.name, ids)}
+    ids = selection.known(site.runs)
+    whole = not sets and word in {*ids, *map(selection.name, ids)}
     path = None if whole else _recipe(word, must=bool(sets))
     if path is not None:
         return _of_recipe(path, sets, site.runs, commands)
-    found = {_root(site.runs, id_).id for id_ in choose.run(word, ids, commands)}
+    found = {_root(site.runs, id_).id for id_ in selection.run(word, ids, commands)}
     return stage_folder(site.runs, _one(word, sorted(found)))
 
 
@@ -189,9 +189,9 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
     if not begun:
         again = commands.line("run", path, *(f"--set={each}" for each in sets))
         called = {each.recipe.name for each in trained}
-        there = dict.fromkeys(map(choose.name, choose.known(runs)))
+        there = dict.fromkeys(map(selection.name, selection.known(runs)))
         others = [each for each in there if each.rpartition("-s")[0] in called]
-        also = f"\nruns of that name, by other settings: {', '.join(others[: choose.SHOWN])}"
+        also = f"\nruns of that name, by other settings: {', '.join(others[: selection.SHOWN])}"
         raise StoreError(f"{path}: not run yet as it stands; {again}{also if others else ''}")
     return stage_folder(runs, _one(str(path), begun))
 
@@ -199,8 +199,8 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
 def _one(word: str, ids: Sequence[str]) -> str:
     if len(ids) == 1:
         return ids[0]
-    shown = "\n".join(f"  {each}" for each in ids[: choose.SHOWN])
-    rest = f"\n  and {len(ids) - choose.SHOWN} more" if len(ids) > choose.SHOWN else ""
+    shown = "\n".join(f"  {each}" for each in ids[: selection.SHOWN])
+    rest = f"\n  and {len(ids) - selection.SHOWN} more" if len(ids) > selection.SHOWN else ""
     raise StoreError(f"{word}: fits {len(ids)} pre-trainings; name one of them:\n{shown}{rest}")
 
 
@@ -222,7 +222,7 @@ def _finished(folder: StageFolder, commands: Commands) -> Entry:
     """
     from harness.export.measured import why_shared
 
-    entry = look(folder)
+    entry = read_entry(folder)
     if entry.state in ("damaged", "unreadable"):
         raise StoreError(entry.detail)
     if entry.state != "finished":

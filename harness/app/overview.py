@@ -11,15 +11,15 @@ from typing import Any
 from harness.command import Commands
 from harness.errors import StoreError
 from harness.inputs import Inputs
-from harness.launch.truth import Look, Row, Truth
+from harness.launch.status import Row, Statuses, StatusReader
 from harness.recipe.rules import KNOWN_SIZES
 from harness.site import Site, load_site
 from harness.spec.registry import tasks
 from harness.store.latest import Figures, Latest
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 
-def status(site: Site | None = None, *, truth: Truth | None = None) -> Look:
+def status(site: Site | None = None, *, truth: StatusReader | None = None) -> Statuses:
     """Every stage under the run root: its state, node, job and log, and what to do about it.
 
     `Reader` tells how far one is.
@@ -35,13 +35,15 @@ def status(site: Site | None = None, *, truth: Truth | None = None) -> Look:
     enabled = gc.isenabled()
     gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
     try:
-        return truth.look()
+        return truth.read()
     finally:
         if enabled:
             gc.enable()
 
 
-def watch(site: Site, inputs: Inputs | None = None, commands: Commands | None = None) -> Truth:
+def watch(
+    site: Site, inputs: Inputs | None = None, commands: Commands | None = None
+) -> StatusReader:
     """What `status` looks at the run root with again and again.
 
     Args:
@@ -49,7 +51,7 @@ def watch(site: Site, inputs: Inputs | None = None, commands: Commands | None = 
         commands: makes the commands that remedies name; None: for the site's run root and file.
     """
     inputs = inputs or Inputs(site.data, site.runs)
-    return Truth(site.runs, inputs, commands or Commands(site.runs, site.file))
+    return StatusReader(site.runs, inputs, commands or Commands(site.runs, site.file))
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Reader:
     def _recipe(self, row: Row) -> Mapping[str, Any]:
         path = row.entry.folder.path
         if path not in self._recipes:
-            described = row.entry.described or look(row.entry.folder).described or {}
+            described = row.entry.described or read_entry(row.entry.folder).described or {}
             recipe = described.get("recipe")
             self._recipes[path] = recipe if isinstance(recipe, dict) else {}
         return self._recipes[path]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from harness.app.progress import Declined, Progress
 from harness.app.training_images import wanted_beyond
+from harness.data_check import check_data
 from harness.errors import DataError, NoData, StoreError
 from harness.inputs import Inputs
-from harness.launch.opening import AUTO, opened, place
-from harness.launch.outlook import look
+from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
+from harness.launch.selected_launcher import AUTO, opened, place
 from harness.plan import Plan
-from harness.presence import look_for
 from harness.recipe.find import find
 from harness.site import Site, load_site
 from harness.store import atomic, provenance
@@ -51,7 +51,9 @@ def plan(
     inputs = inputs or Inputs(site.data, site.runs)
     where = opened(place(on, site), site).computer()
     path = find(str(recipe))
-    return look(path, sets, site.runs, again=again, added=added, on=where, inputs=inputs).plan
+    return plan_with_jobs(
+        path, sets, site.runs, again=again, added=added, on=where, inputs=inputs
+    ).plan
 
 
 def refuse(plan: Plan, site: Site) -> None:
@@ -92,7 +94,7 @@ def refuse_without_data(made: Plan, site: Site) -> None:
     asked to agree to work that cannot begin."""
     lacking = [
         found.says
-        for found in look_for((s.recipe for s in made.todo), site.data)
+        for found in check_data((s.recipe for s in made.todo), site.data)
         if not found.there and not found.comes
     ]
     if lacking:
@@ -107,7 +109,7 @@ def writable(runs: Path) -> None:
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise atomic.explain(error, runs, "--runs") from error
+        raise atomic.write_error(error, runs, "--runs") from error
 
 
 def tell_no_commit(progress: Progress) -> None:

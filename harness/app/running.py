@@ -13,8 +13,8 @@ from harness.app.reporting import write_at_end
 from harness.app.results import Outcome, Ran
 from harness.errors import RecipeError
 from harness.inputs import Inputs
-from harness.launch.opening import attached, place
 from harness.launch.protocol import Amount
+from harness.launch.selected_launcher import attached, place
 from harness.plan import Plan
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand

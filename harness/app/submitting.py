@@ -11,10 +11,10 @@ from harness.app.reporting import write_at_end
 from harness.app.results import Submitted
 from harness.errors import HarnessError
 from harness.inputs import Inputs
-from harness.launch.bury import bury
-from harness.launch.opening import AUTO, detached, place, unusable
-from harness.launch.outlook import Outlook, look
+from harness.launch.dead_attempts import close_dead_attempts
+from harness.launch.plan_with_jobs import PlanWithJobs, plan_with_jobs
 from harness.launch.protocol import Detached
+from harness.launch.selected_launcher import AUTO, detached, place, unusable
 from harness.plan import Plan
 from harness.recipe.find import find
 from harness.site import Site, load_site
@@ -77,7 +77,7 @@ def _submit(
 ) -> Submitted:
     inputs = Inputs(site.data, site.runs)
     computer = launcher.computer()
-    found = look(
+    found = plan_with_jobs(
         path, sets, site.runs, again=again, behind=launcher.behind, on=computer, inputs=inputs
     )
     progress.planned(found.plan, inputs.unfinished)
@@ -100,7 +100,7 @@ def _submit(
     planning.tell_no_commit(progress)
     with submission.claim(site.runs, progress.say):  # plan anew now that nobody else submits
         inputs = Inputs(site.data, site.runs)
-        found = look(
+        found = plan_with_jobs(
             path, sets, site.runs, again=again, behind=launcher.behind, alone=True, inputs=inputs
         )
         if adopted := launcher.adopt(site.runs, found.submissions, found.numbers):
@@ -110,14 +110,14 @@ def _submit(
         only_report = _only_report(found, launcher)
         if not found.plan.todo and not only_report:
             return Submitted(found.plan, on, "meanwhile", scripts=scripts)
-        bury(site.runs, found.jobs, progress.say)
+        close_dead_attempts(site.runs, found.jobs, progress.say)
         made = launcher.submit(
             found.plan, sets, found.jobs, progress.say, again=again, report=only_report
         )
     return Submitted(found.plan, on, "submitted", made, scripts)
 
 
-def _only_report(found: Outlook, launcher: Detached) -> bool:
+def _only_report(found: PlanWithJobs, launcher: Detached) -> bool:
     """Whether no stage is left to do, but the report has no job yet."""
     return not found.plan.todo and launcher.owes_report(found.plan, found.submissions, found.jobs)
 

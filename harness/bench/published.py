@@ -36,7 +36,7 @@ def publish(folder: Path, record: Mapping[str, Any]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
     several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
     atomic.write_json(folder / f"{record['recipe']}-{device}{several}.json", record)

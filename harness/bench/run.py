@@ -21,7 +21,7 @@ from harness.errors import HarnessError
 from harness.recipe.identity import spec
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
-from harness.runtime.settle import settle
+from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
 from harness.stage.context import Context
 from harness.stage.execute import device_name
@@ -75,7 +75,7 @@ def bench(
         )
     recipe = of_itself(recipe)
     device = world.device
-    settle(device)
+    set_up_process(device)
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
     _forget_peak(device)
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:

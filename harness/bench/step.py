@@ -82,7 +82,7 @@ class Steps:
             "backward": Timed(lambda: self._loss.backward(), self._forward),
             **self._gradients_part(),
             "optimiser": training.optimiser.step,
-            "follow": Timed(training.mechanism.follow, self._forward),
+            "follow": Timed(training.mechanism.after_step, self._forward),
             "logging": Timed(self._log, self._step),
             "floor of a share": lambda: floor.step(x1, x2),
             "checkpoint": Timed(self._save, self.saver.settle),

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.certify import same, tiny
 from harness.certify.trajectory import STEPS, TOLERANCE
 from harness.errors import HarnessError
-from harness.launch.protocol import Ground, Work
+from harness.launch.protocol import Testbed, Work
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import atomic
@@ -29,7 +29,7 @@ EPOCH = 50
 MOST_STEPS = 100_000
 
 
-def float64(ground: Ground, site: Site, folder: Path) -> Check:
+def float64(ground: Testbed, site: Site, folder: Path) -> Check:
     """All mechanisms, by one process and by all, in float64."""
     name = "1 = N processes, float64"
     if ground.processes == 1:
@@ -49,7 +49,7 @@ def float64(ground: Ground, site: Site, folder: Path) -> Check:
     return Check(name, "passed" if fine else "failed", says, figures)
 
 
-def float32(ground: Ground, site: Site, folder: Path) -> Check:
+def float32(ground: Testbed, site: Site, folder: Path) -> Check:
     """The stages themselves, as jobs of one process and of all."""
     name = "1 = N processes, stages"
     if ground.processes == 1:
@@ -73,7 +73,7 @@ def float32(ground: Ground, site: Site, folder: Path) -> Check:
     return Check(name, "passed" if found[worst] <= FLOAT32[kind] else "failed", says, found)
 
 
-def requeue(ground: Ground, site: Site, folder: Path) -> Check:
+def requeue(ground: Testbed, site: Site, folder: Path) -> Check:
     """Stopped with a warning, then killed by SIGKILL; begun anew each time; against a run left
     alone."""
     name = "kill and requeue"
@@ -131,7 +131,7 @@ def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int)
 
 @contextlib.contextmanager
 def begun(
-    ground: Ground, site: Site, plans: Sequence[Plan], processes: Sequence[int]
+    ground: Testbed, site: Site, plans: Sequence[Plan], processes: Sequence[int]
 ) -> Iterator[list[Work]]:
     """The plans' stages, under way while the block lasts."""
     works: list[Work] = []
@@ -164,7 +164,7 @@ def _plan(prefix: str, processes: int, folder: Path, site: Site) -> Plan:
     return tiny.plan(recipes, folder, site.runs)
 
 
-def _long(name: str, ground: Ground, steps: int) -> dict[str, object]:
+def _long(name: str, ground: Testbed, steps: int) -> dict[str, object]:
     return tiny.recipe(
         name, "moco", processes=ground.processes, steps=steps, size=SIZE, epoch=EPOCH
     )
@@ -185,7 +185,7 @@ def _all_finished(plans: Sequence[Plan], site: Site) -> bool:
     return True
 
 
-def _speed(site: Site, ground: Ground) -> float | None:
+def _speed(site: Site, ground: Testbed) -> float | None:
     """Images a second that the stages of `float32` made, by all processes."""
     for path in site.runs.glob("all_moco-s*.pretrain-*"):
         result = StageFolder(path).result or {}
@@ -194,7 +194,7 @@ def _speed(site: Site, ground: Ground) -> float | None:
     return None
 
 
-def _check_place(ground: Ground, folder: StageFolder) -> None:
+def _check_place(ground: Testbed, folder: StageFolder) -> None:
     result = folder.result or {}
     if ground.cuda and result.get("device") == "cpu":
         raise HarnessError(f"{folder.id} ran on the CPU, though GPUs were asked for")

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.certify.checks import begun, wait
-from harness.launch.protocol import Ground
+from harness.data_check import check_data
+from harness.launch.protocol import Testbed
 from harness.plan import Plan, make_plan
-from harness.presence import look_for
 from harness.recipe.find import shipped
 from harness.site import Site
 from harness.store import journal
 from harness.store.certificate import Check
 from harness.store.layout import stage_folder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 RECIPES = shipped("recipes")
 EPOCHS = 10
@@ -44,18 +44,18 @@ RELEASED = (
 )
 
 
-def why_no_demo(ground: Ground, site: Site) -> str:
+def why_no_demo(ground: Testbed, site: Site) -> str:
     """Why the demo cannot be tried; "" if it can."""
     path = RECIPES / "cifar10_demo.yaml"
     if not ground.cuda:
         return "it takes a GPU"
     if not path.exists():
         return f"{path} is not there: the harness runs without its recipes"
-    lacking = [p.says for p in look_for([_demo(site).stages[0].recipe], site.data) if not p.there]
+    lacking = [p.says for p in check_data([_demo(site).stages[0].recipe], site.data) if not p.there]
     return "; ".join(lacking)
 
 
-def demo(ground: Ground, site: Site) -> Check:
+def demo(ground: Testbed, site: Site) -> Check:
     """The official CIFAR-10 demo's kNN accuracy after its first epochs, against its own log."""
     name = "CIFAR-10 demo"
     if why := why_no_demo(ground, site):
@@ -82,7 +82,7 @@ def _demo(site: Site) -> Plan:
     return replace(made, stages=tuple(s for s in made.stages if s.kind == "pretrain"))
 
 
-def at_hand(ground: Ground, site: Site) -> list[Released] | str:
+def at_hand(ground: Testbed, site: Site) -> list[Released] | str:
     """The released weights under the data root; or why they cannot be tried."""
     found = [each for each in RELEASED if (site.data / each.file).is_file()]
     if not found:
@@ -97,7 +97,7 @@ def at_hand(ground: Ground, site: Site) -> list[Released] | str:
     return f"the harness runs without its recipes ({', '.join(absent)})" if absent else found
 
 
-def released(ground: Ground, site: Site) -> list[Check]:
+def released(ground: Testbed, site: Site) -> list[Check]:
     """Released weights through our linear probe, against what their authors state."""
     found = at_hand(ground, site)
     if isinstance(found, str):
@@ -105,7 +105,7 @@ def released(ground: Ground, site: Site) -> list[Check]:
     return [_probe(each, ground, site) for each in found]
 
 
-def _probe(each: Released, ground: Ground, site: Site) -> Check:
+def _probe(each: Released, ground: Testbed, site: Site) -> Check:
     name = Path(each.file).name.partition(".")[0]
     with (site.data / each.file).open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
@@ -119,7 +119,7 @@ def _probe(each: Released, ground: Ground, site: Site) -> Check:
     plan = make_plan(RECIPES / each.recipe, sets, site.runs)
     _run(ground, site, replace(plan, name=name), ground.processes)
     (stage,) = (stage for stage in plan.stages if stage.kind == "linear")
-    result = look(stage_folder(site.runs, stage.id)).result or {}
+    result = read_entry(stage_folder(site.runs, stage.id)).result or {}
     top1 = float(result.get("values", {}).get("linear/top1", float("nan")))
     fine = abs(top1 - each.top1) <= POINTS
     says = f"linear probe {top1:.2f}; {each.top1:g} stated, {POINTS:g} allowed"
@@ -128,7 +128,7 @@ def _probe(each: Released, ground: Ground, site: Site) -> Check:
     return Check(name, "passed" if fine else "failed", says, figures)
 
 
-def _run(ground: Ground, site: Site, plan: Plan, processes: int) -> None:
+def _run(ground: Testbed, site: Site, plan: Plan, processes: int) -> None:
     """What is left of the plan; a run that was broken off goes on."""
     if plan.todo:
         folders = [stage_folder(site.runs, stage.id) for stage in plan.todo]

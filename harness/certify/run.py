@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.certify import checks, papers
 from harness.errors import HarnessError
-from harness.launch.protocol import Ground
+from harness.launch.protocol import Testbed
 from harness.site import Site
 from harness.spec.registry import trackers
 from harness.store import certificate, submission
@@ -27,7 +27,7 @@ def work_folder(runs: Path) -> Path:
 
 
 def certify(
-    ground: Ground, site: Site, told: Callable[[Check], object]
+    ground: Testbed, site: Site, told: Callable[[Check], object]
 ) -> tuple[Certificate, Path]:
     """Try everything; returns the certificate and its path.
 
@@ -69,7 +69,7 @@ def certify(
     return made, path
 
 
-def _certificate(ground: Ground, site: Site, found: list[Check]) -> Certificate:
+def _certificate(ground: Testbed, site: Site, found: list[Check]) -> Certificate:
     record: dict[str, Any] = checks.attempt(site)
     machine, packages = record.get("machine") or {}, record.get("packages") or {}
     backend = "none" if ground.processes == 1 else "nccl" if ground.cuda else "gloo"

@@ -51,7 +51,7 @@ def compare(folder: Path, wanted: str) -> None:
     import torch
 
     from harness.runtime.environment import resolve
-    from harness.runtime.settle import make_deterministic
+    from harness.runtime.process_setup import make_deterministic
     from harness.runtime.world import World, join
     from harness.stage.execute import own_device, pick_device
 

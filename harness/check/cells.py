@@ -11,7 +11,7 @@ from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.report.curves import share
-from harness.report.runs import LOSS, Outcome, Run, Stage, read_run, told_copies
+from harness.report.runs import LOSS, Run, RunOutcome, Stage, read_run, told_copies
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 from harness.store.stale import Look
@@ -91,7 +91,7 @@ def seconds(cell: CellRuns, metric: Measured, under: str = "") -> dict[str, floa
 
 
 def unusable(
-    cell: CellRuns, metric: Measured, outcomes: list[Outcome], now: Now, under: str = ""
+    cell: CellRuns, metric: Measured, outcomes: list[RunOutcome], now: Now, under: str = ""
 ) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
     """Why the cell's outcomes, one for each run, give no number; None if they do."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
@@ -120,7 +120,7 @@ def _waits(run: Run, metric: Measured, under: str, now: Now) -> bool:
     return any(stage.id in now.waiting for stage in stages_of(run, metric, under))
 
 
-def _why(run: Run, metric: Measured, under: str, outcome: Outcome, now: Now) -> str:
+def _why(run: Run, metric: Measured, under: str, outcome: RunOutcome, now: Now) -> str:
     """Why there is no result; of one that failed or broke off also where to read on."""
     if _waits(run, metric, under, now):
         return "running" if outcome.standing == "running" else "waits for its turn"
@@ -139,9 +139,9 @@ def _why(run: Run, metric: Measured, under: str, outcome: Outcome, now: Now) -> 
     return f"{outcome.standing}{why}, see {logs}"
 
 
-def _has_result(outcome: Outcome) -> bool:
+def _has_result(outcome: RunOutcome) -> bool:
     return outcome.standing in ("finished", "diverged", "probe diverged")
 
 
-def _number(outcome: Outcome) -> str:
+def _number(outcome: RunOutcome) -> str:
     return outcome.standing if outcome.value is None else f"{outcome.value:.2f}"

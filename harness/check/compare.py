@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
 from harness.check.cells import CellRuns, Measured, Now, seconds, unusable
 from harness.check.verdict import Judged, Verdict
-from harness.report.runs import LOSS, Outcome, Run
+from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
 
 ALARM = 0.02
@@ -182,7 +182,7 @@ def _before_the_end(record: CellRecord, epochs: Sequence[float]) -> tuple[float,
     return tuple(_mean([row[n] for n in columns]) for row in record.curve.values)
 
 
-def _on_the_way(outcome: Outcome, run: Run, epochs: Sequence[float]) -> Outcome:
+def _on_the_way(outcome: RunOutcome, run: Run, epochs: Sequence[float]) -> RunOutcome:
     points = dict(run.curves.knn)
     return replace(outcome, value=_mean([points[epoch] for epoch in epochs]))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.check.cells import CellRuns, Now, seconds, unusable
 from harness.check.verdict import Judged, Verdict
 from harness.recipe.schema import Target
-from harness.report.runs import Outcome, Run
+from harness.report.runs import Run, RunOutcome
 from harness.report.statistics import summarise
 
 
@@ -66,7 +66,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
     return say(judged, f"{found.mean:.2f} ({spread})", found.mean, warning)
 
 
-def _outcome(run: Run, target: Target) -> Outcome:
+def _outcome(run: Run, target: Target) -> RunOutcome:
     """The run's result or, for a target of an epoch, what its monitor saw then."""
     outcome = run.outcome(target.metric, target.task or "")
     if target.epoch is None or outcome.value is None:

@@ -24,7 +24,7 @@ from harness.bench.result import (
 from harness.bench.run import KNN, bench
 from harness.cli import show
 from harness.estimate import Benched
-from harness.launch.company import PATIENCE_S, company, share_cores
+from harness.launch.spawn import PATIENCE_S, share_cores, spawned
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
 from harness.runtime.environment import resolve
@@ -59,7 +59,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--device", device, *(["--noise"] if how.noise else [])]
     words += ["--rounds", str(how.rounds), "--steps", str(how.steps)]
-    with company(words, site.processes if placement.size == 1 else 1) as (own, lost):
+    with spawned(words, site.processes if placement.size == 1 else 1) as (own, lost):
         placement = own if placement.size == 1 else placement
         share_cores(placement)
         own_one = own_device(device, placement)

@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.cli import show
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError
-from harness.launch import cancel, choose
-from harness.launch.truth import Truth
+from harness.launch import cancel, selection
+from harness.launch.status import StatusReader
 from harness.site import Site
 
 SHOWN = 12
@@ -25,7 +25,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
     """
     commands = Commands(site.runs, site.file)
     wanted = _wanted(words, sets, site.runs, commands)
-    seen = Truth(site.runs, commands=commands).look()
+    seen = StatusReader(site.runs, commands=commands).read()
     targets = cancel.aim(seen, wanted)
     for note in seen.notes:
         show.line(f"note: {note}")
@@ -49,20 +49,20 @@ def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Com
     """The stages that the words name. A stage's id or a run's whole name comes first, then a
     recipe, as every command knows it, then a part of a name."""
     found: set[str] = set()
-    ids = choose.known(runs)
-    whole = {*ids, *map(choose.name, ids)}
+    ids = selection.known(runs)
+    whole = {*ids, *map(selection.name, ids)}
     of_recipes = False
     for word in words:
         recipe = None if word in whole else _recipe(word, must=bool(sets))
         if recipe is None:
-            found |= set(choose.run(word, ids, commands))
+            found |= set(selection.run(word, ids, commands))
             continue
         from harness.plan import make_plan
 
         of_recipes = True
         stages = {stage.id for stage in make_plan(recipe, sets, runs).stages} & set(ids)
         if not stages and not sets and any(word in id_ for id_ in ids):
-            stages = set(choose.run(word, ids, commands))
+            stages = set(selection.run(word, ids, commands))
         found |= stages
     if sets and not of_recipes:
         raise RecipeError(f"--set {sets[0]}: it changes a recipe, and {words[0]} names a run")

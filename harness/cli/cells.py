@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.app import overview
 from harness.cli import show
 from harness.errors import clause
-from harness.launch.truth import Row
+from harness.launch.status import Row
 from harness.spec.registry import metrics, task_of, tasks
 
 

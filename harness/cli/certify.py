@@ -9,7 +9,7 @@ from harness.app.planning import writable
 from harness.cli import show
 from harness.cli.run import confirm
 from harness.errors import HarnessError
-from harness.launch.opening import AUTO, opened, place, unusable
+from harness.launch.selected_launcher import AUTO, opened, place, unusable
 from harness.site import Site
 from harness.store.certificate import Check
 
@@ -30,7 +30,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
     if site.backend is not None and on.kind != site.backend.kind:
         own = place(site.backend.kind, site)
         raise HarnessError(f"the site has a {own.kind} section, but {unusable(own)}")
-    ground = opened(on, site).ground()
+    ground = opened(on, site).testbed()
     show.line(f"edition {edition('pretrain', 'moco')}, on {ground.words}")
     show.line(f"runs go to {run.work_folder(site.runs)}")
     found = papers.at_hand(ground, site)

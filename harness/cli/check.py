@@ -123,7 +123,7 @@ def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -
         except HarnessError as error:
             wrong.append(error)
         except OSError as error:
-            wrong.append(atomic.explain(error, path))
+            wrong.append(atomic.write_error(error, path))
     try:
         if wrong:
             raise wrong[0]

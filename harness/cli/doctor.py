@@ -11,7 +11,7 @@ from harness.cli import show
 from harness.doctor import machine
 from harness.doctor.finding import Examiner, Finding, ok, problem, warning
 from harness.errors import RecipeError
-from harness.launch.opening import unusable
+from harness.launch.selected_launcher import unusable
 from harness.site import Site, load_site
 from harness.spec.declarations import Launcher, load
 from harness.spec.registry import launchers
@@ -32,7 +32,7 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
     yield _site(where, named)
     for note in where.notes:
         yield warning("site file", note)
-    yield from machine.look(where)
+    yield from machine.findings(where)
     if where.backend is None or not submit:
         # a login node computes nothing, but has the environment that jobs have
         found = machine.probe_here()
@@ -49,7 +49,9 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
                 yield machine.judge_network(found, machine.sync_of(where))
     examiner = None if where.backend is None else _examiner(launchers()[where.backend.kind])
     if examiner is not None:
-        yield from examiner.look(where, lambda text: show.line(f"  {text}", "dim"), submit=submit)
+        yield from examiner.findings(
+            where, lambda text: show.line(f"  {text}", "dim"), submit=submit
+        )
 
 
 def _examiner(declared: Launcher) -> Examiner | None:

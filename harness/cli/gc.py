@@ -11,8 +11,8 @@ from rich.table import Table
 
 from harness.cli import show
 from harness.errors import StoreError
-from harness.launch.opening import opened
-from harness.launch.survey import Schedulers
+from harness.launch.newest_jobs import Schedulers
+from harness.launch.selected_launcher import opened
 from harness.site import Site
 from harness.spec.registry import launchers
 from harness.store import garbage, submission

@@ -6,9 +6,9 @@ import sys
 
 from harness.cli import show
 from harness.command import Commands
-from harness.launch import choose
+from harness.launch import selection
 from harness.launch.logs import Printer, alive, follow, sources, verdict
-from harness.launch.truth import Row, Truth
+from harness.launch.status import Row, StatusReader
 from harness.output import inert
 from harness.site import Site
 
@@ -21,12 +21,12 @@ def logs_command(word: str, site: Site, *, following: bool) -> None:
     """
     runs = site.runs
     commands = Commands(runs, site.file)
-    stage_id = choose.one(word, choose.known(runs), commands)
+    stage_id = selection.one(word, selection.known(runs), commands)
     try:
         if following:
             row = follow(commands, stage_id, _write)
         else:
-            row = Truth(runs, commands=commands).look({stage_id}).rows[0]
+            row = StatusReader(runs, commands=commands).read({stage_id}).rows[0]
             printer = Printer(_write)
             for path in sources(runs, stage_id):
                 printer.print(path)

@@ -23,9 +23,9 @@ from harness.cli.report import show_report
 from harness.command import Commands
 from harness.errors import HarnessError
 from harness.inputs import Inputs
-from harness.launch.opening import place
 from harness.launch.progress import watching
 from harness.launch.protocol import Amount, Drafts
+from harness.launch.selected_launcher import place
 from harness.launch.signals import StopFlag
 from harness.output import inert
 from harness.plan import Plan

@@ -142,9 +142,9 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         again = command.present("run", "--again") or "run --again"
         line(f"  to move {them} aside and run anew: {again}")
     unfinished(too_large)
-    from harness.presence import look_for
+    from harness.data_check import check_data
 
-    for found in look_for((stage.recipe for stage in made.todo), site.data):
+    for found in check_data((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:

@@ -19,7 +19,7 @@ from harness.cli.cells import Cells, Reader, short
 from harness.command import Commands
 from harness.errors import HarnessError
 from harness.inputs import Inputs
-from harness.launch.truth import Look, Row, Truth
+from harness.launch.status import Row, Statuses, StatusReader
 from harness.site import Site
 from harness.spec.registry import tasks
 
@@ -102,19 +102,19 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     show.unfinished(inputs.unfinished)
 
 
-def _watch(truth: Truth, reader: Reader, commands: Commands) -> None:
+def _watch(truth: StatusReader, reader: Reader, commands: Commands) -> None:
     console = show.console
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                screen = _screen(truth.look(), reader, commands, console.height)
+                screen = _screen(truth.read(), reader, commands, console.height)
                 live.update(screen, refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _screen(seen: Look, reader: Reader, commands: Commands, height: int) -> RenderableType:
+def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> RenderableType:
     """What fits on a screen: the sums, and the rows that a person wants to see first."""
     below = [
         *_summary(seen, commands),
@@ -209,7 +209,7 @@ def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
         yield f"  and {len(told) - LINES} more: {commands.line('status', '--all')} | cat"
 
 
-def _summary(seen: Look, commands: Commands) -> Iterator[Text]:
+def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
     """A line for each ablation, what to do about what ended badly, and who did not answer."""
     groups: dict[str, Counter[str]] = {}
     for row in seen.rows:

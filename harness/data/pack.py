@@ -123,7 +123,7 @@ def pack(
             replace(checked, mend=MEND).message if checked.broken else str(first)
         ) from first
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     if again and made != read_manifest(folder)["splits"]:
         raise DataError(f"{folder}: changed since it was packed; remove it and pack again")
     if not again:
@@ -142,7 +142,7 @@ def _forget(folder: Path, plan: dict[str, Any]) -> None:
                 shutil.rmtree(folder / split, ignore_errors=True)
             (folder / BEGUN).unlink()
         except OSError as error:
-            raise atomic.explain(error, folder) from error
+            raise atomic.write_error(error, folder) from error
 
 
 def _sound(
@@ -189,7 +189,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         there = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     whole = MANIFEST in there
     if whole or BEGUN in there:
         said = read_manifest(folder) if whole else atomic.read_json(folder / BEGUN)

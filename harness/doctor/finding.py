@@ -41,7 +41,9 @@ def problem(about: str, says: str) -> Finding:
 class Examiner(Protocol):
     """Looks whether a launcher will run stages on this site."""
 
-    def look(self, site: Site, note: Callable[[str], object], *, submit: bool) -> Iterator[Finding]:
+    def findings(
+        self, site: Site, note: Callable[[str], object], *, submit: bool
+    ) -> Iterator[Finding]:
         """What was found; `submit` also sends a short job. `note` is told what that waits for."""
 
     def least(self) -> str:

@@ -29,7 +29,7 @@ LITTLE_GB = 20.0
 PROBE_S = 300.0
 
 
-def look(site: Site) -> Iterator[Finding]:
+def findings(site: Site) -> Iterator[Finding]:
     """What can be told from here about the places, Python and the trackers."""
     yield _runs(site.runs)
     yield _data(site.data)
@@ -53,7 +53,7 @@ def _runs(runs: Path) -> Finding:
         probe.unlink()
         free = shutil.disk_usage(runs).free / 1e9
     except (OSError, StoreError) as error:
-        reason = str(error) if isinstance(error, StoreError) else atomic.explain(error, runs)
+        reason = str(error) if isinstance(error, StoreError) else atomic.write_error(error, runs)
         return problem("run root", str(reason))
     if free < LITTLE_GB:
         return warning("run root", f"{runs}: writable, but only {free:.1f} GB free; make room")

@@ -31,10 +31,10 @@ def knn_accuracy(
     classes: int,
 ) -> dict[int, float]:
     """Top-1 accuracy in percent for every k, from one pass; see `knn_hits`."""
-    hits = knn_hits(
+    correct = knn_correct(
         queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
     )
-    return dict(zip(k, (100 * hits / len(queries)).tolist(), strict=True))
+    return dict(zip(k, (100 * correct / len(queries)).tolist(), strict=True))
 
 
 def check_distinct(bank: Tensor, labels: Tensor) -> None:
@@ -58,7 +58,7 @@ def check_distinct(bank: Tensor, labels: Tensor) -> None:
 
 
 @torch.no_grad()
-def knn_hits(
+def knn_correct(
     queries: Tensor,
     query_labels: Tensor,
     bank: Tensor,

@@ -83,9 +83,9 @@ class LinearProbe:
         """Correctly classified of features (n, d), per rate, in percent; NaN where a logit is not
         finite, as of such logits any class may be the largest."""
         logits = self.logits(features)
-        hits = (logits.argmax(2) == labels.view(-1, 1)).sum(0)
+        correct = (logits.argmax(2) == labels.view(-1, 1)).sum(0)
         finite = logits.isfinite().all(2).all(0)
-        pairs = zip(hits.tolist(), finite.tolist(), strict=True)
+        pairs = zip(correct.tolist(), finite.tolist(), strict=True)
         return [100 * n / len(labels) if whole else math.nan for n, whole in pairs]
 
     def state(self) -> dict[str, Tensor | None]:

@@ -33,7 +33,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> bool:
         draft.rename(folder)  # also over an empty folder
         atomic.sync_folder(folder.parent)
     except OSError as error:
-        raise atomic.explain(error, folder, "--to") from error
+        raise atomic.write_error(error, folder, "--to") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return True

@@ -17,7 +17,7 @@ from harness.spec.registry import metrics, task, task_of, tasks
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
-from harness.store.ledger import Entry, beside, look, names
+from harness.store.ledger import Entry, beside, names, read_entry
 from harness.store.stale import why_stale
 from harness.store.validity import copies, why_copy
 
@@ -42,7 +42,7 @@ def measured(parent: Entry) -> list[Measured]:
     found: list[Measured] = []
     run = parent.folder.id.rpartition(".")[0]
     ids = [id_ for id_ in names(parent.folder.path.parent) if id_.rpartition(".")[0] == run]
-    entries = [look(StageFolder(parent.folder.path.parent / id_)) for id_ in ids]
+    entries = [read_entry(StageFolder(parent.folder.path.parent / id_)) for id_ in ids]
     entries = [e for e in entries if (e.described or {}).get("parent") == parent.folder.id]
     for entry in entries:
         found += _of_stage(entry, parent)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.launch.job_states import JobState
+from harness.launch.newest_jobs import Schedulers
 from harness.launch.signals import terminate
-from harness.launch.survey import Schedulers
-from harness.launch.truth import Look, Row
-from harness.store.life import holder, job_of, lives
+from harness.launch.status import Row, Statuses
+from harness.store.liveness import holder, is_alive, job_of
 from harness.store.submission import Submission
 
 
@@ -37,7 +37,7 @@ class Targets:
     """Stages that wait for these, and that will be cancelled with them."""
 
 
-def aim(seen: Look, wanted: Collection[str]) -> Targets:
+def aim(seen: Statuses, wanted: Collection[str]) -> Targets:
     """What stops the stages in `wanted`."""
     found, schedulers = Targets(), Schedulers()
     gone: dict[str, Submission] = {}
@@ -91,7 +91,7 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
             f"{row.id}: runs inside job {job}, which was not submitted from this run root; "
             f"{schedulers.of(on).ends(job)} ends it, with all else in it"
         )
-    elif not lives(who):
+    elif not is_alive(who):
         found.refused.append(
             f"{row.id}: process {who['pid']} on {who['host']} runs it; stop it there"
         )

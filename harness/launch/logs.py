@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.command import Commands
 from harness.errors import StoreError
-from harness.launch.decide import ALIVE
-from harness.launch.truth import Row, Truth
+from harness.launch.status import Row, StatusReader
+from harness.launch.status_rules import ALIVE
 from harness.spec.registry import launchers
 from harness.store import atomic, submission
 from harness.store.layout import StageFolder
-from harness.store.life import job_of
+from harness.store.liveness import job_of
 
 LOOK_S = 5.0
 """Seconds between two questions whether a followed stage goes on."""
@@ -97,10 +97,10 @@ def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) ->
         StoreError: the run root cannot be read.
     """
     runs = commands.runs
-    truth, printer = Truth(runs, commands=commands), Printer(write)
+    truth, printer = StatusReader(runs, commands=commands), Printer(write)
     said = ""
     while True:
-        row = truth.look({stage_id}).rows[0]
+        row = truth.read({stage_id}).rows[0]
         until = time.monotonic() + LOOK_S
         while True:
             for path in sources(runs, stage_id):

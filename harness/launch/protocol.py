@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.launch.job_states import JobState
-from harness.launch.lives import Life
+from harness.launch.last_attempt import LastAttempt
 from harness.store.submission import Array, Submission
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Jobs(Protocol):
         del nodes
         return frozenset()
 
-    def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
+    def is_of(self, life: LastAttempt, made: Submission, job: JobState) -> bool:
         """Whether the attempt is the job's."""
         return life.of(made.on, job.job, made.cluster)
 
@@ -154,7 +154,7 @@ class Work(Protocol):
         """End what is left of it."""
 
 
-class Ground(Protocol):
+class Testbed(Protocol):
     """Where stages run while somebody watches, and warns or kills them."""
 
     words: str
@@ -178,7 +178,7 @@ class Launcher(Protocol):
     def computer(self) -> Computer | None:
         """What a stage is computed by; None where that is not known."""
 
-    def ground(self) -> Ground:
+    def testbed(self) -> Testbed:
         """For `certify`.
 
         Raises:

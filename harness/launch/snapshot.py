@@ -75,7 +75,7 @@ def take(runs: Path, *, clean: bool) -> Path:
                 if not target.exists():  # else another submitter was faster
                     raise
         except OSError as error:
-            raise atomic.explain(error, target) from error
+            raise atomic.write_error(error, target) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     there = _files(target, "")
@@ -140,7 +140,7 @@ def keep_recipe(plan: Plan, into: Path) -> Path:
                 if file.exists():
                     _copy(file, kept / file.name)
     except OSError as error:
-        raise atomic.explain(error, into) from error
+        raise atomic.write_error(error, into) from error
     return made
 
 

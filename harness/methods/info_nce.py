@@ -23,8 +23,8 @@ def info_nce(
 
     Returns:
         loss: scalar, in nats, the mean over N of the (K+1)-way cross-entropy.
-        hits: scalar int64; over N it is the pretext accuracy of v1 Fig. A.1. A tie is no hit, so a
-            collapsed encoder scores zero.
+        correct: scalar int64; over N it is the pretext accuracy of v1 Fig. A.1. A tie does not
+            count, so a collapsed encoder scores zero.
     """
     found: tuple[Tensor, Tensor] = _InfoNCE.apply(query, positive, negatives, temperature)
     return found
@@ -41,7 +41,7 @@ class _InfoNCE(torch.autograd.Function):
         scaled = query / temperature
         pos = (scaled * positive).sum(1)  # (N,)
         neg = scaled @ negatives.T  # (N, K)
-        hits = (pos > neg.amax(1)).sum()
+        correct = (pos > neg.amax(1)).sum()
         behind = neg.logsumexp(1) - pos
         losses = F.softplus(behind)  # -log(e^pos / (e^pos + sum e^neg)), exact near 0 too
         if ctx.needs_input_grad[0]:
@@ -50,8 +50,8 @@ class _InfoNCE(torch.autograd.Function):
             missed = behind.sigmoid_().unsqueeze(1)  # 1 less the softmax of the positive
             chosen.addcmul_(missed, positive, value=-1)
             ctx.save_for_backward(chosen.div_(temperature * len(query)))
-        ctx.mark_non_differentiable(hits)
-        return losses.mean(), hits
+        ctx.mark_non_differentiable(correct)
+        return losses.mean(), correct
 
     @staticmethod
     @once_differentiable

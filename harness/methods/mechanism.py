@@ -16,8 +16,8 @@ from harness.runtime.world import World
 
 
 class Mechanism(nn.Module, ABC):
-    """A step is: loss, hits = mechanism(views, index, step); loss.backward(); the optimiser's
-    step over the parameters that require a gradient; mechanism.follow().
+    """A step is: loss, correct = mechanism(views, index, step); loss.backward(); the optimiser's
+    step over the parameters that require a gradient; mechanism.after_step().
 
     `query` is the encoder that is evaluated afterwards. Every process calls with its consecutive
     share of the global batch and gets the mean loss over that share, so that averaging gradients
@@ -42,8 +42,8 @@ class Mechanism(nn.Module, ABC):
 
         Returns:
             loss: scalar, in nats, mean over n.
-            hits: scalar, how many of the n queries are nearest to their positive; None of a method
-                without negatives.
+            correct: scalar, how many of the n queries are nearest to their positive; None of a
+                method without negatives.
         """
 
     def embed(self, encoder: nn.Module, x: Tensor) -> Tensor:
@@ -63,5 +63,5 @@ class Mechanism(nn.Module, ABC):
         return learning
 
     @abstractmethod
-    def follow(self) -> None:
+    def after_step(self) -> None:
         """After the optimiser's step: whatever follows the query encoder."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import RecipeError
 from harness.recipe.ablation import CONTROL, Ablation, Control, Scale
-from harness.recipe.explain import Complaint, dotted
+from harness.recipe.field_errors import Complaint, dotted
 from harness.recipe.find import shipped
 from harness.recipe.load import ablation_node, recipe_node, referred
 from harness.recipe.printed import FILE

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.recipe.schema import Recipe
+from harness.recipe.schema_path import is_section, members
 from harness.recipe.section import Section
-from harness.recipe.spot import is_section, members
 
 
 def label(path: str, recipe: type[Section] = Recipe) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness.errors import RecipeError
 from harness.recipe.ablation import Confidence, Metric, Number
-from harness.recipe.explain import Complaint, dotted
+from harness.recipe.field_errors import Complaint, dotted
 from harness.recipe.section import Section
 from harness.recipe.suggest import did_you_mean, printable
 from harness.recipe.tree import Keys, Node, placed

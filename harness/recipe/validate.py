@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from harness.errors import RecipeError
-from harness.recipe.explain import Complaint, explain
+from harness.recipe.field_errors import Complaint, field_errors
 from harness.recipe.section import Section
 from harness.recipe.tree import Node
 
@@ -28,4 +28,4 @@ def validate(model: type[S], node: Node) -> S | list[Complaint]:
     try:
         return model.model_validate_json(json.dumps(node.plain(), allow_nan=False))
     except ValidationError as error:
-        return explain(model, error.errors(include_url=False), node)
+        return field_errors(model, error.errors(include_url=False), node)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.recipe.ablation import Metric
 from harness.report.measures import COSTS
-from harness.report.runs import LOSS, Outcome, Run
+from harness.report.runs import LOSS, Run, RunOutcome
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 
@@ -24,7 +24,7 @@ class Comparability:
     device: str = ""
     """What most of the table was pre-trained on: a cost is of one device."""
 
-    def why_not_comparable(self, run: Run, outcome: Outcome, metric: Metric) -> str:
+    def why_not_comparable(self, run: Run, outcome: RunOutcome, metric: Metric) -> str:
         """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
         "" if none is."""
         if outcome.copied:
@@ -74,7 +74,7 @@ def choose_comparability(runs: Sequence[Run], installed: Editions) -> Comparabil
 
 def _results(
     runs: Iterable[Run], metrics: Iterable[Metric | Literal["train/loss"]]
-) -> list[tuple[Run, Outcome]]:
+) -> list[tuple[Run, RunOutcome]]:
     """Every result whose stages are each of one edition."""
     wanted = tuple(metrics)
     return [

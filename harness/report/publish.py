@@ -80,7 +80,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
             shutil.rmtree(root)
         draft.rename(root)
     except OSError as error:
-        raise atomic.explain(error, root) from error
+        raise atomic.write_error(error, root) from error
     return root
 
 

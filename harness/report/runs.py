@@ -25,10 +25,10 @@ from harness.spec.registry import task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, State, beside, look
+from harness.store.ledger import Entry, FileState, beside, read_entry
 from harness.store.stale import Look, why_stale
 from harness.store.validity import copies, why_copy
-from harness.track import cursor
+from harness.track import mirror_state
 
 LOSS: Literal["train/loss"] = "train/loss"
 """The mean over the last epoch, in nats."""
@@ -39,7 +39,7 @@ PAPERS_EPOCHS = 200
 UNKNOWN = "unknown"
 """Edition or data of a result that does not name its own: it fits no other result."""
 
-Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | State
+Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | FileState
 
 
 WORDS: dict[str, str] = {"absent": "not run", "unreadable": "cannot be read"}
@@ -82,7 +82,7 @@ class Stage:
     """Its run in each tracker that has one: tracker, project, id and mode."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> FileState:
         return self.entry.state
 
     def why_stale(self, of: Mapping[str, Stage], edition: str | None) -> str:
@@ -93,7 +93,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What one run says about one metric."""
 
     standing: Standing
@@ -217,7 +217,7 @@ class Run:
         wanted = of_kind & {under} if under else of_kind
         return [s for s in self.stages.values() if s.under in wanted] if len(wanted) == 1 else []
 
-    def outcome(self, metric: Metric | Literal["train/loss"], under: str = "") -> Outcome:
+    def outcome(self, metric: Metric | Literal["train/loss"], under: str = "") -> RunOutcome:
         """What the run says about `metric`, the mean over its trials; a diverged pre-training is
         diverged for each. `under`: see `behind`."""
         measuring = self.behind(metric, under)
@@ -229,8 +229,8 @@ class Run:
         chain += measuring
         prints = tuple(sorted({s.fingerprint for s in chain if s.fingerprint and not s.own_data}))
 
-        def say(standing: Standing, detail: str = "", value: float | None = None) -> Outcome:
-            return Outcome(standing, value, detail, prints, tuple(chain), self.copied)
+        def say(standing: Standing, detail: str = "", value: float | None = None) -> RunOutcome:
+            return RunOutcome(standing, value, detail, prints, tuple(chain), self.copied)
 
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
@@ -308,7 +308,7 @@ def _in(runs: Path, text: str) -> str:
 def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
     asked = spec(recipe, name)
     folder = stage_folder(runs, stage_id(recipe, name))
-    entry = look(folder)
+    entry = read_entry(folder)
     entry = replace(entry, detail=_in(runs, entry.detail))
     result = entry.result or {}
     try:
@@ -378,7 +378,7 @@ def _provenance(attempt: Path | None) -> dict[str, Any]:
 def _mirrors(folder: StageFolder) -> Iterator[str]:
     for kind in trackers():
         try:
-            found = cursor.peek(folder, kind)
+            found = mirror_state.peek(folder, kind)
         except StoreError:
             continue
         if found and found.mode:

@@ -73,7 +73,7 @@ def write_files(files: Mapping[str, str], out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, out) from error
+        raise atomic.write_error(error, out) from error
     for name, text in files.items():
         # a message may hold half a character; no report is worth losing for it
         atomic.write(out / name, partial(_fill, text.encode(errors="replace")))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from harness.runtime.cores import helpers
 
-State = dict[str, Any]
+SavedState = dict[str, Any]
 Layout = tuple[torch.device, torch.dtype, torch.Size, tuple[int, ...]]
 
 
@@ -33,7 +33,7 @@ class Saver:
         self._writing: Future[None] | None = None
         self._memory = _Memory()
 
-    def save(self, state: State, write: Callable[[State], object]) -> None:
+    def save(self, state: SavedState, write: Callable[[SavedState], object]) -> None:
         """Copy `state` as it is now and let the thread call `write` with the copy, on the CPU.
 
         Waits first for the checkpoint before it, should that still be written.
@@ -83,7 +83,7 @@ class _Memory:
     def __init__(self) -> None:
         self._held: dict[Layout, list[Tensor]] = {}
 
-    def copy(self, state: State) -> tuple[State, list[torch.cuda.Event]]:
+    def copy(self, state: SavedState) -> tuple[SavedState, list[torch.cuda.Event]]:
         """(copy, what to wait for before it is read). Tensors that share memory share it again."""
         made: dict[tuple[int, Layout], Tensor] = {}
         devices: set[torch.device] = set()

@@ -22,9 +22,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement
-from harness.runtime.meeting import OpenStore, gather, meet
+from harness.runtime.failure_detection import FailureDetector, OnLoss, exit_now
 from harness.runtime.moving import moved
-from harness.runtime.peers import OnLoss, Peers, exit_now
+from harness.runtime.rendezvous import OpenStore, gather, rendezvous
 
 # torch 2.14 warns of the names that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -45,7 +45,7 @@ class World:
     """
 
     def __init__(
-        self, rank: int, size: int, device: torch.device, peers: Peers | None = None
+        self, rank: int, size: int, device: torch.device, peers: FailureDetector | None = None
     ) -> None:
         self.rank = rank
         self.size = size
@@ -355,7 +355,7 @@ def join(
         return
     span = timedelta(seconds=timeout)
     patience = min(60, timeout) if meeting is None else meeting
-    own, peers = meet(placement, patience, store, stopping, on_loss)
+    own, peers = rendezvous(placement, patience, store, stopping, on_loss)
     try:
         with peers.guard("join"):
             gather(own, placement, max(patience, timeout), stopping)

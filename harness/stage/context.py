@@ -40,7 +40,7 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutcome:
     """What a finished stage found."""
 
     step: int

@@ -22,12 +22,12 @@ from harness.recipe.schema import Recipe
 from harness.redact import redact
 from harness.runtime.checkpoint import listed
 from harness.runtime.environment import Placement
-from harness.runtime.settle import settle
+from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
 from harness.source import of_stage
 from harness.spec.declarations import load
-from harness.stage.context import Context, Diverged, Interrupted, Outcome
-from harness.stage.patience import first_alone
+from harness.stage.collective_wait import first_alone
+from harness.stage.context import Context, Diverged, Interrupted, StageOutcome
 from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
@@ -137,7 +137,7 @@ def _attempt(
     context: Callable[[DataSet], Context],
 ) -> tuple[str, dict[str, float]]:
     began = time.monotonic()
-    settle(world.device)
+    set_up_process(world.device)
 
     def opened() -> tuple[DataSet, dict[str, Any]]:
         found = open_data(asked.data(recipe), job.data_root)
@@ -155,7 +155,7 @@ def _attempt(
     result: dict[str, Any]
     stage = context(data.on(world.device))
     try:
-        outcome: Outcome = load(asked.task.function)(stage)
+        outcome: StageOutcome = load(asked.task.function)(stage)
         result = {"state": "finished", "step": outcome.step, "values": outcome.values}
         result |= {"message": "", **outcome.facts}
     except Diverged as diverged:

@@ -10,7 +10,7 @@ import torch
 from harness.errors import DataError, StoreError
 from harness.model.encoder import Encoder, build
 from harness.stage.context import Context, fitting
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 
 def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
@@ -26,7 +26,7 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
             head is neither trained nor given with the weights.
     """
     assert context.parent is not None
-    entry = look(context.parent)
+    entry = read_entry(context.parent)
     if entry.state == "damaged":
         raise StoreError(entry.detail)
     result = entry.result

@@ -9,13 +9,13 @@ from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
 from harness.evaluate.features import extract
-from harness.evaluate.knn import check_distinct, knn_hits
+from harness.evaluate.knn import check_distinct, knn_correct
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Knn, Recipe
 from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
-from harness.stage.context import Context, Outcome, finite
+from harness.stage.context import Context, StageOutcome, finite
 
 
 def check_neighbours(protocol: Knn, data: DataSet) -> None:
@@ -64,7 +64,7 @@ def measure(
     ]
     check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
-    hits = knn_hits(
+    correct = knn_correct(
         features[0][mine],
         queries.labels[mine],
         features[1],
@@ -73,12 +73,12 @@ def measure(
         temperature=protocol.temperature,
         classes=data.classes,
     )
-    found = [100 * n / len(queries) for n in world.sum(hits).tolist()]
+    found = [100 * n / len(queries) for n in world.sum(correct).tolist()]
     first, *others = zip(protocol.k, found, strict=True)
     return {"knn/top1": first[1]} | {f"knn/top1@k{k}": value for k, value in others}
 
 
-def run(context: Context) -> Outcome:
+def run(context: Context) -> StageOutcome:
     """Measure the parent's encoder.
 
     Raises:
@@ -114,4 +114,4 @@ def run(context: Context) -> Outcome:
         ]
     )
     context.reporter.advance(1, values)
-    return Outcome(step, values, {"weights": parent.get("weights") if parent else None})
+    return StageOutcome(step, values, {"weights": parent.get("weights") if parent else None})

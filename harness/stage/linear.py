@@ -15,7 +15,7 @@ from harness.evaluate.features import encode, extract
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
 from harness.stage import frozen
-from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
+from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
 
 VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, grayscale_p=0)
 """Training views of the official probe: RandomResizedCrop at its default scale, and a flip."""
@@ -71,7 +71,7 @@ class Probing:
                 pausing=context.pause,
             )
 
-    def run(self) -> Outcome:
+    def run(self) -> StageOutcome:
         """Train to the last epoch, which is the one reported.
 
         Every process trains the same classifiers on the gathered features.
@@ -115,7 +115,9 @@ class Probing:
                 "not finite"
             )
         parent = context.parent.result if context.parent else None
-        return Outcome(self.total, found, {"weights": parent.get("weights") if parent else None})
+        return StageOutcome(
+            self.total, found, {"weights": parent.get("weights") if parent else None}
+        )
 
     def _train(self, features: Tensor, labels: Tensor) -> None:
         epoch = self.step // self.per_epoch
@@ -174,6 +176,6 @@ class Probing:
             yield world.gather(x)[: batch.total], self.bank_labels[index]
 
 
-def run(context: Context) -> Outcome:
+def run(context: Context) -> StageOutcome:
     """Probe the parent's encoder; see Probing.run."""
     return Probing(context).run()

@@ -22,7 +22,7 @@ from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.stage import beginning
-from harness.stage.context import Context, Diverged, Interrupted, Outcome, finite, fitting
+from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
@@ -36,7 +36,7 @@ class _Block:
     steps: list[int] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
-    hits: list[Tensor] = field(default_factory=list)
+    correct: list[Tensor] = field(default_factory=list)
 
 
 class Pretraining:
@@ -78,7 +78,7 @@ class Pretraining:
         self._top1: list[float] = []
         self._memory = 0.0  # GB, the most that training itself has held on this device
 
-    def run(self) -> Outcome:
+    def run(self) -> StageOutcome:
         """Train to the end.
 
         Raises:
@@ -136,7 +136,7 @@ class Pretraining:
         }
         if self.given is not None:
             facts["given"] = dataclasses.asdict(self.given)
-        return Outcome(self.step, values, facts)
+        return StageOutcome(self.step, values, facts)
 
     def train(self, batch: Batch) -> Tensor:
         """One step; returns this process's loss, which is on the device and in the next `drain`."""
@@ -145,19 +145,19 @@ class Pretraining:
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
         set_rate(self.optimiser, lr)
         self.optimiser.zero_grad()
-        loss, hits = self.mechanism(batch.views, batch.index, self.step)
+        loss, correct = self.mechanism(batch.views, batch.index, self.step)
         self.scaler.scale(loss).backward()
         self.context.world.average_(self.optimiser.gradient, "gradients")
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.mechanism.follow()
+        self.mechanism.after_step()
         average_running_statistics(self.mechanism, self.context.world)
         self.step += 1
         self._block.steps.append(self.step)
         self._block.rates.append(lr)
         self._block.losses.append(loss.detach())
-        if hits is not None:
-            self._block.hits.append(hits)
+        if correct is not None:
+            self._block.correct.append(correct)
         return self._block.losses[-1]
 
     def drain(self) -> None:
@@ -172,8 +172,8 @@ class Pretraining:
         total = world.sum(torch.stack(block.losses).double())
         losses: list[float] = (total / world.size).tolist()
         top1: list[float] = []
-        if block.hits:
-            top1 = [100 * n / batch for n in world.sum(torch.stack(block.hits)).tolist()]
+        if block.correct:
+            top1 = [100 * n / batch for n in world.sum(torch.stack(block.correct)).tolist()]
         now = time.perf_counter()
         speed, self._since = round(len(losses) * batch / (now - self._since), 1), now
         bad = next((n for n, loss in enumerate(losses) if not math.isfinite(loss)), None)
@@ -283,6 +283,6 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def run(context: Context) -> Outcome:
+def run(context: Context) -> StageOutcome:
     """Pre-train; see Pretraining.run."""
     return Pretraining(context).run()

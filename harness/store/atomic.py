@@ -17,7 +17,7 @@ from harness.errors import DiskError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 
 
-def explain(error: OSError, path: Path, option: str = "") -> DiskError:
+def write_error(error: OSError, path: Path, option: str = "") -> DiskError:
     """What a failed write means to the user, and what to do.
 
     Args:
@@ -118,7 +118,7 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
     except OSError as error:
-        raise explain(error, path) from error
+        raise write_error(error, path) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,7 +16,7 @@ from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, refuse_link
-from harness.store.life import BEAT_S, Heartbeat, holder, survived
+from harness.store.liveness import BEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
 """Checkpoints whose journal's state is kept: more than stay on disk."""
@@ -196,7 +196,7 @@ def begin(folder: StageFolder) -> Attempt:
     except FileExistsError:
         raise Busy(f"{folder.path}: another process has just begun attempt {number}") from None
     except OSError as error:
-        raise atomic.explain(error, path) from error
+        raise atomic.write_error(error, path) from error
     _sweep(folder)
     try:
         return Attempt(folder, path)

@@ -28,7 +28,7 @@ def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     path = folder / f"{recipe}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     atomic.write_json(path, record)
     return path

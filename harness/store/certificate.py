@@ -85,7 +85,7 @@ def write(runs: Path, certificate: Certificate) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     path = folder / f"{certificate.edition}-{certificate.digest}.json"
     said = {"schema": SCHEMA, "passed": certificate.passed, **asdict(certificate)}
     atomic.write_json(path, said)

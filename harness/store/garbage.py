@@ -23,7 +23,7 @@ from harness.errors import StoreError
 from harness.spec.registry import tasks
 from harness.store import atomic, benchmarks, certificate, ledger, submission
 from harness.store.layout import StageFolder
-from harness.store.life import holder
+from harness.store.liveness import holder
 from harness.store.provenance import SNAPSHOT
 
 Kind = Literal["checkpoints", "set aside", "code", "draft"]
@@ -147,7 +147,7 @@ def remove(one: Garbage) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise atomic.explain(error, one.place) from error
+        raise atomic.write_error(error, one.place) from error
 
 
 def saved(folder: StageFolder) -> list[tuple[int, str, Path]]:

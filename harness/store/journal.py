@@ -46,7 +46,7 @@ class Writer:
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise atomic.explain(error, path) from error
+            raise atomic.write_error(error, path) from error
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write the records with one system call, so that a kill tears at most the last line."""
@@ -57,14 +57,14 @@ class Writer:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
-            raise atomic.explain(error, self._path) from error
+            raise atomic.write_error(error, self._path) from error
 
     def sync(self) -> None:
         """Wait until what was appended is on disk: a checkpoint must not outlive its journal."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise atomic.explain(error, self._path) from error
+            raise atomic.write_error(error, self._path) from error
 
     def close(self) -> None:
         os.close(self._fd)

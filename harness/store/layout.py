@@ -158,7 +158,7 @@ class StageFolder:
             target = aside / f"{self.id}~{number}"
             self.path.rename(target)
         except OSError as error:
-            raise atomic.explain(error, self.path) from error
+            raise atomic.write_error(error, self.path) from error
         return target
 
     def put_back(self, aside: Path) -> None:
@@ -176,7 +176,7 @@ class StageFolder:
                     folder.rmdir()
             aside.rename(self.path)
         except OSError as error:
-            raise atomic.explain(error, aside) from error
+            raise atomic.write_error(error, aside) from error
 
     def create(self, description: dict[str, Any]) -> None:
         """Make the folder unless it is there, and its stage.json unless it says the same: what the
@@ -190,7 +190,7 @@ class StageFolder:
             (self.path / "attempts").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise atomic.explain(error, self.path, "--runs") from error
+            raise atomic.write_error(error, self.path, "--runs") from error
         if self.described != description:
             atomic.write_json(self.path / "stage.json", description)
 

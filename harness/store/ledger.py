@@ -13,10 +13,10 @@ from harness.errors import StoreError, Unreadable
 from harness.store import atomic
 from harness.store.checked import Seen, checked
 from harness.store.layout import StageFolder, why_no_result
-from harness.store.life import Still, holder, stillness
+from harness.store.liveness import Still, holder, stillness
 from harness.store.version import STAGE
 
-State = Literal[
+FileState = Literal[
     "absent", "running", "interrupted", "failed", "diverged", "finished", "damaged", "unreadable"
 ]
 """unreadable: closed to this user, or on a disk that fails; it may well be whole."""
@@ -30,7 +30,7 @@ AT_MOST = 1 << 28
 """Bytes of journals after which `everything` checks no more in one call. A journal without
 checksums takes four times as long to check, and counts so."""
 
-DONE: tuple[State, ...] = ("finished", "diverged")
+DONE: tuple[FileState, ...] = ("finished", "diverged")
 """States that a stage does not leave: a diverged run is a result too."""
 
 
@@ -39,7 +39,7 @@ class Entry:
     """One stage as the ledger sees it."""
 
     folder: StageFolder
-    state: State
+    state: FileState
     detail: str = ""
     result: dict[str, Any] | None = None
     described: dict[str, Any] | None = None
@@ -54,11 +54,11 @@ class Entry:
         return self.state in DONE
 
 
-def look(folder: StageFolder) -> Entry:
+def read_entry(folder: StageFolder) -> Entry:
     """The stage's state: never an exception, a damaged folder is a state too."""
     described: dict[str, Any] | None = None
 
-    def found(state: State, detail: str = "", result: dict[str, Any] | None = None) -> Entry:
+    def found(state: FileState, detail: str = "", result: dict[str, Any] | None = None) -> Entry:
         return Entry(folder, state, detail, result, described)
 
     known = checked(folder.path.parent)
@@ -124,7 +124,7 @@ def everything(
         if head is None or not (head or StageFolder(runs / name).begun):
             continue
         if is_link:
-            yield look(StageFolder(runs / name))
+            yield read_entry(StageFolder(runs / name))
             continue
         result = atomic.json_object(_read(f"{root}/{name}/result.json"))
         folder = StageFolder(runs / name)
@@ -144,7 +144,7 @@ def everything(
                 seen[name] = files.digest, entry
             yield entry
         else:
-            yield look(folder)
+            yield read_entry(folder)
     known.save()
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from harness.errors import Busy, StoreError
 from harness.store import atomic, provenance, version
 from harness.store.layout import is_name, refuse_link
-from harness.store.life import Heartbeat, holder, identity, lives
+from harness.store.liveness import Heartbeat, holder, identity, is_alive
 
 SCHEMA = 1
 """Of the record; raised when the meaning of a key changes."""
@@ -258,7 +258,7 @@ def submitting(submission: Submission) -> bool:
     """
     if all(array.job is not None for array in submission.arrays):
         return False
-    found = lives(submission.submitter)
+    found = is_alive(submission.submitter)
     return time.time() - submission.t < PATIENCE_S if found is None else found
 
 
@@ -268,7 +268,7 @@ def _root(runs: Path) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise atomic.explain(error, root, "--runs") from error
+        raise atomic.write_error(error, root, "--runs") from error
     return root
 
 
@@ -325,7 +325,7 @@ def _take(root: Path) -> Path | None:
             mine.rmdir()
             return None
     except OSError as error:
-        raise atomic.explain(error, root) from error
+        raise atomic.write_error(error, root) from error
     for old in before:
         shutil.rmtree(old, ignore_errors=True)
     return mine

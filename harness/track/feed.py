@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.spec.declarations import Tracker, load
 from harness.spec.registry import trackers
 from harness.track.bounded import bounded
-from harness.track.protocol import Access, Card, Mode, Opener, TrackedRun, TrackerError
+from harness.track.protocol import Access, Metadata, Mode, Opener, TrackedRun, TrackerError
 
 ACCESS_S = 10.0
 """Seconds in which a tracker must have looked at the environment; it may ask no network."""
@@ -79,7 +79,7 @@ class Feed:
     access: Access
     opener: Opener | None = None
 
-    def open(self, card: Card) -> TrackedRun:
+    def open(self, card: Metadata) -> TrackedRun:
         """Open a run, or go on with it. Raises TrackerError, and what the tracker raises."""
         if self.opener is None:
             self.opener = load(self.tracker.opener)()

@@ -26,7 +26,7 @@ from harness.redact import redact
 from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
 from harness.store.layout import refuse_link, stage_folder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(time.strftime("%H:%M:%S"), feed.access.redact(text), flush=True)
 
     def any_running() -> bool:
-        return any(look(stage_folder(given.runs, s)).state == "running" for s in given.stages)
+        return any(read_entry(stage_folder(given.runs, s)).state == "running" for s in given.stages)
 
     stop = _signals()
     with contextlib.suppress(OSError):

@@ -17,8 +17,8 @@ from harness.errors import StoreError
 from harness.spec.registry import axis_of
 from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder
-from harness.store.ledger import DONE, look
-from harness.track import card, cursor
+from harness.store.ledger import DONE, read_entry
+from harness.track import metadata, mirror_state
 from harness.track.bounded import Beat
 from harness.track.feed import Feed
 from harness.track.protocol import TrackedRun, TrackerError
@@ -61,8 +61,8 @@ class StageMirror:
         self.url = ""
         self._feed, self._say, self._beat, self._fall_back = feed, say, beat, fall_back
         self._kind = feed.tracker.kind
-        self._lock = cursor.Lock(folder.path / f"{self._kind}.lock")
-        self._cursor: cursor.Cursor | None = None
+        self._lock = mirror_state.Lock(folder.path / f"{self._kind}.lock")
+        self._cursor: mirror_state.MirrorState | None = None
         self._tail: Tail | None = None
         self._run: TrackedRun | None = None
         self._upto: int | None = -1
@@ -114,7 +114,7 @@ class StageMirror:
                 return
         result = self.folder.result
         done = result is not None and result["state"] in DONE
-        if done and (entry := look(self.folder)).state == "damaged":
+        if done and (entry := read_entry(self.folder)).state == "damaged":
             raise StoreError(entry.detail)
         upto = None if done else newest_checkpoint(self.folder)
         if upto == self._upto:
@@ -128,12 +128,12 @@ class StageMirror:
         if done and result is not None and self._run is not None:
             state = str(result["state"])
             tags = () if state == "finished" else (state,)
-            self._run.summarise(card.summary(result), tags)
+            self._run.summarise(metadata.summary(result), tags)
             self._end(done=True)
 
     def _begin(self) -> None:
         """Read the cursor, now that it is ours."""
-        self._cursor = found = cursor.load(self.folder, self._kind, self._feed.access.project)
+        self._cursor = found = mirror_state.load(self.folder, self._kind, self._feed.access.project)
         self.url, self.standing = found.url, "waiting"
         if found.online.complete or (self.mode == "offline" and found.offline.complete):
             self.standing = "complete"
@@ -141,7 +141,7 @@ class StageMirror:
             return
         self._tail = Tail(self.folder, self._from(found))
 
-    def _from(self, found: cursor.Cursor) -> Progress:
+    def _from(self, found: mirror_state.MirrorState) -> Progress:
         """Where this mirror goes on: an offline file also after what is online already."""
         if self.mode == "online":
             return found.online.copy()
@@ -171,7 +171,7 @@ class StageMirror:
                 self._run.define(name, axis_of(name))
                 self._defined.add(name)
             if number >= self._run.known:
-                self._run.log(card.row(record, number))
+                self._run.log(metadata.row(record, number))
                 self.added += 1
             self._beat()
 
@@ -179,7 +179,7 @@ class StageMirror:
         assert self._cursor is not None
         self._cursor.mode = self.mode
         self._beat()
-        self._run = self._feed.open(card.describe(self.folder, self._cursor, self.mode))
+        self._run = self._feed.open(metadata.describe(self.folder, self._cursor, self.mode))
         self._beat()
         self.standing = "open"
         if self._run.url:

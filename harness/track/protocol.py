@@ -49,7 +49,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Card:
+class Metadata:
     """What a run is opened with.
 
     Attributes:
@@ -126,7 +126,7 @@ class TrackedRun(Protocol):
 class Opener(Protocol):
     """Opens a tracker's runs. One is made by each process that mirrors, and may remember."""
 
-    def __call__(self, card: Card) -> TrackedRun:
+    def __call__(self, card: Metadata) -> TrackedRun:
         """Open the run, or go on with it.
 
         Raises:

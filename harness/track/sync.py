@@ -12,7 +12,7 @@ from harness.errors import HarnessError, StoreError
 from harness.spec.registry import trackers
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import everything
-from harness.track import cursor
+from harness.track import mirror_state
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
@@ -20,7 +20,7 @@ from harness.track.protocol import TrackerError
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SyncOutcome:
     """What `sync` did with a stage and a tracker.
 
     Attributes:
@@ -46,7 +46,7 @@ def sync(
     *,
     feeds: Sequence[Feed] | None = None,
     quiet_s: float = QUIET_S,
-) -> list[Outcome]:
+) -> list[SyncOutcome]:
     """Bring the stages (None: all under `runs`) up to date online. Again: does nothing more.
 
     Args:
@@ -60,7 +60,7 @@ def sync(
         folders = [entry.folder for entry in everything(runs)]
     else:
         folders = [stage_folder(runs, stage_id) for stage_id in stage_ids]
-    outcomes: list[Outcome] = []
+    outcomes: list[SyncOutcome] = []
     refused: HarnessError | None = None
     for feed in _declared(say) if feeds is None else feeds:
         if isinstance(feed, HarnessError):
@@ -84,11 +84,11 @@ def _declared(say: Say) -> Iterator[Feed | HarnessError]:
 
 def _sync_all(
     folders: Sequence[StageFolder], feed: Feed, say: Say, quiet_s: float
-) -> list[Outcome]:
+) -> list[SyncOutcome]:
     """The outcomes of the stages; a tracker that hangs fails those that it has not done yet."""
-    done: list[Outcome] = []
+    done: list[SyncOutcome] = []
 
-    def tell(outcome: Outcome) -> None:
+    def tell(outcome: SyncOutcome) -> None:
         done.append(outcome)
         if outcome.state != "already":
             told = " · ".join(filter(None, (outcome.message, outcome.url)))
@@ -106,15 +106,15 @@ def _sync_all(
     except TrackerError as error:
         why = feed.access.redact(str(error))
         for folder in folders[len(done) :]:
-            tell(Outcome(folder.id, feed.tracker.kind, "failed", message=why))
+            tell(SyncOutcome(folder.id, feed.tracker.kind, "failed", message=why))
     return done
 
 
-def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> Outcome:
-    outcome = partial(Outcome, folder.id, feed.tracker.kind)
+def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
+    outcome = partial(SyncOutcome, folder.id, feed.tracker.kind)
     try:
         folder.refuse_links()
-        found = cursor.peek(folder, feed.tracker.kind)
+        found = mirror_state.peek(folder, feed.tracker.kind)
         if folder.described is None:
             return outcome("failed", message="no such stage; `status` lists them")
     except StoreError as error:

@@ -16,7 +16,7 @@ import pytest
 from harness.cli.options import machine
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import everything, look
+from harness.store.ledger import everything, read_entry
 from harness.store.version import STAGE
 
 OTHER = 4242
@@ -91,7 +91,7 @@ def test_a_closed_stage_is_not_damaged(moco: Any, stage: Path, request: Any) -> 
         assert "cannot be read" in said.all, command
         owner = f"uid {os.stat(stage).st_uid}"  # noqa: PTH116
         assert owner in said.all, command
-    assert look(StageFolder(stage)).state == "unreadable"
+    assert read_entry(StageFolder(stage)).state == "unreadable"
     assert moco("cancel", stage.name, "--yes").code == 1
 
 
@@ -111,7 +111,7 @@ def test_a_closed_part_of_a_stage_is_not_damaged(part: str, tmp_path: Path, requ
     attempt.end("finished")
     closed(folder.path / part)
     request.getfixturevalue("powerless")
-    for entry in (look(folder), *everything(tmp_path)):
+    for entry in (read_entry(folder), *everything(tmp_path)):
         assert entry.state == "unreadable", entry.detail
         assert part in entry.detail
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.cli.watch import watch
 from harness.report.collect import Results, collect
 from harness.store.edition import Editions
-from harness.store.life import identity
+from harness.store.liveness import identity
 
 CELLS = {"cells": ["m0.9", "m0.99"], "control": False}
 

@@ -50,7 +50,7 @@ def test_what_the_probe_means(
 def test_the_places(tmp_path: Path) -> None:
     (tmp_path / "data" / "imagenet").mkdir(parents=True)
     site = Site(tmp_path / "data", tmp_path / "runs", "cpu", 1, 1.0)
-    found = {each.about: each for each in machine.look(site)}
+    found = {each.about: each for each in machine.findings(site)}
     assert "writable" in found["run root"].says
     assert found["data root"].says.endswith("data: imagenet")
     assert found["wandb"].says.startswith("disabled")
@@ -60,7 +60,7 @@ def test_the_places(tmp_path: Path) -> None:
 def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     site = Site(tmp_path / "none", tmp_path / "file" / "runs", "cpu", 1, 1.0)
-    found = {each.about: each for each in machine.look(site)}
+    found = {each.about: each for each in machine.findings(site)}
     assert found["run root"].level == "problem"
     assert found["data root"].level == "warning"
 
@@ -71,7 +71,7 @@ def test_every_declared_tracker_is_looked_at(
     site = Site(tmp_path / "data", tmp_path / "runs", "cpu", 1, 1.0)
     monkeypatch.setenv("LINES_SERVER", "http://127.0.0.1:9")
     with installed(tmp_path / "site"):
-        found = {each.about: each for each in machine.look(site)}
+        found = {each.about: each for each in machine.findings(site)}
         assert (found["wandb"].level, found["lines"].level) == ("ok", "ok")
         assert found["lines"].says == "online, to http://127.0.0.1:9"
         probe.answer(tmp_path, tmp_path)
@@ -82,12 +82,12 @@ def test_every_declared_tracker_is_looked_at(
         reached = machine.judge_network({**answer, "reached": {"lines": True}})
         assert (reached.level, "Lines" in reached.says) == ("ok", True)
         monkeypatch.setenv("LINES_MODE", "maybe")
-        wrong = {each.about: each for each in machine.look(site)}["lines"]
+        wrong = {each.about: each for each in machine.findings(site)}["lines"]
         assert (wrong.level, "LINES_MODE" in wrong.says) == ("problem", True)
         assert machine.judge_network(answer).says == "not needed"
     with installed(tmp_path / "other") as place:
         (place / "lines_tracker.py").write_text("import no_such_library")
-        broken = {each.about: each for each in machine.look(site)}["trackers"]
+        broken = {each.about: each for each in machine.findings(site)}["trackers"]
         assert (broken.level, "no_such_library" in broken.says) == ("problem", True)
 
 

@@ -177,7 +177,7 @@ def test_a_wrong_command_is_found(line: str) -> None:
         "moco-harness check RECIPE... --seeds 0-7 && moco-harness recipes list",
         "moco-harness -h; moco-harness report --compare A B; moco-harness recipes",
         "nox -s lint types; nox -s gpu -- OUT --data ROOT",
-        "torchrun -m harness.launch.worker --none; python -m tests.gate",
+        "torchrun -m harness.launch.rank --none; python -m tests.gate",
         "ls --none",
     ],
 )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from oracle.knn import knn
 
 from harness.evaluate import knn as ours
-from harness.evaluate.knn import knn_accuracy, knn_hits, top
+from harness.evaluate.knn import knn_accuracy, knn_correct, top
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,8 +99,8 @@ def test_features_of_any_length_are_normalised_where_they_are() -> None:
     (bank, bank_labels), (queries, labels) = clusters(300, 1), clusters(80, 2)
     settings: dict[str, Any] = {"k": (20, 5), "temperature": 0.1, "classes": 5}
     whole = [F.normalize(features, dim=1) for features in (queries, bank)]
-    expected = knn_hits(whole[0].clone(), labels, whole[1].clone(), bank_labels, **settings)
+    expected = knn_correct(whole[0].clone(), labels, whole[1].clone(), bank_labels, **settings)
     assert not torch.equal(bank, whole[1])
-    assert torch.equal(knn_hits(queries, labels, bank, bank_labels, **settings), expected)
+    assert torch.equal(knn_correct(queries, labels, bank, bank_labels, **settings), expected)
     assert torch.equal(queries, whole[0])
     assert torch.equal(bank, whole[1]), "no second copy is kept of it"

@@ -1,7 +1,7 @@
 """A real run, and lives of it that are ended from outside.
 
 A life is what a launcher starts: one process, or two that share the stage through gloo, each
-running `harness.launch.worker`. They are forked from a server that has loaded torch already, so
+running `harness.launch.rank`. They are forked from a server that has loaded torch already, so
 that 200 lives do not cost 200 imports.
 """
 
@@ -63,10 +63,10 @@ def _work(folder: Path, data: Path, env: dict[str, str], said: Path, before: Any
             os.dup2(file.fileno(), stream)
     if before is not None:
         before()
-    from harness.launch import worker
+    from harness.launch import rank
 
     sys.argv = ["worker", str(folder), "--data", str(data), "--device", "cpu"]
-    sys.exit(worker.main())
+    sys.exit(rank.main())
 
 
 class Life:
@@ -82,7 +82,7 @@ class Life:
         said: Path | None = None,
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["harness.launch.worker", "torch._dynamo"])
+        context.set_forkserver_preload(["harness.launch.rank", "torch._dynamo"])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

@@ -10,7 +10,7 @@ import pytest
 from stage.tiny import run, write
 
 from harness.errors import HarnessError
-from harness.launch.truth import Truth
+from harness.launch.status import StatusReader
 from harness.recipe.load import load
 from harness.recipe.schema import Recipe
 from harness.stage.execute import Job, execute
@@ -79,7 +79,7 @@ def test_what_stands_in_a_stage_as_its_parent(tmp_path: Path, name: str) -> None
     if not is_name(name):
         with pytest.raises(HarnessError):
             assert folder.parent
-    for row in Truth(runs).look({folder.id}).rows:
+    for row in StatusReader(runs).read({folder.id}).rows:
         assert row.parent == (name if is_name(name) else "")
 
 

@@ -27,10 +27,10 @@ from harness.cli.cells import Reader
 from harness.cli.status import status_command
 from harness.command import Commands
 from harness.errors import HarnessError
-from harness.launch import choose
+from harness.launch import selection
 from harness.launch.cancel import aim
 from harness.launch.logs import sources, verdict
-from harness.launch.truth import Truth
+from harness.launch.status import StatusReader
 from harness.plan import make_plan
 from harness.recipe.expand import Member
 from harness.recipe.load import load_recipe
@@ -47,7 +47,7 @@ from harness.store.certificate import Certificate, Check
 from harness.store.edition import Editions, edition
 from harness.store.latest import Latest
 from harness.store.layout import StageFolder
-from harness.track import card, cursor
+from harness.track import metadata, mirror_state
 from harness.track.tail import Progress, Tail
 from hostile.cases import cases
 from hostile.mutate import json_bytes, line_bytes
@@ -93,7 +93,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     )  # fmt: skip
     submission.write(runs, made)
     for folder in folders.values():
-        one = cursor.Cursor("tiny-1", "moco", "offline", offline=Progress(3, 2, ["train/loss"]))
+        one = mirror_state.MirrorState(
+            "tiny-1", "moco", "offline", offline=Progress(3, 2, ["train/loss"])
+        )
         one.save(folder, "wandb")
     hardware: dict[str, str | int] = {
         "device": "cpu",
@@ -130,26 +132,28 @@ def looked_at(root: Root, *, drawn: bool) -> None:
     try:
         for entry in ledger.everything(runs):
             folder = entry.folder
-            ledger.look(folder)
+            ledger.read_entry(folder)
             Latest(folder, ("knn/top1",)).look()
             records: list[journal.Record] = []
             answered(lambda f=folder, found=records: found.extend(journal.read(f)))
             assert all(type(record["step"]) is int for record in records)
             answered(lambda f=folder: journal.last(f))
             answered(lambda f=folder: Tail(f, Progress()).settled(None))
-            answered(lambda f=folder: cursor.peek(f, "wandb"))
-            answered(lambda f=folder: card.describe(f, cursor.Cursor("x", "p"), "offline"))
-            card.summary(entry.result or {})
+            answered(lambda f=folder: mirror_state.peek(f, "wandb"))
+            answered(
+                lambda f=folder: metadata.describe(f, mirror_state.MirrorState("x", "p"), "offline")
+            )
+            metadata.summary(entry.result or {})
             answered(lambda f=folder: sources(runs, f.id))
         answered(lambda: submission.everything(runs))
         certificate.of(runs, edition("pretrain", "moco"))
-        seen = Truth(runs).look()
+        seen = StatusReader(runs).read()
         for row in seen.rows:
             Reader().cells(row)
             assert isinstance(row.again(Commands(runs)), str)
             list(verdict(Commands(runs), row))
         aim(seen, [row.id for row in seen.rows])
-        answered(lambda: choose.known(runs))
+        answered(lambda: selection.known(runs))
         status_command(load_site(runs=runs), every=True)
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)

@@ -11,15 +11,15 @@ from launch.world import World, listed
 
 from harness.errors import HarnessError
 from harness.launch.cancel import Targets, aim, consequences, stop
-from harness.launch.truth import Truth
+from harness.launch.status import StatusReader
 from harness.store import submission
 from harness.store.attempt import begin
-from harness.store.life import identity
+from harness.store.liveness import identity
 from harness.store.submission import Array
 
 
 def targets(world: World, *stages: Any) -> Targets:
-    return aim(Truth(world.root).look(), {stage.id for stage in stages})
+    return aim(StatusReader(world.root).read(), {stage.id for stage in stages})
 
 
 def queued(world: World, made: Any, *jobs: str) -> None:

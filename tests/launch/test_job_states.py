@@ -10,9 +10,9 @@ from launch.world import CONFIG, World, accounted, listed
 from harness.errors import HarnessError
 from harness.launch.cancel import aim
 from harness.launch.job_states import STATES
-from harness.launch.outlook import Outlook
-from harness.launch.survey import Schedulers, survey
-from harness.launch.truth import Truth
+from harness.launch.newest_jobs import Schedulers, newest_jobs
+from harness.launch.plan_with_jobs import PlanWithJobs
+from harness.launch.status import StatusReader
 from harness.plan import over
 from harness.store import submission
 
@@ -72,7 +72,7 @@ def test_what_is_made_of_it(world: World, by: str, word: str) -> None:
     world.says(by, said(made, "12_0", word) + said(made, "12_1", word))
     if by == "squeue":
         world.says("sacct", code=1)
-    seen = Truth(world.root).look()
+    seen = StatusReader(world.root).read()
     found = {row.id: row for row in seen.rows}
     assert (found[fresh.id].state, found[begun.id].state) == (before, alive), found
 
@@ -85,10 +85,10 @@ def test_what_is_made_of_it(world: World, by: str, word: str) -> None:
 
 def _plan(runs: Path, stage: str) -> str:
     submissions = submission.everything(runs)
-    answer = survey(runs, submissions, {stage}, Schedulers())
+    answer = newest_jobs(runs, submissions, {stage}, Schedulers())
     jobs = answer.states
     try:
-        Outlook(None, jobs, submissions, answer.numbers, answer.notes).check()  # type: ignore[arg-type]
+        PlanWithJobs(None, jobs, submissions, answer.numbers, answer.notes).check()  # type: ignore[arg-type]
     except HarnessError:
         return "asked for"
     return "to do" if over(jobs[stage]) else "busy"
@@ -99,9 +99,9 @@ def test_who_waits_for_a_person_is_told_what_to_do(world: World) -> None:
     made = world.submit(stage)
     for reason in ("JobHeldUser", "job requeued in held state", "launch failed requeued held"):
         world.says("squeue", listed(made, "12", "PENDING", reason))
-        (row,) = Truth(world.root).look().rows
+        (row,) = StatusReader(world.root).read().rows
         assert (row.state, row.remedy) == ("held", "scontrol release 12")
-        (job,) = survey(world.root, [made], {stage.id}, Schedulers()).states.values()
+        (job,) = newest_jobs(world.root, [made], {stage.id}, Schedulers()).states.values()
         assert job.says.endswith(": scontrol release 12"), "the plan says it too"
 
 
@@ -119,7 +119,7 @@ def test_a_node_that_does_not_answer(world: World) -> None:
         ("down\n", ["running", "silent", "silent"]),
     ):
         world.says("sinfo", answer)
-        found = {row.id: row for row in Truth(world.root).look().rows}
+        found = {row.id: row for row in StatusReader(world.root).read().rows}
         assert [found[stage.id].state for stage in stages] == states
     assert len(world.called("sinfo")) == 3, "one question a look"
     assert "n[1-2] does not answer" in found[stages[1].id].why

@@ -9,7 +9,7 @@ from launch.world import World, accounted, listed
 from harness.command import Commands
 from harness.launch import logs
 from harness.launch.logs import follow, others, sources, verdict
-from harness.launch.truth import Truth
+from harness.launch.status import StatusReader
 
 
 def test_a_jobs_logs(world: World) -> None:
@@ -54,7 +54,7 @@ def test_what_became_of_it(world: World) -> None:
     made = world.submit(folder, job="12")
     log = world.log(made, "12", err="x\n")
     world.says("sacct", accounted(made, "12", "OUT_OF_MEMORY"))
-    (row,) = Truth(world.root).look().rows
+    (row,) = StatusReader(world.root).read().rows
     assert list(verdict(Commands(world.root), row)) == [
         f"{folder.id}: failed: out of memory on n1",
         "what to do: raise slurm.mem_gb in the site file",

@@ -66,7 +66,7 @@ class Training:
         loss, _ = self.mechanism(views(step)[: self.views], index, step)
         loss.backward()
         self.optimiser.step()
-        self.mechanism.follow()
+        self.mechanism.after_step()
         return loss.item()
 
 

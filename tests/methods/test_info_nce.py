@@ -1,4 +1,4 @@
-"""InfoNCE against cross-entropy over the joined logits, and its count of hits."""
+"""InfoNCE against cross-entropy over the joined logits, and its count of correct."""
 
 import math
 
@@ -15,12 +15,12 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_it_is_the_cross_entropy_of_the_positive() -> None:
     q, k, queue = unit(6, 8, seed=1).requires_grad_(), unit(6, 8, seed=2), unit(50, 8, seed=3)
-    loss, hits = info_nce(q, k, queue, 0.07)
+    loss, correct = info_nce(q, k, queue, 0.07)
     logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], dim=1) / 0.07
     expected = F.cross_entropy(logits, torch.zeros(6, dtype=torch.int64))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(torch.autograd.grad(loss, q)[0], torch.autograd.grad(expected, q)[0])
-    assert hits == (logits.argmax(1) == 0).sum()
+    assert correct == (logits.argmax(1) == 0).sum()
 
 
 def test_at_the_beginning_the_loss_is_low() -> None:
@@ -34,9 +34,9 @@ def test_at_the_beginning_the_loss_is_low() -> None:
 
 def test_a_collapsed_encoder_has_chance_loss_and_no_hit() -> None:
     same = torch.ones(4, 8, dtype=torch.float64) / math.sqrt(8)
-    loss, hits = info_nce(same, same, same[:1].expand(255, -1), 0.2)
+    loss, correct = info_nce(same, same, same[:1].expand(255, -1), 0.2)
     torch.testing.assert_close(loss.item(), math.log(256))
-    assert hits == 0
+    assert correct == 0
 
 
 def test_large_logits_do_not_overflow() -> None:

@@ -72,7 +72,7 @@ def test_trajectory_equals_the_oracles(
         loss, _ = moco((x1, x2), torch.arange(N), step)
         loss.backward()
         optimiser.step()
-        moco.follow()
+        moco.after_step()
         there = shuffle.order(seed, step, N)[0] if shuffled else None
         expected = oracle.step(x1, x2, there)
         assert loss.item() == pytest.approx(expected, abs=1e-10), step
@@ -103,4 +103,4 @@ def test_following_without_a_forward_pass_is_refused() -> None:
     contrast = Moco(kind="moco", queue=32, momentum=0.9, temperature=0.2)
     moco = MoCo(build(model, 0), contrast, dim=16, seed=0, precision="fp32", world=ALONE)
     with pytest.raises(AssertionError):
-        moco.follow()
+        moco.after_step()

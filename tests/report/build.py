@@ -16,7 +16,7 @@ from harness.recipe.section import plain
 from harness.report.curves import is_number
 from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
-from harness.track.cursor import Cursor
+from harness.track.mirror_state import MirrorState
 
 EDITION = "aaaaaaaaaaaa"
 OLDER = "bbbbbbbbbbbb"
@@ -238,7 +238,7 @@ class Bench:
             words["edition"] = edition.rpartition("+")[2]
         (path / "attempt.json").write_text(json.dumps({**words, **(provenance or {})}))
         if kind == "pretrain":
-            Cursor(f"w-{cell}-{seed}", "moco", mode="offline").save(folder, "wandb")
+            MirrorState(f"w-{cell}-{seed}", "moco", mode="offline").save(folder, "wandb")
         if records:
             lines = "".join(json.dumps(record) + "\n" for record in records)
             (path / "metrics.jsonl").write_text(lines)

@@ -20,7 +20,7 @@ from harness.report.document import compose
 from harness.report.markdown import render
 from harness.report.results_table import measurement
 from harness.report.table_text import text as in_words
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 from report.build import Bench
 from report.conftest import Collected, Make
 
@@ -257,7 +257,7 @@ def test_a_long_whole_journal_is_not_taken_for_a_cut_one(make: Make) -> None:
     bench.pretrain("m0.9", 0)
     recipe = bench.recipe("m0.9", 0)
     for lines in (3, 7, 50, 311):
-        found = read_curves(look(bench.folder("m0.9", 0)), recipe, lines)
+        found = read_curves(read_entry(bench.folder("m0.9", 0)), recipe, lines)
         assert not found.warnings
 
 

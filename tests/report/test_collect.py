@@ -17,7 +17,7 @@ from harness.report.results_table import measurement
 from harness.report.runs import Run
 from harness.report.table_text import text as in_words
 from harness.store.edition import Editions
-from harness.store.life import identity
+from harness.store.liveness import identity
 from report.build import EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 

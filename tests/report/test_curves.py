@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.report.curves import FEWEST, LINES, MOST, _sample, read_curves, share
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 from report.conftest import Make
 
 
@@ -37,11 +37,11 @@ def test_the_curves_of_a_run(make: Make) -> None:
     records.append({"step": 1000, "epoch": 10.0, "knn/top1": 40.0, "protocol": protocol})
     bench.pretrain("m0.9", 0, records=records)
     recipe = bench.recipe("m0.9", 0)
-    found = read_curves(look(bench.folder("m0.9", 0)), recipe)
+    found = read_curves(read_entry(bench.folder("m0.9", 0)), recipe)
     assert (len(found.loss), len(found.pretext), found.knn) == (200, 200, ((10.0, 40.0),))
     assert {value for _, value in found.pretext} == {50.0}
     assert not found.warnings
-    nothing = read_curves(look(bench.folder("m0.9", 0)), recipe, lines=0)
+    nothing = read_curves(read_entry(bench.folder("m0.9", 0)), recipe, lines=0)
     assert (nothing.loss, nothing.warnings) == ((), ())
 
 
@@ -55,7 +55,7 @@ def test_an_impossible_value_is_not_drawn(make: Make, state: str | None) -> None
         for n, value in ((10, 30.0), (20, 170.0), (30, -1.0), (40, 41.0))
     ]
     bench.pretrain("m0.9", 0, records=records, state=state)
-    found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
+    found = read_curves(read_entry(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
     assert found.knn == (() if state else ((1.0, 30.0), (4.0, 41.0)))
     assert len(found.loss) == (0 if state else 4)
 
@@ -66,5 +66,5 @@ def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
     bench.pretrain("m0.9", 0, records=old, state=None)  # the first attempt, cut at step 60
     new = [{"step": n, "epoch": n / 31, "train/loss": 1.0} for n in range(32, 100)]
     bench.pretrain("m0.9", 0, records=new, attempt=2)
-    found = read_curves(look(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
+    found = read_curves(read_entry(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
     assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68

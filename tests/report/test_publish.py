@@ -17,7 +17,7 @@ from harness.report.publish import publish
 from harness.report.published import MARK, pinned
 from harness.report.write import write_report
 from harness.store.edition import Editions
-from harness.store.life import identity
+from harness.store.liveness import identity
 from report.build import OLDER, Bench, momentum
 from report.conftest import Collected, Make
 

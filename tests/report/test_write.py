@@ -23,7 +23,7 @@ from harness.report.write import write_report
 from harness.store import certificate
 from harness.store.certificate import Certificate, Check
 from harness.store.edition import Editions
-from harness.track.cursor import Cursor
+from harness.track.mirror_state import MirrorState
 from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected
 
@@ -127,8 +127,8 @@ def test_each_tracker_that_has_a_run_is_named(
     runs: Path, gather: Collected, tmp_path: Path
 ) -> None:
     bench = momentum(runs)
-    Cursor("own-1", "", mode="online").save(bench.folder("m0", 0), "lines")
-    Cursor("own-2", "").save(bench.folder("m0", 1), "lines")
+    MirrorState("own-1", "", mode="online").save(bench.folder("m0", 0), "lines")
+    MirrorState("own-2", "").save(bench.folder("m0", 1), "lines")
     with installed(tmp_path / "site"):
         said = written(bench, gather, tmp_path / "out")["report.md"]
     assert said.count("lines own-") == said.count("lines own-1 (online)") == 1

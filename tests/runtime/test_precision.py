@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from harness.runtime.precision import autocast, widen
-from harness.runtime.settle import make_deterministic
+from harness.runtime.process_setup import make_deterministic
 
 CPU = torch.device("cpu")
 

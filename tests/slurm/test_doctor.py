@@ -45,8 +45,8 @@ def test_a_site_that_does_not(cluster: Cluster, campaign: Campaign) -> None:
 def test_what_a_node_does_not_see(cluster: Cluster, tmp_path: Path) -> None:
     """A job that needs no folder tells it by its exit code."""
     own, node = SlurmSite(partition="low"), cluster.nodes[1]
-    assert list(sight.look(own, tmp_path, node)) == []
-    (found,) = sight.look(own, tmp_path / "none", node)
+    assert list(sight.findings(own, tmp_path, node)) == []
+    (found,) = sight.findings(own, tmp_path / "none", node)
     assert f"{node} does not see {tmp_path}/none" in found.says
 
 

@@ -10,7 +10,7 @@ from slurm.cluster import Cluster
 from slurm.conftest import Whole
 from slurm.lives import LONG, STEPS, begun, ends, finishes, goes_on
 
-from harness.launch.truth import Truth
+from harness.launch.status import StatusReader
 
 
 def test_preempted_twice(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
@@ -55,7 +55,7 @@ def test_a_node_dies_and_slurm_has_not_noticed(
     node = cluster.nodes[1]
     cluster.stop_node(node, told=False)
     campaign.wait(lambda: cluster.restarts(job) == 1, "it is requeued", 120)
-    (row,) = Truth(campaign.runs).look({campaign.stage("pretrain").id}).rows
+    (row,) = StatusReader(campaign.runs).read({campaign.stage("pretrain").id}).rows
     assert row.state == "interrupted"
     assert row.why.startswith("rank 1 died; ")
     cluster.start_node(node)
@@ -73,7 +73,7 @@ def test_a_rank_that_is_killed_on_a_node_that_lives(cluster: Cluster, campaign: 
     cluster.wait(job, "FAILED")
     assert cluster.restarts(job) == 0
     campaign.wait(cluster.idle, "the nodes are free", 60)
-    (row,) = Truth(campaign.runs).look({campaign.stage("pretrain").id}).rows
+    (row,) = StatusReader(campaign.runs).read({campaign.stage("pretrain").id}).rows
     assert row.state == "failed"
 
 

@@ -111,7 +111,7 @@ def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
         assert loss.isfinite()
         loss.backward()
         optimiser.step()
-        mechanism.follow()
+        mechanism.after_step()
     with contextlib.suppress(NotFinite):  # a step may blow a network up, which is told
         assert 0 <= measure(mechanism.query, recipe, recipe.knn, data, ALONE)["knn/top1"] <= 100
 

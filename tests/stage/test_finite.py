@@ -40,7 +40,7 @@ def test_pre_training_ends_as_diverged(
 ) -> None:
     """Though every loss was finite: what is spoilt is so after the last step."""
     name, _, value = spoil.partition("=")
-    real = MoCo.follow
+    real = MoCo.after_step
 
     def spoiling(self: MoCo) -> None:
         real(self)
@@ -48,7 +48,7 @@ def test_pre_training_ends_as_diverged(
             self.query.get_parameter(name).data.fill_(float(value))
         )
 
-    monkeypatch.setattr(MoCo, "follow", spoiling)
+    monkeypatch.setattr(MoCo, "after_step", spoiling)
     recipe = write(tmp_path, old="optim: {epochs: 3, batch: 16", new="optim: {epochs: 1, batch: 80")
     recipe.write_text(recipe.read_text().replace("queue: 50", "queue: 80"))
     folder = run(recipe, tmp_path / "runs", kinds=("pretrain",))["pretrain"]

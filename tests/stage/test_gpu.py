@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from harness.certify.trajectory import apart, train, training
-from harness.runtime.settle import make_deterministic
+from harness.runtime.process_setup import make_deterministic
 from harness.runtime.world import World
 from harness.store import journal
 from harness.store.layout import StageFolder

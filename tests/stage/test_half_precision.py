@@ -15,7 +15,7 @@ from harness.certify.trajectory import train
 from harness.methods.moco.method import MoCo
 from harness.runtime import checkpoint
 from harness.runtime.world import World
-from harness.stage.context import Outcome
+from harness.stage.context import StageOutcome
 from harness.stage.pretrain import Pretraining
 from harness.store import journal
 
@@ -86,8 +86,8 @@ def test_a_loss_that_is_not_finite_is_divergence_still(
     real = MoCo.forward
 
     def broken(self: MoCo, views: Any, index: Any, step: int) -> Any:
-        loss, hits = real(self, views, index, step)
-        return (loss * math.nan if step == 6 else loss), hits
+        loss, correct = real(self, views, index, step)
+        return (loss * math.nan if step == 6 else loss), correct
 
     monkeypatch.setattr(MoCo, "forward", broken)
     folder = run(fp16(tmp_path), tmp_path / "runs", kinds=PRETRAIN)["pretrain"]
@@ -103,7 +103,7 @@ def test_gradients_that_are_never_finite_are_divergence(
     begin_at(2.0**-20, monkeypatch)
     real = Pretraining.run
 
-    def overflowing(self: Pretraining) -> Outcome:
+    def overflowing(self: Pretraining) -> StageOutcome:
         self.mechanism.query.backbone.conv1.weight.register_hook(lambda g: g * math.inf)
         return real(self)
 

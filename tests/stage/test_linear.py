@@ -18,7 +18,7 @@ from harness.runtime import checkpoint
 from harness.stage import frozen, linear
 from harness.store import journal
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 from .tiny import final_state, run, same, write
 
@@ -47,7 +47,7 @@ def test_it_reports_the_last_accuracy_not_the_best(
     assert result is not None
     assert result["values"] == {"linear/top1": 40.0, "linear/top1@lr0.5": 25.0}
     assert next(seen, None) is None, "each epoch was measured"
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
 
 
 def timeless(folder: StageFolder) -> list[journal.Record]:

@@ -27,7 +27,7 @@ from harness.stage.execute import _editions
 from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 
 from .tiny import final_state, run, same, write
 
@@ -66,7 +66,7 @@ def test_it_reports_the_last_monitored_accuracy_not_the_best(
         assert result is not None
         assert result["values"]["knn/top1"] == 40.0
         assert len(folders["pretrain"].attempts()) == (2 if stops else 1)
-        assert look(folders["pretrain"]).state == "finished"
+        assert read_entry(folders["pretrain"]).state == "finished"
 
 
 def test_a_run_leaves_each_step_once_and_its_outcome(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_run_leaves_each_step_once_and_its_outcome(tmp_path: Path) -> None:
     assert result["step"] == STEPS
     last_epoch = [loss for _, _, loss in losses[-5:]]
     assert result["values"]["train/loss"] == pytest.approx(sum(last_epoch) / 5)
-    hits = [value for _, _, value in journal.series(records, "pretext/top1")][-5:]
-    assert result["values"]["pretext/top1"] == pytest.approx(sum(hits) / 5)
+    correct = [value for _, _, value in journal.series(records, "pretext/top1")][-5:]
+    assert result["values"]["pretext/top1"] == pytest.approx(sum(correct) / 5)
     assert result["stage"] == folder.id
     assert result["journal"] == {"0001": list(journal.mark_of(folder.attempts()[0]))}
     assert len(checkpoint.listed(folder.checkpoints)) == 2
@@ -237,8 +237,8 @@ def test_a_loss_that_is_not_finite_is_a_result(tmp_path: Path) -> None:
     real = MoCo.forward
 
     def broken(self: MoCo, views: Any, index: torch.Tensor, step: int) -> object:
-        loss, hits = real(self, views, index, step)
-        return (loss * math.nan if step == 6 else loss), hits
+        loss, correct = real(self, views, index, step)
+        return (loss * math.nan if step == 6 else loss), correct
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MoCo, "forward", broken)

@@ -21,7 +21,7 @@ from harness.report.deviations import deviations
 from harness.stage.pretrain import Pretraining
 from harness.store import journal
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 from harness.store.stale import why_changed
 
 from .tiny import TEXT, final_state, run, same, write
@@ -67,7 +67,7 @@ def going_on(folder: Path, source: StageFolder | str, name: str = "child") -> Pa
 
 
 def result(folder: StageFolder) -> dict[str, Any]:
-    entry = look(folder)
+    entry = read_entry(folder)
     assert entry.state == "finished", entry.detail
     assert entry.result is not None
     return entry.result
@@ -116,7 +116,7 @@ class TestEvaluated:
         folders = run(self.recipe(tmp_path, source.id), runs, kinds=("pretrain", "knn"))
         said = result(folders["knn"])["inputs"]["weights"]
         assert said["sha256"] == result(source)["weights"]
-        entries = [look(folders[kind]) for kind in ("pretrain", "knn")]
+        entries = [read_entry(folders[kind]) for kind in ("pretrain", "knn")]
         assert not any(why_changed(entry, Inputs(None, runs)) for entry in entries)
         path = source.path / "result.json"
         path.write_text(path.read_text().replace(said["sha256"], "0123456789ab"))
@@ -271,7 +271,7 @@ class TestContinued:
         folder = run(going_on(tmp_path, source), runs, kinds=("pretrain",))["pretrain"]
         (path,) = folder.path.glob("attempts/*/metrics.jsonl")
         path.write_text(path.read_text().replace('"pretext/top1":', '"pretext/top1": ', 1))
-        assert "changed since it was written" in look(folder).detail
+        assert "changed since it was written" in read_entry(folder).detail
 
     def test_a_report_says_that_it_is_no_longer_run_from_the_start(
         self, tmp_path: Path, runs: Path, source: StageFolder
@@ -366,7 +366,7 @@ class TestRefused:
 
     def test_a_diverged_source(self, tmp_path: Path, runs: Path) -> None:
         run(write(tmp_path), runs, ("optim.lr=1e30",), kinds=("pretrain",))
-        assert look(of(runs)).state == "diverged"
+        assert read_entry(of(runs)).state == "diverged"
         (stage, *_) = make_plan(going_on(tmp_path, of(runs)), (), runs).stages
         assert stage.action == "refuse"
         assert "diverged" in stage.why

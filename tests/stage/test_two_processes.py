@@ -53,7 +53,7 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
                 words = (folder / "cmdline").read_text()
             except OSError:
                 continue
-            if parent == str(process.pid) and "harness.launch.worker" in words:
+            if parent == str(process.pid) and "harness.launch.rank" in words:
                 os.kill(int(folder.name), signal.SIGKILL)
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.store import atomic, clock, journal
-from harness.store import life as module
+from harness.store import liveness as module
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import look
-from harness.store.life import BEAT_S, SILENCE_S, holder
+from harness.store.ledger import read_entry
+from harness.store.liveness import BEAT_S, SILENCE_S, holder
 
 HOLD = """\
 import sys, time
@@ -125,13 +125,13 @@ def test_a_dead_process_holds_nothing(folder: StageFolder) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     path = pretend(folder, pid=process.pid, born=module._born(process.pid))
     assert holder(path) is not None
-    assert look(folder).state == "running"
+    assert read_entry(folder).state == "running"
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert holder(path) is None, "it is dead, though nobody has read its exit code"
     process.communicate()
     assert holder(path) is None
-    assert look(folder).state == "interrupted"
+    assert read_entry(folder).state == "interrupted"
 
 
 def test_a_reused_number_is_another_process(folder: StageFolder) -> None:
@@ -149,7 +149,7 @@ def test_after_a_reboot_silence_decides(folder: StageFolder) -> None:
 def test_another_machine_lives_by_its_touches(folder: StageFolder, age: float, lives: bool) -> None:
     path = pretend(folder, age, host="node-7", pid=2**22, boot="b")
     assert (holder(path) is not None) == lives
-    entry = look(folder)
+    entry = read_entry(folder)
     assert entry.state == ("running" if lives else "interrupted")
     assert not lives or entry.detail.startswith(f"process {2**22} on node-7")
 
@@ -200,7 +200,7 @@ def test_between_mkdir_and_the_first_words(
     path = folder.path / "attempts" / "0001"
     path.mkdir()
     assert holder(path) is not None
-    assert look(folder).state == "running"
+    assert read_entry(folder).state == "running"
     words = (path / "alive.json", module.identity())
     speaks = threading.Timer(0.3, lambda: atomic.write_json(*words))
     speaks.start()
@@ -234,7 +234,7 @@ def test_words_that_are_not_ours_are_no_error(folder: StageFolder, words: str) -
     (path / "alive.json").write_text(words)
     who = holder(path)
     assert who is None or {"pid", "host"} <= set(who)
-    assert look(folder).state in ("running", "interrupted")
+    assert read_entry(folder).state in ("running", "interrupted")
 
 
 def test_of_several_processes_one_wins_and_a_kill_frees(
@@ -248,14 +248,14 @@ def test_of_several_processes_one_wins_and_a_kill_frees(
         outcomes = sorted(said(process).split()[0] for process in processes)
         assert outcomes == ["busy", "busy", "won"]
         assert len(folder.attempts()) == 1
-        assert look(folder).state == "running"
+        assert read_entry(folder).state == "running"
         with pytest.raises(Busy):
             begin(folder)
     finally:
         for process in processes:
             process.send_signal(signal.SIGKILL)
             process.communicate()
-    entry = look(folder)
+    entry = read_entry(folder)
     assert (entry.state, entry.detail) == ("interrupted", "attempt 1 died without a word")
     assert begin(folder).number == 2
 
@@ -317,7 +317,7 @@ def test_who_was_thought_dead_writes_nothing(folder: StageFolder) -> None:
     old.end("superseded")
     assert folder.result is None
     assert [record["step"] for record in journal.read(folder)] == [1]
-    assert look(folder).state == "running", "the newer one's word counts"
+    assert read_entry(folder).state == "running", "the newer one's word counts"
 
 
 def test_the_heart_beats_until_the_end(
@@ -343,7 +343,7 @@ def test_a_beginning_that_fails_leaves_no_trace(folder: StageFolder, breaks: Any
     with pytest.raises(StoreError, match="the disk is full"):
         begin(folder)
     assert folder.attempts() == []
-    assert look(folder).state == "absent"
+    assert read_entry(folder).state == "absent"
 
 
 def test_an_end_on_a_full_disk_is_quiet(folder: StageFolder, breaks: Any) -> None:

@@ -12,7 +12,7 @@ from store.test_validity import finish, one_loss
 
 from harness.store import checked, ledger, validity
 from harness.store.layout import StageFolder
-from harness.store.ledger import everything, look
+from harness.store.ledger import everything, read_entry
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_journal_is_read_once(folder: StageFolder, reads: list[str]) -> None:
     finish(folder)
     for _ in range(2):
         forget()
-        assert look(folder).state == "finished"
+        assert read_entry(folder).state == "finished"
         assert [entry.state for entry in everything(folder.path.parent)] == ["finished"]
     assert reads == [folder.id]
 
@@ -48,7 +48,7 @@ def test_a_journal_is_read_once(folder: StageFolder, reads: list[str]) -> None:
 def test_what_has_changed_is_read_again(folder: StageFolder, edit: str) -> None:
     path = finish(folder)
     seen: dict[str, tuple[str, ledger.Entry]] = {}
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     assert [e.state for e in everything(folder.path.parent, seen)] == ["finished"]
     if edit in ("journal", "its times kept"):
         before = path.stat()
@@ -73,7 +73,7 @@ def test_what_has_changed_is_read_again(folder: StageFolder, edit: str) -> None:
     for fresh in (False, True):
         if fresh:
             forget()
-        assert look(folder).state == "damaged"
+        assert read_entry(folder).state == "damaged"
         states = {e.folder.id: e.state for e in everything(folder.path.parent, seen)}
         assert states[folder.id] == "damaged"
 
@@ -84,7 +84,7 @@ def test_what_was_written_just_now_is_not_trusted_yet(
     monkeypatch.setattr(checked, "SETTLED_S", 3600.0)
     finish(folder)
     for _ in range(2):
-        assert look(folder).state == "finished"
+        assert read_entry(folder).state == "finished"
     assert len(reads) == 2
     assert not (folder.path.parent / checked.FILE).exists()
 
@@ -95,12 +95,12 @@ def test_a_damaged_or_missing_memory_costs_time_alone(
 ) -> None:
     finish(folder)
     memory = folder.path.parent / checked.FILE
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     memory.unlink()
     if text:
         memory.write_text(text)
     forget()
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     assert len(reads) == 2
 
 
@@ -111,12 +111,12 @@ def test_nothing_is_written_beside_published_records_or_through_a_link(
     finish(folder)
     memory = folder.path.parent / checked.FILE
     memory.symlink_to(tmp_path / "elsewhere")
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     assert not (tmp_path / "elsewhere").exists()
     memory.unlink()
     forget()
     (folder.path.parent / checked.PUBLISHED).write_text("{}")
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     assert not memory.exists()
 
 
@@ -124,7 +124,7 @@ def test_a_memory_that_cannot_be_written_is_no_error(folder: StageFolder, reads:
     finish(folder)
     (folder.path.parent / checked.FILE).mkdir()
     for _ in range(2):
-        assert look(folder).state == "finished"
+        assert read_entry(folder).state == "finished"
     assert len(reads) == 1, "this process remembers"
 
 
@@ -133,22 +133,22 @@ def test_a_memory_that_grew_by_repetition_is_written_anew(folder: StageFolder) -
     path = finish(folder)
     memory = folder.path.parent / checked.FILE
     memory.write_text("old-s0.knn-1\t0001\tabc\n" * 1100)
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     assert len(memory.read_text().splitlines()) == 2
     forget()
     one_loss(path)
-    assert look(folder).state == "damaged"
+    assert read_entry(folder).state == "damaged"
 
 
 def test_lines_that_were_cut_spoil_no_others(folder: StageFolder, reads: list[str]) -> None:
     finish(folder)
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     memory = folder.path.parent / checked.FILE
     whole = memory.read_bytes()
     memory.write_bytes(b"a-s0.knn-1\t00\n\xff\n" + whole)
     for _ in range(2):
         forget()
-        assert look(folder).state == "finished"
+        assert read_entry(folder).state == "finished"
     assert len(reads) == 1
     assert memory.read_bytes().endswith(whole)
 
@@ -166,7 +166,7 @@ def test_what_is_too_long_for_one_look_is_taken_at_its_word_and_told(
     unread: list[str] = []
     first = [e.state for e in everything(folder.path.parent, unread=unread)]
     assert (first, unread) == (["finished", "finished"], [last.id])
-    assert look(last).state == "damaged", "who asks for one stage waits for it"
+    assert read_entry(last).state == "damaged", "who asks for one stage waits for it"
     unread = []
     second = [e.state for e in everything(folder.path.parent, unread=unread)]
     assert (second, unread) == (["finished", "damaged"], [])

@@ -13,7 +13,7 @@ from harness.errors import StoreError
 from harness.store import atomic, garbage
 from harness.store.garbage import DAY_S, Garbage
 from harness.store.layout import StageFolder
-from harness.store.life import identity
+from harness.store.liveness import identity
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.errors import StoreError
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import DONE, State, everything, look
+from harness.store.ledger import DONE, FileState, everything, read_entry
 
 
 def ended(folder: StageFolder, how: str, message: str = "") -> None:
@@ -22,13 +22,13 @@ def ended(folder: StageFolder, how: str, message: str = "") -> None:
 
 def test_absent(tmp_path: Path, folder: StageFolder) -> None:
     for each in (folder, StageFolder(tmp_path / "none")):
-        entry = look(each)
+        entry = read_entry(each)
         assert (entry.state, entry.done, entry.result) == ("absent", False, None)
 
 
 def test_running(folder: StageFolder) -> None:
     attempt = begin(folder)
-    entry = look(folder)
+    entry = read_entry(folder)
     assert (entry.state, entry.done) == ("running", False)
     assert entry.detail.startswith("process ")
     attempt.end("interrupted")
@@ -37,14 +37,17 @@ def test_running(folder: StageFolder) -> None:
 @pytest.mark.parametrize("how", ["interrupted", "superseded"])
 def test_interrupted(folder: StageFolder, how: str) -> None:
     ended(folder, how, "stopped on request")
-    assert (look(folder).state, look(folder).detail) == ("interrupted", "stopped on request")
+    assert (read_entry(folder).state, read_entry(folder).detail) == (
+        "interrupted",
+        "stopped on request",
+    )
 
 
 def test_failed_until_the_next_attempt(folder: StageFolder) -> None:
     ended(folder, "failed", "ValueError: seven")
-    assert (look(folder).state, look(folder).detail) == ("failed", "ValueError: seven")
+    assert (read_entry(folder).state, read_entry(folder).detail) == ("failed", "ValueError: seven")
     ended(folder, "interrupted")
-    assert look(folder).state == "interrupted"
+    assert read_entry(folder).state == "interrupted"
 
 
 @pytest.mark.parametrize("state", DONE)
@@ -53,7 +56,7 @@ def test_done(folder: StageFolder, state: str) -> None:
     result = {"state": state, "step": 8, "values": {"knn/top1": 50.0}, "message": "so it went"}
     attempt.finish(result)
     for _ in range(2):  # before and after its last word
-        entry = look(folder)
+        entry = read_entry(folder)
         assert (entry.state, entry.done, entry.detail) == (state, True, "so it went")
         assert entry.result == result
         attempt.end(state)
@@ -64,7 +67,7 @@ def test_done(folder: StageFolder, state: str) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00", "[" * 50_000])
 def test_damaged(folder: StageFolder, name: str, text: str) -> None:
     (folder.path / name).write_text(text)
-    entry = look(folder)
+    entry = read_entry(folder)
     assert (entry.state, entry.done, entry.result) == ("damaged", False, None)
     assert str(folder.path / name) in entry.detail
     assert "move" in entry.detail
@@ -72,8 +75,8 @@ def test_damaged(folder: StageFolder, name: str, text: str) -> None:
 
 def test_a_state_that_no_version_knows_is_damaged(folder: StageFolder) -> None:
     (folder.path / "result.json").write_text('{"state": ["finished"]}')
-    assert look(folder).state == "damaged"
-    assert "result.json" in look(folder).detail
+    assert read_entry(folder).state == "damaged"
+    assert "result.json" in read_entry(folder).detail
 
 
 KEYS = st.sampled_from(["state", "how", "message", "pid", "host", "boot", "born", "values"])
@@ -98,15 +101,15 @@ def test_no_content_is_an_error(files: dict[str, str]) -> None:
         (folder.path / "attempts" / "0001").mkdir(parents=True)
         for name, text in files.items():
             (folder.path / name).write_text(text)
-        assert look(folder).state in get_args(State)
+        assert read_entry(folder).state in get_args(FileState)
 
 
 def test_strange_folders_are_no_error(folder: StageFolder) -> None:
     (folder.path / "attempts").rmdir()
     (folder.path / "attempts").touch()
-    assert look(folder).state == "absent"
+    assert read_entry(folder).state == "absent"
     (folder.path / "result.json").mkdir()
-    assert look(folder).state == "damaged"
+    assert read_entry(folder).state == "damaged"
 
 
 def test_everything_is_every_stage_and_nothing_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Busy, StoreError
-from harness.store import life, submission
+from harness.store import liveness, submission
 from harness.store.submission import Array, Submission, claim
 
 
@@ -108,9 +108,9 @@ def test_who_may_still_be_submitting() -> None:
     assert submission.submitting(mine)
     whole = mine.job(0, "1").job(1, "2").job(2, "3")
     assert not submission.submitting(whole)
-    dead = {**life.identity(), "born": "1"}
+    dead = {**liveness.identity(), "born": "1"}
     assert not submission.submitting(replace(mine, submitter=dead))
-    elsewhere = {**life.identity(), "host": "login-7"}
+    elsewhere = {**liveness.identity(), "host": "login-7"}
     assert submission.submitting(replace(mine, submitter=elsewhere))
     late = time.time() - submission.PATIENCE_S
     assert not submission.submitting(replace(mine, submitter=elsewhere, t=late))

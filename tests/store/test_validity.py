@@ -14,7 +14,7 @@ from harness.errors import StoreError
 from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import everything, look
+from harness.store.ledger import everything, read_entry
 from harness.store.validity import copies
 from harness.store.version import STAGE
 
@@ -60,7 +60,7 @@ def change(folder: StageFolder, **values: Any) -> None:
 def states(folder: StageFolder) -> list[tuple[str, str]]:
     """What each way of looking says of the stage."""
     (found,) = everything(folder.path.parent)
-    return [(entry.state, entry.detail) for entry in (look(folder), found)]
+    return [(entry.state, entry.detail) for entry in (read_entry(folder), found)]
 
 
 def assert_damaged(folder: StageFolder, *words: object) -> None:
@@ -105,7 +105,7 @@ def test_a_step_and_a_median_that_the_journal_contradicts(folder: StageFolder) -
     whole = result_of(found) | {"attempt": 1, "images_per_s": 20.0} | attempt.seal()
     attempt.finish(whole)
     attempt.end("finished")
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     for value in (31.5, 900):
         change(folder, images_per_s=value)
         assert_damaged(folder, "images_per_s", value, "10 to 30")
@@ -156,7 +156,7 @@ def test_an_epoch_that_is_cut_short_has_two_monitors_and_the_last_counts(
     attempt.record(found)
     attempt.finish(result_of(found) | attempt.seal())
     attempt.end("finished")
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     change(folder, values=result_of(found)["values"] | {"finetune/top1": 45.0})  # their mean
     assert_damaged(folder, "finetune/top1", 45.0, 41.0)
 
@@ -248,7 +248,7 @@ def test_the_last_checkpoints_checksum_is_used_where_there_is_no_other(
     attempt.mark(PER_EPOCH * EPOCHS, attempt.journal.mark)
     attempt.finish(result_of(records()))
     attempt.end("finished")
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     one_loss(attempt.path / "metrics.jsonl")
     assert_damaged(folder, attempt.path / "metrics.jsonl")
 
@@ -278,16 +278,16 @@ def test_a_diverged_run_ends_with_what_is_no_number(folder: StageFolder) -> None
         end = {"state": "diverged", "step": 24, "values": {}, "message": "nan"}
         attempt.finish(end | (attempt.seal() if sealed else {}))
         attempt.end("diverged")
-        assert look(folder).state == "diverged"
+        assert read_entry(folder).state == "diverged"
         (folder.path / "result.json").unlink()
 
 
 def test_an_older_record_whose_journal_is_short_or_gone_is_unknown(folder: StageFolder) -> None:
     path = finish(folder, sealed=False)
     cut(path)
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     path.unlink()
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
 
 
 def test_blocks_of_published_records_are_compared_as_far_as_they_tell(
@@ -309,7 +309,7 @@ def test_blocks_of_published_records_are_compared_as_far_as_they_tell(
     kept = [*thin, *(r for r in records() if "finetune/top1" in r)]
     kept.sort(key=lambda r: r["step"])
     path.write_text("".join(json.dumps(r) + "\n" for r in kept))
-    assert look(folder).state == "finished"
+    assert read_entry(folder).state == "finished"
     values = result_of(records())["values"]
     change(folder, values=values | {"finetune/loss": 2.6})
     assert_damaged(folder, "finetune/loss", 2.6)
@@ -329,9 +329,9 @@ def test_a_copy_of_a_result_names_its_owner(folder: StageFolder, whole: bool) ->
             to.mkdir(exist_ok=True)
         elif path.name != "stage.json":
             to.write_bytes(path.read_bytes())
-    assert look(other).state == "damaged"
-    assert f'a copy, of "{folder.id}"' in look(other).detail
-    assert look(folder).state == "finished"
+    assert read_entry(other).state == "damaged"
+    assert f'a copy, of "{folder.id}"' in read_entry(other).detail
+    assert read_entry(folder).state == "finished"
 
 
 def test_a_copy_of_a_journal_alone_is_named(folder: StageFolder) -> None:
@@ -345,7 +345,7 @@ def test_a_copy_of_a_journal_alone_is_named(folder: StageFolder) -> None:
 def test_checksums_that_are_none_are_named(folder: StageFolder, noted: Any) -> None:
     finish(folder)
     change(folder, journal=noted)
-    assert look(folder).state == "damaged"
+    assert read_entry(folder).state == "damaged"
 
 
 def test_two_trainings_never_share_weights_nor_two_seeds_their_losses() -> None:

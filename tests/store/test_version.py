@@ -13,7 +13,7 @@ from harness.store import atomic, garbage, ledger, submission, version
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
 from harness.store.submission import Array
-from harness.track import cursor
+from harness.track import mirror_state
 
 
 def change(path: Path, **values: Any) -> bytes:
@@ -70,7 +70,7 @@ def test_a_newer_stage_is_never_taken_for_a_result(folder: StageFolder, done: bo
     (before,) = ledger.everything(runs)
     assert before.state == ("finished" if done else "failed")
     change(folder.path / "stage.json", schema=version.STAGE + 1)
-    for entry in (ledger.look(folder), *ledger.everything(runs)):
+    for entry in (ledger.read_entry(folder), *ledger.everything(runs)):
         assert (entry.state, entry.result) == ("damaged", None)
         assert "written by a newer moco-harness" in entry.detail
     assert list(garbage.find(runs, set(), set())) == []
@@ -94,6 +94,6 @@ def test_a_newer_submission_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_cursor_is_refused(folder: StageFolder) -> None:
-    atomic.write_json(folder.path / "wandb.json", {"schema": cursor.SCHEMA + 1})
+    atomic.write_json(folder.path / "wandb.json", {"schema": mirror_state.SCHEMA + 1})
     with pytest.raises(WrittenByNewer):
-        cursor.peek(folder, "wandb")
+        mirror_state.peek(folder, "wandb")

@@ -16,7 +16,7 @@ from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
-from harness.track.protocol import Card, Mode, Opener, Row, TrackerError
+from harness.track.protocol import Metadata, Mode, Opener, Row, TrackerError
 from harness.track.wandb.run import history
 
 
@@ -89,7 +89,7 @@ def record(step: int, loss: float | None = None, **others: float) -> dict[str, A
 class Run:
     """What the stand-in's server, or an offline folder, holds of one run id."""
 
-    card: Card
+    card: Metadata
     rows: list[dict[str, Any]] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     axes: dict[str, Axis] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class FakeWandb:
         self.refuse = ""
         self.lose = False
 
-    def __call__(self, card: Card) -> FakeSink:
+    def __call__(self, card: Metadata) -> FakeSink:
         self.opened.append(card.mode)
         if card.mode == "online" and self.refuse:
             raise TrackerError(self.refuse)

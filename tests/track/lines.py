@@ -20,7 +20,7 @@ import pytest
 from harness.errors import RecipeError
 from harness.spec import registry
 from harness.spec.declarations import Axis, Tracker
-from harness.track.protocol import Access, Card, Row, TrackerError
+from harness.track.protocol import Access, Metadata, Row, TrackerError
 
 TRACKER = Tracker(
     kind="lines",
@@ -42,7 +42,7 @@ def access(env: Mapping[str, str]) -> Access:
 
 
 class Opener:
-    def __call__(self, card: Card) -> Run:
+    def __call__(self, card: Metadata) -> Run:
         match os.environ.get("LINES_FAULT"):
             case "hangs":
                 time.sleep(600)
@@ -56,7 +56,7 @@ class Opener:
 
 
 class Run:
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Metadata) -> None:
         if card.mode == "offline":
             raise TrackerError("Lines are always online")
         folder = card.folder / "lines"

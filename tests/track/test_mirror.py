@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.track import cursor
+from harness.track import mirror_state
 from harness.track.protocol import Mode
 from harness.track.sync import sync
 
@@ -156,8 +156,8 @@ def test_trouble_ends_the_mirror_and_nothing_else(stage: Stage, wandb: FakeWandb
 
 
 def test_ids_are_what_wandb_accepts() -> None:
-    assert cursor.safe_id("a/b#c-s0", "f00") == "a-b-c-s0-f00"
-    long = [cursor.safe_id("x" * 200 + tail, "f00") for tail in "ab"]
+    assert mirror_state.safe_id("a/b#c-s0", "f00") == "a-b-c-s0-f00"
+    long = [mirror_state.safe_id("x" * 200 + tail, "f00") for tail in "ab"]
     assert all(len(name) <= 128 for name in long)
     assert long[0] != long[1]
 

@@ -19,7 +19,7 @@ OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval"
 """How the states of nodes begin that take no job now."""
 
 
-def look(own: SlurmSite) -> Iterator[Finding]:
+def findings(own: SlurmSite) -> Iterator[Finding]:
     """All that can be told without a job."""
     absent = [name for name in NEEDED if shutil.which(name) is None]
     if absent:
@@ -41,7 +41,7 @@ def look(own: SlurmSite) -> Iterator[Finding]:
     yield from _associations(own, config)
     yield from _fits(own, partitions)
     yield from dict.fromkeys(
-        each for partition in partitions[:1] for each in limits.look(own, partition, config)
+        each for partition in partitions[:1] for each in limits.findings(own, partition, config)
     )
     yield _arrays(own, config)
     yield _requeue(config)

@@ -16,14 +16,14 @@ class Slurm(Examiner):
     def look(self, site: Site, note: Callable[[str], object], *, submit: bool) -> Iterator[Finding]:
         own = site.backend
         assert isinstance(own, SlurmSite)
-        findings = list(cluster.look(own))
+        findings = list(cluster.findings(own))
         yield from findings
         if not submit:
             yield ok("nodes' inside", "not looked at; --submit sends a short job")
         elif any(found.level == "problem" for found in findings):
             yield warning("job", "not sent, as it would not run; mend what is above first")
         else:
-            yield from job.look(site, own, note)
+            yield from job.findings(site, own, note)
 
     def least(self) -> str:
         gpus = cluster.most_gpus()

@@ -13,7 +13,7 @@ from harness.doctor.finding import Finding, ok, problem, warning
 from harness.doctor.slurm import sight
 from harness.errors import HarnessError
 from harness.launch.job_states import JobState
-from harness.launch.slurm import errand
+from harness.launch.slurm import remote_task
 from harness.launch.slurm.site import SlurmSite
 from harness.site import Site
 from harness.store import atomic, submission
@@ -21,7 +21,7 @@ from harness.store import atomic, submission
 MINUTES = 10.0
 
 
-def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[Finding]:
+def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[Finding]:
     """Submit the probe to one node with all that a stage asks of it, wait, and judge its answer.
 
     Args:
@@ -39,18 +39,18 @@ def look(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[
         atomic.write(folder / "token.txt", lambda file: file.write(token.encode()))
         words = {"folder": str(folder), "data": str(site.data.absolute())}
         one = own.model_copy(update={"nodes": 1})
-        sent = errand.send(("probe", words), site, one, folder, minutes=MINUTES)
-        errand.wait(sent, folder / "answer.json", told=told)
+        sent = remote_task.send(("probe", words), site, one, folder, minutes=MINUTES)
+        remote_task.wait(sent, folder / "answer.json", told=told)
         found = atomic.read_json(folder / "answer.json")
     except OSError as error:
-        yield problem("job", str(atomic.explain(error, folder)))
+        yield problem("job", str(atomic.write_error(error, folder)))
         return
-    except errand.Failed as error:
+    except remote_task.Failed as error:
         yield problem("job", str(error))
         if not error.silent:
             return
         note("looking what a node sees, by a job that needs no shared folder")
-        yield from sight.look(own, site.runs.absolute(), error.node)
+        yield from sight.findings(own, site.runs.absolute(), error.node)
         return
     except HarnessError as error:
         yield problem("job", str(error))

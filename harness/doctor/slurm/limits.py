@@ -39,7 +39,7 @@ class Limit:
     """Whose it is, in words."""
 
 
-def look(
+def findings(
     own: SlurmSite, partition: Mapping[str, str], config: Mapping[str, str]
 ) -> Iterator[Finding]:
     """What a job as the site asks for it, or many of them, may not."""

@@ -35,7 +35,7 @@ _QUESTIONS = (
 """What is added to the exit code where the shell says no."""
 
 
-def look(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
+def findings(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
     """What the node lacks of what this machine has.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.estimate import Computer, computer
-from harness.launch.protocol import Attached, Ground, Tally
+from harness.launch.protocol import Attached, Tally, Testbed
 from harness.plan import Plan
 from harness.site import Site
 from harness.stage.reporter import Reporter
@@ -20,8 +20,8 @@ class Here(Attached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
-    def ground(self) -> Ground:
-        from harness.launch.here.ground import Machine
+    def ground(self) -> Testbed:
+        from harness.launch.here.testbed import Machine
 
         return Machine(self._site)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from harness import interpreter
 from harness.errors import AlreadyDone, Busy, DiskError, HarnessError, NoData
 from harness.inputs import Inputs
-from harness.launch.company import company
 from harness.launch.protocol import Tally
-from harness.launch.worker import run_as
+from harness.launch.rank import run_as
+from harness.launch.spawn import spawned
 from harness.plan import Plan, PlannedStage, describe
 from harness.recipe.identity import record
 from harness.redact import redact
@@ -18,7 +18,7 @@ from harness.stage.execute import Job, pick_device
 from harness.stage.reporter import Reporter
 from harness.store.edition import edition
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import look
+from harness.store.ledger import read_entry
 from harness.store.stale import why_stale
 
 
@@ -50,9 +50,9 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         folder.create(description)
         job = Job(folder.path, site.data, device)
         try:
-            words = interpreter.command("harness.launch.worker", str(job.folder))
+            words = interpreter.command("harness.launch.rank", str(job.folder))
             words += ["--data", str(job.data_root), "--device", job.device]
-            with company(words, site.processes) as (placement, lost):
+            with spawned(words, site.processes) as (placement, lost):
                 state = run_as(placement, job, reporter, stopping, lost=lost)
         except AlreadyDone:
             if (folder.result or {}).get("state") == "diverged":
@@ -81,8 +81,8 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
 def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:
     """Whether the stage is done and stale now: another process may have run it since the plan, and
     the inputs may have changed."""
-    above = look(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
-    entry = look(folder)
+    above = read_entry(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
+    entry = read_entry(folder)
     wanted = record(stage.recipe, stage.name)
     code = edition(stage.kind, stage.recipe.contrast.kind, stage.recipe.optim.kind)
     inputs = Inputs(site.data, site.runs)

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.launch import lives
+from harness.launch import last_attempt
 from harness.launch.job_states import JobState
-from harness.launch.lives import Life
+from harness.launch.last_attempt import LastAttempt
 from harness.launch.protocol import Answer, Handed, Jobs
 from harness.launch.signals import terminate
 from harness.plan import over
 from harness.store.layout import StageFolder
-from harness.store.life import job_of
+from harness.store.liveness import job_of
 from harness.store.submission import Array, Submission, submitting
 
 FAR_SILENCE_S = 900.0
@@ -42,7 +42,7 @@ class Processes(Jobs):
         ]
         return found, ()
 
-    def is_of(self, life: Life, made: Submission, job: JobState) -> bool:
+    def is_of(self, life: LastAttempt, made: Submission, job: JobState) -> bool:
         del job
         return job_of(life.who) is None and life.host == made.host and life.began >= made.t
 
@@ -89,5 +89,5 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
 
 def _heard(folder: StageFolder) -> float:
     """When the newest attempt of a stage last said anything, in seconds since 1970; 0: never."""
-    life = lives.newest(folder)
+    life = last_attempt.last_attempt(folder)
     return life.heard if life is not None else 0.0

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from harness import interpreter
 from harness.errors import HarnessError
 from harness.estimate import Computer, computer
-from harness.launch import handover, job_file
+from harness.launch import job_file, new_submission
 from harness.launch.here.launcher import Here
 from harness.launch.job_states import JobState
 from harness.launch.local.job import LocalJob
-from harness.launch.protocol import Amount, Detached, Ground
+from harness.launch.protocol import Amount, Detached, Testbed
 from harness.plan import Plan
 from harness.site import Site
 from harness.store import submission
@@ -30,7 +30,7 @@ class Local(Detached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
-    def ground(self) -> Ground:
+    def ground(self) -> Testbed:
         return Here(self._site).ground()
 
     def amount(self, plan: Plan) -> Amount:
@@ -48,7 +48,7 @@ class Local(Detached):
     ) -> Submission:
         del jobs, note, report
         site, runs = self._site, self._site.runs.absolute()
-        begun = handover.begin(
+        begun = new_submission.begin(
             plan,
             runs,
             sets,

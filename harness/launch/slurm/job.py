@@ -17,7 +17,7 @@ from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch.job_end import report, told
 from harness.launch.signals import StopFlag
-from harness.launch.slurm.ending import end, goes_on, say_who_died
+from harness.launch.slurm.requeue import end, goes_on, say_who_died
 from harness.output import forgive
 from harness.store.layout import StageFolder
 
@@ -80,12 +80,12 @@ class StageJob:
 
         from rich.console import Console
 
-        from harness.launch import loss
+        from harness.launch import abort
         from harness.launch.progress import watching
+        from harness.launch.rank import run_as
         from harness.launch.slurm import staging
-        from harness.launch.worker import run_as
         from harness.runtime.environment import resolve
-        from harness.runtime.peers import LostPeer
+        from harness.runtime.failure_detection import LostPeer
         from harness.stage.execute import Job, pick_device
 
         placement = resolve(os.environ)
@@ -112,13 +112,13 @@ class StageJob:
             if goes_on_without(lost):
                 end(handler, flag.heard)
             _let_the_first_speak()
-            loss.leave(folder, lost)
+            abort.abort_stage(folder, lost)
 
         if flag():  # asked to stop while it was starting: there is nothing to keep
             return "interrupted"
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
-                on_loss = functools.partial(loss.ends, give_up)
+                on_loss = functools.partial(abort.abort_after, give_up)
                 return run_as(placement, job, reporter, flag, meeting=meeting, on_loss=on_loss)
         except HarnessError as error:
             if (state := _settled(folder)) is not None:  # by another process meanwhile

@@ -1,6 +1,6 @@
 """What became of SLURM's jobs, and how they are stopped.
 
-That SLURM does not show a job says little: see `harness.launch.survey`.
+That SLURM does not show a job says little: see `harness.launch.newest_jobs`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.launch import lives
-from harness.launch.decide import NEVER
+from harness.launch import last_attempt
 from harness.launch.job_states import JobState
 from harness.launch.protocol import Answer, Handed, Jobs
 from harness.launch.slurm import clients, queue
 from harness.launch.slurm.queue import Queue
+from harness.launch.status_rules import NEVER
 from harness.plan import ended, over
 from harness.store.layout import stage_folder
 from harness.store.submission import Array, Submission, submitting, user
@@ -127,7 +127,7 @@ class Cluster(Jobs):
             state: GONE; None if it never had a number.
         """
         job = state.job if state is not None else ""
-        life = lives.newest(stage_folder(runs, stage))
+        life = last_attempt.last_attempt(stage_folder(runs, stage))
         own = life if life is not None and life.of(made.on, job, made.cluster) else None
         if own is not None and own.ended == "failed":
             return state  # it has told that itself

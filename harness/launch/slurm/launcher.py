@@ -15,10 +15,10 @@ from typing import Literal
 
 from harness.errors import HarnessError
 from harness.estimate import Computer, elsewhere
-from harness.launch import handover, snapshot
+from harness.launch import new_submission, snapshot
 from harness.launch.arrays import arrays, dependency
 from harness.launch.job_states import JobState
-from harness.launch.protocol import Amount, Detached, Draft, Drafts, Ground
+from harness.launch.protocol import Amount, Detached, Draft, Drafts, Testbed
 from harness.launch.slurm import clients, refusal, sbatch, staging
 from harness.launch.slurm.job import ReportJob, StageJob
 from harness.launch.slurm.queue import Queue
@@ -52,8 +52,8 @@ class Slurm(Detached):
         own = self._own
         return elsewhere(self._site.runs, own.nodes * own.processes, gpus=own.gpus_per_node > 0)
 
-    def ground(self) -> Ground:
-        from harness.launch.slurm.ground import Nodes
+    def ground(self) -> Testbed:
+        from harness.launch.slurm.testbed import Nodes
 
         def submitted(plan: Plan, site: Site, own: SlurmSite) -> Submission:
             return Slurm(replace(site, backend=own)).submit(plan, (), {}, lambda _: None)
@@ -164,7 +164,7 @@ class Slurm(Detached):
 
         cluster = clients.cluster(PATIENCE_S)
         refusal.foreseen(own, drafted(""), cluster)
-        begun = handover.begin(
+        begun = new_submission.begin(
             plan,
             runs,
             sets,

@@ -131,7 +131,7 @@ def submitted(
             delayed.dump(folder / f"{array.name}.{n}.pkl")
         path.write_text(script(executor, array))
     except OSError as error:
-        raise atomic.explain(error, folder) from error
+        raise atomic.write_error(error, folder) from error
     told = clients.submit(path)
     found = re.search(r"job (\d+)", " ".join(told.lines))
     if found is None:

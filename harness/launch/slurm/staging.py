@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from harness.errors import DataError, StoreError
 from harness.launch.slurm.own import own_job
 from harness.store import atomic
-from harness.store.life import Heartbeat, holder
+from harness.store.liveness import Heartbeat, holder
 
 THREADS = 16
 """Files that are looked at or copied at the same time: a shared file system is slow by its latency.

@@ -50,10 +50,10 @@ class EndToEndContrast(Mechanism):
             k = k[moved(back, k.device)]
         logits = q @ k.T / self.temperature  # (n, N); the positive is the query's own position
         own = self.world.share(torch.arange(len(k), device=k.device))
-        hits = (logits.detach().argmax(1) == own).sum()
-        return F.cross_entropy(logits, own), hits
+        correct = (logits.detach().argmax(1) == own).sum()
+        return F.cross_entropy(logits, own), correct
 
-    def follow(self) -> None:
+    def after_step(self) -> None:
         """Nothing follows: both encoders are the optimiser's."""
 
 

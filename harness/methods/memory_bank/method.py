@@ -64,10 +64,10 @@ class BankContrast(Mechanism):
         if self.settings.exclude_self:
             neg = neg.masked_fill(index.unsqueeze(1) == drawn, -torch.inf)
         self._fresh = (self.world.gather(q.detach()), self.world.gather(index))
-        hits = (pos > neg.amax(1)).sum()
+        correct = (pos > neg.amax(1)).sum()
         if self.settings.loss == "nce":
-            return self._nce(pos, neg), hits
-        return (torch.logaddexp(pos, neg.logsumexp(1)) - pos).mean(), hits
+            return self._nce(pos, neg), correct
+        return (torch.logaddexp(pos, neg.logsumexp(1)) - pos).mean(), correct
 
     def draws(self, step: int) -> Tensor:
         """The step's K entries, int64 (K,): uniform, with replacement, on the CPU."""
@@ -91,9 +91,9 @@ class BankContrast(Mechanism):
         self.z.copy_(len(self.bank) * self.world.sum(mean) / self.world.size)
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def after_step(self) -> None:
         """bank[i] <- normalise(t bank[i] + (1 - t) query), for the images of the global batch."""
-        assert self._fresh is not None, "follow() without a forward pass"
+        assert self._fresh is not None, "after_step() without a forward pass"
         fresh, index = self._fresh
         self.bank[index] = F.normalize(
             torch.lerp(fresh.to(self.bank.dtype), self.bank[index], self.settings.bank_momentum),

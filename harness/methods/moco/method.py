@@ -53,18 +53,18 @@ class MoCo(Mechanism):
     def forward(self, views: Sequence[Tensor], _index: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """InfoNCE of queries from x1 and keys from x2; see Mechanism.forward."""
         x1, x2 = views  # each (n, 3, S, S)
-        loss, hits, k2 = self._term(x1, x2, step, 1)
+        loss, correct, k2 = self._term(x1, x2, step, 1)
         self._fresh = [k2]
         if self.symmetric:  # the demo adds the two terms and enqueues both views' keys
             other, more, k1 = self._term(x2, x1, step, 0)
-            loss, hits = loss + other, (hits + more) / 2
+            loss, correct = loss + other, (correct + more) / 2
             self._fresh = [k1, k2]
-        return loss, hits
+        return loss, correct
 
     def _term(
         self, queries: Tensor, keys: Tensor, step: int, view: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss and hits of the n local queries, and the N keys of the global batch."""
+        """Loss and right ones of the n local queries, and the N keys of the global batch."""
         q = self.embed(self.query, queries)  # (n, C)
         k = self._encode_keys(keys, step, view)  # (N, C), no gradient
         mine = self.world.share(k)  # (n, C)
@@ -85,9 +85,9 @@ class MoCo(Mechanism):
         return k[moved(back, k.device)] if self.shuffle else k
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def after_step(self) -> None:
         """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""
-        assert self._fresh, "follow() without a forward pass"
+        assert self._fresh, "after_step() without a forward pass"
         self.average.step(self.momentum)
         self.queue.enqueue(torch.cat(self._fresh))
         self._fresh = []

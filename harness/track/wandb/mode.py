@@ -30,7 +30,7 @@ MODES: dict[str, Mode] = {
 """wandb's words, and what they come to here, where each run has one writer."""
 
 
-def decide(env: Mapping[str, str] = os.environ) -> Mode:
+def chosen_mode(env: Mapping[str, str] = os.environ) -> Mode:
     """The mode that the user's environment and wandb's own files ask for, in any case of letters.
 
     Raises:
@@ -54,7 +54,7 @@ def decide(env: Mapping[str, str] = os.environ) -> Mode:
 
 def access(env: Mapping[str, str] = os.environ) -> Access:
     """Where W&B's runs would go now. Raises RecipeError as `decide` does."""
-    mode, key = decide(env), credentials(env)
+    mode, key = chosen_mode(env), credentials(env)
     why = ""
     if mode != "online":
         keyless = mode == "offline" and not key

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from harness.spec.declarations import Axis
 from harness.track.bounded import bounded
-from harness.track.protocol import Card, Row, TrackedRun, TrackerError
+from harness.track.protocol import Metadata, Row, TrackedRun, TrackerError
 from harness.track.wandb.mode import redact
 from harness.track.wandb.probe import objection
 
@@ -59,14 +59,14 @@ class WandbOpener:
         self._failures = 0
         self._stuck: set[str] = set()
 
-    def __call__(self, card: Card) -> TrackedRun:
+    def __call__(self, card: Metadata) -> TrackedRun:
         if card.mode == "offline":
             run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
         else:
             run = self._online(card)
         return WandbRun(run, card, self._close_s)
 
-    def _online(self, card: Card) -> Any:
+    def _online(self, card: Metadata) -> Any:
         if time.monotonic() < self._pause_until:
             raise TrackerError("W&B has just failed; not asked again for the moment")
         if why := _bounded(lambda: objection(self._init_s), 2 * self._init_s, "reaching W&B"):
@@ -83,7 +83,7 @@ class WandbOpener:
         self._failures = 0
         return run
 
-    def _init(self, card: Card) -> Any:
+    def _init(self, card: Metadata) -> Any:
         for name in FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -127,7 +127,7 @@ class WandbOpener:
 class WandbRun:
     """A run of the installed wandb."""
 
-    def __init__(self, run: Any, card: Card, close_s: float) -> None:
+    def __init__(self, run: Any, card: Metadata, close_s: float) -> None:
         self._run = run
         self._close_s = close_s
         online = card.mode == "online"

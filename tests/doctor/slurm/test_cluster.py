@@ -21,7 +21,7 @@ def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
 
 def look(**said: object) -> dict[str, Finding]:
     own = SlurmSite.model_validate({**FITS, **said}, strict=False)
-    return {found.about: found for found in cluster.look(own)}
+    return {found.about: found for found in cluster.findings(own)}
 
 
 def test_a_site_that_fits(clients: Clients) -> None:
@@ -157,7 +157,7 @@ TWO = line() + line(PartitionName="spare", Default="NO", MaxTime="02:00:00", Gra
 def test_of_several_partitions_one_has_to_fit(clients: Clients) -> None:
     clients.scontrol(TWO)
     own = SlurmSite.model_validate({**FITS, "partition": "gpu,spare"})
-    found = list(cluster.look(own))
+    found = list(cluster.findings(own))
     assert [each.says for each in found if each.about == "partition"] == ["gpu, spare are up"]
     assert {each.level for each in found} == {"ok", "warning"}
     told = [each.says for each in found if each.level == "warning"]

@@ -14,8 +14,8 @@ from harness.command import Commands
 from harness.doctor import probe
 from harness.doctor.finding import Finding
 from harness.doctor.slurm import job, sight
-from harness.launch.slurm import errand
-from harness.launch.slurm.errand import Errand
+from harness.launch.slurm import remote_task
+from harness.launch.slurm.remote_task import Errand
 from harness.launch.slurm.site import SlurmSite
 from harness.site import Site
 from harness.store import atomic
@@ -45,7 +45,7 @@ def levels(found: Iterator[Finding]) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("node")
 def test_a_node_that_sees_all(tmp_path: Path) -> None:
     own = SlurmSite(partition="gpu", gpus_per_node=2, extra={"exclusive": True})
-    assert levels(sight.look(own, tmp_path, "n1")) == []
+    assert levels(sight.findings(own, tmp_path, "n1")) == []
     asked = (tmp_path / "words").read_text()
     assert "--exclusive" in asked
     assert "--nodelist=n1" in asked
@@ -55,7 +55,7 @@ def test_a_node_that_sees_all(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("node")
 def test_a_node_that_does_not_see_the_run_root(tmp_path: Path) -> None:
-    (found,) = sight.look(SlurmSite(), tmp_path / "it's not there", "n1")
+    (found,) = sight.findings(SlurmSite(), tmp_path / "it's not there", "n1")
     assert (found.level, found.about) == ("problem", "run root there")
     assert f"n1 does not see {tmp_path}/it's not there" in found.says
 
@@ -69,36 +69,36 @@ def test_a_node_with_another_folder_of_that_name(tmp_path: Path) -> None:
     script.write_text(
         script.read_text().replace("SLURM_JOB_ID", f"find {runs} -type f -delete\nSLURM_JOB_ID")
     )
-    (found,) = sight.look(SlurmSite(), runs, "n1")
+    (found,) = sight.findings(SlurmSite(), runs, "n1")
     assert (found.level, found.about) == ("problem", "run root there")
     assert "another folder" in found.says
 
 
 @pytest.mark.usefixtures("node")
 def test_a_node_that_may_not_write() -> None:
-    (found,) = sight.look(SlurmSite(), Path("/proc/self"), "")
+    (found,) = sight.findings(SlurmSite(), Path("/proc/self"), "")
     assert "a node cannot write in /proc/self" in found.says
 
 
 @pytest.mark.usefixtures("node")
 def test_a_node_without_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
-    (found,) = sight.look(SlurmSite(), tmp_path, "n1")
+    (found,) = sight.findings(SlurmSite(), tmp_path, "n1")
     assert (found.level, found.about) == ("problem", "python there")
     (tmp_path / "venv").mkdir()
     broken = tmp_path / "venv" / "python"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    (found,) = sight.look(SlurmSite(), tmp_path, "n1")
+    (found,) = sight.findings(SlurmSite(), tmp_path, "n1")
     assert "does not find its libraries on n1" in found.says
 
 
 @pytest.mark.parametrize("answer", ["JobId=12 JobState=TIMEOUT ExitCode=0:15", "no such job"])
 def test_a_look_that_fails(node: Clients, tmp_path: Path, answer: str) -> None:
     node._write("scontrol", f"echo '{answer}'\n")
-    assert levels(sight.look(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
+    assert levels(sight.findings(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
     node.says("sbatch", error="no")
-    assert levels(sight.look(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
+    assert levels(sight.findings(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
 
 
 def test_a_job_that_does_not_begin_is_given_up(
@@ -108,7 +108,7 @@ def test_a_job_that_does_not_begin_is_given_up(
     monkeypatch.setattr(sight, "POLL_S", 0.05)
     node._write("scontrol", "echo 'JobId=12 JobState=PENDING ExitCode=0:0'\n")
     node._write("scancel", f'echo "$@" > {tmp_path}/cancelled\n')
-    assert levels(sight.look(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
+    assert levels(sight.findings(SlurmSite(), tmp_path, "n1")) == [("warning", "sight")]
     assert (tmp_path / "cancelled").read_text() == "12\n"
 
 
@@ -133,20 +133,20 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def wait(*said: Any, **_: object) -> None:
         _, answer = said
         if not found["host"]:
-            raise errand.Failed("job 12: no log", "n1", silent=True)
+            raise remote_task.Failed("job 12: no log", "n1", silent=True)
         token = (answer.parent / "token.txt").read_text()
         package = str(tmp_path / ".code" / "harness")
         atomic.write_json(answer, {"token": token, "harness": package, **found})
 
-    monkeypatch.setattr(errand, "send", send)
-    monkeypatch.setattr(errand, "wait", wait)
+    monkeypatch.setattr(remote_task, "send", send)
+    monkeypatch.setattr(remote_task, "wait", wait)
     return found
 
 
 def look(tmp_path: Path, *modules: str) -> dict[str, Finding]:
     site = Site(tmp_path, tmp_path, "cpu", 1, 1.0)
     own = SlurmSite(modules=modules)
-    return {found.about: found for found in job.look(site, own, lambda _: None)}
+    return {found.about: found for found in job.findings(site, own, lambda _: None)}
 
 
 @pytest.mark.usefixtures("answers")

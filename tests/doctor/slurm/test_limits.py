@@ -42,7 +42,7 @@ ASKS = {"partition": "gpu", "gpus_per_node": 8, "cpus_per_process": 8, "mem_gb":
 
 def look(qos_of_partition: str = "N/A", /, **said: object) -> list[Finding]:
     own = SlurmSite.model_validate({**ASKS, **said}, strict=False)
-    return list(limits.look(own, {"QoS": qos_of_partition}, ENFORCED))
+    return list(limits.findings(own, {"QoS": qos_of_partition}, ENFORCED))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_another_account_and_another_partitions_limits_are_not_ours(clients: Cli
 def test_limits_that_nobody_obeys(clients: Clients) -> None:
     say(clients, {"maxsubmitjobs": "0"})
     own = SlurmSite.model_validate(ASKS)
-    assert list(limits.look(own, {}, {"AccountingStorageEnforce": "associations"})) == []
+    assert list(limits.findings(own, {}, {"AccountingStorageEnforce": "associations"})) == []
 
 
 def test_sacctmgr_that_does_not_answer(clients: Clients) -> None:

@@ -16,12 +16,12 @@ from launch.requeue import Requeued, handler
 
 import harness
 from harness.errors import DataError
-from harness.launch import worker
+from harness.launch import rank
 from harness.launch.signals import StopFlag
-from harness.launch.slurm import ending
+from harness.launch.slurm import requeue
 from harness.launch.slurm.job import ReportJob, StageJob
 from harness.plan import describe, make_plan
-from harness.runtime.peers import LostPeer
+from harness.runtime.failure_detection import LostPeer
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder
 
@@ -142,8 +142,8 @@ def test_a_lost_process_requeues_the_job(
         raise LostPeer("rank 0 lost contact in 'any': rank 1 ...", died)
 
     squeue.write_text("RUNNING\n")
-    monkeypatch.setattr(ending, "VERDICT_S", 0.1)
-    monkeypatch.setattr(worker, "run_as", lost)
+    monkeypatch.setattr(requeue, "VERDICT_S", 0.1)
+    monkeypatch.setattr(rank, "run_as", lost)
     with pytest.raises(Requeued if requeues else SystemExit):
         job(stages["pretrain"])()
     (attempt,) = stages["pretrain"].attempts()
@@ -170,15 +170,15 @@ def test_a_process_that_cannot_notice_the_loss_ends_the_same_way(
     assert told["how"] == ("interrupted" if died else "failed")
     assert told["message"] == "rank 0 lost contact in 'any': rank 1 ..."
     assert (tmp_path / "requeued").exists() == bool(died)
-    assert code.exitcode == (ending.STOPPED if died else 1)
+    assert code.exitcode == (requeue.STOPPED if died else 1)
     assert "error: rank 0 lost contact" in capfd.readouterr().err
 
 
 def blocked(folder: StageFolder, place: Path, died: tuple[int, ...]) -> None:
     os.environ["SLURM_JOB_ID"] = "12"
     signal.signal(signal.SIGUSR2, lambda *_: (place / "requeued").touch())
-    ending.VERDICT_S = 0.1
-    ending.own_state = lambda: "RUNNING"
+    requeue.VERDICT_S = 0.1
+    requeue.own_state = lambda: "RUNNING"
 
     def run_as(*_: Any, **given: Any) -> str:
         begin(folder)
@@ -187,5 +187,5 @@ def blocked(folder: StageFolder, place: Path, died: tuple[int, ...]) -> None:
         time.sleep(60)
         raise AssertionError
 
-    worker.run_as = run_as
+    rank.run_as = run_as
     job(folder)()

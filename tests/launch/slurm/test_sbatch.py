@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.launch.failure_reason import failure_reason
 from harness.launch.job_states import JobState
-from harness.launch.reasons import explain
 from harness.launch.slurm import sbatch
 from harness.launch.slurm.site import SlurmSite
 from harness.store.submission import Array
@@ -42,5 +42,7 @@ def test_a_module_that_does_not_load_ends_the_job(tmp_path: Path, before: str, o
     done = setup(tmp_path, before, "cuda/12", "gcc")
     assert (done.returncode, done.stdout) == (2, "")
     assert own in done.stderr, "its own words are in the log"
-    found = explain(JobState("12", "FAILED", exit="2:0"), ended="", message="", log=done.stderr)
+    found = failure_reason(
+        JobState("12", "FAILED", exit="2:0"), ended="", message="", log=done.stderr
+    )
     assert found.words.startswith("n1 cannot load cuda/12 (slurm.modules)")

@@ -14,7 +14,7 @@ from harness.errors import DataError
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import staging
 from harness.launch.slurm.job import StageJob
-from harness.store import life
+from harness.store import liveness
 from harness.store.layout import StageFolder
 
 FOLDER = {"data": {"name": "imagefolder", "folder": "nets/small"}, "model": {"weights": None}}
@@ -171,7 +171,7 @@ def test_two_jobs_make_one_copy(
 
 def dead(draft: Path) -> None:
     """Make it the draft of a process that was killed."""
-    who = {**life.identity(), "pid": 2**22 + 1}
+    who = {**liveness.identity(), "pid": 2**22 + 1}
     draft.mkdir(parents=True, exist_ok=True)
     (draft / "alive.json").write_text(json.dumps(who))
 
@@ -200,7 +200,7 @@ def test_only_drafts_of_the_dead_are_removed(root: Path, tmp_path: Path) -> None
         (draft / "data" / "a").mkdir(parents=True)
         (draft / "data" / "a" / "1.png").touch()
     dead(drafts[0])
-    (drafts[1] / "alive.json").write_text(json.dumps(life.identity()))
+    (drafts[1] / "alive.json").write_text(json.dumps(liveness.identity()))
     stage(root, node)
     assert [draft.exists() for draft in drafts] == [False, True, True]
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import RecipeError
 from harness.track.feed import online
-from harness.track.wandb.mode import credentials, decide, project, redact
+from harness.track.wandb.mode import chosen_mode, credentials, project, redact
 
 KEY = "local-" + "5ec4e7" * 7
 
@@ -34,7 +34,7 @@ KEY = "local-" + "5ec4e7" * 7
 def test_the_mode_is_what_the_variables_ask_for(
     env: dict[str, str], mode: str, tmp_path: Path
 ) -> None:
-    assert decide({"HOME": str(tmp_path), **env}) == mode
+    assert chosen_mode({"HOME": str(tmp_path), **env}) == mode
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_mode_is_what_the_variables_ask_for(
 def test_what_is_no_mode_is_refused(env: dict[str, str], tmp_path: Path) -> None:
     (name,) = env
     with pytest.raises(RecipeError, match=f"^{name}: {env[name]}: "):
-        decide({"HOME": str(tmp_path), **env})
+        chosen_mode({"HOME": str(tmp_path), **env})
     assert not list(online({"HOME": str(tmp_path), "WANDB_API_KEY": KEY, **env}))
 
 
@@ -51,22 +51,22 @@ def test_a_key_in_netrc_counts_for_its_server_only(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path)}
     (tmp_path / ".netrc").write_text(f"machine api.wandb.ai login user password {KEY}\n")
     (tmp_path / ".netrc").chmod(0o600)
-    assert decide(env) == "online"
-    assert decide({**env, "WANDB_BASE_URL": "https://wandb.lab.edu"}) == "offline"
+    assert chosen_mode(env) == "online"
+    assert chosen_mode({**env, "WANDB_BASE_URL": "https://wandb.lab.edu"}) == "offline"
 
 
 def test_what_wandb_offline_and_wandb_disabled_write_counts(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "WANDB_API_KEY": KEY, "WANDB_CONFIG_DIR": str(tmp_path)}
     (tmp_path / "settings").write_text("[default]\nmode = offline\n")
-    assert decide(env) == "offline"
+    assert chosen_mode(env) == "offline"
     (tmp_path / "settings").write_text("[default]\nmode = disabled\n")
-    assert decide(env) == "disabled"
-    assert decide({**env, "WANDB_MODE": "online"}) == "online"
+    assert chosen_mode(env) == "disabled"
+    assert chosen_mode({**env, "WANDB_MODE": "online"}) == "online"
     (tmp_path / "settings").write_text("[default]\nmode = Off\n")
     with pytest.raises(RecipeError, match="settings"):
-        decide(env)
+        chosen_mode(env)
     (tmp_path / "settings").write_text("\0not settings")
-    assert decide(env) == "online"
+    assert chosen_mode(env) == "online"
 
 
 def test_the_key_is_kept_out_of_messages(tmp_path: Path) -> None:

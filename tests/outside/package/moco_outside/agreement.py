@@ -47,7 +47,7 @@ class Agreeing(Mechanism):
         ]
         return -torch.stack(terms).mean(), None
 
-    def follow(self) -> None: ...
+    def after_step(self) -> None: ...
 
 
 def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> Agreeing:

@@ -11,13 +11,13 @@ from harness.data.images import Images
 from harness.evaluate.features import extract
 from harness.runtime import keyed
 from harness.stage import frozen
-from harness.stage.context import Context, Interrupted, Outcome
+from harness.stage.context import Context, Interrupted, StageOutcome
 from moco_outside.config import Brightness
 
 NEAR = 16 / 255
 
 
-def run(context: Context) -> Outcome:
+def run(context: Context) -> StageOutcome:
     """Fit the map by gradient descent on a keyed half of the training images; tell the last step's
     figures on the test images."""
     said: Brightness = context.section
@@ -63,4 +63,4 @@ def run(context: Context) -> Outcome:
             raise Interrupted
     context.settle()
     above = context.parent.result if context.parent else None
-    return Outcome(step, figures, {"weights": (above or {}).get("weights")})
+    return StageOutcome(step, figures, {"weights": (above or {}).get("weights")})

@@ -13,7 +13,7 @@ from typing import ClassVar
 from harness.backend import Backend, Count
 from harness.errors import HarnessError
 from harness.estimate import Computer, computer
-from harness.launch import handover
+from harness.launch import new_submission
 from harness.launch.job_states import JobState
 from harness.launch.protocol import Amount, Answer, Detached, Draft, Drafts, Handed, Jobs
 from harness.plan import Plan, describe, over
@@ -75,7 +75,7 @@ class Crate(Detached):
     ) -> Submission:
         del jobs, note, again, report
         runs = self._site.runs.absolute()
-        begun = handover.begin(
+        begun = new_submission.begin(
             plan, runs, sets, on="crate", arrays=lambda sid: [self._array(sid, plan)]
         )
         for stage in plan.todo:
@@ -150,7 +150,7 @@ def main() -> None:
     number = os.getpid()
     for n, stage in enumerate(array.stages):
         job = f"{number}_{n}" if len(array.stages) > 1 else str(number)
-        words = [sys.executable, "-m", "harness.launch.worker", str(said.runs / stage)]
+        words = [sys.executable, "-m", "harness.launch.rank", str(said.runs / stage)]
         with (folder / f"{job}_0_log.err").open("wb") as log:
             words += ["--data", said.data, "--device", "cpu"]
             subprocess.run(words, env={**os.environ, JOB: job}, stdout=log, stderr=log)

@@ -1,0 +1,65 @@
+"""End the attempts whose jobs have been ended, so that their successors need not wait for their
+silence.
+
+A node that its scheduler has given up may still be there, without a way to the controller, and its
+processes write on. So nobody is buried whose heart beats.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.launch.job_states import JobState
+from harness.plan import ended
+from harness.store.attempt import write_end
+from harness.store.layout import stage_folder
+from harness.store.liveness import BEAT_S, holder, is_of
+
+QUIET_S = 2 * BEAT_S
+"""Seconds without a beat after which the scheduler's word is believed."""
+
+
+def close_dead_attempts(
+    runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]
+) -> None:
+    """Write the last word for what has ended with its job; waits for the hearts to stand still.
+
+    Args:
+        jobs: by stage id, what became of earlier submissions.
+        note: told if it has to wait.
+
+    Raises:
+        HarnessError: a job has ended by its scheduler's word, and its process lives.
+        StoreError: the folder cannot be written.
+    """
+    dead: list[tuple[Path, JobState]] = []
+    for stage, job in jobs.items():
+        attempts = stage_folder(runs, stage).attempts() if ended(job) else []
+        who = holder(attempts[-1]) if attempts else None
+        if who is not None and is_of(who, job.on, job.job, job.cluster):
+            dead.append((attempts[-1], job))
+    before = {attempt: _beat(attempt) for attempt, _ in dead}
+    left = QUIET_S - (time.time() - max(before.values())) if before else 0.0
+    if left > 0:
+        wait = min(left, QUIET_S)
+        note(f"jobs that have ended were alive a moment ago; waiting {wait:.0f} s to be sure")
+        time.sleep(wait)
+    for attempt, job in dead:
+        if (who := holder(attempt)) is not None and _beat(attempt) > before[attempt]:
+            raise HarnessError(
+                f"{attempt}: {job.scheduler} says that job {job.job} has ended ({job.state}), but "
+                f"process {who['pid']} on {who['host']} lives; end it there, and run again"
+            )
+        message = f"{job.scheduler} ended its job {job.job} ({job.state})"
+        write_end(attempt, "interrupted", message)
+
+
+def _beat(attempt: Path) -> float:
+    """When it last touched alive.json, in seconds since 1970; 0 if that is gone."""
+    try:
+        return (attempt / "alive.json").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,227 @@
+"""Why a stage that has no result ended, in words, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.command import Commands
+from harness.command import line as plain_line
+from harness.launch.job_states import JobState
+from harness.store import atomic
+
+End = Literal["failed", "interrupted", "cancelled", "lost"]
+
+TAIL = 16_384
+"""Bytes of a log's end in which a reason is looked for."""
+
+_OOM = re.compile(r"oom[-_ ]?kill|out[ -]of[ -]memory handler|exceeded .*memory limit", re.I)
+_CUDA_OOM = re.compile(r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError", re.I)
+_NCCL = re.compile(r"\S.*NCCL.*(?:error|fail|time[d ]?-?out|abort|exception).*", re.I)
+_ERROR = re.compile(r"error: |[\w.]*(?:Error|Exception)\b")
+_BY_SLURM = re.compile(r"(?:JOB|STEP) \S+ ON \S+ (?:CANCELLED|FAILED).*")
+"""slurmstepd's last words; "DUE TO ..." tells why."""
+_DUE = {
+    "DUE TO TIME LIMIT": "TIMEOUT",
+    "DUE TO NODE FAILURE": "NODE_FAIL",
+    "DUE TO PREEMPTION": "PREEMPTED",
+    "DUE TO JOB REQUEUE": "PREEMPTED",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """How a stage without a result ended."""
+
+    state: End
+    words: str
+    remedy: str = ""
+    """What to do before it is run again, "" if nothing."""
+
+
+def failure_reason(
+    job: JobState | None,
+    *,
+    ended: str,
+    message: str,
+    log: str,
+    kind: str = "pretrain",
+    user: str = "",
+    commands: Commands | None = None,
+) -> Reason:
+    """The reason why a stage that nobody runs any more has no result.
+
+    Args:
+        job: its job, which is over; None: it ran without one.
+        ended: how its newest attempt says that it ended, "" if it could not say so, or if the job
+            made no attempt.
+        message: what that attempt says.
+        log: the end of the job's log, "" without one.
+        kind: the stage's.
+        user: who submitted the job, "" if nobody knows.
+        commands: for whoever asks about the run root; None: nobody knows which that is.
+    """
+    state = _over(job, log)
+    where = f" on {job.node}" if job is not None and job.node else ""
+    if state == "CANCELLED":
+        by = job.reason if job is not None and job.reason.startswith("by ") else ""
+        whom = by.removeprefix("by ")
+        strange = by and user and whom != user
+        why = f"{whom} did it, not {user}: ask why, then run again" if strange else ""
+        return Reason("cancelled", f"cancelled {by}".strip(), why)
+    if state == "OUT_OF_MEMORY" or (ended != "interrupted" and _OOM.search(log)):
+        return Reason("failed", f"out of memory{where}", "raise slurm.mem_gb in the site file")
+    if ended == "failed" and _CUDA_OOM.search(message):
+        return Reason(
+            "failed",
+            f"out of memory on the GPU{where}",
+            "share the stage among more GPUs (slurm.gpus_per_node, slurm.nodes), or take larger "
+            "ones; the batch belongs to the recipe",
+        )
+    if ended in ("failed", "") and (line := _nccl(f"{log}\n{message}")):
+        return Reason("failed", f"NCCL: {line}", "look at all processes' logs, and at the network")
+    if ended == "failed":
+        return Reason("failed", message, _mend_python(commands) if _IMPORT.match(message) else "")
+    if state == "TIMEOUT":
+        remedy = f"it goes on from its last checkpoint; or raise slurm.hours.{kind}"
+        return Reason("failed", "time limit", f"{remedy} in the site file")
+    if state in ("NODE_FAIL", "BOOT_FAIL"):
+        what = "the node failed" if state == "NODE_FAIL" else "the node could not be booted"
+        return Reason("failed", f"{what}{where}", _OTHER_NODE)
+    if state == "PREEMPTED":
+        return Reason("interrupted", "preempted, and not requeued", "run again goes on")
+    if state == "DEADLINE":
+        remedy = "raise it, or leave it out: slurm.extra.deadline in the site file, SBATCH_DEADLINE"
+        return Reason("failed", "the job's deadline passed", remedy)
+    if ended:
+        return Reason("interrupted", message)
+    if state in ("FAILED", "COMPLETED"):
+        return _last_words(job, log, where, commands)
+    if job is None:
+        return Reason("interrupted", message)
+    return Reason("lost", "its job left the queue, and nobody says how it ended")
+
+
+_OTHER_NODE = "run again goes on; leave out a node that fails again (slurm.extra.exclude)"
+_IMPORT = re.compile(r"ModuleNotFoundError|ImportError|.*\(ModuleNotFoundError")
+_NO_PROGRAM = re.compile(r"(?:execve\(\)|line \d+): (/\S+): (.+)")
+"""slurmstepd's words, or the shell's, for a program that cannot be started."""
+
+
+def _over(job: JobState | None, log: str) -> str:
+    """SLURM's word for the end; without accounting, what the log says of it."""
+    if job is None or job.state not in ("GONE", "UNKNOWN"):
+        return job.state if job is not None else ""
+    said = _BY_SLURM.findall("\n".join(log.splitlines()[-30:]))
+    if not said:
+        return ""
+    due = (state for words, state in _DUE.items() if words in said[-1])
+    return next(due, "CANCELLED" if "CANCELLED" in said[-1] else "NODE_FAIL")
+
+
+def _nccl(text: str) -> str:
+    found = _NCCL.findall(text)
+    return found[-1].strip()[:300] if found else ""
+
+
+_UNOPENED = 53
+"""SLURM's "signal" for a job whose log could not be opened on its node."""
+_TASK = re.compile(r"^srun: error: .*?\btasks? \S+: (.+?)(?: \(core dumped\))?$", re.MULTILINE)
+"""srun's words for the first of a job's processes to die."""
+_BY_WORDS = {signal.strsignal(each): int(each) for each in signal.valid_signals()}
+_CODES = {
+    "2": "the recipe or the site file is wrong",
+    "3": "data is missing or broken",
+    "5": "a newer process has taken the run over",
+    "126": "a program may not be executed",
+    "127": "a program is not there",
+}
+_NAMES = {each.value: each.name for each in signal.Signals}
+_SIGNALS: dict[int, tuple[str, str]] = {
+    signal.SIGKILL: (", by hand or for want of memory", "if by want of it, raise slurm.mem_gb"),
+    signal.SIGBUS: (", a file or /dev/shm has no more room", "free some space on the node"),
+    signal.SIGILL: (", a library is built for another CPU", "leave out such nodes (constraint)"),
+    signal.SIGXCPU: (", over its limit of CPU time", "raise it (ulimit -t) before you submit"),
+    signal.SIGXFSZ: (", over its limit of a file's size", "raise it (ulimit -f) before you submit"),
+}
+
+
+def _line(commands: Commands | None, *words: str) -> str:
+    return plain_line(*words) if commands is None else commands.line(*words)
+
+
+def _mend_python(commands: Commands | None) -> str:
+    return (
+        "install what is missing into the environment that run is called from, or change modules: "
+        f"and setup: in the site file; {_line(commands, 'doctor', '--submit')} looks at a node's "
+        "Python"
+    )
+
+
+def _seen_by_all(commands: Commands | None) -> str:
+    return (
+        "let runs: in the site file name a folder that all nodes see and may write; "
+        f"{_line(commands, 'doctor', '--submit')} tells which do"
+    )
+
+
+def _last_words(job: JobState | None, log: str, where: str, commands: Commands | None) -> Reason:
+    """How a job that left no word of its own ended: a signal, its log's last line, a code."""
+    code, _, number = (job.exit if job is not None else "").partition(":")
+    killed = int(number or 0) if number.isdecimal() else 0
+    if died := _TASK.search(log):  # srun may end with the bare number of the signal
+        killed = killed or _BY_WORDS.get(died[1], 0)
+    if killed == 0 and code.isdecimal() and int(code) > 128:
+        killed = int(code) - 128  # as a shell tells of a signal
+    runs = "the run root" if commands is None else commands.runs
+    if killed == _UNOPENED:
+        why = (
+            f"its log could not be opened{where}, which does not see {runs}, or may not write there"
+        )
+        return Reason("failed", why, _seen_by_all(commands))
+    if job is not None and job.reason == "JobLaunchFailure" and not (job.exit or log):
+        why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
+        return Reason(
+            "failed", why, _seen_by_all(commands)
+        )  # only accounting tells by which signal
+    lines = [line.strip() for line in log.splitlines()]
+    if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
+        return Reason(
+            "failed",
+            f"{absent[1]} cannot be started{where}: {absent[2]}",
+            "let the environment that run is called from lie where all nodes see it",
+        )
+    if killed:
+        what, remedy = _SIGNALS.get(killed, ("", ""))
+        name = f", {_NAMES[killed]}" if killed in _NAMES else ""
+        return Reason("failed", f"killed (signal {killed}){name}{where}{what}", remedy)
+    told = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
+    if told and told[-1].startswith("error: "):
+        return Reason("failed", told[-1].removeprefix("error: "))  # a sentence of our own
+    if code == "4" and not told:
+        return Reason(
+            "failed",
+            f"nothing could be written{where}, not even the log: the disk of "
+            f"{runs} is full, over its quota or read-only",
+            f"free some space there ({_line(commands, 'gc')} tells of what), and run again goes on",
+        )
+    said = f"; its log ends: {told[-1]}" if told else ""
+    remedy = _mend_python(commands) if told and _IMPORT.match(told[-1]) else ""
+    if job is not None and job.state == "COMPLETED":
+        return Reason("failed", f"the job ended without a result{said}", remedy)
+    meant = f" ({_CODES[code]})" if code in _CODES and not told else ""
+    return Reason("failed", f"the job ended with code {code or '?'}{meant}{said}", remedy)
+
+
+def tail(path: Path) -> str:
+    """The end of a log; "" if there is none."""
+    try:
+        with atomic.opened(path) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

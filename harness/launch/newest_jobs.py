@@ -1,0 +1,106 @@
+"""What became of the newest job of each stage, whichever launcher has it.
+
+A scheduler's word counts for what it shows. That it does not show a job says little: it may be
+another cluster's, or another user's and hidden, or accounting may lag behind. Such a job may be
+alive, and whoever plans leaves its stage alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.launch.job_states import JobState
+from harness.launch.protocol import Answer, Handed, Jobs
+from harness.spec.declarations import load
+from harness.spec.registry import launchers
+from harness.store.submission import Submission, newest
+
+
+class Schedulers:
+    """Who knows about jobs: of each launcher, made when it is first asked for, and kept."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Jobs] = {}
+
+    def of(self, on: str) -> Jobs:
+        """Who knows about the jobs of the launcher with that name."""
+        if on not in self._jobs:
+            declared = launchers().get(on)
+            dotted = declared.jobs if declared is not None else None
+            self._jobs[on] = _NotInstalled(on) if dotted is None else load(dotted)()
+        return self._jobs[on]
+
+    def held(
+        self, runs: Path, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
+        """`Jobs.held`, of submissions to any launcher."""
+        found: list[tuple[Submission, str]] = []
+        notes: list[str] = []
+        for on in dict.fromkeys(made.on for made in submissions):
+            theirs = [made for made in submissions if made.on == on]
+            held, said = self.of(on).held(runs, theirs)
+            found += held
+            notes += said
+        return found, tuple(notes)
+
+
+def newest_jobs(
+    runs: Path, submissions: Sequence[Submission], wanted: Collection[str], schedulers: Schedulers
+) -> Answer:
+    """What became of the newest job of each stage in `wanted`.
+
+    A stage is left out if no job of it was ever submitted: its submitter died before.
+    """
+    found = {s: place for s, place in newest(submissions).items() if s in wanted}
+    whole = Answer()
+    for on in dict.fromkeys(made.on for made, _, _ in found.values()):
+        theirs = {s: place for s, place in found.items() if place[0].on == on}
+        told = schedulers.of(on).look(runs, theirs)
+        states = {
+            stage: replace(state, on=on, cluster=found[stage][0].cluster)
+            for stage, state in told.states.items()
+        }
+        whole = Answer(
+            {**whole.states, **states},
+            {**whole.numbers, **told.numbers},
+            (*whole.notes, *told.notes),
+        )
+    return whole
+
+
+class _NotInstalled(Jobs):
+    """Jobs of a launcher that nobody here declares: they may be alive."""
+
+    def __init__(self, on: str) -> None:
+        self._on = on
+
+    def look(self, runs: Path, handed: Handed) -> Answer:
+        del runs
+        why = f"is of the launcher {self._on}, which is not installed here"
+        return Answer(
+            {s: JobState(a.element(n) or "", "UNKNOWN", why) for s, (_, a, n) in handed.items()}
+        )
+
+    def held(
+        self, runs: Path, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
+        del runs
+        why = f"the launcher {self._on} is not installed here"
+        return [(made, stage) for made in submissions for stage in (*made.stages, "")], (why,)
+
+    def cannot_stop(self, made: Submission, job: JobState) -> str:
+        del made
+        return f"job {job.job} is of the launcher {self._on}, which is not installed here"
+
+    def ends(self, job: str) -> str:
+        return f"its launcher {self._on}, told of {job},"
+
+    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+        del jobs
+        yield from ()
+
+    def stop(self, jobs: Sequence[str]) -> Iterator[str]:
+        del jobs
+        yield from ()

@@ -1,0 +1,92 @@
+"""A plan that knows of jobs: what is to be done that no cluster and no background job has yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.estimate import Computer
+from harness.launch.job_states import JobState
+from harness.launch.newest_jobs import Schedulers, newest_jobs
+from harness.plan import Plan, make_plan
+from harness.store import submission
+from harness.store.stale import Look
+from harness.store.submission import Submission
+
+
+@dataclass(frozen=True)
+class PlanWithJobs:
+    """A plan, and what it was made from."""
+
+    plan: Plan
+    jobs: Mapping[str, JobState]
+    """By stage id, what became of the newest job of each unfinished stage of the plan."""
+    submissions: Sequence[Submission]
+    numbers: Mapping[str, str]
+    """By the name of an array, the job that its scheduler knows under it."""
+    notes: Sequence[str]
+    """Who did not answer, in sentences."""
+
+    def check(self) -> None:
+        """Raise a HarnessError if a stage's job may be alive, and nobody can tell."""
+        unsure = {stage: job for stage, job in self.jobs.items() if job.state == "UNKNOWN"}
+        if not unsure:
+            return
+        told = next(((stage, job) for stage, job in unsure.items() if job.reason), None)
+        why, then = "; ".join(self.notes), "try again later"
+        if told is not None:
+            stage, job = told
+            made, _, _ = submission.newest(self.submissions)[stage]
+            why = f"job {job.job} {job.reason}"
+            then += f"; or, if you know that its jobs are over, move {made.id}.json away from there"
+            then += f" ({made.user} wrote it into submissions/ of the run root)"
+        raise HarnessError(
+            f"{len(unsure)} stages were handed over before, and what became of them cannot be told "
+            f"now: {why or 'nobody answers'}. Nothing was submitted; {then}"
+        )
+
+
+def plan_with_jobs(
+    path: Path,
+    sets: Sequence[str],
+    runs: Path,
+    *,
+    again: bool = False,
+    behind: bool = False,
+    alone: bool = False,
+    added: Mapping[str, Sequence[int]] | None = None,
+    on: Computer | None = None,
+    inputs: Look | None = None,
+) -> PlanWithJobs:
+    """The plan of a recipe, with what became of the jobs that were submitted before.
+
+    Args:
+        again, behind, added, on, inputs: see make_plan.
+        alone: nobody else is submitting now, because this process holds the claim.
+
+    Raises:
+        RecipeError, StoreError: as make_plan, and if the record of a submission is damaged.
+    """
+    plan = make_plan(path, sets, runs, again=again, added=added, on=on, inputs=inputs)
+    submissions = submission.everything(runs)
+    open_ = {stage.id for stage in plan.stages if not stage.entry.done}
+    if not open_ & submission.newest(submissions).keys():
+        return PlanWithJobs(plan, {}, submissions, {}, ())
+    answer = newest_jobs(runs, submissions, open_, Schedulers())
+    jobs = dict(answer.states)
+    if alone:
+        jobs = {stage: job for stage, job in jobs.items() if job.state != "SUBMITTING"}
+    plan = make_plan(
+        path,
+        sets,
+        runs,
+        again=again,
+        jobs=jobs,
+        behind=behind,
+        added=added,
+        on=on,
+        inputs=inputs,
+    )
+    return PlanWithJobs(plan, jobs, submissions, answer.numbers, answer.notes)

@@ -1,0 +1,90 @@
+"""One process of a stage that several share: `python -m harness.launch.rank FOLDER ...`.
+
+It finds its rank in the environment of torchrun, SLURM, or `launch.here`:
+    torchrun --nproc-per-node 8 -m harness.launch.rank RUNS/STAGE --data DATA
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import HarnessError
+from harness.launch.abort import abort_stage
+from harness.launch.progress import watching
+from harness.launch.signals import StopFlag
+from harness.launch.spawn import PATIENCE_S, share_cores
+from harness.output import forgive, inert
+from harness.redact import redact
+from harness.runtime.environment import Placement, resolve
+from harness.runtime.failure_detection import OnLoss
+from harness.runtime.rendezvous import RendezvousFailed
+from harness.runtime.world import join
+from harness.stage.execute import Job, execute, own_device, pick_device
+from harness.stage.reporter import Reporter
+from harness.store.layout import StageFolder
+
+
+def run_as(
+    placement: Placement,
+    job: Job,
+    reporter: Reporter,
+    stopping: Callable[[], bool],
+    *,
+    meeting: float = 60,
+    lost: Callable[[], object] = lambda: None,
+    on_loss: OnLoss | None = None,
+) -> str:
+    """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss.
+
+    Args:
+        meeting: seconds that the others may come later than this one.
+        lost: asked until all have met; raises a HarnessError if one of them never will come.
+        on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
+    """
+    share_cores(placement)
+    device = own_device(job.device, placement)
+    with (
+        contextlib.suppress(RendezvousFailed),
+        join(
+            placement,
+            device,
+            timeout=PATIENCE_S,
+            meeting=meeting,
+            stopping=lambda: bool(lost()) or stopping(),
+            on_loss=on_loss or functools.partial(abort_stage, StageFolder(job.folder)),
+        ) as world,
+    ):
+        return execute(job, reporter, stopping, world)
+    return "interrupted"
+
+
+def main() -> int:
+    """The exit code: 0 for a result, 130 if stopped, 1 or a HarnessError's otherwise."""
+    parser = argparse.ArgumentParser(prog="harness.launch.rank", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the stage's folder")
+    parser.add_argument("--data", type=Path, required=True, help="data root")
+    parser.add_argument("--device", default="auto")
+    words = parser.parse_args()
+    forgive()
+    try:
+        placement = resolve(os.environ)
+        job = Job(words.folder, words.data, pick_device(words.device, placement))
+        console = Console(highlight=False, stderr=True)
+        with StopFlag() as stopping, watching(console, 1) as reporter:
+            state = run_as(placement, job, reporter, stopping)
+    except HarnessError as error:
+        print(inert(f"error: {redact(str(error))}"), file=sys.stderr)
+        return error.exit_code
+    return 130 if state == "interrupted" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

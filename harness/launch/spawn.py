@@ -1,0 +1,86 @@
+"""Other processes of this machine, begun beside this one to share its work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from harness import interpreter
+from harness.errors import HarnessError
+from harness.runtime.environment import Placement, resolve
+
+PATIENCE_S = 600.0
+"""Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
+is noticed at once on gloo, and within a minute on NCCL (runtime/ring_heartbeat.py)."""
+FAREWELL_S = 30.0
+"""Seconds in which the others, each of which ends by itself when its peers do, have to end."""
+
+
+OURS = (2, 3, 4, 5)
+"""Exit codes that say what is wrong: this process ends with the same."""
+
+Lost = Callable[[], None]
+
+
+@contextlib.contextmanager
+def spawned(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, Lost]]:
+    """This process's place, the first of `processes`; the others run `words` while the block does,
+    and find their places in their environment.
+
+    The second of the pair raises a HarnessError if one of them has failed: for the time until they
+    have met, after which they notice each other's end by themselves.
+    """
+    if processes == 1:
+        yield resolve({}), lambda: None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = interpreter.environment()
+    shared = {
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(1, processes):
+            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            started.append(subprocess.Popen([*words], env={**own, **shared, **place}))
+
+        def lost() -> None:
+            for rank, process in enumerate(started, 1):
+                if code := process.poll():
+                    error = HarnessError(
+                        f"rank {rank} of {processes} ended with {_words(code)} "
+                        "before it had begun; what it said stands above"
+                    )
+                    error.exit_code = code if code in OURS else error.exit_code
+                    raise error
+
+        yield resolve({**shared, "RANK": "0", "LOCAL_RANK": "0"}), lost
+    finally:
+        until = time.monotonic() + FAREWELL_S
+        for process in started:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _words(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"signal {-code}"
+
+
+def share_cores(placement: Placement) -> None:
+    """Let torch use this process's part of the cores, unless OMP_NUM_THREADS says how many."""
+    import torch
+
+    if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.local_size))

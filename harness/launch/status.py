@@ -1,0 +1,264 @@
+"""What became of each stage: its own files first, then what is known of its newest job.
+
+A stage with a result is done, whatever is said of its job; one that writes is running. Only where
+the files leave it open does the job decide: one that waits, one that was ended, one that vanished.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from harness.command import PROGRAM, Commands
+from harness.errors import StoreError
+from harness.launch import last_attempt
+from harness.launch.failure_reason import tail
+from harness.launch.job_states import JobState
+from harness.launch.newest_jobs import Schedulers, newest_jobs
+from harness.launch.status_rules import NEVER, Evidence, StageState, status_of
+from harness.store import atomic, submission
+from harness.store.checked import checked
+from harness.store.layout import StageFolder, is_name
+from harness.store.ledger import DONE, Entry, everything, read_entry
+from harness.store.stale import Look as LookAt
+from harness.store.stale import why_stale
+from harness.store.submission import Submission
+from harness.store.validity import copies, why_copy
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage for a person."""
+
+    id: str
+    state: StageState | Literal["stale"]
+    """stale: done, but its stage.json is of another version or of another stage, it is of other
+    weights or data than its parent or its inputs now are, or it shares what no two stages share."""
+    why: str
+    """In words; whole."""
+    entry: Entry
+    remedy: str = ""
+    """What to do before it is run again; "" if nothing but that."""
+    job: JobState | None = None
+    submission: Submission | None = None
+    node: str = ""
+    log: Path | None = None
+    """Its newest job's log (.err, else .out), if there is one."""
+
+    @property
+    def over(self) -> bool:
+        """It has no result, and nobody works on it or will."""
+        return self.state in ("interrupted", "cancelled", "failed", "lost") and not (
+            self.job is not None and self.job.live
+        )
+
+    @property
+    def parent(self) -> str:
+        return _parent(self.entry)
+
+    def again(self, commands: Commands) -> str:
+        """The command that runs it again in the run root of `commands`; "" if nobody wrote it
+        down."""
+        if self.submission is not None:
+            made = self.submission
+            if found := commands.again(made.command, made.folder):
+                return found
+            sets = (word for text in made.sets for word in ("--set", text))
+            return commands.again([PROGRAM, "run", made.recipe, *sets], made.folder)
+        try:
+            attempts = self.entry.folder.attempts()
+            told = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None
+        except StoreError:
+            told = None
+        words = told.get("command") if isinstance(told, dict) else None
+        if not isinstance(told, dict) or not isinstance(words, list):
+            return ""
+        return commands.again([*map(str, words)], str(told.get("folder") or ""))
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """One look at a run root."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What could not be asked or read, in sentences."""
+
+
+class StatusReader:
+    """Looks at a run root again and again; what cannot change any more is not read twice."""
+
+    def __init__(
+        self, runs: Path, inputs: LookAt | None = None, commands: Commands | None = None
+    ) -> None:
+        """`inputs` looks at data and weights; None: they are not looked at. `commands` are those
+        that a remedy names; None: those of whoever names no site file."""
+        self._runs, self._inputs = runs, inputs
+        self._commands = commands or Commands(runs)
+        self._schedulers = Schedulers()
+        self._seen: dict[str, tuple[str, Entry]] = {}
+
+    def read(self, wanted: Collection[str] | None = None) -> Statuses:
+        """The rows of all stages, or of those in `wanted`, by id.
+
+        Raises:
+            StoreError: the run root cannot be read.
+        """
+        unread: list[str] = []
+        if wanted is None:
+            found = everything(self._runs, self._seen, unread)
+            entries = {entry.folder.id: entry for entry in found}
+        else:
+            entries = {}
+            for id_ in wanted:
+                while id_ and id_ not in entries:  # the parents too: a child's end may be theirs
+                    entries[id_] = read_entry(StageFolder(self._runs / id_))
+                    id_ = _parent(entries[id_])
+        notes = [_UNREAD.format(len(unread))] if unread else []
+        made: list[Submission] = []
+        try:
+            made = submission.everything(self._runs)
+        except StoreError as error:
+            notes.append(str(error))
+        handed = submission.newest(made)
+        for id_, (one, array, _) in handed.items():
+            if wanted is None and id_ not in entries:
+                about = {"id": id_, "group": one.name, "kind": array.kind}
+                entries[id_] = Entry(StageFolder(self._runs / id_), "absent", described=about)
+        open_ = {id_ for id_, entry in entries.items() if not entry.done and id_ in handed}
+        jobs: dict[str, JobState] = {}
+        if open_:
+            answer = newest_jobs(self._runs, made, open_, self._schedulers)
+            jobs, notes = dict(answer.states), [*notes, *answer.notes]
+        quiet = [
+            jobs[id_]
+            for id_ in open_ & jobs.keys()
+            if jobs[id_].phase == "runs" and jobs[id_].live
+            if entries[id_].still or _was_cut_off(entries[id_])
+        ]
+        mute = {
+            (on, node)
+            for on in {job.on for job in quiet}
+            for node in self._schedulers.of(on).mute(job.node for job in quiet if job.on == on)
+        }
+        rows = {}
+        shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})
+        for id_, entry in sorted(entries.items()):
+            above = entries.get(_parent(entry))
+            place = handed.get(id_) if id_ in open_ else None
+            job = jobs.get(id_)
+            no_answer = job is not None and (job.on, job.node) in mute
+            made_in = place[0] if place else None
+            row = self._stale(entry, above) or self._row(entry, made_in, job, no_answer=no_answer)
+            if id_ in shared and row.state in DONE:
+                row = replace(row, state="stale", why=why_copy(*shared[id_]))
+            rows[id_] = row
+        checked(self._runs).save()
+        told = tuple(_with_parents(rows))
+        return Statuses(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
+
+    def _stale(self, entry: Entry, above: Entry | None) -> Row | None:
+        if not entry.done:
+            return None
+        why = why_stale(entry, above, None, None, self._inputs) or checked(self._runs).why_wrong(
+            entry.folder.id, "stage.json", lambda: _why_misnamed(entry.folder)
+        )
+        return Row(entry.folder.id, "stale", why, entry) if why else None
+
+    def _row(
+        self, entry: Entry, made: Submission | None, job: JobState | None, *, no_answer: bool
+    ) -> Row:
+        if entry.done or entry.state in ("damaged", "unreadable"):
+            return Row(entry.folder.id, entry.state, entry.detail, entry)
+        attempt = last_attempt.last_attempt(entry.folder)
+        own = (
+            attempt is not None
+            and made is not None
+            and job is not None
+            and self._schedulers.of(made.on).is_of(attempt, made, job)
+        )
+        since = attempt is not None and made is not None and not own and attempt.began > made.t
+        if since and not (job is not None and job.live):
+            made = job = None  # it was run without a job since
+        log = log_of(self._runs, made, job) if made is not None and job is not None else None
+        seen = Evidence(
+            ledger=entry.state,
+            detail=entry.detail,
+            job=job,
+            handed=made is not None,
+            own=own,
+            ended=attempt.ended if attempt is not None and own else "",
+            lost=attempt.lost if attempt is not None and own else "",
+            background=made is not None and any(array.kind == "all" for array in made.arrays),
+            still=entry.still,
+            no_answer=no_answer,
+            log=tail(log) if log is not None and job is not None and not job.live else "",
+            kind=str((entry.described or {}).get("kind", "pretrain")),
+            user=made.user if made is not None else "",
+            commands=self._commands,
+        )
+        state, why, remedy = status_of(seen)
+        node = ""
+        if state in ("running", "suspended", "silent", "ending"):
+            at_work = attempt.host if attempt is not None else ""
+            node = (job.node if job is not None and job.live else "") or at_work
+        return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
+
+
+def _why_misnamed(folder: StageFolder) -> str | None:
+    from harness.recipe.identity import why_misnamed
+
+    try:
+        return why_misnamed(folder.described or {})
+    except StoreError:
+        return None
+
+
+def _was_cut_off(entry: Entry) -> bool:
+    """Its newest attempt ended without a word: its process is dead, or cannot be heard."""
+    attempts = entry.folder.attempts() if entry.state == "interrupted" else []
+    return bool(attempts) and not (attempts[-1] / "ended.json").exists()
+
+
+def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
+    """The rows; one that never came to run because of its parent says so."""
+    for row in rows.values():
+        never = row.job is not None and row.job.reason == NEVER
+        above = rows.get(row.parent)
+        bad = above is not None and (above.over or above.state in ("diverged", *_WORDS))
+        left = row.state == "lost" or (row.state == "cancelled" and " by " not in row.why)
+        ended = row.state == "failed" and above is not None and above.state == "diverged"
+        if row.parent and (never or (bad and (left or ended))):
+            word = _WORDS.get(above.state, above.state) if above is not None and bad else "failed"
+            yield replace(row, state="cancelled", why=f"its parent {row.parent} {word}")
+        else:
+            yield row
+
+
+_UNREAD = (
+    "the journals of {} finished stages are not checked yet, for their size: the next call goes on"
+)
+
+_WORDS = {
+    "cancelled": "was cancelled",
+    "damaged": "is damaged",
+    "interrupted": "was interrupted",
+    "lost": "was lost",
+    "unreadable": "cannot be read",
+}
+
+
+def _parent(entry: Entry) -> str:
+    named = (entry.described or {}).get("parent")
+    return named if isinstance(named, str) and is_name(named) else ""
+
+
+def log_of(runs: Path, made: Submission, job: JobState, rank: int = 0) -> Path | None:
+    """The log of the job's process `rank`: its .err if it says anything, else its .out."""
+    folder = submission.folder(runs, made.id)
+    found = [folder / f"{job.job}_{rank}_log.{end}" for end in ("err", "out")]
+    there = [path for path in found if path.exists()]
+    return next((path for path in there if os.path.getsize(path)), next(iter(there), None))  # noqa: PTH202

@@ -1,0 +1,180 @@
+"""In which state a stage is, decided from all that is known of it. Nothing is read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.command import Commands
+from harness.launch.failure_reason import Reason, failure_reason
+from harness.launch.job_states import JobState, meaning, remedy
+from harness.plan import ended
+from harness.store import ledger
+from harness.store.liveness import Still
+
+StageState = Literal[
+    "finished", "diverged", "running", "suspended", "silent", "ending", "waiting", "held",
+    "interrupted", "cancelled", "failed", "lost", "damaged", "unreadable", "unknown", "absent",
+]  # fmt: skip
+"""For people. suspended: its job, or its process, is stopped and can go on. silent: its process, or
+its node, does not answer. ending: its job was ended, and is not gone yet. waiting: its job is
+pending. held: and a person must release it. lost: submitted, no result, nobody runs it, and its
+scheduler does not know it. unknown: that does not answer, or left it open how the job ended.
+absent: never begun."""
+
+ALIVE: frozenset[StageState] = frozenset(
+    ("running", "suspended", "silent", "ending", "waiting", "held", "unknown")
+)
+"""States of a stage on which somebody works, or may, or will without being asked again."""
+NEVER = "DependencyNeverSatisfied"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that one stage's state is decided from."""
+
+    ledger: ledger.FileState
+    detail: str = ""
+    job: JobState | None = None
+    """The newest job that it was handed to, unless the stage was run without it since."""
+    handed: bool = False
+    """It was submitted, though perhaps no job was made."""
+    own: bool = False
+    """The newest attempt is the job's."""
+    ended: str = ""
+    """How that attempt says that it ended."""
+    lost: str = ""
+    """The processes whose death ended it, if it says so: the job is to go on without them."""
+    background: bool = False
+    """The job runs a plan's stages in turn, in the background of the submitter's machine."""
+    still: Still = ""
+    """What is wrong with the process that lives it."""
+    no_answer: bool = False
+    """The job's node does not answer its scheduler."""
+    log: str = ""
+    """The end of the job's log; read only if the job is over."""
+    user: str = ""
+    """Who submitted the job."""
+    commands: Commands | None = None
+    """For whoever asks about the run root."""
+    kind: str = "pretrain"
+
+
+def status_of(seen: Evidence) -> tuple[StageState, str, str]:
+    """(state, why, remedy) of one stage."""
+    job = seen.job
+    if seen.ledger in ("finished", "diverged", "damaged", "unreadable"):
+        return seen.ledger, seen.detail, ""
+    if job is None:
+        return _running(seen, None) if seen.ledger == "running" else _without(seen)
+    waits = job.live and job.phase in ("waits", "held")
+    stopped = seen.own and ((waits and not job.late) or ended(job))
+    if seen.ledger == "running" and not stopped:
+        return _running(seen, job)
+    if waits:
+        return _waiting(seen, job)
+    if job.live:
+        return _live(seen, job)
+    hidden = job.reason and seen.ended == "interrupted" and not seen.background
+    if job.state == "UNKNOWN" and (hidden or not seen.ended):  # it may be about to go on
+        why = job.reason or f"may be alive: {job.scheduler} does not answer"
+        return "unknown", f"job {job.job or 'of unknown number'} {why}", ""
+    found = failure_reason(
+        job,
+        ended=seen.ended if seen.own else "",
+        message=seen.detail,
+        log=seen.log,
+        kind=seen.kind,
+        user=seen.user,
+        commands=seen.commands,
+    )
+    if seen.background and found.state == "lost":
+        found = Reason("lost", "its background process has ended")
+    return found.state, found.words, found.remedy
+
+
+def _without(seen: Evidence) -> tuple[StageState, str, str]:
+    """No job has it."""
+    if seen.ledger == "absent" and seen.handed:
+        return "lost", "never submitted: its submitter ended before", ""
+    if seen.ledger == "failed":
+        found = _failed(seen)
+        return found.state, found.words, found.remedy
+    return seen.ledger, seen.detail, ""
+
+
+def _failed(seen: Evidence) -> Reason:
+    """Of an attempt that says itself that it has failed."""
+    said, commands = seen.detail, seen.commands
+    return failure_reason(
+        None, ended="failed", message=said, log="", kind=seen.kind, commands=commands
+    )
+
+
+_STILL: dict[Still, StageState] = {"": "running", "stopped": "suspended", "silent": "silent"}
+
+
+def _running(seen: Evidence, job: JobState | None) -> tuple[StageState, str, str]:
+    """Its process has not ended, as far as its files tell."""
+    if job is not None and job.live and seen.own:
+        if job.phase == "paused":
+            return _paused(job)
+        if job.phase == "ends":
+            return "ending", f"job {job.job} {job.says}", ""
+        if seen.no_answer and seen.still:
+            return _no_answer(job)
+    return _STILL[seen.still], seen.detail, ""
+
+
+def _paused(job: JobState) -> tuple[StageState, str, str]:
+    return "suspended", f"job {job.job} {job.says}", ""
+
+
+def _no_answer(job: JobState) -> tuple[StageState, str, str]:
+    by = job.scheduler
+    why = f"job {job.job} is running by {by}'s word, but its node {job.node} does not answer"
+    return "silent", why, f"wait: {by} requeues the job or ends it; or cancel it, and run again"
+
+
+def _waiting(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
+    if job.state == "SUBMITTING":
+        return "waiting", "is being submitted", ""
+    if job.reason == NEVER:
+        return "cancelled", NEVER, f"scancel {job.job}"
+    words = meaning(job.state, job.reason).words
+    because = f" ({job.reason})" if job.reason else ""
+    do = remedy(job.job, job.state, job.reason)
+    begun = seen.ledger in ("interrupted", "running")
+    if begun:
+        what = words.removeprefix("is ")
+        why = f"{_lost(seen)}will go on as job {job.job}: {what}{because}"
+    else:
+        why = f"job {job.job} {words}{because}"
+    if job.phase == "held":
+        return "held", why, do
+    return "interrupted" if begun else "waiting", why, do
+
+
+def _lost(seen: Evidence) -> str:
+    return f"{seen.lost} died; " if seen.lost else ""
+
+
+def _live(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
+    """A job has it, and no attempt is alive."""
+    if seen.own and seen.ledger == "failed":
+        found = _failed(seen)
+        return found.state, found.words, found.remedy
+    if seen.background and not seen.own:
+        return "waiting", f"its turn comes in background process {job.job}", ""
+    match job.phase:
+        case "ends" if seen.own and seen.ended == "interrupted":
+            return "interrupted", f"{_lost(seen)}job {job.job} is being requeued or ended", ""
+        case "ends":
+            return "ending", f"job {job.job} {job.says}", ""
+        case "paused":
+            return _paused(job)
+        case "starts":
+            return "waiting", f"job {job.job} {job.says}", ""
+        case _ if seen.no_answer:
+            return _no_answer(job)
+    return "running", f"job {job.job} is starting", ""

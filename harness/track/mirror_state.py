@@ -1,0 +1,159 @@
+"""How far a stage is mirrored, a file for each tracker, and the lock of who mirrors it.
+
+The file is in the stage's folder and called by the tracker's kind: KIND.json, beside it KIND.lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import atomic
+from harness.store.layout import StageFolder
+from harness.store.version import refuse_newer
+from harness.track.tail import Progress
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  (Windows)
+    fcntl = None  # type: ignore[assignment]
+
+SCHEMA = 1
+ID_LIMIT = 120
+"""Trackers take 128 and more."""
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def safe_id(stage_id: str, salt: str) -> str:
+    """A run id for the stage: at most 120 characters, none of those that trackers refuse.
+
+    Run ids are shared by a project, a stage's id by all who run the same recipe; the salt keeps
+    a second run folder, perhaps of another edition, from writing into the first one's run.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", stage_id)
+    room = ID_LIMIT - len(salt) - 1
+    if len(name) > room:
+        name = f"{name[: room - 9]}-{hashlib.sha256(stage_id.encode()).hexdigest()[:8]}"
+    return f"{name}-{salt}"
+
+
+@dataclass
+class MirrorState:
+    """What KIND.json says.
+
+    Attributes:
+        id: the run's id, chosen once; remove the file to mirror into a new run.
+        mode: how the stage was mirrored last, "online" or "offline".
+        url: the run's page, "" while it was never online.
+        online: what the tracker has confirmed; advances when a run is closed, all of it delivered.
+        offline: what was written into offline files, which only grow.
+    """
+
+    id: str
+    project: str
+    mode: str = ""
+    url: str = ""
+    online: Progress = field(default_factory=Progress)
+    offline: Progress = field(default_factory=Progress)
+
+    def save(self, folder: StageFolder, kind: str) -> None:
+        """Write KIND.json.
+
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written.
+        """
+        atomic.write_json(_file(folder, kind), {"schema": SCHEMA, **asdict(self)})
+
+
+def load(folder: StageFolder, kind: str, project: str) -> MirrorState:
+    """The stage's cursor of that tracker; a new one, saved, if there is none.
+
+    Raises:
+        StoreError: KIND.json is damaged, or cannot be written.
+    """
+    found = peek(folder, kind)
+    if found is None:
+        found = MirrorState(safe_id(folder.id, secrets.token_hex(3)), project)
+        found.save(folder, kind)
+    elif not found.url:  # nothing is online yet: the project may still change
+        found.project = project
+    return found
+
+
+def peek(folder: StageFolder, kind: str) -> MirrorState | None:
+    """The stage's cursor of that tracker, None if there is none.
+
+    Raises:
+        StoreError: KIND.json is damaged, or of a newer version of the harness.
+    """
+    path = _file(folder, kind)
+    value: Any = atomic.read_json(path)
+    if value is None:
+        return None
+    try:
+        refuse_newer(value, SCHEMA, path)
+        if value["schema"] != SCHEMA:
+            raise ValueError("written by another version")
+        return MirrorState(
+            id=str(value["id"]),
+            project=str(value["project"]),
+            mode=str(value["mode"]),
+            url=str(value["url"]),
+            online=Progress(**value["online"]),
+            offline=Progress(**value["offline"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: not a cursor ({error}); remove it to mirror anew") from error
+
+
+def _file(folder: StageFolder, kind: str) -> Path:
+    return folder.path / f"{kind}.json"
+
+
+class Lock:
+    """An exclusive lock on a file, which the system drops when its holder dies.
+
+    Where the file system knows no locks it is always granted: an online mirror stays right even
+    then (a tracker takes each row's number once), an offline one may hold rows twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False if another process holds it. Never waits.
+
+        Raises:
+            StoreError: the lock's file cannot be made.
+        """
+        if self._fd is not None:
+            return True
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise atomic.write_error(error, self._path) from error
+        try:
+            if fcntl is not None:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                os.close(fd)
+                return False
+        self._fd = fd
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens if it is not held."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from report.build import recipe
+
+from harness.data_check import DataCheck, check_data
+from harness.recipe.schema import Recipe
+
+IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
+
+
+def of(name: str, seed: int = 0) -> Recipe:
+    return recipe(data__name=name, data__images=None, seed=seed)
+
+
+def says(recipes: list[Recipe], root: Path) -> list[str]:
+    return [found.says for found in check_data(recipes, root)]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "archive"),
+    [
+        ("cifar10", "cifar-10-batches-py", "cifar-10-python.tar.gz"),
+        ("cifar100", "cifar-100-python", "cifar-100-python.tar.gz"),
+        ("stl10", "stl10_binary", "stl10_binary.tar.gz"),
+    ],
+)
+def test_what_torchvision_downloads(tmp_path: Path, name: str, folder: str, archive: str) -> None:
+    (missing,) = check_data([of(name)], tmp_path)
+    assert not missing.there
+    assert missing.says.startswith(f"data missing: {name} is not in {tmp_path}; run downloads it (")
+    assert "--data" in missing.says
+    (tmp_path / archive).touch()
+    assert check_data([of(name)], tmp_path) == [DataCheck(True, f"data: {name} in {tmp_path}")]
+    (tmp_path / archive).unlink()
+    (tmp_path / folder).mkdir()
+    assert check_data([of(name)], tmp_path) == [DataCheck(True, f"data: {name} in {tmp_path}")]
+
+
+def test_these_are_torchvisions_names() -> None:
+    import torchvision.datasets as vision
+
+    from harness.data_check import DOWNLOADED
+
+    for name, made in (("cifar10", vision.CIFAR10), ("cifar100", vision.CIFAR100)):
+        assert DOWNLOADED[name][:2] == (made.base_folder, made.filename)
+    assert DOWNLOADED["stl10"][:2] == (vision.STL10.base_folder, "stl10_binary.tar.gz")
+
+
+def test_an_image_folder(tmp_path: Path) -> None:
+    pets = recipe(**IMAGES)
+    place = tmp_path / "pets"
+    assert says([pets], tmp_path) == [
+        f"data missing: no train and no val in {place}; say with --data where the data root is"
+    ]
+    (place / "train").mkdir(parents=True)
+    assert says([pets], tmp_path)[0].startswith(f"data missing: no val in {place};")
+    (place / "val").mkdir()
+    assert check_data([pets], tmp_path) == [DataCheck(True, f"data: {place}")]
+
+
+def test_embedded_images_are_nowhere(tmp_path: Path) -> None:
+    assert check_data([recipe()], tmp_path) == []
+
+
+def test_weights(tmp_path: Path) -> None:
+    weights = {"file": "released/v2.pth", "sha256": "0" * 8}
+    asked = json.loads(recipe().model_dump_json())
+    asked["model"] |= {"weights": weights}
+    released = Recipe.model_validate_json(json.dumps(asked))
+    (missing,) = check_data([released], tmp_path)
+    assert not missing.there
+    assert f"{tmp_path / 'released/v2.pth'}" in missing.says
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released" / "v2.pth").touch()
+    assert check_data([released], tmp_path) == []
+
+
+def test_each_thing_is_told_once(tmp_path: Path) -> None:
+    recipes = [of("cifar10", seed) for seed in range(5)] + [of("stl10")]
+    assert len(says(recipes, tmp_path)) == 2
