@@ -90,13 +90,18 @@ def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, An
     return found
 
 
+TOLD = 3
+"""Stages that a copy is told of; of more it tells how many."""
+
 Copies = dict[str, tuple[str, tuple[str, ...]]]
 """By a stage's id, what it shares, and the ids of the stages that it shares it with."""
 
 
 def why_copy(what: str, others: Iterable[str]) -> str:
     """What is said of a stage that has `what` in common with `others`."""
-    return f"with the {what} of {', '.join(others)}: one is a copy"
+    named = list(others)
+    rest = f" and {len(named) - TOLD:,} more" if len(named) > TOLD else ""
+    return f"with the {what} of {', '.join(named[:TOLD])}{rest}: one is a copy"
 
 
 def _is_loss(name: object) -> bool:

@@ -149,7 +149,7 @@ def test_a_checkout_that_git_does_not_trust(
     assert provenance.why_no_commit().startswith("git says of ")
     shutil.rmtree(checkout / ".git")
     (checkout / ".git").symlink_to(".git")
-    assert f"{checkout / '.git'}: cannot be read" in provenance.why_no_commit()
+    assert str(checkout / ".git") in provenance.why_no_commit()
     assert provenance.is_checkout()
 
 

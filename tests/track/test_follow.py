@@ -229,7 +229,7 @@ def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb
 
 
 def test_wandb_is_not_imported_before_it_is_needed() -> None:
-    modules = ["card", "cursor", "feed", "follow", "mirror", "protocol", "sync", "tail"]
+    modules = ["metadata", "mirror_state", "feed", "follow", "mirror", "protocol", "sync", "tail"]
     modules += [f"wandb.{name}" for name in ("config", "mode", "probe", "run")]
     program = "import sys\n" + "".join(f"import harness.track.{name}\n" for name in modules)
     program += "assert not {'wandb', 'torch', 'numpy', 'pydantic'} & set(sys.modules)"
