@@ -27,6 +27,7 @@ from harness.runtime.world import World
 from harness.source import of_stage
 from harness.spec.declarations import load
 from harness.stage.context import Context, Diverged, Interrupted, Outcome
+from harness.stage.memory import enough_memory
 from harness.stage.patience import first_alone
 from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, journal, provenance
@@ -78,7 +79,10 @@ def execute(
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, asked, attempt, world, stopping, watching, context)
+        with enough_memory(recipe):
+            state, figures = _attempt(
+                job, recipe, asked, attempt, world, stopping, watching, context
+            )
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}
