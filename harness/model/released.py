@@ -90,7 +90,11 @@ def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, 
     hint = f" (its names are of {seen})" if (seen := looks_like(network.tensors)) else ""
     if needed and lacking:
         if not wrong and not extra:
-            hint = "; to draw a new head, say model.weights.head: new"
+            raise DataError(
+                f"{where}: its head does not fit the recipe's: {'; '.join(lacking[:3])}; to "
+                "evaluate its backbone say knn.layer: backbone, to train with a new head say "
+                "model.weights.head: new"
+            )
         wrong += lacking
     if wrong or extra:
         wrong = wrong[:3] + [f"{len(wrong) - 3} more such"] * (len(wrong) > 3)

@@ -22,6 +22,7 @@ from torch import Tensor
 from harness.errors import DataError, cannot_be_read
 from harness.model import safetensors
 from harness.model.networks import flat
+from harness.model.pickle_outline import how_to_convert
 from harness.recipe.schema import Weights
 
 BEGINNING = 1000
@@ -150,10 +151,10 @@ def _unloaded(path: Path) -> str:
     if not objects:
         return "it is damaged, cut short, or of another version of torch; get it again"
     more = f" and {len(objects) - 3} more" if len(objects) > 3 else ""
+    how = how_to_convert(path)
     return (
         f"it holds {', '.join(objects[:3])}{more}, and loading such an object may run code. If you "
-        "trust its source, save its tensors alone: "
-        "torch.save(torch.load(old, weights_only=False)['state_dict'], new)"
+        f"trust its source, save its tensors alone{f': {how}' if how else ', by name'}"
     )
 
 

@@ -28,6 +28,7 @@ from harness.source import of_stage
 from harness.spec.declarations import load
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome
+from harness.stage.memory import enough_memory
 from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin
@@ -78,7 +79,10 @@ def execute(
 
     try:
         watching.open(folder.id)
-        state, figures = _attempt(job, recipe, asked, attempt, world, stopping, watching, context)
+        with enough_memory(recipe):
+            state, figures = _attempt(
+                job, recipe, asked, attempt, world, stopping, watching, context
+            )
     except Interrupted:
         _end(attempt, "interrupted", "stopped on request; the same command goes on")
         state, figures = "interrupted", {}

@@ -54,8 +54,8 @@ def test_a_list_is_run_and_judged(moco: Any, easy: Path) -> None:
     assert again.code == 0
     assert "nothing to do: everything is finished" in again.out
     (result,) = Path("runs").glob("easy-s0.pretrain-*/result.json")
-    said = json.loads(result.read_text())
-    result.write_text(json.dumps(said | {"edition": "0123456789ab"}))
+    for path in (result, result.parent / "attempts" / "0001" / "attempt.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"edition": "0123456789ab"}))
     stale = moco("check", easy)
     assert stale.code == 6
     assert "easy  knn/top1  stale" in stale.out

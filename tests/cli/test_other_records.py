@@ -105,9 +105,10 @@ def test_other_weights_than_the_pre_training_has_are_stale(moco: Any, done: Path
 
 
 def test_other_counts_of_images_are_stale_and_run_anew(moco: Any, done: Path) -> None:
-    (path,) = Path("runs").glob("tiny-s0.knn-*/result.json")
-    result = json.loads(path.read_text())
-    path.write_text(json.dumps({**result, "data": {**result["data"], "test": 1000}}))
+    (folder,) = Path("runs").glob("tiny-s0.knn-*")
+    for path in (folder / "result.json", folder / "attempts" / "0001" / "attempt.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "data": {**record["data"], "test": 1000}}))
     for command, text in said(moco, done).items():
         assert "of other data than its pre-training" in text, command
     assert moco("check", done, "--run").code == 0

@@ -162,8 +162,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_head_that_is_needed_must_be_there(tmp_path: Path) -> None:
     given = saved(tmp_path / "w", official(encoder("fc"), ""))
-    with pytest.raises(DataError, match=r"fc\.0\.weight is missing"):
+    with pytest.raises(DataError, match=r"fc\.0\.weight is missing") as refused:
         load(encoder("mlp"), tmp_path, given)
+    assert "knn.layer: backbone" in str(refused.value)
+    assert "model.backbone" not in str(refused.value)
 
 
 def test_a_head_of_more_layers_is_another(tmp_path: Path) -> None:

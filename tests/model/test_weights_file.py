@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import tarfile
 import warnings
 import zipfile
@@ -112,6 +113,38 @@ def test_each_kind_of_file_is_told(
     assert str(refused.value).isprintable(), "one line, without escape codes"
     assert capfd.readouterr() == ("", "")
     assert not Path("sprung").exists()
+
+
+LINEAR = torch.nn.Linear(2, 3)
+ARRAYS = {"weight": np.zeros((3, 2), np.float32), "seen": np.int64(7), "name": "x"}
+
+CONVERTIBLE: dict[str, bytes] = {
+    "options": saved({"args": argparse.Namespace(lr=0.03), "state_dict": LINEAR.state_dict()}),
+    "options, old format": saved(
+        {"args": argparse.Namespace(lr=0.03), "model": LINEAR.state_dict()}, new=False
+    ),
+    "a module": saved(LINEAR),
+    "a module, old format": saved(LINEAR, new=False),
+    "a module under a name": saved({"epoch": 3, "state_dict": LINEAR}),
+    "arrays": saved(ARRAYS),
+    "arrays under a name": saved({"epoch": 3, "state_dict": ARRAYS}),
+    "arrays, pickled": pickle.dumps({"model": ARRAYS, "args": argparse.Namespace()}),
+}
+
+
+@pytest.mark.parametrize("kind", CONVERTIBLE)
+def test_the_conversion_that_is_told_can_be_run(tmp_path: Path, kind: str) -> None:
+    """The statement is run as it is printed, and what it makes is read."""
+    content = CONVERTIBLE[kind]
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(content)
+    given = Weights(file="old", sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(DataError) as refused:
+        read(old, given, "https://example.org")
+    statement = "torch.save" + str(refused.value).partition("torch.save")[2]
+    exec(statement, {"torch": torch, "pickle": pickle, "old": old, "new": new})
+    made = Weights(file="new", md5=hashlib.md5(new.read_bytes()).hexdigest())
+    assert read(new, made, "https://example.org")["weight"].shape == (3, 2)
 
 
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
