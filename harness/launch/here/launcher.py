@@ -20,6 +20,12 @@ class Here(Attached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
+    def ready(self) -> None:
+        if self._site.device.startswith("cuda"):  # else there is no need to load torch
+            from harness.stage.execute import refuse_absent
+
+            refuse_absent(self._site.device)
+
     def ground(self) -> Ground:
         from harness.launch.here.ground import Machine
 

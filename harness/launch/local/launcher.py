@@ -30,6 +30,9 @@ class Local(Detached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
+    def ready(self) -> None:
+        Here(self._site).ready()
+
     def ground(self) -> Ground:
         return Here(self._site).ground()
 
