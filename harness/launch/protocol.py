@@ -184,6 +184,7 @@ class Launcher(Protocol):
         Raises:
             HarnessError: the machine has no such device.
         """
+        return
 
     def ground(self) -> Ground:
         """For `certify`.
