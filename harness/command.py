@@ -113,12 +113,12 @@ def _root(runs: Path, site: Path | None) -> tuple[str, ...]:
     """How the run root is named: not at all where it is the one that is taken anyway."""
     from harness.site import load_site
 
-    whole = runs.absolute()
+    whole = _plain(runs.absolute())
     try:
-        usual = load_site(site=site).runs.absolute()
+        usual = _plain(load_site(site=site).runs.absolute())
     except HarnessError:
-        usual = None
-    return () if usual == whole else ("--runs", str(whole))
+        usual = ""
+    return () if usual == whole else ("--runs", whole)
 
 
 def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[str, str | None]]:
@@ -146,4 +146,13 @@ def _seen_from(folder: str, named: str) -> str:
             return str(beside) if beside.exists() else named
     except OSError:
         pass
-    return str(own)
+    return _plain(own)
+
+
+def _plain(path: Path) -> str:
+    """The path without `..`, unless a link stands before one: then it leads elsewhere."""
+    plain = os.path.normpath(path)
+    try:
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else str(path)
+    except (OSError, ValueError):  # ValueError: a record with a zero byte
+        return str(path)

@@ -68,6 +68,7 @@ def run(
         else:
             progress.nothing_to_do(made)
         return Ran(made, None, write_at_end(made, site, progress))
+    attached(place(on, site), site).ready()
     if ask:
         planning.ask_long(made, site, Amount(made.hours, limit=site.ask_above_hours), progress)
     planning.writable(site.runs)

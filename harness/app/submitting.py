@@ -94,6 +94,7 @@ def _submit(
     if dry:
         return Submitted(found.plan, on, "dry", scripts=scripts)
     found.check()
+    launcher.ready()
     if ask:
         planning.ask_long(found.plan, site, launcher.amount(found.plan), progress)
     planning.writable(site.runs)

@@ -29,13 +29,13 @@ EPOCH = 50
 MOST_STEPS = 100_000
 
 
-def float64(ground: Testbed, site: Site, folder: Path) -> Check:
+def float64(testbed: Testbed, site: Site, folder: Path) -> Check:
     """All mechanisms, by one process and by all, in float64."""
     name = "1 = N processes, float64"
-    if ground.processes == 1:
+    if testbed.processes == 1:
         return _alone(name)
     words = {"folder": str(folder.absolute()), "device": site.device}
-    ground.call("trajectories", words, site, folder)
+    testbed.call("trajectories", words, site, folder)
     answer = atomic.read_json(folder / "answer.json")
     found: dict[str, float] = answer["differences"]
     worst = max(found, key=lambda contrast: found[contrast])
@@ -43,50 +43,50 @@ def float64(ground: Testbed, site: Site, folder: Path) -> Check:
         f"{len(found)} mechanisms, {STEPS} steps, 1 and {answer['processes']} processes "
         f"({answer['backend']}): at most {found[worst]:.1e} apart ({worst}), {TOLERANCE:g} allowed"
     )
-    fine = found[worst] <= TOLERANCE and answer["device"] == ("cuda" if ground.cuda else "cpu")
-    fine = fine and answer["processes"] == ground.processes
+    fine = found[worst] <= TOLERANCE and answer["device"] == ("cuda" if testbed.cuda else "cpu")
+    fine = fine and answer["processes"] == testbed.processes
     figures = {**found, "backend": answer["backend"]}
     return Check(name, "passed" if fine else "failed", says, figures)
 
 
-def float32(ground: Testbed, site: Site, folder: Path) -> Check:
+def float32(testbed: Testbed, site: Site, folder: Path) -> Check:
     """The stages themselves, as jobs of one process and of all."""
     name = "1 = N processes, stages"
-    if ground.processes == 1:
+    if testbed.processes == 1:
         return _alone(name)
-    plans = [_plan(f"{who}_", ground.processes, folder, site) for who in ("one", "all")]
-    with begun(ground, site, plans, (1, ground.processes)) as works:
+    plans = [_plan(f"{who}_", testbed.processes, folder, site) for who in ("one", "all")]
+    with begun(testbed, site, plans, (1, testbed.processes)) as works:
         wait(works, partial(_all_finished, plans, site))
-    kind = "cuda" if ground.cuda else "cpu"
+    kind = "cuda" if testbed.cuda else "cpu"
     found = {}
     for mechanism, first, second in zip(tiny.MECHANISMS, *(p.stages for p in plans), strict=True):
         one, other = stage_folder(site.runs, first.id), stage_folder(site.runs, second.id)
-        _check_place(ground, other)
+        _check_place(testbed, other)
         apart = zip(same.losses(one), same.losses(other), strict=True)
         found[mechanism] = max(abs(mine - theirs) for (_, mine), (_, theirs) in apart)
     worst = max(found, key=lambda mechanism: found[mechanism])
     says = (
         f"{len(found)} mechanisms, {FLOAT32_STEPS} steps in float32, jobs of 1 and of "
-        f"{ground.processes} processes: losses at most {found[worst]:.1e} apart ({worst}), "
+        f"{testbed.processes} processes: losses at most {found[worst]:.1e} apart ({worst}), "
         f"{FLOAT32[kind]:g} allowed"
     )
     return Check(name, "passed" if found[worst] <= FLOAT32[kind] else "failed", says, found)
 
 
-def requeue(ground: Testbed, site: Site, folder: Path) -> Check:
+def requeue(testbed: Testbed, site: Site, folder: Path) -> Check:
     """Stopped with a warning, then killed by SIGKILL; begun anew each time; against a run left
     alone."""
     name = "kill and requeue"
-    speed = _speed(site, ground) or 16.0
+    speed = _speed(site, testbed) or 16.0
     for n, seconds in enumerate(LENGTHS_S):
-        steps = seconds * speed / tiny.batch(ground.processes)
+        steps = seconds * speed / tiny.batch(testbed.processes)
         steps = min(MOST_STEPS, max(EPOCH, round(steps / EPOCH) * EPOCH))
         plans = [
-            tiny.plan([_long(f"{who}_{n}", ground, steps)], folder, site.runs)
+            tiny.plan([_long(f"{who}_{n}", testbed, steps)], folder, site.runs)
             for who in ("alone", "disturbed")
         ]
         alone, disturbed = (stage_folder(site.runs, plan.stages[0].id) for plan in plans)
-        with begun(ground, site, plans, (ground.processes,) * 2) as works:
+        with begun(testbed, site, plans, (testbed.processes,) * 2) as works:
             caught = _disturb(works, disturbed)
             if caught:
                 wait(works, partial(_all_finished, plans, site))
@@ -131,13 +131,13 @@ def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int)
 
 @contextlib.contextmanager
 def begun(
-    ground: Testbed, site: Site, plans: Sequence[Plan], processes: Sequence[int]
+    testbed: Testbed, site: Site, plans: Sequence[Plan], processes: Sequence[int]
 ) -> Iterator[list[Work]]:
     """The plans' stages, under way while the block lasts."""
     works: list[Work] = []
     try:
         for plan, count in zip(plans, processes, strict=True):
-            works.append(ground.start(plan, site, count))
+            works.append(testbed.start(plan, site, count))
         yield works
     finally:
         for work in works:
@@ -164,9 +164,9 @@ def _plan(prefix: str, processes: int, folder: Path, site: Site) -> Plan:
     return tiny.plan(recipes, folder, site.runs)
 
 
-def _long(name: str, ground: Testbed, steps: int) -> dict[str, object]:
+def _long(name: str, testbed: Testbed, steps: int) -> dict[str, object]:
     return tiny.recipe(
-        name, "moco", processes=ground.processes, steps=steps, size=SIZE, epoch=EPOCH
+        name, "moco", processes=testbed.processes, steps=steps, size=SIZE, epoch=EPOCH
     )
 
 
@@ -185,20 +185,20 @@ def _all_finished(plans: Sequence[Plan], site: Site) -> bool:
     return True
 
 
-def _speed(site: Site, ground: Testbed) -> float | None:
+def _speed(site: Site, testbed: Testbed) -> float | None:
     """Images a second that the stages of `float32` made, by all processes."""
     for path in site.runs.glob("all_moco-s*.pretrain-*"):
         result = StageFolder(path).result or {}
-        if result.get("processes") == ground.processes and result.get("images_per_s"):
+        if result.get("processes") == testbed.processes and result.get("images_per_s"):
             return float(result["images_per_s"])
     return None
 
 
-def _check_place(ground: Testbed, folder: StageFolder) -> None:
+def _check_place(testbed: Testbed, folder: StageFolder) -> None:
     result = folder.result or {}
-    if ground.cuda and result.get("device") == "cpu":
+    if testbed.cuda and result.get("device") == "cpu":
         raise HarnessError(f"{folder.id} ran on the CPU, though GPUs were asked for")
-    if result.get("processes") != ground.processes:
+    if result.get("processes") != testbed.processes:
         raise HarnessError(f"{folder.id} was run by {result.get('processes')} processes")
 
 

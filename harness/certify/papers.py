@@ -44,10 +44,10 @@ RELEASED = (
 )
 
 
-def why_no_demo(ground: Testbed, site: Site) -> str:
+def why_no_demo(testbed: Testbed, site: Site) -> str:
     """Why the demo cannot be tried; "" if it can."""
     path = RECIPES / "cifar10_demo.yaml"
-    if not ground.cuda:
+    if not testbed.cuda:
         return "it takes a GPU"
     if not path.exists():
         return f"{path} is not there: the harness runs without its recipes"
@@ -55,13 +55,13 @@ def why_no_demo(ground: Testbed, site: Site) -> str:
     return "; ".join(lacking)
 
 
-def demo(ground: Testbed, site: Site) -> Check:
+def demo(testbed: Testbed, site: Site) -> Check:
     """The official CIFAR-10 demo's kNN accuracy after its first epochs, against its own log."""
     name = "CIFAR-10 demo"
-    if why := why_no_demo(ground, site):
+    if why := why_no_demo(testbed, site):
         return Check(name, "skipped", why)
     plan = _demo(site)
-    _run(ground, site, plan, 1)
+    _run(testbed, site, plan, 1)
     folder = stage_folder(site.runs, plan.stages[0].id)
     seen = [v for s, _, v in journal.series(journal.read(folder), "knn/top1") if s == STEPS]
     targets = plan.stages[0].recipe.about.targets
@@ -82,7 +82,7 @@ def _demo(site: Site) -> Plan:
     return replace(made, stages=tuple(s for s in made.stages if s.kind == "pretrain"))
 
 
-def at_hand(ground: Testbed, site: Site) -> list[Released] | str:
+def at_hand(testbed: Testbed, site: Site) -> list[Released] | str:
     """The released weights under the data root; or why they cannot be tried."""
     found = [each for each in RELEASED if (site.data / each.file).is_file()]
     if not found:
@@ -91,21 +91,21 @@ def at_hand(ground: Testbed, site: Site) -> list[Released] | str:
     lacking = [part for part in ("train", "val") if not (site.data / "imagenet" / part).is_dir()]
     if lacking:
         return f"ImageNet is not there: no {' and no '.join(lacking)} in {site.data}/imagenet"
-    if not ground.cuda:
+    if not testbed.cuda:
         return "the probe on ImageNet takes a GPU"
     absent = [each.recipe for each in found if not (RECIPES / each.recipe).exists()]
     return f"the harness runs without its recipes ({', '.join(absent)})" if absent else found
 
 
-def released(ground: Testbed, site: Site) -> list[Check]:
+def released(testbed: Testbed, site: Site) -> list[Check]:
     """Released weights through our linear probe, against what their authors state."""
-    found = at_hand(ground, site)
+    found = at_hand(testbed, site)
     if isinstance(found, str):
         return [Check("released weights", "skipped", found)]
-    return [_probe(each, ground, site) for each in found]
+    return [_probe(each, testbed, site) for each in found]
 
 
-def _probe(each: Released, ground: Testbed, site: Site) -> Check:
+def _probe(each: Released, testbed: Testbed, site: Site) -> Check:
     name = Path(each.file).name.partition(".")[0]
     with (site.data / each.file).open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
@@ -117,7 +117,7 @@ def _probe(each: Released, ground: Testbed, site: Site) -> Check:
     weights = f"model.weights={{file: {each.file}, sha256: {sha256}}}"
     sets = [f"name={name}", "optim.epochs=0", weights]
     plan = make_plan(RECIPES / each.recipe, sets, site.runs)
-    _run(ground, site, replace(plan, name=name), ground.processes)
+    _run(testbed, site, replace(plan, name=name), testbed.processes)
     (stage,) = (stage for stage in plan.stages if stage.kind == "linear")
     result = read_entry(stage_folder(site.runs, stage.id)).result or {}
     top1 = float(result.get("values", {}).get("linear/top1", float("nan")))
@@ -128,9 +128,9 @@ def _probe(each: Released, ground: Testbed, site: Site) -> Check:
     return Check(name, "passed" if fine else "failed", says, figures)
 
 
-def _run(ground: Testbed, site: Site, plan: Plan, processes: int) -> None:
+def _run(testbed: Testbed, site: Site, plan: Plan, processes: int) -> None:
     """What is left of the plan; a run that was broken off goes on."""
     if plan.todo:
         folders = [stage_folder(site.runs, stage.id) for stage in plan.todo]
-        with begun(ground, site, [plan], [processes]) as works:
+        with begun(testbed, site, [plan], [processes]) as works:
             wait(works, lambda: all(folder.result is not None for folder in folders))

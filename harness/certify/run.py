@@ -27,7 +27,7 @@ def work_folder(runs: Path) -> Path:
 
 
 def certify(
-    ground: Testbed, site: Site, told: Callable[[Check], object]
+    testbed: Testbed, site: Site, told: Callable[[Check], object]
 ) -> tuple[Certificate, Path]:
     """Try everything; returns the certificate and its path.
 
@@ -44,11 +44,11 @@ def certify(
     (short / "recipes").mkdir(parents=True)
     inner, long = replace(site, runs=short), replace(site, runs=folder / "long")
     tries: dict[str, Callable[[], Check | list[Check]]] = {
-        "1 = N processes, float64": lambda: checks.float64(ground, inner, short / "float64"),
-        "1 = N processes, stages": lambda: checks.float32(ground, inner, short / "recipes"),
-        "kill and requeue": lambda: checks.requeue(ground, inner, short / "recipes"),
-        "CIFAR-10 demo": lambda: papers.demo(ground, long),
-        "released weights": lambda: papers.released(ground, long),
+        "1 = N processes, float64": lambda: checks.float64(testbed, inner, short / "float64"),
+        "1 = N processes, stages": lambda: checks.float32(testbed, inner, short / "recipes"),
+        "kill and requeue": lambda: checks.requeue(testbed, inner, short / "recipes"),
+        "CIFAR-10 demo": lambda: papers.demo(testbed, long),
+        "released weights": lambda: papers.released(testbed, long),
     }
     found: list[Check] = []
     with _unmirrored():
@@ -60,7 +60,7 @@ def certify(
             for check in outcome if isinstance(outcome, list) else [outcome]:
                 found.append(check)
                 told(check)
-    made = _certificate(ground, inner, found)
+    made = _certificate(testbed, inner, found)
     path = certificate.write(site.runs, made)
     if not any(check.outcome == "failed" for check in found):
         shutil.rmtree(short, ignore_errors=True)
@@ -69,17 +69,17 @@ def certify(
     return made, path
 
 
-def _certificate(ground: Testbed, site: Site, found: list[Check]) -> Certificate:
+def _certificate(testbed: Testbed, site: Site, found: list[Check]) -> Certificate:
     record: dict[str, Any] = checks.attempt(site)
     machine, packages = record.get("machine") or {}, record.get("packages") or {}
-    backend = "none" if ground.processes == 1 else "nccl" if ground.cuda else "gloo"
+    backend = "none" if testbed.processes == 1 else "nccl" if testbed.cuda else "gloo"
     return Certificate(
         edition=edition("pretrain", "moco"),
         hardware={
             "device": str(machine.get("device", "unknown")),
             "cpu": str(machine.get("cpu", "unknown")),
-            "nodes": ground.nodes,
-            "processes": ground.processes,
+            "nodes": testbed.nodes,
+            "processes": testbed.processes,
             "backend": backend,
         },
         versions={"python": str(record.get("python", "unknown")), **packages},

@@ -145,7 +145,11 @@ def report(
     ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A B", help="Instead, set two run roots or two reports side by side."),
+        typer.Option(
+            metavar="A B",
+            help="Instead, set two run roots or two reports side by side.",
+            readable=False,  # else typer refuses what is closed, without saying whose it is
+        ),
     ] = None,
 ) -> None:
     """Write the paper's table with ours beside it, as Markdown, HTML, LaTeX, CSV and JSON."""

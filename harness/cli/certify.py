@@ -30,13 +30,13 @@ def certify_command(site: Site, *, ask: bool) -> int:
     if site.backend is not None and on.kind != site.backend.kind:
         own = place(site.backend.kind, site)
         raise HarnessError(f"the site has a {own.kind} section, but {unusable(own)}")
-    ground = opened(on, site).testbed()
-    show.line(f"edition {edition('pretrain', 'moco')}, on {ground.words}")
+    testbed = opened(on, site).testbed()
+    show.line(f"edition {edition('pretrain', 'moco')}, on {testbed.words}")
     show.line(f"runs go to {run.work_folder(site.runs)}")
-    found = papers.at_hand(ground, site)
+    found = papers.at_hand(testbed, site)
     if ask:
-        parts = [f"a few minutes on {ground.words}"]
-        parts += [] if papers.why_no_demo(ground, site) else ["the CIFAR-10 demo's first epochs"]
+        parts = [f"a few minutes on {testbed.words}"]
+        parts += [] if papers.why_no_demo(testbed, site) else ["the CIFAR-10 demo's first epochs"]
         parts += [] if isinstance(found, str) else [f"{len(found)} linear probes on ImageNet"]
         if not confirm(" and ".join(parts)):
             return 0
@@ -50,7 +50,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
         else:
             show.line(f"{check.outcome}: {check.name}", _STYLE[check.outcome])
 
-    made, path = run.certify(ground, site, told)
+    made, path = run.certify(testbed, site, told)
     if show.console.is_terminal:
         show.console.print(_table(shown))
     show.line(f"certificate: {path}")

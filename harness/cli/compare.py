@@ -18,7 +18,7 @@ from harness.report.claims import judge
 from harness.report.results_json import as_json
 from harness.report.side_by_side import FILE, Report, compare, pairs, read_report
 from harness.report.table import Table
-from harness.report.terminal import terminal_table
+from harness.report.terminal import stale_reasons, terminal_table
 from harness.report.write import rendered, write_files
 from harness.store import atomic
 
@@ -52,6 +52,8 @@ def _print(block: Block) -> None:
     match block:
         case Table():
             show.console.print(terminal_table(block))
+            for reason in stale_reasons(block):
+                show.line(reason, "yellow")
             show.console.print()
         case Paragraph():
             show.line(block.text, "dim")

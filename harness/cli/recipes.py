@@ -14,7 +14,8 @@ app = typer.Typer(help="List, show, validate and compare recipes.", no_args_is_h
 
 
 Folder = Annotated[
-    Path | None, typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).")
+    Path | None,
+    typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).", readable=False),
 ]
 File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=options.found)]
 
@@ -37,6 +38,7 @@ def list_(folder: Folder = None) -> None:
     if folder is None:
         files = find.names()
     elif folder.is_dir():
+        next(folder.iterdir(), None)  # rglob passes over a closed one
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
         raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")

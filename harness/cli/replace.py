@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import RecipeError, StoreError
+from harness.store import atomic
 
 
 def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
@@ -29,5 +30,5 @@ def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
         if path.is_file() and ((content := path.read_bytes()) == b"" or ours(content)):
             return
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}; name another file") from error
+        raise atomic.unread(error, path) from error
     raise RecipeError(f"{path}: exists and is not {what}; name another file, or move it away")

@@ -20,7 +20,7 @@ from harness.report.measures import measure
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
-from harness.report.terminal import NARROW, STYLE, terminal_table
+from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
 from harness.site import Site
 
 
@@ -44,7 +44,7 @@ def _show(results: Results) -> None:
     show.console.print(f"[bold]{escape(results.title)}[/]")
     show.console.print(f"[dim]{escape(_scale(results))}[/]")
     show.console.print(table(results))
-    for warning in results.warnings:
+    for warning in (*results.warnings, *stale_reasons(results_table(results))):
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     judged = judge(results)
     if judged:

@@ -178,6 +178,14 @@ class Launcher(Protocol):
     def computer(self) -> Computer | None:
         """What a stage is computed by; None where that is not known."""
 
+    def ready(self) -> None:
+        """Do nothing, unless nothing could be run: asked before anything starts.
+
+        Raises:
+            HarnessError: the machine has no such device.
+        """
+        return
+
     def testbed(self) -> Testbed:
         """For `certify`.
 

@@ -24,7 +24,7 @@ from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
 from harness.report.unrelated_runs import unrelated_runs
-from harness.spec.registry import task_of
+from harness.spec.registry import task, task_of
 from harness.store.edition import Editions, present
 from harness.store.stale import Look
 
@@ -333,12 +333,21 @@ def _warnings(results: Results) -> list[str]:
     ]
     if shared is None:
         return found
-    stale = [
-        run.name
-        for run in results.runs
-        if results.stale_training(run)
-        or any(results.value(run, metric).standing == "stale" for metric in metrics)
-    ]
+    stale = []
+    for run in results.runs:
+        further = [
+            name
+            for name, said in run.recipe.tasks.items()
+            if any(
+                results.value(run, m, name).standing == "stale" for m in task(said.kind).reported
+            )
+        ]
+        if results.stale_training(run) or any(
+            results.value(run, metric).standing == "stale" for metric in metrics
+        ):
+            stale.append(run.name)
+        elif further:
+            stale.append(f"{' and '.join(further)} of {run.name}")
     if stale:
         found.insert(
             0,

@@ -167,11 +167,11 @@ def _mean_of_some(cell: Mean) -> str:
 
 
 def state(value: SeedValue) -> str:
-    """A seed's state as a reader knows it; of a stale one with the value and the reason."""
+    """A seed's state as a reader knows it; of a stale one with the value and the reason, if any."""
     if value.standing != "stale":
         return WORDS.get(value.standing, value.standing)
     said = NOTHING if value.value is None else f"{value.value:.2f}"
-    return f"stale: {said}, {value.detail}"
+    return f"stale: {said}, {value.detail}" if value.detail else f"stale: {said}"
 
 
 def _count(word: str, n: int) -> str:

@@ -34,7 +34,7 @@ def claims_table(judgements: list[Judgement]) -> Table:
 
 
 def sensitivity_table(results: Results) -> Table | None:
-    """Values at the other k and the other rates, mean over seeds; None if none was measured.
+    """Values at the other k and the other rates, mean over seeds; None if there are none.
 
     They show how far the result depends on the protocol; none of them is a result.
     """
@@ -56,6 +56,8 @@ def sensitivity_table(results: Results) -> Table | None:
         means = [_variant(results, cell, name) for name in names]
         if any(each.summary for each in means):
             rows.append(Row((Label(cell.label), *means), emphasis=cell.is_control, key=cell.id))
+    if not rows:  # all are stale
+        return None
     columns = [Column("cell", kind="label"), *(Column(name, align="right") for name in names)]
     return Table(tuple(columns), tuple(rows), cards=True)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.table import Column, Kind, Table, Tone
+from harness.report.table import Cell, Column, Kind, Label, Measurement, Table, Tone
 from harness.report.table_text import heading, text
 
 STYLE: dict[Tone, str] = {
@@ -23,9 +24,12 @@ STYLE: dict[Tone, str] = {
 NARROW: tuple[Kind, ...] = ("label", "printed", "measured")
 """Kinds of columns that have room on a terminal."""
 
+MOST = 5
+"""Reasons that are told."""
+
 
 def terminal_table(table: Table, kinds: Iterable[Kind] | None = None) -> RichTable:
-    """The table as rich draws it.
+    """The table as rich draws it, without the reasons of what is stale: see `stale_reasons`.
 
     Args:
         kinds: which columns to show; None: all of them.
@@ -36,9 +40,31 @@ def terminal_table(table: Table, kinds: Iterable[Kind] | None = None) -> RichTab
     for column in (table.columns[n] for n in shown):
         made.add_column(escape(_heading(column)), justify=column.align)
     for row in table.rows:
-        said = [text(row.cells[n]) for n in shown]
+        said = [text(_short(row.cells[n])) for n in shown]
         made.add_row(*(Text(each.text, style=STYLE[each.tone]) for each in said))
     return made
+
+
+def stale_reasons(table: Table) -> Iterator[str]:
+    """Why values are stale, which `terminal_table` has no room for: a line for each reason."""
+    found: dict[str, dict[str, None]] = {}
+    for row in table.rows:
+        of = next((cell.text for cell in row.cells if isinstance(cell, Label)), row.key)
+        for cell in row.cells:
+            for seed in cell.seeds if isinstance(cell, Measurement) else ():
+                if seed.standing == "stale":
+                    found.setdefault(seed.detail, {})[f"{of} (seed {seed.seed})"] = None
+    for reason, where in [*found.items()][:MOST]:
+        yield f"stale: {', '.join(where)}: {reason}"
+    if len(found) > MOST:
+        yield f"stale for {len(found) - MOST} more reasons, which the report has"
+
+
+def _short(cell: Cell) -> Cell:
+    """The cell without reasons."""
+    if not isinstance(cell, Measurement):
+        return cell
+    return replace(cell, seeds=tuple(replace(seed, detail="") for seed in cell.seeds))
 
 
 def _heading(column: Column) -> str:

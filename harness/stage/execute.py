@@ -330,6 +330,7 @@ def pick_device(wanted: str, placement: Placement | None = None) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         own = own_device(wanted, placement) if placement is not None else wanted
+        refuse_absent(str(own))
         torch.zeros(1, device=own).item()  # meta, for one, can be named but holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
@@ -337,6 +338,25 @@ def pick_device(wanted: str, placement: Placement | None = None) -> str:
             first = "there is no such device; say auto, cpu, cuda, or cuda:0"
         raise HarnessError(f"--device {wanted}: {first}") from error
     return wanted
+
+
+def refuse_absent(wanted: str) -> None:
+    """Do nothing, unless a GPU is wanted that this machine has not; none is touched.
+
+    Raises:
+        HarnessError: it has not.
+    """
+    kind, _, index = wanted.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind != "cuda" or int(index or 0) < count:
+        return
+    if count:
+        says = f"the GPUs here end at cuda:{count - 1}; name one of them, or say cpu"
+    elif torch.version.cuda is None and torch.version.hip is None:
+        says = "this PyTorch is made for CPUs alone; install one that knows your GPU, or say cpu"
+    else:
+        says = "PyTorch finds no GPU here; look whether nvidia-smi shows one, or say cpu"
+    raise HarnessError(f"--device {wanted}: {says}")
 
 
 def own_device(wanted: str, placement: Placement) -> torch.device:

@@ -160,4 +160,4 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise unread(error, path) from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: damaged ({error}); move it away and run again") from error
+        raise StoreError(f"{path}: not JSON ({error}); move it away and run again") from error

@@ -1,4 +1,4 @@
-"""The checks on a ground that is told what to show."""
+"""The checks on a testbed that is told what to show."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Script:
 
 @dataclass
 class Stage:
-    """A ground of two processes."""
+    """A testbed of two processes."""
 
     acts: Callable[[StageFolder, str], None]
     processes: int = 2
@@ -119,11 +119,11 @@ def obedient(weight: float = 1.0) -> Callable[[StageFolder, str], None]:
 
 
 def test_a_run_that_survives(site: Site, recipes: Path) -> None:
-    ground = Stage(obedient())
-    found = checks.requeue(ground, site, recipes)
+    testbed = Stage(obedient())
+    found = checks.requeue(testbed, site, recipes)
     assert found.outcome == "passed", found.says
     assert found.figures == {"steps": 50, "lives": 3, "differing": 0}
-    assert all(work.closed for work in ground.works)
+    assert all(work.closed for work in testbed.works)
 
 
 def test_a_run_that_comes_back_as_another(site: Site, recipes: Path) -> None:
@@ -160,12 +160,12 @@ def test_a_run_that_is_always_too_quick(site: Site, recipes: Path) -> None:
         life(folder, range(1, 51))
         finish(folder)
 
-    ground = Stage(acts)
-    found = checks.requeue(ground, site, recipes)
+    testbed = Stage(acts)
+    found = checks.requeue(testbed, site, recipes)
     assert found.outcome == "failed"
     assert "before it could be disturbed" in found.says
-    assert len(ground.works) == 2 * len(checks.LENGTHS_S)
-    assert all(work.closed for work in ground.works)
+    assert len(testbed.works) == 2 * len(checks.LENGTHS_S)
+    assert all(work.closed for work in testbed.works)
 
 
 @pytest.mark.parametrize(("off", "outcome"), [(0.0, "passed"), (1e-3, "failed")])
@@ -188,10 +188,10 @@ def test_a_stage_that_ran_elsewhere(site: Site, recipes: Path) -> None:
         life(folder, [1])
         finish(folder)
 
-    ground = Stage(acts, cuda=True)
+    testbed = Stage(acts, cuda=True)
     with pytest.raises(HarnessError, match="ran on the CPU, though GPUs were asked for"):
-        checks.float32(ground, site, recipes)
-    assert all(work.closed for work in ground.works)
+        checks.float32(testbed, site, recipes)
+    assert all(work.closed for work in testbed.works)
 
 
 def test_a_stage_that_diverges(site: Site, recipes: Path) -> None:
@@ -205,16 +205,16 @@ def test_a_stage_that_diverges(site: Site, recipes: Path) -> None:
 
 @pytest.mark.parametrize(("most", "outcome"), [(1e-12, "passed"), (1e-8, "failed")])
 def test_trajectories(site: Site, tmp_path: Path, most: float, outcome: str) -> None:
-    ground = Stage(obedient(), differences={"moco": 1e-15, "nce": most})
-    found = checks.float64(ground, site, tmp_path / "float64")
+    testbed = Stage(obedient(), differences={"moco": 1e-15, "nce": most})
+    found = checks.float64(testbed, site, tmp_path / "float64")
     assert (found.outcome, f"at most {most:.1e} apart (nce)" in found.says) == (outcome, True)
 
 
 def test_one_process_has_nothing_to_share(site: Site, recipes: Path) -> None:
-    ground = Stage(obedient(), processes=1)
+    testbed = Stage(obedient(), processes=1)
     for check in (checks.float64, checks.float32):
-        assert check(ground, site, recipes).outcome == "skipped"
-    assert ground.works == []
+        assert check(testbed, site, recipes).outcome == "skipped"
+    assert testbed.works == []
 
 
 def test_what_is_the_same(tmp_path: Path) -> None:

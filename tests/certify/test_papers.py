@@ -17,20 +17,20 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_why_they_are_skipped(site: Site) -> None:
-    without, ground = Stage(obedient()), Stage(obedient(), cuda=True)
+    without, testbed = Stage(obedient()), Stage(obedient(), cuda=True)
     assert papers.demo(without, site).says == "it takes a GPU"
-    assert "cifar10 is not in" in papers.demo(ground, site).says
-    (check,) = papers.released(ground, site)
+    assert "cifar10 is not in" in papers.demo(testbed, site).says
+    (check,) = papers.released(testbed, site)
     assert "none of the released weights" in check.says
     (site.data / "weights").mkdir()
     (site.data / papers.RELEASED[0].file).write_bytes(b"weights")
-    assert "no train and no val" in papers.released(ground, site)[0].says
+    assert "no train and no val" in papers.released(testbed, site)[0].says
     for part in ("train", "val"):
         (site.data / "imagenet" / part).mkdir(parents=True)
     assert papers.released(without, site)[0].says == "the probe on ImageNet takes a GPU"
-    (check,) = papers.released(ground, site)
+    (check,) = papers.released(testbed, site)
     assert (check.outcome, "not b251726a" in check.says) == ("failed", True)
-    assert (ground.works, without.works) == ([], [])
+    assert (testbed.works, without.works) == ([], [])
 
 
 def test_the_recipes_are_there_and_fit() -> None:

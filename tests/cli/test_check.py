@@ -180,9 +180,9 @@ def test_a_file_of_another_kind_is_never_replaced(moco: Any, easy: Path, option:
 @pytest.mark.parametrize(
     ("option", "code", "says"),
     [
-        ("--json", 4, "File name too long; name another file"),
-        ("--junit", 4, "File name too long; name another file"),
-        ("--write-baseline", 4, "File name too long; name another file"),
+        ("--json", 4, "cannot be read: file name too long"),
+        ("--junit", 4, "cannot be read: file name too long"),
+        ("--write-baseline", 4, "cannot be read: file name too long"),
         ("--against", 2, "there is no such baseline"),
     ],
 )

@@ -106,11 +106,12 @@ def test_nobodys_home(moco: Any, tiny: Path) -> None:
     assert "no such home folder" in said.err
 
 
-def test_a_device_that_is_not_there(moco: Any, tiny: Path) -> None:
-    said = moco("run", tiny, "--device", "cuda:99")
+@pytest.mark.parametrize("on", ["here", "local"])
+def test_a_device_that_is_not_there(moco: Any, tiny: Path, on: str) -> None:
+    said = moco("run", tiny, "--device", "cuda:99", "--on", on)
     assert said.code == 1
     assert "--device cuda:99: " in said.err
-    assert not list(Path("runs").glob("tiny*"))
+    assert not Path("runs").exists(), "nothing was begun"
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

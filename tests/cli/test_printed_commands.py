@@ -170,6 +170,24 @@ def test_only_what_is_needed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Commands(Path("env")).again(["moco-harness", "bench", "x"]) == ""
 
 
+def test_a_path_from_elsewhere_has_no_way_up_in_it_unless_a_link_is_crossed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    monkeypatch.chdir(tmp_path)
+
+    def again(folder: str) -> str:
+        words = ["moco-harness", "run", "../my.yaml", "--data", "../d"]
+        return Commands(Path("runs")).again(words, str(tmp_path / folder))
+
+    assert shlex.split(again("a"))[2:] == [f"{tmp_path}/my.yaml", "--data", f"{tmp_path}/d"]
+    link = f"{tmp_path}/link/.."
+    assert shlex.split(again("link"))[2:] == [f"{link}/my.yaml", "--data", f"{link}/d"]
+    monkeypatch.chdir(tmp_path / "a")
+    assert Commands(Path("../runs")).line("status").endswith(f"--runs {tmp_path}/runs")
+
+
 # ---- cancel
 
 

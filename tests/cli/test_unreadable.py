@@ -128,6 +128,34 @@ def test_a_closed_run_root_and_its_parent(moco: Any, request: Any) -> None:
         assert "outer belongs to " in said.err, command
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "tiny.yaml", "--json", "shut/a.json"),
+        ("check", "tiny.yaml", "--junit", "shut/a.xml"),
+        ("check", "tiny.yaml", "--write-baseline", "shut/a.yaml"),
+        ("recipes", "schema", "--out", "shut/a.json"),
+        ("report", "--compare", "shut", "runs"),
+        ("report", "--compare", "shut/a.json", "runs"),
+        ("recipes", "list", "shut"),
+    ],
+)
+@pytest.mark.usefixtures("tiny")
+def test_a_closed_place_of_a_commands_own_file(
+    moco: Any, words: Any, request: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("shut").mkdir()
+    closed(Path("shut"))
+    request.getfixturevalue("powerless")
+    # it asks for the user, who may be root, and not for this thread
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: "shut" not in str(path))
+    said = moco(*words)
+    assert said.code == 4, said.all
+    assert "shut" in said.err
+    assert "cannot be read: permission denied, " in said.err
+    assert "belongs to " in said.err
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_closed_config_folder_is_no_site_file(
     moco: Any, request: Any, monkeypatch: pytest.MonkeyPatch

@@ -345,7 +345,7 @@ def test_a_report_of_damaged_runs_is_the_same_wherever_they_lie(
     (bench.folder("m0.9", 0, "knn").path / file).write_text("{")
     shutil.copytree(bench.runs, tmp_path / "elsewhere")
     here = page(gather(bench))
-    assert f"/{file}: damaged" in here
+    assert f"/{file}: not JSON" in here
     assert here == page(gather(replace(bench, runs=tmp_path / "elsewhere")))
 
 

@@ -30,10 +30,11 @@ from harness.report.table import (
     Text,
 )
 from harness.report.table_text import heading, measurement, text
-from harness.report.tables import further_table
-from harness.report.terminal import NARROW, terminal_table
+from harness.report.tables import further_table, sensitivity_table
+from harness.report.terminal import NARROW, stale_reasons, terminal_table
 from harness.report.write import write_report
 from harness.store.layout import stage_folder
+from report.build import EDITION, OLDER
 from report.conftest import Collected, Make
 
 
@@ -163,12 +164,48 @@ def test_further_tasks_have_a_table_of_their_own(make: Make, gather: Collected) 
     assert heading(table.columns[1]) == "again\nkNN top-1, %"
     assert text(row.cells[1]).text == "31.50 ± 0.71 (n = 2, 2 trials each)"
     assert "31.50" not in as_markdown(Document("", (Section("", (results_table(results),)),)))
+    assert not results.warnings
+    folder = stage_folder(bench.runs, stage_id(bench.recipe("m0.9", 1), "again=t1"))
+    result = json.loads((folder.path / "result.json").read_text())
+    (folder.path / "result.json").write_text(json.dumps({**result, "weights": "0" * 12}))
+    (warning,) = gather(bench).warnings
+    assert warning.startswith("Stale: again of m0.9 (seed 1). ")
 
 
 def drawn(table: Table, kinds: Any = None) -> str:
     out = io.StringIO()
     Console(file=out, width=200).print(terminal_table(table, kinds))
     return out.getvalue()
+
+
+def test_a_terminal_has_the_reasons_below_the_table(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    for seed in bench.seeds:
+        bench.finish("m0.9", seed, 40.0 + seed, edition=OLDER if seed else EDITION)
+    table = results_table(gather(bench))
+    reason = f"of edition {OLDER}"
+    assert reason in "".join(text(cell).text for row in table.rows for cell in row.cells)
+    assert "stale: 41.00" in drawn(table)
+    assert reason not in drawn(table)
+    assert [*stale_reasons(table)] == [f"stale: 0.9 (seed 1): {reason}"]
+
+
+def test_more_reasons_than_a_terminal_shows_are_counted() -> None:
+    values = [SeedValue(n, "stale", 40.0, f"reason {n}") for n in range(9)]
+    table = Table((Column("cell"),), (Row((Label("a"), Measurement(None, tuple(values)))),))
+    assert len([*stale_reasons(table)]) < 9
+    assert [*stale_reasons(table)][-1].startswith("stale for 4 more reasons")
+
+
+@pytest.mark.parametrize(("edition", "rows"), [(EDITION, True), (OLDER, False)])
+def test_of_stale_rows_alone_there_is_no_sensitivity(
+    make: Make, gather: Collected, edition: str, rows: bool
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0, edition=edition)
+    bench.pretrain("m0.99", 0)
+    bench.stage("m0.99", 0, "knn", {"knn/top1": 41.0})  # at no other k
+    assert (sensitivity_table(gather(bench)) is not None) is rows
 
 
 def test_a_terminal_shows_the_kinds_of_columns_that_are_asked_for() -> None:

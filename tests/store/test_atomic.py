@@ -125,7 +125,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 def test_what_is_not_json_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"a\.json: damaged"):
+    with pytest.raises(StoreError, match=r"a\.json: not JSON"):
         atomic.read_json(path)
 
 

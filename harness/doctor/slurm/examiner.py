@@ -13,7 +13,9 @@ from harness.site import Site
 class Slurm(Examiner):
     """Asks the clients of this machine."""
 
-    def look(self, site: Site, note: Callable[[str], object], *, submit: bool) -> Iterator[Finding]:
+    def findings(
+        self, site: Site, note: Callable[[str], object], *, submit: bool
+    ) -> Iterator[Finding]:
         own = site.backend
         assert isinstance(own, SlurmSite)
         findings = list(cluster.findings(own))

@@ -20,7 +20,13 @@ class Here(Attached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
-    def ground(self) -> Testbed:
+    def ready(self) -> None:
+        if self._site.device.startswith("cuda"):  # else there is no need to load torch
+            from harness.stage.execute import refuse_absent
+
+            refuse_absent(self._site.device)
+
+    def testbed(self) -> Testbed:
         from harness.launch.here.testbed import Machine
 
         return Machine(self._site)

@@ -30,8 +30,11 @@ class Local(Detached):
     def computer(self) -> Computer | None:
         return computer(self._site.device, self._site.processes)
 
-    def ground(self) -> Testbed:
-        return Here(self._site).ground()
+    def ready(self) -> None:
+        Here(self._site).ready()
+
+    def testbed(self) -> Testbed:
+        return Here(self._site).testbed()
 
     def amount(self, plan: Plan) -> Amount:
         return Amount(plan.hours, limit=self._site.ask_above_hours)

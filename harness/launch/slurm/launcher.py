@@ -52,7 +52,7 @@ class Slurm(Detached):
         own = self._own
         return elsewhere(self._site.runs, own.nodes * own.processes, gpus=own.gpus_per_node > 0)
 
-    def ground(self) -> Testbed:
+    def testbed(self) -> Testbed:
         from harness.launch.slurm.testbed import Nodes
 
         def submitted(plan: Plan, site: Site, own: SlurmSite) -> Submission:
