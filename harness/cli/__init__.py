@@ -29,6 +29,7 @@ def main() -> None:
     began = time.time()
     try:
         try:
+            _refuse_without_folder()
             app()
         except SystemExit as ended:
             if ended.code == RecipeError.exit_code:
@@ -49,6 +50,14 @@ def main() -> None:
         if (found := unreadable(error)) is None:
             raise
         _refuse(found)
+
+
+def _refuse_without_folder() -> None:
+    """Relative paths mean nothing in a working folder that was removed, and some libraries abort."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        raise StoreError("the working folder was removed; change to another one (cd ~)") from None
 
 
 def _refuse(error: HarnessError) -> NoReturn:

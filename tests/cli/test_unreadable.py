@@ -244,3 +244,17 @@ def test_a_report_is_not_written_through_a_link_in_the_run_root(moco: Any, stage
     assert said.code == 4
     assert str(Path("runs/reports")) in said.err
     assert not any(Path("elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("words", [["status"], ["plan", "quickstart"], ["data", "check", "/"]])
+def test_in_a_working_folder_that_was_removed(
+    moco: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = moco(*words)
+    monkeypatch.chdir(tmp_path)
+    assert said.code == 4
+    assert "working folder" in said.err
