@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _refuse_without_folder() -> None:
-    """Relative paths mean nothing in a working folder that was removed, and some libraries abort."""
+    """In a working folder that was removed no relative path means anything, and libraries abort."""
     try:
         os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
