@@ -25,7 +25,7 @@ from harness.runtime.world import World
 class MoCo(Mechanism):
     """A query encoder that learns, a key encoder that follows it, and a queue of past keys.
 
-    The keys enter the queue in `follow`, after the backward pass, so that a query's own key is
+    The keys enter the queue in `after_step`, after the backward pass, so that a query's own key is
     never among its negatives and the queue need not be cloned.
     """
 
