@@ -187,7 +187,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
         return Reason(
             "failed", why, _seen_by_all(commands)
-        )  # only accounting says by which signal
+        )  # only accounting tells which signal it was
     lines = [line.strip() for line in log.splitlines()]
     if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
         return Reason(
