@@ -1,1 +1,1 @@
-"""What only a user's own nodes can show: that this edition computes on them what it should."""
+"""`certify`: checks on a user's own nodes that this edition computes correctly there."""

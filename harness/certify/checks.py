@@ -1,4 +1,4 @@
-"""What is tried: one process against all, and a run that is stopped, requeued and killed."""
+"""Checks: one process against all, and a run that is stopped, requeued and killed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from harness.store.layout import StageFolder, stage_folder
 
 FLOAT32_STEPS, SIZE = 6, 16
 FLOAT32 = {"cpu": 1e-4, "cuda": 1e-3}
-"""Largest difference of a loss of about 3. In float32 other sizes of batch choose other kernels,
-and rounding grows from step to step; float64 is where a mistake cannot hide."""
+"""Largest allowed difference of a loss of about 3. In float32 another batch size selects other
+kernels, and rounding grows from step to step. In float64 rounding cannot hide a bug."""
 LENGTHS_S = (5.0, 40.0, 160.0)
-"""Seconds that an undisturbed run is to take: so long that it is disturbed before its end, even
-where the file system shows a file late. The next one is tried if it was not."""
+"""Seconds that an undisturbed run should take: long enough to disturb it before its end, even if
+the file system shows files late. If it ended too early, the next value is tried."""
 EPOCH = 50
 MOST_STEPS = 100_000
 
 
 def float64(testbed: Testbed, site: Site, folder: Path) -> Check:
-    """All mechanisms, by one process and by all, in float64."""
+    """Compare all mechanisms, on one process and on all, in float64."""
     name = "1 = N processes, float64"
     if testbed.processes == 1:
         return _alone(name)
@@ -50,7 +50,7 @@ def float64(testbed: Testbed, site: Site, folder: Path) -> Check:
 
 
 def float32(testbed: Testbed, site: Site, folder: Path) -> Check:
-    """The stages themselves, as jobs of one process and of all."""
+    """Compare the stages themselves, as jobs of one process and of all."""
     name = "1 = N processes, stages"
     if testbed.processes == 1:
         return _alone(name)
@@ -74,8 +74,8 @@ def float32(testbed: Testbed, site: Site, folder: Path) -> Check:
 
 
 def requeue(testbed: Testbed, site: Site, folder: Path) -> Check:
-    """Stopped with a warning, then killed by SIGKILL; begun anew each time; against a run left
-    alone."""
+    """Compare a run that was stopped with a warning, then killed by SIGKILL, and restarted each
+    time, with an undisturbed run."""
     name = "kill and requeue"
     speed = _speed(site, testbed) or 16.0
     for n, seconds in enumerate(LENGTHS_S):
@@ -96,7 +96,7 @@ def requeue(testbed: Testbed, site: Site, folder: Path) -> Check:
 
 
 def _disturb(works: Sequence[Work], folder: StageFolder) -> bool:
-    """Warn the second work's processes, and kill their next life; False if it ended before."""
+    """Warn the second work's processes, and kill the restarted ones; False if it ended before."""
     for life, act in enumerate((works[1].warn, works[1].kill), start=1):
         wait(works, partial(_has_lived, folder, life))
         if folder.result is not None:
@@ -106,7 +106,7 @@ def _disturb(works: Sequence[Work], folder: StageFolder) -> bool:
 
 
 def _has_lived(folder: StageFolder, lives: int) -> bool:
-    """Whether so many attempts have made a step, or the stage has ended."""
+    """Whether this many attempts have made a step, or the stage has ended."""
     paths = (attempt / "metrics.jsonl" for attempt in folder.attempts())
     made = sum(path.exists() and path.stat().st_size > 0 for path in paths)
     return folder.result is not None or made >= lives
@@ -133,7 +133,7 @@ def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int)
 def begun(
     testbed: Testbed, site: Site, plans: Sequence[Plan], processes: Sequence[int]
 ) -> Iterator[list[Work]]:
-    """The plans' stages, under way while the block lasts."""
+    """Start the plans' stages, and close them when the block ends."""
     works: list[Work] = []
     try:
         for plan, count in zip(plans, processes, strict=True):
@@ -145,7 +145,7 @@ def begun(
 
 
 def wait(works: Sequence[Work], until: Callable[[], bool]) -> None:
-    """Wait, without an end as long as no work is lost.
+    """Wait until `until()` is true; no time limit as long as no work is lost.
 
     Raises:
         HarnessError: one of them will not finish.
@@ -186,7 +186,7 @@ def _all_finished(plans: Sequence[Plan], site: Site) -> bool:
 
 
 def _speed(site: Site, testbed: Testbed) -> float | None:
-    """Images a second that the stages of `float32` made, by all processes."""
+    """Images per second in the stages of `float32`, for all processes together."""
     for path in site.runs.glob("all_moco-s*.pretrain-*"):
         result = StageFolder(path).result or {}
         if result.get("processes") == testbed.processes and result.get("images_per_s"):
@@ -207,7 +207,7 @@ def _alone(name: str) -> Check:
 
 
 def attempt(site: Site) -> dict[str, object]:
-    """Provenance of one of the stages that all processes shared; {} if none was begun."""
+    """Provenance of a stage that all processes shared; {} if none was started."""
     for pattern in ("all_*.pretrain-*", "alone_*.pretrain-*"):
         for path in site.runs.glob(pattern):
             for life in StageFolder(path).attempts():

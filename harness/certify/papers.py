@@ -1,4 +1,4 @@
-"""What is tried where there is data: the CIFAR-10 demo's first epochs, and released weights."""
+"""Checks that need data: the CIFAR-10 demo's first epochs, and released weights."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ RECIPES = shipped("recipes")
 EPOCHS = 10
 STEPS = EPOCHS * (50_000 // 512)
 POINTS = 0.5
-"""How far the probe of released weights may be from what their authors state, in points."""
+"""Allowed difference of the probe of released weights from the published value, in points."""
 
 
 @dataclass(frozen=True)
 class Released:
-    """Weights of the official repository's README."""
+    """Weights from the official repository's README."""
 
     file: str
     md5: str
-    """Beginning of the file's digest, as stated there."""
+    """Start of the file's digest, as published there."""
     recipe: str
-    """A recipe of ours of the same network and probe."""
+    """A recipe of ours with the same network and probe."""
     top1: float
-    """Of the linear probe, in percent, as stated there."""
+    """Linear-probe accuracy in percent, as published there."""
 
 
 RELEASED = (
@@ -45,7 +45,7 @@ RELEASED = (
 
 
 def why_no_demo(testbed: Testbed, site: Site) -> str:
-    """Why the demo cannot be tried; "" if it can."""
+    """Why the demo cannot be run; "" if it can."""
     path = RECIPES / "cifar10_demo.yaml"
     if not testbed.cuda:
         return "it takes a GPU"
@@ -56,7 +56,7 @@ def why_no_demo(testbed: Testbed, site: Site) -> str:
 
 
 def demo(testbed: Testbed, site: Site) -> Check:
-    """The official CIFAR-10 demo's kNN accuracy after its first epochs, against its own log."""
+    """Compare the official CIFAR-10 demo's kNN accuracy after its first epochs with its own log."""
     name = "CIFAR-10 demo"
     if why := why_no_demo(testbed, site):
         return Check(name, "skipped", why)
@@ -83,7 +83,7 @@ def _demo(site: Site) -> Plan:
 
 
 def at_hand(testbed: Testbed, site: Site) -> list[Released] | str:
-    """The released weights under the data root; or why they cannot be tried."""
+    """The released weights under the data root; or why they cannot be checked."""
     found = [each for each in RELEASED if (site.data / each.file).is_file()]
     if not found:
         names = ", ".join(each.file for each in RELEASED)
@@ -98,7 +98,7 @@ def at_hand(testbed: Testbed, site: Site) -> list[Released] | str:
 
 
 def released(testbed: Testbed, site: Site) -> list[Check]:
-    """Released weights through our linear probe, against what their authors state."""
+    """Evaluate released weights with our linear probe, and compare with the published values."""
     found = at_hand(testbed, site)
     if isinstance(found, str):
         return [Check("released weights", "skipped", found)]
@@ -129,7 +129,7 @@ def _probe(each: Released, testbed: Testbed, site: Site) -> Check:
 
 
 def _run(testbed: Testbed, site: Site, plan: Plan, processes: int) -> None:
-    """What is left of the plan; a run that was broken off goes on."""
+    """Run what is left of the plan; an interrupted run resumes."""
     if plan.todo:
         folders = [stage_folder(site.runs, stage.id) for stage in plan.todo]
         with begun(testbed, site, [plan], [processes]) as works:

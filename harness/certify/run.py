@@ -1,4 +1,4 @@
-"""All checks one after the other, and the certificate."""
+"""Run all checks one after the other, and write the certificate."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from harness.store.edition import edition
 
 
 def work_folder(runs: Path) -> Path:
-    """Where the runs of this edition's checks lie."""
+    """Folder for the runs of this edition's checks."""
     return runs / certificate.FOLDER / f"runs-{edition('pretrain', 'moco')}"
 
 
 def certify(
     testbed: Testbed, site: Site, told: Callable[[Check], object]
 ) -> tuple[Certificate, Path]:
-    """Try everything; returns the certificate and its path.
+    """Run all checks; returns the certificate and its path.
 
-    The short runs are removed if all went well. The long ones stay, and are gone on with.
+    The short runs are removed if all checks passed. The long ones are kept and resumed next time.
 
     Args:
         told: called with each check's outcome.
@@ -90,7 +90,7 @@ def _certificate(testbed: Testbed, site: Site, found: list[Check]) -> Certificat
 
 @contextlib.contextmanager
 def _unmirrored() -> Iterator[None]:
-    """Runs that are no results do not go to trackers."""
+    """Context in which no tracker receives the runs, as they are no results."""
     off = dict(tracker.off for tracker in trackers().values())
     before = {name: os.environ[name] for name in off if name in os.environ}
     os.environ.update(off)

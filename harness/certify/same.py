@@ -1,4 +1,4 @@
-"""What two runs of one recipe have in common: losses and weights."""
+"""Compare two runs of one recipe: losses and weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def losses(folder: StageFolder) -> list[tuple[int, float]]:
 
 
 def differing(one: StageFolder, other: StageFolder) -> list[str]:
-    """Where the last checkpoints are not the same to the last bit: names of their parts.
+    """Names of the parts in which the two last checkpoints are not bit-identical.
 
     Raises:
         HarnessError: a stage has no checkpoint.

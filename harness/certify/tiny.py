@@ -1,4 +1,4 @@
-"""Recipes of seconds, on images that the harness draws itself, for any number of processes."""
+"""Recipes that take seconds, on generated images, for any number of processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.plan import Plan, make_plan
 from harness.store import atomic
 
 GROUP = 2
-"""Images normalised together: the least, so that many processes can share a small batch."""
+"""Images normalised together: the minimum, so that many processes can share a small batch."""
 
 CONTRASTS: dict[str, dict[str, Any]] = {
     "moco": {"kind": "moco", "momentum": 0.9, "temperature": 0.2},
@@ -23,28 +23,28 @@ CONTRASTS: dict[str, dict[str, Any]] = {
     "memory_bank": {"kind": "memory_bank", "negatives": 20, "temperature": 0.3},
     "nce": {"kind": "memory_bank", "negatives": 20, "temperature": 0.3, "loss": "nce"},
 }
-"""The three mechanisms of v1's Figure 2, and what can be otherwise within each."""
+"""The three mechanisms of v1's Figure 2, with the variants of each."""
 MECHANISMS = ("moco", "end_to_end", "memory_bank")
 
 
 def batch(processes: int) -> int:
-    """Images a step: at least 16, in whole groups on each of so many processes."""
+    """Images per step: at least 16, in whole groups on each of the processes."""
     return GROUP * processes * math.ceil(16 / (GROUP * processes))
 
 
 def recipe(
     name: str, contrast: str, *, processes: int, steps: int, size: int, epoch: int = 5
 ) -> dict[str, Any]:
-    """A recipe that so many processes can share.
+    """A recipe that the given number of processes can share.
 
     Args:
         size: side of the images in pixels.
-        epoch: steps of an epoch, after which there is a checkpoint.
+        epoch: steps of an epoch, after which a checkpoint is written.
     """
     images = epoch * batch(processes)
     chosen = dict(CONTRASTS[contrast])
     if chosen["kind"] == "moco":
-        chosen["queue"] = 2 * batch(processes) + 5  # the ring is written over its end
+        chosen["queue"] = 2 * batch(processes) + 5  # writes wrap around the ring's end
     return {
         "name": name,
         "seed": 3,

@@ -1,7 +1,8 @@
-"""Thirty steps of each mechanism in float64, by one process and by all, compared to 1e-9.
+"""Thirty steps of each mechanism in float64, on one process and on all, compared to 1e-9.
 
-In float64 rounding stays far below any mistake, so that one and N processes must agree to the
-last digits; a gradient lost, counted twice or sent to the wrong rank shows at once.
+In float64 rounding errors are far smaller than the effect of any bug, so one and N processes must
+agree to the last digits. A gradient that is lost, counted twice or sent to the wrong rank shows at
+once.
 
     python -m harness.certify.trajectory FOLDER DEVICE     each process, as torchrun starts them
 """
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 STEPS, SIZE = 30, 8
 TOLERANCE = 1e-9
-"""Largest difference of a tensor over its largest value."""
+"""Largest allowed difference of a tensor, relative to its largest value."""
 INCOMPARABLE = 1e30
-"""Stands for a difference of what is not finite, or not there; JSON has no infinity."""
+"""Used as the difference if a value is not finite or missing; JSON has no infinity."""
 PATIENCE_S = 600.0
 
 
@@ -42,12 +43,12 @@ class Trajectories:
     device: str
 
     def __call__(self) -> None:
-        """Write FOLDER/answer.json: by contrast, the largest difference on any process."""
+        """Write FOLDER/answer.json: for each contrast, the largest difference on any process."""
         compare(Path(self.folder), self.device)
 
 
 def compare(folder: Path, wanted: str) -> None:
-    """As one of the processes: run all contrasts, alone and together; the first one writes."""
+    """Run all contrasts as one of the processes, alone and together; the first process writes."""
     import torch
 
     from harness.runtime.environment import resolve
@@ -61,7 +62,7 @@ def compare(folder: Path, wanted: str) -> None:
     device = own_device(pick_device(wanted), placement)
     with join(placement, device, timeout=PATIENCE_S, meeting=PATIENCE_S) as world:
         size = world.size
-        alone = {  # each process makes some of them for all
+        alone = {  # each process computes some of them for all
             contrast: in_float64(World.alone(device), contrast, size)
             for n, contrast in enumerate(CONTRASTS)
             if n % size == world.rank
@@ -85,7 +86,7 @@ def compare(folder: Path, wanted: str) -> None:
 
 
 def in_float64(world: World, contrast: str, processes: int) -> dict[str, torch.Tensor]:
-    """`train` in float64, on batches for so many processes, also if `world` is one."""
+    """`train` in float64, on batches for `processes` processes, even if `world` has only one."""
     import torch
 
     said = recipe("trajectory", contrast, processes=processes, steps=STEPS, size=SIZE)
@@ -93,12 +94,12 @@ def in_float64(world: World, contrast: str, processes: int) -> dict[str, torch.T
 
 
 def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """All tensors of the mechanism after the recipe's steps, and as `losses` (steps,) their means
+    """All tensors of the mechanism after the recipe's steps, and `losses` (steps,): their means
     over the processes; on the world's device.
 
-    The stage's own steps, on the batches of its own loader; only the arithmetic's width is changed.
-    Each process cuts all views, on the CPU, and takes its share: their float32 depends in its last
-    bit on how many are cut at once, and where.
+    These are the stage's own steps on batches of its own loader; only the floating-point width
+    changes. Each process computes all views on the CPU and takes its share: the last bit of their
+    float32 values depends on how many are computed at once, and where.
     """
     import torch
 
@@ -124,7 +125,7 @@ def train(world: World, made: Recipe, dtype: torch.dtype) -> dict[str, torch.Ten
 
 
 def training(world: World, made: Recipe) -> Pretraining:
-    """The stage's own loop at its beginning, on images that the harness draws, without a folder."""
+    """The stage's training loop at its start, on generated images, without a folder."""
     from harness.data.datasets import open_data
     from harness.stage.context import Context
     from harness.stage.pretrain import Pretraining
@@ -150,7 +151,7 @@ def training(world: World, made: Recipe) -> Pretraining:
 
 
 def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    """The largest difference, over all tensors, each over its own largest value."""
+    """The largest difference over all tensors, each relative to its own largest value."""
     if one.keys() != other.keys():
         return INCOMPARABLE
     found = [

@@ -1,2 +1,2 @@
 """`check`: whether finished runs of the present code still reach their recipes' targets, and
-whether they still are what a baseline of earlier runs was."""
+whether they still agree with a baseline of earlier runs."""

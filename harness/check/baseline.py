@@ -1,4 +1,4 @@
-"""A baseline: what finished runs of one edition found, as a file to compare later runs with."""
+"""Baselines: the results of one edition's finished runs, as a file to compare later runs with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.store import atomic
 
 Text = Annotated[str, Field(min_length=1)]
 DIGITS = 6
-"""After the point, of every number in the file."""
+"""Decimal places of every number in the file."""
 
 
 class Sample(Section):
@@ -137,7 +137,7 @@ def load_baseline(path: Path) -> Baseline:
         RecipeError: it cannot be read or accepted, each mistake with file and line.
     """
     try:
-        os.lstat(path)  # of what is there, its reader says why it is none
+        os.lstat(path)  # only checks that it exists; the reader reports other errors
     except (OSError, ValueError) as error:
         known = getattr(error, "errno", None)
         if isinstance(error, OSError) and known not in (errno.ENOENT, errno.ENAMETOOLONG):
@@ -146,18 +146,19 @@ def load_baseline(path: Path) -> Baseline:
             f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
             "more, with check --write-baseline"
         ) from None
-    return check(Baseline, read(path))  # JSON is YAML, and this knows the lines
+    return check(Baseline, read(path))  # JSON is YAML, and the YAML reader knows line numbers
 
 
 def measured(recipe: Recipe) -> list[Measured]:
-    """The metrics that a baseline keeps of such runs."""
+    """The metrics that a baseline stores for runs of this recipe."""
     asked = [each for each in tasks().values() if each.asked(recipe)]
     found = [name for each in asked for name in each.reported]
     return [*found, LOSS] if recipe.optim.epochs else found
 
 
 def protocol(recipe: Recipe, metric: Measured) -> str:
-    """Hash of all that the metric's stage and its pre-training read, name and seed apart."""
+    """Hash of everything that the metric's stage and its pre-training read, except name and
+    seed."""
     kind = "pretrain" if metric == LOSS else task_of()[metric]
     nobody = recipe.model_copy(update={"seed": 0, "name": "any"})
     return stage_id(nobody, kind).rpartition("-")[2]
@@ -222,7 +223,7 @@ def _record(cell: CellRuns, now: Now) -> CellRecord:
 
 
 def _curve(cell: CellRuns) -> Monitored | None:
-    """The epochs at which every seed was monitored."""
+    """The epochs at which every seed was monitored, with their values."""
     seen = [dict(run.curves.knn) for run in cell.runs]
     epochs = sorted(set.intersection(*map(set, seen)))
     if not epochs:
@@ -232,7 +233,7 @@ def _curve(cell: CellRuns) -> Monitored | None:
 
 
 def text(baseline: Baseline) -> str:
-    """The file's content: a sample or a curve's row in a line, so that a diff can be read."""
+    """The file's content: one line for each sample or curve row, so that diffs are readable."""
     dumped = json.dumps(baseline.model_dump(mode="json"), indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
     return escaped_json(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped)) + "\n"

@@ -1,4 +1,4 @@
-"""The runs that are asked: all seeds of one recipe, or of one cell of an ablation."""
+"""The runs that are checked: all seeds of one recipe, or of one cell of an ablation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     Measured = str
 else:
     Measured = Literal[*task_of(), LOSS]
-"""What can be asked of a run: a task's reported metric, or the last epoch's mean loss in nats."""
+"""A metric to check: a task's reported metric, or the last epoch's mean loss in nats."""
 
 
 @dataclass(frozen=True)
 class CellRuns:
-    """A cell and what lies on disk of each of its seeds."""
+    """A cell and the runs on disk of each of its seeds."""
 
     recipe: str
     """The recipe's or ablation recipe's name."""
@@ -35,10 +35,10 @@ class CellRuns:
 
 @dataclass(frozen=True)
 class Now:
-    """What results are held against, besides numbers."""
+    """The present state that results are compared with, besides numbers."""
 
     editions: Editions
-    """The present ones: results of others are stale."""
+    """The present editions; results of other editions are stale."""
     waiting: Collection[str] = ()
     """Ids of the stages that a process or a job has, or that wait for such a stage."""
 
@@ -46,12 +46,12 @@ class Now:
 def read_cells(
     name: str, members: Iterable[Member], runs: Path, inputs: Look | None = None
 ) -> list[CellRuns]:
-    """The members' runs by cell, in their order; a single recipe's cell has its own name.
+    """The members' runs by cell, in their order; a single recipe's cell has the recipe's name.
 
     Args:
         name: the recipe's or ablation recipe's.
         runs: the run root.
-        inputs: looks at data and weights, which may have changed since; None: nobody does.
+        inputs: checks whether data and weights have changed since; None: not checked.
     """
     cells: dict[str, list[Member]] = {}
     for member in members:
@@ -68,8 +68,8 @@ def read_cells(
 
 
 def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
-    """One of each cell, with the seeds of all that have its name; runs that may be copies of each
-    other say so."""
+    """Merge cells of the same name, with the seeds of all; runs that may be copies of each other
+    are marked."""
     found: dict[tuple[str, str], CellRuns] = {}
     for each in cells:
         key = each.recipe, each.cell
@@ -86,14 +86,14 @@ def stages_of(run: Run, metric: Measured, under: str = "") -> list[Stage]:
 
 
 def seconds(cell: CellRuns, metric: Measured, under: str = "") -> dict[str, float]:
-    """That each of the metric's stages took, by id, over all seeds."""
+    """Seconds of each of the metric's stages, by id, over all seeds."""
     return {s.id: s.seconds for run in cell.runs for s in stages_of(run, metric, under)}
 
 
 def unusable(
     cell: CellRuns, metric: Measured, outcomes: list[RunOutcome], now: Now, under: str = ""
 ) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
-    """Why the cell's outcomes, one for each run, give no number; None if they do."""
+    """Why the cell's outcomes, one for each run, give no number; None if they give one."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
     stale = [
         f"seed {run.seed}: {_number(outcome)} {why}"
@@ -121,7 +121,7 @@ def _waits(run: Run, metric: Measured, under: str, now: Now) -> bool:
 
 
 def _why(run: Run, metric: Measured, under: str, outcome: RunOutcome, now: Now) -> str:
-    """Why there is no result; of one that failed or broke off also where to read on."""
+    """Why there is no result; for a failed or interrupted run also where to read more."""
     if _waits(run, metric, under, now):
         return "running" if outcome.standing == "running" else "waits for its turn"
     if outcome.standing == "absent":

@@ -1,11 +1,11 @@
-"""Runs against a baseline: each figure against the band in which new runs of the same lie.
+"""Compare runs with a baseline: each figure with the band in which new runs of the same code lie.
 
-A band is the two-sided prediction interval (Student's t) of the mean over the new seeds, so that
-it knows how few seeds the baseline and the runs have. Of a call that makes k comparisons each has
-the level 5 % / k (Bonferroni), so that all pass in 95 % of the calls if nothing has changed.
+A band is the two-sided prediction interval (Student's t) of the mean over the new seeds, so it
+accounts for the small numbers of seeds. If a call makes k comparisons, each has the level 5 % / k
+(Bonferroni): without any change, all pass in 95 % of the calls.
 
-A curve's epochs depend on each other, so it is one number, not as many: kNN's mean over the epochs
-before the last. A run that arrives late has less of it, though it may end where it should.
+A curve's epochs depend on each other, so a curve counts as one number: kNN's mean over the epochs
+before the last. A run that learns later has a lower mean, though its last value may be correct.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
 
 ALARM = 0.02
-"""Probability that a call finds anything outside of its bands though nothing has changed."""
+"""Probability that a call finds a figure outside its band although nothing has changed."""
 
 ON_THE_WAY = "knn/top1 on the way"
 """kNN's mean over the monitored epochs before the last."""
@@ -29,7 +29,7 @@ ON_THE_WAY = "knn/top1 on the way"
 
 @dataclass(frozen=True)
 class Pair:
-    """A cell, and the baseline that it is held against."""
+    """A cell, and the baseline to compare it with."""
 
     cell: CellRuns
     baseline: Baseline
@@ -44,7 +44,7 @@ class _Question:
     pair: Pair
     metric: Measured
     way: bool = False
-    """The curve before its end, in place of the end."""
+    """The curve before its end, instead of the last value."""
     refused: str = ""
     """Why it cannot be compared."""
 
@@ -60,7 +60,7 @@ class _Question:
 
 
 def against_baselines(pairs: Sequence[Pair], now: Now) -> list[Verdict]:
-    """Hold every figure that the baselines have of the cells against the cells' runs."""
+    """Compare every figure that the baselines have for the cells with the cells' runs."""
     asked = [question for pair in pairs for question in _questions(pair)]
     level = ALARM / max(1, sum(not question.refused for question in asked))
     return [_judge(question, level, now) for question in asked]
@@ -136,7 +136,7 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
 
 
 def _own(question: _Question) -> list[int]:
-    """Seeds of the runs that the baseline is made of."""
+    """Seeds of the runs from which the baseline was made."""
     edition = (question.pair.baseline.edition,)
     seeds = question.record.seeds
     return [

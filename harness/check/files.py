@@ -1,4 +1,4 @@
-"""What `check` found, as JSON for programs and as JUnit XML for CI systems."""
+"""The results of `check`, as JSON for programs and as JUnit XML for CI systems."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from harness.output import inert
 from harness.store import atomic
 
 SUITES = "moco-harness check"
-"""What the JUnit file's root is called."""
+"""Name of the JUnit file's root element."""
 
 FORMAT = 1
-"""Of the JSON file; raised when the meaning of a key changes."""
+"""Version of the JSON file; raised when the meaning of a key changes."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped."""
+"""Characters that XML 1.0 cannot hold, not even escaped."""
 
 _Timed = tuple[Verdict, float]
-"""And the seconds of its case."""
+"""A verdict, and the seconds of its case."""
 
 _FAILED = ("short", "below", "above")
 
@@ -50,11 +50,12 @@ def write_json(
 def write_junit(
     path: Path, verdicts: Sequence[Verdict], edition: str, failures: Sequence[Failure] = ()
 ) -> None:
-    """Write a suite for each recipe and a case for each verdict, as CI systems read them.
+    """Write a suite for each recipe and a case for each verdict, in the form that CI systems read.
 
-    A result that is not as wanted is a failure; what could not be judged (stale, missing,
-    incomparable, a recipe that is wrong) an error; what is still to come is skipped. A case's time
-    is what its stages took, less those that an earlier case has: pre-training is behind several.
+    A result that is not as required is a failure. What could not be judged (stale, missing,
+    incomparable, a wrong recipe) is an error. A result that is still to come is skipped. A case's
+    time is that of its stages, without those counted in an earlier case: several share a
+    pre-training.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -115,7 +116,7 @@ def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
 
 
 def _failed(root: ET.Element, failure: Failure) -> None:
-    """A suite of its own, with one case."""
+    """Add a separate suite with one case."""
     name, says = _plain(failure.what), _plain(failure.message)
     suite = ET.SubElement(root, "testsuite", {"name": name, **_counts([], 1)})
     case = ET.SubElement(suite, "testcase", classname=name, name="can be judged", time="0.000")
@@ -136,5 +137,5 @@ def _counts(timed: Sequence[_Timed], errors: int = 0) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """The text without what an XML file cannot hold."""
+    """The text without characters that an XML file cannot hold."""
     return _NOT_XML.sub("\ufffd", inert(text))

@@ -13,10 +13,10 @@ from harness.report.statistics import summarise
 
 
 def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
-    """Hold every target of every cell against its runs.
+    """Compare every target of every cell with its runs.
 
-    A target is met if the mean over all seeds is at least its value less its tolerance. One that
-    lies as far above passes with a warning.
+    A target is met if the mean over all seeds is at least its value minus its tolerance. A mean
+    above its value plus its tolerance passes with a warning.
     """
     return [
         _judge(cell, target, now) for cell in cells for target in cell.runs[0].recipe.about.targets
@@ -67,7 +67,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
 
 
 def _outcome(run: Run, target: Target) -> RunOutcome:
-    """The run's result or, for a target of an epoch, what its monitor saw then."""
+    """The run's result or, for a target at an epoch, its monitor's value at that epoch."""
     outcome = run.outcome(target.metric, target.task or "")
     if target.epoch is None or outcome.value is None:
         return outcome

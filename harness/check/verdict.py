@@ -1,4 +1,4 @@
-"""One question that `check` asks of the runs, and its answer."""
+"""Verdicts: one question that `check` asks about the runs, and its answer."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ Judged = Literal[
     "passed", "short", "below", "above", "stale", "missing", "waiting", "incomparable",
 ]  # fmt: skip
 """
-- passed: every seed has a result of the present edition, and it is as wanted.
+- passed: every seed has a result of the present edition, and it is as required.
 - short: it misses the target, or a seed diverged.
-- below, above: it lies outside of the baseline's band, or (below) a seed diverged.
+- below, above: it is outside the baseline's band, or (below) a seed diverged.
 - stale: some seed's result is of another edition of the code, of other weights than its
-  pre-training now has, or of other data or given weights than there are now, or the seeds' data
-  differ.
+  pre-training now has, or of other data or given weights than now; or the seeds' data differ.
 - missing: some seed has no result (absent, interrupted, failed or damaged).
-- waiting: what has no result is being run, or is a job that waits.
-- incomparable: the baseline is of another protocol or other data, or has nothing of it.
+- waiting: a stage without a result is running, or has a waiting job.
+- incomparable: the baseline is of another protocol or other data, or has no such figure.
 """
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target, or one figure of a baseline, held against the runs of one cell."""
+    """One target, or one figure of a baseline, compared with the runs of one cell."""
 
     recipe: str
     """The recipe's or ablation recipe's name."""
     cell: str
     """The ablation's cell; the recipe's name again for a single recipe."""
     metric: str
-    """What is asked for, e.g. "knn/top1 after epoch 100"."""
+    """The figure asked for, e.g. "knn/top1 after epoch 100"."""
     against: Literal["target", "baseline"]
     judged: Judged
     value: float | None
     """Mean over the seeds, in the metric's unit; None unless every seed has it."""
     low: float | None
-    """The least that passes; None: it could not be told."""
+    """The lowest value that passes; None: unknown."""
     high: float | None
-    """The most that passes; None: there is no such bound."""
+    """The highest value that passes; None: there is no such bound."""
     seeds: int
     says: str
     """The numbers and states in words, for a person."""
     stages: dict[str, float]
-    """Seconds that each stage behind it took, by id, over all seeds."""
+    """Seconds of each stage behind it, by id, over all seeds."""
     warning: str = ""
-    """What a person should look at though it passed: a flaw may raise an accuracy too."""
+    """What a person should check though it passed: a bug may raise an accuracy too."""
 
     @property
     def passed(self) -> bool:
@@ -57,7 +56,7 @@ class Verdict:
 
     @property
     def of(self) -> str:
-        """The recipe, and its cell if it has several."""
+        """The recipe, with its cell if it has several."""
         return self.cell if self.cell == self.recipe else f"{self.recipe}/{self.cell}"
 
 
@@ -66,5 +65,5 @@ class Failure:
     """What could not be judged at all, and why."""
 
     what: str
-    """The recipe or list, as it was named."""
+    """The recipe or list, as the user named it."""
     message: str

@@ -1,1 +1,1 @@
-"""Whether a site file fits this machine and its cluster, and what to change if not."""
+"""`doctor`: whether a site file fits this machine and its cluster, and what to change if not."""

@@ -1,4 +1,4 @@
-"""What the doctor found: one line for each thing that was looked at."""
+"""Findings of the doctor: one line for each thing that was checked."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's output."""
 
     level: Level
-    """problem: runs will fail or never start. warning: they will run, less well than they could."""
+    """problem: runs will fail or never start. warning: runs work, but less well than they could."""
     about: str
     says: str
-    """What was seen and, unless it is ok, what to change."""
+    """What was found and, unless it is ok, what to change."""
 
 
 def ok(about: str, says: str) -> Finding:
-    """It is as it should be."""
+    """A finding that everything is correct."""
     return Finding("ok", about, says)
 
 
 def warning(about: str, says: str) -> Finding:
-    """Runs will do without it, less well."""
+    """A finding with which runs work, but less well."""
     return Finding("warning", about, says)
 
 
 def problem(about: str, says: str) -> Finding:
-    """Runs will fail, or never start."""
+    """A finding with which runs fail or never start."""
     return Finding("problem", about, says)
 
 
 class Examiner(Protocol):
-    """Looks whether a launcher will run stages on this site."""
+    """Checks whether a launcher can run stages on this site."""
 
     def findings(
         self, site: Site, note: Callable[[str], object], *, submit: bool
     ) -> Iterator[Finding]:
-        """What was found; `submit` also sends a short job. `note` is told what that waits for."""
+        """Yield what was found; `submit` also runs a short job. `note` reports what that job waits
+        for."""
 
     def least(self) -> str:
-        """The least that a site file must say for the launcher to be used here."""
+        """The minimum that a site file must contain to use the launcher here."""

@@ -1,4 +1,4 @@
-"""Whether a machine has what runs need: places to read and write, PyTorch, devices, trackers."""
+"""Checks of a machine: folders to read and write, PyTorch, devices, trackers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROBE_S = 300.0
 
 
 def findings(site: Site) -> Iterator[Finding]:
-    """What can be told from here about the places, Python and the trackers."""
+    """Findings about the folders, Python and the trackers, as seen from this machine."""
     yield _runs(site.runs)
     yield _data(site.data)
     version = ".".join(map(str, sys.version_info[:3]))
@@ -76,7 +76,7 @@ def _data(data: Path) -> Finding:
 
 
 def _code() -> Finding:
-    """Whether results will name the commit of their code."""
+    """Whether results will record the commit of their code."""
     known, _ = provenance.code()
     if known["commit"] is not None:
         changed = ", with uncommitted changes" if known["dirty"] else ""
@@ -86,7 +86,7 @@ def _code() -> Finding:
 
 
 def sync_of(site: Site) -> str:
-    """The command that uploads what is not in the trackers yet."""
+    """The command that uploads data that the trackers do not have yet."""
     return Commands(site.runs, site.file).line("sync")
 
 
@@ -105,7 +105,7 @@ def _tracker(tracker: Tracker, sync: str) -> Finding:
 
 
 def probe_here() -> dict[str, Any] | str:
-    """What the probe finds on this machine, in a process of its own; or why it found nothing."""
+    """The probe's answer for this machine, run in its own process; or why there is none."""
     with tempfile.TemporaryDirectory() as folder:
         words = interpreter.command("harness.doctor.probe", folder)
         try:
@@ -123,10 +123,10 @@ def probe_here() -> dict[str, Any] | str:
 
 
 def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Finding]:
-    """The probe's answer as findings.
+    """Convert the probe's answer to findings.
 
     Args:
-        gpus: how many the site asks for; 0: none.
+        gpus: how many the site requests; 0: none.
         device: the site's.
     """
     where = found["host"]
@@ -152,7 +152,7 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
 
 
 def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> Finding:
-    """Whether the trackers that need it can be reached from where the probe ran."""
+    """Whether trackers that need the network can be reached from where the probe ran."""
     host, reached = found["host"], found["reached"]
     wanted = [(t, access.server) for t, access in feed.online() if access.server]
     if lost := [server for tracker, server in wanted if not reached.get(tracker.kind)]:

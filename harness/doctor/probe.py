@@ -1,8 +1,8 @@
-"""What the doctor asks of the machine that will compute; the answer is a file of JSON.
+"""The doctor's probe of the machine that will compute; its answer is a JSON file.
 
     python -m harness.doctor.probe FOLDER
 
-Where the folder holds a token.txt, what it says is part of the answer: the folder is shared.
+If the folder holds a token.txt, its content is part of the answer: this shows a shared folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Probe:
     data: str
 
     def __call__(self) -> None:
-        """Write FOLDER/answer.json; the first process of several does."""
+        """Write FOLDER/answer.json; of several processes only the first one writes."""
         from harness.runtime.environment import resolve
 
         if resolve(os.environ).rank == 0:
@@ -41,7 +41,7 @@ class Probe:
 
 
 def answer(folder: Path, data: Path) -> None:
-    """Look around, and write what was found."""
+    """Examine this machine and write the answer."""
     token = folder / "token.txt"
     free = shutil.disk_usage(folder).free
     loaded = os.environ.get("LOADEDMODULES")
@@ -67,7 +67,7 @@ def answer(folder: Path, data: Path) -> None:
 
 
 def python() -> dict[str, str]:
-    """This process's Python, and where it finds the libraries that compute; "" if nowhere."""
+    """This process's Python, and the paths of the computing libraries; "" if one is missing."""
     found = {"Python": platform.python_version(), "its environment": sys.prefix}
     for name in ("torch", "torchvision", "numpy", "PIL"):
         spec = importlib.util.find_spec(name)
@@ -87,7 +87,7 @@ def _torch() -> dict[str, Any]:
             found["gpus"] = torch.cuda.device_count()
             every = range(torch.cuda.device_count())
             found["names"] = [torch.cuda.get_device_name(n) for n in every]
-            for n in every:  # a device may be listed and not work
+            for n in every:  # a listed device may not work
                 torch.ones(1, device=f"cuda:{n}").add_(1).item()
     except Exception as error:
         found["error"] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -1,1 +1,1 @@
-"""Where stages run: here, in the background of this machine, or on SLURM."""
+"""Launchers: run stages in this process, in the background of this machine, or on SLURM."""

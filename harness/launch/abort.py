@@ -1,5 +1,5 @@
-"""The end of a process that has lost another while its main thread is blocked: inside NCCL, say,
-where no exception reaches it. It is as sudden as a kill, but says whom it lost."""
+"""Abort a process that lost a peer while its main thread is blocked, in NCCL for example, where no
+exception can reach it. The exit is as sudden as a kill, but records which peer was lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.store.layout import StageFolder
 
 
 def abort_stage(folder: StageFolder, lost: LostPeer) -> NoReturn:
-    """End this process; the attempt, if it is this process's, has failed."""
+    """End this process; mark the attempt as failed if it is this process's."""
     with contextlib.suppress(StoreError, OSError):
         attempts = folder.attempts()
         who = liveness.holder(attempts[-1]) if attempts else None
@@ -31,8 +31,8 @@ def abort_stage(folder: StageFolder, lost: LostPeer) -> NoReturn:
 
 
 def abort_after(work: Callable[[LostPeer], object], lost: LostPeer) -> NoReturn:
-    """Do `work` on a thread beside the blocked main one, and end the process with the exit code
-    that it raises."""
+    """Run `work` on a thread while the main thread is blocked; end the process with the exit code
+    of the error that it raises."""
     code: object = lost.exit_code
     try:
         work(lost)

@@ -1,8 +1,8 @@
-"""How the stages of a plan become job arrays, and which array waits for which.
+"""Group the stages of a plan into job arrays, and decide which array waits for which.
 
-Element i of an array of probes belongs to element i of its parents' array, so that each probe can
-begin when its own pre-training has ended (SLURM's aftercorr). Parents are therefore grouped by
-which probes of theirs are still to run.
+Element i of an array of probes belongs to element i of its parents' array. So each probe can start
+as soon as its own pre-training has ended (SLURM's aftercorr). Parents are therefore grouped by the
+probes that they still have to run.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def arrays(
     live: Mapping[str, str] | None = None,
     report: bool = False,
 ) -> list[Array]:
-    """The arrays of what the plan has to do, those that are waited for first, the report last.
+    """The arrays for the plan's stages that have to run: parents before probes, the report last.
 
     Args:
         submission: its id, part of the arrays' names.
-        most: elements that an array may have.
-        live: by stage id, the jobs of earlier submissions that will still run or are running.
-        report: the report is wanted behind these, though no stage is left to do.
+        most: maximum number of elements of an array.
+        live: by stage id, jobs of earlier submissions that are running or will run.
+        report: submit the report even if no stage is left to run.
     """
     live = live or {}
     drafts: list[Array] = []
@@ -51,7 +51,7 @@ def arrays(
             of = {parent: child for child, parent in parents.items() if place.get(parent) == n}
             if set(of) == set(drafts[n].stages):
                 draft(kind, (of[parent] for parent in drafts[n].stages), (n,), ())
-            else:  # some of the array alone: each waits for all of it
+            else:  # only a part of the array: each waits for all of it
                 for child in of.values():
                     draft(kind, (child,), (n,), ())
         held = {c: live[p] for c, p in parents.items() if p not in place and p in live}
@@ -68,10 +68,10 @@ def arrays(
 
 
 def dependency(array: Array, jobs: Sequence[str | None]) -> str | None:
-    """sbatch's --dependency of `array`; None if it waits for nothing.
+    """sbatch's --dependency for `array`; None if it waits for nothing.
 
     Args:
-        jobs: of the submission's arrays that come before it. None where one was refused.
+        jobs: the jobs of the submission's earlier arrays; None for one that was refused.
     """
     behind = [job for n in array.after if (job := jobs[n]) is not None] + list(array.waits)
     if not behind:
@@ -86,7 +86,7 @@ def dependency(array: Array, jobs: Sequence[str | None]) -> str | None:
 def _trained(
     todo: Sequence[PlannedStage], roots: Collection[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """(kind, ids) of the stages that build on none, those with the same probes to run together, in
+    """(kind, ids) of the stages without a parent, grouped by the probes that still have to run, in
     the plan's order."""
     probes: dict[str, list[str]] = {}
     for stage in todo:
@@ -102,7 +102,7 @@ def _trained(
 def _behind(held: Mapping[str, str], most: int) -> Iterator[tuple[list[str], str]]:
     """(stages, job) of probes whose parents run in the jobs `held` of earlier submissions.
 
-    One array where its elements stand as the parents' do, else a job for each.
+    One array if the probes are in the same order as the parents' elements, else one job per probe.
     """
     parents: dict[str, dict[int, str]] = {}
     for child, job in held.items():

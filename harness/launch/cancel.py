@@ -1,4 +1,4 @@
-"""Stop what works on stages: jobs of any launcher, and runs of this machine."""
+"""Cancel stages: stop jobs of any launcher, and processes of this machine."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from harness.store.submission import Submission
 
 @dataclass
 class Targets:
-    """What is to be stopped, and what cannot be."""
+    """What will be stopped, and what cannot be stopped."""
 
     stages: list[str] = field(default_factory=list)
-    """Those that something will be done about."""
+    """Stages for which something will be stopped."""
     jobs: dict[str, list[str]] = field(default_factory=dict)
-    """Jobs and array elements by launcher, reports' included."""
+    """Jobs and array elements by launcher, including reports."""
     processes: dict[int, str] = field(default_factory=dict)
-    """Process of this machine to what it is."""
+    """PID on this machine -> description of the process."""
     refused: list[str] = field(default_factory=list)
-    """Sentences: what is not ours to stop."""
+    """Sentences: what this user may not stop."""
     idle: list[str] = field(default_factory=list)
-    """Sentences: what nobody works on."""
+    """Sentences: stages with no job or process to stop."""
     behind: list[str] = field(default_factory=list)
-    """Stages that wait for these, and that will be cancelled with them."""
+    """Stages that wait for these and will be cancelled with them."""
 
 
 def aim(seen: Statuses, wanted: Collection[str]) -> Targets:
-    """What stops the stages in `wanted`."""
+    """Find what has to be stopped to cancel the stages in `wanted`."""
     found, schedulers = Targets(), Schedulers()
     gone: dict[str, Submission] = {}
     for row in seen.rows:
@@ -76,7 +76,7 @@ def _job(
 
 
 def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
-    """The process that lives the stage without a job that we know of."""
+    """The process that runs the stage without a known job."""
     if row.entry.state == "unreadable":
         found.refused.append(f"{row.id}: {row.why}")
         return
@@ -103,7 +103,7 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
 
 
 def stop(targets: Targets) -> None:
-    """Ask the jobs and the processes to stop; stages write a checkpoint and end within seconds.
+    """Ask the jobs and processes to stop; stages then write a checkpoint and end within seconds.
 
     Raises:
         HarnessError: some could not be stopped; all others were asked.
@@ -117,7 +117,7 @@ def stop(targets: Targets) -> None:
 
 
 def consequences(targets: Targets) -> list[str]:
-    """What `stop` will do beside the stages' end, in sentences for a person."""
+    """Further effects of `stop`, in sentences for a person."""
     schedulers = Schedulers()
     asked = ((schedulers.of(on), jobs) for on, jobs in targets.jobs.items() if jobs)
     said = [text for own, jobs in asked for text in own.stops(jobs)]

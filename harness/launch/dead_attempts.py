@@ -1,8 +1,8 @@
-"""End the attempts whose jobs have been ended, so that their successors need not wait for their
-silence.
+"""Close the attempts whose jobs have ended, so that new attempts need not wait until they count as
+silent.
 
-A node that its scheduler has given up may still be there, without a way to the controller, and its
-processes write on. So nobody is buried whose heart beats.
+A node that its scheduler has given up may still run without a connection to the controller, and its
+processes may still write. So an attempt whose heartbeat continues is never closed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from harness.store.layout import stage_folder
 from harness.store.liveness import BEAT_S, holder, is_of
 
 QUIET_S = 2 * BEAT_S
-"""Seconds without a beat after which the scheduler's word is believed."""
+"""Seconds without a heartbeat after which the scheduler's report of a job's end is accepted."""
 
 
 def close_dead_attempts(
     runs: Path, jobs: Mapping[str, JobState], note: Callable[[str], object]
 ) -> None:
-    """Write the last word for what has ended with its job; waits for the hearts to stand still.
+    """Write ended.json for attempts that ended with their jobs; waits until heartbeats have
+    stopped.
 
     Args:
-        jobs: by stage id, what became of earlier submissions.
-        note: told if it has to wait.
+        jobs: by stage id, the states of jobs of earlier submissions.
+        note: called with a message if it has to wait.
 
     Raises:
-        HarnessError: a job has ended by its scheduler's word, and its process lives.
+        HarnessError: the scheduler reports a job as ended, but its process still runs.
         StoreError: the folder cannot be written.
     """
     dead: list[tuple[Path, JobState]] = []
@@ -58,7 +59,7 @@ def close_dead_attempts(
 
 
 def _beat(attempt: Path) -> float:
-    """When it last touched alive.json, in seconds since 1970; 0 if that is gone."""
+    """Time of the last touch of alive.json, in seconds since 1970; 0 if the file is gone."""
     try:
         return (attempt / "alive.json").stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""Why a stage that has no result ended, in words, and what to do about it."""
+"""Failure reasons: why a stage ended without a result, in words, and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.store import atomic
 End = Literal["failed", "interrupted", "cancelled", "lost"]
 
 TAIL = 16_384
-"""Bytes of a log's end in which a reason is looked for."""
+"""Bytes at a log's end that are searched for a reason."""
 
 _OOM = re.compile(r"oom[-_ ]?kill|out[ -]of[ -]memory handler|exceeded .*memory limit", re.I)
 _CUDA_OOM = re.compile(r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError", re.I)
 _NCCL = re.compile(r"\S.*NCCL.*(?:error|fail|time[d ]?-?out|abort|exception).*", re.I)
 _ERROR = re.compile(r"error: |[\w.]*(?:Error|Exception)\b")
 _BY_SLURM = re.compile(r"(?:JOB|STEP) \S+ ON \S+ (?:CANCELLED|FAILED).*")
-"""slurmstepd's last words; "DUE TO ..." tells why."""
+"""The last message of slurmstepd; "DUE TO ..." gives the reason."""
 _DUE = {
     "DUE TO TIME LIMIT": "TIMEOUT",
     "DUE TO NODE FAILURE": "NODE_FAIL",
@@ -34,12 +34,12 @@ _DUE = {
 
 @dataclass(frozen=True)
 class Reason:
-    """How a stage without a result ended."""
+    """How and why a stage without a result ended."""
 
     state: End
     words: str
     remedy: str = ""
-    """What to do before it is run again, "" if nothing."""
+    """What to do before it is run again; "" if nothing."""
 
 
 def failure_reason(
@@ -52,17 +52,18 @@ def failure_reason(
     user: str = "",
     commands: Commands | None = None,
 ) -> Reason:
-    """The reason why a stage that nobody runs any more has no result.
+    """Why a stage without a result, which no process or job runs any more, has ended.
 
     Args:
-        job: its job, which is over; None: it ran without one.
-        ended: how its newest attempt says that it ended, "" if it could not say so, or if the job
+        job: its job, which has ended; None: it ran without one.
+        ended: how its newest attempt ended by its own record; "" if there is no record, or if the
+        job
             made no attempt.
-        message: what that attempt says.
+        message: that attempt's message.
         log: the end of the job's log, "" without one.
         kind: the stage's.
-        user: who submitted the job, "" if nobody knows.
-        commands: for whoever asks about the run root; None: nobody knows which that is.
+        user: who submitted the job; "" if unknown.
+        commands: commands for the user of this run root; None: unknown.
     """
     state = _over(job, log)
     where = f" on {job.node}" if job is not None and job.node else ""
@@ -108,11 +109,11 @@ def failure_reason(
 _OTHER_NODE = "run again goes on; leave out a node that fails again (slurm.extra.exclude)"
 _IMPORT = re.compile(r"ModuleNotFoundError|ImportError|.*\(ModuleNotFoundError")
 _NO_PROGRAM = re.compile(r"(?:execve\(\)|line \d+): (/\S+): (.+)")
-"""slurmstepd's words, or the shell's, for a program that cannot be started."""
+"""Messages of slurmstepd, or of the shell, for a program that cannot be started."""
 
 
 def _over(job: JobState | None, log: str) -> str:
-    """SLURM's word for the end; without accounting, what the log says of it."""
+    """SLURM's state for the end; without accounting, the one that the log shows."""
     if job is None or job.state not in ("GONE", "UNKNOWN"):
         return job.state if job is not None else ""
     said = _BY_SLURM.findall("\n".join(log.splitlines()[-30:]))
@@ -130,7 +131,7 @@ def _nccl(text: str) -> str:
 _UNOPENED = 53
 """SLURM's "signal" for a job whose log could not be opened on its node."""
 _TASK = re.compile(r"^srun: error: .*?\btasks? \S+: (.+?)(?: \(core dumped\))?$", re.MULTILINE)
-"""srun's words for the first of a job's processes to die."""
+"""srun's message about the first process of a job that died."""
 _BY_WORDS = {signal.strsignal(each): int(each) for each in signal.valid_signals()}
 _CODES = {
     "2": "the recipe or the site file is wrong",
@@ -169,13 +170,13 @@ def _seen_by_all(commands: Commands | None) -> str:
 
 
 def _last_words(job: JobState | None, log: str, where: str, commands: Commands | None) -> Reason:
-    """How a job that left no word of its own ended: a signal, its log's last line, a code."""
+    """The reason for a job that wrote none: its signal, its log's last line, or its exit code."""
     code, _, number = (job.exit if job is not None else "").partition(":")
     killed = int(number or 0) if number.isdecimal() else 0
-    if died := _TASK.search(log):  # srun may end with the bare number of the signal
+    if died := _TASK.search(log):  # srun may exit with the signal's plain number
         killed = killed or _BY_WORDS.get(died[1], 0)
     if killed == 0 and code.isdecimal() and int(code) > 128:
-        killed = int(code) - 128  # as a shell tells of a signal
+        killed = int(code) - 128  # as a shell reports a signal
     runs = "the run root" if commands is None else commands.runs
     if killed == _UNOPENED:
         why = (
@@ -186,7 +187,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
         return Reason(
             "failed", why, _seen_by_all(commands)
-        )  # only accounting tells by which signal
+        )  # only accounting tells which signal it was
     lines = [line.strip() for line in log.splitlines()]
     if absent := next((found for line in lines if (found := _NO_PROGRAM.search(line))), None):
         return Reason(
@@ -200,7 +201,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         return Reason("failed", f"killed (signal {killed}){name}{where}{what}", remedy)
     told = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
     if told and told[-1].startswith("error: "):
-        return Reason("failed", told[-1].removeprefix("error: "))  # a sentence of our own
+        return Reason("failed", told[-1].removeprefix("error: "))  # one of our own messages
     if code == "4" and not told:
         return Reason(
             "failed",

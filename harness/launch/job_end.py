@@ -1,4 +1,4 @@
-"""What a job prints at its end, whatever runs it, and the exit code that it ends with."""
+"""What a job prints at its end, for every launcher, and its exit code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from harness.site import Site
 
 REPORT = "harness.app.reporting:report"
-"""What writes a report, by name: launchers import nothing of harness.app."""
+"""The function that writes a report, by name: launchers import nothing of harness.app."""
 
 
 def report(recipe: str, sets: Sequence[str], site: Site) -> str:
-    """Write the report of what there is so far, and print where; returns its page.
+    """Write the report of the results so far, and print its path; returns its page.
 
     Raises:
-        HarnessError: the recipe is wrong, or the disk does not allow it.
+        HarnessError: the recipe is wrong, or the disk cannot be written.
     """
     page = str(load(REPORT)(recipe, site, sets=sets).page)
     print(f"report: {page}", flush=True)
@@ -28,7 +28,7 @@ def report(recipe: str, sets: Sequence[str], site: Site) -> str:
 
 
 def told(work: Callable[[], str], late: Callable[[], object] = lambda: None) -> str:
-    """`work`'s outcome; what the user can mend ends the process with a sentence.
+    """Run `work` and return its result; a user's mistake ends the process with a message.
 
     Args:
         late: called before an error ends the process.

@@ -1,8 +1,8 @@
-"""What a job does, in a file of JSON: the one thing that is pickled is `call` and the file's path.
+"""A job's work, described in a JSON file; only `call` and the file's path are pickled.
 
-    python -m harness.launch.job_file PATH     does it in this process
+    python -m harness.launch.job_file PATH     does the work in this process
 
-The file names a work of the table below, never a module: nothing of a run root is imported.
+The file names an entry of the table below, never a module: nothing of a run root is imported.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ WORKS = {
     "probe": "harness.doctor.probe:Probe",
     "trajectories": "harness.certify.trajectory:Trajectories",
 }
-"""Name to what makes it of the file's other words; called without arguments it does the work."""
+"""Name -> class that takes the file's other values; its instance, when called, does the work."""
 
 
 def write(path: Path, work: str, words: Mapping[str, Any]) -> Path:
-    """Write what a job does; returns the path.
+    """Write a job's work to a file; returns the path.
 
     Args:
         work: its name in WORKS.
-        words: what it is made of; text, numbers, and lists of them.
+        words: its arguments: text, numbers, and lists of them.
 
     Raises:
         StoreError: the file cannot be written.
@@ -55,13 +55,13 @@ def call(path: str) -> Any:
 
 
 def _again(path: str) -> Any:
-    """What submitit starts when the job was requeued: the same, which goes on."""
+    """What submitit starts after a requeue: the same call, which resumes."""
     from submitit.helpers import DelayedSubmission
 
     return DelayedSubmission(call, path)
 
 
-call.checkpoint = _again  # type: ignore[attr-defined]  # submitit looks for it there
+call.checkpoint = _again  # type: ignore[attr-defined]  # submitit expects it here
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""SLURM's words for the state of a job, which all launchers use, and what each of them means here:
-the only list of them.
+"""Job states: SLURM's words, used for all launchers, and what each means here. The only list
+of them.
 
 What follows from a phase, where the stage has no result:
 
     phase      status                          plan, run     cancel
-    waits      waiting, or interrupted if it   busy          scancel
-               was begun: it will go on
+    waits      waiting; interrupted if it was  busy          scancel
+               started and will resume
     held       held; a person must release it  busy, says so scancel
     starts     waiting                         busy          scancel
     runs       running; silent if its process  busy          scancel
                or its node does not answer
     paused     suspended                       busy, says so scancel
     ends       ending                          busy          scancel, as it may be requeued
-    over       by what is told of its end      to do         nobody works on it
+    over       by the records of its end       to do         no job to stop
     elsewhere  unknown                         refused       refused
 
-A word that is not in the table is a later SLURM's: it may be alive, so nothing is submitted twice.
+A state that is not in the table is a newer SLURM's. Its job may be alive, so nothing is submitted
+twice.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ Phase = Literal["waits", "held", "starts", "runs", "paused", "ends", "over", "el
 
 @dataclass(frozen=True)
 class Meaning:
-    """One of SLURM's words."""
+    """The meaning of one SLURM state."""
 
     phase: Phase
     words: str
-    """What goes after "job 12": of a job that is over nothing, as reasons.py tells it."""
+    """Text after "job 12"; none for a job that is over, as failure_reason.py describes it."""
 
 
 STATES = {
-    # what a job is
+    # base states of a job
     "PENDING": Meaning("waits", "is pending"),
     "RUNNING": Meaning("runs", "is running"),
     "SUSPENDED": Meaning(
@@ -54,7 +55,7 @@ STATES = {
     "OUT_OF_MEMORY": Meaning("over", ""),
     "PREEMPTED": Meaning("over", ""),
     "TIMEOUT": Meaning("over", ""),
-    # what happens to it, which squeue says instead of what it is
+    # flags that squeue shows instead of the base state
     "COMPLETING": Meaning("ends", "is ending, or being requeued"),
     "STAGE_OUT": Meaning("ends", "is ending: its burst buffer is written back"),
     "CONFIGURING": Meaning("starts", "is starting: its nodes are made ready"),
@@ -69,13 +70,13 @@ STATES = {
     "REQUEUE_HOLD": Meaning("held", "is requeued and held"),
     "SPECIAL_EXIT": Meaning("held", "is requeued and held after a special exit"),
     "RESV_DEL_HOLD": Meaning("held", "is held, as its reservation was deleted"),
-    # flags of a job that SLURM takes back into the queue for its node's sake
+    # flags of a job that SLURM requeues because of its node
     "LAUNCH_FAILED": Meaning("waits", "could not be launched on its node, and is requeued"),
     "RECONFIG_FAIL": Meaning("waits", "had its node fail to be made ready, and is requeued"),
     "REVOKED": Meaning(
         "elsewhere", "was revoked, as another cluster of its federation has it: ask there"
     ),
-    # ours, for what SLURM does not say (JobState)
+    # our own states, which SLURM does not have (JobState)
     "SUBMITTING": Meaning("waits", "is being submitted"),
     "UNKNOWN": Meaning("elsewhere", ""),
     "GONE": Meaning("over", ""),
@@ -83,7 +84,7 @@ STATES = {
 
 
 def meaning(state: str, reason: str = "") -> Meaning:
-    """What SLURM's word means, with its reason: a job that is held may be called pending."""
+    """The meaning of SLURM's state and reason: a held job may have the state PENDING."""
     found = STATES.get(state)
     if found is None:
         return Meaning("runs", f"is {state.lower().replace('_', ' ')}")
@@ -93,12 +94,12 @@ def meaning(state: str, reason: str = "") -> Meaning:
 
 
 def is_live(state: str) -> bool:
-    """Whether a job in this state is or will be running on the cluster that says so."""
+    """Whether a job in this state is running, or will run, on the cluster that was asked."""
     return meaning(state).phase not in ("over", "elsewhere")
 
 
 def remedy(job: str, state: str, reason: str) -> str:
-    """What to do that a job that waits goes on; "" if nothing but wait."""
+    """What the user must do so that a waiting job starts; "" if they only have to wait."""
     phase = meaning(state, reason).phase
     if phase == "held" and "admin" in reason.lower():
         return f"an administrator holds job {job}: ask them"
@@ -111,7 +112,7 @@ def remedy(job: str, state: str, reason: str) -> str:
 
 
 def never_starts(reason: str) -> bool:
-    """Whether a job that waits for this reason will do so until it is asked for in another way."""
+    """Whether a job with this pending reason can never start as it was requested."""
     return any(re.match(pattern, reason) for pattern in _NEVER)
 
 
@@ -125,7 +126,7 @@ _NEVER = {
     r"(Assoc|QOS)(Max|Min)\w+Per(Job|Node)": "your account or qos does not allow a job of this "
     "size: ask for less in the site file, cancel it, and run again; doctor names the limits",
 }
-"""What to do of a job that would wait for ever, by how SLURM's reason begins."""
+"""What to do about a job that would wait forever, by the start of SLURM's reason."""
 _BLOCKED = {
     **_NEVER,
     r"Partition(Down|Inactive)": "wait for its partition, or name another one (slurm.partition)",
@@ -134,43 +135,43 @@ _BLOCKED = {
 
 @dataclass(frozen=True)
 class JobState:
-    """One job, or one element of a job array, as its scheduler has it, in SLURM's words."""
+    """The state of one job, or of one element of a job array, in SLURM's words."""
 
     job: str
-    """12 or 12_3; "" of one that is still being submitted."""
+    """12 or 12_3; "" if it is still being submitted."""
     state: str
-    """SLURM's word (PENDING, RUNNING, FAILED ...). GONE: the controller answers and neither it nor
-    accounting knows how the job ended. UNKNOWN: it may be alive, and nobody here can tell.
-    SUBMITTING."""
+    """SLURM's state (PENDING, RUNNING, FAILED ...), or one of ours. GONE: the controller answers,
+    but neither it nor accounting knows how the job ended. UNKNOWN: it may be alive, but this
+    machine cannot check. SUBMITTING."""
     reason: str = ""
-    """SLURM's reason; of a cancelled job "by" whom, where accounting tells; of an unknown one why
-    it cannot be told, "" if SLURM does not answer."""
+    """SLURM's reason; for a cancelled job "by" the user, if accounting knows; for an unknown one
+    why its state is unknown, "" if SLURM does not answer."""
     node: str = ""
     live: bool = False
-    """It is or will be running."""
+    """It is running or will run."""
     exit: str = ""
-    """Exit code and signal as accounting has them, "1:0" or "0:9"; "" if not known."""
+    """Exit code and signal from accounting, "1:0" or "0:9"; "" if not known."""
     cluster: str = ""
-    """The cluster that it was submitted to; "" if nobody wrote that down."""
+    """The cluster that it was submitted to; "" if not recorded."""
     on: str = ""
-    """The launcher that it was handed to; "" if that does not matter."""
+    """The launcher that it was submitted to; "" if not needed."""
     late: bool = False
-    """Accounting's word alone: of a job that has begun since, it may still say that it waits."""
+    """From accounting alone, which lags behind: a job shown as waiting may have started."""
 
     @property
     def phase(self) -> Phase:
-        """What its state means here."""
+        """The phase that its state stands for."""
         return meaning(self.state, self.reason).phase
 
     @property
     def scheduler(self) -> str:
-        """Who knows about it, for a person."""
+        """The name of its scheduler, for a person."""
         declared = launchers().get(self.on)
         return declared.title if declared is not None else "its scheduler"
 
     @property
     def says(self) -> str:
-        """Its state in words, with what to do if it waits for a person."""
+        """Its state in words, with what to do if a person has to act."""
         if self.state == "UNKNOWN":
             return self.reason or f"may have it, but {self.scheduler} does not answer"
         because = f" ({self.reason})" if self.reason else ""

@@ -1,4 +1,4 @@
-"""What the newest attempt of a stage says of itself, whoever asks."""
+"""The records of a stage's newest attempt."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from harness.store.liveness import is_of
 
 @dataclass(frozen=True)
 class LastAttempt:
-    """One attempt's words."""
+    """The records of one attempt."""
 
     ended: str
-    """failed or interrupted; "" if it has not said that it ended."""
+    """failed or interrupted; "" if it did not record its end."""
     lost: str
-    """The processes whose death ended it, "" if that is not why."""
+    """Ranks of the processes whose death ended it; "" if that is not the reason."""
     began: float
     heard: float
-    """The last that was heard of it, in seconds since 1970, as `began` is."""
+    """Time of its last write, in seconds since 1970, as `began` is."""
     host: str
     who: Mapping[str, Any] = field(default_factory=dict)
-    """alive.json."""
+    """The content of alive.json."""
 
     def of(self, on: str, job: str, cluster: str) -> bool:
-        """Whether it is a life of the launcher's job."""
+        """Whether it belongs to the launcher's job."""
         return is_of(self.who, on, job, cluster)
 
 
 def last_attempt(folder: StageFolder) -> LastAttempt | None:
-    """The newest attempt's words; None if there is none, or it cannot be read."""
+    """The newest attempt's records; None if there is none, or it cannot be read."""
     try:
         attempts = folder.attempts()
         if not attempts:
@@ -59,6 +59,6 @@ def last_attempt(folder: StageFolder) -> LastAttempt | None:
 
 
 def _began(attempt: Path) -> float:
-    """When the attempt began, or a little later, in seconds since 1970."""
+    """When the attempt started, or slightly later, in seconds since 1970."""
     told = attempt / "attempt.json"  # written once
     return (told if told.exists() else attempt).stat().st_mtime

@@ -1,4 +1,4 @@
-"""Where the newest words of a stage lie: its job's logs, and what its attempt wrote down."""
+"""The newest output of a stage: its job's logs, and its attempt's traceback."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from harness.store.layout import StageFolder
 from harness.store.liveness import job_of
 
 LOOK_S = 5.0
-"""Seconds between two questions whether a followed stage goes on."""
+"""Seconds between two checks whether a followed stage still runs."""
 
 
 def sources(runs: Path, stage_id: str) -> list[Path]:
-    """The files that hold the newest attempt's words, those to be read last at the end.
+    """The files with the newest attempt's output, the most important one last.
 
-    Of a job that is the output and the errors of its first process, else the attempt's traceback.
+    For a job these are the output and the errors of its first process, else the attempt's
+    traceback.
 
     Raises:
         StoreError: the folder or a submission's record cannot be read.
@@ -45,14 +46,14 @@ def sources(runs: Path, stage_id: str) -> list[Path]:
 
 
 def others(path: Path) -> list[Path]:
-    """The error logs of the job's other processes that are not empty."""
+    """The non-empty error logs of the job's other processes."""
     job = path.name.rpartition("_log.")[0].rpartition("_")[0]
     found = sorted(path.parent.glob(f"{job}_*_log.err"))
     return [p for p in found if not p.name.startswith(f"{job}_0_") and p.stat().st_size]
 
 
 def _since(attempt: Path | None, made: submission.Submission, element: str) -> bool:
-    """Whether the attempt was made later and without that job."""
+    """Whether the attempt started later than the job and without it."""
     if attempt is None:
         return False
     who: Any = atomic.read_json(attempt / "alive.json")
@@ -67,14 +68,14 @@ def _since(attempt: Path | None, made: submission.Submission, element: str) -> b
 
 @dataclass
 class Printer:
-    """Prints files, and later what has been added to them."""
+    """Prints files, and on later calls only their new content."""
 
     write: Callable[[str], object]
     _read: dict[Path, int] = field(default_factory=dict)
     _last: Path | None = None
 
     def print(self, path: Path) -> None:
-        """Print what was added to the file since it was printed last, under its name."""
+        """Print the file's new content, under its name."""
         try:
             with atomic.opened(path) as file:
                 file.seek(self._read.get(path, 0))
@@ -91,7 +92,8 @@ class Printer:
 
 
 def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) -> Row:
-    """Print the stage's logs as they grow, until nobody works on it any more; its last row.
+    """Print the stage's logs as they grow, until nothing works on it any more; returns its last
+    row.
 
     Raises:
         StoreError: the run root cannot be read.
@@ -116,14 +118,14 @@ def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) ->
 
 
 def alive(row: Row) -> bool:
-    """Whether somebody works on the stage, or will without being asked again."""
+    """Whether a process or job works on the stage, or will without a new command."""
     if row.state in ALIVE:
         return True
     return row.state == "interrupted" and row.job is not None and row.job.live
 
 
 def verdict(commands: Commands, row: Row) -> Iterator[str]:
-    """What became of the stage, whole, what to do, and how to run it again."""
+    """How the stage ended, in full: the state, what to do, and how to run it again."""
     yield f"{row.id}: {row.state}" + (f": {row.why}" if row.why else "")
     if row.remedy:
         yield f"what to do: {row.remedy}"

@@ -1,5 +1,5 @@
-"""What every submission begins with, wherever it goes: the code and the recipe as they are now, and
-the record, which is written before anything is submitted."""
+"""The start of every submission: copies of the present code and recipe, and the record, which is
+written before anything is submitted."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from harness.store.submission import Array, Submission
 
 @dataclass(frozen=True)
 class NewSubmission:
-    """A submission that has begun."""
+    """A submission that was prepared, before its first job."""
 
     record: Submission
     folder: Path
-    """Where its scripts, pickles and logs go."""
+    """Folder for its scripts, pickles and logs."""
     code: Path
-    """The snapshot that its jobs import."""
+    """The code snapshot that its jobs import."""
     recipe: Path
     """The recipe's copy."""
 
@@ -42,12 +42,12 @@ def begin(
         runs: the run root, absolute.
         sets: the --set options that the plan was made with.
         on: slurm or local.
-        arrays: what is handed over, by the submission's id.
+        arrays: makes the arrays to submit from the submission's id.
         clean: refuse a checkout with uncommitted changes.
         cluster: see Submission.
 
     Raises:
-        HarnessError: such a checkout.
+        HarnessError: the checkout has uncommitted changes.
         StoreError: the run root cannot be written.
     """
     code = snapshot.take(runs, clean=clean)

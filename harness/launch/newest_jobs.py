@@ -1,8 +1,8 @@
-"""What became of the newest job of each stage, whichever launcher has it.
+"""The state of each stage's newest job, for all launchers.
 
-A scheduler's word counts for what it shows. That it does not show a job says little: it may be
-another cluster's, or another user's and hidden, or accounting may lag behind. Such a job may be
-alive, and whoever plans leaves its stage alone.
+A job that the scheduler shows is in the shown state. A job that it does not show may still be
+alive: it may be on another cluster, or another user's and hidden, or accounting may lag behind. The
+plan then leaves its stage alone.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from harness.store.submission import Submission, newest
 
 
 class Schedulers:
-    """Who knows about jobs: of each launcher, made when it is first asked for, and kept."""
+    """The `Jobs` of each launcher, made on first use and then kept."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Jobs] = {}
 
     def of(self, on: str) -> Jobs:
-        """Who knows about the jobs of the launcher with that name."""
+        """The `Jobs` of the launcher with that name."""
         if on not in self._jobs:
             declared = launchers().get(on)
             dotted = declared.jobs if declared is not None else None
@@ -35,7 +35,7 @@ class Schedulers:
     def held(
         self, runs: Path, submissions: Sequence[Submission]
     ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
-        """`Jobs.held`, of submissions to any launcher."""
+        """`Jobs.held` for submissions to any launcher."""
         found: list[tuple[Submission, str]] = []
         notes: list[str] = []
         for on in dict.fromkeys(made.on for made in submissions):
@@ -49,7 +49,7 @@ class Schedulers:
 def newest_jobs(
     runs: Path, submissions: Sequence[Submission], wanted: Collection[str], schedulers: Schedulers
 ) -> Answer:
-    """What became of the newest job of each stage in `wanted`.
+    """The state of the newest job of each stage in `wanted`.
 
     A stage is left out if no job of it was ever submitted: its submitter died before.
     """
@@ -71,7 +71,7 @@ def newest_jobs(
 
 
 class _NotInstalled(Jobs):
-    """Jobs of a launcher that nobody here declares: they may be alive."""
+    """Jobs of a launcher that is not installed here: they may be alive."""
 
     def __init__(self, on: str) -> None:
         self._on = on

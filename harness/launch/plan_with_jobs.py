@@ -1,4 +1,4 @@
-"""A plan that knows of jobs: what is to be done that no cluster and no background job has yet."""
+"""A plan that knows submitted jobs: it runs only stages that no cluster or background job has."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness.store.submission import Submission
 
 @dataclass(frozen=True)
 class PlanWithJobs:
-    """A plan, and what it was made from."""
+    """A plan, and the job states it was made from."""
 
     plan: Plan
     jobs: Mapping[str, JobState]
-    """By stage id, what became of the newest job of each unfinished stage of the plan."""
+    """By stage id, the state of the newest job of each unfinished stage of the plan."""
     submissions: Sequence[Submission]
     numbers: Mapping[str, str]
-    """By the name of an array, the job that its scheduler knows under it."""
+    """By an array's name, the job that the scheduler lists under it."""
     notes: Sequence[str]
-    """Who did not answer, in sentences."""
+    """Schedulers that did not answer, in sentences."""
 
     def check(self) -> None:
-        """Raise a HarnessError if a stage's job may be alive, and nobody can tell."""
+        """Raise a HarnessError if a stage's job may be alive and this cannot be checked."""
         unsure = {stage: job for stage, job in self.jobs.items() if job.state == "UNKNOWN"}
         if not unsure:
             return
@@ -60,11 +60,11 @@ def plan_with_jobs(
     on: Computer | None = None,
     inputs: Look | None = None,
 ) -> PlanWithJobs:
-    """The plan of a recipe, with what became of the jobs that were submitted before.
+    """The plan of a recipe, with the states of earlier jobs.
 
     Args:
         again, behind, added, on, inputs: see make_plan.
-        alone: nobody else is submitting now, because this process holds the claim.
+        alone: no other process is submitting now, because this one holds the claim.
 
     Raises:
         RecipeError, StoreError: as make_plan, and if the record of a submission is damaged.

@@ -1,4 +1,4 @@
-"""What a person sees while stages run: bars on a terminal, plain lines elsewhere."""
+"""Progress of running stages: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rich.text import Text
 from harness.spec.registry import metrics
 
 EVERY_S = 15.0
-"""Seconds between two plain lines of one stage."""
+"""Seconds between two plain lines about one stage."""
 
 _ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 
 def _figures(figures: dict[str, float]) -> str:
-    """The newest values in a few words."""
+    """The newest metric values, in short."""
     shown = [each for each in metrics().values() if each.short and each.name in figures]
     shown.sort(key=lambda each: (each.unit == "images/s", each.unit == "%"))  # losses first
     return " · ".join(each.short.format(figures[each.name]) for each in shown)
@@ -33,7 +33,7 @@ def _time(seconds: float) -> str:
 
 
 class _Display(Progress):
-    """The bar and, below it, what is known of the stage: one line would be too long for both."""
+    """The bar and, below it, the stage's values: together they would be too long for one line."""
 
     below = ""
 
@@ -43,12 +43,12 @@ class _Display(Progress):
 
 
 class Bars:
-    """A bar for the running stage, and a line for each that has ended."""
+    """A bar for the running stage, and one line for each stage that has ended."""
 
     def __init__(self, console: Console, stages: int) -> None:
         self._console = console
         self._ended, self._stages = 0, stages
-        self._display: _Display | None = None  # between a stage's beginning and its end
+        self._display: _Display | None = None  # set while a stage runs
         self._id, self._total, self._per_epoch, self._opened = "", 0, 1, 0.0
 
     def __enter__(self) -> Bars:
@@ -58,7 +58,7 @@ class Bars:
         self._clear()
 
     def open(self, stage_id: str) -> None:
-        # No display yet: it would swallow torchvision's percents, which find room at the left.
+        # No display yet: it would hide torchvision's download progress on the same line.
         self._id, self._opened = stage_id, time.monotonic()
         title = f"       {self._title()}: opening the data"
         self._console.print(f"[dim]{title}[/]", end="", no_wrap=True, overflow="ellipsis")
@@ -101,21 +101,21 @@ class Bars:
         self._console.print(f"{sign} {escape(self._id)} [dim]{took}[/] {said}", soft_wrap=True)
 
     def _clear(self) -> None:
-        """Take away what stands below the last line that stays."""
+        """Clear everything below the last permanent line."""
         if self._display is not None:
             self._display.stop()
             self._display = None
         self._console.control(_ERASED)
 
     def _title(self) -> str:
-        """Which stage of how many; of a long name the end, which tells the stages apart."""
+        """The stage's number and name; a long name keeps its end, which differs between stages."""
         name, count = self._id.rpartition("-")[0] or self._id, f"{self._ended + 1}/{self._stages}"
         room = max(12, self._console.width - len(count) - 45)
         return f"{count} {name if len(name) <= room else '…' + name[1 - room :]}"
 
 
 class Lines:
-    """A line now and then, for logs and pipes."""
+    """One line from time to time, for logs and pipes."""
 
     def __init__(self, console: Console, stages: int) -> None:
         self._console = console
@@ -156,6 +156,6 @@ class Lines:
 
 
 def watching(console: Console, stages: int) -> Bars | Lines:
-    """Bars if the console is a terminal, else lines; use it as a context manager."""
+    """Bars if the console is a terminal, else lines; a context manager."""
     drawn = console.is_terminal and not console.is_dumb_terminal
     return Bars(console, stages) if drawn else Lines(console, stages)

@@ -1,9 +1,9 @@
-"""What a launcher is asked for: the protocol between whoever wants stages run and what runs them.
+"""The launcher protocol: what a launcher must do for the code that wants stages run.
 
-A launcher is declared by a `harness.spec.declarations.Launcher`. Some run stages in the process
-that asks for them (`Attached`); of the others (`Detached`) every call writes a submission, whose
-jobs go on without the submitter. What became of those is told by `Jobs`, from the run root and the
-scheduler alone, whatever the site file says by then. What has a body here may be left as it is.
+A launcher is declared by a `harness.spec.declarations.Launcher`. An `Attached` launcher runs stages
+in the calling process. A `Detached` one writes a submission on every call; its jobs continue
+without the submitter. `Jobs` reports their states from the run root and the scheduler alone, even
+if the site file has changed since. Methods that have a body here need not be overridden.
 
 A job's logs are RUNS/submissions/<submission>/<job>_<process>_log.out and .err.
 """
@@ -32,53 +32,53 @@ Handed = Mapping[str, tuple[Submission, Array, int]]
 
 @dataclass(frozen=True)
 class Amount:
-    """About how much work is to begin."""
+    """Estimated amount of work that would start."""
 
     hours: float | None
-    """None: nobody knows."""
+    """None: unknown."""
     unit: Literal["hours", "GPU-hours", "node-hours"] = "hours"
     limit: float = 0.0
-    """More than this is asked about before it begins."""
+    """Above this amount the user is asked before it starts."""
     here: bool = True
-    """This machine sees the data as whatever computes will."""
+    """This machine sees the same data as the machines that will compute."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One array that would be submitted, for a person to look at."""
+    """One array that would be submitted, as shown to a person."""
 
     array: Array
     script: str
-    """What the scheduler would be handed."""
+    """What the scheduler would receive."""
     nodes: int
     gpus: int
-    """Of all nodes together."""
+    """For all nodes together."""
     hours: float
-    """After which the scheduler ends a job."""
+    """Time limit after which the scheduler ends a job."""
 
 
 @dataclass(frozen=True)
 class Drafts:
-    """All that would be submitted, for a person to look at."""
+    """Everything that would be submitted, as shown to a person."""
 
     to: str
-    """The scheduler."""
+    """The scheduler's name."""
     where: str
-    """Which part of it."""
+    """The partition or other part of it."""
     amount: Amount
     each: tuple[Draft, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of jobs, as far as could be told."""
+    """The states of jobs, as far as they are known."""
 
     states: Mapping[str, JobState] = field(default_factory=dict)
     """By stage id; a stage is left out if no job of it was ever submitted."""
     numbers: Mapping[str, str] = field(default_factory=dict)
-    """Job by the array's name, of every name that the scheduler knows."""
+    """Job by the array's name, for every name that the scheduler lists."""
     notes: tuple[str, ...] = ()
-    """Who did not answer, in sentences for a person."""
+    """Schedulers that did not answer, in sentences for a person."""
 
 
 @dataclass
@@ -88,31 +88,31 @@ class Tally:
     finished: list[str] = field(default_factory=list)
     diverged: list[str] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
-    """Left to another process: stage -> who runs it; "" for those that wait for such a stage."""
+    """Left to another process: stage -> who runs it; "" for stages that wait for such a stage."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     codes: set[int] = field(default_factory=set)
-    """Exit codes of the errors by which stages failed."""
+    """Exit codes of the errors that made stages fail."""
     interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
-        """What the failures have in common; 1 where they have nothing, 0 where nothing failed."""
+        """The exit code that all failures share; 1 if they differ, 0 if nothing failed."""
         if self.failed:
             return next(iter(self.codes)) if len(self.codes) == 1 else HarnessError.exit_code
         return HarnessError.exit_code if self.elsewhere else 0
 
 
 class Jobs(Protocol):
-    """Tells of a launcher's jobs again and again; remembers which are over."""
+    """Reports the states of a launcher's jobs on every call; remembers which jobs are over."""
 
     def look(self, runs: Path, handed: Handed) -> Answer:
-        """What became of the stages' jobs, all of this launcher's."""
+        """The states of the stages' jobs, all of this launcher."""
 
     def held(
         self, runs: Path, submissions: Sequence[Submission]
     ) -> tuple[list[tuple[Submission, str]], tuple[str, ...]]:
-        """(submission, stage) of every job of these that is not over for sure, "" for a report's;
-        and who did not answer, in sentences."""
+        """(submission, stage) of every job in these that may not be over, "" for a report's; and
+        who did not answer, in sentences."""
 
     def mute(self, nodes: Iterable[str]) -> frozenset[str]:
         """Those of the jobs' nodes that do not answer the scheduler."""
@@ -120,66 +120,67 @@ class Jobs(Protocol):
         return frozenset()
 
     def is_of(self, life: LastAttempt, made: Submission, job: JobState) -> bool:
-        """Whether the attempt is the job's."""
+        """Whether the attempt belongs to the job."""
         return life.of(made.on, job.job, made.cluster)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
-        """Why this user, here, cannot stop a job of their own, in a sentence; "" if they can."""
+        """Why this user cannot stop their own job from here, in a sentence; "" if they can."""
         del made, job
         return ""
 
     def ends(self, job: str) -> str:
-        """The command with which a person ends a job of this launcher's."""
+        """The command with which a person ends a job of this launcher."""
 
     def stops(self, jobs: Sequence[str]) -> Iterator[str]:
-        """What stopping these jobs does, in sentences for a person."""
+        """The effects of stopping these jobs, in sentences for a person."""
 
     def stop(self, jobs: Sequence[str]) -> Iterator[str]:
-        """Ask the jobs to stop; what went wrong, in sentences."""
+        """Ask the jobs to stop; yields errors as sentences."""
 
 
 class Work(Protocol):
-    """Stages that were begun and are watched."""
+    """Stages that were started and are watched."""
 
     def look(self) -> None:
         """Raise a HarnessError if a stage will not finish."""
 
     def warn(self) -> None:
-        """Ask the (only) stage's processes to stop, as before preemption; they are begun anew."""
+        """Ask the (only) stage's processes to stop, as before preemption; they are then
+        restarted."""
 
     def kill(self) -> None:
-        """SIGKILL, of which they hear nothing; they are begun anew."""
+        """Send SIGKILL, without warning; the processes are then restarted."""
 
     def close(self) -> None:
-        """End what is left of it."""
+        """End the processes or jobs that are left."""
 
 
 class Testbed(Protocol):
-    """Where stages run while somebody watches, and warns or kills them."""
+    """Where stages run while the caller watches, warns or kills them."""
 
     words: str
-    """For a person."""
+    """Description for a person."""
     nodes: int
     processes: int
-    """Of a stage that all share."""
+    """Number of processes of a stage that uses all of them."""
     cuda: bool
 
     def start(self, plan: Plan, site: Site, processes: int) -> Work:
-        """Run the plan's stages, each by so many processes, under the run root of `site`."""
+        """Run the plan's stages, each with this number of processes, in the run root of `site`."""
 
     def call(self, work: str, words: Mapping[str, Any], site: Site, folder: Path) -> None:
-        """Have all processes do the work of that name (see `job_file`), which leaves answer.json in
-        `folder`; returns when it is there."""
+        """Run the named work (see `job_file`) in all processes; it writes answer.json into
+        `folder`. Returns when the file is there."""
 
 
 class Launcher(Protocol):
-    """A launcher that was opened for a site."""
+    """A launcher opened for a site."""
 
     def computer(self) -> Computer | None:
-        """What a stage is computed by; None where that is not known."""
+        """The hardware that computes a stage; None if it is not known."""
 
     def ready(self) -> None:
-        """Do nothing, unless nothing could be run: asked before anything starts.
+        """Check that stages can run at all; called before anything starts.
 
         Raises:
             HarnessError: the machine has no such device.
@@ -187,7 +188,7 @@ class Launcher(Protocol):
         return
 
     def testbed(self) -> Testbed:
-        """For `certify`.
+        """The testbed for `certify`.
 
         Raises:
             HarnessError: the launcher has none.
@@ -195,20 +196,20 @@ class Launcher(Protocol):
         raise HarnessError("this launcher cannot be certified; say so to who wrote it")
 
     def scratch(self) -> tuple[Path, str] | None:
-        """A folder of this machine, outside of the run root, into which jobs copy data, and how
-        the copies' names begin; None if they copy none, or this machine cannot know where."""
+        """(folder of this machine outside the run root into which jobs copy data, prefix of the
+        copies' names); None if jobs copy no data, or this machine cannot know the folder."""
         return None
 
 
 class Attached(Launcher, Protocol):
-    """Runs stages in the process that asks for them."""
+    """Runs stages in the calling process."""
 
     def run(self, plan: Plan, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
-        """Run what the plan has to do, one stage after the other.
+        """Run the plan's stages that have to run, one after the other.
 
         Raises:
-            NoData, DiskError: no stage can go on.
-            HarnessError: the device is not there.
+            NoData, DiskError: no stage can continue.
+            HarnessError: the device does not exist.
         """
 
 
@@ -216,32 +217,33 @@ class Detached(Launcher, Protocol):
     """Submits stages as jobs."""
 
     behind: bool = False
-    """A job of its can wait for one of an earlier submission."""
+    """One of its jobs can wait for a job of an earlier submission."""
 
     def amount(self, plan: Plan) -> Amount:
-        """About how much work the plan has to do."""
+        """An estimate of the work that the plan has to do."""
 
     def drafts(
         self, plan: Plan, jobs: Mapping[str, JobState], *, report: bool = False
     ) -> Drafts | None:
-        """What `submit` would submit now; None where there is nothing for a person to look at."""
+        """What `submit` would submit now; None if there is nothing to show."""
         del plan, jobs, report
         return None
 
     def owes_report(
         self, plan: Plan, submissions: Sequence[Submission], jobs: Mapping[str, JobState]
     ) -> bool:
-        """Whether stages of the plan have jobs, but no job waits for them to write its report."""
+        """Whether stages of the plan have jobs, but no report job waits for them."""
         del plan, submissions, jobs
         return False
 
     def adopt(
         self, runs: Path, submissions: Sequence[Submission], numbers: Mapping[str, str]
     ) -> list[str]:
-        """Write down the jobs of submitters that died before they could; the arrays' names.
+        """Record the jobs of submitters that died before they could do so; returns the arrays'
+        names.
 
         Args:
-            numbers: by array name, the job that the scheduler knows under it.
+            numbers: by array name, the job that the scheduler lists under it.
         """
         del runs, submissions, numbers
         return []
@@ -256,14 +258,14 @@ class Detached(Launcher, Protocol):
         again: bool = False,
         report: bool = False,
     ) -> Submission:
-        """Submit what the plan has to do; the caller holds the run root's claim.
+        """Submit the plan's stages that have to run; the caller holds the run root's claim.
 
         Args:
             sets: the --set options that the plan was made with.
-            jobs: by stage id, what became of earlier submissions.
-            note: told what is not as it should be, but no reason to stop.
-            again: the plan was made to run stale stages anew.
-            report: also where no stage is left to do.
+            jobs: by stage id, the states of jobs of earlier submissions.
+            note: called with a message for each problem that need not stop the submission.
+            again: the plan was made to run stale stages again.
+            report: submit the report even if no stage is left to run.
 
         Raises:
             HarnessError: a job was refused, or could not be started.

@@ -42,11 +42,11 @@ def run_as(
     lost: Callable[[], object] = lambda: None,
     on_loss: OnLoss | None = None,
 ) -> str:
-    """Run the stage as one of `placement`'s processes; errors as `execute`, or a peer's loss.
+    """Run the stage as one of `placement`'s processes; raises as `execute`, or if a peer is lost.
 
     Args:
-        meeting: seconds that the others may come later than this one.
-        lost: asked until all have met; raises a HarnessError if one of them never will come.
+        meeting: seconds that the other processes may arrive later at the rendezvous.
+        lost: called until all processes have connected; raises a HarnessError if one never will.
         on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
     """
     share_cores(placement)
@@ -67,7 +67,8 @@ def run_as(
 
 
 def main() -> int:
-    """The exit code: 0 for a result, 130 if stopped, 1 or a HarnessError's otherwise."""
+    """Run the process; returns its exit code: 0 for a result, 130 if stopped, else 1 or an
+    error's."""
     parser = argparse.ArgumentParser(prog="harness.launch.rank", description=__doc__)
     parser.add_argument("folder", type=Path, help="the stage's folder")
     parser.add_argument("--data", type=Path, required=True, help="data root")

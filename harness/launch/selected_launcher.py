@@ -1,4 +1,4 @@
-"""Which launcher stages go to, and the launcher itself."""
+"""Select the launcher for stages, and open it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.spec.declarations import Launcher, load
 from harness.spec.registry import DEFAULT_LAUNCHER, launchers
 
 AUTO = "auto"
-"""That of the site file, where it can be used on this machine; else this process."""
+"""The site file's launcher if it can be used on this machine; else this process."""
 
 
 def place(on: str, site: Site) -> Launcher:
-    """What `run --on ON` runs stages by.
+    """The launcher for `run --on ON`.
 
     Raises:
-        HarnessError: no launcher is called so.
+        HarnessError: no launcher has this name.
     """
     known = launchers()
     if on == AUTO:
@@ -34,22 +34,22 @@ def unusable(declared: Launcher) -> str:
 
 
 def opened(declared: Launcher, site: Site) -> Opened:
-    """The launcher for the site.
+    """Open the launcher for the site.
 
     Raises:
-        HarnessError: the site file does not say enough.
+        HarnessError: the site file lacks settings that it needs.
     """
     found: Opened = load(declared.opener)(site)
     return found
 
 
 def attached(declared: Launcher, site: Site) -> Attached:
-    """The same of one that is declared to be attached."""
+    """`opened` for a launcher that is declared as attached."""
     found: Attached = load(declared.opener)(site)
     return found
 
 
 def detached(declared: Launcher, site: Site) -> Detached:
-    """The same of one that is declared not to be."""
+    """`opened` for a launcher that is declared as detached."""
     found: Detached = load(declared.opener)(site)
     return found

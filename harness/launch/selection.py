@@ -1,4 +1,4 @@
-"""Which stages a user means who types a part of a name."""
+"""Find the stages that a user means by a part of a name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def known(runs: Path) -> list[str]:
 
 
 def one(word: str, ids: Collection[str], commands: Commands | None = None) -> str:
-    """The stage whose id is `word`, or the only one whose id has `word` in it.
+    """The stage whose id is `word`, or the only one whose id contains `word`.
 
     Raises:
         StoreError: there is none, or several.
@@ -38,10 +38,10 @@ def one(word: str, ids: Collection[str], commands: Commands | None = None) -> st
 
 
 def run(word: str, ids: Collection[str], commands: Commands | None = None) -> list[str]:
-    """The stage whose id is `word`, else the stages of the only run whose ids have `word` in them.
+    """The stage whose id is `word`, else all stages of the only run whose ids contain `word`.
 
     Raises:
-        StoreError: there is none, or they are of several runs.
+        StoreError: there is none, or they belong to several runs.
     """
     if word in ids:
         return [word]
@@ -55,12 +55,12 @@ def run(word: str, ids: Collection[str], commands: Commands | None = None) -> li
 
 
 def name(stage_id: str) -> str:
-    """The run that a stage is of: its id without the stage and the hash."""
+    """The run of a stage: its id without the task and the hash."""
     return stage_id.rpartition(".")[0] or stage_id
 
 
 def _not_empty(word: str, commands: Commands | None) -> None:
-    """Every name has an empty one in it.
+    """Refuse an empty word, which every name contains.
 
     Raises:
         StoreError: `word` is empty.

@@ -1,4 +1,4 @@
-"""Asking a run to stop: the signal sets a flag, and the step boundary looks at it."""
+"""Ask a run to stop: a signal sets a flag, which the run checks after each step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import FrameType, TracebackType
 
 
 class StopFlag:
-    """While entered, SIGINT, SIGTERM and SIGHUP (a terminal that goes away), or the signals that
-    are named, set the flag.
+    """While entered, the named signals set the flag; by default SIGINT, SIGTERM and SIGHUP (the
+    terminal was closed).
 
     A second SIGINT stops at once.
 
     Attributes:
-        heard: the signals that came.
+        heard: the signals received.
     """
 
     def __init__(self, *numbers: signal.Signals) -> None:
@@ -34,7 +34,7 @@ class StopFlag:
 
     def __enter__(self) -> StopFlag:
         for number in self._numbers:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -49,10 +49,11 @@ class StopFlag:
 
 
 def terminate(pid: int) -> str:
-    """Ask a process to stop; what is wrong, in a sentence, "" if it was told or has just ended."""
+    """Ask a process to stop; returns an error as a sentence, "" on success or if it has just
+    ended."""
     try:
         os.kill(pid, signal.SIGTERM)
-        os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear it
+        os.kill(pid, signal.SIGCONT)  # a stopped process does not handle signals
     except ProcessLookupError:
         return ""
     except PermissionError:

@@ -1,11 +1,11 @@
-"""The code that runs is the code that was submitted: a copy of the package in the run root.
+"""Snapshots of the code in the run root: jobs run the code as it was when they were submitted.
 
     RUNS/.code/<digest>/harness/...      what jobs import
-                        PACKAGE/...      and installed packages that declare tasks, methods and more
-                        *.dist-info/...  what these are found by
-                        snapshot.json    the commit that it is of, and what was not committed
+                        PACKAGE/...      installed packages that declare tasks, methods and more
+                        *.dist-info/...  metadata by which these packages are found
+                        snapshot.json    the commit, and the uncommitted changes
 
-Recipes are copied too, for the report that comes after the runs:
+Recipes are copied too, for the report after the runs:
 
     RUNS/submissions/<id>/recipes/<the files' own paths>
 """
@@ -34,19 +34,19 @@ from harness.store.layout import refuse_link
 
 
 def place(runs: Path) -> Path:
-    """Where the snapshot of the code in use lies, or would."""
+    """Path of the snapshot of the code in use, whether or not it exists."""
     return _place(runs, provenance.code()[0], _digest(_in_use()))
 
 
 def take(runs: Path, *, clean: bool) -> Path:
-    """The snapshot of the code in use; it is copied unless it is there.
+    """The snapshot of the code in use; it is copied unless it exists.
 
     Args:
         clean: refuse a checkout with uncommitted changes.
 
     Raises:
-        HarnessError: such a checkout.
-        StoreError: it cannot be written, lies behind a link, or was changed since.
+        HarnessError: the checkout has uncommitted changes.
+        StoreError: it cannot be written, is behind a symbolic link, or was changed since.
     """
     checkout, diff = provenance.code()
     if clean and checkout["dirty"] is not False:
@@ -91,7 +91,7 @@ def _place(runs: Path, checkout: dict[str, Any], digest: str) -> Path:
 
 
 def _in_use() -> dict[str, Path | bytes]:
-    """Every file of a snapshot by its name there: where it is now, or its content."""
+    """Every file of a snapshot by its name there: its present path, or its content."""
     found: dict[str, Path | bytes] = {**_files(Path(harness.__file__).parent, "harness/")}
     for package, distribution in packages().items():
         spec = importlib.util.find_spec(package)
@@ -107,7 +107,7 @@ def _in_use() -> dict[str, Path | bytes]:
 
 
 def _digest(files: Mapping[str, Path | bytes]) -> str:
-    """Of the files' names and contents."""
+    """Digest of the files' names and contents."""
     total = hashlib.sha256()
     for name, source in sorted(files.items()):
         content = source.read_bytes() if isinstance(source, Path) else source
@@ -116,15 +116,15 @@ def _digest(files: Mapping[str, Path | bytes]) -> str:
 
 
 def _files(folder: Path, prefix: str) -> dict[str, Path]:
-    """The files below a folder, by their names behind `prefix`."""
+    """The files below a folder, with `prefix` before their names."""
     found = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     return {prefix + path.relative_to(folder).as_posix(): path for path in found}
 
 
 def keep_recipe(plan: Plan, into: Path) -> Path:
-    """Copy the plan's recipe with all that it refers to under `into`; returns the copy.
+    """Copy the plan's recipe and all files that it refers to under `into`; returns the copy's path.
 
-    Each file keeps its own path below `into`, so that what they say of one another holds.
+    Each file keeps its own path below `into`, so that references between the files stay valid.
 
     Raises:
         StoreError: they cannot be written.
@@ -145,8 +145,8 @@ def keep_recipe(plan: Plan, into: Path) -> Path:
 
 
 def _closure(path: Path) -> Iterator[Path]:
-    """The recipe's file and those that it extends or changes; it was read before, so there is no
-    circle."""
+    """The recipe's file and the files that it extends or changes; these were read before, so there
+    is no cycle."""
     yield path
     node = read(path)
     for field in ("extends", "recipe"):
@@ -156,7 +156,7 @@ def _closure(path: Path) -> Iterator[Path]:
 
 
 def _below(into: Path, file: Path) -> Path:
-    # the folder as the file system has it: names are resolved from there
+    # the real folder: references are resolved from there
     folder = Path(os.path.realpath(file.parent))
     return into / folder.relative_to(folder.anchor) / file.name
 

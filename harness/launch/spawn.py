@@ -1,4 +1,4 @@
-"""Other processes of this machine, begun beside this one to share its work."""
+"""Start other processes on this machine that share this process's work."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
 
 PATIENCE_S = 600.0
-"""Seconds that one process may be busy alone (a checkpoint) while others wait. A process that dies
-is noticed at once on gloo, and within a minute on NCCL (runtime/ring_heartbeat.py)."""
+"""Seconds that one process may be busy alone (a checkpoint) while others wait. A dead process is
+noticed at once on gloo, and within a minute on NCCL (runtime/ring_heartbeat.py)."""
 FAREWELL_S = 30.0
-"""Seconds in which the others, each of which ends by itself when its peers do, have to end."""
+"""Seconds that the other processes have to end; each ends by itself when its peers do."""
 
 
 OURS = (2, 3, 4, 5)
-"""Exit codes that say what is wrong: this process ends with the same."""
+"""Exit codes that name a known error: this process exits with the same code."""
 
 Lost = Callable[[], None]
 
 
 @contextlib.contextmanager
 def spawned(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, Lost]]:
-    """This process's place, the first of `processes`; the others run `words` while the block does,
-    and find their places in their environment.
+    """This process's place, the first of `processes`. While the block runs, the others run `words`;
+    they find their places in their environment.
 
-    The second of the pair raises a HarnessError if one of them has failed: for the time until they
-    have met, after which they notice each other's end by themselves.
+    The second value of the pair raises a HarnessError if another process has failed. It is needed
+    until all have connected; after that the processes notice each other's end by themselves.
     """
     if processes == 1:
         yield resolve({}), lambda: None
@@ -79,7 +79,7 @@ def _words(code: int) -> str:
 
 
 def share_cores(placement: Placement) -> None:
-    """Let torch use this process's part of the cores, unless OMP_NUM_THREADS says how many."""
+    """Let torch use this process's share of the cores, unless OMP_NUM_THREADS sets a number."""
     import torch
 
     if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:

@@ -1,7 +1,7 @@
-"""What became of each stage: its own files first, then what is known of its newest job.
+"""The status of each stage: from its own files first, then from its newest job.
 
-A stage with a result is done, whatever is said of its job; one that writes is running. Only where
-the files leave it open does the job decide: one that waits, one that was ended, one that vanished.
+A stage with a result is done, whatever its job's state; one that writes is running. Only if the
+files leave the status open does the job decide: it waits, was ended, or is lost.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ from harness.store.validity import copies, why_copy
 
 @dataclass(frozen=True)
 class Row:
-    """One stage for a person."""
+    """The status of one stage, for a person."""
 
     id: str
     state: StageState | Literal["stale"]
-    """stale: done, but its stage.json is of another version or of another stage, it is of other
-    weights or data than its parent or its inputs now are, or it shares what no two stages share."""
+    """stale: done, but its stage.json is of another version or another stage, its weights or data
+    differ from its parent's or its inputs' present ones, or it shares what must be unique to a
+    stage."""
     why: str
-    """In words; whole."""
+    """The reason in words, in full."""
     entry: Entry
     remedy: str = ""
-    """What to do before it is run again; "" if nothing but that."""
+    """What to do before it is run again; "" if nothing."""
     job: JobState | None = None
     submission: Submission | None = None
     node: str = ""
@@ -50,7 +51,7 @@ class Row:
 
     @property
     def over(self) -> bool:
-        """It has no result, and nobody works on it or will."""
+        """It has no result, and nothing works on it or will."""
         return self.state in ("interrupted", "cancelled", "failed", "lost") and not (
             self.job is not None and self.job.live
         )
@@ -60,8 +61,8 @@ class Row:
         return _parent(self.entry)
 
     def again(self, commands: Commands) -> str:
-        """The command that runs it again in the run root of `commands`; "" if nobody wrote it
-        down."""
+        """The command that runs it again in the run root of `commands`; "" if it was not
+        recorded."""
         if self.submission is not None:
             made = self.submission
             if found := commands.again(made.command, made.folder):
@@ -81,21 +82,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Statuses:
-    """One look at a run root."""
+    """The statuses of one run root at one time."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    """What could not be asked or read, in sentences."""
+    """What could not be queried or read, in sentences."""
 
 
 class StatusReader:
-    """Looks at a run root again and again; what cannot change any more is not read twice."""
+    """Reads a run root's statuses on every call; what can no longer change is read only once."""
 
     def __init__(
         self, runs: Path, inputs: LookAt | None = None, commands: Commands | None = None
     ) -> None:
-        """`inputs` looks at data and weights; None: they are not looked at. `commands` are those
-        that a remedy names; None: those of whoever names no site file."""
+        """`inputs` checks data and weights; None: they are not checked. `commands` are used in
+        remedies; None: the commands without a site file."""
         self._runs, self._inputs = runs, inputs
         self._commands = commands or Commands(runs)
         self._schedulers = Schedulers()
@@ -114,7 +115,7 @@ class StatusReader:
         else:
             entries = {}
             for id_ in wanted:
-                while id_ and id_ not in entries:  # the parents too: a child's end may be theirs
+                while id_ and id_ not in entries:  # parents too: they may be why a child ended
                     entries[id_] = read_entry(StageFolder(self._runs / id_))
                     id_ = _parent(entries[id_])
         notes = [_UNREAD.format(len(unread))] if unread else []
@@ -182,7 +183,7 @@ class StatusReader:
         )
         since = attempt is not None and made is not None and not own and attempt.began > made.t
         if since and not (job is not None and job.live):
-            made = job = None  # it was run without a job since
+            made = job = None  # it was run again without a job
         log = log_of(self._runs, made, job) if made is not None and job is not None else None
         seen = Evidence(
             ledger=entry.state,
@@ -218,13 +219,13 @@ def _why_misnamed(folder: StageFolder) -> str | None:
 
 
 def _was_cut_off(entry: Entry) -> bool:
-    """Its newest attempt ended without a word: its process is dead, or cannot be heard."""
+    """Its newest attempt recorded no end: its process is dead, or cannot be seen."""
     attempts = entry.folder.attempts() if entry.state == "interrupted" else []
     return bool(attempts) and not (attempts[-1] / "ended.json").exists()
 
 
 def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
-    """The rows; one that never came to run because of its parent says so."""
+    """The rows; a stage that never ran because of its parent names it."""
     for row in rows.values():
         never = row.job is not None and row.job.reason == NEVER
         above = rows.get(row.parent)
@@ -257,7 +258,7 @@ def _parent(entry: Entry) -> str:
 
 
 def log_of(runs: Path, made: Submission, job: JobState, rank: int = 0) -> Path | None:
-    """The log of the job's process `rank`: its .err if it says anything, else its .out."""
+    """The log of the job's process `rank`: its .err if it is not empty, else its .out."""
     folder = submission.folder(runs, made.id)
     found = [folder / f"{job.job}_{rank}_log.{end}" for end in ("err", "out")]
     there = [path for path in found if path.exists()]

@@ -1,4 +1,4 @@
-"""In which state a stage is, decided from all that is known of it. Nothing is read here."""
+"""Rules that decide a stage's status from the evidence. Nothing is read here."""
 
 from __future__ import annotations
 
@@ -16,52 +16,53 @@ StageState = Literal[
     "finished", "diverged", "running", "suspended", "silent", "ending", "waiting", "held",
     "interrupted", "cancelled", "failed", "lost", "damaged", "unreadable", "unknown", "absent",
 ]  # fmt: skip
-"""For people. suspended: its job, or its process, is stopped and can go on. silent: its process, or
-its node, does not answer. ending: its job was ended, and is not gone yet. waiting: its job is
-pending. held: and a person must release it. lost: submitted, no result, nobody runs it, and its
-scheduler does not know it. unknown: that does not answer, or left it open how the job ended.
-absent: never begun."""
+"""suspended: its job or process is stopped and can resume. silent: its process, or its node, does
+not answer. ending: its job was ended but is not gone yet. waiting: its job is pending. held:
+pending, and a person must release it. lost: submitted, no result, nothing runs it, and its
+scheduler does not list it. unknown: the scheduler does not answer, or does not know how the job
+ended. absent: never started."""
 
 ALIVE: frozenset[StageState] = frozenset(
     ("running", "suspended", "silent", "ending", "waiting", "held", "unknown")
 )
-"""States of a stage on which somebody works, or may, or will without being asked again."""
+"""States of a stage that a process or job works on, may work on, or will without a new command."""
 NEVER = "DependencyNeverSatisfied"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that one stage's state is decided from."""
+    """Everything that decides one stage's status."""
 
     ledger: ledger.FileState
     detail: str = ""
     job: JobState | None = None
-    """The newest job that it was handed to, unless the stage was run without it since."""
+    """The newest job that has the stage, unless the stage was run again without it."""
     handed: bool = False
     """It was submitted, though perhaps no job was made."""
     own: bool = False
-    """The newest attempt is the job's."""
+    """The newest attempt belongs to the job."""
     ended: str = ""
-    """How that attempt says that it ended."""
+    """How that attempt ended, by its own record."""
     lost: str = ""
-    """The processes whose death ended it, if it says so: the job is to go on without them."""
+    """Ranks whose death ended it, by its own record; the job will then be requeued."""
     background: bool = False
-    """The job runs a plan's stages in turn, in the background of the submitter's machine."""
+    """The job runs a plan's stages one after the other, in the background of the submitter's
+    machine."""
     still: Still = ""
-    """What is wrong with the process that lives it."""
+    """What is wrong with the process that runs it."""
     no_answer: bool = False
     """The job's node does not answer its scheduler."""
     log: str = ""
     """The end of the job's log; read only if the job is over."""
     user: str = ""
-    """Who submitted the job."""
+    """The user who submitted the job."""
     commands: Commands | None = None
-    """For whoever asks about the run root."""
+    """Commands for the user of this run root."""
     kind: str = "pretrain"
 
 
 def status_of(seen: Evidence) -> tuple[StageState, str, str]:
-    """(state, why, remedy) of one stage."""
+    """(state, reason, remedy) of one stage."""
     job = seen.job
     if seen.ledger in ("finished", "diverged", "damaged", "unreadable"):
         return seen.ledger, seen.detail, ""
@@ -76,7 +77,7 @@ def status_of(seen: Evidence) -> tuple[StageState, str, str]:
     if job.live:
         return _live(seen, job)
     hidden = job.reason and seen.ended == "interrupted" and not seen.background
-    if job.state == "UNKNOWN" and (hidden or not seen.ended):  # it may be about to go on
+    if job.state == "UNKNOWN" and (hidden or not seen.ended):  # it may be about to resume
         why = job.reason or f"may be alive: {job.scheduler} does not answer"
         return "unknown", f"job {job.job or 'of unknown number'} {why}", ""
     found = failure_reason(
@@ -94,7 +95,7 @@ def status_of(seen: Evidence) -> tuple[StageState, str, str]:
 
 
 def _without(seen: Evidence) -> tuple[StageState, str, str]:
-    """No job has it."""
+    """The status without a job."""
     if seen.ledger == "absent" and seen.handed:
         return "lost", "never submitted: its submitter ended before", ""
     if seen.ledger == "failed":
@@ -104,7 +105,7 @@ def _without(seen: Evidence) -> tuple[StageState, str, str]:
 
 
 def _failed(seen: Evidence) -> Reason:
-    """Of an attempt that says itself that it has failed."""
+    """The reason of an attempt that recorded its own failure."""
     said, commands = seen.detail, seen.commands
     return failure_reason(
         None, ended="failed", message=said, log="", kind=seen.kind, commands=commands
@@ -115,7 +116,7 @@ _STILL: dict[Still, StageState] = {"": "running", "stopped": "suspended", "silen
 
 
 def _running(seen: Evidence, job: JobState | None) -> tuple[StageState, str, str]:
-    """Its process has not ended, as far as its files tell."""
+    """The status while its process has not ended, by its files."""
     if job is not None and job.live and seen.own:
         if job.phase == "paused":
             return _paused(job)
@@ -160,7 +161,7 @@ def _lost(seen: Evidence) -> str:
 
 
 def _live(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
-    """A job has it, and no attempt is alive."""
+    """The status while a job has it and no attempt runs."""
     if seen.own and seen.ledger == "failed":
         found = _failed(seen)
         return found.state, found.words, found.remedy

@@ -1,1 +1,1 @@
-"""What is on disk: run folders, journals, attempts, provenance. Reads need no more than Python."""
+"""What is on disk: run folders, journals, attempts, provenance. Uses the standard library only."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, also after a power cut or on a full disk."""
+"""Atomic file writes: a file is complete or absent, even after a power cut or on a full disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from harness.output import escaped_json
 
 
 def write_error(error: OSError, path: Path, option: str = "") -> DiskError:
-    """What a failed write means to the user, and what to do.
+    """The error for a failed write: what went wrong, and what the user can do.
 
     Args:
-        option: the option that names the folder to the present command, if it is known.
+        option: the option of the present command that names the folder, if known.
     """
     another = f"choose another folder{option and f' with {option}'}"
     goes_on = "and run the same command again: it goes on"
@@ -50,7 +50,7 @@ def write_error(error: OSError, path: Path, option: str = "") -> DiskError:
 
 
 def _has_room(path: Path) -> bool:
-    """Whether the disk has bytes left, so that it is file names that have run out."""
+    """Whether the disk has free bytes; if so, it has run out of file names (inodes)."""
     place = next((p for p in (path, *path.parents) if p.exists()), Path("/"))
     with contextlib.suppress(OSError):
         disk = os.statvfs(place)
@@ -59,17 +59,17 @@ def _has_room(path: Path) -> bool:
 
 
 def unread(error: OSError, path: Path) -> StoreError:
-    """What a failed read means to the user: Unreadable, unless what lies there is of another kind
-    than it should be."""
+    """The error for a failed read: Unreadable, unless the path is of the wrong kind (a folder where
+    a file belongs, for example)."""
     wrong_kind = error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EBADF)
     return (StoreError if wrong_kind else Unreadable)(cannot_be_read(error, path))
 
 
 def opened(path: Path | str) -> BufferedReader:
-    """A file, open to be read.
+    """Open a regular file for reading.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file: to read a pipe might never end.
+        OSError: it cannot be opened, or is not a regular file: reading a pipe might never end.
     """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     mode = os.fstat(file).st_mode
@@ -82,7 +82,7 @@ def opened(path: Path | str) -> BufferedReader:
 
 
 def content(path: Path | str) -> bytes:
-    """All of a file; OSError as by `opened`."""
+    """All bytes of a file; raises OSError as `opened` does."""
     with opened(path) as file:
         return file.read()
 
@@ -100,10 +100,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Let `fill` write the new content of `path`; the old one stays until the new is on disk.
+    """Replace the content of `path` with what `fill` writes; the old file stays until then.
 
     Raises:
-        StoreError: the disk is full, or the folder cannot be written. Nothing is left behind.
+        StoreError: the disk is full, or the folder cannot be written. No partial file is left.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -127,12 +127,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def encoded(text: str) -> bytes:
-    """JSON's text in UTF-8; half a character, as in an odd file's name, as JSON's own escape."""
+    """JSON text as UTF-8; unpaired surrogates (from odd file names) are written as JSON escapes."""
     return text.encode(errors="backslashreplace")
 
 
 def dump(value: Any) -> str:
-    """`value` as indented JSON text with a newline at its end, safe to print."""
+    """`value` as indented JSON text that ends with a newline and is safe to print."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return escaped_json(text) + "\n"
 

@@ -1,8 +1,8 @@
-"""One life of a stage's processes, fenced against a second one.
+"""One attempt of a stage, protected against a second attempt at the same time.
 
-`begin` makes attempts/NNNN by mkdir, which one of any number of contenders wins on every file
-system. While it lives, an attempt touches alive.json; before it writes anything that lasts it looks
-whether a newer attempt exists and, if so, stops: a life that was thought dead cannot do harm.
+`begin` makes attempts/NNNN with mkdir, which succeeds for only one of several processes on every
+file system. A running attempt touches alive.json. Before each lasting write it checks whether a
+newer attempt exists and, if so, stops: an attempt that was wrongly taken for dead does no harm.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from harness.store.layout import StageFolder, refuse_link
 from harness.store.liveness import BEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
-"""Checkpoints whose journal's state is kept: more than stay on disk."""
+"""Checkpoints for which the journal's state is kept: more than the checkpoints kept on disk."""
 
 
 def marks(folder: StageFolder, step: int) -> journal.Marks:
-    """The journal's state at the checkpoint of `step`; {} if nobody noted it, or it is damaged."""
+    """The journal's state at the checkpoint of `step`; {} if it was not recorded or is damaged."""
     for attempt in reversed(folder.attempts()):
         try:
             said = atomic.read_json(attempt / "marks.json")
@@ -36,7 +36,7 @@ def marks(folder: StageFolder, step: int) -> journal.Marks:
 
 
 def as_marks(found: Any) -> journal.Marks | None:
-    """What a JSON value says of the journal's files; None if it is nothing of that kind."""
+    """A JSON value as marks of journal files; None if it has another form."""
     if not isinstance(found, dict):
         return None
     pairs = {name: pair for name, pair in found.items() if name.isdecimal()}
@@ -54,12 +54,12 @@ def _is_mark(value: Any) -> bool:
 
 
 def write_end(attempt: Path, how: str, message: str, **more: str) -> None:
-    """Write an attempt's ended.json, for itself or for one that could not.
+    """Write an attempt's ended.json, for this attempt or for one that could not write it itself.
 
     Args:
         attempt: its folder.
         how: finished, diverged, interrupted, failed or superseded.
-        message: why; secrets are taken out.
+        message: why; secrets are removed.
         more: `lost`, the ranks whose death ended it.
 
     Raises:
@@ -72,7 +72,7 @@ def write_end(attempt: Path, how: str, message: str, **more: str) -> None:
 
 
 class Attempt:
-    """A running attempt; call `end`, whatever happens."""
+    """A running attempt; always call `end`."""
 
     def __init__(self, folder: StageFolder, path: Path) -> None:
         self.folder = folder
@@ -89,7 +89,7 @@ class Attempt:
             raise
 
     def check_fence(self) -> None:
-        """Raise Superseded if a newer attempt exists, or the stage's folder was moved away."""
+        """Raise Superseded if a newer attempt exists, or if the stage's folder was moved."""
         if not (self.path / "alive.json").exists():
             raise Superseded(
                 f"{self.path}: the folder was moved away while the stage ran; this process stops "
@@ -107,13 +107,14 @@ class Attempt:
         self.journal.append(records)
 
     def goes_on_from(self, step: int) -> None:
-        """Say that this attempt goes on from the checkpoint of `step`."""
+        """Record that this attempt resumes from the checkpoint of `step`."""
         self._before = marks(self.folder, step)
 
     def mark(self, step: int, so_far: journal.Mark) -> None:
-        """Wait until the journal is on disk, and note how it was: the checkpoint of `step` follows.
+        """Wait until the journal is on disk and record its state, just before the checkpoint of
+        `step`.
 
-        Whoever goes on from there sees by it whether a line was lost or changed since.
+        An attempt that resumes from this checkpoint can then detect lost or changed lines.
 
         Args:
             so_far: the journal's `mark` when that checkpoint was made.
@@ -124,12 +125,12 @@ class Attempt:
         atomic.write_json(self.path / "marks.json", self._marks)
 
     def describe(self, provenance: dict[str, Any]) -> None:
-        """Write attempt.json: where and with what this attempt runs."""
+        """Write attempt.json: the provenance of this attempt."""
         atomic.write_json(self.path / "attempt.json", provenance)
 
     def seal(self) -> dict[str, Any]:
-        """What ties a result to its stage and journal: the stage's id, and of each attempt's file
-        the bytes and their checksum.
+        """What ties a result to its stage and journal: the stage's id, and the size in bytes and
+        the checksum of each attempt's file.
 
         Raises:
             StoreError: an earlier attempt's file cannot be read.
@@ -138,24 +139,25 @@ class Attempt:
         return {"stage": self.folder.id, "journal": found | {self.path.name: self.journal.mark}}
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write the stage's outcome; the stage is done with it."""
+        """Write the stage's result.json; the stage is then done."""
         self.check_fence()
         self.journal.sync()
         atomic.write_json(self.folder.path / "result.json", result)
 
     def end(self, how: str, message: str = "") -> None:
-        """Say how this attempt ended: finished, diverged, interrupted, failed or superseded."""
+        """Record how this attempt ended: finished, diverged, interrupted, failed or superseded."""
         if self._ended:
             return
         self._ended = True
         self._beat.stop()
         self.journal.close()
-        with contextlib.suppress(StoreError):  # a full disk must not hide the reason of the end
+        with contextlib.suppress(StoreError):  # a full disk must not hide why it ended
             write_end(self.path, how, message)
 
 
 def _sweep(folder: StageFolder) -> None:
-    """Remove what earlier lives were writing when they were killed, or the disk failed."""
+    """Remove files that earlier attempts left half written when they were killed or the disk
+    failed."""
     drafts = ("attempts/*/.*.tmp", "checkpoints/.*.tmp", ".result.json.*.tmp")
     for draft in (path for pattern in drafts for path in folder.path.glob(pattern)):
         with contextlib.suppress(OSError):
@@ -163,8 +165,8 @@ def _sweep(folder: StageFolder) -> None:
 
 
 def _known_holder(attempt: Path) -> dict[str, Any] | None:
-    """`holder`; where someone has made the folder but not yet said who it is, wait for that: it was
-    perhaps killed in between, and will be taken for dead."""
+    """`holder`, but waits if the folder exists and its process has not yet written alive.json. If
+    that process was killed in between, it is taken for dead."""
     until = time.monotonic() + 2 * BEAT_S
     while (who := holder(attempt)) is not None and who["pid"] == 0 and time.monotonic() < until:
         time.sleep(0.1)
@@ -172,12 +174,12 @@ def _known_holder(attempt: Path) -> dict[str, Any] | None:
 
 
 def begin(folder: StageFolder) -> Attempt:
-    """Begin the stage's next attempt.
+    """Start the stage's next attempt.
 
     Raises:
-        AlreadyDone: the stage has a result, perhaps by another process since it was planned.
-        Busy: another process lives the newest attempt, or has begun this one first.
-        StoreError: the folder cannot be written, or is a link to elsewhere.
+        AlreadyDone: the stage has a result, perhaps from another process since the plan was made.
+        Busy: another process runs the newest attempt, or started this one first.
+        StoreError: the folder cannot be written, or is a symbolic link.
     """
     folder.refuse_links()
     attempts = folder.attempts()
@@ -187,7 +189,7 @@ def begin(folder: StageFolder) -> Attempt:
             f"{folder.path}: being run by process {who['pid']} on {who['host']} "
             f"(attempt {attempts[-1].name}); wait for it, or stop it and run again"
         )
-    if folder.result is not None:  # looked for last: a holder writes it before it ends
+    if folder.result is not None:  # checked last: a holder writes it before it ends
         raise AlreadyDone(f"{folder.path}: finished already")
     number = int(attempts[-1].name) + 1 if attempts else 1
     path = folder.path / "attempts" / f"{number:04d}"
@@ -200,7 +202,7 @@ def begin(folder: StageFolder) -> Attempt:
     _sweep(folder)
     try:
         return Attempt(folder, path)
-    except StoreError:  # nothing was begun: leave no trace of a holder
+    except StoreError:  # no attempt was started: leave no holder behind
         with contextlib.suppress(OSError):
             (path / "metrics.jsonl").unlink(missing_ok=True)
             path.rmdir()

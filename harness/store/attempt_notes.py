@@ -1,4 +1,4 @@
-"""What an attempt noted of itself, against what the result says that it ended with."""
+"""Compare a result with the records of the attempt that made it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.store.layout import StageFolder, shown
 
 
 def why_noted_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
-    """Why the result is not what its attempt's records say; "" if it is, as far as both tell.
+    """Why the result differs from its attempt's records; "" if it agrees where both have a value.
 
     Raises:
         Unreadable: a record cannot be read.
@@ -19,7 +19,7 @@ def why_noted_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
 
 
 def _why_ended_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
-    """How the attempt that ended says that it did, if that is not what the result says."""
+    """How the attempt that made the result says it ended, if the result says otherwise."""
     how = _of_attempt(folder, result, "ended.json").get("how")
     if how not in ("finished", "diverged") or how == result.get("state"):
         return ""
@@ -27,8 +27,7 @@ def _why_ended_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
 
 
 def _why_made_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
-    """On what machine, by what code and of what data the attempt that ended says that it ran, if
-    the result says otherwise."""
+    """Which machine, code or data the attempt recorded, if the result says otherwise."""
     noted = _of_attempt(folder, result, "attempt.json")
     if isinstance(machine := noted.get("machine"), dict):
         noted |= {"device": machine.get("device")}
@@ -40,7 +39,7 @@ def _why_made_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
 
 
 def _why_unequal(noted: Mapping[str, Any], said: Mapping[str, Any], under: str = "") -> str:
-    """Which value is not as noted, of those that both have; "" if none."""
+    """Which value differs, of those that both records have; "" if none."""
     for key in filter(said.__contains__, noted):
         one, other = noted[key], said[key]
         if isinstance(one, dict) and isinstance(other, dict):
@@ -52,7 +51,7 @@ def _why_unequal(noted: Mapping[str, Any], said: Mapping[str, Any], under: str =
 
 
 def _of_attempt(folder: StageFolder, result: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A record of the attempt that ended; {} if it is not known, or has none."""
+    """A record of the attempt that made the result; {} if that attempt or record is not known."""
     attempt = result.get("attempt")
     if type(attempt) is not int:
         return {}

@@ -1,4 +1,4 @@
-"""What `bench` measured on this run root: RUNS/bench/<recipe>-<time>.json."""
+"""Results of `bench` on this run root: RUNS/bench/<recipe>-<time>.json."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.store.layout import refuse_link
 
 FOLDER = "bench"
 NEWEST = 100
-"""Records that are looked at."""
+"""Number of records that are read."""
 
 
 def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
-    """Write a measurement beside the runs; returns its file.
+    """Write a measurement into the run root; returns its file.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -35,11 +35,11 @@ def keep(runs: Path, recipe: str, record: Mapping[str, Any]) -> Path:
 
 
 def newest_first(runs: Path) -> Iterator[Any]:
-    """The measurements under a run root; what cannot be read is passed over."""
+    """The measurements under a run root, newest first; unreadable ones are skipped."""
     dated = []
     with contextlib.suppress(OSError):
         for path in (runs / FOLDER).glob("*.json"):
-            with contextlib.suppress(OSError):  # taken away meanwhile
+            with contextlib.suppress(OSError):  # deleted meanwhile
                 dated.append((path.stat().st_mtime, path))
     for _, path in sorted(dated, reverse=True)[:NEWEST]:
         with contextlib.suppress(StoreError):

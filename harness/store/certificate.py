@@ -1,4 +1,4 @@
-"""Certificates: what `certify` found on some hardware, one file for each edition and hardware.
+"""Certificates: what `certify` found, one file for each edition and hardware.
 
 RUNS/certificates/<edition>-<hardware's digest>.json
 """
@@ -17,7 +17,7 @@ from harness.store import atomic
 from harness.store.layout import refuse_link
 
 SCHEMA = 1
-"""Of the file; raised when the meaning of a key changes."""
+"""Version of the file format; raised when the meaning of a key changes."""
 FOLDER = "certificates"
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -25,43 +25,43 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried."""
+    """One check."""
 
     name: str
     outcome: Outcome
     says: str
-    """What was seen, or why it was not tried."""
+    """What was found, or why the check was not run."""
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
-    """The numbers behind it, by name."""
+    """The measured numbers, by name."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What one `certify` found."""
+    """The outcome of one `certify`."""
 
     edition: str
     hardware: Mapping[str, str | int]
-    """device, cpu, nodes, processes, backend: what another machine may have otherwise."""
+    """device, cpu, nodes, processes, backend: what may differ between machines."""
     versions: Mapping[str, str]
     checks: Sequence[Check]
     when: str
-    """Its end, UTC, as 2026-11-22T10:15:00Z."""
+    """When it ended, UTC, as 2026-11-22T10:15:00Z."""
 
     @property
     def passed(self) -> bool:
-        """Nothing failed, and something was tried."""
+        """At least one check ran, and none failed."""
         outcomes = {check.outcome for check in self.checks}
         return "passed" in outcomes and "failed" not in outcomes
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits for the hardware."""
+        """Eight hexadecimal digits that identify the hardware."""
         told = json.dumps(dict(self.hardware), sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 
     @property
     def says(self) -> str:
-        """The certificate in a sentence without its full stop."""
+        """The certificate in one sentence, without the full stop."""
         by = {o: [c.name for c in self.checks if c.outcome == o] for o in ("failed", "skipped")}
         passed = sum(check.outcome == "passed" for check in self.checks)
         told = f"passed {passed} check{'' if passed == 1 else 's'}"
@@ -75,7 +75,7 @@ class Certificate:
 
 
 def write(runs: Path, certificate: Certificate) -> Path:
-    """Write it, over an older one of the same edition and hardware; returns its path.
+    """Write it, replacing one of the same edition and hardware; returns its path.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -93,7 +93,7 @@ def write(runs: Path, certificate: Certificate) -> Path:
 
 
 def of(runs: Path, edition: str) -> list[Certificate]:
-    """The edition's certificates, the newest first. What cannot be read certifies nothing."""
+    """The edition's certificates, newest first; unreadable ones are left out."""
     found = [_read(path) for path in (runs / FOLDER).glob(f"{edition}-*.json")]
     kept = [each for each in found if each is not None and each.edition == edition]
     return sorted(kept, key=lambda each: each.when, reverse=True)

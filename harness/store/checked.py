@@ -1,9 +1,9 @@
-"""What of a run root was found valid and has not changed since, so that it need not be read again.
+"""Cache of validity checks: stages that were found valid and have not changed are not read again.
 
-RUNS/.checked has a line for each stage: its id, its attempts and a digest of what the file system
-says of its result, journal and attempts' provenance: inode, size, times of content and of inode.
-Any write, rename or copy changes these. A further line is of its stage.json. The file may be
-deleted at any time, and where it cannot be written nothing is lost but time.
+RUNS/.checked has one line for each stage: its id, its attempts, and a digest of the file system's
+data (inode, size, mtime, ctime) of its result, journal and attempts' provenance. Any write, rename
+or copy changes these. Another line covers its stage.json. The file may be deleted at any time; if
+it cannot be written, later checks only take longer.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from harness.store.validity import why_invalid
 
 FILE = ".checked"
 PUBLISHED = "published.json"
-"""Marks a run root as published records, to which nothing is added."""
+"""Marks a run root as published records, in which no file is added."""
 
 RULE = 3
-"""Raised when what is valid changes: what was checked by an older rule is checked again."""
+"""Raised when the validity rules change: stages checked by older rules are checked again."""
 
 SETTLED_S = 2.0
-"""A file that is younger may be written to again without a change of its times."""
+"""A file younger than this may still change without a change of its times."""
 
 
 class Seen(NamedTuple):
-    """How a stage's files are."""
+    """The state of a stage's files."""
 
     attempts: tuple[str, ...]
     digest: str
     size: int
     """Bytes of its records."""
     valid: bool
-    """They were found valid, and are as they were then."""
+    """They were found valid, and have not changed since."""
     settled: bool
 
 
 class Checked:
-    """The stages of one run root."""
+    """The cache for one run root."""
 
     def __init__(self, runs: str) -> None:
         self._runs = runs
@@ -55,12 +55,12 @@ class Checked:
             lines = Path(runs, FILE).read_text(errors="replace").splitlines()
             self._lines = len(lines)
             for line in lines:
-                with contextlib.suppress(ValueError):  # cut, as two processes wrote at a time
+                with contextlib.suppress(ValueError):  # torn: two processes wrote at the same time
                     id_, attempts, digest = line.split("\t")
                     self._known[id_] = tuple(filter(None, attempts.split(","))), digest
 
     def see(self, id_: str) -> Seen:
-        """How the stage's files are now; to be asked before they are read."""
+        """The present state of the stage's files; call it before reading them."""
         known = self._known.get(id_)
         if known is not None:
             digest, size, _ = self._stat(id_, known[0])
@@ -71,27 +71,29 @@ class Checked:
         return Seen(attempts, digest, size, valid=False, settled=_settled(newest))
 
     def why_invalid(self, folder: StageFolder, result: Mapping[str, Any], seen: Seen) -> str:
-        """As harness.store.validity.why_invalid; nothing is read of what was found valid.
+        """As harness.store.validity.why_invalid, but stages that were found valid are not read
+        again.
 
         Args:
             folder: the stage's.
-            result: what its result.json says.
-            seen: how the stage was before that was read.
+            result: the content of its result.json.
+            seen: the state of the stage's files before that was read.
 
         Raises:
             Unreadable: a file or folder cannot be read.
         """
         if seen.valid:
             return ""
-        attempts = seen.attempts or [path.name for path in folder.attempts()]  # or says why none
+        attempts = seen.attempts or [path.name for path in folder.attempts()]  # or raises why none
         why = why_invalid(folder, result, attempts)
         if not why and seen.settled and is_name(folder.id):
             self._note(folder.id, seen.attempts, seen.digest)
         return why
 
     def why_wrong(self, id_: str, name: str, judge: Callable[[], str | None]) -> str:
-        """What `judge` finds wrong with the stage's file `name`; it is not asked where it found
-        nothing before ("", not None: it cannot tell) and the file has not changed since."""
+        """What `judge` finds wrong with the stage's file `name`. `judge` is not called if it found
+        nothing wrong before ("", while None means that it cannot tell) and the file has not changed
+        since."""
         key = f"{id_}/{name}"
         digest, _, newest = _stat([f"{self._runs}/{key}"])
         if self._known.get(key) == ((), digest):
@@ -106,7 +108,8 @@ class Checked:
         self._new.append(f"{key}\t{','.join(attempts)}\t{digest}\n")
 
     def save(self) -> None:
-        """Add what was found valid to the file; what cannot be written is checked again."""
+        """Append what was found valid to the cache file; what cannot be written is checked
+        again."""
         new, self._new = self._new, []
         if not new or os.path.exists(f"{self._runs}/{PUBLISHED}"):  # noqa: PTH110
             return
@@ -141,7 +144,7 @@ class Checked:
 
 
 def _stat(paths: Iterable[str]) -> tuple[str, int, int]:
-    """(digest of how the files are, bytes of them all, nanoseconds since 1970 of the last
+    """(digest of the files' state, their total bytes, nanoseconds since 1970 of the last
     change)."""
     found: list[int] = [RULE]
     size = newest = 0
@@ -165,7 +168,7 @@ _OF: dict[str, Checked] = {}
 
 
 def checked(runs: Path) -> Checked:
-    """What this process knows of the run root, and at its first call what its file says."""
+    """The cache for the run root: one per process, read from its file on the first call."""
     root = os.path.abspath(runs)  # noqa: PTH100
     if root not in _OF:
         _OF[root] = Checked(root)

@@ -1,4 +1,4 @@
-"""The time by a file server's clock: it dates what all machines touch, however wrong their own."""
+"""Time by the file server's clock, which dates files the same way for all machines."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 FRESH_S = 60.0
-"""Seconds for which a difference between two clocks is believed."""
+"""Seconds for which a measured difference between two clocks is used."""
 
 _ahead: dict[int, tuple[float, float]] = {}
-"""By device: seconds by which its server's clock is ahead of ours, and when that was seen."""
+"""By device: seconds by which its server's clock is ahead of ours, and when that was measured."""
 
 
 def now(folder: Path) -> float:
-    """Seconds since 1970 by the clock that dates the files of `folder`; by this machine's own where
-    no file can be made there.
+    """Seconds since 1970 by the clock that dates files in `folder`; by this machine's clock if no
+    file can be made there.
 
     Raises:
         OSError: there is no such folder.
@@ -28,7 +28,7 @@ def now(folder: Path) -> float:
 
 
 def _difference(folder: Path) -> float:
-    """The least that can explain the date of a new file; a second is a file system's rounding."""
+    """The smallest offset that explains a new file's date; file systems may round to a second."""
     probe = folder / f".clock.{secrets.token_hex(4)}"
     before = time.time()
     try:

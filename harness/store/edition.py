@@ -2,8 +2,8 @@
 its numbers.
 
 A result carries its task's edition; results of different editions are never mixed silently. The
-code is what the task's function imports, directly or through others, as far as it decides numbers.
-Comments, docstrings and blank lines are left out.
+code is every module that the task's function imports, directly or indirectly, and that can change
+numbers. Comments, docstrings and blank lines are left out.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import harness
 from harness.spec.registry import DEFAULT_OPTIMISER, methods, optimisers, task, tasks
 
 SOURCES = ("data", "model", "methods", "runtime", "evaluate", "stage")
-"""The packages of the harness whose source decides numbers. Of a package that declares a task, all
-that the task imports of it does."""
+"""Packages of the harness whose source decides numbers. Of a package that declares a task, every
+module that the task imports counts."""
 
 RUNNER = "harness.stage.execute"
-"""What opens the data and calls every task's function."""
+"""The code that opens the data and calls every task's function."""
 
 _STRING = "|".join(
     (
@@ -40,12 +40,13 @@ _STRING = "|".join(
 _WORDLESS = re.compile(
     rf"({_STRING})|^[ \t]*(?:#[^\n]*)?\n|[ \t]*#[^\n]*|[ \t]+$", re.DOTALL | re.MULTILINE
 )
-"""A string, which is kept, or what computes nothing: blank lines, comments, trailing spaces."""
+"""A string, which is kept, or text that computes nothing: blank lines, comments, trailing
+spaces."""
 
 
 def subject(kind: str, method: str, optimiser: str = DEFAULT_OPTIMISER) -> str:
-    """What has an edition: a task or, where it trains a method, the task with that method and,
-    unless it is the default one, that optimiser."""
+    """The name under which an edition is stored: the task; for a task that trains, with its method
+    and, unless it is the default, its optimiser."""
     if kind not in tasks() or not task(kind).trains:
         return kind
     return f"{kind} of {method}" + (f" by {optimiser}" if optimiser != DEFAULT_OPTIMISER else "")
@@ -53,20 +54,20 @@ def subject(kind: str, method: str, optimiser: str = DEFAULT_OPTIMISER) -> str:
 
 @dataclass(frozen=True)
 class Editions:
-    """An edition for each subject."""
+    """One edition for each subject."""
 
     by_subject: Mapping[str, str]
     other: str = ""
-    """Of subjects that are not named: records of before had one edition for all."""
+    """For subjects that are not named: older records had one edition for all."""
 
     @classmethod
     def same(cls, edition: str) -> Editions:
-        """One edition for all."""
+        """The same edition for all subjects."""
         return cls({}, edition)
 
     @classmethod
     def read(cls, found: object) -> Editions | None:
-        """What `record` made, or a record of before; None if it is neither."""
+        """Parse the output of `record`, or an older record; None if it is neither."""
         if isinstance(found, str):
             return cls.same(found)
         if not isinstance(found, dict) or not all(isinstance(e, str) for e in found.values()):
@@ -74,7 +75,7 @@ class Editions:
         return cls(found)
 
     def record(self) -> dict[str, str]:
-        """As JSON has it."""
+        """As a JSON object."""
         return dict(self.by_subject)
 
     def __getitem__(self, subject: str) -> str:
@@ -88,7 +89,7 @@ class Editions:
 
 
 def present() -> Editions:
-    """The editions of all declared tasks and methods, of the code and libraries in use."""
+    """The editions of all declared tasks and methods, for the code and libraries in use."""
     found = itertools.product(tasks(), methods(), optimisers())
     return Editions({subject(*each): edition(*each) for each in found})
 
@@ -97,8 +98,8 @@ def edition(kind: str, method: str, optimiser: str = DEFAULT_OPTIMISER) -> str:
     """Twelve hexadecimal digits for the code and libraries that a task's numbers depend on.
 
     Args:
-        method: the recipe's `contrast.kind`, which matters to a task that trains it.
-        optimiser: the recipe's `optim.kind`, which matters to such a task too.
+        method: the recipe's `contrast.kind`; used for tasks that train a method.
+        optimiser: the recipe's `optim.kind`; used for such tasks too.
 
     Raises:
         KeyError: no such task, method or optimiser is declared.
@@ -122,9 +123,9 @@ def _edition(kind: str, method: str, optimiser: str) -> str:
 
 
 def closure(*modules: str) -> dict[str, Path]:
-    """The modules that decide the numbers of `modules`: they, and what they import, by name.
+    """The modules that decide the numbers of `modules`: these and their imports, by name.
 
-    Of the harness's own only those of SOURCES are followed; of another package all of its own.
+    In the harness only modules in SOURCES are followed; in other packages all their own modules.
     """
     found: dict[str, Path] = {}
     waiting = list(modules)
@@ -146,7 +147,7 @@ def _decides(name: str) -> bool:
 
 
 def _file(name: str) -> Path | None:
-    """The module's source; None if it is no module with one, e.g. a function of a module."""
+    """The module's source file; None if it has none, e.g. if the name is a function."""
     top, *inner = name.split(".")
     for root in _roots(top):
         place = root.joinpath(*inner)
@@ -165,14 +166,14 @@ def _roots(top: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file as it decides numbers."""
+    """The parts of a source file that decide numbers."""
 
     digest: bytes
     imported: tuple[tuple[int, str], ...]
-    """(leading dots, name) of every module, or name in one, that is imported."""
+    """(leading dots, name) of each imported module, or name in a module."""
 
     def imports(self, package: str) -> Iterator[str]:
-        """The imported names and the modules that they may be names in, absolute."""
+        """Absolute names of the imports, and of the modules that may contain them."""
         for dots, name in self.imported:
             above = package.split(".")[: len(package.split(".")) + 1 - dots] if dots else []
             full = ".".join([*above, *filter(None, [name])])
@@ -200,7 +201,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def without_words(text: str, tree: ast.AST | None = None) -> str:
-    """A module's text without comments, docstrings and blank lines: it computes the same.
+    """A module's text without comments, docstrings and blank lines; it computes the same.
 
     Args:
         tree: the text, parsed; None: parse it here.

@@ -1,8 +1,8 @@
-"""What of a run root may be deleted. Never a journal, a result, a provenance, or a file of a stage
-that is being run, waits for a job, or is not done.
+"""Which files of a run root may be deleted. Never a journal, a result, a provenance, or a file of a
+stage that is running, waiting for a job, or unfinished.
 
-A finished stage keeps its last checkpoint whole, optimiser included: its name holds a digest of its
-content, by which the probes know the weights that they are of.
+A finished stage keeps its last checkpoint unchanged, optimiser included. The checkpoint's name
+holds a digest of its content, by which probes identify the weights they used.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from harness.store.provenance import SNAPSHOT
 Kind = Literal["checkpoints", "set aside", "code", "draft"]
 
 DAY_S = 86_400.0
-"""A draft that was not written to for so long is of a life that was killed."""
+"""A draft with no write for this long belongs to a killed process."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 _DRAFT = re.compile(r"\..+\.(\d{20}-)?[0-9a-f]{8}(\.tmp)?")
 _WRITTEN = ("submissions", "submissions/claims", "reports")
-"""Where files are written besides stages: in them, and in the folders in them."""
+"""Folders besides the stages into which files are written, directly or in their sub-folders."""
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Files, or a folder with all in it, that may go together."""
+    """Files, or one folder with its content, that may be deleted together."""
 
     kind: Kind
     place: Path
-    """The stage's folder, or what goes itself."""
+    """The stage's folder, or the path to delete."""
     paths: tuple[Path, ...]
     size: int
     """Bytes."""
     whole: Path | None = None
-    """The checkpoint that stays, and must be whole."""
+    """The checkpoint that stays; it must be intact."""
 
 
 def find(
@@ -57,12 +57,12 @@ def find(
     used: Collection[Path],
     note: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Garbage]:
-    """All that may go, as it is found.
+    """Everything that may be deleted, as it is found.
 
     Args:
-        held: ids of stages that a job has or may have.
+        held: ids of stages that have, or may have, a job.
         used: snapshots of the code that such jobs run.
-        note: told of each stage that is passed over: closed to us, or a link to elsewhere.
+        note: called with a message for each skipped stage: one without access, or a symbolic link.
 
     Raises:
         StoreError: the run root cannot be read.
@@ -106,7 +106,7 @@ def _of_stage(entry: ledger.Entry) -> Iterator[Garbage]:
 
 
 def is_run_root(runs: Path) -> bool:
-    """Whether stages or submissions lie in the folder: in any other nothing is ours to delete.
+    """Whether the folder holds stages or submissions; in any other folder nothing is deleted.
 
     Raises:
         StoreError: it cannot be read.
@@ -115,10 +115,10 @@ def is_run_root(runs: Path) -> bool:
 
 
 def drafts(folder: Path, of: str = "") -> Iterator[Garbage]:
-    """Folders in `folder` that were never finished nor given their names, and grow no more.
+    """Folders in `folder` that were never finished or renamed, and no longer grow.
 
     Args:
-        of: what their names begin with, where other programs have folders too.
+        of: prefix of their names, for folders shared with other programs.
     """
     for path in _folders(folder):
         ours = path.name.startswith(f".{of}")
@@ -127,18 +127,18 @@ def drafts(folder: Path, of: str = "") -> Iterator[Garbage]:
 
 
 def remove(one: Garbage) -> None:
-    """Delete it; what is gone already is no mistake.
+    """Delete it; a file that is already gone is no error.
 
     Raises:
-        StoreError: it cannot be deleted, or the checkpoint that is to stay is damaged: then the
-            ones before it stay too.
+        StoreError: it cannot be deleted, or the checkpoint that should stay is damaged: then the
+            older ones stay too.
     """
     try:
         if one.whole is not None and not _is_whole(one.whole):
             raise StoreError(f"{one.whole}: damaged; the checkpoints before it were left")
         for path in one.paths:
             if path.is_dir() and not path.is_symlink():
-                # one that is torn down half way must not be taken for a whole one
+                # rename first: a half-deleted folder must not look complete
                 gone = path.with_name(f".{path.name.lstrip('.')}.{secrets.token_hex(4)}")
                 path.rename(gone)
                 shutil.rmtree(gone)
@@ -151,7 +151,7 @@ def remove(one: Garbage) -> None:
 
 
 def saved(folder: StageFolder) -> list[tuple[int, str, Path]]:
-    """(step, digest, path) of the stage's checkpoints, newest first, by their names."""
+    """(step, digest, path) of the stage's checkpoints, newest first, read from their names."""
     try:
         paths = sorted(folder.checkpoints.iterdir(), reverse=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -169,7 +169,7 @@ def _before_the_last(entry: ledger.Entry) -> Iterator[Garbage]:
     (step, digest, last), *before = found
     kind = (entry.described or {}).get("kind")
     children = any(each.parent == kind for each in tasks().values())
-    read = children and entry.state == "finished"  # by probes: these weights, no others
+    read = children and entry.state == "finished"  # by probes: they need exactly these weights
     if read and (step, digest) != (result.get("step"), result.get("weights")):
         return
     paths = tuple(path for _, _, path in before)
@@ -189,8 +189,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _only_copy(snapshot: Path) -> bool:
-    """Whether some of the code is in no commit, and in no attempt's record of uncommitted changes
-    either: then a run's number rests on this copy."""
+    """Whether some of the code is in no commit and in no attempt's record of uncommitted changes.
+    Then this copy is the only source of a run's number."""
     try:
         noted = atomic.read_json(snapshot / SNAPSHOT)
         code, diff = noted["code"], noted["diff"]
@@ -206,7 +206,7 @@ def _aside(runs: Path) -> list[StageFolder]:
 
 
 def _places(folder: StageFolder) -> list[Path]:
-    """Where files of a stage are written."""
+    """The folders into which files of a stage are written."""
     return [folder.path, folder.checkpoints, *_folders(folder.path / "attempts")]
 
 
@@ -219,7 +219,8 @@ def _draft_files(*places: Path) -> Iterator[Garbage]:
 
 
 def _own_folders(folder: Path) -> list[Path]:
-    """Those in a folder of the run root; none where it is a link, as they are another's then."""
+    """Sub-folders of a folder in the run root; none if it is a symbolic link: its files belong to
+    others."""
     return [] if folder.is_symlink() else _folders(folder)
 
 
@@ -247,10 +248,10 @@ def _size(paths: Collection[Path]) -> int:
 
 
 def _stats(path: Path) -> Iterator[os.stat_result]:
-    """Of the file, or of the folder and all in it; links are not followed."""
+    """Of the file, or of the folder and everything in it; links are not followed."""
     try:
         yield path.lstat()
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted meanwhile
         return
     for at, folders, files in os.walk(path):
         for name in (*folders, *files):

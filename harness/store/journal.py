@@ -1,7 +1,8 @@
-"""The journal: what was measured, step by step. It is the truth; everything else mirrors it.
+"""The journal: the metrics of each step. It is the authoritative record; the rest are copies.
 
-An attempt appends lines of JSON to its own file. Read together, a newer attempt wins from its
-first step on, and a torn last line is ignored: each step stands exactly once.
+Each attempt appends JSON lines to its own file. When the files are merged, a newer attempt
+replaces older ones from its first step on, and a torn last line is ignored: each step appears
+exactly once.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from harness.store import atomic
 from harness.store.layout import StageFolder
 
 TAIL = 16_384
-"""Bytes in which the last whole record of a file is looked for."""
+"""Bytes at a file's end that are searched for its last complete record."""
 
 Record = dict[str, Any]
 """{"step": int from 0, "epoch": float, "t": unix seconds, metric name: number, ...}"""
 
 NOT_METRICS = frozenset({"step", "epoch", "t", "protocol"})
-"""The keys of a record that say when and how, not what."""
+"""Keys of a record that give its time and place, not measurements."""
 
 
 Mark = tuple[int, int]
 """Bytes of an attempt's file, and their CRC-32."""
 
 Marks = dict[str, Mark]
-"""By attempt."""
+"""Marks by attempt name."""
 
 
 class Writer:
@@ -60,7 +61,8 @@ class Writer:
             raise atomic.write_error(error, self._path) from error
 
     def sync(self) -> None:
-        """Wait until what was appended is on disk: a checkpoint must not outlive its journal."""
+        """Wait until the appended lines are on disk: a checkpoint must never be newer than its
+        journal."""
         try:
             os.fsync(self._fd)
         except OSError as error:
@@ -71,12 +73,12 @@ class Writer:
 
 
 def mark(data: bytes) -> Mark:
-    """The mark of an attempt's file that holds `data`."""
+    """The mark of an attempt's file with content `data`."""
     return len(data), zlib.crc32(data)
 
 
 def mark_of(attempt: Path) -> Mark:
-    """The mark of an attempt's whole file as it is.
+    """The mark of an attempt's whole file in its present state.
 
     Raises:
         StoreError: it cannot be read.
@@ -90,7 +92,7 @@ def mark_of(attempt: Path) -> Mark:
 
 
 def altered(folder: StageFolder, marks: Marks) -> str:
-    """Which attempt's part of the journal no longer begins as it was marked; "" if none.
+    """The attempt whose file no longer starts with its marked content; "" if none.
 
     Raises:
         StoreError: a file cannot be read.
@@ -110,9 +112,9 @@ def altered(folder: StageFolder, marks: Marks) -> str:
 
 
 def read_file(path: Path) -> list[Record]:
-    """The whole records of one attempt's file; [] if there is none.
+    """The complete records of one attempt's file; [] if there is no file.
 
-    NaN and infinities, which Python's JSON writes for a diverged loss, come back as floats. A line
+    NaN and infinities, which Python's JSON writes for a diverged loss, are read as floats. A line
     that is not a record (torn by a kill or a full disk) is left out.
 
     Raises:
@@ -128,10 +130,10 @@ def read_file(path: Path) -> list[Record]:
 
 
 def parse_all(lines: Iterable[bytes]) -> list[Record]:
-    """The records in the lines; lines that are none are left out."""
+    """The records in the lines; other lines are left out."""
     whole = [line for line in lines if line]
-    try:  # one call for all lines takes a third of the time of one for each
-        found = json.loads(b"[" + b",null,".join(whole) + b"]")  # no two lines make one object
+    try:  # one call for all lines is three times as fast as one per line
+        found = json.loads(b"[" + b",null,".join(whole) + b"]")  # two lines form no object
     except (ValueError, RecursionError):
         found = []
     records = found[::2]
@@ -144,11 +146,11 @@ def _is_record(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     step = value.get("step")
-    return type(step) is int and 0 <= step < 2**63  # true is no step
+    return type(step) is int and 0 <= step < 2**63  # JSON true is not a step
 
 
 def parse(line: bytes) -> Record | None:
-    """The record in a line; None if the line is torn or no record."""
+    """The record in a line; None if the line is torn or not a record."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -157,15 +159,15 @@ def parse(line: bytes) -> Record | None:
 
 
 def read(folder: StageFolder) -> list[Record]:
-    """All attempts' records as one journal, in order of writing, each step exactly once."""
+    """All attempts' records as one journal, in the order of writing, each step exactly once."""
     return merge(read_file(attempt / "metrics.jsonl") for attempt in folder.attempts())
 
 
 def merge(attempts: Iterable[list[Record]]) -> list[Record]:
-    """Attempts' records, oldest attempt first, as one journal: a newer one wins from its first
-    step on."""
+    """Merge attempts' records, oldest attempt first; a newer attempt replaces older ones from its
+    first step on."""
     merged: list[Record] = []
-    sorted_ = True  # as a trainer writes them; then what is overruled stands at the end
+    sorted_ = True  # true for a trainer's output; then replaced records are at the end
     for records in attempts:
         steps = [record["step"] for record in records]
         if not steps:
@@ -182,7 +184,8 @@ def merge(attempts: Iterable[list[Record]]) -> list[Record]:
 
 
 def last(folder: StageFolder) -> Record | None:
-    """The newest attempt's newest whole record, read from its file's end; None if there is none."""
+    """The newest attempt's last complete record, read from its file's end; None if there is
+    none."""
     for attempt in reversed(folder.attempts()):
         try:
             with atomic.opened(attempt / "metrics.jsonl") as file:

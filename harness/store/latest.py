@@ -1,4 +1,4 @@
-"""The newest figures of a stage, from the ends of its journals: cheap, however long they are."""
+"""The newest metric values of a stage, read from the ends of its journals: fast for any length."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from harness.store import atomic, journal
 from harness.store.layout import StageFolder, may_be_shown
 
 BLOCK = 1 << 18
-"""Bytes read at a time, from the end towards the beginning."""
+"""Bytes read at a time, from the end backwards."""
 FAR = 1 << 24
 """Bytes of one attempt that are searched for the newest value of each wanted metric."""
 
 
 @dataclass
 class Figures:
-    """Where a stage stands."""
+    """The present progress of a stage."""
 
     step: int = 0
     epoch: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
-    """The newest value of each metric met."""
+    """The newest value of each metric found."""
     rate: float | None = None
-    """Steps per second of this attempt lately, pauses for kNN and checkpoints included."""
+    """Recent steps per second of this attempt, including pauses for kNN and checkpoints."""
 
 
 class Latest:
-    """Reads on, at each look, from where the last one ended.
+    """Reads new lines only: each call continues where the last one stopped.
 
     Args:
-        wanted: metrics that are looked for further back, in earlier attempts too.
+        wanted: metrics that are also searched for further back and in earlier attempts.
     """
 
     def __init__(self, folder: StageFolder, wanted: Sequence[str] = ()) -> None:
@@ -45,7 +45,7 @@ class Latest:
         self.figures = Figures()
 
     def look(self) -> Figures:
-        """The figures as they are now.
+        """The present values.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -65,7 +65,7 @@ class Latest:
         return self.figures
 
     def _search(self, attempts: Sequence[Path]) -> None:
-        """Take the newest lines there are, and from further back what they lack."""
+        """Take the newest lines, and search further back for the wanted metrics they lack."""
         missing = set(self._wanted)
         for attempt in reversed(attempts):
             path = attempt / "metrics.jsonl"
@@ -74,7 +74,7 @@ class Latest:
                 begin = max(0, end - BLOCK)
                 data = _read(path, begin, end)
                 if begin:
-                    data = data[data.find(b"\n") + 1 :]  # what is left of a line is read next
+                    data = data[data.find(b"\n") + 1 :]  # the rest of a cut line is read next
                 if self._attempt is None:
                     whole = data[: data.rfind(b"\n") + 1]
                     self._attempt, self._offset = attempt, end - len(data) + len(whole)
@@ -83,14 +83,15 @@ class Latest:
                 for name in sorted(missing):
                     if self._pick(name, data):
                         missing.discard(name)
-                if not data:  # a line longer than a block: no journal's
+                if not data:  # a line longer than a block is not from a journal
                     break
                 end -= len(data)
             if not missing:
                 return
 
     def _pick(self, name: str, data: bytes) -> bool:
-        """Take the metric from the last line that has it, unless a later attempt rewound it."""
+        """Take the metric from the last line that has it, unless a later attempt resumed before
+        it."""
         at = data.rfind(f'"{name}":'.encode())
         if at < 0:
             return False
@@ -116,7 +117,7 @@ class Latest:
                 figures.epoch = float(epoch)
             if _is_number(t):
                 if self._marks and self._marks[-1][0] == t:
-                    self._marks.pop()  # a block of steps is written at one moment
+                    self._marks.pop()  # a block of steps is written at once
                 self._marks.append((float(t), figures.step))
         self._marks = self._marks[-200:]
         if len(self._marks) > 1:
@@ -126,7 +127,8 @@ class Latest:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether `value` is a number that a float can hold; a diverged loss, not finite, is one."""
+    """Whether `value` is a number that fits a float; the non-finite loss of a diverged run
+    counts."""
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 2**1023
     return isinstance(value, float)
@@ -144,5 +146,5 @@ def _read(path: Path, begin: int, end: int | None) -> bytes:
         with atomic.opened(path) as file:
             file.seek(begin)
             return file.read() if end is None else file.read(end - begin)
-    except OSError:  # not there yet, or no longer
+    except OSError:  # not there yet, or deleted
         return b""

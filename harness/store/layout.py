@@ -1,21 +1,21 @@
-"""Where everything of a stage lies.
+"""Paths of a stage's files in the run root.
 
-    RUNS/aside/<stage id>~1/                a stale stage that was run anew
-RUNS/<stage id>/stage.json              what it is: recipe, resolved; kind; parent
-                attempts/0001/          one life of its processes (made by mkdir: the fence)
-                    alive.json          who lives it; touched while it lives
+RUNS/<stage id>/stage.json              its resolved recipe, kind and parent
+                attempts/0001/          one attempt (mkdir lets one process only make it)
+                    alive.json          its process; touched while that runs
                     attempt.json        provenance
                     metrics.jsonl       its part of the journal
-                    marks.json          how the journal was at each of its last checkpoints
-                    ended.json          how it ended, if it could say so
+                    marks.json          the journal's state at each of its last checkpoints
+                    ended.json          how it ended, if it could write this
                 checkpoints/            step-00000390-<digest>.pt
-                result.json             the outcome, and how the journal was then; a stage with one
-                                        is done
-RUNS/.checked                           what was found valid: see store/checked.py
-RUNS/submissions/<id>.json              what was handed to a cluster: see store/submission.py
+                result.json             the outcome, and the journal's state then; a stage with
+                                        this file is done
+RUNS/aside/<stage id>~1/                a stale stage that was run again
+RUNS/.checked                           stages found valid: see store/checked.py
+RUNS/submissions/<id>.json              what was submitted to a launcher: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run
-RUNS/.inputs/<digest>.json              what was seen of data and weights: see harness/inputs.py
+RUNS/.inputs/<digest>.json              fingerprints of data and weights: see harness/inputs.py
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from harness.errors import StoreError
 from harness.store import atomic, version
 
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
-"""What may be a stage's name: it leaves no folder."""
+"""A valid stage name: one that cannot lead to another folder."""
 
 OWN_NAME = re.compile(r".+\.[a-z][a-z0-9_=]*-[0-9a-f]{6,}")
-"""What stages of this harness are called: run, kind and digest."""
+"""Names of this harness's stages: run, kind and digest."""
 
 ACCURACY = re.compile(r"/top\d+(@|$)")
-"""What is measured in percent, by its metric's name."""
+"""Names of metrics measured in percent."""
 
 SHOWN = 40
-"""Characters of a wrong value that are shown."""
+"""Characters of a wrong value that a message shows."""
 
 IN_RUN_ROOT = (
     "a run's files stay in its run root: put the thing itself there, or name the other run root "
@@ -64,7 +64,7 @@ class StageFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The outcome, None while there is none.
+        """The content of result.json, None if there is none yet.
 
         Raises:
             StoreError: result.json is damaged.
@@ -78,7 +78,7 @@ class StageFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a stage.json; of a folder that is closed to us, whether its name is a
+        """Whether there is a stage.json; without access to the folder, whether its name is a
         stage's."""
         try:
             (self.path / "stage.json").stat()
@@ -90,8 +90,8 @@ class StageFolder:
 
     @property
     def described(self) -> dict[str, Any] | None:
-        """stage.json: {"id", "kind", "recipe", "parent", ...}, of an older version of it as this
-        one would have written it, if a step leads here; None before the first attempt.
+        """stage.json: {"id", "kind", "recipe", "parent", ...}, migrated from an older version if
+        there is a migration path; None before the first attempt.
 
         Raises:
             StoreError: stage.json is damaged, or of a newer version of the harness.
@@ -107,10 +107,10 @@ class StageFolder:
 
     @property
     def parent(self) -> StageFolder | None:
-        """The stage that this one reads, beside it in the run root; None if it reads none.
+        """The stage whose output this one reads, in the same run root; None if it reads none.
 
         Raises:
-            StoreError: stage.json is damaged, or names what is no stage.
+            StoreError: stage.json is damaged, or its parent is not a stage.
         """
         named = (self.described or {}).get("parent")
         if named is None:
@@ -121,7 +121,7 @@ class StageFolder:
 
     def refuse_links(self) -> None:
         """Raise a StoreError if the folder, or a file or folder of the stage in it, is a symbolic
-        link: what a run writes and reads stays in its run root."""
+        link: a run reads and writes only in its run root."""
         refuse_link(self.path)
         for folder in (self.path, self.path / "attempts"):
             for each in _listed(folder):
@@ -145,7 +145,7 @@ class StageFolder:
         return sorted(names, key=lambda p: int(p.name))
 
     def set_aside(self) -> Path:
-        """Move the folder to RUNS/aside/, under its name and a number; nothing of it is lost.
+        """Move the folder to RUNS/aside/, under its name and a number; nothing is deleted.
 
         Raises:
             DiskError: it cannot be moved.
@@ -162,7 +162,8 @@ class StageFolder:
         return target
 
     def put_back(self, aside: Path) -> None:
-        """Undo `set_aside`, which returned `aside`; what was begun here since stays as it is.
+        """Undo `set_aside`, which returned `aside`; a stage that was started here since stays
+        unchanged.
 
         Raises:
             StoreError: it cannot be moved.
@@ -179,11 +180,11 @@ class StageFolder:
             raise atomic.write_error(error, aside) from error
 
     def create(self, description: dict[str, Any]) -> None:
-        """Make the folder unless it is there, and its stage.json unless it says the same: what the
-        id does not cover (cadences, targets) may have changed since the last attempt.
+        """Make the folder if it is missing, and write stage.json if its content changed: settings
+        that the id does not cover (cadences, targets) may differ from the last attempt.
 
         Raises:
-            StoreError: the folder cannot be made, or is a link to elsewhere.
+            StoreError: the folder cannot be made, or is a symbolic link.
         """
         self.refuse_links()
         try:
@@ -199,16 +200,16 @@ def refuse_link(path: Path, is_link: bool | None = None, *, belongs: str = IN_RU
     """Raise a StoreError if `path` is a symbolic link.
 
     Args:
-        is_link: whether it is one, if that is known.
-        belongs: where its files belong, and what to do instead.
+        is_link: whether it is one, if known.
+        belongs: text for the message: where the files belong, and what to do instead.
     """
     if path.is_symlink() if is_link is None else is_link:
-        target = os.readlink(path)  # noqa: PTH115 - as it stands, not a path to be seen from here
+        target = os.readlink(path)  # noqa: PTH115 - the link's text, which is not resolved
         raise StoreError(f"{path}: a link to {target}; {belongs}")
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in the folder; nothing where it cannot be told: nor can it be used then."""
+    """The folder's entries; none if it cannot be read, as then it cannot be used either."""
     try:
         with os.scandir(folder) as found:
             return list(found)
@@ -217,9 +218,9 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def why_no_result(found: object) -> str:
-    """Why `found` is no stage's outcome; "" if it is one.
+    """Why `found` is not a stage's outcome; "" if it is one.
 
-    Each of its values is a finite number, and an accuracy is one of percent.
+    Each of its numbers must be finite, and each accuracy a percentage.
     """
     if not isinstance(found, dict) or "state" not in found:
         return "not a result"
@@ -230,9 +231,9 @@ def why_no_result(found: object) -> str:
 
 
 def why_impossible(name: str, value: object) -> str:
-    """Why nothing that `name` measures is `value`; "" if it may be."""
+    """Why `value` is impossible for the metric `name`; "" if it is possible."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # NaN is less than nothing
+    if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # false for NaN
         return f"{name} is {shown(value)}, no number"
     if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
         return f"{name} is {shown(value)}, no accuracy in percent"
@@ -240,18 +241,18 @@ def why_impossible(name: str, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value, for a message."""
+    """A wrong value as a message shows it."""
     return json.dumps(value)[:SHOWN]
 
 
 def may_be_shown(name: str, value: object) -> bool:
-    """Whether a run can have measured it: a loss may stop being finite, an accuracy is a percentage
-    or nothing."""
+    """Whether a run can have measured it: a loss may be infinite or NaN, an accuracy must be a
+    percentage."""
     return not ACCURACY.search(name) or not why_impossible(name, value)
 
 
 def is_name(value: object) -> bool:
-    """Whether `value` can be a stage's id: a name that leads out of no folder."""
+    """Whether `value` can be a stage's id: a name that cannot lead to another folder."""
     return isinstance(value, str) and len(value) <= 250 and NAME.fullmatch(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""In which state each stage is, decided from its files alone."""
+"""The state of each stage, decided from its files alone."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from harness.store.version import STAGE
 FileState = Literal[
     "absent", "running", "interrupted", "failed", "diverged", "finished", "damaged", "unreadable"
 ]
-"""unreadable: closed to this user, or on a disk that fails; it may well be whole."""
+"""unreadable: no access for this user, or a disk error; the stage may be intact."""
 
 _PARTS = re.compile(r"(.+)-s\d+\.([a-z_]+)-[0-9a-f]{6,}")
 
 _AT_ONCE = 65536
-"""Bytes; more than the files here have, as a rule."""
+"""Bytes; more than most of these files have."""
 
 AT_MOST = 1 << 28
-"""Bytes of journals after which `everything` checks no more in one call. A journal without
-checksums takes four times as long to check, and counts so."""
+"""Bytes of journals after which one call of `everything` checks no more. A journal without
+checksums takes four times as long to check and counts four times."""
 
 DONE: tuple[FileState, ...] = ("finished", "diverged")
-"""States that a stage does not leave: a diverged run is a result too."""
+"""Final states of a stage: a diverged run is a result too."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One stage as the ledger sees it."""
+    """One stage and its state."""
 
     folder: StageFolder
     state: FileState
     detail: str = ""
     result: dict[str, Any] | None = None
     described: dict[str, Any] | None = None
-    """stage.json; None if there is none, or it is damaged."""
+    """stage.json; None if it is missing or damaged."""
     who: dict[str, Any] | None = None
-    """Who runs it, as alive.json names them; None if nobody does."""
+    """The process that runs it, as in alive.json; None if there is none."""
     still: Still = ""
-    """What keeps them from it, if anything does."""
+    """What stops that process from working, if anything."""
 
     @property
     def done(self) -> bool:
@@ -55,7 +55,7 @@ class Entry:
 
 
 def read_entry(folder: StageFolder) -> Entry:
-    """The stage's state: never an exception, a damaged folder is a state too."""
+    """The stage's state; never raises: a damaged folder is a state too."""
     described: dict[str, Any] | None = None
 
     def found(state: FileState, detail: str = "", result: dict[str, Any] | None = None) -> Entry:
@@ -101,14 +101,14 @@ def everything(
     seen: dict[str, tuple[str, Entry]] | None = None,
     unread: list[str] | None = None,
 ) -> Iterator[Entry]:
-    """All stages under the run root, by name; quick for thousands, most of which are done.
+    """All stages under the run root, by name; fast for thousands, most of which are done.
 
-    `described` of a stage that is done is what stands in stage.json before its recipe, unless it is
-    of another version.
+    For a stage that is done, `described` is the part of stage.json before its recipe, unless
+    stage.json is of another version.
 
     Args:
-        seen: what is done, kept by this function from one look to the next.
-        unread: gets the ids of stages that are taken at their word for now: AT_MOST was read.
+        seen: cache of done stages, filled by this function from call to call.
+        unread: receives the ids of stages that are not checked in this call: AT_MOST was read.
 
     Raises:
         StoreError: the run root cannot be read.
@@ -131,7 +131,7 @@ def everything(
         whole = head.get("schema") == STAGE and not why_no_result(result)
         whole, read = whole and result["state"] in DONE, True
         if whole and not files.valid:
-            read = left > 0  # asked before: one of any size is read, so that each call gets on
+            read = left > 0  # before the subtraction: each call reads one of any size
             left -= files.size if "journal" in result else 4 * files.size
             if read:
                 whole = not _why_invalid(folder, result, files)
@@ -156,15 +156,14 @@ def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> st
 
 
 def beside(runs: Path, ids: Collection[str]) -> dict[str, Told]:
-    """What other stages of the run root say that may be copies of `ids`, or the other way round:
-    those of the same recipes' names and tasks; for harness.store.validity.copies.
-    """
+    """Records of other stages in the run root that may be copies of `ids`, or their originals:
+    those with the same recipe name and task; for harness.store.validity.copies."""
     wanted = {_kin(id_) for id_ in ids} - {None}
     found: dict[str, Told] = {}
     try:
         names = os.listdir(runs) if wanted else []  # noqa: PTH208
     except OSError:
-        return {}  # whoever looks at the stages says so
+        return {}  # the caller that reads the stages reports it
     for name in names:
         if name in ids or _kin(name) not in wanted:
             continue
@@ -178,7 +177,7 @@ Told = tuple[dict[str, Any] | None, dict[str, Any]]
 
 
 def _kin(id_: str) -> tuple[str, str] | None:
-    """(recipe and cell, task) of a stage's name."""
+    """(recipe and cell, task) from a stage's name."""
     found = _PARTS.fullmatch(id_)
     return (found[1], found[2]) if found else None
 
@@ -193,7 +192,7 @@ def names(runs: Path) -> list[str]:
 
 
 def _folders(runs: Path) -> list[tuple[str, bool]]:
-    """(name, whether it is a link) of what lies in the run root."""
+    """(name, whether it is a link) of each entry of the run root."""
     try:
         with os.scandir(runs) as found:
             return sorted((each.name, each.is_symlink()) for each in found)
@@ -204,7 +203,7 @@ def _folders(runs: Path) -> list[tuple[str, bool]]:
 
 
 def _head(path: str) -> dict[str, Any] | None:
-    """What stands in a stage.json before the recipe; {} if it is damaged, None if there is none."""
+    """The part of a stage.json before the recipe; {} if it is damaged, None if there is none."""
     data = _read(path)
     if data is None:
         return None
@@ -215,7 +214,7 @@ def _head(path: str) -> dict[str, Any] | None:
 def _read(path: str) -> bytes | None:
     """The file's content; None if there is no file, b"" if it cannot be read.
 
-    By descriptor: `open` asks twice as many questions of the file system, for thousands of files.
+    Uses os.open: `open` makes twice as many system calls, which matters for thousands of files.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

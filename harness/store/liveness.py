@@ -1,4 +1,4 @@
-"""Who lives a folder: a process that says so in alive.json, and touches it while it lives."""
+"""Liveness: which process owns a run folder, and its heartbeat, the file alive.json."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from harness.store import atomic, clock
 BEAT_S = 10.0
 """Seconds between two touches of alive.json."""
 STILL_S = 3 * BEAT_S
-"""Seconds without a touch after which a holder is said to be silent."""
+"""Seconds without a touch after which a holder counts as silent."""
 SILENCE_S = 120.0
-"""A holder on another machine is taken for dead after so long without a touch."""
+"""Seconds without a touch after which a holder on another machine is taken for dead."""
 
 Still = Literal["", "stopped", "silent"]
-"""What is wrong with a holder that has not ended: SIGSTOP, or no touch for STILL_S."""
+"""What is wrong with a holder that has not ended: stopped (SIGSTOP), or no touch for STILL_S."""
 
 
 def identity() -> dict[str, Any]:
-    """This process as alive.json names it; inside of a launcher's job also {launcher: job}, as
-    `inside` has it."""
+    """This process as alive.json names it; in a launcher's job also {launcher: job}, as `inside`
+    returns it."""
     who: dict[str, Any] = {
         "host": socket.gethostname(),
         "boot": _boot(),
@@ -39,24 +39,24 @@ def identity() -> dict[str, Any]:
 
 
 def inside(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """By launcher, its job that `env` is of: {"job": its number, "restart": how often it was begun
-    again, "cluster": which of several schedulers has it, if it tells}."""
+    """By launcher, the job that `env` belongs to: {"job": its number, "restart": how often it was
+    restarted, "cluster": its scheduler's cluster, if known}."""
     asked = {kind: each.inside for kind, each in launchers().items() if each.inside}
     found = {kind: load(dotted)(env) for kind, dotted in asked.items()}
     return {kind: job for kind, job in found.items() if job is not None}
 
 
 def job_of(who: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """(launcher, job) that the process which `identity` named so is inside of; None if of none."""
+    """(launcher, job) of a process that `identity` described; None if it is in no job."""
     jobs = ((on, job) for on, job in who.items() if isinstance(job, dict) and "job" in job)
     return next(jobs, None)
 
 
 def is_of(who: Mapping[str, Any], on: str, job: str, cluster: str) -> bool:
-    """Whether `who`, as `identity` names a process, is of the launcher's job.
+    """Whether the process `who`, as `identity` describes it, belongs to the launcher's job.
 
-    Two clusters may share a file system and give the same numbers. A cluster that was not written
-    down ("") may be any.
+    Two clusters may share a file system and use the same job numbers. A cluster that was not
+    recorded ("") may be any.
     """
     theirs = who.get(on)
     if not isinstance(theirs, dict) or not job or theirs.get("job") != job:
@@ -65,8 +65,8 @@ def is_of(who: Mapping[str, Any], on: str, job: str, cluster: str) -> bool:
 
 
 def _boot() -> str:
-    """This boot of this machine, and the space (a container's, perhaps) its process numbers are of;
-    "" if this system does not tell."""
+    """Identifies this boot of this machine and the PID namespace (perhaps a container's); "" if the
+    system does not say."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -74,8 +74,8 @@ def _boot() -> str:
 
 
 def _born(pid: int) -> str:
-    """The process's start time in ticks, so that a reused number is not taken for the process;
-    "dead" if it has ended, "" if this system does not tell (no /proc, or another user's is hidden).
+    """The process's start time in ticks, so that a reused PID is recognised; "dead" if it has
+    ended, "" if the system does not say (no /proc, or other users' processes are hidden).
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -85,9 +85,9 @@ def _born(pid: int) -> str:
 
 
 def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
-    """Whether the folder's holder works, and in words what keeps it from that, "" if nothing."""
+    """Whether the folder's holder is stopped or silent, and the reason in words; "" if neither."""
     pid = who["pid"]
-    if not pid:  # it is just beginning
+    if not pid:  # it is just starting
         return "", ""
     if is_alive(who):
         with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
 
 
 def _answers(pid: int) -> bool:
-    """Whether there is a process of this number, ours or not."""
+    """Whether a process with this number exists, ours or another user's."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -112,13 +112,13 @@ def _answers(pid: int) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """Who lives this folder now: {"host", "pid", ...}; None if it has ended or its holder died.
+    """The process that owns this folder now: {"host", "pid", ...}; None if it has ended or died.
 
-    On this machine the process itself is looked for; elsewhere, or where processes are hidden, a
-    holder that is silent for SILENCE_S, by the file server's clock, is taken for dead.
+    On this machine the process itself is checked. On other machines, or where processes are hidden,
+    a holder without a touch for SILENCE_S, by the file server's clock, is taken for dead.
 
     Raises:
-        Unreadable: the folder is closed to this user.
+        Unreadable: this user has no access to the folder.
     """
     try:
         if (folder / "ended.json").exists():
@@ -127,14 +127,14 @@ def holder(folder: Path) -> dict[str, Any] | None:
         touched = (folder / "alive.json" if who else folder).stat().st_mtime
     except PermissionError as error:
         raise atomic.unread(error, folder) from error
-    except Unreadable:  # nor may we say then that nobody does
+    except Unreadable:  # then we do not know that nobody owns it
         raise
     except (StoreError, OSError):
         return None
-    if who is None:  # between mkdir and the first words
+    if who is None:  # between mkdir and the first write of alive.json
         return {"host": "?", "pid": 0} if _silent_for(folder, touched) < BEAT_S else None
     if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):
-        return None  # not this program's words
+        return None  # not written by this program
     who = {"host": "?", **who}
     found = is_alive(who)
     if found is None:
@@ -143,12 +143,12 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
 
 def _silent_for(folder: Path, touched: float) -> float:
-    """Seconds since its last touch. (The question to the server would touch the folder itself.)"""
+    """Seconds since its last touch. (Asking the server's clock would touch the folder itself.)"""
     return clock.now(folder.parent) - touched
 
 
 def is_alive(who: Mapping[str, Any]) -> bool | None:
-    """Whether the process that `identity` named so lives; None if that cannot be seen from here."""
+    """Whether the process that `identity` described runs; None if this machine cannot check it."""
     if who.get("boot") != _boot() or who.get("host") != socket.gethostname():
         return None
     pid = who.get("pid")
@@ -159,8 +159,8 @@ def is_alive(who: Mapping[str, Any]) -> bool | None:
 
 
 def survived(who: Mapping[str, Any]) -> bool:
-    """Whether this process is a later life of the holder's own job: a job is ended before it is
-    begun again, so that holder is dead, however fresh its last touch."""
+    """Whether this process is a later start of the holder's own job. A job ends before it is
+    started again, so the holder is dead, however recent its last touch."""
     for on, ours in inside(os.environ).items():
         if is_of(who, on, ours["job"], ours.get("cluster", "")):
             restart = who[on].get("restart")
@@ -169,7 +169,7 @@ def survived(who: Mapping[str, Any]) -> bool:
 
 
 class Heartbeat(threading.Thread):
-    """Writes alive.json into `folder` and touches it until `stop`.
+    """Thread that writes alive.json into `folder` and touches it until `stop`.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -188,5 +188,5 @@ class Heartbeat(threading.Thread):
                 os.utime(self._path)
 
     def stop(self) -> None:
-        """Touch it no more."""
+        """Stop touching it."""
         self._stopped.set()

@@ -1,4 +1,4 @@
-"""What a number needs beside it to be believed: code, packages, machine, data, command."""
+"""Provenance: the code, packages, machine, data and command behind a number."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ PACKAGES = (
     "pillow",
     "pydantic",
 )
-"""Those that decide results or how they came about; launchers and trackers declare their own."""
+"""Packages that decide or affect results; launchers and trackers declare their own."""
 SNAPSHOT = "snapshot.json"
-"""In a snapshot of the code, beside the package: what `code` said where it was copied."""
+"""File in a snapshot of the code, beside the package: the result of `code` at the copied
+checkout."""
 DIFF_LIMIT = 1_000_000
-"""Bytes of uncommitted changes that are kept, secrets aside; of more, only the hash."""
+"""Bytes of uncommitted changes that are kept, without secrets; of larger ones only the hash."""
 
 
 def capture(
     *, edition: str, device: str, threads: int, data: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """(record, uncommitted changes) of this process, at its start.
+    """(record, uncommitted changes) of this process, taken at its start.
 
     Args:
         edition: of the task that is run.
-        device: name of the device that computes, e.g. "NVIDIA H100" or "cpu".
-        threads: threads that arithmetic on the CPU uses.
+        device: name of the computing device, e.g. "NVIDIA H100" or "cpu".
+        threads: number of CPU threads for arithmetic.
         data: name and fingerprint of the data.
     """
     checkout, diff = code()
@@ -66,17 +67,17 @@ def capture(
         **{
             kind: {name: os.environ[name] for name in each.variables if name in os.environ}
             for kind, each in registry.launchers().items()
-            if each.variables  # no others are kept: they could not be secret-free for sure
+            if each.variables  # others may hold secrets and are not kept
         },
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }, diff
 
 
 def invocation() -> dict[str, Any]:
-    """The command line that this process is, without secrets, and from where it was given."""
+    """This process's command line, without secrets, and its working folder."""
     try:
         folder = os.getcwd()  # noqa: PTH109
-    except OSError:  # it was removed
+    except OSError:  # it was deleted
         folder = ""
     return {
         "command": [Path(sys.argv[0]).name, *map(redact, sys.argv[1:])],
@@ -88,7 +89,7 @@ def packages() -> list[str]:
     """The names of the packages whose versions are recorded."""
     found = list(PACKAGES)
     found += [name for each in registry.launchers().values() for name in each.libraries]
-    # a tracker that is installed badly is told elsewhere, and holds up nobody
+    # a badly installed tracker is reported elsewhere and must not stop a run
     with contextlib.suppress(HarnessError):
         found += [name for each in registry.trackers().values() for name in each.libraries]
     return list(dict.fromkeys(found))
@@ -102,8 +103,8 @@ def _version(package: str) -> str | None:
 
 
 def _git(*words: str) -> tuple[str | None, str]:
-    """(what git says of the checkout that the harness runs from, None if nothing; why)."""
-    # GIT_DIR and the like, set where git itself called us, name another checkout.
+    """(git's output for the checkout that the harness runs from, None if there is none; why)."""
+    # GIT_DIR and the like, set in git hooks, may name another checkout.
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(_ours()), *words]
     try:
@@ -126,7 +127,7 @@ def _ours() -> Path:
 
 
 def _why(said: str) -> str:
-    """Why git tells nothing, and what to do where that helps."""
+    """Why git gives no answer, and what to do where something helps."""
     ours = _ours()
     if "dubious ownership" in said:
         whose = ""
@@ -149,18 +150,18 @@ def _why(said: str) -> str:
 
 
 def why_no_commit() -> str:
-    """Why the commit of the code that runs is not known; "" if it is."""
+    """Why the commit of the running code is unknown; "" if it is known."""
     return str(code()[0].get("why") or "")
 
 
 def is_checkout() -> bool:
-    """Whether the code that runs lies in a checkout, be it one that git cannot read."""
+    """Whether the running code is in a git checkout, even one that git cannot read."""
     return os.path.lexists(_ours() / ".git")
 
 
 def code() -> tuple[dict[str, Any], str]:
-    """(commit and state, uncommitted changes) of the checkout that the harness runs from, or of
-    the one that its snapshot was copied from. Where there is no commit, "why" says why not."""
+    """(commit and state, uncommitted changes) of the checkout that the harness runs from, or of the
+    one that its snapshot was copied from. Without a commit, "why" gives the reason."""
     ours = _ours()
     with contextlib.suppress(StoreError, TypeError):
         if (noted := atomic.read_json(ours / SNAPSHOT)) is not None:

@@ -1,4 +1,4 @@
-"""Whether a finished stage still says what the code and weights at hand would say."""
+"""Stale results: does a finished stage still match the present code, weights and data?"""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from harness.store.ledger import Entry
 from harness.store.version import STAGE
 
 DATA = ("fingerprint", "train", "test")
-"""What a result's `data` has to share with that of the stage it builds on."""
+"""Fields of a result's `data` that must equal those of its parent stage."""
 
 INPUTS = ("data", "weights")
-"""What a result says that it was made from: the data, and given weights."""
+"""Fields of a result that name its inputs: the data, and given weights."""
 
 PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "sha256"}
-"""By what an input is known, and what that is of."""
+"""Fields that identify an input, and the field that says what it is of."""
 
 Look = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
-"""(an input's name, what a result says of it) -> the same of what lies there now; None: it is not
-at hand, or not known."""
+"""(an input's name, the result's record of it) -> the same of the present input; None: it is not on
+this machine, or not known."""
 
 TOLD = 3
-"""Fields that a reason names; of more it tells how many."""
+"""Fields that a reason names; for more it gives their number."""
 
 
 def why_stale(
@@ -35,16 +35,16 @@ def why_stale(
     wanted: Mapping[str, Any] | None,
     look: Look | None = None,
 ) -> str:
-    """Why the stage's result is not one of `wanted`, of `edition`, of its parent's present weights
-    and data, and of the inputs that are at hand; "" if it is, or if it has none.
+    """Why the stage's result no longer matches `wanted`, `edition`, its parent's present weights
+    and data, or the inputs on this machine; "" if it matches, or if there is no result.
 
-    The plan, the status, the report, `publish` and `check` judge by this alone.
+    The plan, the status, the report, `publish` and `check` all use this one function.
 
     Args:
         parent: the stage it builds on; None: there is none.
-        edition: the code's edition that is wanted; None: any.
-        wanted: what its stage.json has to say: harness.recipe.identity.record; None: see why_other.
-        look: looks at inputs (harness.inputs.Inputs); None: no input is looked at.
+        edition: the wanted edition of the code; None: any.
+        wanted: the wanted stage.json: harness.recipe.identity.record; None: see why_other.
+        look: checks inputs (harness.inputs.Inputs); None: inputs are not checked.
     """
     result, above = entry.result, parent.result if parent else None
     if result is None:
@@ -59,8 +59,8 @@ def why_stale(
 
 
 def why_changed(entry: Entry, look: Look | None) -> str:
-    """Why the inputs at hand are not those that the stage's result was made from; "" if they are,
-    or if that is not known: they are not at hand, or the result does not name its own."""
+    """Why the present inputs differ from those the stage's result was made from; "" if they are the
+    same or if this is unknown: they are not on this machine, or the result does not name them."""
     inputs = (entry.result or {}).get("inputs")
     if look is None or not isinstance(inputs, Mapping):
         return ""
@@ -76,15 +76,15 @@ def why_changed(entry: Entry, look: Look | None) -> str:
 
 
 def _print(said: Mapping[str, Any], key: str) -> str:
-    """The fingerprint under `key`, with what it counts."""
+    """The fingerprint under `key`, with the count of its items."""
     counted = f" of {said['images']} images" if type(said.get("images")) is int else ""
     return f"{str(said[key])[:12]}{counted}"
 
 
 def _has_own_data(entry: Entry) -> bool:
-    """Whether the stage is of a further task that names data of its own, by its stage.json."""
+    """Whether the stage is a further task with data of its own, by its stage.json."""
     said: Any = entry.described or {}
-    if "recipe" not in said:  # a quick look leaves it out, and what follows it
+    if "recipe" not in said:  # a quick read leaves it and later fields out
         with contextlib.suppress(StoreError):
             said = entry.folder.described or {}
     for key in ("recipe", "tasks", said.get("task"), "data"):
@@ -93,7 +93,7 @@ def _has_own_data(entry: Entry) -> bool:
 
 
 def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]) -> str:
-    """Why a result and its parent's present one do not belong together; "" if they do."""
+    """Why a result and its parent's present result do not belong together; "" if they do."""
     ours, theirs = result.get("weights"), above.get("weights")
     if ours != theirs:
         pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
@@ -106,7 +106,7 @@ def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]
 
 
 def _told(data: list[Any]) -> str:
-    """A fingerprint and the numbers of images, or that they are not known."""
+    """A fingerprint and the numbers of images, or a text that they are unknown."""
     if not data or data[0] is None:
         return "unknown"
     print_, train, test = data
@@ -114,9 +114,9 @@ def _told(data: list[Any]) -> str:
 
 
 def why_other(entry: Entry, wanted: Mapping[str, Any] | None = None) -> str:
-    """Why a stage.json is not the one of its folder's name, or not that of `wanted`; "" if it is.
+    """Why a stage.json does not match its folder's name or `wanted`; "" if it does.
 
-    `wanted` None: its version and its name alone are looked at.
+    With `wanted` None only its version and its name are checked.
     """
     described = entry.described
     if described is None:
@@ -136,7 +136,7 @@ def _data(result: Mapping[str, Any]) -> list[Any]:
 
 
 def _differences(described: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Each field that is said otherwise in what is wanted, as "knn.k [20]"."""
+    """Each field that differs from `wanted`, as "knn.k [20]"."""
     said = {key: described.get(key) for key in wanted}
     recipe = described.get("recipe")
     if "recipe" in wanted and isinstance(recipe, Mapping):

@@ -1,8 +1,8 @@
-"""What was handed to a launcher: RUNS/submissions/<id>.json, one file for each `run` that did.
+"""Submissions: what was submitted to a launcher, RUNS/submissions/<id>.json, one file per `run`.
 
-The record is written before the first job is submitted, and again after each one, so that a
-submitter that dies leaves behind under which names its jobs may be known. Everything that
-submits holds the `claim` of the run root meanwhile: two at once submit one after the other.
+The record is written before the first job is submitted, and again after each job. If the submitter
+dies, the record still has the names of its jobs. Everything that submits holds the `claim` of the
+run root, so two processes submit one after the other.
 """
 
 from __future__ import annotations
@@ -26,66 +26,66 @@ from harness.store.layout import is_name, refuse_link
 from harness.store.liveness import Heartbeat, holder, identity, is_alive
 
 SCHEMA = 1
-"""Of the record; raised when the meaning of a key changes."""
+"""Version of the record; raised when the meaning of a key changes."""
 JOB = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
 """The number of a job, of an array's element, or of a process."""
 PATIENCE_S = 300.0
-"""Seconds that a submitter waits for another one that lives."""
+"""Seconds that a submitter waits for another live submitter."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """A job array with one element a stage, or a single job."""
+    """A job array with one element per stage, or a single job."""
 
     name: str
-    """The name of its jobs; no other array has it."""
+    """The name of its jobs, unique to this array."""
     kind: str
-    """A task's, or report; all: one job that does everything in turn."""
+    """A task's name, or report; all: one job that does everything in turn."""
     stages: tuple[str, ...]
-    """Stage ids in the order of the elements; none for a report."""
+    """Stage ids in the order of the elements; empty for a report."""
     after: tuple[int, ...] = ()
-    """The submission's arrays that this one waits for."""
+    """Indices of the submission's arrays that this one waits for."""
     job: str | None = None
-    """The number of the whole; None: not submitted, or not known to be."""
+    """The array's job number; None: not submitted, or not known."""
     waits: tuple[str, ...] = ()
     """Jobs of earlier submissions that this one waits for."""
 
     def element(self, index: int) -> str | None:
-        """The job of stage number `index`: 123_4, or 123 where it is the only one."""
+        """The job of stage number `index`: 123_4, or 123 if it is the only one."""
         if self.job is None or len(self.stages) <= 1 or self.kind == "all":
             return self.job
         return f"{self.job}_{index}"
 
     def elements(self) -> list[tuple[str, str]]:
-        """(stage id, job) of each stage; none while no job is known."""
+        """(stage id, job) of each stage; empty while no job is known."""
         pairs = ((stage, self.element(n)) for n, stage in enumerate(self.stages))
         return [(stage, job) for stage, job in pairs if job is not None]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One submission as its record has it."""
+    """One submission, as in its record."""
 
     id: str
     on: str
-    """The launcher."""
+    """The launcher's name."""
     user: str
     host: str
     t: float
     """When, in seconds since 1970."""
     recipe: str
-    """The recipe's path as it was given."""
+    """The recipe's path as the user gave it."""
     sets: tuple[str, ...]
-    """The --set options with it."""
+    """The --set options given with it."""
     name: str
     """The plan's name."""
     code: str
-    """The snapshot that the jobs import; "" if they import the submitter's checkout."""
+    """The code snapshot that the jobs import; "" if they import the submitter's checkout."""
     arrays: tuple[Array, ...]
     cluster: str = ""
-    """Which cluster has the jobs; "" if there is but one, or it did not tell."""
+    """The cluster that has the jobs; "" if there is only one, or its name is not known."""
     submitter: Mapping[str, Any] = field(default_factory=dict)
-    """The process that submitted, as alive.json names one."""
+    """The process that submitted, as in alive.json."""
     command: tuple[str, ...] = ()
     """The command line of that process."""
     folder: str = ""
@@ -93,18 +93,18 @@ class Submission:
 
     @property
     def stages(self) -> frozenset[str]:
-        """The ids of all stages that it handed over."""
+        """The ids of all stages that it submitted."""
         return frozenset(stage for array in self.arrays for stage in array.stages)
 
     def job(self, index: int, job: str) -> Submission:
-        """The same with the job of array number `index` known."""
+        """A copy in which array number `index` has the job `job`."""
         arrays = list(self.arrays)
         arrays[index] = replace(arrays[index], job=job)
         return replace(self, arrays=tuple(arrays))
 
 
 def folder(runs: Path, submission_id: str) -> Path:
-    """Where the scripts, pickles and logs of a submission lie."""
+    """Folder of a submission's scripts, pickles and logs."""
     return runs / "submissions" / submission_id
 
 
@@ -119,7 +119,7 @@ def new(
     arrays: Iterable[Array],
     cluster: str = "",
 ) -> Submission:
-    """A submission of this moment by this process, under an id of `new_id`."""
+    """A new submission by this process, dated now, with an id from `new_id`."""
     told = provenance.invocation()
     return Submission(
         id=submission_id,
@@ -140,14 +140,14 @@ def new(
 
 
 def new_id() -> str:
-    """A name that no other submission has; names of one second are in the order of their making."""
+    """A unique submission id; ids made within one second sort in the order of creation."""
     now = time.time()
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     return f"{when}-{int(now % 1 * 4096):03x}{secrets.randbelow(4096):03x}"
 
 
 def user() -> str:
-    """This process's user."""
+    """The name of this process's user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -195,7 +195,7 @@ def read(runs: Path, submission_id: str) -> Submission:
 
 def _read(path: Path) -> Submission | None:
     found = atomic.read_json(path)
-    if found is None:  # gone meanwhile
+    if found is None:  # deleted meanwhile
         return None
     try:
         version.refuse_newer(found, SCHEMA, path)
@@ -211,7 +211,7 @@ def _read(path: Path) -> Submission | None:
 
 
 def _wrong(made: Submission, path: Path) -> Iterator[str]:
-    """What a record may not say, as its words become paths, and arguments of commands."""
+    """What is invalid in a record: its values become paths and arguments of commands."""
     texts = (made.id, made.on, made.user, made.host, made.recipe, made.name, made.code)
     words = (*texts, *made.sets, *made.command, made.folder)
     if not all(isinstance(text, str) for text in words) or made.id != path.stem:
@@ -233,12 +233,12 @@ def _wrong(made: Submission, path: Path) -> Iterator[str]:
 
 
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
+    """Convert JSON's lists back to tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 def newest(submissions: Iterable[Submission]) -> dict[str, tuple[Submission, Array, int]]:
-    """By stage id: the newest submission of it, its array there, and its place in that array.
+    """By stage id: its newest submission, its array there, and its place in that array.
 
     `submissions` are oldest first. An array without a job counts too: it may have been submitted.
     """
@@ -253,8 +253,8 @@ def newest(submissions: Iterable[Submission]) -> dict[str, tuple[Submission, Arr
 def submitting(submission: Submission) -> bool:
     """Whether the process that made the record may still be submitting.
 
-    On the submitter's own machine its process is looked for; elsewhere a record is taken to be in
-    the making for PATIENCE_S.
+    On the submitter's own machine its process is checked. On other machines a record counts as
+    unfinished for PATIENCE_S.
     """
     if all(array.job is not None for array in submission.arrays):
         return False
@@ -274,16 +274,16 @@ def _root(runs: Path) -> Path:
 
 @contextlib.contextmanager
 def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterator[None]:
-    """Be the only one who plans and submits in the run root, while the block lasts.
+    """Be the only process that plans and submits in the run root, while the block runs.
 
-    As attempts do, claims make numbered folders by mkdir, which one contender wins; a dead holder
-    keeps nothing.
+    As for attempts, a claim is a numbered folder made by mkdir, which only one process can make. A
+    dead holder's claim does not count.
 
     Args:
-        note: told once, in a sentence, if another one has to be waited for.
+        note: called once, with a sentence, if another process has to be waited for.
 
     Raises:
-        Busy: another process that lives has held it for PATIENCE_S.
+        Busy: another live process has held the claim for PATIENCE_S.
         StoreError: the folder cannot be written.
     """
     root = _root(runs) / "claims"
@@ -310,7 +310,7 @@ def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterato
 
 
 def _take(root: Path) -> Path | None:
-    """A claim's new folder; None while another one is held."""
+    """Make a claim's folder and return it; None while another claim is held."""
     try:
         root.mkdir(exist_ok=True)
         before = _numbered(root)
@@ -321,7 +321,7 @@ def _take(root: Path) -> Path | None:
             mine.mkdir()
         except FileExistsError:
             return None
-        if _numbered(root)[-1] != mine:  # late: others came and went since the look before
+        if _numbered(root)[-1] != mine:  # others claimed and released since the last check
             mine.rmdir()
             return None
     except OSError as error:

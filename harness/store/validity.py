@@ -1,9 +1,8 @@
-"""What a valid result is: of its own stage, possible, and what its journal says.
+"""What a valid result is: one of its own stage, with possible values that agree with its journal.
 
-`harness.store.ledger` judges by this whenever it looks at a stage that is done, so that plan, run,
-status, report, check, baselines and publish share one rule. It knows no task's metrics by name. A
-metric that the journal has at each step is reported by its mean over the last epoch, any other by
-its last value.
+`harness.store.ledger` applies this to every stage that is done, so plan, run, status, report,
+check, baselines and publish share one rule. It knows no task's metrics by name. A metric that the
+journal has at each step is reported by its mean over the last epoch, any other by its last value.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from harness.store.attempt_notes import why_noted_otherwise
 from harness.store.layout import ACCURACY, StageFolder, shown, why_impossible
 
 NEAR = 1e-9
-"""How far a value may be from the journal's, of its size: what rounding makes of another order."""
+"""Relative difference allowed between a value and the journal's: rounding in another order."""
 
 FIRST = 64
-"""Lines of the journal's end that are read first; eight times as many where they do not suffice."""
+"""Lines at the journal's end that are read first; eight times as many if these are too few."""
 
 _AT_ONCE = 1 << 20
 _FIGURE = rb'"[\w./-]+/%s":([-+.\dEe]+)'
@@ -34,15 +33,15 @@ _SEED = re.compile(r"-s(\d+)\.([^.-]+)-")
 
 
 def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequence[str]) -> str:
-    """Why a result, itself well formed, is not its stage's, or not what its journal says; "" if it
-    is, as far as that can be told.
+    """Why a well-formed result is not its stage's, or disagrees with its journal; "" if it is valid
+    as far as this can be checked.
 
-    A journal is checked against the lengths and checksums that were noted when the stage ended or,
-    of older records, at its last checkpoint; where there are none, by its structure alone.
+    A journal is checked against the lengths and checksums recorded when the stage ended; in older
+    records, at its last checkpoint; without either, only its structure is checked.
 
     Args:
         folder: the stage's.
-        result: what its result.json says.
+        result: the content of its result.json.
         attempts: the names of its attempts, oldest first.
 
     Raises:
@@ -60,14 +59,14 @@ def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequen
 
 
 def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any]]]) -> Copies:
-    """Of each stage that shares what no two stages share, those that it shares it with.
+    """Stages that share what must be unique, by id, with the stages they share it with.
 
-    The digest of a checkpoint covers its stage's id, so two trainings never have the same one. Nor
-    do two seeds ever have the same losses.
+    A checkpoint's digest covers its stage's id, so two trainings never have the same digest. Two
+    seeds never have the same losses.
 
     Args:
-        results: by id, stage.json (None: unknown) and result.json. One whose stage.json is
-            another's is known for a copy, and tells nothing of the others.
+        results: by id, stage.json (None: unknown) and result.json. A stage with another stage's
+            stage.json is already known as a copy and proves nothing about the others.
     """
     owners: dict[tuple[Any, ...], list[str]] = {}
     for id_, (described, result) in results.items():
@@ -91,14 +90,14 @@ def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, An
 
 
 TOLD = 3
-"""Stages that a copy is told of; of more it tells how many."""
+"""Stages that a message about a copy names; for more it gives their number."""
 
 Copies = dict[str, tuple[str, tuple[str, ...]]]
-"""By a stage's id, what it shares, and the ids of the stages that it shares it with."""
+"""By a stage's id: what it shares, and the ids of the stages that share it."""
 
 
 def why_copy(what: str, others: Iterable[str]) -> str:
-    """What is said of a stage that has `what` in common with `others`."""
+    """The message for a stage that has `what` in common with `others`."""
     named = list(others)
     rest = f" and {len(named) - TOLD:,} more" if len(named) > TOLD else ""
     return f"with the {what} of {', '.join(named[:TOLD])}{rest}: one is a copy"
@@ -114,7 +113,8 @@ def _seed(id_: str) -> str:
 
 
 def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Each attempt that has a journal, and its bytes. By descriptor, for thousands of stages."""
+    """The bytes of each attempt's journal, if it has one. Uses os.open: fast for thousands of
+    stages."""
     for name in attempts:
         path = f"{folder.path}/attempts/{name}/metrics.jsonl"
         try:
@@ -136,7 +136,7 @@ def _parts(folder: StageFolder, attempts: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def _why_altered(folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
-    """Why the journal is not the one that the stage ended with."""
+    """Why the journal differs from the one with which the stage ended."""
     noted = result.get("journal")
     if noted is None:
         return _why_unsound(folder, result, parts, _since_checkpoint(folder, result, parts))
@@ -154,7 +154,7 @@ def _why_altered(folder: StageFolder, result: Mapping[str, Any], parts: Mapping[
 def _since_checkpoint(
     folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes]
 ) -> str:
-    """The attempt whose journal no longer begins as was noted at the last step's checkpoint."""
+    """The attempt whose journal no longer starts as recorded at the last step's checkpoint."""
     step = result.get("step")
     if type(step) is not int:
         return ""
@@ -172,7 +172,8 @@ def _since_checkpoint(
 def _why_unsound(
     folder: StageFolder, result: Mapping[str, Any], parts: Mapping[str, bytes], changed: str
 ) -> str:
-    """What the journal's structure shows, else that the attempt `changed` has; "" if neither."""
+    """What is wrong in the journal's structure, else that the attempt `changed` was changed; or
+    ""."""
     where = folder.path / "attempts"
     found: list[list[journal.Record]] = []
     cut = 0
@@ -191,7 +192,7 @@ def _why_unsound(
 
 
 def _why_disordered(records: Sequence[journal.Record]) -> str:
-    """Why these are not one attempt's lines: its steps never fall, and none is measured twice."""
+    """Why these lines are not one attempt's: steps never decrease, and none is measured twice."""
     measured: set[str] = set()
     for before, after in pairwise(records):
         if after["step"] > before["step"]:
@@ -210,13 +211,13 @@ def _metrics(record: journal.Record) -> set[str]:
 
 
 def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]) -> str:
-    """What no run measures; a diverged one ends with what is no number, which is its result."""
+    """Values that no run can measure; a diverged run may end with NaN or infinity, its result."""
     end = records[-1]["step"] if records and result.get("state") == "diverged" else -1
     for name in sorted({name for record in records for name in _metrics(record)}):
         column = [(record["step"], record[name]) for record in records if name in record]
         values = [value for _, value in column]
         if set(map(type, values)) <= {int, float} and all(v == v for v in values):  # no NaN
-            column = [column[values.index(f(values))] for f in (min, max)]  # stand for the rest
+            column = [column[values.index(f(values))] for f in (min, max)]  # represent all values
         for step, value in column:
             why = why_impossible(name, value)
             if why and (step != end or not isinstance(value, float) or math.isfinite(value)):
@@ -225,14 +226,14 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
 
 
 def _begun(result: Mapping[str, Any]) -> int:
-    """The step that the stage went on from, of another run; 0 of all that began by themselves."""
+    """The step of another run from which the stage continued; 0 if it started from scratch."""
     said = result.get("continues")
     step = said.get("step") if isinstance(said, Mapping) else 0
     return step if type(step) is int and step > 0 else 0
 
 
 def _why_lacking(records: Sequence[journal.Record], begun: int) -> str:
-    """Which steps have no line, where the others show how far apart the lines are."""
+    """Which steps have no line, judged by the distance between the other lines."""
     steps = {record["step"] for record in records} - {0}
     if len(steps) == max(steps, default=begun) - begun and not any(
         "steps" in record for record in records
@@ -251,7 +252,7 @@ def _why_lacking(records: Sequence[journal.Record], begun: int) -> str:
 
 
 def _steps(record: journal.Record) -> int:
-    """How many steps a line is of: in published records more than one."""
+    """How many steps a line covers; more than one in published records."""
     steps = record.get("steps", 1)
     return steps if type(steps) is int and steps > 0 else 1
 
@@ -260,7 +261,7 @@ def _steps(record: journal.Record) -> int:
 
 
 def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
-    """Which of the result's numbers the journal has otherwise, with both."""
+    """Which of the result's numbers disagrees with the journal, with both values."""
     if result.get("state") != "finished":
         return ""
     values: Mapping[str, Any] = result.get("values", {})
@@ -271,7 +272,7 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
     last, step = records[-1]["step"], result.get("step", records[-1]["step"])
     if step != last:
         if not sealed and type(step) is int and last < step:
-            return ""  # cut: what it said of the last epoch is not known
+            return ""  # truncated: the last epoch's values are unknown
         return f"step is {shown(step)}, its journal's last is {last}"
     window = min(_per_epoch(records[-1]), max(1, last - _begun(result)))
     for name, value in values.items():
@@ -290,7 +291,8 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
 
 
 def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
-    """The journal's last records: its last epoch, and as far back as each of `wanted` has one."""
+    """The journal's last records: the last epoch, and further back until each of `wanted`
+    appears."""
     newest = next((n for n in range(len(parts) - 1, -1, -1) if parts[n].strip()), 0)
     lines = [line for line in parts[newest].split(b"\n") if line] if parts else []
     count = FIRST
@@ -305,19 +307,19 @@ def _end(parts: list[bytes], wanted: set[str]) -> list[journal.Record]:
 
 
 def _per_epoch(record: journal.Record) -> int:
-    """Steps of an epoch, by where the record stands; 1 if it does not say."""
+    """Steps per epoch, from the record's step and epoch; 1 if it has no epoch."""
     epoch = record.get("epoch")
     good = isinstance(epoch, int | float) and not isinstance(epoch, bool) and 0 < epoch < 1e300
     return max(1, round(record["step"] / epoch)) if good and epoch else 1
 
 
 def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tuple[float, float]]:
-    """What a result may say of a metric by the journal, and how far from it; [] if that is unknown.
+    """Values of a metric that agree with the journal, each with its tolerance; [] if unknown.
 
     Args:
-        window: steps of the last epoch. A metric that has fewer lines than half of them has its
-            last value, one that lacks some has none: they are lost. Where an epoch is a step or
-            two, which of both it is does not show.
+        window: steps of the last epoch. A metric with lines for fewer than half of them is reported
+            by its last value. One with some lines missing gives []: lines were lost. If an epoch is
+            one or two steps, either rule may apply.
     """
     own = [r for r in records if not why_impossible(name, r.get(name))]
     if not own:
@@ -332,16 +334,16 @@ def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tup
     if weight < window - 1:
         return []
     mean = math.fsum(n * r[name] for n, r in zip(inside, within, strict=True)) / weight
-    # a published block may reach from the epoch before into the last
+    # a published block may start in the epoch before the last
     open_ = sum(n * abs(r[name]) for n, r in zip(inside, within, strict=True) if n < _steps(r))
-    if window >= 10_000:  # by an epoch of four digits, so many steps may be one more or less
+    if window >= 10_000:  # an epoch with four digits leaves one step uncertain
         open_ += max(abs(r[name]) for r in within)
     return [(mean, open_ / weight)] if window > 2 else [(mean, open_ / weight), last]
 
 
 def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> str:
-    """Of what the attempt that ended measured now and then, as its speed, the result has one, the
-    median."""
+    """Which metric measured from time to time, such as speed, has a result (its median) that is
+    none of the values in the last attempt's journal."""
     attempt = result.get("attempt")
     data = next((data for name, data in parts.items() if int(name) == attempt), b"")
     for name, value in result.items():

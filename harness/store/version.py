@@ -1,5 +1,5 @@
-"""Versions of records on disk. What a newer harness wrote is refused, for nobody here knows what it
-means; an older stage.json is brought to the present version as it is read, where a step leads."""
+"""Versions of records on disk. Records of a newer harness are refused, as their meaning is unknown
+here. An older stage.json is migrated when it is read, if there is a migration path."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from harness.errors import WrittenByNewer
 
 STAGE = 1
-"""The version of stage.json that is written here, and the newest that is read."""
+"""The version of stage.json that is written, and the newest that can be read."""
 
 STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""Version -> what makes of such a stage.json one of the next version. Version 1 is the first that
-was ever written."""
+"""Version -> function that migrates such a stage.json to the next version. Version 1 was the first
+ever written."""
 
 
 def migrate(record: dict[str, Any]) -> dict[str, Any]:
-    """The record in the present version, or in the last one that a step leads to."""
+    """The record in the present version, or in the last version that migrations lead to."""
     while type(schema := record.get("schema")) is int and schema < STAGE and schema in STEPS:
         record = {**STEPS[schema](record), "schema": schema + 1}
     return record
@@ -31,7 +31,7 @@ def is_newer(record: Mapping[str, Any], known: int) -> bool:
 
 
 def refuse_newer(record: Mapping[str, Any], known: int, path: Path) -> None:
-    """Do nothing, unless the record's schema is newer than `known`.
+    """Raise if the record's schema is newer than `known`.
 
     Raises:
         WrittenByNewer: it is.

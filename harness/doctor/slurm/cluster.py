@@ -1,4 +1,4 @@
-"""Whether the site's slurm section fits the cluster, by what sinfo, scontrol and sacct(mgr) say."""
+"""Whether the site's slurm section fits the cluster, by sinfo, scontrol, sacct and sacctmgr."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.store import submission
 
 NEEDED = ("sbatch", "squeue", "scontrol", "sinfo", "scancel")
 OUT = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "power", "inval", "future", "plan")
-"""How the states of nodes begin that take no job now."""
+"""Prefixes of node states in which a node takes no job now."""
 
 
 def findings(own: SlurmSite) -> Iterator[Finding]:
-    """All that can be told without a job."""
+    """All findings that need no job."""
     absent = [name for name in NEEDED if shutil.which(name) is None]
     if absent:
         yield problem(
@@ -60,7 +60,7 @@ def _accounting() -> Finding:
 
 
 def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
-    """Those that jobs may run in; of several names SLURM takes the one where a job starts first."""
+    """The partitions for jobs; of several, SLURM takes the one where a job starts first."""
     said = ask("scontrol", "--oneliner", "show", "partition")
     all_ = [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in said.lines]
     known = {one["PartitionName"]: one for one in all_ if "PartitionName" in one}
@@ -104,7 +104,7 @@ def _fits(own: SlurmSite, partitions: Sequence[Mapping[str, str]]) -> Iterator[F
 
 
 def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding]:
-    """The account and the qos, as far as accounting tells."""
+    """Whether the account and the qos exist, if accounting answers."""
     if own.account is not None:
         enforced = "associations" in config.get("AccountingStorageEnforce", "")
         words = ("show", "assoc", f"user={submission.user()}", "format=account")
@@ -140,7 +140,7 @@ def _near(word: str, names: Iterable[str]) -> str:
 
 
 def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
-    """Whether there are as many nodes as a stage asks for, each with what it asks for."""
+    """Whether there are enough nodes for a stage, each with the requested resources."""
     name = partition["PartitionName"]
     said = ask("sinfo", "--noheader", "--Node", f"--partition={name}", "--format=%N|%c|%m|%G|%f|%T")
     cpus = own.processes * own.cpus_per_process
@@ -170,7 +170,7 @@ def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
 
 
 def _short_of(own: SlurmSite, cpus: int, parts: list[str]) -> list[str]:
-    """What a node (of sinfo's columns) lacks, in words."""
+    """What a node (a row of sinfo's columns) lacks, in words."""
     short = []
     if _int(parts[1]) < cpus:
         short.append(f"{_int(parts[1])} CPUs")
@@ -185,12 +185,12 @@ def _short_of(own: SlurmSite, cpus: int, parts: list[str]) -> list[str]:
 
 
 def most_gpus() -> int:
-    """The most GPUs that a node of the cluster has; 0 if SLURM knows of none."""
+    """The largest number of GPUs in a node of the cluster; 0 if SLURM knows of none."""
     return max(map(gpus, ask("sinfo", "--noheader", "--Node", "--format=%G").lines), default=0)
 
 
 def gpus(gres: str) -> int:
-    """The GPUs in sinfo's word for generic resources: 12 in gpu:a100:8(S:0-1),gpu:v100:4."""
+    """The GPUs in sinfo's generic resources: 12 in gpu:a100:8(S:0-1),gpu:v100:4."""
     found = re.findall(r"(?:^|,)gpu(?::[^:,()]+)?:(\d+)", gres)
     return sum(int(number) for number in found)
 

@@ -1,4 +1,4 @@
-"""Whether a site's slurm section fits its cluster: without a job, and by one."""
+"""Whether a site's slurm section fits its cluster: checked without a job, and with one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.site import Site
 
 
 class Slurm(Examiner):
-    """Asks the clients of this machine."""
+    """Checks with the SLURM clients of this machine."""
 
     def findings(
         self, site: Site, note: Callable[[str], object], *, submit: bool

@@ -1,4 +1,4 @@
-"""Look around on a node: the probe as a job, asked for as a stage's is."""
+"""Run the probe as a job on a node, requested as a stage's job is."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MINUTES = 10.0
 
 
 def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Iterator[Finding]:
-    """Submit the probe to one node with all that a stage asks of it, wait, and judge its answer.
+    """Submit the probe to one node with a stage's requests, wait, and judge its answer.
 
     Args:
-        note: told what the job waits for.
+        note: called with what the job waits for.
     """
     folder = submission.folder(site.runs.absolute(), f"doctor-{submission.new_id()}")
     token = secrets.token_hex(8)
@@ -73,7 +73,7 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
 
 
 def _python(found: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether jobs compute with the Python and the libraries of this machine."""
+    """Whether jobs use the same Python and libraries as this machine."""
     there: Mapping[str, str] = found["computes"]
     told = [
         f"{what} is {there[what] or 'absent'}, here {mine or 'absent'}"
@@ -89,8 +89,8 @@ def _python(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _modules(own: SlurmSite, found: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether the modules are loaded: an old `module` calls it no error if it cannot."""
-    loaded = found["modules"]  # None: this `module` does not say
+    """Whether the modules are loaded: an old `module` reports no error if it fails."""
+    loaded = found["modules"]  # None: this `module` does not list them
     wanted = [word for module in own.modules for word in module.split()]
     if loaded is None:
         return

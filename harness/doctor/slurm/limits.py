@@ -1,6 +1,7 @@
-"""What the user's account and qos allow a site's jobs, by sacctmgr.
+"""Limits of the user's account and qos for the site's jobs, from sacctmgr.
 
-Where several set a limit, the first one counts: the partition's qos, the job's qos, the account.
+If several set a limit, the first in this order applies: the partition's qos, the job's qos, the
+account.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from harness.launch.slurm.site import SlurmSite
 from harness.store import submission
 
 ENFORCED = {"limits", "safe", "all"}
-"""Words of AccountingStorageEnforce with which limits are obeyed."""
+"""Values of AccountingStorageEnforce with which limits are enforced."""
 LEAST = 4
 """Jobs of the smallest run: pre-training, kNN, linear probe, report."""
 
@@ -32,17 +33,17 @@ _OF_QOS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """One that counts."""
+    """A limit that applies."""
 
     value: str
     of: str
-    """Whose it is, in words."""
+    """What sets it, in words."""
 
 
 def findings(
     own: SlurmSite, partition: Mapping[str, str], config: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """What a job as the site asks for it, or many of them, may not."""
+    """Findings about requests of one job, or of many, that exceed a limit."""
     words = set(config.get("AccountingStorageEnforce", "").lower().split(","))
     if not words & ENFORCED:
         return
@@ -57,7 +58,7 @@ def findings(
 
 
 def _limits(own: SlurmSite, partition_qos: str) -> dict[str, Limit] | str:
-    """The limits by our names for them; or why they are not known."""
+    """The limits by our names for them; or why they are unknown."""
     user = submission.user()
     account = own.account
     if account is None:
@@ -95,7 +96,7 @@ def _ask(what: str, which: str, shown: list[str]) -> Said:
 
 
 def _numbers(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
-    """How many jobs there may be."""
+    """Whether the number of jobs is limited."""
     for name, whose in (("submit", "you"), ("all_submit", "all of you together")):
         most = _number(limits.get(name))
         if most is None or most >= own.max_array:
@@ -129,7 +130,7 @@ def _wall(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
 
 
 def _sizes(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
-    """What one job asks for against what a job, a node, a user and all of them may have."""
+    """Compare one job's requests with the limits for a job, a node, a user, and all users."""
     node = {
         "cpu": own.processes * own.cpus_per_process,
         "gres/gpu": own.gpus_per_node,
@@ -176,7 +177,7 @@ def _mebibytes(value: str) -> float | None:
 
 
 def hours(text: str) -> float | None:
-    """SLURM's word for a time limit in hours, 36.5 of 1-12:30:00; None: there is no limit."""
+    """SLURM's time limit in hours, 36.5 for 1-12:30:00; None: there is no limit."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
     if found is None:
         return None

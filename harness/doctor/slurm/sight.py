@@ -1,7 +1,7 @@
-"""What a node sees of the folders that jobs need, asked by a job that needs none of them.
+"""Which folders a node can see, checked by a job that needs none of them.
 
-A job whose log cannot be opened leaves no word but its end. This one writes nothing: what it found
-is its exit code.
+A job whose log cannot be opened leaves only its end state. This job writes nothing: its result is
+its exit code.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from harness.launch.slurm.site import SlurmSite
 
 POLL_S = 1.0
 WAIT_S = 120.0
-"""Seconds until a job is given up that does not come to its end: its node may be down."""
+"""Seconds after which a job that does not end is given up: its node may be down."""
 LOOKED = 64
-"""Part of the exit code of a job that came to look."""
+"""Part of the exit code that shows that the check ran."""
 _QUESTIONS = (
     (1, '[ -d "$runs" ]'),
     (2, 'probe="$runs/.doctor.$SLURM_JOB_ID"; { : > "$probe"; } 2>/dev/null && rm "$probe"'),
@@ -32,15 +32,15 @@ _QUESTIONS = (
     (8, '"$python" -c "import submitit" 2>/dev/null'),
     (16, '[ -z "$mark" ] || { ls "$runs" >/dev/null 2>&1; [ -e "$mark" ]; }'),
 )
-"""What is added to the exit code where the shell says no."""
+"""Added to the exit code for each check of the shell that fails."""
 
 
 def findings(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
-    """What the node lacks of what this machine has.
+    """Findings about folders of this machine that the node does not see.
 
     Args:
-        own: how jobs are asked for.
-        node: where to look; "": wherever the job starts.
+        own: how jobs are requested.
+        node: the node to check; "": any node on which the job starts.
     """
     where = node or "a node"
     code = _ask(own, runs, node)
@@ -79,7 +79,7 @@ def findings(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
 
 
 def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
-    """The exit code of the job that looked; None if there is none."""
+    """The exit code of the job that checked; None if there is none."""
     asks = {
         **{name: value for name, value in own.extra.items() if value is not False},
         "partition": own.partition,
@@ -114,8 +114,8 @@ def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
 
 @contextlib.contextmanager
 def _marked(runs: Path) -> Iterator[str]:
-    """A new file in the run root, by which a node tells it from another folder of its name; "" if
-    none can be made."""
+    """A new file in the run root, by which a node recognises this folder among others of the same
+    name; "" if it cannot be made."""
     mark = runs / f".doctor.{secrets.token_hex(4)}"
     try:
         mark.touch(exist_ok=False)
@@ -130,8 +130,8 @@ def _marked(runs: Path) -> Iterator[str]:
 
 
 def _code(job: str) -> int | None:
-    """The exit code of a job once it is over; None if nobody tells. One that takes too long, or
-    whose caller is interrupted, is cancelled."""
+    """The exit code of a job once it is over; None if unknown. The job is cancelled if it takes too
+    long, or if the caller is interrupted."""
     until = time.monotonic() + WAIT_S
     try:
         while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""What this process declares as a launcher."""
+"""The declaration of this process as a launcher."""
 
 from __future__ import annotations
 

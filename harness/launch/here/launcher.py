@@ -1,4 +1,4 @@
-"""Run stages in this process, and in others that it starts for as long as it lives."""
+"""Run stages in this process, and in child processes that end with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.stage.reporter import Reporter
 
 
 class Here(Attached):
-    """This process."""
+    """The launcher for this process."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

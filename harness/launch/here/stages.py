@@ -1,4 +1,4 @@
-"""Run a plan on this machine, one stage after the other, each on one or several processes."""
+"""Run a plan on this machine: one stage after the other, each on one or several processes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from harness.store.stale import why_stale
 
 
 def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
-    """Run what the plan has to do.
+    """Run the plan's stages that have to run.
 
-    What is wrong with one run does not stop the others; it is told in the tally.
+    An error in one run does not stop the others; the tally lists it.
 
     Raises:
-        NoData, DiskError: no run can go on.
-        HarnessError: the device is not there.
+        NoData, DiskError: no run can continue.
+        HarnessError: the device does not exist.
     """
     device = pick_device(site.device)
     tally = Tally()
@@ -79,8 +79,8 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
 
 
 def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:
-    """Whether the stage is done and stale now: another process may have run it since the plan, and
-    the inputs may have changed."""
+    """Whether the stage is done and stale now: since the plan was made, another process may have
+    run it, and the inputs may have changed."""
     above = read_entry(stage_folder(folder.path.parent, stage.parent)) if stage.parent else None
     entry = read_entry(folder)
     wanted = record(stage.recipe, stage.name)

@@ -1,4 +1,4 @@
-"""Processes of this machine that somebody watches, warns and kills."""
+"""Processes of this machine that `certify` watches, warns and kills."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.site import Site
 from harness.store.layout import StageFolder, stage_folder
 
 FEWEST = 3
-"""Processes on this machine's CPUs, where the site names no number: a sum of two has no order."""
+"""CPU processes if the site names no number: two, as a sum of two terms has no order."""
 
 
 class Machine(Testbed):
-    """Processes of this machine."""
+    """The testbed for this machine."""
 
     def __init__(self, site: Site) -> None:
         import torch
@@ -55,7 +55,7 @@ class Machine(Testbed):
 
 
 class _Processes(Work):
-    """The plan's stages in turn, each by the same number of processes."""
+    """The plan's stages one after the other, each run by the same number of processes."""
 
     def __init__(self, plan: Plan, site: Site, device: str, processes: int) -> None:
         self._left: list[StageFolder] = []
@@ -97,7 +97,7 @@ class _Processes(Work):
 
 
 def _start(words: Sequence[str], processes: int, log: Path) -> list[subprocess.Popen[bytes]]:
-    """`python -m words` as so many processes that find each other; they write into `log`."""
+    """Start `python -m words` as several processes that can connect; their output goes to `log`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -115,7 +115,7 @@ def _start(words: Sequence[str], processes: int, log: Path) -> list[subprocess.P
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], how: signal.Signals) -> None:
-    """Send the signal to those that run, and wait for all."""
+    """Send the signal to the processes that run, and wait for all of them."""
     for process in processes:
         if process.poll() is None:
             process.send_signal(how)

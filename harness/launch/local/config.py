@@ -1,4 +1,4 @@
-"""What the background of this machine declares as a launcher."""
+"""The declaration of this machine's background as a launcher."""
 
 from __future__ import annotations
 

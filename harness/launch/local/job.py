@@ -1,7 +1,7 @@
 """Run a plan in the background of this machine: one job of submitit's local executor.
 
-The launcher starts `python -m harness.launch.local.job` in a session of its own, so that a terminal
-that goes away, or Ctrl-C in it, does not reach the job; that process starts the job and prints its
+The launcher starts `python -m harness.launch.local.job` in a new session, so that a closed
+terminal, or Ctrl-C in it, does not reach the job. That process starts the job and prints its
 number.
 """
 
@@ -26,10 +26,10 @@ from harness.stage.reporter import Reporter
 from harness.store import submission
 
 FOREVER_MIN = 60 * 24 * 365
-"""Minutes: the local executor wants a time limit."""
+"""Minutes; the local executor requires a time limit."""
 INTERRUPTED = 130
 RUN = "harness.app.running:run_stages"
-"""What runs a plan's stages, by name: launchers import nothing of harness.app."""
+"""The function that runs a plan's stages, by name: launchers import nothing of harness.app."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class LocalJob:
     """A plan as a job.
 
     Attributes:
-        submission: the submission's id. Its stages alone are run: the submitter has looked who else
-            has which, other launchers' jobs included.
+        submission: the submission's id. Only its stages are run: the submitter has checked which
+        stages
+            other jobs already have, jobs of other launchers included.
         recipe: the recipe's copy.
-        visible: CUDA_VISIBLE_DEVICES as the user had it; submitit changes it. None: not set.
+        visible: the user's CUDA_VISIBLE_DEVICES; submitit changes it. None: not set.
     """
 
     submission: str
@@ -63,7 +64,7 @@ class LocalJob:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.visible
-        with StopFlag() as stopping:  # before all that takes time
+        with StopFlag() as stopping:  # before any slow work
             return told(lambda: self._run(stopping))
 
     def _run(self, stopping: StopFlag) -> str:
@@ -103,7 +104,7 @@ def _note(text: str) -> None:
 
 
 def main() -> None:
-    """Start the job and print its number; the job outlives this process."""
+    """Start the job and print its number; the job continues after this process ends."""
     parser = argparse.ArgumentParser(prog="harness.launch.local.job", description=__doc__)
     parser.add_argument("file", type=Path, help="what the job does; see harness.launch.job_file")
     said = parser.parse_args()
@@ -112,13 +113,13 @@ def main() -> None:
     folder = said.file.parent
     executor = submitit.LocalExecutor(folder, max_num_timeout=0)
     executor.update_parameters(timeout_min=FOREVER_MIN)
-    with os.fdopen(os.dup(1), "w") as answer:  # the job must not keep the caller's pipes open
+    with os.fdopen(os.dup(1), "w") as answer:  # the job must not hold the caller's pipes open
         with (folder / "controller.log").open("ab") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
         number = executor.submit(job_file.call, str(said.file)).job_id
         answer.write(f"{number}\n")
-    os._exit(0)  # or Python would warn of a child that is left running
+    os._exit(0)  # else Python warns about the child that still runs
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What became of background jobs: processes of the machine that they were begun on."""
+"""The states of background jobs, which are processes of the machine that started them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from harness.store.liveness import job_of
 from harness.store.submission import Array, Submission, submitting
 
 FAR_SILENCE_S = 900.0
-"""A background job on another machine is taken for dead after so long without a word; it may take
-minutes from one stage to the next."""
+"""A background job on another machine is taken for dead after so many seconds without a write; it
+may take minutes from one stage to the next."""
 
 
 class Processes(Jobs):
-    """Looks for the jobs' processes."""
+    """Finds the states of jobs by their processes."""
 
     def look(self, runs: Path, handed: Handed) -> Answer:
         arrays = {array.name: (made, array) for made, array, _ in handed.values()}
@@ -65,9 +65,11 @@ class Processes(Jobs):
 
 
 def state(runs: Path, made: Submission, array: Array) -> JobState:
-    """A job of submitit's local executor: a process whose command line names the submission.
+    """The state of a job of submitit's local executor: a process whose command line has the
+    submission.
 
-    Of another machine's, silence tells: one of its stages is always being run.
+    A job on another machine counts as ended after silence: one of its stages should always be
+    running.
     """
     job = array.job or ""
     if not job:
@@ -88,6 +90,6 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
 
 
 def _heard(folder: StageFolder) -> float:
-    """When the newest attempt of a stage last said anything, in seconds since 1970; 0: never."""
+    """Last write of a stage's newest attempt, in seconds since 1970; 0: never."""
     life = last_attempt.last_attempt(folder)
     return life.heard if life is not None else 0.0

@@ -1,4 +1,4 @@
-"""Submit a plan to the background of this machine, as one job that does everything in turn."""
+"""Submit a plan to the background of this machine: one job that runs everything in turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.store.submission import Array, Submission
 
 
 class Local(Detached):
-    """The background of this machine."""
+    """The launcher for the background of this machine."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -1,9 +1,9 @@
-"""SLURM's clients as this program calls them: one environment, one time limit, one kind of error.
+"""Calls of SLURM's clients: one environment, one time limit, one kind of error.
 
-They are called outside of the job that this process may be in, whose variables sbatch and srun
-would obey, and without the user's own defaults for output and filters, which would change what is
-read here. What chooses the cluster stays, the same for all of them, and so does what the user wants
-of sbatch.
+Clients run outside the job that this process may be in: its variables would change what sbatch and
+srun do. The user's defaults for output and filters are removed too, as they would change the output
+that is read here. Variables that choose the cluster stay, the same for all clients, and so do the
+user's options for sbatch.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TIMEOUT_S = 5.0
-"""Seconds for a question: without a controller squeue would try for 9, and without an answer from
-munge for ever."""
+"""Seconds for a query: without a controller squeue tries for 9, and without an answer from munge
+for ever."""
 ORDER_S = 60.0
-"""Seconds for an order: to cancel or requeue."""
+"""Seconds for a command that cancels or requeues."""
 SUBMIT_S = 30.0
-"""Seconds for sbatch: a job that it may have made all the same is looked for by name."""
+"""Seconds for sbatch; a job that it may still have made is then searched by name."""
 
 _SILENT = re.compile(
     r"unable to contact|munge|authentication error|timed out|zero bytes|missing socket"
@@ -29,7 +29,7 @@ _SILENT = re.compile(
     r"|no controllers|transport endpoint|unable to establish",
     re.IGNORECASE,
 )
-"""How a client says that it could not speak with SLURM."""
+"""Messages of a client that could not connect to SLURM."""
 _MUNGE = re.compile(r"munge (en|de)code failed", re.IGNORECASE)
 
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
@@ -41,39 +41,39 @@ _DROPPED = (
 
 @dataclass(frozen=True)
 class Said:
-    """What a client answered."""
+    """A client's answer."""
 
     lines: list[str] = field(default_factory=list)
-    """Its output without empty lines and outer blanks."""
+    """Its output, stripped, without empty lines."""
     error: str = ""
-    """Why there is no answer, in a line; "" if there is."""
+    """Why there is no answer, in one line; "" if there is one."""
     silent: bool = False
-    """It was no answer of SLURM's: the controller, munge or the network did not let one through."""
+    """SLURM was not reached: the controller, munge or the network failed."""
     stderr: str = ""
-    """All that it complained of, if there is no answer."""
+    """All error output, if there is no answer."""
 
     @property
     def no_munge(self) -> bool:
-        """munge on this machine did not work: no other client would get further."""
+        """munge on this machine failed: other clients would fail too."""
         return _MUNGE.search(self.error) is not None
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the controller says of itself."""
+    """What the controller reports about the cluster."""
 
     name: str
     """ "" if it does not answer."""
     hides_others: bool = False
-    """It shows nobody the jobs of another user (PrivateData)."""
+    """It hides other users' jobs (PrivateData)."""
     most: int | None = None
-    """Elements that a job array may have (MaxArraySize); None: it does not tell."""
+    """Maximum number of elements of a job array (MaxArraySize); None: unknown."""
     silence: str = ""
-    """Why it does not answer, if it was not reached; in a line."""
+    """Why it was not reached, in one line; "" if it was."""
 
 
 def ask(*words: str, timeout: float | None = None) -> Said:
-    """Call a client and wait for its answer, at most `timeout` (TIMEOUT_S) seconds."""
+    """Call a client and wait for its answer, at most `timeout` (default TIMEOUT_S) seconds."""
     limit = TIMEOUT_S if timeout is None else timeout
     try:
         done = subprocess.run(
@@ -106,21 +106,21 @@ def submit(script: Path) -> Said:
 
 
 def order(*words: str) -> Said:
-    """`ask`, with the patience that an order needs."""
+    """`ask`, with the longer time limit of a command that changes jobs."""
     return ask(*words, timeout=ORDER_S)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """What a client is given of `env`."""
+    """The environment for a client, made from `env`."""
     found = {k: v for k, v in env.items() if k in _KEPT or not k.startswith(_DROPPED)}
     chosen = found.pop("SBATCH_CLUSTERS", None)
-    if chosen:  # or the jobs would be looked for where they were not sent
+    if chosen:  # so that jobs are searched on the cluster that has them
         found.setdefault("SLURM_CLUSTERS", chosen)
     return found
 
 
 def cluster(patience: float | None = None) -> Cluster:
-    """The cluster whose clients these are, asked for at most `patience` (TIMEOUT_S) seconds."""
+    """The cluster of these clients; waits at most `patience` (default TIMEOUT_S) seconds."""
     said = ask("scontrol", "show", "config", timeout=patience)
     config = pairs(said.lines)
     hides = "jobs" in config.get("PrivateData", "").lower().split(",")
@@ -132,18 +132,19 @@ def cluster(patience: float | None = None) -> Cluster:
 
 
 def pairs(lines: Sequence[str]) -> dict[str, str]:
-    """`scontrol show config`'s lines as a mapping."""
+    """The lines of `scontrol show config` as a mapping."""
     split = (line.partition("=") for line in lines if "=" in line)
     return {name.strip(): value.strip() for name, _, value in split}
 
 
 def reason(complaints: str) -> str:
-    """The line of a client's complaints that tells most: munge's, else the last; "" without any."""
+    """The most useful line of a client's error output: munge's, else the last; "" if there is
+    none."""
     munge = [line.strip() for line in complaints.splitlines() if _MUNGE.search(line)]
     return munge[-1] if munge else last_line(complaints)
 
 
 def last_line(text: str) -> str:
-    """What a program or an exception says in the end; "" if it says nothing."""
+    """The last line of a program's output or an exception's message; "" if it is empty."""
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""

@@ -1,4 +1,4 @@
-"""What SLURM declares as a launcher."""
+"""The declaration of SLURM as a launcher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job of a cluster does: one stage, or the report; see `harness.launch.job_file`."""
+"""The work of a SLURM job: one stage, or the report; see `harness.launch.job_file`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from harness.runtime.environment import Placement
 
 MEETING_S = 600.0
-"""Seconds by which the processes may start apart, besides the copying of data: nodes read their
-libraries at different speeds."""
+"""Seconds between the starts of the first and the last process, without the copying of data: nodes
+read their libraries at different speeds."""
 LAST_WORDS_S = 10.0
-"""Seconds that a process with an error waits before it ends, which ends the others too, so that the
-first one can write down why."""
+"""Seconds that a process with an error waits before it ends (which ends the others), so that the
+first process can record the reason."""
 MIRROR_S = 30.0
-"""Seconds that the mirrors may take at the end of a stage."""
+"""Seconds that trackers may take at the end of a stage."""
 HURRY_S = 5.0
-"""The same where the stage goes on in another life, which mirrors what is missing."""
+"""The same if the stage resumes after a requeue, when the trackers upload what is missing."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class StageJob:
     Attributes:
         folder: the stage's folder, with its stage.json.
         code: the folder that the harness must be imported from.
-        stage_data: folder of the node's own disk for the data; variables in it are expanded. None:
-            the data is read where it lies.
-        requeues: so often may the job have been started again for the loss of a process not to be
-            its failure.
+        stage_data: folder on the node's own disk for the data; variables in it are expanded. None:
+            the data is read from the data root.
+        requeues: maximum number of earlier restarts for which the loss of a process still leads to
+            a requeue, not to a failure.
     """
 
     folder: str
@@ -57,11 +57,11 @@ class StageJob:
     requeues: int = 50
 
     def __call__(self) -> str:
-        """Run the stage: finished, diverged, or none where its pre-training has diverged.
+        """Run the stage; returns finished, diverged, or none if its pre-training has diverged.
 
         Raises:
             SystemExit: it was stopped or failed; the reason is in the attempt's folder and the log.
-            Exception: a defect.
+            Exception: a bug.
         """
         forgive()
         handler = signal.getsignal(signal.SIGUSR2)
@@ -106,7 +106,7 @@ class StageJob:
             say_who_died(folder, lost.died, str(lost))
             return True
 
-        def give_up(lost: LostPeer) -> None:  # as below, where nothing can be raised
+        def give_up(lost: LostPeer) -> None:  # the handler below, where nothing can be raised
             if _settled(folder) is not None:
                 raise SystemExit(0)
             if goes_on_without(lost):
@@ -114,7 +114,7 @@ class StageJob:
             _let_the_first_speak()
             abort.abort_stage(folder, lost)
 
-        if flag():  # asked to stop while it was starting: there is nothing to keep
+        if flag():  # stopped during start: there is nothing to save
             return "interrupted"
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
@@ -147,7 +147,7 @@ class ReportJob:
         """Write the report; returns its page's path.
 
         Raises:
-            SystemExit: it could not be written; the log says why.
+            SystemExit: it could not be written; the log has the reason.
         """
         return told(self._write, _let_the_first_speak)
 
@@ -175,7 +175,7 @@ def _check_code(code: str) -> None:
 
 
 def _settled(folder: StageFolder) -> str | None:
-    """The outcome of a stage for which nothing is left to do; None if there is."""
+    """The outcome of a stage with nothing left to do; None if there is work left."""
     if (result := folder.result) is not None:
         return str(result["state"])
     above = folder.parent.result if folder.parent is not None else None
@@ -184,7 +184,7 @@ def _settled(folder: StageFolder) -> str | None:
 
 @contextlib.contextmanager
 def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
-    """The trackers follow the stage meanwhile, if this is the first process."""
+    """Context in which the trackers follow the stage, if this is the first process."""
     if placement.rank > 0:
         yield
         return
@@ -197,7 +197,7 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
         yield
     finally:
         over = folder.result is not None
-        if not over:  # they would wait for this process to end
+        if not over:  # else they wait until this process ends
             followers.stop()
         if not followers.wait(MIRROR_S if over else HURRY_S) and over:
             late, sync = " and ".join(followers.running), Commands(folder.path.parent).line("sync")

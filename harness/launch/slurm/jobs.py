@@ -1,6 +1,6 @@
-"""What became of SLURM's jobs, and how they are stopped.
+"""The states of SLURM jobs, and how to stop them.
 
-That SLURM does not show a job says little: see `harness.launch.newest_jobs`.
+A job that SLURM does not show may still be alive: see `harness.launch.newest_jobs`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from harness.store.layout import stage_folder
 from harness.store.submission import Array, Submission, submitting, user
 
 GRACE_S = 60.0
-"""A job that SLURM no longer knows is lost so many seconds after the last that was heard of it:
-accounting lags behind by some, and a submission is some seconds old before all of it is known."""
+"""A job that SLURM does not list counts as lost so many seconds after its last known event:
+accounting lags behind, and a new submission is not fully visible at once."""
 AT_ONCE = 500
-"""Jobs that one call of scancel is given."""
+"""Maximum number of jobs in one call of scancel."""
 LEFT = "has left the queue; how it ended is not known yet"
 
 
 class Cluster(Jobs):
-    """Asks the clients of this machine."""
+    """Job states from the SLURM clients of this machine."""
 
     def __init__(self) -> None:
         self._queue = Queue()
@@ -42,7 +42,7 @@ class Cluster(Jobs):
         several = len({made.cluster for made, _, _ in handed.values()}) > 1
         for made, array, _ in handed.values():
             if several and self._elsewhere(made):
-                continue  # two clusters may have given the same number
+                continue  # two clusters may use the same number
             arrays[array.name] = array
             since = min(since, made.t)
         answer = self._queue.ask(arrays.values(), since)
@@ -69,13 +69,13 @@ class Cluster(Jobs):
         answer = self._queue.ask(arrays, since)
         held: list[tuple[Submission, str]] = []
         for made in submissions:
-            if self._elsewhere(made) or self._hidden(made):  # silence says nothing, here and now
+            if self._elsewhere(made) or self._hidden(made):  # no answer proves nothing here
                 undone = [s for s in made.stages if stage_folder(runs, s).result is None]
                 held += [(made, stage) for stage in (*undone, "") if undone]
                 continue
             for array in made.arrays:
                 number = answer.numbers.get(array.name)
-                if number is None:  # it was not submitted, or is just being
+                if number is None:  # not submitted, or being submitted now
                     if submitting(made) or not answer.controller:
                         held += [(made, stage) for stage in (*array.stages, "")]
                     continue
@@ -101,7 +101,7 @@ class Cluster(Jobs):
     def stop(self, jobs: Sequence[str]) -> Iterator[str]:
         distinct = list(dict.fromkeys(jobs))
         for start in range(0, len(distinct), AT_ONCE):
-            # by user too: SLURM obeys root, whoever's the job is
+            # limit to this user: root may cancel anybody's jobs
             mine = f"--user={_name(os.getuid())}"
             said = clients.order("scancel", mine, *distinct[start : start + AT_ONCE])
             if said.silent:
@@ -111,26 +111,26 @@ class Cluster(Jobs):
                 yield f"SLURM did not cancel all: {said.error}"
 
     def _elsewhere(self, made: Submission) -> bool:
-        """Whether its jobs are another cluster's than the one that answers here."""
+        """Whether its jobs are on another cluster than the one that answers here."""
         return made.cluster not in ("", self._queue.cluster.name)
 
     def _hidden(self, made: Submission) -> bool:
-        """Whether its jobs are another user's, and shown to nobody else."""
+        """Whether its jobs are another user's and hidden from this one."""
         return self._queue.cluster.hides_others and made.user != user()
 
     def _not_shown(
         self, runs: Path, stage: str, made: Submission, state: JobState | None
     ) -> JobState | None:
-        """The state of a job that SLURM does not show: as it was, or unknown.
+        """The state of a job that SLURM does not show: unchanged, or unknown.
 
         Args:
-            state: GONE; None if it never had a number.
+            state: GONE; None if the job never had a number.
         """
         job = state.job if state is not None else ""
         life = last_attempt.last_attempt(stage_folder(runs, stage))
         own = life if life is not None and life.of(made.on, job, made.cluster) else None
         if own is not None and own.ended == "failed":
-            return state  # it has told that itself
+            return state  # the stage's own records say so
         if self._elsewhere(made):
             return JobState(job, "UNKNOWN", f"is on cluster {made.cluster}, to be asked there")
         if self._hidden(made):
@@ -143,7 +143,7 @@ class Cluster(Jobs):
 
 
 def _told(made: Submission, element: str | None, answer: queue.Answer) -> JobState | None:
-    """What SLURM says of a stage's job; None if it knows no job of the submission's name."""
+    """SLURM's state for a stage's job; None if it has no job of the submission's name."""
     if element is not None:
         return answer.jobs.get(element, JobState(element, "UNKNOWN"))
     if submitting(made):
@@ -154,19 +154,19 @@ def _told(made: Submission, element: str | None, answer: queue.Answer) -> JobSta
 def _give_up(
     found: Mapping[str, tuple[Submission, Array, int]], states: dict[str, JobState]
 ) -> None:
-    """Change the states of jobs that wait for one that has ended without success.
+    """Change the states of jobs whose dependency has ended without success.
 
-    SLURM ends them too (--kill-on-invalid-dep), some time after; whoever plans in between would
-    take them for jobs that are still to run.
+    SLURM ends them too (--kill-on-invalid-dep), but later; a plan made in between would take them
+    for jobs that will still run.
     """
     ends = {(state.cluster, state.job): state for state in states.values()}
     for stage, (made, array, index) in found.items():
         state = states.get(stage)
         if state is None or state.state != "PENDING":
             continue
-        if state.late:  # it may have been released, and have begun
+        if state.late:  # it may have been released and started
             continue
-        if not state.reason.startswith("Dependency"):  # somebody has released it
+        if not state.reason.startswith("Dependency"):  # a user has released it
             continue
         behind = [made.arrays[n].element(index) for n in array.after]
         several = len(array.stages) > 1

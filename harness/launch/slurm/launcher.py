@@ -1,8 +1,8 @@
-"""Hand a plan to SLURM through submitit, and write down what was handed over.
+"""Submit a plan to SLURM through submitit, and record what was submitted.
 
-All that a job needs lies in RUNS/submissions/<id>/ before sbatch is called. submitit puts a job's
-pickle under the job's number only after that, so each script does it too if need be: the jobs of a
-submitter that died run as well as any others.
+Everything that a job needs is in RUNS/submissions/<id>/ before sbatch is called. submitit renames a
+job's pickle to the job's number only afterwards, so each script does this too if it is missing:
+jobs run even if their submitter dies.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from harness.store.layout import StageFolder, stage_folder
 from harness.store.submission import Array, Submission
 
 PATIENCE_S = 15.0
-"""Seconds for the first question, on whose answer all hangs: without a controller it takes 9."""
+"""Seconds for the first query, which everything depends on; without a controller it takes 9."""
 
 
 class Slurm(Detached):
-    """The cluster whose clients are on this machine."""
+    """The launcher for the cluster whose clients are on this machine."""
 
     behind = True
 
     def __init__(self, site: Site) -> None:
-        """Raises HarnessError: the site file does not say how jobs are asked for."""
+        """Raises HarnessError: the site file does not say how to request jobs."""
         if not isinstance(site.backend, SlurmSite):
             raise HarnessError(
                 "the site file has no section slurm:; say there how jobs are asked for, at least "
@@ -62,14 +62,14 @@ class Slurm(Detached):
 
     def scratch(self) -> tuple[Path, str] | None:
         staged = self._own.stage_data
-        if staged is None or "$" in staged:  # what only jobs know is not on this machine
+        if staged is None or "$" in staged:  # variables are known only inside jobs
             return None
         place = Path(os.path.expandvars(staged)).expanduser()
         return (place, staging.NAME) if place.is_absolute() else None
 
     def amount(self, plan: Plan) -> Amount:
-        """Hours of GPUs (of nodes, where there are none) by what was measured in this run root,
-        else by what the recipes state."""
+        """GPU hours (node hours if there are no GPUs), from measurements in this run root, else
+        from the recipes."""
         own = self._own
         unit: Literal["GPU-hours", "node-hours"]
         unit = "GPU-hours" if own.gpus_per_node else "node-hours"
@@ -81,7 +81,7 @@ class Slurm(Detached):
     def drafts(
         self, plan: Plan, jobs: Mapping[str, JobState], *, report: bool = False
     ) -> Drafts | None:
-        """JOB0 stands for the first array's job."""
+        """See `Detached.drafts`; JOB0 stands for the first array's job."""
         own, runs, sid = self._own, self._site.runs, submission.new_id()
         made = arrays(plan, sid, most=own.max_array, live=_numbers(jobs), report=report)
         folder = submission.folder(runs.absolute(), sid)
@@ -100,7 +100,7 @@ class Slurm(Detached):
     def owes_report(
         self, plan: Plan, submissions: Sequence[Submission], jobs: Mapping[str, JobState]
     ) -> bool:
-        """As where the submitter died before it came to that. False where SLURM does not answer."""
+        """See `Detached`; for submitters that died too early. False if SLURM does not answer."""
         place = submission.newest(submissions)
         live = {
             stage.id: jobs[stage.id].job.partition("_")[0]
@@ -154,9 +154,9 @@ class Slurm(Detached):
         again: bool = False,
         report: bool = False,
     ) -> Submission:
-        """What was submitted before an error is recorded; old results that an array was to replace
-        are where they were, unless it may have become a job."""
-        del again  # a stage's job is handed an empty folder, or one to go on in
+        """See `Detached`. What was submitted before an error is recorded. Old results that an array
+        was to replace are put back, unless the array may have become a job."""
+        del again  # a stage's job gets an empty folder, or one to resume in
         site, own, runs = self._site, self._own, self._site.runs.absolute()
 
         def drafted(sid: str) -> list[Array]:
@@ -188,7 +188,7 @@ class Slurm(Detached):
             except HarnessError as error:
                 answer = Queue().ask([array], record.t)
                 silent = isinstance(error, NotSubmitted) and error.silent
-                # what SLURM refuses may leave a job that has failed
+                # a refused array may leave a failed job
                 alive = any(state.live for state in answer.jobs.values())
                 if not alive and not (silent and array.name in answer.numbers):
                     why = str(error)
@@ -197,7 +197,7 @@ class Slurm(Detached):
                             folder.put_back(old)
                         record = replace(record, arrays=record.arrays[:n])
                         submission.write(runs, record)
-                    elif aside:  # it may be there: the next `run` looks by name
+                    elif aside:  # it may exist: the next `run` searches by name
                         why += f"; old results are in {runs / 'aside'}, as a job may have been made"
                     if not array.stages and n:
                         then = "run again for one, or `report` writes it"
@@ -214,7 +214,7 @@ class Slurm(Detached):
         return record
 
     def _stage(self, stage: str, code: Path) -> sbatch.Said:
-        """What the job of a stage does."""
+        """The work of a stage's job."""
         folder = stage_folder(self._site.runs.absolute(), stage)
         work = StageJob(
             str(folder.path),
@@ -232,11 +232,11 @@ def _numbers(jobs: Mapping[str, JobState]) -> dict[str, str]:
 
 
 def _make_folders(plan: Plan, array: Array, runs: Path) -> list[tuple[StageFolder, Path]]:
-    """The folders of the array's stages; those to be run anew begin empty, before there is a job
-    that could find the old result. Returns them and where the old ones are now.
+    """Make the folders of the array's stages; returns them and the old folders. Stages to run again
+    start in an empty folder, made before any job could read the old result.
 
     Raises:
-        StoreError: one could not be made; the old ones are where they were.
+        StoreError: one could not be made; the old ones are back in place.
     """
     by_id = {stage.id: stage for stage in plan.todo}
     aside: list[tuple[StageFolder, Path]] = []

@@ -1,4 +1,4 @@
-"""The job of SLURM's that a process is in, by its environment. Standard library alone."""
+"""The SLURM job that a process runs in, from its environment. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def own_job(env: Mapping[str, str]) -> dict[str, Any] | None:
-    """The job, or array element, that `env` is of, how often SLURM has restarted it, and its
-    cluster: {"job": "12_3" or "12", "restart": n, "cluster": its name}; None outside of jobs."""
+    """The job, or array element, of `env`, its restart count and its cluster's name: {"job": "12_3"
+    or "12", "restart": n, "cluster": name}; None outside of jobs."""
     array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID")
     if not job:

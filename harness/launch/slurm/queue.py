@@ -1,7 +1,8 @@
-"""What SLURM says about jobs: one squeue and, for those that ended, one sacct, however many.
+"""Query job states from SLURM: one squeue and, for jobs that ended, one sacct, for any number of
+jobs.
 
-squeue is the controller's word and wins while it knows a job to be alive; accounting lags by up to
-some seconds, may be absent, and tells the rest: how a job ended, and who cancelled it.
+squeue shows the controller's state, which wins while it lists a job as alive. Accounting lags by
+some seconds and may be absent; it adds how a job ended, and who cancelled it.
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from harness.launch.slurm.clients import Cluster
 from harness.store.submission import Array
 
 _MAY_COME_BACK = frozenset(("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"))
-"""Of the words for a job that is over, what accounting says of one about to be requeued."""
+"""States of jobs that are over which accounting also shows for one about to be requeued."""
 
 
 HURRY_S = 2.0
-"""Seconds for accounting once the controller has used up its own."""
+"""Seconds for accounting if the controller used up its own time limit."""
 AGAIN_S = 30.0
 """Seconds before a cluster that did not answer is asked for its name again."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What SLURM said to one question."""
+    """SLURM's answer to one query."""
 
     jobs: dict[str, JobState] = field(default_factory=dict)
     """By job or array element."""
     numbers: dict[str, str] = field(default_factory=dict)
-    """Array job number by job name, of every name that SLURM knows."""
+    """Array job number by job name, for every name that SLURM lists."""
     controller: bool = False
     """squeue answered."""
     notes: tuple[str, ...] = ()
-    """Who did not answer, in sentences for a person."""
+    """Clients that got no answer, in sentences for a person."""
 
 
 class Queue:
-    """Asks SLURM; remembers from one question to the next which jobs are over."""
+    """Queries SLURM; remembers which jobs are over."""
 
     def __init__(self) -> None:
         self._over: dict[str, JobState] = {}
@@ -51,19 +52,20 @@ class Queue:
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that is asked. Until it has answered it is asked for again, but not at once:
-        each question may take some seconds."""
+        """The cluster that is queried. If it did not answer it is asked again, but not at once:
+        each query may take some seconds."""
         if not self._cluster.name and time.monotonic() - self._asked > AGAIN_S:
             self._cluster = clients.cluster()
             self._asked = time.monotonic()
         return self._cluster
 
     def ask(self, arrays: Iterable[Array], since: float) -> Answer:
-        """The state of every element of `arrays`, those without a number looked for by name.
+        """The state of every element of `arrays`; arrays without a number are searched by name.
 
         Args:
-            since: seconds since 1970, before which none of them was submitted: SLURM uses a number
-                again after some years.
+            since: seconds since 1970; none of them was submitted earlier. SLURM reuses job numbers
+            after
+                some years.
         """
         wanted = list(arrays)
         if not wanted:
@@ -87,7 +89,7 @@ class Queue:
         ]
         told: dict[str, JobState] | None = {}
         if open_:
-            limit = HURRY_S if late else None  # munge may be what lets neither through
+            limit = HURRY_S if late else None  # munge may block both
             told, names, why = (
                 (None, dict[str, str](), said.error)
                 if said.no_munge
@@ -108,7 +110,7 @@ class Queue:
         told: Mapping[str, JobState] | None,
         controller: bool,
     ) -> JobState:
-        """One element's state of what squeue (`here`) and sacct (`told`) say."""
+        """One element's state, from squeue (`here`) and sacct (`told`)."""
         if here is not None and here.live:
             self._over.pop(element, None)
             return here
@@ -119,14 +121,14 @@ class Queue:
             return there
         if there is not None and there.phase == "over":
             if controller or there.state not in _MAY_COME_BACK:
-                # squeue's reason tells more, but for who cancelled
+                # squeue's reason has more detail, except who cancelled
                 reason = there.reason or (here.reason if here else "")
                 self._over[element] = replace(there, reason=reason)
                 return self._over[element]
             return replace(there, state="UNKNOWN")
-        if here is not None:  # over by the controller's word; accounting lags behind, or is absent
+        if here is not None:  # the controller says it is over; accounting lags or is absent
             if told is None:
-                self._over[element] = here  # which the controller forgets after some minutes
+                self._over[element] = here  # the controller forgets it after some minutes
             return here
         if controller:
             return JobState(element, "GONE", there.state if there else "")
@@ -134,12 +136,12 @@ class Queue:
 
 
 MOST_ASKED = 8
-"""Nodes, or groups of them, that are asked about at one look."""
+"""Maximum number of nodes, or node lists, in one query."""
 
 
 def unanswering(nodes: Iterable[str]) -> frozenset[str]:
-    """Those of the nodes (or lists of nodes, n[1-2]) that do not answer the controller, or of which
-    one does not."""
+    """The nodes (or lists of nodes, n[1-2]) that do not answer the controller; a list counts if one
+    of its nodes does not answer."""
     found = set()
     for node in sorted({node for node in nodes if node})[:MOST_ASKED]:
         said = clients.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
@@ -149,7 +151,7 @@ def unanswering(nodes: Iterable[str]) -> frozenset[str]:
 
 
 def _elements(array: Array, number: str | None) -> list[str] | None:
-    """The array's jobs; None while its number is not known."""
+    """The array's jobs; None if its number is not known."""
     if number is None:
         return None
     known = replace(array, job=number)
@@ -164,9 +166,9 @@ class _Line:
 
 
 def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.Said]:
-    """What the controller still knows, jobs that ended some minutes ago included.
+    """Jobs that the controller still lists, including those that ended some minutes ago.
 
-    By name: of a number that it no longer knows, `squeue --jobs` says nothing but an error.
+    Searched by name: for a number that it no longer knows, `squeue --jobs` returns only an error.
     """
     words = ["squeue", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%N|%j|%r"]
     names = {array.name: array.job for array in arrays}
@@ -190,10 +192,10 @@ def _listed(text: str) -> _Line | None:
 def _sacct(
     arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) of what accounting knows in `limit` seconds.
+    """(state by element, number by name, error) from accounting, within `limit` seconds.
 
-    A number that it knows under another name is another job's: of an earlier life of the cluster,
-    or of another cluster.
+    A number that it lists under another name is another job's: the cluster was set up anew, or it
+    is another cluster.
     """
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86_400)))
     words = ["sacct", "--noheader", "--parsable2", "--allusers", f"--starttime={start}"]
@@ -214,7 +216,7 @@ def _sacct(
             continue
         whole, step, _ = parts[0].partition(".")
         if step:
-            # the out-of-memory killer may be told of a step alone
+            # OUT_OF_MEMORY may appear on a step only
             if parts[1] == "OUT_OF_MEMORY" and whole in jobs and jobs[whole].state == "FAILED":
                 jobs[whole] = replace(jobs[whole], state="OUT_OF_MEMORY")
             continue
@@ -249,7 +251,7 @@ def _user(number: str) -> str:
 
 
 def _expand(job: str) -> list[str]:
-    """12_[0-2,5%4], as accounting writes elements that still wait, is 12_0, 12_1, 12_2, 12_5."""
+    """The elements of 12_[0-2,5%4], accounting's form for waiting ones: 12_0, 12_1, 12_2, 12_5."""
     match = re.fullmatch(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]", job)
     if match is None:
         return [job]

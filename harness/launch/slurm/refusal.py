@@ -1,4 +1,4 @@
-"""What SLURM does not take, in words: why, what was submitted before it, and what to change."""
+"""Messages for submissions that SLURM refuses: why, what was submitted before, what to change."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _FIELDS = {
     r"node ?config|node ?count|node ?limit|cpu count|badconstraints": _SIZE,
     r"partitionconfig": f"{_SIZE}, hours.{{kind}}",
 }
-"""What SLURM complains of, and the fields of the site file that ask for it."""
+"""SLURM's error messages, and the fields of the site file that they are about."""
 _TOO_MANY = re.compile(r"submit ?limit|job limit|submitjob|maxsubmit", re.IGNORECASE)
-"""SLURM's words where the user has too many jobs; the same as where one is too large."""
+"""SLURM's message if the user has too many jobs; the same as for one job that is too large."""
 
 
 def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
-    """Raise a HarnessError if it can be told beforehand that nothing will be submitted."""
+    """Raise a HarnessError if it is already known that nothing will be submitted."""
     if cluster.silence:
         raise HarnessError(
             f"SLURM does not answer: {cluster.silence}. Nothing was submitted; its controller, or "
@@ -48,11 +48,11 @@ def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
 
 
 def told(record: Submission, n: int, why: str, own: SlurmSite, *, refused: bool) -> str:
-    """The message of a submission that ended at its array number `n`.
+    """The message for a submission that stopped at its array number `n`.
 
     Args:
-        why: what sbatch said.
-        refused: SLURM said no; else it did not answer, and there may be a job.
+        why: sbatch's message.
+        refused: SLURM refused it; else SLURM did not answer, and there may be a job.
     """
     array = record.arrays[n]
     what = f"{array.kind}, {len(array.stages)} stages" if array.stages else "the report"
@@ -80,7 +80,7 @@ def told(record: Submission, n: int, why: str, own: SlurmSite, *, refused: bool)
 
 
 def never_start(own: SlurmSite, record: Submission, answer: Answer) -> str:
-    """What of a submission SLURM took, but will not start as it is asked for; "" if all is well."""
+    """Which accepted jobs SLURM will never start as they were requested; "" if none."""
     arrays = {array.job: array for array in record.arrays}
     lines: dict[str, str] = {}
     for state in answer.jobs.values():
@@ -100,7 +100,7 @@ def never_start(own: SlurmSite, record: Submission, answer: Answer) -> str:
 
 
 def _fields(why: str, own: SlurmSite, kind: str) -> str:
-    """The fields of the site file that SLURM's words are about, and their values; "" if none."""
+    """The fields of the site file that SLURM's message is about, with their values; "" if none."""
     named = [name for words, name in _FIELDS.items() if re.search(words, why, re.IGNORECASE)]
     paths = dict.fromkeys(path.format(kind=kind) for each in named for path in each.split(", "))
     said = {path: operator.attrgetter(path)(own) for path in paths}

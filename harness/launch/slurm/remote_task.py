@@ -1,7 +1,7 @@
-"""Send a small task to the site's nodes, the way in which stages go, and wait for its answer.
+"""Remote tasks: run a small task on the site's nodes, submitted as stages are, and wait for its
+answer.
 
-It writes its answer as a file into a folder that it shares with
-whoever sent it.
+The task writes its answer as a file into a folder shared with the sender.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from harness.store.submission import Array
 
 POLL_S = 1.0
 ENDED_S = 15.0
-"""Seconds that a job must have been over before its answer is given up: accounting is ahead of, or
-behind, what the file system shows, and a job that is about to be requeued looks ended."""
+"""Seconds that a job must have been over before it counts as failed: accounting may be ahead of or
+behind the file system, and a job about to be requeued is shown as ended."""
 
 
 @dataclass(frozen=True)
 class Errand:
-    """A task that was sent."""
+    """A task that was submitted."""
 
     array: Array
     folder: Path
-    """Where its script, logs and answer lie."""
+    """Folder of its script, logs and answer."""
     t: float
-    """When, in seconds since 1970."""
+    """When it was submitted, in seconds since 1970."""
     commands: Commands
-    """For whoever sent it."""
+    """Commands for messages to the sender."""
 
 
 def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> Errand:
     """Submit one job that does `work` in each of its processes.
 
     Args:
-        own: how the job is asked for.
+        own: how the job is requested.
         minutes: its time limit.
 
     Raises:
@@ -72,13 +72,13 @@ def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float
 def wait(
     errand: Errand, answer: Path, *, told: Callable[[JobState], object] = lambda _: None
 ) -> None:
-    """Wait until the file `answer` is there. If the caller is interrupted, the job is cancelled.
+    """Wait until the file `answer` exists. If the caller is interrupted, the job is cancelled.
 
     Args:
-        told: called with the job's state whenever that is another one.
+        told: called with the job's state whenever it changes.
 
     Raises:
-        Failed: the job ended without it; why, with the end of its log.
+        Failed: the job ended without an answer; with the reason and the end of its log.
     """
     queue = Queue()
     last: tuple[str, str] | None = None
@@ -103,7 +103,7 @@ class Failed(HarnessError):
     """A job ended without its answer.
 
     Attributes:
-        node: where, "" if nowhere.
+        node: where it ran; "" if it did not start.
         silent: it left no log.
     """
 
@@ -113,7 +113,7 @@ class Failed(HarnessError):
 
 
 def failure(folder: Path, commands: Commands, state: JobState) -> Failed:
-    """Why a job whose logs are in `folder` has ended, and what to do."""
+    """Why the job with logs in `folder` has ended, and what to do."""
     log = _newest_log(folder)
     text = failure_reason.tail(log) if log is not None else ""
     found = failure_reason.failure_reason(state, ended="", message="", log=text, commands=commands)
@@ -128,14 +128,14 @@ def state_of(answer: Answer, array: Array) -> JobState:
 
 
 def cancel(arrays: Sequence[Array]) -> None:
-    """End the jobs, as far as SLURM answers."""
+    """Cancel the jobs, as far as SLURM answers."""
     jobs = [array.job for array in arrays if array.job is not None]
     if jobs:
         command("scancel", *jobs)
 
 
 def command(*words: str) -> str | None:
-    """Output of a client of SLURM's; None if it failed."""
+    """Output of a SLURM client; None if it failed."""
     said = clients.order(*words)
     return None if said.error else "\n".join(said.lines)
 
@@ -146,7 +146,7 @@ def _newest_log(folder: Path) -> Path | None:
 
 
 def tail(folder: Path, lines: int = 5) -> str:
-    """The end of the newest log of errors in the folder, and where it lies; "" if there is none."""
+    """The end of the newest error log in the folder, with its path; "" if there is none."""
     newest = _newest_log(folder)
     if newest is None:
         return f"; its logs, if any, are in {folder}"

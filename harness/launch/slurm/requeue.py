@@ -1,21 +1,22 @@
-"""How a job of a cluster ends before its stage does, and whether it comes back.
+"""Requeue: how a job ends before its stage does, and whether it is started again.
 
-A job is warned in one of two ways. SIGUSR2 comes before a time limit, and before preemption where
-the cluster sends it (SlurmctldParameters=preempt_send_user_signal). SIGTERM alone comes before
-preemption elsewhere, and whenever SLURM ends a job: cancelled, over its time, requeued by hand.
-Both only set a flag. At the next step where the processes meet they agree to stop, and the
-checkpoint is written. Then the first process asks SLURM what state the job is in:
+A job is warned in one of two ways. SIGUSR2 comes before a time limit, and before preemption if the
+cluster sends it (SlurmctldParameters=preempt_send_user_signal). SIGTERM alone comes before
+preemption on other clusters, and whenever SLURM ends a job: cancelled, over its time, requeued by
+hand. Both signals only set a flag. At the next step where the processes synchronise they agree to
+stop, and the checkpoint is written. Then the first process asks SLURM for the job's state:
 
-- still running: it was warned, and something will take its place. It is requeued here, by submitit,
-  whose handler counts the time limits that it outlived.
-- anything else: SLURM has decided already. A cancelled job must not come back, and one that SLURM
-  has requeued itself comes back without help. The process ends, with a code that is no success.
-- no answer: after SIGUSR2 it is requeued, as submitit would; else SLURM is asked again, until it
-  answers or ends the job.
+- still running: the job was warned and is about to be replaced. submitit requeues it from here; its
+  handler counts how often the job reached its time limit.
+- any other state: SLURM has decided already. A cancelled job must not be requeued, and a job that
+  SLURM has requeued needs no help. The process ends with a non-zero exit code.
+- no answer: after SIGUSR2 the job is requeued, as submitit would do; else SLURM is asked again,
+until
+  it answers or ends the job.
 
-A job that loses a node goes the same way: its first process has it requeued, as the others' errors
-would end it as failed before SLURM notices. Where the first process is lost, its node has the job's
-script, and SLURM requeues the job as that node fails.
+The same is done for a job that loses a node: its first process requeues it, as otherwise the other
+processes' errors would end it as failed before SLURM notices. If the first process is lost, its
+node has the job's script, and SLURM requeues the job when that node fails.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ from harness.store.attempt import write_end
 from harness.store.layout import StageFolder
 
 STOPPED = 128 + signal.SIGTERM
-"""Exit code of a process that was asked to stop, and whose job is not requeued."""
+"""Exit code of a process that was asked to stop and whose job is not requeued."""
 PATIENCE_S = 600.0
 """Seconds for SLURM to answer a process that it asked to stop."""
 VERDICT_S = 5.0
-"""Seconds after a process's death in which SLURM ends the others, if it knows of it."""
+"""Seconds after a process's death in which SLURM ends the others, if it noticed the death."""
 DECISION_S = 180.0
-"""Seconds that the others then leave to the first one, to have the job requeued."""
+"""Seconds that the other processes then give the first one to requeue the job."""
 
 
 def end(handler: object, heard: set[int]) -> NoReturn:
-    """End this process after its checkpoint, requeued if that is for us to do."""
+    """End this process after its checkpoint; requeue the job if SLURM does not."""
     if os.environ.get("SLURM_PROCID", "0") != "0":
         raise SystemExit(0)  # the first process decides
     warned = signal.SIGUSR2 in heard
@@ -65,11 +66,11 @@ def end(handler: object, heard: set[int]) -> NoReturn:
 
 
 def goes_on(requeues: int, flag: StopFlag) -> bool:
-    """Whether the job is to be requeued after a process died: its node did.
+    """Whether to requeue the job after a process died because its node failed.
 
-    SLURM ends the other processes at once if one of them died on a node that lives, for want of
-    memory say, and the job has failed. A node's silence it notices after minutes, in which nothing
-    but these processes' errors would tell; it would take those for the job's failure.
+    If a process dies on a working node, for lack of memory for example, SLURM ends the others at
+    once, and the job has failed. If a node fails, SLURM notices only after minutes; until then it
+    sees only these processes' errors, and would take them for the job's failure.
     """
     job = own_job(os.environ)
     if job is None or job["restart"] >= requeues:
@@ -82,7 +83,7 @@ def goes_on(requeues: int, flag: StopFlag) -> bool:
 
 
 def say_who_died(folder: StageFolder, died: Sequence[int], message: str) -> None:
-    """In the attempt of this life of the job, if it came so far: it has not failed."""
+    """Record the dead ranks in this job's attempt, if it has started one: it has not failed."""
     attempts = folder.attempts()
     who = atomic.read_json(attempts[-1] / "alive.json") if attempts else None
     if isinstance(who, dict) and who.get("slurm") == own_job(os.environ):
@@ -92,10 +93,10 @@ def say_who_died(folder: StageFolder, died: Sequence[int], message: str) -> None
 
 
 def own_state() -> str | None:
-    """SLURM's word for this job: RUNNING, COMPLETING, ...; "" if it knows it no more, None if it
-    does not answer."""
-    # SLURM_JOB_ID alone may be the whole array's: its last element has the array's number.
+    """SLURM's state for this job: RUNNING, COMPLETING, ...; "" if it no longer lists the job, None
+    if it does not answer."""
+    # SLURM_JOB_ID alone is ambiguous: an array's last element has the array's number.
     own = own_job(os.environ) or {"job": ""}
     words = ("squeue", "--noheader", "--format=%T", f"--jobs={own['job']}")
-    said = clients.order(*words)  # there is time, and much hangs on the answer
+    said = clients.order(*words)  # the answer is important, so the long time limit
     return None if said.error else next(iter(said.lines), "")

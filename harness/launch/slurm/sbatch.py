@@ -1,6 +1,6 @@
-"""One job array as it is handed to sbatch: submitit's parameters, script, files and pickles.
+"""One job array for sbatch: submitit's parameters, script, files and pickles.
 
-sbatch itself is called here and not by submitit, which would wait for it without a bound.
+sbatch is called here and not by submitit, which would wait for it without a time limit.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
     import submitit
 
 Said = tuple[str, Mapping[str, Any]]
-"""What a job does: see `job_file.write`."""
+"""A job's work: see `job_file.write`."""
 REPORT_GB = 8.0
-"""Memory of the report's job where the site file says how much a node has."""
+"""Memory of the report's job if the site file sets a node's memory."""
 _TORCHRUN = "RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT"
 
 
 def executor(
     own: SlurmSite, array: Array, folder: Path, code: Path, waits: str | None
 ) -> submitit.SlurmExecutor:
-    """What submits the array: its parameters, in submitit's words.
+    """The submitit executor for the array, with its parameters.
 
     Args:
-        own: how the site asks for jobs.
-        folder: where the script, the pickles and the logs go.
+        own: how the site requests jobs.
+        folder: for the script, the pickles and the logs.
         code: the folder that the jobs import the harness from.
         waits: sbatch's --dependency; None: it waits for nothing.
 
     Raises:
-        HarnessError: sbatch or Python's path would not take the folder's name as it is.
+        HarnessError: the folder's name has characters that sbatch or Python's path cannot take.
     """
     if bad := sorted({c for c in str(folder) if c in "%\\:" or not c.isprintable()}):
         raise HarnessError(
             f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path means something else to sbatch "
             "or to Python's path; choose another run root with --runs, or runs: of the site file"
         )
-    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read as it is imported
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read at import
     import submitit
 
     class Executor(submitit.SlurmExecutor):
-        """Also where SLURM is not, for a look at the scripts."""
+        """Also works without SLURM, to show the scripts."""
 
         @classmethod
         def affinity(cls) -> int:
@@ -96,7 +96,7 @@ def executor(
 
 
 class NotSubmitted(HarnessError):
-    """sbatch made no job, or did not say that it made one; the message is its reason."""
+    """sbatch made no job, or did not confirm one; the message is its reason."""
 
     def __init__(self, said: clients.Said) -> None:
         lines = [line.strip() for line in said.stderr.splitlines() if line.strip()]
@@ -104,7 +104,7 @@ class NotSubmitted(HarnessError):
             said.error if said.silent else "; ".join(dict.fromkeys(lines)) or said.error
         )
         self.silent = said.silent
-        """SLURM was not reached, or its answer was not: there may be a job all the same."""
+        """SLURM or its answer was not received: there may still be a job."""
 
 
 def submitted(
@@ -113,7 +113,7 @@ def submitted(
     folder: Path,
     works: Sequence[Said],
 ) -> str:
-    """Submit one array, element n of which does works[n]; returns its job's number.
+    """Submit one array, whose element n does works[n]; returns its job's number.
 
     Raises:
         NotSubmitted: sbatch refused it, or does not answer.
@@ -150,21 +150,21 @@ def submitted(
 
 
 def script(made: submitit.SlurmExecutor, array: Array) -> str:
-    """The text that sbatch would be handed."""
+    """The script that sbatch would receive."""
     if len(array.stages) > 1:
         made.parameters["map_count"] = len(array.stages)
     return str(made._make_submission_file_text(made._submitit_command_str, ""))
 
 
 def _load(module: str) -> str:
-    """The line that loads a module, or ends the job: without it another library would compute."""
+    """The line that loads a module, or ends the job: without it another library might be used."""
     words = shlex.join(module.split())
     said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
     return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
 
 
 def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
-    """What the script does before srun."""
+    """The script's commands before srun."""
     quoted = shlex.quote(str(code))
     if len(array.stages) > 1:
         job, index = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}", "${SLURM_ARRAY_TASK_ID}"

@@ -1,8 +1,8 @@
-"""Bring a recipe's data to a node's own disk before a stage, once for all who share the node.
+"""Staging: copy a recipe's data to a node's own disk before a stage, once for all jobs on the node.
 
-FOLDER/moco-harness-data-<digest>/          a whole copy
-FOLDER/.moco-harness-data-<digest>.<when>/  a draft: data/, and alive.json of whoever copies
-FOLDER/.moco-harness-job-<digest>           which copy a life of a job reads
+FOLDER/moco-harness-data-<digest>/          a complete copy
+FOLDER/.moco-harness-data-<digest>.<when>/  a draft: data/, and alive.json of the process that
+copies FOLDER/.moco-harness-job-<digest>           names the copy that one start of a job reads
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from harness.store import atomic
 from harness.store.liveness import Heartbeat, holder
 
 THREADS = 16
-"""Files that are looked at or copied at the same time: a shared file system is slow by its latency.
-"""
+"""Files that are checked or copied at the same time, as a shared file system has a high latency."""
 WAIT_S = 4 * 3600.0
-"""Seconds that a process waits for the one of its node that copies."""
+"""Seconds that a process waits for the process of its node that copies."""
 POLL_S = 0.2
 CHUNK = 4 << 20
-"""Bytes after which a copy of a large file asks whether to go on."""
+"""While a large file is copied: bytes between two checks whether to stop."""
 KEPT_S = 24 * 3600.0
-"""Seconds for which a job's word of its copy is kept."""
+"""Seconds for which the file that names a job's copy is kept."""
 NAME = "moco-harness-data-"
 WORD = ".moco-harness-job-"
 
@@ -46,12 +45,12 @@ _FOLDERS = {
     "cifar100": "cifar-100-python",
     "stl10": "stl10_binary",
 }
-"""Where torchvision keeps them under the data root."""
+"""Folders under the data root in which torchvision keeps them."""
 
 T = TypeVar("T")
 Asked = Callable[[], bool]
 Files = list[tuple[str, int, int]]
-"""Name, size in bytes and time of change in ns of each file of a folder, sorted."""
+"""Name, size in bytes and mtime in ns of each file of a folder, sorted."""
 
 
 class _Stopped(Exception):
@@ -59,7 +58,7 @@ class _Stopped(Exception):
 
 
 def needed(recipe: Mapping[str, Any]) -> list[str]:
-    """What the recipe (as stage.json has it) reads, as paths relative to the data root."""
+    """Paths that the recipe (as in stage.json) reads, relative to the data root."""
     data = recipe["data"]
     folder = data["folder"] if data["name"] == "imagefolder" else _FOLDERS.get(data["name"])
     weights = (recipe["model"].get("weights") or {}).get("file")
@@ -69,17 +68,18 @@ def needed(recipe: Mapping[str, Any]) -> list[str]:
 def stage(
     recipe: Mapping[str, Any], root: Path, local: str, *, first: bool, stopping: Asked
 ) -> Path | None:
-    """The data root to read from: a copy under `local`, or `root` if the recipe's data is not there
-    to be copied (it is drawn, or will be downloaded). None: the process was asked to stop.
+    """The data root to read from: a copy under `local`, or `root` if the recipe's data cannot be
+    copied from there (it is generated, or will be downloaded). None: the process was asked to stop.
 
-    The copy gets its name, made of the source's paths, sizes and times, only when it is whole: a
-    later job on the node finds it, and a changed source gets another copy. Jobs that begin at the
-    same time wait for one of them. What a copier that was killed has left is removed.
+    A copy gets its final name, made from the source's paths, sizes and times, only when it is
+    complete: a later job on the node finds it, and a changed source gets another copy. Of jobs that
+    start at the same time one copies and the others wait. What a killed process left half copied is
+    removed.
 
     Args:
         local: a folder of the node's own disk; variables and ~ are expanded.
-        first: this process copies; the others of its job wait for it.
-        stopping: asked all the while.
+        first: this process copies; the other processes of its job wait for it.
+        stopping: called often; true asks to stop.
 
     Raises:
         DataError: a variable is not set, the disk is full, or the first process does not finish.
@@ -113,7 +113,7 @@ def stage(
 
 
 def _told(word: Path, stopping: Asked) -> Path:
-    """The copy that the first process of this job says is whole."""
+    """Wait for the complete copy that the first process of this job names."""
     until = time.monotonic() + WAIT_S
     while time.monotonic() < until:
         said = atomic.read_json(word)
@@ -124,7 +124,7 @@ def _told(word: Path, stopping: Asked) -> Path:
 
 
 def _copied(root: Path, wanted: list[str], place: Path, stopping: Asked) -> Path:
-    """The whole copy, found or made."""
+    """The complete copy, found or made."""
     place.mkdir(parents=True, exist_ok=True)
     _tidy(place, stopping)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -133,7 +133,7 @@ def _copied(root: Path, wanted: list[str], place: Path, stopping: Asked) -> Path
             while not target.exists():
                 with _drafting(target) as draft:
                     older = _oldest(draft, target)
-                    # Who was older and is done has named the copy before its draft went away.
+                    # An older process that is done named the copy before its draft was removed.
                     if older == draft and not target.exists():
                         print(f"copying {', '.join(wanted)} from {root} to {target}", flush=True)
                         _fill(draft / "data", root, wanted, pool, stopping)
@@ -148,7 +148,7 @@ def _copied(root: Path, wanted: list[str], place: Path, stopping: Asked) -> Path
 
 @contextlib.contextmanager
 def _drafting(target: Path) -> Iterator[Path]:
-    """A draft of the target that is seen to be this process's while the block lasts."""
+    """Context with a draft of the target that is marked as this process's."""
     draft = target.with_name(f".{target.name}.{time.time_ns():020}-{secrets.token_hex(4)}")
     draft.mkdir()
     beat = None
@@ -156,7 +156,7 @@ def _drafting(target: Path) -> Iterator[Path]:
         beat = Heartbeat(draft)
         yield draft
     except _Stopped:
-        raise  # to remove it might take longer than SLURM waits: the next job on the node does
+        raise  # SLURM may not wait for the removal: the next job on the node does it
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -168,7 +168,7 @@ def _drafting(target: Path) -> Iterator[Path]:
 
 
 def _name(copy: Path, target: Path) -> None:
-    """Give the copy its name, unless another copier was quicker."""
+    """Rename the copy to its final name, unless another process was faster."""
     with contextlib.suppress(OSError):
         copy.rename(target)
     if not target.exists():
@@ -176,24 +176,24 @@ def _name(copy: Path, target: Path) -> None:
 
 
 def _oldest(own: Path, target: Path) -> Path:
-    """The first of the drafts of `target` on which somebody works: `own`, if there is no other."""
+    """The oldest draft of `target` whose process runs; `own` if there is no other."""
     drafts = sorted(target.parent.glob(f".{target.name}.*"))
     return next(path for path in drafts if path == own or holder(path) is not None)
 
 
 def _tidy(place: Path, stopping: Asked) -> None:
-    """Remove the drafts whose makers are dead, and the words of jobs that are long over."""
+    """Remove the drafts of dead processes, and the files of jobs that ended long ago."""
     for draft in place.glob(f".{NAME}*"):
         if holder(draft) is None:
             _remove(draft, stopping)
     for word in place.glob(f"{WORD}*"):
-        with contextlib.suppress(OSError):  # another job's, just now; or another user's
+        with contextlib.suppress(OSError):  # removed by another job, or another user's
             if time.time() - word.stat().st_mtime > KEPT_S:
                 word.unlink()
 
 
 def _remove(folder: Path, stopping: Asked) -> None:
-    """Remove the folder as far as that is allowed."""
+    """Remove the folder, as far as permissions allow."""
     for at, folders, files in os.walk(folder, topdown=False):
         if stopping():
             raise _Stopped
@@ -208,7 +208,7 @@ def _remove(folder: Path, stopping: Asked) -> None:
 
 
 def _digest(root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked) -> str:
-    """Of all that is copied: paths, sizes and times."""
+    """Digest of the paths, sizes and times of everything that is copied."""
     total = hashlib.sha256(str(root).encode())
     for folder, files in _walk(root, wanted, pool, stopping):
         total.update(json.dumps([folder, files]).encode())
@@ -218,7 +218,7 @@ def _digest(root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: A
 def _fill(
     draft: Path, root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
 ) -> None:
-    """Copy all that is wanted into the draft; few files are under way at a time."""
+    """Copy all wanted files into the draft, only a few at the same time."""
     over = threading.Event()
     waiting: deque[Future[None]] = deque()
     try:
@@ -245,7 +245,7 @@ def _copy(source: Path, target: Path, over: threading.Event) -> None:
 def _walk(
     root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
 ) -> Iterator[tuple[str, Files]]:
-    """All folders of what is wanted, relative to the root, each with its own files."""
+    """All folders of the wanted paths, relative to the root, each with its own files."""
     level = []
     for path in wanted:
         if (root / path).is_dir():
@@ -265,8 +265,8 @@ def _walk(
 
 
 def _scan(folder: Path) -> tuple[list[str], Files]:
-    """Names of the folder's folders, and its regular files: a copy of a pipe would never end, nor
-    would one along a link to a folder above."""
+    """Names of the sub-folders, and the regular files: copying a pipe would never end, nor would
+    following a link to a parent folder."""
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

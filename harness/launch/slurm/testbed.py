@@ -1,4 +1,4 @@
-"""Jobs of the site's that somebody watches, warns and kills."""
+"""Jobs of the site that `certify` watches, warns and kills."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from harness.store.layout import stage_folder
 from harness.store.submission import Array, Submission
 
 ASK_S = 5.0
-"""Seconds between two questions to SLURM: results are seen without it."""
+"""Seconds between two queries to SLURM; results are seen without them."""
 STEP = 0
-"""Of a job: submitit's srun is the only one."""
+"""The step id in a job: submitit runs a single srun."""
 REQUEUE_S = 60.0
-"""Seconds in which SLURM must have taken a killed job back into its queue."""
+"""Seconds in which SLURM must have requeued a killed job."""
 
 
 class Nodes(Testbed):
-    """Jobs of the site's, submitted as `run` submits them."""
+    """Jobs of the site, submitted as `run` submits them."""
 
     def __init__(
         self, own: SlurmSite, device: str, submit: Callable[[Plan, Site, SlurmSite], Submission]
     ) -> None:
-        """`submit` submits what a plan has to do, on such nodes; its caller holds the claim."""
+        """`submit` submits a plan's work on such nodes; its caller holds the claim."""
         self._submit = submit
         self.cuda = own.gpus_per_node > 0 and device != "cpu"
         alone = own.nodes * own.processes == 1
-        if alone and not self.cuda:  # on CPUs two processes cost nothing more
+        if alone and not self.cuda:  # on CPUs two processes cost the same as one
             own = own.model_copy(update={"processes_per_node": 2})
         self.own, self.nodes = own, own.nodes
         self.processes = own.nodes * own.processes
@@ -64,7 +64,7 @@ class Nodes(Testbed):
 
 
 class _Jobs(Work):
-    """A submission of which only the pre-trainings matter."""
+    """A submission of which only the pre-trainings are used."""
 
     def __init__(self, made: Submission, runs: Path) -> None:
         self._made, self._runs = made, runs
@@ -89,7 +89,7 @@ class _Jobs(Work):
         self._command("scancel", "--signal=USR2", of=self._job())
 
     def kill(self) -> None:
-        # The step and not the job, to which SLURM would send SIGTERM first.
+        # Kill the step and not the job: SLURM would first send the job SIGTERM.
         self._command("scancel", "--signal=KILL", of=f"{self._job()}.{STEP}")
         until = time.monotonic() + REQUEUE_S
         while remote_task.command("scontrol", "requeue", self._job()) is None:
