@@ -223,7 +223,7 @@ def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
     said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
     unmet = [f"{each.path.name}/{image}" for each in folders for image in each.unmet]
     if unmet:
-        # quoted, as a blank at a name's end may be all that is wrong with it
+        # quoted: a blank at a name's end may be all that is wrong
         quoted = [f"'{image}'" for image in unmet]
         said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images are not there ({some(quoted)})",)
     return {

@@ -53,7 +53,7 @@ def chosen_mode(env: Mapping[str, str] = os.environ) -> Mode:
 
 
 def access(env: Mapping[str, str] = os.environ) -> Access:
-    """Where W&B's runs would go now. Raises RecipeError as `decide` does."""
+    """Where W&B's runs would go now. Raises RecipeError as `chosen_mode` does."""
     mode, key = chosen_mode(env), credentials(env)
     why = ""
     if mode != "online":

@@ -50,7 +50,7 @@ def history(row: Row) -> dict[str, Any]:
 
 
 class WandbOpener:
-    """Opens real runs. Stops trying W&B's server for a while when it fails."""
+    """Opens real runs. After failures it stops trying W&B's server for a while."""
 
     def __init__(self, init_s: float = INIT_S, close_s: float = CLOSE_S) -> None:
         self._init_s = init_s
