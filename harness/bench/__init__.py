@@ -1,1 +1,1 @@
-"""How near a training step comes to its floor, measured by the harness itself."""
+"""Benchmarks: a training step's time compared with its floor."""

@@ -1,4 +1,4 @@
-"""Medians of things that take turns, so that what disturbs the machine disturbs all of them."""
+"""Median times of things measured in turns, so that disturbances affect all of them alike."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Act = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one thing over the rounds."""
+    """Seconds of one thing over all rounds."""
 
     median: float
     low: float
-    """The quickest round."""
+    """The fastest round."""
     high: float
     """The slowest round."""
     rounds: int
 
     def over(self, parts: int) -> Timing:
-        """Seconds of one of so many equal parts."""
+        """Seconds of one of `parts` equal parts."""
         return Timing(self.median / parts, self.low / parts, self.high / parts, self.rounds)
 
 
 @dataclass(frozen=True)
 class Timed:
-    """What is timed, and what has to be done before each time without being timed."""
+    """What is timed, and an untimed preparation before each time."""
 
     act: Act
     before: Act | None = None
@@ -39,12 +39,12 @@ class Timed:
 def measure(
     things: Mapping[str, Act | Timed], device: torch.device, *, rounds: int, warm_up: int
 ) -> dict[str, Timing]:
-    """Time each thing once a round, in turns; the first `warm_up` rounds are thrown away.
+    """Time each thing once per round, in turns; the first `warm_up` rounds are discarded.
 
-    On CUDA each time begins and ends with all kernels done.
+    On CUDA, all kernels are done before each start and each end.
 
     Raises:
-        ValueError: no round is left to take a median of.
+        ValueError: no round is left for a median.
     """
     if rounds < 1:
         raise ValueError("a median needs at least one round")

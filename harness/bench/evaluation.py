@@ -1,4 +1,4 @@
-"""kNN beside its similarity product, the probe with all its rates beside one, and features."""
+"""Time evaluation: kNN and its similarity product, the probe with all rates and one, features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def knn(
 ) -> dict[str, Timing]:
     """Seconds of "product", the (queries, bank) similarities alone in the same chunks, and "knn".
 
-    On random features: the time does not depend on the values.
+    Features are random: the time does not depend on their values.
     """
     generator = torch.Generator().manual_seed(0)
     asked, known = (
@@ -56,8 +56,8 @@ def knn(
 def encode(
     encoder: Encoder, data: DataSet, recipe: Recipe, *, world: World, rounds: int
 ) -> dict[str, Timing]:
-    """Seconds an image of "encode": the evaluation view read and passed through the encoder, a
-    batch of the recipe's at a time."""
+    """Seconds per image of "encode": read the evaluation view and pass it through the encoder, in
+    batches of the recipe's size."""
     images = data.test.subset(torch.arange(min(recipe.optim.batch, len(data.test))))
 
     def whole() -> None:
@@ -76,14 +76,14 @@ def encode(
 
 
 def projected(seconds: float, *, queries: int, bank: int) -> float:
-    """Seconds that kNN would take on ImageNet: its work is in proportion to queries x bank."""
+    """Seconds that kNN would take on ImageNet: the work is proportional to queries x bank."""
     return seconds * IMAGENET[0] / queries * IMAGENET[1] / bank
 
 
 def probe(
     device: torch.device, protocol: Linear, *, dim: int, classes: int, rounds: int, steps: int = 20
 ) -> dict[str, Timing]:
-    """Seconds a step of "one rate" and "all rates" on features that are there already."""
+    """Seconds per step of "one rate" and "all rates", on features that are already computed."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(protocol.batch, dim, generator=generator).to(device)
     labels = torch.randint(classes, (protocol.batch,), generator=generator).to(device)

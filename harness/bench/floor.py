@@ -1,4 +1,4 @@
-"""The floor of a step: what no implementation of the same experiment can do without."""
+"""The floor of a step: the work that no implementation of the same experiment can avoid."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Floor:
     """Query forward and backward, key forward, on data in place, at the recipe's precision.
 
     The encoders are the recipe's, in channels_last, but normalise over all images at once: groups
-    are part of what is measured against it. Nothing is updated, and a sum is the loss. Of the
-    memory bank, which has one encoder, the key's forward is left out.
+    are part of what is compared with the floor. Nothing is updated; the loss is a sum. The memory
+    bank has one encoder, so no key forward.
 
     Args:
-        images: of a step, this process's; None: its share of the recipe's batch.
+        images: this process's images per step; None: its share of the recipe's batch.
     """
 
     def __init__(self, recipe: Recipe, world: World, images: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Measurements under reports/bench: a JSON record for each recipe and device, and one page."""
+"""Measurements under reports/bench: one JSON record per recipe and device, and one page."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ PAGE = "README.md"
 
 
 def publish(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Put the record into `folder`, in the place of an older one of the same recipe and device, and
-    write the page of all records that are there; returns the page's path.
+    """Put the record into `folder`, replacing an older one of the same recipe and device, and write
+    the page of all records there; returns the page's path.
 
     Raises:
-        StoreError: the folder cannot be written, or holds what is no record.
+        StoreError: the folder cannot be written, or holds a file that is no record.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
 
 
 def _outlook(recipe: Recipe, result: Result) -> list[str]:
-    """What moves between several processes; of one, what more GPUs would make of its parts."""
+    """Several processes: the data moved between them. One process: an estimate for more GPUs."""
     if result.processes > 1:
         return ["", *(f"- {sentence}" for sentence in sent(result))]
     return [
@@ -110,7 +110,7 @@ def _outlook(recipe: Recipe, result: Result) -> list[str]:
 
 
 def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table and an empty line; nothing if it has no rows."""
+    """A Markdown table and an empty line; [] if it has no rows."""
     if not lines:
         return []
     cells = [headings, ["---", *["---:"] * (len(headings) - 1)], *lines]

@@ -1,4 +1,4 @@
-"""What a measurement found, as a record that is kept and as tables."""
+"""The result of a benchmark, as a record to store and as tables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from harness.bench.clock import Timing
 
 ALONE, SHARED = "one process", "all processes"
-"""Who makes the steps that are compared in `Result.sharing`."""
+"""Which processes make the steps that `Result.sharing` compares."""
 WHOLE = ("floor", "step", "end to end", "input")
 
 
 @dataclass
 class Result:
-    """All timings in seconds: of a step, but "knn" and "product" of the whole evaluation."""
+    """All timings in seconds: per step, but "knn" and "product" for the whole evaluation."""
 
     recipe: str
     device: str
@@ -26,33 +26,33 @@ class Result:
     parts: dict[str, Timing]
     evaluation: dict[str, Timing] = field(default_factory=dict)
     sharing: dict[str, Timing] = field(default_factory=dict)
-    """Of several processes: what the first makes alone, and what all make."""
+    """For several processes: steps by the first process alone, and by all."""
     peak_bytes: int = 0
-    """Peak memory of the device, or of the process where the device is the CPU."""
+    """Peak memory of the device, or of the process if the device is the CPU."""
     moved: dict[str, int] = field(default_factory=dict)
-    """Bytes that the first process sent in a step, counted."""
+    """Bytes that the first process sent in one step, counted."""
     expected: dict[str, float] = field(default_factory=dict)
-    """The same by the closed form."""
+    """The same by the closed form (`traffic`)."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Result:
-        """The result of which `record` was made; KeyError or TypeError if it is none."""
+        """The result that `record` was made of; KeyError or TypeError if it is none."""
         kept = {f.name: record[f.name] for f in fields(cls)}
         for group in ("whole", "parts", "evaluation", "sharing"):
             kept[group] = {name: Timing(**each) for name, each in record[group].items()}
         return cls(**kept)
 
     def ratio(self, what: str) -> float:
-        """The floor's time over that of `what`: 1 is the floor's rate, 0.8 four fifths of it."""
+        """The floor's time over that of `what`: 1 is as fast as the floor, 0.8 is 80 % of it."""
         return self.whole["floor"].median / self.whole[what].median
 
     def images_per_s(self, what: str) -> float:
-        """Images a second over all processes."""
+        """Images per second over all processes."""
         return self.batch / self.whole[what].median
 
     def record(self) -> dict[str, Any]:
-        """For bench.json."""
+        """As JSON, for bench.json."""
         return {
             **asdict(self),
             "ratios": {what: round(self.ratio(what), 4) for what in WHOLE[1:]},
@@ -61,7 +61,7 @@ class Result:
 
 
 def rows(result: Result) -> list[tuple[str, str, str, str]]:
-    """(what, milliseconds, images a second, rate against the floor's) of each whole."""
+    """(what, milliseconds, images per second, rate relative to the floor's) of each whole."""
     return [
         (
             what,
@@ -83,7 +83,7 @@ def part_rows(result: Result) -> list[tuple[str, str, str]]:
 
 
 def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
-    """(what, milliseconds, ratio to what it is compared with)."""
+    """(what, milliseconds, ratio to its reference)."""
     found = result.evaluation
     said = []
     for what, base in (("knn", "product"), ("all rates", "one rate")):
@@ -95,7 +95,7 @@ def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
 
 
 def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:
-    """(who, milliseconds, images a second, rate against one process's) of the loop."""
+    """(which processes, milliseconds, images per second, rate relative to one process's)."""
     found = result.sharing
     return [
         (
@@ -109,8 +109,8 @@ def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:
 
 
 def sent(result: Result) -> list[str]:
-    """What a process sends in a step: by the closed form, and what was counted in one step (how
-    many images change places depends on the order; of gradients also the gaps between them)."""
+    """What a process sends in a step: by the closed form, and as counted in one step. (The number
+    of images that move depends on the order; gradients include the gaps between them.)"""
 
     def told(bytes_by_collective: Mapping[str, float]) -> str:
         found = (f"{name} {n / 2**20:.3f} MiB" for name, n in bytes_by_collective.items())
@@ -125,15 +125,15 @@ def sent(result: Result) -> list[str]:
 
 
 def stall_share(result: Result) -> tuple[float, float]:
-    """What checkpoints cost, as shares of the steps' time: of the training's thread, which copies
-    the state, and with all of the writing, were it done by that thread."""
+    """The cost of checkpoints as shares of the steps' time: in the training thread, which copies
+    the state, and as if that thread did all the writing too."""
     steps = result.facts["steps_per_checkpoint"] * result.whole["end to end"].median
     copied, written = (result.parts[p].median for p in ("checkpoint", "checkpoint on disk"))
     return copied / steps, written / steps
 
 
 def stall(result: Result) -> str:
-    """`stall_share` in a sentence."""
+    """`stall_share` as a sentence."""
     copied, written = stall_share(result)
     every = result.facts["steps_per_checkpoint"]
     return (

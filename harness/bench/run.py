@@ -1,4 +1,4 @@
-"""`moco-harness bench`: one recipe measured in one process, after a warm-up."""
+"""`moco-harness bench`: measure one recipe in one process, after a warm-up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KNN = (10_000, 50_000)
 
 
 def of_itself(recipe: Recipe) -> Recipe:
-    """The recipe without a run whose weights it takes, which decide nothing of its speed."""
+    """The recipe without a run to take weights from, which does not affect its speed."""
     weights = recipe.model.weights
     if weights is not None and weights.run is not None:
         model = recipe.model.model_copy(update={"weights": None})
@@ -55,18 +55,18 @@ def bench(
     noise: bool = False,
     knn: tuple[int, int] = KNN,
 ) -> Result:
-    """Measure the recipe's training step, input and evaluation on this world.
+    """Measure the recipe's training step, input and evaluation in this world.
 
     Every process calls it; the times are the caller's own.
 
     Args:
-        steps: steps that are timed as one, so that logging has its share; rounded up to whole
-            blocks of views.
-        noise: random pixels in memory in place of the data, so that it need not be there.
+        steps: steps that are timed as one, so that logging is included; rounded up to whole blocks
+            of views.
+        noise: use random pixels in memory in place of the data, which need not be there then.
         knn: queries and bank of the kNN that is timed.
 
     Raises:
-        DataError: the data is not there.
+        DataError: the data is missing.
         HarnessError: the recipe does not train, or the processes cannot share its groups.
     """
     if recipe.optim.epochs == 0:
@@ -171,7 +171,7 @@ def bench(
 
 
 def noise_for(recipe: Recipe) -> DataSet:
-    """Random pixels of the recipe's size: a few batches of them, ten classes."""
+    """Random pixels at the recipe's size: a few batches, ten classes."""
     size = recipe.data.size
     generator = torch.Generator().manual_seed(0)
     shape = (max(NOISE_BATCHES * recipe.optim.batch, *recipe.knn.k), 3, size, size)
@@ -182,7 +182,7 @@ def noise_for(recipe: Recipe) -> DataSet:
 
 
 def _steps_per_checkpoint(recipe: Recipe, data: DataSet | None) -> int:
-    """An epoch, if that is shorter; of random pixels it is the recipe's data set's, if known."""
+    """Steps between checkpoints, at most an epoch; with random pixels, of the recipe's data set."""
     known = recipe.data.images or KNOWN_SIZES.get(recipe.data.name)
     images = len(data.train) if data is not None else known
     every = recipe.watch.checkpoint_steps

@@ -1,8 +1,8 @@
-"""What W GPUs would make of a measured step, in writing: where it bends, and why.
+"""Estimate a measured step on W GPUs: where efficiency drops, and why.
 
-Each part of the step is measured on one device; what W of them add is bytes (`traffic`, a closed
-form, which tests hold against counted bytes) over bandwidth, and hops times latency. Left out are
-stragglers, congestion, and the kNN monitor: the estimate is an upper bound.
+Each part of the step is measured on one device. W devices add bytes (`traffic`, a closed form that
+tests compare with counted bytes) over bandwidth, and hops times latency. Stragglers, congestion and
+the kNN monitor are left out: the estimate is an upper bound.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from harness.recipe.schema import Recipe
 
 GPUS = (1, 8, 64, 512)
 NODE = 8
-"""GPUs that share a node, and NVLink."""
+"""GPUs in a node, connected by NVLink."""
 NVLINK = 450.0
 """GB/s that a GPU sends within a node (NVIDIA H100 SXM data sheet: 900, both directions summed)."""
 NETWORK = 50.0
 """GB/s that a GPU sends between nodes (NVIDIA DGX H100: a 400 Gb/s adapter for each GPU)."""
 HOP_NVLINK, HOP_NETWORK = 5e-6, 20e-6
-"""Seconds of a message's hop: an assumption, of the order that NCCL's cost model has."""
+"""Seconds per hop of a message: an assumption, of the order used in NCCL's cost model."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Scaled:
     same: bool
     """Whether the batch is the recipe's own; a larger one is another experiment."""
     encoders: float
-    """Query forward and backward, key forward, of this GPU's images."""
+    """Query forward and backward, key forward, for this GPU's images."""
     shared: float
-    """Augmentation, logits and whatever else shrinks with the images."""
+    """Augmentation, logits and other parts that shrink with the number of images."""
     fixed: float
-    """Optimiser and moving average: they do not shrink."""
+    """Optimiser and moving average, which do not shrink."""
     moved: dict[str, float]
-    """By collective, seconds; nothing hides them."""
+    """Seconds of communication by collective; it is not overlapped."""
     sent: dict[str, float]
-    """By collective, bytes that one GPU sends."""
+    """Bytes that one GPU sends, by collective."""
 
     @property
     def seconds(self) -> float:
@@ -55,17 +55,17 @@ class Scaled:
 
 def share(recipe: Recipe) -> int:
     """The fewest images that a process can have: a batch-norm group, or an eighth of a batch that
-    is normalised as one."""
+    is normalised as a whole."""
     group, batch = recipe.model.bn_group, recipe.optim.batch
     return group if group < batch else max(1, batch // NODE)
 
 
 def scaled(recipe: Recipe, result: Result, gpus: int, bandwidth: float = NETWORK) -> Scaled:
-    """The step on so many GPUs: the recipe's batch as long as it has groups for them, then a group
-    each.
+    """The step on `gpus` GPUs: the recipe's batch while it has enough groups; else one group per
+    GPU.
 
-    The encoders' time for n images is a + b n, through the two floors that were measured, of the
-    whole batch and of one share of it.
+    The encoders' time for n images is a + b n, through the two measured floors: of the whole batch
+    and of one share of it.
 
     Args:
         bandwidth: GB/s that a GPU sends between nodes.
@@ -87,8 +87,8 @@ def scaled(recipe: Recipe, result: Result, gpus: int, bandwidth: float = NETWORK
 
 
 def _hops(what: str, gpus: int, images: int) -> float:
-    """Seconds of latency: a ring for a gather, one message to each of at most n peers for the
-    shuffle; for the gradients one to each peer, then a ring."""
+    """Seconds of latency: a ring for a gather; for the shuffle one message to each of at most n
+    peers; for the gradients one to each peer, then a ring."""
     nodes = math.ceil(gpus / NODE)
     ring = HOP_NVLINK * nodes * (min(gpus, NODE) - 1) + HOP_NETWORK * (nodes if nodes > 1 else 0)
     hop = HOP_NETWORK if nodes > 1 else HOP_NVLINK
@@ -98,8 +98,8 @@ def _hops(what: str, gpus: int, images: int) -> float:
 
 
 def table(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[tuple[str, ...]]:
-    """Rows: GPUs, batch, images a GPU, ms (encoders, shared, fixed, communication, step), images/s,
-    share of the one GPU's rate, MiB sent; a larger batch than the recipe's has a star."""
+    """Rows: GPUs, batch, images per GPU, ms (encoders, shared, fixed, communication, step),
+    images/s, share of one GPU's rate, MiB sent; * marks a larger batch than the recipe's."""
     alone = scaled(recipe, result, 1, bandwidth)
     rows = []
     for gpus in GPUS:
@@ -126,7 +126,7 @@ HEADINGS = (
 
 
 def told(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[str]:
-    """Where it bends and why, in sentences."""
+    """Where efficiency drops and why, in sentences."""
     groups = recipe.optim.batch // share(recipe)
     alone = scaled(recipe, result, 1, bandwidth)
     said = [
@@ -141,7 +141,7 @@ def told(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[str
     before = alone
     for gpus in GPUS[1:]:
         at = scaled(recipe, result, gpus, bandwidth)
-        each = alone.seconds / alone.batch * at.batch / gpus  # this GPU's images at the first rate
+        each = alone.seconds / alone.batch * at.batch / gpus  # this GPU's images at one GPU's rate
         lost = {
             "small batches in the encoders": at.encoders
             - alone.encoders * at.batch / gpus / alone.batch,

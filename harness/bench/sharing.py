@@ -1,4 +1,4 @@
-"""What several processes make of the steps that one makes alone, on the same cores or GPUs."""
+"""Compare the steps of several processes with those of one, on the same cores or GPUs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.bench.step import Steps, whole_blocks
 def sharing(
     made: Mapping[int, Steps], *, steps: int, rounds: int, warm_up: int
 ) -> dict[str, Timing]:
-    """Seconds of a step of the loop, with its input, in turns: ALONE, made by the first process on
-    all cores while the others wait, and SHARED by all.
+    """Seconds per step of the loop, with its input, in turns: ALONE, by the first process on all
+    cores while the others wait, and SHARED, by all.
 
-    Every process calls it; the first one's times are those that mean something.
+    Every process calls it; only the first one's times are meaningful.
 
     Args:
-        made: by number of processes: what all of them share and, in the first process, what it
-            makes alone.
+        made: by number of processes: the steps that all of them share and, in the first process,
+            those that it makes alone.
     """
     everyone = made[max(made)].context.world
     cores, own = len(os.sched_getaffinity(0)), torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The training step beside its floor, whole and in parts, from the loop that trains."""
+"""Time the training step, whole and in parts, and its floor, using the real training loop."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from harness.store.journal import Writer
 
 
 def whole_blocks(loader: Loader, steps: int) -> int:
-    """So many steps, or the fewest more whose views fill the blocks in which they are made: a part
-    of a block costs what the whole of it does, which is more than training ever pays."""
+    """`steps`, rounded up to fill whole blocks of views. A partial block costs as much as a whole
+    one, more than training ever spends."""
     end = 0
     while end < steps:
         end = loader.block(end).stop
@@ -33,7 +33,7 @@ def whole_blocks(loader: Loader, steps: int) -> int:
 
 
 class Steps:
-    """A pre-training that is measured instead of finished; nothing of it is kept."""
+    """A pre-training that is measured, not finished; nothing of it is kept."""
 
     def __init__(self, context: Context, scratch: Path) -> None:
         self.context = context
@@ -43,12 +43,12 @@ class Steps:
         self.saver = context.saver
         self._next = itertools.count()
         self._batch = next(self.training.loader.batches(0, 1))
-        self._pair = self._batch.views[0], self._batch.views[-1]  # of one view, that one twice
+        self._pair = self._batch.views[0], self._batch.views[-1]  # one view: the same twice
 
     def whole(self, *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
-        """Seconds a step of: floor, step (data in place), end to end (the loop, with its input, its
-        stop questions and its logging), input (the pipeline alone); `steps` and some more are timed
-        as one, see `whole_blocks`."""
+        """Seconds per step of: floor, step (data in place), end to end (the loop, with its input,
+        stop checks and logging), input (the pipeline alone). At least `steps` steps are timed as
+        one, see `whole_blocks`."""
         x1, x2 = self._pair
         steps = whole_blocks(self.training.loader, steps)
         found = measure(
@@ -65,8 +65,8 @@ class Steps:
         return {name: timing.over(steps) for name, timing in found.items()}
 
     def parts(self, *, rounds: int, warm_up: int) -> dict[str, Timing]:
-        """Seconds of each part of a step by itself. On CUDA each waits for its end, so that their
-        sum exceeds the step, in which they overlap."""
+        """Seconds of each part of a step separately. On CUDA each part is waited for. Their sum
+        exceeds the step, in which they overlap."""
         training, batch, loader = self.training, self._batch, self.training.loader
         images = loader.images
         index = loader.indices(0)[: len(batch.index)]
@@ -92,7 +92,7 @@ class Steps:
         return found | {"augment": found["augment"].over(len(block))}
 
     def moved(self) -> dict[str, int]:
-        """Bytes that this process sends in one step, by collective; {} if it is alone."""
+        """Bytes that this process sends in one step, by collective; {} for a single process."""
         world = self.context.world
         before = dict(world.moved)
         self._step()
@@ -150,7 +150,7 @@ class Steps:
         self._loss, _ = self.training.mechanism(batch.views, batch.index, next(self._next))
 
     def loop(self, steps: int) -> None:
-        """Training as it is, from its first step: input, stop questions and logging included."""
+        """The real training loop from its first step, with input, stop checks and logging."""
         training, every = self.training, self.context.recipe.watch.log_steps
         for n, batch in enumerate(training.loader.batches(0, steps), 1):
             training.train(batch)

@@ -1,9 +1,9 @@
-"""`nox -s bench`: three recipes measured one after the other, and their tables published.
+"""`nox -s bench`: measure three recipes one after the other, and publish their tables.
 
-    python -m harness.bench.suite FOLDER [words for `moco-harness bench`, such as --data ROOT]
+    python -m harness.bench.suite FOLDER [arguments for `moco-harness bench`, e.g. --data ROOT]
 
-Each in a process of its own, so that its peak memory is its own. Where the data is not there,
-random pixels stand for it.
+Each recipe runs in its own process, to measure its own peak memory. If the data is missing, random
+pixels replace it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Case:
 
     recipe: str
     cpu: tuple[str, ...]
-    """Words on a CPU, where the whole batch would take hours or not fit: eight groups all the same,
+    """Arguments on a CPU, where the whole batch would take hours or not fit: still eight groups,
     and fewer rounds."""
     gpu: tuple[str, ...] | None = ("--steps", "20")
-    """Words on a GPU; None: it is measured on CPUs alone."""
+    """Arguments on a GPU; None: it is measured only on CPUs."""
 
 
 def _set(*changes: str) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def _set(*changes: str) -> tuple[str, ...]:
 
 
 RATES = "linear.lr=[30, 20, 15, 10, 7, 5, 3, 2, 1, 0.5]"
-"""Ten probes in one pass, beside one."""
+"""Ten probes in one pass, compared with one."""
 
 CASES = (
     Case("recipes/miniature_embedded.yaml", ("--steps", "20")),

@@ -1,4 +1,4 @@
-"""What the harness promises of its speed, beside what was measured."""
+"""The harness's speed targets, compared with the measurements."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from harness.recipe.schema import Linear, Recipe
 
 KNN, PROBE, STALL = 2.0, 1.3, 0.01
 KNN_DIM = 128
-"""Numbers of a feature from which KNN holds: of shorter ones the product is cheaper still."""
+"""Least feature width for which KNN is promised: for shorter features the product is cheaper."""
 SHARING = 0.9
-"""Least rate of several processes on a CPU's cores, of one process's on all of them."""
+"""Least rate of several processes on a CPU, relative to one process on all its cores."""
 CPU = {"miniature": 0.80}
-"""Least rate of end-to-end training on a CPU, of the floor's; CPU_OTHERS for other backbones."""
+"""Least rate of end-to-end training on a CPU, relative to the floor; CPU_OTHERS for other
+backbones."""
 CPU_OTHERS = 0.95
 GPU_STEP, GPU_RATE, GPU_MEMORY, GPU_AUGMENT, GPU_INPUT = 0.93, 1600.0, 40e9, 0.05, 1.2
-"""ResNet-50 at 224 px: the floor's rate, images/s (an H100), bytes (the paper's 8 x 5.0 GB), share
-of the step that augments, images that the input brings for one that the step takes."""
+"""ResNet-50 at 224 px: rate relative to the floor, images/s (an H100), bytes (the paper's 8 x 5.0
+GB), share of the step for augmentation, images from the input per image that the step takes."""
 GPU_DEMO = 8 * 60.0
 """Seconds of the CIFAR-10 demo's 200 epochs with kNN after each (an H100)."""
 
 
 def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
-    """(target, wanted, found, met or missed) of those that this recipe and device can tell."""
+    """(target, wanted, found, met or missed), for the targets of this recipe and device."""
     found: list[tuple[str, str, str, str]] = []
 
     def at_most(what: str, limit: float, value: float, form: str = "{:.2f}") -> None:
@@ -40,7 +41,7 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
     if result.sharing and result.device == "cpu":
         ratio = result.sharing[ALONE].median / result.sharing[SHARED].median
         at_least(f"{result.processes} processes, of one's rate", SHARING, ratio)
-    if result.processes > 1:  # the others are promised of one process
+    if result.processes > 1:  # the others apply to a single process
         return found
     if result.device == "cpu":
         least = CPU.get(recipe.model.backbone, CPU_OTHERS)
@@ -67,8 +68,8 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
 
 
 def probe_ratio(protocol: Linear, evaluation: Mapping[str, Timing]) -> float:
-    """The cost of all rates over that of one, each with the passes through the backbone that give
-    it its features: one for each of its steps, or one for all its epochs where views are fixed."""
+    """The cost of all rates over that of one, each with the backbone passes that compute its
+    features: one per step, or one for all its epochs if views are fixed."""
     epochs = protocol.epochs if protocol.views == "center" else 1
     features = evaluation["encode"].median * protocol.batch / epochs
     return (features + evaluation["all rates"].median) / (features + evaluation["one rate"].median)

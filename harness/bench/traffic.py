@@ -1,4 +1,4 @@
-"""Bytes that each of W processes sends in a step, by a closed form."""
+"""Bytes that each of W processes sends in a step, in closed form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ FLOAT = 4
 def sent(recipe: Recipe, processes: int, parameters: int) -> dict[str, float]:
     """By collective, the bytes that one of `processes` sends in a step of the recipe.
 
-    With n = batch / W images a process, 3 S^2 numbers an image, C numbers a key, P parameters:
-    the shuffle sends each image once, all but the share 1/W that stays; a gather of keys sends
-    n C to each of W - 1 others; the gradients' mean sends each other rank its part of P, and the
-    rank's own part of the sum to all; and a gathered gradient sends what the gather did.
-    `World.moved` counts the same, and for the gradients also the gaps between merged tensors.
+    With n = batch / W images per process, 3 S^2 numbers per image, C per key, P parameters: the
+    shuffle sends each image once, except the share 1/W that stays. A gather of keys sends n C to
+    each of W - 1 others. The gradients' mean sends each other rank its part of P, and the rank's
+    own part of the sum to all. A gathered gradient sends as much as the gather. `World.moved`
+    counts the same; for the gradients also the gaps between merged tensors.
 
     Args:
         parameters: numbers that receive a gradient.

@@ -1,1 +1,1 @@
-"""Images, how a view is drawn from one, and batches as a function of the step."""
+"""Data sets, view pipelines, and batches as a function of the step."""

@@ -1,7 +1,7 @@
-"""Views of a whole batch at once, on any device: the operators of the papers' code, exactly.
+"""Views of a whole batch at once, on any device; exactly the operators of the papers' code.
 
-`reference.py` says the same in torchvision's and Pillow's own calls, one image at a time. Here
-each operator takes per-sample factors and works in place, on a chunk of them.
+`reference.py` does the same with torchvision's and Pillow's own calls, one image at a time. Here
+each operator takes per-sample factors and works in place, on a chunk of samples.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a gray value (torchvision; ITU-R 601)."""
 
 WHEEL = (0.0, 1 / 3, 2 / 3)
-"""Where red, green and blue are on the colour wheel, in turns."""
+"""Positions of red, green and blue on the colour wheel, in turns."""
 
 CHUNK = 3 * 2**20
-"""Numbers per chunk on a CPU (1,024 views of 32 pixels, 20 of 224): 12 MB. Smaller ones would lie
-in a cache, but start more operations than that saves."""
+"""Numbers per chunk on a CPU (1,024 views of 32 pixels, 20 of 224): 12 MB. Smaller chunks would fit
+a cache, but the extra operations to start cost more than that saves."""
 
 BAND = 32
 """Pixels of an axis that a CPU blurs at once: most of a wider kernel would be zeros."""
@@ -64,10 +64,10 @@ def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def _resampling(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
-    """(c, size, pixels): how much of each source pixel is in each of `size` output pixels.
+    """(c, size, pixels): the share of each source pixel in each of `size` output pixels.
 
-    start, length: float32 (c,), the crop along this axis. Output i looks at its centre in the
-    crop through a triangle of half-width max(1, length / size), cut off at the crop's edges.
+    start, length: float32 (c,), the crop along this axis. Output i weights the pixels around its
+    centre by a triangle of half-width max(1, length / size), cut off at the crop's edges.
     """
     start, scale = start.view(-1, 1, 1), (length / size).view(-1, 1, 1)
     source = torch.arange(pixels, device=start.device) + 0.5 - start  # (c, 1, pixels)
@@ -79,10 +79,10 @@ def _resampling(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor
 
 
 def finish(x: Tensor, parameters: Parameters, policy: Augment) -> Tensor:
-    """Colours, blur and flip of crops (n, 3, S, S), float32 in [0, 1]; `x` is left as it is.
+    """Colours, blur and flip of crops (n, 3, S, S), float32 in [0, 1]; `x` is not modified.
 
-    The samples are sorted by the slot of the jitter in which their hue is changed, so that all
-    of a chunk do the same: hue in one slot, some blend with gray, mean or black in the others.
+    The samples are sorted by the jitter slot that changes their hue. So all samples of a chunk do
+    the same: hue in one slot, a blend with gray, mean or black in the others.
     """
     group = _groups(parameters, policy)
     order = torch.argsort(group, stable=True)
@@ -130,7 +130,7 @@ def _chunks(first: int, last: int, numbers: int, device: torch.device) -> Iterat
 
 @functools.cache
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Made once: a copy to a GPU in every call would wait for all that the GPU has to do."""
+    """A cached tensor: copying it to a GPU in every call would wait for the GPU's queued work."""
     return torch.tensor(values, device=device)
 
 
@@ -181,7 +181,7 @@ def _blend(y: Tensor, matrix: Tensor, mean: Tensor) -> None:
 def _hue(y: Tensor, shift: Tensor) -> None:
     """In place on y (c, 3, P): the hue turned by `shift` (c,), as through HSV and back.
 
-    Without a comparison, for which eager torch is slow. With chroma = max - min, the hue is
+    It uses no comparison, which is slow in eager torch. With chroma = max - min, the hue is
     +-(1 + (green + blue - red - min) / chroma) sixths of a turn, with the sign of green - blue.
     A channel is max - chroma * T(its distance from the hue on the wheel), where T rises from 0
     to 1 between one and two sixths of a turn.
@@ -229,7 +229,7 @@ def _blur(y: Tensor, which: Tensor, sigma: Tensor) -> None:
 
 
 def _bands(size: int, reach: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """Pixels of an axis, and those that a blur of them looks at; all at once on a GPU."""
+    """Pixels of an axis, and the pixels that their blur reads; all at once on a GPU."""
     step = BAND if device.type == "cpu" else size
     for start in range(0, size, step):
         stop = min(start + step, size)
@@ -244,7 +244,7 @@ def _flip(y: Tensor, which: Tensor) -> None:
 
 
 def _gaussian(sigma: Tensor, size: int) -> Tensor:
-    """(b, size, size): three box blurs along an axis whose edge pixels go on for ever.
+    """(b, size, size): three box blurs along an axis; the edge pixels repeat without end.
 
     The box has a fractional radius, chosen so that the three have the variance sigma**2
     (Gwosdek et al., SSVM 2011, eqs. 7, 11 and 14; Pillow's BoxBlur.c).
@@ -256,7 +256,7 @@ def _gaussian(sigma: Tensor, size: int) -> Tensor:
     radius = (whole + part).float().view(-1, 1, 1)
     place = torch.arange(size, dtype=torch.float32, device=sigma.device)
     box = (radius + 1 - (place - place.view(-1, 1)).abs()).clamp_(0, 1)  # (b, size, size)
-    box[:, :, 0] += (radius[:, 0] - place).clamp_(min=0)  # what lies before the first pixel
+    box[:, :, 0] += (radius[:, 0] - place).clamp_(min=0)  # the part before the first pixel
     box[:, :, -1] += (radius[:, 0] - place.flip(0)).clamp_(min=0)
     box = box / (2 * radius + 1)
     return box @ box @ box

@@ -1,7 +1,7 @@
-"""Broken images of an image folder or a pack: all of them found, and left out where that is asked.
+"""Broken images of an image folder or a pack: find all of them, and leave them out if asked.
 
-What is left out is listed in the folder's broken.txt, which every run and pack of the folder heeds
-and records; to restore an image, take its line away.
+The folder's broken.txt lists the images that are left out. Every run and pack of the folder reads
+and records it. To restore an image, remove its line.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Tell = Callable[[str, int, int], object]
 
 @dataclass(frozen=True)
 class Checked:
-    """An image folder, or a pack, of which every image was decoded."""
+    """An image folder, or a pack, all of whose images were decoded."""
 
     folder: Path
     images: int
     broken: dict[str, str]
-    """train/<class>/<image> of each broken one -> what is wrong with it."""
+    """train/<class>/<image> of each broken image -> the error."""
     mend: str
     remarks: tuple[str, ...] = ()
-    """What of the folder no run takes, in sentences."""
+    """Files in the folder that no run uses, in sentences."""
 
     @property
     def message(self) -> str:
@@ -44,7 +44,7 @@ def check(folder: Path, tell: Tell) -> Checked:
     """Decode every image of `folder`.
 
     Raises:
-        DataError: it is neither an image folder nor a whole pack.
+        DataError: it is neither an image folder nor a complete pack.
     """
     parts: Mapping[str, Encoded]
     if is_packed(folder):
@@ -80,10 +80,10 @@ def _name(folder: Path, split: str, images: Encoded, i: int) -> str:
 
 
 def leave_out(checked: Checked) -> Path:
-    """Add the broken images to the folder's broken.txt, and return it.
+    """Add the broken images to the folder's broken.txt, and return its path.
 
     Raises:
-        DataError: the folder is a pack, a name holds a line's end, or the list cannot be read.
+        DataError: the folder is a pack, a name contains a line break, or the list cannot be read.
         StoreError: the folder cannot be written.
     """
     path = checked.folder / LEFT_OUT

@@ -1,4 +1,4 @@
-"""The data sets by the recipe's name: found or downloaded, verified, fingerprinted."""
+"""The data sets by the recipe's names: found or downloaded, verified, fingerprinted."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ EMBEDDED_TRAIN, EMBEDDED_TEST = 20_000, 2_000
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as a run sees it."""
+    """An open data set."""
 
     name: str
     train: Images
-    """What pre-training sees."""
+    """The images for pre-training."""
     bank: Images
     """Labelled training images, for kNN and the linear probe (STL-10's differ from `train`)."""
     test: Images
@@ -41,18 +41,18 @@ class DataSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
-    """Twelve hexadecimal digits: of the pixels and labels, or of the files' names and sizes."""
+    """Twelve hexadecimal digits: of pixels and labels, or of the files' names and sizes."""
     packing: str = ""
-    """What packing did to the pixels; "" if nothing."""
+    """How packing changed the pixels; "" if not at all."""
     passed_over: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What the walk over an image folder did not take: split -> kind -> how many."""
+    """Files of an image folder that are not used: split -> kind -> how many."""
     left_out: tuple[str, ...] = ()
     """Broken images that the user chose to leave out."""
     remarks: tuple[str, ...] = ()
-    """Both in sentences."""
+    """`passed_over` and `left_out` in sentences."""
 
     def on(self, device: torch.device) -> DataSet:
-        """The same images; those in memory on `device`, whole, where they are small enough."""
+        """The same images; those in memory are moved to `device` if they are small enough."""
         train, test = self.train.to(device), self.test.to(device)
         bank = train if self.bank is self.train else self.bank.to(device)
         return replace(self, train=train, bank=bank, test=test)
@@ -77,7 +77,7 @@ class DataSet:
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_NORMAL = {  # mean and standard deviation of each channel, as the papers' code bases use them
+_NORMAL = {  # mean and standard deviation per channel, from the papers' code
     "embedded": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),  # the official demo's
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
@@ -90,16 +90,16 @@ Channels = tuple[float, float, float]
 
 
 def normalisation(data: Data) -> tuple[Channels, Channels]:
-    """(mean, standard deviation) of R, G and B in [0, 1] that the encoder's input is made with."""
+    """(mean, standard deviation) of R, G and B in [0, 1] that normalise the encoder's input."""
     return _NORMAL[data.name]
 
 
 @functools.lru_cache(maxsize=2)
 def open_data(data: Data, root: Path) -> DataSet:
-    """The recipe's data set under the data root; kept for the process's next stage.
+    """The recipe's data set under the data root; cached for the process's next stage.
 
     Raises:
-        NoData: it is absent and cannot be downloaded, incomplete, corrupt or too small.
+        NoData: it is missing and cannot be downloaded, incomplete, corrupt or too small.
     """
     try:
         return _open(data, root)
@@ -110,7 +110,7 @@ def open_data(data: Data, root: Path) -> DataSet:
 def _open(data: Data, root: Path) -> DataSet:
     opened = _parts(data, root)
     train, bank, test = opened["train"], opened.get("bank", opened["train"]), opened["test"]
-    # The embedded images are drawn for the recipe's size; elsewhere it is the views' size alone.
+    # Embedded images are drawn at the recipe's size; for others it is only the views' size.
     mean, std = normalisation(data)
     fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
     classes = int(bank.labels.max()) + 1
@@ -121,7 +121,7 @@ def _open(data: Data, root: Path) -> DataSet:
 
 
 def _parts(data: Data, root: Path) -> dict[str, Any]:
-    """train and test (and bank, where it is not train), and what else a DataSet tells of them."""
+    """train and test (and bank, if it is not train), and other fields of the DataSet."""
     if data.name == "embedded":
         if data.images is not None:
             _all_classes(torch.arange(len(embedded.CLASSES)), data, embedded.CLASSES)
@@ -145,7 +145,7 @@ def _parts(data: Data, root: Path) -> dict[str, Any]:
 
 
 def _fixed_subset(images: Images, data: Data, classes: Sequence[str]) -> Images:
-    """`data.images` of the images, the same ones for every seed."""
+    """The first `data.images` images of a fixed order, the same for every seed."""
     if data.images is None or data.images == len(images):
         return images
     if data.images > len(images):
@@ -173,7 +173,7 @@ def _torchvision(data: Data, root: Path) -> dict[str, Any]:
             unlabeled = vision.STL10(root, "train+unlabeled", download=True)
             bank = vision.STL10(root, "train", download=True)
             test = vision.STL10(root, "test", download=True)
-        # STL-10 keeps its images transposed; torchvision turns them when it loads them.
+        # STL-10 stores its images transposed; torchvision corrects this when it loads them.
         stacks = [
             Stack(torch.from_numpy(part.data), torch.from_numpy(part.labels).long())
             for part in (unlabeled, bank, test)
@@ -195,7 +195,7 @@ def _torchvision(data: Data, root: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _fetching(name: str, root: Path) -> Iterator[None]:
-    """torchvision verifies checksums and downloads with a progress bar; we explain its errors."""
+    """Wrap a torchvision download, which verifies checksums and shows progress; explain errors."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(sys.stderr):
@@ -217,13 +217,13 @@ def files_of(folder: ImageFolder) -> Files:
 
 
 def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
-    """What of an image folder's splits is not taken, as a DataSet has it."""
+    """The DataSet's fields about files of an image folder that are not used."""
     over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
     out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
     said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
     unmet = [f"{each.path.name}/{image}" for each in folders for image in each.unmet]
     if unmet:
-        # quoted, as a blank at a name's end may be all that is wrong with it
+        # quoted: a blank at a name's end may be all that is wrong
         quoted = [f"'{image}'" for image in unmet]
         said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images are not there ({some(quoted)})",)
     return {
@@ -234,14 +234,14 @@ def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
 
 
 def without(name: str, left_out: Sequence[str]) -> tuple[str, ...]:
-    """That images were left out of the data set `name`, in a sentence; none if none were."""
+    """A sentence saying that images were left out of the data set `name`; () if none were."""
     if not left_out:
         return ()
     return (f"{name}: {len(left_out):,} broken images left out ({some(left_out)})",)
 
 
 def _fingerprint(packing: str, *parts: Images) -> str:
-    """A pack of the files as they are has the fingerprint of their folder."""
+    """The fingerprint. A pack of unchanged files has the fingerprint of their folder."""
     total = hashlib.sha256(packing.encode())
     for part in parts:
         total.update(_bytes(part.labels))

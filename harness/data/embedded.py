@@ -1,9 +1,9 @@
 """An embedded data set: ten families of grey shapes and patterns, drawn by formulas.
 
-Nothing is downloaded. An image is a pure function of (split, index, size), and everything that is
-not its class is drawn at random: position, scale, rotation, aspect, polarity, contrast, brightness,
-background, blur, noise and the parameters of its own family. All images are grey: colour would
-mark the instance rather than its class, and instance discrimination would learn nothing else.
+Nothing is downloaded. An image is a pure function of (split, index, size). All that does not define
+its class is random: position, scale, rotation, aspect, polarity, contrast, brightness, background,
+blur, noise and its family's own parameters. All images are grey: colour would identify the instance
+instead of its class, and instance discrimination would learn nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.runtime.keyed import key, uniform
 Split = Literal["train", "test"]
 
 VERSION = 1
-"""Changes when the pixels do."""
+"""Changes whenever the pixels change."""
 
 _SHAPE_DRAWS = 5  # a family's own parameters
 _SCENE_DRAWS = 12  # pose, light, background and noise level
@@ -151,8 +151,8 @@ def generate(split: Split, n: int, size: int = 32) -> tuple[Tensor, Tensor]:
     """
     count = len(CLASSES)
     images = torch.empty(-(-n // count) * count, size, size, dtype=torch.uint8)
-    # Blocks whose shape depends on the size alone and which are, up to 181 pixels a side, too small
-    # for torch to share out between threads: a pixel meets the same instructions whatever n is.
+    # A block's shape depends on the size alone. Up to 181 pixels a side, blocks are too small for
+    # torch to divide among threads: a pixel's instructions are the same for every n.
     block = max(1, _BLOCK_ELEMENTS // (size * size))
     for label, name in enumerate(CLASSES):
         slots = images[label::count]

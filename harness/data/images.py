@@ -1,6 +1,6 @@
-"""Images at rest: stacked in memory, or as files that are decoded when a step wants them.
+"""Stored images: stacked in memory, or in files that are decoded when a step needs them.
 
-Both hand out `Loaded` batches, which know their sizes (so that crops can be drawn) and cut views.
+Both return `Loaded` batches, which know their images' sizes (to draw crops) and cut views.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ CENTER = 224 / 256
 """Share of the short side that the evaluation crop keeps (code: Resize(256), CenterCrop(224))."""
 
 RESIDENT = 4 << 30
-"""Bytes of pixels up to which a data set lives whole on a GPU."""
+"""Most bytes of pixels that a data set may have to be kept on a GPU."""
 
 LOOK_S = 10.0
-"""Seconds in which further broken images are looked for, when a run meets one."""
+"""Seconds spent on finding further broken images, after a run finds one."""
 AT_ONCE, NAMED = 64, 10
 
 
@@ -77,7 +77,7 @@ class Images(Protocol):
         ...
 
     def to(self, device: torch.device) -> Images:
-        """The same images, on `device` if they are in memory and fit there."""
+        """The same images; those in memory are moved to `device` if they fit there."""
         ...
 
 
@@ -151,12 +151,11 @@ class LoadedFiles:
 
 
 class Encoded(ABC):
-    """Images as files have them, decoded by threads (Pillow decodes outside the interpreter's
-    lock)."""
+    """Encoded images, decoded by threads (Pillow decodes outside the interpreter's lock)."""
 
     labels: Tensor
     mend = ""
-    """What a user can do about broken images, for the end of a message."""
+    """What a user can do about broken images; the end of a message."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -168,14 +167,14 @@ class Encoded(ABC):
 
     @abstractmethod
     def picture(self, i: int) -> Image.Image:
-        """Image `i`, as RGB; DataError if it is none, or cannot be read."""
+        """Image `i`, as RGB; DataError if it is no image, or cannot be read."""
 
     def load(self, index: Tensor) -> LoadedFiles:
         """See Images.
 
         Raises:
-            NoData: some of them are broken; the others are looked at for a while, so that a user
-                learns of all at once.
+            NoData: some of them are broken. Other images are then checked for a while, so that the
+                user learns of all broken ones at once.
         """
         if self._spoilt is None:
             found = list(self._pool.map(self._tried, index.tolist()))
@@ -194,10 +193,10 @@ class Encoded(ABC):
         tell: Callable[[int], object] = lambda _: None,
         until: float = math.inf,
     ) -> int:
-        """Decode the images one after the other, until all are or the time (monotonic) is up.
+        """Decode one image after the other, until all are done or the time (monotonic) is over.
 
-        Puts what is wrong with each broken one into `broken`, calls `tell` with the number of
-        images done now and then, and returns it.
+        Writes each broken image's error into `broken`. Calls `tell` now and then with the number
+        of images done, and returns that number.
         """
         for start in range(0, len(self), AT_ONCE):
             if time.monotonic() >= until:
@@ -222,11 +221,11 @@ class Encoded(ABC):
 def told_of(broken: dict[int, str], looked: int, count: int, mend: str) -> str:
     """How many of `count` images are broken, the first ten, and what to do.
 
-    The first of them stands in the first line, which is all that some places have room for.
+    The first one is in the first line, as some displays show only that.
 
     Args:
-        broken: what is wrong with each, by its number.
-        looked: how many images were looked at, from the first.
+        broken: the error of each, by its number.
+        looked: how many images were checked, from the first.
     """
     seen = "" if looked == count else f" ({looked:,} were looked at)"
     are = "1 image of" if len(broken) == 1 else f"{len(broken):,} images of"
@@ -241,7 +240,7 @@ class Files(Encoded):
     """Image files.
 
     Args:
-        folder: the image folder that they are from, if they are.
+        folder: the image folder that contains them, if any.
     """
 
     def __init__(
@@ -255,7 +254,7 @@ class Files(Encoded):
         super().__init__(workers)
         self.paths, self.labels, self.folder = paths, labels, folder
         self.bytes = sizes
-        """Of each file, as it was found."""
+        """Size of each file, in bytes, when it was found."""
         if folder is not None:
             self.mend = mend_by_list(folder)
 

@@ -1,4 +1,4 @@
-"""Batches as a function of the step: which images, and the views that are drawn of each."""
+"""Batches as a function of the step: which images, and the views drawn of each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.runtime.cores import helpers
 from harness.runtime.moving import moved
 
 AHEAD = 3
-"""Batches that are being decoded while a step computes (files only)."""
+"""Batches that are decoded ahead while a step computes (files only)."""
 
 
 AT_ONCE = 3 * 2**20
-"""Numbers in the views that are made at once of images in memory (1,024 views of 32 pixels, 12 MB):
-of a small batch by itself most of the time would go into starting operations."""
+"""Numbers in the views that are made at once of images in memory (1,024 views of 32 pixels, 12 MB).
+A single small batch would spend most of its time on starting operations."""
 
 
 def normalise(x: Tensor, data: DataSet) -> Tensor:
@@ -39,7 +39,7 @@ class Batch:
     """Views (n, 3, S, S), float32, normalised, each of its kind's size S; index int64 (n,) into the
     images.
 
-    `total` is the global batch's number of images, without those that fill it up.
+    `total` is the number of images in the global batch, without padding.
     """
 
     views: tuple[Tensor, ...]
@@ -49,8 +49,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """What a process sees in a step of `epoch`: its images int64 (n,), of `total` over all
-    processes, without those that fill up."""
+    """A process's part of a step of `epoch`: its images, int64 (n,); `total` is the number over all
+    processes, without padding."""
 
     epoch: int
     index: Tensor
@@ -63,8 +63,8 @@ class Cut:
 
     shares: tuple[Share, ...]
     crops: tuple[Tensor, ...]
-    """Of each kind (views times images, 3, S, S), all images of a view after all of the one before
-    it; float32 in [0, 1] or uint8."""
+    """For each kind (views times images, 3, S, S), float32 in [0, 1] or uint8; all images of one
+    view, then all images of the next."""
     drawn: tuple[Parameters, ...]
 
 
@@ -72,12 +72,12 @@ class Loader:
     """The batches of a training run. Step s (from 0) always yields the same batch.
 
     Args:
-        images: what to draw from; an epoch is a permutation of them, its last smaller batch left
-            out if `drop_last`.
-        views: how each view of an image is drawn, independently of the others. Those that are
-            drawn alike are made together.
-        share: (rank, size): this process gets its consecutive part of each global batch; where a
-            batch has no equal parts, the last ones are filled up with its last image.
+        images: what to draw from; an epoch is a permutation of them, without its last smaller
+            batch if `drop_last`.
+        views: how each view of an image is drawn, independently of the others. Views with the same
+            policy are made together.
+        share: (rank, size): this process gets its consecutive part of each global batch. If a batch
+            has no equal parts, its last image pads the last ones.
         stream: names the run's randomness, e.g. (seed, "pretrain").
 
     Raises:
@@ -102,14 +102,14 @@ class Loader:
             )
         self.data, self.images, self.views = data, images, tuple(views)
         self.stream, self.batch, self.device, self.share = stream, batch, device, share
-        self._kinds: dict[View, list[int]] = {}  # and where in a batch their views stand
+        self._kinds: dict[View, list[int]] = {}  # and the positions of their views in a batch
         for place, kind in enumerate(self.views):
             self._kinds.setdefault(kind, []).append(place)
         self.steps_per_epoch = len(images) // batch if drop_last else -(-len(images) // batch)
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def indices(self, step: int) -> Tensor:
-        """Which images step `step` sees over all processes, int64 (N,), on the CPU."""
+        """The images of step `step` over all processes, int64 (N,), on the CPU."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             key = keyed.key(*self.stream, "order", epoch)
@@ -140,8 +140,8 @@ class Loader:
     def block(self, step: int) -> range:
         """The steps around `step` whose views are made at once.
 
-        It begins at a multiple of its length in its epoch, wherever a run goes on, as the company
-        that a view is made in may be worth its last bit.
+        A block starts at a multiple of its length in its epoch. Batching changes the last bit of a
+        view, so block boundaries must not depend on where a run resumes.
         """
         numbers = sum(3 * view.size**2 for view in self.views)
         each = numbers * -(-self.batch // self.share[1])
@@ -151,7 +151,7 @@ class Loader:
         return range(start, min(start + length, (epoch + 1) * self.steps_per_epoch))
 
     def share_of(self, step: int) -> Share:
-        """This process's part of a step; the last parts may be filled up with its last image."""
+        """This process's part of a step; the batch's last image may pad it."""
         rank, size = self.share
         index = self.indices(step)
         each = -(-len(index) // size)
@@ -163,8 +163,7 @@ class Loader:
         return self.cut(shares, self.images.load(torch.cat([each.index for each in shares])))
 
     def cut(self, shares: Sequence[Share], loaded: Loaded) -> Cut:
-        """The crops of some steps of one epoch, whose images were `loaded` one step after the
-        other."""
+        """The crops of some steps of one epoch; `loaded` holds their images, step after step."""
         every = torch.cat([each.index for each in shares])
         found: list[tuple[Tensor, Parameters]] = []
         for kind, places in self._kinds.items():
@@ -172,17 +171,17 @@ class Loader:
             drawn = [draw(kind, key, every, loaded.sizes) for key in keys]
             crops = torch.cat([loaded.crop(view.crop, kind.size) for view in drawn])
             if self.device.type == "cuda" and crops.device.type == "cpu":
-                crops = crops.pin_memory()  # else the copy would wait for what the GPU has to do
+                crops = crops.pin_memory()  # else the copy would wait for the GPU's queued work
             found.append((crops, joined(drawn)))
         return Cut(tuple(shares), *zip(*found, strict=True))
 
     def views_of(self, cut: Cut) -> list[Batch]:
-        """The batches of the steps that were cut."""
+        """The batches of the steps in `cut`."""
         made: dict[int, Tensor] = {}
         kinds = zip(self._kinds.items(), cut.crops, cut.drawn, strict=True)
         for (kind, places), crops, drawn in kinds:
             x = moved(crops, self.device)
-            if x.dtype == torch.uint8:  # a quarter of the way to the device
+            if x.dtype == torch.uint8:  # a quarter of the bytes to copy to the device
                 x = x.float().div_(255)
             x = normalise(finish(x, drawn, kind), self.data)
             made.update(zip(places, x.chunk(len(places)), strict=True))

@@ -1,7 +1,7 @@
-"""Packing an image folder: once, resumable, and verified by reading all of it again.
+"""Pack an image folder: once, resumable, and verified by reading all of it again.
 
-What is written counts once its index entry is there; an entry is written after its image is on
-disk. Begun again after a kill, packing goes on behind the last entry.
+An image counts once its index entry is written, which happens after the image is on disk. After a
+kill, packing resumes behind the last entry.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from harness.imagefolder import SPLITS, shown, some, splits
 from harness.store import atomic
 
 QUALITY = 95
-"""Of JPEG, with full colour resolution, where an image is made smaller."""
+"""JPEG quality, with full colour resolution, of images that are made smaller."""
 GROUP = 512
-"""Images that reach the disk together."""
+"""Images that are written to disk together."""
 LEFT = "left_out"
 MEND = "mend them, or pack with --skip-broken, which leaves them out and records their names"
 
 
 class _Broken(DataError):
-    """An image that cannot be packed: not necessarily the only one."""
+    """An image that cannot be packed; there may be others."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Summary:
     images: int
     bytes: int
     again: bool
-    """It was whole already, and was verified only."""
+    """It was complete already, and was only verified."""
     remarks: tuple[str, ...] = ()
-    """What of the source is not in it, in sentences."""
+    """Files of the source that are not in it, in sentences."""
 
 
 def pack(
@@ -83,12 +83,12 @@ def pack(
     Args:
         side: images whose short side is longer are made smaller, to this many pixels; None: every
             file is kept as it is.
-        skip_broken: leave out what is no readable image, and record its name; every image is
-            decoded once more for that.
+        skip_broken: leave out broken images, and record their names; every image is decoded once
+            more for that.
 
     Raises:
-        DataError: the source is no image folder or holds what is no image, `folder` holds something
-            else, or what was written does not read back.
+        DataError: the source is no image folder or holds a file that is no image, `folder` holds
+            something else, or the packed data differs when it is read again.
         StoreError: the disk is full, or cannot be written.
     """
     folders = splits(source)
@@ -135,7 +135,7 @@ def pack(
 
 
 def _forget(folder: Path, plan: dict[str, Any]) -> None:
-    """Take away what an attempt without --skip-broken began, and could not end."""
+    """Remove what an attempt without --skip-broken started, and could not finish."""
     if atomic.read_json(folder / BEGUN) == plan:
         try:
             for split in SPLITS:
@@ -148,9 +148,9 @@ def _forget(folder: Path, plan: dict[str, Any]) -> None:
 def _sound(
     source: Path, folder: Path, files: dict[str, Files], tell: Tell
 ) -> tuple[dict[str, Files], list[str]]:
-    """The files without those that are broken, and the names of these.
+    """The files without the broken ones, and the names of the broken ones.
 
-    A pack that was begun knows them already.
+    A pack that was started has these names already.
     """
     said: Any = atomic.read_json(folder / MANIFEST) or atomic.read_json(folder / BEGUN)
     known = said.get(LEFT) if isinstance(said, dict) else None
@@ -175,7 +175,7 @@ def _sound(
 
 
 def _digest(files: dict[str, Files]) -> str:
-    """Of the source's names and sizes, by which a changed source is known."""
+    """Digest of the source's names and sizes, to detect a changed source."""
     total = hashlib.sha256()
     for part in files.values():
         for path, size in zip(part.paths, part.bytes, strict=True):
@@ -184,7 +184,7 @@ def _digest(files: dict[str, Files]) -> str:
 
 
 def _begin(folder: Path, plan: dict[str, Any]) -> bool:
-    """Make `folder`, or find what was begun there; true if it is whole already."""
+    """Make `folder`, or resume the pack there; true if it is complete already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = sorted(path.name for path in folder.iterdir())
@@ -206,7 +206,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> bool:
 
 
 def _write(folder: Path, files: Files, side: int | None, tell: Tell, workers: int) -> None:
-    """Append to the split's files what they lack."""
+    """Append the images that the split's files lack."""
     folder.mkdir(exist_ok=True)
     names = names_of([_name(path) for path in files.paths])
     atomic.write(folder / "names.txt", lambda file: file.write(names))
@@ -236,7 +236,7 @@ def _write(folder: Path, files: Files, side: int | None, tell: Tell, workers: in
 
 
 def _reached(folder: Path) -> tuple[int, int]:
-    """(images, bytes) that are whole in the split's files."""
+    """(images, bytes) that are complete in the split's files."""
     content = (folder / "index.bin").read_bytes()
     rows = table(content[: len(content) // (COLUMNS * 8) * COLUMNS * 8])
     ends = rows[:, OFFSET] + rows[:, LENGTH]
@@ -260,7 +260,7 @@ def _content(path: Path, side: int | None) -> bytes:
 
 
 def _verify(folder: Path, files: Files, classes: int, tell: Tell) -> dict[str, Any]:
-    """The split's entry of the manifest, from what is read back."""
+    """The split's entry of the manifest, made by reading the pack again."""
     content = (folder / "index.bin").read_bytes()
     size = (folder / "images.bin").stat().st_size
     if len(content) % (COLUMNS * 8):
@@ -294,5 +294,5 @@ def _sync(file: Any) -> None:
 
 
 def _name(path: Path) -> str:
-    """As the fingerprint of an image folder names it."""
+    """The image's name as in the fingerprint of an image folder."""
     return f"{path.parent.name}/{path.name}"

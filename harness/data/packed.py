@@ -1,9 +1,9 @@
-"""An image folder packed into one file a split: as quick to read as memory, once it was read.
+"""An image folder packed into one file per split: as fast as memory once it was read.
 
-FOLDER/pack.json            what it is: format, classes, each split's size and digests
+FOLDER/pack.json            manifest: format, classes, each split's size and digests
 FOLDER/<split>/images.bin   the images' files, one after the other
 FOLDER/<split>/index.bin    little-endian int64 (n, 4): offset, length, label, CRC-32 of each
-FOLDER/<split>/names.txt    <folder>/<file> of each, a line each; see names_in
+FOLDER/<split>/names.txt    <folder>/<file> of each, one per line; see names_in
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.imagefolder import SPLITS, names_in, shown, some, unread
 FORMAT = 1
 MANIFEST = "pack.json"
 BEGUN = "packing.json"
-"""Stands there until the pack is whole."""
+"""Exists until the pack is complete."""
 COLUMNS = 4
 OFFSET, LENGTH, LABEL, CRC = range(COLUMNS)
 
@@ -37,8 +37,8 @@ OFFSET, LENGTH, LABEL, CRC = range(COLUMNS)
 class Packed(Encoded):
     """Images of a split, read from its file.
 
-    They are read by position, which waits for the disk outside the interpreter's lock, and fails
-    with an error where a memory map of a file that was cut would end the process.
+    They are read by position. The read waits for the disk outside the interpreter's lock. If the
+    file was truncated it raises an error, where a memory map would end the process.
     """
 
     mend = "pack the images again"
@@ -57,7 +57,7 @@ class Packed(Encoded):
         """The file of image `i`, as it is in the pack.
 
         Raises:
-            DataError: the pack was cut, or cannot be read.
+            DataError: the pack was truncated, or cannot be read.
         """
         offset, length = self.rows[i, :LABEL].tolist()
         try:
@@ -80,7 +80,7 @@ def is_packed(folder: Path) -> bool:
     """Whether there is a pack in `folder`.
 
     Raises:
-        DataError: it was begun, and is not whole yet; or the folder cannot be read.
+        DataError: it was started, but is not complete; or the folder cannot be read.
     """
     try:
         whole, begun = ((folder / name).is_file() for name in (MANIFEST, BEGUN))
@@ -94,15 +94,15 @@ def is_packed(folder: Path) -> bool:
 
 
 class Pack(NamedTuple):
-    """A whole pack."""
+    """A complete pack."""
 
     train: Packed
     val: Packed
     classes: list[str]
     packing: str
-    """How the pixels were changed, or ""."""
+    """How packing changed the pixels; "" if not at all."""
     passed_over: dict[str, dict[str, int]]
-    """As a DataSet has it: of the folder that was packed."""
+    """As in DataSet, of the folder that was packed."""
     left_out: tuple[str, ...]
 
 
@@ -110,7 +110,7 @@ def open_packed(folder: Path) -> Pack:
     """The pack in `folder`.
 
     Raises:
-        DataError: it is not whole, its index points beyond its file, or a split lacks a class.
+        DataError: it is incomplete, its index points beyond its file, or a split lacks a class.
     """
     said = read_manifest(folder)
     classes = said["classes"]
@@ -121,7 +121,7 @@ def open_packed(folder: Path) -> Pack:
 
 
 def changed(side: int | None, quality: int) -> str:
-    """What packing did to the pixels, for fingerprints and reports; "" if nothing."""
+    """How packing changed the pixels, for fingerprints and reports; "" if not at all."""
     if side is None:
         return ""
     return f"packed with a short side of {side} at most, JPEG quality {quality}"
@@ -184,7 +184,7 @@ def _split(folder: Path, said: dict[str, Any], classes: list[str]) -> Packed:
 
 
 def names_of(names: Sequence[str]) -> bytes:
-    """A names.txt, of any names that files may have."""
+    """The content of names.txt, for any file names."""
     end = "\0" if any("\n" in name for name in names) else "\n"
     return os.fsencode("".join(name + end for name in names))
 

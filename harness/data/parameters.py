@@ -1,8 +1,8 @@
-"""What one view of one image is, as data: every random choice of the augmentation, drawn at once.
+"""The parameters of a view: every random choice of the augmentation, drawn at once.
 
-`draw` is a pure function of the policy, a key and the samples' indices. A view therefore does not
-depend on the batch that its sample is in, nor on how many workers, processes or restarts there
-were. The distributions are torchvision's (RandomResizedCrop and ColorJitter's `get_params`).
+`draw` is a pure function of the policy, a key and the samples' indices. So a view does not depend
+on its batch, nor on the number of workers, processes or restarts. The distributions are
+torchvision's (RandomResizedCrop and ColorJitter's `get_params`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The jitter's operations, numbered as torchvision numbers them."""
 
 ATTEMPTS = 10
-"""Boxes that are tried before the central crop (torchvision)."""
+"""Number of boxes that are tried before the central crop (torchvision)."""
 
 _ORDERS = tuple(itertools.permutations(range(4)))
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The views of n samples. Best kept on the CPU: `augment` moves what a device needs."""
+    """The parameters of n views. Keep them on the CPU: `augment` moves what a device needs."""
 
     crop: Tensor
     """int64 (n, 4): top, left, height, width, in pixels of the image."""
@@ -111,8 +111,8 @@ def _around_one(strength: float) -> tuple[float, float]:
 def _boxes(policy: Augment, u: Tensor, sizes: tuple[int, int] | Tensor) -> Tensor:
     """int64 (n, 4) from uniform u: areas (n, ATTEMPTS), ratios (n, ATTEMPTS), position (n, 2).
 
-    The first attempt that fits into the image counts. Where it lies is independent of its shape,
-    so one position per sample does for all attempts.
+    The first box that fits into the image is used. Its position is independent of its shape, so one
+    position per sample serves all boxes.
     """
     shares, ratios, position = u[:, :ATTEMPTS], u[:, ATTEMPTS : 2 * ATTEMPTS], u[:, -2:]
     if isinstance(sizes, Tensor):

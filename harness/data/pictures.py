@@ -1,8 +1,8 @@
-"""The one reader of pictures: a file of whatever kind becomes 8 bits of red, green and blue.
+"""Decode image files: a file of any supported kind becomes 8 bits of red, green and blue.
 
-As torchvision's loader does it, but for what that gets wrong in silence: 16 bits are scaled by
-their range, and what declares no range is refused. The first picture of several counts, alpha is
-dropped, and the orientation that a camera noted is not applied.
+Like torchvision's loader, except where that is silently wrong: 16 bits are scaled by their range,
+and an image that declares no range is refused. A file with several images gives its first. Alpha is
+dropped, and a camera's orientation tag is not applied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.imagefolder import shown, unread
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
-"""Of a TIFF file's header."""
+"""Values of TIFF header tags."""
 _NO_RANGE = {"I": "32-bit or signed numbers", "F": "floating-point numbers"}
 
 
@@ -29,7 +29,7 @@ def decode(path: Path) -> Image.Image:
     """The image in `path`, as RGB.
 
     Raises:
-        DataError: it is missing, truncated, no image, or one of a mode that has no range.
+        DataError: it is missing, truncated, no image, or of a mode without a range.
     """
     return decode_bytes(content_of(path), shown(path))
 
@@ -38,7 +38,7 @@ def content_of(path: Path) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        DataError: it cannot be read, or is no regular file: to read a pipe might never end.
+        DataError: it cannot be read, or is no regular file: reading a pipe might never end.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -53,10 +53,10 @@ def content_of(path: Path) -> bytes:
 
 
 def decode_bytes(content: bytes, name: str) -> Image.Image:
-    """The image whose file is `content`, as RGB.
+    """The image encoded in `content`, as RGB.
 
     Raises:
-        DataError: it is none, cut, too large or of a mode that has no range; with `name`.
+        DataError: it is no image, truncated, too large or of a mode without a range; names `name`.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -70,7 +70,7 @@ def decode_bytes(content: bytes, name: str) -> Image.Image:
         ) from error
     except MemoryError as error:
         raise DataError(f"{name}: too large for this machine's memory") from error
-    except Exception as error:  # Pillow's plugins raise whatever a spoilt file brings about
+    except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
         if "MAX_" in str(error) or "too large" in str(error):
             raise DataError(
                 f"{name}: a part of it is larger than Pillow reads ({error}); save the image again "
@@ -88,11 +88,11 @@ def _reason(content: bytes, error: Exception) -> str:
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    # of 8 bits Pillow reads signed numbers as unsigned ones
+    # Pillow reads signed 8-bit numbers as unsigned
     signed = image.format == "TIFF" and _tag(image, _SAMPLE_FORMAT) == _SIGNED
     if image.mode in _EIGHT_BITS and not signed:
         image.load()
-        image.info.pop("transparency", None)  # of which Pillow would warn
+        image.info.pop("transparency", None)  # Pillow would warn about it
         return image.convert("RGB")
     bits = None if signed else _declared_bits(image)
     if bits is None:
@@ -109,7 +109,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _declared_bits(image: Image.Image) -> int | None:
-    """How many bits a grey image's white has; None if it does not say."""
+    """Number of bits that a grey image declares for white; None if it declares none."""
     if image.mode.startswith("I;16"):
         bits = _tag(image, _BITS_PER_SAMPLE) if image.format == "TIFF" else 16
         return bits if isinstance(bits, int) and 8 <= bits <= 16 else None

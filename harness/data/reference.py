@@ -1,7 +1,7 @@
-"""One view of one image, in torchvision's and Pillow's own calls: what `augment` must equal.
+"""One view of one image, by torchvision's and Pillow's own calls: `augment` must give the same.
 
-This is the pipeline of the papers' code (code: main_moco.py, moco/loader.py) with the random
-choices handed in. It is for reading and for tests; image files use its crop.
+This is the pipeline of the papers' code (code: main_moco.py, moco/loader.py) with given random
+choices. It is for reading and for tests; image files use its crop.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Picture = Any
 def reference(
     image: Tensor, parameters: Parameters, i: int, policy: Augment, size: int, exact: bool = False
 ) -> Tensor:
-    """The view (3, size, size), float32 in [0, 1], that sample i's parameters make of `image`.
+    """The view (3, size, size), float32 in [0, 1], of `image` by sample i's parameters.
 
     Args:
         image: uint8 (3, H, W).
-        exact: false: on PIL images, rounded to 8 bits after each step, as the papers' code;
+        exact: false: on PIL images, rounded to 8 bits after each step, as in the papers' code;
             true: the same operators of torchvision on float tensors, never rounded.
     """
     picture: Picture = image.float() / 255 if exact else vision.to_pil_image(image)
@@ -65,7 +65,7 @@ def _jitter(picture: Picture, parameters: Parameters, i: int, policy: Augment) -
         HUE: (vision.adjust_hue, parameters.hue),
     }
     for operation in parameters.order[i].tolist():
-        if policy.jitter[operation] > 0:  # as ColorJitter, which leaves out what is switched off
+        if policy.jitter[operation] > 0:  # as ColorJitter, which skips an operation of strength 0
             function, factor = adjust[operation]
             picture = function(picture, float(factor[i]))
     return picture

@@ -1,1 +1,1 @@
-"""What features are worth: kNN and linear classification, with their protocol explicit."""
+"""Evaluation of features: kNN and linear classification, with an explicit protocol."""

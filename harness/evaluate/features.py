@@ -21,7 +21,7 @@ BATCH = 500
 
 
 class NotFinite(HarnessError):
-    """Weights, features or logits that no accuracy can be told from; which, and how many."""
+    """Weights, features or logits are not finite, so there is no accuracy; which, and how many."""
 
 
 @torch.no_grad()
@@ -48,14 +48,13 @@ def extract(
 ) -> Tensor:
     """Features of all `images` in order, with running statistics; float32, on every process.
 
-    Each process encodes its consecutive part. The encoder's training mode is what it was
-    afterwards.
+    Each process encodes its consecutive part. The encoder's training mode is restored afterwards.
 
     Args:
         pausing: called before each batch, equally often on every process; may raise.
 
     Raises:
-        NotFinite: a weight or a feature is not finite; on every process alike.
+        NotFinite: a weight or a feature is not finite; on all processes.
     """
     check_weights(encoder)
     each = -(-len(images) // world.size)
@@ -76,8 +75,8 @@ def extract(
 
 
 def check_weights(encoder: Encoder) -> None:
-    """Refuse weights and running statistics that are not finite, whatever the features are: a
-    variance of inf, for one, makes a channel a constant.
+    """Refuse weights and running statistics that are not finite, even if the features are: e.g. a
+    variance of inf makes a channel constant.
 
     Raises:
         NotFinite: names the first of them.
@@ -90,8 +89,8 @@ def check_weights(encoder: Encoder) -> None:
 
 
 def check_features(features: Tensor, called: str) -> None:
-    """Refuse features (n, d) that are not finite or whose squares overflow: a length tells both,
-    without a tensor of the features' size.
+    """Refuse features (n, d) that are not finite or whose squares overflow. Each row's length shows
+    both, without a temporary tensor of the features' size.
 
     Raises:
         NotFinite: says how many of the images have such features.

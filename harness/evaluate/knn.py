@@ -11,13 +11,13 @@ from torch import Tensor
 from harness.evaluate.features import NotFinite
 
 ELEMENTS = 1 << 24
-"""Similarities held at a time: the memory is bounded whatever the sizes."""
+"""Similarities held at a time; bounds the memory for any number of features."""
 
 BLOCK = 16
-"""Similarities of which the first look at a row takes the largest alone."""
+"""Similarities per block; `top` first takes only the maximum of each block."""
 
 SHORTEST = 1e-12
-"""Length below which F.normalize leaves a feature shorter than 1."""
+"""Length below which F.normalize does not scale a feature to length 1."""
 
 
 def knn_accuracy(
@@ -30,7 +30,7 @@ def knn_accuracy(
     temperature: float,
     classes: int,
 ) -> dict[int, float]:
-    """Top-1 accuracy in percent for every k, from one pass; see `knn_hits`."""
+    """Top-1 accuracy in percent for every k, from one pass; see `knn_correct`."""
     correct = knn_correct(
         queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
     )
@@ -38,16 +38,16 @@ def knn_accuracy(
 
 
 def check_distinct(bank: Tensor, labels: Tensor) -> None:
-    """Refuse a bank without neighbours: features that are all equal to the bit, or so short that
-    they cannot be normalised. Which of them votes would be an accident of the order.
+    """Refuse a bank whose features are all equal bit for bit, or too short to be normalised. Which
+    of them are neighbours would depend on their order alone.
 
     Args:
-        bank, labels: as in `knn_hits`, before it.
+        bank, labels: as in `knn_correct`, before it.
 
     Raises:
         NotFinite: they are, and their labels differ.
     """
-    for part in (bank[:64], bank):  # the first rows tell, nearly always
+    for part in (bank[:64], bank):  # the first rows nearly always suffice
         equal = bool((part == part[:1]).all())
         short = float(torch.linalg.vector_norm(part, dim=1).max()) < SHORTEST
         if not (equal or short):
@@ -94,7 +94,7 @@ def knn_correct(
     ):
         product = torch.mm(rows, bank.T, out=memory[: len(rows)])
         similarity, nearest = top(product, max(k))
-        # Relative to the nearest neighbour, which changes no vote's order and overflows nowhere.
+        # Relative to the nearest neighbour: the order of votes is the same, and nothing overflows.
         weight = (similarity - similarity[:, :1]).div_(temperature).exp_()
         voted = bank_labels[nearest]
         for n, kk in enumerate(k):
@@ -105,12 +105,11 @@ def knn_correct(
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row of x (n, m), largest first, and where they are: both (n, k).
+    """The k largest of each row of x (n, m), largest first, and their columns: both (n, k).
 
-    Exact, and cheaper than `topk`, which looks at each number several times: column j belongs to
-    block j mod (m // BLOCK), and as the k largest are in no more than k blocks, all of them are
-    in the k blocks with the largest maxima. Of equal values at the end any may be taken, as by
-    topk.
+    Exact, and cheaper than `topk`, which reads each number several times. Column j belongs to block
+    j mod (m // BLOCK). The k largest are in at most k blocks, so all of them are in the k blocks
+    with the largest maxima. Among equal values at the end any may be taken, as in topk.
     """
     n, m = x.shape
     blocks = m // BLOCK

@@ -17,10 +17,10 @@ INITIAL_STD = 0.01
 
 
 class LinearProbe:
-    """R softmax classifiers on the same features, trained by SGD with a rate and decay each.
+    """R softmax classifiers on the same features, each trained by SGD with its own rate and decay.
 
-    They share nothing but the features, so each is what it would be alone. All R begin with the
-    same weights. State: weight (R, classes, d), bias (R, classes), and SGD's momentum of both.
+    They share only the features, so each is the same as if trained alone. All R start with the same
+    weights. State: weight (R, classes, d), bias (R, classes), and SGD's momentum of both.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class LinearProbe:
 
     @torch.no_grad()
     def step(self, features: Tensor, labels: Tensor, epoch: int) -> Tensor:
-        """One SGD step on features (n, d), labels int64 (n,): its losses (R,), in nats.
+        """One SGD step on features (n, d), labels int64 (n,); returns the losses (R,), in nats.
 
-        The gradient of the mean cross-entropy is written out, (softmax - one-hot) / n, so that all
-        rates cost the same few operations as one.
+        The gradient of the mean cross-entropy is explicit, (softmax - one-hot) / n, so that all
+        rates take as few operations as one.
         """
         protocol, n = self.protocol, len(labels)
         rates, classes, dim = self.weight.shape
@@ -80,8 +80,8 @@ class LinearProbe:
 
     @torch.no_grad()
     def accuracy(self, features: Tensor, labels: Tensor) -> list[float]:
-        """Correctly classified of features (n, d), per rate, in percent; NaN where a logit is not
-        finite, as of such logits any class may be the largest."""
+        """Accuracy on features (n, d), per rate, in percent. NaN if a logit is not finite: the
+        largest of such logits could be any class."""
         logits = self.logits(features)
         correct = (logits.argmax(2) == labels.view(-1, 1)).sum(0)
         finite = logits.isfinite().all(2).all(0)
@@ -89,7 +89,7 @@ class LinearProbe:
         return [100 * n / len(labels) if whole else math.nan for n, whole in pairs]
 
     def state(self) -> dict[str, Tensor | None]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {
             "weight": self.weight,
             "bias": self.bias,
@@ -98,7 +98,7 @@ class LinearProbe:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state`."""
+        """Resume from `state`."""
         self.weight.copy_(state["weight"])
         self.bias.copy_(state["bias"])
         device = self.weight.device
@@ -114,7 +114,7 @@ def pairs(protocol: Linear) -> list[tuple[float, float]]:
 
 
 def named(metric: str, protocol: Linear, values: Sequence[float]) -> dict[str, float]:
-    """{"metric": the result's value, "metric@lr10": others'; with ",wd0.001" if decays vary}."""
+    """{"metric": the result, "metric@lr10": another rate's; with ",wd0.001" if decays vary}."""
     several = len(protocol.weight_decay) > 1
     found = {}
     for n, ((lr, decay), value) in enumerate(zip(pairs(protocol), values, strict=True)):

@@ -1,1 +1,1 @@
-"""Trained networks as files of the libraries that people work with."""
+"""Export trained networks to the file formats of common libraries."""

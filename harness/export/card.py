@@ -1,4 +1,4 @@
-"""The model card: what the exported weights are, by facts that lead back to their run."""
+"""The model card: describes the exported weights, with facts that lead back to their run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ LIBRARY = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What of a pre-training is exported."""
+    """Facts of a pre-training whose weights are exported."""
 
     folder: StageFolder
     recipe: Recipe
     plain: Mapping[str, Any]
-    """The recipe, resolved, as stage.json has it."""
+    """The resolved recipe, as in stage.json."""
     result: Mapping[str, Any]
     measured: Sequence[Measured]
     key: bool
@@ -45,13 +45,13 @@ class ModelCard:
     mean: Sequence[float]
     std: Sequence[float]
     statistics: str
-    """Whose running statistics batch norm has."""
+    """Whose running statistics batch norm uses, in words."""
     lent: bool
-    """Whether they are another encoder's."""
+    """Whether the statistics are another encoder's."""
 
     @property
     def notes(self) -> list[str]:
-        """What somebody who uses the weights has to know."""
+        """What users of the weights need to know."""
         found = [f"running statistics: {self.statistics}"] if self.lent else []
         if not self.recipe.optim.epochs:
             what = f"the given weights {self._given}" if self._given else "random initial weights"
@@ -60,7 +60,7 @@ class ModelCard:
 
     @property
     def facts(self) -> dict[str, str]:
-        """All that the file of weights can tell of itself, in words."""
+        """The facts that a file of weights can hold, as texts."""
         recipe, result = self.recipe, self.result
         data, model = result.get("data", {}), recipe.model
         section = dict(self.plain["contrast"])
@@ -101,7 +101,7 @@ class ModelCard:
 
     @property
     def terms(self) -> str:
-        """Under which terms the data lets the weights be used, as far as that is known."""
+        """The terms of use that the data sets for the weights, as far as known."""
         said = []
         if self._is_of_imagenet:
             said.append(
@@ -116,7 +116,7 @@ class ModelCard:
 
     @property
     def _given(self) -> str:
-        """The initial weights' file, or the run that they are of; "" where they were drawn."""
+        """The file or the run of the initial weights; "" if they were random."""
         weights = self.recipe.model.weights
         return weights.named if weights is not None else last_part(self.recipe.continue_from or "")
 
@@ -126,7 +126,7 @@ class ModelCard:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The facts and the whole recipe, for a file that has a place for texts."""
+        """The facts and the whole recipe, for a file format with text metadata."""
         named = {key.replace(" ", "_"): value for key, value in self.facts.items()}
         named["recipe_resolved"] = json.dumps(self.plain, separators=(",", ":"))
         return {key: inert(redact(value)) for key, value in named.items()}
@@ -135,8 +135,8 @@ class ModelCard:
         """README.md of the folder.
 
         Args:
-            usage: Markdown that says how the file is loaded.
-            file: the weights' name; `sha256` is its content's.
+            usage: Markdown that says how to load the file.
+            file: name of the weights' file; `sha256`: its digest.
         """
         rows = {**self.facts, "file": f"`{file}`", "SHA-256": f"`{sha256}`"}
         table = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items())
@@ -163,7 +163,7 @@ class ModelCard:
 
     @property
     def _input(self) -> str:
-        """What the network takes."""
+        """The input that the network takes."""
         mean, std = (_listed(each) for each in (self.mean, self.std))
         return (
             f"Input: RGB images of {self.recipe.data.size} pixels in [0, 1], minus the mean "
@@ -190,12 +190,12 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _cell(text: str) -> str:
-    """In a row of a table."""
+    """Text escaped for a table's cell."""
     return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
 def _commit(folder: StageFolder) -> str:
-    """Of the code of the stage's last attempt, by its provenance."""
+    """The commit of the stage's last attempt, from its provenance."""
     attempts = folder.attempts()
     found = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None
     code = found.get("code") if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""A folder that is written whole or not at all, and never over what lies there."""
+"""Write a folder atomically, and never over another one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.store import atomic
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Make the folder with these files; False if it was there with the same ones.
+    """Make the folder with these files; False if it exists with the same files.
 
     Raises:
-        StoreError: something else lies there, or it cannot be written. Nothing is left behind.
+        StoreError: it exists with other files, or cannot be written. Nothing is left behind.
     """
     folder = folder.resolve()
     try:
@@ -40,7 +40,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def _refuse_other(folder: Path, there: list[str], files: Mapping[str, bytes]) -> None:
-    """Do nothing if exactly these files are there."""
+    """Raise a StoreError unless the folder holds exactly these files."""
     if there == sorted(files) and all(
         (folder / name).is_file() and atomic.content(folder / name) == content
         for name, content in files.items()

@@ -1,4 +1,4 @@
-"""The formats that a network is exported in, and which networks each can express."""
+"""The export formats, and which networks each can express."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_SMALL_STEM = "its ResNets begin with a 7x7 convolution of stride 2 and a max-
 
 
 class Format(StrEnum):
-    """Whose names and files."""
+    """The library whose tensor names and files are used."""
 
     torchvision = "torchvision"
     timm = "timm"
@@ -29,7 +29,7 @@ class Format(StrEnum):
 
 
 def why_not(form: Format, model: Model, *, head: bool) -> str:
-    """Why the format's library cannot build such a network; "" if it can."""
+    """Why the format's library cannot build the network; "" if it can."""
     name, width = model.backbone, model.width
     if name == "miniature":
         return "no library has this network"
@@ -47,10 +47,10 @@ def why_not(form: Format, model: Model, *, head: bool) -> str:
 
 
 def refuse(form: Format, model: Model, *, head: bool) -> None:
-    """Do nothing, unless the format cannot express the network.
+    """Raise an error if the format cannot express the network.
 
     Raises:
-        RecipeError: it cannot; with the formats that can.
+        RecipeError: it cannot; names the formats that can.
     """
     why = why_not(form, model, head=head)
     if not why:
@@ -67,14 +67,14 @@ def files(form: Format, network: Network, facts: Mapping[str, str]) -> Mapping[s
     """The format's files by name, the weights first.
 
     Args:
-        facts: what is written into the file of weights too, where the format has a place for it.
+        facts: also written into the file of weights, if the format has a place for them.
     """
     made: Mapping[str, bytes] = _writer(form).files(network, facts)
     return made
 
 
 def usage(form: Format, network: Network) -> str:
-    """Markdown: how the files are loaded, with what has to be set."""
+    """Markdown: how to load the files, with the necessary settings."""
     said: str = _writer(form).usage(network)
     return said
 

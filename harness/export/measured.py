@@ -1,4 +1,4 @@
-"""What was measured of a pre-training's weights, as far as its records can be believed."""
+"""Measured accuracies of a pre-training's weights, if their records are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.store.validity import copies, why_copy
 
 @dataclass(frozen=True)
 class Measured:
-    """One result, or why there is none that counts."""
+    """One valid result, or the reason why there is none."""
 
     metric: str
     says: str
@@ -32,13 +32,13 @@ class Measured:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """The metric's name for people."""
         return metrics()[self.metric].label or self.metric
 
 
 def measured(parent: Entry) -> list[Measured]:
-    """Every accuracy that the stage's run root has of its weights, and of each metric that it has
-    none of, why."""
+    """All accuracies of the weights in the stage's run root; for each metric without one, the
+    reason."""
     found: list[Measured] = []
     run = parent.folder.id.rpartition(".")[0]
     ids = [id_ for id_ in names(parent.folder.path.parent) if id_.rpartition(".")[0] == run]
@@ -78,7 +78,7 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
 
 
 def _why_none(entry: Entry, parent: Entry, recipe: Recipe, asked: StageSpec) -> str:
-    """Why the stage's result does not count; "" if it does."""
+    """Why the stage's result is not valid; "" if it is."""
     if entry.state != "finished":
         return f"{entry.state} {entry.detail}".strip()
     code = edition(asked.task.kind, recipe.contrast.kind)
@@ -87,7 +87,7 @@ def _why_none(entry: Entry, parent: Entry, recipe: Recipe, asked: StageSpec) -> 
 
 
 def why_shared(entry: Entry) -> str:
-    """Which stage the entry's is a copy of, or the other way round; "" if of none."""
+    """Which stage the entry is a copy of, or which is a copy of it; "" if none."""
     id_ = entry.folder.id
     own = {id_: (entry.described, entry.result or {})}
     shared = copies(beside(entry.folder.path.parent, own) | own).get(id_)
@@ -95,10 +95,10 @@ def why_shared(entry: Entry) -> str:
 
 
 def recipe_of(entry: Entry) -> tuple[Recipe, StageSpec]:
-    """(recipe, what of it the stage is), of its stage.json.
+    """(recipe, the stage's part of it), from its stage.json.
 
     Raises:
-        HarnessError: it describes another stage, or none of this version.
+        HarnessError: it describes another stage, or is of another version.
     """
     described: dict[str, Any] = entry.described or {}
     try:

@@ -1,4 +1,4 @@
-"""The network that is exported, read from the last checkpoint of its pre-training."""
+"""The network to export, read from the last checkpoint of its pre-training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.runtime import checkpoint
 from harness.store.layout import StageFolder
 
 WHOLE = {"cifar10": 32, "cifar100": 32, "stl10": 96}
-"""Sizes at which a data set's images are evaluated as they are, without resizing or cropping."""
+"""Sizes at which a data set's images are evaluated without resizing or cropping."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Views:
     """How images are prepared for evaluation: RGB in [0, 1], then (x - mean) / std."""
 
     size: int
-    """Side of the square that the network sees, in pixels."""
+    """Side of the network's square input, in pixels."""
     share: float
-    """Of the resized image's short side, that the central crop keeps; 1: nothing is resized."""
+    """Share of the resized image's short side that the central crop keeps; 1: no resizing."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
     @property
     def short_side(self) -> int:
-        """To which images are resized before the crop."""
+        """Length of the short side after resizing, before the crop, in pixels."""
         return round(self.size / self.share)
 
 
@@ -49,11 +49,11 @@ class Network:
     backbone: Mapping[str, Tensor]
     """By torchvision's names."""
     head: Mapping[str, Tensor]
-    """By torchvision's names, as fc.*; empty where it is not exported."""
+    """By torchvision's names, as fc.*; empty if it is not exported."""
     statistics: str
-    """Whose running statistics batch norm has."""
+    """Whose running statistics batch norm uses, in words."""
     lent: bool
-    """Whether they are the query encoder's in a key encoder."""
+    """Whether a key encoder uses the query encoder's statistics."""
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class Network:
 
     @property
     def is_bottleneck(self) -> bool:
-        """Whether its blocks have three convolutions, else two."""
+        """Whether its blocks have three convolutions; else two."""
         return "layer1.0.conv3.weight" in self.backbone
 
 
@@ -84,12 +84,12 @@ def read(
     """The encoder of a finished pre-training.
 
     Args:
-        result: what the stage's result.json says: it names the last step and the weights' digest.
-        head: with the projection head.
-        key: the key encoder in place of the query encoder.
+        result: the stage's result.json, with the last step and the weights' digest.
+        head: include the projection head.
+        key: the key encoder instead of the query encoder.
 
     Raises:
-        StoreError: the checkpoint is gone, damaged or another than the result names.
+        StoreError: the checkpoint is missing, damaged or not the one that the result names.
         RecipeError: the method has no key encoder, or the head is neither trained nor given.
     """
     try:
@@ -117,7 +117,7 @@ def network(recipe: Recipe, state: Mapping[str, Tensor], *, head: bool, key: boo
         head, key: see `read`.
 
     Raises:
-        ValueError: a tensor is missing, or of another shape than the recipe's.
+        ValueError: a tensor is missing, or its shape differs from the recipe's.
         RecipeError: the method has no key encoder.
     """
     with torch.device("meta"):
@@ -165,8 +165,8 @@ def _checkpoint(folder: StageFolder, result: Mapping[str, Any]) -> Mapping[str, 
 def _encoder(
     state: Mapping[str, Tensor], prefix: str, wanted: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """(the encoder's tensors, names of those that are the query encoder's instead): a key encoder
-    that always normalises with its batch keeps no running statistics."""
+    """(the encoder's tensors, names of those taken from the query encoder): a key encoder that
+    always normalises with its batch has no running statistics."""
     found = {name: state[prefix + name] for name in wanted if prefix + name in state}
     kept = ("running_mean", "running_var", "num_batches_tracked")
     lent = [name for name in wanted if name not in found and name.endswith(kept)]

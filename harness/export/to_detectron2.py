@@ -1,4 +1,4 @@
-"""detectron2: a pickle of NumPy arrays by detectron2's names, and the settings that go with it."""
+"""detectron2: a pickle of NumPy arrays by detectron2's names, and the matching settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?:layer(\d)\.(\d+)\.)?(?:(conv|bn)(\d)|downsample\.([01]))
 
 
 def renamed(name: str) -> str:
-    """detectron2's name of what torchvision calls `name`."""
+    """detectron2's name for torchvision's `name`."""
     match = _NAME.fullmatch(name)
     assert match is not None, name
     place = f"res{int(match[1]) + 1}.{match[2]}" if match[1] else "stem"
@@ -30,7 +30,7 @@ def renamed(name: str) -> str:
 
 
 def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
-    """The pickle that detectron2's checkpointer reads; it has no place for facts."""
+    """The pickle for detectron2's checkpointer; it has no place for facts."""
     del facts
     arrays = {
         renamed(name): tensor.numpy()
@@ -44,8 +44,8 @@ def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
 
 
 class _Portable(pickle.Pickler):
-    """Arrays as a call of numpy.ndarray: NumPy pickles them by the name of a module of its own,
-    which NumPy 1, as detectron2's users have it, does not know."""
+    """Pickles arrays as a call of numpy.ndarray. By default NumPy 2 names one of its own modules,
+    which NumPy 1, common among detectron2's users, does not have."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -55,7 +55,8 @@ class _Portable(pickle.Pickler):
 
 
 def usage(network: Network) -> str:
-    """The settings under which detectron2 builds this network and sees images as it did."""
+    """The settings with which detectron2 builds this network and prepares images as
+    pre-training did."""
     return (
         "detectron2's settings for these weights. Batch norm is trained and synchronised, as in "
         "the papers; frozen, it would keep the statistics of the pre-training data.\n\n"

@@ -1,4 +1,4 @@
-"""torchvision: a state dict of torch.save; the harness's names are torchvision's own."""
+"""torchvision: a state dict for torch.load; the harness uses torchvision's names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEIGHTS = "model.pth"
 
 
 def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
-    """A state dict has no place for facts."""
+    """The file of weights; a state dict has no place for facts."""
     del facts
     buffer = io.BytesIO()
     torch.save({name: tensor.clone() for name, tensor in network.tensors.items()}, buffer)
@@ -21,7 +21,7 @@ def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def usage(network: Network) -> str:
-    """Code that builds the network and loads the file beside it."""
+    """Code that builds the network and loads the file."""
     return (
         "```python\nimport torch\nfrom torchvision.models import resnet\n\n"
         f"model = {_network(network)}\n"
@@ -32,7 +32,7 @@ def usage(network: Network) -> str:
 
 def _network(network: Network) -> str:
     name = network.model.backbone.removesuffix("_cifar")
-    if name == "resnext50_32x8d":  # torchvision names the 101 layers of this width alone
+    if name == "resnext50_32x8d":  # torchvision has a name only for 101 layers of this width
         return "resnet.ResNet(resnet.Bottleneck, [3, 4, 6, 3], groups=32, width_per_group=8)"
     return f"resnet.{name}()"
 

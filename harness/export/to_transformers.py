@@ -15,7 +15,7 @@ _PARTS = {"conv": "convolution", "bn": "normalization"}
 
 
 def renamed(name: str) -> str:
-    """transformers' name of what torchvision calls `name`."""
+    """transformers' name for torchvision's `name`."""
     if match := re.fullmatch(r"(conv|bn)1\.(\w+)", name):
         return f"resnet.embedder.embedder.{_PARTS[match[1]]}.{match[2]}"
     if name.startswith("fc."):

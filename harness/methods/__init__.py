@@ -1,1 +1,1 @@
-"""The papers' subject: queries, keys, and how the negatives are maintained (v1 Fig. 2)."""
+"""The methods: queries, keys, and how the negatives are maintained (v1 Fig. 2)."""

@@ -1,4 +1,4 @@
-"""The recipe's mechanism on an encoder at its initial weights."""
+"""Build the recipe's mechanism on an encoder with its initial weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.spec.registry import methods
 
 
 def build_mechanism(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> Mechanism:
-    """The mechanism that the recipe's `contrast` names; `images` is what the epoch holds."""
+    """The mechanism that the recipe's `contrast` names; `images`: number of training images."""
     build_method = load(methods()[recipe.contrast.kind].build)
     made: Mechanism = build_method(recipe, encoder, images=images, world=world)
     return made

@@ -13,26 +13,26 @@ from torch.autograd.function import once_differentiable
 def info_nce(
     query: Tensor, positive: Tensor, negatives: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """The loss, and how many queries are nearer to their positive than to every negative.
+    """The loss, and how many queries are closer to their positive than to every negative.
 
     Args:
-        query: (N, C), float32, L2-normalised; the gradient flows into it alone.
+        query: (N, C), float32, L2-normalised; the only input that receives a gradient.
         positive: (N, C), the key of each query.
         negatives: (K, C), shared by all queries; may change before the backward pass.
         temperature: tau of Eq. 1.
 
     Returns:
         loss: scalar, in nats, the mean over N of the (K+1)-way cross-entropy.
-        correct: scalar int64; over N it is the pretext accuracy of v1 Fig. A.1. A tie does not
-            count, so a collapsed encoder scores zero.
+        correct: scalar int64; divided by N it is the pretext accuracy of v1 Fig. A.1. A tie does
+            not count, so a collapsed encoder scores zero.
     """
     found: tuple[Tensor, Tensor] = _InfoNCE.apply(query, positive, negatives, temperature)
     return found
 
 
 class _InfoNCE(torch.autograd.Function):
-    """The gradient is made with the loss, of logits that are there once: (N, K) floats are 64 MiB
-    at the official K and batch, and nothing of that size is kept or joined to (N, K+1)."""
+    """Computes the gradient together with the loss, so that the logits exist only once: (N, K)
+    floats are 64 MiB at the official K and batch. None are kept, or joined to (N, K+1)."""
 
     @staticmethod
     def forward(

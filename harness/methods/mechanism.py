@@ -1,4 +1,4 @@
-"""What the three mechanisms of v1's Figure 2 have in common, seen from the training loop."""
+"""Mechanism: what the training loop calls; the base of the three mechanisms in v1's Figure 2."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.runtime.world import World
 
 
 class Mechanism(nn.Module, ABC):
-    """A step is: loss, correct = mechanism(views, index, step); loss.backward(); the optimiser's
-    step over the parameters that require a gradient; mechanism.after_step().
+    """One training step is: loss, correct = mechanism(views, index, step); loss.backward(); the
+    optimiser's step over the parameters that require a gradient; mechanism.after_step().
 
-    `query` is the encoder that is evaluated afterwards. Every process calls with its consecutive
-    share of the global batch and gets the mean loss over that share, so that averaging gradients
-    over processes gives the gradient of the global mean.
+    `query` is the encoder that is evaluated later. Every process calls with its consecutive share
+    of the global batch and gets the mean loss over that share. Averaging the gradients over
+    processes therefore gives the gradient of the global mean.
     """
 
     def __init__(self, encoder: Encoder, *, seed: int, precision: Precision, world: World) -> None:
@@ -42,20 +42,20 @@ class Mechanism(nn.Module, ABC):
 
         Returns:
             loss: scalar, in nats, mean over n.
-            correct: scalar, how many of the n queries are nearest to their positive; None of a
+            correct: scalar, how many of the n queries are closest to their positive; None for a
                 method without negatives.
         """
 
     def embed(self, encoder: nn.Module, x: Tensor) -> Tensor:
-        """Unit rows (n, C), float32 whatever the precision of the encoder's arithmetic."""
+        """Embeddings of x, L2-normalised: (n, C), float32 at every precision of the encoder."""
         with autocast(self.precision, x.device):
             made = encoder(x)
         return F.normalize(widen(made), dim=1)
 
     def merge(self) -> Merged:
-        """Move the parameters that require a gradient into one tensor, and return them; to be
-        called once this module is on its device and in its layout. Its moving averages, attributes
-        of this module, become operations on one tensor too."""
+        """Merge the parameters that require a gradient into one tensor, and return them. Call it
+        once this module is on its device and in its layout. The moving averages, attributes of
+        this module, become operations on one tensor too."""
         learning = Merged(p for p in self.parameters() if p.requires_grad)
         for own in vars(self).values():
             if isinstance(own, MovingAverage):
@@ -64,4 +64,4 @@ class Mechanism(nn.Module, ABC):
 
     @abstractmethod
     def after_step(self) -> None:
-        """After the optimiser's step: whatever follows the query encoder."""
+        """Update what follows the query encoder; called after the optimiser's step."""

@@ -80,7 +80,7 @@ class Residual(ResNet):  # type: ignore[misc]
 
 
 def backbone(model: Model) -> Miniature | Residual:
-    """The recipe's backbone with freshly drawn weights; it has an attribute `feature_dim`."""
+    """The recipe's backbone with new random weights; it has an attribute `feature_dim`."""
     norm = partial(GroupedBatchNorm2d, group=model.bn_group, running_stats=model.running_stats)
     if model.backbone == "miniature":
         return Miniature(norm, widths=tuple(w * model.width for w in (16, 32, 64)))

@@ -1,8 +1,8 @@
-"""Batch norm of all groups of a small tensor on a CPU at once, each sum a product with ones.
+"""Batch norm of all groups of a small tensor on a CPU at once; sums are products with ones.
 
-A loop over groups divides every group among the threads, so that half of each then lies in the
-wrong core's cache for the convolution that reads it, and starts an operation for each. Here an
-operation is for all groups, and a thread takes neighbouring ones.
+A loop over groups divides every group among the threads. Half of each group is then in the wrong
+core's cache for the convolution that reads it, and every group starts operations of its own. Here
+one operation does all groups, and a thread takes neighbouring groups.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def batched_norm(
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, group: int, eps: float, follow: Follow | None
 ) -> tuple[Tensor, ...]:
-    """The output, then (G, 1, C) each: mean, 1 / deviation, and the weight times that."""
+    """The output, then (G, 1, C) each: mean, 1 / deviation, and weight / deviation."""
     out = torch.empty_like(x, memory_format=torch.channels_last)
     rows, normed = _rows(x, group), _rows(out, group)  # (G, P, C): P pixels of a group
     share = _row(*rows.shape[:2], rows.dtype, mean=True)
@@ -52,8 +52,8 @@ def _forward(
     variance = torch.bmm(share, torch.mul(normed, normed, out=normed))
     inverse = (variance + eps).rsqrt_()
     scale = inverse * weight
-    # Of x itself, which the convolution has made anyway, so that nothing centred is kept: where a
-    # mean is many deviations, the gradient loses so many times float32's last digit.
+    # Uses x, which the convolution made anyway, so no centred copy is kept. If a mean is many
+    # deviations, the gradient loses that many times float32's last digit.
     torch.addcmul(torch.addcmul(bias, mean, scale, value=-1), rows, scale, out=normed)
     if follow is not None:
         follow(mean, variance)

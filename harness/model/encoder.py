@@ -33,7 +33,7 @@ class Encoder(nn.Module):
 
 
 def build(model: Model, seed: int) -> Encoder:
-    """The recipe's encoder at its initial weights, a function of `seed` alone."""
+    """The recipe's encoder with its initial weights, a function of `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(keyed.key(seed, "weights") & ((1 << 63) - 1))
         return Encoder(model)

@@ -2,8 +2,8 @@
 
 MoCo's official runs normalise over 32 images, one GPU's share of 256; shuffling BN acts between
 such groups (MoCo v1, Sec. 3.3). Here the group belongs to the recipe, so one process can hold
-several: positions [0, g), [g, 2g), ... of the batch are normalised each by itself. A group that is
-the whole batch of several processes is synchronised over them.
+several: positions [0, g), [g, 2g), ... of the batch are normalised separately. If a group is the
+whole batch of several processes, it is synchronised over them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.runtime.precision import widen
 from harness.runtime.world import World
 
 LARGE = 1 << 21
-"""Elements from which `split_norm` is quicker than `batched_norm` (8 MiB of float32; two cores of
+"""Elements from which `split_norm` is faster than `batched_norm` (8 MiB of float32; two cores of
 an AMD EPYC). On a CPU a loop over the groups is slower than either."""
 
 
@@ -48,7 +48,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         self.group = group
         self.running_stats = running_stats
         self.world: World | None = None
-        self.running: Running | None = None  # the encoder's, whose norms follow at once
+        self.running: Running | None = None  # the encoder's: updates all its norms together
 
     def forward(self, input: Tensor) -> Tensor:
         n = input.shape[0]
@@ -88,13 +88,13 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *others: Any, **more: Any
     ) -> None:
-        if self.running_mean is None:  # checkpoints have them of editions that kept them
+        if self.running_mean is None:  # checkpoints of older editions have them
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 state_dict.pop(prefix + name, None)
         super()._load_from_state_dict(state_dict, prefix, *others, **more)
 
     def _statistics(self, groups: int) -> list[Statistics]:
-        """What follows each group's statistics."""
+        """The running statistics that each group updates."""
         if self.running_mean is None or self.running_var is None:
             return [(None, None)] * groups
         if self.running_stats == "first_group":
@@ -102,7 +102,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         return [(self.running_mean.clone(), self.running_var.clone()) for _ in range(groups)]
 
     def _follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """The running statistics follow those of the groups; see Found."""
+        """Update the running statistics from those of the groups; see Found."""
         running, variances, tracked = self.running_mean, self.running_var, self.num_batches_tracked
         if running is None or variances is None or tracked is None:
             return
@@ -125,7 +125,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
 
 def forget_running_statistics(module: nn.Module) -> None:
-    """Its norms keep no running statistics from now on, and always normalise with the batch's."""
+    """Drop the running statistics of its norms: from now on they use the batch's statistics."""
     for norm in module.modules():
         if isinstance(norm, GroupedBatchNorm2d):
             norm.track_running_stats = False
@@ -133,7 +133,7 @@ def forget_running_statistics(module: nn.Module) -> None:
 
 
 def _is_wide(x: Tensor) -> bool:
-    """Whether sums of `x` keep float32's digits: neither it nor autocast is in half precision."""
+    """Whether sums of `x` keep float32's digits: neither it nor autocast uses half precision."""
     return x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 

@@ -1,4 +1,4 @@
-"""Batch-norm groups laid over processes: a recipe is the same experiment on any number of them."""
+"""Batch-norm groups over processes: a recipe is the same experiment on any number of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _norms(module: nn.Module) -> list[GroupedBatchNorm2d]:
 
 
 def fit_groups(module: nn.Module, *, batch: int, world: World) -> None:
-    """Tell the module's norms about the other processes.
+    """Set up the module's norms for several processes.
 
     Args:
         batch: images per step over all processes.
@@ -37,17 +37,17 @@ def fit_groups(module: nn.Module, *, batch: int, world: World) -> None:
 
 
 def average_running_statistics(module: nn.Module, world: World) -> None:
-    """For running_stats mean: every process gets the processes' mean, and so the groups' mean.
+    """For running_stats mean: give every process the mean over processes, so over all groups.
 
-    Call it after every step. The mean of averages is the average of means but for rounding, so that
-    calling it now and then would let the occasions decide the last bits.
+    Call it after every step. The mean of averages equals the average of means except for rounding,
+    so calling it less often would change the last bits.
     """
     if world.size > 1:
         world.mean_(_statistics(module, "mean"))
 
 
 def broadcast_running_statistics(module: nn.Module, world: World) -> None:
-    """For running_stats first_group: every process gets the first one's, whenever they are read."""
+    """For running_stats first_group: copy the first process's to all, before they are read."""
     if world.size > 1:
         world.broadcast_(_statistics(module, "first_group"))
 

@@ -1,8 +1,8 @@
-"""The residual networks in a file of weights, by their tensors' names, and which of them is meant.
+"""Find the residual networks in a file of weights, by tensor names, and choose one of them.
 
-A network is where a `conv1.weight` stands that is no block's; what stands before it is its prefix,
-e.g. "state_dict.module.encoder_q.". Which prefixes are whose is told with sources in
-docs/weights.md; nothing is taken for a reason that is not there.
+A network is found by a `conv1.weight` that belongs to no block. The text before it is the network's
+prefix, e.g. "state_dict.module.encoder_q.". docs/weights.md lists the known prefixes with sources;
+other prefixes are never guessed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 WRAPPERS = ("state_dict", "model", "classy_state_dict", "base_model", "mechanism", "module",
             "_orig_mod")  # fmt: skip
-"""Parts of a prefix that say nothing of which network it is."""
+"""Parts of a prefix that do not identify the network."""
 
 KNOWN = ("encoder_q", "base_encoder", "encoder", "backbone", "query", "teacher", "student",
          "online_network", "online_encoder", "online", "trunk", "_feature_blocks")  # fmt: skip
@@ -34,25 +34,25 @@ PREFERRED = (
     ("online_encoder", "target_encoder"),
     ("online", "target"),
 )
-"""(taken, left): of two networks whose prefixes differ in this part, the one that the source itself
-evaluates."""
+"""(taken, left): if the prefixes of two networks differ in this part, take the one that the source
+itself evaluates."""
 
 HEADS = ("fc", "head", "heads", "classifier", "projector", "projection_head", "predictor",
          "prototypes", "prediction_head")  # fmt: skip
-"""What may stand under a network's prefix beside its backbone: the first part of a name. Any other
-is of a network that the recipe does not build."""
+"""First parts of names that may stand under a network's prefix beside its backbone. Any other
+belongs to a network that the recipe does not build."""
 
 DEEPEST = 8
-"""Dictionaries in dictionaries that are looked into."""
+"""Most levels of nested dictionaries that are searched."""
 
 _STEM = re.compile(r"(.*?)conv1\.weight")
 _BLOCK = re.compile(r"(.*\.)?(layer\d+|blocks)\.\d+\..*")
 _SEQUENCE = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-"""The children of torchvision's ResNet in a Sequential, by their numbers."""
+"""The numbered children of a Sequential, by their names in torchvision's ResNet."""
 
 
 class NoNetwork(Exception):
-    """Why no network of the file can be taken; without the file's name."""
+    """No network of the file can be taken; says why, without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Network:
 
     prefix: str
     tensors: Mapping[str, Tensor]
-    """What stands under the prefix, by the rest of its names."""
+    """The tensors under the prefix, by the rest of their names."""
     heads: Mapping[str, Mapping[str, Tensor]]
-    """Each head that may be its own, by its prefix in the file: tensors by the rest of names."""
+    """Each head that may belong to it, by its prefix in the file: tensors by the rest of names."""
     others: tuple[str, ...]
     """The prefixes of the file's other networks."""
 
 
 def flat(content: Any) -> dict[str, Tensor]:
-    """The tensors in dictionaries in dictionaries, under their whole names."""
+    """The tensors in nested dictionaries, by their full names."""
     return dict(_flat(content, "", DEEPEST))
 
 
@@ -85,14 +85,14 @@ def _flat(content: Any, before: str, deepest: int) -> Iterator[tuple[str, Tensor
 
 
 def chosen(tensors: Mapping[str, Tensor], prefix: str | None) -> Network:
-    """The network that is meant.
+    """The network to take.
 
     Args:
-        tensors: the file's, by their whole names.
-        prefix: what the recipe says of it; None: nothing.
+        tensors: the file's, by their full names.
+        prefix: the prefix that the recipe gives; None: it gives none.
 
     Raises:
-        NoNetwork: there is none, or which is meant is not known.
+        NoNetwork: there is none, or it is not clear which one to take.
     """
     tensors = dict(_named(tensors))
     found = [m[1] for m in map(_STEM.fullmatch, tensors) if m and not _BLOCK.fullmatch(m[1])]
@@ -133,7 +133,7 @@ def chosen(tensors: Mapping[str, Tensor], prefix: str | None) -> Network:
 
 
 def _named(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors, those of a ResNet's children in a Sequential under the children's names."""
+    """The tensors; those in a Sequential get the names of torchvision's ResNet."""
     sequences = {
         name.removesuffix("4.0.conv1.weight")
         for name in tensors
@@ -150,7 +150,7 @@ def _named(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _parts(prefix: str) -> list[str]:
-    """The prefix's parts that say which network it is."""
+    """The parts of the prefix that identify the network."""
     return [each for each in prefix.split(".") if each and each not in WRAPPERS]
 
 
@@ -159,7 +159,7 @@ def _is_known(prefix: str) -> bool:
 
 
 def _is_meant(found: str, said: str) -> bool:
-    """Whether a prefix is the one that is said, which may leave out what it begins with."""
+    """Whether `found` is the given prefix, which may leave out the beginning."""
     said = said.rstrip(".")
     if not said:
         return not _parts(found)
@@ -167,7 +167,7 @@ def _is_meant(found: str, said: str) -> bool:
 
 
 def _preferred(found: list[str]) -> list[str]:
-    """The prefixes without those of networks that their source leaves for another that is there."""
+    """The prefixes, without networks that their source does not evaluate (see PREFERRED)."""
     there = [tuple(_parts(each)) for each in found]
     left = []
     for prefix, parts in zip(found, there, strict=True):
@@ -183,7 +183,7 @@ def _preferred(found: list[str]) -> list[str]:
 
 
 def _heads(prefix: str) -> Iterator[str]:
-    """Where a network's head may stand: under its prefix, or beside a backbone."""
+    """Prefixes where a network's head may be: under its own, or beside a backbone."""
     yield from (f"{prefix}fc.", f"{prefix}head.")
     before, _, last = prefix.rstrip(".").rpartition(".")
     before = f"{before}." if before else ""
@@ -194,15 +194,15 @@ def _heads(prefix: str) -> Iterator[str]:
 
 
 def some(names: Iterable[str]) -> str:
-    """The first of them, in what a terminal may be shown."""
+    """The first of them, safe to show in a terminal."""
     every = [(name if name.isprintable() else ascii(name))[:80] for name in names]
     more = f" and {len(every) - 5} more" if len(every) > 5 else ""
     return ", ".join(every[:5]) + more
 
 
 def looks_like(tensors: Mapping[str, Tensor]) -> str:
-    """What network of torchvision's kind the names and shapes are of, e.g. "blocks 3, 4, 23, 3 of
-    three convolutions, stem of 64 channels, 7x7"; "" if that does not show."""
+    """Describe a network of torchvision's kind by names and shapes, e.g. "blocks 3, 4, 23, 3 of
+    three convolutions, stem of 64 channels, 7x7"; "" if they do not show it."""
     blocks: dict[str, set[str]] = {}
     for name in tensors:
         if found := re.match(r"(layer\d+)\.(\d+)\.", name):

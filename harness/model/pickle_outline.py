@@ -1,4 +1,4 @@
-"""How to have the tensors of a pickle that holds other objects, found without running its code."""
+"""How to convert a pickle that holds other objects to its tensors, without running its code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _Object:
-    """Stands for whatever the file would have made; `called` is its class or function."""
+    """Placeholder for an object of the file; `called` is its class or function."""
 
     called = ""
 
@@ -27,13 +27,13 @@ class _Object:
     def __setitem__(self, *_: object) -> None: ...
 
     def append(self, _: object) -> None:
-        """As the list that it may stand for."""
+        """As a list, if it stands for one."""
 
     def extend(self, _: object) -> None:
-        """As the list that it may stand for."""
+        """As a list, if it stands for one."""
 
     def add(self, _: object) -> None:
-        """As the set that it may stand for."""
+        """As a set, if it stands for one."""
 
     @property
     def is_module(self) -> bool:
@@ -45,7 +45,7 @@ class _Dict(dict[Any, Any]):
 
 
 class _Outline(pickle.Unpickler):
-    """Makes no object of the file's, but one of ours in the place of each."""
+    """Creates a placeholder in place of each object of the file."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -53,17 +53,17 @@ class _Outline(pickle.Unpickler):
         return type(name, (_Object,), {"called": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> Any:
-        # the old format has the classes of modules so, and the storages of tensors
+        # torch's old format stores modules' classes and tensors' storages this way
         return pid[1] if pid[0] == "module" else _Object()
 
 
 def how_to_convert(path: Path) -> str:
-    """A statement of Python that saves the file's tensors alone, from `old` as `new`; "" if none is
-    known to do it."""
+    """A Python statement that saves only the file's tensors, from `old` as `new`; "" if none is
+    known."""
     try:
         loaded, state = _read(path)
         return next(_statements(loaded, state), "")
-    except Exception:  # a file may say anything
+    except Exception:  # a file may contain anything
         return ""
 
 
@@ -79,12 +79,12 @@ def _read(path: Path) -> tuple[str, Any]:
     first = _Outline(file).load()
     if not isinstance(first, int):
         return "pickle.load(open(old, 'rb'))", first
-    _, _, state = (_Outline(file).load() for _ in range(3))  # torch's old format: two more before
+    _, _, state = (_Outline(file).load() for _ in range(3))  # the old format has two more before it
     return torch_loads, state
 
 
 def _statements(loaded: str, state: Any) -> Iterator[str]:
-    """For each place where tensors lie, those under state_dict first."""
+    """One statement per place that holds tensors; those under state_dict come first."""
     places = [("", state)]
     if isinstance(state, dict):
         inner = sorted(state.items(), key=lambda item: item[0] != "state_dict")

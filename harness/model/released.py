@@ -1,7 +1,6 @@
-"""Weights that are given, as a file: others' checkpoints, or one of this harness.
+"""Weights given as a file: a checkpoint of other authors, or of this harness.
 
-They are evaluated as they are, as a control of our own evaluation, or pre-training begins with
-them.
+They are evaluated unchanged, as a control of our own evaluation, or pre-training starts from them.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from harness.model.weights_file import read
 from harness.recipe.schema import Weights
 
 COUNT = "num_batches_tracked"
-"""What old files lack, and nothing reads."""
+"""Missing in old files, and never read."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What of given weights was taken."""
+    """What was taken of given weights."""
 
     source: str
     """The file, or the run."""
     prefix: str
-    """What stands before the network's names."""
+    """Prefix of the network's names."""
     others: tuple[str, ...]
-    """The prefixes of networks that were left."""
+    """The prefixes of networks that were not taken."""
     head: bool
     """Whether its head was taken too."""
 
@@ -45,17 +44,17 @@ class Taken:
 def load_released(
     encoder: Encoder, weights: Weights, root: Path, *, head: bool, source: str
 ) -> Taken:
-    """Load the backbone, and the head where the file has one that fits, unless a new one is wanted.
+    """Load the backbone, and the head if the file has one that fits and no new one is wanted.
 
     Args:
-        root: the data root, to which the file's name is relative.
-        head: whether the head will be used, so that a file without one that fits is refused.
-        source: where the file is had, for whoever lacks it.
+        root: the data root; the file's name is relative to it.
+        head: whether the head will be used; then a file without one that fits is refused.
+        source: where users can get the file.
 
     Raises:
         DataError: the file is missing, another one, not readable without running code, lacks
-            a tensor that is needed, holds one that is no weight, or is another network's; or which
-            of its networks is meant is not known.
+            a tensor that is needed, holds one that is no weight, or belongs to another network; or
+            it is not clear which of its networks to take.
     """
     assert weights.file is not None
     path = root / weights.file
@@ -69,11 +68,12 @@ def load_released(
 
 
 def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, where: str) -> bool:
-    """Load the network into the encoder; returns whether it has given its head too.
+    """Load the network into the encoder; returns whether its head was loaded too.
 
     Args:
-        needed: whether it is refused without a head that fits; where a new one is wanted, none is.
-        where: whence the network is, for messages.
+        needed: whether a network without a head that fits is refused. If the recipe wants a new
+            head, none is loaded.
+        where: where the network comes from, for messages.
 
     Raises:
         DataError: it is another network than the encoder's.
@@ -115,7 +115,7 @@ def _is_backbone(name: str) -> bool:
 
 
 def _wrong(given: Mapping[str, Tensor], own: Mapping[str, Tensor], before: str = "") -> list[str]:
-    """Each of the tensors `own` that what is given has not, or has otherwise."""
+    """Each tensor of `own` that is missing in `given`, or differs there."""
     found = []
     for name, tensor in own.items():
         missing = name not in given and name.endswith(COUNT)
@@ -125,7 +125,7 @@ def _wrong(given: Mapping[str, Tensor], own: Mapping[str, Tensor], before: str =
 
 
 def _head(network: Network, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """(the network's head that fits, by the encoder's names, []); ({}, what is wrong with it)."""
+    """(the network's head that fits, by the encoder's names, []); or ({}, what is wrong)."""
     wanted = {name.removeprefix("head."): each for name, each in own.items()}
     wrong: list[str] = []
     for at, given in network.heads.items() or [("fc.", {})]:
@@ -139,7 +139,7 @@ def _head(network: Network, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
 
 
 def _unfit(given: Tensor | None, own: Tensor) -> str:
-    """Why `given` cannot take the place of `own`; "" if it can."""
+    """Why `given` cannot replace `own`; "" if it can."""
     if given is None:
         return "is missing"
     if given.shape != own.shape:
@@ -147,6 +147,6 @@ def _unfit(given: Tensor | None, own: Tensor) -> str:
     plain = given.layout == torch.strided and given.device.type == "cpu"
     if not plain or given.is_floating_point() != own.is_floating_point():
         return f"is of another kind ({given.dtype}, {given.layout}, {given.device})"
-    if not bool(torch.isfinite(given.to(own.dtype)).all()):  # float64's may overflow
+    if not bool(torch.isfinite(given.to(own.dtype)).all()):  # float64 values may overflow
         return "holds values that are not finite"
     return ""

@@ -1,4 +1,4 @@
-"""Running statistics of batch norm: those of all norms follow a forward pass at once."""
+"""Running statistics of batch norm: updated for all norms together after a forward pass."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 RunningStats = Literal["first_group", "mean"]
 
 SHARE = 0.1
-"""The share of a step's statistics in the running ones (nn.BatchNorm2d's `momentum`)."""
+"""Weight of a step's statistics in the running ones (nn.BatchNorm2d's `momentum`)."""
 
 
 class Found(NamedTuple):
-    """What one norm found in a forward pass, without gradient.
+    """The statistics of one norm in a forward pass, without gradient.
 
     Attributes:
         mean: of each group (G, 1, C).
         variance: of each group (G, 1, C), divided by `values`.
-        values: of a channel in a group.
-        running: mean and variance (C,) that are to follow; the variance that is kept is divided by
+        values: number of values per channel in a group.
+        running: running mean and variance (C,) to update; the running variance is divided by
             values - 1, as in nn.BatchNorm2d.
-        tracked: int64 scalar, the number of passes, which is counted up.
+        tracked: int64 scalar, the number of passes; it is incremented.
     """
 
     mean: Tensor
@@ -36,11 +36,11 @@ class Found(NamedTuple):
 
 @torch.no_grad()
 def follow(found: list[Found], which: RunningStats) -> None:
-    """Move the running statistics of all that was found towards it.
+    """Update the running statistics with all that was found.
 
     Args:
         found: by norms of one dtype and device, over the same number of groups.
-        which: the statistics that are followed: the first group's, or the mean over groups.
+        which: the statistics to follow: the first group's, or the mean over groups.
     """
     if not found:
         return
@@ -65,9 +65,9 @@ def _unbiased(
 
 
 class Running:
-    """Keeps what the norms of an encoder find while it is open, and lets all follow in the end.
+    """Collects what an encoder's norms find while it is open, and updates all of them at the end.
 
-    A forward pass that fails moves none of them.
+    A forward pass that fails updates none of them.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Files of the format safetensors: a header in JSON, then the tensors' bytes; no code.
+"""Files in the safetensors format: a header in JSON, then the tensors' bytes; no code.
 
-Format: https://huggingface.co/docs/safetensors. Written here, because the library's own writer
-orders its metadata anew in each process: the same network would have another SHA-256 each time.
+Format: https://huggingface.co/docs/safetensors. Written here because the library's own writer
+orders its metadata differently in each process: the same network would get another SHA-256.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """The file's tensors by name.
 
     Raises:
-        DataError: it is cut short or damaged, or of a newer format.
+        DataError: it is truncated or damaged, or of a newer format.
         OSError: it cannot be read.
     """
     content = bytearray(path.read_bytes())
@@ -50,7 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def _tensor(content: bytearray, begin: int, said: dict[str, Any]) -> Tensor:
-    """Raises a KeyError, TypeError or ValueError: it does not lie in the file as is said."""
+    """One tensor. KeyError, TypeError or ValueError if the header does not match the file."""
     dtype, shape, (first, end) = TYPES[said["dtype"]], said["shape"], said["data_offsets"]
     if not all(type(each) is int and each >= 0 for each in (first, end, *shape)):
         raise ValueError("a size that is none")
@@ -59,7 +59,7 @@ def _tensor(content: bytearray, begin: int, said: dict[str, Any]) -> Tensor:
         raise ValueError("a tensor that does not fill its place")
     if not count:
         return torch.zeros(shape, dtype=dtype)
-    if (begin + first) % dtype.itemsize:  # torch reads at whole places alone
+    if (begin + first) % dtype.itemsize:  # torch reads only aligned data
         part = content[begin + first : begin + end]
         return torch.frombuffer(part, dtype=dtype, count=count).reshape(shape)
     return torch.frombuffer(content, dtype=dtype, count=count, offset=begin + first).reshape(shape)
@@ -70,12 +70,12 @@ def encoded(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes
 
     Args:
         tensors: by name.
-        metadata: texts that travel in the file's header.
+        metadata: texts for the file's header.
     """
     header: dict[str, object] = {METADATA: dict(metadata)}
     parts: list[bytes] = []
     end = 0
-    # Tensors lie in order of their types' size, then their names, so that each is aligned.
+    # Tensors are ordered by size of their type, then name, so that each is aligned.
     for name in sorted(tensors, key=lambda name: (-tensors[name].element_size(), name)):
         tensor = tensors[name]
         parts.append(tensor.contiguous().numpy().tobytes())

@@ -1,7 +1,7 @@
 """Batch norm of each group of a large tensor on a CPU, written into one output.
 
-A loop over groups that joins their outputs copies them all, which costs more than their arithmetic
-once they no longer fit a cache.
+A loop over groups that joins their outputs copies them all. Once they no longer fit a cache, that
+costs more than their arithmetic.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def split_norm(
     statistics: Sequence[Statistics],
     momentum: float,
 ) -> Tensor:
-    """Normalise group by group; outputs and running statistics are the loop's to the bit.
+    """Normalise group by group; outputs and running statistics equal a loop's bit for bit.
 
     Args:
         x: (N, C, H, W), N a multiple of `group`.
         weight: (C,), of the same dtype; so is `bias`.
         group: images per group.
         eps: is added to the variances, as in nn.BatchNorm2d.
-        statistics: of each group, the running mean and variance (C,) that follow it, or Nones.
+        statistics: for each group, the running mean and variance (C,) that it updates, or Nones.
         momentum: of the running statistics, as in nn.BatchNorm2d.
 
     Returns:

@@ -1,7 +1,7 @@
-"""A file of weights that others made: its tensors by name, or what it is instead.
+"""Read a file of weights from other authors: its tensors by name, or an error that says what it is.
 
-torch's unpickler refuses what could run code, but tells it in paragraphs for programmers, with
-escape codes, and warns of what it is about to refuse. A user gets one line.
+torch's unpickler refuses what could run code, but its message is long, is written for programmers
+and has escape codes; it also warns before it refuses. Here a user gets one line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.model.pickle_outline import how_to_convert
 from harness.recipe.schema import Weights
 
 BEGINNING = 1000
-"""Bytes that tell most kinds of files."""
+"""Bytes that suffice to recognise most kinds of files."""
 
 _BEGINNINGS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run git lfs pull"),
@@ -43,15 +43,15 @@ _PLAIN = re.compile(
     r"torch\.\w+|torch\.(_utils|_tensor|storage|serialization|nn\.parameter)\..*"
     r"|collections\.OrderedDict"
 )
-"""What files of tensors alone are made of."""
+"""What files that hold only tensors consist of."""
 
 
 def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
-    """The file's tensors by their whole names, e.g. "state_dict.module.conv1.weight", once it has
-    proved to be the one that the recipe means; no code of the file's is run.
+    """The file's tensors by their full names, e.g. "state_dict.module.conv1.weight", after a check
+    that it is the recipe's file. No code of the file is run.
 
     Args:
-        source: where the file is had, for whoever lacks it.
+        source: where users can get the file.
 
     Raises:
         DataError: it is missing, unreadable, another one, or no checkpoint of tensors.
@@ -93,14 +93,14 @@ def _unpickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # torch's unpickler raises whatever it stumbles over
+    except Exception as error:  # torch's unpickler raises errors of any type
         raise DataError(
             f"{path}: not a checkpoint that holds tensors only: {_unloaded(path)}"
         ) from error
 
 
 def _other(path: Path, begins: bytes) -> str:
-    """What a file is that is no checkpoint by its form; "" if it may be one."""
+    """What a file is whose form is no checkpoint's; "" if it may be one."""
     if not begins:
         return "empty: get it again"
     for beginning, what in _BEGINNINGS:
@@ -146,7 +146,7 @@ def _unloaded(path: Path) -> str:
     """Why torch did not load it: the objects that it refuses, found without loading them."""
     try:
         objects = _objects(path)
-    except Exception:  # a pickle that is cut or damaged fails in as many ways
+    except Exception:  # a truncated or damaged pickle fails in many ways
         return "it is cut short, damaged, or no file of torch.save; get it again"
     if not objects:
         return "it is damaged, cut short, or of another version of torch; get it again"
@@ -162,7 +162,7 @@ def _objects(path: Path) -> list[str]:
     """Names of the classes and functions, other than torch's own, that a pickle would import.
 
     Raises:
-        Exception: it is no whole pickle.
+        Exception: it is no complete pickle.
     """
     content = path.read_bytes()
     if content.startswith(b"PK"):
@@ -185,12 +185,12 @@ def _objects(path: Path) -> list[str]:
         except Exception:
             if first == 0:
                 raise
-            break  # the old format's storages lie behind its pickles
+            break  # in the old format the storages follow the pickles
     return [name for name in found if _NAME.fullmatch(name) and not _PLAIN.fullmatch(name)]
 
 
 def _instead(state: Any) -> str:
-    """What is in a file that holds no tensors by name."""
+    """Describe a file that holds no tensors by name."""
     if not isinstance(state, dict):
         return f"it holds one {type(state).__name__}"
     return f"it holds {', '.join(map(repr, list(state)[:5])) or 'nothing'}"

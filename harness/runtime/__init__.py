@@ -1,1 +1,1 @@
-"""What every training loop needs and no paper is about: randomness, checkpoints, optimisers."""
+"""What every training loop needs: randomness, checkpoints, optimisers, processes."""

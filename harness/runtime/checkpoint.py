@@ -1,7 +1,7 @@
-"""Checkpoints: written whole or not at all, verified when read, pruned, free of code.
+"""Checkpoints: written atomically, verified when read, pruned, and free of code.
 
-The name carries the step and a digest of the content, step-00000390-1f2e3d4c5b6a.pt, so a file that
-was cut or changed is recognised, and the one before it is used.
+The name holds the step and a digest of the content, step-00000390-1f2e3d4c5b6a.pt. So a truncated
+or changed file is recognised, and the checkpoint before it is used.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ def newest_digest(folder: Path) -> str | None:
 
 
 def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write `state` as the checkpoint of `step`, then remove all but the `keep` newest up to it.
+    """Write `state` as the checkpoint of `step`; keep the `keep` newest up to it, remove others.
 
-    Those of later steps were passed over as damaged: they go too, lest they crowd out whole ones.
+    Checkpoints of later steps were skipped as damaged. They are removed too: else they would count
+    among the newest.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written; older ones are untouched.
@@ -63,27 +64,27 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     kept = [other for at, other in others if at <= step][: keep - 1]
     for _, old in others:
         if old not in kept:
-            with contextlib.suppress(OSError):  # a failed purge must not stop the training
+            with contextlib.suppress(OSError):  # failing to remove one must not stop training
                 old.unlink()
-    for draft in folder.glob(".step-*.tmp"):  # of a life that was killed while it wrote
+    for draft in folder.glob(".step-*.tmp"):  # of an attempt that was killed while writing
         with contextlib.suppress(OSError):
             draft.unlink()
     return path
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any]] | None:
-    """(step, state) of the newest whole checkpoint, on the CPU; None if there is none.
+    """(step, state) of the newest valid checkpoint, on the CPU; None if there is none.
 
-    A damaged one is passed over, and `say` is told.
+    A damaged one is skipped, and reported to `say`.
 
     Raises:
-        StoreError: one cannot be read, or is whole but cannot be loaded here: see `read`.
+        StoreError: one cannot be read, or is valid but cannot be loaded here: see `read`.
     """
     return next(whole(folder, say), None)
 
 
 def whole(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(step, state) of each whole checkpoint, newest first; else as `newest`."""
+    """(step, state) of each valid checkpoint, newest first; otherwise as `newest`."""
     for step, path in listed(folder):
         state = read(path)
         if state is not None:
@@ -93,17 +94,17 @@ def whole(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[int, dict[
 
 
 def at(folder: Path, step: int) -> tuple[int, dict[str, Any]] | None:
-    """(step, state) of that step's whole checkpoint, on the CPU; None if there is none."""
+    """(step, state) of that step's valid checkpoint, on the CPU; None if there is none."""
     states = (read(path) for found, path in listed(folder) if found == step)
     return next(((step, state) for state in states if state is not None), None)
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The state in `path`; None if its content is not what its name says, or the file is gone.
+    """The state in `path`; None if its content does not match its name's digest, or it is missing.
 
     Raises:
-        StoreError: it cannot be read now, or is no state that this torch loads without running
-            code. It may be good: passing it over would silently throw its steps away.
+        StoreError: it cannot be read now, or this torch cannot load it without running code. It
+            may be valid: skipping it would silently lose its steps.
     """
     match = _NAME.fullmatch(path.name)
     try:
@@ -115,10 +116,10 @@ def read(path: Path) -> dict[str, Any] | None:
     if match is None or hashlib.sha256(content).hexdigest()[:12] != match[2]:
         return None
     try:
-        with warnings.catch_warnings():  # torch warns of what it is about to refuse
+        with warnings.catch_warnings():  # torch warns before it refuses a file
             warnings.simplefilter("ignore")
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises whatever it stumbles over
+    except Exception as error:  # torch's unpickler raises errors of any type
         first = next(iter(_ESCAPE.sub("", str(error)).splitlines()), type(error).__name__)
         raise StoreError(
             f"{path}: whole, but torch {torch.__version__} does not load it ({first}); "

@@ -1,7 +1,8 @@
-"""Who computes on how many cores: the thread that trains on all of its process's, helpers on one.
+"""CPU threads: the training thread computes on all cores of its process, helpers on one each.
 
-torch gives every thread that computes a team of its own, and where the teams together outnumber the
-cores, none waits actively for its work any more: an operation then starts ten times as slowly.
+torch gives every thread that computes its own thread team. If all teams together have more threads
+than there are cores, idle threads sleep instead of spinning. An operation then starts ten times as
+slowly.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 
 
 def keep_cores() -> None:
-    """Keep this thread's cores, whatever helpers are told; call it before the first of them."""
+    """Keep this thread's number of cores; call it before the first helper starts."""
     torch.set_num_threads(torch.get_num_threads())
 
 
@@ -22,5 +23,5 @@ def helpers(workers: int, name: str) -> ThreadPoolExecutor:
 
 
 def _one_core() -> None:
-    torch.get_num_threads()  # else torch would give the thread the others' number at its first use
+    torch.get_num_threads()  # else torch sets the thread's number from the others' at its first use
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""Where this process stands among the processes of its stage, read from the environment.
+"""This process's rank and the rendezvous address, read from environment variables.
 
-Three launchers are understood: torchrun (or whatever sets its six variables, as submitit's
-TorchDistributedEnvironment does), a SLURM job step, and none. Standard library alone.
+Three launchers are supported: torchrun (or anything that sets its six variables, as submitit's
+TorchDistributedEnvironment does), a SLURM job step, and none. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from harness.errors import HarnessError
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 _PORTS = range(10000, 32768)
-"""Unprivileged, and below the ephemeral range of Linux, from which the kernel gives at any time."""
+"""Unprivileged ports below Linux's ephemeral range, which the kernel can assign at any time."""
 
 _FIRST_SPECIAL_STEP = 0xFFFFFFF0
-"""SLURM numbers batch scripts, interactive shells and the like from here up: no job steps."""
+"""SLURM gives step ids from here up to batch scripts, interactive shells etc.: no job steps."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """This process among `size`: its rank, and where rank 0 is met.
+    """This process among `size`: its rank, and the address of rank 0.
 
     Attributes:
         local_rank: the rank among the `local_size` processes of this machine.
         master_addr: host of rank 0.
-        master_port: port on which the processes meet; 0 for a process that is alone.
+        master_port: port of the rendezvous; 0 for a single process.
         source: what started the processes.
-        attempt: how often they have been started again (a requeue, an elastic restart).
-        hosted: someone else, as torchrun's agent does, already listens at the address; else rank 0
-            must.
+        attempt: how often they have been restarted (a requeue, an elastic restart).
+        hosted: whether another process, such as torchrun's agent, already listens at the address;
+            else rank 0 must.
     """
 
     rank: int
@@ -51,15 +51,15 @@ SINGLE = Placement(0, 1, 0, 1, "127.0.0.1", 0, "single")
 
 
 def resolve(env: Mapping[str, str]) -> Placement:
-    """The placement that `env` (as a rule os.environ) describes.
+    """The placement that `env` (usually os.environ) describes.
 
-    torchrun's variables win over SLURM's, as torchrun may run inside a job step. A plain process
-    in the shell of salloc or sbatch is alone, whatever the size of the allocation: only a process
-    that srun started belongs to a job step. MASTER_ADDR and MASTER_PORT, which batch scripts like
-    to export, say nothing by themselves, but override what follows from SLURM.
+    torchrun's variables override SLURM's, as torchrun may run inside a job step. A plain process
+    in the shell of salloc or sbatch is a single process, whatever the size of the allocation: only
+    a process that srun started belongs to a job step. MASTER_ADDR and MASTER_PORT, which batch
+    scripts often export, mean nothing alone, but override the address derived from SLURM.
 
     Raises:
-        HarnessError: an environment that is half set or contradicts itself.
+        HarnessError: the variables are incomplete or contradict each other.
     """
     if any(env.get(name) for name in TORCHRUN[:4]):
         return _checked(_torchrun(env))
@@ -85,9 +85,9 @@ def first_host(nodelist: str) -> str:
 
 
 def job_port(job: int, step: int, restart: int) -> int:
-    """A port for this life of a job step: another one after a requeue, whose old one may linger.
+    """A port for this attempt of a job step. It changes after a requeue: the old port may be busy.
 
-    Steps of one job and jobs with neighbouring ids, which may share a machine, differ too.
+    Steps of one job, and jobs with neighbouring ids that may share a machine, get other ports too.
     """
     return _PORTS[(977 * job + 31 * step + restart) % len(_PORTS)]
 
@@ -114,7 +114,7 @@ def _torchrun(env: Mapping[str, str]) -> Placement:
 
 
 def _in_step(env: Mapping[str, str]) -> bool:
-    """A batch script has no step id; an interactive shell has one of the special ones."""
+    """Whether this is a job step: batch scripts have no step id, shells a special one."""
     step = env.get("SLURM_STEP_ID") or env.get("SLURM_STEPID") or ""
     return bool(step) and not (step.isdecimal() and int(step) >= _FIRST_SPECIAL_STEP)
 
@@ -188,7 +188,7 @@ def _int(env: Mapping[str, str], name: str, default: int | None = None) -> int:
 
 
 def _checked(found: Placement) -> Placement:
-    """`found`, unless it cannot be."""
+    """`found`; HarnessError if it is impossible."""
     names = {
         "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
         "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_TASKS_PER_NODE"),

@@ -1,10 +1,10 @@
-"""Who is still there when a collective fails: one process's death, told to the others by name.
+"""Failure detection: when a collective fails, find which process died and report its rank.
 
-A backend says at best that a connection closed; NCCL, for whose collectives nobody waits, may say
-nothing for minutes. So each process keeps a thread that watches the store at which they met. Who
-sees a failure, or hears its neighbour no more (pulse.py), calls the roll there, every living
-process answers, also one that is blocked in a collective, and who does not answer within seconds
-is gone. A main thread that does not notice soon after cannot: then its process ends.
+A backend says at best that a connection closed. With NCCL the host waits for no collective, and
+may learn nothing for minutes. So each process has a thread that watches the rendezvous store. When
+it sees a failure, or its neighbour's heartbeat stops (ring_heartbeat.py), it starts a roll call in
+the store. Every live process answers, also one that is blocked in a collective. A process that does
+not answer within seconds is lost. If the main thread does not notice soon after, its process exits.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ from harness.runtime.ring_heartbeat import RingHeartbeat
 _GRACE = 2.0
 _PERIOD = 0.25
 _STUCK_S = 20.0
-"""Seconds that the main thread has to notice a loss by itself, and those that are missed to come
-back."""
+"""Seconds for the main thread to notice a loss by itself, and for missing ranks to answer late."""
 _SETTLED_S = 10.0
-"""Seconds for which a roll that all have answered counts: the others' main threads may see the same
-failure somewhat later."""
+"""Seconds that a roll call which all have answered stays valid: the others' main threads may see
+the same failure a little later."""
 _LOSS = re.compile(r"gloo|NCCL|[Cc]onnection|[Tt]imed out|timeout|[Ss]ocket|[Bb]roken pipe")
 
 
@@ -40,11 +39,11 @@ OnLoss = Callable[["LostPeer"], object]
 
 
 class LostPeer(HarnessError):
-    """Another process of the stage died, hung or stopped, so this one cannot go on.
+    """Another process of the stage died, hung or stopped, so this one cannot continue.
 
     Attributes:
-        died: the ranks that gave no answer, if no other one said that it had stopped by itself.
-        exit_code: of the error by which that one stopped, if it was one of ours.
+        died: the ranks that did not answer; empty if another rank reported that it stopped.
+        exit_code: the exit code that the stopped ranks reported; None if none, or if they differ.
     """
 
     def __init__(self, message: str, died: Sequence[int] = (), exit_code: int | None = None):
@@ -54,17 +53,17 @@ class LostPeer(HarnessError):
 
 
 def exit_now(lost: LostPeer) -> NoReturn:
-    """End this process, whose main thread is blocked where no exception reaches it."""
+    """Exit this process: its main thread is blocked where no exception can be raised."""
     try:
         print(f"error: {lost}", file=sys.stderr, flush=True)
-    finally:  # its terminal may be gone
+    finally:  # its terminal may be closed
         os._exit(lost.exit_code)
 
 
 class FailureDetector(threading.Thread):
-    """Answers roll calls on `store`, a client that no one else uses, until `close`.
+    """Answers roll calls on `store`, a client that nothing else uses, until `close`.
 
-    Rolls are numbered: after one that all have answered the watch goes on.
+    Roll calls are numbered. If all ranks answer one, watching continues.
 
     Args:
         on_loss: called on this thread if the main one does not notice a loss; it must not return.
@@ -99,8 +98,8 @@ class FailureDetector(threading.Thread):
         self._storeless = False
 
     def start(self) -> None:
-        """Beat, and begin to watch."""
-        with contextlib.suppress(RuntimeError):  # the meeting point is gone: the watch will see it
+        """Send the first heartbeat, and start to watch."""
+        with contextlib.suppress(RuntimeError):  # the store is gone: `run` will notice
             self._pulse.begin()
         super().start()
 
@@ -124,7 +123,7 @@ class FailureDetector(threading.Thread):
                 self._number += 1
 
     def _called_for(self, number: int) -> bool:
-        """Wait for the roll of this number; False if the watch is over."""
+        """Wait for the roll call of this number; False if the detector is closed."""
         try:
             while not self._called.is_set() and not self._store.check([f"called/{number}"]):
                 if self._closing.wait(_PERIOD):
@@ -137,8 +136,8 @@ class FailureDetector(threading.Thread):
         return True
 
     def _all_well(self, number: int) -> bool:
-        """Whether all have answered the roll, perhaps late, so that the watch goes on; ends the
-        process if somebody is lost and the main thread does not notice."""
+        """Whether all have answered the roll call, perhaps late, so that watching continues. Exits
+        the process if a rank is lost and the main thread does not notice."""
         gone = self._storeless
         until = time.monotonic() + (_STUCK_S if self._said() else _SETTLED_S)
         while time.monotonic() < until:
@@ -155,7 +154,7 @@ class FailureDetector(threading.Thread):
                     return True
             except RuntimeError:
                 gone = True
-                if not lost:  # the meeting point's keeper died after it had answered
+                if not lost:  # rank 0 keeps the store, and died after it answered
                     self._storeless = True
                     self._answers.pop(0, None)
                     until = time.monotonic() + _STUCK_S
@@ -166,7 +165,7 @@ class FailureDetector(threading.Thread):
         return True
 
     def _watch_store(self) -> None:
-        """A store whose keeper was stopped does not answer, nor ever say that it does not."""
+        """Exit if the store stops answering: when its process is stopped, requests just hang."""
         seen, still = 0, 0
         silence, stuck = (
             round(s / ring_heartbeat.BEAT_S) for s in (ring_heartbeat.SILENCE_S, _STUCK_S)
@@ -184,7 +183,7 @@ class FailureDetector(threading.Thread):
                 self._give_up()
 
     def _give_up(self) -> None:
-        """End the process: the main thread has not noticed that somebody is lost."""
+        """Exit the process: its main thread has not noticed that a rank is lost."""
         self._on_loss(self._lost(self._at or "its own work", "; ".join(self._said()), ""))
 
     def _roll(self, number: int) -> None:
@@ -196,7 +195,7 @@ class FailureDetector(threading.Thread):
             time.sleep(0.02)
 
     def _listen(self, number: int) -> None:
-        """Note who has answered the roll, and who has said that it stops."""
+        """Note which ranks answered the roll call, and which reported that they stop."""
         for other in self._others:
             if other not in self._notes and self._store.check([f"left/{other}"]):
                 code, _, note = self._store.get(f"left/{other}").decode().partition(" ")
@@ -206,7 +205,7 @@ class FailureDetector(threading.Thread):
                 self._answers[other] = self._store.get(f"here/{number}/{other}").decode()
 
     def _awaited(self) -> list[int]:
-        """Ranks that neither answered nor said that they stop."""
+        """Ranks that neither answered nor reported that they stop."""
         return [rank for rank in self._others if rank not in {*self._answers, *self._notes}]
 
     def _without_store(self) -> bool:
@@ -219,7 +218,7 @@ class FailureDetector(threading.Thread):
 
     @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """Turn a failure of communication inside into a LostPeer that names `what` and whom."""
+        """Turn a communication failure inside into a LostPeer that names `what` and the rank."""
         outer, self._at = self._at, what
         try:
             yield
@@ -235,7 +234,7 @@ class FailureDetector(threading.Thread):
         self._rolled.wait(3 * _GRACE)
         with self._forgetting:
             self._closing.set()
-        self._rolled.wait(3 * _GRACE)  # if that roll was forgotten a moment before: for the next
+        self._rolled.wait(3 * _GRACE)  # if that roll call was just cleared: wait for the next
         said = self._said()
         if not said:
             said = [
@@ -249,7 +248,7 @@ class FailureDetector(threading.Thread):
         return self._lost(what, "; ".join(said), f" ({cause})")
 
     def _said(self) -> list[str]:
-        """Who stopped and who died, in words; none where all have answered."""
+        """Which ranks stopped and which died, in sentences; empty if all have answered."""
         said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
         if self._without_store():
             why = "it kept the meeting point, so the others cannot be asked"
@@ -267,7 +266,7 @@ class FailureDetector(threading.Thread):
         return LostPeer(message, () if self._notes else self._died(), code)
 
     def leave(self, error: BaseException) -> None:
-        """Tell the others why this process stops before them; call it from its main thread."""
+        """Report to the others why this process stops early; call it from its main thread."""
         self._closing.set()
         self.join(_GRACE)
         if isinstance(error, LostPeer):
@@ -279,7 +278,7 @@ class FailureDetector(threading.Thread):
             self._store.set(f"left/{self._rank}", f"{code} {note[:500]}")
             self._store.set(f"called/{self._number}", "")
             if self._rank_0_keeps_it and self._rank == 0:
-                time.sleep(4 * _PERIOD)  # the note goes when this process does: let them read it
+                time.sleep(4 * _PERIOD)  # the store ends with this process: let others read it
 
     def close(self) -> None:
         """Stop watching."""

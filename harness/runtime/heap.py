@@ -1,7 +1,7 @@
-"""Memory that a step frees stays with the process, for the next step.
+"""Keep the memory that a step frees, for the next step.
 
-glibc gets every large block anew from the kernel, and gives it back when it is freed, so that each
-step's tensors meet pages that the kernel must clear first.
+By default glibc requests every large block from the kernel and returns it when it is freed. The
+kernel then has to clear new pages for each step's tensors.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _NEVER = -1
 
 
 def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Let glibc keep what the main thread frees; returns whether it was told so.
+    """Let glibc keep what the main thread frees; returns whether this was set.
 
-    Where the user has set glibc's malloc by its environment variables, or there is no glibc,
-    nothing is changed.
+    Nothing changes if the user has set glibc's malloc by its environment variables, or if there is
+    no glibc.
     """
     if any(name.startswith("MALLOC_") for name in environment):
         return False
@@ -26,6 +26,6 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # macOS, musl; Windows wants a name
+    except (AttributeError, OSError, TypeError):  # macOS, musl; Windows needs a library name
         return False
     return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, _NEVER))

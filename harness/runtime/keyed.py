@@ -1,8 +1,8 @@
-"""Randomness as a function of a key and a counter, so that nothing has to be saved or replayed.
+"""Randomness as a function of a key and a counter: there is no state to save or replay.
 
 `uniform(key, index, draws)` depends on its arguments alone: not on the order of calls, the number
-of workers or processes, or the device. A resumed run therefore draws what it would have drawn.
-The bits are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) run at counter positions.
+of workers or processes, or the device. A resumed run therefore draws the same numbers.
+The bits are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) at given counters.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def _mix(x: Tensor) -> Tensor:
 def bits(key: int | Tensor, index: Tensor, draws: int = 1) -> Tensor:
     """Random bits, int64 of shape (*index.shape, draws), for each counter in `index` (int64).
 
-    Keys may be several, an int64 tensor: then of shape (*s, draws), s that of key and index
-    broadcast together.
+    `key` may be an int64 tensor. The shape is then (*s, draws), where s is the broadcast shape of
+    key and index.
     """
     draw = torch.arange(1, draws + 1, dtype=torch.int64, device=index.device)
     stream = _mix(index.to(torch.int64) * _signed(_GOLDEN) + key)
@@ -65,12 +65,12 @@ def integers(key: int, index: Tensor, n: int) -> Tensor:
 
 
 def permutation(key: int, n: int) -> Tensor:
-    """A permutation of range(n), int64 of shape (n,), on the CPU whatever device the run uses."""
+    """A permutation of range(n), int64 of shape (n,), always on the CPU."""
     return permutations([key], n)[0]
 
 
 def permutations(keys: Sequence[int], n: int) -> Tensor:
-    """Each key's permutation of range(n), int64 (keys, n); small ones cost hardly more than one."""
+    """Each key's permutation of range(n), int64 (keys, n); small ones cost little more than one."""
     each = torch.tensor(keys, dtype=torch.int64).unsqueeze(1)
     return torch.argsort(bits(each, torch.arange(n))[..., 0], stable=True)
 

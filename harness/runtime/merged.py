@@ -1,7 +1,7 @@
-"""Many tensors in one, so that one operation updates them all.
+"""Many tensors merged into one, so that one operation updates them all.
 
-On a CPU it costs more to start an operation than a small tensor's arithmetic, and a network has
-dozens of them.
+On a CPU, starting an operation costs more than the arithmetic of a small tensor, and a network has
+dozens of such tensors.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from torch import Tensor
 
 ALIGNED = 128
-"""Each tensor begins at a multiple of so many numbers: 512 bytes of float32, as CUDA's allocator
-gives them; what lies between two is 0."""
+"""Each tensor starts at a multiple of this many numbers: 512 bytes of float32, the alignment of
+CUDA's allocator. The gaps are 0."""
 
 
 class Merged:
-    """Tensors whose memory lies in one, `whole` (n,): what changes it changes them.
+    """Tensors that share the memory of one tensor, `whole` (n,): changing it changes them.
 
-    They keep their shapes and strides. A later change of their device, dtype or layout parts them
-    from it again: ask `holds`.
+    They keep their shapes and strides. Changing their device, dtype or layout later separates them
+    from `whole`; `holds` checks this.
 
     Args:
         tensors: dense, of one dtype, on one device.
@@ -39,8 +39,8 @@ class Merged:
         self._places = [tensor.data_ptr() for tensor in self.tensors]
 
     def part(self, tensors: Iterable[Tensor]) -> Tensor:
-        """The piece of `whole` that holds these, which are some of its tensors, one after the
-        other. AssertionError if they are not."""
+        """The part of `whole` that holds these tensors, which must be consecutive in it.
+        AssertionError if they are not."""
         wanted = [id(tensor) for tensor in tensors]
         first = [id(tensor) for tensor in self.tensors].index(wanted[0])
         last = first + len(wanted)
@@ -49,14 +49,14 @@ class Merged:
         return self.whole[ends[first] : ends[last]]
 
     def holds(self) -> bool:
-        """Whether each still lies where it was put."""
+        """Whether each tensor still lies where it was placed."""
         return all(
             tensor.data_ptr() == place
             for tensor, place in zip(self.tensors, self._places, strict=True)
         )
 
     def views(self, other: Tensor) -> list[Tensor]:
-        """Parts of `other` (n,), which lie in it as the tensors do in `whole`."""
+        """Views of `other` (n,) at the positions that the tensors have in `whole`."""
         return [
             other[start:].as_strided(tensor.shape, tensor.stride(), other.storage_offset() + start)
             for start, tensor in zip(self._starts, self.tensors, strict=True)

@@ -1,4 +1,4 @@
-"""Copies to a device that wait for nothing."""
+"""Copies to a device without waiting."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On `device`, without waiting for what a GPU still has to do before it gets there."""
+    """`tensor` on `device`, without waiting for the GPU's queued work."""
     return tensor.to(device, non_blocking=device.type != "cpu")

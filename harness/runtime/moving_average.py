@@ -1,4 +1,4 @@
-"""One module that follows another by a moving average of its parameters (v1 Eq. 2)."""
+"""A module whose parameters are a moving average of another module's (v1 Eq. 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.runtime.merged import Merged
 
 
 class MovingAverage:
-    """Moves the parameters of `follower` towards those of `leader`, which are alike."""
+    """Moves the parameters of `follower` towards those of `leader`; both have the same shapes."""
 
     def __init__(self, follower: nn.Module, leader: nn.Module) -> None:
         self.follower, self.leader = follower, leader
@@ -17,8 +17,8 @@ class MovingAverage:
         self._leading: list[Tensor] = list(leader.parameters())
 
     def merge(self, learning: Merged) -> None:
-        """One tensor for all from now on: the follower's parameters are laid out as those of the
-        leader, which are in `learning`."""
+        """Use one tensor for all from now on: the follower's parameters get the layout of the
+        leader's, which are in `learning`."""
         self._leading = [learning.part(self.leader.parameters())]
         self._following = [Merged(self.follower.parameters()).whole]
 

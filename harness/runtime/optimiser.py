@@ -1,4 +1,4 @@
-"""One of torch's optimisers over merged parameters, as any optimiser of pre-training is."""
+"""MergedOptimiser: base of the pre-training optimisers; a torch optimiser on merged parameters."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from harness.spec.registry import optimisers
 
 
 class MergedOptimiser(torch.optim.Optimizer):
-    """To be put before an optimiser of torch's that treats each number by itself:
+    """Base class to put before one of torch's optimisers that works on each number separately:
     class Sgd(MergedOptimiser, torch.optim.SGD).
 
-    The parameters are merged, and so are their gradients: autograd adds to `parameter.grad`, which
-    must stay what it is; `zero_grad` sets all to 0. States are those of torch's optimiser over the
-    parameters one by one.
+    The parameters are merged, and so are their gradients. Autograd adds to `parameter.grad`, which
+    must stay the same tensor; `zero_grad` sets all to 0. The state dict is that of torch's
+    optimiser over the separate parameters.
 
     Args:
         merged: the parameters, one dtype and device.
-        settings: what torch's optimiser is told besides, in one group for all parameters.
+        settings: torch's other arguments, for one group of all parameters.
 
     Attributes:
-        gradient: (n,), all gradients, which lie in it as the parameters do in `merged.whole`.
+        gradient: (n,), all gradients, at the positions that the parameters have in `merged.whole`.
     """
 
     def __init__(self, merged: Merged, **settings: Any) -> None:
@@ -40,7 +40,7 @@ class MergedOptimiser(torch.optim.Optimizer):
         super().__init__([self._whole], **settings)
 
     def zero_grad(self, set_to_none: bool = False) -> None:
-        """All gradients are 0 afterwards, never None; one that was replaced is put back."""
+        """Set all gradients to 0, never to None; a gradient that was replaced is put back."""
         del set_to_none
         self.gradient.zero_()
         for parameter, gradient in zip(self.merged.tensors, self._gradients, strict=True):
@@ -55,7 +55,7 @@ class MergedOptimiser(torch.optim.Optimizer):
         return super().step(closure)
 
     def state_dict(self) -> dict[str, Any]:
-        """As of torch's optimiser over the parameters one by one, in their order."""
+        """The state dict of torch's optimiser over the separate parameters, in their order."""
         found = super().state_dict()
         each: list[dict[str, Any]] = [{} for _ in self.merged.tensors]
         for name, value in found["state"].get(0, {}).items():
@@ -69,11 +69,11 @@ class MergedOptimiser(torch.optim.Optimizer):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state of torch's optimiser over the parameters one by one.
+        """Load the state dict of torch's optimiser over the separate parameters.
 
         Raises:
-            ValueError: it is of another number of parameters.
-            RuntimeError: a part of it, such as a momentum, is of another shape.
+            ValueError: it has another number of parameters.
+            RuntimeError: a part of it, such as a momentum, has another shape.
         """
         each, tensors = state_dict["state"], self.merged.tensors
         groups = [{**group, "params": [0]} for group in state_dict["param_groups"]]
@@ -86,8 +86,8 @@ class MergedOptimiser(torch.optim.Optimizer):
         super().load_state_dict({"state": {0: state} if state else {}, "param_groups": groups})
 
     def _parted(self, value: Any) -> list[Any]:
-        """A part of the state, for each parameter: of one for all, such as a count of steps, each
-        has its own copy, as torch changes it in place."""
+        """A part of the state, split for each parameter. If there is one for all, such as a count
+        of steps, each gets its own copy, as torch changes it in place."""
         if isinstance(value, Tensor) and value.shape == self.merged.whole.shape:
             return list(self.merged.views(value))
         return [copy.deepcopy(value) for _ in self.merged.tensors]
@@ -106,7 +106,7 @@ class MergedOptimiser(torch.optim.Optimizer):
 
 
 def build_optimiser(merged: Merged, optim: Optim) -> MergedOptimiser:
-    """The optimiser that the recipe's `optim` names, over these parameters."""
+    """The optimiser that the recipe's `optim` names, over the merged parameters."""
     made: MergedOptimiser = load(optimisers()[optim.kind].build)(merged, optim)
     return made
 

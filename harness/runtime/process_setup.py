@@ -1,4 +1,4 @@
-"""What a process settles before its first operation."""
+"""Settings of a process before its first operation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.runtime.heap import keep_freed_memory
 
 
 def set_up_process(device: torch.device) -> None:
-    """Deterministic kernels, this thread's cores and, on a CPU, its freed memory; for good. The
-    thread that trains calls it, before it starts helpers or a CUDA kernel."""
+    """Set deterministic kernels, this thread's cores and, on a CPU, kept freed memory. Call it on
+    the training thread, before helpers or CUDA kernels start. It cannot be undone."""
     make_deterministic()
     keep_cores()
     if device.type == "cpu":
@@ -21,13 +21,13 @@ def set_up_process(device: torch.device) -> None:
 
 
 def make_deterministic() -> None:
-    """Choose kernels that give the same bits again, which an exact resume needs besides keyed
-    randomness; for this process, before its first CUDA kernel."""
+    """Choose deterministic kernels for this process, before its first CUDA kernel. An exact resume
+    needs them besides keyed randomness."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Else every new tensor would be filled, to show who reads what nobody wrote: nothing here does.
+    # Else torch fills every new tensor, to expose reads of unset memory: there are none here.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    # fp32 means float32: TF32, which CUDA would take for convolutions, keeps 10 bits.
+    # fp32 means float32: TF32, CUDA's default for convolutions, keeps only 10 bits.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

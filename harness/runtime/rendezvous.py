@@ -1,4 +1,5 @@
-"""Where the processes of a stage meet: a store that rank 0 keeps, or somebody else for them."""
+"""Rendezvous: the store through which a stage's processes find each other, kept by rank 0 or
+another process."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from harness.runtime.environment import Placement
 from harness.runtime.failure_detection import FailureDetector, OnLoss
 
 _KNOCK_S = 5.0
-"""Seconds between two tries to reach rank 0, and between two questions whether to stop."""
+"""Seconds between two attempts to connect to rank 0, and between two checks whether to stop."""
 
 OpenStore = Callable[[], Store]
 
 
 class RendezvousFailed(Exception):
-    """A process was asked to stop before all had come; none has begun."""
+    """A process was asked to stop before all processes had arrived; none has started."""
 
 
 def rendezvous(
@@ -29,15 +30,15 @@ def rendezvous(
     stopping: Callable[[], bool],
     on_loss: OnLoss,
 ) -> tuple[Store, FailureDetector]:
-    """The store at which the processes meet, for a process group, and the watch over the others.
+    """The rendezvous store, for a process group, and the failure detector.
 
     Args:
-        patience: seconds that rank 0 may come later than this process.
-        on_loss: see Peers.
+        patience: seconds that rank 0 may start later than this process.
+        on_loss: see FailureDetector.
 
     Raises:
-        HarnessError: rank 0 was not there in time, or its port is taken.
-        Unmet: this process was asked to stop.
+        HarnessError: rank 0 did not start in time, or its port is taken.
+        RendezvousFailed: this process was asked to stop.
     """
     rank, size = placement.rank, placement.size
     host, port = placement.master_addr, placement.master_port
@@ -77,12 +78,12 @@ def rendezvous(
 def gather(
     store: Store, placement: Placement, patience: float, stopping: Callable[[], bool]
 ) -> None:
-    """Wait until all processes have come. The first to see them all, or to be asked to stop,
-    decides for all whether they begin.
+    """Wait until all processes have arrived. The first process that sees all of them, or that is
+    asked to stop, decides for all whether they start.
 
     Raises:
-        Unmet: they do not begin.
-        RuntimeError: somebody has not come in time.
+        RendezvousFailed: they do not start.
+        RuntimeError: a process has not arrived in time.
     """
     names = [f"came/{rank}" for rank in range(placement.size)]
     store.set(names[placement.rank], "")

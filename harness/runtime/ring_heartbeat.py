@@ -1,9 +1,9 @@
-"""Signs of life in a ring: each process beats at the meeting point, and listens to the next rank.
+"""Heartbeats in a ring: each process writes its own to the store, and reads the next rank's.
 
-A dead process is silent, and so is one that was stopped or whose node froze; one that computes, or
-is blocked in a collective, beats on, as a thread of its own does it. One listener each keeps the
-traffic at three requests a beat and process, whatever their number: of several that died together,
-the one before them in the ring notices.
+The heartbeat of a process that died or was stopped, or whose node froze, stops. That of a process
+that computes, or is blocked in a collective, continues: its own thread writes it. As each process
+watches one other, the traffic is three requests per heartbeat and process, for any number of
+processes. If several neighbours die together, the rank before them in the ring notices.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from torch._C._distributed_c10d import Store
 
 BEAT_S = 2.0
-"""Seconds between two beats."""
+"""Seconds between two heartbeats."""
 SILENCE_S = 30.0
-"""Seconds of silence after which the roll is called."""
+"""Seconds without a heartbeat after which a roll call starts."""
 
 
 class RingHeartbeat:
-    """The beats of one rank, and what it hears of the next, by its own turns and not by a clock:
-    processes that were all suspended together have missed nothing.
+    """One rank's heartbeat, and its watch on the next rank's. Time is counted in its own turns, not
+    by a clock: if all processes were suspended together, none has missed a heartbeat.
 
     Args:
         turn_s: seconds from one turn to the next.
@@ -34,15 +34,15 @@ class RingHeartbeat:
         self._since = 0
 
     def begin(self) -> None:
-        """Beat for the first time: who does so before it says that it has come is missed from then
-        on, however soon it dies."""
+        """Send the first heartbeat. Call it before this process reports its arrival: then its death
+        is noticed, however early."""
         self._store.set(self._own, "0")
 
     def turn(self) -> bool:
-        """Beat and listen if it is time; whether the next rank, once heard, has fallen silent.
+        """Write and read heartbeats if it is time; True if the next rank's started and has stopped.
 
         Raises:
-            RuntimeError: the meeting point is gone.
+            RuntimeError: the store is gone.
         """
         self._turns += 1
         if (self._turns - 1) % self._stride:

@@ -1,8 +1,8 @@
-"""Checkpoints off the training's thread: it copies the state and goes on; another writes the copy.
+"""Asynchronous checkpoints: the training thread copies the state; another thread writes the copy.
 
-On the CPU the copy is made at once. On CUDA it is queued behind the step's kernels into pinned
-memory, and only the writing thread waits for it: the host never does. The copies' memory is kept
-for the next checkpoint.
+On the CPU the copy is immediate. On CUDA it goes to pinned memory, queued behind the step's
+kernels; only the writing thread waits for it, never the training thread. The copies' memory is
+reused for the next checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Layout = tuple[torch.device, torch.dtype, torch.Size, tuple[int, ...]]
 
 
 class Saver:
-    """At most one checkpoint is being written at a time.
+    """Writes at most one checkpoint at a time.
 
     A failed write is raised once, by the next call of any method but `close`.
     """
@@ -34,15 +34,15 @@ class Saver:
         self._memory = _Memory()
 
     def save(self, state: SavedState, write: Callable[[SavedState], object]) -> None:
-        """Copy `state` as it is now and let the thread call `write` with the copy, on the CPU.
+        """Copy `state` as it is now; another thread then calls `write` with the copy, on the CPU.
 
-        Waits first for the checkpoint before it, should that still be written.
+        If the previous checkpoint is still being written, wait for it first.
 
         Args:
             state: dicts, lists and tuples of tensors and plain values.
 
         Raises:
-            HarnessError: what the checkpoint before it met.
+            HarnessError: writing the previous checkpoint failed.
         """
         self.settle()
         copied, ready = self._memory.copy(state)
@@ -57,19 +57,19 @@ class Saver:
         self._writing = self._pool.submit(work)
 
     def check(self) -> None:
-        """Raise what a write that has ended met; never waits."""
+        """Raise the error of a write that has finished; never waits."""
         if self._writing is not None and self._writing.done():
             self.settle()
 
     def settle(self) -> None:
-        """Wait until the checkpoint is on disk, if one is being written; raise what it met."""
+        """Wait until the checkpoint on its way is on disk; raise its error."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Wait for the write and end the thread. What the write met is not raised: call `settle`
-        where there is nothing worse to tell."""
+        """Wait for the write and end the thread. The write's error is not raised: call `settle`
+        first unless another error is being raised."""
         with contextlib.suppress(Exception):
             self.settle()
         if self._pool is not None:
@@ -78,13 +78,13 @@ class Saver:
 
 
 class _Memory:
-    """Copies of states in host memory that is used again."""
+    """Copies of states in host memory that is reused."""
 
     def __init__(self) -> None:
         self._held: dict[Layout, list[Tensor]] = {}
 
     def copy(self, state: SavedState) -> tuple[SavedState, list[torch.cuda.Event]]:
-        """(copy, what to wait for before it is read). Tensors that share memory share it again."""
+        """(copy, CUDA events to wait for before reading it). Shared memory stays shared."""
         made: dict[tuple[int, Layout], Tensor] = {}
         devices: set[torch.device] = set()
         free, self._held = self._held, {}
@@ -94,7 +94,7 @@ class _Memory:
             place = (tensor.data_ptr(), layout)
             if place not in made or not tensor.numel():
                 old = free.get(layout)
-                # Pinned memory is what a GPU can write to while the host goes on.
+                # A GPU can write to pinned memory while the host continues.
                 into = old.pop() if old else _empty_like(tensor)
                 made[place] = into.copy_(tensor, non_blocking=tensor.is_cuda)
                 self._held.setdefault(layout, []).append(into)
@@ -106,7 +106,7 @@ class _Memory:
             if isinstance(value, Tensor):
                 return one(value.detach())
             if isinstance(value, dict):
-                new = copy.copy(value)  # of its own kind, with the attributes that torch gives it
+                new = copy.copy(value)  # same type, with the attributes that torch sets
                 new.update((key, walk(each)) for key, each in value.items())
                 return new
             if isinstance(value, list | tuple):

@@ -9,9 +9,9 @@ from harness.recipe.optim import Schedule
 
 
 def rate(schedule: Schedule, lr: float, epoch: int, epochs: int, step: int = 0) -> float:
-    """The rate at `step` in `epoch` of `epochs`, counted from 0, from the rate `lr` at the start.
+    """The learning rate at `step` of `epoch` of `epochs`, counted from 0; `lr` is the initial rate.
 
-    Only a decay looks at the step; the others hold their rate for an epoch.
+    Only a decay depends on the step; the other schedules are constant within an epoch.
     """
     if schedule.kind == "constant":
         return lr

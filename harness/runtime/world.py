@@ -1,8 +1,8 @@
-"""The processes that train together, and what they say to each other.
+"""World: the processes that train together, and the collectives between them.
 
-Rank r of W holds rows [r n, (r + 1) n) of a global batch of W n. Every collective must be called
-by all ranks in the same order; alone each is the identity, so that nothing that trains has to ask
-how many there are.
+Rank r of W holds rows [r n, (r + 1) n) of a global batch of W n. All ranks must call every
+collective in the same order. For a single process each collective is the identity, so training
+code need not ask how many processes there are.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from harness.runtime.failure_detection import FailureDetector, OnLoss, exit_now
 from harness.runtime.moving import moved
 from harness.runtime.rendezvous import OpenStore, gather, rendezvous
 
-# torch 2.14 warns of the names that 2.11 has.
+# torch 2.14 deprecates the name that 2.11 has.
 _all_gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 AT_ONCE = 1 << 20
-"""Floats that a CPU adds at once: a large buffer's new pages would cost more than to send it."""
+"""Floats that a CPU adds at once: new pages for a large buffer would cost more than sending it."""
 
 
 class World:
     """`size` processes, of which this is `rank` and computes on `device`.
 
-    Tensors given to a collective live on `device`. A peer's death, and a wait beyond the timeout
-    of `join`, end a collective with a LostPeer (a HarnessError) that names it and the lost rank.
+    Tensors given to a collective must be on `device`. If a peer dies, or a wait exceeds the timeout
+    of `join`, the collective raises a LostPeer (a HarnessError) that names it and the lost rank.
 
     Attributes:
-        moved: bytes that this rank has sent to others, by collective, each piece counted as sent
-            straight to who needs it (a sum as a reduce-scatter and a gather).
+        moved: bytes that this rank has sent to others, by collective. Each piece counts as sent
+            directly to the rank that needs it (a sum as a reduce-scatter and a gather).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class World:
         return cls(0, 1, device)
 
     def guard(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """A failure of communication inside becomes a LostPeer that names `what`."""
+        """Turn a communication failure inside into a LostPeer that names `what`."""
         return contextlib.nullcontext() if self._peers is None else self._peers.guard(what)
 
     @contextlib.contextmanager
@@ -70,7 +70,7 @@ class World:
             yield
 
     def share(self, x: Tensor) -> Tensor:
-        """This rank's rows (n, ...) of x (W n, ...), as a view: of what `gather` has returned."""
+        """This rank's rows (n, ...) of x (W n, ...), a view; x is what `gather` returned."""
         n = len(x) // self.size
         return x[self.rank * n : (self.rank + 1) * n]
 
@@ -96,10 +96,10 @@ class World:
     def gather_with_gradient(self, x: Tensor) -> Tensor:
         """`gather` whose backward pass sums the gradient over ranks and returns this rank's rows.
 
-        That sum is what `average_` needs. Let rank r's loss be L_r, the global one L = mean_r L_r.
-        Rank s is handed g_s = sum_r dL_r/dx_s = W dL/dx_s, and the gradients' mean over ranks makes
-        of it (1/W) sum_s g_s dx_s/dtheta = sum_s dL/dx_s dx_s/dtheta = dL/dtheta; no rank's factor
-        is lost or counted twice. (MoCo v1, Fig. 2a: the end-to-end keys receive gradients.)
+        `average_` needs that sum. Let rank r's loss be L_r, the global one L = mean_r L_r.
+        Rank s receives g_s = sum_r dL_r/dx_s = W dL/dx_s. The gradients' mean over ranks is then
+        (1/W) sum_s g_s dx_s/dtheta = sum_s dL/dx_s dx_s/dtheta = dL/dtheta; no rank's factor is
+        lost or counted twice. (MoCo v1, Fig. 2a: the end-to-end keys receive gradients.)
         """
         if self.size == 1:
             return x
@@ -110,16 +110,17 @@ class World:
     def exchange(self, x: Tensor, there: Tensor) -> Tensor:
         """This rank's share of the permuted global batch: position j holds image there[j].
 
-        Each image goes straight to the one rank that needs it, n images to a rank in all, where an
-        all-gather would deliver W n. No gradient. To undo it, exchange with there.argsort(), or
-        index what `gather` returned.
+        Each image is sent only to the rank that needs it, n images per rank in all; an all-gather
+        would send W n. No gradient. To undo it, exchange with there.argsort(), or index the result
+        of `gather`.
 
         Args:
             x: (n, ...), any dtype; equal n on all ranks; a channels_last layout is kept.
-            there: (W n,) int64, the same on all ranks; on the CPU, else the host must wait for it.
+            there: int64 (W n,), the same on all ranks; on the CPU, else the host has to wait for
+                it.
 
         Raises:
-            ValueError: `there` is not of W n entries.
+            ValueError: `there` does not have W n entries.
             HarnessError: on the first call, if shapes, dtypes or `there` differ between ranks.
         """
         n = len(x)
@@ -137,7 +138,7 @@ class World:
         if self.size == 1:
             return x.index_select(0, moved(there, x.device))
         n = len(x)
-        to = (there // n == self.rank).nonzero()[:, 0]  # the positions, by rank, of what is here
+        to = (there // n == self.rank).nonzero()[:, 0]  # positions, by rank, of the images here
         sends = (to // n).bincount(minlength=self.size)
         source = there[self.rank * n : (self.rank + 1) * n] // n
         takes = source.bincount(minlength=self.size)
@@ -146,20 +147,20 @@ class World:
         row = come.nbytes // max(n, 1)
         with self._sending("exchange", row * (len(to) - int(sends[self.rank]))):
             dist.all_to_all_single(_bytes(come), _bytes(out), takes.tolist(), sends.tolist())
-        # They came by rank, and by position within a rank.
+        # They arrive ordered by rank, then by position.
         return come[moved(source.argsort(stable=True).argsort(), x.device)]
 
     def average_(self, x: Tensor, what: str = "mean") -> None:
         """Replace x, floating and contiguous, by its mean over ranks; the same shape on all.
 
-        Added as in `sum`, after each is divided by W: no sum overflows where the mean does not. A
-        value that is not finite on one rank becomes so on all.
+        Each x is divided by W, then added as in `sum`: so the sum overflows only if the mean does.
+        A value that is not finite on one rank becomes so on all.
         """
         if self.size > 1:
             self._sum(what, x.div_(self.size))
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """`average_` of tensors of whatever layout and (floating) dtypes."""
+        """`average_` of tensors of any layout and (floating) dtypes."""
         if self.size > 1:
             for group, flat in _flattened(tensors):
                 self.average_(flat)
@@ -175,11 +176,11 @@ class World:
                 _restore(group, flat)
 
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over ranks of x, float or int32/int64 of any shape; the same bits everywhere.
+        """The sum over ranks of x, float or int32/int64 of any shape; the same bits on all ranks.
 
-        Floats are added in rank order, ((x_0 + x_1) + x_2) ..., whatever the shape and a value's
-        place in it. An all-reduce adds in an order of its own, by place, size and network: from
-        three ranks on, two lives of a run could differ in the last bit.
+        Floats are added in rank order, ((x_0 + x_1) + x_2) ..., for any shape and position. An
+        all-reduce chooses its order by position, size and network: with three or more ranks, two
+        attempts of a run could differ in the last bit.
         """
         x = x.detach().clone(memory_format=torch.contiguous_format)
         return x if self.size == 1 else self._sum("sum", x)
@@ -191,9 +192,9 @@ class World:
         return bool(self._sum("any", torch.tensor([flag], dtype=torch.int32, device=self.device)))
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
+        """Wait until every rank has called it."""
         if self.size > 1:
-            # dist.barrier would return at once on a GPU.
+            # dist.barrier would return immediately on a GPU.
             self._sum("barrier", torch.zeros(1, dtype=torch.int32, device=self.device)).item()
 
     def same(self, value: str, what: str = "what to run") -> None:
@@ -218,7 +219,7 @@ class World:
         )
 
     def same_tensors(self, tensors: Mapping[str, Tensor], what: str) -> None:
-        """`same` for named tensors, to the bit; the error names the first that differs."""
+        """`same` for named tensors, bit for bit; the error names the first that differs."""
         if self.size == 1:
             return
         self.same(", ".join(tensors), f"the names of {what}")
@@ -236,13 +237,13 @@ class World:
         )
 
     def _agree(self, what: str, value: Callable[[], str]) -> None:
-        """`same`, the first time that a collective is called: sizes that differ would end badly."""
+        """`same`, on the first call of a collective: sizes that differ would fail obscurely."""
         if what not in self._agreed:
             self._agreed.add(what)
             self.same(value(), f"the batch of {what!r}")
 
     def _sum(self, what: str, x: Tensor) -> Tensor:
-        """`sum` in place of x, contiguous: each rank adds one part for all."""
+        """`sum` in place of x, contiguous: each rank adds one part for all ranks."""
         if not x.is_floating_point():  # exact in any order
             with self._sending(what, 2 * x.nbytes * (self.size - 1) // self.size):
                 dist.all_reduce(x)
@@ -269,7 +270,7 @@ class World:
         come = torch.empty_like(x)
         with self._sending(what, x.nbytes // self.size * (self.size - 1)):
             dist.all_to_all_single(_bytes(come), _bytes(x))
-        # One after the other: torch's own sum over a dimension orders by place and shape as well.
+        # One after the other: torch.sum's order over a dimension depends on position and shape.
         total, *others = come.chunk(self.size)
         for other in others:
             total += other
@@ -290,19 +291,19 @@ class _Gather(torch.autograd.Function):
 
 
 def _bytes(x: Tensor) -> Tensor:
-    """The memory of a contiguous x as uint8 (len(x), bytes a row): backends know few dtypes."""
+    """The memory of a contiguous x as uint8 (len(x), bytes per row): backends know few dtypes."""
     return x.view(len(x), math.prod(x.shape[1:])).view(torch.uint8)
 
 
 def _digest(x: Tensor) -> Tensor:
-    """16 bytes that another dtype, shape or bit changes."""
+    """A digest, 16 bytes, of dtype, shape and bits."""
     total = hashlib.blake2b(f"{x.dtype} {tuple(x.shape)}".encode(), digest_size=16)
     total.update(x.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(total.digest()), dtype=torch.uint8)
 
 
 def _flattened(tensors: Sequence[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
-    """For each dtype, its tensors and all of their values in one contiguous (m,) copy."""
+    """For each dtype, its tensors and one contiguous copy (m,) of all their values."""
     groups: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
         groups.setdefault(tensor.dtype, []).append(tensor)
@@ -329,26 +330,26 @@ def join(
     stopping: Callable[[], bool] = lambda: False,
     on_loss: OnLoss = exit_now,
 ) -> Iterator[World]:
-    """The world of `placement` (gloo on the CPU, NCCL on CUDA), left at the end of the block.
+    """The world of `placement` (gloo on the CPU, NCCL on CUDA); it is left at the block's end.
 
-    A process that leaves by an exception tells the others why. On CUDA a collective does not wait,
-    and nothing can be raised where the host waits for the device: there a loss ends the process by
-    `on_loss`. A peer whose threads live while it waits for something for ever is found by the
-    backend's `timeout` alone.
+    A process that leaves by an exception reports the reason to the others. On CUDA a collective
+    does not wait, and no exception can be raised while the host waits for the device: there a loss
+    ends the process by `on_loss`. Only the backend's `timeout` finds a peer that waits for ever
+    while its threads still run.
 
     Args:
-        timeout: seconds that the others may be late in any collective. What one rank does alone
-            (a checkpoint, an evaluation) has to be shorter.
-        meeting: seconds that rank 0 may be late at the meeting; None: a minute, or `timeout`. It
-            waits as long for the others, and at least for `timeout`.
-        store: opens another meeting point than rank 0's at the placement's address and port.
-        stopping: asked until they have met.
-        on_loss: called on another thread where the loss of a peer cannot be raised, within a minute
-            of it; it must not return.
+        timeout: seconds that the others may be late in any collective. Work of a single rank (a
+            checkpoint, an evaluation) has to be shorter.
+        meeting: seconds that rank 0 may be late at the rendezvous; None: a minute, or `timeout` if
+            that is shorter. The wait for the others is as long, and at least `timeout`.
+        store: opens another store than rank 0's at the placement's address and port.
+        stopping: whether to stop; asked until the rendezvous is complete.
+        on_loss: called on another thread, within a minute, if the loss of a peer cannot be raised;
+            it must not return.
 
     Raises:
-        Unmet: one of them was asked to stop before.
-        HarnessError: the processes did not meet, or one of them was lost.
+        RendezvousFailed: a process was asked to stop before the rendezvous.
+        HarnessError: the rendezvous failed, or a process was lost.
     """
     if placement.size == 1:
         yield World.alone(device)
@@ -371,12 +372,12 @@ def join(
             )
         world = World(placement.rank, placement.size, device, peers)
         yield world
-        world.barrier()  # a stage is done when all of its processes are
+        world.barrier()  # a stage is finished when all its processes are
     except BaseException as error:
         peers.leave(error)
         raise
     finally:
         peers.close()
         if dist.is_initialized():
-            with contextlib.suppress(RuntimeError):  # of connections that are broken already
+            with contextlib.suppress(RuntimeError):  # connections may be broken already
                 dist.destroy_process_group()

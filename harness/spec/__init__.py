@@ -1,1 +1,1 @@
-"""What a task, a method, a metric declares of itself, and where the declarations are found."""
+"""Declarations of tasks, methods, metrics etc., and the registry that finds them."""

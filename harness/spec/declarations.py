@@ -1,6 +1,6 @@
-"""What tasks, methods, optimisers, metrics, launchers and trackers declare, for all that reads it.
+"""Declarations: what each task, method, optimiser, metric, launcher and tracker says of itself.
 
-Standard library only. What computes is named by a dotted name and loaded when it is to run.
+Standard library only. Code is given by dotted name, and loaded when it is to run.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure that a task measures.
+    """One quantity that a task measures.
 
     A name may carry a variant after "@": "knn/top1@k20" is "knn/top1" with another k, and
     "linear/top1@lr10" is "linear/top1" at another learning rate.
 
     Attributes:
-        name: as journals and results have it, e.g. "knn/top1".
+        name: as in journals and results, e.g. "knn/top1".
         unit: of its values; accuracies are in percent.
-        axis: what it is drawn against; evaluations belong to epochs, training to steps.
+        axis: x axis of its plots: epochs for evaluations, steps for training.
         description: what it is, in a few words.
-        better: which way is an improvement; None where neither is.
-        label: its name in tables; "" for figures that no table shows.
-        short: how a line of progress tells a value, e.g. "kNN {:.1f} %"; "" where it does not.
-        least, most: what a value can be; None: no bound. A value beyond them is no measurement.
+        better: the direction of improvement; None if there is none.
+        label: its name in tables; "" if no table shows it.
+        short: its format in a progress line, e.g. "kNN {:.1f} %"; "" if not shown there.
+        least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
     """
 
     name: str
@@ -45,20 +45,20 @@ class Metric:
     most: float | None = None
 
     def variant(self, name: str) -> Metric:
-        """The declaration of `name`, which is this metric's with "@" and a variant."""
+        """The declaration of `name`: this metric with "@" and a variant."""
         _, _, which = name.partition("@")
         return dataclasses.replace(
             self, name=name, description=f"{self.description}, variant {which}"
         )
 
     def possible(self, value: float) -> bool:
-        """Whether a measurement can have the (finite) value."""
+        """Whether a measurement can have this (finite) value."""
         low = self.least is None or value >= self.least
         return low and (self.most is None or value <= self.most)
 
 
 def accuracy(name: str, description: str, *, label: str = "", short: str = "") -> Metric:
-    """A share of right answers, in percent, evaluated at the end of epochs."""
+    """A metric: share of correct answers, in percent, evaluated at the end of epochs."""
     return Metric(name, "%", "epoch", description, "higher", label, short, 0.0, 100.0)
 
 
@@ -68,20 +68,21 @@ class Task:
 
     Attributes:
         kind: its name, part of the stage's folder.
-        function: dotted name, "module:function", of what runs a stage: Context -> Outcome.
+        function: dotted name, "module:function", of the function that runs a stage:
+            Context -> StageOutcome.
         reads: the recipe's sections that decide its result: they are hashed into the stage's id.
         parent: the task whose stage it builds on; None: it builds on none.
-        metrics: all that its journal and its result may hold.
+        metrics: all metrics that its journal and its result may hold.
         reported: names of the metrics that are its results: tables show them, targets name them.
         config: dotted name of its section under the recipe's `tasks:`, a
-            harness.recipe.task.TaskSection; None: it does not stand there.
-        section: the recipe's section that holds its protocol, null where it is not wanted; None:
-            it has none of its own, and every run has the task.
-        hours: after how many a job of it is ended where jobs have time limits, unless the site says
-            another number.
-        watched: metrics that are looked for while a stage runs, the newest of each.
-        progress: the recipe's section that says how many epochs it trains; None: it does not train.
-        trains: whether it is the method that it trains: then the method's code decides its numbers.
+            harness.recipe.task.TaskSection; None: it has no section there.
+        section: the recipe's section that holds its protocol, null to leave the task out; None:
+            it has no such section, and every run has the task.
+        hours: time limit of its jobs, in hours, unless the site sets another; used where jobs have
+            time limits.
+        watched: metrics whose newest values are shown while a stage runs.
+        progress: the recipe's section with its number of epochs; None: it does not train.
+        trains: whether it trains the method; then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
     """
 
@@ -111,9 +112,9 @@ class Method:
     """How a representation is learned.
 
     Attributes:
-        kind: its name, as the recipe's `contrast.kind` has it.
+        kind: its name, the recipe's `contrast.kind`.
         config: dotted name of its section of the recipe, a harness.recipe.method.MethodSection.
-        build: dotted name of what makes its mechanism:
+        build: dotted name of the function that builds its mechanism:
             (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism.
     """
 
@@ -124,12 +125,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """How the weights are changed in a step.
+    """How a step changes the weights.
 
     Attributes:
-        kind: its name, as the recipe's `optim.kind` has it.
+        kind: its name, the recipe's `optim.kind`.
         config: dotted name of its section of the recipe, a harness.recipe.optim.Optim.
-        build: dotted name of what makes it: (harness.runtime.merged.Merged, its section) ->
+        build: dotted name of the function that builds it:
+            (harness.runtime.merged.Merged, its section) ->
             harness.runtime.optimiser.MergedOptimiser.
     """
 
@@ -140,18 +142,19 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Tracker:
-    """Where journals are mirrored while stages run, for people to look at.
+    """A service that mirrors the journals of running stages, for people to view.
 
     Attributes:
-        kind: its name, and that of its files in a stage's folder: how far the stage is mirrored is
-            in KIND.json.
-        title: what people call it.
-        opener: dotted name of what makes, without arguments, its harness.track.protocol.Opener.
-        access: dotted name of what tells whether and how it is to be used: the environment's
-            variables -> harness.track.protocol.Access. It asks no network, loads no library of the
-            tracker's, and raises a HarnessError where what is asked for is not possible.
-        off: the variable of the environment that switches it off, and the value that does.
-        libraries: packages whose version stands in the provenance of what it mirrors.
+        kind: its name, also of its files in a stage's folder: KIND.json records how far the stage
+            is mirrored.
+        title: its name for people.
+        opener: dotted name of a function without arguments that makes its
+            harness.track.protocol.Opener.
+        access: dotted name of a function that says whether and how to use it: environment
+            variables -> harness.track.protocol.Access. It uses no network, does not load the
+            tracker's library, and raises a HarnessError if the request is impossible.
+        off: the environment variable that switches it off, and the value that does so.
+        libraries: packages whose version is in the provenance of what it mirrors.
     """
 
     kind: str
@@ -162,36 +165,37 @@ class Tracker:
     libraries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError: its file would be another's, or have no good name."""
+        """Raises ValueError: its file's name is invalid, or used for another file."""
         if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
             raise ValueError(f"{self.kind!r} cannot be a tracker's name: files are called by it")
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What runs stages.
+    """A way to run stages.
 
     Attributes:
-        kind: its name: `run --on` takes it, a submission's record has it under "on", and it is the
-            name of its section in a site file, and of its key in alive.json and attempt.json.
-        title: what people call it.
-        opener: dotted name of what makes, of a harness.site.Site, an Attached or a Detached of
-            harness.launch.protocol. It raises a HarnessError if the site has not said enough.
-        attached: whether stages run in the process that asks for them. Else there are jobs.
-        jobs: dotted name of what makes, without arguments, its harness.launch.protocol.Jobs; None
-            of an attached one.
-        section: dotted name of its section of a site file, a harness.backend.Backend. Where a site
-            file has it, stages go there unless another launcher is asked for. None: it has none.
-        unusable: dotted name of what tells, without arguments, why it cannot be used on this
-            machine, "" if it can; None: it can be used everywhere.
-        inside: dotted name of what tells, of an environment's variables, which of its jobs the
-            process is in: {"job": number, "restart": how often it was begun again, "cluster": which
-            of several schedulers has it; may be left out}, or None. Standard library alone.
-        variables: variables of a job's environment that the record of an attempt keeps, the job's
-            number first.
-        libraries: packages whose version stands in every result's provenance.
-        examiner: dotted name of what makes, without arguments, its harness.doctor.finding.Examiner;
-            None: there is nothing to examine.
+        kind: its name: the value of `run --on`, of "on" in a submission's record, its section of a
+            site file, and its key in alive.json and attempt.json.
+        title: its name for people.
+        opener: dotted name of a function that makes an Attached or a Detached of
+            harness.launch.protocol from a harness.site.Site. It raises a HarnessError if the site
+            file lacks something.
+        attached: whether stages run in the process that starts them. Else there are jobs.
+        jobs: dotted name of a function without arguments that makes its
+            harness.launch.protocol.Jobs; None for an attached launcher.
+        section: dotted name of its section of a site file, a harness.backend.Backend. If a site
+            file has it, stages run there unless the user names another launcher. None: it has none.
+        unusable: dotted name of a function without arguments that says why it cannot be used on
+            this machine, "" if it can; None: it works everywhere.
+        inside: dotted name of a function that says which of its jobs the process is in, from
+            environment variables: {"job": number, "restart": how often it was restarted, "cluster":
+            which of several schedulers has it; optional}, or None. Standard library only.
+        variables: environment variables of a job that an attempt's record keeps, the job's number
+            first.
+        libraries: packages whose version is in every result's provenance.
+        examiner: dotted name of a function without arguments that makes its
+            harness.doctor.finding.Examiner; None: there is nothing to examine.
     """
 
     kind: str
@@ -207,7 +211,7 @@ class Launcher:
     examiner: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError: its name is another key's or option's, or it has no jobs."""
+        """Raises ValueError: its name is reserved, or it has no jobs."""
         if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in _TAKEN:
             raise ValueError(f"{self.kind!r} cannot be a launcher's name: it means something else")
         if self.attached == (self.jobs is not None):
@@ -223,14 +227,15 @@ _TAKEN = frozenset(
         *("ask_above_hours", "device", "processes", "runs"),
     )
 )
-"""Words of `run --on`, keys of alive.json and of attempt.json, fields of a site file."""
+"""Names that are reserved: values of `run --on`, keys of alive.json and attempt.json, fields of a
+site file."""
 
 
 def load(dotted: str) -> Callable[..., Any]:
     """The function that a declaration names.
 
     Args:
-        dotted: "package.module:function", of a declaration and never of a file that a user wrote.
+        dotted: "package.module:function", from a declaration, never from a user's file.
     """
     module, _, name = dotted.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)

@@ -1,10 +1,10 @@
-"""Every declared task, method, optimiser, metric, launcher and tracker, also of installed packages.
+"""Registry: every declared task, method, optimiser, metric, launcher and tracker.
 
-A package declares a task by an entry point of the group "moco_harness.tasks" that names its `Task`,
-a method by one of "moco_harness.methods" that names its `Method`, an optimiser by one of
-"moco_harness.optimisers" that names its `Optimiser`, a launcher by one of "moco_harness.launchers"
-that names its `Launcher`, a tracker by one of "moco_harness.trackers" that names its `Tracker`.
-Entry points are looked up when a declaration is first asked for, never to show help.
+A package outside the harness declares its own by entry points. An entry point of the group
+"moco_harness.tasks" names a `Task`, of "moco_harness.methods" a `Method`, of
+"moco_harness.optimisers" an `Optimiser`, of "moco_harness.launchers" a `Launcher`, of
+"moco_harness.trackers" a `Tracker`. Entry points are read when a declaration is first needed, never
+to show help.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ D = TypeVar("D", Task, Method, Optimiser, Launcher, Tracker)
 
 KINDS = ("task", "method", "optimiser", "launcher", "tracker")
 GROUP = "moco_harness.{}s"
-"""Of entry points, by what they declare."""
+"""Groups of entry points, by what they declare."""
 
 TASKS = (
     "harness.tasks.pretrain.config",
@@ -42,7 +42,7 @@ OPTIMISERS = ("harness.runtime.sgd.config",)
 """The modules that declare the harness's own optimisers, as OPTIMISER."""
 
 DEFAULT_OPTIMISER = "sgd"
-"""Of a recipe whose `optim` names none."""
+"""The optimiser of a recipe whose `optim` names none."""
 LAUNCHERS = (
     "harness.launch.here.config",
     "harness.launch.local.config",
@@ -51,7 +51,7 @@ LAUNCHERS = (
 """The modules that declare the harness's own launchers, as LAUNCHER."""
 
 DEFAULT_LAUNCHER = "here"
-"""Where stages run if neither the user nor the site file says it."""
+"""Where stages run if neither the user nor the site file names a launcher."""
 
 TRACKERS = ("harness.track.wandb.config",)
 """The modules that declare the harness's own trackers, as TRACKER."""
@@ -59,10 +59,10 @@ TRACKERS = ("harness.track.wandb.config",)
 
 @functools.cache
 def tasks() -> dict[str, Task]:
-    """Every task by its kind, parents before what builds on them.
+    """Every task by its kind, parents before the tasks that build on them.
 
     Raises:
-        HarnessError: an installed package declares what is no task, or a name that is taken.
+        HarnessError: an installed package declares something else, or a name that is taken.
     """
     found = _declared(Task, TASKS)
     metrics_of: dict[str, str] = {}
@@ -81,7 +81,7 @@ def methods() -> dict[str, Method]:
     """Every method by its kind.
 
     Raises:
-        HarnessError: an installed package declares what is no method, or a name that is taken.
+        HarnessError: an installed package declares something else, or a name that is taken.
     """
     return _declared(Method, METHODS)
 
@@ -91,7 +91,7 @@ def optimisers() -> dict[str, Optimiser]:
     """Every optimiser by its kind.
 
     Raises:
-        HarnessError: an installed package declares what is none, or a name that is taken.
+        HarnessError: an installed package declares something else, or a name that is taken.
     """
     return _declared(Optimiser, OPTIMISERS)
 
@@ -101,7 +101,7 @@ def launchers() -> dict[str, Launcher]:
     """Every launcher by its kind.
 
     Raises:
-        HarnessError: an installed package declares what is no launcher, or a name that is taken.
+        HarnessError: an installed package declares something else, or a name that is taken.
     """
     return _declared(Launcher, LAUNCHERS)
 
@@ -111,7 +111,7 @@ def trackers() -> dict[str, Tracker]:
     """Every tracker by its kind.
 
     Raises:
-        HarnessError: an installed package declares what is no tracker, or a name that is taken.
+        HarnessError: an installed package declares something else, or a name that is taken.
     """
     return _declared(Tracker, TRACKERS)
 
@@ -129,18 +129,18 @@ def metrics() -> dict[str, Metric]:
 
 @functools.cache
 def task_of() -> dict[str, str]:
-    """By name of a reported metric, the kind of the task that measures it."""
+    """The kind of the task that measures each reported metric, by the metric's name."""
     return {name: each.kind for each in tasks().values() for name in each.reported}
 
 
 def forget() -> None:
-    """Look for declarations anew when they are next asked for."""
+    """Clear the cache: declarations are read again when they are next needed."""
     for kept in (tasks, methods, optimisers, launchers, trackers, metrics, task_of):
         kept.cache_clear()
 
 
 def declared(name: str) -> Metric | None:
-    """The declaration of `name`, its "@" variant included; None if nobody declared it."""
+    """The declaration of `name`, also for an "@" variant; None if there is none."""
     base, at, variant = name.partition("@")
     metric = metrics().get(base)
     if metric is None or not at:
@@ -149,13 +149,13 @@ def declared(name: str) -> Metric | None:
 
 
 def axis_of(name: str) -> Axis:
-    """What to draw `name` against; an undeclared metric against the step."""
+    """The x axis for `name`; the step for an undeclared metric."""
     metric = declared(name)
     return metric.axis if metric else "step"
 
 
 def _declared(wanted: type[D], own: Iterable[str]) -> dict[str, D]:
-    """The declarations in the modules `own`, and behind them those of installed packages."""
+    """The declarations in the modules `own`, followed by those of installed packages."""
     what: str = wanted.__name__.lower()
     found: dict[str, D] = {}
     named: list[tuple[str, object]] = [
@@ -171,7 +171,7 @@ def _declared(wanted: type[D], own: Iterable[str]) -> dict[str, D]:
 
 
 def _installed(group: str) -> Iterator[tuple[str, object]]:
-    """What installed packages declare, in the order of their names."""
+    """The declarations of installed packages, in the order of their names."""
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
         source = f"{point.name} ({point.value})"
         try:
@@ -181,7 +181,7 @@ def _installed(group: str) -> Iterator[tuple[str, object]]:
 
 
 def packages() -> dict[str, Distribution | None]:
-    """Top-level names of the installed packages that declare something, and what installed them.
+    """Top-level names of the installed packages with declarations, and their distributions.
 
     None of them is loaded.
     """
@@ -190,7 +190,7 @@ def packages() -> dict[str, Distribution | None]:
 
 
 def _parents_first(found: dict[str, Task]) -> Iterable[tuple[str, Task]]:
-    """The tasks in the order of declaration, but none before its parent."""
+    """The tasks in the order of declaration, but each parent before its children."""
     done: dict[str, Task] = {}
 
     def place(each: Task, above: tuple[str, ...]) -> None:

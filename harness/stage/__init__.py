@@ -1,1 +1,1 @@
-"""The loops, where data, model, contrast and evaluation meet."""
+"""Stages: the loops of each task, which join data, model, method and evaluation."""

@@ -1,4 +1,4 @@
-"""What a pre-training begins with: drawn weights, given ones, or another run's last state."""
+"""The initial state of a pre-training: random or given weights, or another run's last state."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ MECHANISM = "mechanism"
 
 
 def encoder(context: Context) -> tuple[Encoder, Taken | None]:
-    """The recipe's encoder at its initial weights, and what of given ones was taken.
+    """The recipe's encoder with its initial weights, and what was taken of given weights.
 
     Raises:
-        DataError: given weights are missing, others than the recipe says, or do not fit.
-        StoreError: the run that they are to come from cannot serve.
+        DataError: given weights are missing, differ from those that the recipe names, or do not
+            fit.
+        StoreError: the run that should provide them cannot be used.
     """
     recipe = context.recipe
     made = build(recipe.model, recipe.seed)
@@ -42,13 +43,13 @@ def encoder(context: Context) -> tuple[Encoder, Taken | None]:
 
 
 def continued(context: Context) -> tuple[int, dict[str, Any]] | None:
-    """(step, state) that the run which the recipe continues ended with; None: it continues none.
+    """(step, state) at the end of the run that the recipe continues; None if it continues none.
 
     Every process reads it by itself.
 
     Raises:
-        StoreError: that run cannot serve.
-        DataError: the data changed since it ended.
+        StoreError: that run cannot be used.
+        DataError: the data changed since it finished.
     """
     if context.recipe.continue_from is None:
         return None
@@ -64,7 +65,7 @@ def continued(context: Context) -> tuple[int, dict[str, Any]] | None:
 
 
 def _ended(context: Context) -> tuple[int, dict[str, Any], str]:
-    """(last step, state, folder) of the recipe's source."""
+    """(last step, state, folder) of the run that the recipe names as its source."""
     source = of_stage(context.recipe, context.folder)
     assert source is not None
     if why := why_unfit(context.recipe, source):

@@ -1,8 +1,8 @@
-"""Work that takes as long as it takes, while the processes go on meeting.
+"""Work of unknown duration on one process, while all processes stay synchronised.
 
-A collective waits for minutes, a download may take hours. So who works does it in a thread, and all
-meet each other in short rounds: a process that dies is noticed at once, and one that is asked to
-stop is heard.
+A collective waits for minutes, but a download may take hours. So a thread does the work, and all
+processes synchronise in short rounds: the death of a process, or a request to stop, is noticed at
+once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.runtime.world import World
 from harness.stage.context import Interrupted
 
 ROUND_S = 2.0
-"""Seconds between two meetings."""
+"""Seconds between two rounds."""
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def first_alone(work: Callable[[], T], world: World, stopping: Callable[[], bool
     """What `work` returns on this process; the first process does it before the others.
 
     Raises:
-        Interrupted: on all processes, if one was asked to stop; the work is left where it is.
+        Interrupted: on all processes, if one was asked to stop; the work is abandoned.
         Exception: the work's own, on the process where it failed.
     """
     mine = _Thread(work)
@@ -45,7 +45,7 @@ def first_alone(work: Callable[[], T], world: World, stopping: Callable[[], bool
 
 
 class _Thread(threading.Thread, Generic[T]):
-    """Does the work; ends with the process if it is given up."""
+    """Does the work; a daemon thread: it ends with the process if the work is abandoned."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         super().__init__(daemon=True, name="patience")

@@ -1,4 +1,4 @@
-"""What every stage is handed, and what it hands back."""
+"""Context: what every stage gets, and what it returns."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from harness.store.layout import StageFolder
 
 
 class Interrupted(Exception):
-    """The stage was asked to stop; what it did is in its checkpoint."""
+    """The stage was asked to stop; its work so far is in its checkpoint."""
 
 
 class Diverged(Exception):
-    """The loss, a weight or a feature stopped being finite: a result. `values` are those that can
-    still be told."""
+    """The loss, a weight or a feature stopped being finite, which is a result. `values` are the
+    metrics that can still be reported."""
 
     def __init__(self, step: int, message: str, values: dict[str, float]) -> None:
         super().__init__(message)
@@ -41,12 +41,12 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """What a finished stage found."""
+    """What a finished stage measured."""
 
     step: int
     values: dict[str, float]
     facts: dict[str, Any] = field(default_factory=dict)
-    """Whatever else belongs into result.json, e.g. images per second."""
+    """Other facts for result.json, e.g. images per second."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,19 @@ class Context:
     world: World
     reporter: Reporter
     stopping: Callable[[], bool]
-    """Asked between steps; true once the user or the cluster wants the stage to stop."""
+    """Called between steps; true once the user or the cluster wants the stage to stop."""
     asked: StageSpec
-    """What the recipe asks for: the task, its section, its trial."""
+    """The stage that the recipe asks for: its task, section and trial."""
     saver: Saver = field(default_factory=Saver)
 
     @property
     def section(self) -> Any:
-        """What the recipe says of the task alone: a section of the type that the task declares."""
+        """The task's own section of the recipe, of the type that the task declares."""
         return self.asked.section(self.recipe)
 
     def stream(self, label: str) -> tuple[int | str, ...]:
-        """The key of random numbers of this run's seed and this trial, for use with runtime.keyed:
-        the first trial's is that of a stage without trials."""
+        """The key of random numbers of this run's seed and this trial, for runtime.keyed. The
+        first trial's key is that of a stage without trials."""
         trial = (f"trial {self.asked.trial}",) if self.asked.trial else ()
         return (self.recipe.seed, label, *trial)
 
@@ -86,31 +86,31 @@ class Context:
     def asked_to_stop(self, *, meeting: bool) -> bool:
         """Whether any process was asked to stop.
 
-        They must agree on the step, which costs a collective: so several of them look at a
-        `meeting` only, where they wait for each other anyway. One alone looks at every step.
+        All must agree on the step, which costs a collective. So several processes check only where
+        they synchronise anyway (`meeting`); a single process checks at every step.
 
         Raises:
-            HarnessError: a checkpoint could not be written meanwhile.
+            HarnessError: a checkpoint could not be written.
         """
         self.saver.check()
         return (meeting or self.world.size == 1) and self.world.any(self.stopping())
 
     def pause(self) -> None:
-        """Raise Interrupted on all processes if one was asked to stop: between steps that leave
-        nothing to keep."""
+        """Raise Interrupted on all processes if one was asked to stop; for use between steps that
+        need no checkpoint."""
         if self.asked_to_stop(meeting=True):
             raise Interrupted
 
     def record(self, records: list[Record]) -> None:
-        """Append to the journal, unless superseded."""
+        """Append to the journal, unless a newer attempt has superseded this one."""
         if self.attempt is not None:
             self.attempt.record(records)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Checkpoint `state` as it is now, after the journal that leads up to it is on disk.
+        """Checkpoint `state` as it is now, after the journal up to this step is on disk.
 
-        Another thread writes it: it counts once it is there, `settle` waits for it, and what it
-        meets is raised at the next step.
+        Another thread writes it. It counts once it is on disk; `settle` waits for it. A write error
+        is raised at the next step.
         """
         attempt = self.attempt
         if attempt is None:
@@ -141,9 +141,10 @@ class Context:
         self.saver.settle()
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
-        """(step, state) of the newest whole checkpoint of this stage, None at the beginning.
+        """(step, state) of this stage's newest valid checkpoint; None if there is none.
 
-        Another number of processes is the same experiment, but not to the bit: the user is told.
+        Another number of processes is the same experiment, but not bit for bit: the user gets a
+        note.
 
         Raises:
             StoreError: the checkpoint is another stage's.
@@ -161,8 +162,8 @@ class Context:
         return found
 
     def _newest(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
-        """(step, state) of the newest whole checkpoint and, where the stage goes on from it, of the
-        newest whose journal is as it was: the steps after it are made, and recorded, again."""
+        """(step, state) of the newest valid checkpoint. To resume this stage, the newest whose
+        journal is unchanged: later steps are trained and recorded again."""
         newest = None
         for step, state in checkpoint.whole(folder.checkpoints, self.reporter.note):
             newest = newest or (step, state)
@@ -181,7 +182,7 @@ class Context:
         return newest
 
     def load(self, folder: StageFolder) -> tuple[int, dict[str, Any]] | None:
-        """As `restore`, of the stage in `folder`. The first process chooses, all read."""
+        """As `restore`, for the stage in `folder`. The first process chooses; all read."""
         found = None
         if self.world.rank == 0:
             found = self._newest(folder)
@@ -203,10 +204,10 @@ class Context:
 
 @contextlib.contextmanager
 def finite(step: int) -> Iterator[None]:
-    """An accuracy is made within, of the weights after `step`.
+    """Wraps the computation of an accuracy from the weights after `step`.
 
     Raises:
-        Diverged: of what is not finite, which is a result.
+        Diverged: something in it is not finite, which is a result.
     """
     try:
         yield
@@ -216,10 +217,10 @@ def finite(step: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fitting(folder: StageFolder) -> Iterator[None]:
-    """What is taken from the stage's checkpoint within fits the stage.
+    """Wraps code that loads the stage's checkpoint, which must fit the stage.
 
     Raises:
-        StoreError: it lacks something, or holds it in another shape.
+        StoreError: the checkpoint lacks something, or holds it in another shape.
     """
     try:
         yield
@@ -234,11 +235,11 @@ def fitting(folder: StageFolder) -> Iterator[None]:
 def check_state(
     folder: StageFolder, data: DataSet | None, step: int, state: dict[str, Any]
 ) -> None:
-    """What was read as the checkpoint of `step` of the stage in `folder` is that, and of `data`.
+    """Check that `state` is the checkpoint of `step` of the stage in `folder`, made from `data`.
 
     Raises:
-        StoreError: it is another's.
-        DataError: the data is another.
+        StoreError: it belongs to another stage or step.
+        DataError: it was made from other data.
     """
     other = f"of {state.get('stage')}" if state.get("stage") != folder.id else ""
     if state.get("step", step) != step:

@@ -1,4 +1,4 @@
-"""One attempt at one stage, from its folder: what every launcher runs in the end."""
+"""Execute one attempt at one stage, from its folder; every launcher calls this."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ from harness.store.layout import StageFolder
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to know to run a stage: a few paths, so that it pickles small."""
+    """What a process needs to run a stage: a few paths, so it pickles small."""
 
     folder: Path
     """The stage's folder, with its stage.json."""
     data_root: Path
     device: str
-    """A torch device such as cpu or cuda; auto: CUDA where there is some."""
+    """A torch device such as cpu or cuda; auto: CUDA if available."""
 
 
 def execute(
     job: Job, reporter: Reporter, stopping: Callable[[], bool], world: World | None = None
 ) -> str:
-    """Run the stage, or go on with it; returns finished, diverged or interrupted.
+    """Run the stage, or resume it; returns finished, diverged or interrupted.
 
-    Whatever happens is written to the attempt's ended.json. With several processes each calls
-    this; the first one writes.
+    Every outcome is written to the attempt's ended.json. With several processes each calls this;
+    the first one writes.
 
     Args:
-        world: this process among the others; None: it is alone.
+        world: this process among the others; None: it is the only one.
 
     Raises:
-        HarnessError: the user's circumstances do not allow it (data, disk, another process).
-        Exception: a defect; its traceback is in the attempt's folder.
+        HarnessError: something outside the code prevents it (data, disk, another process).
+        Exception: a bug; its traceback is in the attempt's folder.
     """
     world = world or World.alone(torch.device(job.device))
     folder = StageFolder(job.folder)
@@ -92,7 +92,7 @@ def execute(
         raise
     except HarnessError as error:
         if isinstance(error, DataError):
-            open_data.cache_clear()  # the user may mend them meanwhile
+            open_data.cache_clear()  # the user may repair them meanwhile
         _end(attempt, "superseded" if isinstance(error, Superseded) else "failed", str(error))
         watching.end("failed", {})
         raise
@@ -109,10 +109,10 @@ def execute(
 
 
 def _begin(folder: StageFolder, world: World) -> Attempt | None:
-    """The first process's attempt; the others learn whether it could begin.
+    """Start the first process's attempt; None on the others, which learn whether it started.
 
     Raises:
-        HarnessError: it could not; on the first process with the reason.
+        HarnessError: it could not start; on the first process with the reason.
     """
     attempt, error = None, None
     if world.rank == 0:
@@ -147,7 +147,7 @@ def _attempt(
         found = open_data(asked.data(recipe), job.data_root)
         return found, _inputs(attempt, recipe, asked, job, found) if attempt is not None else {}
 
-    # One process downloads, the others find it.
+    # One process downloads; the others then find the files.
     data, inputs = first_alone(opened, world, stopping)
     own = edition(asked.task.kind, recipe.contrast.kind, recipe.optim.kind)
     world.same(f"the code's edition {own}")
@@ -167,7 +167,7 @@ def _attempt(
         above = stage.parent.result if stage.parent else None
         result |= {"message": str(diverged), "weights": (above or {}).get("weights")}
     finally:
-        stage.saver.close()  # it writes to what the attempt's end closes
+        stage.saver.close()  # before the attempt's end closes its files
     if attempt is not None:
         attempt.finish(
             result
@@ -187,16 +187,16 @@ def _attempt(
 
 
 _looked_at: tuple[DataSet, dict[str, Any] | None] | None = None
-"""The data that this process opened last, and what was there then: a later stage has the same."""
+"""The data that this process opened last, and its files then: a later stage may use the same."""
 
 
 def _inputs(
     attempt: Attempt, recipe: Recipe, asked: StageSpec, job: Job, data: DataSet
 ) -> dict[str, Any]:
-    """{"inputs": ...}, what the attempt's result will say that it was made from; {} if that is
-    nothing that lies in files.
+    """{"inputs": ...} for the attempt's result: the files that it was made from; {} if there are
+    none.
 
-    Given weights are those that pre-training began with: an evaluation reads no others.
+    Given weights count as they were when pre-training started: an evaluation does not read them.
     """
     global _looked_at
     here = Inputs(job.data_root, attempt.folder.path.parent)
@@ -206,7 +206,7 @@ def _inputs(
     more: dict[str, Any] = {}
     source = of_stage(recipe, attempt.folder)
     if asked.parent is None and source is not None:
-        # What a checkpoint holds began with what was there then.
+        # A checkpoint was made from the inputs of its own attempt.
         before = _began_with(attempt.folder) if listed(attempt.folder.checkpoints) else {}
         weights = before.get("inputs", {}).get("weights") or here.source(source)
         if recipe.continue_from is not None:
@@ -223,7 +223,7 @@ def _inputs(
 
 
 def _began_with(folder: StageFolder) -> dict[str, Any]:
-    """What the newest attempt before this one says of its inputs."""
+    """The inputs that the newest earlier attempt recorded."""
     for path in folder.attempts()[-2::-1]:
         said = atomic.read_json(path / "attempt.json")
         if isinstance(said, dict) and isinstance(said.get("inputs"), dict):
@@ -232,11 +232,10 @@ def _began_with(folder: StageFolder) -> dict[str, Any]:
 
 
 def _continues(source: StageFolder) -> dict[str, Any] | None:
-    """What a result says of the run that it continues: where that ended, by which code and
-    schedule."""
+    """What a result says of the run that it continues: its last step, edition and schedule."""
     result, described = source.result, source.described
     if result is None or described is None:
-        return None  # who goes on from it says so
+        return None  # reported where the stage loads it
     optim = described["recipe"]["optim"]
     edition = result.get("edition")
     return {"stage": source.id, "step": result["step"], "edition": edition, "optim": optim}
@@ -263,7 +262,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, StageSpec]:
-    """What to run; the folder's name is a digest of it, which a changed stage.json does not have.
+    """What to run. The folder's name is a digest of it, which a changed stage.json does not match.
 
     Raises:
         StoreError: stage.json holds no recipe, or another one.
@@ -294,9 +293,9 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, Sta
 
 
 def _editions(attempt: Attempt, present: str) -> list[str]:
-    """The editions of all attempts that this result rests on, oldest first, each once."""
+    """The editions of all attempts that this result depends on, oldest first, each once."""
     seen: list[str] = []
-    begun = math.inf  # the first step of the attempts after it, which overrule it from there
+    begun = math.inf  # the first step of later attempts, which replace it from there
     for path in reversed(attempt.folder.attempts()):
         records = journal.read_file(path / "metrics.jsonl")
         first = min((record["step"] for record in records), default=math.inf)
@@ -308,7 +307,7 @@ def _editions(attempt: Attempt, present: str) -> list[str]:
 
 
 def _seconds_before(attempt: Attempt) -> float:
-    """Seconds that earlier attempts lived, by their journals' last lines."""
+    """Seconds that earlier attempts ran, by their journals' last lines."""
     total = 0.0
     for path in attempt.folder.attempts()[:-1]:
         try:
@@ -320,18 +319,18 @@ def _seconds_before(attempt: Attempt) -> float:
 
 
 def pick_device(wanted: str, placement: Placement | None = None) -> str:
-    """`auto` becomes cuda where there is some, else cpu; of others it is tried whether they are
-    there, for one of several processes on its own GPU.
+    """The device to use: `auto` becomes cuda if available, else cpu. Any other is tested, for one
+    of several processes on its own GPU.
 
     Raises:
-        HarnessError: the device is not there.
+        HarnessError: the device is not available.
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         own = own_device(wanted, placement) if placement is not None else wanted
         refuse_absent(str(own))
-        torch.zeros(1, device=own).item()  # meta, for one, can be named but holds nothing
+        torch.zeros(1, device=own).item()  # e.g. meta is a device, but holds no data
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
         if first.startswith("Expected one of"):
@@ -341,7 +340,7 @@ def pick_device(wanted: str, placement: Placement | None = None) -> str:
 
 
 def refuse_absent(wanted: str) -> None:
-    """Do nothing, unless a GPU is wanted that this machine has not; none is touched.
+    """Check, without touching a GPU, that this machine has the GPU that is wanted.
 
     Raises:
         HarnessError: it has not.
@@ -360,8 +359,8 @@ def refuse_absent(wanted: str) -> None:
 
 
 def own_device(wanted: str, placement: Placement) -> torch.device:
-    """This process's device: of several on a machine, each has a GPU of its own, whichever the user
-    named (cuda:1 is for one process)."""
+    """This process's device. Each of several processes on a machine gets its own GPU, whichever
+    the user named (cuda:1 is for a single process)."""
     device = torch.device(wanted)
     shares = placement.local_size > 1 or (placement.size > 1 and device.index is None)
     if device.type == "cuda" and shares and (count := torch.cuda.device_count()):

@@ -17,11 +17,11 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
     """The parent stage's query encoder at its last step, in eval mode, without gradients.
 
     Args:
-        layer: what is going to be read of it.
+        layer: the layer that will be read.
 
     Raises:
         StoreError: the parent has not finished, its result is not valid, or its last checkpoint is
-            gone or damaged.
+            missing or damaged.
         DataError: the data changed since pre-training; or the output is to be read, and the
             head is neither trained nor given with the weights.
     """
@@ -59,7 +59,7 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
 
 
 def fingerprint(frozen: Encoder) -> str:
-    """A digest of all tensors, to prove that an evaluation moved none of them."""
+    """A digest of all tensors, to prove that an evaluation changed none of them."""
     total = hashlib.sha256()
     for name, tensor in frozen.state_dict().items():
         if isinstance(tensor, torch.Tensor):

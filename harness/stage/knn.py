@@ -1,4 +1,4 @@
-"""The kNN stage: the accuracy of record, from the last checkpoint."""
+"""The kNN stage: the reported kNN accuracy, from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from harness.stage.context import Context, StageOutcome, finite
 
 
 def check_neighbours(protocol: Knn, data: DataSet) -> None:
-    """Before hours of training.
+    """Check before training that there are enough images for the recipe's k.
 
     Raises:
-        DataError: the recipe asks for more neighbours than there are images to be some.
+        DataError: k exceeds the number of images in the bank.
     """
     most, there = max(protocol.k), len(data.bank)
     if most > there:
@@ -40,10 +40,10 @@ def measure(
 ) -> dict[str, float]:
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
 
-    `pausing`: see `extract`. `size` is the views' side in pixels; None: the recipe's.
+    `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
 
     Raises:
-        NotFinite: no accuracy can be told from such features.
+        NotFinite: the features allow no accuracy.
     """
     queries: Images = data.test
     if protocol.queries is not None and protocol.queries < len(queries):
@@ -82,7 +82,7 @@ def run(context: Context) -> StageOutcome:
     """Measure the parent's encoder.
 
     Raises:
-        Interrupted: asked to stop; it is begun anew another time.
+        Interrupted: asked to stop; the next attempt starts from the beginning.
         Diverged: the features are not finite.
         StoreError, DataError: see frozen.encoder.
     """

@@ -22,7 +22,7 @@ VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, graysca
 
 
 class Probing:
-    """One linear probe in progress. `run` is the whole of it."""
+    """One linear probe in progress; `run` does all of it."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -53,7 +53,7 @@ class Probing:
         self.per_epoch = self.loader.steps_per_epoch
         self.total = self.protocol.epochs * self.per_epoch
         self.step = 0
-        self._losses: list[Tensor] = []  # of the epoch's steps so far, each (R,)
+        self._losses: list[Tensor] = []  # per step of this epoch so far, each (R,)
         self._top1: list[float] = []
 
     def _features(self, images: object) -> Tensor:
@@ -125,10 +125,10 @@ class Probing:
         self.step += 1
 
     def _end_epoch(self) -> None:
-        """Bring the epoch's mean losses, and now and then the accuracy, to the journal.
+        """Write the epoch's mean losses and, at intervals, the accuracy to the journal.
 
         Raises:
-            Diverged: the reported classifier's mean loss, or a logit of its, is not finite.
+            Diverged: the reported classifier's mean loss, or one of its logits, is not finite.
         """
         context, protocol = self.context, self.protocol
         means: list[float] = torch.stack(self._losses).mean(0).tolist()
@@ -163,7 +163,7 @@ class Probing:
         self._losses = [] if losses is None else list(losses.to(self.context.device))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """(features, labels) of the steps to come; an epoch's last batch may be smaller."""
+        """(features, labels) of the remaining steps; an epoch's last batch may be smaller."""
         context, world = self.context, self.context.world
         if self.bank is not None:
             for step in range(self.step, self.total):

@@ -1,4 +1,4 @@
-"""Out of memory, in the recipe's words."""
+"""Turn out-of-memory errors into messages that name the recipe's fields."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BEYOND = "Storage size calculation overflowed"
 
 @contextlib.contextmanager
 def enough_memory(recipe: Recipe) -> Iterator[None]:
-    """Within it, what the machine or the GPU has no memory for is a HarnessError that names the
-    fields which decide how much is wanted."""
+    """Turn an out-of-memory error inside, of machine or GPU, into a HarnessError. It names the
+    fields that decide how much memory is needed."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -38,7 +38,7 @@ def enough_memory(recipe: Recipe) -> Iterator[None]:
 
 
 def _why(error: Exception) -> str:
-    """That memory was lacking, and how much of it; "" if something else was wrong."""
+    """The reason and how much memory was missing; "" if the error has another cause."""
     said = str(error)
     if isinstance(error, torch.OutOfMemoryError):
         found = _ON_GPU.search(said)

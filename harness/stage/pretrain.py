@@ -1,4 +1,4 @@
-"""Pre-training: the loop of v1's Algorithm 1, watched by kNN, resumable at every step."""
+"""Pre-training: the loop of v1's Algorithm 1, monitored by kNN, resumable at every step."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, 
 from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
-"""Of fp16's losses. Gradients that overflow even below it are beyond 1e12, whatever the format."""
+"""Least loss scale of fp16. Gradients that overflow below it exceed 1e12 in any format."""
 
 
 @dataclass
 class _Block:
-    """Steps whose figures are still on the device."""
+    """Steps whose metrics are still on the device."""
 
     steps: list[int] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
@@ -40,12 +40,12 @@ class _Block:
 
 
 class Pretraining:
-    """One pre-training in progress. `run` is the whole of it."""
+    """One pre-training in progress; `run` does all of it."""
 
     def __init__(self, context: Context) -> None:
         recipe, world = context.recipe, context.world
         self.recipe, self.context = recipe, context
-        if context.device.type == "cuda":  # stages of the same process came before
+        if context.device.type == "cuda":  # this process may have run other stages before
             torch.cuda.reset_peak_memory_stats(context.device)
         check_neighbours(recipe.knn, context.data)
         self.loader = Loader(
@@ -61,7 +61,7 @@ class Pretraining:
         encoder, self.given = beginning.encoder(context)
         self.mechanism = build_mechanism(recipe, encoder, images=images, world=world)
         self.mechanism.to(context.device)
-        self.mechanism.to(memory_format=torch.channels_last)  # convolutions are quicker in it
+        self.mechanism.to(memory_format=torch.channels_last)  # it makes convolutions faster
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
         self.optimiser = build_optimiser(self.mechanism.merge(), recipe.optim)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
@@ -71,21 +71,21 @@ class Pretraining:
             self.total = min(self.total, recipe.optim.steps)
         self.step = 0
         self._block = _Block()
-        self._since = time.perf_counter()  # the block's first step began; nothing else ran since
+        self._since = time.perf_counter()  # start of the block's first step
         self._speeds: list[float] = []
         self._figures: dict[str, float] = {}
-        self._losses: list[float] = []  # of the last epoch's steps
+        self._losses: list[float] = []  # per step of the last epoch
         self._top1: list[float] = []
-        self._memory = 0.0  # GB, the most that training itself has held on this device
+        self._memory = 0.0  # GB, peak memory of training itself on this device
 
     def run(self) -> StageOutcome:
-        """Train to the end.
+        """Train to the last step.
 
         Raises:
             Interrupted: asked to stop; the checkpoint is written.
             Diverged: the loss, a weight or a feature is no longer finite.
             StoreError, DataError: see Context.restore, and harness.stage.beginning.
-            HarnessError: the processes do not begin with the same weights, queue or momentum.
+            HarnessError: the processes do not start with the same weights, queue or momentum.
         """
         context, watch = self.context, self.recipe.watch
         restored = context.restore()
@@ -99,7 +99,7 @@ class Pretraining:
         context.reporter.begin(
             context.folder.id, total=self.total, done=self.step, steps_per_epoch=self.per_epoch
         )
-        if self.total == 0:  # a control: the initial weights are what is evaluated
+        if self.total == 0:  # a control: the initial weights are evaluated
             self._monitor()
             self._save()
         self._since = time.perf_counter()
@@ -139,7 +139,7 @@ class Pretraining:
         return StageOutcome(self.step, values, facts)
 
     def train(self, batch: Batch) -> Tensor:
-        """One step; returns this process's loss, which is on the device and in the next `drain`."""
+        """One step; returns this process's loss, on the device; `drain` reads it later."""
         optim = self.recipe.optim
         epoch = self.step // self.per_epoch
         lr = rate(optim.schedule, optim.lr, epoch, optim.epochs, self.step)
@@ -161,14 +161,14 @@ class Pretraining:
         return self._block.losses[-1]
 
     def drain(self) -> None:
-        """Bring the block's figures, means over all processes, from the device to the journal."""
+        """Write the block's metrics, means over all processes, from the device to the journal."""
         broadcast_running_statistics(self.mechanism, self.context.world)
-        if self.context.device.type == "cuda":  # a monitor comes after a drain
+        if self.context.device.type == "cuda":  # before the kNN monitor, which runs after a drain
             held = torch.cuda.max_memory_allocated(self.context.device)
             self._memory = max(self._memory, held / 1e9)
         block, self._block = self._block, _Block()
         world, batch = self.context.world, self.recipe.optim.batch
-        # In float64 a sum of float32 is exact, so that neither ranks nor block sizes order it.
+        # Sums of float32 are exact in float64: ranks and block sizes do not change them.
         total = world.sum(torch.stack(block.losses).double())
         losses: list[float] = (total / world.size).tolist()
         top1: list[float] = []
@@ -250,8 +250,8 @@ class Pretraining:
         }
 
     def _tensors(self) -> dict[str, Tensor]:
-        """What all processes have alike where a life begins: nothing copies it from one to others,
-        and each adds the same means to its own."""
+        """The tensors that must be equal on all processes when an attempt starts: none is copied
+        between processes, and each process adds the same means to its own."""
         state = self.mechanism.state_dict()
         parts = {
             f"{name.removesuffix('_buffer')} of parameter {n}": x
@@ -272,8 +272,8 @@ class Pretraining:
         self._figures = {} if state["knn"] is None else {"knn/top1": state["knn"]}
 
     def _go_on(self, step: int, state: dict[str, Any]) -> None:
-        """Go on from the state that another run ended with: all of it but how the optimiser is set,
-        which is the recipe's, and what it measured, which is that run's."""
+        """Start from the final state of another run. Not taken: the optimiser's settings, which
+        are the recipe's, and the metrics, which are that run's."""
         own = self.optimiser.state_dict()["param_groups"]
         state = state | {"optimiser": state["optimiser"] | {"param_groups": own}}
         self._load(step, state | {"losses": [], "top1": [], "knn": None})

@@ -1,1 +1,1 @@
-"""The tasks: what is done on a run, a folder each."""
+"""The declarations of the tasks, one folder for each."""

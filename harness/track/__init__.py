@@ -1,1 +1,1 @@
-"""Tracking: trackers as mirrors that follow the journal."""
+"""Tracking: trackers mirror the journal, and followers keep them up to date."""

@@ -1,4 +1,4 @@
-"""Calling what may never answer: trackers are other people's code, and wait for networks."""
+"""Call a tracker with a time limit: it may wait for a network, and never answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ T = TypeVar("T")
 Beat = Callable[[], None]
 
 QUIET_S = 600.0
-"""Seconds without a sign of life after which a tracker is left alone: longer than any one call of a
-tracker that bounds its calls itself."""
+"""Seconds without a heartbeat after which a tracker is abandoned: longer than any one call of a
+tracker that limits the time of its calls itself."""
 
 
 def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
-    """The action's value; it runs in a thread, and calls the function that it gets as it goes on.
+    """The action's value. It runs in a thread, and calls its argument, the heartbeat, on progress.
 
     Raises:
-        TrackerError: it failed, or gave no sign of life for so long. Then it is left behind, and
-            ends at its next sign.
+        TrackerError: it failed, or gave no heartbeat for `quiet_s` seconds. Then it is abandoned,
+            and ends at its next heartbeat.
     """
     answers: queue.Queue[tuple[bool, Any]] = queue.Queue()
     given_up = threading.Event()
@@ -39,7 +39,7 @@ def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
     def work() -> None:
         try:
             answers.put((True, action(beat)))
-        except BaseException as error:  # libraries also raise SystemExit and their own kinds
+        except BaseException as error:  # libraries also raise SystemExit and their own types
             answers.put((False, error))
 
     threading.Thread(target=work, daemon=True, name=f"tracker: {what}").start()
@@ -59,5 +59,5 @@ def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
 
 
 def bounded(action: Callable[[], T], seconds: float, what: str) -> T:
-    """The action's value. Raises TrackerError if it fails, or does not end in `seconds`."""
+    """The action's value. Raises TrackerError if it fails, or takes longer than `seconds`."""
     return watched(lambda _: action(), seconds, what)

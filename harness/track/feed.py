@@ -1,4 +1,4 @@
-"""The declared trackers as this process may use them."""
+"""The declared trackers, as this process may use them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.track.bounded import bounded
 from harness.track.protocol import Access, Metadata, Mode, Opener, TrackedRun, TrackerError
 
 ACCESS_S = 10.0
-"""Seconds in which a tracker must have looked at the environment; it may ask no network."""
+"""Seconds that a tracker may take to read the environment; it must not use the network."""
 
 
 def access(tracker: Tracker, env: Mapping[str, str] = os.environ) -> Access:
     """How the tracker would be used now.
 
     Raises:
-        HarnessError: the environment asks of it what is not possible.
+        HarnessError: the environment asks for something impossible.
         TrackerError: it fails or hangs.
     """
 
@@ -40,10 +40,10 @@ def access(tracker: Tracker, env: Mapping[str, str] = os.environ) -> Access:
 
 
 def check(env: Mapping[str, str] = os.environ) -> None:
-    """Ask every tracker before anything runs. Trouble of its own making stays with the follower.
+    """Check every tracker before anything runs. A tracker's own errors are left to the follower.
 
     Raises:
-        HarnessError: the environment asks of one what is not possible.
+        HarnessError: the environment asks for something impossible.
     """
     for tracker in trackers().values():
         try:
@@ -53,7 +53,7 @@ def check(env: Mapping[str, str] = os.environ) -> None:
 
 
 def online(env: Mapping[str, str] = os.environ) -> Iterator[tuple[Tracker, Access]]:
-    """Those whose runs would be delivered; not so where what is asked for is not possible."""
+    """The trackers whose runs would be delivered, without those asked for something impossible."""
     try:
         declared = trackers()
     except HarnessError:
@@ -72,7 +72,7 @@ class Feed:
     """A tracker that this process mirrors into.
 
     Attributes:
-        opener: opens its runs; made, and its library perhaps loaded, when the first is opened.
+        opener: opens its runs; made when the first run is opened, which may load its library.
     """
 
     tracker: Tracker
@@ -80,7 +80,7 @@ class Feed:
     opener: Opener | None = None
 
     def open(self, card: Metadata) -> TrackedRun:
-        """Open a run, or go on with it. Raises TrackerError, and what the tracker raises."""
+        """Open a run, or resume it. Raises TrackerError, and what the tracker raises."""
         if self.opener is None:
             self.opener = load(self.tracker.opener)()
         assert self.opener is not None

@@ -1,9 +1,9 @@
-"""Followers: processes that mirror stages in the trackers while they run, one for each tracker.
+"""Followers: processes that mirror running stages into trackers, one process for each tracker.
 
-The trainer calls `start` and thinks of it no more. A follower runs at the lowest priority in a
-session of its own, looks every few seconds whether a checkpoint or a result is new, and ends when
-its stages are done, when the trainer is dead and what can be mirrored is, or when its tracker gives
-no answer. So no tracker can hold up, or bring down, the training or another tracker.
+The trainer only calls `start`. A follower runs at the lowest priority in its own session. Every few
+seconds it checks for a new checkpoint or result. It exits when its stages are finished, when the
+trainer is dead and all that can be mirrored is, or when its tracker does not answer. So no tracker
+can delay or crash the training or another tracker.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from harness.track.mirror import Say, StageMirror
 from harness.track.protocol import TrackerError
 
 POLL_S = 5.0
-"""Seconds between two looks at the stages' folders."""
+"""Seconds between two checks of the stages' folders."""
 LOGS = 50
-"""Logs of a tracker's followers that are kept in a run root."""
+"""Number of log files per tracker that a run root keeps."""
 GRACE_S = 30.0
-"""Seconds that a tracker's library may take to leave, after everything was closed."""
+"""Seconds that a tracker's library may take to exit after everything was closed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Follower:
     """A follower that was started.
 
     Attributes:
-        log: where it writes.
+        log: path of its log file.
     """
 
     tracker: Tracker
@@ -55,10 +55,10 @@ class Follower:
 
 @dataclass(frozen=True)
 class Followers:
-    """The followers that were started, and what there is to tell the user of others.
+    """The followers that were started, and a warning for the user about others.
 
     Attributes:
-        warning: why one was not started; "" if all is well.
+        warning: why one was not started; "" if all were.
     """
 
     started: tuple[Follower, ...] = ()
@@ -66,11 +66,11 @@ class Followers:
 
     @property
     def running(self) -> list[str]:
-        """The trackers that are still at work, as people call them."""
+        """The trackers whose followers are still running, by their titles."""
         return [each.tracker.title for each in self.started if each.process.poll() is None]
 
     def wait(self, seconds: float) -> bool:
-        """Whether all have ended, given so much time: where there are jobs they die with theirs."""
+        """Wait for at most `seconds`; whether all have exited. (In a job, its end kills them.)"""
         until = time.monotonic() + seconds
         for each in self.started:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -78,13 +78,13 @@ class Followers:
         return not self.running
 
     def stop(self) -> None:
-        """Ask them to mirror what has settled, and to end."""
+        """Ask them to mirror what can no longer change, and to exit."""
         for each in self.started:
             each.process.terminate()
 
 
 def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Followers:
-    """Start followers of the stages, which end soon after this process does. Never raises."""
+    """Start followers of the stages; they exit soon after this process does. Never raises."""
     started, troubles = [], []
     try:
         declared = list(trackers().values()) if stage_ids else []
@@ -126,13 +126,13 @@ def _new_log(folder: Path) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """The trainer's, without its devices and its threads."""
+    """The trainer's environment, without its devices and thread counts."""
     few = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "GOMAXPROCS": "1"}
     return interpreter.environment() | few
 
 
 def watcher(pid: int) -> Callable[[], bool]:
-    """A function that tells whether the process, and not a later one of its number, lives."""
+    """A function that says whether the process, not a later one with its number, is running."""
 
     def born() -> str:
         try:
@@ -168,14 +168,14 @@ def follow(
     poll_s: float = POLL_S,
     beat: Beat = lambda: None,
 ) -> list[StageMirror]:
-    """Mirror the stages until all are over, none is `alive` to continue them, or `stop` is set."""
+    """Mirror the stages until all are finished, `alive` is false, or `stop` is set."""
     if feed.access.mode == "disabled":
         return []
     folders = [stage_folder(runs, stage_id) for stage_id in dict.fromkeys(stage_ids)]
     mirrors = [StageMirror(folder, feed, say, beat=beat) for folder in folders]
     last = False
     while not last and not all(mirror.over for mirror in mirrors):
-        last = stop.wait(poll_s) or not alive()  # asked before looking: nothing comes after it
+        last = stop.wait(poll_s) or not alive()  # asked first, so the last advance misses nothing
         for mirror in mirrors:
             beat()
             mirror.advance()
@@ -186,7 +186,7 @@ def follow(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The follower's whole process: it takes the signals, turns nice, and may end it hard."""
+    """The follower's main function: handles signals, lowers its priority, and may exit hard."""
     parser = argparse.ArgumentParser(prog="harness.track.follow", description=__doc__)
     parser.add_argument("--tracker", required=True, help="kind of the tracker to mirror into")
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         watched(work, max(given.quiet, 2 * given.poll), tracker.title)
     except TrackerError as error:
         say(str(error))
-        os._exit(1)  # what hangs in it must not keep the process
+        os._exit(1)  # a thread that hangs must not keep the process
     finally:
         late = threading.Timer(GRACE_S, os._exit, (1,))
         late.daemon = True
@@ -240,8 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _signals() -> threading.Event:
-    """Set by SIGTERM: finish in order. Signals that ask the trainer for a checkpoint are not ours:
-    a scheduler sends them to every process of a job, and their default is to kill."""
+    """An event that SIGTERM sets: finish in order. Signals that ask the trainer for a checkpoint
+    are ignored: a scheduler sends them to every process of a job, and by default they kill."""
     stop = threading.Event()
     for name in ("SIGUSR1", "SIGUSR2", "SIGHUP"):
         if hasattr(signal, name):

@@ -1,4 +1,4 @@
-"""What a stage's files say about it to a tracker: name, group, config, tags, summary, rows."""
+"""What a tracker shows of a stage, from its files: name, group, config, tags, summary, rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from harness.track.protocol import Metadata, Row
 TAG_LIMIT = 64
 NAME_LIMIT = 128
 KEPT = ("edition", "data", "packages", "python")
-"""What of an attempt's provenance goes to trackers. Not command, host, paths: they are private."""
+"""Provenance fields that trackers get. Not command, host or paths: they are private."""
 
 
 def describe(
     folder: StageFolder, cursor: MirrorState, mode: Literal["online", "offline"]
 ) -> Metadata:
-    """What to open the stage's run with.
+    """The metadata to open the stage's run with.
 
     Raises:
         StoreError: stage.json is damaged.
@@ -48,7 +48,7 @@ def describe(
 
 
 def provenance(folder: StageFolder) -> dict[str, Any]:
-    """The part of the newest attempt's provenance that belongs beside a number in public."""
+    """The part of the newest attempt's provenance that may be public."""
     for attempt in reversed(folder.attempts()):
         try:
             found = atomic.read_json(attempt / "attempt.json")
@@ -66,7 +66,7 @@ def provenance(folder: StageFolder) -> dict[str, Any]:
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result as a run's summary: its values under their metrics' names, and how it ended."""
+    """The result as a run's summary: its values by metric name, and its state."""
     flat: dict[str, Any] = {}
 
     def spread(values: Mapping[str, Any], prefix: str) -> None:
@@ -84,6 +84,6 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def row(record: Record, number: int) -> Row:
-    """A journal record as the run's row of that number."""
+    """A journal record as the run's row of this number."""
     values = {name: value for name, value in record.items() if name not in NOT_METRICS}
     return Row(number, record["step"], record.get("epoch"), record.get("t"), values)

@@ -1,11 +1,11 @@
-"""A stage's mirror in a tracker, brought up to date from its journal.
+"""A stage's mirror in a tracker, updated from its journal.
 
-The journal is the truth: a mirror is one of the tracker's runs a stage, to which settled records
-are added (see `tail`). A restart repeats nothing. Offline, the cursor counts a row before it is
-written: a kill may leave rows out of an offline file, never twice in it. Online, it counts what the
-tracker has confirmed when a run was closed; what was sent after that is sent again, under the same
-row numbers, of which it takes each once. So what a kill or a lost network left out, `sync` adds,
-and a stage that was mirrored offline is rebuilt online from the journal, not from offline files.
+The journal is the source of truth. A mirror is one run of the tracker for each stage. It gets the
+records that can no longer change (see `tail`); a restart repeats none. Offline, the cursor counts a
+row before it is written: a kill may leave rows out of an offline file, but never writes them twice.
+Online, it counts what the tracker confirmed when a run was closed. Later rows are sent again under
+the same row numbers, and the tracker takes each number once. `sync` adds what a kill or a lost
+network left out. It rebuilds offline stages online from the journal, not from offline files.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Standing = Literal["waiting", "busy", "open", "complete", "failed"]
 
 
 class StageMirror:
-    """Mirrors one stage; `advance` as often as one likes, then `close`. Neither ever raises.
+    """Mirrors one stage: call `advance` any number of times, then `close`. Neither ever raises.
 
     Args:
         feed: the tracker, whose mode is online or offline.
-        beat: called as the tracker takes what it is given.
-        fall_back: whether what cannot be opened online is opened offline.
+        beat: called whenever the tracker has accepted data.
+        fall_back: whether a run that cannot be opened online is opened offline.
 
     Attributes:
         standing: waiting (nothing to mirror yet), busy (another process mirrors it), open,
-            complete (the stage is done and mirrored), or failed (given up; `trouble` says why).
+            complete (the stage is finished and mirrored), or failed (given up; see `trouble`).
         added: rows that this object added.
     """
 
@@ -74,16 +74,16 @@ class StageMirror:
 
     @property
     def begun(self) -> bool:
-        """Whether there is anything of the stage at the tracker."""
+        """Whether the tracker has anything of the stage."""
         return bool(self.url) or (self._tail is not None and self._tail.progress.rows > 0)
 
     def advance(self) -> None:
-        """Mirror what has settled since the last time; with the stage done, end its mirror."""
+        """Mirror new records that can no longer change; if the stage is finished, end its run."""
         if not self.over:
             self._guarded(self._advance)
 
     def close(self) -> None:
-        """End the run of a stage that is not done: another attempt goes on with it."""
+        """End the run of an unfinished stage; another attempt resumes it."""
         if self._run is not None:
             self._guarded(lambda: self._end(done=False))
         self._lock.release()
@@ -93,7 +93,7 @@ class StageMirror:
             action()
         except (StoreError, TrackerError, OSError) as error:
             self._give_up(str(error))
-        except Exception as error:  # a tracker's, or a damaged file's: never the trainer's trouble
+        except Exception as error:  # from a tracker or a damaged file: it must not stop the trainer
             self._give_up(f"{type(error).__name__}: {error}")
 
     def _give_up(self, why: str) -> None:
@@ -132,7 +132,7 @@ class StageMirror:
             self._end(done=True)
 
     def _begin(self) -> None:
-        """Read the cursor, now that it is ours."""
+        """Read the cursor, now that this process has the lock."""
         self._cursor = found = mirror_state.load(self.folder, self._kind, self._feed.access.project)
         self.url, self.standing = found.url, "waiting"
         if found.online.complete or (self.mode == "offline" and found.offline.complete):
@@ -142,7 +142,7 @@ class StageMirror:
         self._tail = Tail(self.folder, self._from(found))
 
     def _from(self, found: mirror_state.MirrorState) -> Progress:
-        """Where this mirror goes on: an offline file also after what is online already."""
+        """Where this mirror resumes; an offline file also resumes after what is online already."""
         if self.mode == "online":
             return found.online.copy()
         return max(found.offline, found.online, key=lambda progress: progress.rows).copy()

@@ -1,6 +1,6 @@
-"""How far a stage is mirrored, a file for each tracker, and the lock of who mirrors it.
+"""How far a stage is mirrored, one file per tracker, and the lock of the process that mirrors it.
 
-The file is in the stage's folder and called by the tracker's kind: KIND.json, beside it KIND.lock.
+The file is in the stage's folder and named by the tracker's kind: KIND.json, beside it KIND.lock.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ except ImportError:  # pragma: no cover  (Windows)
 
 SCHEMA = 1
 ID_LIMIT = 120
-"""Trackers take 128 and more."""
+"""Most characters of a run id; trackers accept at least 128."""
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def safe_id(stage_id: str, salt: str) -> str:
-    """A run id for the stage: at most 120 characters, none of those that trackers refuse.
+    """A run id for the stage: at most 120 characters, none that trackers refuse.
 
-    Run ids are shared by a project, a stage's id by all who run the same recipe; the salt keeps
-    a second run folder, perhaps of another edition, from writing into the first one's run.
+    All runs of a project share one set of ids, and all who run the same recipe get the same stage
+    id. The salt keeps a second run folder, perhaps of another edition, out of the first one's run.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", stage_id)
     room = ID_LIMIT - len(salt) - 1
@@ -47,14 +47,14 @@ def safe_id(stage_id: str, salt: str) -> str:
 
 @dataclass
 class MirrorState:
-    """What KIND.json says.
+    """The content of KIND.json.
 
     Attributes:
         id: the run's id, chosen once; remove the file to mirror into a new run.
         mode: how the stage was mirrored last, "online" or "offline".
-        url: the run's page, "" while it was never online.
-        online: what the tracker has confirmed; advances when a run is closed, all of it delivered.
-        offline: what was written into offline files, which only grow.
+        url: the run's page; "" if it was never online.
+        online: what the tracker has confirmed; advances when a run is closed and fully delivered.
+        offline: what was written to offline files, which only grow.
     """
 
     id: str
@@ -83,7 +83,7 @@ def load(folder: StageFolder, kind: str, project: str) -> MirrorState:
     if found is None:
         found = MirrorState(safe_id(folder.id, secrets.token_hex(3)), project)
         found.save(folder, kind)
-    elif not found.url:  # nothing is online yet: the project may still change
+    elif not found.url:  # not online yet: the project may still change
         found.project = project
     return found
 
@@ -119,10 +119,10 @@ def _file(folder: StageFolder, kind: str) -> Path:
 
 
 class Lock:
-    """An exclusive lock on a file, which the system drops when its holder dies.
+    """An exclusive lock on a file; the system releases it when its process dies.
 
-    Where the file system knows no locks it is always granted: an online mirror stays right even
-    then (a tracker takes each row's number once), an offline one may hold rows twice.
+    If the file system has no locks, it is always granted. An online mirror is still correct then (a
+    tracker takes each row's number once); an offline one may hold rows twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,10 +130,10 @@ class Lock:
         self._fd: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another process holds it. Never waits.
+        """Take the lock; False if another process has it. Never waits.
 
         Raises:
-            StoreError: the lock's file cannot be made.
+            StoreError: the lock's file cannot be created.
         """
         if self._fd is not None:
             return True
@@ -152,7 +152,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; nothing happens if it is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

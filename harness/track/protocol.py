@@ -1,7 +1,7 @@
-"""What a tracker is asked for, and what it gets: the protocol between the mirror and a tracker.
+"""The protocol between a mirror and a tracker: what a tracker must do, and what it gets.
 
 A tracker is declared by a `harness.spec.declarations.Tracker`. The mirror reads the journal, keeps
-the cursor and the lock, and decides what is sent; a tracker opens runs and takes rows.
+the cursor and the lock, and decides what is sent. A tracker opens runs and takes rows.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from harness import redact as secrets
 from harness.spec.declarations import Axis
 
 Mode = Literal["online", "offline", "disabled"]
-"""online: runs are delivered to where people look at them; offline: they are kept in files of the
-tracker's, and `sync` delivers them later, from the journal; disabled: not at all."""
+"""online: runs are delivered to the server; offline: they are kept in the tracker's files, and
+`sync` delivers them later, from the journal; disabled: no mirror."""
 
 
 class TrackerError(Exception):
-    """A tracker could not do what it was asked; the journal has it all the same."""
+    """A tracker could not do what was asked; the journal still has the data."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a tracker would be used now: what its `access` tells of an environment.
+    """How a tracker would be used now, as its `access` reads it from an environment.
 
     Attributes:
         mode: online, offline or disabled.
-        project: where among its runs these go; "" if it has no such thing.
-        server: the address that must be reached, "https://..."; "" if none must be.
+        project: the project of these runs; "" if the tracker has none.
+        server: the address that must be reachable, "https://..."; "" if none.
         why: why it is not online, and what to do; "" if it is.
-        secrets: what no message may hold, beside what looks like a secret.
+        secrets: strings to hide in messages, besides those that are recognised as secrets.
     """
 
     mode: Mode
@@ -41,7 +41,7 @@ class Access:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def redact(self, text: str) -> str:
-        """`text` with *** in place of whatever is secret in it."""
+        """`text` with every secret in it replaced by ***."""
         for one in self.secrets:
             if len(one) >= secrets.SHORTEST:
                 text = text.replace(one, secrets.HIDDEN)
@@ -50,18 +50,18 @@ class Access:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a run is opened with.
+    """The metadata that a run is opened with.
 
     Attributes:
         id: of the run; at most 120 of the characters A-Z a-z 0-9 . _ -, and always the same for
-            one stage's folder: a run of that id that exists is gone on with.
-        name: the stage's id, of any length up to 128.
+            one stage's folder: an existing run of that id is resumed.
+        name: the stage's id, up to 128 characters.
         group: runs that belong together, e.g. an ablation's.
         job_type: the stage's task.
-        project: as `Access` has it.
+        project: as in `Access`.
         folder: the stage's; a tracker may make a folder of its own name in it.
         mode: whether to deliver, or to keep in files.
-        config: the recipe, and under "stage" and "provenance" what the stage is.
+        config: the recipe; the stage's own facts are under "stage" and "provenance".
         tags: of at most 64 characters each.
     """
 
@@ -82,10 +82,10 @@ class Row:
 
     Attributes:
         number: how many rows the run has before it.
-        step: the training step; several rows may have one.
+        step: the training step; several rows may share it.
         epoch: the step in epochs.
         time: when it was measured, in seconds since 1970.
-        values: by names of metrics.
+        values: by metric name.
     """
 
     number: int
@@ -96,27 +96,27 @@ class Row:
 
 
 class TrackedRun(Protocol):
-    """An open run. Whatever its methods raise ends the mirror of this stage, and nothing else."""
+    """An open run. An exception from its methods ends the mirror of this stage, nothing else."""
 
     known: int
-    """How many rows are safe at the tracker already: they are not sent again. After a kill the
-    mirror goes on from the last run that was closed, so a tracker that says 0 may get rows of
-    the same numbers again, and must take each number once. Offline it is always 0: a row that was
-    counted is never sent twice."""
+    """How many rows the tracker has for certain: they are not sent again. After a kill the mirror
+    resumes from the last run that was closed. So a tracker that says 0 may get rows with the same
+    numbers again, and must take each number once. Offline it is always 0: a row that was counted is
+    never sent twice."""
     url: str
-    """Where people look at the run; "" if nowhere."""
+    """The address of the run's page; "" if there is none."""
 
     def define(self, metric: str, axis: Axis) -> None:
-        """Say what `metric` is drawn against; comes before its first row."""
+        """Set the x axis of `metric`; called before its first row."""
 
     def log(self, row: Row) -> None:
-        """Add a row; a number that the tracker has already taken is dropped."""
+        """Add a row; a number that the tracker has already is ignored."""
 
     def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
-        """Set the results of a stage that is done, and add tags."""
+        """Set the results of a finished stage, and add tags."""
 
     def close(self, *, done: bool) -> None:
-        """Deliver everything and end the run, for good if the stage is done.
+        """Deliver everything and end the run, for good if the stage is finished.
 
         Raises:
             TrackerError: something may be missing; it will be sent again.
@@ -124,11 +124,11 @@ class TrackedRun(Protocol):
 
 
 class Opener(Protocol):
-    """Opens a tracker's runs. One is made by each process that mirrors, and may remember."""
+    """Opens a tracker's runs. Each process that mirrors makes one; it may keep state."""
 
     def __call__(self, card: Metadata) -> TrackedRun:
-        """Open the run, or go on with it.
+        """Open the run, or resume it.
 
         Raises:
-            TrackerError: it cannot be; what was to go online is then opened offline.
+            TrackerError: it cannot be opened; an online run is then opened offline.
         """

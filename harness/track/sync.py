@@ -1,4 +1,4 @@
-"""Bringing trackers up to date from the journals: what `moco-harness sync` does."""
+"""Update trackers from the journals: what `moco-harness sync` does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SyncOutcome:
     Attributes:
         tracker: its kind.
         state: already (was complete online), uploaded (now complete), partly (up to the newest
-            checkpoint of a stage that is not done), nothing (nothing to upload yet), busy (another
+            checkpoint of an unfinished stage), nothing (nothing to upload yet), busy (another
             process mirrors it), waiting (the tracker is not online), or failed.
         rows: rows added to the run's history.
     """
@@ -47,14 +47,14 @@ def sync(
     feeds: Sequence[Feed] | None = None,
     quiet_s: float = QUIET_S,
 ) -> list[SyncOutcome]:
-    """Bring the stages (None: all under `runs`) up to date online. Again: does nothing more.
+    """Update the stages (None: all under `runs`) online. Calling it again adds nothing.
 
     Args:
         feeds: the trackers; None: all that are declared.
-        quiet_s: after how long without a sign of life a tracker is left alone.
+        quiet_s: seconds without a heartbeat after which a tracker is abandoned.
 
     Raises:
-        HarnessError: the environment asks of a tracker what is not possible; the others are done.
+        HarnessError: the environment asks something impossible of a tracker; the others are done.
     """
     if stage_ids is None:
         folders = [entry.folder for entry in everything(runs)]
@@ -85,7 +85,7 @@ def _declared(say: Say) -> Iterator[Feed | HarnessError]:
 def _sync_all(
     folders: Sequence[StageFolder], feed: Feed, say: Say, quiet_s: float
 ) -> list[SyncOutcome]:
-    """The outcomes of the stages; a tracker that hangs fails those that it has not done yet."""
+    """The outcomes of the stages; if the tracker hangs, those not done yet have failed."""
     done: list[SyncOutcome] = []
 
     def tell(outcome: SyncOutcome) -> None:

@@ -1,9 +1,9 @@
-"""Reading the journal as it grows, and giving out only what can no longer change.
+"""Read the journal as it grows, and return only records that can no longer change.
 
-A tracker's offline file cannot be rewritten, and an online history only grows. So a record is given
-out once no later attempt can rewind it: when its step is at or below the newest checkpoint's, where
-a next attempt would begin, or when the stage is done. What an interrupted attempt wrote after its
-last checkpoint waits for the next attempt to write it again.
+A tracker's offline file cannot be rewritten, and an online history only grows. So a record is
+returned once no later attempt can replace it: when its step is at most the newest checkpoint's
+(where the next attempt would resume), or when the stage is finished. Records after an interrupted
+attempt's last checkpoint wait: the next attempt writes them again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Progress:
     """How far a mirror is.
 
     Attributes:
-        rows: rows in the mirror's history; the next one's number.
+        rows: rows in the mirror's history, and the next row's number.
         step: the newest mirrored step.
         names: the metrics mirrored at that step: a record that adds others to it still counts.
-        complete: whether all of a stage that is done, its result included, is mirrored.
+        complete: whether all of a finished stage is mirrored, including its result.
     """
 
     rows: int = 0
@@ -40,7 +40,7 @@ class Progress:
 
 
 def newest_checkpoint(folder: StageFolder) -> int:
-    """The step of the stage's newest checkpoint, by the files' names; -1 without one."""
+    """The step of the stage's newest checkpoint, by the file names; -1 without one."""
     try:
         found = [CHECKPOINT.fullmatch(path.name) for path in folder.checkpoints.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
@@ -49,9 +49,9 @@ def newest_checkpoint(folder: StageFolder) -> int:
 
 
 class Tail:
-    """A stage's journal, read on from where the last read ended.
+    """A stage's journal; each read continues where the last one ended.
 
-    Read to the end it gives what `journal.read` gives, sorted by step; each metric of a step once.
+    Read to the end it gives the same as `journal.read`, sorted by step; each metric of a step once.
     """
 
     def __init__(self, folder: StageFolder, done: Progress) -> None:
@@ -64,9 +64,9 @@ class Tail:
         self._pending: list[tuple[int, journal.Record]] = []
 
     def settled(self, upto: int | None) -> list[journal.Record]:
-        """The records, not given out before, of steps up to `upto` (None: of all steps).
+        """The new records of steps up to `upto` (None: of all steps).
 
-        Whoever calls finds `upto` out before: the journal is written before the checkpoint.
+        Determine `upto` before the call: the journal is written before the checkpoint.
         """
         self._read()
         ripe = [r for _, r in self._pending if upto is None or r["step"] <= upto]
@@ -75,7 +75,7 @@ class Tail:
         return [record for record in fresh if record]
 
     def _once(self, record: journal.Record) -> dict[str, Any] | None:
-        """The record without what is mirrored already; None if nothing is left of it."""
+        """The record without metrics that are mirrored already; None if none are left."""
         step, done = record["step"], self.progress
         if step < done.step:
             return None
@@ -111,7 +111,7 @@ class Tail:
             self._take(lines)
 
     def _take(self, lines: list[bytes]) -> None:
-        """Add lines of the current attempt; what they rewind, of earlier attempts, is dropped."""
+        """Add lines of the current attempt; drop earlier attempts' lines that they replace."""
         records = journal.parse_all(lines)
         if not records:
             return

@@ -1,4 +1,4 @@
-"""What the end-to-end mechanism is told (v1 Fig. 2a), and what it declares."""
+"""The end-to-end mechanism's section of the recipe (v1 Fig. 2a), and its declaration."""
 
 from __future__ import annotations
 

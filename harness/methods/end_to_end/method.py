@@ -1,6 +1,7 @@
-"""The end-to-end mechanism on one page (v1 Fig. 2a): the batch is the dictionary, all of it learns.
+"""The end-to-end mechanism on one page (v1 Fig. 2a): the batch is the dictionary.
 
-No public code of this baseline exists; it is defined by v1 Sec. 3.2, 3.3 and 4.1.
+Both encoders receive gradients. No public code of this baseline exists; v1 Sec. 3.2, 3.3 and 4.1
+define it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harness.runtime.world import World
 
 
 class EndToEndContrast(Mechanism):
-    """Queries from view 1, keys from view 2; a query's negatives are the other images' N - 1 keys.
+    """Queries from view 1, keys from view 2; the negatives are the other images' N - 1 keys.
 
     The gradient flows into both encoders, through the shuffle and across processes.
     """
@@ -54,11 +55,11 @@ class EndToEndContrast(Mechanism):
         return F.cross_entropy(logits, own), correct
 
     def after_step(self) -> None:
-        """Nothing follows: both encoders are the optimiser's."""
+        """Does nothing: the optimiser updates both encoders."""
 
 
 def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> EndToEndContrast:
-    """The mechanism as the recipe says, on an encoder at its initial weights."""
+    """The mechanism that the recipe describes, on an encoder with its initial weights."""
     del images
     assert isinstance(recipe.contrast, EndToEnd)
     return EndToEndContrast(

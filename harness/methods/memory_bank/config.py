@@ -1,4 +1,4 @@
-"""What the memory bank is told (v1 Fig. 2b), and what it declares."""
+"""The memory bank's section of the recipe (v1 Fig. 2b), and its declaration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHOD = Method(
 )
 
 EXPONENT = 80
-"""Of e in float32, with room for a sum over the images: InstDisc's Z is such a sum."""
+"""Largest exponent of e for float32 that leaves room for a sum over the images (InstDisc's Z)."""
 
 
 class MemoryBank(MethodSection):

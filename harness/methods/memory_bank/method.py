@@ -1,9 +1,9 @@
 """The memory bank on one page (v1 Fig. 2b; InstDisc, arXiv:1805.01978).
 
-Facts of the original code (zhirongw/lemniscate.pytorch): the positive is the entry before its
-update; draws are uniform with replacement and may hold the query's own entry; the bank's momentum
-is 0.5; NCE's constant Z comes from the first batch. One set of draws serves all queries of a step,
-where the original draws a set for each: 1 GB less to gather per step at K = 65536.
+From the original code (zhirongw/lemniscate.pytorch): the positive is the entry before its update;
+draws are uniform with replacement and may include the query's own entry; the bank's momentum is
+0.5; NCE's constant Z comes from the first batch. Different here: one set of draws serves all
+queries of a step, where the original draws one per query. At K = 65536 a step gathers 1 GB less.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BankContrast(Mechanism):
     """One encoder, one view; positives and negatives are stored embeddings, (images, C).
 
     State: `bank`, float32, unit rows, random at first; `z`, NCE's constant, 0 until the first step.
-    Shuffling BN has nothing to do here: positives come from other mini-batches (v1 Sec. 3.3).
+    Shuffling BN is not needed: positives come from other mini-batches (v1 Sec. 3.3).
     """
 
     bank: Tensor
@@ -70,7 +70,7 @@ class BankContrast(Mechanism):
         return (torch.logaddexp(pos, neg.logsumexp(1)) - pos).mean(), correct
 
     def draws(self, step: int) -> Tensor:
-        """The step's K entries, int64 (K,): uniform, with replacement, on the CPU."""
+        """The step's K bank indices, int64 (K,): uniform, with replacement, on the CPU."""
         counter = torch.arange(self.settings.negatives)
         return keyed.integers(keyed.key(self.seed, "draws", step), counter, len(self.bank))
 
@@ -80,7 +80,7 @@ class BankContrast(Mechanism):
         P(i|v) = exp(v.f_i / tau) / Z against K draws from the uniform noise 1/n: a query's loss is
         -log h(positive) - sum log(1 - h(negative)), h = P / (P + K/n).
         """
-        # h of the odds exp(score) n / (Z K), by their logarithm
+        # h is the sigmoid of these log-odds: exp(score) n / (Z K)
         shift = torch.log(len(self.bank) / (self.z * neg.shape[1]))
         return (-F.logsigmoid(pos + shift) - F.logsigmoid(-(neg + shift)).sum(1)).mean()
 
@@ -103,7 +103,7 @@ class BankContrast(Mechanism):
 
 
 def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> BankContrast:
-    """The mechanism as the recipe says, on an encoder at its initial weights."""
+    """The mechanism that the recipe describes, on an encoder with its initial weights."""
     assert isinstance(recipe.contrast, MemoryBank)
     return BankContrast(
         encoder,

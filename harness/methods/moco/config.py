@@ -1,4 +1,4 @@
-"""What MoCo is told (v1 Fig. 2c), and what it declares."""
+"""MoCo's section of the recipe (v1 Fig. 2c), and its declaration."""
 
 from __future__ import annotations
 

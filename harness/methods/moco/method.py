@@ -23,10 +23,10 @@ from harness.runtime.world import World
 
 
 class MoCo(Mechanism):
-    """A query encoder that learns, a key encoder that follows it, and a queue of past keys.
+    """A trained query encoder, a key encoder that follows it, and a queue of past keys.
 
-    The keys enter the queue in `after_step`, after the backward pass, so that a query's own key is
-    never among its negatives and the queue need not be cloned.
+    `after_step` enqueues the keys, after the backward pass. So a query's own key is never among its
+    negatives, and the queue need not be cloned.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class MoCo(Mechanism):
     ) -> None:
         super().__init__(encoder, seed=seed, precision=precision, world=world)
         self.key = copy.deepcopy(encoder).requires_grad_(False)
-        forget_running_statistics(self.key)  # nothing would read them
+        forget_running_statistics(self.key)  # they are never read
         self.average = MovingAverage(self.key, self.query)
         self.queue = Queue(contrast.queue, dim, seed)
         self.momentum = contrast.momentum
@@ -64,7 +64,8 @@ class MoCo(Mechanism):
     def _term(
         self, queries: Tensor, keys: Tensor, step: int, view: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss and right ones of the n local queries, and the N keys of the global batch."""
+        """Loss and number of correct queries of the n local ones, and the N keys of the global
+        batch."""
         q = self.embed(self.query, queries)  # (n, C)
         k = self._encode_keys(keys, step, view)  # (N, C), no gradient
         mine = self.world.share(k)  # (n, C)
@@ -72,10 +73,10 @@ class MoCo(Mechanism):
 
     @torch.no_grad()
     def _encode_keys(self, x: Tensor, step: int, view: int) -> Tensor:
-        """The key encoder normalises with batch statistics, as it trains with the query's.
+        """Keys of the global batch, (N, C); normalised with batch statistics, as in training.
 
-        Each image moves to the process of its shuffled position; one gather brings all keys to all
-        processes, which serves putting them back in order and enqueuing them.
+        Each image moves to the process of its shuffled position. One gather then brings all keys to
+        all processes; it serves both to restore their order and to enqueue them.
         """
         total = len(x) * self.world.size
         there, back = shuffle.order(self.seed, step, total, view)
@@ -94,7 +95,7 @@ class MoCo(Mechanism):
 
 
 def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> MoCo:
-    """MoCo as the recipe says, on an encoder at its initial weights."""
+    """MoCo as the recipe describes it, on an encoder with its initial weights."""
     del images
     assert isinstance(recipe.contrast, Moco)
     return MoCo(

@@ -11,7 +11,7 @@ from harness.runtime import keyed
 class Queue(nn.Module):
     """K keys of width C, float32, first in, first out; any K works with any batch.
 
-    It begins with random unit vectors (code: builder.py), which real keys replace in K/batch steps.
+    It starts with random unit vectors (code: builder.py). Real keys replace them in K/batch steps.
     """
 
     keys: Tensor
@@ -23,7 +23,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Put `keys` (N, C) in, in order; of more than K only the last K stay."""
+        """Add `keys` (N, C) in order; if N > K only the last K are kept."""
         size = self.keys.shape[0]
         first = (self.pointer + max(0, len(keys) - size)) % size
         keys = keys[-size:]

@@ -1,4 +1,4 @@
-"""What SGD is told, and what it declares."""
+"""SGD's section of the recipe, and its declaration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SGD as the official code sets it up: all parameters in one group, decayed alike."""
+"""SGD as in the official code: one group of all parameters, with the same weight decay."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.runtime.sgd.config import SgdOptim
 class Sgd(MergedOptimiser, torch.optim.SGD):
     """SGD without Nesterov; weight decay also on batch norm and biases (main_moco.py).
 
-    Not fused: on a CPU torch 2.14's form goes on from a momentum that nobody wrote if a GradScaler
-    skips the first step.
+    Not fused: on a CPU, torch 2.14's fused SGD uses uninitialised momentum if a GradScaler skips
+    the first step.
     """
 
     def __init__(self, merged: Merged, optim: SgdOptim) -> None:

@@ -1,4 +1,4 @@
-"""What the kNN evaluation declares: weighted k nearest neighbours on frozen features."""
+"""Declaration of the kNN evaluation: weighted k nearest neighbours on frozen features."""
 
 from __future__ import annotations
 

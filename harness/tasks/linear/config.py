@@ -1,4 +1,4 @@
-"""What the linear probe declares: a linear classifier trained on frozen features."""
+"""Declaration of the linear probe: a linear classifier trained on frozen features."""
 
 from __future__ import annotations
 

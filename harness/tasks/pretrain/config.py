@@ -1,4 +1,4 @@
-"""What pre-training declares: it learns the representation, watched by kNN."""
+"""Declaration of pre-training: it learns the representation, monitored by kNN."""
 
 from __future__ import annotations
 

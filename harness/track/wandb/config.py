@@ -1,4 +1,4 @@
-"""What Weights & Biases declares."""
+"""Declaration of the tracker Weights & Biases."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether to mirror online, offline or not at all, decided without importing wandb.
 
 The rules are wandb's own: WANDB_MODE and WANDB_DISABLED, then the files that `wandb login`,
-`wandb offline` and `wandb disabled` write. Without a key, online becomes offline: nobody is asked.
+`wandb offline` and `wandb disabled` write. Without a key, online becomes offline, without a prompt.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MODES: dict[str, Mode] = {
     **dict.fromkeys(("offline", "dryrun"), "offline"),
     "disabled": "disabled",
 }
-"""wandb's words, and what they come to here, where each run has one writer."""
+"""wandb's modes, and what they mean here, where each run has one writer."""
 
 
 def chosen_mode(env: Mapping[str, str] = os.environ) -> Mode:
-    """The mode that the user's environment and wandb's own files ask for, in any case of letters.
+    """The mode that the user's environment and wandb's own files ask for, in any letter case.
 
     Raises:
-        RecipeError: they ask for what is no mode of wandb's; it would refuse every run.
+        RecipeError: it is no mode of wandb's; wandb would refuse every run.
     """
     filed = _settings(env)
     said = {name: env.get(name, "").strip() for name in ("WANDB_MODE", "WANDB_DISABLED")}
@@ -53,7 +53,7 @@ def chosen_mode(env: Mapping[str, str] = os.environ) -> Mode:
 
 
 def access(env: Mapping[str, str] = os.environ) -> Access:
-    """Where W&B's runs would go now. Raises RecipeError as `decide` does."""
+    """Where W&B's runs would go now. Raises RecipeError as `chosen_mode` does."""
     mode, key = chosen_mode(env), credentials(env)
     why = ""
     if mode != "online":
@@ -95,14 +95,14 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
-    """`text` without W&B's key or any other, should a message of another's making hold it."""
+    """`text` without W&B's key or any other, for messages of other software."""
     key = credentials(env)
     text = text.replace(key, secrets.HIDDEN) if key and len(key) >= secrets.SHORTEST else text
     return secrets.redact(text, env)
 
 
 def _home(env: Mapping[str, str]) -> list[Path]:
-    """The user's home folder; nothing where there is none."""
+    """The user's home folder; [] if there is none."""
     try:
         return [Path(env.get("HOME") or Path.home())]
     except (RuntimeError, KeyError):  # no HOME, and no entry in the passwd file
@@ -110,7 +110,7 @@ def _home(env: Mapping[str, str]) -> list[Path]:
 
 
 def _settings(env: Mapping[str, str]) -> dict[str, str]:
-    """wandb's settings files, the working folder's over the user's."""
+    """wandb's settings files; the working folder's values override the user's."""
     own = env.get("WANDB_CONFIG_DIR")
     homely = [home / ".config" / "wandb" for home in _home(env)]
     files = [

@@ -1,8 +1,8 @@
-"""Whether W&B's server answers and takes the key, asked before wandb is.
+"""Test, before wandb is used, whether W&B's server answers and accepts the key.
 
-wandb keeps the id of a run that it failed to open online until its process ends, so a run must not
-be tried online where that is bound to fail. The question is the one that every W&B server answers:
-who the key belongs to.
+wandb keeps the id of a run that it failed to open online until its process ends. So a run must not
+be tried online if that would surely fail. The request is one that every W&B server answers: whose
+key it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUESTION = b'{"query": "query Viewer { viewer { id } }", "variables": {}}'
 
 
 def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
-    """Why nothing can be mirrored online now; "" if nothing speaks against it."""
+    """Why nothing can be mirrored online now; "" if there is no reason."""
     place = server(env)
     if not place.startswith(("http://", "https://")):
         return f"{place} is no address"
@@ -31,7 +31,7 @@ def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
         f"{place}/graphql", QUESTION, {"Content-Type": "application/json"}
     )
     key = credentials(env) or ""
-    token = Path(key).is_file()  # an identity token has to be exchanged first: wandb does that
+    token = Path(key).is_file()  # wandb must exchange an identity token first
     if not token:
         told = base64.b64encode(f"api:{key}".encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {told}")

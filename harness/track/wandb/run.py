@@ -1,7 +1,7 @@
-"""The one place that talks to wandb: opening a run, adding rows to it, closing it.
+"""The only module that uses wandb: it opens a run, adds rows to it, and closes it.
 
-wandb is imported when the first run is opened, and whatever it does wrong (absent, refused key,
-no network, a server that never answers) comes out as a TrackerError within a bounded time.
+wandb is imported when the first run is opened. Whatever fails there (not installed, refused key, no
+network, a server that never answers) becomes a TrackerError within a bounded time.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ T = TypeVar("T")
 INIT_S = 20.0
 """Seconds that W&B may take to answer before a run is mirrored offline."""
 CLOSE_S = 120.0
-"""Seconds that the last upload of a run may take; `sync` makes good what was left."""
+"""Seconds that the last upload of a run may take; `sync` adds what is missing."""
 PAUSE_S = 300.0
-"""How long no run is tried online after W&B has failed."""
+"""Seconds during which no run is tried online, after W&B has failed."""
 FOREIGN = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_SERVICE", "WANDB_SWEEP_ID", "WANDB_NOTES")
-"""Variables that describe another run than those that are mirrored here."""
+"""Variables that describe a run other than the mirrored ones."""
 GLOBAL_STEP = "global_step"
-"""The logged value that training is drawn against; wandb's own step only numbers the rows."""
+"""The logged value for training's x axis; wandb's own step only numbers the rows."""
 
 
 def _bounded(action: Callable[[], T], seconds: float, what: str) -> T:
@@ -50,7 +50,7 @@ def history(row: Row) -> dict[str, Any]:
 
 
 class WandbOpener:
-    """Opens real runs. Stops trying W&B's server for a while when it fails."""
+    """Opens real runs. After failures it stops trying W&B's server for a while."""
 
     def __init__(self, init_s: float = INIT_S, close_s: float = CLOSE_S) -> None:
         self._init_s = init_s
@@ -74,7 +74,7 @@ class WandbOpener:
             raise TrackerError(redact(why))
         try:
             run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
-        except TrackerError:  # of this run, perhaps deleted, or of all: two in a row tell
+        except TrackerError:  # this run's, perhaps deleted, or the server's: two in a row show
             self._stuck.add(card.id)
             self._failures += 1
             if self._failures > 1:
@@ -87,7 +87,7 @@ class WandbOpener:
         for name in FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ["WANDB_MODE"] = card.mode  # wandb itself does not take every way to write it
+        os.environ["WANDB_MODE"] = card.mode  # wandb does not accept every spelling
         import wandb
 
         settings = {
@@ -101,14 +101,14 @@ class WandbOpener:
             "disable_job_creation": True,
             "save_code": False,
             "program": "moco-harness",  # not the path of a file
-            "x_disable_meta": True,  # command line, user, host: the journal's attempt has them
+            "x_disable_meta": True,  # command line, user, host: the attempt's record has them
             "x_disable_machine_info": True,
             "x_disable_stats": True,  # they would be the follower's, not the trainer's
             "x_save_requirements": False,
         }
-        known = wandb.Settings.model_fields  # some are younger than the oldest supported wandb
+        known = wandb.Settings.model_fields  # some are newer than the oldest supported wandb
         return wandb.init(
-            id=f"{card.id}-offline" if card.id in self._stuck else card.id,  # wandb holds on to it
+            id=f"{card.id}-offline" if card.id in self._stuck else card.id,  # wandb keeps it
             name=card.name,
             group=card.group,
             job_type=card.job_type,
