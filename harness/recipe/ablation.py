@@ -1,4 +1,5 @@
-"""Ablations: what a paper varied and printed (`ablations/`), and at which scale we repeat it."""
+"""Ablations: what a paper varied and printed (`ablations/`), and the scale at which we repeat
+it."""
 
 from __future__ import annotations
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     Metric = str
 else:
     Metric = Literal[*task_of(), "cost/memory", "cost/hours"]
-"""What a task reports; memory in GB, the peak of one process's device; hours of 200 epochs."""
+"""A metric that a task reports. Memory: GB, the peak of one process's device. Hours: of 200
+epochs."""
 
 Number = float | Literal["fail"] | None
-"""What a paper printed; null: it printed none."""
+"""A number as the paper printed it; null: the paper printed none."""
 
 Confidence = Literal["read", "secondary", "memory"]
-"""read: in the paper itself; secondary: in somebody's account of it; memory: not checked."""
+"""read: in the paper itself; secondary: in another text about it; memory: from memory, not
+checked."""
 
 Level = Literal["paper", "cifar10", "cpu", "quick"]
 
