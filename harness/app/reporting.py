@@ -62,7 +62,7 @@ def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
 def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
     """The results of the plan's runs so far; without `curves` no journal is read.
 
-    `inputs` checks data and weights, but not for published records, which are from another machine.
+    `inputs` checks data and weights, but not for published records, which may be from elsewhere.
     """
     inputs = None if published(runs) else inputs
     if made.expansion is not None and made.scale is not None:

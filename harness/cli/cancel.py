@@ -20,7 +20,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
     """Stop the jobs and processes of the stages that `words` name: recipes, runs, stages.
 
     Raises:
-        HarnessError: a word names nothing; a stage belongs to another user (the others are
+        HarnessError: a word names nothing; a stage cannot be stopped from here (others are
             stopped); a job could not be stopped; or there is no terminal to ask on.
     """
     commands = Commands(site.runs, site.file)

@@ -22,7 +22,7 @@ By = Literal["paper", "read_off", "ours"]
 
 
 class _Statement(Section):
-    """What every claim has."""
+    """The fields of every claim."""
 
     id: Name
     by: By = "paper"
@@ -85,15 +85,15 @@ class Beats(_Two):
 
 
 class Ordering(_Several):
-    """Each cell is above the next one, by however little: best first."""
+    """Each cell is above the next one, by any difference: best first."""
 
     kind: Literal["ordering"]
     control_too = True
 
 
 class Monotone(_Several):
-    """From one cell to the next it never falls by more than the margin, and the last cell is above
-    the first by more than the margin."""
+    """The value never falls by more than the margin from one cell to the next, and the last cell is
+    above the first by more than the margin."""
 
     kind: Literal["monotone"]
 

@@ -28,9 +28,9 @@ class Numbers(Section):
 
     paper: str
     place: str
-    """Where they stand in the paper."""
+    """The place of the numbers in the paper."""
     setting: str
-    """What they were measured on."""
+    """The setting in which the paper measured them."""
     source: str
     """Where they were read."""
     confidence: Confidence

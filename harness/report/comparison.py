@@ -59,7 +59,8 @@ class Comparison:
 
     @property
     def p_false(self) -> float:
-        """p-value of the hypothesis that the statement is false; small supports the statement."""
+        """p-value of the hypothesis that the statement is false; a small value supports the
+        statement."""
         if self.lost:
             return 1.0
         if not self.differences:
@@ -68,7 +69,8 @@ class Comparison:
 
     @property
     def p_true(self) -> float:
-        """p-value of the hypothesis that the statement is true; small speaks against it."""
+        """p-value of the hypothesis that the statement is true; a small value is evidence against
+        it."""
         if self.won:
             return 1.0
         if not self.differences:
