@@ -1,6 +1,6 @@
 """moco-harness: a reproduction harness for MoCo (Momentum Contrast) v1 and v2.
 
-What the command line does, from Python (docs/examples/from_python.py is a whole script):
+The commands of the command line, from Python (docs/examples/from_python.py is a whole script):
 
     import harness
 
@@ -8,8 +8,8 @@ What the command line does, from Python (docs/examples/from_python.py is a whole
     harness.app.plan("quickstart", site).todo      # what is missing of a recipe
     harness.app.run("quickstart", site)            # run it, and write the report
 
-`harness.app` has plan, run, submit, status, report, check and publish. They print nothing, exit
-nowhere, and raise `HarnessError`. Nothing is loaded before it is asked for.
+`harness.app` has plan, run, submit, status, report, check and publish. They print nothing, never
+exit, and raise `HarnessError`. Modules are imported only when they are used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a site file says of a launcher: a section under the launcher's name."""
+"""Settings of a launcher in the site file: a section under the launcher's name."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Backend(Section):
     """How a launcher is to run stages on this site."""
 
     kind: ClassVar[str]
-    """The launcher's, under whose name the section stands."""
+    """The launcher's name, which is also the section's."""
 
 
 def backends() -> dict[str, type[Backend]]:
-    """The section of every declared launcher that has one, by the launchers' names.
+    """The section of every declared launcher that has one, by launcher name.
 
     Raises:
-        TypeError: what a launcher declares is no such section.
+        TypeError: a launcher declares something that is no such section.
     """
     found: dict[str, type[Backend]] = {}
     for kind, each in sorted(launchers().items()):
@@ -43,7 +43,7 @@ def backends() -> dict[str, type[Backend]]:
 
 
 def is_line(text: str) -> bool:
-    """Whether the text is one line that says something, without control characters."""
+    """Whether the text is one line, not empty, without control characters."""
     return bool(text.strip()) and not has_controls(text)
 
 

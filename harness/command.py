@@ -1,5 +1,5 @@
-"""Commands as a user can paste them: quoted for the shell, and with the run root and the site file
-that they need where the user is."""
+"""Commands that a user can paste: quoted for the shell, and with the run root and the site file if
+the user's working folder needs them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from harness.redact import HIDDEN
 
 PROGRAM = "moco-harness"
 SCRIPTS = (PROGRAM, "__main__.py")
-"""What a call of ours is written down as; python -m harness.cli is the file that it runs."""
+"""Program names of our commands; python -m harness.cli runs the file __main__.py."""
 
 _PATHS = (
     "--runs", "--site", "--data", "--out", "--to", "--against", "--write-baseline", "--json",
     "--junit", "--publish",
 )  # fmt: skip
 _VALUED = ("--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided")
-"""Options with a value that is no path."""
+"""Options whose value is not a path."""
 _BEGIN = ("run", "check", "certify")
-"""Commands that begin stages."""
+"""Commands that start stages."""
 
 
 def line(*words: object) -> str:
-    """The command of these words."""
+    """The command with these arguments."""
     return shlex.join([PROGRAM, *map(str, words)])
 
 
 def present(
     command: str | None = None, *added: str, changed: Mapping[str, str | None] | None = None
 ) -> str:
-    """The command line that started this process, with changes; "" if it is none of ours.
+    """The command line that started this process, with changes; "" if it is not our program.
 
     Args:
         command: another command that takes the same options.
-        added: words to add at the end.
-        changed: word -> what to write instead, also of a value behind an option's `=`; None leaves
-            a word out.
+        added: arguments to add at the end.
+        changed: argument -> its replacement, also for a value after an option's `=`; None removes
+            the argument.
     """
     program, *words = sys.argv or [""]
     if Path(program).name not in SCRIPTS or not words:
@@ -63,18 +63,18 @@ def present(
 
 @dataclass(frozen=True)
 class Commands:
-    """Commands for whoever asks about a run root.
+    """Makes commands about one run root.
 
     Attributes:
-        runs: the run root that was asked about.
-        site: the site file that was named, if one was.
+        runs: the run root.
+        site: the site file that the user named, if any.
     """
 
     runs: Path
     site: Path | None = None
 
     def line(self, *words: object) -> str:
-        """The command of these words, about this run root."""
+        """The command with these arguments, about this run root."""
         return line(*words, *self._place)
 
     @cached_property
@@ -83,12 +83,12 @@ class Commands:
         return *named, *_root(self.runs, self.site)
 
     def again(self, words: Sequence[str], folder: str = "") -> str:
-        """A command that was written down, so that it does the same here and in this run root; ""
-        if it is none that begins stages.
+        """A recorded command, changed so that it does the same here and in this run root; "" if it
+        is not a command that starts stages.
 
         Args:
-            words: its words, the program's file first.
-            folder: its working folder; "" if that was not written down.
+            words: its arguments, the program's file first.
+            folder: its working folder; "" if not recorded.
         """
         program, *rest = words or [""]
         known = program in SCRIPTS and rest and rest[0] in _BEGIN
@@ -110,7 +110,7 @@ class Commands:
 
 
 def _root(runs: Path, site: Path | None) -> tuple[str, ...]:
-    """How the run root is named: not at all where it is the one that is taken anyway."""
+    """The option that names the run root; none if it is the default."""
     from harness.site import load_site
 
     whole = _plain(runs.absolute())
@@ -122,7 +122,8 @@ def _root(runs: Path, site: Path | None) -> tuple[str, ...]:
 
 
 def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[str, str | None]]:
-    """(option, its value) of the words, paths through `path`; a word that is no option has ""."""
+    """(option, value) of each argument, with `path` applied to paths; an argument that is no option
+    has "" as option."""
     rest = iter(words)
     yield "", next(rest)
     for word in rest:
@@ -138,7 +139,8 @@ def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[s
 
 
 def _seen_from(folder: str, named: str) -> str:
-    """The path as it is from anywhere; a recipe's name is one, unless a file there is meant."""
+    """The path in a form valid from any folder. A recipe's name stays, unless it means a file
+    there."""
     own = Path(folder, os.path.expanduser(named))  # noqa: PTH111
     beside = Path(folder, "recipes", f"{named}.yaml")
     try:
@@ -150,7 +152,7 @@ def _seen_from(folder: str, named: str) -> str:
 
 
 def _plain(path: Path) -> str:
-    """The path without `..`, unless a link stands before one: then it leads elsewhere."""
+    """The path without `..`; unchanged if a link before `..` makes it another place."""
     plain = os.path.normpath(path)
     try:
         return plain if os.path.realpath(plain) == os.path.realpath(path) else str(path)

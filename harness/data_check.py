@@ -1,4 +1,4 @@
-"""Whether the data lie where a run would look for them: a glance at names, no file is opened."""
+"""Whether the data are where a run would read them. Only names are checked, no file is opened."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import NamedTuple
 from harness.errors import cannot_be_read
 from harness.recipe.schema import Recipe
 
-DOWNLOADED = {  # torchvision unpacks the archive into the folder; either will do
+DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz", "170 MB"),
     "stl10": ("stl10_binary", "stl10_binary.tar.gz", "2.6 GB"),
 }
-"""By data set: its folder, its archive and the archive's size."""
+"""Data set -> its folder, its archive and the archive's size."""
 
 
 class DataCheck(NamedTuple):
-    """One data set, or one file of weights, as a plan speaks of it."""
+    """One data set or one file of weights, as a plan reports it."""
 
     there: bool
     says: str
     comes: bool = False
-    """A run downloads it."""
+    """Whether a run downloads it."""
 
 
 def check_data(recipes: Iterable[Recipe], root: Path) -> list[DataCheck]:
-    """What the recipes need under the data root, each once; nothing for embedded images.
+    """The data that the recipes need under the data root, each once; none for embedded images.
 
-    What is there may still be incomplete: a run verifies it.
+    Data that are present may still be incomplete: a run verifies them.
     """
     found: dict[DataCheck, None] = {}
     for recipe in recipes:
@@ -76,6 +76,6 @@ def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
 
 
 def _may_write(root: Path) -> bool:
-    """Whether the folder can be written, or made."""
+    """Whether the folder can be written, or created."""
     place = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)

@@ -1,4 +1,4 @@
-"""What a user can do wrong, as exceptions that the command line prints without a traceback.
+"""Errors that the command line prints without a traceback: user mistakes and machine limits.
 
 A message says what is wrong, where (file:line where there is one) and what to do about it.
 """
@@ -17,11 +17,12 @@ _LIMITS = (
     errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EMFILE, errno.ENFILE,
 )  # fmt: skip
-"""What a path's owner, its disk or this process's limits refuse; no defect of the harness."""
+"""Errors caused by permissions, the disk or this process's limits, not by a defect of the
+harness."""
 
 
 class HarnessError(Exception):
-    """A mistake or a circumstance that its message explains; `exit_code` is what scripts see."""
+    """An error that its message explains; `exit_code` is for scripts."""
 
     exit_code = 1
 
@@ -30,7 +31,7 @@ class RecipeError(HarnessError):
     """A recipe, ablation or site file that cannot be accepted.
 
     Attributes:
-        instead: of `--set` options that are to blame, how to write them.
+        instead: wrong `--set` option -> its correct form.
     """
 
     exit_code = 2
@@ -41,31 +42,31 @@ class RecipeError(HarnessError):
 
 
 class DataError(HarnessError):
-    """A data set that is absent, incomplete, corrupt, or not the one that the run began with."""
+    """A data set that is absent, incomplete, corrupt, or not the one that the run started with."""
 
     exit_code = 3
 
 
 class NoData(DataError):
-    """The data set itself is absent or broken: no run on it can go on."""
+    """The data set itself is absent or broken: no run on it can continue."""
 
 
 class StoreError(HarnessError):
-    """A run folder that cannot be written or read as it should."""
+    """A run folder that cannot be written or read correctly."""
 
     exit_code = 4
 
 
 class WrittenByNewer(StoreError):
-    """A record of a newer version of the harness, whose meaning this one does not know."""
+    """A record of a newer version of the harness, which this version cannot interpret."""
 
 
 class Unreadable(StoreError):
-    """A file or folder of a run that cannot be read: it may well be whole."""
+    """A file or folder of a run that cannot be read. It need not be damaged."""
 
 
 class DiskError(StoreError):
-    """The disk is full or cannot be written: no stage can go on."""
+    """The disk is full or cannot be written: no stage can continue."""
 
 
 class Busy(StoreError):
@@ -73,29 +74,29 @@ class Busy(StoreError):
 
 
 class AlreadyDone(StoreError):
-    """Another process has finished this stage meanwhile."""
+    """Another process has finished this stage in the meantime."""
 
 
 class Superseded(HarnessError):
-    """A newer attempt has taken this run over: this one must stop writing."""
+    """A newer attempt owns this run now: this attempt must stop writing."""
 
     exit_code = 5
 
 
 class TargetMissed(HarnessError):
-    """`check` found a result that is not as wanted, or none where it needs one."""
+    """`check` found a result that is not as required, or a required result is missing."""
 
     exit_code = 6
 
 
 class NotYet(HarnessError):
-    """`check` found nothing amiss, but some results are still to come."""
+    """`check` found no failure, but some results are not there yet."""
 
     exit_code = 7
 
 
 def clause(message: str) -> str:
-    """The first clause of a message, where there is room for no more."""
+    """The first clause of a message, for limited space."""
     first = message.strip().partition("\n")[0]
     return re.split(r"; | \(", first, maxsplit=1)[0].rstrip(":.")
 
@@ -103,14 +104,16 @@ def clause(message: str) -> str:
 def cannot_be_read(
     error: OSError, path: Path, otherwise: str = "name another path, or make it readable"
 ) -> str:
-    """That a file or folder cannot be read: which, why, whose it is, what to do. One line.
+    """Message that a file or folder cannot be read: its path, the reason, its owner, what to do.
+    One line.
 
-    Of a thing of another kind it says so alone: "cannot be read" is said of what may be whole.
+    Content of the wrong kind gets only that message: "cannot be read" is for files that may be
+    intact.
 
     Args:
-        error: what the system said to the attempt.
-        path: what was to be read; `error` may be about a folder that it lies in.
-        otherwise: what to do where the system's reason does not say it, as of a missing file.
+        error: the system's error.
+        path: the path to read; `error` may be about one of its parent folders.
+        otherwise: what to do if the system's reason does not imply it, e.g. for a missing file.
     """
     why = error.strerror or str(error)
     match error.errno:
@@ -138,15 +141,15 @@ def cannot_be_read(
 
 
 def unreadable(error: OSError) -> Unreadable | None:
-    """The error as a message if the machine's limits are behind it, on a path that it names."""
+    """The error as a message, if a limit of the machine caused it and it names a path."""
     if not isinstance(error.filename, str | bytes) or error.errno not in _LIMITS:
         return None
     return Unreadable(cannot_be_read(error, Path(os.fsdecode(error.filename))))
 
 
 def _closed(path: Path) -> Path:
-    """The first folder on the way to `path` that does not let us through, else `path`; where it
-    can be, in terms of `path`."""
+    """The first folder on the way to `path` that denies access, else `path`; if possible, written
+    as a part of `path`."""
     whole = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
     way = [*reversed(whole.parents), whole]
     found = next((a for a, b in itertools.pairwise(way) if not _seen(b)), whole)
@@ -165,7 +168,7 @@ def _seen(path: Path) -> bool:
 
 
 def _owner(path: Path) -> str:
-    """alice, uid 1000, mode 0700."""
+    """E.g. "alice, uid 1000, mode 0700"."""
     try:
         found = path.stat()
     except OSError:
@@ -174,7 +177,7 @@ def _owner(path: Path) -> str:
 
 
 def user_name(uid: int) -> str:
-    """The user with the number, for a message; not everyone has a name."""
+    """The name of the user with this number, for a message; not every user has one."""
     try:
         return f"{pwd.getpwuid(uid).pw_name}, uid {uid}"
     except (KeyError, OSError):

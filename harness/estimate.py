@@ -1,8 +1,8 @@
-"""About how long a stage takes here: by `bench`, else by the wall time of finished stages alike.
+"""Estimate how long a stage takes here: from `bench`, else from finished stages of the same kind.
 
-A measurement of the recipe's shape gives the parts: steps, kNN passes, checkpoints, probe steps.
-Wall time holds everything, also what else ran on the machine. Only the same device and number of
-processes count.
+`bench` for a recipe of the same shape gives the parts: steps, kNN passes, checkpoints, probe steps.
+Wall time of finished stages includes everything, also other work on the machine. Only measurements
+with the same device and number of processes count.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from harness.store import benchmarks, provenance
 from harness.store.layout import StageFolder
 
 NEWEST = 300
-"""Folders that are looked at: enough to know this machine, few enough to take no time."""
+"""Maximum number of folders to read: enough to know this machine, and fast."""
 DRIVER = Path("/proc/driver/nvidia/gpus")
-"""Where NVIDIA's driver tells the GPUs' names, which are those that torch tells."""
+"""Where NVIDIA's driver lists the GPUs' names; torch uses the same names."""
 _FREE = ("momentum", "temperature", "bank_momentum")
-"""Fields of `contrast` that cost no time."""
+"""Fields of `contrast` that do not change the speed."""
 
 
 @dataclass(frozen=True)
 class Computer:
-    """What computes a stage."""
+    """The device and the number of processes of a stage."""
 
     device: str
     """As in result.json: cpu, or a GPU's name."""
     processes: int = 1
     cpu: str = field(default="", compare=False)
-    """Which CPU the device cpu is, where that is known."""
+    """The CPU's name if the device is cpu and the name is known."""
 
     def __str__(self) -> str:
         return self.device if self.processes == 1 else f"{self.processes} × {self.device}"
@@ -51,19 +51,19 @@ class Computer:
 
 @dataclass(frozen=True)
 class History:
-    """What finished stages took, by kind of work."""
+    """Measured times of finished stages, by kind of work."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds: a step of pre-training, the whole of another stage."""
+    """Wall seconds: of one step for pre-training, of the whole stage otherwise."""
     images: dict[str, int] = field(default_factory=dict)
-    """Training images that were found, by the recipe's data section."""
+    """Number of training images found, by the recipe's data section."""
     benches: dict[str, Any] = field(default_factory=dict)
-    """The newest measurement by `bench`, by what makes a step's speed."""
+    """The newest measurement by `bench`, by the settings that decide a step's speed."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """About how long a stage takes, and who says so."""
+    """Estimated duration of a stage, and its source."""
 
     seconds: float
     source: str
@@ -71,7 +71,7 @@ class Guess:
 
 
 def computer(device: str, processes: int) -> Computer:
-    """What `--device` means on this machine, found out without torch."""
+    """The computer that `--device` selects on this machine, found without torch."""
     if device == "auto" or device.partition(":")[0] == "cuda":
         names = _gpus()
         if names:
@@ -83,8 +83,8 @@ def computer(device: str, processes: int) -> Computer:
 
 
 def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
-    """What computes on other machines than this one: as many processes on CPUs, or on the GPUs on
-    which the newest stage of so many was finished."""
+    """The computer for other machines than this one: this number of processes on CPUs, or on the
+    GPUs of the newest finished stage with as many processes."""
     if not gpus:
         return Computer("cpu", processes)
     for path in _newest(runs):
@@ -108,7 +108,7 @@ def _gpus() -> list[str]:
 
 
 def history(runs: Path, on: Computer) -> History:
-    """What the newest finished stages under the run root took on `on`."""
+    """Durations of the newest finished stages under the run root on the computer `on`."""
     found: dict[str, list[float]] = {}
     images: dict[str, int] = {}
     for path in _newest(runs):
@@ -127,12 +127,12 @@ def history(runs: Path, on: Computer) -> History:
                 found.setdefault(alike, []).append(result["seconds"] / parts)
                 images[digest(recipe["data"])] = train
         except (StoreError, KeyError, TypeError, ValueError, AttributeError):
-            continue  # a folder of another schema teaches nothing about speed
+            continue  # a folder of another schema says nothing about speed
     return History({a: median(values) for a, values in found.items()}, images, _benches(runs, on))
 
 
 def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | None:
-    """About how long the stage takes, `done` steps of it made; None: nothing alike was measured."""
+    """Estimated duration of the stage after `done` steps; None: nothing similar was measured."""
     if (bench := known.benches.get(_shape(recipe.model_dump(mode="json")))) is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
             took = Benched(recipe, bench).seconds(name, done)
@@ -143,13 +143,13 @@ def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | N
 
 
 def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float | None:
-    """As `guess`, by finished stages alone."""
+    """As `guess`, only from finished stages."""
     dumped = plain(recipe)
     optim, data = recipe.optim, recipe.data
     asked = spec(recipe, name)
     if asked.parent is not None:
         return known.seconds.get(_alike(dumped, asked.task.kind, asked.under))
-    if optim.epochs == 0:  # a control: all that is done is to monitor it once
+    if optim.epochs == 0:  # a control: its only work is one kNN pass
         return seconds(recipe, "knn", known)
     step = known.seconds.get(_alike(dumped, name))
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
@@ -164,9 +164,9 @@ def _steps(recipe: Recipe, images: int) -> int:
 
 
 class Benched:
-    """Stages put together from the parts that `bench` measured for a recipe of this shape.
+    """Duration of stages, computed from the parts that `bench` measured for a recipe of this shape.
 
-    Left out is what happens once: opening the data, starting the process.
+    Work that happens once is left out: opening the data, starting the process.
     """
 
     def __init__(self, recipe: Recipe, bench: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ class Benched:
         self.test = int(there["test"])
 
     def seconds(self, kind: str, done: int) -> float:
-        """Seconds of the stage from step `done` on; KeyError if a part was not measured."""
+        """Seconds of the stage from step `done` to its end; KeyError if a part was not measured."""
         known = {"pretrain": lambda: self._pretrain(done), "knn": self._knn, "linear": self._linear}
         return known[kind]()
 
@@ -186,11 +186,11 @@ class Benched:
         optim, watch = self.recipe.optim, self.recipe.watch
         steps = _steps(self.recipe, self.train)
         per_epoch = self.train // optim.batch
-        epochs = range(done // per_epoch + 1, -(-steps // per_epoch) + 1)  # those that will end
+        epochs = range(done // per_epoch + 1, -(-steps // per_epoch) + 1)  # epochs still to end
         passes = sum(watch.knn_epochs > 0 and n % watch.knn_epochs == 0 for n in epochs)
         last = not (epochs and watch.knn_epochs and epochs[-1] % watch.knn_epochs == 0)
         saves = len(epochs) + (steps - done) // watch.checkpoint_steps
-        # On a CPU the thread that writes takes its time from the steps.
+        # On a CPU, the thread that writes checkpoints slows the steps down.
         stall = "checkpoint on disk" if self.bench["device"] == "cpu" else "checkpoint"
         return (
             max(0, steps - done) * self._median("whole", "end to end")
@@ -220,13 +220,13 @@ class Benched:
 
 
 def steps_done(folder: StageFolder) -> int:
-    """Steps that a resumed pre-training need not make again, by its checkpoints' names."""
+    """Steps that a resumed pre-training can skip, from its checkpoints' names."""
     names = [path.name for path in folder.checkpoints.glob("step-*.pt")]
     return max((int(name.split("-")[1]) for name in names if name[5:13].isdecimal()), default=0)
 
 
 def _alike(recipe: Mapping[str, Any], kind: str, under: str = "") -> str:
-    """Equal for stages whose speed is equal: seeds, momentum, temperature and such left out."""
+    """Key of stages with equal speed: seeds, momentum, temperature and the like are left out."""
     data, knn = recipe["data"], recipe["knn"]
     same = [kind, recipe["model"], recipe["precision"]]
     if kind == "pretrain":
@@ -246,7 +246,7 @@ def _drawn(recipe: Mapping[str, Any]) -> list[Any]:
 
 
 def _shape(recipe: Mapping[str, Any]) -> str:
-    """Equal for recipes whose steps, features, kNN and probe cost the same."""
+    """Key of recipes whose steps, features, kNN and probe have the same cost."""
     data, knn, linear = recipe["data"], recipe["knn"], recipe["linear"]
     mechanism = {k: v for k, v in recipe["contrast"].items() if k not in _FREE}
     where = [data["name"], data["folder"], data["size"]]
@@ -258,7 +258,8 @@ def _shape(recipe: Mapping[str, Any]) -> str:
 
 
 def _benches(runs: Path, on: Computer) -> dict[str, Any]:
-    """The newest measurement of each shape on `on`. Random pixels tell nothing of the data's."""
+    """The newest measurement of each shape on `on`. Those with random pixels are left out: they say
+    nothing about the speed of the data."""
     found: dict[str, Any] = {}
     for record in benchmarks.newest_first(runs):
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
@@ -278,6 +279,6 @@ def _newest(runs: Path) -> list[Path]:
         return []
     dated = []
     for entry in folders:
-        with contextlib.suppress(OSError):  # moved away meanwhile
+        with contextlib.suppress(OSError):  # removed in the meantime
             dated.append((entry.stat().st_mtime, entry.path))
     return [Path(path) for _, path in sorted(dated, reverse=True)[:NEWEST]]

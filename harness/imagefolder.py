@@ -1,7 +1,7 @@
-"""Image folders: the one walk over <folder>/<class>/<image>, for runs, packs and plans.
+"""Image folders: lists <folder>/<class>/<image> for runs, packs and plans.
 
 A folder's images are the regular files below its class folders that have an image's suffix. Links
-are followed. What is passed over is counted; what cannot be read is an error.
+are followed. Skipped entries are counted; an entry that cannot be read is an error.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 
 SPLITS = ("train", "val")
 LEFT_OUT = "broken.txt"
-"""Beside train/ and val/: images that are left out of every run and pack, as train/<class>/<image>,
-one a line. `moco-harness data check --leave-out` writes it."""
+"""Beside train/ and val/: images that every run and pack leaves out, as train/<class>/<image>, one
+per line. `moco-harness data check --leave-out` writes it."""
 
 HIDDEN = "hidden"
 SUFFIX = "with no image's suffix"
@@ -41,14 +41,14 @@ class Found(NamedTuple):
     """One image."""
 
     name: str
-    """Relative to the folder that was walked: <class>/<image>, or deeper."""
+    """Relative to the listed folder: <class>/<image>, or deeper."""
     size: int
     """In bytes."""
 
 
 @dataclass
 class PassedOver:
-    """What a walk found and did not take, by kind. A folder is counted once, whatever is in it."""
+    """Entries that a walk skipped, by kind. A folder counts once, for any content."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -68,23 +68,23 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """What lies in a folder of class folders."""
+    """The content of a folder of class folders."""
 
     path: Path
     classes: dict[str, list[Found]]
-    """The images by class, both in order of their names (deeper ones by each part's)."""
+    """The images by class, both sorted by name (deeper ones by each part of the path)."""
     folders: dict[str, int]
-    """Each folder that was listed, relative to `path` (itself "."), with its time of change (ctime)
-    in ns, taken before it was listed: while none of them has another, no name has come or gone."""
+    """Each listed folder, relative to `path` (itself "."), with its change time (ctime) in ns, read
+    before the listing. While no change time differs, no name was added or removed."""
     passed_over: PassedOver
     left_out: tuple[str, ...] = ()
-    """Images that are there, but that the caller did not want."""
+    """Images that exist, but that the caller left out."""
     unmet: tuple[str, ...] = ()
-    """What the caller did not want, and is not there."""
+    """Names that the caller left out, but that do not exist."""
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits of all images' names and sizes."""
+        """First twelve hexadecimal digits of a hash of all images' names and sizes."""
         total = hashlib.sha256()
         for images in self.classes.values():
             for name, size in images:
@@ -96,7 +96,7 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
     """FOLDER/train and FOLDER/val, without the images that its broken.txt lists.
 
     Raises:
-        DataError: see walk; a class is in one of them alone; or see left_out.
+        DataError: see walk; a class is only in one of them; or see left_out.
     """
     listed = left_out(folder)
     train, val = (walk(folder / split, listed[split]) for split in SPLITS)
@@ -110,7 +110,7 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
 
 
 def left_out(folder: Path) -> dict[str, set[str]]:
-    """What FOLDER/broken.txt lists: split -> <class>/<image>; nothing if there is none.
+    """The list in FOLDER/broken.txt: split -> <class>/<image>; empty if there is none.
 
     Raises:
         DataError: it is no regular file, cannot be read, or lists something else.
@@ -149,7 +149,8 @@ def some(names: Sequence[str]) -> str:
 
 
 def names_in(content: bytes) -> list[str]:
-    """The names in a pack's names.txt: a line each, or ended by a zero each, as any name may be."""
+    """The names in a pack's names.txt, each ended by a newline or, to allow any name, by a zero
+    byte."""
     end = b"\0" if b"\0" in content else b"\n"
     return [os.fsdecode(name) for name in content.split(end)[:-1]]
 
@@ -159,17 +160,17 @@ def walk(
     without: Set[str] = frozenset(),
     spared: Callable[[str], bool] | None = None,
 ) -> ImageFolder:
-    """The images of `path`/<class>/..., from their folders' listings and one stat of each file.
+    """The images of `path`/<class>/..., from the folders' listings and one stat of each file.
 
-    Hidden files and folders are passed over, at any depth. No file is opened.
+    Hidden files and folders are skipped at any depth. No file is opened.
 
     Args:
         without: images to leave out, as <class>/<image>.
-        spared: whether a class folder, by its name, is left out, as it is known already.
+        spared: whether to skip a class folder, by its name, because its content is known already.
 
     Raises:
-        DataError: `path` is no folder or has no images; or a folder, or what may be an image,
-            cannot be read.
+        DataError: `path` is no folder or has no images; or a folder, or a possible image, cannot be
+            read.
     """
     walker = _Walker(path, without)
     classes: dict[str, list[Found]] = {}
@@ -198,7 +199,7 @@ def walk(
 
 
 class _Walker:
-    """One walk: what it listed, and what it passed over."""
+    """State of one walk: what it listed, and what it skipped."""
 
     def __init__(self, path: Path, without: Set[str]) -> None:
         self.path, self.without = path, without
@@ -209,8 +210,8 @@ class _Walker:
     def images_of(self, name: str, known: os.stat_result, above: list[_Id]) -> list[Found]:
         """The images below the class folder `name`, sorted.
 
-        A folder that a link leads to is listed unless it was already, or is one of those `above`:
-        else a walk along links might never end. Folders that are no links come first.
+        The target folder of a link is listed only once, and not if it is one of those in `above`:
+        this prevents an endless walk along links. Folders that are not links come first.
         """
         if _identity(known) in above:
             self.passed_over.add(LINKED, name)
@@ -249,7 +250,7 @@ class _Walker:
         return found
 
     def listed(self, folder: str) -> list[os.DirEntry[str]]:
-        """What is in a folder, sorted, without what is hidden; OSError if it cannot be read."""
+        """The entries of a folder, sorted, without hidden ones; OSError if it cannot be read."""
         place = self.path / folder
         self.folders[folder] = place.stat().st_ctime_ns
         with os.scandir(place) as entries:
@@ -261,7 +262,8 @@ class _Walker:
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result:
-    """Of the entry, or of what it links to; of no kind of file if it leads nowhere and is no image.
+    """Stat of the entry or of its link target. For a broken link that is no image: of no kind of
+    file.
 
     Raises:
         DataError: it is an image, or may have been a folder, and cannot be read.
@@ -274,7 +276,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result:
             raise unread(error, Path(entry.path)) from error
         return os.stat_result((0,) * 10)
     closed = found.st_mode & _ALL != _ALL and _is_image(entry) and stat.S_ISREG(found.st_mode)
-    if closed and not os.access(entry.path, os.R_OK):  # asked only where the mode bars somebody
+    if closed and not os.access(entry.path, os.R_OK):  # only where the mode denies somebody
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         raise unread(denied, Path(entry.path))
     return found
@@ -300,14 +302,14 @@ def _unlike(path: Path, error: OSError) -> DataError:
 
 
 def unread(error: OSError, path: Path) -> DataError:
-    """What to raise for an image, or a folder of images, that cannot be read."""
+    """The error for an image, or a folder of images, that cannot be read."""
     otherwise = "restore it from the data set's source, or take it away"
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 
 def shown(path: Path | str) -> str:
-    """A path, or a sentence with one, for a message: bytes that are no UTF-8, and signs that cannot
-    be printed, escaped."""
+    """A path, or a sentence with one, for a message: bytes that are no UTF-8 and unprintable
+    characters are escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(_escaped(text))
 

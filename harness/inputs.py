@@ -1,11 +1,11 @@
-"""The inputs of results: which data and weights lie here, told without reading all of them.
+"""Inputs of results: the data and weights on this machine, identified without reading all of them.
 
-Data are known by their files' names and sizes, and small ones by their contents. A time alone says
-nothing; but what has the times that it had, as RUNS/.inputs notes them, is not looked at again.
+Data are identified by their files' names and sizes, small data also by their contents. A file time
+alone proves nothing. But a file whose times are those noted in RUNS/.inputs is not read again.
 
-Of an image folder of FEW files each is looked at. Of a larger one only the times of its folders
-are: a file that comes, goes or gets another name changes its folder's time. One that is overwritten
-in place does not, and is seen when a stage next opens the data.
+In an image folder of at most FEW files, each file is checked. In a larger one, only the times of
+its folders are: adding, removing or renaming a file changes its folder's time. Overwriting a file
+in place does not; this is found when a stage next opens the data.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ if TYPE_CHECKING:
     from harness.recipe.schema import Data, Weights
 
 FEW = 20_000
-"""Files of an image folder up to which each is looked at every time."""
+"""Maximum number of files of an image folder for which each file is checked every time."""
 LIGHT = 64 << 20
-"""Bytes of all its files up to which their contents are compared as well."""
+"""Maximum total size in bytes for which the contents are compared as well."""
 SETTLED_NS = 2 * 10**9
-"""A time that was younger when it was seen may stand for more than one state."""
+"""A file changed less than this before it was checked may change again without a new time."""
 PATIENCE_S = 20.0
-"""Seconds after which a look at a large folder is broken off; the next goes on from there."""
+"""Time limit in seconds to check a large folder; the next check continues there."""
 
 RUN = "run"
-"""What inputs are that are another run's weights."""
+"""Kind of inputs that are another run's weights."""
 PACK = "pack.json"
 OF_SETS = re.compile(r"data_batch_\d|test_batch|train|test|(train|test|unlabeled)_[Xy]\.bin")
 """The files of torchvision's data sets that hold images or labels."""
 
 
 class Unfinished(Exception):
-    """There was no time to look at everything."""
+    """The time limit was reached before everything was checked."""
 
 
 class Inputs:
-    """Looks at inputs, at each once: a `harness.store.stale.Look`."""
+    """Checks inputs, each only once: a `harness.store.stale.Look`."""
 
     def __init__(self, root: Path | None, runs: Path, patience_s: float | None = None) -> None:
-        """Take `root` for the data root. Where it lacks an input, or is None, that is looked for
-        where the stage has read it. What is seen is noted under the run root `runs`."""
+        """`root` is the data root. An input that is not there is searched where the stage has read
+        it, also if `root` is None. Results of the checks are noted under the run root `runs`."""
         self._root, self._runs = root, runs
         self._left_s = PATIENCE_S if patience_s is None else patience_s
         self._seen: dict[tuple[str, str, str, str, bool], dict[str, Any] | None] = {}
         self.unfinished: list[str] = []
-        """Folders that were too large to be looked at in time."""
+        """Folders that were too large to be checked in time."""
 
     def __call__(self, what: str, said: Mapping[str, Any]) -> dict[str, Any] | None:
         name, path, of = (str(said.get(key, "")) for key in ("name", "path", "of"))
@@ -77,27 +77,27 @@ class Inputs:
             found = None
             if place is not None:
                 found = self._look(what, name, place, of, until, each=few)
-            self._left_s -= time.monotonic() - began  # what a caller does meanwhile is no look
+            self._left_s -= time.monotonic() - began  # the time between checks does not count
             self._seen[key] = found
         return self._seen[key]
 
     def _place(self, what: str, name: str, path: str) -> Path | None:
-        """Where the input would be read now; where it is not there, where it was read."""
+        """Where the input would be read now; if it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
         there = os.path.isdir if what == "data" else os.path.isfile
         return next((each for each in places if there(each)), None)
 
     def _run(self, name: str, path: str) -> Path | None:
-        """Where a run that served as source lies now: where it lay, else in this run root."""
+        """The folder of a run that served as source: its old place, else in this run root."""
         places = [Path(path)] if path.startswith("/") else []
         places += [self._runs / name] if name else []
         return next((each for each in places if each.is_dir()), None)
 
     def data(self, data: Data) -> dict[str, Any] | None:
-        """What a result says of the data: each file of it is looked at, however long that takes.
+        """What a result records of the data. Each file is checked, without a time limit.
 
-        None for generated images, which are the code's.
+        None for generated images, which come from code.
         """
         if data.folder is not None:
             return self._made_from("data", data.folder, "folder")
@@ -106,12 +106,12 @@ class Inputs:
         return None
 
     def weights(self, weights: Weights) -> dict[str, Any] | None:
-        """What a result says of a file of given weights."""
+        """What a result records of a file of given weights."""
         assert weights.file is not None
         return self._made_from("weights", weights.file, "file")
 
     def source(self, folder: StageFolder) -> dict[str, Any] | None:
-        """What a result says of a run whose weights it began with."""
+        """What a result records of the run that gave its initial weights."""
         return self._look("weights", folder.id, folder.path, RUN, float("inf"), each=True)
 
     def _made_from(self, what: str, name: str, of: str) -> dict[str, Any] | None:
@@ -121,8 +121,8 @@ class Inputs:
     def _look(
         self, what: str, name: str, place: Path, of: str, until: float, *, each: bool
     ) -> dict[str, Any] | None:
-        """What is there now; None if it cannot be read, is none of its kind, or is not known by
-        `until` (time.monotonic)."""
+        """The input's present state; None if it cannot be read, is of another kind, or is not known
+        by `until` (time.monotonic)."""
         note = Note(self._runs, place)
         try:
             if of == RUN:
@@ -139,15 +139,15 @@ class Inputs:
             self.unfinished.append(str(place))
             found = None
         except (DataError, StoreError, OSError, LookupError, TypeError, ValueError, RecursionError):
-            return None  # a stage that reads it says why
+            return None  # the stage that reads it reports the error
         note.write()
         return found and {"name": name, "path": str(place.absolute()), **found}
 
 
 class Note:
-    """What was seen at a place, and when: RUNS/.inputs/<digest of the path>.json.
+    """Results of earlier checks at a place: RUNS/.inputs/<digest of the path>.json.
 
-    It may be deleted at any time, and is not written where that is not allowed.
+    It may be deleted at any time, and is not written in a read-only run root.
     """
 
     def __init__(self, runs: Path, place: Path) -> None:
@@ -164,17 +164,17 @@ class Note:
         self.after: dict[str, Any] = dict(self._before)
 
     def known(self, key: str) -> dict[str, Any]:
-        """What was noted under `key`."""
+        """The noted value of `key`."""
         found = self._before.get(key)
         return found if isinstance(found, dict) else {}
 
     def settled(self, times: list[int]) -> list[int]:
-        """What `_times` found; nothing, which no file has, if the last change is too young to tell
-        states apart."""
+        """The result of `_times`. If the last change is too recent to be certain, [], which matches
+        no file."""
         return times if times[-1] < self._now - SETTLED_NS else []
 
     def write(self) -> None:
-        """Write what is new, if the run root is there and may be written."""
+        """Write new notes, if the run root exists and can be written."""
         if (
             self.after == self._before
             or not self._path.parent.parent.is_dir()
@@ -188,8 +188,8 @@ class Note:
 
 
 def _times(about: os.stat_result) -> list[int]:
-    """A file's size, and when its content and its inode changed last, in ns: a copy that keeps the
-    old time of content, as by cp -p or rsync -t, has another time of inode."""
+    """A file's size, and the last change of its content and of its inode, in ns. A copy that keeps
+    the content's time, as by cp -p or rsync -t, has another inode time."""
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 
 
@@ -206,7 +206,7 @@ def _weights(path: Path, note: Note) -> dict[str, Any]:
 
 
 def _source(folder: Path) -> dict[str, Any]:
-    """A finished run: its last checkpoint is known by the digest that is in the file's name."""
+    """A finished run, identified by its last checkpoint's digest, which is in the file's name."""
     result = StageFolder(folder).result or {}
     digest = result["weights"]
     if not isinstance(digest, str):
@@ -215,7 +215,7 @@ def _source(folder: Path) -> dict[str, Any]:
 
 
 def _downloaded(folder: Path) -> dict[str, Any]:
-    """torchvision itself compares the contents whenever it opens them."""
+    """torchvision itself compares the contents each time it opens them."""
     files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     total, size = hashlib.sha256(), 0
     for name in sorted(filter(OF_SETS.fullmatch, files)):
@@ -227,18 +227,18 @@ def _downloaded(folder: Path) -> dict[str, Any]:
 
 
 class Class(NamedTuple):
-    """The images of one class of one part."""
+    """The images of one class in one split."""
 
     digest: str
-    """Of their names and sizes."""
+    """Hash of their names and sizes."""
     images: int
     bytes: int
     folders: dict[str, int]
-    """The class's folders, relative to the part's, with their times of change."""
+    """The class's folders, relative to the split's, with their change times."""
 
 
 def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, Any]:
-    """An image folder; `each`: each file is looked at, whatever the times of the folders."""
+    """An image folder; with `each`, every file is checked, whatever the folders' times."""
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
@@ -293,7 +293,7 @@ def _unchanged(folder: Path, known: Class) -> bool:
 
 
 def _noted(note: Note) -> dict[str, Class]:
-    """The classes as they were seen before."""
+    """The classes as noted by an earlier check."""
     found = {}
     for name, one in note.known("classes").items():
         digest, images, size, folders = one
@@ -309,7 +309,7 @@ def _summed(of: str, classes: Mapping[str, Class]) -> dict[str, Any]:
 
 
 def _digest(named: Iterable[tuple[str, object]]) -> str:
-    """Twelve hexadecimal digits of each name's last two parts with what belongs to it."""
+    """Twelve hexadecimal digits of a hash over each name's last two parts and its value."""
     total = hashlib.sha256()
     for name, value in named:
         total.update(os.fsencode(f"{'/'.join(name.split('/')[-2:])}\0{value}\0"))
@@ -317,7 +317,7 @@ def _digest(named: Iterable[tuple[str, object]]) -> str:
 
 
 def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterator[int]:
-    """CRC-32 of each file; what has the size and the time that it had is not read again."""
+    """CRC-32 of each file; a file with the noted size and times is not read again."""
     known, sums = note.known("files"), {}
     for part, image in files:
         path = f"{part}/{image.name}"
@@ -331,7 +331,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
 
 
 def _pack(place: Path, note: Note) -> dict[str, Any]:
-    """A pack: of the same files as they are, it is known as their folder is."""
+    """A pack; it gets the same identity as a folder with the same files."""
     inner = [PACK, *(f"{part}/{name}" for part in SPLITS for name in _FILES)]
     seen = [_times((place / name).stat()) for name in inner]
     found = note.known("pack")

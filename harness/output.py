@@ -1,5 +1,5 @@
-"""What is printed or written down: a full disk under it stops nothing, and no run's words command
-the terminal or change how what stands beside them is read."""
+"""Safe output: a full disk causes no error, and text from runs cannot control the terminal or
+change how the text beside it is displayed."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ _COMMANDS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Controls other than tab and newline, what turns the direction of writing, what has no width, and
-halves of a character."""
+"""Control characters except tab and newline, changes of the writing direction, characters of zero
+width, and halves of a character (surrogates)."""
 
 
 def escaped_json(text: str) -> str:
-    """JSON's text, with its own escapes in place of what `inert` replaces."""
+    """JSON text with JSON escapes for the characters that `inert` replaces."""
     return _COMMANDS.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def inert(text: str) -> str:
-    """`text` with a sign in place of whatever would command a terminal; as long as before."""
+    """`text` with a sign for each character that could control a terminal; its length stays the
+    same."""
     return _COMMANDS.sub("\ufffd", text)
 
 
 class _Lossy(io.RawIOBase):
-    """Writes to a file descriptor, which it leaves open; drops what cannot be written.
+    """Writes to a file descriptor, which it does not close; drops what cannot be written.
 
-    Said once on standard error. A pipe whose reader has gone raises BrokenPipeError as ever.
+    Reports this once on standard error. A pipe without a reader raises BrokenPipeError as usual.
     """
 
     def __init__(self, number: int) -> None:
@@ -43,7 +44,7 @@ class _Lossy(io.RawIOBase):
         try:
             return os.write(self._number, content)
         except BrokenPipeError:
-            raise BrokenPipeError from None  # without errno, by which click would know it
+            raise BrokenPipeError from None  # without errno, so that click does not catch it
         except BlockingIOError:
             raise
         except OSError as error:
@@ -69,12 +70,12 @@ def _name(number: int) -> str:
 
 
 def forgive() -> None:
-    """From now on nothing that is printed fails for a full disk, or for a sign that the terminal
+    """From now on, printing does not fail because of a full disk, or a character that the terminal
     does not have."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if type(stream) is not io.TextIOWrapper or isinstance(_raw(stream), _Lossy):
-            continue  # a test's, or done
+            continue  # replaced by a test, or already done
         with contextlib.suppress(OSError, io.UnsupportedOperation):
             stream.flush()
             made = io.TextIOWrapper(

@@ -1,4 +1,4 @@
-"""What a recipe asks for: its stages in order, which of them are done, and about how long."""
+"""Plan a recipe: its stages in order, which of them are done, and the estimated time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ACTIONS: dict[FileState, Action] = {
 
 
 class Job(Protocol):
-    """What a launcher says of a stage's newest job."""
+    """What a launcher reports about a stage's newest job."""
 
     @property
     def job(self) -> str: ...
@@ -66,18 +66,18 @@ class PlannedStage:
 
     member: Member
     name: str
-    """Of the stage, in its run: see harness.recipe.identity.StageSpec."""
+    """The stage's name in its run: see harness.recipe.identity.StageSpec."""
     kind: str
     id: str
     entry: Entry
     action: Action
     why: str
     seconds: float | None
-    """About how long, if this machine has measured something alike."""
+    """Estimated duration, if this machine has measured something similar."""
     source: str = ""
     """Where `seconds` comes from."""
     stale: bool = False
-    """Done, but by other code, or from other inputs than there are now."""
+    """Done, but by other code or from other inputs than the present ones."""
 
     @property
     def recipe(self) -> Recipe:
@@ -92,47 +92,48 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages that a recipe file asks for, parents before children."""
+    """All stages of a recipe file, parents before children."""
 
     name: str
-    """The recipe's name; with --set also a digest of them, so that reports are kept apart."""
+    """The recipe's name. With --set a digest of the settings is added, to keep reports apart."""
     path: Path
     scale: Scale | None
     expansion: Expansion | None
     stages: tuple[PlannedStage, ...]
     on: estimate.Computer
-    """What the estimates are for."""
+    """The computer that the estimates are for."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
-        """The stages that `run` will begin or go on with."""
+        """The stages that `run` will start or resume."""
         return tuple(s for s in self.stages if s.action in TO_DO)
 
     @property
     def seconds(self) -> float | None:
-        """About how long the whole takes here; None if any part is unknown."""
+        """Estimated duration of the whole plan here; None if any part is unknown."""
         parts = [stage.seconds for stage in self.todo]
         return None if None in parts else sum(p for p in parts if p is not None)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Where the times of what is to be done come from, each once."""
+        """The sources of the estimates of unfinished stages, each once."""
         return tuple(dict.fromkeys(s.source for s in self.todo if s.source))
 
     @property
     def stated_hours(self) -> float | None:
-        """Hours by the recipes' own statements (about.cost), where nothing was measured here."""
+        """Hours stated in the recipes (about.cost), for use if nothing was measured here."""
         costs = self._costs()
         return None if costs is None else sum(cost.hours for cost in costs)
 
     @property
     def stated_gpu_hours(self) -> float | None:
-        """`stated_hours`, each times the GPUs that it is stated for."""
+        """`stated_hours`, each multiplied by the number of GPUs that it is stated for."""
         costs = self._costs()
         return None if costs is None else sum(cost.hours * max(1, cost.gpus) for cost in costs)
 
     def _costs(self) -> list[Cost] | None:
-        """Of each training that is to be done; None if there is none, or one states nothing."""
+        """Stated costs of all unfinished training; None if there is none, or if one has no stated
+        cost."""
         costs = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
             for stage in self.todo
@@ -143,7 +144,8 @@ class Plan:
 
     @property
     def images(self) -> int | None:
-        """Images that training will pass through; None if a data set's size is not known."""
+        """Images that training will process, over all epochs; None if a data set's size is not
+        known."""
         total = 0
         for stage in filter(_trains, self.todo):
             data = stage.recipe.data
@@ -160,7 +162,8 @@ class Plan:
 
 
 def _epochs(stage: PlannedStage) -> int:
-    """Of pre-training; of given weights, which have had theirs, the probe's."""
+    """Epochs of pre-training; for the probe on given weights, which need no pre-training, its
+    own."""
     recipe = stage.recipe
     if stage.kind == "pretrain":
         return recipe.optim.epochs
@@ -169,7 +172,7 @@ def _epochs(stage: PlannedStage) -> int:
 
 
 def _trains(stage: PlannedStage) -> bool:
-    """Whether it is what a recipe's stated cost is the cost of."""
+    """Whether a recipe's stated cost is for this stage."""
     return _epochs(stage) > 0
 
 
@@ -185,15 +188,16 @@ def make_plan(
     on: estimate.Computer | None = None,
     inputs: Look | None = None,
 ) -> Plan:
-    """The plan of a recipe or ablation recipe with `--set` overrides, against the run root.
+    """The plan of a recipe or ablation recipe with `--set` overrides, for the state of the run
+    root.
 
     Args:
-        again: stages whose results are stale are run anew (the old folders are moved aside).
+        again: run stages with stale results again (the old folders are moved aside).
         added: seeds by cell, beyond the ablation recipe's own.
-        jobs: by stage id, the newest job of each stage that was handed to a cluster.
-        behind: plan what waits for a job, for a launcher that can make it wait for it.
-        on: what computes, for the times; None: one process on what this machine has.
-        inputs: looks at data and weights, which may have changed since; None: nothing is looked at.
+        jobs: by stage id, the newest job of each stage that was submitted to a cluster.
+        behind: also plan stages that wait for a job, for a launcher that supports dependencies.
+        on: the computer for the estimates; None: one process on this machine's device.
+        inputs: checks whether data and weights have changed since; None: no check.
 
     Raises:
         RecipeError: the file or an override cannot be accepted.
@@ -239,7 +243,7 @@ def make_plan(
                 held[name] = said
             elif parent in held and not entry.done:
                 said = "" if behind else held[parent]
-                above = None  # it will have been run by then
+                above = None  # the parent will have run by then
             action, why = _decide(entry, above)
             if said:
                 action, why = "busy", said
@@ -273,8 +277,8 @@ def make_plan(
 
 
 def _told_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
-    """The stages; one that is a copy of another, or the other of it, is refused, as one of them
-    has no result of its own."""
+    """The stages. A stage that shares its result with a copy is refused, because one of the two has
+    no result of its own."""
     done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
     found = copies(beside(runs, done) | done)
     for stage in stages:
@@ -293,25 +297,27 @@ def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansio
 def _stale(
     entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: Look | None
 ) -> str:
-    """Why a finished stage's result is not one of the code and inputs at hand; "" if it is."""
+    """Why a finished stage's result is not from the present code and inputs; "" if it is."""
     code = edition(spec(recipe, name).task.kind, recipe.contrast.kind, recipe.optim.kind)
     why = why_stale(entry, parent, code, record(recipe, name), inputs)
     return f"{entry.state}, {why}" if entry.done and why else ""
 
 
 def over(job: Job) -> bool:
-    """Whether the job will not run again: it has ended, or nobody knows it any more."""
+    """Whether the job will not run again: it has ended, or the launcher does not know it any
+    more."""
     return not job.live and job.state != "UNKNOWN"
 
 
 def ended(job: Job) -> bool:
-    """Whether it is known that the job has ended: that nobody knows it any more does not say so."""
+    """Whether the job has certainly ended. A job that the launcher does not know any more is
+    uncertain."""
     return over(job) and job.state != "GONE"
 
 
 def _source(recipe: Recipe, runs: Path, action: Action, why: str) -> tuple[Action, str, int]:
-    """(action, why, steps that need not be made) of a pre-training that has no checkpoint of its
-    own: refused, if it is to begin with a run's weights and cannot."""
+    """(action, why, steps that can be skipped) of a pre-training without its own checkpoint. It is
+    refused if it must start with a run's weights and cannot."""
     given = source.located(recipe, runs)
     if given is None:
         return action, why, 0
@@ -322,7 +328,7 @@ def _source(recipe: Recipe, runs: Path, action: Action, why: str) -> tuple[Actio
 
 
 def _job(job: Job) -> str:
-    """Who has the stage, if a job does or may; "" if none."""
+    """The job that has the stage, or may have it; "" if none."""
     if job.state == "UNKNOWN":
         return f"job {job.job or '(of unknown number)'} {job.says}"
     if not job.live:
@@ -343,7 +349,7 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
 
 
 def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
-    """The stage's stage.json: all that a process needs to run it."""
+    """The content of the stage's stage.json: all that a process needs to run it."""
     return {
         "schema": STAGE,
         "id": stage.id,

@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords, recognised so that none of them reaches a file that others read."""
+"""Recognise keys, tokens and passwords, so that none is written to a file that others read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 
 SHORTEST, LONG = 8, 20
-"""Characters of a variable's value: a shorter one is a switch or a word; a key or token shorter
-than LONG has digits, else it is a name (PROJECT_KEY=moco-harness)."""
+"""Lengths of a variable's value. A value shorter than SHORTEST is no secret. A key or token shorter
+than LONG must have digits, else it is a name (PROJECT_KEY=moco-harness)."""
 HIDDEN = "***"
 
 _NAME = re.compile(
     r"KEY|TOKEN|CREDENTIAL|JWT|_PAT$|(?:^|_)AUTH$|(SECRET|PASSW|PASSPHRASE|(?:^|_)PASS$|_PWD$)"
 )
 _NO_VALUE = re.compile(r"(FILE|PATH|DIR|SOCK|CONTROL|URL|URI)$")
-"""Such a variable says where a secret lies, not what it is."""
+"""Such a variable holds the place of a secret, not the secret."""
 _KNOWN = {
     "a password in an address": r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=://)[^\s/@:]{20,}(?=@)",
     "a signature or key in an address": (
@@ -33,8 +33,8 @@ _PATTERNS = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in _KNOW
 
 
 def secret(text: str, env: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
-    """What of `text` is secret, in words that do not repeat it, and where it begins; None if
-    nothing is."""
+    """Description (which does not repeat the secret) and start of a secret in `text`; None if there
+    is none."""
     for name, value in _secrets(env):
         if value in text:
             return f"the value of the variable {name}", text.index(value)
@@ -43,7 +43,7 @@ def secret(text: str, env: Mapping[str, str] = os.environ) -> tuple[str, int] | 
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
-    """`text` with *** in place of whatever is secret in it."""
+    """`text` with *** in place of every secret."""
     for _, value in _secrets(env):
         text = text.replace(value, HIDDEN)
     for pattern in _PATTERNS.values():
@@ -52,7 +52,7 @@ def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
 
 
 def _secrets(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The variables that hold a secret, by their names, the longest first."""
+    """The variables that hold a secret, by name, the longest first."""
     found = [pair for pair in env.items() if _holds_secret(*pair)]
     return iter(sorted(found, key=lambda each: -len(each[1])))
 

@@ -1,7 +1,7 @@
-"""The machine: where data and runs lie and what computes. Never part of a run's identity.
+"""Site: the machine's data root, run root and device. Never part of a run's identity.
 
 Each setting is taken from the command line, else the environment, else the site file, else a
-default. The site file is ~/.config/moco-harness/site.yaml, or what --site names.
+default. The site file is ~/.config/moco-harness/site.yaml, or the one that --site names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.section import Section, refuse
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
-"""How a device is named; whether it is there, a run tells."""
+"""The form of a device's name. Whether the device exists is checked by a run."""
 
 NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
 
@@ -42,7 +42,7 @@ class SiteFile(Section):
 
     @property
     def backend(self) -> Backend | None:
-        """The section of the launcher that stages go to; None: they run here."""
+        """The section of the launcher for the stages; None: they run in this process."""
         return next(iter(self._backends().values()), None)
 
     def _backends(self) -> dict[str, Backend]:
@@ -66,8 +66,8 @@ class SiteFile(Section):
 
 @functools.cache
 def site_file() -> type[SiteFile]:
-    """SiteFile with a section for each declared launcher that has one, of which a file says one or
-    none. A launcher's module may import this one."""
+    """SiteFile with a section for each declared launcher that has one. A file may have at most one
+    of them. A launcher's module may import this module."""
     sections: dict[str, Any] = {k: (section | None, None) for k, section in backends().items()}
     return create_model("SiteFile", __base__=SiteFile, **sections)
 
@@ -82,11 +82,11 @@ class Site:
     processes: int
     ask_above_hours: float
     backend: Backend | None = None
-    """What the site file says of the launcher that stages go to; None: they run here."""
+    """The site file's section of the launcher for the stages; None: they run in this process."""
     file: Path | None = None
     """The site file that the command line named."""
     notes: tuple[str, ...] = ()
-    """What a user would not expect of it, in sentences."""
+    """Unexpected facts about the site, in sentences."""
 
 
 def home() -> Path | None:
@@ -115,7 +115,7 @@ def _cache() -> Path:
 
 
 def _default(notes: list[str]) -> Path | None:
-    """The default site file if it is there; of a closed folder a note says that it is not read."""
+    """The default site file if it exists. If its folder cannot be read, a note says so."""
     path = _config()
     if path is None:
         return None
@@ -127,7 +127,7 @@ def _default(notes: list[str]) -> Path | None:
         notes.append(f"no site file is used: {cannot_be_read(error, path)}")
     except OSError:
         if path.is_symlink():
-            return path  # its reader tells what is wrong with it
+            return path  # its reader reports what is wrong with it
     return None
 
 
@@ -139,7 +139,8 @@ def load_site(
     processes: int | None = None,
     site: Path | None = None,
 ) -> Site:
-    """The machine in use, from the command line's options and what stands behind them.
+    """The machine in use, from the command line's options, the environment, the site file and
+    defaults.
 
     Raises:
         RecipeError: the site file cannot be accepted, or the one that was named does not exist.

@@ -1,7 +1,7 @@
-"""The run whose weights a recipe takes: where it lies, and whether it can serve.
+"""The source of a recipe: the run whose weights it takes, its folder, and whether it can be used.
 
-A recipe names it in `model.weights.run`, which takes its query encoder, or in `continue_from`,
-which goes on from all that it has. Its id is part of the recipe's identity, where it lies is not.
+`model.weights.run` names it to take its query encoder. `continue_from` names it to resume with all
+of its state. Its id is part of the recipe's identity, its folder is not.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
 
 WHERE = "source"
-"""The key of stage.json that has the source's folder, where it is not beside the stage."""
+"""The key in stage.json for the source's folder, if it is not beside the stage."""
 
 KEPT = ("seed", "data", "augment", "contrast", "precision")
-"""What a run that continues another has as that one has it; besides the model and the batch."""
+"""Fields that must be the same in a run and in the one that it continues, besides model and
+batch."""
 
 
 def named(recipe: Recipe) -> tuple[str, str]:
-    """(field, what it says) of the recipe's source; ("", "") if it has none."""
+    """(field, value) of the recipe's source; ("", "") if it has none."""
     if recipe.continue_from is not None:
         return "continue_from", recipe.continue_from
     weights = recipe.model.weights
@@ -40,7 +41,7 @@ def located(recipe: Recipe, runs: Path) -> StageFolder | None:
 
 
 def of_stage(recipe: Recipe, folder: StageFolder) -> StageFolder | None:
-    """As `located`, of a stage: the recipe in its stage.json has the source's id alone."""
+    """As `located`, for a stage: the recipe in its stage.json has only the source's id."""
     kept = (folder.described or {}).get(WHERE)
     if isinstance(kept, str) and last_part(kept) == last_part(named(recipe)[1]):
         return StageFolder(Path(kept))
@@ -48,13 +49,13 @@ def of_stage(recipe: Recipe, folder: StageFolder) -> StageFolder | None:
 
 
 def noted(recipe: Recipe, runs: Path) -> dict[str, str]:
-    """What the stage.json of the recipe's pre-training has to say of where its source lies."""
+    """The entry for the source's folder in the stage.json of the recipe's pre-training."""
     found = located(recipe, runs)
     return {} if found is None or found.path.parent == runs.absolute() else {WHERE: str(found.path)}
 
 
 def why_unfit(recipe: Recipe, source: StageFolder) -> str:
-    """Why the recipe cannot take its source's weights, with the mend; "" if it can."""
+    """Why the recipe cannot take its source's weights, and what to do; "" if it can."""
     field, _ = named(recipe)
     entry = read_entry(source)
     about, result = entry.described, entry.result
@@ -84,7 +85,7 @@ def why_unfit(recipe: Recipe, source: StageFolder) -> str:
 
 
 def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
-    """Why the recipe does not fit a finished run's."""
+    """Why the recipe does not fit the finished run."""
     own, model = plain(recipe), theirs["model"]
     for key in ("backbone", "width"):
         if own["model"][key] != model[key]:
@@ -136,7 +137,7 @@ def _without_weights(section: Any) -> Any:
 
 
 def _differing(key: str, here: Any, there: Any) -> list[str]:
-    """The fields that differ, with what the source has."""
+    """The fields that differ, with the source's values."""
     if not isinstance(here, dict) or not isinstance(there, dict):
         return [f"{key} ({there})"]
     return [

@@ -1,14 +1,14 @@
-"""What the command line does, as functions that print nothing and exit nowhere.
+"""The command line's functions for Python. They print nothing and never exit.
 
-They return typed results, tell a `Progress` what goes on, and raise a `HarnessError` that says what
-is wrong, where, and what to do. Nothing is loaded before it is asked for.
+They return typed results, report their progress to a `Progress`, and raise a `HarnessError` that
+says what is wrong, where, and what to do. Modules are imported only when they are used.
 
     plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
     run(recipe)          run what is missing in this process, then write the report
     submit(recipe)       the same as jobs, or in the background of this machine
-    status()             every stage under the run root, and what became of its job
+    status()             every stage under the run root, and the state of its job
     report(recipe)       the paper's table with ours beside it
-    check([recipe])      results held against the recipes' targets and a baseline
+    check([recipe])      compare results with the recipes' targets and a baseline
     publish(recipe, to)  a report with the records it is made from
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
 """
@@ -68,7 +68,7 @@ _LIES_IN = {
     "report": "reporting",
     "submit": "submitting",
 }
-"""No module has the name of a function: importing it would take the function's place."""
+"""No module may have the name of a function: importing it would replace the function."""
 
 
 def __getattr__(name: str) -> Any:

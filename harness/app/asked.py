@@ -1,4 +1,4 @@
-"""The recipes that `check` is asked about; what is wrong with one stops no other."""
+"""The recipes that `check` tests. An error in one of them does not stop the others."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Task:
     path: Path
     sets: tuple[str, ...]
     baseline: Path | None
-    """What its results are compared with."""
+    """The baseline that its results are compared with."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One recipe, of one seed if seeds are named, and what it is held against."""
+    """One recipe, with one seed if seeds are named, and its baseline."""
 
     task: Task
     plan: Plan
@@ -37,13 +37,13 @@ class Asked:
 
 
 class Tasks:
-    """What is asked for, and what of it cannot be judged.
+    """The recipes to check, and the errors of those that cannot be checked.
 
     Args:
         named: recipes and lists, by file or name.
-        seeds: in place of the recipes' own; () leaves those.
+        seeds: replace the recipes' own; () keeps those.
         against: a baseline for all; None: the lists' own.
-        without: no baseline at all, as one is to be written.
+        without: use no baseline at all, because one will be written.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Tasks:
         return [Failure(where, str(error)) for where, error in self.errors]
 
     def refuse(self) -> None:
-        """Raise all that is wrong as one error, with the first one's exit code."""
+        """Raise all errors as one, with the first one's exit code."""
         if not self.errors:
             return
         first = self.errors[0][1]
@@ -121,8 +121,8 @@ class Tasks:
         self.asked.append(Asked(task, plan, baseline))
 
     def _one_recipe_a_name(self, task: Task, plan: Plan) -> None:
-        """Results are known by their recipe's name: two recipes of one name may differ in seeds
-        only. Raises a RecipeError if they differ in more."""
+        """Refuse two recipes with the same name, because results are stored under it. They may
+        differ only in their seeds. Raises a RecipeError if they differ in more."""
         new: dict[tuple[str, str], tuple[Path, Recipe]] = {}
         for stage in plan.stages:
             name = plan.scale.name if plan.scale is not None else stage.recipe.name
@@ -138,7 +138,7 @@ class Tasks:
 
 
 def _seeded(path: Path, sets: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, ...]]:
-    """The settings that make the recipe one of these seeds: several runs of a single recipe."""
+    """The settings for each of these seeds. A single recipe gets one run per seed."""
     if not seeds:
         return [()]
     if isinstance(load(path, sets), Scale):

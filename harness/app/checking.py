@@ -1,4 +1,4 @@
-"""Results of the present code held against the recipes' targets, and against a baseline."""
+"""Compare results of the present code with the recipes' targets, and with a baseline."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from harness.store.edition import present
 from harness.store.stale import Look
 
 PAUSE_S = 60.0
-"""Between two looks at the queue."""
+"""Seconds between two checks of the queue."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What `check` has found."""
+    """The results of `check`."""
 
     verdicts: tuple[Verdict, ...]
     cells: tuple[CellRuns, ...]
-    """What was judged; a baseline is made from it."""
+    """The judged cells; a baseline is made from them."""
     now: Now
     asked: Tasks
     unfinished: tuple[str, ...]
@@ -40,17 +40,18 @@ class Checked:
 
     @property
     def failures(self) -> list[Failure]:
-        """What could not be judged."""
+        """Everything that could not be judged."""
         return self.asked.failures
 
     def refuse(self) -> None:
-        """Raise what could not be judged as one error, with the first one's exit code."""
+        """Raise everything that could not be judged as one error, with the first one's exit
+        code."""
         self.asked.refuse()
 
     @property
     def exit_code(self) -> int:
-        """0: all passed. TargetMissed's: some result is not as wanted, stale, missing or
-        incomparable. NotYet's: what is not there is still to come."""
+        """0: all passed. TargetMissed's: some result is not as required, stale, missing or
+        incomparable. NotYet's: some results are not there yet."""
         left = {verdict.judged for verdict in self.verdicts} - {"passed"}
         if left - {"waiting"}:
             return TargetMissed.exit_code
@@ -70,20 +71,20 @@ def check(
     ask: bool = False,
     progress: Progress | None = None,
 ) -> Checked | None:
-    """Judge the recipes' results, run first if asked for.
+    """Judge the recipes' results; with `run`, first run what is missing.
 
-    What is wrong with one recipe does not stop the others: see `Checked.failures`.
+    An error in one recipe does not stop the others: see `Checked.failures`.
 
     Args:
         recipes: recipes and lists of recipes, by file or name.
         site, sets: see `plan`.
-        seeds: in place of the recipes' own; () leaves those.
+        seeds: replace the recipes' own; () keeps those.
         against: a baseline for all; None: the lists' own.
-        without_baseline: compare with none, as one is to be made.
+        without_baseline: compare with no baseline, because one will be written.
         run: first run, or submit, what is missing or stale.
-        wait: judge when the runs and jobs under way have ended.
+        wait: judge after the current runs and jobs have ended.
         ask: ask `progress.confirm` before long work.
-        progress: hears what goes on.
+        progress: is called as the work proceeds.
 
     Returns:
         None if it was stopped on request before anything was judged.
@@ -108,21 +109,21 @@ def check(
 
 
 def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: bool) -> bool:
-    """Run, or submit, what of each recipe is missing or stale, just as `run --again`.
+    """Run, or submit, what is missing or stale of each recipe, as `run --again` does.
 
-    What is wrong with one recipe does not stop the others: its results stay missing.
+    An error in one recipe does not stop the others: its results stay missing.
 
     Returns:
         False if it was stopped on request.
 
     Raises:
-        DiskError: no recipe can go on.
+        DiskError: no recipe can continue.
     """
     from harness.app.running import run
     from harness.app.submitting import submit
     from harness.track import feed
 
-    feed.check()  # what is wrong with a tracker's settings is told before anything runs
+    feed.check()  # report wrong tracker settings before anything runs
     for task in dict.fromkeys((task.path, task.sets) for task in tasks):
         path, sets = task
         progress.recipe(path)
@@ -142,7 +143,7 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
 
 
 def waiting(tasks: Sequence[Task], site: Site) -> set[str]:
-    """The ids of the stages that a process or a job has, or that wait for such a stage."""
+    """The ids of the stages that a process or a job is running, or that wait for such a stage."""
     from harness.launch.plan_with_jobs import plan_with_jobs
 
     return {
@@ -158,7 +159,7 @@ def pause() -> None:
 
 
 def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
-    """Return when nothing of the tasks is running or waits for it any more.
+    """Wait until no stage of the tasks is running or waiting.
 
     Returns:
         False if it was stopped on request.
@@ -183,7 +184,7 @@ def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
 
 
 def _pairs(asked: Sequence[tuple[Asked, CellRuns]]) -> list[Pair]:
-    """Every cell with its tasks' baseline, all seeds of it together."""
+    """Every cell with its tasks' baseline, all its seeds together."""
     of: dict[Path, tuple[Baseline, list[CellRuns]]] = {}
     for each, cell in asked:
         if each.task.baseline is not None and each.baseline is not None:

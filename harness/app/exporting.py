@@ -1,4 +1,4 @@
-"""A trained network as files for the libraries that people work with."""
+"""Export a trained network as files for other libraries."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from harness.export.network import Network
 
 EXPORTS = "exports"
-"""The folder of the run root that exports go to unless another is named."""
+"""The default folder for exports in the run root."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Files that were written, or lay there already."""
+    """The exported files, written now or earlier."""
 
     stage: str
-    """The pre-training that the weights are of."""
+    """The pre-training stage of the weights."""
     folder: Path
     weights: Path
     files: tuple[Path, ...]
-    """The weights, what belongs to them, and the model card, README.md."""
+    """The weights, their additional files, and the model card, README.md."""
     sha256: str
-    """Of the weights' file."""
+    """SHA-256 of the weights' file."""
     written: bool
-    """False: exactly these files were there."""
+    """False: identical files were there already."""
     notes: tuple[str, ...] = ()
-    """What somebody who uses the weights has to know."""
+    """What users of the weights must know."""
 
 
 def export(
@@ -58,18 +58,18 @@ def export(
     """Write the network of a finished pre-training in a library's format, with a model card.
 
     Args:
-        run: a stage's id or folder, a recipe, or a part of a run's name that no other has; of any
-            stage of a run its pre-training is meant.
+        run: a stage's id or folder, a recipe, or a part of a run's name that no other run has. For
+            any stage of a run, its pre-training is exported.
         form: torchvision, timm, detectron2 or transformers.
-        site: the machine; None: as the user's site file says.
-        to: the folder to make; None: one under RUNS/exports that is named after the stage.
-        head: with the projection head.
-        key: the key encoder in place of the query encoder.
-        sets: changes of fields, where `run` is a recipe.
+        site: the machine; None: from the user's site file.
+        to: the folder to make; None: one under RUNS/exports with the stage's name.
+        head: include the projection head.
+        key: export the key encoder instead of the query encoder.
+        sets: changes of fields, if `run` is a recipe.
 
     Raises:
-        HarnessError: nothing or too much is named so; it has not finished; the format cannot
-            express the network; or the folder holds something else.
+        HarnessError: `run` names nothing or several runs; the run has not finished; the format
+            cannot express the network; or the folder holds something else.
     """
     from harness.export import folder as folders
     from harness.export import formats
@@ -102,8 +102,8 @@ def export(
 
 
 def _gather(entry: Entry, form: Format, *, head: bool, key: bool) -> tuple[ModelCard, Network]:
-    """The network, and what is told of it. What the format cannot express is refused before
-    anything large is read."""
+    """The network and its model card. What the format cannot express is refused before a large file
+    is read."""
     from harness.export import formats, measured
     from harness.export.card import ModelCard
 
@@ -137,14 +137,14 @@ def _named(stage: str, form: Format, *, head: bool, key: bool) -> str:
     return f"{stage}.{form.value}" + (".key" if key else "") + (".head" if head else "")
 
 
-# ---- which pre-training is meant
+# ---- select the pre-training
 
 
 def _pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
     """The stage that trained the run that `word` names.
 
     Raises:
-        HarnessError: it names none, or several.
+        HarnessError: `word` names no run, or several.
     """
     commands = Commands(site.runs, site.file)
     own = Path(os.path.abspath(word))  # noqa: PTH100 - links stay, and are refused
@@ -160,10 +160,10 @@ def _pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
 
 
 def _recipe(word: str, *, must: bool) -> Path | None:
-    """The recipe's file; None if the word names none and need not.
+    """The recipe's file; None if the word names no recipe and `must` is false.
 
     Raises:
-        RecipeError: it names none, and it has to.
+        RecipeError: the word names no recipe and `must` is true.
     """
     from harness.recipe.find import ENDINGS, find
 
@@ -177,10 +177,10 @@ def _recipe(word: str, *, must: bool) -> Path | None:
 
 
 def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) -> StageFolder:
-    """The only pre-training that the recipe asks for.
+    """The only pre-training of the recipe.
 
     Raises:
-        HarnessError: it asks for several, or for one that was never begun.
+        HarnessError: the recipe has several, or it was never started.
     """
     from harness.plan import make_plan
 
@@ -205,17 +205,17 @@ def _one(word: str, ids: Sequence[str]) -> str:
 
 
 def _root(runs: Path, stage_id: str) -> StageFolder:
-    """The stage that the stage builds on in the end; itself if it builds on none."""
+    """The first stage in the chain of parents; the stage itself if it has no parent."""
     folder = stage_folder(runs, stage_id)
     seen: set[str] = set()
     while (above := folder.parent) is not None and folder.id not in seen:
-        seen.add(folder.id)  # damaged records may lead in a circle
+        seen.add(folder.id)  # damaged records may form a circle
         folder = above
     return folder
 
 
 def _finished(folder: StageFolder, commands: Commands) -> Entry:
-    """The stage, once it has a result that counts.
+    """The stage, if it has a valid result.
 
     Raises:
         HarnessError: it has none.

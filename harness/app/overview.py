@@ -1,4 +1,4 @@
-"""What a run root holds, what became of its jobs, and how far its stages are."""
+"""The content of a run root: the states of its stages and jobs, and their progress."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from harness.store.ledger import read_entry
 def status(site: Site | None = None, *, truth: StatusReader | None = None) -> Statuses:
     """Every stage under the run root: its state, node, job and log, and what to do about it.
 
-    `Reader` tells how far one is.
+    `Reader` gives a stage's progress.
 
     Args:
-        site: the machine; None: as the user's site file says.
-        truth: what has looked at this run root before, so that little is read twice; see `watch`.
+        site: the machine; None: from the user's site file.
+        truth: an earlier reader of this run root, so that unchanged files are not read again; see
+            `watch`.
 
     Raises:
         StoreError: the run root cannot be read.
     """
     truth = truth or watch(site or load_site())
     enabled = gc.isenabled()
-    gc.disable()  # thousands of records, none cyclic: to look for that takes a tenth of the time
+    gc.disable()  # thousands of records, none cyclic: collection would take a tenth of the time
     try:
         return truth.read()
     finally:
@@ -44,11 +45,11 @@ def status(site: Site | None = None, *, truth: StatusReader | None = None) -> St
 def watch(
     site: Site, inputs: Inputs | None = None, commands: Commands | None = None
 ) -> StatusReader:
-    """What `status` looks at the run root with again and again.
+    """A reader for repeated calls of `status` on one run root.
 
     Args:
-        inputs: looks at data and weights; None: a new one.
-        commands: makes the commands that remedies name; None: for the site's run root and file.
+        inputs: checks data and weights; None: a new one.
+        commands: makes the commands in the advice; None: for the site's run root and file.
     """
     inputs = inputs or Inputs(site.data, site.runs)
     return StatusReader(site.runs, inputs, commands or Commands(site.runs, site.file))
@@ -56,28 +57,28 @@ def watch(
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a stage is."""
+    """Progress of a stage."""
 
     step: int = 0
     steps: int | None = None
-    """Of the whole stage; None: not known, or it is over."""
+    """Of the whole stage; None: unknown, or the stage is over."""
     epoch: float = 0.0
     epochs: int | None = None
     values: Mapping[str, float] = field(default_factory=dict)
-    """The newest of each metric."""
+    """The newest value of each metric."""
     left_s: float | None = None
-    """Seconds that a running stage may still take, by its speed lately."""
+    """Estimated remaining seconds of a running stage, from its recent speed."""
 
 
 class Reader:
-    """Tells how far stages are; reads on in each journal from where it was."""
+    """Reads the progress of stages; continues each journal from its last position."""
 
     def __init__(self) -> None:
         self._latest: dict[Path, Latest] = {}
         self._recipes: dict[Path, Mapping[str, Any]] = {}
 
     def reached(self, row: Row) -> Reached:
-        """How far the row's stage is; what cannot be read is left out."""
+        """The progress of the row's stage; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
         figures, total, epochs = self._figures(row, kind), None, None
         if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
@@ -109,7 +110,7 @@ class Reader:
 
 
 def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int | None, int | None]:
-    """(steps, epochs) of the whole stage, None where they are not known."""
+    """(steps, epochs) of the whole stage, None if unknown."""
     trains = tasks()[kind].progress if kind in tasks() else None
     section = recipe.get(trains) if trains else None
     if not isinstance(section, dict):
@@ -129,7 +130,7 @@ def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int 
 
 
 def _left(figures: Figures, total: int | None) -> float | None:
-    """Seconds that the stage may still take, by its speed lately."""
+    """Estimated remaining seconds of the stage, from its recent speed."""
     if not total or not figures.rate:
         return None
     return max(0.0, (total - figures.step) / figures.rate)

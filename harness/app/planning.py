@@ -1,4 +1,4 @@
-"""What is to be done and where, and whether it may begin."""
+"""Plan a recipe's stages, and check before the start whether they can run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from harness.site import Site, load_site
 from harness.store import atomic, provenance
 
 UNMEASURED_IMAGES = 2_000_000
-"""Images to pass through that work begins with unasked where nothing alike was measured."""
+"""Number of images that training may process without a question, if no similar stage was
+measured."""
 
 
 def plan(
@@ -37,12 +38,12 @@ def plan(
 
     Args:
         recipe: a recipe or ablation recipe: a YAML file, or a name that `recipes list` shows.
-        site: the machine; None: as the user's site file says.
+        site: the machine; None: from the user's site file.
         sets: changes to fields, e.g. ["optim.epochs=2"].
-        again: what is stale is to be run anew.
+        again: run stale stages again.
         added: seeds of cells besides those of the recipe.
-        on: the launcher, or auto: that of the site file where it can be used, else this process.
-        inputs: looks at data and weights; None: a new one.
+        on: the launcher. auto: the site file's if it can be used, else this process.
+        inputs: checks data and weights; None: a new one.
 
     Raises:
         HarnessError: the recipe or the run root cannot be accepted.
@@ -57,7 +58,7 @@ def plan(
 
 
 def refuse(plan: Plan, site: Site) -> None:
-    """Raise a StoreError if a stage's folder is damaged; else see refuse_beyond_images."""
+    """Raise a StoreError if a stage's folder is damaged; for the rest see refuse_beyond_images."""
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
@@ -65,17 +66,17 @@ def refuse(plan: Plan, site: Site) -> None:
 
 
 def refuse_beyond_images(plan: Plan, site: Site) -> None:
-    """Raise a DataError if a field of what is to be done names more images than its folder has."""
+    """Raise a DataError if a field of a planned stage names more images than its folder has."""
     if beyond := wanted_beyond((stage.recipe for stage in plan.todo), site.data):
         raise DataError("\n".join(f"{plan.path}: {each}" for each in beyond))
 
 
 def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None:
-    """Ask before work that is long, or may be.
+    """Ask before work that takes long or may take long.
 
     Raises:
-        NoData: the data that it needs is not there.
-        Declined: it is not wanted.
+        NoData: the required data is missing.
+        Declined: the user refuses.
     """
     if amount.hours is not None:
         long = amount.hours > amount.limit
@@ -90,8 +91,8 @@ def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None
 
 
 def refuse_without_data(made: Plan, site: Site) -> None:
-    """Raise NoData if something that no run fetches is not under the data root: nobody should be
-    asked to agree to work that cannot begin."""
+    """Raise NoData if data that no run downloads is missing under the data root. This avoids a
+    question about work that cannot start."""
     lacking = [
         found.says
         for found in check_data((s.recipe for s in made.todo), site.data)
@@ -113,6 +114,6 @@ def writable(runs: Path) -> None:
 
 
 def tell_no_commit(progress: Progress) -> None:
-    """Note that the results will name no commit, where there is a checkout that has one."""
+    """Note that the results will name no commit, if the checkout should have one."""
     if provenance.is_checkout() and (why := provenance.why_no_commit()):
         progress.note(f"results will name no commit: {why}")

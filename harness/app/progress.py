@@ -1,4 +1,4 @@
-"""What the functions of harness.app tell while they work, and what they ask."""
+"""Callbacks of the functions of harness.app: progress and questions."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ if TYPE_CHECKING:
 
 
 class Declined(HarnessError):
-    """The user does not want so much work to begin."""
+    """The user refused to start long work."""
 
     exit_code = 0
 
 
 class Progress:
-    """Listens to one call. Override what you want to hear of: here every method does nothing, and
-    agrees. An error that a method raises ends the call."""
+    """Callbacks for one call. Override the methods that you need: here every method does nothing,
+    and `confirm` agrees. An error that a method raises ends the call."""
 
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
-        """What there is to do; nothing has begun. `unfinished` names folders of data that were too
-        large to be compared in time."""
+        """The plan is made and nothing has started. `unfinished` names folders of data that were
+        too large to be compared in time."""
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
-        """What a scheduler is about to be handed."""
+        """These drafts are about to be submitted to a scheduler."""
 
     def confirm(self, plan: Plan, amount: Amount) -> bool:
-        """Whether work that is long, or may be, shall begin; asked only where `ask` is set."""
+        """Whether to start work that takes long or may take long; called only with `ask`."""
         del plan, amount
         return True
 
     def begins(self, plan: Plan) -> None:
-        """PyTorch is about to be loaded, then the plan's stages run in this process."""
+        """PyTorch is about to be loaded; then the plan's stages run in this process."""
 
     def working(self, stages: int) -> AbstractContextManager[tuple[Reporter, Callable[[], bool]]]:
-        """Entered while so many stages run: who hears of their steps, and what is asked whether
-        they shall stop at the next one."""
+        """Context in which this number of stages runs. It gives a reporter of their steps, and a
+        function that says whether to stop at the next step."""
         del stages
         return _unwatched()
 
     def note(self, text: str) -> None:
-        """Something that is not as it should be, in a sentence."""
+        """A warning, in one sentence."""
 
     def say(self, text: str) -> None:
-        """What goes on, in a sentence."""
+        """What is happening, in one sentence."""
 
     def ended(self, outcome: Outcome) -> None:
-        """The stages have ended; the report comes next."""
+        """The stages have ended; the report is next."""
 
     def nothing_to_do(self, plan: Plan) -> None:
-        """All stages are finished; the report comes next."""
+        """All stages are finished; the report is next."""
 
     def left(self, stages: Sequence[str]) -> None:
-        """Nothing is left to do but these stages, which other processes have."""
+        """Only these stages are left, and other processes run them."""
 
     def reported(self, report: Report) -> None:
         """The report is written."""
@@ -69,16 +69,16 @@ class Progress:
         """The report could not be written."""
 
     def submitted(self, made: Submitted) -> None:
-        """What is missing of a recipe was submitted, or need not be."""
+        """The missing stages of a recipe were submitted, or did not have to be."""
 
     def recipe(self, path: Path) -> None:
-        """`check` is about to run what this recipe lacks."""
+        """`check` is about to run the missing stages of this recipe."""
 
     def refused(self, path: Path, error: HarnessError) -> None:
-        """`check` could not run what this recipe lacks; Declined: it was not to."""
+        """`check` could not run the missing stages of this recipe; Declined: the user refused."""
 
     def waiting(self, stages: int) -> None:
-        """`check` waits for so many stages."""
+        """`check` waits for this number of stages."""
 
 
 @contextmanager

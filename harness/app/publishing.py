@@ -1,4 +1,4 @@
-"""A report with the records it is made from, for others to read."""
+"""Publish a report with the records that it is made from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Told = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Published:
-    """What was written into the folder of published reports."""
+    """The files written into the folder of published reports."""
 
     reports: tuple[Path, ...]
     """The first file of each report."""
@@ -46,7 +46,7 @@ def publish(
         told: called with each file of `Published` when it is written.
 
     Raises:
-        HarnessError: a run is not over, a recipe is wrong, or a folder is a link or cannot be
+        HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
             written.
     """
     if recipe is None:
@@ -76,7 +76,7 @@ def _refuse_links(folders: Sequence[Path]) -> None:
 
 
 def render(folder: Path, out: Path) -> list[Path]:
-    """Write the published report in `folder` into `out`, from its records alone."""
+    """Write the published report in `folder` into `out`, only from its records."""
     root = folder / "runs"
     mark = published(root) or {}
     made = make_plan(find(mark["recipe"], folder.parent.parent), mark["sets"], root)

@@ -1,4 +1,4 @@
-"""The report of a recipe's runs, written from what there is so far."""
+"""Write the report of a recipe's runs from the results so far."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def report(
 
 
 def write(made: Plan, site: Site, out: Path | None = None) -> Report:
-    """`report` of a plan's runs."""
+    """Write the report of a plan's runs; see `report`."""
     inputs = Inputs(site.data, site.runs)
     results = gather(made, site.runs, inputs)
     paths = write_report(results, out or own_place(site.runs, made.name))
@@ -48,7 +48,8 @@ def write(made: Plan, site: Site, out: Path | None = None) -> Report:
 
 
 def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
-    """The report with which a run ends; None if it could not be written, which stops nothing."""
+    """The report at the end of a run; None if it could not be written, which is no failure of the
+    run."""
     try:
         found = write(made, site)
     except HarnessError as error:
@@ -59,9 +60,9 @@ def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
 
 
 def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
-    """What the plan's runs have found so far; without `curves` no journal is read.
+    """The results of the plan's runs so far; without `curves` no journal is read.
 
-    `inputs` looks at data and weights, but not for records that are published: they are others'.
+    `inputs` checks data and weights, but not for published records, which may be from elsewhere.
     """
     inputs = None if published(runs) else inputs
     if made.expansion is not None and made.scale is not None:

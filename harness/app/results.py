@@ -1,4 +1,4 @@
-"""What running, submitting and reporting return."""
+"""Results of running, submitting and reporting."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from harness.store.submission import Array, Submission
 
 INTERRUPTED = 130
-"""Exit code of what was stopped on request."""
+"""Exit code after a stop on request."""
 FAILED = HarnessError.exit_code
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the stages that one call has run have ended."""
+    """How the stages of one call ended."""
 
     tally: Tally | None
     """None: stopped at once, between two steps."""
     left: tuple[str, ...] = ()
-    """Stages that other processes have, and that have no result yet."""
+    """Stages that other processes are running and that have no result yet."""
 
     @property
     def interrupted(self) -> bool:
@@ -34,7 +34,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0: all went well; INTERRUPTED; else what the failures have in common."""
+        """0: all succeeded; INTERRUPTED; else the exit code that the failures share."""
         return INTERRUPTED if self.tally is None or self.interrupted else self.tally.exit_code
 
 
@@ -43,7 +43,7 @@ class Report:
     """A report that was written."""
 
     results: Results
-    """What the runs have found."""
+    """The results of the runs."""
     files: tuple[Path, ...]
     unfinished: tuple[str, ...] = ()
     """Folders of data that were too large to be compared in time."""
@@ -56,12 +56,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Ran:
-    """What one call has run."""
+    """Result of one call of `run`."""
 
     plan: Plan
-    """As it was before."""
+    """The plan before the run."""
     outcome: Outcome | None
-    """None: there was nothing to do."""
+    """None: nothing was left to run."""
     report: Report | None
     """None: it could not be written."""
 
@@ -75,20 +75,20 @@ class Ran:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What one call has submitted."""
+    """Result of one call of `submit`."""
 
     plan: Plan
-    """As it was before."""
+    """The plan before the submission."""
     on: str
     """The launcher."""
     why: Literal["submitted", "dry", "busy", "finished", "meanwhile"]
-    """busy, finished: nothing is left to do but what has a job or a process, or nothing at all.
-    meanwhile: another process has begun what was left."""
+    """busy, finished: every unfinished stage has a job or a process, or all are finished.
+    meanwhile: another process has started the rest."""
     submission: Submission | None = None
     scripts: tuple[tuple[Array, str], ...] = ()
-    """The scripts, JOB0 standing for the first one's job; () where it has none."""
+    """The scripts, with JOB0 for the id of the first job; () if the launcher has none."""
     report: Report | None = None
-    """Where all is finished; None: it could not be written."""
+    """The report if all is finished; None: it could not be written."""
 
     @property
     def exit_code(self) -> int:

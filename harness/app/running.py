@@ -43,17 +43,17 @@ def run(
 ) -> Ran:
     """Run what is missing of the recipe in this process, one stage after the other, and report.
 
-    What is wrong with one run does not stop the others. Called again it does only what is missing,
-    an interrupted stage from its last checkpoint.
+    An error in one run does not stop the others. Called again, it does only what is missing and
+    resumes an interrupted stage from its last checkpoint.
 
     Args:
         recipe, site, sets, again, added: see `plan`.
         ask: ask `progress.confirm` before long work.
         on: the launcher, an attached one.
-        progress: hears what goes on.
+        progress: is called as the work proceeds.
 
     Raises:
-        Declined: the user does not want so much work to begin.
+        Declined: the user refused to start long work.
         HarnessError: the recipe, the data or the disk do not allow it.
     """
     site, progress = site or load_site(), progress or Progress()
@@ -90,11 +90,12 @@ def run_stages(
     *,
     on: str = DEFAULT_LAUNCHER,
 ) -> Outcome:
-    """Run what the plan has to do, mirrored meanwhile; see `Progress` for `working` and `note`.
+    """Run the plan's unfinished stages and mirror them to the trackers. For `working` and `note`
+    see `Progress`.
 
     Raises:
-        NoData, DiskError: no run can go on.
-        HarnessError: the device is not there.
+        NoData, DiskError: no run can continue.
+        HarnessError: the device is missing.
         KeyboardInterrupt: stopped at once.
     """
     from harness.track.follow import start
@@ -120,13 +121,13 @@ def run_until_decided(
     ask: bool = False,
     progress: Progress | None = None,
 ) -> Ran:
-    """As `run`, with further seeds until every claim is decided or cells have `most` seeds.
+    """As `run`, with more seeds until every claim is decided or cells have `most` seeds.
 
-    Which seeds come next, and when to look, follows from the ablation recipe alone: stopped and
-    started again, it goes on as if it had not been.
+    The ablation recipe alone decides the next seeds and the times of analysis. So a stop and a new
+    start do not change the result.
 
     Returns:
-        The last round, or the first in which not all went well.
+        The last round, or the first in which a stage failed.
 
     Raises:
         RecipeError: no ablation recipe, or one that does not plan for so many seeds.

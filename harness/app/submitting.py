@@ -1,4 +1,4 @@
-"""Hand what is missing of a recipe to a launcher whose jobs go on by themselves."""
+"""Submit what is missing of a recipe to a launcher with detached jobs."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def submit(
     dry: bool = False,
     progress: Progress | None = None,
 ) -> Submitted:
-    """Submit what is missing of the recipe, and return; its report comes last.
+    """Submit what is missing of the recipe, and return. The last job writes the report.
 
     Args:
         recipe, site, sets, again: see `plan`.
         on: the launcher; auto: that of the site file.
         ask: ask `progress.confirm` before long work.
-        dry: submit nothing, only tell what would be.
-        progress: hears what goes on.
+        dry: submit nothing, only show what would be submitted.
+        progress: is called as the work proceeds.
 
     Raises:
-        Declined: the user does not want so much work to begin.
+        Declined: the user refused to start long work.
         HarnessError: the recipe, the site or the launcher do not allow it.
     """
     site, progress = site or load_site(), progress or Progress()
@@ -84,7 +84,7 @@ def _submit(
     planning.refuse(found.plan, site)
     only_report = _only_report(found, launcher)
     if not found.plan.todo and not only_report:
-        if found.notes and launcher.behind:  # nobody answers: what has a job may be over
+        if found.notes and launcher.behind:  # no answer: a recorded job may be over
             found.check()
         return _nothing(found.plan, site, progress, on)
     drafts = launcher.drafts(found.plan, found.jobs, report=only_report)
@@ -99,7 +99,7 @@ def _submit(
         planning.ask_long(found.plan, site, launcher.amount(found.plan), progress)
     planning.writable(site.runs)
     planning.tell_no_commit(progress)
-    with submission.claim(site.runs, progress.say):  # plan anew now that nobody else submits
+    with submission.claim(site.runs, progress.say):  # plan again: nobody else submits now
         inputs = Inputs(site.data, site.runs)
         found = plan_with_jobs(
             path, sets, site.runs, again=again, behind=launcher.behind, alone=True, inputs=inputs
@@ -119,7 +119,7 @@ def _submit(
 
 
 def _only_report(found: PlanWithJobs, launcher: Detached) -> bool:
-    """Whether no stage is left to do, but the report has no job yet."""
+    """Whether all stages are done or submitted, but the report has no job yet."""
     return not found.plan.todo and launcher.owes_report(found.plan, found.submissions, found.jobs)
 
 

@@ -1,4 +1,4 @@
-"""How many images a recipe's folder has to train on, and what the recipe wants beyond them."""
+"""Number of training images in a recipe's folder, and the fields that ask for more."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from harness.recipe.schema import Recipe
 
 
 def wanted_beyond(recipes: Iterable[Recipe], root: Path) -> list[str]:
-    """What the recipes want of more images than their folders under the data root have: the field,
-    and what is wrong. A folder that is absent, or too large to be counted at once, lacks nothing
-    here: a run opens it."""
+    """Fields that ask for more images than their folder under the data root has, with what is
+    wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
+    it."""
     count = functools.cache(lambda folder: training_images(root / folder))
     found: dict[str, None] = {}
     for recipe in recipes:
@@ -42,13 +42,13 @@ def _beyond(recipe: Recipe, count: Callable[[str], int | None]) -> Iterator[tupl
 
 
 def training_images(place: Path) -> int | None:
-    """The images of PLACE/train, or of a pack's; None if that cannot be told at once."""
+    """The number of images in PLACE/train or in a pack; None if it cannot be found quickly."""
     try:
         if (place / PACK).is_file():
             return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
         return _counted(place) or None
     except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
-        return None  # a stage that reads it says why
+        return None  # the stage that reads it reports the error
 
 
 def _counted(place: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that --help is quick."""
+"""The command line. Commands import their modules only when they run, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from harness.errors import HarnessError, RecipeError, StoreError, unreadable
 from harness.output import forgive, inert, lost
 
 ASSIGNMENT = re.compile(r"[a-z_]+(\.\w+)*=.+", re.DOTALL)
-"""A setting as --set takes it."""
+"""A setting in the form that --set takes."""
 
 
 def main() -> None:
-    """Run `moco-harness`; a user's mistake ends with its message and its exit code.
+    """Run `moco-harness`. A user's mistake prints its message and exits with its exit code.
 
-    What could not be printed ends with a StoreError's, unless something worse has.
+    If output could not be printed, the exit code is a StoreError's, unless another error came
+    first.
     """
     from harness.cli.app import app
 
@@ -44,7 +45,7 @@ def main() -> None:
     except HarnessError as error:
         _refuse(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left is flushed in the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the buffer is flushed at exit
         sys.exit(141)
     except OSError as error:
         if (found := unreadable(error)) is None:
@@ -78,9 +79,9 @@ def _tell_instead(line: str) -> None:
 
 
 def _settings() -> str:
-    """The present command with --set before assignments that stand alone, as in `plan R seed=1`,
-    or behind another word for it, as in `plan R -set seed=1`; "" if there are none, or the command
-    does not take that line either."""
+    """The present command, corrected: --set is added before an assignment that stands alone (`plan
+    R seed=1`) or replaces another option before it (`plan R -set seed=1`). "" if there is no such
+    assignment, or if the command does not accept the corrected line either."""
     import typer
 
     from harness.cli.app import app

@@ -1,4 +1,4 @@
-"""The commands of `moco-harness` that plan, run and look at runs."""
+"""The commands of `moco-harness` that plan, run and monitor runs."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def run(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
-    """Run what is missing of a recipe, then write its report. Run it again to go on."""
+    """Run what is missing of a recipe, then write its report. Run it again to resume."""
     from harness.cli.run import How, run_command
     from harness.spec.registry import launchers
     from harness.track import feed
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    feed.check()  # what is wrong with a tracker's settings is told before anything runs
+    feed.check()  # report wrong tracker settings before anything runs
     if on not in (known := ("auto", *launchers())):
         raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
     how = How(on, not yes, again, dry, seeds_until_decided)
@@ -148,7 +148,7 @@ def report(
         typer.Option(
             metavar="A B",
             help="Instead, set two run roots or two reports side by side.",
-            readable=False,  # else typer refuses what is closed, without saying whose it is
+            readable=False,  # else typer refuses a closed path without naming its owner
         ),
     ] = None,
 ) -> None:
@@ -214,7 +214,7 @@ def status(
         bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """List the runs under the run root: state, node, progress, last figures, time left."""
+    """List the runs under the run root: state, node, progress, newest values, time left."""
     from harness.cli.status import status_command
 
     where = machine(data=data, runs=runs, site=site)
@@ -230,7 +230,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Print on as they grow, until it ends.")
     ] = False,
 ) -> None:
-    """Print the newest attempt's log, then what became of it and what to do."""
+    """Print the newest attempt's log, then the stage's state and what to do."""
     from harness.cli.logs import logs_command
 
     logs_command(run, machine(runs=runs, site=site), following=follow)
@@ -246,7 +246,7 @@ def cancel(
     site: SitePath = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Cancel jobs, and stop runs of this machine; `run` goes on from their last checkpoints."""
+    """Cancel jobs and stop runs on this machine; `run` resumes from their last checkpoints."""
     from harness.cli.cancel import cancel_command
 
     cancel_command(what, sets or [], machine(runs=runs, site=site), ask=not yes)
@@ -297,7 +297,7 @@ def check(
 
     6 a result misses its target, leaves its band, is stale, missing or incomparable.
 
-    7 nothing is amiss, but some results are still to come.
+    7 no failure so far, but some results are not there yet.
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
@@ -338,7 +338,7 @@ def bench(
         typer.Option(help="Folder for the record and a page of all records in it.", parser=path),
     ] = None,
 ) -> None:
-    """Measure a recipe's training step, input and evaluation against their floors."""
+    """Measure a recipe's training step, input and evaluation against their lower bounds."""
     from harness.cli.bench import How, bench_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
@@ -354,7 +354,7 @@ def doctor(
         bool, typer.Option("--submit", help="Also send a short job and look around on its node.")
     ] = False,
 ) -> None:
-    """Tell whether the site file fits this machine and its cluster, and what to change."""
+    """Check whether the site file fits this machine and its cluster, and say what to change."""
     from harness.cli.doctor import doctor_command
 
     raise typer.Exit(doctor_command(site, runs, data, submit=submit))
@@ -367,7 +367,7 @@ def certify(
     data: DataRoot = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")] = False,
 ) -> None:
-    """Show on your own nodes that this edition computes there what it should; reports tell."""
+    """Test on your own nodes that this edition computes correctly there; reports show it."""
     from harness.cli.certify import certify_command
 
     raise typer.Exit(certify_command(machine(runs=runs, data=data, site=site), ask=not yes))
@@ -379,7 +379,7 @@ def gc(
     site: SitePath = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete it; else only tell.")] = False,
 ) -> None:
-    """Delete checkpoints that nothing reads any more and leavings; records of runs always stay."""
+    """Delete unused checkpoints and leftover files; the records of runs always stay."""
     from harness.cli.gc import gc_command
 
     raise typer.Exit(gc_command(machine(runs=runs, site=site), delete=yes))
@@ -387,7 +387,7 @@ def gc(
 
 @app.command()
 def sync(runs: Runs = None, site: SitePath = None) -> None:
-    """Upload to the experiment trackers what is not mirrored there yet, from the journals."""
+    """Upload to the experiment trackers what is missing there, from the journals."""
     from harness.cli import show
     from harness.track.sync import sync as sync_runs
 

@@ -1,4 +1,4 @@
-"""`moco-harness bench`: measure a recipe's step against its floor and keep the result."""
+"""`moco-harness bench`: measure a recipe's step against its lower bound and keep the result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from harness.store import benchmarks
 
 @dataclass(frozen=True)
 class How:
-    """How long to measure, and on what."""
+    """Settings of a measurement."""
 
     rounds: int
     steps: int

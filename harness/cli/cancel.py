@@ -17,11 +17,11 @@ SHOWN = 12
 
 
 def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask: bool) -> None:
-    """Stop what works on the stages that `words` name: recipes, runs, stages.
+    """Stop the jobs and processes of the stages that `words` name: recipes, runs, stages.
 
     Raises:
-        HarnessError: a word names nothing; a stage is not ours to stop (the others are stopped);
-            a job could not be stopped; or there is no terminal to ask on.
+        HarnessError: a word names nothing; a stage cannot be stopped from here (others are
+            stopped); a job could not be stopped; or there is no terminal to ask on.
     """
     commands = Commands(site.runs, site.file)
     wanted = _wanted(words, sets, site.runs, commands)
@@ -46,8 +46,8 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
 
 
 def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Commands) -> set[str]:
-    """The stages that the words name. A stage's id or a run's whole name comes first, then a
-    recipe, as every command knows it, then a part of a name."""
+    """The stages that the words name. A word is first read as a stage's id or a run's whole name,
+    then as a recipe, then as a part of a name."""
     found: set[str] = set()
     ids = selection.known(runs)
     whole = {*ids, *map(selection.name, ids)}
@@ -70,10 +70,10 @@ def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Com
 
 
 def _recipe(word: str, *, must: bool) -> Path | None:
-    """The recipe's file; None if the word names none.
+    """The recipe's file; None if the word names no recipe and `must` is false.
 
     Raises:
-        RecipeError: it names none, and it has to.
+        RecipeError: the word names no recipe and `must` is true.
     """
     from harness.recipe.find import find
 

@@ -1,4 +1,4 @@
-"""A stage's row in words: how far it is, its newest figures, how long it may still take."""
+"""A stage's row as text: progress, newest values, time left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.spec.registry import metrics, task_of, tasks
 
 @dataclass(frozen=True)
 class Cells:
-    """A row's texts, "" where there is nothing to say."""
+    """A row's texts; "" if there is nothing to show."""
 
     id: str
     state: str
@@ -28,7 +28,7 @@ class Cells:
 
 
 class Reader:
-    """Makes cells; reads on in each journal from where it was."""
+    """Makes cells; continues each journal from its last position."""
 
     def __init__(self) -> None:
         self._reader = overview.Reader()
@@ -39,7 +39,7 @@ class Reader:
         reached = self._reader.reached(row)
         step = f"{reached.step}" if reached.step else ""
         if kind in tasks() and tasks()[kind].progress is None:
-            step = ""  # its step is its parent's
+            step = ""  # the parent's step, not its own
         elif reached.steps and step:
             step = f"{step}/{reached.steps}"
         epoch = f"{reached.epoch:.3g}/{reached.epochs}" if reached.epochs and step else ""
@@ -65,7 +65,7 @@ class Reader:
 
 
 def short(row: Row) -> str:
-    """Why the stage is in its state, in a line: of an error's text the first clause."""
+    """Why the stage is in its state, in one line: for an error, its first clause."""
     if row.state in ("failed", "damaged", "unreadable"):
         return clause(row.why)
     return row.why.splitlines()[0] if row.why else ""

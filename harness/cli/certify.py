@@ -1,4 +1,4 @@
-"""`moco-harness certify`: what only the user's own nodes can show."""
+"""`moco-harness certify`: tests that only the user's own nodes can run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLE = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
 def certify_command(site: Site, *, ask: bool) -> int:
-    """Try everything, write the certificate, print it; returns 1 if something failed, else 0.
+    """Run all tests, write the certificate, print it; returns 1 if something failed, else 0.
 
     Raises:
         HarnessError: it was not confirmed, or the run root cannot be written.

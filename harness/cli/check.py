@@ -1,4 +1,4 @@
-"""`moco-harness check`: targets and baselines held against runs, for people and for CI."""
+"""`moco-harness check`: compare runs with targets and baselines, for people and for CI."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _STYLE: dict[Judged, str] = {
 
 @dataclass(frozen=True)
 class How:
-    """What `check` is asked to do besides looking."""
+    """Options of `check`."""
 
     run: bool = False
     wait: bool = False
     ask: bool = True
     seeds: tuple[int, ...] = ()
-    """In place of the recipes' own; () leaves those."""
+    """Replace the recipes' own; () keeps those."""
     against: Path | None = None
     write: Path | None = None
     """A baseline to write."""
@@ -61,13 +61,13 @@ class How:
 
 
 def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: How) -> int:
-    """Judge the recipes' results, run first if asked for; returns the exit code.
+    """Judge the recipes' results, after running what is missing if required; returns the exit code.
 
-    0: all passed. TargetMissed's: some result is not as wanted, stale, missing or incomparable.
-    NotYet's: what is not there is still to come. 130: stopped on request.
+    0: all passed. TargetMissed's: some result is not as required, stale, missing or incomparable.
+    NotYet's: some results are not there yet. 130: stopped on request.
 
     Raises:
-        RecipeError: a file cannot be accepted, or there is nothing to hold a recipe against; the
+        RecipeError: a file cannot be accepted, or a recipe has nothing to be compared with; the
             other recipes have been judged.
         StoreError: a file cannot be written, or a baseline would lack results.
     """
@@ -101,12 +101,12 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
 
 @contextmanager
 def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -> Iterator[None]:
-    """Remove the files of an earlier call, so that nobody takes its verdicts for this one's; what
-    this one cannot tell for an error, or for Ctrl-C, they hold as an error. A file that is named
-    twice, also as the baseline, is left to be refused.
+    """Remove the files of an earlier call, so that its verdicts are not taken for those of this
+    call. If this call fails or is stopped, the new files hold the error. A file named twice, also
+    as the baseline, is kept: a later check refuses it.
 
     Raises:
-        RecipeError: there is a file of another kind, which stays.
+        RecipeError: there is a file of another kind, which is kept.
         StoreError: a file cannot be written.
     """
     own: list[tuple[Path, Writer]] = []
@@ -138,11 +138,11 @@ def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -
 
 
 def discard(words: Sequence[str], before: float) -> None:
-    """`fresh` for a command line that was refused before it began.
+    """`fresh` for a command line that was refused before the command started.
 
     Args:
-        words: its words.
-        before: when it was given, in seconds since 1970; files written later are its own.
+        words: the command line.
+        before: start of the call, in seconds since 1970; files written later belong to this call.
     """
     said: dict[str, Path] = {}
     for word, after in zip(words, [*words[1:], ""], strict=True):
@@ -155,7 +155,7 @@ def discard(words: Sequence[str], before: float) -> None:
 
 
 def _fail(files: Sequence[tuple[Path, Writer]], message: str) -> None:
-    """Write the files that nobody has written."""
+    """Write the files that do not exist yet."""
     for path, write in files:
         if not path.exists():
             with suppress(StoreError):
@@ -168,7 +168,7 @@ def _may_write(how: How) -> None:
     for path, place in zip(written, places, strict=True):
         if places.count(place) > 1:
             raise RecipeError(f"{path}: two files are to be written there; name another")
-    if baseline := how.write:  # of another file, its own reader says with lines why it is none
+    if baseline := how.write:  # for another kind of file, the reader's error gives the lines
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
 
 
@@ -212,7 +212,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def _write(cells: Sequence[CellRuns], now: Now, path: Path) -> None:
-    """Write the baseline, and tell what of an older one it changes."""
+    """Write the baseline, and print its changes from an older one."""
     made = make_baseline(cells, now)
     older = load_baseline(path) if path.exists() and path.stat().st_size else None
     write_baseline(made, path)

@@ -1,4 +1,4 @@
-"""`moco-harness report --compare A B`: two sets of runs of one table side by side."""
+"""`moco-harness report --compare A B`: compare two sets of runs of one table."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from harness.store import atomic
 def compare_command(
     recipe: Path | None, sets: Sequence[str], both: tuple[Path, Path], out: Path | None
 ) -> None:
-    """Show the two side by side and, into `out` if it is given, write Markdown, a page and JSON.
+    """Show the comparison and, if `out` is given, write it there as Markdown, a page and JSON.
 
-    Each of `both` is a report (its folder or results.json), or a run root, which takes the recipe.
+    Each of `both` is a report (its folder or results.json), or a run root, which needs the recipe.
 
     Raises:
         HarnessError: one of them is neither, or they have nothing in common.

@@ -39,7 +39,7 @@ def pack_(
         ),
     ] = False,
 ) -> None:
-    """Pack an image folder into a few large files; begun again, it goes on, or verifies."""
+    """Pack an image folder into a few large files; run again, it resumes, or verifies the pack."""
     from harness.cli import show
     from harness.data.pack import pack
 
@@ -64,7 +64,7 @@ def check_(
         ),
     ] = False,
 ) -> None:
-    """Decode every image, and name those that are broken."""
+    """Decode every image, and list the broken ones."""
     from harness.cli import show
     from harness.data import broken
     from harness.errors import DataError
@@ -84,7 +84,7 @@ def check_(
 
 @contextlib.contextmanager
 def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars, one for each thing that is done."""
+    """Progress bars, one for each step of the work."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     from harness.cli import show

@@ -1,4 +1,4 @@
-"""`moco-harness doctor`: does the site file fit this machine and its cluster?"""
+"""`moco-harness doctor`: check whether the site file fits this machine and its cluster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
         yield warning("site file", note)
     yield from machine.findings(where)
     if where.backend is None or not submit:
-        # a login node computes nothing, but has the environment that jobs have
+        # a login node trains nothing, but has the same environment as jobs
         found = machine.probe_here()
         if isinstance(found, str):
             yield problem("torch", f"{found}; install it anew")

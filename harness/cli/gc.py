@@ -1,4 +1,4 @@
-"""`moco-harness gc`: what of a run root nothing needs any more, and its deletion."""
+"""`moco-harness gc`: find and delete files in a run root that are not needed any more."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ _WORDS: dict[Kind, str] = {
 
 
 def gc_command(site: Site, *, delete: bool) -> int:
-    """Tell what may go and, with `delete`, delete it; returns 1 if some of it could not be, else 0.
+    """Show what can be deleted and, with `delete`, delete it; returns 1 if a deletion failed, else
+    0.
 
     Raises:
-        StoreError: the run root or a submission's record cannot be read, or the folder is no
-            run root.
+        StoreError: the run root or a submission's record cannot be read, or the folder is no run
+            root.
     """
     if not garbage.is_run_root(site.runs):
         if site.runs.is_dir() and any(site.runs.iterdir()):
             raise StoreError(f"{site.runs}: holds no runs; name the run root with --runs")
         show.line(f"no runs under {site.runs}")
         return 0
-    # nobody may begin to use a copy of the code while it is deleted
+    # no process may start to use a copy of the code during its deletion
     with submission.claim(site.runs, show.line) if delete else contextlib.nullcontext():
         submissions = submission.everything(site.runs)
         held, notes = Schedulers().held(site.runs, submissions)
@@ -96,7 +97,7 @@ def _tell(found: Sequence[Garbage]) -> None:
 
 
 def _amount(size: int) -> str:
-    """Bytes in words: 3.2 GB, 40 MB, 1 kB."""
+    """A number of bytes as text: 3.2 GB, 40 MB, 1 kB."""
     if size >= 1e9:
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

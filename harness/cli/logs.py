@@ -1,4 +1,4 @@
-"""`moco-harness logs`: the newest attempt's words."""
+"""`moco-harness logs`: the newest attempt's log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.site import Site
 
 
 def logs_command(word: str, site: Site, *, following: bool) -> None:
-    """Print the logs of the stage that `word` names, then what became of it.
+    """Print the logs of the stage that `word` names, then the stage's state.
 
     Raises:
-        StoreError: no stage or several are named so, or the run root cannot be read.
+        StoreError: `word` names no stage or several, or the run root cannot be read.
     """
     runs = site.runs
     commands = Commands(runs, site.file)
@@ -39,7 +39,7 @@ def logs_command(word: str, site: Site, *, following: bool) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(inert(text.replace("\r", "\n")))  # progress bars write over themselves
+    sys.stdout.write(inert(text.replace("\r", "\n")))  # progress bars overwrite their line
     sys.stdout.flush()
 
 

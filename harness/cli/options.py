@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def path(said: str) -> Path:
-    """A path as a command line names it."""
+    """A path from the command line."""
     if not said:
         raise typer.BadParameter("an empty path; name one, or . for this folder")
     return Path(said)
 
 
 def found(named: str) -> Path:
-    """The file of a recipe that a command line names."""
+    """The file of a recipe named on the command line."""
     from harness.recipe.find import find
 
     return find(named)
@@ -36,7 +36,7 @@ def machine(
     processes: int | None = None,
     site: Path | None = None,
 ) -> Site:
-    """The machine in use; what is odd about it is told on standard error.
+    """The machine in use; prints notes about unexpected settings to standard error.
 
     Raises:
         RecipeError: the site file cannot be accepted.
@@ -55,7 +55,7 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
 ]
-# No square brackets in help texts: rich takes them for markup and swallows them.
+# No square brackets in help texts: rich would read them as markup and remove them.
 Runs = Annotated[
     Path | None,
     typer.Option(help="Run root (default: the site file's, else ./runs).", parser=path),

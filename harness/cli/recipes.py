@@ -1,4 +1,4 @@
-"""`moco-harness recipes ...`: look at recipes without running them."""
+"""`moco-harness recipes ...`: show and check recipes without running them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=options.found)]
 
 @app.command("list")
 def list_(folder: Folder = None) -> None:
-    """List recipes with their titles; without a folder, all that go by their names."""
+    """List recipes with their titles; without a folder, all that can be named without a path."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -38,7 +38,7 @@ def list_(folder: Folder = None) -> None:
     if folder is None:
         files = find.names()
     elif folder.is_dir():
-        next(folder.iterdir(), None)  # rglob passes over a closed one
+        next(folder.iterdir(), None)  # rglob skips a closed folder silently
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
         raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")
@@ -84,7 +84,7 @@ def show(recipe: File, sets: Sets = None) -> None:
 
 @app.command()
 def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -> None:
-    """Check recipes, ablation recipes with all their cells, lists, papers' tables; name every
+    """Check recipes, ablation recipes with all cells, lists and papers' tables; print every
     mistake."""
     from harness.cli import show
     from harness.errors import RecipeError
@@ -127,7 +127,7 @@ def diff(first: File, second: File) -> None:
     from harness.recipe.load import load, load_recipe
 
     one, other = load(first), load(second)
-    if type(one) is not type(other):  # refuse the one that is no single run
+    if type(one) is not type(other):  # refuse the one that is not a single run
         one, other = load_recipe(first), load_recipe(second)
     found = difference(one, other)
     if not found:
@@ -142,7 +142,7 @@ def diff(first: File, second: File) -> None:
 
 
 def _as_yaml(value: object) -> str:
-    """A field's value as it would stand in a recipe, on one line."""
+    """A field's value in the form of a recipe, on one line."""
     from harness.recipe.difference import ABSENT
     from harness.recipe.yaml_text import render
 

@@ -1,4 +1,4 @@
-"""Files that a command writes where the user says: never over something that is not its own."""
+"""Protect files at a path that the user names: a command only replaces files of its own kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from harness.store import atomic
 
 
 def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
-    """Let `path` be written, before hours of work are done for it.
+    """Check, before hours of work, that `path` may be written.
 
     Args:
-        what: the command writes, in words.
-        ours: whether a file's content is such; an empty file is nobody's.
+        what: the file that the command writes, as text.
+        ours: whether a file's content is of this kind; an empty file is of no kind.
 
     Raises:
         RecipeError: there is a file of another kind.
-        StoreError: there cannot be a file.
+        StoreError: a file cannot be written there.
     """
     try:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""`moco-harness report`: write the report's files and show its table and verdicts in short."""
+"""`moco-harness report`: write the report's files and print its table and verdicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
 
 
 def show_report(report: Report) -> None:
-    """The report in short, and where it lies."""
+    """Print a summary of the report, and its place."""
     _show(report.results)
     show.unfinished(report.unfinished)
     show.line(f"report: {report.page}")
@@ -63,7 +63,7 @@ def table(results: Results) -> Table:
 
 
 def _scale(results: Results) -> str:
-    """What the numbers are of, so that nobody takes a miniature for the paper."""
+    """The scale of the numbers, so that a miniature is not mistaken for the paper."""
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
     rest = "; not comparable with the paper's numbers, its claims are what is tested"

@@ -1,4 +1,4 @@
-"""`moco-harness run`: what a person sees of it, wherever it runs."""
+"""`moco-harness run`: its output and questions, for every launcher."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from harness.store import submission
 
 @dataclass(frozen=True)
 class How:
-    """How `run` is asked to run."""
+    """Options of `run`."""
 
     on: str
     ask: bool
     again: bool
     dry: bool
     most: int | None
-    """Seeds that undecided claims' cells may have; None: the recipe's."""
+    """Maximum number of seeds for cells of undecided claims; None: the recipe's."""
 
 
 def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
@@ -96,7 +96,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
 
 
 class Shown(Progress):
-    """Prints what goes on, and asks."""
+    """Prints progress and asks questions."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -115,7 +115,7 @@ class Shown(Progress):
                 if amount.hours is None
                 else f"about {show.duration(amount.hours * 3600)}"
             )
-        # a person may know that the nodes see data which is absent here
+        # the user may know that the nodes have data which is absent here
         if not (amount.here or sys.stdin.isatty()):
             refuse_without_data(plan, self._site)
         return confirm("an unknown amount" if amount.hours is None else _amount(amount))
@@ -191,7 +191,7 @@ class Shown(Progress):
 
 
 def confirm(about: str) -> bool:
-    """Ask whether to begin so much work; without a terminal, refuse it."""
+    """Ask whether to start long work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
         raise HarnessError(f"this is {about} of work; say --yes to begin it unasked: {line}")
@@ -212,7 +212,8 @@ def _submitted(made: submission.Submission, site: Site) -> None:
 
 
 def _drafts(drafts: Drafts) -> None:
-    """Print what goes to a scheduler: jobs, what they wait for, nodes and GPUs, hours."""
+    """Print what will be submitted to a scheduler: jobs, their dependencies, nodes and GPUs,
+    hours."""
     title = f"to {drafts.to}"
     table = Table(box=None, pad_edge=False, header_style="bold", title=title)
     table.title_justify, table.title_style = "left", "bold"

@@ -1,4 +1,4 @@
-"""Seeds as one types them: 0-7, or 3,5,9-11."""
+"""Seeds on the command line: 0-7, or 3,5,9-11."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from harness.errors import RecipeError
 
 MOST = 1000
-"""Seeds that one option may name."""
+"""Maximum number of seeds in one option."""
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:
     """The seeds that an option names, in its order, each once; () for None.
 
     Raises:
-        RecipeError: it is no such list.
+        RecipeError: the text is no such list.
     """
     found: dict[int, None] = {}
     for part in text.split(",") if text is not None else ():

@@ -1,4 +1,4 @@
-"""Plain printing and the plan's table."""
+"""Print lines and the plan's table."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from harness.site import Site
 
 ROWS = 40
-"""Runs that a table shows; of more, it shows a summary."""
+"""Maximum number of rows in a table; with more runs, it shows a summary."""
 
 REASONS = 10
-"""Reasons that stand below it."""
+"""Maximum number of reasons below the table."""
 NAMED = 3
-"""Stages that a sentence names; of more it tells how many."""
+"""Maximum number of stages named in a sentence; for more it gives the number."""
 UNBROKEN = 10_000
-"""Columns of what is no terminal: a pipe's reader wants a row in a line."""
+"""Width for a pipe or a file, so that each row stays on one line."""
 
 
 class InertConsole(Console):
-    """All that is drawn is text, live or not: records and logs may come from strangers."""
+    """A console that prints only plain text: records and logs may contain terminal commands."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -40,7 +40,7 @@ class InertConsole(Console):
             yield part if part.control else Segment(inert(part.text), part.style)
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # main's exit code, not rich's
+        raise BrokenPipeError  # main sets the exit code, not rich
 
 
 console = InertConsole(highlight=False)
@@ -59,8 +59,9 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line as it is; on a terminal broken between words, never within a path or a
-    command, the rest set in as the line began. Secrets are hidden: a job's words are in its log."""
+    """Print a line. On a terminal it is wrapped between words, never inside a path or a command,
+    and the rest is indented like its start. Secrets are hidden: a job's output is stored in its
+    log."""
     text = redact(text)
     if console.is_terminal and f"{command.PROGRAM} " not in text:
         margin = text[: len(text) - len(text.lstrip())]
@@ -80,13 +81,13 @@ def count(number: int, what: str) -> str:
 
 
 def named(names: Sequence[str]) -> str:
-    """The first few of the names, and how many more there are."""
+    """The first few of the names, and the number of the others."""
     more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
     return ", ".join([*names[:NAMED], *more])
 
 
 def duration(seconds: float) -> str:
-    """About `seconds`, in words: 40 s, 12 min, 3.5 h, 2.2 days."""
+    """About `seconds`, as text: 40 s, 12 min, 3.5 h, 2.2 days."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:
@@ -104,9 +105,9 @@ def _cell(stage: PlannedStage) -> str:
 
 
 def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
-    """Print the plan: a row for each run, what is skipped and why, how long, and where to.
+    """Print the plan: a row for each run, what is skipped and why, the duration, and the folders.
 
-    `too_large` names data that could not be compared, for want of time.
+    `too_large` names data that was too large to be compared in time.
     """
     runs = _by_run(made)
     names = list(dict.fromkeys(stage.name for stage in made.stages))
@@ -152,20 +153,20 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
 
 
 def unfinished(folders: Sequence[str]) -> None:
-    """Name the data that could not be compared, for want of time."""
+    """Name the data that was too large to be compared in time."""
     for folder in folders:
         line(f"note: {folder} is too large to be compared at once; the next call goes on with it")
 
 
 def nothing_to_do(made: Plan) -> None:
-    """Say that nothing is left, and whether all of it still holds."""
+    """Print that nothing is left to do, and whether all results are still valid."""
     stale = sum(stage.stale for stage in made.stages)
     but = f", but {count(stale, 'stage')} {'is' if stale == 1 else 'are'} stale" if stale else ""
     line(f"nothing to do: everything is finished{but}")
 
 
 def _counted(made: Plan) -> str:
-    """What becomes of the stages."""
+    """Number of stages for each action."""
     numbers = {
         "done already": sum(s.action == "skip" and s.entry.done for s in made.stages),
         "left out, as their pre-training diverged": sum(
@@ -211,7 +212,7 @@ def _how_long(made: Plan) -> str:
 
 
 def _measured(made: Plan) -> str:
-    """By what the time is known: finished runs, unless a `bench` is named."""
+    """Source of the time estimate: finished runs, unless a `bench` is named."""
     if not any(source.startswith("bench") for source in made.sources):
         return f"as measured here on {made.on}"
     return f"by {' and '.join(made.sources)} here on {made.on}"

@@ -1,4 +1,4 @@
-"""`moco-harness status`: what the run root holds, and what became of its jobs."""
+"""`moco-harness status`: the stages in the run root, and the state of their jobs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from harness.site import Site
 from harness.spec.registry import tasks
 
 PATIENCE_S = 5.0
-"""Seconds that data of many files may be compared; a plan has more."""
+"""Time limit in seconds to compare data of many files; a plan has more."""
 EVERY_S = 3.0
-"""Seconds between two looks of --watch."""
+"""Seconds between two updates of --watch."""
 LINES = 10
-"""Reasons that are told below a table; `--all` in a pipe tells each."""
+"""Maximum number of reasons below a table; `--all` in a pipe prints all."""
 STYLE = {
     "finished": "green",
     "diverged": "magenta",
@@ -52,7 +52,7 @@ _FIRST = (
     *("running", "suspended", "silent", "ending", "failed", "lost", "damaged", "unreadable"),
     *("cancelled", "interrupted", "held", "unknown", "waiting"),
 )
-"""The order of rows where there is not room for all."""
+"""The order of rows if there is not enough space for all."""
 _HEADINGS = {
     "state": "state",
     "node": "node",
@@ -70,10 +70,10 @@ _RIGHT = ("step", "epoch", "loss", "speed", "left")
 def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     """Print a summary by ablation and, if `every` or there are few, a row for each stage.
 
-    With `watch`, on a terminal, again and again until Ctrl-C.
+    With `watch`, on a terminal, update it until Ctrl-C.
 
     Raises:
-        HarnessError: the run root cannot be read, or there is no terminal to watch on.
+        HarnessError: the run root cannot be read, or there is no terminal for `watch`.
     """
     inputs = Inputs(site.data, site.runs, PATIENCE_S)
     reader, commands = Reader(), Commands(site.runs, site.file)
@@ -115,7 +115,7 @@ def _watch(truth: StatusReader, reader: Reader, commands: Commands) -> None:
 
 
 def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> RenderableType:
-    """What fits on a screen: the sums, and the rows that a person wants to see first."""
+    """The part that fits on a screen: the sums, and the most important rows."""
     below = [
         *_summary(seen, commands),
         Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim"),
@@ -137,7 +137,7 @@ def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> 
 
 
 def _place(row: Row) -> tuple[str, int]:
-    """By run, and in a run parents first."""
+    """Sort key: by run; in a run, parents first."""
     run, _, stage = row.id.rpartition(".")
     kinds = list(tasks())
     kind = stage.partition("-")[0]
@@ -145,8 +145,8 @@ def _place(row: Row) -> tuple[str, int]:
 
 
 def _table(cells: Iterable[Cells]) -> Table:
-    """A table for a terminal. Empty columns are left out and, where it is narrow, the least wanted
-    ones too, before a name is cut."""
+    """A table for a terminal. Empty columns are left out. On a narrow terminal the least important
+    columns are left out too, before a name is cut."""
     shown = list(cells)
     runs = [each.id.rpartition(".") for each in shown]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
@@ -170,7 +170,7 @@ def _table(cells: Iterable[Cells]) -> Table:
 
 
 def _plain(rows: Sequence[Row], reader: Reader, commands: Commands) -> Iterator[str]:
-    """A line a stage for pipes and logs, however wide, nothing cut."""
+    """One line per stage for pipes and logs, of any width, nothing cut."""
     if not rows:
         return
     shown = [reader.cells(row) for row in rows]
@@ -193,12 +193,12 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
         more = f"more: {commands.line('logs', row.id)}"
         return f"{clause}; {more}" if clause else more
     if row.state == "running" and row.entry.state == "running":
-        return ""  # which process, the node says
+        return ""  # the node column says which process
     return clause if row.state != "finished" else ""
 
 
 def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
-    """Below a table: why stages are not running or done."""
+    """Below a table: why stages are not running or finished."""
     told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
     for row in told[:LINES]:
         run, _, kind = row.id.rpartition(".")
@@ -210,7 +210,8 @@ def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
 
 
 def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
-    """A line for each ablation, what to do about what ended badly, and who did not answer."""
+    """A line for each ablation, what to do about failed stages, and which services did not
+    answer."""
     groups: dict[str, Counter[str]] = {}
     for row in seen.rows:
         groups.setdefault(_group(row), Counter())[row.state] += 1

@@ -1,4 +1,4 @@
-"""`moco-harness report --watch`: the table fills while its runs go on, here or elsewhere."""
+"""`moco-harness report --watch`: show the table while its runs continue, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from harness.spec.registry import task_of
 from harness.store import journal
 
 EVERY_S = 2.0
-"""Seconds between two looks, and at least ten times what one takes."""
+"""Minimum seconds between two updates; at least ten times the duration of one."""
 
 GOING_ON = ("absent", "running", "interrupted", "failed")
-"""A run in one of these may still give a value: it may be waiting for its turn, or run again."""
+"""A run in one of these states may still get a value: it may be waiting, or run again."""
 
 
 def watch_command(made: Plan, site: Site) -> None:
-    """Show the table until all runs of the plan are over, or the user has seen enough."""
+    """Show the table until all runs of the plan are over, or the user stops it."""
     inputs = Inputs(site.data, site.runs)
     if not watch(lambda: gather(made, site.runs, inputs, curves=False), show.console):
         show.line("stopped watching; the report is of the runs so far")
@@ -43,9 +43,9 @@ def watch(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Look again and again until every run of the table is over.
+    """Update the table until all its runs are over.
 
-    On a terminal the table is drawn anew in place; elsewhere each change is a line.
+    On a terminal the table is redrawn in place; elsewhere each change is a line.
 
     Returns:
         Whether all are over; False: the user stopped watching.
@@ -65,7 +65,7 @@ def watch(
 
 
 def over(results: Results, run: Run) -> bool:
-    """Whether the run has all its values, or never will have them."""
+    """Whether the run has all its values, or will never have them."""
     return not any(results.value(run, m).standing in GOING_ON for m in _metrics(results, run))
 
 
@@ -90,7 +90,7 @@ def _lines(console: Console) -> Iterator[Callable[[Results], None]]:
 
 
 def picture(results: Results) -> Group:
-    """The table, and a line for each stage that goes on now."""
+    """The table, and a line for each running stage."""
     done = sum(over(results, run) for run in results.runs)
     lines = [Text(f"  {line}", style="dim") for run in results.runs for line in _going_on(run)]
     return Group(
@@ -102,7 +102,7 @@ def picture(results: Results) -> Group:
 
 
 def _metrics(results: Results, run: Run) -> list[Metric]:
-    """What the run is to give: the judged metric, then what its other stages measure."""
+    """The metrics expected of the run: the judged one, then those of its other stages."""
     others = (metric for metric, kind in task_of().items() if kind in run.stages)
     return list(dict.fromkeys((results.metric, *others)))
 

@@ -1,1 +1,1 @@
-"""Recipes: one YAML file, one training run described whole. The science; it names no machine."""
+"""Recipes: one YAML file describes one training run. It holds the science and names no machine."""

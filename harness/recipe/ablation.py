@@ -1,4 +1,5 @@
-"""Ablations: what a paper varied and printed (`ablations/`), and at which scale we repeat it."""
+"""Ablations: what a paper varied and printed (`ablations/`), and the scale at which we repeat
+it."""
 
 from __future__ import annotations
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     Metric = str
 else:
     Metric = Literal[*task_of(), "cost/memory", "cost/hours"]
-"""What a task reports; memory in GB, the peak of one process's device; hours of 200 epochs."""
+"""A metric that a task reports. Memory: GB, the peak of one process's device. Hours: of 200
+epochs."""
 
 Number = float | Literal["fail"] | None
-"""What a paper printed; null: it printed none."""
+"""A number as the paper printed it; null: the paper printed none."""
 
 Confidence = Literal["read", "secondary", "memory"]
-"""read: in the paper itself; secondary: in somebody's account of it; memory: not checked."""
+"""read: in the paper itself; secondary: in another text about it; memory: from memory, not
+checked."""
 
 Level = Literal["paper", "cifar10", "cpu", "quick"]
 
@@ -33,31 +36,31 @@ class Cell(Section):
 
     id: Name
     label: str
-    """As it stands in the table's first column."""
+    """The row's label in the table's first column."""
     set: dict[str, Any] | None
-    """What this cell changes: dotted recipe field -> value; null: a printed row that is not run
-    (another method's)."""
+    """The fields that this cell changes: dotted recipe field -> value; null: a printed row of
+    another method, which is not run."""
     printed: Number
     """The paper's number; in the file, `block.key` of printed.yaml."""
     printed_runs: tuple[float, ...] = ()
     """The single runs behind a printed mean; filled in from printed.yaml."""
     series: str = ""
-    """Its curve in the figure, as the legend has it; "" where there is no figure."""
+    """The curve's name in the figure's legend; "" if there is no figure."""
     x: float | None = None
-    """Where it stands on the figure's axis."""
+    """Its position on the figure's axis."""
 
 
 class Column(Section):
-    """A printed column besides the table's metric: filled by another measurement, or to come, or a
-    fact beside the rows."""
+    """A printed column besides the table's metric: filled by another metric, not yet filled, or
+    only a fact about the rows."""
 
     label: str
     numbers: Name
-    """Block of printed.yaml, whose keys are cells."""
+    """Block of printed.yaml; its keys are cells."""
     metric: Metric | None = None
-    """What fills it from our runs; null: nothing does."""
+    """The metric that fills it from our runs; null: none."""
     awaits: str = ""
-    """What the harness lacks to fill it, e.g. detection: a column to come."""
+    """What the harness still lacks to fill it, e.g. detection."""
     units: str = ""
     """Filled in from printed.yaml, like the values."""
     values: dict[str, Number] = {}
@@ -76,7 +79,7 @@ class Curve(Section):
     cell: Name
     metric: Literal["knn/top1", "pretext/top1"]
     numbers: Name
-    """Block of printed.yaml, whose keys are epochs."""
+    """Block of printed.yaml; its keys are epochs."""
     points: tuple[tuple[float, float], ...] = ()
     """(epoch, value); filled in from printed.yaml."""
 
@@ -85,12 +88,12 @@ class Figure(Section):
     """Cells drawn as series over an axis: each cell has its `series` and `x`."""
 
     x: str
-    """The axis in words."""
+    """The axis as text."""
     reads: Literal["negatives", "temperature", "epochs"]
-    """What of a recipe the axis shows: a cell stands at its own `x` as printed, and at this value
-    as we ran it."""
+    """The property of a recipe on the axis. The paper's point is at the cell's own `x`, ours at
+    this value of the recipe."""
     log: bool = False
-    """To the base 2."""
+    """Whether the axis is logarithmic, to the base 2."""
 
 
 class Ablation(Section):
@@ -99,7 +102,7 @@ class Ablation(Section):
     name: Name
     title: str
     numbers: Name | None = None
-    """The table's block of printed.yaml, which says paper, setting, source, confidence, metric."""
+    """The table's block of printed.yaml, with its paper, setting, source, confidence and metric."""
     paper: str
     """Paper and place in it."""
     setting: str
@@ -117,17 +120,17 @@ class Ablation(Section):
     """Epochs of pre-training behind the printed numbers, the fewest of a row; null: they do not
     depend on it."""
     axis: str
-    """Heading of the first column; of several with commas, as in the labels."""
+    """Heading of the first column. Several headings are separated by commas, as in the labels."""
     shape: Literal["down", "across", "grid"] = "down"
-    """How the paper sets its table: a row for each cell; a column for each; or a row for each
-    series with a column for each x."""
+    """Layout of the paper's table: one row per cell; one column per cell; or one row per series
+    with one column per x."""
     figure: Figure | None = None
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
     columns: tuple[Column, ...] = ()
     curves: tuple[Curve, ...] = ()
     claims: tuple[Claim, ...]
     no_scale: dict[Level, str] = {}
-    """Level -> why there is no ablation recipe at it."""
+    """Level -> why there is no ablation recipe for it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Ablation:

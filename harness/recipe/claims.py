@@ -1,4 +1,4 @@
-"""A small vocabulary for what a table claims; `harness.report.claims` judges it.
+"""The kinds of claims that a table can make; `harness.report.claims` judges them.
 
 Each kind is a statement about differences between cells, in points of the scale's metric. The
 margin is the scale's.
@@ -14,22 +14,22 @@ from pydantic import Field, model_validator
 from harness.recipe.section import Name, Section, refuse
 
 CONTROL = "untrained"
-"""The cell that every table has besides the paper's: the network at its initial weights."""
+"""The extra cell of every table: the untrained network, at its initial weights."""
 
 
 By = Literal["paper", "read_off", "ours"]
-"""paper: it says so; read_off: its numbers do, its text does not; ours: a check of our own."""
+"""paper: the text says it; read_off: only the paper's numbers show it; ours: our own check."""
 
 
 class _Statement(Section):
-    """What every claim has."""
+    """The fields of every claim."""
 
     id: Name
     by: By = "paper"
     says: str
     """The statement, in our words."""
     control_too: ClassVar[bool] = False
-    """Whether the untrained control may stand among the cells."""
+    """Whether the untrained control may be one of the cells."""
 
     @model_validator(mode="after")
     def _sensible(self) -> _Statement:
@@ -46,7 +46,7 @@ class _Statement(Section):
             seen.append(cell)
 
     def named(self) -> list[tuple[str, str]]:
-        """(dotted field of the claim, cell) of every cell that it names, in its order."""
+        """(dotted field of the claim, cell) of every cell that the claim names, in its order."""
         raise NotImplementedError
 
 
@@ -85,15 +85,15 @@ class Beats(_Two):
 
 
 class Ordering(_Several):
-    """Each cell is above the next one, by however little: best first."""
+    """Each cell is above the next one, by any difference: best first."""
 
     kind: Literal["ordering"]
     control_too = True
 
 
 class Monotone(_Several):
-    """From one cell to the next it never falls by more than the margin, and the last cell is above
-    the first by more than the margin."""
+    """The value never falls by more than the margin from one cell to the next, and the last cell is
+    above the first by more than the margin."""
 
     kind: Literal["monotone"]
 

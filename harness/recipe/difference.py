@@ -1,4 +1,4 @@
-"""Where two recipes, or two ablation recipes, differ, defaults included."""
+"""The fields in which two recipes, or two ablation recipes, differ, defaults included."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 
 class _Absent:
-    """A field that one of the recipes does not have, as `factor` in a cosine schedule."""
+    """Stands for a field that one of the recipes does not have, e.g. `factor` in a cosine
+    schedule."""
 
     def __repr__(self) -> str:
         return "absent"
@@ -20,7 +21,7 @@ ABSENT = _Absent()
 def difference(a: BaseModel, b: BaseModel) -> list[tuple[str, object, object]]:
     """(dotted field, value in a, value in b) of every field that differs, in the schema's order.
 
-    A section that only one of them has counts as one field.
+    A section that only one of the two has counts as one field.
     """
     return _difference(a.model_dump(mode="json"), b.model_dump(mode="json"), "")
 

@@ -1,4 +1,4 @@
-"""How frozen features are judged: weighted kNN, and a linear probe, of every run and as further
+"""Evaluation of frozen features: weighted kNN and a linear probe, for every run and as further
 tasks."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""An ablation recipe as the recipes of its runs: every cell with every seed, and the control."""
+"""Expand an ablation recipe into the recipes of its runs: every cell with every seed, and the
+control."""
 
 from __future__ import annotations
 
@@ -24,11 +25,11 @@ RESERVED = {
     "seed": "seeds stand under `seeds:`",
     "about": "the ablation recipe's own `about:` describes its runs",
 }
-"""Fields of a recipe that the ablation recipe decides in another way."""
+"""Fields of a recipe that an ablation recipe sets elsewhere, and where."""
 
 
 OF_CONTROLS = ("data", "precision", "knn", "linear")
-"""Sections of `set` that given weights take over: what they are evaluated on, and how."""
+"""Sections of `set` that also apply to given weights: the data and how they are evaluated."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Expansion:
-    """An ablation and the runs that an ablation recipe asks for: control first, then the cells in
-    the paper's order, then given weights."""
+    """An ablation and the runs of an ablation recipe: control first, then the cells in the paper's
+    order, then given weights."""
 
     ablation: Ablation
     members: list[Member]
@@ -52,7 +53,7 @@ class Expansion:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell whose recipe is still to be validated."""
+    """A cell whose recipe is not validated yet."""
 
     id: str
     settings: list[tuple[str, Node]]
@@ -62,8 +63,8 @@ class _Cell:
 def expand(scale: Scale, path: Path) -> Expansion:
     """All runs of the ablation recipe `scale`, which was read from `path`.
 
-    Raises RecipeError for names that the ablation does not have, and for cells that make no valid
-    recipe, all of them together.
+    Raises RecipeError, with all mistakes together: names that the ablation does not have, and cells
+    whose recipe is not valid.
     """
     source = _Source(scale, path)
     table = find_ablation(scale.ablation, path, source.place("ablation"))
@@ -73,7 +74,7 @@ def expand(scale: Scale, path: Path) -> Expansion:
     base = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
     cells = _cells(scale, ablation, table_node, source)
     recipes = _recipes(scale, cells, _for_all_cells(scale, source, recipe_node(base, read(base))))
-    # The seed is part of no rule: one validation serves all seeds of a cell.
+    # No rule reads the seed: one validation is enough for all seeds of a cell.
     members = [
         Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
         for cell, recipe in zip(cells, recipes, strict=True)
@@ -88,7 +89,7 @@ def expand(scale: Scale, path: Path) -> Expansion:
 
 
 def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list[Member]:
-    """The members of cells with seeds beyond the ablation recipe's own."""
+    """The runs with seeds beyond the ablation recipe's own."""
     recipes = {member.cell: member.recipe for member in expansion.members}
     return [
         Member(cell, seed, recipes[cell].model_copy(update={"seed": seed}))
@@ -98,8 +99,8 @@ def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list
 
 
 def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Path:
-    """The file of the ablation `name`: beside the ablation recipe's folder, in the working
-    directory, or as shipped. Raises RecipeError with those that exist."""
+    """The file of the ablation `name`: next to the ablation recipe's folder, in the working
+    directory, or the shipped one. Raises RecipeError that lists the existing ablations."""
     folders = (
         scale_path.parent / ".." / "ablations",
         Path("ablations"),
@@ -118,14 +119,15 @@ def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Pa
 
 
 class _Source:
-    """Where the values of an ablation recipe stand: in its file, or in an option."""
+    """Where each value of an ablation recipe was given: in its file, or in an option."""
 
     def __init__(self, scale: Scale, path: Path) -> None:
         self._values = scale.model_dump(mode="json", exclude_unset=True)
         self._node = read(path)
 
     def place(self, *keys: str) -> Place:
-        """The value's line; `--set` if the file gives another value; the file for a default."""
+        """The value's line in the file; `--set` if the file has another value; the file if it is a
+        default."""
         value: Any = self._values
         for key in keys:
             if key not in value:
@@ -178,8 +180,8 @@ def _controls(scale: Scale, source: _Source, path: Path) -> Iterator[tuple[Contr
 
 
 def _for_all_cells(scale: Scale, source: _Source, base: Node) -> Node:
-    """The recipe with what the scale sets for all cells; a cell that chooses another kind of
-    section replaces it whole, with what was set in it."""
+    """The recipe with the scale's settings for all cells. If a cell chooses another kind of
+    section, this replaces the whole section and the settings in it."""
     common = [
         (field, placed(value, source.place("set", field))) for field, value in scale.set.items()
     ]
@@ -202,7 +204,7 @@ def _recipes(scale: Scale, cells: list[_Cell], base: Node) -> list[Recipe]:
 
 
 def _of_cells(complaint: Complaint, ids: list[str], cells: int) -> Complaint:
-    """The complaint, with the cells it is about unless it is about all of them."""
+    """The complaint, with the names of its cells unless it concerns all of them."""
     if len(ids) == cells:
         return complaint
     whose = f"{complaint.message} (cell{'s' if len(ids) > 1 else ''} {listed(ids)})"
@@ -210,8 +212,8 @@ def _of_cells(complaint: Complaint, ids: list[str], cells: int) -> Complaint:
 
 
 def _about(scale: Scale, cell: str, recipe: Recipe) -> About:
-    """The ablation recipe's `about`: the base recipe's source and targets are not this run's, its
-    notes are."""
+    """The ablation recipe's `about`, with the base recipe's notes but not its source and
+    targets."""
     cost = scale.about.cost or recipe.about.cost
     if cost is not None and cell in scale.hours:
         cost = cost.model_copy(update={"hours": scale.hours[cell]})
@@ -225,7 +227,7 @@ def _about(scale: Scale, cell: str, recipe: Recipe) -> About:
 
 
 def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Complaint]:
-    """Cells and claims that the ablation does not have."""
+    """Complaints about cells and claims that the ablation does not have."""
     ids = [cell.id for cell in ablation.cells]
     printed_only = [cell.id for cell in ablation.cells if cell.set is None]
     claims = [claim.id for claim in ablation.claims]
@@ -262,7 +264,7 @@ def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Com
 def _misplaced(
     scale: Scale, ablation: Ablation, source: _Source, table: Node
 ) -> Iterator[Complaint]:
-    """Settings of what the ablation recipe states elsewhere."""
+    """Complaints about settings that belong in another field of the ablation recipe."""
     if scale.about.targets:
         why = "an ablation recipe states them by cell, under `targets:`"
         yield Complaint(source.place("about", "targets"), "about.targets", why)

@@ -46,7 +46,7 @@ _BOUNDS = {
 }
 _OTHER: dict[type[Section], type[Section]] = {Recipe: Scale, Scale: Recipe}
 MOST = 100
-"""Mistakes that are told at once; nobody reads more, and each is compared with every field."""
+"""The most mistakes shown at once. Nobody reads more, and each is compared with every field."""
 
 _PLAIN_KEY = re.compile(r"[\w.=-]{1,60}")
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
@@ -72,23 +72,24 @@ class Complaint:
         return ": ".join(part for part in (str(self.place), self.path, self.message) if part)
 
     def order(self) -> tuple[bool, str, int]:
-        """Files before options of the command line, then by line."""
+        """Sort key: files before command-line options, then by line."""
         return (self.place.line is None, self.place.source, self.place.line or 0)
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a value could have been: one phrase for each of a union's members."""
+    """The accepted values: one phrase for each member of a union."""
 
     needs: tuple[str, ...] = ()
     names: tuple[object, ...] = ()
-    """The values of the Literals among them."""
+    """The values of the Literals among the members."""
 
 
 def field_errors(
     model: type[Section], errors: Sequence[ErrorDetails], root: Node
 ) -> list[Complaint]:
-    """All errors as complaints, sorted; several about one value (a union's members) become one."""
+    """All errors as complaints, sorted. Several errors about one value (members of a union) become
+    one."""
     spots = [(resolve(model, error["loc"]), error) for error in errors[:MOST]]
     wanted: dict[Keys, _Wanted] = {}
     for at, error in spots:
@@ -114,7 +115,7 @@ def field_errors(
 
 
 def dotted(keys: Keys) -> str:
-    """`optim.lr`, for messages."""
+    """`optim.lr`: the path as messages show it."""
     return ".".join(
         str(key) if isinstance(key, int) or _PLAIN_KEY.fullmatch(key) else shown(key)
         for key in keys
@@ -124,10 +125,10 @@ def dotted(keys: Keys) -> str:
 def _message(
     model: type[Section], at: SchemaPath, error: ErrorDetails, wanted: _Wanted | None
 ) -> tuple[Keys, str]:
-    """The path that the reader should look at, and what is wrong there."""
+    """The path of the field to check, and what is wrong there."""
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "missing":
-        if isinstance(at.keys[-1], int):  # an item of a range: the range is what to look at
+        if isinstance(at.keys[-1], int):  # one item of a range: report the range
             whole = resolve(model, error["loc"][:-1])
             return whole.keys, _wrong_length(whole, value, context)
         return at.keys, _missing(at)
@@ -154,7 +155,7 @@ def _message(
 
 
 def _needs(at: SchemaPath, error: ErrorDetails) -> str | None:
-    """What the value should have been, if that is all that is wrong."""
+    """The expected value, if a wrong value is the only mistake."""
     if error["type"] == "tuple_type" and (fixed := fixed_length(at.type)) is not None:
         return f"a list of {fixed}"
     if error["type"] != "literal_error":
@@ -204,7 +205,7 @@ def _wrong_length(at: SchemaPath, value: object, context: dict[str, Any]) -> str
 
 
 def _echo(error: ErrorDetails) -> bool:
-    """A list counted as short only because its items failed on their own account."""
+    """Whether a list counts as too short only because its items failed validation."""
     value = error["input"]
     return (
         error["type"] == "too_short"
@@ -214,7 +215,7 @@ def _echo(error: ErrorDetails) -> bool:
 
 
 def _misspelt(at: SchemaPath, error: ErrorDetails) -> Keys | None:
-    """The field that an unknown one was probably meant to be: where that one is missing too, both
+    """The field that an unknown one was probably meant to be. If that field is missing too, both
     are one mistake."""
     if error["type"] != "extra_forbidden" or at.owner is None:
         return None
@@ -236,7 +237,8 @@ def _missing(at: SchemaPath) -> str:
 
 
 def _unknown(model: type[Section], at: SchemaPath) -> str:
-    """An unknown field: the one meant here, and where else a field of that name lives."""
+    """Message for an unknown field: the field probably meant, and which other sections have the
+    name."""
     name = str(at.keys[-1])
     top_level = len(at.keys) == 1
     other = _OTHER.get(model) if top_level else None

@@ -1,5 +1,5 @@
-"""Where a recipe lies that is named without its path: in ./recipes, else as it is shipped. Lists of
-recipes are named lists/NAME."""
+"""Find a recipe by its name: first in ./recipes, then among the shipped ones. Lists of recipes are
+named lists/NAME."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ENDINGS = (".yaml", ".yml")
 
 
 def shipped(folder: str) -> Path:
-    """`recipes` or `ablations` as they come with the harness.
+    """The folder of `recipes` or `ablations` that comes with the harness.
 
-    In a checkout _shipped holds links to its own folders, which a wheel has as copies.
+    In a checkout, _shipped holds links to the repository's folders; a wheel holds copies.
     """
     return Path(os.path.realpath(Path(harness.__file__).parent / "_shipped" / folder))
 
 
 def names(at: Path = Path()) -> dict[str, Path]:
-    """Every name that `find` knows, and its file: those of ./recipes hide shipped ones."""
+    """Every name that `find` accepts, and its file. A name in ./recipes hides the shipped one."""
     found: dict[str, Path] = {}
     for folder in (shipped("recipes"), at / FOLDER):
         found |= {file.stem: file for file in folder.glob("*.yaml")}
@@ -34,14 +34,14 @@ def names(at: Path = Path()) -> dict[str, Path]:
 
 
 def find(named: str, at: Path = Path()) -> Path:
-    """The recipe's file. A path to a file is itself; a name, with or without .yaml, is looked for
-    in ./recipes and then among the shipped ones.
+    """The recipe's file. A path to a file is returned as it is. A name, with or without .yaml, is
+    searched in ./recipes and then among the shipped recipes.
 
-    A broken link, and what is a path but not to a file, come back as they are: whoever reads them
-    says what is wrong.
+    A broken link, or a path to something that is not a file, is returned too: the code that reads
+    it reports the error.
 
     Args:
-        at: the folder from which paths and ./recipes are seen.
+        at: the folder that paths and ./recipes are relative to.
 
     Raises:
         RecipeError: there is no recipe of this name.
@@ -50,7 +50,7 @@ def find(named: str, at: Path = Path()) -> Path:
     try:
         if (path.exists() or path.is_symlink()) and not path.is_dir():
             return path
-    except (OSError, ValueError):  # no file system can have it
+    except (OSError, ValueError):  # no file system can hold this name
         return path
     name = path.stem if path.suffix in ENDINGS else path.name
     if path.parent.name == LISTS:
@@ -74,8 +74,8 @@ def find(named: str, at: Path = Path()) -> Path:
 
 
 def known_as(recipe: Path, root: Path) -> str:
-    """The recipe as `find(..., root)` finds it on other machines too: by its path from `root`, or
-    by its name if it is a shipped one and not below `root`."""
+    """The name by which `find(..., root)` finds the recipe on other machines too: its path from
+    `root`, or the name of a shipped recipe outside `root`."""
     real = Path(os.path.realpath(recipe))
     below = real.is_relative_to(os.path.realpath(root))
     if below or real.parent != shipped("recipes"):

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a hash of what a stage reads, resolved, defaults included."""
+"""Identity of a run: a hash of the resolved sections that a stage reads, defaults included."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.spec.registry import task, tasks
 
 
 def canonical(value: Any) -> str:
-    """One text for equal values: sorted keys, no spaces."""
+    """Canonical JSON: equal values give equal text. Keys are sorted, without spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
@@ -27,26 +27,26 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage that a recipe asks for."""
+    """One stage of a recipe."""
 
     name: str
     """Part of its folder's name: the task's kind, or its name under `tasks:`, with the trial."""
     task: Task
     parent: str | None
-    """The name of the stage that it builds on."""
+    """The name of the stage that it reads its weights from."""
     under: str = ""
-    """Its task's name under the recipe's `tasks:`; "" of what stands in a section of its own."""
+    """The task's name under the recipe's `tasks:`; "" for a task with a section of its own."""
     trial: int = 0
 
     def section(self, recipe: Recipe) -> Section | None:
-        """What the recipe says of the task alone."""
+        """The task's own section of the recipe."""
         if self.under:
             return recipe.tasks[self.under]
         found: Section | None = getattr(recipe, self.task.section) if self.task.section else None
         return found
 
     def data(self, recipe: Recipe) -> Data:
-        """The data that the stage is about."""
+        """The data that the stage uses."""
         own = recipe.tasks[self.under].data if self.under else None
         return own or recipe.data
 
@@ -59,7 +59,7 @@ def specs(recipe: Recipe) -> dict[str, StageSpec]:
         if each.asked(recipe)
     }
     waiting = dict(recipe.tasks)
-    while waiting:  # rules refuse a parent that nothing is
+    while waiting:  # rules refuse a parent that does not exist
         ready = [name for name, each in waiting.items() if each.parent in found]
         for name in ready:
             said = waiting.pop(name)
@@ -72,15 +72,15 @@ def specs(recipe: Recipe) -> dict[str, StageSpec]:
 
 
 def spec(recipe: Recipe, name: str) -> StageSpec:
-    """The stage of that name. Raises KeyError if the recipe asks for none."""
+    """The stage of that name. Raises KeyError if the recipe has none."""
     return specs(recipe)[name]
 
 
 def sections(recipe: Recipe, name: str) -> dict[str, Any]:
     """The resolved sections that the stage reads, as plain JSON values.
 
-    `about` and `watch` are in none of them: editing a target or a cadence must not orphan a
-    finished run. Nor is the number of trials.
+    They leave out `about` and `watch`: a changed target or log interval must keep the id of a
+    finished run. They leave out the number of trials too.
     """
     return _sections(plain(recipe), _spec(recipe, name))
 
@@ -93,14 +93,15 @@ def _sections(dumped: Mapping[str, Any], found: StageSpec) -> dict[str, Any]:
 
 
 def stage_id(recipe: Recipe, name: str) -> str:
-    """The stage's name on disk: recipe's name, seed, stage, and the hash of what it reads."""
+    """The stage's name on disk: the recipe's name, the seed, the stage, and the hash of what it
+    reads."""
     return _id(plain(recipe), name, lambda each: _spec(recipe, each))
 
 
 def _id(dumped: Mapping[str, Any], name: str, of: Callable[[str], StageSpec]) -> str:
     found = of(name)
     reads = _sections(dumped, found)
-    if found.under:  # its name stands before the hash
+    if found.under:  # the task's name is already in the id, before the hash
         reads = {"section": reads["tasks"][found.under], "trial": found.trial}
     identity = {
         "schema": SCHEMA_VERSION,
@@ -112,8 +113,8 @@ def _id(dumped: Mapping[str, Any], name: str, of: Callable[[str], StageSpec]) ->
 
 
 def why_misnamed(said: Mapping[str, Any]) -> str | None:
-    """Why a stage.json does not say what its id is the hash of; "" if it does, None if that cannot
-    be told: it has no whole recipe, or is of a task that is not installed."""
+    """Why the id does not match the content of stage.json; "" if it matches. None if this cannot be
+    checked: the recipe is not complete, or the task is not installed."""
     recipe = said.get("recipe")
     if not isinstance(recipe, Mapping) or not {"name", "seed"} <= recipe.keys():
         return None
@@ -141,25 +142,26 @@ def why_misnamed(said: Mapping[str, Any]) -> str | None:
 
 
 def _kinds(recipe: Mapping[str, Any]) -> set[str]:
-    """The kinds of the further tasks that a stage.json's recipe has."""
+    """The kinds of the further tasks in the recipe of a stage.json."""
     return {each["kind"] for each in recipe.get("tasks", {}).values()}
 
 
 def record(recipe: Recipe, name: str) -> dict[str, Any]:
-    """What the stage's stage.json has to say: its kind, and what it and its parent read."""
+    """The content of the stage's stage.json: its kind, and the sections that it and its parent
+    read."""
     found = _spec(recipe, name)
     read = {**(sections(recipe, found.parent) if found.parent else {}), **sections(recipe, name)}
     return {"kind": found.task.kind, "recipe": read} | further(found)
 
 
 def further(found: StageSpec) -> dict[str, Any]:
-    """What the stage.json of a task under `tasks:` has besides."""
+    """The extra fields in the stage.json of a task under `tasks:`."""
     return {"task": found.under, "trial": found.trial} if found.under else {}
 
 
 def of_trial(recipe: Recipe, under: str, trial: int) -> tuple[Recipe, str]:
-    """(the recipe with that many trials of the task at least, the name of the trial's stage), of a
-    recipe as `described` keeps it. Raises KeyError if it has no such task."""
+    """(recipe, stage name) of one trial of a task. The recipe, as `described` stores it, gets at
+    least that many trials. Raises KeyError if it has no such task."""
     said = recipe.tasks[under].model_copy(update={"trials": trial + 1})
     whole = recipe.model_copy(update={"tasks": {**recipe.tasks, under: said}})
     names = [
@@ -169,8 +171,8 @@ def of_trial(recipe: Recipe, under: str, trial: int) -> tuple[Recipe, str]:
 
 
 def described(recipe: Recipe, name: str) -> dict[str, Any]:
-    """The recipe as the stage's stage.json has it: whole, but of further tasks only those that the
-    stage is made of, and not how many trials there are."""
+    """The recipe as stage.json stores it: complete, but of the further tasks only those that the
+    stage depends on, and without the number of trials."""
     whole = plain(recipe)
     kept: dict[str, Any] = {}
     above: str | None = name
@@ -188,6 +190,6 @@ def stages(recipe: Recipe) -> list[str]:
 
 
 def _spec(recipe: Recipe, name: str) -> StageSpec:
-    """As `spec`, and of a task that the recipe has no stage of, what it would be."""
+    """As `spec`; for a task without a stage in the recipe, the stage that it would have."""
     found = specs(recipe).get(name)
     return found or StageSpec(name, task(name), task(name).parent)

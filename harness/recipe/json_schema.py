@@ -1,4 +1,4 @@
-"""The recipes' fields as a JSON Schema: completion and checks while one types.
+"""The recipes' fields as a JSON Schema, for completion and checks in an editor.
 
 An editor finds it through a recipe's first line, `# yaml-language-server: $schema=schema.json`.
 """
@@ -22,14 +22,13 @@ Schema = dict[str, Any]
 
 
 def render() -> str:
-    """The schema as the text of a file: the same for the same fields."""
+    """The schema as text. The same fields give the same text."""
     return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def json_schema() -> Schema:
-    """One schema for the files of recipes/: an ablation recipe where the file has `ablation`, a
-    list where it has `recipes`, otherwise a recipe, of which nothing is required if it has
-    `extends`."""
+    """One schema for the files of recipes/. A file with `ablation` is an ablation recipe, one with
+    `recipes` is a list, any other is a recipe. With `extends`, no field of a recipe is required."""
     models = (Recipe, Scale, RecipeList)
     _, schema = models_json_schema([(model, "validation") for model in models])
     whole: Schema = schema["$defs"]
@@ -64,7 +63,7 @@ def json_schema() -> Schema:
 
 
 def _partial(schema: Any) -> Any:
-    """The schema with nothing required, at any depth: what is absent comes from the base."""
+    """The schema with no required field, at any depth: a missing field comes from the base."""
     if isinstance(schema, list):
         return [_partial(item) for item in schema]
     if not isinstance(schema, dict):
@@ -79,7 +78,7 @@ def _partial(schema: Any) -> Any:
 
 
 def _reachable(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
-    """The definition and all that it refers to."""
+    """The definition and every definition that it refers to."""
     found: dict[str, Schema] = {}
     waiting = [name]
     while waiting:

@@ -1,4 +1,4 @@
-"""What a reader calls a recipe's fields: their titles in the schema, the one place for them."""
+"""Labels of a recipe's fields for reports: their titles in the schema, defined only there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.recipe.section import Section
 
 
 def label(path: str, recipe: type[Section] = Recipe) -> str:
-    """The label of a dotted field, e.g. "learning rate" of "optim.lr"; of sections that have kinds,
-    of the first kind that has the field.
+    """The label of a dotted field, e.g. "learning rate" for "optim.lr". For a section with several
+    kinds, the label in the first kind that has the field.
 
     Raises:
         KeyError: the schema has no such field, or no label for it.
@@ -30,9 +30,9 @@ def label(path: str, recipe: type[Section] = Recipe) -> str:
 
 
 def labelled(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(dotted field, label, JSON value) of every field, sections' own fields in their place.
+    """(dotted field, label, JSON value) of every field; the fields of a section stand in its place.
 
-    A field without a label, as another package's method may have, is called by its path.
+    A field without a label, e.g. of another package's method, is shown by its path.
     """
     dumped = section.model_dump(mode="json")
     for name in type(section).model_fields:
@@ -44,7 +44,8 @@ def labelled(section: Section, prefix: str = "") -> Iterator[tuple[str, str, Any
 
 
 def _title(section: type[Section], name: str) -> str | None:
-    """The field's title, or that of the field which it overrides, as a method's `kind` does."""
+    """The field's title. A field that overrides another, e.g. a method's `kind`, may inherit its
+    title."""
     bases = [base for base in section.__mro__ if issubclass(base, Section)]
     titles = (base.model_fields[name].title for base in bases if name in base.model_fields)
     return next(filter(None, titles), None)

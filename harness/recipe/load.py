@@ -1,4 +1,4 @@
-"""From a YAML file to a typed recipe: bases merged, `--set` applied, every mistake named."""
+"""Load a YAML file as a typed recipe: merge its bases, apply `--set`, report every mistake."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from harness.recipe.validate import check as check
 from harness.recipe.yaml_source import display, no_such, read
 
 SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
-"""What `--set` changes in an ablation recipe itself; any other path goes to its recipe."""
+"""The ablation recipe's own fields that `--set` changes; any other path goes to its recipe."""
 
 OWN_FIELDS = ("name", "about")
-"""What describes one recipe only, and is not inherited."""
+"""Fields that describe one recipe only and are not inherited."""
 
 UNREAD = ("watch", "about")
-"""Sections that no stage reads (`harness.recipe.identity`): a scale stays itself without them."""
+"""Sections that no stage reads (`harness.recipe.identity`). Changing them keeps a scale's level."""
 
 _WHAT: dict[type[Section], str] = {
     Recipe: "a recipe (one run)",
@@ -38,13 +38,13 @@ _WHAT: dict[type[Section], str] = {
 def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
     """The recipe or, where the file has `ablation:`, the ablation recipe, with `--set` applied.
 
-    Raises RecipeError, all mistakes of the file together, one a line, each with file and line.
+    Raises RecipeError with all mistakes of the file, one per line, each with file and line.
     """
     return told_how(sets, lambda tried: loaded(path, tried))
 
 
 def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
-    """`load` for those who say themselves how a setting has to be written. Raises RecipeError."""
+    """As `load`, for callers that suggest the correct form of a setting. Raises RecipeError."""
     node = read(path)
     if "ablation" in node.fields():
         return _scale(path, node, sets)
@@ -57,8 +57,8 @@ def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
 
 
 def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
-    """The ablation recipe. A `--set` of a field that is not its own goes to its `set`, and makes it
-    a scale of one's own: its `level` becomes null, unless only watching is changed.
+    """The ablation recipe. A `--set` of a field that it does not have itself goes to its `set` and
+    makes it a scale of one's own: `level` becomes null, unless only `watch` or `about` changes.
 
     Raises RecipeError.
     """
@@ -73,10 +73,12 @@ def is_list(path: Path) -> bool:
 def load_list(
     path: Path, missing: Callable[[str], object] | None = None
 ) -> tuple[RecipeList, list[Path], Path | None]:
-    """A list of recipes, the files that it names, and its baseline's.
+    """A list of recipes, the files that it names, and its baseline's file.
 
-    Raises RecipeError, also for a recipe that does not exist, unless `missing` is told instead. The
-    baseline may still be to be written.
+    A recipe that does not exist raises RecipeError; with `missing`, that function is called
+    instead. The baseline need not exist yet.
+
+    Raises RecipeError.
     """
     node = _named(_of_kind(RecipeList, read(path)), path)
     found = check(RecipeList, node)
@@ -91,14 +93,14 @@ def load_list(
             missing(str(error))
     try:
         baseline = _beside(path.parent / found.baseline) if found.baseline else None
-    except (OSError, ValueError) as error:  # no file system can have it
+    except (OSError, ValueError) as error:  # no file system can hold this name
         place = node.nearest(("baseline",)).place
         raise RecipeError(f"{place}: baseline: this is no file name") from error
     return found, files, baseline
 
 
 def _beside(path: Path) -> Path:
-    """The path without `..`, where that names the same file."""
+    """The path without `..`, if it still names the same file."""
     short = Path(os.path.normpath(path))
     return short if not path.exists() or (short.exists() and short.samefile(path)) else path
 
@@ -109,13 +111,13 @@ def load_ablation(path: Path) -> Ablation:
 
 
 def ablation_node(path: Path) -> Node:
-    """The table's values with the printed numbers that it refers to, not yet validated."""
+    """The table's values with the printed numbers filled in, not validated yet."""
     node = printed.resolve(_of_kind(Ablation, read(path)), path.parent / printed.FILE)
     return _named(node, path)
 
 
 def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
-    """The recipe's values after bases and `--set`, not yet validated. Raises RecipeError."""
+    """The recipe's values after bases and `--set`, not validated yet. Raises RecipeError."""
     merged = _extended(path, node)
     settings = [parse_set(text) for text in sets]
     return _named(merge(merged, overlay(settings, merged.place)), path)
@@ -133,7 +135,8 @@ def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
     node = merge(node, overlay(own, node.place))
     settings = node.get("set") or Node({}, node.place)
     if others and isinstance(settings.value, dict):
-        # A later setting wins, so what the command line repeats moves behind the file's.
+        # The last setting wins: a field that the command line sets again moves behind the file's
+        # fields.
         kept = settings.without(*others).value
         assert isinstance(kept, dict)
         node = node.with_("set", Node(kept | others, settings.place))
@@ -143,7 +146,7 @@ def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
 
 
 def _extended(path: Path, node: Node) -> Node:
-    """The recipe with its chain of bases under it."""
+    """The recipe merged over its chain of bases."""
     chain = [(path, _of_kind(Recipe, node))]
     seen = {os.path.realpath(path)}
     while (extends := chain[-1][1].get("extends")) is not None:
@@ -183,7 +186,7 @@ def _named(node: Node, path: Path) -> Node:
 
 
 def _of_kind(wanted: type[Section], node: Node, prefix: str = "") -> Node:
-    """The node, unless its fields show that the file is of another kind."""
+    """The node. Refused if its fields show that the file is of another kind."""
     if _marks(wanted) & node.fields():
         return node
     for other in _WHAT:

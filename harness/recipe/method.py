@@ -1,4 +1,4 @@
-"""What every method's section of the recipe has, and what others need to know of a method."""
+"""The base of every method's section of the recipe, and what other modules ask of a method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from harness.spec.registry import methods
 MAIN = "augment"
 """The kind of view that every recipe describes, in its section of that name."""
 TIME_CONSTANTS = 3
-"""Of a slow key encoder, 1 / (1 - m) steps each, before what it learned can be judged."""
+"""How many time constants, of 1 / (1 - m) steps each, a slow key encoder needs before its features
+can be judged."""
 
 
 class MethodSection(Section):
@@ -28,47 +29,49 @@ class MethodSection(Section):
     """Whether there is a key encoder: none; one that follows the query encoder; one that learns."""
 
     def views(self) -> tuple[str, ...]:
-        """The kinds of the views of an image that a step sees, one after the other: MAIN is drawn
-        as `augment` says and as large as `data.size`, any other as the recipe's `views` says."""
+        """The kinds of the views of an image in one step, in order. MAIN is drawn as `augment`
+        says, at `data.size`; any other kind as the recipe's `views` says."""
         return (MAIN, MAIN)
 
     def k(self, batch: int) -> int | None:
-        """K, the negatives of a query in a global batch of so many images; None: it has none."""
+        """K, the number of negatives of a query in a global batch of `batch` images; None: it has
+        no K."""
         del batch
         return None
 
     def on_axis(self, batch: int) -> int | None:
-        """K as v1's Fig. 3 draws it; None: it has no place there."""
+        """K on the axis of v1's Fig. 3; None: the method is not in the figure."""
         return self.k(batch)
 
     def old_keys(self) -> int | None:
-        """How many old keys, a query's own among them perhaps, are its negatives; None: none."""
+        """How many older keys are negatives (a query's own may be among them); None: no older
+        keys."""
         return None
 
     def steps_needed(self) -> float:
-        """Steps before what it learned can be judged, as a slow key encoder needs them."""
+        """Steps before the features can be judged: a slow key encoder needs them."""
         return 0.0
 
     def contradictions(self, batch: int, group: int) -> Iterator[tuple[str, str]]:
-        """(field, message) of each setting that cannot be meant, in batches of `batch` images and
+        """(field, message) of each setting that makes no sense with batches of `batch` images and
         batch-norm groups of `group`."""
         del batch, group
         yield from ()
 
     def sent(self, keys: float, images: int, others: int) -> dict[str, float]:
-        """Bytes that a process sends in a step, by what they are, gradients and shuffle apart.
+        """Bytes that one process sends per step, by purpose, without gradients and shuffle.
 
         Args:
-            keys: bytes of its share's keys, to all others.
-            images: images in its share.
-            others: how many other processes there are.
+            keys: bytes of the process's own keys, sent to all others.
+            images: images in the process's share of the batch.
+            others: number of other processes.
         """
         del keys, images, others
         return {}
 
 
 def sections() -> tuple[type[MethodSection], ...]:
-    """The section of every declared method, in the order of their names."""
+    """The section of every declared method, sorted by method name."""
     return tuple(section_of(kind) for kind in sorted(methods()))
 
 
@@ -76,7 +79,7 @@ def section_of(kind: str) -> type[MethodSection]:
     """The section of a declared method.
 
     Raises:
-        TypeError: what it declares is none.
+        TypeError: the method declares something that is no such section.
     """
     found: object = load(methods()[kind].config)
     if not (isinstance(found, type) and issubclass(found, MethodSection)):
@@ -92,6 +95,6 @@ SHUFFLE = (
 
 
 def shuffles_nothing(batch: int, group: int) -> Iterator[tuple[str, str]]:
-    """The contradiction of a shuffle among the images of a single batch-norm group."""
+    """The contradiction of a shuffle inside a single batch-norm group, where it has no effect."""
     if batch == group:
         yield SHUFFLE[0], SHUFFLE[1].format(group)

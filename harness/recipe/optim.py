@@ -1,4 +1,4 @@
-"""What every optimiser's section of the recipe has, and the learning rate's way over the run."""
+"""The base of every optimiser's section of the recipe, and the learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Optim(Section):
 
 
 def any_optim() -> Any:
-    """The type of the recipe's `optim`: the section of any declared optimiser, and SGD's where no
-    `kind` is told.
+    """The type of the recipe's `optim`: the section of any declared optimiser; without `kind`,
+    SGD's.
 
     Raises:
-        TypeError: what an optimiser declares is no such section.
+        TypeError: an optimiser declares something that is no such section.
     """
     found: list[Any] = []
     for kind, each in sorted(optimisers().items()):

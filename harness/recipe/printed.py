@@ -1,7 +1,7 @@
-"""The papers' numbers, in one file: `ablations/printed.yaml`, and how a table refers to them.
+"""The papers' numbers, all in `ablations/printed.yaml`, and how a table refers to them.
 
-A table names its block (`numbers: momentum`), a cell its number (`printed: momentum.m0.99`), so
-that a number and its source stand once, whatever number of tables show it.
+A table names its block (`numbers: momentum`), a cell its number (`printed: momentum.m0.99`). So
+each number and its source are written once, even if several tables show it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.recipe.validate import check
 from harness.recipe.yaml_source import display, read
 
 FILE = "printed.yaml"
-"""Beside the tables that refer to it."""
+"""The file, in the same folder as the tables that refer to it."""
 
 
 class Numbers(Section):
@@ -28,9 +28,9 @@ class Numbers(Section):
 
     paper: str
     place: str
-    """Where they stand in the paper."""
+    """The place of the numbers in the paper."""
     setting: str
-    """What they were measured on."""
+    """The setting in which the paper measured them."""
     source: str
     """Where they were read."""
     confidence: Confidence
@@ -47,7 +47,7 @@ class Numbers(Section):
     """Key -> the single runs behind a printed mean."""
 
     def about(self) -> dict[str, Any]:
-        """What a table takes over from its block."""
+        """The fields that a table takes from its block."""
         return {
             "paper": f"{self.paper}, {self.place}",
             "setting": self.setting,
@@ -59,7 +59,7 @@ class Numbers(Section):
 
 
 def blocks(file: Path) -> dict[str, Numbers]:
-    """All blocks of the file, in its order. Raises RecipeError, each block's mistakes together."""
+    """All blocks of the file, in its order. Raises RecipeError with all mistakes of all blocks."""
     node = read(file)
     found, wrong = {}, []
     for name, block in node.children():
@@ -73,10 +73,10 @@ def blocks(file: Path) -> dict[str, Numbers]:
 
 
 def resolve(table: Node, file: Path) -> Node:
-    """The table with the numbers that it refers to in `file`, which is read only if it does.
+    """The table with its printed numbers filled in. `file` is read only if the table refers to it.
 
     Raises:
-        RecipeError: there is no such block or number, or it is of another quantity than the table;
+        RecipeError: a block or number does not exist, or measures another quantity than the table;
             all such complaints together.
     """
     return _Resolver(table, file).resolved()
@@ -104,7 +104,7 @@ class _Resolver:
         return table
 
     def _described(self) -> Node:
-        """The table with what its own block says of it."""
+        """The table with the fields of its own block."""
         table, name = self.table, self.table.get("numbers")
         block = self._block(name, ("numbers",)) if name is not None else None
         if block is None or name is None:
@@ -129,7 +129,7 @@ class _Resolver:
     def _cell(self, cell: Node, at: Keys) -> Node:
         name = cell.get("printed")
         if name is None or not isinstance(name.value, str) or "." not in name.value:
-            return cell  # a number of the table's own, or what its check will complain of
+            return cell  # the table's own number, or a mistake that its validation reports
         at = (*at, "printed")
         block_name, _, key = name.value.partition(".")
         block = self._block(Node(block_name, name.place), at)
@@ -177,15 +177,15 @@ class _Resolver:
         return curve.with_("points", placed(points, name.place))
 
     def found_metric(self) -> str | None:
-        """The metric of the table's own block; None if it refers to none."""
+        """The metric of the table's own block; None if the table names no block."""
         name = self.table.get("numbers")
         block = self.found.get(str(name.value)) if name is not None else None
         return block.metric if block is not None else None
 
     def _block(self, name: Node, at: Keys) -> Numbers | None:
-        """The block, or a complaint."""
+        """The block; None after adding a complaint."""
         if not isinstance(name.value, str):
-            return None  # the table's own check says so
+            return None  # the table's own validation reports it
         if not self.file.is_file():
             self._complain(name, at, f"there is no {display(self.file)} to refer to")
             return None

@@ -1,4 +1,4 @@
-"""Lists of recipes that `check` goes through in one call: nightly, weekly, monthly."""
+"""Lists of recipes that one call of `check` tests: nightly, weekly, monthly."""
 
 from __future__ import annotations
 

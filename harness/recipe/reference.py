@@ -1,4 +1,4 @@
-"""The papers' settings as recipes, to hold others against: a table's cells, and MoCo v1 and v2."""
+"""The papers' settings as recipes to compare with: a table's cells, and MoCo v1 and v2."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ PAPERS = {
     "v1": ("moco_v1_imagenet", "8a34542951"),
     "v2": ("moco_v2_imagenet", "f725d407ee"),
 }
-"""Paper -> the shipped recipe that has its settings, and the hash that its linear probe's id ends
-in as long as it is what was shipped: in a checkout anyone may edit it."""
+"""Paper -> the shipped recipe with its settings, and the hash at the end of its linear probe's id.
+A different hash shows that the file was edited after it was shipped."""
 
 
 @dataclass(frozen=True)
 class References:
-    """Recipes to hold others against."""
+    """Recipes to compare with."""
 
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    """By what they are of: a table's cell, or a paper."""
+    """Cell of a table, or paper -> its recipe."""
     mistakes: tuple[str, ...] = ()
-    """What is wrong with the files that should hold them, a line for each mistake."""
+    """What is wrong with the files that should hold the recipes, one line per mistake."""
 
 
 def reference_recipes(ablation: Ablation, path: Path) -> References:
-    """The cells' recipes, by the cells' ids, at the scale of the printed numbers.
+    """The cells' recipes, by cell id, at the scale of the printed numbers.
 
-    They are in `ablation_NAME.yaml`, beside the ablation recipe `path` or as shipped: the first
-    file that is of this table and of the level that it was printed at. There may be none.
+    They come from `ablation_NAME.yaml`, beside the ablation recipe `path` or shipped: the first
+    file for this table at the level of its printed numbers. There may be none.
     """
     name = f"ablation_{ablation.name}.yaml"
     mistakes: list[str] = []

@@ -1,4 +1,5 @@
-"""What no single field can tell: combinations that would not be the experiment they claim to be."""
+"""Rules across fields: combinations of settings that would not be the experiment that they
+claim."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ from harness.recipe.task import Data, TaskSection
 from harness.spec.registry import tasks
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
-"""Training images of the data sets whose size is known beforehand (STL-10: train + unlabeled)."""
+"""Number of training images of the data sets whose size is known in advance (STL-10: train +
+unlabeled)."""
 STL10_LABELLED = 5_000
 STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=-]*-s\d+\.pretrain-[0-9a-f]{6,}")
-"""What a stage of pre-training is called."""
+"""The form of a pre-training stage's id."""
 LEAST, MOST = 1.2e-38, 3.4e38
-"""What float32 holds, which all arithmetic of a run is in: below is 0, above inf."""
+"""The range of float32, which all arithmetic of a run uses: below it is 0, above it is inf."""
 
 
 def contradictions(
@@ -36,8 +38,9 @@ def contradictions(
     further: Mapping[str, TaskSection],
     own: Sequence[str],
 ) -> Iterator[tuple[str, str]]:
-    """(field, message) of each impossible combination of a recipe's sections; the message says what
-    to do. `further` is what the recipe has under tasks:, `own` the kinds of its other stages."""
+    """(field, message) of each impossible combination of a recipe's sections. The message says
+    what to do. `further` holds the tasks under `tasks:`, `own` the kinds of the recipe's other
+    stages."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -92,8 +95,8 @@ def contradictions(
 def beyond_images(
     data: Data, knn: Knn, known: int | None, *, batch: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """(field, message) of each number that is more than the data's training images, of which there
-    are `known` (None: nobody knows)."""
+    """(field, message) of each number that exceeds the number of training images. `known` is that
+    number; None: unknown."""
     if data.images is not None and known is not None and data.images > known:
         yield "data.images", f"{data.name} has {known} training images, not {data.images}"
     available = data.images if data.images is not None else known
@@ -108,14 +111,14 @@ def beyond_images(
 
 
 def stride(backbone: str) -> int:
-    """By how much a backbone narrows its input: an image of n pixels ends ceil(n / stride) wide."""
+    """The factor by which a backbone shrinks its input: n pixels become ceil(n / stride)."""
     if backbone == "miniature":
         return 4
     return 8 if backbone.endswith("_cifar") else 32
 
 
 def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """The numbers at and under `path` that would be 0 or inf where they are used."""
+    """Complaints about numbers at and under `path` that would become 0 or inf in float32."""
     if isinstance(value, Section):
         for name, inside in value:
             yield from _beyond_float32(f"{path}.{name}", inside)
@@ -129,7 +132,8 @@ def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
 def _views(
     augment: Augment, views: Mapping[str, View], contrast: MethodSection
 ) -> Iterator[tuple[str, str]]:
-    """Views that cannot be drawn, and kinds of them that the method lacks or does not ask for."""
+    """Complaints about views that cannot be drawn, and about kinds of views that the method needs
+    but lacks, or does not use."""
     wanted = dict.fromkeys(kind for kind in contrast.views() if kind != MAIN)
     for kind in wanted:
         if kind not in views:
@@ -203,7 +207,8 @@ def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str
 
 
 def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Further tasks that build on nothing, on each other, or on a task of several trials."""
+    """Complaints about further tasks whose parent is missing, circular, or a task of several
+    trials."""
     for name, said in further.items():
         above = further.get(said.parent)
         if name in tasks():

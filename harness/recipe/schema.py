@@ -1,4 +1,5 @@
-"""A recipe whole, and what is no part of a run's identity: `sections` has what the rest says."""
+"""The whole recipe, and the fields that are no part of a run's identity. The other sections are in
+`sections`."""
 
 from __future__ import annotations
 
@@ -40,14 +41,14 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-"""Part of every stage's identity: raised when the meaning of a field changes. How stage.json is
-laid out has a version of its own, harness.store.version.STAGE."""
+"""Part of every stage's identity: raised when the meaning of a field changes. The layout of
+stage.json has its own version, harness.store.version.STAGE."""
 
 if TYPE_CHECKING:
     Reported = str
 else:
     Reported = Literal[tuple(task_of())]
-"""A metric that some declared task reports."""
+"""A metric that a declared task reports."""
 
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     FurtherTask = TaskSection
 else:
     FurtherTask = Annotated[Union[task_sections()], Field(discriminator="kind")]  # noqa: UP007
-"""What is done besides with the run's weights."""
+"""A further task on the run's weights."""
 
 
 class Watch(Section):
@@ -157,7 +158,7 @@ class Recipe(Section):
     about: About = About()
 
     def drawn(self) -> tuple[View, ...]:
-        """How each view of an image that a step of pre-training sees is drawn, in their order."""
+        """How each view of an image in a step of pre-training is drawn, in order."""
         main = self.augment.at(self.data.size)
         return tuple(main if kind == MAIN else self.views[kind] for kind in self.contrast.views())
 

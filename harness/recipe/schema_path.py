@@ -1,4 +1,4 @@
-"""Where in the schema an error of pydantic's lies: its `loc` followed through the annotations."""
+"""Find the place in the schema of a pydantic error: follow its `loc` through the annotations."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from harness.recipe.tree import Keys
 
 @dataclass(frozen=True)
 class SchemaPath:
-    """Where an error's `loc` leads. Unions put a member's name into it, which is no key of the
-    file's: `keys` is without them."""
+    """The place that an error's `loc` names. For a union, `loc` also holds the member's name, which
+    is no key of the file: `keys` leaves it out."""
 
     keys: Keys
     owner: type[Section] | None
     """The section that has, or lacks, the last key."""
     type: Any
-    """The annotation that the value was held against."""
+    """The annotation that the value was checked against."""
 
 
 def resolve(model: type[Section], loc: tuple[int | str, ...]) -> SchemaPath:
-    """The place in `model` that `loc` means."""
+    """The place in `model` that `loc` names."""
     keys: list[int | str] = []
     owner: type[Section] | None = None
     kind: Any = model
@@ -57,7 +57,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def kinds(member: Any) -> tuple[Any, ...]:
-    """What a union's member is told by: the values of its field `kind`."""
+    """The values of the field `kind` that select this member of a union."""
     field = member.model_fields.get("kind") if is_section(member) else None
     return choices(field.annotation) if field is not None else ()
 
@@ -70,7 +70,7 @@ def fixed_length(annotation: Any) -> int | None:
 
 
 def fits(annotation: Any, value: Any) -> bool:
-    """Whether the type takes the JSON value."""
+    """Whether the type accepts the JSON value."""
     try:
         TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
     except ValueError:

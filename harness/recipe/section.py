@@ -25,25 +25,26 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Since:
-    """Marks a field that came after runs had been made without it.
+    """Marks a field that was added after runs had been made without it.
 
-    At its default it is left out of `plain`, and so of every run's identity: the runs of before
-    stay what they are.
+    At its default it is left out of `plain`, and so of every run's identity: the ids of older runs
+    do not change.
 
         blur_order: Annotated[int, Since("0.2")] = 0
     """
 
     version: str
-    """Of the harness, that had the field first."""
+    """The first version of the harness with this field."""
 
 
 class ByName:
-    """Marks a field that is a name, or a path that ends in it: the name alone is identity."""
+    """Marks a field with a name, or a path that ends in a name. Only the name is part of
+    identity."""
 
 
 def plain(section: Section) -> dict[str, Any]:
-    """The section as JSON values, defaults included but those of fields that came later, and of
-    paths that end in a name the name."""
+    """The section as JSON values, defaults included. A field that was added later is left out at
+    its default, and a path that ends in a name becomes the name."""
     dumped = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
@@ -58,12 +59,12 @@ def plain(section: Section) -> dict[str, Any]:
 
 
 def last_part(path: str) -> str:
-    """The name that a path ends in."""
+    """The last part of a path: its name."""
     return path.rstrip("/").rpartition("/")[2]
 
 
 def _plain(value: Any, dumped: Any) -> Any:
-    """What `value` was dumped as, without later fields at their defaults, at any depth."""
+    """The dumped form of `value` without later fields at their defaults, at any depth."""
     if isinstance(value, Section):
         return plain(value)
     if isinstance(value, tuple | list):
@@ -78,15 +79,15 @@ Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._=-]*$", max_length=80)]
-"""What may become a folder's name: lower-case letters, digits and . _ = - inside."""
+"""A name that may become a folder's name: lower-case letters, digits and . _ = - inside."""
 
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-"""What a recipe calls its own: a further task, a kind of view. Part of a dotted field."""
+"""A name that a recipe chooses, of a further task or a kind of view. Part of a dotted field."""
 
 
 def refuse(found: Iterable[tuple[str, str]]) -> None:
-    """Raise one error for all (dotted field, message) that a model's validator found; none: pass.
+    """Raise one error for all (dotted field, message) that a model's validator found, if any.
 
     Raises:
         PydanticCustomError: of type "rule", with the pairs as its context's "found".

@@ -1,4 +1,4 @@
-"""The sections of a recipe that any method has, with units and sources.
+"""The sections of a recipe that every method has, with units and sources.
 
 Sources: v1 = MoCo v1 (arXiv:1911.05722), v2 = MoCo v2 (arXiv:2003.04297), code = the official
 implementation (facebookresearch/moco at 7397dfe), demo = the official CIFAR-10 notebook.
@@ -56,7 +56,7 @@ class Augment(Section):
     """Probability of the horizontal flip."""
 
     def at(self, size: int) -> View:
-        """Views that are drawn so, of that size in pixels."""
+        """Views drawn with these settings, `size` pixels wide and high."""
         return View(size=size, **{name: getattr(self, name) for name in Augment.model_fields})
 
 

@@ -1,4 +1,4 @@
-"""`--set FIELD=VALUE`: what it says, and how it is to be written where it was refused."""
+"""`--set FIELD=VALUE`: how it is parsed, and the correct form to suggest when it is refused."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 _BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false"}
 _SEPARATED = re.compile(r"(?<=\d)[_,](?=\d{3}(\D|$))")
-"""In 1_000 and 1,000."""
+"""The separator of thousands in 1_000 and 1,000."""
 
 
 def parse_set(text: str) -> tuple[str, Node]:
     """`optim.lr=0.1` as a dotted path and a value.
 
-    A value that begins with a bracket or a quote is YAML; any other is a number, true, false, null,
-    or a text in which no character means anything else: `run #3: a=b` is that text.
+    A value that starts with a bracket or a quote is YAML. Any other value is a number, true, false,
+    null, or plain text without special characters: `run #3: a=b` is that text.
 
     Raises RecipeError.
     """
@@ -38,8 +38,8 @@ def parse_set(text: str) -> tuple[str, Node]:
 
 
 def told_how(sets: Sequence[str], work: Callable[[Sequence[str]], T]) -> T:
-    """What `work` makes of the settings; of a RecipeError about some of them, `instead` says how
-    they have to be written for it to succeed, if that is known."""
+    """The result of `work` for these settings. A RecipeError about some of them gets an `instead`,
+    if one is known: the form in which they are accepted."""
     try:
         return work(sets)
     except RecipeError as error:
@@ -54,7 +54,7 @@ def _place(text: str) -> Place:
 def _mended(
     sets: Sequence[str], work: Callable[[Sequence[str]], object], error: RecipeError
 ) -> dict[str, str]:
-    """Setting -> how to write it, so that `work` accepts all of them; {} if none is known."""
+    """Setting -> the form in which `work` accepts all of them; {} if none is known."""
     now, found = list(sets), dict[str, str]()
     for n, text in enumerate(sets):
         if not _blamed(text, error):
@@ -79,13 +79,13 @@ def _mended(
 
 
 def _blamed(text: str, error: RecipeError) -> bool:
-    """Whether the error is about the setting; those of an ablation's cells name its field alone."""
+    """Whether the error is about the setting. Errors of an ablation's cells name only its field."""
     field = text.partition("=")[0].strip()
     return str(_place(text)) in str(error) or f"--set {field}: " in str(error)
 
 
 def _otherwise(text: str) -> Iterator[str]:
-    """Other ways to write a setting, those that change its meaning least first."""
+    """Other forms of a setting, starting with those that change its meaning least."""
     field, equals, value = (part.strip() for part in text.partition("="))
     if not equals:
         field, equals, value = (part.strip() for part in text.partition(":"))

@@ -1,4 +1,4 @@
-"""Words for error messages: the nearest valid name, and a value as a reader should see it."""
+"""Parts of error messages: the nearest valid name, and a user's value made printable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
 LONGEST = 60
-"""Characters of a user's value that a message repeats."""
+"""Maximum number of characters of a user's value that a message repeats."""
 SHORT = 3
-"""Letters of a word that is compared more strictly."""
+"""Names of at most this many letters are compared more strictly."""
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:
@@ -17,7 +17,7 @@ def closest(word: str, options: Iterable[str]) -> str | None:
     by_lower = {option.lower(): option for option in options}
     typed = word.lower()[:200]
     for found in get_close_matches(typed, by_lower, cutoff=0.6):
-        # in a word of two or three letters 0.6 may be a single letter in common
+        # in a name of two or three letters, one common letter may already give 0.6
         short = min(len(typed), len(found)) <= SHORT
         if not short or SequenceMatcher(None, typed, found).ratio() >= 0.75:
             return by_lower[found]
@@ -25,7 +25,8 @@ def closest(word: str, options: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """`, did you mean X?` for the closest option; otherwise the options; nothing without any."""
+    """`, did you mean X?` for the closest option; otherwise the list of options; "" without
+    options."""
     names = list(options)
     near = closest(word, names)
     if near is not None:

@@ -1,4 +1,4 @@
-"""What every task is told: the data that it is about and, under `tasks:`, what it builds on."""
+"""The fields of every task: its data and, under `tasks:`, its parent."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class TaskSection(Section):
 
 
 def task_sections() -> tuple[type[TaskSection], ...]:
-    """The section of every declared task that may stand under `tasks:`, by their kinds' names.
+    """The section of every declared task that may stand under `tasks:`, sorted by kind.
 
     Raises:
-        TypeError: what a task declares is no such section.
+        TypeError: a task declares something that is no such section.
     """
     found = []
     for kind, each in sorted(tasks().items()):

@@ -1,4 +1,4 @@
-"""YAML values that remember where they stand, and how one file's values overlay another's."""
+"""YAML values with their file and line, and how one file's values are merged over another's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Keys = tuple[str | int, ...]
 Scalar = str | int | float | bool | None
 
 MAX_DEPTH = 32
-"""Levels of nesting; a recipe needs five."""
+"""Maximum levels of nesting; a recipe needs five."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: a file and a line, or an option of the command line."""
+    """Where a value was given: a file and a line, or an option of the command line."""
 
     source: str
     line: int | None = None
@@ -43,7 +43,7 @@ class Node:
         return self.value
 
     def places(self, at: Keys = ()) -> dict[Keys, Place]:
-        """The place of every value below (and of this one), by path."""
+        """The place of this value and of every value below it, by path."""
         found = {at: self.place}
         for key, child in self._children():
             found |= child.places((*at, key))
@@ -75,7 +75,7 @@ class Node:
         return list(self.value.items()) if isinstance(self.value, dict) else []
 
     def without(self, *keys: str) -> Node:
-        """This mapping less some keys."""
+        """This mapping without some keys."""
         if not isinstance(self.value, dict):
             return self
         return Node({k: v for k, v in self.value.items() if k not in keys}, self.place)
@@ -99,7 +99,7 @@ class Node:
 
 
 def placed(value: Any, place: Place) -> Node:
-    """Plain values as a node, all of them at `place`."""
+    """Plain values as a node; all of them get the same `place`."""
     if isinstance(value, dict):
         return Node({key: placed(child, place) for key, child in value.items()}, place)
     if isinstance(value, list | tuple):
@@ -108,10 +108,10 @@ def placed(value: Any, place: Place) -> Node:
 
 
 def merge(base: Node, child: Node) -> Node:
-    """`child` laid over `base`: mappings merge key by key, anything else replaces.
+    """`child` merged over `base`: mappings merge key by key, anything else is replaced.
 
-    A mapping of another `kind` replaces the base's whole: the fields of a step schedule mean
-    nothing to a cosine.
+    A mapping of another `kind` replaces the whole mapping of the base: the fields of a step
+    schedule have no meaning in a cosine schedule.
     """
     if not isinstance(base.value, dict) or not isinstance(child.value, dict):
         return child
@@ -124,10 +124,10 @@ def merge(base: Node, child: Node) -> Node:
 
 
 def overlay(settings: Sequence[tuple[str, Node]], place: Place) -> Node:
-    """Dotted path -> value as one nested mapping, to be merged over a recipe. Later ones win.
+    """Dotted paths and values as one nested mapping, to be merged over a recipe. Later ones win.
 
-    All settings come in together, so that `optim.schedule.kind` and what the new kind needs can
-    be given one by one and in any order. Raises RecipeError for a path that is none.
+    All settings are applied together. So `optim.schedule.kind` and the fields of the new kind can
+    be given one by one and in any order. Raises RecipeError for an invalid path.
     """
     root = Node({}, place)
     for path, node in settings:
@@ -138,7 +138,7 @@ def overlay(settings: Sequence[tuple[str, Node]], place: Place) -> Node:
 
 
 def split(path: str, place: Place) -> list[str]:
-    """`optim.lr` -> its parts. Raises RecipeError for a path that can be none."""
+    """`optim.lr` -> its parts. Raises RecipeError for an invalid path."""
     parts = path.split(".")
     sound = all(part and part == part.strip() and part.isprintable() for part in parts)
     if not sound or len(parts) > MAX_DEPTH:

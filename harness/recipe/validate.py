@@ -1,4 +1,4 @@
-"""Values from a YAML file held against a typed section; what is wrong is told by file and line."""
+"""Validate values from a YAML file against a typed section; mistakes come with file and line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Strict YAML: what stands in a file is what it says, and every value knows its line.
+"""Strict YAML: no value is guessed, each key may occur once, and every value keeps its line number.
 
-It reads the parser's events itself, because the usual loader guesses: `1e-4` would be text, `no`
-a boolean, `1:30` ninety, `012` ten, and of two equal keys the first would vanish.
+It reads the parser's events itself, because the usual loader guesses: `1e-4` would be text, `no` a
+boolean, `1:30` ninety, `012` ten, and of two equal keys the first would be lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUOTE_TWICE = "put it in quotes, and these in quotes of the shell"
 MAX_BYTES = 1_000_000
 MAX_INTEGER = 2**63 - 1
 LONGEST_NUMBER = 40
-"""Characters; what is longer is text, and spares the expression below."""
+"""Characters. Anything longer is text and is not matched against the expressions below."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -38,14 +38,14 @@ _AMBIGUOUS = re.compile(
     r"[-+]?(0[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"  # 012: twelve or ten
     r"|0[oO][0-7_]+|0[xX][0-9a-fA-F_]+|0[bB][01_]+"
     r"|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|[0-9][0-9_]*\.[0-9_]*_[0-9_]*"  # 1_000
-    r"|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)"  # 1:30, which YAML 1.1 takes for ninety
+    r"|[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?)"  # 1:30, which YAML 1.1 reads as ninety
 )
 _NOT_TEXT = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
     "\U00010000-\U0010ffff]"
 )
-"""Control characters, and those by which a file is not what an editor shows: line breaks of YAML
-1.1 that look like none (U+0085, U+2028, U+2029), and what turns the direction of writing."""
+"""Control characters, and characters that an editor does not show as they are: line breaks of YAML
+1.1 that are hard to see (U+0085, U+2028, U+2029), and changes of the writing direction."""
 
 _ENDS = (yaml.ScalarEvent, yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
@@ -61,10 +61,10 @@ _HINTS = {
 
 
 def read(path: Path) -> Node:
-    """The file's values and where each stands.
+    """The file's values, each with its line.
 
-    Raises RecipeError, with file and line, for whatever is not a mapping in strict YAML, and for
-    a file that is absent, unreadable, not UTF-8, or larger than a recipe can be.
+    Raises RecipeError, with file and line, for content that is no mapping in strict YAML, and for a
+    file that is absent, unreadable, not UTF-8, or too large for a recipe.
     """
     source = display(path)
     node = parse(_decoded(_bytes(path, source), source), source)
@@ -75,7 +75,7 @@ def read(path: Path) -> Node:
 
 
 def parse(text: str, source: str, line: int | None = 1) -> Node:
-    """The values of one YAML document; `line` None: the text has no lines worth naming.
+    """The values of one YAML document; `line` None: the text has no useful line numbers.
 
     Raises RecipeError.
     """
@@ -86,17 +86,17 @@ def parse(text: str, source: str, line: int | None = 1) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "unreadable"
-        if "nesting depth" in problem:  # libyaml has a limit of its own
+        if "nesting depth" in problem:  # libyaml has its own limit
             _refuse(reader.place(0), _TOO_DEEP)
-        last = text.rstrip().count("\n")  # the end of the file may be marked beyond it
+        last = text.rstrip().count("\n")  # the mark may be beyond the last line
         _refuse(reader.place(min(mark.line, last) if mark else 0), _syntax(problem))
     except (yaml.YAMLError, ValueError) as error:
         _refuse(reader.place(0), _syntax(str(error)))
 
 
 def parse_value(text: str, source: str) -> Node:
-    """A value that stands alone, without space around it: YAML in brackets or quotes, of which
-    nothing may be cut off as a comment, or a scalar of these very characters.
+    """A single value without spaces around it: either YAML in brackets or quotes, none of it cut
+    off as a comment, or a scalar of exactly these characters.
 
     Raises RecipeError.
     """
@@ -112,7 +112,7 @@ def parse_value(text: str, source: str) -> Node:
 
 
 def _guard(text: str, reader: _Reader) -> None:
-    """Refuse characters that no recipe may have, and secrets."""
+    """Refuse secrets and characters that no recipe may contain."""
     bad = _NOT_TEXT.search(text)
     if bad is not None:
         place = reader.place(text.count("\n", 0, bad.start()))
@@ -123,7 +123,7 @@ def _guard(text: str, reader: _Reader) -> None:
 
 
 def is_text(text: str) -> bool:
-    """Whether these characters, unquoted, are read as text and not as a number or the like."""
+    """Whether this text, unquoted, is read as text and not as a number, boolean or null."""
     other = text in ("", "~", "null", "true", "false")
     return not other and not any(
         pattern.fullmatch(text) for pattern in (_INTEGER, _FLOAT, _NOT_FINITE, _AMBIGUOUS)
@@ -141,7 +141,7 @@ def display(path: Path) -> str:
 
 
 def no_such(path: Path) -> str:
-    """That the file is absent, and which one was probably meant."""
+    """Message that the file is absent, and which one was probably meant."""
     folder = path.parent
     try:
         if not folder.is_dir():
@@ -151,7 +151,7 @@ def no_such(path: Path) -> str:
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
     except (OSError, ValueError):
         names = []
-    # the endings are alike anyway, and would make any two short names look alike
+    # without extensions: they would make any two short names similar
     stems = {name.rpartition(".")[0]: name for name in names}
     near = closest(re.sub(r"\.ya?ml$", "", path.name), stems)
     if near is not None:

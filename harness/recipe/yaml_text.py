@@ -1,4 +1,4 @@
-"""Plain values as YAML text that `yaml_source` reads back as they were."""
+"""Plain values as YAML text that `yaml_source` reads back unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.recipe.yaml_source import is_text
 
 
 class _Dumper(yaml.SafeDumper):
-    """Also quotes a text that our rules, though not PyYAML's, would take for a number."""
+    """Also quotes a text that our rules, but not PyYAML's, would read as a number."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -21,7 +21,8 @@ _Dumper.add_representer(str, _text)
 
 
 def render(value: Any, *, flow: bool = False) -> str:
-    """`value` (mappings, lists, scalars) as YAML, a field a line; with `flow` all on one line."""
+    """`value` (mappings, lists, scalars) as YAML, one field per line; with `flow` all on one
+    line."""
     text = yaml.dump(
         value,
         Dumper=_Dumper,

@@ -1,1 +1,2 @@
-"""What the runs showed, beside what the paper printed: tables, verdicts, figures, provenance."""
+"""Reports: results of the runs beside the paper's numbers, as tables, verdicts, figures,
+provenance."""

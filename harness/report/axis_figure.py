@@ -1,4 +1,4 @@
-"""A table's cells as series over an axis: ours, and the paper's printed points beside them."""
+"""Figure of a table's cells as series over an axis: our points, and the paper's beside them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "axis"
 
 
 def _negatives(recipe: Recipe) -> float:
-    """K as v1's Fig. 3 has it: queue, draws from the bank, or the batch of end-to-end."""
+    """K as v1's Fig. 3 counts it: queue, draws from the bank, or the batch of end-to-end."""
     return float(recipe.contrast.on_axis(recipe.optim.batch) or 0)
 
 
@@ -29,7 +29,7 @@ READ: dict[Literal["negatives", "temperature", "epochs"], Callable[[Recipe], flo
     "temperature": recipe_facts.temperature,
     "epochs": lambda recipe: recipe.optim.epochs,
 }
-"""Where a recipe stands on a figure's axis."""
+"""How to read a recipe's position on a figure's axis."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Curve:
 
 
 def axis_figure(results: Results) -> list[Figure]:
-    """The figure of a table that has one, once any of its cells has a value."""
+    """The figure of a table, if the ablation has one and a cell has a value."""
     ablation = results.ablation
     if ablation is None or ablation.figure is None:
         return []

@@ -1,7 +1,7 @@
-"""The blocks that a report is made of, before it becomes Markdown or HTML: plain text throughout.
+"""The blocks of a report before it becomes Markdown or HTML: plain text throughout.
 
-Nothing here is markup. A renderer escapes every string, so that no run's name or message can put
-any into a page.
+Nothing here is markup. A renderer escapes every string, so no run's name or message can add markup
+to a page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Notice:
-    """A paragraph that must not be overlooked."""
+    """A paragraph of high importance, such as a warning."""
 
     label: str
     text: str
@@ -36,7 +36,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers that a figure draws, for programs."""
+    """Numbers behind a figure, for programs."""
 
     label: str
     columns: tuple[str, ...]
@@ -45,7 +45,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing: its file's stem, its SVG (with svg.INK as ink), what it shows, its numbers."""
+    """A drawing: file name without suffix, SVG (with svg.INK as ink), caption, and its numbers."""
 
     name: str
     svg: str
@@ -59,7 +59,7 @@ Block = Table | Paragraph | Notice | Items | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what follows; without a heading it belongs to the title."""
+    """A heading and its blocks; without a heading they belong to the title."""
 
     heading: str
     blocks: tuple[Block, ...]

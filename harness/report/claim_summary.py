@@ -1,4 +1,4 @@
-"""How many claims got which verdict: the paper's own apart from what we added."""
+"""Number of claims with each verdict: the paper's claims apart from our own checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POSSIBLE_REASONS = "Possible reasons, which nothing here tests:"
 
 
 def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
-    """Whose claims -> verdict -> how many; whose there are none of is absent."""
+    """Source of the claim -> verdict -> count; sources without claims are absent."""
     counts: dict[By, Counter[str]] = {}
     for by, verdict in found:
         counts.setdefault(by, Counter())[verdict] += 1
@@ -33,7 +33,8 @@ def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
 
 
 def summary(counts: dict[By, dict[str, int]]) -> str:
-    """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" of none."""
+    """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" without
+    claims."""
     said = []
     for by, verdicts in counts.items():
         n = sum(verdicts.values())
@@ -47,5 +48,5 @@ def summary(counts: dict[By, dict[str, int]]) -> str:
 
 
 def said_by(by: By, says: str) -> str:
-    """The claim, with whose it is unless it is the paper's."""
+    """The claim's text; its source is added unless it is the paper."""
     return says if by == "paper" else f"{says} ({WHOSE[by]})"

@@ -1,6 +1,6 @@
-"""The paper's claims, judged by our runs.
+"""Judge the paper's claims by our runs.
 
-The rule is the same for every table, and fixed in the ablation recipe before the first run. Each
+The rule is the same for every table and fixed in the ablation recipe before the first run. Each
 report prints it: `harness.report.rule_text`.
 """
 
@@ -50,7 +50,7 @@ class Judgement:
     verdict: Verdict
     evidence: str
     decision: Decision | None = None
-    """None: the claim was not put to the test."""
+    """None: the claim was not tested."""
     needs: int | None = None
     """About how many seeds would decide it; `most` + 1: more than `most`."""
     most: int = 0
@@ -83,19 +83,18 @@ def judge(results: Results) -> list[Judgement]:
 
 
 def verdict_counts(judgements: list[Judgement]) -> dict[By, dict[str, int]]:
-    """Whose claims -> verdict -> how many."""
+    """Source of the claim -> verdict -> count."""
     return count_verdicts((each.claim.by, each.verdict) for each in judgements)
 
 
 def next_seeds(judgements: Iterable[Judgement], scale: Scale, most: int) -> dict[str, list[int]]:
-    """Cell -> the seeds beyond the scale's own that it needs for the next analysis; {}: none is
-    left.
+    """Cell -> the seeds of its next analysis that are beyond the scale's own; {}: none left.
 
-    Every cell that an undecided claim rests on gets all seeds of the claim's next analysis, the
-    control too; those already run are among them. Cells of decided claims get none.
+    All cells that an undecided claim compares get all seeds of the claim's next analysis, also the
+    control. Seeds that have already run are included. Cells of decided claims get none.
 
     Args:
-        most: no analysis of more seeds than this, though the scale may plan some.
+        most: skip analyses of more seeds than this, even if the scale plans them.
     """
     design = design_of(scale)
     wanted: dict[str, int] = {}
@@ -111,7 +110,7 @@ def next_seeds(judgements: Iterable[Judgement], scale: Scale, most: int) -> dict
 
 
 def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:
-    """Why this scale cannot test the claim, whatever its runs will say; "" if it can."""
+    """Why this scale cannot test the claim, whatever the runs show; "" if it can."""
     if claim.id in scale.untestable:
         return scale.untestable[claim.id]
     runs = {cell.id: cell.runs for cell in results.cells if cell.runs}
@@ -121,7 +120,7 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
     said = [f"this scale does not run the cell {cell}" for cell in absent]
     design = design_of(scale)
     control = CONTROL in cells or bool(must_learn(claim, design))
-    if isinstance(claim, Fails) and not absent:  # a cell that diverges has failed without it
+    if isinstance(claim, Fails) and not absent:  # a diverged cell fails without it
         control = not all_diverged(claim, scores, results.seeds)
     if control and CONTROL not in runs:
         said.append("this scale does not run the untrained control")
@@ -134,7 +133,7 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
 
 
 def _apart(cells: list[str], results: Results, metric: Metric) -> list[str]:
-    """Why the cells cannot be compared: not all of them were measured alike."""
+    """Why the cells cannot be compared: they were not all measured by the same protocol."""
     found = [cell for cell in map(results.cell, dict.fromkeys(cells)) if cell and cell.runs]
     protocols = [results.protocol(cell, metric) for cell in found]
     if all(each == protocols[0] for each in protocols):
@@ -165,8 +164,8 @@ def _scores(results: Results) -> Scores:
 
 
 def _printed_rows(results: Results) -> dict[str, float]:
-    """Other methods' printed numbers, which a run at the scale of the printed numbers is held
-    against: the same for every seed."""
+    """Printed numbers of other methods, compared with runs at the scale of the printed numbers.
+    They are the same for every seed."""
     ablation = results.ablation
     if ablation is None or results.metric != ablation.metric or not is_papers_scale(results):
         return {}
@@ -228,7 +227,7 @@ def _how_it_diverged(claim: Fails, decision: Decision, results: Results) -> str:
 
 
 def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> list[str]:
-    """What the first analysis still waits for, cell by cell."""
+    """What the first analysis still needs, cell by cell."""
     wanted = design.seeds[: design.analyses[0]]
     said: dict[str, None] = {}
     for measure, cell_id in sides(claim, design):

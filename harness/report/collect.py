@@ -1,4 +1,4 @@
-"""All runs of an ablation, and which of their values may be compared."""
+"""Collect all runs of an ablation, and decide which of their values may be compared."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class CellResult:
     label: str
     printed: float | Literal["fail"] | None
     runs: tuple[Run, ...]
-    """One per seed of the scale, in its order, then those of the seeds added to decide claims;
-    empty if the scale leaves the cell out."""
+    """One per seed of the scale, in its order, then the seeds that were added to decide claims.
+    Empty if the scale leaves the cell out."""
     given: bool = False
-    """Given weights, which are evaluated as they are."""
+    """Whether the cell is given weights, evaluated as they are."""
 
     @property
     def is_control(self) -> bool:
-        """Nothing is trained in it."""
+        """Whether the cell involves no training."""
         return self.given or self.id == CONTROL
 
 
@@ -63,25 +63,25 @@ class Results:
     seeds: tuple[int, ...]
     margin: float
     cells: tuple[CellResult, ...]
-    """The paper's order; then the untrained control and given weights, as far as there are any."""
+    """In the paper's order; then the untrained control and given weights, if there are any."""
     comparability: Comparability | None
-    """What the table's numbers share; None while no run has a result."""
+    """What all numbers of the table have in common; None while no run has a result."""
     installed: Editions
-    """Edition of the code that made the report."""
+    """Editions of the code that makes the report."""
     ablation: Ablation | None
     """None: a single recipe, reported as a table of one cell."""
     scale: Scale | None
     warnings: tuple[str, ...]
     unrelated: tuple[str, ...] = ()
-    """Stages in the run root that have the table's names but do not belong to it."""
+    """Stages in the run root with the table's names that do not belong to it."""
     references: Mapping[str, Recipe] = field(default_factory=dict)
-    """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.reference`);
-    {}: not looked for, or none."""
+    """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.reference`). {}:
+    not searched, or none found."""
 
     @property
     def reference_pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
-        """Each trained cell that is run, its recipe here, and the one at the scale of the printed
-        numbers; [] unless every one has such a reference."""
+        """Each trained cell that is run, its recipe here, and its recipe at the scale of the
+        printed numbers. [] unless every such cell has a reference."""
         run = [cell for cell in self.cells if cell.runs and not cell.is_control]
         if any(cell.id not in self.references for cell in run):
             return []
@@ -93,7 +93,7 @@ class Results:
 
     @property
     def seen_seeds(self) -> tuple[int, ...]:
-        """The scale's own seeds, and those that were added until claims were decided."""
+        """The scale's own seeds, then the seeds that were added to decide claims."""
         return tuple(dict.fromkeys((*self.seeds, *(run.seed for run in self.runs))))
 
     @property
@@ -103,7 +103,7 @@ class Results:
 
     @property
     def trained(self) -> list[Recipe]:
-        """Those of the table's recipes that train."""
+        """The table's recipes that train."""
         return [run.recipe for cell in self.cells if not cell.is_control for run in cell.runs]
 
     def cell(self, cell_id: str) -> CellResult | None:
@@ -112,7 +112,7 @@ class Results:
     def values(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
     ) -> list[SeedValue]:
-        """The cell's outcomes seed by seed; those of another code or data are stale.
+        """The cell's outcomes seed by seed; an outcome of other code or data is stale.
 
         `under`: see Run.behind.
         """
@@ -121,13 +121,13 @@ class Results:
     def summary(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
     ) -> Summary | None:
-        """Over the finished seeds that the table may compare; None if there are none."""
+        """Summary over the finished seeds that may be compared; None without any."""
         found = finished(self.values(cell, metric, under))
         return summarise(list(found.values())) if found else None
 
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
-        """To the untrained control, paired by seed; None if no seed has both, or if the two were
-        measured by different protocols."""
+        """Difference to the untrained control, paired by seed. None if no seed has both values, or
+        if they were measured by different protocols."""
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
             return None
@@ -142,14 +142,14 @@ class Results:
         return protocol_of(cell.runs[0].recipe, metric or self.metric) if cell.runs else {}
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
-        """Where the cell was measured in another way than most of the column; {} if nowhere."""
+        """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
         own = self.protocol(cell, metric)
         most = usual_protocol([self.protocol(other, metric) for other in self.cells if other.runs])
         return {field: value for field, value in own.items() if value != most.get(field)}
 
     def stale_training(self, run: Run) -> bool:
-        """Whether its pre-training is of another code, data or weights than the table's, or a
-        copy; also where no evaluation has a result yet."""
+        """Whether the pre-training is of other code, data or weights than the table's, or a copy.
+        It is checked also before an evaluation has a result."""
         outcome = run.outcome(LOSS)
         has_result = outcome.standing in ("finished", "diverged")
         shared = self.comparability
@@ -160,7 +160,7 @@ class Results:
         )
 
     def value(self, run: Run, metric: Metric, under: str = "") -> SeedValue:
-        """The run's outcome; of another code or data than the table's it is stale."""
+        """The run's outcome; stale if it is of other code or data than the table's."""
         outcome = run.outcome(metric, under)
         standing: Standing | Literal["stale"] = outcome.standing
         has_result = standing in ("finished", "diverged", "probe diverged")
@@ -172,7 +172,7 @@ class Results:
 
 
 def finished(values: Iterable[SeedValue]) -> dict[int, float]:
-    """Seed -> value of those that finished and may be compared."""
+    """Seed -> value of the seeds that finished and may be compared."""
     return {v.seed: v.value for v in values if v.standing == "finished" and v.value is not None}
 
 
@@ -191,11 +191,11 @@ def collect(
     Args:
         expansion: the ablation and its members, as `harness.recipe.expand` gives them.
         scale: the ablation recipe that was expanded.
-        runs: the run root; what is not there is reported as absent.
-        path: the ablation recipe's file, beside which the one at the scale of the printed numbers
-            may lie; None: cells are not held against it.
-        installed: editions of the present code; None: compute it, or where the records are
-            published take theirs.
+        runs: the run root; a run without a folder is reported as absent.
+        path: the ablation recipe's file; the recipes at the scale of the printed numbers are
+            searched beside it. None: cells are not compared with them.
+        installed: editions of the present code. None: compute them or, for published records, read
+            them there.
         curves: whether to read the journals, which takes most of the time.
         inputs: checks whether data and weights have changed since; None: no check.
     """
@@ -246,7 +246,7 @@ def collect(
 def _added(
     there: Sequence[Run], scale: Scale, runs: Path, lines: int, inputs: Look | None
 ) -> list[Run]:
-    """A cell's runs of seeds beyond the scale's own, as far as there are any."""
+    """A cell's runs of seeds beyond the scale's own, if any."""
     cell, recipe = there[0].cell, there[0].recipe
     found = []
     for seed in planned_seeds(scale)[len(scale.seeds) :]:
@@ -268,7 +268,7 @@ def collect_single(
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
-    Its metric is linear/top1 if the recipe has a linear probe, else knn/top1.
+    The metric is linear/top1 if the recipe has a linear probe, else knn/top1.
     """
     (run,) = told_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
     return _results(

@@ -1,14 +1,14 @@
-"""Which colour a cell has: one for each series, the same in every figure of a report."""
+"""Colours of the cells: one for each series, the same in every figure of a report."""
 
 from __future__ import annotations
 
 from harness.report.collect import Results
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999")
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish."""
 
 PALEST = 0.7
-"""How far towards white the cells of one colour go, from the first to the last."""
+"""Cells of one colour get lighter from first to last, by at most this share of white."""
 
 
 def series_colours(results: Results) -> dict[str, str]:
@@ -19,8 +19,8 @@ def series_colours(results: Results) -> dict[str, str]:
 
 
 def cell_colours(results: Results) -> dict[str, str]:
-    """Cell -> colour, of those that are run: its series', else the next of the palette. Cells that
-    share one are shades of it."""
+    """Cell -> colour, for cells that are run: its series' colour, else the next of the palette.
+    Cells with the same colour get shades of it."""
     series = series_colours(results)
     sharing: dict[str, list[str]] = {}
     run = [cell for cell in results.cells if cell.runs and not cell.is_control]

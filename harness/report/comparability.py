@@ -1,4 +1,4 @@
-"""What values must share to stand in one mean or comparison: code edition, data and device."""
+"""Comparability: the code edition, data and device that values in one comparison must share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.store.edition import Editions
 
 @dataclass(frozen=True)
 class Comparability:
-    """What values must share to stand in one mean or one comparison."""
+    """What values must have in common to be averaged or compared."""
 
     editions: Editions
     fingerprints: dict[str, str]
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
     device: str = ""
-    """What most of the table was pre-trained on: a cost is of one device."""
+    """The device of most pre-training runs in the table: a cost is only valid for one device."""
 
     def why_not_comparable(self, run: Run, outcome: RunOutcome, metric: Metric) -> str:
-        """Why a stage behind the outcome has another code, data, device or weights, or is a copy;
-        "" if none is."""
+        """Why a stage behind the outcome has other code, data, device or weights, or is a copy; ""
+        if none is."""
         if outcome.copied:
             return outcome.copied
         if metric in COSTS and run.device != self.device:
@@ -39,12 +39,11 @@ class Comparability:
 def choose_comparability(runs: Sequence[Run], installed: Editions) -> Comparability | None:
     """The code and data that a table's numbers must share; None while there is no result.
 
-    Of each task the installed edition, if any result has it; else the one of most results. Of the
-    data, for each recipe's data section, those of most results of these editions; of the devices
-    likewise.
-    Ties go to the run that began last, then to the greater name.
+    For each task, the installed edition if any result has it, else the most frequent edition. For
+    each recipe's data section, the most frequent data among results of these editions; the same for
+    devices. A tie goes to the run that started last, then to the greater name.
     """
-    # What pre-training itself measures counts only until there is the first evaluation.
+    # Metrics of pre-training itself count only until there is an evaluation result.
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:
         return None
@@ -75,7 +74,7 @@ def choose_comparability(runs: Sequence[Run], installed: Editions) -> Comparabil
 def _results(
     runs: Iterable[Run], metrics: Iterable[Metric | Literal["train/loss"]]
 ) -> list[tuple[Run, RunOutcome]]:
-    """Every result whose stages are each of one edition."""
+    """Every result whose stages each have only one edition."""
     wanted = tuple(metrics)
     return [
         (run, outcome)
@@ -86,7 +85,8 @@ def _results(
 
 
 def _most(named: Iterable[tuple[str, str]]) -> str:
-    """Of (name, when) the most frequent name; of equals the newest, then the greatest."""
+    """The most frequent name in (name, time). A tie goes to the newest, then to the greatest
+    name."""
     seen = list(named)
     counts = Counter(name for name, _ in seen)
     return max(seen, key=lambda one: (counts[one[0]], one[1], one[0]))[0]

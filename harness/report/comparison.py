@@ -1,4 +1,4 @@
-"""A claim as comparisons of pairs of cells, and the tests of each over seeds."""
+"""Express a claim as comparisons of pairs of cells, and test each of them over seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.report.sequential_design import Design
 from harness.report.statistics import p_above, seeds_needed
 
 Measure = Literal["judged", "knn", "pretext"]
-"""The scale's metric, kNN top-1 whatever that is, pretext accuracy: each in percent."""
+"""judged: the scale's metric; knn: kNN top-1; pretext: pretext accuracy. All in percent."""
 
 Scores = Mapping[tuple[Measure, str], Mapping[int, float | None]]
 """(measure, cell) -> seed -> value in percent; None: that seed's pre-training diverged."""
@@ -35,15 +35,15 @@ class Statement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A statement, and the seeds that both its cells share."""
+    """A statement, and the seeds that both of its cells have."""
 
     statement: Statement
     differences: tuple[float, ...]
-    """In points, of the seeds that finished in both cells."""
+    """In points, one for each seed that finished in both cells."""
     lost: int
-    """Seeds in which `cell` diverged: they speak against the statement."""
+    """Number of seeds in which `cell` diverged: evidence against the statement."""
     won: int
-    """Seeds in which `over` alone diverged: they speak for it."""
+    """Number of seeds in which only `over` diverged: evidence for the statement."""
 
     @property
     def seeds(self) -> int:
@@ -59,7 +59,8 @@ class Comparison:
 
     @property
     def p_false(self) -> float:
-        """p-value of the hypothesis that the statement is false; small supports the statement."""
+        """p-value of the hypothesis that the statement is false; a small value supports the
+        statement."""
         if self.lost:
             return 1.0
         if not self.differences:
@@ -68,7 +69,8 @@ class Comparison:
 
     @property
     def p_true(self) -> float:
-        """p-value of the hypothesis that the statement is true; small speaks against it."""
+        """p-value of the hypothesis that the statement is true; a small value is evidence against
+        it."""
         if self.won:
             return 1.0
         if not self.differences:
@@ -77,13 +79,13 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the mean is beyond the threshold and no seed of `cell` diverged."""
+        """Whether the mean exceeds the threshold and no seed of `cell` diverged."""
         return not self.lost and (self.excess is None or self.excess > 0)
 
     def needed(self, level: float, most: int) -> int | None:
         """About how many seeds would decide it at this one-sided level; `most` + 1: more than that.
 
-        None: it cannot be told, for lack of a deviation or because divergence contradicts numbers.
+        None: unknown, because there is no deviation or because divergence contradicts the numbers.
         """
         if self.excess is None or len(self.differences) < 2:
             return None
@@ -101,33 +103,34 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All comparisons of a claim: it says that every one holds (`fails`: that its one does not)."""
+    """All comparisons of a claim. The claim says that each one holds (`fails`: that its only one
+    does not)."""
 
     comparisons: tuple[Comparison, ...]
     negated: bool
 
     @property
     def p_false(self) -> float:
-        """p-value of the hypothesis that the claim is false: the largest of the comparisons'."""
+        """p-value of the hypothesis that the claim is false: the largest of the comparisons."""
         if self.negated:
             return self.comparisons[0].p_true
         return max(each.p_false for each in self.comparisons)
 
     @property
     def p_true(self) -> float:
-        """p-value of the hypothesis that the claim is true: one comparison against it is enough, so
-        the smallest, times their number (Bonferroni)."""
+        """p-value of the hypothesis that the claim is true. One comparison against the claim is
+        enough, so it is the smallest p-value times the number of comparisons (Bonferroni)."""
         if self.negated:
             return self.comparisons[0].p_false
         return min(1.0, len(self.comparisons) * min(each.p_true for each in self.comparisons))
 
     @property
     def holds(self) -> bool:
-        """What the means say by the thresholds, without a test."""
+        """Whether the means support the claim by the thresholds, without a test."""
         return all(each.holds for each in self.comparisons) != self.negated
 
     def decisive(self, against: bool = False) -> Comparison:
-        """The comparison that the claim depends on: the weakest, or the strongest against it."""
+        """The comparison that decides the claim: the weakest, or the strongest against it."""
         if against:
             return min(self.comparisons, key=lambda each: (each.p_true, _excess(each)))
         return max(self.comparisons, key=lambda each: (each.p_false, -_excess(each)))
@@ -143,14 +146,15 @@ class Evidence:
 
 
 def _excess(comparison: Comparison) -> float:
-    """For ranking: a comparison without a difference is beyond all others."""
+    """Key for sorting: a comparison without a difference is greater than all others."""
     if comparison.excess is not None:
         return comparison.excess
     return -math.inf if comparison.lost else math.inf
 
 
 def statements(claim: Claim, margin: float) -> list[Statement]:
-    """What the claim says of pairs of cells; of `fails` it is what the claim denies."""
+    """The claim as statements about pairs of cells; for `fails`, the statement that the claim
+    denies."""
     if isinstance(claim, Fails):
         return [Statement(claim.cell, CONTROL, margin)]
     if isinstance(claim, Beats):
@@ -172,7 +176,7 @@ def statements(claim: Claim, margin: float) -> list[Statement]:
 def must_learn(claim: Claim, design: Design) -> list[str]:
     """The cells that must be above the untrained control before the claim can be judged.
 
-    A cell that is said to fail, or to leak, may be as low as it likes.
+    Cells that the claim says fail or leak may have any low value.
     """
     alone = isinstance(claim, Fails) or (isinstance(claim, Beats) and claim.over == CONTROL)
     if alone or not design.accuracy:
@@ -183,7 +187,7 @@ def must_learn(claim: Claim, design: Design) -> list[str]:
 
 
 def gather(claim: Claim, design: Design, scores: Scores, seeds: Sequence[int]) -> Evidence:
-    """The claim's comparisons over these seeds; a seed that a cell lacks is left out."""
+    """The claim's comparisons over these seeds. A seed that a cell does not have is left out."""
     return Evidence(
         tuple(
             compare_cells(statement, scores, seeds)
@@ -194,13 +198,13 @@ def gather(claim: Claim, design: Design, scores: Scores, seeds: Sequence[int]) -
 
 
 def compare_cells(statement: Statement, scores: Scores, seeds: Sequence[int]) -> Comparison:
-    """Seed by seed; a diverged seed loses against whatever it is compared with."""
+    """Compare two cells seed by seed. A diverged seed loses to any value."""
     ours, theirs = (scores.get(side, {}) for side in statement.sides())
     differences = []
     lost = won = 0
     for seed in seeds:
         if seed in ours and ours[seed] is None:
-            lost += 1  # whatever the other did, or will do
+            lost += 1  # lost whatever the other cell's value is, or will be
             continue
         a, b = ours.get(seed), theirs.get(seed)
         if a is not None and b is not None:
@@ -211,8 +215,8 @@ def compare_cells(statement: Statement, scores: Scores, seeds: Sequence[int]) ->
 
 
 def sides(claim: Claim, design: Design) -> Iterator[tuple[Measure, str]]:
-    """Every (measure, cell) that the claim's verdict rests on, the control's last if it has a part
-    as what must be beaten."""
+    """Every (measure, cell) that the claim's verdict depends on. The control comes last, if cells
+    must be above it."""
     seen: dict[tuple[Measure, str], None] = {}
     for statement in statements(claim, design.margin):
         seen.update(dict.fromkeys(statement.sides()))

@@ -1,4 +1,4 @@
-"""What a table has cost so far: GPU- and CPU-hours of every stage with a result."""
+"""Cost of a table so far: GPU-hours and CPU-hours of every stage with a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Cost:
     """Hours of one kind of device: seconds of each stage times its processes."""
 
     device: str
-    """cpu, a GPU's name, or "" where a result does not say."""
+    """cpu, a GPU's name, or "" if a result has no device."""
     hours: float
 
     @property
@@ -28,7 +28,7 @@ class Cost:
 
 
 def costs(runs: Iterable[Run]) -> list[Cost]:
-    """Of all stages with a result, each once, by device; the dearest first."""
+    """Cost of all stages with a result, each counted once, by device; the largest first."""
     stages = {stage.id: stage for run in runs for stage in run.stages.values()}
     hours: dict[str, float] = {}
     for stage in stages.values():

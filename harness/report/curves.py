@@ -1,4 +1,5 @@
-"""A run's curves, read back from its journal: thinned, at one protocol, torn lines counted."""
+"""Read a run's curves from its journal: thinned, for one protocol, with incomplete lines
+counted."""
 
 from __future__ import annotations
 
@@ -19,21 +20,22 @@ Point = tuple[float, float]
 """(epoch, value)"""
 
 POINTS = 200
-"""A curve of training is thinned to at most so many points, by the means of equal blocks."""
+"""A training curve is thinned to at most this many points, by the means of equal blocks."""
 
 LINES = 600_000
-"""Of an attempt's longer journal every n-th line is read, and every monitored one. The runs of a
-table share the number, so that 500 of them take seconds."""
+"""Total lines read for a table. Of a longer journal every n-th line is read, and every monitored
+one. The runs share this number, so that 500 of them take seconds."""
 
 FEWEST, MOST = 1000, 150_000
-"""Lines that each run may have, whatever their number: of more, a curve of POINTS shows nothing."""
+"""Limits of the lines per run, for any number of runs. More than the maximum adds nothing to a
+curve of POINTS."""
 
 MONITORED = b'"knn/top1"'
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What a pre-training measured on its way."""
+    """The curves that a pre-training measured."""
 
     loss: tuple[Point, ...] = ()
     """Training loss over epochs, thinned; in nats."""
@@ -45,18 +47,18 @@ class Curves:
 
 
 def share(runs: int) -> int:
-    """How many lines of its journal each of so many runs may have read."""
+    """How many journal lines to read per run, for this number of runs."""
     return min(MOST, max(FEWEST, LINES // max(1, runs)))
 
 
 def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
-    """The curves of a pre-training stage; what cannot be read becomes a warning.
+    """The curves of a pre-training stage; an error in reading becomes a warning.
 
     Args:
         lines: about how many lines of each attempt's journal to read; 0: none of it.
     """
     folder = entry.folder
-    if not lines or entry.state == "damaged":  # its journal cannot be trusted
+    if not lines or entry.state == "damaged":  # the journal of a damaged stage is not reliable
         return Curves()
     try:
         records, torn = _read(folder, lines, ended=entry.done)
@@ -90,8 +92,8 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
 
 
 def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal.Record], int]:
-    """(records, torn lines). A kill tears an attempt's last line, which is no news, unless the
-    attempt went on to a result."""
+    """(records, incomplete lines). A killed attempt normally leaves its last line incomplete: this
+    counts only if the attempt continued to a result."""
     attempts, torn = [], 0
     paths = folder.attempts()
     for path in paths:
@@ -108,8 +110,8 @@ def _read(folder: StageFolder, lines: int, *, ended: bool) -> tuple[list[journal
 
 
 def _sample(lines: list[bytes], most: int) -> list[bytes]:
-    """All lines, or of more than `most` every n-th, the monitored ones and the last, whole or
-    torn."""
+    """All lines; of more than `most`, every n-th one, the monitored ones and the last, complete or
+    not."""
     nth = math.ceil(len(lines) / most)
     if nth == 1:
         return lines
@@ -118,7 +120,8 @@ def _sample(lines: list[bytes], most: int) -> list[bytes]:
 
 
 def _deciding(said: Any) -> tuple[Any, ...] | None:
-    """What decides a monitored value: the k reported, not those that show sensitivity."""
+    """The settings that decide a monitored value: the reported k, not those that show
+    sensitivity."""
     if not isinstance(said, dict):
         return None
     k = said.get("k")

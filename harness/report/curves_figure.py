@@ -1,6 +1,6 @@
-"""Curves over epochs: one line per cell, the mean over seeds with a band from least to greatest.
+"""Curves over epochs: one line per cell, the mean over seeds with a band from minimum to maximum.
 
-The paper's own curves, where it printed any, are dashed in the same colour.
+The paper's own curves, if it printed any, are dashed in the same colour.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from harness.report.runs import Run
 from harness.report.svg import INK, drawing
 
 FEW = 40
-"""Curves of at most so many points show where they were measured."""
+"""Curves with at most this many points show a marker at each point."""
 THE_PAPERS = "the paper's"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A cell's curve(s) as they are drawn."""
+    """A cell's curves as they are drawn."""
 
     cell: CellResult
     curves: tuple[tuple[Point, ...], ...]
-    """One per seed that has any points."""
+    """One per seed that has points."""
     broken: tuple[bool, ...]
-    """Whether each seed diverged: its end is marked."""
+    """Whether each seed diverged: the end of its curve is marked."""
     printed: tuple[Point, ...] = ()
     """The paper's curve."""
 
     @property
     def band(self) -> list[tuple[float, float, float, float]] | None:
-        """(epoch, mean, least, greatest) if the seeds were measured at the same epochs."""
+        """(epoch, mean, minimum, maximum) if the seeds were measured at the same epochs."""
         grids = [[round(x, 6) for x, _ in curve] for curve in self.curves]
         if not grids or any(grid != grids[0] for grid in grids):
             return None
@@ -51,7 +51,7 @@ class Line:
 
 
 def curves_figures(results: Results) -> list[Figure]:
-    """kNN and loss over epochs; of a table with printed curves, pretext accuracy too, first."""
+    """kNN and loss over epochs; first, for a table with printed curves, pretext accuracy."""
     ablation = results.ablation
     printed = ablation.curves if ablation is not None else ()
     knn: Metric = "knn/top1"
@@ -75,10 +75,10 @@ def _lines(
     printed: Sequence[Curve] = (),
     metric: str = "",
 ) -> tuple[Line, ...]:
-    """The trained cells that have anything to draw; stale runs are left out, the table has them."""
+    """The trained cells with curves to draw. Stale runs are left out; the table shows them."""
     found = []
     for cell in results.cells:
-        if cell.is_control:  # it is not trained: a horizontal line, not a curve
+        if cell.is_control:  # the control is not trained: a horizontal line, not a curve
             continue
         stale = {v.seed for v in results.values(cell) if v.standing == "stale"}
         stale |= {run.seed for run in cell.runs if results.stale_training(run)}
@@ -95,10 +95,10 @@ def _lines(
 def _figure(
     name: str, metric: Metric, lines: Sequence[Line], results: Results, level: float | None = None
 ) -> Figure | None:
-    """Lines over epochs; None if there are none.
+    """Lines over epochs; None without any.
 
     Args:
-        metric: what the values are of.
+        metric: the metric of the values.
         level: the untrained network's value, a horizontal line.
     """
     if not lines:
@@ -120,7 +120,7 @@ def _figure(
 
 
 def _capital(label: str) -> str:
-    """As a sentence begins: "kNN" stays what it is."""
+    """The label with a capital first letter; "kNN" stays as it is."""
     return label if label[1:2].isupper() else label[:1].upper() + label[1:]
 
 
@@ -150,7 +150,7 @@ def _draw(
 def _add(axes: Any, line: Line, colour: str) -> Any:
     label = line.cell.label
     if label.startswith("_"):
-        label = f" {label}"  # a leading underscore would keep it out of the legend
+        label = f" {label}"  # matplotlib leaves labels with a leading underscore out of the legend
     band = line.band
     few = max(len(curve) for curve in line.curves) <= FEW
     marker = {"marker": "o", "markersize": 3} if few else {}
@@ -159,7 +159,7 @@ def _add(axes: Any, line: Line, colour: str) -> Any:
         (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, color=colour, **marker)
         if len(line.curves) > 1:
             axes.fill_between(epochs, least, greatest, color=colour, alpha=0.18, linewidth=0)
-    else:  # seeds that were measured at different epochs have no mean: each is drawn by itself
+    else:  # no mean over seeds that were measured at different epochs: draw each seed
         for curve in line.curves:
             x, y = zip(*curve, strict=True)
             (handle,) = axes.plot(x, y, label=label, linewidth=0.9, color=colour, **marker)

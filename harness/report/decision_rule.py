@@ -1,7 +1,7 @@
-"""Which claims the seeds decide: tests against the margin, Holm's correction, several analyses.
+"""Decide claims from seeds: tests against the margin, Holm's correction, several analyses.
 
-Pure arithmetic on scores. `harness.report.claims` feeds it; `harness.report.rule_text` says it in
-words for readers of a report.
+Only arithmetic on scores. `harness.report.claims` supplies the scores; `harness.report.rule_text`
+explains the rule to readers of a report.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ Conclusion = Literal["reproduced", "not reproduced", "undecided", "unlearned", "
 """unlearned: a cell that the claim compares is not above the untrained control."""
 
 DIRECTIONS = 2
-"""A claim can be wrongly reproduced or wrongly not reproduced: alpha is split equally."""
+"""Errors are possible in two directions, wrongly reproduced and wrongly not reproduced: alpha is
+split equally."""
 
 MANY = 100
-"""An estimate of the seeds needed goes so far, where the scale does not say `max_seeds`."""
+"""Largest estimate of the seeds needed, if the scale has no `max_seeds`."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about one claim, and by what."""
+    """The decision about one claim, and its evidence."""
 
     conclusion: Conclusion
     evidence: Evidence
-    """Over the seeds of the analysis that decided, or of the last complete one; while there is
-    none, over what there is."""
+    """Over the seeds of the analysis that decided, or of the last complete one; if there is none,
+    over the available seeds."""
     seeds: int = 0
-    """How many seeds the analysis had; 0: no analysis is complete."""
+    """Number of seeds in the analysis; 0: no analysis is complete."""
     analysis: int = -1
     """Index of that analysis; -1: none."""
     level: float = 0.0
-    """One-sided level at which each of the claim's comparisons was tested; 0: not tested."""
+    """One-sided level of the test of each of the claim's comparisons; 0: not tested."""
     unlearned: tuple[Comparison, ...] = ()
-    """Comparisons with the untrained control that failed, or are open where it is undecided."""
+    """Comparisons with the untrained control that failed, or that are still undecided."""
 
 
 def decide_claims(claims: Sequence[Claim], scores: Scores, design: Design) -> list[Decision]:
@@ -77,9 +78,9 @@ def decide_claims(claims: Sequence[Claim], scores: Scores, design: Design) -> li
 
 
 def complete(claim: Claim, design: Design, scores: Scores, seeds: Sequence[int]) -> bool:
-    """Whether every cell that the claim rests on has every one of these seeds."""
+    """Whether every cell that the claim depends on has all of these seeds."""
     if isinstance(claim, Fails) and all_diverged(claim, scores, seeds):
-        return True  # it has failed, whatever the control says
+        return True  # failed, whatever the control's value
     return all(seed in scores.get(side, {}) for side in sides(claim, design) for seed in seeds)
 
 
@@ -94,10 +95,10 @@ def _decided(decision: Decision) -> bool:
 
 
 def _gate(claim: Claim, decision: Decision, scores: Scores, design: Design) -> Decision:
-    """A mechanism must beat the untrained control before it is compared.
+    """Require that a mechanism is above the untrained control before it is compared.
 
-    Diverged seeds are left out here: they count in the comparison itself. A single pair of
-    finished seeds is held against the margin alone.
+    Diverged seeds are left out here: they count in the comparison itself. A single pair of finished
+    seeds is only compared with the margin.
     """
     seeds = design.seeds[: decision.seeds]
     failed: list[Comparison] = []
@@ -116,7 +117,7 @@ def _gate(claim: Claim, decision: Decision, scores: Scores, design: Design) -> D
 
 
 def _test(decisions: list[Decision], analysis: int, design: Design) -> None:
-    """Decide what this analysis decides; the family is every claim not yet decided that way."""
+    """Apply one analysis. The family of each direction is every claim not yet decided in it."""
     level = design.alpha_at(analysis) / DIRECTIONS
     if not level or design.analyses[analysis] < 2:
         return
@@ -142,10 +143,10 @@ def _p(decision: Decision, analysis: int, conclusion: Conclusion) -> float:
 
 
 def needed(decision: Decision, design: Design) -> int | None:
-    """About how many seeds would decide an undecided claim, from the deviations so far; where more
-    than one analysis is planned, those of the first analysis that has as many.
+    """About how many seeds would decide an undecided claim, from the deviations so far. If several
+    analyses are planned, it is the size of the first analysis with enough seeds.
 
-    One more than `furthest(design)`: more than those. None: decided, or it cannot be told.
+    `furthest(design)` + 1: more than that. None: decided, or unknown.
     """
     if decision.conclusion != "undecided" or decision.seeds < 2:
         return None
@@ -163,5 +164,5 @@ def needed(decision: Decision, design: Design) -> int | None:
 
 
 def furthest(design: Design) -> int:
-    """How far an estimate goes: the most seeds planned, or far beyond what anyone would run."""
+    """Largest estimate: the most seeds planned, or a number far beyond practice."""
     return design.analyses[-1] if len(design.analyses) > 1 else MANY

@@ -1,4 +1,4 @@
-"""Where a table's protocol departs from the paper's, in sentences."""
+"""Deviations of a table's protocol from the paper's, in sentences."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.report.scale import is_papers_scale, traits
 
 
 def deviations(results: Results) -> list[str]:
-    """The metric, then every property of the runs, then the evaluation, that is not the paper's.
+    """Everything that differs from the paper: the metric, the runs' properties, the evaluation.
 
-    Cells are held against the same cells at the scale of the printed numbers where there are any:
-    what a table varies on purpose is then no deviation, and everything else is one.
+    Cells are compared with the same cells at the scale of the printed numbers, if there are any.
+    Then what a table varies on purpose is no deviation, and any other difference is one.
     """
     lines = []
     ablation = results.ablation
@@ -43,9 +43,9 @@ def deviations(results: Results) -> list[str]:
 
 
 def _from_references(results: Results) -> list[str]:
-    """Each fact that differs from the same cell's at the paper's scale, with the cells concerned.
+    """Each fact that differs from the same cell at the paper's scale, with the cells concerned.
 
-    The papers' kNN counts only where their numbers are kNN's.
+    The papers' kNN settings count only where their numbers are kNN accuracies.
     """
     assert results.ablation is not None
     pairs = results.reference_pairs
@@ -73,7 +73,8 @@ def _listed(labels: list[str]) -> str:
 
 
 def _begun(results: Results) -> list[str]:
-    """Runs that trained on from given weights or another run: no runs of their epochs."""
+    """Runs that started from given weights or from another run: their epochs are not the whole
+    training."""
     found: dict[str, None] = {}
     for run in results.runs:
         recipe, given, epochs = run.recipe, run.given, run.recipe.optim.epochs
@@ -91,7 +92,7 @@ def _begun(results: Results) -> list[str]:
 
 
 def _before(continues: Mapping[str, Any]) -> str:
-    """How long the run that another continues was, and by which schedule."""
+    """Length and schedule of the earlier run that a run continues."""
     optim = continues.get("optim")
     if not isinstance(optim, Mapping):
         return ""
@@ -101,7 +102,7 @@ def _before(continues: Mapping[str, Any]) -> str:
 
 
 def _packing(results: Results) -> list[str]:
-    """Images that were made smaller, or left out, before the runs saw them."""
+    """Images that were resized or left out before training."""
     found: dict[str, None] = {}
     for run in results.runs:
         data = (run.stages["pretrain"].entry.result or {}).get("data")
@@ -114,7 +115,7 @@ def _packing(results: Results) -> list[str]:
 
 
 def _probe(results: Results) -> list[str]:
-    """The linear probe beside the papers'."""
+    """Differences between the linear probe and the papers'."""
     lines: dict[str, None] = {}
     reference = next(iter(papers().recipes.values()), None)
     if reference is None:
@@ -130,7 +131,7 @@ def _probe(results: Results) -> list[str]:
 
 
 def notes(results: Results) -> list[str]:
-    """What the scale and the recipes say of themselves."""
+    """Notes of the scale and of the recipes."""
     found = list(results.scale.about.notes) if results.scale is not None else []
     for run in results.runs:
         found += run.recipe.about.notes

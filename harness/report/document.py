@@ -1,4 +1,4 @@
-"""A report's sections in order: what a reader needs, from the scale down to the last commit."""
+"""The sections of a report in order, from the scale to the commits."""
 
 from __future__ import annotations
 

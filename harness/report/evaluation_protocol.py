@@ -1,4 +1,5 @@
-"""How a value was measured, field by field: values of different protocols are not compared."""
+"""Evaluation protocol of a value, field by field. Values of different protocols are not
+compared."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from harness.recipe.schema import Recipe
 from harness.spec.registry import task, task_of
 
 Protocol = dict[str, str]
-"""Field of the recipe -> value in words."""
+"""Field of the recipe -> value as text."""
 
 SENSITIVITY = ("k", "lr", "weight_decay")
-"""Lists of which the first is the result; the others only show how far it depends on them."""
+"""Lists whose first item gives the result; the others only show sensitivity."""
 
 
 def protocol_of(recipe: Recipe, metric: Metric) -> Protocol:
-    """Everything in the recipe that decides how `metric` is measured; {} for a cost."""
+    """All fields of the recipe that decide how `metric` is measured; {} for a cost."""
     kind = task_of().get(metric)
     name = task(kind).section if kind else None
     section = getattr(recipe, name) if name else None
@@ -30,7 +31,7 @@ def protocol_of(recipe: Recipe, metric: Metric) -> Protocol:
 
 
 def usual_protocol(protocols: Sequence[Protocol]) -> Protocol:
-    """The protocol of most cells of a column; of equals the first."""
+    """The most frequent protocol of a column's cells; the first one in a tie."""
     counts = Counter(tuple(each.items()) for each in protocols if each)
     return dict(counts.most_common(1)[0][0]) if counts else {}
 

@@ -1,4 +1,4 @@
-"""The numbers behind a verdict, in words."""
+"""The numbers behind a verdict, as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASURES: dict[Measure, str] = {
 
 
 def evidence_text(claim: Claim, decision: Decision, design: Design) -> str:
-    """What the decision rests on, "" if there is nothing yet."""
+    """The evidence for the decision; "" if there is none yet."""
     found = decision.evidence
     against = decision.conclusion == "not reproduced" and not found.negated
     decisive = found.decisive(against)
@@ -37,7 +37,7 @@ def evidence_text(claim: Claim, decision: Decision, design: Design) -> str:
 
 
 def _next(decision: Decision, design: Design) -> str:
-    """What happens to an undecided claim of a table that is analysed more than once."""
+    """The next step for an undecided claim of a table with several analyses."""
     if decision.conclusion != "undecided" or len(design.analyses) == 1:
         return ""
     if decision.analysis + 1 < len(design.analyses):
@@ -47,7 +47,7 @@ def _next(decision: Decision, design: Design) -> str:
 
 
 def unlearned_text(decision: Decision, design: Design) -> str:
-    """Which cells are not, or not yet surely, above the untrained control; "" if all are."""
+    """Which cells are not, or not yet significantly, above the untrained control; "" if all are."""
     how = "does not beat" if decision.conclusion == "unlearned" else "is not yet surely above"
     return "; ".join(
         f"{each.statement.cell} {how} the untrained network "
@@ -57,10 +57,11 @@ def unlearned_text(decision: Decision, design: Design) -> str:
 
 
 def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: bool) -> str:
-    """One comparison: who diverged, the difference and its interval, the threshold.
+    """One comparison: diverged seeds, the difference and its interval, the threshold.
 
     Args:
-        plain: a sentence about one cell, whose threshold is the margin; else both are named.
+        plain: whether this is a sentence about one cell with the margin as threshold; else both
+            cells are named.
     """
     stated = found.statement
     said = []
@@ -82,7 +83,7 @@ def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: b
 
 
 def _difference(found: Comparison, confidence: float, unit: str) -> str:
-    """Its size, its interval or that there is none."""
+    """The difference with its interval, or that there is none."""
     summary = summarise(found.differences, confidence)
     over = found.statement.over
     size = f"{summary.mean:+.2f} {unit} to {'the untrained control' if over == CONTROL else over}"
@@ -93,7 +94,8 @@ def _difference(found: Comparison, confidence: float, unit: str) -> str:
 
 
 def _confidence(level: float, design: Design) -> float:
-    """Of the two-sided interval whose nearer end a one-sided test at this level looks at."""
+    """Confidence of the two-sided interval whose nearer bound is that of a one-sided test at this
+    level."""
     return 1 - 2 * level if level else 1 - design.alpha
 
 

@@ -23,7 +23,7 @@ from harness.report.table import Cell, Column, Row, Table
 from harness.report.table_text import heading, text
 
 HERE = Path(__file__).parent
-"""Where the page's shell and style lie: page.html and page.css."""
+"""The folder of the page's template and style: page.html and page.css."""
 
 
 def render(document: Document) -> str:
@@ -45,7 +45,7 @@ def _shell() -> Template:
 
 
 def escape(plain: str) -> str:
-    """Plain text whose every character stands for itself."""
+    """Plain text with all HTML characters escaped."""
     return html.escape(inert(plain))
 
 

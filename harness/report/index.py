@@ -37,11 +37,12 @@ BESIDE = {
     "mutants.md": "which test catches each flaw planted in the algorithm",
     "faults.md": "what was done to real runs, and how they ended",
 }
-"""Other measured pages of the folder, which other commands write."""
+"""Other measured pages in the folder, written by other commands."""
 
 
 def index(reports: Path) -> str:
-    """The index of the published reports in the folder, by name; none published: it says so.
+    """The index of the published reports in the folder, sorted by name. It also says if there are
+    none.
 
     Raises:
         StoreError: a report's results.json or mark is absent, damaged or of another format.
@@ -69,7 +70,7 @@ def index(reports: Path) -> str:
 
 
 def published_reports(reports: Path) -> list[Path]:
-    """The folders of published reports, by name."""
+    """The folders of published reports, sorted by name."""
     return sorted(mark.parent.parent for mark in reports.glob(f"*/runs/{MARK}"))
 
 

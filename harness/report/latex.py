@@ -22,7 +22,7 @@ HEAD = """\
 """
 
 CLAIM_WIDTHS = (0.5, 0.15, 0.25)
-"""Of the claim, whose it is, and its verdict; the evidence has no room."""
+"""Of the claim, its source and its verdict; there is no space for the evidence."""
 
 SIGNS = {
     "\\": r"\textbackslash{}",
@@ -33,7 +33,7 @@ SIGNS = {
     "_": r"\_",
     "{": r"\{",
     "}": r"\}",
-    "[": "{[}",  # after a row's end it would begin an argument, as * would
+    "[": "{[}",  # after a row's end, "[" would start an argument, as * would
     "]": "{]}",
     "*": "{*}",
     "~": r"\textasciitilde{}",
@@ -60,7 +60,7 @@ SIGNS = {
 
 
 def render(results: Results, judgements: Sequence[Judgement]) -> str:
-    """The table, and below it the claims with their verdicts if there are any."""
+    """The table, followed by the claims with their verdicts if there are any."""
     parts = [HEAD.format(name=results.name), _table(results)]
     if judgements:
         parts.append(_claims(results, judgements))
@@ -127,7 +127,7 @@ def _float(caption: str, name: str, columns: str, body: Sequence[str], notes: Se
 
 
 def _groups(layout: Layout) -> list[str]:
-    """The line above the heads, with a rule under each group that has a name."""
+    """The line above the column heads, with a rule under each named group."""
     if not any(name for name, _ in layout.groups):
         return []
     cells, rules, first = [], [], 1
@@ -151,7 +151,7 @@ def _raised(mark: str) -> str:
 
 
 def escape(plain: str) -> str:
-    """Plain text whose every character stands for itself, on one line."""
+    """Plain text with all LaTeX characters escaped, on one line."""
     words = " ".join(plain.split())
     return "".join(SIGNS.get(sign, sign if _known(sign) else "?") for sign in words)
 

@@ -1,6 +1,6 @@
-"""The table of results in the shape that the paper gave its own, for print.
+"""The table of results in the paper's own layout, for print.
 
-A row for each cell, a column for each, or a row for each series over a figure's axis. What does
+One row per cell, one column per cell, or one row per series over a figure's axis. Text that does
 not fit into a cell becomes a note below the table.
 """
 
@@ -19,29 +19,29 @@ from harness.report.table_text import NOTHING, measurement, printed_lines
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in one place of the layout."""
+    """The content of one cell of the layout."""
 
     text: str = ""
     mark: str = ""
-    """Of the note that belongs to it."""
+    """Mark of its note."""
 
 
 @dataclass
 class Layout:
-    """A table as it is set: plain text without markup, places filled row by row."""
+    """A table's layout: plain text without markup, filled row by row."""
 
     head: tuple[Entry, ...] = ()
     rows: list[tuple[Entry, ...] | None] = field(default_factory=list)
     """None: a rule between rows."""
     groups: list[tuple[str, int]] = field(default_factory=list)
-    """(name, columns) of what stands above the heads; "" for none."""
+    """(name, number of columns) of the groups above the column heads; "" for no name."""
     left: int = 1
-    """How many columns are set left; the others hold numbers, and are set right."""
+    """Number of left-aligned columns; the others hold numbers and are right-aligned."""
     notes: list[tuple[str, str]] = field(default_factory=list)
-    """(mark, text) of what does not fit into a cell; without a mark it is of the whole table."""
+    """(mark, text) of each note. A note without a mark is about the whole table."""
 
     def entry(self, lines: Sequence[str]) -> Entry:
-        """The first line, with the mark of a note that holds the others."""
+        """The first line, with the mark of a note that holds the other lines."""
         if len(lines) < 2:
             return Entry(lines[0])
         text = ", ".join(lines[1:])
@@ -53,7 +53,7 @@ class Layout:
 
 
 def paper_layout(results: Results) -> Layout:
-    """The table of results, in the shape that its ablation names."""
+    """The table of results, in the layout that its ablation names."""
     made = _PaperLayout(results)
     ablation = results.ablation
     if ablation is None or ablation.shape == "down":
@@ -66,7 +66,7 @@ def paper_layout(results: Results) -> Layout:
 
 
 class _PaperLayout:
-    """One table of results on its way into a layout."""
+    """Builds the layout of one table of results."""
 
     def __init__(self, results: Results) -> None:
         self.layout = Layout()
@@ -80,7 +80,7 @@ class _PaperLayout:
         self._measured = self._table.of_kind("measured")
 
     def down(self) -> None:
-        """A row for each cell; labels of several parts are columns of their own."""
+        """One row per cell; labels of several parts become several columns."""
         layout, heads = self.layout, self._parts()
         columns = [*self._printed, *self._measured]
         layout.head = tuple(map(Entry, [*heads, *map(_named, columns)]))
@@ -103,7 +103,7 @@ class _PaperLayout:
             layout.rows.append(tuple(places))
 
     def across(self) -> None:
-        """A column for each cell; a row for the paper, and one for each of our metrics."""
+        """One column per cell; one row for the paper, and one for each of our metrics."""
         layout, rows = self.layout, self._table.rows
         labels = [self._table.at(row, self._label, Label) for row in rows]
         names = (layout.entry([label.text, *label.weights]) for label in labels)
@@ -114,7 +114,8 @@ class _PaperLayout:
             layout.rows.append((_whose(column), *(self._ours(row, column) for row in rows)))
 
     def grid(self, ablation: Ablation) -> None:
-        """A row for each series and a column for each place on the axis, the paper's above ours."""
+        """One row per series and one column per position on the axis, the paper's rows above
+        ours."""
         assert ablation.figure is not None
         layout, paper = self.layout, self._printed[0]
         places = {cell.id: (cell.series, cell.x) for cell in ablation.cells}
@@ -137,7 +138,7 @@ class _PaperLayout:
                 layout.notes.append(("", self._in_words(row)))
 
     def _parts(self) -> list[str]:
-        """The first columns' heads: those of the axis, if every label has as many parts."""
+        """The heads of the first columns: those of the axis, if every label has as many parts."""
         heads = self._label.label.split(", ")
         if self._results.ablation is None:
             return [self._label.label]
@@ -155,7 +156,7 @@ class _PaperLayout:
         return self.layout.entry(self._lines(row, column))
 
     def _lines(self, row: Row, column: Column) -> list[str]:
-        """Mean ± deviation, then what else is to be said: the seeds, unless all of them stand."""
+        """Mean ± deviation, then remarks, e.g. the number of seeds if some are missing."""
         found = self._table.at(row, column, Measurement)
         if not found.seeds:
             return [NOTHING]
@@ -165,7 +166,7 @@ class _PaperLayout:
         return [said.value, *([] if said.seeds in usual else [said.seeds]), *said.others]
 
     def _in_words(self, row: Row) -> str:
-        """A row that has no place in the grid."""
+        """A row that has no place in the grid, as text."""
         label = self._table.at(row, self._label, Label)
         name = " ".join([label.text, *(f"({line})" for line in label.weights)])
         said = (f"{_named(c)} {', '.join(self._lines(row, c))}" for c in self._measured)

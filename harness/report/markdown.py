@@ -19,7 +19,7 @@ from harness.report.table_text import heading, text
 
 
 def render(document: Document) -> str:
-    """The report's text; its figures are the files <name>.svg beside it."""
+    """The report's text; it refers to its figures as files <name>.svg in the same folder."""
     parts = [f"# {escape(document.title)}"]
     for section in document.sections:
         parts += _section(section)
@@ -72,7 +72,7 @@ def _lines(plain: str) -> str:
 
 
 def escape(plain: str) -> str:
-    """Plain words whose every character stands for itself, on one line."""
+    """Plain text with all Markdown characters escaped, on one line."""
     words = inert(re.sub(r"\s+", " ", plain)).strip()
     words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     words = re.sub(r"([\\`*|\[\]~$])", r"\\\1", words)

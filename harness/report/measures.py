@@ -1,4 +1,4 @@
-"""What a table's metrics are called, in which unit, and which way is better."""
+"""Declarations of a table's metrics: name, unit, and which direction is better."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COSTS: dict[Metric, Declared] = {
         "time of 200 epochs",
     ),
 }  # fmt: skip
-"""What pre-training itself measures in passing: no accuracies."""
+"""What pre-training itself measures: costs, not accuracies."""
 
 
 def measure(metric: Metric) -> Declared:
@@ -25,5 +25,5 @@ def measure(metric: Metric) -> Declared:
 
 
 def difference_unit(metric: Metric) -> str:
-    """The unit of a difference of two values: of percent, points."""
+    """The unit of a difference of two values: points for percent."""
     return measure(metric).unit.replace("%", "points")

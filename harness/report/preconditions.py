@@ -1,7 +1,7 @@
-"""Preconditions of a claim that recipes alone decide: enough steps, and K small beside the data.
+"""Preconditions of a claim that the recipes alone decide: enough steps, and a small enough K.
 
-That a mechanism must beat the untrained control before it is compared is of the same kind, but
-needs results: see `harness.report.decision_rule`.
+Another precondition needs results: a mechanism must be above the untrained control before it is
+compared. See `harness.report.decision_rule`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from harness.report.curves import is_number
 from harness.report.runs import Run
 
 SHARE = 10
-"""K may be at most this part of the images: with more, queries meet their own old keys."""
+"""K may be at most 1/SHARE of the images. With more, the queue still holds old keys of the query's
+own image."""
 
 
 PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth", 10: "a tenth"}
 
 
 def part(n: int) -> str:
-    """One of n equal parts, in words where there is one."""
+    """One of n equal parts, as a word if there is one."""
     return PARTS.get(n, f"1/{n}")
 
 
 def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]:
-    """In words, each precondition that fails for one of these cells; they are sorted by kind.
+    """As text, each precondition that fails for one of these cells; sorted by kind.
 
-    What cannot be computed, because the data's size is not known before the first run, passes.
+    A precondition that cannot be computed, because the data's size is not yet known, passes.
     """
     few: list[str] = []
     crowded: dict[str, list[str]] = {}
@@ -50,7 +51,7 @@ def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]
 
 
 def training_images(runs: Sequence[Run]) -> int | None:
-    """How many images a cell trains on: by its recipe, else as its runs found them."""
+    """Number of images that a cell trains on: from its recipe, else from its runs."""
     data = runs[0].recipe.data
     known = data.images or KNOWN_SIZES.get(data.name)
     if known is not None:

@@ -1,4 +1,4 @@
-"""Where every number of a report is from: run folders, code, data, machine, jobs, cost."""
+"""Provenance of every number in a report: run folders, code, data, machine, jobs, cost."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from harness.store.edition import subject
 
 
 def provenance_table(results: Results, environments: list[str]) -> Table:
-    """One row for each run: which folders, code, data, machine and jobs its numbers come from.
+    """One row for each run: the folders, code, data, machine and jobs behind its numbers.
 
-    `environments` collects the machines' and packages' descriptions that rows refer to by number.
+    `environments` collects the descriptions of machines and packages, which rows refer to by
+    number.
     """
     head = ("cell, seed, recipe", "state, values in %", "stages", "code", "data, machine", "jobs")
     rows = tuple(
@@ -53,14 +54,15 @@ def _provenance_row(results: Results, cell: CellResult, run: Run, environments: 
 
 
 def _states(run: Run) -> list[str]:
-    """The states of the stages; one word if all are the same; the reason of what went wrong."""
+    """The states of the stages, as one word if they are all the same, with the reason of each
+    failure."""
     states = {stage.state for stage in run.stages.values()}
     if len(states) == 1 and not any(s.entry.detail for s in run.stages.values()):
         return [WORDS.get(word, word) for word in states]
     lines = []
     for stage in run.stages.values():
         if stage.state == "absent" and run.stages["pretrain"].state != "finished":
-            continue  # it was never to be run
+            continue  # this stage is not meant to run
         detail = f" ({stage.entry.detail})" if stage.entry.detail else ""
         lines.append(f"{stage.kind}: {WORDS.get(stage.state, stage.state)}{detail}")
     return lines or [WORDS["absent"]]
@@ -123,7 +125,7 @@ def _jobs(stage: Stage) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit in which they are read, e.g. "2.5 h"."""
+    """Seconds in a readable unit, e.g. "2.5 h"."""
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (float("inf"), "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}" if size == 1 else f"{seconds / size:.1f} {unit}"
@@ -131,7 +133,8 @@ def duration(seconds: float) -> str:
 
 
 def certificates(results: Results) -> list[str]:
-    """A sentence for each certificate of the table's edition; one that there is none."""
+    """One sentence for each certificate of the table's edition, or a sentence that there is
+    none."""
     what = subject("pretrain", "moco")
     known = results.comparability.editions[what] if results.comparability is not None else ""
     edition = known or results.installed[what]
@@ -144,7 +147,7 @@ def certificates(results: Results) -> list[str]:
 
 
 def fingerprints(results: Results) -> list[str]:
-    """The data behind the table's numbers."""
+    """Fingerprints of the data behind the table's numbers."""
     shared = results.comparability
     if shared is None:
         return []

@@ -1,8 +1,8 @@
-"""Run records for publication: what a report reads, without checkpoints and private details.
+"""Run records for publication: the files that a report reads, without checkpoints and private data.
 
-Of a stage are kept stage.json, result.json, each attempt's provenance and, of pre-training, the
-journal, thinned as figures thin it: blocks of steps become their mean, monitored lines stay. The
-host's name and whatever an absolute path leads through are taken out.
+Of each stage these are kept: stage.json, result.json, each attempt's provenance and, for
+pre-training, the journal. The journal is thinned as for figures: blocks of steps become their mean,
+monitored lines stay. Host names and the folders of absolute paths are removed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from harness.store.layout import StageFolder
 PROVENANCE = (
     "edition", "code", "packages", "python", "machine", "data", "inputs", "command",
 )  # fmt: skip
-"""Of attempt.json; what launchers keep and PROCESSES follow, whatever else stays at home."""
+"""Keys of attempt.json that are published, besides the launchers' keys and PROCESSES."""
 PROCESSES = ("processes", "started")
 
 PRIVATE = ("host", "untracked")
-"""Keys that are dropped wherever they stand."""
+"""Keys that are removed at any depth."""
 
 PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 """An absolute path of two names or more."""
@@ -41,15 +41,15 @@ PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = ()) -> Path:
     """Write the records of every run of the table into the run root `root`; returns it.
 
-    What was published there before is replaced.
+    Earlier records at this place are replaced.
 
     Args:
-        recipe: the recipe's path as the repository knows it, by which the report is made again.
-        sets: the `--set` options it was read with.
+        recipe: the recipe's path in the repository, to make the report again.
+        sets: the `--set` options of the report.
 
     Raises:
-        StoreError: a run is not over, is damaged, or stale for another reason than its edition;
-            `root` holds something else; the disk.
+        StoreError: a run is not finished, is damaged, or stale for another reason than its edition;
+            `root` holds something else; the disk is full.
     """
     stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
     kept = [stage for stage in stages.values() if stage.state != "absent"]
@@ -58,7 +58,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
     for stage in kept:
         try:
             record = _record(stage)
-        except ValueError as error:  # NaN, which is no JSON
+        except ValueError as error:  # NaN, which JSON does not have
             where = stage.entry.folder.path
             raise StoreError(f"{where}: damaged ({error}); move it away and run again") from error
         files |= {f"{stage.id}/{name}": text for name, text in record.items()}
@@ -94,7 +94,7 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
         for stage in run.stages.values():
             if why := stage.why_stale(
                 run.stages, None
-            ):  # of which edition it is, the report itself says
+            ):  # another edition is no reason: the report names it
                 where = stage.entry.folder.path
                 raise StoreError(f"{where}: {why}; bring the old one back, or run --again")
         if run.copied:
@@ -140,7 +140,7 @@ def _last(folder: StageFolder) -> list[journal.Record]:
 
 
 def _journal(folder: StageFolder) -> Iterator[journal.Record]:
-    """The journal with training's steps in blocks: their last step, their means, their number."""
+    """The journal with training steps in blocks: last step, means and number of steps."""
     records = journal.read(folder)
     training = [r for r in records if is_number(r.get("train/loss")) and is_number(r.get("epoch"))]
     means = [_mean(block) for block in blocks(training, POINTS)]
@@ -163,7 +163,7 @@ def _mean(block: Sequence[journal.Record]) -> journal.Record:
 
 
 def _clean(value: Any) -> Any:
-    """Without private keys, and with the last name only of each absolute path."""
+    """The value without private keys; each absolute path is cut to its last part."""
     if isinstance(value, dict):
         return {key: _clean(each) for key, each in value.items() if key not in PRIVATE}
     if isinstance(value, list):

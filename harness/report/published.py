@@ -1,4 +1,4 @@
-"""Published run records: what marks a run root as one, and which editions its report is of."""
+"""Published run records: the file that marks a run root as published, and the report's editions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from harness.store import atomic
 from harness.store.edition import Editions
 
 MARK = "published.json"
-"""In the run root: {"recipe", "sets", "edition", "matplotlib"}; the edition is each task's by its
-kind, or one text for all."""
+"""In the run root: {"recipe", "sets", "edition", "matplotlib"}. The edition is one per kind of
+task, or one text for all."""
 
 
 def published(runs: Path) -> dict[str, Any] | None:
-    """What the mark says; None if `runs` holds no published records.
+    """The content of the mark; None if `runs` holds no published records.
 
     Raises:
         StoreError: the mark is damaged.
@@ -29,7 +29,7 @@ def published(runs: Path) -> dict[str, Any] | None:
 
 
 def pinned(runs: Path) -> Editions | None:
-    """The editions that the records were published with: their report is the same whatever code is
-    installed. None if they are not published."""
+    """The editions that the records were published with: their report does not depend on the
+    installed code. None if they are not published."""
     found = published(runs)
     return Editions.read(found["edition"]) if found else None

@@ -1,4 +1,4 @@
-"""What a recipe does, fact by fact in a reader's words, so that two recipes can be compared."""
+"""A recipe as a list of facts in plain words, so that two recipes can be compared."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
 IMAGENET = "ImageNet-1M, 1.28 million images"
 
 UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
-"""What is no fact of a run; the linear probe, which is held against the papers' by itself; and
-further tasks, which have a table of their own."""
+"""Fields that are no fact of a run; also the linear probe, which is compared with the papers'
+separately, and further tasks, which have their own table."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that several fields say together."""
+    """A fact that combines several fields."""
 
     label: str
     fields: tuple[str, ...]
-    """Fields and sections that it tells."""
+    """Fields and sections that the fact covers."""
     say: Callable[[Recipe], str]
     also: tuple[str, ...] = ()
-    """Fields that have facts of their own, and may change this one too."""
+    """Fields that have their own facts and may change this one too."""
 
 
 def composed() -> tuple[Fact, ...]:
-    """The facts that no single field tells, in the order in which they are listed."""
+    """The facts that combine several fields, in the order of the list."""
     return (
         Fact("training images", ("data.name", "data.folder", "data.images"), images),
         Fact(label("data.size"), ("data.size",), lambda recipe: str(recipe.data.size)),
@@ -54,7 +54,7 @@ def composed() -> tuple[Fact, ...]:
 
 
 def facts(recipe: Recipe) -> dict[str, str]:
-    """Everything that decides a result but the seed and the probe: what it is -> its value."""
+    """All settings that decide a result except the seed and the probe: name -> value."""
     told = composed()
     found = {fact.label: fact.say(recipe) for fact in told}
     elsewhere = (*UNTOLD, *(field for fact in told for field in fact.fields))
@@ -67,7 +67,7 @@ def facts(recipe: Recipe) -> dict[str, str]:
 def differing(
     ours: Recipe, theirs: Recipe, left_out: tuple[str, ...] = ()
 ) -> dict[str, tuple[str, str]]:
-    """What differs between two recipes: fact -> (ours, theirs), in the order of the facts.
+    """Differences between two recipes: fact -> (ours, theirs), in the order of the facts.
 
     Args:
         left_out: sections that are not compared.
@@ -109,7 +109,7 @@ def images(recipe: Recipe) -> str:
 
 
 def is_imagenet(recipe: Recipe) -> bool:
-    """Whether it trains on all of a folder that is called as ImageNet's is."""
+    """Whether it trains on all images of a folder with ImageNet's name."""
     folder = (recipe.data.folder or "").rstrip("/").rpartition("/")[2].lower()
     return folder in IMAGENET_FOLDERS and recipe.data.images is None
 
@@ -133,29 +133,29 @@ def backbone(recipe: Recipe) -> str:
 
 
 def negatives(recipe: Recipe) -> int | None:
-    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank;
-    None where the method has no negatives."""
+    """K as the papers count it: the batch's other keys, the queue, or the draws from the bank; None
+    if the method has no negatives."""
     return recipe.contrast.k(recipe.optim.batch)
 
 
 def negatives_text(recipe: Recipe) -> str:
-    """K in words."""
+    """K as text."""
     return NONE if (k := negatives(recipe)) is None else str(k)
 
 
 def temperature(recipe: Recipe) -> float:
-    """tau; 0 where the method has none."""
+    """tau; 0 if the method has none."""
     return float(getattr(recipe.contrast, "temperature", 0.0))
 
 
 def momentum(recipe: Recipe) -> str:
-    """m of the key encoder; "none" where the mechanism has none."""
+    """m of the key encoder; "none" if the method has none."""
     found = getattr(recipe.contrast, "momentum", None)
     return NONE if found is None else f"{found:g}"
 
 
 def schedule(recipe: Recipe) -> str:
-    """The learning rate's way over the run."""
+    """The learning-rate schedule."""
     found = recipe.optim.schedule
     match found.kind:
         case "constant":
@@ -170,7 +170,7 @@ def schedule(recipe: Recipe) -> str:
 
 
 def views(recipe: Recipe) -> str:
-    """The further kinds of views: the size of each, and what is drawn otherwise than `augment`."""
+    """The further kinds of views: the size of each, and its differences from `augment`."""
     main, found = _augment(recipe.augment), []
     for name, view in recipe.views.items():
         own = _augment(view)
@@ -180,7 +180,7 @@ def views(recipe: Recipe) -> str:
 
 
 def augmentation(recipe: Recipe) -> str:
-    """v1's or v2's, or what it has beside the nearer one."""
+    """v1's or v2's augmentation, or the differences from the closer one."""
     own = _augment(recipe.augment)
     others = {}
     for paper, reference in papers().recipes.items():

@@ -22,7 +22,7 @@ from harness.report.table import Row, Table
 from harness.spec.registry import task_of
 
 FORMAT = 4
-"""Of results.json; raised when the meaning of a key changes."""
+"""Version of results.json; raised when the meaning of a key changes."""
 
 
 def as_json(
@@ -83,7 +83,7 @@ def as_json(
 
 
 def figure_numbers(figures: Sequence[Figure]) -> str:
-    """What the figures draw, a series a line, to six digits."""
+    """The numbers in the figures, one series per line, to six digits."""
     lines = []
     for figure in figures:
         for each in figure.data:
@@ -106,7 +106,7 @@ def _commits(run: Run) -> Iterator[str]:
 
 
 def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
-    """What the claim says of each pair of cells, and the seed-paired differences found."""
+    """The claim's statement about each pair of cells, and the seed-paired differences."""
     decision = judgement.decision
     if decision is None:
         return []

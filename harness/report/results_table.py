@@ -1,4 +1,4 @@
-"""The table of results: the paper's numbers, ours beside them, and how far apart they are."""
+"""The table of results: the paper's numbers, ours beside them, and the differences."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from harness.report.table import (
 from harness.spec.registry import task_of
 
 DIGITS = 16
-"""Of a file's digest that a table shows; CSV and JSON have all."""
+"""Digits of a file's digest that a table shows; CSV and JSON have all."""
 PRETEXT = "pretext/top1"
 
 
 def results_table(results: Results) -> Table:
-    """A row for each cell: the paper's numbers, our column(s), the differences; controls below.
+    """One row per cell: the paper's numbers, our column(s), the differences; the controls below.
 
-    At the scale of the printed numbers ours stand against them as well.
+    At the scale of the printed numbers, it also shows the difference between ours and the paper's.
     """
     made = [*_printed(results), *_ours(results), *_pretext(results)]
     head = results.ablation.axis if results.ablation else "recipe"
@@ -54,7 +54,7 @@ Filled = tuple[Column, list[Cell]]
 
 
 def _printed(results: Results) -> Iterable[Filled]:
-    """The table's printed metric, then whatever the paper prints beside it."""
+    """The table's printed metric, then the other columns that the paper prints."""
     ablation = results.ablation
     if ablation is None:
         return
@@ -75,7 +75,8 @@ def _number(ablation: Ablation, cell: CellResult) -> Printed:
 
 
 def _ours(results: Results) -> Iterable[Filled]:
-    """For each metric our runs, and how far they are from the paper and the untrained network."""
+    """For each metric our values, and their differences from the paper and from the untrained
+    network."""
     against = results.ablation.metric if results.ablation and is_papers_scale(results) else None
     for metric in measured(results):
         column = measured_column(metric, "ours")
@@ -94,7 +95,7 @@ def _ours(results: Results) -> Iterable[Filled]:
 
 
 def measured_column(metric: Metric, group: str) -> Column:
-    """A column of our values of a metric, as the metric is declared."""
+    """A column of our values of a metric, from the metric's declaration."""
     declared = measure(metric)
     return Column(
         declared.label, declared.unit, group, "measured", metric, declared.better, "right"
@@ -102,8 +103,8 @@ def measured_column(metric: Metric, group: str) -> Column:
 
 
 def measured(results: Results) -> list[Metric]:
-    """The table's metric first, then each other one that any run has; costs where they are asked
-    for."""
+    """The table's metric first, then every other metric that a run has; costs only if the table
+    needs them."""
     columns = results.ablation.columns if results.ablation is not None else ()
     accuracies = () if results.metric in COSTS else task_of()
     others = [
@@ -116,14 +117,14 @@ def measured(results: Results) -> list[Metric]:
 
 
 def row_label(results: Results, cell: CellResult) -> Label:
-    """The row's name, with what this scale changes in it beside the paper's, and given weights."""
+    """The row's name, the scale's own changes to the cell, and given weights."""
     here = results.scale.set_cells.get(cell.id) if results.scale is not None else None
     changed = changes_text(here) if here and cell.runs else ""
     return Label(cell.label, changed, _weights(cell))
 
 
 def _weights(cell: CellResult) -> tuple[str, ...]:
-    """A line for each file, or run, of weights that the cell's runs began with, with its digest."""
+    """One line per file or run of initial weights of the cell's runs, with its digest."""
     lines = []
     for run in cell.runs:
         given = run.given
@@ -135,7 +136,7 @@ def _weights(cell: CellResult) -> tuple[str, ...]:
 
 
 def measurement(results: Results, cell: CellResult, metric: Metric, task: str = "") -> Measurement:
-    """What the cell's runs say about the metric.
+    """The cell's results for the metric.
 
     Args:
         task: a task under the recipe's `tasks:`; see Run.behind.
@@ -154,7 +155,8 @@ def measurement(results: Results, cell: CellResult, metric: Metric, task: str = 
 
 
 def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> Summary | None:
-    """Our mean over the printed number; None where one is not there or was measured otherwise."""
+    """Our mean minus the printed number. None if one is missing or was measured by another
+    protocol."""
     found = results.summary(cell, metric)
     deviates = results.protocol_deviation(cell, metric)
     if found is None or not isinstance(cell.printed, float) or deviates:
@@ -163,8 +165,8 @@ def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> Summary
 
 
 def _pretext(results: Results) -> Iterable[Filled]:
-    """Accuracy of the pretext task at the end of training, where a claim is about a leak: over the
-    seeds that stand in the table (v1 Fig. A.1)."""
+    """Accuracy of the pretext task at the end of training, for a table with a claim about a leak,
+    over the same seeds as the table (v1 Fig. A.1)."""
     ablation = results.ablation
     if ablation is None or not any(claim.kind == "leak" for claim in ablation.claims):
         return

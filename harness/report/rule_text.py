@@ -1,6 +1,6 @@
-"""How verdicts are reached, in sentences for readers of a report.
+"""The decision rule in sentences, for readers of a report.
 
-Every number in them is the constant that the code goes by: see `harness.report.decision_rule`,
+Every number is read from the constant in the code: see `harness.report.decision_rule`,
 `preconditions`, `sequential_design` and `statistics`.
 """
 
@@ -16,7 +16,7 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 
 def rule_sentences() -> tuple[str, ...]:
-    """The rule by which claims are judged, a paragraph each."""
+    """The rule by which claims are judged, one paragraph each."""
     return (
         "A claim is judged once every seed of the cells it rests on has a result on the table's "
         f"edition and data. Before it can be, a momentum m needs {TIME_CONSTANTS} / (1 − m) steps, "

@@ -1,7 +1,7 @@
-"""One run (a recipe with one seed) read back from its folders: states, values, curves, provenance.
+"""Read one run (a recipe with one seed) from its folders: states, values, curves, provenance.
 
-Reading never fails. What is damaged, cut or unexpected becomes a state or a warning of the run, so
-that one bad folder does not prevent the report of the others.
+Reading never fails. Damaged, incomplete or unexpected content becomes a state or a warning of the
+run, so that one bad folder does not prevent the report of the others.
 """
 
 from __future__ import annotations
@@ -34,67 +34,67 @@ LOSS: Literal["train/loss"] = "train/loss"
 """The mean over the last epoch, in nats."""
 
 PAPERS_EPOCHS = 200
-"""Of cost/hours, as MoCo v2's Table 3 has them."""
+"""Epochs of cost/hours, as in MoCo v2's Table 3."""
 
 UNKNOWN = "unknown"
-"""Edition or data of a result that does not name its own: it fits no other result."""
+"""Edition or data of a result that has no record of it: it matches no other result."""
 
 Standing = Literal["finished", "diverged", "probe diverged", "no probe"] | FileState
 
 
 WORDS: dict[str, str] = {"absent": "not run", "unreadable": "cannot be read"}
-"""States that a reader knows under another name."""
+"""States that reports show under another name."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run as it lies on disk."""
+    """One stage of a run as stored on disk."""
 
     name: str
-    """In its run: see harness.recipe.identity.StageSpec."""
+    """Its name in the run: see harness.recipe.identity.StageSpec."""
     kind: str
     parent: str | None
-    """The name of the stage that it builds on."""
+    """The name of the stage that it reads its weights from."""
     under: str
-    """Its task's name under the recipe's `tasks:`; "" if it stands in a section of its own."""
+    """The task's name under the recipe's `tasks:`; "" for a task with a section of its own."""
     own_data: bool
-    """Whether it is about other data than the run."""
+    """Whether it uses other data than the run."""
     subject: str
-    """What its editions are of: see harness.store.edition.subject."""
+    """What its editions are for: see harness.store.edition.subject."""
     id: str
     entry: Entry
     attempt: dict[str, Any]
-    """Provenance of the attempt that ended the stage (of the newest while none has); {} if none."""
+    """Provenance of the attempt that finished the stage, or of the newest attempt; {} if none."""
     editions: tuple[str, ...]
-    """Every edition that had a part in the result: one, unless code changed before a resume."""
+    """All editions that contributed to the result: one, unless code changed before a resume."""
     fingerprint: str
     values: dict[str, float]
-    """What result.json reports; finite numbers only."""
+    """The values in result.json; finite numbers only."""
     seconds: float
     processes: int
     device: str
-    """What computed the result, e.g. "NVIDIA H100"; "" if it does not say."""
+    """The device that computed the result, e.g. "NVIDIA H100"; "" if not recorded."""
     wanted: dict[str, Any]
-    """What its stage.json has to say: see harness.recipe.identity.record."""
+    """The expected content of its stage.json: see harness.recipe.identity.record."""
     inputs: Look | None
     """Checks the data and weights that the result was made from; None: no check."""
     mirrors: tuple[str, ...]
-    """Its run in each tracker that has one: tracker, project, id and mode."""
+    """Its run in each tracker: tracker, project, id and mode."""
 
     @property
     def state(self) -> FileState:
         return self.entry.state
 
     def why_stale(self, of: Mapping[str, Stage], edition: str | None) -> str:
-        """Why its result is stale; "" if it is not. `of`: its run's stages by name, its parent at
-        least; `edition`: the one that is wanted, None: any."""
+        """Why its result is stale; "" if it is not. `of`: the stages of its run by name, at least
+        its parent; `edition`: the required one, None: any."""
         above = of[self.parent].entry if self.parent else None
         return why_stale(self.entry, above, edition, self.wanted, self.inputs)
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one run says about one metric."""
+    """One run's outcome for one metric."""
 
     standing: Standing
     value: float | None
@@ -102,9 +102,9 @@ class RunOutcome:
     detail: str
     fingerprints: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
-    """Those behind the value, parents first."""
+    """The stages behind the value, parents first."""
     copied: str = ""
-    """Why it may be a copy of another result, or that one of it; "" if neither."""
+    """Why it may be a copy of another result, or the other a copy of it; "" if neither."""
 
     @property
     def mixed(self) -> bool:
@@ -112,12 +112,12 @@ class RunOutcome:
         return any(len(stage.editions) > 1 for stage in self.stages)
 
     def is_of(self, editions: Editions) -> bool:
-        """Whether all stages behind the value are of these editions alone."""
+        """Whether all stages behind the value have only these editions."""
         return all(stage.editions in ((), (editions[stage.subject],)) for stage in self.stages)
 
     def why_stale(self, editions: Editions) -> str:
-        """Why the value is stale: of another recipe, edition, pre-training, data or inputs than
-        there are now, or perhaps a copy; "" if it is not."""
+        """Why the value is stale: its recipe, edition, pre-training, data or inputs differ from the
+        present ones, or it may be a copy; "" if it is not."""
         if self.copied:
             return self.copied
         of = {stage.name: stage for stage in self.stages}
@@ -136,7 +136,7 @@ class Run:
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
     copied: str = ""
-    """Of which runs it may be a copy, as `told_copies` says it."""
+    """The runs that it may be a copy of, as `told_copies` lists them."""
 
     @property
     def anchor(self) -> str:
@@ -148,12 +148,12 @@ class Run:
 
     @cached_property
     def data_key(self) -> str:
-        """Runs with the same data section must have found the same data."""
+        """Key of the data section: runs with the same key must have found the same data."""
         return canonical(self.recipe.data.model_dump(mode="json"))
 
     @cached_property
     def started(self) -> str:
-        """When its newest attempt began (UTC, ISO 8601); "" if it did not say."""
+        """Start of its newest attempt (UTC, ISO 8601); "" if not recorded."""
         return max(str(each.attempt.get("started", "")) for each in self.stages.values())
 
     @property
@@ -163,9 +163,8 @@ class Run:
 
     @property
     def given(self) -> dict[str, str]:
-        """{"file" or "run": ..., "sha256" or "md5": ...} of the weights that it began with, {} if
-        they were drawn: the digest that was found, or before that the beginning that the recipe
-        says."""
+        """{"file" or "run": ..., "sha256" or "md5": ...} of its initial weights; {} for random
+        ones. The digest is the one found or, before there is a result, the prefix in the recipe."""
         weights, source = self.recipe.model.weights, self.recipe.continue_from
         if weights is None and source is None:
             return {}
@@ -182,31 +181,31 @@ class Run:
 
     @property
     def continues(self) -> Mapping[str, Any]:
-        """{"stage", "step", "edition", "optim"} of the run that it continues, as its result says;
-        {} if it continues none, or before it has a result."""
+        """{"stage", "step", "edition", "optim"} of the run that it continues, from its result; {}
+        if it continues none, or before it has a result."""
         said = (self.stages["pretrain"].entry.result or {}).get("continues")
         return said if isinstance(said, Mapping) else {}
 
     @property
     def device(self) -> str:
-        """What it was pre-trained on, e.g. "NVIDIA H100 × 8"; "" before it has a result."""
+        """The device of pre-training, e.g. "NVIDIA H100 × 8"; "" before it has a result."""
         stage = self.stages["pretrain"]
         several = f" × {stage.processes}" if stage.processes > 1 else ""
         return stage.device + several if stage.device else ""
 
     @property
     def recipe_digest(self) -> str:
-        """Of every section that decides the run's numbers, defaults included."""
+        """Hash of every section that decides the run's numbers, defaults included."""
         dumped = plain(self.recipe)
         names = [name for each in tasks().values() for name in each.reads]
         return digest({name: dumped[name] for name in (*names, "tasks") if name in dumped})
 
     def behind(self, metric: Metric | Literal["train/loss"], under: str = "") -> list[Stage]:
-        """The stages that measure `metric`, all trials of them; none if the recipe has none.
+        """The stages that measure `metric`, with all their trials; none if the recipe has none.
 
         Args:
-            under: a task of the recipe's `tasks:`; "": the task that stands in a section of its
-                own or, where there is none, the only one of its kind under `tasks:`.
+            under: a task of the recipe's `tasks:`. "": the task with a section of its own or,
+                without one, the only task of its kind under `tasks:`.
         """
         if metric == LOSS or metric in COSTS:
             return [self.stages["pretrain"]]
@@ -218,8 +217,8 @@ class Run:
         return [s for s in self.stages.values() if s.under in wanted] if len(wanted) == 1 else []
 
     def outcome(self, metric: Metric | Literal["train/loss"], under: str = "") -> RunOutcome:
-        """What the run says about `metric`, the mean over its trials; a diverged pre-training is
-        diverged for each. `under`: see `behind`."""
+        """The run's outcome for `metric`, the mean over its trials. A diverged pre-training is
+        diverged for every metric. `under`: see `behind`."""
         measuring = self.behind(metric, under)
         chain = [self.stages["pretrain"]]
         above = measuring[0].parent if measuring else None
@@ -248,7 +247,8 @@ class Run:
 
 
 def told_copies(runs: Sequence[Run]) -> list[Run]:
-    """The runs; those that share what is unique to a run are marked: one of them is a copy."""
+    """The runs, with a mark on those that share a value unique to one run: one of them is a
+    copy."""
     of = {stage.id: run for run in runs for stage in run.stages.values()}
     stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
     done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
@@ -275,7 +275,7 @@ def read_run(
     """Read a run's stages in the run root `runs`; a stage without a folder is absent.
 
     Args:
-        lines: most lines of its journal that are read for curves; 0: none.
+        lines: the most lines of its journal to read for curves; 0: none.
         inputs: checks whether data and weights have changed since; None: no check.
     """
     found = {name: _stage(name, recipe, runs, inputs) for name in stages(recipe)}
@@ -301,7 +301,8 @@ def read_run(
 
 
 def _in(runs: Path, text: str) -> str:
-    """The text with paths relative to the run root: a report does not depend on where it lies."""
+    """The text with paths relative to the run root: a report does not depend on the root's
+    location."""
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
@@ -319,7 +320,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
     own = next((a for a in attempts if int(a.name) == ended), attempts[-1] if attempts else None)
     attempt = _provenance(own)
     edition = (result or attempt).get("edition")
-    # a result that rests on attempts of several editions names them all
+    # a result from attempts of several editions names them all
     editions = edition.split("+") if isinstance(edition, str) else [UNKNOWN] if result else []
     data = result.get("data") or attempt.get("data")
     print_ = data.get("fingerprint") if isinstance(data, dict) else None
@@ -354,7 +355,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
 
 
 def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:
-    """Memory in GB, and hours of 200 epochs at the measured speed, as far as they were measured."""
+    """Memory in GB, and hours of 200 epochs at the measured speed, if they were measured."""
     wanted = ("memory_gb", "images_per_s", "step")
     said: dict[str, Any] = {key: result[key] for key in wanted if is_number(result.get(key))}
     optim = recipe.optim

@@ -1,8 +1,8 @@
-"""What was run, against what the papers ran: so that nobody takes a miniature for ImageNet.
+"""Compare the scale of our runs with the papers', so that a miniature is not mistaken for ImageNet.
 
-Cells are held against the same cells at the scale of the printed numbers, where there is a recipe
-of it (`Results.references`); else against the recipes of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4)
-and v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers`).
+Cells are compared with the same cells at the scale of the printed numbers, if there is a recipe for
+it (`Results.references`); else with the recipes of MoCo v1 (arXiv:1911.05722, Sec. 3.3 and 4) and
+v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers`).
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ from harness.report.collect import Results
 Say = Callable[[Recipe], object]
 
 UNKNOWN = "unknown"
-"""What the papers have, where their recipes cannot be read; the report's notes say why."""
+"""Shown as the papers' value if their recipes cannot be read; the report's notes give the
+reason."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """One property of an experiment, and how it is told."""
+    """One property of an experiment, and how to print it."""
 
     what: str
     say: Say
     decides: bool = False
-    """Whether it decides if this is the paper's scale, or only how the method was set up."""
+    """Whether it decides if this is the paper's scale; if not, it is only a setting of the
+    method."""
     others: tuple[str, ...] = ()
-    """What counts as the papers' besides what v1's and v2's recipes have."""
+    """Values that also count as the papers', besides those in v1's and v2's recipes."""
     remark: str = ""
-    """What is said behind the papers' value."""
+    """Text after the papers' value."""
     marked: bool = True
-    """Whether another value than the papers' is a difference."""
+    """Whether a value other than the papers' is marked as a difference."""
     short: Say | None = None
-    """How the papers' value is told, where that is shorter."""
+    """How to print the papers' value, if it has a shorter form."""
 
     def papers_words(self) -> str:
-        """What the papers have, with the paper's name where they differ."""
+        """The papers' values, with the paper's name if they differ."""
         say = self.short or self.say
         found = {name: str(say(recipe)) for name, recipe in papers().recipes.items()}
         if not found:
@@ -54,13 +56,13 @@ class Property:
         return ", ".join(named) + self.remark
 
     def is_papers(self, recipe: Recipe) -> bool:
-        """Whether the recipe has what one of the papers has."""
+        """Whether the recipe has the same value as one of the papers."""
         theirs = {str(self.say(reference)) for reference in papers().recipes.values()}
         return not self.marked or str(self.say(recipe)) in theirs | {*self.others}
 
 
 def _of_field(path: str, **more: Any) -> Property:
-    """A property that a single number of the recipe tells."""
+    """A property that is a single field of the recipe."""
     section, _, name = path.partition(".")
 
     def say(recipe: Recipe) -> object:
@@ -106,21 +108,22 @@ PROPERTIES = (
 
 @dataclass(frozen=True)
 class Trait:
-    """One property of the experiment, there and here."""
+    """One property of the experiment: the papers' value and ours."""
 
     what: str
     papers: str
     here: str
     differs: bool
     scale: bool
-    """Whether it decides if this is the paper's scale, or only how the method was set up."""
+    """Whether it decides if this is the paper's scale; if not, it is only a setting of the
+    method."""
 
 
 def traits(results: Results) -> list[Trait]:
-    """Each property of the table's recipes beside the papers'.
+    """Each property of the table's recipes, with the papers' value.
 
-    Without recipes at the paper's scale it is not known what a table varies on purpose: what varies
-    over the cells then differs only if none of them has the papers' value.
+    Without recipes at the paper's scale, it is not known what a table varies on purpose. Then a
+    property that varies over the cells differs only if no cell has the papers' value.
     """
     recipes = results.trained or [results.recipe]
     pairs = results.reference_pairs
@@ -156,9 +159,9 @@ def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
 
 
 def is_papers_scale(results: Results) -> bool:
-    """Whether the printed numbers are of this scale: data, size, backbone, epochs, queue and batch
-    are the papers', or the level is the one that the table was printed at. A recipe by itself may
-    have a backbone, batch and queue of its own."""
+    """Whether this is the scale of the printed numbers: data, size, backbone, epochs, queue and
+    batch are the papers', or the level is the one at which the table was printed. A single recipe
+    may have its own backbone, batch and queue."""
     scale, ablation = results.scale, results.ablation
     level = scale.level if scale is not None else None
     if ablation is not None and ablation.printed_at != "paper":
@@ -170,7 +173,7 @@ def is_papers_scale(results: Results) -> bool:
 
 
 def changed_here(results: Results) -> list[str]:
-    """What the scale itself changes, in sentences: for all cells, then cell by cell."""
+    """The scale's own changes, in sentences: for all cells, then cell by cell."""
     scale = results.scale
     if scale is None:
         return []
@@ -192,7 +195,7 @@ def changed_here(results: Results) -> list[str]:
 
 
 def is_run(ablation: Ablation | None, cell_id: str) -> bool:
-    """Whether the cell is one that can be run, not another method's printed row."""
+    """Whether the cell can be run, and is not another method's printed row."""
     cell = ablation.cell(cell_id) if ablation is not None else None
     return cell is None or cell.set is not None
 
@@ -219,7 +222,7 @@ def one_line(results: Results) -> str:
 
 
 def protocol_sentences(results: Results) -> list[str]:
-    """How the numbers were measured, in sentences; one for each protocol the recipes hold."""
+    """How the numbers were measured, in sentences, one for each protocol in the recipes."""
     lines: list[str] = []
     for run in results.runs:
         for line in _sentences(run.recipe):

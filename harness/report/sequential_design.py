@@ -1,8 +1,9 @@
-"""Which seeds a table may use, and when it is analysed: fixed before the first run.
+"""Sequential design: which seeds a table may use, and when it is analysed. Fixed before the first
+run.
 
-A scale with `max_seeds` adds seeds to what is undecided, and so analyses the table more than once.
-Each analysis has its share of alpha, so that the probability of a wrong verdict is at most alpha
-over all of them together, whatever is decided at which (Bonferroni; the shares are equal).
+A scale with `max_seeds` adds seeds to undecided claims, and so analyses the table more than once.
+Each analysis gets an equal share of alpha. So the probability of a wrong verdict is at most alpha
+over all analyses together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from harness.recipe.ablation import Scale
 from harness.report.measures import COSTS, difference_unit
 
 FEWEST = 3
-"""Analyses of fewer seeds have no share of alpha: two seeds hardly ever decide anything."""
+"""Analyses of fewer seeds have no share of alpha: two seeds almost never decide anything."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """By what a table's claims are judged."""
+    """The settings by which a table's claims are judged."""
 
     margin: float
     alpha: float
     seeds: tuple[int, ...]
     """All seeds that a cell may have, in the order in which they are added."""
     analyses: tuple[int, ...]
-    """After how many of them the table is judged."""
+    """The numbers of seeds at which the table is analysed."""
     accuracy: bool = True
-    """Whether an accuracy is judged: only then must cells have learned anything."""
+    """Whether the metric is an accuracy: only then must cells be above the control."""
     unit: str = "points"
-    """Of differences and the margin."""
+    """Unit of differences and of the margin."""
 
     def alpha_at(self, analysis: int) -> float:
-        """The part of alpha that is spent at the analysis of this index."""
+        """The share of alpha for the analysis with this index."""
         spending = [n for n, size in enumerate(self.analyses) if size >= FEWEST]
         spending = spending or [len(self.analyses) - 1]
         return self.alpha / len(spending) if analysis in spending else 0.0
@@ -53,7 +54,7 @@ def design_of(scale: Scale) -> Design:
 
 
 def planned_seeds(scale: Scale) -> tuple[int, ...]:
-    """The scale's seeds, then the next numbers that served for no tuning, up to `max_seeds`."""
+    """The scale's seeds, then the next numbers not used for tuning, up to `max_seeds`."""
     tuned = {seed for tuning in scale.tuned_on for seed in tuning.seeds}
     found = list(scale.seeds)
     candidate = max(found) + 1
@@ -65,7 +66,7 @@ def planned_seeds(scale: Scale) -> tuple[int, ...]:
 
 
 def planned_analyses(first: int, most: int) -> tuple[int, ...]:
-    """Numbers of seeds after which to analyse, each half as many again: 3, 5, 8, 12 of 12."""
+    """Numbers of seeds at which to analyse, each half as many again: 3, 5, 8, 12 of 12."""
     sizes = [first]
     while sizes[-1] < most:
         sizes.append(min(most, ceil(1.5 * sizes[-1])))

@@ -1,7 +1,7 @@
-"""Two reports of one table side by side: two commits, two machines, two sets of settings.
+"""Compare two reports of one table: two commits, two machines, two sets of settings.
 
-Seeds that both have are paired: they share data order, augmentations and initial weights, so that
-what differs is the code, the machine or the settings.
+Seeds that both reports have are paired: they share data order, augmentations and initial weights,
+so a difference comes from the code, the machine or the settings.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from harness.report.table_text import NOTHING, difference
 from harness.store import atomic
 
 Report = dict[str, Any]
-"""What results.json holds."""
+"""The content of results.json."""
 
 FILE = "results.json"
 
 COMPARED = ("scale", "seeds", "margin", "edition", "data", "commit", "machine", "cost")
-"""What two reports are held against each other by, besides their numbers."""
+"""What is compared between two reports, besides their numbers."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One cell and metric of both."""
+    """One cell and metric of both reports."""
 
     cell: str
     label: str
@@ -60,13 +60,13 @@ class Pair:
     a: Summary | None
     b: Summary | None
     states: tuple[str, str]
-    """What is to be said of seeds without a value, e.g. "1 diverged"."""
+    """Remarks on seeds without a value, e.g. "1 diverged"."""
     difference: Summary | None
-    """b - a over the seeds that both have; None: there is none, or they were measured otherwise."""
+    """b - a over the shared seeds; None: no shared seed, or measured by another protocol."""
     identical: bool
-    """Every such seed gives the same number to the last bit."""
+    """Whether every such seed gives the same number to the last bit."""
     otherwise: bool
-    """The two protocols differ."""
+    """Whether the two protocols differ."""
     apart: tuple[int, ...]
     """Seeds that diverged in one and finished in the other."""
 
@@ -204,7 +204,7 @@ def _table(found: list[Pair], a: Report, b: Report) -> Table:
 
 
 def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:
-    """What one report says of a cell and a metric."""
+    """One report's result for a cell and a metric."""
     seeds = (SeedValue(s["seed"], s["state"], s["value"], s["detail"]) for s in said["seeds"])
     return Measurement(summary, tuple(seeds), said["protocol"])
 
@@ -259,7 +259,7 @@ def _compared(a: Report, b: Report) -> Table:
 
 
 def _told(report: Report) -> Iterator[list[str]]:
-    """What a report says of each of COMPARED, as lines."""
+    """A report's values of each of COMPARED, as lines."""
     basis = report["basis"] or {"edition": NOTHING, "data": []}
     yield [report["scale"]["here"]]
     yield [", ".join(map(str, report["seeds"]))]

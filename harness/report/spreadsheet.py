@@ -17,7 +17,8 @@ from harness.report.table import Printed
 from harness.report.tables import further_columns
 
 FORMULA = tuple("=+-@＝＋－＠")
-"""A spreadsheet computes a field that begins so; an apostrophe before it makes it text."""
+"""A spreadsheet would compute a field that starts with one of these; an apostrophe before it makes
+it text."""
 
 Value = str | float | int | None
 
@@ -32,8 +33,8 @@ RUNS = (
 
 
 def table(results: Results) -> str:
-    """Every cell with every metric: printed number, our mean with its interval, and the control's
-    distance. An empty field says that there is no such number."""
+    """Every cell with every metric: printed number, our mean with its interval, and the difference
+    to the control. An empty field means that there is no such number."""
     made = results_table(results)
     cells = {cell.id: cell for cell in results.cells}
     theirs = {column.metric: column for column in made.of_kind("printed")}
@@ -63,7 +64,7 @@ def table(results: Results) -> str:
 
 
 def runs(results: Results) -> str:
-    """Every run with every metric: its state, value and where they come from."""
+    """Every run with every metric: its state, value and provenance."""
     rows: list[Sequence[Value]] = []
     for run in results.runs:
         hours = round(sum(cost.hours for cost in costs([run])), 6)
@@ -95,7 +96,7 @@ def runs(results: Results) -> str:
 
 
 def _weights(run: Run) -> str:
-    """File or run, and digests, of given weights, as "w.pth sha256:1a2b..."; "" of none."""
+    """File or run, and digests, of given weights, as "w.pth sha256:1a2b..."; "" without any."""
     return " ".join(
         f"{kind}:{each}" if kind in ("sha256", "md5") else each for kind, each in run.given.items()
     )

@@ -9,10 +9,10 @@ from functools import lru_cache
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
-"""Of every interval in a report (two-sided), unless it says another."""
+"""Confidence of every interval in a report (two-sided), unless stated otherwise."""
 
 POWER = 0.8
-"""With which an estimated number of seeds would decide a claim."""
+"""Power at which the estimated number of seeds would decide a claim."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def summarise(sample: Sequence[float], confidence: float = CONFIDENCE) -> Summar
 
 
 def _mean(sample: Sequence[float]) -> float:
-    return round(math.fsum(sample) / len(sample), 9)  # 41.6 - 39.6 is a difference of 2, not more
+    return round(math.fsum(sample) / len(sample), 9)  # 41.6 - 39.6 must be 2, not slightly more
 
 
 def _deviation(sample: Sequence[float], mean: float) -> float:
@@ -54,21 +54,21 @@ def _deviation(sample: Sequence[float], mean: float) -> float:
 
 
 def prediction(sd: float, n: int, new: int, level: float) -> float:
-    """Half the two-sided t interval in which the mean of `new` further values lies.
+    """Half-width of the two-sided t prediction interval for the mean of `new` further values.
 
-    They lie outside with probability `level` if they are of the same normal distribution as the n
-    values (two or more) whose deviation is `sd`.
+    That mean is outside with probability `level` if the new values have the same normal
+    distribution as the n values (two or more) with deviation `sd`.
     """
     return round(t_quantile(1 - level / 2, n - 1) * _of_new(sd, n, new), 9)
 
 
 def detectable(sd: float, n: int, new: int, level: float) -> float:
-    """By how much the mean must have moved to leave the `prediction` with a power of about 0.8."""
+    """How far the mean must have moved to leave the `prediction` with a power of about 0.8."""
     return prediction(sd, n, new, level) + t_quantile(POWER, n - 1) * _of_new(sd, n, new)
 
 
 def _of_new(sd: float, n: int, new: int) -> float:
-    """Deviation of the mean of `new` values from the mean of n others."""
+    """Standard deviation of the mean of `new` values minus the mean of n others."""
     return sd * math.sqrt(1 / new + 1 / n)
 
 
@@ -90,18 +90,18 @@ def p_above(sample: Sequence[float], threshold: float) -> float:
 
 @dataclass(frozen=True)
 class Step:
-    """What Holm's method does with one hypothesis."""
+    """Result of Holm's method for one hypothesis."""
 
     rejected: bool
     level: float
-    """That its p-value was held against; of those not rejected, the last step's."""
+    """The level that its p-value was compared with; for those not rejected, the last step's."""
 
 
 def holm(p_values: Sequence[float], level: float) -> list[Step]:
-    """Holm's step-down method (1979), in the order of the p-values given.
+    """Holm's step-down method (1979), in the order of the given p-values.
 
-    The probability of rejecting any true hypothesis is at most `level`, however they depend on
-    each other.
+    The probability of rejecting any true hypothesis is at most `level`, for any dependence between
+    them.
     """
     ranked = sorted(range(len(p_values)), key=lambda i: p_values[i])
     steps: dict[int, Step] = {}
@@ -115,7 +115,8 @@ def holm(p_values: Sequence[float], level: float) -> list[Step]:
 
 
 def seeds_needed(excess: float, sd: float, level: float, most: int) -> int | None:
-    """How many values give a one-sided t test at `level` a power of about 0.8; None: over `most`.
+    """How many values give a one-sided t test at `level` a power of about 0.8; None: more than
+    `most`.
 
     Args:
         excess: distance of the mean from the threshold.
@@ -124,7 +125,7 @@ def seeds_needed(excess: float, sd: float, level: float, most: int) -> int | Non
     if sd == 0:
         return 2 if excess > 0 else None
     normal = NormalDist().inv_cdf(1 - level) + NormalDist().inv_cdf(POWER)
-    if excess * math.sqrt(most) <= normal * sd:  # t needs more than the normal distribution
+    if excess * math.sqrt(most) <= normal * sd:  # t needs more values than the normal distribution
         return None
     for n in range(max(2, math.ceil((normal * sd / excess) ** 2)), most + 1):
         if excess * math.sqrt(n) >= (t_quantile(1 - level, n - 1) + t_quantile(POWER, n - 1)) * sd:

@@ -1,4 +1,4 @@
-"""One SVG element from a matplotlib figure: the same bytes for the same drawing, fit for a page.
+"""Convert a matplotlib figure to one SVG element: the same drawing gives the same bytes.
 
 Ink is the placeholder INK, which a page replaces by its own text colour.
 """
@@ -16,14 +16,14 @@ from typing import Any
 from harness.output import inert
 
 INK = "#010203"
-"""A colour that nothing else has: `currentColor` in a page, dark in a file."""
+"""A colour used for nothing else: `currentColor` in a page, dark in a file."""
 
 COLUMNS = 4
-"""The most that a legend has."""
+"""Maximum number of columns of a legend."""
 SIGNS_AN_INCH = 13
-"""About how many characters of a label take an inch."""
+"""Approximate number of a label's characters per inch."""
 HANDLE = 7
-"""The line before a label, in characters."""
+"""Width of the line before a label, in characters."""
 
 STYLE = {
     "svg.fonttype": "none",
@@ -38,7 +38,7 @@ STYLE = {
 }
 
 
-# Where there is no home to cache fonts in, it says so at each start; nothing follows from it.
+# Without a home folder for its font cache, matplotlib warns at each start. The warning is harmless.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
@@ -59,8 +59,8 @@ class Drawing:
         self.axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
 
     def legend(self, handles: list[Any]) -> None:
-        """Below the axes, in as many columns as have room; a label means what its characters
-        are."""
+        """Place the legend below the axes, in as many columns as fit; labels are not parsed as
+        math."""
         longest = max(len(handle.get_label()) for handle in handles)
         room = self.figure.get_figwidth() * SIGNS_AN_INCH
         columns = max(1, min(COLUMNS, int(room / (longest + HANDLE))))
@@ -68,10 +68,10 @@ class Drawing:
             handles=handles, loc="outside lower center", ncols=columns, frameon=False
         )
         for text in legend.get_texts():
-            text.set_parse_math(False)  # a dollar sign in a label is a dollar sign
+            text.set_parse_math(False)  # a dollar sign in a label is no math
 
     def svg(self) -> str:
-        """The drawing as one element, without ids that clash or addresses."""
+        """The drawing as one element, without addresses and without ids that could clash."""
         out = io.StringIO()
         self._canvas.print_svg(  # type: ignore[no-untyped-call]
             out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -83,7 +83,7 @@ class Drawing:
 def drawing(salt: str) -> Iterator[Drawing]:
     """A drawing in the reports' style.
 
-    `salt` makes its inner names its own; the same salt gives the same bytes.
+    `salt` makes its inner ids unique; the same salt gives the same bytes.
     """
     from matplotlib import style
 
@@ -112,14 +112,15 @@ def _tidy(svg: str, salt: str) -> str:
 
 
 def inline(svg: str, label: str) -> str:
-    """The drawing as part of a page: its ink is the page's text colour. `label` is escaped here."""
+    """The drawing as part of a page, with the page's text colour as ink. `label` is escaped
+    here."""
     return _open(svg, f'role="img" aria-label="{html.escape(inert(label))}"').replace(
         INK, "currentColor"
     )
 
 
 def standalone(svg: str, label: str) -> str:
-    """The drawing as a file, dark on white, readable wherever it is shown."""
+    """The drawing as a file, dark on white, readable on any background."""
     width, height = re.findall(r"[\d.]+", svg[: svg.index(">")])[2:4]
     opened = _open(
         svg,

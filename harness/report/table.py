@@ -1,7 +1,7 @@
-"""The one table model: columns that declare themselves, and cells that keep what they stand for.
+"""The one table model: columns that declare their content, and cells that hold typed values.
 
 Every table of a report is a `Table`. Markdown, HTML, LaTeX, CSV, JSON and the terminal are made
-from it; the words for a cell are in `harness.report.table_text`, and nothing reads words back.
+from it. The text of a cell comes from `harness.report.table_text`, and no code parses text back.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from harness.report.statistics import Summary
 from harness.spec.declarations import Better
 
 Tone = Literal["plain", "good", "bad", "unsure", "quiet", "code"]
-"""How a piece of text is to be seen; a formatter may ignore it, the words say it too."""
+"""How to display a piece of text. A formatter may ignore it: the text itself has the same
+meaning."""
 
 Kind = Literal[
     "label", "printed", "printed beside", "measured", "to the paper", "to untrained", "other"
 ]
-"""What a column is: the row's name; the paper's numbers; what the paper prints beside them; ours;
-ours minus the paper's; ours minus the untrained network's; or anything else."""
+"""Kind of a column: the row's name; the paper's numbers; other columns of the paper; ours; ours
+minus the paper's; ours minus the untrained network's; or anything else."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text; lines are kept."""
+    """A piece of text; line breaks are kept."""
 
     text: str
     tone: Tone = "plain"
     target: str = ""
-    """Anchor in the same page that it leads to."""
+    """Anchor in the same page that the text links to."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Label:
 
     text: str
     changed: str = ""
-    """What this scale changes in the cell, as "optim.epochs = 3"."""
+    """The scale's own changes to the cell, e.g. "optim.epochs = 3"."""
     weights: tuple[str, ...] = ()
-    """A line for each file of weights that its runs began with, with its digest."""
+    """One line per file of initial weights of its runs, with its digest."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,20 @@ class Printed:
 
     number: Number
     approximate: bool = False
-    """It was read off a drawn curve."""
+    """Whether it was read off a drawn curve."""
     runs: Summary | None = None
-    """Of the single runs behind it, where the paper printed them."""
+    """Summary of the single runs behind it, if the paper printed them."""
 
 
 @dataclass(frozen=True)
 class SeedValue:
-    """One seed's outcome for one metric, held against what the table's values must share."""
+    """One seed's outcome for one metric, checked for comparability with the table's values."""
 
     seed: int
     standing: Standing | Literal["stale"]
     value: float | None
     detail: str
-    """Why it is stale, or what the run's end said."""
+    """Why it is stale, or the run's last message."""
 
     @property
     def counts(self) -> bool:
@@ -76,33 +77,33 @@ class SeedValue:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What our runs of a cell say about one metric."""
+    """Our runs' results of a cell for one metric."""
 
     summary: Summary | None
     """Over the finished seeds, with interval; None if there are none."""
     seeds: tuple[SeedValue, ...]
-    """Every seed; () where the cell is not run."""
+    """Every seed; () if the cell is not run."""
     protocol: Protocol = field(default_factory=dict)
     """How the values were measured."""
     deviates: bool = False
-    """Measured by another protocol than most of the column."""
+    """Whether it was measured by another protocol than most of the column."""
     stages: tuple[str, ...] = ()
     """Ids of the stages behind the values."""
     target: str = ""
     """Anchor of the first run's provenance."""
     can_run: bool = True
-    """False: another method's printed row."""
+    """False: another method's printed row, which cannot be run."""
     trials: int = 1
-    """Values of each seed, of which its own is the mean."""
+    """Number of values per seed; the seed's value is their mean."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of something that only accompanies a result."""
+    """The mean of a value that only accompanies a result."""
 
     summary: Summary | None
     seeds: int
-    """How many seeds have a result; fewer behind the mean are said."""
+    """Expected number of seeds; the text says if fewer have a value."""
     target: str = ""
 
 
@@ -128,16 +129,16 @@ C = TypeVar("C", bound=Cell)
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """What a column declares of its cells. Two columns that say the same are still two."""
+    """What a column declares about its cells. Two columns with equal declarations are still two."""
 
     label: str
     unit: str = ""
     group: str = ""
-    """Whose numbers they are, or of which task: stands over the label."""
+    """Source of the numbers, or their task; shown above the label."""
     kind: Kind = "other"
     metric: Metric | None = None
     better: Better | None = None
-    """Which way is an improvement; None: neither, or it is not known."""
+    """Which direction is an improvement; None: neither, or unknown."""
     align: Literal["left", "right"] = "left"
     awaits: str = ""
     """What the harness lacks to fill the column from our runs."""
@@ -145,12 +146,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A table's row, and the anchor by which others lead to it."""
+    """A table's row, and the anchor that links lead to."""
 
     cells: tuple[Cell, ...]
     anchor: str = ""
     emphasis: bool = False
-    """Set apart from the others, e.g. the control."""
+    """Whether the row is set apart from the others, e.g. the control."""
     key: str = ""
     """The ablation's cell."""
     in_paper: bool = True
@@ -159,7 +160,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `cards` makes rows cards on narrow screens."""
+    """A table. With `cards`, rows become cards on narrow screens."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -180,7 +181,7 @@ class Table:
         return found
 
     def measurements(self, row: Row) -> Mapping[Metric, Measurement]:
-        """Metric -> what our runs of the row's cell say about it, in the order of the columns."""
+        """Metric -> our runs' results for the row's cell, in the order of the columns."""
         return {
             column.metric: self.at(row, column, Measurement)
             for column in self.of_kind("measured")

@@ -1,4 +1,4 @@
-"""The words for a table's headings and cells, the same in every form of a report."""
+"""The text of a table's headings and cells, the same in every format of a report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.report.table import (
 NOTHING = "–"
 NOT_HERE = "not in this scale"
 PRINTED_ONLY = "printed only"
-"""Another method's row."""
+"""Text for another method's row."""
 
 TONES: dict[str, Tone] = {
     "reproduced": "good",
@@ -42,7 +42,7 @@ TONES: dict[str, Tone] = {
 
 
 def heading(column: Column) -> str:
-    """What stands over the column, as lines."""
+    """The heading of the column, as lines."""
     if not column.group:
         return f"{column.label},\n{column.unit}" if column.unit else column.label
     unit = f", {column.unit}" if column.unit else ""
@@ -51,7 +51,7 @@ def heading(column: Column) -> str:
 
 
 def text(cell: Cell) -> Text:
-    """The cell in words, with their tone and what they lead to."""
+    """The cell as text, with its tone and link target."""
     match cell:
         case Text():
             return cell
@@ -71,14 +71,14 @@ def text(cell: Cell) -> Text:
 
 
 def number(found: Number) -> str:
-    """As papers print it: one decimal, "fail", or a dash."""
+    """A number as papers print it: one decimal, "fail", or a dash."""
     if found is None:
         return NOTHING
     return found if isinstance(found, str) else f"{found:.1f}"
 
 
 def printed_lines(cell: Printed) -> list[str]:
-    """The paper's number, with the deviation of its runs where they are known."""
+    """The paper's number, with the deviation of its runs if known."""
     about = "≈ " if cell.approximate and cell.number is not None else ""
     words = about + number(cell.number)
     if cell.runs is None or cell.runs.sd is None:
@@ -102,14 +102,14 @@ def difference(found: Summary | None) -> str:
 
 @dataclass(frozen=True)
 class MeasurementText:
-    """A measurement in words, in the pieces that formatters arrange."""
+    """A measurement as text, in parts that formatters arrange."""
 
     value: str
-    """Mean ± deviation, or where there is none the state of the seeds."""
+    """Mean ± deviation or, without one, the state of the seeds."""
     seeds: str = ""
-    """How many seeds the value is of, e.g. "n = 3" or "2 of 3 seeds"."""
+    """Number of seeds behind the value, e.g. "n = 3" or "2 of 3 seeds"."""
     others: tuple[str, ...] = ()
-    """A line for each further thing to say, e.g. "1 diverged"."""
+    """One line per further remark, e.g. "1 diverged"."""
     tone: Tone = "plain"
     target: str = ""
 
@@ -120,7 +120,7 @@ class MeasurementText:
 
 
 def measurement(cell: Measurement) -> MeasurementText:
-    """What our runs say: mean ± deviation, seeds, and every seed without a value."""
+    """Our runs' results: mean ± deviation, seeds, and every seed without a value."""
     if not cell.seeds:
         return MeasurementText(NOT_HERE if cell.can_run else PRINTED_ONLY, tone="quiet")
     others = Counter(state(value) for value in cell.seeds if value.standing != "finished")
@@ -143,7 +143,7 @@ def measurement(cell: Measurement) -> MeasurementText:
 def _without_value(
     others: Counter[str], seeds: int, lines: Sequence[str]
 ) -> tuple[str, str, tuple[str, ...]]:
-    """(value, seeds, further lines) of a cell of which no seed has a value."""
+    """(value, seeds, further lines) of a cell without a value for any seed."""
     if set(others) == {"no probe"}:
         return NOTHING, "", ()
     if len(others) == 1:
@@ -167,7 +167,7 @@ def _mean_of_some(cell: Mean) -> str:
 
 
 def state(value: SeedValue) -> str:
-    """A seed's state as a reader knows it; of a stale one with the value and the reason, if any."""
+    """A seed's state as text; for a stale one with the value and the reason, if any."""
     if value.standing != "stale":
         return WORDS.get(value.standing, value.standing)
     said = NOTHING if value.value is None else f"{value.value:.2f}"

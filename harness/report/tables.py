@@ -15,7 +15,7 @@ from harness.spec.registry import task, task_of
 
 
 def claims_table(judgements: list[Judgement]) -> Table:
-    """Each claim with whose it is, its verdict and the evidence."""
+    """Each claim with its source, its verdict and the evidence."""
     rows = [
         Row(
             (
@@ -34,7 +34,7 @@ def claims_table(judgements: list[Judgement]) -> Table:
 
 
 def sensitivity_table(results: Results) -> Table | None:
-    """Values at the other k and the other rates, mean over seeds; None if there are none.
+    """Values at the other k and the other learning rates, mean over seeds; None if there are none.
 
     They show how far the result depends on the protocol; none of them is a result.
     """
@@ -63,8 +63,8 @@ def sensitivity_table(results: Results) -> Table | None:
 
 
 def _variant(results: Results, cell: CellResult, name: str) -> Mean:
-    """The mean of one variant, as "knn/top1@k20", over the seeds that have a result; in some of
-    them that classifier may have diverged."""
+    """The mean of one variant, e.g. "knn/top1@k20", over the seeds that have a result. The
+    classifier of a variant may have diverged in some of them."""
     metric = next((m for m in task_of() if name.startswith(m)), results.metric)
     finished = [v.seed for v in results.values(cell, metric) if v.standing == "finished"]
     found = [
@@ -79,7 +79,7 @@ def _variant(results: Results, cell: CellResult, name: str) -> Mean:
 
 
 def _natural(name: str) -> tuple[str, float, str]:
-    """Sorts knn/top1@k20 before knn/top1@k100."""
+    """Sort key: knn/top1@k20 comes before knn/top1@k100."""
     metric, _, variant = name.partition("@")
     digits = variant.lstrip("abcdefghijklmnopqrstuvwxyz=_")
     try:
@@ -89,8 +89,8 @@ def _natural(name: str) -> tuple[str, float, str]:
 
 
 def further_columns(results: Results) -> list[tuple[Metric, str]]:
-    """(metric, name under `tasks:`) of what the runs' further tasks report, but for what the table
-    of results has a column of."""
+    """(metric, name under `tasks:`) of the runs' further tasks, except those that the table of
+    results already has as a column."""
     return list(dict.fromkeys(_further(results)))
 
 
@@ -105,9 +105,9 @@ def _further(results: Results) -> Iterator[tuple[Metric, str]]:
 
 
 def further_table(results: Results) -> Table | None:
-    """A row for each cell, a column for each further task and metric; None without any.
+    """One row per cell, one column per further task and metric; None without any.
 
-    A value is the mean over seeds of each seed's mean over its trials; seeds are what is counted.
+    A value is the mean over seeds of each seed's mean over its trials; n is the number of seeds.
     """
     wanted = further_columns(results)
     if not wanted:

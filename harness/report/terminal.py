@@ -22,14 +22,14 @@ STYLE: dict[Tone, str] = {
 }
 
 NARROW: tuple[Kind, ...] = ("label", "printed", "measured")
-"""Kinds of columns that have room on a terminal."""
+"""Kinds of columns that fit on a terminal."""
 
 MOST = 5
-"""Reasons that are told."""
+"""Maximum number of reasons shown."""
 
 
 def terminal_table(table: Table, kinds: Iterable[Kind] | None = None) -> RichTable:
-    """The table as rich draws it, without the reasons of what is stale: see `stale_reasons`.
+    """The table as rich draws it, without the reasons of stale values: see `stale_reasons`.
 
     Args:
         kinds: which columns to show; None: all of them.
@@ -46,7 +46,7 @@ def terminal_table(table: Table, kinds: Iterable[Kind] | None = None) -> RichTab
 
 
 def stale_reasons(table: Table) -> Iterator[str]:
-    """Why values are stale, which `terminal_table` has no room for: a line for each reason."""
+    """Why values are stale, one line per reason. `terminal_table` has no space for them."""
     found: dict[str, dict[str, None]] = {}
     for row in table.rows:
         of = next((cell.text for cell in row.cells if isinstance(cell, Label)), row.key)
@@ -68,7 +68,8 @@ def _short(cell: Cell) -> Cell:
 
 
 def _heading(column: Column) -> str:
-    """The unit stands beside whose numbers they are: names are long enough."""
+    """The heading of a column. The unit stands next to the group, because the names are long
+    enough."""
     if column.group and column.unit:
         return f"{column.group}, {column.unit}\n{column.label}"
     return heading(column)

@@ -1,7 +1,7 @@
 """Stages in the run root that have a table's names and seeds but do not belong to it.
 
-They are of another schema version or of other settings, or are copies of a folder. None of them
-enters a mean; each is listed with the reason.
+They have another schema version or other settings, or are copies of a folder. None of them is used
+in a mean; each is listed with the reason.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from harness.store.layout import StageFolder
 from harness.store.version import STAGE as STAGE_VERSION
 
 NAMED = 4
-"""The most stages that a line names; of the others it gives the number."""
+"""The most stages that a line names; it gives the number of the others."""
 
 STAGE = re.compile(r"(.*-s\d+\.[a-z][a-z0-9_=]*)-")
 
 
 def unrelated_runs(runs: Iterable[Run], root: Path) -> list[str]:
-    """A line for each reason why a stage of a table's name is not the table's, with its stages."""
+    """One line per reason why a stage with the table's name is not part of the table, with its
+    stages."""
     try:
         there = sorted(path.name for path in root.iterdir())
     except OSError:
@@ -48,7 +49,7 @@ def unrelated_runs(runs: Iterable[Run], root: Path) -> list[str]:
 
 
 def _name(folder: str) -> str:
-    """Name, seed and stage of a folder, without the hash and what a copy has behind it."""
+    """Name, seed and stage of a folder, without the hash and without a copy's suffix."""
     found = STAGE.match(folder)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""A report's files: report.md, .html and .tex, figures, and numbers for other programs."""
+"""Write a report's files: report.md, .html and .tex, figures, and numbers for other programs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from harness.store.layout import refuse_link
 
 
 def own_place(runs: Path, name: str) -> Path:
-    """Where a run root has the report of that name.
+    """The folder in a run root of the report with that name.
 
     Raises:
-        StoreError: it is a link to elsewhere.
+        StoreError: it is a link to a place outside.
     """
     out = runs / "reports" / name
     for folder in (out.parent, out):
@@ -65,7 +65,7 @@ def drawn(document: Document) -> list[Figure]:
 
 
 def write_files(files: Mapping[str, str], out: Path) -> list[Path]:
-    """Write the texts into the folder `out`, which is made.
+    """Write the texts into the folder `out`, which is created.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -75,7 +75,7 @@ def write_files(files: Mapping[str, str], out: Path) -> list[Path]:
     except OSError as error:
         raise atomic.write_error(error, out) from error
     for name, text in files.items():
-        # a message may hold half a character; no report is worth losing for it
+        # a message may hold an incomplete character, which must not prevent a report
         atomic.write(out / name, partial(_fill, text.encode(errors="replace")))
     return [out / name for name in files]
 
