@@ -33,20 +33,21 @@ DIGITS = 6
 
 
 class Sample(Section):
-    """One metric at the end of the runs."""
+    """The values of one metric at the end of the runs."""
 
     metric: Measured
     stage: Text
-    """Hash of all that the stage which measured it reads, seed apart: only equals are compared."""
+    """Hash of all that the metric's stage reads, except the seed: only equal hashes are
+    compared."""
     values: tuple[float, ...]
-    """One for each of the cell's seeds; accuracies in percent, the loss in nats."""
+    """One value for each of the cell's seeds; accuracies in percent, the loss in nats."""
     mean: float
     sd: Annotated[float, Field(ge=0)]
-    """Sample deviation (n - 1)."""
+    """Sample standard deviation (n - 1)."""
 
 
 class Monitored(Section):
-    """kNN top-1 on the way."""
+    """kNN top-1 during training."""
 
     epochs: Annotated[tuple[float, ...], Field(min_length=1)]
     values: tuple[tuple[float, ...], ...]
@@ -62,7 +63,7 @@ class CellRecord(Section):
     runs: tuple[Text, ...]
     """The pre-trainings' ids, one for each seed."""
     data: Text
-    """Fingerprint of what they saw."""
+    """Fingerprint of the pre-trainings' data."""
     metrics: Annotated[tuple[Sample, ...], Field(min_length=1)]
     curve: Monitored | None = None
 
@@ -96,18 +97,18 @@ class CellRecord(Section):
 
 
 class Baseline(Section):
-    """What a baseline's file says. Made by `check --write-baseline`."""
+    """The content of a baseline's file, written by `check --write-baseline`."""
 
     baseline: Annotated[int, Field(ge=1, le=1)]
-    """Version of this format. As a Literal it would also take true."""
+    """Version of this format. A Literal would also accept true."""
     edition: Text
-    """Of pre-training, that all of its runs are of."""
+    """The edition of pre-training, the same for all its runs."""
     commit: str
-    """What was checked out when its first run began; "" if none is known."""
+    """The commit checked out when its first run started; "" if unknown."""
     devices: tuple[Text, ...]
-    """What computed the runs."""
+    """The hardware of the runs."""
     written: Text
-    """When (UTC, ISO 8601)."""
+    """When it was written (UTC, ISO 8601)."""
     cells: Annotated[tuple[CellRecord, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -134,7 +135,7 @@ def load_baseline(path: Path) -> Baseline:
     """The baseline in `path`.
 
     Raises:
-        RecipeError: it cannot be read or accepted, each mistake with file and line.
+        RecipeError: it cannot be read or accepted; lists each mistake with file and line.
     """
     try:
         os.lstat(path)  # only checks that it exists; the reader reports other errors

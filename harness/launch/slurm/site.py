@@ -1,4 +1,4 @@
-"""How a site file's section slurm: says that jobs are asked for."""
+"""The section slurm: of a site file, which says how jobs are requested."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ OURS = {
     ),
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
 }
-"""Options of sbatch that stand elsewhere, and where."""
+"""Options of sbatch that are set elsewhere, and where."""
 
 _SLURM_NAME = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")
 _FEATURES = re.compile(r"[\w@%+=:,./&|*()!\[\]][\w@%+=:,./&|*()!\[\]-]*")
-"""Names of features and how --constraint joins them."""
+"""Names of features, and how --constraint combines them."""
 
 
 class _TimeLimits(Section):
-    """Hours of wall time after which SLURM ends a job. A stage that needs more goes on in its job's
-    next life, from a checkpoint."""
+    """Hours of wall time after which SLURM ends a job. A stage that needs more resumes from a
+    checkpoint when its job is requeued."""
 
     report: Hours = 0.5
 
@@ -67,7 +67,7 @@ else:
 
 
 class SlurmSite(Backend):
-    """How jobs are asked for on this cluster. Every stage has the same nodes and GPUs."""
+    """How jobs are requested on this cluster. Every stage has the same nodes and GPUs."""
 
     kind: ClassVar[str] = "slurm"
 
@@ -75,39 +75,39 @@ class SlurmSite(Backend):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    """Features that a node must have, as sbatch's --constraint takes them."""
+    """Features that a node must have, in the form of sbatch's --constraint."""
     nodes: Count = 1
     """Nodes that share a stage."""
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
     """0: stages run on CPUs."""
     processes_per_node: Count | None = None
-    """null: one a GPU, or one where there are none."""
+    """null: one per GPU, or one if there are none."""
     cpus_per_process: Count = 4
     """Cores of each process; they decode and augment images."""
     mem_gb: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Memory of each node, in GB; null: the partition's default."""
     hours: TimeLimits = TimeLimits()
     modules: tuple[str, ...] = ()
-    """What a job loads with `module load` before it begins."""
+    """Modules that a job loads with `module load` at its start."""
     setup: tuple[str, ...] = ()
-    """Lines of shell that a job runs after that."""
+    """Lines of shell that a job runs after loading modules."""
     at_once: Count | None = None
-    """Elements of an array that run at the same time; null: as many as SLURM lets."""
+    """Elements of an array that run at the same time; null: no limit but SLURM's."""
     max_array: Count = 1000
-    """Elements of an array, below the cluster's MaxArraySize."""
+    """Maximum number of elements of an array; it must be below the cluster's MaxArraySize."""
     signal_s: Annotated[int, Field(ge=10, le=3600)] = 120
-    """Seconds before its end by a time limit at which a job is warned: long enough for the steps
-    between two looks (watch.log_steps) and a checkpoint."""
+    """Seconds before its time limit at which a job is warned: long enough for the steps between two
+    journal writes (watch.log_steps) and a checkpoint."""
     timeouts: Annotated[int, Field(ge=0)] = 50
-    """Time limits that a stage may outlive before it counts as failed."""
+    """Time limits that a stage may reach before it counts as failed."""
     stage_data: str | None = None
-    """Folder of a node's own disk into which the data is copied before a stage; variables are
+    """Folder on a node's own disk into which the data is copied before a stage; variables are
     expanded in the job, as in $SLURM_TMPDIR. null: read from the data root."""
     ask_above_gpu_hours: float = 24.0
-    """`run` asks before it submits more than this; hours of nodes where there are no GPUs."""
+    """`run` asks before it submits more than this; node hours if there are no GPUs."""
     snapshot: Literal["copy", "refuse_dirty"] = "copy"
-    """Jobs run a copy of the code as it was at submission. refuse_dirty: and nothing is submitted
-    from a checkout with uncommitted changes."""
+    """Jobs run a copy of the code as it was at submission. refuse_dirty: a checkout with
+    uncommitted changes is refused."""
     extra: dict[
         Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")], str | int | bool
     ] = {}
@@ -115,7 +115,7 @@ class SlurmSite(Backend):
 
     @property
     def processes(self) -> int:
-        """Processes a node."""
+        """Processes per node."""
         return self.processes_per_node or max(1, self.gpus_per_node)
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ class SlurmSite(Backend):
                 yield f"extra.{name}", f"cannot be set here: {OURS[name]}"
         for field in ("modules", "setup"):
             for n, line in enumerate(getattr(self, field)):
-                # a tab is a blank of the shell's
+                # the shell treats a tab as a blank
                 if has_controls(line.replace("\t", " ")) or not line.strip():
                     yield f"{field}.{n}", "one line of shell, not none and not several"
         for n, module in enumerate(self.modules):
@@ -147,6 +147,6 @@ class SlurmSite(Backend):
         if self.stage_data is not None and not is_line(self.stage_data):
             yield "stage_data", "a folder, in one line"
         for name, value in self.extra.items():
-            # sbatch takes a backslash away
+            # sbatch removes a backslash
             if isinstance(value, str) and (not is_line(value) or "\\" in value):
                 yield f"extra.{name}", "one line without backslashes"
