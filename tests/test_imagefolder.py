@@ -135,7 +135,7 @@ def test_a_link_that_leads_nowhere_is_an_error_with_its_path(
     images: Path, name: str, to: str
 ) -> None:
     (images / name).symlink_to(to)
-    with pytest.raises(DataError, match=f"{images / name}: cannot be read"):
+    with pytest.raises(DataError, match=f"{images / name}: "):
         walk(images)
 
 

@@ -75,4 +75,9 @@ def test_nobody_else_starts_a_python() -> None:
         for path in ROOT.rglob("*.py")
         if re.search(r"sys\.executable|multiprocessing|get_context", path.read_text())
     }
-    assert users == {"interpreter.py", "launch/sbatch.py", "doctor/machine.py", "doctor/sight.py"}
+    assert users == {
+        "interpreter.py",
+        "launch/slurm/sbatch.py",
+        "doctor/machine.py",
+        "doctor/slurm/sight.py",
+    }

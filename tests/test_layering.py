@@ -33,8 +33,8 @@ ARROWS: dict[str, set[str]] = {
     "recipe": {"errors", "redact", "spec"},
     "store": {"errors", "redact", "output", "spec"},
     "site": {"backend", "errors", "recipe"},
-    "presence": {"errors", "recipe"},
-    "inputs": {"errors", "imagefolder", "presence", "recipe", "store"},
+    "data_check": {"errors", "recipe"},
+    "inputs": {"errors", "imagefolder", "data_check", "recipe", "store"},
     "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
@@ -58,7 +58,7 @@ ARROWS: dict[str, set[str]] = {
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
     },
     "app": {
-        *("command", "errors", "recipe", "store", "spec", "site", "presence", "inputs"),
+        *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
         "imagefolder",
     },
@@ -67,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
         *("spec", "runtime"),
     },
     "certify": {
-        *("command", "errors", "interpreter", "recipe", "store", "site", "presence", "plan"),
+        *("command", "errors", "interpreter", "recipe", "store", "site", "data_check", "plan"),
         *("launch", "runtime", "data", "model", "methods", "stage", "spec"),
     },
 }

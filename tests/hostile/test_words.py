@@ -57,6 +57,10 @@ def filled(runs: Path, words: str) -> Results:
     for path in runs.glob("*/result.json"):
         found = json.loads(path.read_text())
         path.write_text(json.dumps(found | {"device": words, "images_per_s": 5.0}))
+        for noted in path.parent.glob("attempts/*/attempt.json"):
+            about = json.loads(noted.read_text())
+            about.setdefault("machine", {})["device"] = words
+            noted.write_text(json.dumps(about))
     return collect(made.expansion, made.scale, runs, installed=Editions.same(EDITION))
 
 
