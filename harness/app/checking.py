@@ -16,7 +16,7 @@ from harness.check.targets import against_targets
 from harness.check.verdict import Failure, Verdict
 from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
 from harness.inputs import Inputs
-from harness.launch.selected_launcher import AUTO, place
+from harness.launch.selected_launcher import AUTO, chosen
 from harness.plan import Plan
 from harness.site import Site, load_site
 from harness.store.edition import present
@@ -128,7 +128,7 @@ def run_missing(tasks: Sequence[Task], site: Site, progress: Progress, *, ask: b
         path, sets = task
         progress.recipe(path)
         try:
-            on = place(AUTO, site)
+            on = chosen(AUTO, site)
             if not on.attached:
                 submit(path, site, on=on.kind, sets=sets, ask=ask, again=True, progress=progress)
             else:

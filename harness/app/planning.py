@@ -13,7 +13,7 @@ from harness.errors import DataError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
-from harness.launch.selected_launcher import AUTO, opened, place
+from harness.launch.selected_launcher import AUTO, chosen, opened
 from harness.plan import Plan
 from harness.recipe.find import find
 from harness.site import Site, load_site
@@ -50,7 +50,7 @@ def plan(
     """
     site = site or load_site()
     inputs = inputs or Inputs(site.data, site.runs)
-    where = opened(place(on, site), site).computer()
+    where = opened(chosen(on, site), site).computer()
     path = find(str(recipe))
     return plan_with_jobs(
         path, sets, site.runs, again=again, added=added, on=where, inputs=inputs

@@ -14,7 +14,7 @@ from harness.app.results import Outcome, Ran
 from harness.errors import RecipeError
 from harness.inputs import Inputs
 from harness.launch.protocol import Amount
-from harness.launch.selected_launcher import attached, place
+from harness.launch.selected_launcher import attached, chosen
 from harness.plan import Plan
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
@@ -68,7 +68,7 @@ def run(
         else:
             progress.nothing_to_do(made)
         return Ran(made, None, write_at_end(made, site, progress))
-    attached(place(on, site), site).ready()
+    attached(chosen(on, site), site).ready()
     if ask:
         planning.ask_long(made, site, Amount(made.hours, limit=site.ask_above_hours), progress)
     planning.writable(site.runs)
@@ -100,7 +100,7 @@ def run_stages(
     """
     from harness.track.follow import start
 
-    launcher = attached(place(on, site), site)
+    launcher = attached(chosen(on, site), site)
     followers = start(site.runs, [stage.id for stage in made.todo])
     if followers.warning:
         note(followers.warning)

@@ -14,7 +14,7 @@ from harness.inputs import Inputs
 from harness.launch.dead_attempts import close_dead_attempts
 from harness.launch.plan_with_jobs import PlanWithJobs, plan_with_jobs
 from harness.launch.protocol import Detached
-from harness.launch.selected_launcher import AUTO, detached, place, unusable
+from harness.launch.selected_launcher import AUTO, chosen, detached, unusable
 from harness.plan import Plan
 from harness.recipe.find import find
 from harness.site import Site, load_site
@@ -50,7 +50,7 @@ def submit(
     path = find(str(recipe))
     if on == AUTO and site.backend is not None:
         on = site.backend.kind
-    declared = place(on, site)
+    declared = chosen(on, site)
     if declared.attached:
         known = ", ".join(kind for kind, each in launchers().items() if not each.attached)
         raise HarnessError(f"{declared.title} is no launcher to submit to; there are {known}")

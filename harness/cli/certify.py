@@ -9,7 +9,7 @@ from harness.app.planning import writable
 from harness.cli import show
 from harness.cli.run import confirm
 from harness.errors import HarnessError
-from harness.launch.selected_launcher import AUTO, opened, place, unusable
+from harness.launch.selected_launcher import AUTO, chosen, opened, unusable
 from harness.site import Site
 from harness.store.certificate import Check
 
@@ -26,9 +26,9 @@ def certify_command(site: Site, *, ask: bool) -> int:
     from harness.certify import papers, run
     from harness.store.edition import edition
 
-    on = place(AUTO, site)
+    on = chosen(AUTO, site)
     if site.backend is not None and on.kind != site.backend.kind:
-        own = place(site.backend.kind, site)
+        own = chosen(site.backend.kind, site)
         raise HarnessError(f"the site has a {own.kind} section, but {unusable(own)}")
     testbed = opened(on, site).testbed()
     show.line(f"edition {edition('pretrain', 'moco')}, on {testbed.words}")

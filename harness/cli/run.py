@@ -25,7 +25,7 @@ from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch.progress import watching
 from harness.launch.protocol import Amount, Drafts
-from harness.launch.selected_launcher import place
+from harness.launch.selected_launcher import chosen
 from harness.launch.signals import StopFlag
 from harness.output import inert
 from harness.plan import Plan
@@ -57,7 +57,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
     Raises:
         HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
-    on, progress = place(how.on, site), Shown(site)
+    on, progress = chosen(how.on, site), Shown(site)
     try:
         if how.most is not None:
             if not on.attached:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from harness.data.parameters import CONTRAST, HUE, SATURATION, Parameters
 from harness.recipe.schema import Augment
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a gray value (torchvision; ITU-R 601)."""

@@ -26,7 +26,7 @@ from harness.data.reference import crop_resize_pil
 from harness.errors import DataError, NoData
 from harness.imagefolder import LEFT_OUT, shown
 from harness.runtime.cores import helpers
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 
 CENTER = 224 / 256
 """Share of the short side that the evaluation crop keeps (code: Resize(256), CenterCrop(224))."""

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.recipe.schema import View
 from harness.runtime import keyed
 from harness.runtime.cores import helpers
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 
 AHEAD = 3
 """Batches that are decoded ahead while a step computes (files only)."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.recipe.schema import Augment
 from harness.runtime import keyed
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The jitter's operations, numbered as torchvision numbers them."""

@@ -14,7 +14,7 @@ from harness.data.datasets import normalisation
 from harness.data.images import CENTER
 from harness.errors import RecipeError, StoreError
 from harness.model.encoder import Encoder, build
-from harness.model.running import SHARE
+from harness.model.running_statistics import SHARE
 from harness.recipe.schema import Data, Model, Recipe
 from harness.runtime import checkpoint
 from harness.store.layout import StageFolder

@@ -13,7 +13,7 @@ AUTO = "auto"
 """The site file's launcher if it can be used on this machine; else this process."""
 
 
-def place(on: str, site: Site) -> Launcher:
+def chosen(on: str, site: Site) -> Launcher:
     """The launcher for `run --on ON`.
 
     Raises:

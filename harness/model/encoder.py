@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from harness.model.backbones import backbone
 from harness.model.grouped_norm import GroupedBatchNorm2d
-from harness.model.running import Running
+from harness.model.running_statistics import Running
 from harness.recipe.schema import Model
 from harness.runtime import keyed
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.model.batched_norm import batched_norm
-from harness.model.running import SHARE, Found, Running, RunningStats, follow
+from harness.model.running_statistics import SHARE, Found, Running, RunningStats, follow
 from harness.model.split_norm import Statistics, split_norm
 from harness.runtime.precision import widen
 from harness.runtime.world import World

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.model.grouped_norm import GroupedBatchNorm2d
-from harness.model.running import RunningStats
+from harness.model.running_statistics import RunningStats
 from harness.runtime.world import World
 
 

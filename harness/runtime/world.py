@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from harness.errors import HarnessError
+from harness.runtime.device_copy import moved
 from harness.runtime.environment import Placement
 from harness.runtime.failure_detection import FailureDetector, OnLoss, exit_now
-from harness.runtime.moving import moved
 from harness.runtime.rendezvous import OpenStore, gather, rendezvous
 
 # torch 2.14 deprecates the name that 2.11 has.

@@ -28,7 +28,7 @@ from harness.source import of_stage
 from harness.spec.declarations import load
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome
-from harness.stage.memory import enough_memory
+from harness.stage.out_of_memory import enough_memory
 from harness.stage.reporter import Reporter, Silent
 from harness.store import atomic, journal, provenance
 from harness.store.attempt import Attempt, begin

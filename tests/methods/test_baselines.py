@@ -18,7 +18,7 @@ from harness.methods.memory_bank.method import BankContrast
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.model.running import RunningStats
+from harness.model.running_statistics import RunningStats
 from harness.recipe.schema import Model
 from harness.runtime import keyed
 from harness.runtime.sgd.config import SgdOptim

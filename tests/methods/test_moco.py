@@ -12,7 +12,7 @@ from harness.methods import shuffle
 from harness.methods.moco.config import Moco
 from harness.methods.moco.method import MoCo
 from harness.model.encoder import build
-from harness.model.running import RunningStats
+from harness.model.running_statistics import RunningStats
 from harness.recipe.schema import Model
 from harness.runtime.optimiser import set_rate
 from harness.runtime.schedule import rate

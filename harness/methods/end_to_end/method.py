@@ -18,7 +18,7 @@ from harness.methods.end_to_end.config import EndToEnd
 from harness.methods.mechanism import Mechanism
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Recipe
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 

@@ -19,7 +19,7 @@ from harness.methods.memory_bank.config import MemoryBank
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Recipe
 from harness.runtime import keyed
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 from harness.runtime.precision import Precision
 from harness.runtime.world import World
 

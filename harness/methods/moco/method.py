@@ -16,7 +16,7 @@ from harness.methods.moco.queue import Queue
 from harness.model.encoder import Encoder
 from harness.model.grouped_norm import forget_running_statistics
 from harness.recipe.schema import Recipe
-from harness.runtime.moving import moved
+from harness.runtime.device_copy import moved
 from harness.runtime.moving_average import MovingAverage
 from harness.runtime.precision import Precision
 from harness.runtime.world import World

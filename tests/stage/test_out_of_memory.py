@@ -10,7 +10,7 @@ import torch
 from harness.errors import HarnessError
 from harness.recipe.load import load
 from harness.recipe.schema import Recipe
-from harness.stage.memory import enough_memory
+from harness.stage.out_of_memory import enough_memory
 
 from .tiny import run, write
 
