@@ -1,4 +1,4 @@
-"""Compare runs with a baseline: each figure with the band in which new runs of the same code lie.
+"""Compare runs with a baseline: each figure with the band where unchanged runs should lie.
 
 A band is the two-sided prediction interval (Student's t) of the mean over the new seeds, so it
 accounts for the small numbers of seeds. If a call makes k comparisons, each has the level 5 % / k

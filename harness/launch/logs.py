@@ -22,7 +22,7 @@ LOOK_S = 5.0
 
 
 def sources(runs: Path, stage_id: str) -> list[Path]:
-    """The files with the newest attempt's output, the most important one last.
+    """The files with the newest attempt's output, in reading order.
 
     For a job these are the output and the errors of its first process, else the attempt's
     traceback.

@@ -18,7 +18,7 @@ INPUTS = ("data", "weights")
 """Fields of a result that name its inputs: the data, and given weights."""
 
 PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "sha256"}
-"""Fields that identify an input, and the field that says what it is of."""
+"""Fields that identify an input, and what each is computed from."""
 
 Look = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 """(an input's name, the result's record of it) -> the same of the present input; None: it is not on

@@ -18,7 +18,7 @@ from harness.site import Site
 from harness.store.layout import StageFolder, stage_folder
 
 FEWEST = 3
-"""CPU processes if the site names no number: two, as a sum of two terms has no order."""
+"""CPU processes if the site names no number: two, as a sum of two does not depend on order."""
 
 
 class Machine(Testbed):

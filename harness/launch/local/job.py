@@ -38,8 +38,7 @@ class LocalJob:
 
     Attributes:
         submission: the submission's id. Only its stages are run: the submitter has checked which
-        stages
-            other jobs already have, jobs of other launchers included.
+            stages other jobs already have, jobs of other launchers included.
         recipe: the recipe's copy.
         visible: the user's CUDA_VISIBLE_DEVICES; submitit changes it. None: not set.
     """

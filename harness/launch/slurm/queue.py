@@ -64,8 +64,7 @@ class Queue:
 
         Args:
             since: seconds since 1970; none of them was submitted earlier. SLURM reuses job numbers
-            after
-                some years.
+                after some years.
         """
         wanted = list(arrays)
         if not wanted:

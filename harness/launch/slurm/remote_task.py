@@ -1,5 +1,4 @@
-"""Remote tasks: run a small task on the site's nodes, submitted as stages are, and wait for its
-answer.
+"""Remote tasks: run a small task on the site's nodes, as stages are run, and wait for its answer.
 
 The task writes its answer as a file into a folder shared with the sender.
 """

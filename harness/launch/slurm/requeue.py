@@ -11,8 +11,7 @@ stop, and the checkpoint is written. Then the first process asks SLURM for the j
 - any other state: SLURM has decided already. A cancelled job must not be requeued, and a job that
   SLURM has requeued needs no help. The process ends with a non-zero exit code.
 - no answer: after SIGUSR2 the job is requeued, as submitit would do; else SLURM is asked again,
-until
-  it answers or ends the job.
+  until it answers or ends the job.
 
 The same is done for a job that loses a node: its first process requeues it, as otherwise the other
 processes' errors would end it as failed before SLURM notices. If the first process is lost, its
