@@ -1,5 +1,5 @@
-"""A package outside of the harness declares a task, a method, an optimiser and a launcher; every
-command knows them."""
+"""A package outside of the harness declares a task, a method, an optimiser, a launcher and a
+tracker; every command knows them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,28 @@ def test_the_report_has_its_columns_and_can_be_published(place: Path) -> None:
     before = page.read_bytes()
     say(place, "publish", "--to", "reports")
     assert page.read_bytes() == before
+
+
+def test_its_tracker_has_every_row_of_the_journals(place: Path) -> None:
+    """Its process may go on for a moment when the run has ended."""
+    deadline = time.monotonic() + 120
+    while len(list(place.glob("runs/*/notebook/*.end"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for name in ("pretrain", *TRIALS):
+        (rows,) = (stage(place, name) / "notebook").glob("*.jsonl")
+        told = [json.loads(line) for line in rows.read_text().splitlines()]
+        kept = journal.read(StageFolder(stage(place, name)))
+        assert [row["number"] for row in told] == list(range(len(kept)))
+        for row, record in zip(told, kept, strict=True):
+            assert row["values"].items() <= dict(record).items()
+        end = json.loads(rows.with_suffix(".end").read_text())
+        assert end["axes"]
+        assert set(end["axes"].values()) <= {"step", "epoch"}
+    assert "notebook" not in say(place, "sync"), "all is there"
+    folder = stage(place, "bright")
+    shutil.rmtree(folder / "notebook")
+    (folder / "notebook.json").unlink()
+    assert f"{folder.name}: notebook: uploaded" in say(place, "sync")
 
 
 def test_gc_leaves_what_its_stages_need(place: Path) -> None:

@@ -1,4 +1,5 @@
-"""What a package outside of the harness declares: a task, a method, an optimiser, a launcher."""
+"""What a package outside of the harness declares: a task, a method, an optimiser, a launcher and a
+tracker."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
 from harness.recipe.section import Positive
 from harness.recipe.task import TaskSection
-from harness.spec.declarations import Launcher, Method, Metric, Optimiser, Task, accuracy
+from harness.spec.declarations import Launcher, Method, Metric, Optimiser, Task, Tracker, accuracy
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -59,6 +60,14 @@ LAUNCHER = Launcher(
     section="moco_outside.crate:CrateSite",
     inside="moco_outside.crate:own_job",
     variables=("CRATE_JOB",),
+)
+
+TRACKER = Tracker(
+    kind="notebook",
+    title="the notebook",
+    opener="moco_outside.notebook:opener",
+    access="moco_outside.notebook:access",
+    off=("NOTEBOOK", "off"),
 )
 
 
