@@ -24,7 +24,7 @@ from harness.recipe.validate import check
 from harness.recipe.yaml_source import read
 from harness.report.runs import LOSS
 from harness.report.statistics import summarise
-from harness.spec.registry import task_of, tasks
+from harness.spec.registry import task, task_of, tasks
 from harness.store import atomic
 
 Text = Annotated[str, Field(min_length=1)]
@@ -36,6 +36,8 @@ class Sample(Section):
     """The values of one metric at the end of the runs."""
 
     metric: Measured
+    task: Text | None = None
+    """The further task that measures it; null: a section of its own. Left out of the file then."""
     stage: Text
     """Hash of all that the metric's stage reads, except the seed: only equal hashes are
     compared."""
@@ -67,8 +69,10 @@ class CellRecord(Section):
     metrics: Annotated[tuple[Sample, ...], Field(min_length=1)]
     curve: Monitored | None = None
 
-    def sample(self, metric: Measured) -> Sample | None:
-        return next((each for each in self.metrics if each.metric == metric), None)
+    def sample(self, metric: Measured, under: str = "") -> Sample | None:
+        """The sample of a metric; `under`: the further task that measures it."""
+        key = metric, under or None
+        return next((each for each in self.metrics if (each.metric, each.task) == key), None)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         n = len(self.seeds)
@@ -81,7 +85,7 @@ class CellRecord(Section):
             if found != n:
                 yield field, f"{found} of them for {n} seeds"
         for i, each in enumerate(self.metrics):
-            if each != self.sample(each.metric):
+            if each != self.sample(each.metric, each.task or ""):
                 yield f"metrics.{i}.metric", f"{each.metric} stands twice"
             if len(each.values) == n:
                 is_ = summarise(each.values)
@@ -150,19 +154,25 @@ def load_baseline(path: Path) -> Baseline:
     return check(Baseline, read(path))  # JSON is YAML, and the YAML reader knows line numbers
 
 
-def measured(recipe: Recipe) -> list[Measured]:
-    """The metrics that a baseline stores for runs of this recipe."""
+def measured(recipe: Recipe) -> list[tuple[Measured, str]]:
+    """(metric, further task) of all that a baseline stores for runs of this recipe; the task is ""
+    for metrics of a section of its own."""
     asked = [each for each in tasks().values() if each.asked(recipe)]
-    found = [name for each in asked for name in each.reported]
-    return [*found, LOSS] if recipe.optim.epochs else found
+    found: list[tuple[Measured, str]] = [(name, "") for each in asked for name in each.reported]
+    if recipe.optim.epochs:
+        found.append((LOSS, ""))
+    further = recipe.tasks.items()
+    return found + [(name, under) for under, said in further for name in task(said.kind).reported]
 
 
-def protocol(recipe: Recipe, metric: Measured) -> str:
+def protocol(recipe: Recipe, metric: Measured, under: str = "") -> str:
     """Hash of everything that the metric's stage and its pre-training read, except name and
-    seed."""
+    seed; and how many trials of a further task are averaged."""
     kind = "pretrain" if metric == LOSS else task_of()[metric]
     nobody = recipe.model_copy(update={"seed": 0, "name": "any"})
-    return stage_id(nobody, kind).rpartition("-")[2]
+    found = stage_id(nobody, under or kind).rpartition("-")[2]
+    trials = recipe.tasks[under].trials if under else 1
+    return f"{found}x{trials}" if trials > 1 else found
 
 
 def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
@@ -194,11 +204,12 @@ def _record(cell: CellRuns, now: Now) -> CellRecord:
         )
     recipe, data = cell.runs[0].recipe, ""
     samples = []
-    for metric in measured(recipe):
-        outcomes = [run.outcome(metric) for run in cell.runs]
-        why = unusable(cell, metric, outcomes, now)
+    for metric, under in measured(recipe):
+        outcomes = [run.outcome(metric, under) for run in cell.runs]
+        why = unusable(cell, metric, outcomes, now, under)
         if why is not None:
-            raise StoreError(f"{of}: no baseline without {metric} of every seed: {why[1]}")
+            what = f"{under}: {metric}" if under else metric
+            raise StoreError(f"{of}: no baseline without {what} of every seed: {why[1]}")
         (data,) = outcomes[0].fingerprints
         values = [round(o.value, DIGITS) for o in outcomes if o.value is not None]
         found = summarise(values)
@@ -206,7 +217,8 @@ def _record(cell: CellRuns, now: Now) -> CellRecord:
         samples.append(
             Sample(
                 metric=metric,
-                stage=protocol(recipe, metric),
+                task=under or None,
+                stage=protocol(recipe, metric, under),
                 values=tuple(values),
                 mean=round(found.mean, DIGITS),
                 sd=round(found.sd, DIGITS),
@@ -235,7 +247,11 @@ def _curve(cell: CellRuns) -> Monitored | None:
 
 def text(baseline: Baseline) -> str:
     """The file's content: one line for each sample or curve row, so that diffs are readable."""
-    dumped = json.dumps(baseline.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    said = baseline.model_dump(mode="json")
+    for sample in (sample for cell in said["cells"] for sample in cell["metrics"]):
+        if sample["task"] is None:
+            del sample["task"]
+    dumped = json.dumps(said, indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
     return escaped_json(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped)) + "\n"
 

@@ -1,8 +1,8 @@
 """Compare runs with a baseline: each figure with the band where unchanged runs should lie.
 
 A band is the two-sided prediction interval (Student's t) of the mean over the new seeds, so it
-accounts for the small numbers of seeds. If a call makes k comparisons, each has the level 5 % / k
-(Bonferroni): without any change, all pass in 95 % of the calls.
+accounts for the small numbers of seeds. If a call makes k comparisons, each has the level 2 % / k
+(Bonferroni): without any change, all pass in 98 % of the calls.
 
 A curve's epochs depend on each other, so a curve counts as one number: kNN's mean over the epochs
 before the last. A run that learns later has a lower mean, though its last value may be correct.
@@ -43,6 +43,8 @@ class _Question:
 
     pair: Pair
     metric: Measured
+    under: str = ""
+    """The further task that measures it; "": a section of its own."""
     way: bool = False
     """The curve before its end, instead of the last value."""
     refused: str = ""
@@ -50,7 +52,8 @@ class _Question:
 
     @property
     def name(self) -> str:
-        return ON_THE_WAY if self.way else self.metric
+        own = ON_THE_WAY if self.way else self.metric
+        return f"{self.under}: {own}" if self.under else own
 
     @property
     def record(self) -> CellRecord:
@@ -78,16 +81,21 @@ def _questions(pair: Pair) -> list[_Question]:
         why = f"{pair.called} has no such cell; renew it with check --write-baseline"
         return [_Question(pair, "knn/top1", refused=why)]
     asked: list[_Question] = []
-    for metric in measured(recipe):
-        sample = record.sample(metric)
+    for metric, under in measured(recipe):
+        sample = record.sample(metric, under)
         if sample is None:
             why = f"{pair.called} has nothing of it; renew it with check --write-baseline"
-            asked.append(_Question(pair, metric, refused=why))
+            asked.append(_Question(pair, metric, under, refused=why))
             continue
-        same = sample.stage == protocol(recipe, metric)
+        same = sample.stage == protocol(recipe, metric, under)
         why = "" if same else f"{pair.called} is of another protocol: the recipe has changed since"
-        asked.append(_Question(pair, metric, refused=why))
-        if metric == "knn/top1" and record.curve is not None and len(record.curve.epochs) > 1:
+        asked.append(_Question(pair, metric, under, refused=why))
+        if (
+            metric == "knn/top1"
+            and not under
+            and record.curve is not None
+            and len(record.curve.epochs) > 1
+        ):
             asked.append(_Question(pair, metric, way=True, refused=why))
     return asked
 
@@ -96,8 +104,8 @@ def _judge(question: _Question, level: float, now: Now) -> Verdict:
     if question.refused:
         return _say(question, "incomparable", question.refused)
     cell, record = question.pair.cell, question.record
-    outcomes = [run.outcome(question.metric) for run in cell.runs]
-    why = unusable(cell, question.metric, outcomes, now)
+    outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
+    why = unusable(cell, question.metric, outcomes, now, question.under)
     if why is None or why[0] == "diverged":
         seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
         if seen != {record.data}:
@@ -105,7 +113,7 @@ def _judge(question: _Question, level: float, now: Now) -> Verdict:
             return _say(question, "incomparable", words)
     if why is not None:
         return _say(question, "below" if why[0] == "diverged" else why[0], why[1])
-    sample = record.sample(question.metric)
+    sample = record.sample(question.metric, question.under)
     assert sample is not None
     before = sample.values
     if question.way:
@@ -165,7 +173,7 @@ def _say(
         high=band[1],
         seeds=len(cell.runs),
         says=words,
-        stages=seconds(cell, question.metric),
+        stages=seconds(cell, question.metric, question.under),
     )
 
 

@@ -221,8 +221,9 @@ def _write(cells: Sequence[CellRuns], now: Now, path: Path) -> None:
         of = record.cell if record.cell == record.recipe else f"{record.recipe}/{record.cell}"
         for sample in record.metrics:
             digits = 4 if sample.metric == LOSS else 2
-            words = f"{of}  {sample.metric}  {sample.mean:.{digits}f} ± {sample.sd:.{digits}f}"
-            before = was.sample(sample.metric) if was else None
+            what = f"{sample.task}: {sample.metric}" if sample.task else sample.metric
+            words = f"{of}  {what}  {sample.mean:.{digits}f} ± {sample.sd:.{digits}f}"
+            before = was.sample(sample.metric, sample.task or "") if was else None
             if before is not None:
                 words += f", before {before.mean:.{digits}f} ± {before.sd:.{digits}f}"
             show.line(f"{words} ({len(record.seeds)} seeds)")

@@ -76,7 +76,7 @@ def test_a_sample_stands_in_a_line(made: Bench, tmp_path: Path) -> None:
 
 def test_its_protocol_is_the_stages_identity_without_name_and_seed(made: Bench) -> None:
     recipe = made.recipe("m0.99", 7)
-    assert measured(recipe) == ["knn/top1", "linear/top1", "train/loss"]
+    assert measured(recipe) == [("knn/top1", ""), ("linear/top1", ""), ("train/loss", "")]
     for seed in (0, 3):
         other = recipe.model_copy(update={"seed": seed, "name": "another"})
         assert protocol(other, "knn/top1") == protocol(recipe, "knn/top1")

@@ -132,6 +132,22 @@ def test_status_logs_and_check_know_it(place: Path) -> None:
     assert "short" in say(place, "check", "out.yaml", "--set", f"about.targets={higher}", code=6)
 
 
+def test_a_baseline_has_its_figures(place: Path) -> None:
+    words = ("check", "out.yaml", "--seeds", "0-1", "--runs", "runs")
+    said = say(place, *words, "--run", "--yes", "--write-baseline", "base.json")
+    assert "bright: brightness/error" in said
+    (cell,) = json.loads((place / "base.json").read_text())["cells"]
+    kept = {(each["metric"], each.get("task")): each for each in cell["metrics"]}
+    assert ("knn/top1", None) in kept
+    mean = sum(values(place, name)["brightness/error"] for name in TRIALS) / len(TRIALS)
+    found = kept["brightness/error", "bright"]
+    assert found["values"][0] == pytest.approx(mean, abs=1e-5)
+    said = say(place, *words, "--against", "base.json")
+    assert "bright: brightness/near" in said
+    fewer = ("--set", "tasks.bright.trials=2")
+    assert "another protocol" in say(place, *words, *fewer, "--against", "base.json", code=6)
+
+
 def test_the_report_has_its_columns_and_can_be_published(place: Path) -> None:
     say(place, "report", "out.yaml")
     mean = sum(values(place, name)["brightness/error"] for name in TRIALS) / len(TRIALS)
