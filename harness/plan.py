@@ -298,9 +298,11 @@ def _stale(
     entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: Look | None
 ) -> str:
     """Why a finished stage's result is not from the present code and inputs; "" if it is."""
+    if not entry.done:
+        return ""
     code = edition(spec(recipe, name).task.kind, recipe.contrast.kind, recipe.optim.kind)
     why = why_stale(entry, parent, code, record(recipe, name), inputs)
-    return f"{entry.state}, {why}" if entry.done and why else ""
+    return f"{entry.state}, {why}" if why else ""
 
 
 def over(job: Job) -> bool:
