@@ -102,6 +102,13 @@ def _settings() -> str:
                 changed[before] = None
     if not changed:
         return ""
+    from harness.recipe.ablation import Scale
+    from harness.recipe.schema import Recipe
+
+    known = {*Recipe.model_fields, *Scale.model_fields}
+    fields = [re.split(r"[.=]", word)[0] for word, other in changed.items() if other is not None]
+    if not known.issuperset(fields):
+        return ""
     taken = (changed.get(word, word) for word in words)
     misused: type[Exception] = typer.BadParameter.__mro__[1]
     """UsageError, of click or of typer's own copy of it."""

@@ -111,6 +111,7 @@ def test_nothing_is_advised_that_does_not_help(moco: Any, tiny: Path) -> None:
         ["plan", tiny, "--set", "optim.lr=fast"],
         ["plan", tiny, "optim.lr=1", "--no-such-option"],
         ["plan", tiny, "-set", "seed=1", "seed", "2"],
+        ["plan", tiny, "epochs=1"],
         ["status", "optim.lr=1"],
     ):
         said = moco(*words)
