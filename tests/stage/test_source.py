@@ -319,10 +319,6 @@ def unfinished(source: StageFolder) -> None:
     (source.path / "result.json").unlink()
 
 
-def gone(source: StageFolder) -> None:
-    shutil.rmtree(source.path)
-
-
 def without_checkpoint(source: StageFolder) -> None:
     shutil.rmtree(source.checkpoints)
 
@@ -338,7 +334,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("harm", "says"),
         [
-            (gone, "no such run"),
+            (lambda source: shutil.rmtree(source.path), "no such run"),
             (unfinished, "has not finished"),
             (without_checkpoint, "the checkpoint of its last step, 10, is gone"),
         ],
