@@ -39,7 +39,7 @@ LIGHT = 64 << 20
 """Maximum total size in bytes for which the contents are compared as well."""
 SETTLED_NS = 2 * 10**9
 """A file changed less than this before it was checked may change again without a new time."""
-PATIENCE_S = 20.0
+TIME_LIMIT_S = 20.0
 """Time limit in seconds to check a large folder; the next check continues there."""
 
 RUN = "run"
@@ -54,13 +54,13 @@ class Unfinished(Exception):
 
 
 class Inputs:
-    """Checks inputs, each only once: a `harness.store.stale.Look`."""
+    """Checks inputs, each only once: a `harness.store.stale.CheckInput`."""
 
-    def __init__(self, root: Path | None, runs: Path, patience_s: float | None = None) -> None:
+    def __init__(self, root: Path | None, runs: Path, limit_s: float | None = None) -> None:
         """`root` is the data root. An input that is not there is searched where the stage has read
         it, also if `root` is None. Results of the checks are noted under the run root `runs`."""
         self._root, self._runs = root, runs
-        self._left_s = PATIENCE_S if patience_s is None else patience_s
+        self._left_s = TIME_LIMIT_S if limit_s is None else limit_s
         self._seen: dict[tuple[str, str, str, str, bool], dict[str, Any] | None] = {}
         self.unfinished: list[str] = []
         """Folders that were too large to be checked in time."""
@@ -76,7 +76,7 @@ class Inputs:
             until = began + self._left_s
             found = None
             if place is not None:
-                found = self._look(what, name, place, of, until, each=few)
+                found = self._described(what, name, place, of, until, each=few)
             self._left_s -= time.monotonic() - began  # the time between checks does not count
             self._seen[key] = found
         return self._seen[key]
@@ -112,13 +112,13 @@ class Inputs:
 
     def source(self, folder: StageFolder) -> dict[str, Any] | None:
         """What a result records of the run that gave its initial weights."""
-        return self._look("weights", folder.id, folder.path, RUN, float("inf"), each=True)
+        return self._described("weights", folder.id, folder.path, RUN, float("inf"), each=True)
 
     def _made_from(self, what: str, name: str, of: str) -> dict[str, Any] | None:
         assert self._root is not None
-        return self._look(what, name, self._root / name, of, float("inf"), each=True)
+        return self._described(what, name, self._root / name, of, float("inf"), each=True)
 
-    def _look(
+    def _described(
         self, what: str, name: str, place: Path, of: str, until: float, *, each: bool
     ) -> dict[str, Any] | None:
         """The input's present state; None if it cannot be read, is of another kind, or is not known

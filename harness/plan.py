@@ -15,13 +15,13 @@ from harness.recipe.identity import described, digest, further, record, spec, sp
 from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
-from harness.recipe.settings import told_how
+from harness.recipe.settings import suggest_on_error
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry, FileState, beside, read_entry
 from harness.store.liveness import is_of
-from harness.store.stale import Look, why_stale
+from harness.store.stale import CheckInput, why_stale
 from harness.store.validity import copies, why_copy
 from harness.store.version import STAGE
 
@@ -186,7 +186,7 @@ def make_plan(
     jobs: Mapping[str, Job] | None = None,
     behind: bool = False,
     on: estimate.Computer | None = None,
-    inputs: Look | None = None,
+    inputs: CheckInput | None = None,
 ) -> Plan:
     """The plan of a recipe or ablation recipe with `--set` overrides, for the state of the run
     root.
@@ -209,7 +209,7 @@ def make_plan(
         raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
-    found, expansion = told_how(sets, lambda tried: _expanded(path, tried))
+    found, expansion = suggest_on_error(sets, lambda tried: _expanded(path, tried))
     if expansion is not None and isinstance(found, Scale):
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
@@ -273,10 +273,10 @@ def make_plan(
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(called, path, scale, expansion, tuple(_told_copies(planned, runs)), on)
+    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on)
 
 
-def _told_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
+def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
     """The stages. A stage that shares its result with a copy is refused, because one of the two has
     no result of its own."""
     done = {s.id: (s.entry.described, s.entry.result) for s in stages if s.entry.result}
@@ -295,7 +295,7 @@ def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansio
 
 
 def _stale(
-    entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: Look | None
+    entry: Entry, parent: Entry | None, recipe: Recipe, name: str, inputs: CheckInput | None
 ) -> str:
     """Why a finished stage's result is not from the present code and inputs; "" if it is."""
     if not entry.done:

@@ -219,7 +219,7 @@ def test_a_look_that_takes_too_long_goes_on_next_time(
     for _ in range(6):
         moments = iter([0.0, 1.0, *[9.0] * 20])  # there is time for one class
         monkeypatch.setattr(time, "monotonic", lambda moments=moments: next(moments))
-        look = Inputs(root, runs, patience_s=5)
+        look = Inputs(root, runs, limit_s=5)
         found = look("data", result["inputs"]["data"])
         told.append(found is not None)
         assert look.unfinished == ([] if found else [str(root / "pets")])
@@ -232,7 +232,7 @@ def test_what_is_done_between_two_looks_takes_none_of_their_time(
 ) -> None:
     result = made_from(root, runs)
     (root / "pets/train/cat/0.jpg").unlink()
-    look = Inputs(root, runs, patience_s=5)
+    look = Inputs(root, runs, limit_s=5)
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + 3600)
     assert look("weights", result["inputs"]["weights"]) is not None

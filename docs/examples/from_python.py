@@ -30,7 +30,7 @@ def main(recipe: str, runs: Path) -> int:
     """Run what is missing, then tell what was found."""
     site = harness.load_site(runs=runs)
     ran = harness.app.run(recipe, site, progress=Told())
-    reader = harness.app.Reader()
+    reader = harness.app.ProgressReader()
     for row in harness.app.status(site).rows:
         print(f"{row.id}: {row.state} at step {reader.reached(row).step}")
     report = ran.report or harness.app.report(recipe, site)

@@ -22,7 +22,7 @@ from harness.spec.declarations import load
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
     from harness.app.exporting import Exported, export
-    from harness.app.overview import Reached, Reader, status
+    from harness.app.overview import ProgressReader, Reached, status
     from harness.app.planning import plan
     from harness.app.progress import Declined, Progress
     from harness.app.publishing import Published, publish
@@ -39,10 +39,10 @@ __all__ = [
     "Exported",
     "Outcome",
     "Progress",
+    "ProgressReader",
     "Published",
     "Ran",
     "Reached",
-    "Reader",
     "Report",
     "Submitted",
     "check",
@@ -59,7 +59,7 @@ __all__ = [
 _LIES_IN = {
     **dict.fromkeys(("Amount", "Declined", "Progress"), "progress"),
     **dict.fromkeys(("Outcome", "Ran", "Report", "Submitted"), "results"),
-    **dict.fromkeys(("Reached", "Reader", "status"), "overview"),
+    **dict.fromkeys(("Reached", "ProgressReader", "status"), "overview"),
     **dict.fromkeys(("run", "run_until_decided"), "running"),
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("Published", "publish"), "publishing"),

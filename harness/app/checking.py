@@ -20,7 +20,7 @@ from harness.launch.selected_launcher import AUTO, chosen
 from harness.plan import Plan
 from harness.site import Site, load_site
 from harness.store.edition import present
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 
 PAUSE_S = 60.0
 """Seconds between two checks of the queue."""
@@ -177,7 +177,7 @@ def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
     return True
 
 
-def _cells(plan: Plan, runs: Path, inputs: Look) -> list[CellRuns]:
+def _cells(plan: Plan, runs: Path, inputs: CheckInput) -> list[CellRuns]:
     members = list({(s.member.cell, s.recipe.seed): s.member for s in plan.stages}.values())
     name = plan.scale.name if plan.scale is not None else members[0].recipe.name
     return read_cells(name, members, runs, inputs)

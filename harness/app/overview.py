@@ -19,24 +19,24 @@ from harness.store.latest import Figures, Latest
 from harness.store.ledger import read_entry
 
 
-def status(site: Site | None = None, *, truth: StatusReader | None = None) -> Statuses:
+def status(site: Site | None = None, *, reader: StatusReader | None = None) -> Statuses:
     """Every stage under the run root: its state, node, job and log, and what to do about it.
 
-    `Reader` gives a stage's progress.
+    `ProgressReader` gives a stage's progress.
 
     Args:
         site: the machine; None: from the user's site file.
-        truth: an earlier reader of this run root, so that unchanged files are not read again; see
+        reader: an earlier reader of this run root, so that unchanged files are not read again; see
             `watch`.
 
     Raises:
         StoreError: the run root cannot be read.
     """
-    truth = truth or watch(site or load_site())
+    reader = reader or watch(site or load_site())
     enabled = gc.isenabled()
     gc.disable()  # thousands of records, none cyclic: collection would take a tenth of the time
     try:
-        return truth.read()
+        return reader.read()
     finally:
         if enabled:
             gc.enable()
@@ -70,7 +70,7 @@ class Reached:
     """Estimated remaining seconds of a running stage, from its recent speed."""
 
 
-class Reader:
+class ProgressReader:
     """Reads the progress of stages; continues each journal from its last position."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Reader:
         watched = tasks()[kind].watched if kind in tasks() else ()
         latest = self._latest.setdefault(path, Latest(row.entry.folder, watched))
         try:
-            return latest.look()
+            return latest.read()
         except StoreError:
             return Figures()
 

@@ -17,7 +17,7 @@ from harness.report.write import write_files, write_report
 from harness.site import Site, load_site
 from harness.store.layout import refuse_link
 
-Told = Callable[[Path], object]
+OnWritten = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def publish(
     site: Site | None = None,
     *,
     sets: Sequence[str] = (),
-    told: Told = lambda _: None,
+    on_written: OnWritten = lambda _: None,
 ) -> Published:
     """Copy the records of the recipe's runs, make the report from the copy, renew the index.
 
@@ -43,7 +43,7 @@ def publish(
         recipe: see `plan`; None: make every published report again from its records instead.
         to: the folder of published reports.
         site, sets: see `plan`.
-        told: called with each file of `Published` when it is written.
+        on_written: called with each file of `Published` when it is written.
 
     Raises:
         HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
@@ -62,9 +62,9 @@ def publish(
     written: list[Path] = []
     for folder in folders:
         written.append(render(folder, folder)[0])
-        told(written[-1])
+        on_written(written[-1])
     (page,) = write_files({PAGE: index(to)}, to)
-    told(page)
+    on_written(page)
     return Published(tuple(written), page)
 
 

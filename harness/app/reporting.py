@@ -15,7 +15,7 @@ from harness.report.collect import Results, collect, collect_single
 from harness.report.published import published
 from harness.report.write import own_place, write_report
 from harness.site import Site, load_site
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 
 
 def report(
@@ -59,7 +59,7 @@ def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
     return found
 
 
-def gather(made: Plan, runs: Path, inputs: Look | None, *, curves: bool = True) -> Results:
+def gather(made: Plan, runs: Path, inputs: CheckInput | None, *, curves: bool = True) -> Results:
     """The results of the plan's runs so far; without `curves` no journal is read.
 
     `inputs` checks data and weights, but not for published records, which may be from elsewhere.

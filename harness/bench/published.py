@@ -105,7 +105,7 @@ def _outlook(recipe: Recipe, result: Result) -> list[str]:
         "What more GPUs would make of it, estimated from these parts:",
         "",
         *_table(scaling.HEADINGS, scaling.table(recipe, result)),
-        *(f"- {sentence}" for sentence in scaling.told(recipe, result)),
+        *(f"- {sentence}" for sentence in scaling.scaling_text(recipe, result)),
     ]
 
 

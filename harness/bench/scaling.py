@@ -125,7 +125,7 @@ HEADINGS = (
 )
 
 
-def told(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[str]:
+def scaling_text(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> list[str]:
     """Where efficiency drops and why, in sentences."""
     groups = recipe.optim.batch // share(recipe)
     alone = scaled(recipe, result, 1, bandwidth)

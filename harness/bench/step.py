@@ -85,8 +85,8 @@ class Steps:
             "follow": Timed(training.mechanism.after_step, self._forward),
             "logging": Timed(self._log, self._step),
             "floor of a share": lambda: floor.step(x1, x2),
-            "checkpoint": Timed(self._save, self.saver.settle),
-            "checkpoint on disk": Timed(self._save_and_wait, self.saver.settle),
+            "checkpoint": Timed(self._save, self.saver.wait),
+            "checkpoint on disk": Timed(self._save_and_wait, self.saver.wait),
         }
         found = measure(things, self.context.device, rounds=rounds, warm_up=warm_up)
         return found | {"augment": found["augment"].over(len(block))}
@@ -154,9 +154,9 @@ class Steps:
         training, every = self.training, self.context.recipe.watch.log_steps
         for n, batch in enumerate(training.loader.batches(0, steps), 1):
             training.train(batch)
-            drains = n % every == 0 or n == steps
-            self.context.asked_to_stop(meeting=drains)
-            if drains:
+            synchronises = n % every == 0 or n == steps
+            self.context.asked_to_stop(synchronising=synchronises)
+            if synchronises:
                 training.drain()
 
     def _input(self, steps: int) -> None:
@@ -178,4 +178,4 @@ class Steps:
 
     def _save_and_wait(self) -> None:
         self._save()
-        self.saver.settle()
+        self.saver.wait()

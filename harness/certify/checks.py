@@ -97,35 +97,35 @@ def requeue(testbed: Testbed, site: Site, folder: Path) -> Check:
 
 def _disturb(works: Sequence[Work], folder: StageFolder) -> bool:
     """Warn the second work's processes, and kill the restarted ones; False if it ended before."""
-    for life, act in enumerate((works[1].warn, works[1].kill), start=1):
-        wait(works, partial(_has_lived, folder, life))
+    for attempts, act in enumerate((works[1].warn, works[1].kill), start=1):
+        wait(works, partial(_has_run, folder, attempts))
         if folder.result is not None:
             return False
         act()
     return True
 
 
-def _has_lived(folder: StageFolder, lives: int) -> bool:
+def _has_run(folder: StageFolder, attempts: int) -> bool:
     """Whether this many attempts have made a step, or the stage has ended."""
     paths = (attempt / "metrics.jsonl" for attempt in folder.attempts())
     made = sum(path.exists() and path.stat().st_size > 0 for path in paths)
-    return folder.result is not None or made >= lives
+    return folder.result is not None or made >= attempts
 
 
 def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int) -> Check:
-    lives = len(disturbed.attempts())
+    attempts = len(disturbed.attempts())
     unlike = same.differing(alone, disturbed)
     once = [step for step, _ in same.losses(disturbed)] == list(range(1, steps + 1))
     equal = same.losses(alone) == same.losses(disturbed)
-    says = f"{steps} steps in {lives} lives, warned once and killed once: "
+    says = f"{steps} steps in {attempts} attempts, warned once and killed once: "
     wrong = [f"{len(unlike)} tensors differ ({', '.join(unlike[:3])})"] if unlike else []
     wrong += [] if once else ["the journal has not each step once"]
     wrong += [] if equal else ["losses differ"]
-    wrong += [] if lives >= 3 else ["it was not begun anew twice"]
-    told = [(attempt / "ended.json").exists() for attempt in disturbed.attempts()]
-    wrong += ["who was to be killed had time for a last word"] if all(told) else []
+    wrong += [] if attempts >= 3 else ["it was not begun anew twice"]
+    ended = [(attempt / "ended.json").exists() for attempt in disturbed.attempts()]
+    wrong += ["the process to be killed had time to record its end"] if all(ended) else []
     says += "; ".join(wrong) or "the weights and losses of an undisturbed run, to the bit"
-    figures = {"steps": steps, "lives": lives, "differing": len(unlike)}
+    figures = {"steps": steps, "lives": attempts, "differing": len(unlike)}
     return Check(name, "failed" if wrong else "passed", says, figures)
 
 
@@ -152,7 +152,7 @@ def wait(works: Sequence[Work], until: Callable[[], bool]) -> None:
     """
     while not until():
         for work in works:
-            work.look()
+            work.check()
         time.sleep(0.2)
 
 
@@ -210,8 +210,8 @@ def attempt(site: Site) -> dict[str, object]:
     """Provenance of a stage that all processes shared; {} if none was started."""
     for pattern in ("all_*.pretrain-*", "alone_*.pretrain-*"):
         for path in site.runs.glob(pattern):
-            for life in StageFolder(path).attempts():
-                found = atomic.read_json(life / "attempt.json")
+            for attempt in StageFolder(path).attempts():
+                found = atomic.read_json(attempt / "attempt.json")
                 if isinstance(found, dict):
                     return found
     return {}

@@ -27,14 +27,14 @@ def work_folder(runs: Path) -> Path:
 
 
 def certify(
-    testbed: Testbed, site: Site, told: Callable[[Check], object]
+    testbed: Testbed, site: Site, on_check: Callable[[Check], object]
 ) -> tuple[Certificate, Path]:
     """Run all checks; returns the certificate and its path.
 
     The short runs are removed if all checks passed. The long ones are kept and resumed next time.
 
     Args:
-        told: called with each check's outcome.
+        on_check: called with each check's outcome.
 
     Raises:
         StoreError: the run root cannot be written.
@@ -59,7 +59,7 @@ def certify(
                 outcome = Check(name, "failed", str(error))
             for check in outcome if isinstance(outcome, list) else [outcome]:
                 found.append(check)
-                told(check)
+                on_check(check)
     made = _certificate(testbed, inner, found)
     path = certificate.write(site.runs, made)
     if not any(check.outcome == "failed" for check in found):

@@ -32,7 +32,7 @@ TOLERANCE = 1e-9
 """Largest allowed difference of a tensor, relative to its largest value."""
 INCOMPARABLE = 1e30
 """Used as the difference if a value is not finite or missing; JSON has no infinity."""
-PATIENCE_S = 600.0
+COLLECTIVE_WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def compare(folder: Path, wanted: str) -> None:
     make_deterministic()
     torch.set_num_threads(1)
     device = own_device(pick_device(wanted), placement)
-    with join(placement, device, timeout=PATIENCE_S, meeting=PATIENCE_S) as world:
+    with join(
+        placement, device, timeout=COLLECTIVE_WAIT_S, rendezvous_timeout=COLLECTIVE_WAIT_S
+    ) as world:
         size = world.size
         alone = {  # each process computes some of them for all
             contrast: in_float64(World.alone(device), contrast, size)

@@ -11,10 +11,10 @@ from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
 from harness.report.curves import share
-from harness.report.runs import LOSS, Run, RunOutcome, Stage, read_run, told_copies
+from harness.report.runs import LOSS, Run, RunOutcome, Stage, mark_copies, read_run
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 
 if TYPE_CHECKING:
     Measured = str
@@ -44,7 +44,7 @@ class Now:
 
 
 def read_cells(
-    name: str, members: Iterable[Member], runs: Path, inputs: Look | None = None
+    name: str, members: Iterable[Member], runs: Path, inputs: CheckInput | None = None
 ) -> list[CellRuns]:
     """The members' runs by cell, in their order; a single recipe's cell has the recipe's name.
 
@@ -76,7 +76,7 @@ def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
         before = found[key].runs if key in found else ()
         known = {run.seed for run in before}
         found[key] = replace(each, runs=(*before, *(r for r in each.runs if r.seed not in known)))
-    told = iter(told_copies([run for cell in found.values() for run in cell.runs]))
+    told = iter(mark_copies([run for cell in found.values() for run in cell.runs]))
     return [replace(cell, runs=tuple(next(told) for _ in cell.runs)) for cell in found.values()]
 
 

@@ -201,7 +201,7 @@ def publish(
     from harness.cli import show
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
-    publish(recipe, to, where, sets=sets or [], told=lambda page: show.line(str(page)))
+    publish(recipe, to, where, sets=sets or [], on_written=lambda page: show.line(str(page)))
 
 
 @app.command()

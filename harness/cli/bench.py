@@ -24,7 +24,7 @@ from harness.bench.result import (
 from harness.bench.run import KNN, bench
 from harness.cli import show
 from harness.estimate import Benched
-from harness.launch.spawn import PATIENCE_S, share_cores, spawned
+from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores, spawned
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
 from harness.runtime.environment import resolve
@@ -63,7 +63,9 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
         placement = own if placement.size == 1 else placement
         share_cores(placement)
         own_one = own_device(device, placement)
-        with join(placement, own_one, timeout=PATIENCE_S, stopping=lambda: bool(lost())) as world:
+        with join(
+            placement, own_one, timeout=COLLECTIVE_WAIT_S, stopping=lambda: bool(lost())
+        ) as world:
             if world.rank == 0:
                 show.line(
                     f"measuring {recipe.name} on {world.size} x {world.device}, "
@@ -80,7 +82,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
         for row in scaling.table(recipe, result, how.bandwidth):
             table.add_row(*row)
         show.console.print(table)
-        for said in scaling.told(recipe, result, how.bandwidth):
+        for said in scaling.scaling_text(recipe, result, how.bandwidth):
             show.line(said)
     record = result.record() | {"set": list(sets)}
     show.line(f"kept: {benchmarks.keep(site.runs, recipe.name, record)}")

@@ -27,11 +27,11 @@ class Cells:
     why: str
 
 
-class Reader:
+class CellReader:
     """Makes cells; continues each journal from its last position."""
 
     def __init__(self) -> None:
-        self._reader = overview.Reader()
+        self._reader = overview.ProgressReader()
 
     def cells(self, row: Row) -> Cells:
         """The row's cells; what cannot be read is left out."""

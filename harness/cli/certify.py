@@ -43,14 +43,14 @@ def certify_command(site: Site, *, ask: bool) -> int:
     writable(site.runs)
     shown: list[Check] = []
 
-    def told(check: Check) -> None:
+    def print_check(check: Check) -> None:
         shown.append(check)
         if not show.console.is_terminal:
             show.line(f"{check.outcome}  {check.name}: {check.says}")
         else:
             show.line(f"{check.outcome}: {check.name}", _STYLE[check.outcome])
 
-    made, path = run.certify(testbed, site, told)
+    made, path = run.certify(testbed, site, print_check)
     if show.console.is_terminal:
         show.console.print(_table(shown))
     show.line(f"certificate: {path}")

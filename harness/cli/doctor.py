@@ -25,10 +25,10 @@ def doctor_command(site: Path | None, runs: Path | None, data: Path | None, *, s
         where = load_site(runs=runs, data=data, site=site)
     except RecipeError as error:
         return _print([problem("site file", str(error))])
-    return _print(_look(where, site, submit))
+    return _print(_findings(where, site, submit))
 
 
-def _look(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
+def _findings(where: Site, named: Path | None, submit: bool) -> Iterator[Finding]:
     yield _site(where, named)
     for note in where.notes:
         yield warning("site file", note)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from harness.app import overview
 from harness.cli import show
-from harness.cli.cells import Cells, Reader, short
+from harness.cli.cells import CellReader, Cells, short
 from harness.command import Commands
 from harness.errors import HarnessError
 from harness.inputs import Inputs
@@ -23,7 +23,7 @@ from harness.launch.status import Row, Statuses, StatusReader
 from harness.site import Site
 from harness.spec.registry import tasks
 
-PATIENCE_S = 5.0
+INPUTS_LIMIT_S = 5.0
 """Time limit in seconds to compare data of many files; a plan has more."""
 EVERY_S = 3.0
 """Seconds between two updates of --watch."""
@@ -75,15 +75,15 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     Raises:
         HarnessError: the run root cannot be read, or there is no terminal for `watch`.
     """
-    inputs = Inputs(site.data, site.runs, PATIENCE_S)
-    reader, commands = Reader(), Commands(site.runs, site.file)
-    truth = overview.watch(site, inputs, commands)
+    inputs = Inputs(site.data, site.runs, INPUTS_LIMIT_S)
+    progress, commands = CellReader(), Commands(site.runs, site.file)
+    reader = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
             raise HarnessError("--watch needs a terminal; without it status looks once")
-        _watch(truth, reader, commands)
+        _watch(reader, progress, commands)
         return
-    seen = overview.status(truth=truth)
+    seen = overview.status(reader=reader)
     if not seen.rows:
         begin = commands.line("run", "quickstart")
         show.line(f"no runs under {site.runs} yet; begin with: {begin}")
@@ -91,30 +91,32 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
         if rows:
-            show.console.print(_table(reader.cells(row) for row in rows))
+            show.console.print(_table(progress.cells(row) for row in rows))
             for text in _reasons(rows, commands):
                 show.line(text)
     else:
-        for text in _plain(rows, reader, commands):
+        for text in _plain(rows, progress, commands):
             show.line(text)
     for each in _summary(seen, commands):
         show.console.print(each, soft_wrap=True)
     show.unfinished(inputs.unfinished)
 
 
-def _watch(truth: StatusReader, reader: Reader, commands: Commands) -> None:
+def _watch(reader: StatusReader, progress: CellReader, commands: Commands) -> None:
     console = show.console
     try:
         with Live(console=console, auto_refresh=False, screen=True) as live:
             while True:
-                screen = _screen(truth.read(), reader, commands, console.height)
+                screen = _screen(reader.read(), progress, commands, console.height)
                 live.update(screen, refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> RenderableType:
+def _screen(
+    seen: Statuses, progress: CellReader, commands: Commands, height: int
+) -> RenderableType:
     """The part that fits on a screen: the sums, and the most important rows."""
     below = [
         *_summary(seen, commands),
@@ -127,7 +129,7 @@ def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> 
     cut = len(seen.rows) - len(rows)
     parts: list[RenderableType] = []
     if rows:
-        parts.append(_table(reader.cells(row) for row in rows))
+        parts.append(_table(progress.cells(row) for row in rows))
     else:
         parts.append(Text("no runs yet"))
     if cut:
@@ -169,11 +171,11 @@ def _table(cells: Iterable[Cells]) -> Table:
     return table
 
 
-def _plain(rows: Sequence[Row], reader: Reader, commands: Commands) -> Iterator[str]:
+def _plain(rows: Sequence[Row], progress: CellReader, commands: Commands) -> Iterator[str]:
     """One line per stage for pipes and logs, of any width, nothing cut."""
     if not rows:
         return
-    shown = [reader.cells(row) for row in rows]
+    shown = [progress.cells(row) for row in rows]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
     lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
     for row, each in zip(rows, shown, strict=True):

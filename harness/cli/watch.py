@@ -38,7 +38,7 @@ def watch_command(made: Plan, site: Site) -> None:
 
 
 def watch(
-    look: Callable[[], Results],
+    read: Callable[[], Results],
     console: Console,
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -55,7 +55,7 @@ def watch(
         with (_live if drawn else _lines)(console) as update:
             while True:
                 began = time.monotonic()
-                results = look()
+                results = read()
                 update(results)
                 if all(over(results, run) for run in results.runs):
                     return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data.datasets import files_of, omitted, without
-from harness.data.images import Encoded, Files, told_of
+from harness.data.images import Encoded, Files, broken_text
 from harness.data.packed import is_packed, open_packed
 from harness.errors import DataError
 from harness.imagefolder import LEFT_OUT, SPLITS, shown, splits
@@ -37,7 +37,9 @@ class Checked:
     @property
     def message(self) -> str:
         """How many are broken, the first ten, and what to do."""
-        return told_of(dict(enumerate(self.broken.values())), self.images, self.images, self.mend)
+        return broken_text(
+            dict(enumerate(self.broken.values())), self.images, self.images, self.mend
+        )
 
 
 def check(folder: Path, tell: Tell) -> Checked:
@@ -69,7 +71,7 @@ def look_through(folder: Path, parts: Mapping[str, Encoded], tell: Tell) -> Chec
 
 def _broken(folder: Path, split: str, images: Encoded, tell: Tell) -> dict[str, str]:
     found: dict[int, str] = {}
-    images.look(found, lambda done: tell(f"decoding {split}", done, len(images)))
+    images.decode_all(found, lambda done: tell(f"decoding {split}", done, len(images)))
     return {_name(folder, split, images, i): found[i] for i in sorted(found)}
 
 

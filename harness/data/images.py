@@ -34,7 +34,7 @@ CENTER = 224 / 256
 RESIDENT = 4 << 30
 """Most bytes of pixels that a data set may have to be kept on a GPU."""
 
-LOOK_S = 10.0
+LISTING_S = 10.0
 """Seconds spent on finding further broken images, after a run finds one."""
 AT_ONCE, NAMED = 64, 10
 
@@ -183,11 +183,11 @@ class Encoded(ABC):
                 return LoadedFiles(good, self._pool)
             pairs = zip(index.tolist(), found, strict=True)
             broken = {i: str(each) for i, each in pairs if isinstance(each, DataError)}
-            looked = self.look(broken, until=time.monotonic() + LOOK_S)
-            self._spoilt = told_of(broken, looked, len(self), self.mend)
+            checked = self.decode_all(broken, until=time.monotonic() + LISTING_S)
+            self._spoilt = broken_text(broken, checked, len(self), self.mend)
         raise NoData(self._spoilt)
 
-    def look(
+    def decode_all(
         self,
         broken: dict[int, str],
         tell: Callable[[int], object] = lambda _: None,
@@ -218,16 +218,16 @@ class Encoded(ABC):
         return str(found) if isinstance(found, DataError) else ""
 
 
-def told_of(broken: dict[int, str], looked: int, count: int, mend: str) -> str:
+def broken_text(broken: dict[int, str], checked: int, count: int, mend: str) -> str:
     """How many of `count` images are broken, the first ten, and what to do.
 
     The first one is in the first line, as some displays show only that.
 
     Args:
         broken: the error of each, by its number.
-        looked: how many images were checked, from the first.
+        checked: how many images were checked, from the first.
     """
-    seen = "" if looked == count else f" ({looked:,} were looked at)"
+    seen = "" if checked == count else f" ({checked:,} were checked at)"
     are = "1 image of" if len(broken) == 1 else f"{len(broken):,} images of"
     first, *more = (broken[i] for i in sorted(broken)[:NAMED])
     lines = [f"{are} {count:,} cannot be used{seen}: {first}", *(f"  {each}" for each in more)]

@@ -16,9 +16,9 @@ from harness.launch.job_states import JobState
 from harness.plan import ended
 from harness.store.attempt import write_end
 from harness.store.layout import stage_folder
-from harness.store.liveness import BEAT_S, holder, is_of
+from harness.store.liveness import HEARTBEAT_S, holder, is_of
 
-QUIET_S = 2 * BEAT_S
+QUIET_S = 2 * HEARTBEAT_S
 """Seconds without a heartbeat after which the scheduler's report of a job's end is accepted."""
 
 
@@ -52,7 +52,7 @@ def close_dead_attempts(
         if (who := holder(attempt)) is not None and _beat(attempt) > before[attempt]:
             raise HarnessError(
                 f"{attempt}: {job.scheduler} says that job {job.job} has ended ({job.state}), but "
-                f"process {who['pid']} on {who['host']} lives; end it there, and run again"
+                f"process {who['pid']} on {who['host']} is running; end it there, and run again"
             )
         message = f"{job.scheduler} ended its job {job.job} ({job.state})"
         write_end(attempt, "interrupted", message)

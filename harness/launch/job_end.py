@@ -27,7 +27,7 @@ def report(recipe: str, sets: Sequence[str], site: Site) -> str:
     return page
 
 
-def told(work: Callable[[], str], late: Callable[[], object] = lambda: None) -> str:
+def run_or_exit(work: Callable[[], str], late: Callable[[], object] = lambda: None) -> str:
     """Run `work` and return its result; a user's mistake ends the process with a message.
 
     Args:

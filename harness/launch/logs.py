@@ -17,7 +17,7 @@ from harness.store import atomic, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import job_of
 
-LOOK_S = 5.0
+STATUS_S = 5.0
 """Seconds between two checks whether a followed stage still runs."""
 
 
@@ -99,11 +99,11 @@ def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) ->
         StoreError: the run root cannot be read.
     """
     runs = commands.runs
-    truth, printer = StatusReader(runs, commands=commands), Printer(write)
+    reader, printer = StatusReader(runs, commands=commands), Printer(write)
     said = ""
     while True:
-        row = truth.read({stage_id}).rows[0]
-        until = time.monotonic() + LOOK_S
+        row = reader.read({stage_id}).rows[0]
+        until = time.monotonic() + STATUS_S
         while True:
             for path in sources(runs, stage_id):
                 printer.print(path)

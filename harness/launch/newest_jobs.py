@@ -57,7 +57,7 @@ def newest_jobs(
     whole = Answer()
     for on in dict.fromkeys(made.on for made, _, _ in found.values()):
         theirs = {s: place for s, place in found.items() if place[0].on == on}
-        told = schedulers.of(on).look(runs, theirs)
+        told = schedulers.of(on).query(runs, theirs)
         states = {
             stage: replace(state, on=on, cluster=found[stage][0].cluster)
             for stage, state in told.states.items()
@@ -76,7 +76,7 @@ class _NotInstalled(Jobs):
     def __init__(self, on: str) -> None:
         self._on = on
 
-    def look(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> Answer:
         del runs
         why = f"is of the launcher {self._on}, which is not installed here"
         return Answer(

@@ -12,7 +12,7 @@ from harness.launch.job_states import JobState
 from harness.launch.newest_jobs import Schedulers, newest_jobs
 from harness.plan import Plan, make_plan
 from harness.store import submission
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 from harness.store.submission import Submission
 
 
@@ -58,7 +58,7 @@ def plan_with_jobs(
     alone: bool = False,
     added: Mapping[str, Sequence[int]] | None = None,
     on: Computer | None = None,
-    inputs: Look | None = None,
+    inputs: CheckInput | None = None,
 ) -> PlanWithJobs:
     """The plan of a recipe, with the states of earlier jobs.
 

@@ -105,7 +105,7 @@ class Tally:
 class Jobs(Protocol):
     """Reports the states of a launcher's jobs on every call; remembers which jobs are over."""
 
-    def look(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> Answer:
         """The states of the stages' jobs, all of this launcher."""
 
     def held(
@@ -119,9 +119,9 @@ class Jobs(Protocol):
         del nodes
         return frozenset()
 
-    def is_of(self, life: LastAttempt, made: Submission, job: JobState) -> bool:
+    def is_of(self, last: LastAttempt, made: Submission, job: JobState) -> bool:
         """Whether the attempt belongs to the job."""
-        return life.of(made.on, job.job, made.cluster)
+        return last.of(made.on, job.job, made.cluster)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         """Why this user cannot stop their own job from here, in a sentence; "" if they can."""
@@ -141,7 +141,7 @@ class Jobs(Protocol):
 class Work(Protocol):
     """Stages that were started and are watched."""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise a HarnessError if a stage will not finish."""
 
     def warn(self) -> None:

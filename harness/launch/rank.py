@@ -20,7 +20,7 @@ from harness.errors import HarnessError
 from harness.launch.abort import abort_stage
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
-from harness.launch.spawn import PATIENCE_S, share_cores
+from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores
 from harness.output import forgive, inert
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
@@ -38,14 +38,14 @@ def run_as(
     reporter: Reporter,
     stopping: Callable[[], bool],
     *,
-    meeting: float = 60,
+    rendezvous_timeout: float = 60,
     lost: Callable[[], object] = lambda: None,
     on_loss: OnLoss | None = None,
 ) -> str:
     """Run the stage as one of `placement`'s processes; raises as `execute`, or if a peer is lost.
 
     Args:
-        meeting: seconds that the other processes may arrive later at the rendezvous.
+        rendezvous_timeout: seconds that the other processes may arrive later at the rendezvous.
         lost: called until all processes have connected; raises a HarnessError if one never will.
         on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
     """
@@ -56,8 +56,8 @@ def run_as(
         join(
             placement,
             device,
-            timeout=PATIENCE_S,
-            meeting=meeting,
+            timeout=COLLECTIVE_WAIT_S,
+            rendezvous_timeout=rendezvous_timeout,
             stopping=lambda: bool(lost()) or stopping(),
             on_loss=on_loss or functools.partial(abort_stage, StageFolder(job.folder)),
         ) as world,

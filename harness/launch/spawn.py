@@ -13,7 +13,7 @@ from harness import interpreter
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
 
-PATIENCE_S = 600.0
+COLLECTIVE_WAIT_S = 600.0
 """Seconds that one process may be busy alone (a checkpoint) while others wait. A dead process is
 noticed at once on gloo, and within a minute on NCCL (runtime/ring_heartbeat.py)."""
 FAREWELL_S = 30.0

@@ -23,8 +23,7 @@ from harness.store import atomic, submission
 from harness.store.checked import checked
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import DONE, Entry, everything, read_entry
-from harness.store.stale import Look as LookAt
-from harness.store.stale import why_stale
+from harness.store.stale import CheckInput, why_stale
 from harness.store.submission import Submission
 from harness.store.validity import copies, why_copy
 
@@ -93,7 +92,7 @@ class StatusReader:
     """Reads a run root's statuses on every call; what can no longer change is read only once."""
 
     def __init__(
-        self, runs: Path, inputs: LookAt | None = None, commands: Commands | None = None
+        self, runs: Path, inputs: CheckInput | None = None, commands: Commands | None = None
     ) -> None:
         """`inputs` checks data and weights; None: they are not checked. `commands` are used in
         remedies; None: the commands without a site file."""

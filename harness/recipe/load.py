@@ -12,7 +12,7 @@ from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.recipe_list import RecipeList
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
-from harness.recipe.settings import parse_set, told_how
+from harness.recipe.settings import parse_set, suggest_on_error
 from harness.recipe.suggest import listed
 from harness.recipe.tree import Node, merge, overlay
 from harness.recipe.validate import check as check
@@ -40,7 +40,7 @@ def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
 
     Raises RecipeError with all mistakes of the file, one per line, each with file and line.
     """
-    return told_how(sets, lambda tried: loaded(path, tried))
+    return suggest_on_error(sets, lambda tried: loaded(path, tried))
 
 
 def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
@@ -53,7 +53,7 @@ def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
 
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     """The recipe with its bases merged and `--set` applied. Raises RecipeError."""
-    return told_how(sets, lambda tried: check(Recipe, recipe_node(path, read(path), tried)))
+    return suggest_on_error(sets, lambda tried: check(Recipe, recipe_node(path, read(path), tried)))
 
 
 def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:

@@ -37,13 +37,13 @@ def parse_set(text: str) -> tuple[str, Node]:
     return path, Node(parse_value(value.strip(), place.source).value, place)
 
 
-def told_how(sets: Sequence[str], work: Callable[[Sequence[str]], T]) -> T:
+def suggest_on_error(sets: Sequence[str], work: Callable[[Sequence[str]], T]) -> T:
     """The result of `work` for these settings. A RecipeError about some of them gets an `instead`,
     if one is known: the form in which they are accepted."""
     try:
         return work(sets)
     except RecipeError as error:
-        error.instead = _mended(sets, work, error)
+        error.instead = _accepted_forms(sets, work, error)
         raise
 
 
@@ -51,20 +51,20 @@ def _place(text: str) -> Place:
     return Place(f"--set {printable(redact(text), 200)}")
 
 
-def _mended(
+def _accepted_forms(
     sets: Sequence[str], work: Callable[[Sequence[str]], object], error: RecipeError
 ) -> dict[str, str]:
     """Setting -> the form in which `work` accepts all of them; {} if none is known."""
     now, found = list(sets), dict[str, str]()
     for n, text in enumerate(sets):
-        if not _blamed(text, error):
+        if not _caused(text, error):
             continue
-        for other in _otherwise(text):
+        for other in _other_forms(text):
             tried = [*now[:n], other, *now[n + 1 :]]
             try:
                 work(tried)
             except RecipeError as left:
-                if _blamed(other, left):
+                if _caused(other, left):
                     continue
                 error = left
             now, found[text] = tried, other
@@ -78,13 +78,13 @@ def _mended(
     return found
 
 
-def _blamed(text: str, error: RecipeError) -> bool:
+def _caused(text: str, error: RecipeError) -> bool:
     """Whether the error is about the setting. Errors of an ablation's cells name only its field."""
     field = text.partition("=")[0].strip()
     return str(_place(text)) in str(error) or f"--set {field}: " in str(error)
 
 
-def _otherwise(text: str) -> Iterator[str]:
+def _other_forms(text: str) -> Iterator[str]:
     """Other forms of a setting, starting with those that change its meaning least."""
     field, equals, value = (part.strip() for part in text.partition("="))
     if not equals:

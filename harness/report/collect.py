@@ -19,14 +19,14 @@ from harness.report.evaluation_protocol import (
     usual_protocol,
 )
 from harness.report.published import pinned
-from harness.report.runs import LOSS, Run, Standing, read_run, told_copies
+from harness.report.runs import LOSS, Run, Standing, mark_copies, read_run
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
 from harness.report.unrelated_runs import unrelated_runs
 from harness.spec.registry import task, task_of
 from harness.store.edition import Editions, present
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 
 if TYPE_CHECKING:
     from harness.recipe.expand import Expansion
@@ -184,7 +184,7 @@ def collect(
     path: Path | None = None,
     installed: Editions | None = None,
     curves: bool = True,
-    inputs: Look | None = None,
+    inputs: CheckInput | None = None,
 ) -> Results:
     """Read every run of an ablation at one scale from the run root `runs`.
 
@@ -208,7 +208,7 @@ def collect(
         )
     for first in by_cell.values():
         first += _added(first, scale, runs, lines, inputs)
-    told = iter(told_copies([run for found in by_cell.values() for run in found]))
+    told = iter(mark_copies([run for found in by_cell.values() for run in found]))
     by_cell = {cell: [next(told) for _ in found] for cell, found in by_cell.items()}
     given = {control.id: control.label for control in scale.controls}
     cells = [
@@ -244,7 +244,7 @@ def collect(
 
 
 def _added(
-    there: Sequence[Run], scale: Scale, runs: Path, lines: int, inputs: Look | None
+    there: Sequence[Run], scale: Scale, runs: Path, lines: int, inputs: CheckInput | None
 ) -> list[Run]:
     """A cell's runs of seeds beyond the scale's own, if any."""
     cell, recipe = there[0].cell, there[0].recipe
@@ -264,13 +264,13 @@ def collect_single(
     runs: Path,
     *,
     installed: Editions | None = None,
-    inputs: Look | None = None,
+    inputs: CheckInput | None = None,
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
     The metric is linear/top1 if the recipe has a linear probe, else knn/top1.
     """
-    (run,) = told_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
+    (run,) = mark_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,

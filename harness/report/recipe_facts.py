@@ -17,7 +17,7 @@ NONE = "none"
 IMAGENET_FOLDERS = ("imagenet", "imagenet1k", "imagenet-1k", "ilsvrc2012")
 IMAGENET = "ImageNet-1M, 1.28 million images"
 
-UNTOLD = ("name", "seed", "linear", "tasks", "watch", "about")
+NOT_FACTS = ("name", "seed", "linear", "tasks", "watch", "about")
 """Fields that are no fact of a run; also the linear probe, which is compared with the papers'
 separately, and further tasks, which have their own table."""
 
@@ -57,7 +57,7 @@ def facts(recipe: Recipe) -> dict[str, str]:
     """All settings that decide a result except the seed and the probe: name -> value."""
     told = composed()
     found = {fact.label: fact.say(recipe) for fact in told}
-    elsewhere = (*UNTOLD, *(field for fact in told for field in fact.fields))
+    elsewhere = (*NOT_FACTS, *(field for fact in told for field in fact.fields))
     for path, words, value in labelled(recipe):
         if not _within(path, elsewhere):
             found[words] = _said(value)
@@ -72,7 +72,7 @@ def differing(
     Args:
         left_out: sections that are not compared.
     """
-    passed = (*UNTOLD, *left_out)
+    passed = (*NOT_FACTS, *left_out)
     fields = [field for field, _, _ in difference(ours, theirs) if not _within(field, passed)]
     telling: list[tuple[tuple[str, ...], str]]
     telling = [((path,), words) for each in (ours, theirs) for path, words, _ in labelled(each)]

@@ -26,7 +26,7 @@ from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import Entry, FileState, beside, read_entry
-from harness.store.stale import Look, why_stale
+from harness.store.stale import CheckInput, why_stale
 from harness.store.validity import copies, why_copy
 from harness.track import mirror_state
 
@@ -76,7 +76,7 @@ class Stage:
     """The device that computed the result, e.g. "NVIDIA H100"; "" if not recorded."""
     wanted: dict[str, Any]
     """The expected content of its stage.json: see harness.recipe.identity.record."""
-    inputs: Look | None
+    inputs: CheckInput | None
     """Checks the data and weights that the result was made from; None: no check."""
     mirrors: tuple[str, ...]
     """Its run in each tracker: tracker, project, id and mode."""
@@ -136,7 +136,7 @@ class Run:
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = field(default=())
     copied: str = ""
-    """The runs that it may be a copy of, as `told_copies` lists them."""
+    """The runs that it may be a copy of, as `mark_copies` lists them."""
 
     @property
     def anchor(self) -> str:
@@ -246,7 +246,7 @@ class Run:
         return say("finished", value=fmean(last.values[metric] for last in measuring))
 
 
-def told_copies(runs: Sequence[Run]) -> list[Run]:
+def mark_copies(runs: Sequence[Run]) -> list[Run]:
     """The runs, with a mark on those that share a value unique to one run: one of them is a
     copy."""
     of = {stage.id: run for run in runs for stage in run.stages.values()}
@@ -270,7 +270,7 @@ def read_run(
     recipe: Recipe,
     runs: Path,
     lines: int = MOST,
-    inputs: Look | None = None,
+    inputs: CheckInput | None = None,
 ) -> Run:
     """Read a run's stages in the run root `runs`; a stage without a folder is absent.
 
@@ -306,7 +306,7 @@ def _in(runs: Path, text: str) -> str:
     return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
 
 
-def _stage(name: str, recipe: Recipe, runs: Path, inputs: Look | None) -> Stage:
+def _stage(name: str, recipe: Recipe, runs: Path, inputs: CheckInput | None) -> Stage:
     asked = spec(recipe, name)
     folder = stage_folder(runs, stage_id(recipe, name))
     entry = read_entry(folder)

@@ -252,13 +252,13 @@ def _differs(one: str, other: str) -> Text:
 
 def _compared(a: Report, b: Report) -> Table:
     rows = []
-    for what, *both in zip(COMPARED, _told(a), _told(b), strict=True):
+    for what, *both in zip(COMPARED, _compared_values(a), _compared_values(b), strict=True):
         one, other = ("\n".join(each) or NOTHING for each in both)
         rows.append(Row((Text(what), Text(one), Text(other), _differs(one, other))))
     return Table(tuple(map(Column, ("", "A", "B", ""))), tuple(rows), cards=True)
 
 
-def _told(report: Report) -> Iterator[list[str]]:
+def _compared_values(report: Report) -> Iterator[list[str]]:
     """A report's values of each of COMPARED, as lines."""
     basis = report["basis"] or {"edition": NOTHING, "data": []}
     yield [report["scale"]["here"]]

@@ -168,10 +168,10 @@ class FailureDetector(threading.Thread):
         """Exit if the store stops answering: when its process is stopped, requests just hang."""
         seen, still = 0, 0
         silence, stuck = (
-            round(s / ring_heartbeat.BEAT_S) for s in (ring_heartbeat.SILENCE_S, _STUCK_S)
+            round(s / ring_heartbeat.HEARTBEAT_S) for s in (ring_heartbeat.SILENCE_S, _STUCK_S)
         )
         while (
-            not self._closing.wait(ring_heartbeat.BEAT_S)
+            not self._closing.wait(ring_heartbeat.HEARTBEAT_S)
             and self.is_alive()
             and not self._storeless
         ):
@@ -238,7 +238,7 @@ class FailureDetector(threading.Thread):
         said = self._said()
         if not said:
             said = [
-                f"rank {rank} lives but was {f'in {at!r}' if at else 'elsewhere'}"
+                f"rank {rank} is alive but was {f'in {at!r}' if at else 'elsewhere'}"
                 for rank, at in sorted(self._answers.items())
                 if at != what
             ]

@@ -25,7 +25,7 @@ class RendezvousFailed(Exception):
 
 def rendezvous(
     placement: Placement,
-    patience: float,
+    timeout: float,
     store: OpenStore | None,
     stopping: Callable[[], bool],
     on_loss: OnLoss,
@@ -33,7 +33,7 @@ def rendezvous(
     """The rendezvous store, for a process group, and the failure detector.
 
     Args:
-        patience: seconds that rank 0 may start later than this process.
+        timeout: seconds that rank 0 may start later than this process.
         on_loss: see FailureDetector.
 
     Raises:
@@ -43,7 +43,7 @@ def rendezvous(
     rank, size = placement.rank, placement.size
     host, port = placement.master_addr, placement.master_port
     keeps = store is None and rank == 0 and not placement.hosted
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
 
     def tcp(keeper: bool) -> Store:
         while True:
@@ -54,7 +54,7 @@ def rendezvous(
                 if keeper or time.monotonic() > until:
                     raise
             else:
-                made.set_timeout(timedelta(seconds=patience))
+                made.set_timeout(timedelta(seconds=timeout))
                 return made
             if stopping():
                 raise RendezvousFailed
@@ -76,7 +76,7 @@ def rendezvous(
 
 
 def gather(
-    store: Store, placement: Placement, patience: float, stopping: Callable[[], bool]
+    store: Store, placement: Placement, timeout: float, stopping: Callable[[], bool]
 ) -> None:
     """Wait until all processes have arrived. The first process that sees all of them, or that is
     asked to stop, decides for all whether they start.
@@ -87,7 +87,7 @@ def gather(
     """
     names = [f"came/{rank}" for rank in range(placement.size)]
     store.set(names[placement.rank], "")
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while not (complete := store.check(names)) and not store.check(["decided"]):
         if stopping():
             break

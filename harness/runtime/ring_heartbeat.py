@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch._C._distributed_c10d import Store
 
-BEAT_S = 2.0
+HEARTBEAT_S = 2.0
 """Seconds between two heartbeats."""
 SILENCE_S = 30.0
 """Seconds without a heartbeat after which a roll call starts."""
@@ -27,7 +27,7 @@ class RingHeartbeat:
     def __init__(self, store: Store, rank: int, size: int, turn_s: float) -> None:
         self._store = store
         self._own, self._next = f"beat/{rank}", f"beat/{(rank + 1) % size}"
-        self._stride = max(1, round(BEAT_S / turn_s))
+        self._stride = max(1, round(HEARTBEAT_S / turn_s))
         self._limit = round(SILENCE_S / turn_s)
         self._turns = 0
         self._heard = b""

@@ -44,7 +44,7 @@ class Saver:
         Raises:
             HarnessError: writing the previous checkpoint failed.
         """
-        self.settle()
+        self.wait()
         copied, ready = self._memory.copy(state)
 
         def work() -> None:
@@ -59,19 +59,19 @@ class Saver:
     def check(self) -> None:
         """Raise the error of a write that has finished; never waits."""
         if self._writing is not None and self._writing.done():
-            self.settle()
+            self.wait()
 
-    def settle(self) -> None:
+    def wait(self) -> None:
         """Wait until the checkpoint on its way is on disk; raise its error."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Wait for the write and end the thread. The write's error is not raised: call `settle`
+        """Wait for the write and end the thread. The write's error is not raised: call `wait`
         first unless another error is being raised."""
         with contextlib.suppress(Exception):
-            self.settle()
+            self.wait()
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

@@ -325,7 +325,7 @@ def join(
     device: torch.device,
     *,
     timeout: float = 60,
-    meeting: float | None = None,
+    rendezvous_timeout: float | None = None,
     store: OpenStore | None = None,
     stopping: Callable[[], bool] = lambda: False,
     on_loss: OnLoss = exit_now,
@@ -340,8 +340,8 @@ def join(
     Args:
         timeout: seconds that the others may be late in any collective. Work of a single rank (a
             checkpoint, an evaluation) has to be shorter.
-        meeting: seconds that rank 0 may be late at the rendezvous; None: a minute, or `timeout` if
-            that is shorter. The wait for the others is as long, and at least `timeout`.
+        rendezvous_timeout: seconds that rank 0 may be late at the rendezvous; None: a minute, or
+            `timeout` if that is shorter. The wait for the others is as long, and at least `timeout`.
         store: opens another store than rank 0's at the placement's address and port.
         stopping: whether to stop; asked until the rendezvous is complete.
         on_loss: called on another thread, within a minute, if the loss of a peer cannot be raised;
@@ -355,11 +355,11 @@ def join(
         yield World.alone(device)
         return
     span = timedelta(seconds=timeout)
-    patience = min(60, timeout) if meeting is None else meeting
-    own, peers = rendezvous(placement, patience, store, stopping, on_loss)
+    arrival_timeout = min(60, timeout) if rendezvous_timeout is None else rendezvous_timeout
+    own, peers = rendezvous(placement, arrival_timeout, store, stopping, on_loss)
     try:
         with peers.guard("join"):
-            gather(own, placement, max(patience, timeout), stopping)
+            gather(own, placement, max(arrival_timeout, timeout), stopping)
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             dist.init_process_group(

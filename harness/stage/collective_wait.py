@@ -48,7 +48,7 @@ class _Thread(threading.Thread, Generic[T]):
     """Does the work; a daemon thread: it ends with the process if the work is abandoned."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        super().__init__(daemon=True, name="patience")
+        super().__init__(daemon=True, name="first_alone")
         self._work = work
         self.found: list[T] = []
         self.error: BaseException | None = None

@@ -83,22 +83,22 @@ class Context:
     def device(self) -> torch.device:
         return self.world.device
 
-    def asked_to_stop(self, *, meeting: bool) -> bool:
+    def asked_to_stop(self, *, synchronising: bool) -> bool:
         """Whether any process was asked to stop.
 
         All must agree on the step, which costs a collective. So several processes check only where
-        they synchronise anyway (`meeting`); a single process checks at every step.
+        they synchronise anyway (`synchronising`); a single process checks at every step.
 
         Raises:
             HarnessError: a checkpoint could not be written.
         """
         self.saver.check()
-        return (meeting or self.world.size == 1) and self.world.any(self.stopping())
+        return (synchronising or self.world.size == 1) and self.world.any(self.stopping())
 
     def pause(self) -> None:
         """Raise Interrupted on all processes if one was asked to stop; for use between steps that
         need no checkpoint."""
-        if self.asked_to_stop(meeting=True):
+        if self.asked_to_stop(synchronising=True):
             raise Interrupted
 
     def record(self, records: list[Record]) -> None:
@@ -109,8 +109,8 @@ class Context:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Checkpoint `state` as it is now, after the journal up to this step is on disk.
 
-        Another thread writes it. It counts once it is on disk; `settle` waits for it. A write error
-        is raised at the next step.
+        Another thread writes it. It counts once it is on disk; `wait_for_checkpoint` waits for
+        that. A write error is raised at the next step.
         """
         attempt = self.attempt
         if attempt is None:
@@ -132,13 +132,13 @@ class Context:
 
         self.saver.save(stamped, write)
 
-    def settle(self) -> None:
+    def wait_for_checkpoint(self) -> None:
         """Wait until the newest checkpoint is on disk.
 
         Raises:
             HarnessError: it could not be written.
         """
-        self.saver.settle()
+        self.saver.wait()
 
     def restore(self) -> tuple[int, dict[str, Any]] | None:
         """(step, state) of this stage's newest valid checkpoint; None if there is none.

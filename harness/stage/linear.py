@@ -93,14 +93,14 @@ class Probing:
             if ends_epoch:
                 self._end_epoch()
             saves = self.step % watch.checkpoint_steps == 0 or self.step == self.total
-            meets = saves or ends_epoch or self.step % watch.log_steps == 0
-            stops = context.asked_to_stop(meeting=meets)
+            synchronises = saves or ends_epoch or self.step % watch.log_steps == 0
+            stops = context.asked_to_stop(synchronising=synchronises)
             if saves or stops:
                 self._save()
             if stops and self.step < self.total:
-                context.settle()
+                context.wait_for_checkpoint()
                 raise Interrupted
-        context.settle()
+        context.wait_for_checkpoint()
         if frozen.fingerprint(self.encoder) != self.digest:
             raise AssertionError("the probe changed a tensor that should be frozen")
         if not self._top1:  # restored at the last step

@@ -107,9 +107,9 @@ class Pretraining:
             self.train(batch)
             ends_epoch = self.step % self.per_epoch == 0 or self.step == self.total
             saves = ends_epoch or self.step % watch.checkpoint_steps == 0
-            drains = saves or self.step % watch.log_steps == 0
-            stops = context.asked_to_stop(meeting=drains)
-            if drains or stops:
+            synchronises = saves or self.step % watch.log_steps == 0
+            stops = context.asked_to_stop(synchronising=synchronises)
+            if synchronises or stops:
                 self.drain()
             if ends_epoch:
                 epoch = self.step // self.per_epoch
@@ -118,11 +118,11 @@ class Pretraining:
             if saves or stops:
                 self._save()
             if stops and self.step < self.total:
-                context.settle()
+                context.wait_for_checkpoint()
                 raise Interrupted
             if saves or stops:
                 self._since = time.perf_counter()
-        context.settle()
+        context.wait_for_checkpoint()
         values = {"knn/top1": self._figures["knn/top1"]}
         if self._losses:
             values["train/loss"] = _mean(self._losses)

@@ -16,7 +16,7 @@ from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, refuse_link
-from harness.store.liveness import BEAT_S, Heartbeat, holder, survived
+from harness.store.liveness import HEARTBEAT_S, Heartbeat, holder, survived
 
 MARKS = 16
 """Checkpoints for which the journal's state is kept: more than the checkpoints kept on disk."""
@@ -167,7 +167,7 @@ def _sweep(folder: StageFolder) -> None:
 def _known_holder(attempt: Path) -> dict[str, Any] | None:
     """`holder`, but waits if the folder exists and its process has not yet written alive.json. If
     that process was killed in between, it is taken for dead."""
-    until = time.monotonic() + 2 * BEAT_S
+    until = time.monotonic() + 2 * HEARTBEAT_S
     while (who := holder(attempt)) is not None and who["pid"] == 0 and time.monotonic() < until:
         time.sleep(0.1)
     return who

@@ -44,7 +44,7 @@ class Latest:
         self._marks: list[tuple[float, int]] = []  # (seconds since 1970, step) of the attempt
         self.figures = Figures()
 
-    def look(self) -> Figures:
+    def read(self) -> Figures:
         """The present values.
 
         Raises:

@@ -155,11 +155,11 @@ def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> st
         return str(error)
 
 
-def beside(runs: Path, ids: Collection[str]) -> dict[str, Told]:
+def beside(runs: Path, ids: Collection[str]) -> dict[str, Records]:
     """Records of other stages in the run root that may be copies of `ids`, or their originals:
     those with the same recipe name and task; for harness.store.validity.copies."""
     wanted = {_kin(id_) for id_ in ids} - {None}
-    found: dict[str, Told] = {}
+    found: dict[str, Records] = {}
     try:
         names = os.listdir(runs) if wanted else []  # noqa: PTH208
     except OSError:
@@ -172,7 +172,7 @@ def beside(runs: Path, ids: Collection[str]) -> dict[str, Told]:
     return found
 
 
-Told = tuple[dict[str, Any] | None, dict[str, Any]]
+Records = tuple[dict[str, Any] | None, dict[str, Any]]
 """stage.json and result.json."""
 
 

@@ -15,9 +15,9 @@ from harness.spec.declarations import load
 from harness.spec.registry import launchers
 from harness.store import atomic, clock
 
-BEAT_S = 10.0
+HEARTBEAT_S = 10.0
 """Seconds between two touches of alive.json."""
-STILL_S = 3 * BEAT_S
+STILL_S = 3 * HEARTBEAT_S
 """Seconds without a touch after which a holder counts as silent."""
 SILENCE_S = 120.0
 """Seconds without a touch after which a holder on another machine is taken for dead."""
@@ -132,7 +132,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
     except (StoreError, OSError):
         return None
     if who is None:  # between mkdir and the first write of alive.json
-        return {"host": "?", "pid": 0} if _silent_for(folder, touched) < BEAT_S else None
+        return {"host": "?", "pid": 0} if _silent_for(folder, touched) < HEARTBEAT_S else None
     if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):
         return None  # not written by this program
     who = {"host": "?", **who}
@@ -183,7 +183,7 @@ class Heartbeat(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while not self._stopped.wait(BEAT_S):
+        while not self._stopped.wait(HEARTBEAT_S):
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 

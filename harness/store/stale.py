@@ -20,11 +20,11 @@ INPUTS = ("data", "weights")
 PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "sha256"}
 """Fields that identify an input, and what each is computed from."""
 
-Look = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
+CheckInput = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 """(an input's name, the result's record of it) -> the same of the present input; None: it is not on
 this machine, or not known."""
 
-TOLD = 3
+MOST_NAMED = 3
 """Fields that a reason names; for more it gives their number."""
 
 
@@ -33,7 +33,7 @@ def why_stale(
     parent: Entry | None,
     edition: str | None,
     wanted: Mapping[str, Any] | None,
-    look: Look | None = None,
+    check_input: CheckInput | None = None,
 ) -> str:
     """Why the stage's result no longer matches `wanted`, `edition`, its parent's present weights
     and data, or the inputs on this machine; "" if it matches, or if there is no result.
@@ -44,7 +44,7 @@ def why_stale(
         parent: the stage it builds on; None: there is none.
         edition: the wanted edition of the code; None: any.
         wanted: the wanted stage.json: harness.recipe.identity.record; None: see why_other.
-        look: checks inputs (harness.inputs.Inputs); None: inputs are not checked.
+        check_input: checks inputs (harness.inputs.Inputs); None: inputs are not checked.
     """
     result, above = entry.result, parent.result if parent else None
     if result is None:
@@ -55,18 +55,18 @@ def why_stale(
     if edition is not None and found != edition:
         return f"of edition {found or 'unknown'}"
     apart = _why_apart(entry, result, above) if above is not None else ""
-    return apart or why_changed(entry, look)
+    return apart or why_changed(entry, check_input)
 
 
-def why_changed(entry: Entry, look: Look | None) -> str:
+def why_changed(entry: Entry, check_input: CheckInput | None) -> str:
     """Why the present inputs differ from those the stage's result was made from; "" if they are the
     same or if this is unknown: they are not on this machine, or the result does not name them."""
     inputs = (entry.result or {}).get("inputs")
-    if look is None or not isinstance(inputs, Mapping):
+    if check_input is None or not isinstance(inputs, Mapping):
         return ""
     for what in INPUTS:
         said = inputs.get(what)
-        if not isinstance(said, Mapping) or (now := look(what, said)) is None:
+        if not isinstance(said, Mapping) or (now := check_input(what, said)) is None:
             continue
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
@@ -101,11 +101,11 @@ def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]
     ours, theirs = _data(result), _data(above)
     if ours == theirs or _has_own_data(entry):
         return ""
-    pair = " and ".join(_told(each) for each in (ours, theirs))
+    pair = " and ".join(_data_text(each) for each in (ours, theirs))
     return f"of other data than its pre-training, by their records ({pair})"
 
 
-def _told(data: list[Any]) -> str:
+def _data_text(data: list[Any]) -> str:
     """A fingerprint and the numbers of images, or a text that they are unknown."""
     if not data or data[0] is None:
         return "unknown"
@@ -126,8 +126,8 @@ def why_other(entry: Entry, wanted: Mapping[str, Any] | None = None) -> str:
     if (named := described.get("id")) != entry.folder.id:
         return f"a copy of {named}"
     other = list(_differences(described, wanted or {}))
-    more = f" and {len(other) - TOLD} more" if len(other) > TOLD else ""
-    return f"its record says {', '.join(other[:TOLD])}{more}" if other else ""
+    more = f" and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
+    return f"its record says {', '.join(other[:MOST_NAMED])}{more}" if other else ""
 
 
 def _data(result: Mapping[str, Any]) -> list[Any]:

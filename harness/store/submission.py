@@ -29,7 +29,7 @@ SCHEMA = 1
 """Version of the record; raised when the meaning of a key changes."""
 JOB = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
 """The number of a job, of an array's element, or of a process."""
-PATIENCE_S = 300.0
+CLAIM_WAIT_S = 300.0
 """Seconds that a submitter waits for another live submitter."""
 
 
@@ -254,12 +254,12 @@ def submitting(submission: Submission) -> bool:
     """Whether the process that made the record may still be submitting.
 
     On the submitter's own machine its process is checked. On other machines a record counts as
-    unfinished for PATIENCE_S.
+    unfinished for CLAIM_WAIT_S.
     """
     if all(array.job is not None for array in submission.arrays):
         return False
     found = is_alive(submission.submitter)
-    return time.time() - submission.t < PATIENCE_S if found is None else found
+    return time.time() - submission.t < CLAIM_WAIT_S if found is None else found
 
 
 def _root(runs: Path) -> Path:
@@ -283,11 +283,11 @@ def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterato
         note: called once, with a sentence, if another process has to be waited for.
 
     Raises:
-        Busy: another live process has held the claim for PATIENCE_S.
+        Busy: another live process has held the claim for CLAIM_WAIT_S.
         StoreError: the folder cannot be written.
     """
     root = _root(runs) / "claims"
-    until, told = time.monotonic() + PATIENCE_S, False
+    until, told = time.monotonic() + CLAIM_WAIT_S, False
     while (mine := _take(root)) is None:
         held = _numbered(root)
         who = (holder(held[-1]) if held else None) or {"pid": "?", "host": "?"}

@@ -89,7 +89,7 @@ def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, An
     return found
 
 
-TOLD = 3
+MOST_NAMED = 3
 """Stages that a message about a copy names; for more it gives their number."""
 
 Copies = dict[str, tuple[str, tuple[str, ...]]]
@@ -99,8 +99,8 @@ Copies = dict[str, tuple[str, tuple[str, ...]]]
 def why_copy(what: str, others: Iterable[str]) -> str:
     """The message for a stage that has `what` in common with `others`."""
     named = list(others)
-    rest = f" and {len(named) - TOLD:,} more" if len(named) > TOLD else ""
-    return f"with the {what} of {', '.join(named[:TOLD])}{rest}: one is a copy"
+    rest = f" and {len(named) - MOST_NAMED:,} more" if len(named) > MOST_NAMED else ""
+    return f"with the {what} of {', '.join(named[:MOST_NAMED])}{rest}: one is a copy"
 
 
 def _is_loss(name: object) -> bool:

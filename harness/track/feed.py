@@ -79,9 +79,9 @@ class Feed:
     access: Access
     opener: Opener | None = None
 
-    def open(self, card: Metadata) -> TrackedRun:
+    def open(self, metadata: Metadata) -> TrackedRun:
         """Open a run, or resume it. Raises TrackerError, and what the tracker raises."""
         if self.opener is None:
             self.opener = load(self.tracker.opener)()
         assert self.opener is not None
-        return self.opener(card)
+        return self.opener(metadata)

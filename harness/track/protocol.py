@@ -126,7 +126,7 @@ class TrackedRun(Protocol):
 class Opener(Protocol):
     """Opens a tracker's runs. Each process that mirrors makes one; it may keep state."""
 
-    def __call__(self, card: Metadata) -> TrackedRun:
+    def __call__(self, metadata: Metadata) -> TrackedRun:
         """Open the run, or resume it.
 
         Raises:

@@ -64,7 +64,7 @@ def test_the_table_and_the_sentences() -> None:
     assert [row[1] for row in rows] == ["256", "256", "2,048*", "16,384*"]
     assert {len(row) for row in rows} == {len(scaling.HEADINGS)}
     assert rows[0][-2] == "1.00"
-    said = scaling.told(RECIPE, RESULT, 0.5)
+    said = scaling.scaling_text(RECIPE, RESULT, 0.5)
     assert "0.5 GB/s between nodes" in said[0]
     assert "beyond 8 GPUs the batch must grow" in said[1]
     assert "most is lost to small batches in the encoders" in said[2]

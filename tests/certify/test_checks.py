@@ -49,7 +49,7 @@ class Script:
     acts: Callable[[StageFolder, str], None]
     closed: bool = False
 
-    def look(self) -> None: ...
+    def check(self) -> None: ...
 
     def warn(self) -> None:
         self.acts(self.folders[0], "warned")
@@ -152,7 +152,7 @@ def test_a_kill_that_was_a_warning(site: Site, recipes: Path) -> None:
 
     found = checks.requeue(Stage(acts), site, recipes)
     assert found.outcome == "failed"
-    assert found.says.endswith("who was to be killed had time for a last word")
+    assert found.says.endswith("the process to be killed had time to record its end")
 
 
 def test_a_run_that_is_always_too_quick(site: Site, recipes: Path) -> None:

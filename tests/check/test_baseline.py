@@ -24,7 +24,7 @@ from harness.check.compare import Pair, against_baselines
 from harness.errors import RecipeError, StoreError
 from harness.recipe.identity import stage_id
 from harness.store.edition import Editions
-from harness.store.stale import Look
+from harness.store.stale import CheckInput
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_runs_of_data_that_changed_make_none(made: Bench, tmp_path: Path) -> Non
         path.write_text(json.dumps({**result, "inputs": {"data": {"fingerprint": "then"}}}))
 
     def cells(now: str) -> list[CellRuns]:
-        look: Look = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
+        look: CheckInput = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
         return read_cells("tiny", made.expansion.members, made.runs, look)
 
     make_baseline(cells("then"), Now(Editions.same(EDITION)))

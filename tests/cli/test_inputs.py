@@ -159,8 +159,8 @@ def test_what_could_not_be_looked_at_in_time_is_told(
     assert moco("run", pets, "--yes", *where).code == 0
     shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
     monkeypatch.setattr("harness.inputs.FEW", 2)
-    monkeypatch.setattr("harness.inputs.PATIENCE_S", -1.0)
-    monkeypatch.setattr("harness.cli.status.PATIENCE_S", -1.0)
+    monkeypatch.setattr("harness.inputs.TIME_LIMIT_S", -1.0)
+    monkeypatch.setattr("harness.cli.status.INPUTS_LIMIT_S", -1.0)
     words = {"plan": (pets, *where), "report": (pets, *where), "check": (pets, *where)}
     for command, more in {**words, "status": ()}.items():
         shutil.rmtree("runs/.inputs", ignore_errors=True)

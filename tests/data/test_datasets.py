@@ -172,7 +172,7 @@ def test_a_run_does_not_look_for_broken_images_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(folder(tmp_path), "train/dog/2.png")
-    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "LISTING_S", 0.0)
     with pytest.raises(NoData, match=r"1 image of 6 .*\(0 were looked at\)(.|\n)*dog/2.png"):
         open_data(TINY, tmp_path).train.load(torch.tensor([5]))
 

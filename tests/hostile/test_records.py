@@ -23,7 +23,7 @@ from stage.tiny import run, write
 from harness.check.cells import Now, read_cells
 from harness.check.targets import against_targets
 from harness.cli import show
-from harness.cli.cells import Reader
+from harness.cli.cells import CellReader
 from harness.cli.status import status_command
 from harness.command import Commands
 from harness.errors import HarnessError
@@ -133,7 +133,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         for entry in ledger.everything(runs):
             folder = entry.folder
             ledger.read_entry(folder)
-            Latest(folder, ("knn/top1",)).look()
+            Latest(folder, ("knn/top1",)).read()
             records: list[journal.Record] = []
             answered(lambda f=folder, found=records: found.extend(journal.read(f)))
             assert all(type(record["step"]) is int for record in records)
@@ -149,7 +149,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         certificate.of(runs, edition("pretrain", "moco"))
         seen = StatusReader(runs).read()
         for row in seen.rows:
-            Reader().cells(row)
+            CellReader().cells(row)
             assert isinstance(row.again(Commands(runs)), str)
             list(verdict(Commands(runs), row))
         aim(seen, [row.id for row in seen.rows])

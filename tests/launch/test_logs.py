@@ -64,7 +64,7 @@ def test_what_became_of_it(world: World) -> None:
 
 
 def test_following_until_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "LOOK_S", 0.0)
+    monkeypatch.setattr(logs, "STATUS_S", 0.0)
     folder = world.stage()
     made = world.submit(folder, job="12")
     world.says("squeue", listed(made, "12", "PENDING", "Priority"))

@@ -151,17 +151,17 @@ def test_a_child_that_lost_its_turn_in_the_background(world: World) -> None:
 def test_what_is_done_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(3):
         world.result(world.stage(run=f"tiny-s{n}"))
-    truth = StatusReader(world.root)
-    first = truth.read()
+    reader = StatusReader(world.root)
+    first = reader.read()
 
     def unread(path: str) -> tuple[bytes, int]:
         raise AssertionError(path)
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "_read", unread)
-        assert truth.read().rows == first.rows
+        assert reader.read().rows == first.rows
     (world.root / first.rows[0].id / "result.json").unlink()
-    assert truth.read().rows[0].state == "absent"
+    assert reader.read().rows[0].state == "absent"
 
 
 def test_a_damaged_record_costs_a_note(world: World) -> None:

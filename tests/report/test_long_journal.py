@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli.cells import Reader
+from harness.cli.cells import CellReader
 from harness.launch.status import StatusReader
 from harness.recipe.schema import Recipe
 from harness.report.collect import collect_single
@@ -89,7 +89,9 @@ def test_it_is_read_in_seconds(bench: Bench, tmp_path: Path) -> None:
     assert len(run.curves.loss) == 200
     assert len(run.curves.knn) == STEPS // 5000
     assert not run.warnings
-    timed("status", lambda: [Reader().cells(row) for row in StatusReader(bench.runs).read().rows])
+    timed(
+        "status", lambda: [CellReader().cells(row) for row in StatusReader(bench.runs).read().rows]
+    )
     timed("publish", lambda: publish(results, tmp_path / "published", recipe="x"))
     records = timed("the whole journal", lambda: journal.read(folder))
     assert [r["step"] for r in records if "train/loss" in r] == list(range(1, STEPS + 1))

@@ -52,7 +52,7 @@ def in_backward(world: World, how: str, victim: int) -> None:
     [
         (fails, "dies", 4, "rank 1 died or hung"),
         (fails, "raises", 4, "rank 1 stopped: ValueError: no such image. "),
-        (fails, "hangs", 4, "rank 1 lives but was elsewhere"),
+        (fails, "hangs", 4, "rank 1 is alive but was elsewhere"),
         (in_backward, "dies", 2, "rank 1 died or hung"),
     ],
 )
@@ -111,7 +111,7 @@ def test_an_error_that_is_no_loss_stays_what_it_is(gloo: Pool, size: int) -> Non
 def loses(rank: int, port: int, how: str, victim: int, folder: str) -> None:
     """The others' main threads are where no exception reaches them: asleep, as if in a GPU's queue,
     or in gloo, which would wait for a minute."""
-    ring_heartbeat.BEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = 0.5, 2.0, 0.5
+    ring_heartbeat.HEARTBEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = 0.5, 2.0, 0.5
     place = Placement(rank, 4, rank, 4, "127.0.0.1", port, "slurm")
 
     def on_loss(lost: LostPeer) -> None:
@@ -159,7 +159,7 @@ def test_a_loss_ends_a_process_that_cannot_notice_it(
 
 def dies_as_soon_as_it_has_come(rank: int, port: int, folder: str) -> str:
     """Before its watch has turned once; the other then waits in gloo for its address."""
-    ring_heartbeat.BEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = 0.5, 2.0, 0.5
+    ring_heartbeat.HEARTBEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = 0.5, 2.0, 0.5
     if rank == 1:
         failure_detection._PERIOD = 30.0
         dist.init_process_group = lambda *_, **__: os._exit(3)
@@ -182,7 +182,11 @@ def test_who_dies_as_soon_as_it_has_come_is_missed(gloo: Pool, tmp_path: Path) -
 
 def suspended(rank: int, port: int, folder: str) -> str:
     """All processes but the test's stop for longer than a silence, as SLURM suspends a job."""
-    ring_heartbeat.BEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = 0.25, 2.0, 0.0
+    ring_heartbeat.HEARTBEAT_S, ring_heartbeat.SILENCE_S, failure_detection._STUCK_S = (
+        0.25,
+        2.0,
+        0.0,
+    )
     place = Placement(rank, 2, rank, 2, "127.0.0.1", port, "slurm")
     with join(place, torch.device("cpu"), on_loss=lambda _: os._exit(7)) as world:
         world.barrier()
@@ -211,7 +215,7 @@ def test_processes_that_are_suspended_together_go_on(gloo: Pool, tmp_path: Path)
 def returns(rank: int, port: int, folder: str) -> str:
     """Rank 1 is stopped for longer than a silence, and goes on while it is given up; then it dies
     for good."""
-    ring_heartbeat.BEAT_S, ring_heartbeat.SILENCE_S = 0.25, 1.5
+    ring_heartbeat.HEARTBEAT_S, ring_heartbeat.SILENCE_S = 0.25, 1.5
     failure_detection._GRACE, failure_detection._STUCK_S, failure_detection._SETTLED_S = (
         0.5,
         6.0,

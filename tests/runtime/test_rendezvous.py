@@ -62,7 +62,10 @@ def test_a_rank_without_the_others(gloo: Pool) -> None:
 def comes(
     rank: int, port: int, size: int, late: float, asked: int, wait: tuple[float, float] = (1, 60)
 ) -> str:
-    """Rank 1 comes late; rank `asked` is asked to stop after a while; `wait`: timeout, meeting."""
+    """Rank 1 comes late; rank `asked` is asked to stop after a while.
+
+    `wait`: the timeouts of collectives and of the rendezvous.
+    """
     rendezvous._KNOCK_S = 0.2
     place = Placement(rank, size, rank, size, "127.0.0.1", port, "slurm")
     if rank == 1:
@@ -73,7 +76,7 @@ def comes(
             place,
             torch.device("cpu"),
             timeout=wait[0],
-            meeting=wait[1],
+            rendezvous_timeout=wait[1],
             stopping=lambda: rank == asked and time.monotonic() > until,
         ) as world:
             world.barrier()

@@ -41,7 +41,7 @@ def test_what_is_written_is_the_state_when_it_was_saved(saver: Saver) -> None:
     saver.check()
     assert found == []
     gate.set()
-    saver.settle()
+    saver.wait()
     assert not found[0]["weights"].any()
 
 
@@ -58,12 +58,12 @@ def test_one_is_written_at_a_time_and_their_memory_is_shared(saver: Saver) -> No
     for step in range(20):
         weights.fill_(step)
         saver.save({"weights": weights}, write)
-    saver.settle()
+    saver.wait()
     assert [value for value, _ in found] == list(range(20))
     assert len({place for _, place in found}) == 1
 
 
-@pytest.mark.parametrize("method", ["check", "settle", "save"])
+@pytest.mark.parametrize("method", ["check", "wait", "save"])
 def test_a_failed_write_is_raised_once(saver: Saver, method: str) -> None:
     ended = threading.Event()
 
@@ -76,7 +76,7 @@ def test_a_failed_write_is_raised_once(saver: Saver, method: str) -> None:
     with pytest.raises(DiskError, match="full"):  # noqa: PT012
         while True:  # `check` does not wait for the thread's last instant
             saver.save({}, fail) if method == "save" else getattr(saver, method)()
-    saver.settle()
+    saver.wait()
 
 
 def test_closing_waits_and_keeps_quiet(saver: Saver) -> None:
@@ -112,7 +112,7 @@ def test_the_file_is_the_one_that_the_state_itself_would_make(saver: Saver, tmp_
         folder.mkdir()
     checkpoint.save(direct, 7, state, keep=1)
     saver.save(state, lambda made: checkpoint.save(copied, 7, made, keep=1))
-    saver.settle()
+    saver.wait()
     assert [p.name for p in copied.iterdir()] == [p.name for p in direct.iterdir()]
 
 
@@ -125,7 +125,7 @@ def test_a_gpu_goes_on_while_its_state_is_copied(saver: Saver) -> None:
         saver.save({"weights": weights}, kept(found))
         for _ in range(100):
             weights += 1
-    saver.settle()
+    saver.wait()
     for step, state in enumerate(found):
         assert state["weights"].device.type == "cpu"
         assert bool((state["weights"] == step).all())

@@ -44,7 +44,7 @@ class Bench:
         self.runs.mkdir()
         self.script = folder / "live.py"
         self.script.write_text(LIVE)
-        self.truth = StatusReader(self.runs)
+        self.reader = StatusReader(self.runs)
 
     def stage(self, name: str, parent: str | None = None) -> StageFolder:
         folder = StageFolder(self.runs / f"{name}.pretrain-0123456789")
@@ -77,7 +77,7 @@ class Bench:
         return made
 
     def look(self) -> Statuses:
-        return self.truth.read()
+        return self.reader.read()
 
     def row(self, stage: StageFolder) -> Row:
         return next(row for row in self.look().rows if row.id == stage.id)

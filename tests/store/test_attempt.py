@@ -18,7 +18,7 @@ from harness.store import liveness as module
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
-from harness.store.liveness import BEAT_S, SILENCE_S, holder
+from harness.store.liveness import HEARTBEAT_S, SILENCE_S, holder
 
 HOLD = """\
 import sys, time
@@ -207,7 +207,7 @@ def test_between_mkdir_and_the_first_words(
     assert begin_fails(folder), "it was waited for, and spoke"
     speaks.join()
     (path / "alive.json").unlink()
-    past = time.time() - BEAT_S
+    past = time.time() - HEARTBEAT_S
     os.utime(path, (past, past))
     monkeypatch.setattr(clock, "_ahead", {})
     assert holder(path) is None
@@ -218,7 +218,7 @@ def test_one_that_never_speaks_is_waited_for_and_taken_for_dead(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder.path / "attempts" / "0001").mkdir()
-    monkeypatch.setattr(module, "BEAT_S", 0.5)
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.5)
     monkeypatch.setattr(clock, "_ahead", {})
     assert begin(folder).number == 2
 
@@ -323,7 +323,7 @@ def test_who_was_thought_dead_writes_nothing(folder: StageFolder) -> None:
 def test_the_heart_beats_until_the_end(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.005)
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.005)
     alive = begin(folder)
     path = alive.path / "alive.json"
     os.utime(path, (0, 0))

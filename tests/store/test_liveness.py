@@ -115,7 +115,7 @@ def test_a_process_that_is_stopped(folder: StageFolder) -> None:
 @pytest.mark.parametrize("beats", [2, 4])
 def test_a_process_that_is_silent(folder: StageFolder, beats: int) -> None:
     attempt = begin(folder)
-    then = time.time() - beats * liveness.BEAT_S
+    then = time.time() - beats * liveness.HEARTBEAT_S
     os.utime(attempt.path / "alive.json", (then, then))
     assert read_entry(folder).still == ("silent" if beats > 3 else "")
     attempt.end("interrupted")

@@ -112,14 +112,14 @@ def test_who_may_still_be_submitting() -> None:
     assert not submission.submitting(replace(mine, submitter=dead))
     elsewhere = {**liveness.identity(), "host": "login-7"}
     assert submission.submitting(replace(mine, submitter=elsewhere))
-    late = time.time() - submission.PATIENCE_S
+    late = time.time() - submission.CLAIM_WAIT_S
     assert not submission.submitting(replace(mine, submitter=elsewhere, t=late))
 
 
 def test_a_claim_excludes_and_is_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     with claim(tmp_path, notes.append):
-        monkeypatch.setattr(submission, "PATIENCE_S", 0.3)
+        monkeypatch.setattr(submission, "CLAIM_WAIT_S", 0.3)
         by = rf"process {os.getpid()} on .* is submitting in {tmp_path}"
         with pytest.raises(Busy, match=by), claim(tmp_path, notes.append):
             raise AssertionError

@@ -211,7 +211,7 @@ def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
         yield problem(
             "time",
             f"slurm.hours.{kind} is {asked[kind]:g} h, but {partition['PartitionName']} allows "
-            f"{most:g} h: lower it; a stage goes on in its job's next life",
+            f"{most:g} h: lower it; a stage goes on in its job's next attempt",
         )
 
 

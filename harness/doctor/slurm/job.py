@@ -30,7 +30,7 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
     folder = submission.folder(site.runs.absolute(), f"doctor-{submission.new_id()}")
     token = secrets.token_hex(8)
 
-    def told(state: JobState) -> None:
+    def note_state(state: JobState) -> None:
         because = f" ({state.reason})" if state.reason else ""
         note(f"job {state.job} is {state.state.lower()}{because}")
 
@@ -40,7 +40,7 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
         words = {"folder": str(folder), "data": str(site.data.absolute())}
         one = own.model_copy(update={"nodes": 1})
         sent = remote_task.send(("probe", words), site, one, folder, minutes=MINUTES)
-        remote_task.wait(sent, folder / "answer.json", told=told)
+        remote_task.wait(sent, folder / "answer.json", on_change=note_state)
         found = atomic.read_json(folder / "answer.json")
     except OSError as error:
         yield problem("job", str(atomic.write_error(error, folder)))

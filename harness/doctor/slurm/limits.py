@@ -125,7 +125,7 @@ def _wall(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
             yield problem(
                 "limits",
                 f"slurm.hours.{kind} is {asked:g} h, but {limit.of} allows {most:g} h: lower it; a "
-                "stage goes on in its job's next life",
+                "stage goes on in its job's next attempt",
             )
 
 

@@ -38,7 +38,7 @@ class Machine(Testbed):
 
     def start(self, plan: Plan, site: Site, processes: int) -> Work:
         work = _Processes(plan, site, self.device, processes)
-        work.look()
+        work.check()
         return work
 
     def call(self, work: str, words: Mapping[str, Any], site: Site, folder: Path) -> None:
@@ -67,7 +67,7 @@ class _Processes(Work):
         self._processes = processes
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def look(self) -> None:
+    def check(self) -> None:
         if any(process.poll() is None for process in self._running) or not self._left:
             return
         if self._running:

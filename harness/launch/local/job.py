@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.inputs import Inputs
 from harness.launch import job_file
-from harness.launch.job_end import report, told
+from harness.launch.job_end import report, run_or_exit
 from harness.launch.signals import StopFlag
 from harness.plan import make_plan
 from harness.site import Site
@@ -64,7 +64,7 @@ class LocalJob:
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.visible
         with StopFlag() as stopping:  # before any slow work
-            return told(lambda: self._run(stopping))
+            return run_or_exit(lambda: self._run(stopping))
 
     def _run(self, stopping: StopFlag) -> str:
         from rich.console import Console

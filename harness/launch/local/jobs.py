@@ -25,7 +25,7 @@ may take minutes from one stage to the next."""
 class Processes(Jobs):
     """Finds the states of jobs by their processes."""
 
-    def look(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> Answer:
         arrays = {array.name: (made, array) for made, array, _ in handed.values()}
         known = {name: state(runs, made, array) for name, (made, array) in arrays.items()}
         return Answer({stage: known[array.name] for stage, (_, array, _) in handed.items()})
@@ -42,9 +42,9 @@ class Processes(Jobs):
         ]
         return found, ()
 
-    def is_of(self, life: LastAttempt, made: Submission, job: JobState) -> bool:
+    def is_of(self, last: LastAttempt, made: Submission, job: JobState) -> bool:
         del job
-        return job_of(life.who) is None and life.host == made.host and life.began >= made.t
+        return job_of(last.who) is None and last.host == made.host and last.began >= made.t
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         if made.host == socket.gethostname():
@@ -91,5 +91,5 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
 
 def _heard(folder: StageFolder) -> float:
     """Last write of a stage's newest attempt, in seconds since 1970; 0: never."""
-    life = last_attempt.last_attempt(folder)
-    return life.heard if life is not None else 0.0
+    last = last_attempt.last_attempt(folder)
+    return last.heard if last is not None else 0.0

@@ -119,9 +119,9 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def cluster(patience: float | None = None) -> Cluster:
-    """The cluster of these clients; waits at most `patience` (default TIMEOUT_S) seconds."""
-    said = ask("scontrol", "show", "config", timeout=patience)
+def cluster(timeout: float | None = None) -> Cluster:
+    """The cluster of these clients; waits at most `timeout` (default TIMEOUT_S) seconds."""
+    said = ask("scontrol", "show", "config", timeout=timeout)
     config = pairs(said.lines)
     hides = "jobs" in config.get("PrivateData", "").lower().split(",")
     own = "" if os.environ.get("SLURM_CLUSTERS") else os.environ.get("SLURM_CLUSTER_NAME", "")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import harness
 from harness.command import Commands
 from harness.errors import HarnessError
-from harness.launch.job_end import report, told
+from harness.launch.job_end import report, run_or_exit
 from harness.launch.signals import StopFlag
 from harness.launch.slurm.requeue import end, goes_on, say_who_died
 from harness.output import forgive
@@ -24,7 +24,7 @@ from harness.store.layout import StageFolder
 if TYPE_CHECKING:
     from harness.runtime.environment import Placement
 
-MEETING_S = 600.0
+RENDEZVOUS_S = 600.0
 """Seconds between the starts of the first and the last process, without the copying of data: nodes
 read their libraries at different speeds."""
 LAST_WORDS_S = 10.0
@@ -66,7 +66,7 @@ class StageJob:
         forgive()
         handler = signal.getsignal(signal.SIGUSR2)
         with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
-            state = told(lambda: self._run(flag, handler), _let_the_first_speak)
+            state = run_or_exit(lambda: self._run(flag, handler), _let_the_first_speak)
         if state == "interrupted":
             end(handler, flag.heard)
         return state
@@ -89,14 +89,14 @@ class StageJob:
         from harness.stage.execute import Job, pick_device
 
         placement = resolve(os.environ)
-        root, meeting = Path(self.data_root), MEETING_S
+        root, rendezvous_timeout = Path(self.data_root), RENDEZVOUS_S
         if self.stage_data is not None:
             recipe = (folder.described or {}).get("recipe", {})
             first = placement.local_rank == 0
             staged = staging.stage(recipe, root, self.stage_data, first=first, stopping=flag)
             if staged is None:
                 return "interrupted"
-            root, meeting = staged, MEETING_S + staging.WAIT_S
+            root, rendezvous_timeout = staged, RENDEZVOUS_S + staging.WAIT_S
         job = Job(folder.path, root, pick_device(self.device, placement))
         console = Console(highlight=False, width=200)
 
@@ -119,7 +119,14 @@ class StageJob:
         try:
             with _mirrored(folder, placement), watching(console, 1) as reporter:
                 on_loss = functools.partial(abort.abort_after, give_up)
-                return run_as(placement, job, reporter, flag, meeting=meeting, on_loss=on_loss)
+                return run_as(
+                    placement,
+                    job,
+                    reporter,
+                    flag,
+                    rendezvous_timeout=rendezvous_timeout,
+                    on_loss=on_loss,
+                )
         except HarnessError as error:
             if (state := _settled(folder)) is not None:  # by another process meanwhile
                 return state
@@ -149,7 +156,7 @@ class ReportJob:
         Raises:
             SystemExit: it could not be written; the log has the reason.
         """
-        return told(self._write, _let_the_first_speak)
+        return run_or_exit(self._write, _let_the_first_speak)
 
     def _write(self) -> str:
         _check_code(self.code)

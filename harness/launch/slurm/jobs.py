@@ -36,7 +36,7 @@ class Cluster(Jobs):
     def __init__(self) -> None:
         self._queue = Queue()
 
-    def look(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> Answer:
         arrays: dict[str, Array] = {}
         since = time.time()
         several = len({made.cluster for made, _, _ in handed.values()}) > 1
@@ -51,7 +51,7 @@ class Cluster(Jobs):
             known = replace(array, job=answer.numbers.get(array.name, array.job))
             element = known.element(index)
             if array.name in arrays:
-                state = _told(made, element, answer)
+                state = _state(made, element, answer)
             else:
                 state = JobState(element or "", "GONE")
             if state is None or state.state == "GONE":
@@ -127,8 +127,8 @@ class Cluster(Jobs):
             state: GONE; None if the job never had a number.
         """
         job = state.job if state is not None else ""
-        life = last_attempt.last_attempt(stage_folder(runs, stage))
-        own = life if life is not None and life.of(made.on, job, made.cluster) else None
+        last = last_attempt.last_attempt(stage_folder(runs, stage))
+        own = last if last is not None and last.of(made.on, job, made.cluster) else None
         if own is not None and own.ended == "failed":
             return state  # the stage's own records say so
         if self._elsewhere(made):
@@ -136,13 +136,13 @@ class Cluster(Jobs):
         if self._hidden(made):
             why = f"is {made.user}'s, and SLURM shows it to them alone"
             return JobState(job, "UNKNOWN", why)
-        heard = max(made.t, life.heard if life is not None else 0.0)
+        heard = max(made.t, last.heard if last is not None else 0.0)
         lags = time.time() - heard < GRACE_S and (own is None or not own.ended)
         known = state is not None and lags
         return replace(state, state="UNKNOWN", reason=LEFT) if state and known else state
 
 
-def _told(made: Submission, element: str | None, answer: queue.Answer) -> JobState | None:
+def _state(made: Submission, element: str | None, answer: queue.Answer) -> JobState | None:
     """SLURM's state for a stage's job; None if it has no job of the submission's name."""
     if element is not None:
         return answer.jobs.get(element, JobState(element, "UNKNOWN"))

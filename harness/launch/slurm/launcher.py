@@ -30,7 +30,7 @@ from harness.store import submission
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.submission import Array, Submission
 
-PATIENCE_S = 15.0
+CONFIG_TIMEOUT_S = 15.0
 """Seconds for the first query, which everything depends on; without a controller it takes 9."""
 
 
@@ -162,7 +162,7 @@ class Slurm(Detached):
         def drafted(sid: str) -> list[Array]:
             return arrays(plan, sid, most=own.max_array, live=_numbers(jobs), report=report)
 
-        cluster = clients.cluster(PATIENCE_S)
+        cluster = clients.cluster(CONFIG_TIMEOUT_S)
         refusal.foreseen(own, drafted(""), cluster)
         begun = new_submission.begin(
             plan,
@@ -204,7 +204,7 @@ class Slurm(Detached):
                         note(f"no job for the report ({why}); {then}")
                         return record
                     refused = answer.controller and not silent
-                    said = refusal.told(begun.record, n, why, own, refused=refused)
+                    said = refusal.refusal_text(begun.record, n, why, own, refused=refused)
                     raise HarnessError(said) from error
                 job = answer.numbers[array.name]
             record = record.job(n, job)

@@ -47,7 +47,7 @@ def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
         )
 
 
-def told(record: Submission, n: int, why: str, own: SlurmSite, *, refused: bool) -> str:
+def refusal_text(record: Submission, n: int, why: str, own: SlurmSite, *, refused: bool) -> str:
     """The message for a submission that stopped at its array number `n`.
 
     Args:

@@ -29,7 +29,7 @@ behind the file system, and a job about to be requeued is shown as ended."""
 
 
 @dataclass(frozen=True)
-class Errand:
+class RemoteTask:
     """A task that was submitted."""
 
     array: Array
@@ -41,7 +41,7 @@ class Errand:
     """Commands for messages to the sender."""
 
 
-def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> Errand:
+def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> RemoteTask:
     """Submit one job that does `work` in each of its processes.
 
     Args:
@@ -65,16 +65,16 @@ def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float
         how = "does not answer" if error.silent else "refused the job"
         raise HarnessError(f"SLURM {how}: {error}") from error
     sent = Array(name, "knn", ("errand",), job=job)
-    return Errand(sent, folder.absolute(), began, Commands(site.runs.absolute(), site.file))
+    return RemoteTask(sent, folder.absolute(), began, Commands(site.runs.absolute(), site.file))
 
 
 def wait(
-    errand: Errand, answer: Path, *, told: Callable[[JobState], object] = lambda _: None
+    task: RemoteTask, answer: Path, *, on_change: Callable[[JobState], object] = lambda _: None
 ) -> None:
     """Wait until the file `answer` exists. If the caller is interrupted, the job is cancelled.
 
     Args:
-        told: called with the job's state whenever it changes.
+        on_change: called with the job's state whenever it changes.
 
     Raises:
         Failed: the job ended without an answer; with the reason and the end of its log.
@@ -84,17 +84,17 @@ def wait(
     ending: float | None = None
     try:
         while not answer.exists():
-            state = state_of(queue.ask([errand.array], errand.t), errand.array)
+            state = state_of(queue.ask([task.array], task.t), task.array)
             if (state.state, state.reason) != last:
                 last = state.state, state.reason
-                told(state)
+                on_change(state)
             over = not state.live and state.state != "UNKNOWN"
             ending = (ending or time.monotonic()) if over else None
             if ending is not None and time.monotonic() - ending > ENDED_S:
-                raise failure(errand.folder, errand.commands, state)
+                raise failure(task.folder, task.commands, state)
             time.sleep(POLL_S)
     except BaseException:
-        cancel([errand.array])
+        cancel([task.array])
         raise
 
 

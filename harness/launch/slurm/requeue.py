@@ -37,7 +37,7 @@ from harness.store.layout import StageFolder
 
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a process that was asked to stop and whose job is not requeued."""
-PATIENCE_S = 600.0
+STATE_WAIT_S = 600.0
 """Seconds for SLURM to answer a process that it asked to stop."""
 VERDICT_S = 5.0
 """Seconds after a process's death in which SLURM ends the others, if it noticed the death."""
@@ -50,7 +50,7 @@ def end(handler: object, heard: set[int]) -> NoReturn:
     if os.environ.get("SLURM_PROCID", "0") != "0":
         raise SystemExit(0)  # the first process decides
     warned = signal.SIGUSR2 in heard
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + STATE_WAIT_S
     while (state := own_state()) is None and not warned and time.monotonic() < until:
         time.sleep(5)
     if not callable(handler) or not (state == "RUNNING" or (state is None and warned)):

@@ -178,7 +178,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
         "# the code that was submitted, wherever the job begins",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
         "export SUBMITIT_PREEMPT_SIGNAL=USR2",
-        "# what the job does, should its submitter or its last life have left it unsaid",
+        "# what the job does, if its submitter or its last attempt left that open",
         f"cd {shlex.quote(str(folder))}",
         f'rm -f "{job}"_*.save_tmp',
         f'[ -e "{job}_submitted.pkl" ] || cp "{array.name}.{index}.pkl" "{job}_submitted.pkl"',

@@ -25,7 +25,7 @@ OURS = {
     "job-name": "jobs are found again by it",
     "kill-on-invalid-dep": "always yes",
     "mem": "say mem_gb",
-    "no-requeue": "a job that is interrupted goes on in its next life",
+    "no-requeue": "a job that is interrupted goes on in its next attempt",
     "nodes": "say nodes",
     "ntasks-per-node": "say processes_per_node",
     "open-mode": "always append: a requeued job goes on in its log",

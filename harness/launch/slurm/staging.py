@@ -97,7 +97,7 @@ def stage(
     word = place / (WORD + hashlib.sha256(said.encode()).hexdigest()[:12])
     try:
         if not first:
-            return _told(word, stopping)
+            return _named_copy(word, stopping)
         target = _copied(root, wanted, place, stopping)
         atomic.write_json(word, {"target": target.name})
     except _Stopped:
@@ -112,7 +112,7 @@ def stage(
     return target
 
 
-def _told(word: Path, stopping: Asked) -> Path:
+def _named_copy(word: Path, stopping: Asked) -> Path:
     """Wait for the complete copy that the first process of this job names."""
     until = time.monotonic() + WAIT_S
     while time.monotonic() < until:

@@ -72,7 +72,7 @@ class _Jobs(Work):
         self._asked = 0.0
         self._ending: dict[str, float] = {}
 
-    def look(self) -> None:
+    def check(self) -> None:
         if time.monotonic() - self._asked < ASK_S:
             return
         self._asked = time.monotonic()
@@ -99,7 +99,7 @@ class _Jobs(Work):
 
     def close(self) -> None:
         until = time.monotonic() + remote_task.ENDED_S
-        while self._has_all_results() and self._lives() and time.monotonic() < until:
+        while self._has_all_results() and self._is_listed() and time.monotonic() < until:
             time.sleep(remote_task.POLL_S)
         remote_task.cancel(self._arrays())
 
@@ -107,7 +107,7 @@ class _Jobs(Work):
         pairs = self._elements()
         return all(stage_folder(self._runs, stage).result is not None for stage, _ in pairs)
 
-    def _lives(self) -> bool:
+    def _is_listed(self) -> bool:
         jobs = self._queue.ask(self._arrays(), self._made.t).jobs
         return any(jobs[job].live for _, job in self._elements() if job in jobs)
 

@@ -59,23 +59,23 @@ class WandbOpener:
         self._failures = 0
         self._stuck: set[str] = set()
 
-    def __call__(self, card: Metadata) -> TrackedRun:
-        if card.mode == "offline":
-            run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
+    def __call__(self, metadata: Metadata) -> TrackedRun:
+        if metadata.mode == "offline":
+            run = _bounded(lambda: self._init(metadata), 3 * self._init_s, "opening the run")
         else:
-            run = self._online(card)
-        return WandbRun(run, card, self._close_s)
+            run = self._online(metadata)
+        return WandbRun(run, metadata, self._close_s)
 
-    def _online(self, card: Metadata) -> Any:
+    def _online(self, metadata: Metadata) -> Any:
         if time.monotonic() < self._pause_until:
             raise TrackerError("W&B has just failed; not asked again for the moment")
         if why := _bounded(lambda: objection(self._init_s), 2 * self._init_s, "reaching W&B"):
             self._pause_until = time.monotonic() + PAUSE_S
             raise TrackerError(redact(why))
         try:
-            run = _bounded(lambda: self._init(card), 3 * self._init_s, "opening the run")
+            run = _bounded(lambda: self._init(metadata), 3 * self._init_s, "opening the run")
         except TrackerError:  # this run's, perhaps deleted, or the server's: two in a row show
-            self._stuck.add(card.id)
+            self._stuck.add(metadata.id)
             self._failures += 1
             if self._failures > 1:
                 self._pause_until = time.monotonic() + PAUSE_S
@@ -83,11 +83,11 @@ class WandbOpener:
         self._failures = 0
         return run
 
-    def _init(self, card: Metadata) -> Any:
+    def _init(self, metadata: Metadata) -> Any:
         for name in FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ["WANDB_MODE"] = card.mode  # wandb does not accept every spelling
+        os.environ["WANDB_MODE"] = metadata.mode  # wandb does not accept every spelling
         import wandb
 
         settings = {
@@ -108,15 +108,17 @@ class WandbOpener:
         }
         known = wandb.Settings.model_fields  # some are newer than the oldest supported wandb
         return wandb.init(
-            id=f"{card.id}-offline" if card.id in self._stuck else card.id,  # wandb keeps it
-            name=card.name,
-            group=card.group,
-            job_type=card.job_type,
-            project=card.project,
-            config=card.config,
-            tags=list(card.tags),
-            dir=str(card.folder),
-            mode=card.mode,
+            id=f"{metadata.id}-offline"
+            if metadata.id in self._stuck
+            else metadata.id,  # wandb keeps it
+            name=metadata.name,
+            group=metadata.group,
+            job_type=metadata.job_type,
+            project=metadata.project,
+            config=metadata.config,
+            tags=list(metadata.tags),
+            dir=str(metadata.folder),
+            mode=metadata.mode,
             resume="allow",
             reinit="create_new",
             allow_val_change=True,
@@ -127,10 +129,10 @@ class WandbOpener:
 class WandbRun:
     """A run of the installed wandb."""
 
-    def __init__(self, run: Any, card: Metadata, close_s: float) -> None:
+    def __init__(self, run: Any, metadata: Metadata, close_s: float) -> None:
         self._run = run
         self._close_s = close_s
-        online = card.mode == "online"
+        online = metadata.mode == "online"
         self.known = int(run.starting_step or 0) if online else 0
         self.url = str(run.url or "") if online else ""
         run.define_metric(GLOBAL_STEP, hidden=True)

@@ -15,7 +15,7 @@ from harness.doctor import probe
 from harness.doctor.finding import Finding
 from harness.doctor.slurm import job, sight
 from harness.launch.slurm import remote_task
-from harness.launch.slurm.remote_task import Errand
+from harness.launch.slurm.remote_task import RemoteTask
 from harness.launch.slurm.site import SlurmSite
 from harness.site import Site
 from harness.store import atomic
@@ -124,9 +124,9 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the job finds; without a host it ends without an answer, and leaves no log."""
     found = dict(ANSWER, computes=probe.python())
 
-    def send(*said: Any, **_: object) -> Errand:
+    def send(*said: Any, **_: object) -> RemoteTask:
         _, site, _, folder = said
-        return Errand(
+        return RemoteTask(
             Array("moco-x", "knn", ("errand",), job="12"), folder, 0.0, Commands(site.runs)
         )
 

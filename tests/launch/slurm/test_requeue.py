@@ -54,7 +54,7 @@ def test_it_asks_about_itself_and_not_about_its_array(
 
 def test_nobody_answers_for_long(squeue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     squeue.write_text("")
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(module, "STATE_WAIT_S", 0.1)
     with pytest.raises(SystemExit, match=str(STOPPED)):
         module.end(handler, {TERM})
 

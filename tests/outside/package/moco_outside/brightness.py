@@ -58,9 +58,9 @@ def run(context: Context) -> StageOutcome:
         context.record([{"step": step, "epoch": step, "t": round(time.time(), 1), **figures}])
         context.save(step, {"weight": weight})
         context.reporter.advance(step, figures)
-        if context.asked_to_stop(meeting=True) and step < said.steps:
-            context.settle()
+        if context.asked_to_stop(synchronising=True) and step < said.steps:
+            context.wait_for_checkpoint()
             raise Interrupted
-    context.settle()
+    context.wait_for_checkpoint()
     above = context.parent.result if context.parent else None
     return StageOutcome(step, figures, {"weights": (above or {}).get("weights")})

@@ -98,7 +98,7 @@ class Crate(Detached):
 class Crates(Jobs):
     """Looks for the crates' processes."""
 
-    def look(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> Answer:
         del runs
         return Answer({s: self._state(made, a, n) for s, (made, a, n) in handed.items()})
 
