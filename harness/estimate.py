@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,13 +23,11 @@ from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.spec.registry import task
-from harness.store import benchmarks, provenance
+from harness.store import benchmarks, operating_system
 from harness.store.layout import StageFolder
 
 NEWEST = 300
 """Maximum number of folders to read: enough to know this machine, and fast."""
-DRIVER = Path("/proc/driver/nvidia/gpus")
-"""Where NVIDIA's driver lists the GPUs' names; torch uses the same names."""
 _FREE = ("momentum", "temperature", "bank_momentum")
 """Fields of `contrast` that do not change the speed."""
 
@@ -78,8 +75,8 @@ def computer(device: str, processes: int) -> Computer:
             said = device.partition(":")[2]
             index = int(said) if said.isdecimal() else 0
             return Computer(names[min(index, len(names) - 1)], processes)
-        return Computer("cpu" if device == "auto" else device, processes, provenance.cpu())
-    return Computer(device.partition(":")[0], processes, provenance.cpu())
+        return Computer("cpu" if device == "auto" else device, processes, operating_system.cpu())
+    return Computer(device.partition(":")[0], processes, operating_system.cpu())
 
 
 def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
@@ -99,11 +96,9 @@ def _gpus() -> list[str]:
     """The names of the GPUs that torch would use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return []
-    with contextlib.suppress(OSError, metadata.PackageNotFoundError):
-        if metadata.version("torch").endswith("+cpu"):
-            return []
-        texts = [(path / "information").read_text() for path in sorted(DRIVER.iterdir())]
-        return [found[1] for text in texts if (found := re.search(r"Model:\s*(\S.*\S)", text))]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        if not metadata.version("torch").endswith("+cpu"):
+            return operating_system.gpus()
     return []
 
 

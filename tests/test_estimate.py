@@ -10,7 +10,7 @@ import pytest
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
 from harness.plan import Plan, describe, make_plan
-from harness.store import atomic, provenance
+from harness.store import atomic, operating_system
 from harness.store.attempt import begin
 from harness.store.layout import stage_folder
 
@@ -41,7 +41,7 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "DRIVER", tmp_path / "no-driver")
+    monkeypatch.setattr(operating_system, "PROC", tmp_path / "proc")
 
 
 def plan(recipe: Path, runs: Path, *sets: str, on: Computer = HERE) -> Plan:
@@ -323,7 +323,7 @@ def test_another_shapes_measurement(recipe: Path, runs: Path, other: str) -> Non
 
 
 def test_this_machines_cpu_is_known() -> None:
-    assert computer("cpu", 1).cpu == provenance.cpu() != ""
+    assert computer("cpu", 1).cpu == operating_system.cpu() != ""
 
 
 # ---- what computes
@@ -339,7 +339,7 @@ def test_a_device_has_its_name(
 ) -> None:
     monkeypatch.setattr(estimate.metadata, "version", lambda _: "2.13.0+cu130")
     for number, model in enumerate(("NVIDIA H200", "NVIDIA L4")):
-        folder = tmp_path / "no-driver" / f"0000:0{number}:00.0"
+        folder = tmp_path / "proc/driver/nvidia/gpus" / f"0000:0{number}:00.0"
         folder.mkdir(parents=True)
         (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 5\n")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from harness.bench.clock import Timed, Timing, measure
 from harness.bench.result import ALONE, SHARED
 from harness.bench.step import Steps, whole_blocks
+from harness.store import operating_system
 
 
 def sharing(
@@ -25,7 +25,7 @@ def sharing(
             those that it makes alone.
     """
     everyone = made[max(made)].context.world
-    cores, own = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    cores, own = operating_system.cores(), torch.get_num_threads()
 
     def begin(threads: int) -> None:
         everyone.barrier()

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from harness.certify import same, tiny
+from harness.certify import tiny
 from harness.certify.trajectory import STEPS, TOLERANCE
 from harness.errors import HarnessError
 from harness.launch.protocol import Testbed, Work
 from harness.plan import Plan
 from harness.site import Site
-from harness.store import atomic
+from harness.store import atomic, journal
 from harness.store.certificate import Check
 from harness.store.layout import StageFolder, stage_folder
 
@@ -62,7 +63,7 @@ def float32(testbed: Testbed, site: Site, folder: Path) -> Check:
     for mechanism, first, second in zip(tiny.MECHANISMS, *(p.stages for p in plans), strict=True):
         one, other = stage_folder(site.runs, first.id), stage_folder(site.runs, second.id)
         _check_place(testbed, other)
-        apart = zip(same.losses(one), same.losses(other), strict=True)
+        apart = zip(losses(one), losses(other), strict=True)
         found[mechanism] = max(abs(mine - theirs) for (_, mine), (_, theirs) in apart)
     worst = max(found, key=lambda mechanism: found[mechanism])
     says = (
@@ -114,9 +115,9 @@ def _has_run(folder: StageFolder, attempts: int) -> bool:
 
 def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int) -> Check:
     attempts = len(disturbed.attempts())
-    unlike = same.differing(alone, disturbed)
-    once = [step for step, _ in same.losses(disturbed)] == list(range(1, steps + 1))
-    equal = same.losses(alone) == same.losses(disturbed)
+    unlike = differing(alone, disturbed)
+    once = [step for step, _ in losses(disturbed)] == list(range(1, steps + 1))
+    equal = losses(alone) == losses(disturbed)
     says = f"{steps} steps in {attempts} attempts, warned once and killed once: "
     wrong = [f"{len(unlike)} tensors differ ({', '.join(unlike[:3])})"] if unlike else []
     wrong += [] if once else ["the journal has not each step once"]
@@ -215,3 +216,40 @@ def attempt(site: Site) -> dict[str, object]:
                 if isinstance(found, dict):
                     return found
     return {}
+
+
+def losses(folder: StageFolder) -> list[tuple[int, float]]:
+    """(step, training loss) of each step, in order of writing."""
+    records = journal.series(journal.read(folder), "train/loss")
+    return [(step, loss) for step, _, loss in records]
+
+
+def differing(one: StageFolder, other: StageFolder) -> list[str]:
+    """Names of the parts in which the two last checkpoints are not bit-identical.
+
+    Raises:
+        HarnessError: a stage has no checkpoint.
+    """
+    first, second = _state(one), _state(other)
+    return sorted(_unlike(first, second, ""))
+
+
+def _state(folder: StageFolder) -> dict[str, Any]:
+    from harness.runtime import checkpoint
+
+    found = checkpoint.newest(folder.checkpoints, lambda _: None)
+    if found is None:
+        raise HarnessError(f"{folder.checkpoints}: no checkpoint")
+    return {name: value for name, value in found[1].items() if name != "stage"}
+
+
+def _unlike(one: Any, other: Any, place: str) -> list[str]:
+    import torch
+
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [name for k in one for name in _unlike(one[k], other[k], f"{place}.{k}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return _unlike(dict(enumerate(one)), dict(enumerate(other)), place)
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return [] if torch.equal(one, other) else [place]
+    return [] if type(one) is type(other) and one == other else [place]

@@ -301,8 +301,7 @@ def check(
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
-    from harness.cli.check import How, check_command, fresh
-    from harness.cli.seeds import parse_seeds
+    from harness.cli.check import How, check_command, fresh, parse_seeds
 
     with fresh(json, junit, write_baseline):
         if against is not None and write_baseline is not None:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import harness
-from harness.store import atomic
+from harness.store import atomic, operating_system
 from harness.track import feed
 
 CONNECT_S = 5.0
@@ -54,7 +54,7 @@ def answer(folder: Path, data: Path) -> None:
         "token": token.read_text() if token.exists() else "",
         "free_gb": round(free / 1e9, 1),
         "data": data.is_dir(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cores": operating_system.cores(),
         "cpu": platform.processor() or platform.machine(),
         "reached": {
             tracker.kind: _reaches(access.server)

@@ -8,13 +8,13 @@ import os
 import pwd
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.launch.job_states import JobState
 from harness.launch.newest_jobs import Schedulers
 from harness.launch.signals import terminate
 from harness.launch.status import Row, Statuses
+from harness.store import operating_system
 from harness.store.liveness import holder, is_alive, job_of
 from harness.store.submission import Submission
 
@@ -95,7 +95,7 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
         found.refused.append(
             f"{row.id}: process {who['pid']} on {who['host']} runs it; stop it there"
         )
-    elif (owner := _owner(who["pid"])) != os.getuid():
+    elif (owner := operating_system.owner(who["pid"])) is not None and owner != os.getuid():
         found.refused.append(f"{row.id}: process {who['pid']} is {_name(owner)}'s")
     else:
         found.stages.append(row.id)
@@ -129,13 +129,6 @@ def _us() -> set[str]:
     with contextlib.suppress(KeyError, OSError):
         names.add(getpass.getuser())
     return names
-
-
-def _owner(pid: int) -> int:
-    try:
-        return Path(f"/proc/{pid}").stat().st_uid
-    except OSError:
-        return os.getuid()
 
 
 def _name(uid: int) -> str:

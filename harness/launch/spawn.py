@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from harness import interpreter
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
+from harness.store import operating_system
 
 COLLECTIVE_WAIT_S = 600.0
 """Seconds that one process may be busy alone (a checkpoint) while others wait. A dead process is
@@ -83,4 +84,4 @@ def share_cores(placement: Placement) -> None:
     import torch
 
     if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // placement.local_size))
+        torch.set_num_threads(max(1, operating_system.cores() // placement.local_size))

@@ -341,7 +341,8 @@ def join(
         timeout: seconds that the others may be late in any collective. Work of a single rank (a
             checkpoint, an evaluation) has to be shorter.
         rendezvous_timeout: seconds that rank 0 may be late at the rendezvous; None: a minute, or
-            `timeout` if that is shorter. The wait for the others is as long, and at least `timeout`.
+            `timeout` if that is shorter. The wait for the others is as long, and at least
+            `timeout`.
         store: opens another store than rank 0's at the placement's address and port.
         stopping: whether to stop; asked until the rendezvous is complete.
         on_loss: called on another thread, within a minute, if the loss of a peer cannot be raised;

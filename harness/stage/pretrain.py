@@ -12,15 +12,20 @@ import torch
 from torch import Tensor
 
 from harness.data.loader import Batch, Loader
-from harness.methods.build import build_mechanism
+from harness.methods.mechanism import Mechanism
+from harness.model.encoder import Encoder
 from harness.model.groups import (
     average_running_statistics,
     broadcast_running_statistics,
     fit_groups,
 )
+from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
+from harness.runtime.world import World
+from harness.spec.declarations import load
+from harness.spec.registry import methods
 from harness.stage import beginning
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
 from harness.stage.knn import check_neighbours, measure
@@ -37,6 +42,13 @@ class _Block:
     rates: list[float] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     correct: list[Tensor] = field(default_factory=list)
+
+
+def build_mechanism(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> Mechanism:
+    """The mechanism that the recipe's `contrast` names; `images`: number of training images."""
+    build_method = load(methods()[recipe.contrast.kind].build)
+    made: Mechanism = build_method(recipe, encoder, images=images, world=world)
+    return made
 
 
 class Pretraining:

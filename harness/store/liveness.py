@@ -13,7 +13,8 @@ from typing import Any, Literal
 from harness.errors import StoreError, Unreadable
 from harness.spec.declarations import load
 from harness.spec.registry import launchers
-from harness.store import atomic, clock
+from harness.store import atomic, clock, operating_system
+from harness.store.operating_system import DEAD
 
 HEARTBEAT_S = 10.0
 """Seconds between two touches of alive.json."""
@@ -31,9 +32,9 @@ def identity() -> dict[str, Any]:
     returns it."""
     who: dict[str, Any] = {
         "host": socket.gethostname(),
-        "boot": _boot(),
+        "boot": operating_system.boot(),
         "pid": os.getpid(),
-        "born": _born(os.getpid()),
+        "born": operating_system.start_time(os.getpid()),
     }
     return who | inside(os.environ)
 
@@ -64,51 +65,18 @@ def is_of(who: Mapping[str, Any], on: str, job: str, cluster: str) -> bool:
     return not cluster or theirs.get("cluster", cluster) == cluster
 
 
-def _boot() -> str:
-    """Identifies this boot of this machine and the PID namespace (perhaps a container's); "" if the
-    system does not say."""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""
-
-
-def _born(pid: int) -> str:
-    """The process's start time in ticks, so that a reused PID is recognised; "dead" if it has
-    ended, "" if the system does not say (no /proc, or other users' processes are hidden).
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "" if _answers(pid) else "dead"
-    return "dead" if stat[0] in "ZX" else stat[19]
-
-
 def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
     """Whether the folder's holder is stopped or silent, and the reason in words; "" if neither."""
     pid = who["pid"]
     if not pid:  # it is just starting
         return "", ""
-    if is_alive(who):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
-                return "stopped", f"is stopped (SIGSTOP); kill -CONT {pid} lets it go on"
+    if is_alive(who) and operating_system.is_stopped(pid):
+        return "stopped", f"is stopped (SIGSTOP); kill -CONT {pid} lets it go on"
     try:
         quiet = _silent_for(folder, (folder / "alive.json").stat().st_mtime)
     except OSError:
         return "", ""
     return ("silent", f"has been silent for {quiet:.0f} s") if quiet > STILL_S else ("", "")
-
-
-def _answers(pid: int) -> bool:
-    """Whether a process with this number exists, ours or another user's."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
@@ -149,11 +117,11 @@ def _silent_for(folder: Path, touched: float) -> float:
 
 def is_alive(who: Mapping[str, Any]) -> bool | None:
     """Whether the process that `identity` described runs; None if this machine cannot check it."""
-    if who.get("boot") != _boot() or who.get("host") != socket.gethostname():
+    if who.get("boot") != operating_system.boot() or who.get("host") != socket.gethostname():
         return None
     pid = who.get("pid")
-    born = _born(pid) if isinstance(pid, int) and pid > 0 else "dead"
-    if born == "dead":
+    born = operating_system.start_time(pid) if isinstance(pid, int) and pid > 0 else DEAD
+    if born == DEAD:
         return False
     return born == who["born"] if born and who.get("born") else None
 

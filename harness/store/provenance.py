@@ -19,7 +19,7 @@ import harness
 from harness.errors import HarnessError, StoreError, cannot_be_read, user_name
 from harness.redact import redact
 from harness.spec import registry
-from harness.store import atomic
+from harness.store import atomic, operating_system
 
 PACKAGES = (
     "moco-harness",
@@ -57,8 +57,8 @@ def capture(
         "machine": {
             "host": socket.gethostname(),
             "system": platform.platform(),
-            "cpu": cpu(),
-            "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+            "cpu": operating_system.cpu(),
+            "cores": operating_system.cores(),
             "threads": threads,
             "device": device,
         },
@@ -183,14 +183,3 @@ def code() -> tuple[dict[str, Any], str]:
     if not commit:
         found["why"] = why
     return found, redact(diff) if len(diff) <= DIFF_LIMIT else ""
-
-
-def cpu() -> str:
-    """The CPU's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -27,6 +27,7 @@ from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
 from harness.store.layout import refuse_link, stage_folder
 from harness.store.ledger import read_entry
+from harness.store.operating_system import DEAD, start_time
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
@@ -133,28 +134,8 @@ def _environment() -> dict[str, str]:
 
 def watcher(pid: int) -> Callable[[], bool]:
     """A function that says whether the process, not a later one with its number, is running."""
-
-    def born() -> str:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if stat[0] in "ZX" else stat[19]
-
-    if Path("/proc/self/stat").exists():
-        first = born()
-        return lambda: bool(first) and born() == first
-
-    def answers() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-    return answers
+    first = start_time(pid)
+    return lambda: first != DEAD and start_time(pid) == first
 
 
 def follow(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.certify import checks, same
+from harness.certify import checks
 from harness.errors import HarnessError
 from harness.plan import Plan, describe
 from harness.runtime import checkpoint
@@ -222,6 +222,6 @@ def test_what_is_the_same(tmp_path: Path) -> None:
     for folder in (one, other):
         folder.create({"id": folder.id})
         finish(folder)
-    assert same.differing(one, other) == []
+    assert checks.differing(one, other) == []
     finish(other, 2.0)
-    assert same.differing(one, other) == [".mechanism.w"]
+    assert checks.differing(one, other) == [".mechanism.w"]

@@ -110,7 +110,7 @@ def test_runs_of_elsewhere_and_of_other_jobs(world: World) -> None:
 def test_what_another_user_runs_here(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = world.stage()
     attempt = begin(folder)
-    monkeypatch.setattr("harness.launch.cancel._owner", lambda _: 1)
+    monkeypatch.setattr("harness.store.operating_system.owner", lambda _: 1)
     assert f"process {os.getpid()} is " in targets(world, folder).refused[0]
     attempt.end("interrupted")
 

@@ -17,13 +17,13 @@ from harness.data.datasets import DataSet, open_data
 from harness.data.loader import Loader
 from harness.errors import DataError
 from harness.evaluate.features import NotFinite
-from harness.methods.build import build_mechanism
 from harness.model.encoder import build
 from harness.model.groups import fit_groups
 from harness.recipe.schema import Data, Recipe
 from harness.runtime.optimiser import build_optimiser
 from harness.runtime.world import World
 from harness.stage.knn import check_neighbours, measure
+from harness.stage.pretrain import build_mechanism
 
 ALONE = World.alone(torch.device("cpu"))
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import AlreadyDone, Busy, StoreError, Superseded
-from harness.store import atomic, clock, journal
+from harness.store import atomic, clock, journal, operating_system
 from harness.store import liveness as module
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -123,7 +123,7 @@ def test_a_damaged_result_is_not_begin(folder: StageFolder) -> None:
 
 def test_a_dead_process_holds_nothing(folder: StageFolder) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    path = pretend(folder, pid=process.pid, born=module._born(process.pid))
+    path = pretend(folder, pid=process.pid, born=operating_system.start_time(process.pid))
     assert holder(path) is not None
     assert read_entry(folder).state == "running"
     process.kill()
@@ -190,7 +190,7 @@ def test_where_processes_are_hidden_silence_decides(
 def test_without_proc_a_dead_process_is_found_too(
     folder: StageFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_boot", lambda: "")
+    monkeypatch.setattr(operating_system, "boot", lambda: "")
     assert holder(pretend(folder, pid=2**22 + 1, born="")) is None
 
 

@@ -15,6 +15,7 @@ from harness.launch.signals import terminate
 from harness.plan import over
 from harness.store.layout import StageFolder
 from harness.store.liveness import job_of
+from harness.store.operating_system import command_line
 from harness.store.submission import Array, Submission, submitting
 
 FAR_SILENCE_S = 900.0
@@ -81,11 +82,7 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
         if time.time() - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
         return JobState(job, "UNKNOWN", f"is a process of {made.host}, to be asked there")
-    try:
-        words = Path(f"/proc/{job}/cmdline").read_bytes()
-    except OSError:
-        words = b""
-    alive = made.id.encode() in words
+    alive = job.isdecimal() and made.id.encode() in command_line(int(job))
     return JobState(job, "RUNNING" if alive else "GONE", "", made.host, alive)
 
 

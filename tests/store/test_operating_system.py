@@ -1,0 +1,61 @@
+"""Processes of this machine, and what stands in for a /proc that is missing or hidden."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.store import operating_system as module
+
+
+@pytest.fixture
+def process() -> Iterator[int]:
+    """A process that does nothing until it is killed."""
+    command = [sys.executable, "-c", "input()", "a word"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
+        yield started.pid
+        started.kill()
+
+
+def test_a_process_keeps_its_start_time_until_it_has_ended(process: int) -> None:
+    began = module.start_time(process)
+    assert began.isdecimal()
+    assert int(began) >= int(module.start_time(os.getpid()))
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert module.start_time(process) == module.DEAD, "nobody has waited for it yet"
+    assert module.command_line(process) == b""
+
+
+def test_a_stopped_process(process: int) -> None:
+    assert not module.is_stopped(process)
+    os.kill(process, signal.SIGSTOP)
+    os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOWAIT)
+    assert module.is_stopped(process)
+
+
+def test_whose_process_it_is_and_what_it_runs(process: int) -> None:
+    assert module.owner(process) == os.getuid()
+    assert module.command_line(process).split(b"\0")[-2:] == [b"a word", b""]
+
+
+def test_without_proc_a_process_can_still_be_seen_to_exist(
+    process: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROC", tmp_path)
+    assert module.start_time(process) == ""
+    assert module.start_time(2**22 + 1) == module.DEAD
+    assert (module.owner(process), module.command_line(process)) == (None, b"")
+    assert (module.is_stopped(process), module.boot(), module.gpus()) == (False, "", [])
+    assert module.cpu()
+
+
+def test_the_cores_of_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3})
+    assert module.cores() == 2
