@@ -81,14 +81,14 @@ class Pool:
         size: int,
         *args: Any,
         timeout: float = 45,
-        patience: float = 20,
+        wait_s: float = 20,
         apart: bool = False,
     ) -> list[Any]:
         """As `run`, but a rank that raised gives a Failed and one that ended a Died.
 
         Args:
             timeout: seconds until those without an answer are ended.
-            patience: seconds that a collective waits.
+            wait_s: seconds that a collective waits.
             apart: the processes are not joined, and the function gets its rank, not a world.
         """
         assert 1 <= size <= self.most
@@ -97,7 +97,16 @@ class Pool:
         # A file, as TCPStore asks for names of hosts, which takes seconds where DNS is poor.
         store = Path(self._folder.name, f"{self._runs}")
         for rank in range(size):
-            task = (path, function.__qualname__, args, rank, size, str(store), patience, apart)
+            task = (
+                path,
+                function.__qualname__,
+                args,
+                rank,
+                size,
+                str(store),
+                wait_s,
+                apart,
+            )
             self._worker(rank)[1].send_bytes(pickle.dumps(task))
         waiting = {self._workers[rank][1]: rank for rank in range(size)}
         results: list[Any] = [None] * size
@@ -157,15 +166,15 @@ def _serve(connection: Connection) -> None:
             task = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
-        path, name, args, rank, size, store, patience, apart = task
+        path, name, args, rank, size, store, wait_s, apart = task
         try:
             place = Placement(rank, size, rank, size, "", 0, "torchrun")
-            meeting = functools.partial(FileStore, store, -1)
+            open_store = functools.partial(FileStore, store, -1)
             function = getattr(_load(path), name)
             if apart:
                 result = function(rank, *args)
             else:
-                with join(place, torch.device("cpu"), timeout=patience, store=meeting) as world:
+                with join(place, torch.device("cpu"), timeout=wait_s, store=open_store) as world:
                     result = function(world, *args)
             answer = pickle.dumps(result)
         except Exception as error:

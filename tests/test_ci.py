@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from documents.commands import sessions, told, wrong
+from documents.commands import commands_in, sessions, wrong
 
 import harness
 
@@ -36,7 +36,7 @@ def steps(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_runs_sessions_that_exist(path: Path) -> None:
-    run = [words for step in steps(path) if "run" in step for words in told(step["run"])]
+    run = [words for step in steps(path) if "run" in step for words in commands_in(step["run"])]
     ours = [words for words in run if words[0] == ".ci/run"]
     assert ours
     assert all(words[1] == "-s" for words in ours)
@@ -56,7 +56,7 @@ def test_all_that_nox_runs_by_itself_is_run() -> None:
         name
         for path in WORKFLOWS
         for step in steps(path)
-        for words in told(step.get("run", ""))
+        for words in commands_in(step.get("run", ""))
         for name in words[2:]
     }
     assert {*listed, "wheel", "coverage"} <= run & sessions()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from miniature_recipe import MINIATURE
 
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
@@ -14,15 +15,6 @@ from harness.store import atomic, operating_system
 from harness.store.attempt import begin
 from harness.store.layout import stage_folder
 
-TEXT = """\
-data: {name: embedded, images: 128, size: 16}
-augment: {}
-model: {backbone: miniature, bn_group: 8}
-contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
-optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
-knn: {k: [5]}
-linear: {epochs: 3, drops: []}
-"""
 HERE = Computer("cpu", 1)
 STEPS = 8  # of a measured pre-training; 128 images make 4 of an epoch
 
@@ -30,7 +22,7 @@ STEPS = 8  # of a measured pre-training; 128 images make 4 of an epoch
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
-    path.write_text(TEXT)
+    path.write_text(MINIATURE)
     return path
 
 

@@ -62,9 +62,9 @@ def why(result: dict[str, Any], root: Path | None, runs: Path) -> str:
     """What the one judge says of it."""
     described = {"schema": STAGE, "id": "a-s0.knn-0"}
     entry = Entry(StageFolder(runs / "a-s0.knn-0"), "finished", "", result, described)
-    look = Inputs(root, runs)
-    said = why_stale(entry, None, "aaa", {}, look)
-    assert said == why_changed(entry, look)
+    check_input = Inputs(root, runs)
+    said = why_stale(entry, None, "aaa", {}, check_input)
+    assert said == why_changed(entry, check_input)
     return said
 
 
@@ -219,10 +219,10 @@ def test_a_look_that_takes_too_long_goes_on_next_time(
     for _ in range(6):
         moments = iter([0.0, 1.0, *[9.0] * 20])  # there is time for one class
         monkeypatch.setattr(time, "monotonic", lambda moments=moments: next(moments))
-        look = Inputs(root, runs, limit_s=5)
-        found = look("data", result["inputs"]["data"])
+        check_input = Inputs(root, runs, limit_s=5)
+        found = check_input("data", result["inputs"]["data"])
         told.append(found is not None)
-        assert look.unfinished == ([] if found else [str(root / "pets")])
+        assert check_input.unfinished == ([] if found else [str(root / "pets")])
     assert told == [False, False, False, True, True, True]
     assert "of 7 images now" in why(result, root, runs)
 
@@ -232,13 +232,13 @@ def test_what_is_done_between_two_looks_takes_none_of_their_time(
 ) -> None:
     result = made_from(root, runs)
     (root / "pets/train/cat/0.jpg").unlink()
-    look = Inputs(root, runs, limit_s=5)
+    check_input = Inputs(root, runs, limit_s=5)
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + 3600)
-    assert look("weights", result["inputs"]["weights"]) is not None
+    assert check_input("weights", result["inputs"]["weights"]) is not None
     monkeypatch.setattr(time, "monotonic", lambda: began + 7200)
-    assert look("data", result["inputs"]["data"]) is not None
-    assert look.unfinished == []
+    assert check_input("data", result["inputs"]["data"]) is not None
+    assert check_input.unfinished == []
 
 
 @pytest.mark.usefixtures("settled")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from miniature_recipe import MINIATURE
 
 import harness
 from harness import plan as module
@@ -22,22 +23,12 @@ from harness.store.layout import StageFolder, stage_folder
 
 RECIPES = Path(harness.__file__).parent.parent / "recipes"
 
-TEXT = """\
-data: {name: embedded, images: 128, size: 16}
-augment: {}
-model: {backbone: miniature, bn_group: 8}
-contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
-optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
-knn: {k: [5]}
-linear: {epochs: 3, drops: []}
-"""
-
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipes" / "tiny.yaml"
     path.parent.mkdir()
-    path.write_text(TEXT)
+    path.write_text(MINIATURE)
     return path
 
 
@@ -236,7 +227,7 @@ def test_a_plan_of_500_runs_reads_each_file_once_and_a_stages_few(
 
 
 @dataclass(frozen=True)
-class Told:
+class ScheduledJob:
     """What a cluster might say of a job."""
 
     job: str = "12_3"
@@ -251,9 +242,9 @@ class Told:
         return f"is {self.state.lower()}" + (f" ({self.reason})" if self.reason else "")
 
 
-def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Job) -> list[str]:
+def with_jobs(recipe: Path, runs: Path, behind: bool = False, **scheduled: Job) -> list[str]:
     ids = {stage.kind: stage.id for stage in make_plan(recipe, [], runs).stages}
-    jobs = {ids[kind]: job for kind, job in told.items()}  # type: ignore[index]
+    jobs = {ids[kind]: job for kind, job in scheduled.items()}  # type: ignore[index]
     made = make_plan(recipe, [], runs, jobs=jobs, behind=behind)
     return [
         f"{s.action}: {s.why}" if s.action in ("busy", "skip") else s.action for s in made.stages
@@ -261,12 +252,12 @@ def with_jobs(recipe: Path, runs: Path, behind: bool = False, **told: Job) -> li
 
 
 def test_what_a_job_has_is_left_to_it(recipe: Path, runs: Path) -> None:
-    waits = Told(reason="Priority")
+    waits = ScheduledJob(reason="Priority")
     why = "job 12_3 is pending (Priority)"
     assert with_jobs(recipe, runs, knn=waits) == ["run", f"busy: {why}", "run"]
     assert with_jobs(recipe, runs, pretrain=waits) == [f"busy: {why}"] * 3
     assert with_jobs(recipe, runs, True, pretrain=waits) == [f"busy: {why}", "run", "run"]
-    over = Told(state="FAILED", live=False)
+    over = ScheduledJob(state="FAILED", live=False)
     assert with_jobs(recipe, runs, pretrain=over) == ["run", "run", "run"]
 
 
@@ -280,15 +271,15 @@ def test_files_come_before_jobs(recipe: Path, runs: Path) -> None:
     made = make_plan(recipe, [], runs)
     finish(folder(made, "pretrain", runs), weights="w")
     finish(folder(made, "knn", runs), weights="w")
-    ending = Told(state="COMPLETING")
+    ending = ScheduledJob(state="COMPLETING")
     found = with_jobs(recipe, runs, pretrain=ending, knn=ending)
     assert found == ["skip: finished", "skip: finished", "run"]
     attempt = begin(folder(made, "linear", runs))
-    over = Told(state="FAILED", live=False)
+    over = ScheduledJob(state="FAILED", live=False)
     assert with_jobs(recipe, runs, linear=over)[2].startswith("busy: process ")
     attempt.end("interrupted")
     assert with_jobs(recipe, runs, linear=over)[2] == "resume"
-    assert with_jobs(recipe, runs, linear=Told())[2] == "busy: job 12_3 is pending"
+    assert with_jobs(recipe, runs, linear=ScheduledJob())[2] == "busy: job 12_3 is pending"
 
 
 def test_what_waits_for_a_job_does_not_wait_for_its_failed_last_life(
@@ -296,7 +287,7 @@ def test_what_waits_for_a_job_does_not_wait_for_its_failed_last_life(
 ) -> None:
     found = folder(make_plan(recipe, [], runs), "pretrain", runs)
     begin(found).end("failed", "out of memory")
-    again = Told(state="RUNNING")
+    again = ScheduledJob(state="RUNNING")
     assert with_jobs(recipe, runs, True, pretrain=again)[1:] == ["run", "run"]
 
 
@@ -306,7 +297,7 @@ def test_whoever_slurm_has_ended_runs_nothing(recipe: Path, runs: Path) -> None:
     attempt = begin(found)
     who = {"host": "node-7", "boot": "b", "pid": 7, "slurm": {"job": "12_3", "restart": 0}}
     (attempt.path / "alive.json").write_text(json.dumps(who))
-    over = Told(state="NODE_FAIL", live=False)
+    over = ScheduledJob(state="NODE_FAIL", live=False)
     assert with_jobs(recipe, runs, pretrain=over) == ["resume", "run", "run"]
     for other in (
         replace(over, job="12_4"),  # not the one that holds it

@@ -53,12 +53,12 @@ def test_what_is_no_record_is_left_alone_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "mine.json").read_text() == "{}"
 
 
-def told(of: Result, backbone: str = "resnet50", **other: Any) -> dict[str, str]:
+def outcomes(of: Result, backbone: str = "resnet50", **other: Any) -> dict[str, str]:
     return {row[0]: row[3] for row in targets(recipe(backbone=backbone, **other), of)}
 
 
 def test_targets_on_a_gpu() -> None:
-    found = told(result(RECIPE))
+    found = outcomes(result(RECIPE))
     assert found == {
         "end to end, of the floor's rate": "missed",
         "images/s": "met",
@@ -70,23 +70,23 @@ def test_targets_on_a_gpu() -> None:
     }
     made = result(RECIPE)
     made.whole["end to end"] = timing(21e-3)
-    assert told(made)["end to end, of the floor's rate"] == "met"
+    assert outcomes(made)["end to end, of the floor's rate"] == "met"
 
 
 def test_targets_on_a_cpu() -> None:
     made = result(RECIPE, "cpu")
     made.whole["end to end"] = timing(24e-3)
     key = "end to end, of the floor's rate"
-    assert told(made, "miniature")[key] == "met"
-    assert told(made, "resnet18_cifar")[key] == "missed"
-    assert told(made, linear={"lr": [1, 10]})["2 probes with their features, of one"] == "met"
+    assert outcomes(made, "miniature")[key] == "met"
+    assert outcomes(made, "resnet18_cifar")[key] == "missed"
+    assert outcomes(made, linear={"lr": [1, 10]})["2 probes with their features, of one"] == "met"
 
 
 def test_the_demos_time_is_that_of_all_its_epochs() -> None:
     made = result(RECIPE, steps_per_checkpoint=10_000)
     name = "the recipe with its kNN, in minutes"
-    assert told(made, "resnet18_cifar")[name] == "met"
+    assert outcomes(made, "resnet18_cifar")[name] == "met"
     epochs = {"epochs": 300, "batch": 256, "lr": 0.1, "schedule": {"kind": "constant"}}
-    assert told(made, "resnet18_cifar", optim=epochs)[name] == "missed"
+    assert outcomes(made, "resnet18_cifar", optim=epochs)[name] == "missed"
     unread = result(RECIPE, images=None)
-    assert name not in told(unread, "resnet18_cifar"), "of random pixels there is no epoch"
+    assert name not in outcomes(unread, "resnet18_cifar"), "of random pixels there is no epoch"

@@ -153,8 +153,8 @@ def test_runs_of_data_that_changed_make_none(made: Bench, tmp_path: Path) -> Non
         path.write_text(json.dumps({**result, "inputs": {"data": {"fingerprint": "then"}}}))
 
     def cells(now: str) -> list[CellRuns]:
-        look: CheckInput = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
-        return read_cells("tiny", made.expansion.members, made.runs, look)
+        check_input: CheckInput = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
+        return read_cells("tiny", made.expansion.members, made.runs, check_input)
 
     make_baseline(cells("then"), Now(Editions.same(EDITION)))
     with pytest.raises(StoreError, match=r"names and sizes then then, now now"):

@@ -118,7 +118,7 @@ def judged(moco: Any, tiny: Path) -> Path:
     return Path("easy.yaml")
 
 
-def told() -> tuple[dict[str, Any], int]:
+def written() -> tuple[dict[str, Any], int]:
     """The JSON file's content, and the number of JUnit's errors."""
     return json.loads(Path("n.json").read_text()), len(ET.parse("n.xml").findall(".//error"))
 
@@ -142,7 +142,7 @@ def test_no_verdict_of_yesterday(moco: Any, judged: Path) -> None:
             shutil.copy2(f"yesterday.{name}", name)
         said = moco("check", *words, "--json", "n.json", "--junit", "n.xml")
         assert said.code == code, said.all
-        found, errors = told()
+        found, errors = written()
         assert not found["passed"], words
         assert found["errors"], words
         assert errors == len(found["errors"]), words
@@ -156,7 +156,7 @@ def test_a_bad_recipe_leaves_the_others_judged(moco: Any, judged: Path) -> None:
     assert "easy  knn/top1  passed" in said.out
     assert "bach" in said.err
     assert "none.yaml" in said.err
-    found, errors = told()
+    found, errors = written()
     assert [each["judged"] for each in found["verdicts"]] == ["passed"]
     assert not found["passed"]
     assert errors == len(found["errors"]) == 2
@@ -169,7 +169,7 @@ def test_stopped_while_it_waits(moco: Any, judged: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("harness.app.checking.waiting", stop)
     said = moco("check", judged, "--json", "n.json", "--junit", "n.xml")
     assert said.code == INTERRUPTED
-    assert told()[1] == 1
+    assert written()[1] == 1
 
 
 def test_files_of_another_kind_stay(moco: Any, judged: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_pack_is_known_as_the_folder_that_it_holds(
     """A result of either is one of the other, and stale if an image changed in between."""
     runs = tmp_path / "runs"
 
-    def told(said: Any, root: Path) -> str:
+    def stale(said: Any, root: Path) -> str:
         entry = Entry(StageFolder(runs / "a"), "finished", result={"inputs": {"data": said}})
         return why_changed(entry, Inputs(root, runs))
 
@@ -61,11 +61,11 @@ def test_a_pack_is_known_as_the_folder_that_it_holds(
     assert before is not None
     assert of_pack is not None
     assert (before["of"], of_pack["of"]) == ("folder", "pack")
-    assert bool(told(before, into.parent)) == bool(why)
-    assert why in told(before, into.parent)
-    assert told(of_pack, source.parent) == ""
+    assert bool(stale(before, into.parent)) == bool(why)
+    assert why in stale(before, into.parent)
+    assert stale(of_pack, source.parent) == ""
     (into / "val" / "images.bin").write_bytes(b"cut")
-    assert "names" in told(of_pack, into.parent)
+    assert "names" in stale(of_pack, into.parent)
 
 
 def test_a_pack_of_smaller_images_is_not_its_folder(

@@ -21,7 +21,7 @@ PLACEHOLDERS = {"...", "COMMAND", "NAME"}
 """What stands for any command, or any session."""
 
 
-def told(text: str) -> Iterator[list[str]]:
+def commands_in(text: str) -> Iterator[list[str]]:
     """Each command of a shell text, as words, without redirections.
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from documents.commands import sessions, told, wrong
+from documents.commands import commands_in, sessions, wrong
 from documents.markdown import ROOT, Block, blocks, documents, spans, written
 from harness.command import PROGRAM
 from harness.errors import RecipeError
@@ -67,7 +67,7 @@ def checkout(recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("block", found("bash", "sh", "shell", tested=True), ids=str)
 @pytest.mark.usefixtures("checkout")
 def test_a_shell_block_runs(block: Block) -> None:
-    others = {words[0] for words in told(block.text) if words} - HARMLESS
+    others = {words[0] for words in commands_in(block.text) if words} - HARMLESS
     assert not others, f"mark this block as `bash no-test`, as it runs {sorted(others)}"
     words = ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100)
@@ -132,11 +132,11 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         text = (ROOT / document).read_text(encoding="utf-8")
         for block in blocks(document, text):
             if block.language in SHELL:
-                for words in told(block.text if block.language else _lines(block.text)):
+                for words in commands_in(block.text if block.language else _lines(block.text)):
                     yield str(block), words
         for span in spans(text):
             if span.startswith((f"{PROGRAM} ", "nox ", "python ", "torchrun ")):
-                for words in told(span):
+                for words in commands_in(span):
                     yield f"{document}: `{span}`", words
 
 
@@ -167,7 +167,7 @@ def test_every_command_exists_with_its_options() -> None:
     ],
 )
 def test_a_wrong_command_is_found(line: str) -> None:
-    assert any(wrong(words) for words in told(line))
+    assert any(wrong(words) for words in commands_in(line))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_wrong_command_is_found(line: str) -> None:
     ],
 )
 def test_a_sound_command_is_let_pass(line: str) -> None:
-    assert [wrong(words) for words in told(line) if wrong(words)] == []
+    assert [wrong(words) for words in commands_in(line) if wrong(words)] == []
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def told(error: HarnessError) -> None:
+def check_message(error: HarnessError) -> None:
     """The message is lines for a person: they name a place, and hold no control character."""
     lines = str(error).splitlines()
     assert 0 < len(lines) <= 200
@@ -108,7 +108,7 @@ def test_recipes(place: Path, data: st.DataObject, name: str) -> None:
     try:
         recipe = load(file)
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     assert isinstance(recipe, Recipe)
     kept(content, recipe.model_dump(mode="json"), "extends")
@@ -127,7 +127,7 @@ def test_ablation_recipes(place: Path, data: st.DataObject, name: str) -> None:
         scale = load(file)
         made = expand(scale, file) if isinstance(scale, Scale) else None
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     if made is None:
         return
@@ -162,7 +162,7 @@ def test_lists(place: Path, data: st.DataObject, name: str) -> None:
     try:
         found, files, baseline = load_list(file)
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     kept(content, found.model_dump(mode="json"))
     assert len(files) == len(found.recipes)
@@ -182,7 +182,7 @@ def test_baselines(place: Path, content: bytes) -> None:
     try:
         found = load_baseline(file)
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     kept(content, found.model_dump(mode="json"))
     write_baseline(found, file)
@@ -198,7 +198,7 @@ def test_papers_tables(place: Path, data: st.DataObject, name: str) -> None:
     try:
         table = load_ablation(file)
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     found = table.model_dump(mode="json")
     kept(content, found, "printed")
@@ -214,7 +214,7 @@ def test_printed_numbers(place: Path, content: bytes) -> None:
     try:
         found = blocks(file)
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     kept(content, {name: block.model_dump(mode="json") for name, block in found.items()})
 
@@ -227,7 +227,7 @@ def test_sites(place: Path, content: bytes) -> None:
     try:
         found = check(site_file(), read(file))
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     kept(content, found.model_dump(mode="json"))
 
@@ -251,7 +251,7 @@ def taken_or_told(place: Path, field: str, value: str) -> None:
     try:
         recipe = load(place / "recipes" / "miniature_embedded.yaml", [f"{field}={value}"])
     except HarnessError as error:
-        told(error)
+        check_message(error)
         return
     found, said = value_at(recipe.model_dump(mode="json"), field), value.strip()
     if said[0] in "[{\"'":
@@ -289,4 +289,4 @@ def test_large_files_are_refused(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(HarnessError) as refused:
         load(file)
-    told(refused.value)
+    check_message(refused.value)

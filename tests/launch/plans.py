@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
+from miniature_recipe import MINIATURE
+
 from harness.estimate import Computer
 from harness.plan import Action, Plan, PlannedStage
 from harness.recipe.expand import Member
@@ -13,16 +16,7 @@ from harness.recipe.schema import Recipe
 from harness.store.layout import stage_folder
 from harness.store.ledger import Entry
 
-RECIPE = {
-    "name": "tiny",
-    "data": {"name": "embedded", "images": 128, "size": 16},
-    "augment": {},
-    "model": {"backbone": "miniature", "bn_group": 8},
-    "contrast": {"kind": "moco", "queue": 64, "momentum": 0.9, "temperature": 0.1},
-    "optim": {"epochs": 2, "batch": 32, "lr": 0.06, "schedule": {"kind": "constant"}},
-    "knn": {"k": [5]},
-    "linear": {"epochs": 3, "drops": []},
-}
+RECIPE = {"name": "tiny", **yaml.safe_load(MINIATURE)}
 KINDS: tuple[str, ...] = ("pretrain", "knn", "linear")
 
 

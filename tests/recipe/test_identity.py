@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from miniature_recipe import MINIATURE
 from pytest_regressions.data_regression import DataRegressionFixture
 
 import harness
@@ -18,21 +19,11 @@ from harness.recipe.schema import SCHEMA_VERSION
 
 RECIPES = Path(harness.__file__).parent.parent / "recipes"
 
-TEXT = """\
-data: {name: embedded, images: 128, size: 16}
-augment: {}
-model: {backbone: miniature, bn_group: 8}
-contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
-optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
-knn: {k: [5]}
-linear: {epochs: 3, drops: []}
-"""
-
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
-    path.write_text(TEXT)
+    path.write_text(MINIATURE)
     return path
 
 
@@ -92,7 +83,7 @@ def test_without_a_probe_the_rest_is_the_same(recipe: Path) -> None:
 
 def test_a_place_in_the_file_decides_nothing(recipe: Path) -> None:
     before = ids(recipe)
-    recipe.write_text("\n".join(reversed(TEXT.splitlines())))
+    recipe.write_text("\n".join(reversed(MINIATURE.splitlines())))
     assert ids(recipe) == before
 
 

@@ -59,7 +59,7 @@ def in_backward(world: World, how: str, victim: int) -> None:
 def test_a_lost_rank_ends_the_others_and_is_named(
     gloo: Pool, function: Callable[..., None], how: str, size: int, said: str
 ) -> None:
-    outcomes = gloo.outcomes(function, size, how, 1, patience=2, timeout=90)
+    outcomes = gloo.outcomes(function, size, how, 1, wait_s=2, timeout=90)
     victim = outcomes.pop(1)
     assert victim == Died(3) if how == "dies" else isinstance(victim, Failed)
     what = "backward|gather_with_gradient" if function is in_backward else "exchange|any|same"
@@ -84,7 +84,7 @@ def who_died(world: World, how: str, victim: int, folder: str) -> None:
 def test_a_death_is_told_from_other_losses(
     gloo: Pool, tmp_path: Path, how: str, died: tuple[int, ...]
 ) -> None:
-    gloo.outcomes(who_died, 3, how, 1, str(tmp_path), patience=2, timeout=90)
+    gloo.outcomes(who_died, 3, how, 1, str(tmp_path), wait_s=2, timeout=90)
     for rank in (0, 2):
         assert (tmp_path / f"{rank}").read_text() == str(died)
 
@@ -94,7 +94,7 @@ def barrier(world: World) -> None:
 
 
 def test_the_pool_goes_on_after_a_loss(gloo: Pool) -> None:
-    assert gloo.outcomes(fails, 2, "dies", 0, patience=1)[0] == Died(3)
+    assert gloo.outcomes(fails, 2, "dies", 0, wait_s=1)[0] == Died(3)
     gloo.run(barrier, 4)
 
 

@@ -15,9 +15,9 @@ from harness.runtime.environment import Placement
 from harness.runtime.world import join
 
 
-def meets(rank: int, port: int, dies: bool, patience: float) -> list[int]:
+def joins(rank: int, port: int, dies: bool, collective_wait: float) -> list[int]:
     place = Placement(rank, 2, rank, 2, "127.0.0.1", port, "slurm", attempt=2)
-    with join(place, torch.device("cpu"), timeout=patience) as world:
+    with join(place, torch.device("cpu"), timeout=collective_wait) as world:
         found: list[int] = world.gather(torch.tensor([rank])).tolist()
         if dies and rank == 0:
             os._exit(3)
@@ -27,7 +27,7 @@ def meets(rank: int, port: int, dies: bool, patience: float) -> list[int]:
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_processes_meet_at_rank_0(gloo: Pool, dies: bool) -> None:
-    outcomes = gloo.outcomes(meets, 2, free_port(), dies, 20.0, apart=True)
+    outcomes = gloo.outcomes(joins, 2, free_port(), dies, 20.0, apart=True)
     if dies:
         assert outcomes[0] == Died(3)
         assert "in 'barrier': rank 0 died or hung (it kept the meeting point" in outcomes[1].message
@@ -40,12 +40,12 @@ def test_a_port_that_is_taken(gloo: Pool) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (outcome,) = gloo.outcomes(meets, 1, port, False, 2.0, apart=True)
+        (outcome,) = gloo.outcomes(joins, 1, port, False, 2.0, apart=True)
     assert f"rank 0 of 2 cannot listen at 127.0.0.1:{port}" in outcome.message
 
 
 def comes_second(_: int, port: int) -> list[int]:
-    return meets(1, port, False, 1.0)
+    return joins(1, port, False, 1.0)
 
 
 def test_a_rank_without_rank_0(gloo: Pool) -> None:
@@ -55,7 +55,7 @@ def test_a_rank_without_rank_0(gloo: Pool) -> None:
 
 
 def test_a_rank_without_the_others(gloo: Pool) -> None:
-    (outcome,) = gloo.outcomes(meets, 1, free_port(), False, 1.0, apart=True)
+    (outcome,) = gloo.outcomes(joins, 1, free_port(), False, 1.0, apart=True)
     assert "rank 0 lost contact in 'join': rank 1 died or hung" in outcome.message
 
 

@@ -76,11 +76,11 @@ class Bench:
         submission.write(self.runs, made)
         return made
 
-    def look(self) -> Statuses:
+    def status(self) -> Statuses:
         return self.reader.read()
 
     def row(self, stage: StageFolder) -> Row:
-        return next(row for row in self.look().rows if row.id == stage.id)
+        return next(row for row in self.status().rows if row.id == stage.id)
 
     def becomes(self, stage: StageFolder, state: str, says: str = "", seconds: float = 40) -> Row:
         """Wait until the stage's row is so."""
@@ -108,7 +108,7 @@ def test_from_the_queue_to_scancel(bench: Bench) -> None:
     bench.cluster.client("scontrol", "release", str(job))
     assert bench.becomes(stages[0], "running", "process").node in bench.cluster.nodes
     bench.becomes(stages[1], "running", "is starting")
-    targets = aim(bench.look(), {stages[0].id})
+    targets = aim(bench.status(), {stages[0].id})
     assert targets.jobs == {"slurm": [f"{job}_0"]}
     stop(targets)
     bench.becomes(stages[0], "cancelled", "cancelled by root")
@@ -122,7 +122,7 @@ def test_a_job_that_does_not_run(bench: Bench) -> None:
     node = bench.becomes(stage, "running", "process").node
     bench.cluster.client("scontrol", "suspend", job)
     bench.becomes(stage, "suspended", f"job {job} is suspended")
-    assert aim(bench.look(), {stage.id}).jobs == {"slurm": [job]}
+    assert aim(bench.status(), {stage.id}).jobs == {"slurm": [job]}
     bench.cluster.client("scontrol", "resume", job)
     bench.becomes(stage, "running", "process")
     bench.cluster.client("scontrol", "requeuehold", job)
@@ -258,4 +258,4 @@ def test_an_array_whose_submitter_died_is_found_by_name(bench: Bench) -> None:
 def test_thousands_of_elements_are_one_question(bench: Bench) -> None:
     stages = [bench.stage(f"s{n}") for n in range(500)]
     bench.hand("true", "--hold", stages=stages)
-    assert {row.state for row in bench.look().rows} == {"held"}
+    assert {row.state for row in bench.status().rows} == {"held"}

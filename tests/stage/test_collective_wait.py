@@ -44,22 +44,22 @@ def works(world: World, slow: int, how: str) -> int:
 
 @pytest.mark.parametrize("slow", [0, 1])
 def test_the_others_wait(gloo: Pool, slow: int) -> None:
-    assert gloo.outcomes(works, 3, slow, "", patience=TIMEOUT_S) == [10, 11, 12]
+    assert gloo.outcomes(works, 3, slow, "", wait_s=TIMEOUT_S) == [10, 11, 12]
 
 
 def test_a_process_that_is_asked_to_stop_stops_all(gloo: Pool) -> None:
-    assert gloo.outcomes(works, 2, 0, "stops", patience=TIMEOUT_S) == [-1, -1]
+    assert gloo.outcomes(works, 2, 0, "stops", wait_s=TIMEOUT_S) == [-1, -1]
 
 
 def test_a_process_that_dies_meanwhile_is_named(gloo: Pool) -> None:
-    dead, other = gloo.outcomes(works, 2, 0, "dies", patience=TIMEOUT_S)
+    dead, other = gloo.outcomes(works, 2, 0, "dies", wait_s=TIMEOUT_S)
     assert dead == Died(3)
     assert other.kind == "LostPeer"
     assert "rank 0 died or hung" in other.message
 
 
 def test_an_error_is_raised_where_it_happened(gloo: Pool) -> None:
-    first, other = gloo.outcomes(works, 2, 0, "fails", patience=TIMEOUT_S)
+    first, other = gloo.outcomes(works, 2, 0, "fails", wait_s=TIMEOUT_S)
     assert isinstance(first, Failed)
     assert (first.kind, first.message) == ("ValueError", "no such data")
     assert "rank 0 stopped: ValueError: no such data" in other.message

@@ -89,7 +89,7 @@ def record(step: int, loss: float | None = None, **others: float) -> dict[str, A
 class Run:
     """What the stand-in's server, or an offline folder, holds of one run id."""
 
-    card: Metadata
+    metadata: Metadata
     rows: list[dict[str, Any]] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     axes: dict[str, Axis] = field(default_factory=dict)
@@ -108,27 +108,27 @@ class FakeWandb:
         self.refuse = ""
         self.lose = False
 
-    def __call__(self, card: Metadata) -> FakeSink:
-        self.opened.append(card.mode)
-        if card.mode == "online" and self.refuse:
+    def __call__(self, metadata: Metadata) -> FakeSink:
+        self.opened.append(metadata.mode)
+        if metadata.mode == "online" and self.refuse:
             raise TrackerError(self.refuse)
-        held = self.online if card.mode == "online" else self.offline
-        return FakeSink(self, held.setdefault(card.id, Run(card)))
+        held = self.online if metadata.mode == "online" else self.offline
+        return FakeSink(self, held.setdefault(metadata.id, Run(metadata)))
 
 
 class FakeSink:
     def __init__(self, server: FakeWandb, run: Run) -> None:
         self._server = server
         self._run = run
-        online = run.card.mode == "online"
+        online = run.metadata.mode == "online"
         self.known = len(run.rows) if online else 0
-        self.url = f"https://wandb.test/{run.card.id}" if online else ""
+        self.url = f"https://wandb.test/{run.metadata.id}" if online else ""
 
     def define(self, metric: str, axis: Axis) -> None:
         self._run.axes[metric] = axis
 
     def log(self, row: Row) -> None:
-        if self._run.card.mode == "online" and row.number in self._run.numbers:
+        if self._run.metadata.mode == "online" and row.number in self._run.numbers:
             return
         self._run.rows.append(history(row))
         self._run.numbers.append(row.number)

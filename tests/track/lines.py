@@ -42,7 +42,7 @@ def access(env: Mapping[str, str]) -> Access:
 
 
 class Opener:
-    def __call__(self, card: Metadata) -> Run:
+    def __call__(self, metadata: Metadata) -> Run:
         match os.environ.get("LINES_FAULT"):
             case "hangs":
                 time.sleep(600)
@@ -52,16 +52,16 @@ class Opener:
                 raise SystemExit(3)
             case "dies":
                 os._exit(3)
-        return Run(card)
+        return Run(metadata)
 
 
 class Run:
-    def __init__(self, card: Metadata) -> None:
-        if card.mode == "offline":
+    def __init__(self, metadata: Metadata) -> None:
+        if metadata.mode == "offline":
             raise TrackerError("Lines are always online")
-        folder = card.folder / "lines"
+        folder = metadata.folder / "lines"
         folder.mkdir(exist_ok=True)
-        self._rows, self._end = folder / f"{card.id}.jsonl", folder / "end.json"
+        self._rows, self._end = folder / f"{metadata.id}.jsonl", folder / "end.json"
         written = self._rows.read_bytes() if self._rows.exists() else b""
         whole = written[: written.rfind(b"\n") + 1]
         self._rows.write_bytes(whole)

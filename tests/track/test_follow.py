@@ -78,10 +78,10 @@ def test_it_ends_after_the_trainer_was_killed(runs: Path, stage: Stage) -> None:
     )
     with trainer:
         assert trainer.stdout is not None
-        lives = watcher(int(trainer.stdout.readline()))
-        assert lives()
+        is_running = watcher(int(trainer.stdout.readline()))
+        assert is_running()
         trainer.send_signal(signal.SIGKILL)
-    until(lambda: not lives())
+    until(lambda: not is_running())
     assert stage.cursor["offline"]["rows"] == 2
     assert not stage.cursor["offline"]["complete"]
 

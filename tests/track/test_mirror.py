@@ -57,20 +57,20 @@ def test_the_run_says_what_it_is(
     stage.finish("diverged", {"knn/top1": 41.0})
     mirror(stage, wandb).advance()
     run = only(wandb.offline)
-    card = run.card
-    assert card.id.startswith(stage.folder.id)
-    assert (card.group, card.job_type, card.project) == ("momentum", "pretrain", "mine")
-    assert card.folder == stage.folder.path
-    assert card.config["optim"] == {"lr": 0.03}
-    assert card.config["stage"]["seed"] == 0
-    assert card.config["provenance"] == {
+    metadata = run.metadata
+    assert metadata.id.startswith(stage.folder.id)
+    assert (metadata.group, metadata.job_type, metadata.project) == ("momentum", "pretrain", "mine")
+    assert metadata.folder == stage.folder.path
+    assert metadata.config["optim"] == {"lr": 0.03}
+    assert metadata.config["stage"]["seed"] == 0
+    assert metadata.config["provenance"] == {
         "edition": "abc123",
         "data": {"name": "digits"},
         "commit": "f00",
         "dirty": False,
         "device": "cpu",
     }
-    assert card.tags == ("pretrain", "tiny", "edition abc123")
+    assert metadata.tags == ("pretrain", "tiny", "edition abc123")
     assert run.summary == {
         "knn/top1": 41.0,
         "result/state": "diverged",

@@ -19,14 +19,14 @@ def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
     return Clients(tmp_path)
 
 
-def look(**said: object) -> dict[str, Finding]:
+def checked(**said: object) -> dict[str, Finding]:
     own = SlurmSite.model_validate({**FITS, **said}, strict=False)
     return {found.about: found for found in cluster.findings(own)}
 
 
 def test_a_site_that_fits(clients: Clients) -> None:
     assert clients.bin.exists()
-    found = look(nodes=2, account="vision", qos="low")
+    found = checked(nodes=2, account="vision", qos="low")
     assert {each.level for each in found.values()} == {"ok"}, found
     assert list(found) == [
         "controller", "accounting", "partition", "account", "qos", "nodes", "time", "arrays",
@@ -128,7 +128,7 @@ def test_what_is_found(
 ) -> None:
     if change is not None:
         change(clients)
-    found = look(**said)[about]
+    found = checked(**said)[about]
     assert (found.level, words in found.says) == (level, True), found
 
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_nearly_right(
     clients: Clients, said: dict[str, object], about: str, near: str
 ) -> None:
     clients.scontrol(line(GraceTime="0"))
-    found = look(**said)
+    found = checked(**said)
     assert f"did you mean {near}?" in found[about].says
     others = {each.about for each in found.values() if each.level != "ok"} - {about}
     assert others == (set() if about == "partition" else {"preemption"}), "of a partition not there"
@@ -182,13 +182,13 @@ def test_several_partitions(
     clients: Clients, partition: str, lines: str, level: str, words: str
 ) -> None:
     clients.scontrol(lines)
-    found = look(partition=partition)["partition"]
+    found = checked(partition=partition)["partition"]
     assert (found.level, words in found.says) == (level, True), found
 
 
 def test_where_no_partition_fits(clients: Clients) -> None:
     clients.scontrol(TWO)
-    assert look(partition="gpu,spare", nodes=3)["nodes"].level == "problem"
+    assert checked(partition="gpu,spare", nodes=3)["nodes"].level == "problem"
 
 
 @pytest.mark.parametrize(

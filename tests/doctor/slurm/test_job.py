@@ -143,7 +143,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def look(tmp_path: Path, *modules: str) -> dict[str, Finding]:
+def checked(tmp_path: Path, *modules: str) -> dict[str, Finding]:
     site = Site(tmp_path, tmp_path, "cpu", 1, 1.0)
     own = SlurmSite(modules=modules)
     return {found.about: found for found in job.findings(site, own, lambda _: None)}
@@ -151,7 +151,7 @@ def look(tmp_path: Path, *modules: str) -> dict[str, Finding]:
 
 @pytest.mark.usefixtures("answers")
 def test_a_node_that_fits(tmp_path: Path) -> None:
-    assert {found.level for found in look(tmp_path, "cuda").values()} == {"ok"}
+    assert {found.level for found in checked(tmp_path, "cuda").values()} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_module_that_did_not_load_without_an_error(
     answers: dict[str, Any], tmp_path: Path, loaded: list[str] | None, absent: list[str]
 ) -> None:
     answers["modules"] = loaded
-    found = look(tmp_path, "cuda/12 cudnn").get("modules")
+    found = checked(tmp_path, "cuda/12 cudnn").get("modules")
     assert (found.says.partition(" (")[0].split(", ") if found else []) == absent
     assert found is None or found.level == "problem"
 
@@ -175,7 +175,7 @@ def test_a_module_that_did_not_load_without_an_error(
 @pytest.mark.parametrize("what", ["torch", "numpy", "Python", "its environment"])
 def test_a_module_that_changes_python(answers: dict[str, Any], tmp_path: Path, what: str) -> None:
     answers["computes"] = {**probe.python(), what: "/opt/other"}
-    found = look(tmp_path)["python there"]
+    found = checked(tmp_path)["python there"]
     assert found.level == "problem"
     assert f"{what} is /opt/other, here {probe.python()[what]}" in found.says
 
@@ -186,7 +186,7 @@ def test_where_the_job_left_no_log_another_one_looks(
     answers["host"] = ""
     hidden = tmp_path / "runs"
     node._write("sbatch", f"rm -r {hidden}\n{(node.bin / 'sbatch').read_text()}")
-    found = look(hidden)
+    found = checked(hidden)
     assert {about: each.level for about, each in found.items()} == {
         "job": "problem",
         "run root there": "problem",

@@ -40,7 +40,7 @@ _QOS = list(limits._OF_QOS.values())
 ASKS = {"partition": "gpu", "gpus_per_node": 8, "cpus_per_process": 8, "mem_gb": 400, "nodes": 2}
 
 
-def look(qos_of_partition: str = "N/A", /, **said: object) -> list[Finding]:
+def checked(qos_of_partition: str = "N/A", /, **said: object) -> list[Finding]:
     own = SlurmSite.model_validate({**ASKS, **said}, strict=False)
     return list(limits.findings(own, {"QoS": qos_of_partition}, ENFORCED))
 
@@ -72,7 +72,7 @@ def test_an_accounts_limits(
     clients: Clients, account: dict[str, str], level: str, words: str
 ) -> None:
     say(clients, account)
-    found = look()
+    found = checked()
     assert {each.level for each in found} == {level}, found
     assert words in found[0].says
 
@@ -83,17 +83,17 @@ def test_where_several_set_a_limit_the_first_counts(clients: Clients) -> None:
         "part": {"maxsubmitjobsperuser": "100"},
     }
     say(clients, {"maxsubmitjobs": "20", "maxwall": "01:00:00", "defaultqos": "gold"}, of_qos)
-    assert "qos gold lets you have 300" in look()[0].says
-    assert "qos part lets you have 100" in look("part")[0].says
-    found = look(qos="normal")
+    assert "qos gold lets you have 300" in checked()[0].says
+    assert "qos part lets you have 100" in checked("part")[0].says
+    found = checked(qos="normal")
     assert "account vision lets you have 20" in found[0].says
     assert "slurm.hours.pretrain" in found[1].says
 
 
 def test_another_account_and_another_partitions_limits_are_not_ours(clients: Clients) -> None:
     say(clients, {"maxsubmitjobs": "0"}, partition="cpu")
-    assert [each.level for each in look()] == ["ok"]
-    assert look(account="other")[0].level == "problem"
+    assert [each.level for each in checked()] == ["ok"]
+    assert checked(account="other")[0].level == "problem"
 
 
 def test_limits_that_nobody_obeys(clients: Clients) -> None:
@@ -105,7 +105,7 @@ def test_limits_that_nobody_obeys(clients: Clients) -> None:
 def test_sacctmgr_that_does_not_answer(clients: Clients) -> None:
     clients.scontrol(line(), **ENFORCED)
     clients.says("sacctmgr", error="down")
-    (found,) = look()
+    (found,) = checked()
     assert (found.level, "down" in found.says) == ("warning", True)
 
 
@@ -115,4 +115,4 @@ def test_a_user_without_a_name(clients: Clients, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("getpass.getuser", nobody)
     say(clients, {})
-    assert [finding.level for finding in look()] == ["ok"]
+    assert [finding.level for finding in checked()] == ["ok"]
