@@ -69,7 +69,7 @@ def _name(number: int) -> str:
     return {1: "standard output", 2: "standard error"}.get(number, f"file {number}")
 
 
-def forgive() -> None:
+def tolerate_print_errors() -> None:
     """From now on, printing does not fail because of a full disk, or a character that the terminal
     does not have."""
     for name in ("stdout", "stderr"):
@@ -88,7 +88,8 @@ def forgive() -> None:
 
 
 def lost() -> bool:
-    """Whether something printed to standard output since `forgive` could not be written."""
+    """Whether something printed to standard output could not be written, since
+    `tolerate_print_errors`."""
     raw = _raw(sys.stdout)
     if not isinstance(raw, _Lossy):
         return False

@@ -32,7 +32,7 @@ def main(recipe: str, runs: Path) -> int:
     ran = harness.app.run(recipe, site, progress=Told())
     reader = harness.app.ProgressReader()
     for row in harness.app.status(site).rows:
-        print(f"{row.id}: {row.state} at step {reader.reached(row).step}")
+        print(f"{row.id}: {row.state} at step {reader.read(row).step}")
     report = ran.report or harness.app.report(recipe, site)
     for cell in report.results.cells:
         for run in cell.runs:

@@ -22,7 +22,7 @@ from harness.spec.declarations import load
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
     from harness.app.exporting import Exported, export
-    from harness.app.overview import ProgressReader, Reached, status
+    from harness.app.overview import ProgressReader, StageProgress, status
     from harness.app.planning import plan
     from harness.app.progress import Declined, Progress
     from harness.app.publishing import Published, publish
@@ -42,8 +42,8 @@ __all__ = [
     "ProgressReader",
     "Published",
     "Ran",
-    "Reached",
     "Report",
+    "StageProgress",
     "Submitted",
     "check",
     "export",
@@ -59,7 +59,7 @@ __all__ = [
 _LIES_IN = {
     **dict.fromkeys(("Amount", "Declined", "Progress"), "progress"),
     **dict.fromkeys(("Outcome", "Ran", "Report", "Submitted"), "results"),
-    **dict.fromkeys(("Reached", "ProgressReader", "status"), "overview"),
+    **dict.fromkeys(("StageProgress", "ProgressReader", "status"), "overview"),
     **dict.fromkeys(("run", "run_until_decided"), "running"),
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("Published", "publish"), "publishing"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.app.asked import Asked, Task, Tasks
 from harness.app.progress import Progress
 from harness.check.baseline import Baseline
-from harness.check.cells import CellRuns, Now, merged, read_cells
+from harness.check.cells import CellRuns, CurrentState, merged, read_cells
 from harness.check.compare import Pair, against_baselines
 from harness.check.targets import against_targets
 from harness.check.verdict import Failure, Verdict
@@ -33,7 +33,7 @@ class Checked:
     verdicts: tuple[Verdict, ...]
     cells: tuple[CellRuns, ...]
     """The judged cells; a baseline is made from them."""
-    now: Now
+    now: CurrentState
     asked: Tasks
     unfinished: tuple[str, ...]
     """Folders of data that were too large to be compared in time."""
@@ -100,7 +100,7 @@ def check(
         return None
     if wait and not wait_for(tasks, site, progress):
         return None
-    now = Now(present(), waiting(tasks, site))
+    now = CurrentState(present(), waiting(tasks, site))
     inputs = Inputs(site.data, site.runs)
     asked = [(each, cell) for each in found.asked for cell in _cells(each.plan, site.runs, inputs)]
     cells = merged(cell for _, cell in asked)

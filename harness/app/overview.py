@@ -56,7 +56,7 @@ def watch(
 
 
 @dataclass(frozen=True)
-class Reached:
+class StageProgress:
     """Progress of a stage."""
 
     step: int = 0
@@ -77,14 +77,14 @@ class ProgressReader:
         self._latest: dict[Path, Latest] = {}
         self._recipes: dict[Path, Mapping[str, Any]] = {}
 
-    def reached(self, row: Row) -> Reached:
+    def read(self, row: Row) -> StageProgress:
         """The progress of the row's stage; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
         figures, total, epochs = self._figures(row, kind), None, None
         if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
             total, epochs = totals(self._recipe(row), kind, figures)
         left = _left(figures, total) if row.state == "running" else None
-        return Reached(figures.step, total, figures.epoch, epochs, figures.values, left)
+        return StageProgress(figures.step, total, figures.epoch, epochs, figures.values, left)
 
     def _figures(self, row: Row, kind: str) -> Figures:
         result = row.entry.result

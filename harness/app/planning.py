@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.app.progress import Declined, Progress
-from harness.app.training_images import wanted_beyond
+from harness.app.training_images import too_few_images
 from harness.data_check import check_data
 from harness.errors import DataError, NoData, StoreError
 from harness.inputs import Inputs
@@ -67,7 +67,7 @@ def refuse(plan: Plan, site: Site) -> None:
 
 def refuse_beyond_images(plan: Plan, site: Site) -> None:
     """Raise a DataError if a field of a planned stage names more images than its folder has."""
-    if beyond := wanted_beyond((stage.recipe for stage in plan.todo), site.data):
+    if beyond := too_few_images((stage.recipe for stage in plan.todo), site.data):
         raise DataError("\n".join(f"{plan.path}: {each}" for each in beyond))
 
 
@@ -113,7 +113,7 @@ def writable(runs: Path) -> None:
         raise atomic.write_error(error, runs, "--runs") from error
 
 
-def tell_no_commit(progress: Progress) -> None:
+def note_missing_commit(progress: Progress) -> None:
     """Note that the results will name no commit, if the checkout should have one."""
     if provenance.is_checkout() and (why := provenance.why_no_commit()):
         progress.note(f"results will name no commit: {why}")

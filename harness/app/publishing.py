@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.app.reporting import gather
 from harness.inputs import Inputs
 from harness.plan import make_plan
-from harness.recipe.find import find, known_as
+from harness.recipe.find import find, portable_name
 from harness.report import publish as records
 from harness.report.index import PAGE, index, published_reports
 from harness.report.published import published
@@ -57,7 +57,7 @@ def publish(
         made = make_plan(path := find(str(recipe)), sets, site.runs)
         _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
-        known = known_as(path, to.parent)
+        known = portable_name(path, to.parent)
         records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
     written: list[Path] = []
     for folder in folders:

@@ -72,7 +72,7 @@ def run(
     if ask:
         planning.ask_long(made, site, Amount(made.hours, limit=site.ask_above_hours), progress)
     planning.writable(site.runs)
-    planning.tell_no_commit(progress)
+    planning.note_missing_commit(progress)
     progress.begins(made)
     try:
         outcome = run_stages(made, site, progress.working, progress.note, on=on)

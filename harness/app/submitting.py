@@ -98,7 +98,7 @@ def _submit(
     if ask:
         planning.ask_long(found.plan, site, launcher.amount(found.plan), progress)
     planning.writable(site.runs)
-    planning.tell_no_commit(progress)
+    planning.note_missing_commit(progress)
     with submission.claim(site.runs, progress.say):  # plan again: nobody else submits now
         inputs = Inputs(site.data, site.runs)
         found = plan_with_jobs(

@@ -16,7 +16,7 @@ from harness.recipe.rules import beyond_images
 from harness.recipe.schema import Recipe
 
 
-def wanted_beyond(recipes: Iterable[Recipe], root: Path) -> list[str]:
+def too_few_images(recipes: Iterable[Recipe], root: Path) -> list[str]:
     """Fields that ask for more images than their folder under the data root has, with what is
     wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
     it."""

@@ -92,11 +92,11 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
-        *_outlook(recipe, result),
+        *_scaling_lines(recipe, result),
     ]
 
 
-def _outlook(recipe: Recipe, result: Result) -> list[str]:
+def _scaling_lines(recipe: Recipe, result: Result) -> list[str]:
     """Several processes: the data moved between them. One process: an estimate for more GPUs."""
     if result.processes > 1:
         return ["", *(f"- {sentence}" for sentence in sent(result))]

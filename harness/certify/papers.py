@@ -82,7 +82,7 @@ def _demo(site: Site) -> Plan:
     return replace(made, stages=tuple(s for s in made.stages if s.kind == "pretrain"))
 
 
-def at_hand(testbed: Testbed, site: Site) -> list[Released] | str:
+def available_weights(testbed: Testbed, site: Site) -> list[Released] | str:
     """The released weights under the data root; or why they cannot be checked."""
     found = [each for each in RELEASED if (site.data / each.file).is_file()]
     if not found:
@@ -99,7 +99,7 @@ def at_hand(testbed: Testbed, site: Site) -> list[Released] | str:
 
 def released(testbed: Testbed, site: Site) -> list[Check]:
     """Evaluate released weights with our linear probe, and compare with the published values."""
-    found = at_hand(testbed, site)
+    found = available_weights(testbed, site)
     if isinstance(found, str):
         return [Check("released weights", "skipped", found)]
     return [_probe(each, testbed, site) for each in found]

@@ -75,7 +75,9 @@ def compare(folder: Path, wanted: str) -> None:
             expected = alone.get(contrast) or {k: torch.zeros_like(v) for k, v in together.items()}
             world.same(", ".join(sorted(expected)), f"the tensors of {contrast}")
             world.broadcast_([expected[name] for name in sorted(expected)], n % size)
-            worst = torch.tensor([apart(expected, together)], dtype=torch.float64, device=device)
+            worst = torch.tensor(
+                [largest_difference(expected, together)], dtype=torch.float64, device=device
+            )
             found[contrast] = float(world.gather(worst).max())
         if world.rank == 0:
             answer = {
@@ -152,7 +154,7 @@ def training(world: World, made: Recipe) -> Pretraining:
     )
 
 
-def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     """The largest difference over all tensors, each relative to its own largest value."""
     if one.keys() != other.keys():
         return INCOMPARABLE

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from harness.check.cells import CellRuns, Measured, Now, merged, unusable
+from harness.check.cells import CellRuns, CurrentState, Measured, merged, unusable
 from harness.errors import RecipeError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 from harness.recipe.identity import stage_id
@@ -175,7 +175,7 @@ def protocol(recipe: Recipe, metric: Measured, under: str = "") -> str:
     return f"{found}x{trials}" if trials > 1 else found
 
 
-def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
+def make_baseline(cells: Sequence[CellRuns], now: CurrentState) -> Baseline:
     """A baseline of finished runs.
 
     Raises:
@@ -196,7 +196,7 @@ def make_baseline(cells: Sequence[CellRuns], now: Now) -> Baseline:
     )
 
 
-def _record(cell: CellRuns, now: Now) -> CellRecord:
+def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
     of = cell.cell if cell.cell == cell.recipe else f"{cell.recipe}/{cell.cell}"
     if len(cell.runs) < 2:
         raise StoreError(

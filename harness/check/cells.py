@@ -34,7 +34,7 @@ class CellRuns:
 
 
 @dataclass(frozen=True)
-class Now:
+class CurrentState:
     """The present state that results are compared with, besides numbers."""
 
     editions: Editions
@@ -91,7 +91,7 @@ def seconds(cell: CellRuns, metric: Measured, under: str = "") -> dict[str, floa
 
 
 def unusable(
-    cell: CellRuns, metric: Measured, outcomes: list[RunOutcome], now: Now, under: str = ""
+    cell: CellRuns, metric: Measured, outcomes: list[RunOutcome], now: CurrentState, under: str = ""
 ) -> tuple[Literal["stale", "waiting", "missing", "diverged"], str] | None:
     """Why the cell's outcomes, one for each run, give no number; None if they give one."""
     pairs = list(zip(cell.runs, outcomes, strict=True))
@@ -116,11 +116,11 @@ def unusable(
     return ("diverged", ", ".join(broken)) if broken else None
 
 
-def _waits(run: Run, metric: Measured, under: str, now: Now) -> bool:
+def _waits(run: Run, metric: Measured, under: str, now: CurrentState) -> bool:
     return any(stage.id in now.waiting for stage in stages_of(run, metric, under))
 
 
-def _why(run: Run, metric: Measured, under: str, outcome: RunOutcome, now: Now) -> str:
+def _why(run: Run, metric: Measured, under: str, outcome: RunOutcome, now: CurrentState) -> str:
     """Why there is no result; for a failed or interrupted run also where to read more."""
     if _waits(run, metric, under, now):
         return "running" if outcome.standing == "running" else "waits for its turn"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
-from harness.check.cells import CellRuns, Measured, Now, seconds, unusable
+from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.verdict import Judged, Verdict
 from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
@@ -62,7 +62,7 @@ class _Question:
         return found
 
 
-def against_baselines(pairs: Sequence[Pair], now: Now) -> list[Verdict]:
+def against_baselines(pairs: Sequence[Pair], now: CurrentState) -> list[Verdict]:
     """Compare every figure that the baselines have for the cells with the cells' runs."""
     asked = [question for pair in pairs for question in _questions(pair)]
     level = ALARM / max(1, sum(not question.refused for question in asked))
@@ -100,7 +100,7 @@ def _questions(pair: Pair) -> list[_Question]:
     return asked
 
 
-def _judge(question: _Question, level: float, now: Now) -> Verdict:
+def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     if question.refused:
         return _say(question, "incomparable", question.refused)
     cell, record = question.pair.cell, question.record

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from harness.check.cells import CellRuns, Now, seconds, unusable
+from harness.check.cells import CellRuns, CurrentState, seconds, unusable
 from harness.check.verdict import Judged, Verdict
 from harness.recipe.schema import Target
 from harness.report.runs import Run, RunOutcome
 from harness.report.statistics import summarise
 
 
-def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
+def against_targets(cells: Iterable[CellRuns], now: CurrentState) -> list[Verdict]:
     """Compare every target of every cell with its runs.
 
     A target is met if the mean over all seeds is at least its value minus its tolerance. A mean
@@ -23,7 +23,7 @@ def against_targets(cells: Iterable[CellRuns], now: Now) -> list[Verdict]:
     ]
 
 
-def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
+def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
     under = target.task or ""
     outcomes = [_outcome(run, target) for run in cell.runs]
     floor = round(target.value - target.tolerance, 9)

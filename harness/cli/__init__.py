@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from harness.command import PROGRAM, present
 from harness.errors import HarnessError, RecipeError, StoreError, unreadable
-from harness.output import forgive, inert, lost
+from harness.output import inert, lost, tolerate_print_errors
 
 ASSIGNMENT = re.compile(r"[a-z_]+(\.\w+)*=.+", re.DOTALL)
 """A setting in the form that --set takes."""
@@ -26,7 +26,7 @@ def main() -> None:
     """
     from harness.cli.app import app
 
-    forgive()
+    tolerate_print_errors()
     began = time.time()
     try:
         try:

@@ -87,7 +87,7 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to resume."""
-    from harness.cli.run import How, run_command
+    from harness.cli.run import RunOptions, run_command
     from harness.spec.registry import launchers
     from harness.track import feed
 
@@ -95,8 +95,8 @@ def run(
     feed.check()  # report wrong tracker settings before anything runs
     if on not in (known := ("auto", *launchers())):
         raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
-    how = How(on, not yes, again, dry, seeds_until_decided)
-    raise typer.Exit(run_command(recipe, sets or [], where, how))
+    options = RunOptions(on, not yes, again, dry, seeds_until_decided)
+    raise typer.Exit(run_command(recipe, sets or [], where, options))
 
 
 @app.command()
@@ -301,14 +301,16 @@ def check(
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
-    from harness.cli.check import How, check_command, fresh, parse_seeds
+    from harness.cli.check import CheckOptions, check_command, fresh, parse_seeds
 
     with fresh(json, junit, write_baseline):
         if against is not None and write_baseline is not None:
             raise typer.BadParameter("--against and --write-baseline do not go together")
         where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-        how = How(run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit)
-        code = check_command(recipes, sets or [], where, how)
+        options = CheckOptions(
+            run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit
+        )
+        code = check_command(recipes, sets or [], where, options)
     raise typer.Exit(code)
 
 
@@ -338,10 +340,11 @@ def bench(
     ] = None,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their lower bounds."""
-    from harness.cli.bench import How, bench_command
+    from harness.cli.bench import BenchOptions, bench_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    bench_command(recipe, sets or [], where, How(rounds, steps, noise, scaling, bandwidth, publish))
+    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish)
+    bench_command(recipe, sets or [], where, options)
 
 
 @app.command()

@@ -35,7 +35,7 @@ from harness.store import benchmarks
 
 
 @dataclass(frozen=True)
-class How:
+class BenchOptions:
     """Settings of a measurement."""
 
     rounds: int
@@ -46,7 +46,7 @@ class How:
     publish: Path | None
 
 
-def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None:
+def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOptions) -> None:
     """Measure, print, and write RUNS/bench/<recipe>-<time>.json.
 
     Raises:
@@ -57,8 +57,8 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
-    words += ["--data", str(site.data), "--device", device, *(["--noise"] if how.noise else [])]
-    words += ["--rounds", str(how.rounds), "--steps", str(how.steps)]
+    words += ["--data", str(site.data), "--device", device, *(["--noise"] if options.noise else [])]
+    words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
     with spawned(words, site.processes if placement.size == 1 else 1) as (own, lost):
         placement = own if placement.size == 1 else placement
         share_cores(placement)
@@ -69,25 +69,30 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, how: How) -> None
             if world.rank == 0:
                 show.line(
                     f"measuring {recipe.name} on {world.size} x {world.device}, "
-                    f"{how.rounds} rounds of {how.steps} steps"
+                    f"{options.rounds} rounds of {options.steps} steps"
                 )
             result = bench(
-                recipe, site.data, world, rounds=how.rounds, steps=how.steps, noise=how.noise
+                recipe,
+                site.data,
+                world,
+                rounds=options.rounds,
+                steps=options.steps,
+                noise=options.noise,
             )
     if placement.rank > 0:
         return
     _print(result, recipe)
-    if how.scaling and result.processes == 1:
+    if options.scaling and result.processes == 1:
         table = _table(*scaling.HEADINGS)
-        for row in scaling.table(recipe, result, how.bandwidth):
+        for row in scaling.table(recipe, result, options.bandwidth):
             table.add_row(*row)
         show.console.print(table)
-        for said in scaling.scaling_text(recipe, result, how.bandwidth):
+        for said in scaling.scaling_text(recipe, result, options.bandwidth):
             show.line(said)
     record = result.record() | {"set": list(sets)}
     show.line(f"kept: {benchmarks.keep(site.runs, recipe.name, record)}")
-    if how.publish is not None:
-        show.line(f"published: {publish(how.publish, record)}")
+    if options.publish is not None:
+        show.line(f"published: {publish(options.publish, record)}")
 
 
 def _print(result: Result, recipe: Recipe) -> None:

@@ -36,7 +36,7 @@ class CellReader:
     def cells(self, row: Row) -> Cells:
         """The row's cells; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
-        reached = self._reader.reached(row)
+        reached = self._reader.read(row)
         step = f"{reached.step}" if reached.step else ""
         if kind in tasks() and tasks()[kind].progress is None:
             step = ""  # the parent's step, not its own

@@ -33,7 +33,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
     testbed = opened(on, site).testbed()
     show.line(f"edition {edition('pretrain', 'moco')}, on {testbed.words}")
     show.line(f"runs go to {run.work_folder(site.runs)}")
-    found = papers.at_hand(testbed, site)
+    found = papers.available_weights(testbed, site)
     if ask:
         parts = [f"a few minutes on {testbed.words}"]
         parts += [] if papers.why_no_demo(testbed, site) else ["the CIFAR-10 demo's first epochs"]

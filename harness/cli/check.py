@@ -16,13 +16,13 @@ from rich.table import Table
 from harness.app.checking import check
 from harness.app.results import INTERRUPTED
 from harness.check.baseline import load_baseline, make_baseline, write_baseline
-from harness.check.cells import CellRuns, Now
+from harness.check.cells import CellRuns, CurrentState
 from harness.check.compare import ALARM, comparisons
 from harness.check.files import is_json, is_junit, write_json, write_junit
 from harness.check.verdict import Failure, Judged, Verdict
 from harness.cli import show
 from harness.cli.replace import refuse_others
-from harness.cli.run import Shown
+from harness.cli.run import PrintedProgress
 from harness.errors import HarnessError, RecipeError, StoreError
 from harness.report.runs import LOSS
 from harness.site import Site
@@ -49,7 +49,7 @@ _STYLE: dict[Judged, str] = {
 
 
 @dataclass(frozen=True)
-class How:
+class CheckOptions:
     """Options of `check`."""
 
     run: bool = False
@@ -64,7 +64,9 @@ class How:
     junit: Path | None = None
 
 
-def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: How) -> int:
+def check_command(
+    paths: Sequence[Path], sets: Sequence[str], site: Site, options: CheckOptions
+) -> int:
     """Judge the recipes' results, after running what is missing if required; returns the exit code.
 
     0: all passed. TargetMissed's: some result is not as required, stale, missing or incomparable.
@@ -75,31 +77,31 @@ def check_command(paths: Sequence[Path], sets: Sequence[str], site: Site, how: H
             other recipes have been judged.
         StoreError: a file cannot be written, or a baseline would lack results.
     """
-    _may_write(how)
+    _may_write(options)
     found = check(
         paths,
         site,
         sets=sets,
-        seeds=how.seeds,
-        against=how.against,
-        without_baseline=how.write is not None,
-        run=how.run,
-        wait=how.wait,
-        ask=how.ask,
-        progress=Shown(site),
+        seeds=options.seeds,
+        against=options.against,
+        without_baseline=options.write is not None,
+        run=options.run,
+        wait=options.wait,
+        ask=options.ask,
+        progress=PrintedProgress(site),
     )
     if found is None:
         return INTERRUPTED
     if found.verdicts or not found.failures:
         _show(found.verdicts)
     show.unfinished(found.unfinished)
-    if how.json:
-        write_json(how.json, found.verdicts, str(found.now.editions), found.failures)
-    if how.junit:
-        write_junit(how.junit, found.verdicts, str(found.now.editions), found.failures)
+    if options.json:
+        write_json(options.json, found.verdicts, str(found.now.editions), found.failures)
+    if options.junit:
+        write_junit(options.junit, found.verdicts, str(found.now.editions), found.failures)
     found.refuse()
-    if how.write:
-        _write(found.cells, found.now, how.write)
+    if options.write:
+        _write(found.cells, found.now, options.write)
     return found.exit_code
 
 
@@ -166,13 +168,13 @@ def _fail(files: Sequence[tuple[Path, Writer]], message: str) -> None:
                 write(path, [], str(present()), [Failure("check", message)])
 
 
-def _may_write(how: How) -> None:
-    written = [path for path in (how.write, how.json, how.junit) if path]
+def _may_write(options: CheckOptions) -> None:
+    written = [path for path in (options.write, options.json, options.junit) if path]
     places = [os.path.realpath(path) for path in written]
     for path, place in zip(written, places, strict=True):
         if places.count(place) > 1:
             raise RecipeError(f"{path}: two files are to be written there; name another")
-    if baseline := how.write:  # for another kind of file, the reader's error gives the lines
+    if baseline := options.write:  # for another kind of file, the reader's error gives the lines
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
 
 
@@ -215,7 +217,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _write(cells: Sequence[CellRuns], now: Now, path: Path) -> None:
+def _write(cells: Sequence[CellRuns], now: CurrentState, path: Path) -> None:
     """Write the baseline, and print its changes from an older one."""
     made = make_baseline(cells, now)
     older = load_baseline(path) if path.exists() and path.stat().st_size else None

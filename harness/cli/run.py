@@ -37,7 +37,7 @@ from harness.store import submission
 
 
 @dataclass(frozen=True)
-class How:
+class RunOptions:
     """Options of `run`."""
 
     on: str
@@ -48,7 +48,7 @@ class How:
     """Maximum number of seeds for cells of undecided claims; None: the recipe's."""
 
 
-def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
+def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions) -> int:
     """Run or submit what is missing of the recipe; returns the exit code.
 
     0: all is done or submitted. 1: a run failed or is being run by another process. 130: stopped
@@ -57,19 +57,25 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
     Raises:
         HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
-    on, progress = chosen(how.on, site), Shown(site)
+    on, progress = chosen(options.on, site), PrintedProgress(site)
     try:
-        if how.most is not None:
+        if options.most is not None:
             if not on.attached:
                 raise HarnessError(
                     f"--seeds-until-decided judges between runs; add --on {DEFAULT_LAUNCHER}"
                 )
-            if how.dry:
+            if options.dry:
                 raise HarnessError(
                     "--seeds-until-decided has no dry run: its plan follows the results"
                 )
             return run_until_decided(
-                path, how.most, site, sets=sets, again=how.again, ask=how.ask, progress=progress
+                path,
+                options.most,
+                site,
+                sets=sets,
+                again=options.again,
+                ask=options.ask,
+                progress=progress,
             ).exit_code
         if not on.attached:
             return submit(
@@ -77,25 +83,33 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
                 site,
                 on=on.kind,
                 sets=sets,
-                again=how.again,
-                ask=how.ask,
-                dry=how.dry,
+                again=options.again,
+                ask=options.ask,
+                dry=options.dry,
                 progress=progress,
             ).exit_code
-        if how.dry:
+        if options.dry:
             inputs = Inputs(site.data, site.runs)
-            plan = planning.plan(path, site, sets=sets, again=how.again, on=on.kind, inputs=inputs)
+            plan = planning.plan(
+                path, site, sets=sets, again=options.again, on=on.kind, inputs=inputs
+            )
             progress.planned(plan, inputs.unfinished)
             planning.refuse(plan, site)
             return 0
         return run(
-            path, site, sets=sets, again=how.again, ask=how.ask, on=on.kind, progress=progress
+            path,
+            site,
+            sets=sets,
+            again=options.again,
+            ask=options.ask,
+            on=on.kind,
+            progress=progress,
         ).exit_code
     except Declined:
         return 0
 
 
-class Shown(Progress):
+class PrintedProgress(Progress):
     """Prints progress and asks questions."""
 
     def __init__(self, site: Site) -> None:

@@ -23,7 +23,7 @@ Tell = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
-class Checked:
+class DecodedFolder:
     """An image folder, or a pack, all of whose images were decoded."""
 
     folder: Path
@@ -42,7 +42,7 @@ class Checked:
         )
 
 
-def check(folder: Path, tell: Tell) -> Checked:
+def check(folder: Path, tell: Tell) -> DecodedFolder:
     """Decode every image of `folder`.
 
     Raises:
@@ -60,13 +60,13 @@ def check(folder: Path, tell: Tell) -> Checked:
     return replace(look_through(folder, parts, tell), remarks=remarks)
 
 
-def look_through(folder: Path, parts: Mapping[str, Encoded], tell: Tell) -> Checked:
+def look_through(folder: Path, parts: Mapping[str, Encoded], tell: Tell) -> DecodedFolder:
     """Decode every image of the splits."""
     broken: dict[str, str] = {}
     for split, images in parts.items():
         broken |= _broken(folder, split, images, tell)
     mend = next(iter(parts.values())).mend
-    return Checked(folder, sum(map(len, parts.values())), broken, mend)
+    return DecodedFolder(folder, sum(map(len, parts.values())), broken, mend)
 
 
 def _broken(folder: Path, split: str, images: Encoded, tell: Tell) -> dict[str, str]:
@@ -81,7 +81,7 @@ def _name(folder: Path, split: str, images: Encoded, i: int) -> str:
     return f"{split} {i}"
 
 
-def leave_out(checked: Checked) -> Path:
+def leave_out(checked: DecodedFolder) -> Path:
     """Add the broken images to the folder's broken.txt, and return its path.
 
     Raises:

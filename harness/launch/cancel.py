@@ -89,7 +89,7 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
         on, job = inside[0], str(inside[1]["job"])
         found.refused.append(
             f"{row.id}: runs inside job {job}, which was not submitted from this run root; "
-            f"{schedulers.of(on).ends(job)} ends it, with all else in it"
+            f"{schedulers.of(on).stop_command(job)} ends it, with all else in it"
         )
     elif not is_alive(who):
         found.refused.append(
@@ -120,7 +120,7 @@ def consequences(targets: Targets) -> list[str]:
     """Further effects of `stop`, in sentences for a person."""
     schedulers = Schedulers()
     asked = ((schedulers.of(on), jobs) for on, jobs in targets.jobs.items() if jobs)
-    said = [text for own, jobs in asked for text in own.stops(jobs)]
+    said = [text for own, jobs in asked for text in own.stop_effects(jobs)]
     return said + [f"{what} will be stopped" for what in targets.processes.values()]
 
 

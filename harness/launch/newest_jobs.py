@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.launch.job_states import JobState
-from harness.launch.protocol import Answer, Handed, Jobs
+from harness.launch.protocol import Handed, Jobs, JobStates
 from harness.spec.declarations import load
 from harness.spec.registry import launchers
 from harness.store.submission import Submission, newest
@@ -48,13 +48,13 @@ class Schedulers:
 
 def newest_jobs(
     runs: Path, submissions: Sequence[Submission], wanted: Collection[str], schedulers: Schedulers
-) -> Answer:
+) -> JobStates:
     """The state of the newest job of each stage in `wanted`.
 
     A stage is left out if no job of it was ever submitted: its submitter died before.
     """
     found = {s: place for s, place in newest(submissions).items() if s in wanted}
-    whole = Answer()
+    whole = JobStates()
     for on in dict.fromkeys(made.on for made, _, _ in found.values()):
         theirs = {s: place for s, place in found.items() if place[0].on == on}
         told = schedulers.of(on).query(runs, theirs)
@@ -62,7 +62,7 @@ def newest_jobs(
             stage: replace(state, on=on, cluster=found[stage][0].cluster)
             for stage, state in told.states.items()
         }
-        whole = Answer(
+        whole = JobStates(
             {**whole.states, **states},
             {**whole.numbers, **told.numbers},
             (*whole.notes, *told.notes),
@@ -76,10 +76,10 @@ class _NotInstalled(Jobs):
     def __init__(self, on: str) -> None:
         self._on = on
 
-    def query(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> JobStates:
         del runs
         why = f"is of the launcher {self._on}, which is not installed here"
-        return Answer(
+        return JobStates(
             {s: JobState(a.element(n) or "", "UNKNOWN", why) for s, (_, a, n) in handed.items()}
         )
 
@@ -94,10 +94,10 @@ class _NotInstalled(Jobs):
         del made
         return f"job {job.job} is of the launcher {self._on}, which is not installed here"
 
-    def ends(self, job: str) -> str:
+    def stop_command(self, job: str) -> str:
         return f"its launcher {self._on}, told of {job},"
 
-    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+    def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         del jobs
         yield from ()
 

@@ -70,7 +70,7 @@ class Drafts:
 
 
 @dataclass(frozen=True)
-class Answer:
+class JobStates:
     """The states of jobs, as far as they are known."""
 
     states: Mapping[str, JobState] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Tally:
 class Jobs(Protocol):
     """Reports the states of a launcher's jobs on every call; remembers which jobs are over."""
 
-    def query(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> JobStates:
         """The states of the stages' jobs, all of this launcher."""
 
     def held(
@@ -114,7 +114,7 @@ class Jobs(Protocol):
         """(submission, stage) of every job in these that may not be over, "" for a report's; and
         who did not answer, in sentences."""
 
-    def mute(self, nodes: Iterable[str]) -> frozenset[str]:
+    def unresponsive(self, nodes: Iterable[str]) -> frozenset[str]:
         """Those of the jobs' nodes that do not answer the scheduler."""
         del nodes
         return frozenset()
@@ -128,10 +128,10 @@ class Jobs(Protocol):
         del made, job
         return ""
 
-    def ends(self, job: str) -> str:
+    def stop_command(self, job: str) -> str:
         """The command with which a person ends a job of this launcher."""
 
-    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+    def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         """The effects of stopping these jobs, in sentences for a person."""
 
     def stop(self, jobs: Sequence[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from harness.launch.abort import abort_stage
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores
-from harness.output import forgive, inert
+from harness.output import inert, tolerate_print_errors
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
 from harness.runtime.failure_detection import OnLoss
@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="data root")
     parser.add_argument("--device", default="auto")
     words = parser.parse_args()
-    forgive()
+    tolerate_print_errors()
     try:
         placement = resolve(os.environ)
         job = Job(words.folder, words.data, pick_device(words.device, placement))

@@ -142,7 +142,9 @@ class StatusReader:
         mute = {
             (on, node)
             for on in {job.on for job in quiet}
-            for node in self._schedulers.of(on).mute(job.node for job in quiet if job.on == on)
+            for node in self._schedulers.of(on).unresponsive(
+                job.node for job in quiet if job.on == on
+            )
         }
         rows = {}
         shared = copies({i: (e.described, e.result) for i, e in entries.items() if e.result})

@@ -23,7 +23,7 @@ COUNT = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Taken:
+class UsedWeights:
     """What was taken of given weights."""
 
     source: str
@@ -43,7 +43,7 @@ class Taken:
 
 def load_released(
     encoder: Encoder, weights: Weights, root: Path, *, head: bool, source: str
-) -> Taken:
+) -> UsedWeights:
     """Load the backbone, and the head if the file has one that fits and no new one is wanted.
 
     Args:
@@ -64,7 +64,7 @@ def load_released(
     except NoNetwork as why:
         raise DataError(f"{path}: {why}") from None
     given = take(encoder, network, weights, needed=head, where=str(path))
-    return Taken(weights.file, network.prefix, network.others, given)
+    return UsedWeights(weights.file, network.prefix, network.others, given)
 
 
 def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, where: str) -> bool:

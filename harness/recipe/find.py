@@ -73,7 +73,7 @@ def find(named: str, at: Path = Path()) -> Path:
     raise RecipeError(f"{display(path)}: no such file or recipe{hint}")
 
 
-def known_as(recipe: Path, root: Path) -> str:
+def portable_name(recipe: Path, root: Path) -> str:
     """The name by which `find(..., root)` finds the recipe on other machines too: its path from
     `root`, or the name of a shipped recipe outside `root`."""
     real = Path(os.path.realpath(recipe))

@@ -379,7 +379,7 @@ def _provenance(attempt: Path | None) -> dict[str, Any]:
 def _mirrors(folder: StageFolder) -> Iterator[str]:
     for kind in trackers():
         try:
-            found = mirror_state.peek(folder, kind)
+            found = mirror_state.stored_state(folder, kind)
         except StoreError:
             continue
         if found and found.mode:

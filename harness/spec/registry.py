@@ -133,7 +133,7 @@ def task_of() -> dict[str, str]:
     return {name: each.kind for each in tasks().values() for name in each.reported}
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Clear the cache: declarations are read again when they are next needed."""
     for kept in (tasks, methods, optimisers, launchers, trackers, metrics, task_of):
         kept.cache_clear()

@@ -7,7 +7,7 @@ from typing import Any
 from harness.errors import StoreError
 from harness.model.encoder import Encoder, build
 from harness.model.networks import chosen, flat
-from harness.model.released import Taken, load_released, take
+from harness.model.released import UsedWeights, load_released, take
 from harness.runtime import checkpoint
 from harness.source import of_stage, why_unfit
 from harness.stage.context import Context, check_state
@@ -15,7 +15,7 @@ from harness.stage.context import Context, check_state
 MECHANISM = "mechanism"
 
 
-def encoder(context: Context) -> tuple[Encoder, Taken | None]:
+def encoder(context: Context) -> tuple[Encoder, UsedWeights | None]:
     """The recipe's encoder with its initial weights, and what was taken of given weights.
 
     Raises:
@@ -38,7 +38,7 @@ def encoder(context: Context) -> tuple[Encoder, Taken | None]:
         _, state, where = _ended(context)
         network = chosen(flat({MECHANISM: state.get(MECHANISM)}), None)
         head = take(made, network, weights, needed=needed, where=where)
-        taken = Taken(weights.named, network.prefix, network.others, head)
+        taken = UsedWeights(weights.named, network.prefix, network.others, head)
     return made, taken
 
 

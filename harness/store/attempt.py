@@ -16,7 +16,7 @@ from harness.errors import AlreadyDone, Busy, StoreError, Superseded
 from harness.redact import redact
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, refuse_link
-from harness.store.liveness import HEARTBEAT_S, Heartbeat, holder, survived
+from harness.store.liveness import HEARTBEAT_S, Heartbeat, holder, is_earlier_start
 
 MARKS = 16
 """Checkpoints for which the journal's state is kept: more than the checkpoints kept on disk."""
@@ -184,7 +184,7 @@ def begin(folder: StageFolder) -> Attempt:
     folder.refuse_links()
     attempts = folder.attempts()
     who = _known_holder(attempts[-1]) if attempts else None
-    if who is not None and not survived(who):
+    if who is not None and not is_earlier_start(who):
         raise Busy(
             f"{folder.path}: being run by process {who['pid']} on {who['host']} "
             f"(attempt {attempts[-1].name}); wait for it, or stop it and run again"

@@ -43,7 +43,7 @@ class Seen(NamedTuple):
     settled: bool
 
 
-class Checked:
+class ValidityCache:
     """The cache for one run root."""
 
     def __init__(self, runs: str) -> None:
@@ -164,12 +164,12 @@ def _settled(newest: int) -> bool:
     return 0 < newest < time.time_ns() - SETTLED_S * 1e9
 
 
-_OF: dict[str, Checked] = {}
+_OF: dict[str, ValidityCache] = {}
 
 
-def checked(runs: Path) -> Checked:
+def checked(runs: Path) -> ValidityCache:
     """The cache for the run root: one per process, read from its file on the first call."""
     root = os.path.abspath(runs)  # noqa: PTH100
     if root not in _OF:
-        _OF[root] = Checked(root)
+        _OF[root] = ValidityCache(root)
     return _OF[root]

@@ -158,14 +158,14 @@ def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> st
 def beside(runs: Path, ids: Collection[str]) -> dict[str, Records]:
     """Records of other stages in the run root that may be copies of `ids`, or their originals:
     those with the same recipe name and task; for harness.store.validity.copies."""
-    wanted = {_kin(id_) for id_ in ids} - {None}
+    wanted = {_recipe_and_task(id_) for id_ in ids} - {None}
     found: dict[str, Records] = {}
     try:
         names = os.listdir(runs) if wanted else []  # noqa: PTH208
     except OSError:
         return {}  # the caller that reads the stages reports it
     for name in names:
-        if name in ids or _kin(name) not in wanted:
+        if name in ids or _recipe_and_task(name) not in wanted:
             continue
         if result := atomic.json_object(_read(f"{runs}/{name}/result.json")):
             found[name] = _head(f"{runs}/{name}/stage.json"), result
@@ -176,7 +176,7 @@ Records = tuple[dict[str, Any] | None, dict[str, Any]]
 """stage.json and result.json."""
 
 
-def _kin(id_: str) -> tuple[str, str] | None:
+def _recipe_and_task(id_: str) -> tuple[str, str] | None:
     """(recipe and cell, task) from a stage's name."""
     found = _PARTS.fullmatch(id_)
     return (found[1], found[2]) if found else None

@@ -126,7 +126,7 @@ def is_alive(who: Mapping[str, Any]) -> bool | None:
     return born == who["born"] if born and who.get("born") else None
 
 
-def survived(who: Mapping[str, Any]) -> bool:
+def is_earlier_start(who: Mapping[str, Any]) -> bool:
     """Whether this process is a later start of the holder's own job. A job ends before it is
     started again, so the holder is dead, however recent its last touch."""
     for on, ours in inside(os.environ).items():

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import interpreter
-from harness.output import forgive
+from harness.output import tolerate_print_errors
 from harness.redact import redact
 from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--quiet", type=float, default=QUIET_S, help="seconds after which a tracker is left alone"
     )
     given = parser.parse_args(argv)
-    forgive()
+    tolerate_print_errors()
     tracker = trackers()[given.tracker]
     feed = Feed(tracker, access(tracker))
 

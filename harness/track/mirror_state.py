@@ -79,7 +79,7 @@ def load(folder: StageFolder, kind: str, project: str) -> MirrorState:
     Raises:
         StoreError: KIND.json is damaged, or cannot be written.
     """
-    found = peek(folder, kind)
+    found = stored_state(folder, kind)
     if found is None:
         found = MirrorState(safe_id(folder.id, secrets.token_hex(3)), project)
         found.save(folder, kind)
@@ -88,7 +88,7 @@ def load(folder: StageFolder, kind: str, project: str) -> MirrorState:
     return found
 
 
-def peek(folder: StageFolder, kind: str) -> MirrorState | None:
+def stored_state(folder: StageFolder, kind: str) -> MirrorState | None:
     """The stage's cursor of that tracker, None if there is none.
 
     Raises:

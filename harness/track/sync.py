@@ -114,7 +114,7 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
     outcome = partial(SyncOutcome, folder.id, feed.tracker.kind)
     try:
         folder.refuse_links()
-        found = mirror_state.peek(folder, feed.tracker.kind)
+        found = mirror_state.stored_state(folder, feed.tracker.kind)
         if folder.described is None:
             return outcome("failed", message="no such stage; `status` lists them")
     except StoreError as error:

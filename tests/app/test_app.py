@@ -74,7 +74,7 @@ def test_from_recipe_to_verdict(recipe: Path, capfd: pytest.CaptureFixture[str])
 
     rows = {(row.entry.described or {})["kind"]: row for row in harness.app.status(site).rows}
     assert {row.state for row in rows.values()} == {"finished"}
-    reached = harness.app.ProgressReader().reached(rows["knn"])
+    reached = harness.app.ProgressReader().read(rows["knn"])
     assert 0 < reached.values["knn/top1"] <= 100
     heard = Heard()
     again = harness.app.run(recipe, site, progress=heard)

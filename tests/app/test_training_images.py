@@ -9,7 +9,7 @@ import pytest
 from report.build import recipe
 
 from harness.app import training_images as module
-from harness.app.training_images import training_images, wanted_beyond
+from harness.app.training_images import too_few_images, training_images
 
 PETS = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
 
@@ -24,7 +24,7 @@ def pets(root: Path, count: int = 6) -> Path:
 
 def beyond(root: Path, **changes: Any) -> list[str]:
     made = recipe(**(PETS | {"optim__batch": 4, "model__bn_group": 2, "knn__k": (6,)} | changes))
-    return [each.partition(":")[0] for each in wanted_beyond([made, made], root)]
+    return [each.partition(":")[0] for each in too_few_images([made, made], root)]
 
 
 def test_what_is_more_than_the_folder_has_is_told_by_its_field(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from gloo import Pool
 
-from harness.certify.trajectory import INCOMPARABLE, TOLERANCE, apart, in_float64
+from harness.certify.trajectory import INCOMPARABLE, TOLERANCE, in_float64, largest_difference
 from harness.runtime.world import World
 
 ALONE = World.alone(torch.device("cpu"))
@@ -14,8 +14,8 @@ def test_two_processes_make_what_one_makes(gloo: Pool) -> None:
     expected = in_float64(ALONE, "end_to_end", 2)
     assert len(set(expected["losses"].tolist())) == 30
     for found in gloo.run(in_float64, 2, "end_to_end", 2, timeout=120):
-        assert apart(expected, found) < TOLERANCE
-    assert apart(expected, in_float64(ALONE, "end_to_end", 3)) > TOLERANCE
+        assert largest_difference(expected, found) < TOLERANCE
+    assert largest_difference(expected, in_float64(ALONE, "end_to_end", 3)) > TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ def test_two_processes_make_what_one_makes(gloo: Pool) -> None:
     ],
 )
 def test_how_far_apart(other: dict[str, torch.Tensor], far: float) -> None:
-    assert apart({"a": torch.tensor([2.0, 4.0])}, other) == pytest.approx(far)
+    assert largest_difference({"a": torch.tensor([2.0, 4.0])}, other) == pytest.approx(far)

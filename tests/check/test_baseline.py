@@ -19,7 +19,7 @@ from harness.check.baseline import (
     text,
     write_baseline,
 )
-from harness.check.cells import CellRuns, Now, read_cells
+from harness.check.cells import CellRuns, CurrentState, read_cells
 from harness.check.compare import Pair, against_baselines
 from harness.errors import RecipeError, StoreError
 from harness.recipe.identity import stage_id
@@ -38,7 +38,7 @@ def made(tmp_path: Path) -> Bench:
 
 def write(made: Bench, path: Path) -> Path:
     cells = read_cells("tiny", made.expansion.members, made.runs)
-    write_baseline(make_baseline(cells, Now(Editions.same(EDITION))), path)
+    write_baseline(make_baseline(cells, CurrentState(Editions.same(EDITION))), path)
     return path
 
 
@@ -156,12 +156,12 @@ def test_runs_of_data_that_changed_make_none(made: Bench, tmp_path: Path) -> Non
         check_input: CheckInput = lambda what, said: {"fingerprint": now}  # noqa: ARG005, E731
         return read_cells("tiny", made.expansion.members, made.runs, check_input)
 
-    make_baseline(cells("then"), Now(Editions.same(EDITION)))
+    make_baseline(cells("then"), CurrentState(Editions.same(EDITION)))
     with pytest.raises(StoreError, match=r"names and sizes then then, now now"):
-        make_baseline(cells("now"), Now(Editions.same(EDITION)))
+        make_baseline(cells("now"), CurrentState(Editions.same(EDITION)))
     for now, expected in (("then", {"passed"}), ("now", {"stale"})):
         pairs = [Pair(cell, baseline, "base.json") for cell in cells(now)]
-        verdicts = against_baselines(pairs, Now(Editions.same(EDITION)))
+        verdicts = against_baselines(pairs, CurrentState(Editions.same(EDITION)))
         assert {verdict.judged for verdict in verdicts} == expected
 
 

@@ -12,13 +12,13 @@ import pytest
 from report.build import EDITION, OLDER, Bench
 
 from harness.check.baseline import Baseline, make_baseline
-from harness.check.cells import CellRuns, Now, read_cells
+from harness.check.cells import CellRuns, CurrentState, read_cells
 from harness.check.compare import ON_THE_WAY, Pair, against_baselines, comparisons
 from harness.check.verdict import Verdict
 from harness.report.statistics import prediction, summarise
 from harness.store.edition import Editions
 
-NOW = Now(Editions.same(EDITION))
+NOW = CurrentState(Editions.same(EDITION))
 
 OLD = [40.0, 40.4, 40.8, 41.2, 40.2, 40.6, 41.0, 40.9]
 LINEAR = [50.0, 50.5, 51.0, 50.2, 50.8, 50.6, 50.4, 50.1]
@@ -39,10 +39,10 @@ def old(tmp_path: Path) -> Baseline:
     made = bench(tmp_path / "old", range(8))
     for seed, (knn, linear) in enumerate(zip(OLD, LINEAR, strict=True)):
         made.finish("m0.99", seed, knn, linear, edition=OLDER)
-    return make_baseline(cells(made), Now(Editions.same(OLDER)))
+    return make_baseline(cells(made), CurrentState(Editions.same(OLDER)))
 
 
-def judged(made: Bench, baseline: Baseline, now: Now | None = None) -> dict[str, Verdict]:
+def judged(made: Bench, baseline: Baseline, now: CurrentState | None = None) -> dict[str, Verdict]:
     pairs = [Pair(cell, baseline, "base.json") for cell in cells(made)]
     return {each.metric: each for each in against_baselines(pairs, now or NOW)}
 
@@ -150,7 +150,7 @@ def test_results_of_older_code_are_stale_and_those_to_come_are_waited_for(
 ) -> None:
     made = bench(tmp_path / "new", [100])
     assert {each.judged for each in judged(made, old).values()} == {"missing"}
-    now = Now(NOW.editions, [made.folder("m0.99", 100).id])
+    now = CurrentState(NOW.editions, [made.folder("m0.99", 100).id])
     assert {each.judged for each in judged(made, old, now).values()} == {"waiting"}
     made.finish("m0.99", 100, 40.5, 50.3, edition=OLDER)
     assert {each.judged for each in judged(made, old).values()} == {"stale"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from report.build import EDITION, OLDER, Bench, target
 
-from harness.check.cells import Now, read_cells
+from harness.check.cells import CurrentState, read_cells
 from harness.check.targets import against_targets
 from harness.check.verdict import Verdict
 from harness.recipe.expand import Member
@@ -14,7 +14,7 @@ from harness.recipe.schema import About
 from harness.store.attempt import begin
 from harness.store.edition import Editions
 
-NOW = Now(Editions.same(EDITION))
+NOW = CurrentState(Editions.same(EDITION))
 
 
 def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench:
@@ -23,11 +23,11 @@ def bench(tmp_path: Path, seeds: tuple[int, ...] = (0,), **target: Any) -> Bench
     return Bench(tmp_path / "runs", seeds, {"targets": {"m0.99": [wanted]}})
 
 
-def judged(made: Bench, now: Now = NOW) -> list[Verdict]:
+def judged(made: Bench, now: CurrentState = NOW) -> list[Verdict]:
     return against_targets(read_cells("tiny", made.expansion.members, made.runs), now)
 
 
-def only(made: Bench, now: Now = NOW) -> Verdict:
+def only(made: Bench, now: CurrentState = NOW) -> Verdict:
     (found,) = judged(made, now)
     return found
 
@@ -168,8 +168,8 @@ def test_what_somebody_runs_is_waited_for_unless_more_is_missing(tmp_path: Path)
     made = bench(tmp_path, (0, 1))
     own = [made.folder("m0.99", 0, "knn").id]
     made.pretrain("m0.99", 0)
-    found = only(made, Now(Editions.same(EDITION), own))
+    found = only(made, CurrentState(Editions.same(EDITION), own))
     assert found.judged == "missing"
     assert "seed 0 waits for its turn, seed 1 not run" in found.says
     both = [*own, made.folder("m0.99", 1).id]
-    assert only(made, Now(Editions.same(EDITION), both)).judged == "waiting"
+    assert only(made, CurrentState(Editions.same(EDITION), both)).judged == "waiting"

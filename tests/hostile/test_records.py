@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage.tiny import run, write
 
-from harness.check.cells import Now, read_cells
+from harness.check.cells import CurrentState, read_cells
 from harness.check.targets import against_targets
 from harness.cli import show
 from harness.cli.cells import CellReader
@@ -139,7 +139,7 @@ def looked_at(root: Root, *, drawn: bool) -> None:
             assert all(type(record["step"]) is int for record in records)
             answered(lambda f=folder: journal.last(f))
             answered(lambda f=folder: Tail(f, Progress()).settled(None))
-            answered(lambda f=folder: mirror_state.peek(f, "wandb"))
+            answered(lambda f=folder: mirror_state.stored_state(f, "wandb"))
             answered(
                 lambda f=folder: metadata.describe(f, mirror_state.MirrorState("x", "p"), "offline")
             )
@@ -158,7 +158,9 @@ def looked_at(root: Root, *, drawn: bool) -> None:
         answered(lambda: show.plan(make_plan(root.recipe, [], runs), load_site(runs=runs)))
         member = Member(root.loaded.name, root.loaded.seed, root.loaded)
         answered(
-            lambda: against_targets(read_cells("tiny", [member], runs), Now(Editions.same("any")))
+            lambda: against_targets(
+                read_cells("tiny", [member], runs), CurrentState(Editions.same("any"))
+            )
         )
         reported(root, drawn=drawn)
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from report.build import EDITION, Bench, target
 
-from harness.check.cells import Now, read_cells
+from harness.check.cells import CurrentState, read_cells
 from harness.check.files import write_json, write_junit
 from harness.check.targets import against_targets
 from harness.cli.status import status_command
@@ -130,7 +130,7 @@ def test_verdicts(tmp_path: Path, write: Callable[..., None], words: str) -> Non
     recipe = made.recipe("m0.99", 0).model_copy(update={"about": About(targets=(target(1.0),))})
     cells = read_cells("tiny", made.expansion.members, made.runs)
     runs = tuple(replace(run, recipe=recipe) for run in cells[0].runs)
-    verdicts = against_targets([replace(cells[0], runs=runs)], Now(Editions.same(EDITION)))
+    verdicts = against_targets([replace(cells[0], runs=runs)], CurrentState(Editions.same(EDITION)))
     assert len(verdicts) == 1
     write(tmp_path / "out", verdicts, EDITION)
     text = (tmp_path / "out").read_text()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DataError
 from harness.model.encoder import Encoder, build
-from harness.model.released import Taken, load_released
+from harness.model.released import UsedWeights, load_released
 from harness.recipe.schema import Model, Weights
 
 MODEL = {"backbone": "resnet18", "head": "mlp", "dim": 16, "bn_group": 2}
@@ -41,7 +41,7 @@ def part(made: Encoder, prefix: str, of: str = "backbone.") -> Named:
     return {prefix + n.removeprefix(of): x for n, x in state.items() if n.startswith(of)}
 
 
-def load(content: Named, folder: Path, target: Encoder, **said: Any) -> Taken:
+def load(content: Named, folder: Path, target: Encoder, **said: Any) -> UsedWeights:
     path = folder / "w"
     torch.save(content, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,7 +7,7 @@ import pytest
 import harness
 from harness.errors import RecipeError
 from harness.recipe.expand import find_ablation
-from harness.recipe.find import find, known_as, names, shipped
+from harness.recipe.find import find, names, portable_name, shipped
 from harness.recipe.load import load
 
 ROOT = Path(harness.__file__).parent.parent
@@ -113,10 +113,10 @@ def test_a_shipped_table_is_found_from_anywhere(place: Path) -> None:
 def test_how_a_published_report_names_its_recipe() -> None:
     own, there = file("far/recipes/mine.yaml"), shipped("recipes") / "quickstart.yaml"
     for recipe, name in ((own, "recipes/mine.yaml"), (there, "quickstart")):
-        assert known_as(recipe, Path("far")) == name
+        assert portable_name(recipe, Path("far")) == name
         assert find(name, Path("far")).samefile(recipe)
-    assert known_as(there, ROOT) == "recipes/quickstart.yaml"
-    assert known_as(file("mine.yaml"), Path("far")) == "../mine.yaml"
+    assert portable_name(there, ROOT) == "recipes/quickstart.yaml"
+    assert portable_name(file("mine.yaml"), Path("far")) == "../mine.yaml"
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,11 @@ Install = Callable[..., None]
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     def points(*found: Point) -> None:
         monkeypatch.setattr(registry, "entry_points", lambda **_: found)
-        registry.forget()
+        registry.clear_cache()
 
     yield points
     monkeypatch.undo()
-    registry.forget()
+    registry.clear_cache()
 
 
 def test_an_installed_task_stands_behind_the_harnesss_own(install: Install) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.certify.trajectory import apart, train, training
+from harness.certify.trajectory import largest_difference, train, training
 from harness.runtime.process_setup import make_deterministic
 from harness.runtime.world import World
 from harness.store import journal
@@ -46,7 +46,7 @@ def worlds() -> tuple[World, World]:
 @pytest.mark.parametrize("contrast", trajectory.CONTRASTS)
 def test_thirty_steps_in_float64_are_the_cpus(contrast: str) -> None:
     cpu, gpu = (trajectory.in_float64(world, contrast, 2, "first_group") for world in worlds())
-    assert apart(cpu, gpu) < 1e-8
+    assert largest_difference(cpu, gpu) < 1e-8
 
 
 @pytest.mark.parametrize("contrast", trajectory.CONTRASTS)

@@ -96,4 +96,4 @@ def test_a_newer_submission_is_refused(tmp_path: Path) -> None:
 def test_a_newer_cursor_is_refused(folder: StageFolder) -> None:
     atomic.write_json(folder.path / "wandb.json", {"schema": mirror_state.SCHEMA + 1})
     with pytest.raises(WrittenByNewer):
-        mirror_state.peek(folder, "wandb")
+        mirror_state.stored_state(folder, "wandb")

@@ -108,15 +108,15 @@ class FakeWandb:
         self.refuse = ""
         self.lose = False
 
-    def __call__(self, metadata: Metadata) -> FakeSink:
+    def __call__(self, metadata: Metadata) -> FakeTrackedRun:
         self.opened.append(metadata.mode)
         if metadata.mode == "online" and self.refuse:
             raise TrackerError(self.refuse)
         held = self.online if metadata.mode == "online" else self.offline
-        return FakeSink(self, held.setdefault(metadata.id, Run(metadata)))
+        return FakeTrackedRun(self, held.setdefault(metadata.id, Run(metadata)))
 
 
-class FakeSink:
+class FakeTrackedRun:
     def __init__(self, server: FakeWandb, run: Run) -> None:
         self._server = server
         self._run = run

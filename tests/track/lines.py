@@ -97,10 +97,10 @@ def installed(place: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(place))
         patch.setenv("PYTHONPATH", str(place))
-        registry.forget()
+        registry.clear_cache()
         try:
             yield place
         finally:
             sys.modules.pop("lines_tracker", None)
             patch.undo()
-            registry.forget()
+            registry.clear_cache()

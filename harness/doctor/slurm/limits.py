@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.doctor.finding import Finding, ok, problem, warning
-from harness.launch.slurm.clients import Said, ask
+from harness.launch.slurm.clients import ClientOutput, ask
 from harness.launch.slurm.site import SlurmSite
 from harness.store import submission
 
@@ -90,7 +90,7 @@ def _limits(own: SlurmSite, partition_qos: str) -> dict[str, Limit] | str:
     return found
 
 
-def _ask(what: str, which: str, shown: list[str]) -> Said:
+def _ask(what: str, which: str, shown: list[str]) -> ClientOutput:
     words = ("sacctmgr", "--noheader", "--parsable2", "show", what)
     return ask(*words, *filter(None, [which]), f"format={','.join(shown)}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.launch import last_attempt
 from harness.launch.job_states import JobState
 from harness.launch.last_attempt import LastAttempt
-from harness.launch.protocol import Answer, Handed, Jobs
+from harness.launch.protocol import Handed, Jobs, JobStates
 from harness.launch.signals import terminate
 from harness.plan import over
 from harness.store.layout import StageFolder
@@ -26,10 +26,10 @@ may take minutes from one stage to the next."""
 class Processes(Jobs):
     """Finds the states of jobs by their processes."""
 
-    def query(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> JobStates:
         arrays = {array.name: (made, array) for made, array, _ in handed.values()}
         known = {name: state(runs, made, array) for name, (made, array) in arrays.items()}
-        return Answer({stage: known[array.name] for stage, (_, array, _) in handed.items()})
+        return JobStates({stage: known[array.name] for stage, (_, array, _) in handed.items()})
 
     def held(
         self, runs: Path, submissions: Sequence[Submission]
@@ -52,10 +52,10 @@ class Processes(Jobs):
             return ""
         return f"its background job {job.job} is on {made.host}: cancel there"
 
-    def ends(self, job: str) -> str:
+    def stop_command(self, job: str) -> str:
         return f"kill {job}"
 
-    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+    def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         for job in dict.fromkeys(jobs):
             yield f"the background job {job}, with all stages of its plan, will be stopped"
 

@@ -40,7 +40,7 @@ _DROPPED = (
 
 
 @dataclass(frozen=True)
-class Said:
+class ClientOutput:
     """A client's answer."""
 
     lines: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Cluster:
     """Why it was not reached, in one line; "" if it was."""
 
 
-def ask(*words: str, timeout: float | None = None) -> Said:
+def ask(*words: str, timeout: float | None = None) -> ClientOutput:
     """Call a client and wait for its answer, at most `timeout` (default TIMEOUT_S) seconds."""
     limit = TIMEOUT_S if timeout is None else timeout
     try:
@@ -86,26 +86,26 @@ def ask(*words: str, timeout: float | None = None) -> Said:
     except subprocess.TimeoutExpired as late:
         complaints = (late.stderr or b"").decode(errors="replace")
         said = reason(complaints) if _SILENT.search(complaints) else ""
-        return Said(error=said or f"{words[0]}: nothing in {limit:g} s", silent=True)
+        return ClientOutput(error=said or f"{words[0]}: nothing in {limit:g} s", silent=True)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         why = "not installed here" if missing else error.strerror
-        return Said(error=f"{words[0]}: {why}")
+        return ClientOutput(error=f"{words[0]}: {why}")
     if done.returncode:
         complaints = done.stderr.decode(errors="replace")
         said = reason(complaints) or f"{words[0]}: exit code {done.returncode}"
         silent = _SILENT.search(complaints) is not None
-        return Said(error=said, silent=silent, stderr=complaints)
+        return ClientOutput(error=said, silent=silent, stderr=complaints)
     lines = done.stdout.decode(errors="replace").splitlines()
-    return Said([line.strip() for line in lines if line.strip()])
+    return ClientOutput([line.strip() for line in lines if line.strip()])
 
 
-def submit(script: Path) -> Said:
+def submit(script: Path) -> ClientOutput:
     """Call sbatch with a script."""
     return ask("sbatch", str(script), timeout=SUBMIT_S)
 
 
-def order(*words: str) -> Said:
+def order(*words: str) -> ClientOutput:
     """`ask`, with the longer time limit of a command that changes jobs."""
     return ask(*words, timeout=ORDER_S)
 

@@ -17,8 +17,8 @@ from harness.command import Commands
 from harness.errors import HarnessError
 from harness.launch.job_end import report, run_or_exit
 from harness.launch.signals import StopFlag
-from harness.launch.slurm.requeue import end, goes_on, say_who_died
-from harness.output import forgive
+from harness.launch.slurm.requeue import end, record_dead_ranks, should_requeue
+from harness.output import tolerate_print_errors
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class StageJob:
             SystemExit: it was stopped or failed; the reason is in the attempt's folder and the log.
             Exception: a bug.
         """
-        forgive()
+        tolerate_print_errors()
         handler = signal.getsignal(signal.SIGUSR2)
         with StopFlag(signal.SIGUSR2, signal.SIGTERM) as flag:
             state = run_or_exit(lambda: self._run(flag, handler), _let_the_first_speak)
@@ -101,9 +101,9 @@ class StageJob:
         console = Console(highlight=False, width=200)
 
         def goes_on_without(lost: LostPeer) -> bool:
-            if not (lost.died and goes_on(self.requeues, flag)):
+            if not (lost.died and should_requeue(self.requeues, flag)):
                 return False
-            say_who_died(folder, lost.died, str(lost))
+            record_dead_ranks(folder, lost.died, str(lost))
             return True
 
         def give_up(lost: LostPeer) -> None:  # the handler below, where nothing can be raised

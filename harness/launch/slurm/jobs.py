@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.launch import last_attempt
 from harness.launch.job_states import JobState
-from harness.launch.protocol import Answer, Handed, Jobs
+from harness.launch.protocol import Handed, Jobs, JobStates
 from harness.launch.slurm import clients, queue
 from harness.launch.slurm.queue import Queue
 from harness.launch.status_rules import NEVER
@@ -36,7 +36,7 @@ class Cluster(Jobs):
     def __init__(self) -> None:
         self._queue = Queue()
 
-    def query(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> JobStates:
         arrays: dict[str, Array] = {}
         since = time.time()
         several = len({made.cluster for made, _, _ in handed.values()}) > 1
@@ -59,7 +59,7 @@ class Cluster(Jobs):
             if state is not None:
                 states[stage] = replace(state, cluster=made.cluster)
         _give_up(handed, states)
-        return Answer(states, answer.numbers, answer.notes)
+        return JobStates(states, answer.numbers, answer.notes)
 
     def held(
         self, runs: Path, submissions: Sequence[Submission]
@@ -84,17 +84,17 @@ class Cluster(Jobs):
                         held.append((made, stage))
         return held, answer.notes
 
-    def mute(self, nodes: Iterable[str]) -> frozenset[str]:
-        return queue.unanswering(nodes)
+    def unresponsive(self, nodes: Iterable[str]) -> frozenset[str]:
+        return queue.unresponsive(nodes)
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         del made
         return f"job {job.job} {job.reason}" if not job.live and job.reason else ""
 
-    def ends(self, job: str) -> str:
+    def stop_command(self, job: str) -> str:
         return f"scancel {job}"
 
-    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+    def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         count = len(jobs)
         yield f"{count} {'job' if count == 1 else 'jobs'} of SLURM will be cancelled"
 
@@ -142,7 +142,7 @@ class Cluster(Jobs):
         return replace(state, state="UNKNOWN", reason=LEFT) if state and known else state
 
 
-def _state(made: Submission, element: str | None, answer: queue.Answer) -> JobState | None:
+def _state(made: Submission, element: str | None, answer: queue.QueueAnswer) -> JobState | None:
     """SLURM's state for a stage's job; None if it has no job of the submission's name."""
     if element is not None:
         return answer.jobs.get(element, JobState(element, "UNKNOWN"))

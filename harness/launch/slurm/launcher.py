@@ -163,7 +163,7 @@ class Slurm(Detached):
             return arrays(plan, sid, most=own.max_array, live=_numbers(jobs), report=report)
 
         cluster = clients.cluster(CONFIG_TIMEOUT_S)
-        refusal.foreseen(own, drafted(""), cluster)
+        refusal.refuse_in_advance(own, drafted(""), cluster)
         begun = new_submission.begin(
             plan,
             runs,
@@ -177,7 +177,7 @@ class Slurm(Detached):
         work = ReportJob(
             str(begun.recipe), tuple(sets), str(runs), str(site.data.absolute()), str(code)
         )
-        last: sbatch.Said = "report", asdict(work)
+        last: sbatch.NamedWork = "report", asdict(work)
         for n, array in enumerate(record.arrays):
             waits = dependency(array, [a.job for a in record.arrays])
             executor = sbatch.executor(own, array, begun.folder, code, waits)
@@ -213,7 +213,7 @@ class Slurm(Detached):
             raise HarnessError(why)
         return record
 
-    def _stage(self, stage: str, code: Path) -> sbatch.Said:
+    def _stage(self, stage: str, code: Path) -> sbatch.NamedWork:
         """The work of a stage's job."""
         folder = stage_folder(self._site.runs.absolute(), stage)
         work = StageJob(

@@ -29,7 +29,7 @@ AGAIN_S = 30.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueueAnswer:
     """SLURM's answer to one query."""
 
     jobs: dict[str, JobState] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Queue:
             self._asked = time.monotonic()
         return self._cluster
 
-    def ask(self, arrays: Iterable[Array], since: float) -> Answer:
+    def ask(self, arrays: Iterable[Array], since: float) -> QueueAnswer:
         """The state of every element of `arrays`; arrays without a number are searched by name.
 
         Args:
@@ -68,7 +68,7 @@ class Queue:
         """
         wanted = list(arrays)
         if not wanted:
-            return Answer(controller=True)
+            return QueueAnswer(controller=True)
         notes = []
         began = time.monotonic()
         listed, said = _squeue(wanted)
@@ -100,7 +100,7 @@ class Queue:
         for array in wanted:
             for element in _elements(array, numbers.get(array.name)) or ():
                 jobs[element] = self._judge(element, jobs.get(element), told, listed is not None)
-        return Answer(jobs, numbers, listed is not None, tuple(notes))
+        return QueueAnswer(jobs, numbers, listed is not None, tuple(notes))
 
     def _judge(
         self,
@@ -138,7 +138,7 @@ MOST_ASKED = 8
 """Maximum number of nodes, or node lists, in one query."""
 
 
-def unanswering(nodes: Iterable[str]) -> frozenset[str]:
+def unresponsive(nodes: Iterable[str]) -> frozenset[str]:
     """The nodes (or lists of nodes, n[1-2]) that do not answer the controller; a list counts if one
     of its nodes does not answer."""
     found = set()
@@ -164,7 +164,7 @@ class _Line:
     state: JobState
 
 
-def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.Said]:
+def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.ClientOutput]:
     """Jobs that the controller still lists, including those that ended some minutes ago.
 
     Searched by name: for a number that it no longer knows, `squeue --jobs` returns only an error.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from harness.errors import HarnessError
 from harness.launch.job_states import never_starts
 from harness.launch.slurm.clients import Cluster
-from harness.launch.slurm.queue import Answer
+from harness.launch.slurm.queue import QueueAnswer
 from harness.launch.slurm.site import SlurmSite
 from harness.store.submission import Array, Submission
 
@@ -31,7 +31,7 @@ _TOO_MANY = re.compile(r"submit ?limit|job limit|submitjob|maxsubmit", re.IGNORE
 """SLURM's message if the user has too many jobs; the same as for one job that is too large."""
 
 
-def foreseen(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
+def refuse_in_advance(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster) -> None:
     """Raise a HarnessError if it is already known that nothing will be submitted."""
     if cluster.silence:
         raise HarnessError(
@@ -79,7 +79,7 @@ def refusal_text(record: Submission, n: int, why: str, own: SlurmSite, *, refuse
     return f"SLURM refused {what}: {why}. {done}. {mend}"
 
 
-def never_start(own: SlurmSite, record: Submission, answer: Answer) -> str:
+def never_start(own: SlurmSite, record: Submission, answer: QueueAnswer) -> str:
     """Which accepted jobs SLURM will never start as they were requested; "" if none."""
     arrays = {array.job: array for array in record.arrays}
     lines: dict[str, str] = {}

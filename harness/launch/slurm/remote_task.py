@@ -15,8 +15,8 @@ from harness.errors import HarnessError
 from harness.launch import failure_reason, snapshot
 from harness.launch.job_states import JobState
 from harness.launch.slurm import clients
-from harness.launch.slurm.queue import Answer, Queue
-from harness.launch.slurm.sbatch import NotSubmitted, Said, executor, submitted
+from harness.launch.slurm.queue import Queue, QueueAnswer
+from harness.launch.slurm.sbatch import NamedWork, NotSubmitted, executor, submitted
 from harness.launch.slurm.site import SlurmSite
 from harness.site import Site
 from harness.store import submission
@@ -41,7 +41,9 @@ class RemoteTask:
     """Commands for messages to the sender."""
 
 
-def send(work: Said, site: Site, own: SlurmSite, folder: Path, *, minutes: float) -> RemoteTask:
+def send(
+    work: NamedWork, site: Site, own: SlurmSite, folder: Path, *, minutes: float
+) -> RemoteTask:
     """Submit one job that does `work` in each of its processes.
 
     Args:
@@ -121,7 +123,7 @@ def failure(folder: Path, commands: Commands, state: JobState) -> Failed:
     return Failed(said, state.node, silent=log is None)
 
 
-def state_of(answer: Answer, array: Array) -> JobState:
+def state_of(answer: QueueAnswer, array: Array) -> JobState:
     """The state of an array of one job in SLURM's answer."""
     return answer.jobs.get(array.job or "", JobState(array.job or "", "UNKNOWN"))
 

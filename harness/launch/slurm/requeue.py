@@ -64,7 +64,7 @@ def end(handler: object, heard: set[int]) -> NoReturn:
     raise SystemExit(STOPPED)
 
 
-def goes_on(requeues: int, flag: StopFlag) -> bool:
+def should_requeue(requeues: int, flag: StopFlag) -> bool:
     """Whether to requeue the job after a process died because its node failed.
 
     If a process dies on a working node, for lack of memory for example, SLURM ends the others at
@@ -81,7 +81,7 @@ def goes_on(requeues: int, flag: StopFlag) -> bool:
     return first and signal.SIGTERM not in flag.heard
 
 
-def say_who_died(folder: StageFolder, died: Sequence[int], message: str) -> None:
+def record_dead_ranks(folder: StageFolder, died: Sequence[int], message: str) -> None:
     """Record the dead ranks in this job's attempt, if it has started one: it has not failed."""
     attempts = folder.attempts()
     who = atomic.read_json(attempts[-1] / "alive.json") if attempts else None

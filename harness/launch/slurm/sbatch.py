@@ -26,7 +26,7 @@ from harness.store.submission import Array
 if TYPE_CHECKING:
     import submitit
 
-Said = tuple[str, Mapping[str, Any]]
+NamedWork = tuple[str, Mapping[str, Any]]
 """A job's work: see `job_file.write`."""
 REPORT_GB = 8.0
 """Memory of the report's job if the site file sets a node's memory."""
@@ -98,7 +98,7 @@ def executor(
 class NotSubmitted(HarnessError):
     """sbatch made no job, or did not confirm one; the message is its reason."""
 
-    def __init__(self, said: clients.Said) -> None:
+    def __init__(self, said: clients.ClientOutput) -> None:
         lines = [line.strip() for line in said.stderr.splitlines() if line.strip()]
         super().__init__(
             said.error if said.silent else "; ".join(dict.fromkeys(lines)) or said.error
@@ -111,7 +111,7 @@ def submitted(
     executor: submitit.SlurmExecutor,
     array: Array,
     folder: Path,
-    works: Sequence[Said],
+    works: Sequence[NamedWork],
 ) -> str:
     """Submit one array, whose element n does works[n]; returns its job's number.
 
@@ -136,7 +136,9 @@ def submitted(
     found = re.search(r"job (\d+)", " ".join(told.lines))
     if found is None:
         raise NotSubmitted(
-            told if told.error else clients.Said(error=f"sbatch said {told.lines}", silent=True)
+            told
+            if told.error
+            else clients.ClientOutput(error=f"sbatch said {told.lines}", silent=True)
         )
     job = found[1]
     with contextlib.suppress(OSError):  # else the job's script does it

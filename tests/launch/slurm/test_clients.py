@@ -7,7 +7,7 @@ from launch.world import World
 
 import harness
 from harness.launch.slurm import clients
-from harness.launch.slurm.clients import Cluster, Said, ask, environment
+from harness.launch.slurm.clients import ClientOutput, Cluster, ask, environment
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -58,7 +58,7 @@ def test_nobody_else_calls_a_client() -> None:
 
 def test_what_went_wrong_in_a_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.says("squeue", "  a \n\nb\n")
-    assert ask("squeue") == Said(["a", "b"])
+    assert ask("squeue") == ClientOutput(["a", "b"])
     world.says("squeue", code=1, err="squeue: error: Unable to contact slurm controller")
     assert ask("squeue").error == "squeue: error: Unable to contact slurm controller"
     world.says("squeue", code=3)

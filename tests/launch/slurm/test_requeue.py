@@ -12,7 +12,7 @@ from launch.world import World
 
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import requeue as module
-from harness.launch.slurm.requeue import STOPPED, goes_on, say_who_died
+from harness.launch.slurm.requeue import STOPPED, record_dead_ranks, should_requeue
 from harness.store.attempt import begin
 
 USR2, TERM = signal.SIGUSR2, signal.SIGTERM
@@ -109,7 +109,7 @@ def test_whether_it_goes_on_without_a_process(
         monkeypatch.setenv(name, value)
     flag = StopFlag()
     flag.heard = heard
-    assert goes_on(3, flag) == expected
+    assert should_requeue(3, flag) == expected
 
 
 @pytest.mark.usefixtures("job")
@@ -117,7 +117,7 @@ def test_slurms_verdict_may_come_a_little_later(monkeypatch: pytest.MonkeyPatch)
     flag = StopFlag()
     monkeypatch.setattr(module, "VERDICT_S", 60)
     monkeypatch.setattr(time, "sleep", lambda _: flag.heard.add(TERM))
-    assert not goes_on(3, flag)
+    assert not should_requeue(3, flag)
 
 
 @pytest.mark.usefixtures("job")
@@ -125,7 +125,7 @@ def test_the_attempt_says_who_died(world: World) -> None:
     folder = world.stage()
     attempt = begin(folder)
     attempt.end("failed", "rank 0 lost contact")
-    say_who_died(folder, [1, 3], "rank 0 lost contact")
+    record_dead_ranks(folder, [1, 3], "rank 0 lost contact")
     found: dict[str, Any] = json.loads((attempt.path / "ended.json").read_text())
     assert (found["how"], found["lost"]) == ("interrupted", "ranks 1, 3")
     assert found["message"] == "rank 0 lost contact"
@@ -140,5 +140,5 @@ def test_another_lifes_attempt_is_left_as_it_is(
     attempt.end("failed", "ValueError: seven")
     before = (attempt.path / "ended.json").read_text()
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
-    say_who_died(folder, [1], "it never met rank 1")
+    record_dead_ranks(folder, [1], "it never met rank 1")
     assert (attempt.path / "ended.json").read_text() == before

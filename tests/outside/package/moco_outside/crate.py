@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.estimate import Computer, computer
 from harness.launch import new_submission
 from harness.launch.job_states import JobState
-from harness.launch.protocol import Amount, Answer, Detached, Draft, Drafts, Handed, Jobs
+from harness.launch.protocol import Amount, Detached, Draft, Drafts, Handed, Jobs, JobStates
 from harness.plan import Plan, describe, over
 from harness.site import Site
 from harness.store import submission
@@ -98,9 +98,9 @@ class Crate(Detached):
 class Crates(Jobs):
     """Looks for the crates' processes."""
 
-    def query(self, runs: Path, handed: Handed) -> Answer:
+    def query(self, runs: Path, handed: Handed) -> JobStates:
         del runs
-        return Answer({s: self._state(made, a, n) for s, (made, a, n) in handed.items()})
+        return JobStates({s: self._state(made, a, n) for s, (made, a, n) in handed.items()})
 
     def held(
         self, runs: Path, submissions: Sequence[Submission]
@@ -115,10 +115,10 @@ class Crates(Jobs):
         ]
         return found, ()
 
-    def ends(self, job: str) -> str:
+    def stop_command(self, job: str) -> str:
         return f"uncrate {job}"
 
-    def stops(self, jobs: Sequence[str]) -> Iterator[str]:
+    def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         yield f"{len(jobs)} stages will be uncrated"
 
     def stop(self, jobs: Sequence[str]) -> Iterator[str]:
