@@ -22,7 +22,7 @@ Split = Literal["train", "test"]
 VERSION = 1
 """Changes whenever the pixels change."""
 
-_SHAPE_DRAWS = 5  # a family's own parameters
+SHAPE_DRAWS = 5  # a family's own parameters
 _SCENE_DRAWS = 12  # pose, light, background and noise level
 _BLOCK_ELEMENTS = 32_768
 
@@ -100,7 +100,7 @@ def _spiral(u: Tensor, v: Tensor, p: Tensor) -> Tensor:
     return _wave(radius * pitch + turn) / (4 * pitch)
 
 
-_FAMILIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+FAMILIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "disc": _disc,
     "ring": _ring,
     "triangle": _triangle,
@@ -112,8 +112,9 @@ _FAMILIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "rays": _rays,
     "spiral": _spiral,
 }
+"""Class -> its field. harness.data.scenes draws the same figures."""
 
-CLASSES: tuple[str, ...] = tuple(_FAMILIES)
+CLASSES: tuple[str, ...] = tuple(FAMILIES)
 
 
 def _draw(split: Split, name: str, index: Tensor, size: int) -> Tensor:
@@ -123,7 +124,7 @@ def _draw(split: Split, name: str, index: Tensor, size: int) -> Tensor:
         u = uniform(key("embedded", VERSION, split, stream), index, draws)
         return u.T[:, :, None, None]
 
-    shape, s = column("shape", _SHAPE_DRAWS), column("scene", _SCENE_DRAWS)
+    shape, s = column("shape", SHAPE_DRAWS), column("scene", _SCENE_DRAWS)
     axis = (torch.arange(size, dtype=torch.float32) + 0.5) * (2 / size) - 1
     x, y = axis[None, None, :], axis[None, :, None]
     radius, aspect = _lerp(s[0], 0.45, 0.7), 2 ** _lerp(s[1], -0.2, 0.2)
@@ -131,7 +132,7 @@ def _draw(split: Split, name: str, index: Tensor, size: int) -> Tensor:
     dx, dy = x - _lerp(s[3], -0.5, 0.5), y - _lerp(s[4], -0.5, 0.5)
     cos, sin = torch.cos(turn) / radius, torch.sin(turn) / radius
     u, v = (dx * cos + dy * sin) * aspect, (dy * cos - dx * sin) / aspect
-    field = _FAMILIES[name](u, v, shape)
+    field = FAMILIES[name](u, v, shape)
     # The edge is a ramp one to three pixels of a 32-pixel image wide.
     mask = (field * radius / _lerp(s[5], 0.06, 0.18) + 0.5).clamp(0, 1)
     slope = 2 * math.pi * s[6]
