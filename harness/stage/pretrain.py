@@ -57,9 +57,10 @@ class Pretraining:
             device=context.device,
             share=(world.rank, world.size),
         )
-        images = len(context.data.train)
         encoder, self.given = beginning.encoder(context)
-        self.mechanism = build_mechanism(recipe, encoder, images=images, world=world)
+        self.mechanism = build_mechanism(
+            recipe, encoder, labels=context.data.train.labels, world=world
+        )
         self.mechanism.to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # it makes convolutions faster
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
