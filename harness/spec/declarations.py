@@ -115,7 +115,8 @@ class Method:
         kind: its name, the recipe's `contrast.kind`.
         config: dotted name of its section of the recipe, a harness.recipe.method.MethodSection.
         build: dotted name of the function that builds its mechanism:
-            (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism.
+            (recipe, encoder, images=..., world=...) -> harness.methods.mechanism.Mechanism;
+            images: the training images, harness.data.images.Images.
     """
 
     kind: str

@@ -35,6 +35,7 @@ METHODS = (
     "harness.methods.end_to_end.config",
     "harness.methods.memory_bank.config",
     "harness.methods.moco.config",
+    "harness.methods.supervised.config",
 )
 """The modules that declare the harness's own methods, as METHOD."""
 

@@ -44,10 +44,11 @@ class _Block:
     correct: list[Tensor] = field(default_factory=list)
 
 
-def build_mechanism(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> Mechanism:
-    """The mechanism that the recipe's `contrast` names; `images`: number of training images."""
+def build_mechanism(recipe: Recipe, encoder: Encoder, *, labels: Tensor, world: World) -> Mechanism:
+    """The mechanism that the recipe's `contrast` names; `labels`: those of the training images,
+    int64 (images,), -1 where there is none."""
     build_method = load(methods()[recipe.contrast.kind].build)
-    made: Mechanism = build_method(recipe, encoder, images=images, world=world)
+    made: Mechanism = build_method(recipe, encoder, labels=labels, world=world)
     return made
 
 
@@ -69,9 +70,10 @@ class Pretraining:
             device=context.device,
             share=(world.rank, world.size),
         )
-        images = len(context.data.train)
         encoder, self.given = beginning.encoder(context)
-        self.mechanism = build_mechanism(recipe, encoder, images=images, world=world)
+        self.mechanism = build_mechanism(
+            recipe, encoder, labels=context.data.train.labels, world=world
+        )
         self.mechanism.to(context.device)
         self.mechanism.to(memory_format=torch.channels_last)  # it makes convolutions faster
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)

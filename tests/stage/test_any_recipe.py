@@ -39,8 +39,12 @@ def drawn(seed: int) -> Recipe:
                 | {"momentum": pick([0, 0.999]), "shuffle": pick([True, False])},
                 {"kind": "end_to_end", "shuffle": pick([True, False])},
                 {"kind": "memory_bank", "loss": pick(["info_nce", "nce"])} | with_bank,
+                {"kind": "supervised", "smoothing": pick([0, 0.1])},
             ]
         )
+        temperature = {"temperature": pick([0.2, 1.0, 1e30])}
+        if contrast["kind"] == "supervised":
+            temperature = {}
         found = {
             "name": "drawn",
             "seed": pick([0, 2**63]),
@@ -55,11 +59,11 @@ def drawn(seed: int) -> Recipe:
             "model": {
                 "backbone": pick(["miniature", "resnet18", "resnet18_cifar"]),
                 "head": pick(["fc", "mlp"]),
-                "dim": pick([1, 16]),
+                "dim": 10 if contrast["kind"] == "supervised" else pick([1, 16]),
                 "bn_group": pick([1, 2, 8]),
                 "running_stats": pick(["first_group", "mean"]),
             },
-            "contrast": contrast | {"temperature": pick([0.2, 1.0, 1e30])},
+            "contrast": contrast | temperature,
             "optim": {
                 "epochs": pick([0, 1]),
                 "batch": pick([2, 8]),
@@ -102,7 +106,7 @@ def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
         device=ALONE.device,
     )
     encoder = build(recipe.model, recipe.seed)
-    mechanism = build_mechanism(recipe, encoder, images=len(data.train), world=ALONE)
+    mechanism = build_mechanism(recipe, encoder, labels=data.train.labels, world=ALONE)
     fit_groups(mechanism, batch=recipe.optim.batch, world=ALONE)
     optimiser = build_optimiser(mechanism.merge(), recipe.optim)
     for batch in loader.batches(0, min(1, recipe.optim.epochs)):

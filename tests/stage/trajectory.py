@@ -17,7 +17,7 @@ BATCH, SIZE, IMAGES = 16, 8, 40
 CONTRASTS: dict[str, dict[str, Any]] = {
     name: {"queue": 64 if name == "symmetric" else 37, **said} if said["kind"] == "moco" else said
     for name, said in tiny.CONTRASTS.items()
-}
+} | {"supervised": {"kind": "supervised", "smoothing": 0.1}}
 
 
 def recipe(
@@ -36,7 +36,7 @@ def recipe(
         "augment": {},
         "model": {
             "backbone": "miniature",
-            "dim": 8,
+            "dim": 10 if contrast == "supervised" else 8,
             "bn_group": group,
             "running_stats": running_stats,
         },

@@ -58,9 +58,9 @@ class EndToEndContrast(Mechanism):
         """Does nothing: the optimiser updates both encoders."""
 
 
-def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> EndToEndContrast:
+def build(recipe: Recipe, encoder: Encoder, *, labels: Tensor, world: World) -> EndToEndContrast:
     """The mechanism that the recipe describes, on an encoder with its initial weights."""
-    del images
+    del labels
     assert isinstance(recipe.contrast, EndToEnd)
     return EndToEndContrast(
         encoder, recipe.contrast, seed=recipe.seed, precision=recipe.precision, world=world

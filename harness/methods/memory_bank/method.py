@@ -102,13 +102,13 @@ class BankContrast(Mechanism):
         self._fresh = None
 
 
-def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> BankContrast:
+def build(recipe: Recipe, encoder: Encoder, *, labels: Tensor, world: World) -> BankContrast:
     """The mechanism that the recipe describes, on an encoder with its initial weights."""
     assert isinstance(recipe.contrast, MemoryBank)
     return BankContrast(
         encoder,
         recipe.contrast,
-        images=images,
+        images=len(labels),
         dim=recipe.model.dim,
         seed=recipe.seed,
         precision=recipe.precision,

@@ -94,9 +94,9 @@ class MoCo(Mechanism):
         self._fresh = []
 
 
-def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> MoCo:
+def build(recipe: Recipe, encoder: Encoder, *, labels: Tensor, world: World) -> MoCo:
     """MoCo as the recipe describes it, on an encoder with its initial weights."""
-    del images
+    del labels
     assert isinstance(recipe.contrast, Moco)
     return MoCo(
         encoder,

@@ -50,8 +50,8 @@ class Agreeing(Mechanism):
     def after_step(self) -> None: ...
 
 
-def build(recipe: Recipe, encoder: Encoder, *, images: int, world: World) -> Agreeing:
-    del images
+def build(recipe: Recipe, encoder: Encoder, *, labels: Tensor, world: World) -> Agreeing:
+    del labels
     said = recipe.contrast
     assert isinstance(said, Agreement)
     return Agreeing(
