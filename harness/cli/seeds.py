@@ -21,6 +21,6 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
         named = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
         if not first <= last < first + MOST:
-            raise RecipeError(f"--seeds {text}: write seeds as in 0-7 or 3,5 (at most {MOST})")
+            raise RecipeError(f"--seeds {text}: write seeds like 0-7 or 3,5 (at most {MOST})")
         found |= dict.fromkeys(range(first, last + 1))
     return tuple(found)

@@ -80,13 +80,13 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     truth = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
-            raise HarnessError("--watch needs a terminal; without it status looks once")
+            raise HarnessError("--watch needs a terminal; leave it out to print the status once")
         _watch(truth, reader, commands)
         return
     seen = overview.status(truth=truth)
     if not seen.rows:
         begin = commands.line("run", "quickstart")
-        show.line(f"no runs under {site.runs} yet; begin with: {begin}")
+        show.line(f"no runs under {site.runs} yet; start with: {begin}")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
@@ -118,7 +118,7 @@ def _screen(seen: Statuses, reader: Reader, commands: Commands, height: int) -> 
     """The part that fits on a screen: the sums, and the most important rows."""
     below = [
         *_summary(seen, commands),
-        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim"),
+        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C to leave", style="dim"),
     ]
     room = max(3, height - len(below) - LINES - 3)
     order = {state: n for n, state in enumerate(_FIRST)}

@@ -135,9 +135,9 @@ def why_misnamed(said: Mapping[str, Any]) -> str | None:
         parent = _id(recipe, above, of) if above else None
         own, named = _id(recipe, name, of), said.get("parent")
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return "its record is of no stage"
+        return "its record does not describe a stage"
     if own != said.get("id"):
-        return f"its record is that of {own}"
+        return f"its record describes {own}"
     return "" if parent == named else f"its record says parent {json.dumps(named)}"
 
 

@@ -169,9 +169,9 @@ def test_a_closed_config_folder_is_no_site_file(
     for command in ("status", "plan"):
         said = moco(*words(command))
         assert said.code == 0
-        assert "note: no site file is used: " in said.err
+        assert "note: site file not used: " in said.err
         assert f"{config} belongs to " in said.err
-    assert "no site file is used" in moco("doctor").out
+    assert "site file not used" in moco("doctor").out
 
 
 def test_closed_data(moco: Any, tiny: Path, request: Any) -> None:

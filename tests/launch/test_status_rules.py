@@ -38,7 +38,7 @@ TABLE: list[tuple[str, Evidence, StageState, str]] = [
     ("damaged", seen("damaged", "RUNNING", detail="x.json"), "damaged", "x.json"),
     ("unreadable", seen("unreadable", detail="x.json"), "unreadable", "x.json"),
     # without a job
-    ("never begun", seen("absent"), "absent", ""),
+    ("never started", seen("absent"), "absent", ""),
     ("running here", seen("running", detail="process 1"), "running", "process 1"),
     ("broken off here", seen("interrupted", detail="stopped"), "interrupted", "stopped"),
     ("failed here", seen("failed", detail="no data"), "failed", "no data"),

@@ -131,7 +131,7 @@ def test_what_is_not_json_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_folder_is_not_json_and_what_is_absent_is_none(tmp_path: Path) -> None:
     assert atomic.read_json(tmp_path / "none" / "a.json") is None
-    with pytest.raises(StoreError, match="a folder stands"):
+    with pytest.raises(StoreError, match="a folder"):
         atomic.read_json(tmp_path)
 
 
