@@ -60,8 +60,8 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
     if found.mean > ceiling:
         warning = (
             f"{found.mean:.2f} is above {target.value:g} + {target.tolerance:g} = {ceiling:g}, "
-            "higher than the target's source expects: look for a leak or a changed protocol before "
-            "you believe it"
+            "higher than the target's source expects: check for a leak or a changed protocol "
+            "first"
         )
     return say(judged, f"{found.mean:.2f} ({spread})", found.mean, warning)
 

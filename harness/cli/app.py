@@ -66,17 +66,12 @@ def run(
     device: Device = None,
     processes: Processes = None,
     again: Annotated[
-        bool,
-        typer.Option(
-            "--again", help="Repeat stale stages; their old folders are kept in RUNS/aside."
-        ),
+        bool, typer.Option("--again", help="Repeat stale stages; keep old folders in RUNS/aside.")
     ] = False,
     seeds_until_decided: Annotated[
         int | None,
         typer.Option(
-            metavar="MAX",
-            min=1,
-            help="Add seeds where claims are undecided, up to MAX for each cell.",
+            metavar="MAX", min=1, help="Add seeds where claims are undecided, up to MAX a cell."
         ),
     ] = None,
     on: Annotated[
@@ -144,8 +139,7 @@ def report(
         typer.Option(help="Folder to write to (default: RUNS/reports/NAME).", parser=path),
     ] = None,
     watch: Annotated[
-        bool,
-        typer.Option("--watch", help="Show the table while runs are active."),
+        bool, typer.Option("--watch", help="Show the table while runs are active.")
     ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
@@ -286,8 +280,7 @@ def check(
         typer.Option(metavar="BASELINE", help="Compare also with this baseline.", parser=path),
     ] = None,
     write_baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the results as a baseline.", parser=path),
+        Path | None, typer.Option(metavar="FILE", help="Write results as baseline.", parser=path)
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write verdicts as JSON.", parser=path)

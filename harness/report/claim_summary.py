@@ -9,19 +9,19 @@ from harness.recipe.claims import By
 
 WHOSE: dict[By, str] = {
     "paper": "the paper's",
-    "read_off": "read off its numbers",
+    "read_off": "derived from its numbers",
     "ours": "our own check",
 }
 
 _HEADS: dict[By, str] = {
     "paper": "Of the paper's {}",
-    "read_off": "Read off its numbers, {}",
-    "ours": "Our own {}",
+    "read_off": "Of {} derived from its numbers",
+    "ours": "Of our own {}",
 }
 _NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
 
 
-POSSIBLE_REASONS = "Possible reasons, which nothing here tests:"
+POSSIBLE_REASONS = "Possible reasons (not tested here):"
 
 
 def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
@@ -33,7 +33,7 @@ def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
 
 
 def summary(counts: dict[By, dict[str, int]]) -> str:
-    """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" without
+    """E.g. "Of the paper's 2 claims: 2 undecided. Of our own 1 check: 1 reproduced."; "" without
     claims."""
     said = []
     for by, verdicts in counts.items():

@@ -71,7 +71,7 @@ def why_changed(entry: Entry, look: Look | None) -> str:
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
                 pair = f"{of} {_print(said, key)} then, {_print(now, key)} now"
-                return f"of other {what} than {said.get('name')} now holds ({pair})"
+                return f"of {what} that differs from what {said.get('name')} now contains ({pair})"
     return ""
 
 
@@ -97,12 +97,12 @@ def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]
     ours, theirs = result.get("weights"), above.get("weights")
     if ours != theirs:
         pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
-        return f"of other weights than its pre-training now has {pair}"
+        return f"of weights that differ from those of its pre-training {pair}"
     ours, theirs = _data(result), _data(above)
     if ours == theirs or _has_own_data(entry):
         return ""
     pair = " and ".join(_told(each) for each in (ours, theirs))
-    return f"of other data than its pre-training, by their records ({pair})"
+    return f"of data that differs from its pre-training's, by their records ({pair})"
 
 
 def _told(data: list[Any]) -> str:
@@ -127,7 +127,7 @@ def why_other(entry: Entry, wanted: Mapping[str, Any] | None = None) -> str:
         return f"a copy of {named}"
     other = list(_differences(described, wanted or {}))
     more = f" and {len(other) - TOLD} more" if len(other) > TOLD else ""
-    return f"its record says {', '.join(other[:TOLD])}{more}" if other else ""
+    return f"its record has {', '.join(other[:TOLD])}{more}" if other else ""
 
 
 def _data(result: Mapping[str, Any]) -> list[Any]:

@@ -121,7 +121,7 @@ def test_an_evaluation_of_other_weights_is_stale(tmp_path: Path) -> None:
     made.pretrain("m0.99", 0, weights="def")
     found = only(made)
     assert found.judged == "stale"
-    assert "seed 0: 60.00 of other weights than its pre-training now has" in found.says
+    assert "seed 0: 60.00 of weights that differ" in found.says
 
 
 def test_a_diverged_seed_is_short(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ def test_a_measurement_is_kept_published_and_foreseen(moco: Any, tiny: Path) -> 
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu")
     said = moco("bench", tiny, *short, "--scaling", "--bandwidth", "12.5", "--publish", "speed")
     assert said.code == 0, said.all
-    assert "of the floor's rate" in said.out
+    assert "relative to the floor" in said.out
     assert " steps stalls them by" in said.out
     assert "12.5 GB/s between nodes" in said.out
     (kept,) = Path("runs/bench").glob("tiny-*.json")
@@ -32,7 +32,7 @@ def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--processes", "2", "--noise")
     said = moco("bench", tiny, *short, "--publish", "speed")
     assert said.code == 0, said.all
-    assert "of one process's rate" in said.out
+    assert "relative to one process" in said.out
     assert "counted in one step: " in said.out
     (kept,) = Path("speed").glob("tiny-cpu-2-processes.json")
     assert set(json.loads(kept.read_text())["sharing"]) == {"one process", "all processes"}

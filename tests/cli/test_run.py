@@ -118,7 +118,7 @@ def test_asked_to_stop_it_goes_on_from_there(moco: Any, spawn: Any, tiny: Path) 
     process.signal(signal.SIGINT)
     ended = process.end()
     assert ended.code == 130, ended.out
-    assert "stopped; the same command goes on from here" in ended.out
+    assert "the same command resumes" in ended.out
     assert "Traceback" not in ended.out
     folder = stages()["pretrain"]
     assert json.loads((folder.attempts()[-1] / "ended.json").read_text())["how"] == "interrupted"

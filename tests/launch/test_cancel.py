@@ -36,7 +36,7 @@ def test_the_live_elements_alone(world: World) -> None:
         [stages[1].id, stages[2].id],
         {"slurm": ["12_1", "12_2"]},
     )
-    assert found.idle == [f"{stages[0].id}: finished, nobody works on it"]
+    assert found.idle == [f"{stages[0].id}: finished, no process runs it"]
     stop(found)
     (words,) = world.called("scancel")
     assert words[1:] == ["12_1", "12_2"]
@@ -65,7 +65,7 @@ def test_a_job_of_another_cluster_is_left_alone(world: World) -> None:
     folder = world.stage()
     world.submit(folder, cluster="there")
     found = targets(world, folder)
-    assert found.refused == [f"{folder.id}: job 12 is on cluster there, to be asked there"]
+    assert found.refused == [f"{folder.id}: job 12 is on cluster there; "]
     assert found.jobs == {}
 
 
@@ -74,7 +74,7 @@ def test_others_jobs_are_left_alone(world: World) -> None:
     made = world.submit(folder, user="ann")
     queued(world, made, "12")
     found = targets(world, folder)
-    assert found.refused == [f"{folder.id}: job 12 is ann's; only they can cancel it"]
+    assert found.refused == [f"{folder.id}: job 12 belongs to ann; only they can cancel it"]
     assert (found.jobs, found.stages) == ({}, [])
 
 
@@ -129,14 +129,14 @@ def test_a_background_job(world: World) -> None:
         assert process.wait(20) == -signal.SIGTERM
     found = targets(world, folder)
     assert (found.jobs, found.processes) == ({}, {})
-    assert found.idle == [f"{folder.id}: lost, nobody works on it"]
+    assert found.idle == [f"{folder.id}: lost, no process runs it"]
 
 
 def test_a_background_job_of_another_machine(world: World) -> None:
     folder = world.stage()
     world.submit(folder, on="local", job="1", host="elsewhere", ago_s=60)
     (refused,) = targets(world, folder).refused
-    assert "background job 1 is on elsewhere: cancel there" in refused
+    assert "background job 1 runs on elsewhere: cancel it there" in refused
 
 
 def test_while_it_is_being_submitted(world: World) -> None:

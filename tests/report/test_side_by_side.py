@@ -101,7 +101,7 @@ def test_two_tables_without_a_common_cell(side: Side) -> None:
     _, read_a = side("a", scale_changes={"control": False})
     changes = {"cells": other, "claims": []}
     _, read_b = side("b", ablation_changes=changes, scale_changes={"control": False})
-    with pytest.raises(StoreError, match="no cell with a common metric"):
+    with pytest.raises(StoreError, match="no common cell and metric"):
         pairs(read_a(), read_b())
 
 

@@ -281,7 +281,7 @@ class TestContinued:
             (line,) = [
                 each
                 for each in deviations(collected(recipe, runs))
-                if "It is not a run of 3 epochs from the start" in each
+                if "It is not one run of 3 epochs" in each
             ]
             assert wanted in line
             run(recipe, runs)

@@ -13,8 +13,10 @@ from harness.store.version import STAGE
 OF_CODE = {"state": "finished", "edition": "aaa"}
 WANTED = {"kind": "knn", "recipe": {"seed": 0, "knn": {"k": [200, 20], "layer": "backbone"}}}
 SAID = {"schema": STAGE, "id": "a-s0.knn-0", "name": "a", **WANTED}
-OTHER_WEIGHTS = "of other weights than its pre-training now has (%s then, 2 now)"
-OTHER_DATA = "of other data than its pre-training, by their records (%s and f, 9 + 3 images)"
+OTHER_WEIGHTS = "of weights that differ from those of its pre-training (%s then, 2 now)"
+OTHER_DATA = (
+    "of data that differs from its pre-training's, by their records (%s and f, 9 + 3 images)"
+)
 
 
 def entry(result: Any, described: Any = SAID) -> Entry:

@@ -49,7 +49,7 @@ class Processes(Jobs):
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         if made.host == socket.gethostname():
             return ""
-        return f"its background job {job.job} is on {made.host}: cancel there"
+        return f"its background job {job.job} runs on {made.host}: cancel it there"
 
     def ends(self, job: str) -> str:
         return f"kill {job}"
@@ -80,7 +80,7 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
         heard = max([made.t, *(_heard(folder) for folder in folders)])
         if time.time() - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
-        return JobState(job, "UNKNOWN", f"is a process of {made.host}, to be asked there")
+        return JobState(job, "UNKNOWN", f"is a process of {made.host}; call status there")
     try:
         words = Path(f"/proc/{job}/cmdline").read_bytes()
     except OSError:
