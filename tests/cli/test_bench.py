@@ -12,7 +12,7 @@ def test_a_measurement_is_kept_published_and_foreseen(moco: Any, tiny: Path) -> 
     said = moco("bench", tiny, *short, "--scaling", "--bandwidth", "12.5", "--publish", "speed")
     assert said.code == 0, said.all
     assert "relative to the floor" in said.out
-    assert " steps stalls them by" in said.out
+    assert "a checkpoint every " in said.out
     assert "12.5 GB/s between nodes" in said.out
     (kept,) = Path("runs/bench").glob("tiny-*.json")
     assert json.loads(kept.read_text())["facts"]["recipe"]["name"] == "tiny"
@@ -38,4 +38,4 @@ def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
     assert set(json.loads(kept.read_text())["sharing"]) == {"one process", "all processes"}
     page = Path("speed/README.md").read_text()
     assert "2 processes\n" in page
-    assert "| 2 processes, of one's rate | >= 0.90 |" in page
+    assert "| 2 processes, relative to one | >= 0.90 |" in page

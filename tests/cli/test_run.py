@@ -104,7 +104,7 @@ def test_killed_it_ends_as_if_it_had_not_been(moco: Any, spawn: Any, tiny: Path)
     assert "interrupted" in moco("status").out
     said = moco("run", tiny, *LONGER)
     assert said.code == 0, said.all
-    assert "going on from" in said.out
+    assert "resuming from" in said.out
     killed = stages()["pretrain"]
     assert steps(killed) == list(range(1, 101))
     assert len(killed.attempts()) == 2
@@ -125,7 +125,7 @@ def test_asked_to_stop_it_goes_on_from_there(moco: Any, spawn: Any, tiny: Path) 
     reached = steps(folder)[-1]
     said = moco("run", tiny, *LONGER)
     assert said.code == 0
-    assert f"going on from {reached}" in said.out, "no step is made twice"
+    assert f"resuming from {reached}" in said.out, "no step is made twice"
     assert steps(folder) == list(range(1, 101))
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_checkpoint_is_passed_over(moco: Any, tiny: Path) -> None:
     said = moco("run", tiny)
     assert said.code == 0
     assert f"{newest}: damaged" in said.out
-    assert "going on from 6" in said.out
+    assert "resuming from 6" in said.out
     again = weights(folder)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert steps(folder) == list(range(1, 9))
