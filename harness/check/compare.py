@@ -135,7 +135,7 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
     seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
     words = [
         f"{after.mean:.{digits}f} ({seeds})",
-        f"{before.mean:.{digits}f} ± {half:.{digits}f} wanted ({before.n} seeds of edition "
+        f"{before.mean:.{digits}f} ± {half:.{digits}f} required ({before.n} seeds of edition "
         f"{question.pair.baseline.edition})",
     ]
     if own := _own(question):

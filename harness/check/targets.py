@@ -28,7 +28,7 @@ def _judge(cell: CellRuns, target: Target, now: Now) -> Verdict:
     outcomes = [_outcome(run, target) for run in cell.runs]
     floor = round(target.value - target.tolerance, 9)
     when = "" if target.epoch is None else f"after epoch {target.epoch}: "
-    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
+    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} required ({target.source})"
 
     ceiling = round(target.value + target.tolerance, 9)
 

@@ -149,7 +149,7 @@ def _fixed_subset(images: Images, data: Data, classes: Sequence[str]) -> Images:
     if data.images is None or data.images == len(images):
         return images
     if data.images > len(images):
-        raise DataError(f"data.images: {data.images} wanted, but {data.name} has {len(images)}")
+        raise DataError(f"data.images: {data.images}, but {data.name} has only {len(images)}")
     order = keyed.permutation(keyed.key("subset", data.name), len(images))
     _all_classes(images.labels[order], data, classes)
     return images.subset(order[: data.images].sort().values)

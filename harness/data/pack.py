@@ -168,8 +168,8 @@ def _sound(
         if lost:
             where = some(sorted({names[split][of.labels.tolist().index(n)] for n in lost}))
             raise DataError(
-                f"{shown(source)}: without its broken images {split} loses {len(lost):,} whole "
-                f"classes (those of {where}); mend some of them"
+                f"{shown(source)}: without its broken images {split} loses {len(lost):,} classes "
+                f"(those of {where}); repair some of them"
             )
     return {split: of.subset(kept[split]) for split, of in files.items()}, broken
 

@@ -138,7 +138,7 @@ def why_misnamed(said: Mapping[str, Any]) -> str | None:
         return "its record does not describe a stage"
     if own != said.get("id"):
         return f"its record describes {own}"
-    return "" if parent == named else f"its record says parent {json.dumps(named)}"
+    return "" if parent == named else f"its record has the parent {json.dumps(named)}"
 
 
 def _kinds(recipe: Mapping[str, Any]) -> set[str]:

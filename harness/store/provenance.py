@@ -168,7 +168,7 @@ def code() -> tuple[dict[str, Any], str]:
             return dict(noted["code"]), str(noted["diff"])
     top, why = _git("rev-parse", "--show-toplevel")
     if top is not None and Path(top.strip()).resolve() != ours.resolve():
-        why = f"{ours} is not a git checkout, though it lies in {top.strip()}"
+        why = f"{ours} is not a git checkout, though it is inside {top.strip()}"
     if top is None or why:
         return {"commit": None, "dirty": None, "why": why}, ""
     commit, why = _git("rev-parse", "--verify", "HEAD")

@@ -71,7 +71,7 @@ def why_changed(entry: Entry, look: Look | None) -> str:
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
                 pair = f"{of} {_print(said, key)} then, {_print(now, key)} now"
-                return f"of {what} that differs from what {said.get('name')} now contains ({pair})"
+                return f"of other {what} than {said.get('name')} contains now ({pair})"
     return ""
 
 
@@ -144,7 +144,7 @@ def _differences(described: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
     ours, theirs = dict(_fields(wanted)), dict(_fields(said))
     for path in ours | theirs:
         if path not in theirs:
-            yield f"nothing of {path}"
+            yield f"no {path}"
         elif path not in ours or ours[path] != theirs[path]:
             yield f"{path} {json.dumps(theirs[path])}"
 

@@ -67,7 +67,7 @@ def test_the_band_is_the_prediction_interval_at_a_quarter_of_the_level(
     half = prediction(sd, 8, 1, 0.02 / 4)
     mean = summarise(OLD).mean
     assert (found.low, found.high) == pytest.approx((mean - half, mean + half), abs=1e-6)
-    assert f"40.50 (1 seed); {mean:.2f} ± {half:.2f} wanted (8 seeds of edition" in found.says
+    assert f"40.50 (1 seed); {mean:.2f} ± {half:.2f} required (8 seeds of edition" in found.says
 
 
 def test_several_new_seeds_have_the_band_of_their_mean(tmp_path: Path, old: Baseline) -> None:

@@ -45,7 +45,7 @@ def test_a_target_is_its_value_less_its_tolerance(
     assert found.passed == (expected == "passed")
     assert (found.low, found.high, found.seconds) == (39.0, None, 120.0)
     assert f"{value:.2f} (1 seed)" in found.says
-    assert "40 - 1 = 39 wanted (3 seeds)" in found.says
+    assert "40 - 1 = 39 required (3 seeds)" in found.says
 
 
 @pytest.mark.parametrize(("value", "warns"), [(39.5, False), (41.0, False), (41.01, True)])

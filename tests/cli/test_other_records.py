@@ -86,7 +86,7 @@ def test_other_settings_than_the_name_says_are_stale_and_run_anew(moco: Any, don
     change("knn", recipe={**recipe, "knn": {**recipe["knn"], "k": [7]}})
     for command, text in said(moco, done).items():
         # what the status looks at is only what the stage's name is the hash of
-        word = "tiny-s0.knn-" if command == "status" else "says knn.k [7]"
+        word = "tiny-s0.knn-" if command == "status" else "knn.k [7]"
         assert word in text.replace("\\", ""), command
         assert "stale" in text.lower(), command
     assert moco("check", done, "--run").code == 0
@@ -101,7 +101,7 @@ def test_other_weights_than_the_pre_training_has_are_stale(moco: Any, done: Path
         assert "stale" in text.lower(), command
     before = path.parent / "stage.json"
     before.write_text(before.read_text().replace('"parent": "tiny', '"parent": "other'))
-    assert 'its record says parent "other' in moco("status").out
+    assert 'its record has the parent "other' in moco("status").out
 
 
 def test_other_counts_of_images_are_stale_and_run_anew(moco: Any, done: Path) -> None:

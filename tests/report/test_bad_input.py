@@ -279,7 +279,7 @@ def test_a_record_of_other_settings_than_its_name_is_stale(
     change(stage, recipe=recipe)
     found = gather(bench)
     what = "knn.k [20]" if kind == "knn" else "optim.lr [20]"
-    assert text(found, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, its record says {what}"
+    assert text(found, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, its record has {what}"
     assert found.warnings[0].startswith("Stale: m0.9 (seed 1)")
 
 

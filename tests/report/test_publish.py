@@ -176,7 +176,7 @@ def test_a_running_or_damaged_stage_is_not_published(
             {"data": {"fingerprint": "0" * 12}},
             "of data that differs from its pre-training",
         ),
-        ("stage.json", {"kind": "linear"}, "its record says kind"),
+        ("stage.json", {"kind": "linear"}, "its record has kind"),
     ],
 )
 def test_a_stale_stage_is_not_published(

@@ -175,7 +175,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
         f"export OMP_NUM_THREADS={own.cpus_per_process}",
         *map(_load, own.modules),
         *own.setup,
-        "# the code that was submitted, wherever the job begins",
+        "# the submitted code, wherever the job starts",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
         "export SUBMITIT_PREEMPT_SIGNAL=USR2",
         "# what the job does, should its submitter or its last life have left it unsaid",
