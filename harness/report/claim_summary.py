@@ -16,7 +16,7 @@ WHOSE: dict[By, str] = {
 _HEADS: dict[By, str] = {
     "paper": "Of the paper's {}",
     "read_off": "Of {} derived from its numbers",
-    "ours": "Of our own {}",
+    "ours": "Our own {}",
 }
 _NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
 
@@ -33,7 +33,7 @@ def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
 
 
 def summary(counts: dict[By, dict[str, int]]) -> str:
-    """E.g. "Of the paper's 2 claims: 2 undecided. Of our own 1 check: 1 reproduced."; "" without
+    """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" without
     claims."""
     said = []
     for by, verdicts in counts.items():

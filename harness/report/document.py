@@ -65,7 +65,7 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     ablation = results.ablation
     if ablation is not None:
         how = {
-            "read": "from the paper",
+            "read": "from the paper itself",
             "secondary": "from a secondary source",
             "memory": "from memory, not checked against the paper",
         }[ablation.confidence]

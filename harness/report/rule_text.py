@@ -30,12 +30,12 @@ def rule_sentences() -> tuple[str, ...]:
         "last above the first by the margin. Plateau: each pair in both directions, with "
         "threshold minus the margin (an equivalence test: two one-sided tests). Leak: its pretext "
         "accuracy is above the other's, and the other's kNN above its own, by the margin.",
-        "Reproduced: in every comparison the whole interval is above the threshold. Not "
-        "reproduced (at the scale of the printed numbers: refuted): in one comparison the whole "
-        "interval is below it. Otherwise undecided, with an estimate of the seeds needed, from "
-        f"the deviation so far and for a power of {POWER:g}, or the next planned analysis with "
-        "that many. One seed has no interval, so only “looks reproduced” or “looks not "
-        "reproduced” is possible.",
+        "Reproduced: in every comparison the whole interval is on the claim's side of the "
+        "threshold. Not reproduced (at the scale of the printed numbers: refuted): in one "
+        "comparison the whole interval is on the other side. Otherwise undecided, with an "
+        f"estimate of the seeds needed, from the deviation so far and for a power of {POWER:g}, "
+        "or the next planned analysis with that many. One seed has no interval, so only “looks "
+        "reproduced” or “looks not reproduced” is possible.",
         "Intervals are t intervals, chosen so that the probability of any wrong verdict in the "
         f"table is at most alpha: {part(DIRECTIONS)} of it for each direction, corrected over the "
         "table's testable claims by Holm's method, and divided by the number of a claim's "

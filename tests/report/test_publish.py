@@ -274,8 +274,8 @@ def test_the_index_leads_to_what_other_commands_measured(
     assert "- [gate.md](gate.md): " in text
     assert "faults.md" not in text
     assert (
-        "Of the paper's 1 claim: 1 looks reproduced (one seed). Of our own 1 check: 1 "
-        "looks reproduced (one seed)." in text
+        "Of the paper's 1 claim: 1 looks reproduced (one seed). Our own 1 check: 1 looks "
+        "reproduced (one seed)." in text
     )
     assert "- **looks reproduced (one seed)**: So. (our own check)" in text
     assert "Possible reasons (not tested here):\n\n- It &lt;may&gt; be late.\n" in text
