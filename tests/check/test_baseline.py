@@ -101,7 +101,7 @@ def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
         for kind in ("knn", "linear"):
             path = made.folder("m0.99", seed, kind).path / "result.json"  # type: ignore[arg-type]
             path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
-    with pytest.raises(StoreError, match=r"with the weights of m0.99 \(seed 1\): one is a copy"):
+    with pytest.raises(StoreError, match=r"weights as m0.99 \(seed 1\): one is a copy"):
         write(made, tmp_path / "base.json")
     assert not (tmp_path / "base.json").exists()
 

@@ -119,7 +119,7 @@ def test_another_protocol_is_not_compared(tmp_path: Path, old: Baseline) -> None
     made.finish("m0.99", 100, 40.5, 50.3)
     found = judged(made, old)
     assert found[PROBE].judged == "incomparable"
-    assert "base.json is of another protocol" in found[PROBE].says
+    assert "base.json has another protocol" in found[PROBE].says
     assert found[END].passed
     assert comparisons([*found.values()]) == 3
     made = bench(tmp_path / "rate", [100], recipe_changes={"optim__lr": 0.123})

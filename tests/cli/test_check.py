@@ -121,7 +121,7 @@ def test_a_baseline_is_written_compared_and_renewed(moco: Any, easy: Path) -> No
     assert "easy  train/loss  below" in off.out
     other = moco("check", easy, "--against", "base.json", "--set", "optim.lr=0.05")
     assert other.code == 6
-    assert other.out.count("  incomparable  base.json is of another protocol") == 3
+    assert other.out.count("  incomparable  base.json has another protocol") == 3
     renewed = moco("check", easy, "--seeds", "0-2", "--write-baseline", "base.json")
     assert renewed.code == 0
     assert ", before 10" in renewed.out

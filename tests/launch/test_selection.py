@@ -40,7 +40,7 @@ def test_none_and_several() -> None:
         selection.one("none", IDS)
     with pytest.raises(StoreError, match=r"matches 2 stages.*\n  tiny-s0.knn-0a\n"):
         selection.one("tiny-s0.", IDS)
-    with pytest.raises(StoreError, match="fits 4 runs"):
+    with pytest.raises(StoreError, match="matches 4 runs"):
         selection.run("tiny", IDS)
     with pytest.raises(StoreError, match="and 12 more"):
         selection.one("x", [f"x-s{n}.knn-0" for n in range(20)])

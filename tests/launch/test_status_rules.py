@@ -82,7 +82,7 @@ TABLE: list[tuple[str, Evidence, StageState, str]] = [
     ("stopped in its job", seen("running", "RUNNING", detail="process 9 is stopped",
      still="stopped", **OWN), "suspended", "process 9 is stopped"),
     ("silent", seen("running", "RUNNING", detail="process 9 has sent no heartbeat", still="silent",
-     **OWN), "silent", "silent"),
+     **OWN), "silent", "process 9"),
     ("its node does not answer", seen("running", "RUNNING", no_answer=True, still="silent", **OWN),
      "silent", "its node n1 does not answer"),
     ("its node has not answered for long", seen("interrupted", "RUNNING", no_answer=True, **DIED),

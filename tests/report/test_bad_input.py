@@ -65,7 +65,8 @@ def test_a_run_of_a_newer_harness_counts_nowhere(make: Make, gather: Collected) 
     stage.parent.rename(
         other := stage.parent.with_name(stage.parent.name.rpartition("-")[0] + "-0123456789")
     )
-    assert gather(bench).unrelated == (f"newer moco-harness: {other.name}",)
+    (line,) = gather(bench).unrelated
+    assert line.endswith(f"newer moco-harness: {other.name}")
 
 
 def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Collected) -> None:
@@ -131,8 +132,8 @@ def test_results_with_the_same_weights_are_copies_of_each_other(
     said = text(gather(bench), "m0.9").splitlines()
     assert said[0] == "42.00 (1 of 3 seeds)"
     assert said[1:] == [
-        "stale: 40.00, with the weights of m0.9 (seed 1): one is a copy",
-        "stale: 41.00, with the weights of m0.9 (seed 0): one is a copy",
+        "stale: 40.00, has the same weights as m0.9 (seed 1): one is a copy",
+        "stale: 41.00, has the same weights as m0.9 (seed 0): one is a copy",
     ]
 
 

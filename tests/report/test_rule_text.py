@@ -12,7 +12,7 @@ from harness.report.preconditions import part
     ("constant", "value", "words"),
     [
         ("TIME_CONSTANTS", 5, "5 / (1 − m) steps"),
-        ("SHARE", 5, "K may be at most a fifth of the images"),
+        ("SHARE", 5, "K is at most a fifth of the images"),
         ("POWER", 0.9, "for a power of 0.9"),
         ("DIRECTIONS", 3, "a third of it for each direction"),
         ("FEWEST", 4, "analyses with four seeds or more"),

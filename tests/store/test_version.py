@@ -50,7 +50,7 @@ def test_a_newer_stage_is_refused_and_untouched(folder: StageFolder) -> None:
     newer = change(path, schema=version.STAGE + 1)
     says = (
         rf"stage\.json: written by a newer moco-harness \(schema {version.STAGE + 1}; this "
-        rf"version reads up to {version.STAGE}\); upgrade it"
+        rf"version reads up to {version.STAGE}\); upgrade"
     )
     with pytest.raises(WrittenByNewer, match=says):
         _ = folder.described

@@ -80,7 +80,7 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
         heard = max([made.t, *(_heard(folder) for folder in folders)])
         if time.time() - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
-        return JobState(job, "UNKNOWN", f"is a process of {made.host}; call status there")
+        return JobState(job, "UNKNOWN", f"is a process of {made.host}; call moco-harness there")
     try:
         words = Path(f"/proc/{job}/cmdline").read_bytes()
     except OSError:

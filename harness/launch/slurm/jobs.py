@@ -132,7 +132,9 @@ class Cluster(Jobs):
         if own is not None and own.ended == "failed":
             return state  # the stage's own records say so
         if self._elsewhere(made):
-            return JobState(job, "UNKNOWN", f"is on cluster {made.cluster}; call status there")
+            return JobState(
+                job, "UNKNOWN", f"is on cluster {made.cluster}; call moco-harness there"
+            )
         if self._hidden(made):
             why = f"belongs to {made.user}, and SLURM shows it only to them"
             return JobState(job, "UNKNOWN", why)
