@@ -35,9 +35,11 @@ def backends() -> dict[str, type[Backend]]:
             continue
         section: object = load(each.section)
         if not (isinstance(section, type) and issubclass(section, Backend)):
-            raise TypeError(f"the launcher {kind} declares {section}, which is no Backend")
+            raise TypeError(f"the launcher {kind} declares {section}, which is not a Backend")
         if getattr(section, "kind", None) != kind:
-            raise TypeError(f"the section of the launcher {kind} says that it is another one's")
+            raise TypeError(
+                f"the site section of the launcher {kind} has another launcher's `kind`"
+            )
         found[kind] = section
     return found
 

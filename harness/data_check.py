@@ -55,24 +55,26 @@ def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
         else:
             lacks = f"data missing: {data.name} is not in {root}"
             if _may_write(root):
-                says = f"{lacks}; run downloads it ({size}), or say with --data where it lies"
+                says = f"{lacks}; `run` downloads it ({size}), or name its folder with --data"
                 yield DataCheck(False, says, comes=True)
             else:
                 yield DataCheck(
-                    False, f"{lacks}, which cannot be written; say with --data where it lies"
+                    False, f"{lacks}, which is not writable; name its folder with --data"
                 )
     elif data.folder is not None:
         lacking = [part for part in ("train", "val") if not (root / data.folder / part).is_dir()]
         if lacking:
             yield DataCheck(
                 False,
-                f"data missing: no {' and no '.join(lacking)} in {root / data.folder}; say with "
-                "--data where the data root is",
+                f"data missing: no {' and no '.join(lacking)} in {root / data.folder}; name the "
+                "data root with --data",
             )
         else:
             yield DataCheck(True, f"data: {root / data.folder}")
     if weights is not None and weights.file is not None and not (root / weights.file).is_file():
-        yield DataCheck(False, f"weights missing: {root / weights.file}; download them there")
+        yield DataCheck(
+            False, f"weights missing: {root / weights.file}; download the file to this path"
+        )
 
 
 def _may_write(root: Path) -> bool:

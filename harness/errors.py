@@ -122,19 +122,23 @@ def cannot_be_read(
             shut = "it" if closed == path else str(closed)
             says = f"{shut} belongs to {_owner(closed)}; ask for the right to read it"
         case errno.ENOTDIR:
-            return f"{path}: a file stands where a folder is needed; move it away, or name another"
+            return (
+                f"{path}: a file, but a folder is needed here; move it away, or name another path"
+            )
         case errno.EISDIR:
-            return f"{path}: a folder stands where a file is needed; move it away"
+            return f"{path}: a folder, but a file is needed here; move it away"
         case errno.EBADF:
-            return f"{path}: a pipe or the like stands where a file is needed; take it away"
+            return f"{path}: a pipe or device, but a file is needed here; remove it"
         case errno.ELOOP:
-            return f"{path}: links lead in a circle; put the thing itself there"
+            return f"{path}: symbolic links form a loop; replace them by the file or folder"
         case errno.ENAMETOOLONG:
-            says = "no file system has such a name; name another path"
+            says = "the name is too long for a file system; name another path"
         case errno.EIO | errno.ESTALE | errno.ETIMEDOUT | errno.EREMOTEIO:
-            says = "the disk or its file server fails; try again, and tell who keeps it"
+            says = (
+                "the disk or its file server fails; try again, and report it to your administrators"
+            )
         case errno.EMFILE | errno.ENFILE:
-            says = "too many files are open; raise the limit, ulimit -n"
+            says = "too many open files; raise the limit with ulimit -n"
         case _:
             says = otherwise
     return f"{path}: cannot be read: {why[:1].lower()}{why[1:]}, {says}"
@@ -172,7 +176,7 @@ def _owner(path: Path) -> str:
     try:
         found = path.stat()
     except OSError:
-        return "somebody else"
+        return "another user"
     return f"{user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
 
 

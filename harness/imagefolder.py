@@ -26,11 +26,11 @@ LEFT_OUT = "broken.txt"
 per line. `moco-harness data check --leave-out` writes it."""
 
 HIDDEN = "hidden"
-SUFFIX = "with no image's suffix"
-IRREGULAR = "no regular file"
-LINKED = "linked again"
-LOOSE = "outside of a class folder"
-EMPTY = "a class folder without images"
+SUFFIX = "without an image suffix"
+IRREGULAR = "not a regular file"
+LINKED = "linked twice"
+LOOSE = "outside a class folder"
+EMPTY = "without images"
 
 
 _Id = tuple[int, int]
@@ -59,7 +59,7 @@ class PassedOver:
         self.first[kind] = min(name, self.first.get(kind, name))
 
     def __str__(self) -> str:
-        """Such as "2 hidden (cat/.cache ...), 1 no regular file (dog/pipe.jpg)"; "" if nothing."""
+        """Such as "2 hidden (cat/.cache ...), 1 linked twice (dog/pipe.jpg)"; "" if nothing."""
         return ", ".join(
             f"{count:,} {kind} ({shown(self.first[kind])}{' ...' if count > 1 else ''})"
             for kind, count in sorted(self.counts.items())
@@ -103,8 +103,8 @@ def splits(folder: Path) -> tuple[ImageFolder, ImageFolder]:
     differing = sorted(set(train.classes) ^ set(val.classes))
     if differing:
         raise DataError(
-            f"{shown(folder)}: train and val hold different classes: {some(differing)} only in one "
-            "of them; labels would not mean the same"
+            f"{shown(folder)}: train and val have different classes ({some(differing)} only in "
+            "one of them), so labels would differ; make them equal"
         )
     return train, val
 
@@ -113,7 +113,7 @@ def left_out(folder: Path) -> dict[str, set[str]]:
     """The list in FOLDER/broken.txt: split -> <class>/<image>; empty if there is none.
 
     Raises:
-        DataError: it is no regular file, cannot be read, or lists something else.
+        DataError: it is not a regular file, cannot be read, or lists something else.
     """
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     path = folder / LEFT_OUT
@@ -125,10 +125,10 @@ def left_out(folder: Path) -> dict[str, set[str]]:
     except OSError as error:
         raise unread(error, path) from error
     if not regular:
-        what = "a link that leads nowhere" if path.is_symlink() else "no regular file"
+        what = "a broken link" if path.is_symlink() else "not a regular file"
         raise DataError(
-            f"{shown(path)}: {what}, but it lists the images to leave out; restore the list, or "
-            "take this away"
+            f"{shown(path)}: {what}, but this must be the list of images to leave out; restore "
+            "the list, or remove it"
         )
     for line in content.splitlines():
         split, _, name = os.fsdecode(line).partition("/")
@@ -191,8 +191,8 @@ def walk(
         else:
             walker.passed_over.add(LOOSE if _is_image(entry) else SUFFIX, entry.name)
     if not classes and spared is None:
-        over = f" (passed over: {walker.passed_over})" if walker.passed_over.counts else ""
-        raise DataError(f"{shown(path)}: no images in it{over}; expected <class>/<image>.jpg there")
+        over = f" (skipped: {walker.passed_over})" if walker.passed_over.counts else ""
+        raise DataError(f"{shown(path)}: no images{over}; expected <class>/<image>.jpg in it")
     left_out = tuple(sorted(walker.left_out))
     unmet = tuple(sorted(without - {*left_out})) if spared is None else ()
     return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out, unmet)
@@ -295,15 +295,15 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 def _unlike(path: Path, error: OSError) -> DataError:
     otherwise = (
-        "but an image folder holds train/<class>/<image> and val/<class>/<image>; is that the "
-        "folder that was meant?"
+        "but an image folder holds train/<class>/<image> and val/<class>/<image>; is it the right "
+        "folder?"
     )
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 
 def unread(error: OSError, path: Path) -> DataError:
     """The error for an image, or a folder of images, that cannot be read."""
-    otherwise = "restore it from the data set's source, or take it away"
+    otherwise = "restore it from the data set's source, or remove it"
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 

@@ -196,7 +196,7 @@ def _times(about: os.stat_result) -> list[int]:
 def _weights(path: Path, note: Note) -> dict[str, Any]:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError("no regular file")
+        raise ValueError("not a regular file")
     found = note.known("file")
     if found.get("seen") != _times(about):
         with path.open("rb") as file:
@@ -222,7 +222,7 @@ def _downloaded(folder: Path) -> dict[str, Any]:
         total.update(f"{name}\0{files[name]}\0".encode())
         size += files[name]
     if not size:
-        raise ValueError("nothing of it is there")
+        raise ValueError("no such file or folder")
     return {"of": "set", "fingerprint": total.hexdigest()[:12], "bytes": size}
 
 
@@ -270,7 +270,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
             seen[f"{part}/{name}"] = Class(digest, len(images), size, folders[name])
             files += [(part, image) for image in images]
     if not parts:
-        raise ValueError("no image folder")
+        raise ValueError("not an image folder")
     said = _summed("folder", seen)
     if late or said["images"] > FEW:
         note.after["left_out"] = listed

@@ -50,7 +50,7 @@ class _Lossy(io.RawIOBase):
         except OSError as error:
             if self.lost is None:
                 self.lost = error
-                told = f"warning: {_name(self._number)}: {error.strerror}; its text is dropped\n"
+                told = f"warning: {_name(self._number)}: {error.strerror}; its text is lost\n"
                 with contextlib.suppress(OSError):
                     os.write(2, told.encode())
             return memoryview(content).nbytes

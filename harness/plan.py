@@ -283,7 +283,7 @@ def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[Plann
     found = copies(beside(runs, done) | done)
     for stage in stages:
         if stage.action == "skip" and stage.id in found:
-            why = f"{why_copy(*found[stage.id])}; move the copy away and run again"
+            why = f"{why_copy(*found[stage.id])}; move the copy away, and run again"
             yield replace(stage, action="refuse", why=why, stale=False)
         else:
             yield stage

@@ -23,7 +23,7 @@ from harness.recipe.section import Section, refuse
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 """The form of a device's name. Whether the device exists is checked by a run."""
 
-NO_DEVICE = "there is no such device; say auto, cpu, cuda, or cuda:1"
+NO_DEVICE = "unknown device; use auto, cpu, cuda, or e.g. cuda:1"
 
 
 class SiteFile(Section):
@@ -55,12 +55,19 @@ class SiteFile(Section):
             refuse([("device", NO_DEVICE)])
         roots = {"data": self.data, "runs": self.runs}
         refuse(
-            (name, "a folder, in one line without control characters")
+            (name, "needs a folder's name, one line without control characters")
             for name, root in roots.items()
             if root is not None and not is_line(root)
         )
         if len(several := list(self._backends())) > 1:
-            refuse([(several[1], f"stages go to one launcher, and {several[0]} is there already")])
+            refuse(
+                [
+                    (
+                        several[1],
+                        f"only one launcher can have a section, and {several[0]} is given already",
+                    )
+                ]
+            )
         return self
 
 
@@ -124,7 +131,7 @@ def _default(notes: list[str]) -> Path | None:
         with path.open("rb"):
             return path
     except PermissionError as error:
-        notes.append(f"no site file is used: {cannot_be_read(error, path)}")
+        notes.append(f"site file not used: {cannot_be_read(error, path)}")
     except OSError:
         if path.is_symlink():
             return path  # its reader reports what is wrong with it
@@ -176,4 +183,4 @@ def _expanded(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise RecipeError(f"{path}: there is no such home folder; write the path out") from None
+        raise RecipeError(f"{path}: no such home folder; write the whole path") from None

@@ -61,26 +61,26 @@ def why_unfit(recipe: Recipe, source: StageFolder) -> str:
     about, result = entry.described, entry.result
     where = f"{field}: {source.path}"
     if about is None or entry.state == "absent":
-        lacking = entry.detail or "no such run"
-        return f"{where}: {lacking}; name the stage's folder if it lies in another run root"
+        lacking = entry.detail or "no such stage"
+        return f"{where}: {lacking}; for a stage of another run root, give its folder's path"
     if about.get("id") != source.id:
-        return f"{where}: a copy of {about.get('id')}; name that one"
+        return f"{where}: a copy of {about.get('id')}; name the original"
     if parent := about.get("parent"):
-        return f"{where}: no pre-training, but an evaluation; name {parent}"
+        return f"{where}: an evaluation, not a pre-training; name {parent}"
     if entry.state == "diverged":
-        return f"{where}: it diverged, and has no weights that are of use: {entry.detail}"
+        return f"{where}: it diverged, so its weights cannot be used: {entry.detail}"
     if entry.state in ("damaged", "unreadable"):
         return f"{where}: {entry.detail}"
     if result is None:
-        return f"{where}: it has not finished ({entry.state}); let it finish first"
+        return f"{where}: it has not finished ({entry.state}); wait until it has finished"
     step, weights = result.get("step"), result.get("weights")
     try:
         there = (source.checkpoints / f"step-{step:08d}-{weights}.pt").is_file()
         why = next(_apart(recipe, about["recipe"], result), "")
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        return f"{where}: a record that this version does not read ({type(error).__name__})"
+        return f"{where}: a record that this version cannot read ({type(error).__name__})"
     if not there:
-        return f"{where}: the checkpoint of its last step, {step}, is gone; bring it back"
+        return f"{where}: the checkpoint of its last step, {step}, is missing; restore it"
     return f"{where}: {why}" if why else ""
 
 
@@ -90,7 +90,7 @@ def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any])
     for key in ("backbone", "width"):
         if own["model"][key] != model[key]:
             both = f"{key} is {model[key]}, the recipe's {own['model'][key]}"
-            yield f"another network: its {both}; say model.{key}: {model[key]}"
+            yield f"another network: its {both}; set model.{key}: {model[key]}"
     if recipe.continue_from is None:
         yield from _head_apart(recipe, model)
         return
@@ -99,17 +99,17 @@ def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any])
         if here != there:
             fields = ", ".join(_differing(key, here, there))
             yield (
-                f"a run that continues it has the same {fields}; to begin from its weights alone, "
-                "say model.weights: {run: ...} in place of continue_from"
+                f"a run that continues it needs the same {fields}; to start from its weights "
+                "alone, use model.weights: {run: ...} instead of continue_from"
             )
     if own["optim"]["batch"] != theirs["optim"]["batch"]:
-        yield f"a run that continues it has its optim.batch, {theirs['optim']['batch']}"
+        yield f"a run that continues it needs its optim.batch, {theirs['optim']['batch']}"
     per_epoch = result["data"]["train"] // recipe.optim.batch
     total = min(recipe.optim.epochs * per_epoch, recipe.optim.steps or float("inf"))
     if total <= result["step"]:
         yield (
-            f"it has made {result['step']} steps of {per_epoch} an epoch, and optim ends at step "
-            f"{total:.0f}: epochs and steps count from its start, so name more"
+            f"it has made {result['step']} steps ({per_epoch} per epoch), but optim ends at step "
+            f"{total:.0f}: epochs and steps count from its start; raise them"
         )
 
 
@@ -120,10 +120,10 @@ def _head_apart(recipe: Recipe, theirs: Mapping[str, Any]) -> Iterator[str]:
     if (theirs["head"], theirs["dim"]) != (model.head, model.dim) and (
         read and weights.head == "given"
     ):
-        mend = "say model.weights.head: new" if recipe.optim.epochs else "read the backbone"
+        mend = "set model.weights.head: new" if recipe.optim.epochs else "use knn.layer: backbone"
         yield (
             f"another head: {theirs['head']}, {theirs['dim']} wide, the recipe's {model.head}, "
-            f"{model.dim} wide; say model.head: {theirs['head']} and model.dim: {theirs['dim']}, "
+            f"{model.dim} wide; set model.head: {theirs['head']} and model.dim: {theirs['dim']}, "
             f"or {mend}"
         )
 

@@ -31,7 +31,7 @@ def says(recipes: list[Recipe], root: Path) -> list[str]:
 def test_what_torchvision_downloads(tmp_path: Path, name: str, folder: str, archive: str) -> None:
     (missing,) = check_data([of(name)], tmp_path)
     assert not missing.there
-    assert missing.says.startswith(f"data missing: {name} is not in {tmp_path}; run downloads it (")
+    assert missing.says.startswith(f"data missing: {name} is not in {tmp_path}; ")
     assert "--data" in missing.says
     (tmp_path / archive).touch()
     assert check_data([of(name)], tmp_path) == [DataCheck(True, f"data: {name} in {tmp_path}")]
@@ -54,7 +54,7 @@ def test_an_image_folder(tmp_path: Path) -> None:
     pets = recipe(**IMAGES)
     place = tmp_path / "pets"
     assert says([pets], tmp_path) == [
-        f"data missing: no train and no val in {place}; say with --data where the data root is"
+        f"data missing: no train and no val in {place}; name the data root with --data"
     ]
     (place / "train").mkdir(parents=True)
     assert says([pets], tmp_path)[0].startswith(f"data missing: no val in {place};")

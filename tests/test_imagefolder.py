@@ -198,11 +198,11 @@ def test_a_folder_that_lets_list_but_not_look(shared: Path) -> None:
 
 def test_a_folder_without_classes_says_what_was_there(tmp_path: Path) -> None:
     put(tmp_path / "1.jpg")
-    with pytest.raises(DataError, match=r"no images in it .*1 outside of a class folder \(1.jpg\)"):
+    with pytest.raises(DataError, match=r"no images .*1 outside a class folder \(1.jpg\)"):
         walk(tmp_path)
-    with pytest.raises(DataError, match="is that the folder that was meant"):
+    with pytest.raises(DataError, match=r"absent.*train/<class>/<image>"):
         walk(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"1\.jpg: a file stands where a folder is needed"):
+    with pytest.raises(DataError, match=r"1\.jpg: a file"):
         walk(tmp_path / "1.jpg")
 
 

@@ -135,7 +135,7 @@ def test_what_changes_names(
     now = made_from(root, runs / "nowhere")["inputs"]["data"]
     then = result["inputs"]["data"]
     said = why(result, root, runs)
-    assert said.startswith("of other data than pets now holds")
+    assert said.startswith("of other data than pets contains now")
     assert f"{then['fingerprint']} of 8 images then" in said
     assert f"{now['fingerprint']} of {now['images']} images now" in said
     assert then["fingerprint"] != now["fingerprint"]
@@ -315,7 +315,8 @@ def test_given_weights(root: Path, runs: Path, tmp_path: Path) -> None:
     now = made_from(root, runs)["inputs"]["weights"]["sha256"]
     said = why(result, root, runs)
     assert (
-        said == f"of other weights than w.pth now holds (sha256 {then[:12]} then, {now[:12]} now)"
+        said == f"of other weights than w.pth contains now (sha256 {then[:12]} then, "
+        f"{now[:12]} now)"
     )
     moved = tmp_path / "moved"
     moved.mkdir()

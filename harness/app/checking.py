@@ -172,7 +172,7 @@ def wait_for(tasks: Sequence[Task], site: Site, progress: Progress) -> bool:
             before = left
             pause()
     except KeyboardInterrupt:
-        progress.say("stopped waiting; the runs go on")
+        progress.say("stopped waiting; the runs continue")
         return False
     return True
 

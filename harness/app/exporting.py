@@ -78,7 +78,7 @@ def export(
         form = formats.Format(form)
     except ValueError:
         known = ", ".join(formats.Format)
-        raise RecipeError(f"{form}: no format of exports; say {known}") from None
+        raise RecipeError(f"{form}: no export format; use {known}") from None
     site = site or load_site()
     entry = _finished(_pretraining(str(run), sets, site), Commands(site.runs, site.file))
     card, network = _gather(entry, form, head=head, key=key)
@@ -191,8 +191,10 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
         called = {each.recipe.name for each in trained}
         there = dict.fromkeys(map(selection.name, selection.known(runs)))
         others = [each for each in there if each.rpartition("-s")[0] in called]
-        also = f"\nruns of that name, by other settings: {', '.join(others[: selection.SHOWN])}"
-        raise StoreError(f"{path}: not run yet as it stands; {again}{also if others else ''}")
+        also = f"\nruns of that name with other settings: {', '.join(others[: selection.SHOWN])}"
+        raise StoreError(
+            f"{path}: not run yet with these settings; {again}{also if others else ''}"
+        )
     return stage_folder(runs, _one(str(path), begun))
 
 
@@ -201,7 +203,7 @@ def _one(word: str, ids: Sequence[str]) -> str:
         return ids[0]
     shown = "\n".join(f"  {each}" for each in ids[: selection.SHOWN])
     rest = f"\n  and {len(ids) - selection.SHOWN} more" if len(ids) > selection.SHOWN else ""
-    raise StoreError(f"{word}: fits {len(ids)} pre-trainings; name one of them:\n{shown}{rest}")
+    raise StoreError(f"{word}: matches {len(ids)} pre-trainings; name one of them:\n{shown}{rest}")
 
 
 def _root(runs: Path, stage_id: str) -> StageFolder:
@@ -227,10 +229,12 @@ def _finished(folder: StageFolder, commands: Commands) -> Entry:
         raise StoreError(entry.detail)
     if entry.state != "finished":
         why = f": {entry.detail}" if entry.detail else ""
-        unfit = "its weights are no result" if entry.done else "only a finished one is exported"
+        unfit = (
+            "its weights are not a result" if entry.done else ("only finished runs can be exported")
+        )
         raise StoreError(
             f"{folder.id}: pre-training is {entry.state}{why}; {unfit}. "
-            f"{commands.line('status', '--all')} shows how it is"
+            f"{commands.line('status', '--all')} shows its state"
         )
     if why := why_other(entry) or why_shared(entry):
         raise StoreError(f"{folder.path}: {why}; name the run's own folder")

@@ -87,7 +87,7 @@ def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None
     if amount.here:
         refuse_without_data(made, site)
     if not progress.confirm(made, amount):
-        raise Declined("nothing was begun")
+        raise Declined("nothing was started")
 
 
 def refuse_without_data(made: Plan, site: Site) -> None:
@@ -116,4 +116,4 @@ def writable(runs: Path) -> None:
 def note_missing_commit(progress: Progress) -> None:
     """Note that the results will name no commit, if the checkout should have one."""
     if provenance.is_checkout() and (why := provenance.why_no_commit()):
-        progress.note(f"results will name no commit: {why}")
+        progress.note(f"results will not name a commit: {why}")

@@ -69,7 +69,9 @@ def publish(
 
 
 def _refuse_links(folders: Sequence[Path]) -> None:
-    belongs = "a published report lies where --to says: put the folder itself there"
+    belongs = (
+        "a published report must be a folder in --to itself, not a link: move the folder there"
+    )
     for folder in folders:
         refuse_link(folder, belongs=belongs)
         refuse_link(folder / "runs", belongs=belongs)

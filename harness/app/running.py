@@ -165,10 +165,10 @@ def _refuse(scale: object, path: Path, most: int) -> None:
     if scale.max_seeds is None:
         raise RecipeError(
             f"{path}: {option} needs `max_seeds: {most}` in the ablation recipe, written before "
-            "the first run: alpha is spent over the looks that it plans"
+            "the first run: alpha is divided over the planned interim analyses"
         )
     if not len(scale.seeds) <= most <= scale.max_seeds:
         raise RecipeError(
-            f"{path}: {option}: the ablation recipe has {len(scale.seeds)} seeds and plans at most "
-            f"{scale.max_seeds} (max_seeds); choose a number between them"
+            f"{path}: {option}: choose a number from {len(scale.seeds)} (seeds) to "
+            f"{scale.max_seeds} (max_seeds of the ablation recipe)"
         )

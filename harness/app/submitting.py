@@ -53,7 +53,7 @@ def submit(
     declared = chosen(on, site)
     if declared.attached:
         known = ", ".join(kind for kind, each in launchers().items() if not each.attached)
-        raise HarnessError(f"{declared.title} is no launcher to submit to; there are {known}")
+        raise HarnessError(f"{declared.title} does not take submissions; use one of {known}")
     if not dry and (why := unusable(declared)):
         raise HarnessError(why)
     launcher = detached(declared, site)
@@ -105,7 +105,9 @@ def _submit(
             path, sets, site.runs, again=again, behind=launcher.behind, alone=True, inputs=inputs
         )
         if adopted := launcher.adopt(site.runs, found.submissions, found.numbers):
-            progress.say(f"{len(adopted)} arrays of a submitter that died were found by name")
+            progress.say(
+                f"{len(adopted)} job arrays of an interrupted submission were found by name"
+            )
         found.check()
         planning.refuse(found.plan, site)
         only_report = _only_report(found, launcher)

@@ -51,16 +51,16 @@ def _read(path: Path) -> tuple[Result, Mapping[str, Any]]:
     try:
         return Result.of(record), record
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: no record of bench ({error}); move it away") from error
+        raise StoreError(f"{path}: not a record of bench ({error}); move it away") from error
 
 
 def _page(found: Sequence[tuple[Result, Mapping[str, Any]]]) -> list[str]:
     said = [
         "# Speed, measured by `moco-harness bench`",
         "",
-        "Written by `nox -s bench`. Ratios are medians of one process in which the things compared",
-        "take turns; milliseconds are of the machine that is named. The records beside this page",
-        "hold the recipe, versions and the range of each time.",
+        "Written by `nox -s bench`. Ratios are medians from one process in which the compared",
+        "parts take turns; milliseconds hold for the named machine. The records beside this page",
+        "have the recipe, versions and the range of each time.",
     ]
     for result, record in found:
         said += _section(result, record)
@@ -73,7 +73,8 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
     where = result.device if result.device != "cpu" else machine["cpu"]
     if result.processes > 1:
         where += f", {result.processes} processes"
-    commit = f"{(code['commit'] or 'unknown')[:12]}{' with changes' if code['dirty'] else ''}"
+    changes = " with uncommitted changes" if code["dirty"] else ""
+    commit = f"{(code['commit'] or 'unknown')[:12]}{changes}"
     changed = " ".join(f"`{each}`" for each in record.get("set", ()))
     recipe = Recipe.model_validate_json(json.dumps(facts["recipe"]))
     return [
@@ -87,8 +88,10 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         + (f" Changed for this machine: {changed}." if changed else ""),
         "",
         *_table(("target", "wanted", "found", ""), targets(recipe, result)),
-        *_table(("the loop, by", "ms", "images/s", "of one process's rate"), sharing_rows(result)),
-        *_table(("a step of", "ms", "images/s", "of the floor's rate"), rows(result)),
+        *_table(
+            ("training loop", "ms", "images/s", "relative to one process"), sharing_rows(result)
+        ),
+        *_table(("training step", "ms", "images/s", "relative to the floor"), rows(result)),
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
@@ -102,7 +105,7 @@ def _scaling_lines(recipe: Recipe, result: Result) -> list[str]:
         return ["", *(f"- {sentence}" for sentence in sent(result))]
     return [
         "",
-        "What more GPUs would make of it, estimated from these parts:",
+        "Estimate for more GPUs, from these parts:",
         "",
         *_table(scaling.HEADINGS, scaling.table(recipe, result)),
         *(f"- {sentence}" for sentence in scaling.scaling_text(recipe, result)),

@@ -119,8 +119,8 @@ def sent(result: Result) -> list[str]:
     if not result.expected:
         return []
     return [
-        f"a process sends a step, by the closed form: {told(result.expected)}",
-        f"counted in one step: {told(result.moved)}",
+        f"sent per process and step, computed: {told(result.expected)}",
+        f"sent per process and step, counted: {told(result.moved)}",
     ]
 
 
@@ -137,6 +137,6 @@ def stall(result: Result) -> str:
     copied, written = stall_share(result)
     every = result.facts["steps_per_checkpoint"]
     return (
-        f"a checkpoint every {every:,} steps stalls them by {copied:.3%} of their time "
-        f"({written:.3%} if it were written by the training's thread)"
+        f"a checkpoint every {every:,} steps takes {copied:.3%} of their time ({written:.3%} if it "
+        "were written by the training's thread)"
     )

@@ -71,7 +71,7 @@ def bench(
     """
     if recipe.optim.epochs == 0:
         raise HarnessError(
-            f"{recipe.name}: optim.epochs is 0: there is no training step to measure"
+            f"{recipe.name}: optim.epochs is 0, so there is no training step to measure"
         )
     recipe = of_itself(recipe)
     device = world.device

@@ -131,7 +131,7 @@ def scaling_text(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> 
     alone = scaled(recipe, result, 1, bandwidth)
     said = [
         f"Measured on one {result.device}; {NVLINK:g} GB/s a GPU within a node of {NODE}, "
-        f"{bandwidth:g} GB/s between nodes. An upper bound: stragglers and congestion are left out."
+        f"{bandwidth:g} GB/s between nodes. An upper bound: stragglers and congestion are ignored."
     ]
     if GPUS[-1] > groups:
         said.append(
@@ -150,7 +150,7 @@ def scaling_text(recipe: Recipe, result: Result, bandwidth: float = NETWORK) -> 
         }
         cause, most = max(lost.items(), key=lambda item: item[1])
         said.append(
-            f"{gpus} GPUs: {each / at.seconds:.0%} of {gpus} times one GPU's rate "
+            f"{gpus} GPUs: {each / at.seconds:.0%} of {gpus} times the rate of one GPU "
             f"({at.images_per_s / before.images_per_s:.1f} times {before.gpus}); most is lost to "
             f"{cause}: {1e3 * most:.2f} of {1e3 * at.seconds:.2f} ms."
         )

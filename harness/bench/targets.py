@@ -40,30 +40,30 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
     whole, parts, evaluation = result.whole, result.parts, result.evaluation
     if result.sharing and result.device == "cpu":
         ratio = result.sharing[ALONE].median / result.sharing[SHARED].median
-        at_least(f"{result.processes} processes, of one's rate", SHARING, ratio)
+        at_least(f"{result.processes} processes, relative to one", SHARING, ratio)
     if result.processes > 1:  # the others apply to a single process
         return found
     if result.device == "cpu":
         least = CPU.get(recipe.model.backbone, CPU_OTHERS)
-        at_least("end to end, of the floor's rate", least, result.ratio("end to end"))
+        at_least("end to end, relative to the floor", least, result.ratio("end to end"))
     elif recipe.model.backbone == "resnet50":
-        at_least("end to end, of the floor's rate", GPU_STEP, result.ratio("end to end"))
+        at_least("end to end, relative to the floor", GPU_STEP, result.ratio("end to end"))
         at_least("images/s", GPU_RATE, result.images_per_s("end to end"), "{:,.0f}")
         at_most("memory in GB", GPU_MEMORY / 1e9, result.peak_bytes / 1e9)
         share = parts["augment"].median / whole["step"].median
-        at_most("augmentation, of the step", GPU_AUGMENT, share, "{:.1%}")
+        at_most("augmentation, share of the step", GPU_AUGMENT, share, "{:.1%}")
         pace = whole["step"].median / whole["input"].median
-        at_least("input alone, of the step's rate", GPU_INPUT, pace)
+        at_least("input alone, relative to the step's rate", GPU_INPUT, pace)
     elif recipe.model.backbone == "resnet18_cifar" and result.facts["images"]:
         took = Benched(recipe, result.record()).seconds("pretrain", 0)
         at_most("the recipe with its kNN, in minutes", GPU_DEMO / 60, took / 60, "{:.1f}")
     if "knn" in evaluation and result.facts["knn_dim"] >= KNN_DIM:
         ratio = evaluation["knn"].median / evaluation["product"].median
-        at_most("kNN, of its similarity product", KNN, ratio)
+        at_most("kNN, relative to its similarity product", KNN, ratio)
     if recipe.linear is not None and len(recipe.linear.lr) > 1 and "all rates" in evaluation:
         ratio = probe_ratio(recipe.linear, evaluation)
-        at_most(f"{len(recipe.linear.lr)} probes with their features, of one", PROBE, ratio)
-    at_most("checkpoints, of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
+        at_most(f"{len(recipe.linear.lr)} probes with features, relative to one", PROBE, ratio)
+    at_most("checkpoints, share of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
     return found
 
 

@@ -93,7 +93,7 @@ def requeue(testbed: Testbed, site: Site, folder: Path) -> Check:
                 wait(works, partial(_all_finished, plans, site))
         if caught:
             return _compared(name, alone, disturbed, steps)
-    return Check(name, "failed", "the run had always ended before it could be disturbed")
+    return Check(name, "failed", "the run always ended before it could be interrupted")
 
 
 def _disturb(works: Sequence[Work], folder: StageFolder) -> bool:
@@ -120,12 +120,12 @@ def _compared(name: str, alone: StageFolder, disturbed: StageFolder, steps: int)
     equal = losses(alone) == losses(disturbed)
     says = f"{steps} steps in {attempts} attempts, warned once and killed once: "
     wrong = [f"{len(unlike)} tensors differ ({', '.join(unlike[:3])})"] if unlike else []
-    wrong += [] if once else ["the journal has not each step once"]
+    wrong += [] if once else ["the journal does not have each step exactly once"]
     wrong += [] if equal else ["losses differ"]
-    wrong += [] if attempts >= 3 else ["it was not begun anew twice"]
+    wrong += [] if attempts >= 3 else ["it was not restarted twice"]
     ended = [(attempt / "ended.json").exists() for attempt in disturbed.attempts()]
-    wrong += ["the process to be killed had time to record its end"] if all(ended) else []
-    says += "; ".join(wrong) or "the weights and losses of an undisturbed run, to the bit"
+    wrong += ["the killed process still wrote a record"] if all(ended) else []
+    says += "; ".join(wrong) or "weights and losses bit-identical to an uninterrupted run"
     figures = {"steps": steps, "lives": attempts, "differing": len(unlike)}
     return Check(name, "failed" if wrong else "passed", says, figures)
 

@@ -50,7 +50,7 @@ def why_no_demo(testbed: Testbed, site: Site) -> str:
     if not testbed.cuda:
         return "it takes a GPU"
     if not path.exists():
-        return f"{path} is not there: the harness runs without its recipes"
+        return f"{path} is missing: the harness was installed without its recipes"
     lacking = [p.says for p in check_data([_demo(site).stages[0].recipe], site.data) if not p.there]
     return "; ".join(lacking)
 
@@ -90,11 +90,13 @@ def available_weights(testbed: Testbed, site: Site) -> list[Released] | str:
         return f"none of the released weights ({names}) is in {site.data}"
     lacking = [part for part in ("train", "val") if not (site.data / "imagenet" / part).is_dir()]
     if lacking:
-        return f"ImageNet is not there: no {' and no '.join(lacking)} in {site.data}/imagenet"
+        return f"ImageNet is missing: no {' and no '.join(lacking)} in {site.data}/imagenet"
     if not testbed.cuda:
         return "the probe on ImageNet takes a GPU"
     absent = [each.recipe for each in found if not (RECIPES / each.recipe).exists()]
-    return f"the harness runs without its recipes ({', '.join(absent)})" if absent else found
+    if absent:
+        return f"the harness was installed without its recipes ({', '.join(absent)})"
+    return found
 
 
 def released(testbed: Testbed, site: Site) -> list[Check]:
@@ -112,7 +114,7 @@ def _probe(each: Released, testbed: Testbed, site: Site) -> Check:
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if not md5.startswith(each.md5):
-        says = f"{each.file} has the MD5 {md5[:8]}, not {each.md5}: another file, or a broken one"
+        says = f"{each.file} has the MD5 {md5[:8]}, not {each.md5}: a different or damaged file"
         return Check(name, "failed", says)
     weights = f"model.weights={{file: {each.file}, sha256: {sha256}}}"
     sets = [f"name={name}", "optim.epochs=0", weights]

@@ -77,16 +77,16 @@ class CellRecord(Section):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         n = len(self.seeds)
         if len(set(self.seeds)) < n:
-            yield "seeds", "a seed stands twice"
+            yield "seeds", "a seed is listed twice"
         rows = {"runs": len(self.runs)}
         rows |= {f"metrics.{i}.values": len(each.values) for i, each in enumerate(self.metrics)}
         rows |= {"curve.values": len(self.curve.values)} if self.curve else {}
         for field, found in rows.items():
             if found != n:
-                yield field, f"{found} of them for {n} seeds"
+                yield field, f"{found} values for {n} seeds"
         for i, each in enumerate(self.metrics):
             if each != self.sample(each.metric, each.task or ""):
-                yield f"metrics.{i}.metric", f"{each.metric} stands twice"
+                yield f"metrics.{i}.metric", f"{each.metric} is listed twice"
             if len(each.values) == n:
                 is_ = summarise(each.values)
                 if abs(is_.mean - each.mean) > 1e-5 or abs((is_.sd or 0) - each.sd) > 1e-5:
@@ -95,9 +95,9 @@ class CellRecord(Section):
         if self.curve is not None:
             epochs = self.curve.epochs
             if any(later <= earlier for earlier, later in itertools.pairwise(epochs)):
-                yield "curve.epochs", "they do not rise"
+                yield "curve.epochs", "they do not increase"
             if any(len(row) != len(epochs) for row in self.curve.values):
-                yield "curve.values", f"a row has not {len(epochs)} values, one for each epoch"
+                yield "curve.values", f"each row needs {len(epochs)} values, one for each epoch"
 
 
 class Baseline(Section):
@@ -124,7 +124,7 @@ class Baseline(Section):
         ]
         names = [(cell.recipe, cell.cell) for cell in self.cells]
         found += [
-            (f"cells.{n}.cell", f"{'/'.join(name)} stands twice")
+            (f"cells.{n}.cell", f"{'/'.join(name)} is listed twice")
             for n, name in enumerate(names)
             if name in names[:n]
         ]
@@ -148,8 +148,8 @@ def load_baseline(path: Path) -> Baseline:
         if isinstance(error, OSError) and known not in (errno.ENOENT, errno.ENAMETOOLONG):
             raise Unreadable(cannot_be_read(error, path)) from error
         raise RecipeError(
-            f"{path}: there is no such baseline; make it from finished runs, of two seeds or "
-            "more, with check --write-baseline"
+            f"{path}: no such baseline; write it from finished runs with two seeds or more, with "
+            "check --write-baseline"
         ) from None
     return check(Baseline, read(path))  # JSON is YAML, and the YAML reader knows line numbers
 
@@ -200,7 +200,7 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
     of = cell.cell if cell.cell == cell.recipe else f"{cell.recipe}/{cell.cell}"
     if len(cell.runs) < 2:
         raise StoreError(
-            f"{of}: one seed has no deviation, so no band; name more, eight say, with --seeds 0-7"
+            f"{of}: one seed has no deviation, so no band; use more seeds, e.g. --seeds 0-7"
         )
     recipe, data = cell.runs[0].recipe, ""
     samples = []
@@ -209,7 +209,7 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
         why = unusable(cell, metric, outcomes, now, under)
         if why is not None:
             what = f"{under}: {metric}" if under else metric
-            raise StoreError(f"{of}: no baseline without {what} of every seed: {why[1]}")
+            raise StoreError(f"{of}: a baseline needs {what} of every seed: {why[1]}")
         (data,) = outcomes[0].fingerprints
         values = [round(o.value, DIGITS) for o in outcomes if o.value is not None]
         found = summarise(values)

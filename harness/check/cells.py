@@ -101,7 +101,7 @@ def unusable(
         if _has_result(outcome) and (why := outcome.why_stale(now.editions))
     ]
     if stale:
-        return "stale", f"{', '.join(stale)}; the present edition is {now.editions}"
+        return "stale", f"{', '.join(stale)}; the current edition is {now.editions}"
     without = [(run, outcome) for run, outcome in pairs if not _has_result(outcome)]
     if without:
         words = ", ".join(
@@ -111,7 +111,7 @@ def unusable(
         return ("waiting" if waits else "missing"), words
     prints = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
     if len(prints) > 1:
-        return "stale", f"the runs saw different data ({', '.join(prints)})"
+        return "stale", f"the runs used different data ({', '.join(prints)})"
     broken = [f"seed {run.seed} {o.standing} ({o.detail})" for run, o in pairs if o.value is None]
     return ("diverged", ", ".join(broken)) if broken else None
 

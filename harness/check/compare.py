@@ -23,7 +23,7 @@ from harness.report.statistics import Summary, prediction, summarise
 ALARM = 0.02
 """Probability that a call finds a figure outside its band although nothing has changed."""
 
-ON_THE_WAY = "knn/top1 on the way"
+ON_THE_WAY = "knn/top1 during training"
 """kNN's mean over the monitored epochs before the last."""
 
 
@@ -78,17 +78,17 @@ def _questions(pair: Pair) -> list[_Question]:
     recipe = pair.cell.runs[0].recipe
     record = pair.baseline.cell(pair.cell.recipe, pair.cell.cell)
     if record is None:
-        why = f"{pair.called} has no such cell; renew it with check --write-baseline"
+        why = f"{pair.called} has no such cell; write it again with check --write-baseline"
         return [_Question(pair, "knn/top1", refused=why)]
     asked: list[_Question] = []
     for metric, under in measured(recipe):
         sample = record.sample(metric, under)
         if sample is None:
-            why = f"{pair.called} has nothing of it; renew it with check --write-baseline"
+            why = f"{pair.called} has no such metric; write it again with check --write-baseline"
             asked.append(_Question(pair, metric, under, refused=why))
             continue
         same = sample.stage == protocol(recipe, metric, under)
-        why = "" if same else f"{pair.called} is of another protocol: the recipe has changed since"
+        why = "" if same else f"{pair.called} has another protocol, as the recipe has changed since"
         asked.append(_Question(pair, metric, under, refused=why))
         if (
             metric == "knn/top1"
@@ -135,11 +135,14 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
     seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
     words = [
         f"{after.mean:.{digits}f} ({seeds})",
-        f"{before.mean:.{digits}f} ± {half:.{digits}f} wanted ({before.n} seeds of edition "
+        f"{before.mean:.{digits}f} ± {half:.{digits}f} required ({before.n} seeds of edition "
         f"{question.pair.baseline.edition})",
     ]
     if own := _own(question):
-        words.append(f"seed {', '.join(map(str, own))}: the baseline's own, which show nothing new")
+        words.append(
+            f"seed {', '.join(map(str, own))}: the same seeds as in the baseline, so no new "
+            "evidence"
+        )
     return _say(question, judged, "; ".join(words), after.mean, (low, high))
 
 
@@ -202,4 +205,6 @@ def _mean(values: Sequence[float]) -> float:
 def _unmonitored(record: CellRecord) -> str:
     assert record.curve is not None
     epochs = ", ".join(f"{epoch:g}" for epoch in record.curve.epochs[:-1][:5])
-    return f"not monitored after any of the baseline's epochs {epochs}; set watch.knn_epochs so"
+    return (
+        f"not monitored after any of the baseline's epochs, {epochs}; set watch.knn_epochs to match"
+    )

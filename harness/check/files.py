@@ -119,7 +119,7 @@ def _failed(root: ET.Element, failure: Failure) -> None:
     """Add a separate suite with one case."""
     name, says = _plain(failure.what), _plain(failure.message)
     suite = ET.SubElement(root, "testsuite", {"name": name, **_counts([], 1)})
-    case = ET.SubElement(suite, "testcase", classname=name, name="can be judged", time="0.000")
+    case = ET.SubElement(suite, "testcase", classname=name, name="could be judged", time="0.000")
     ET.SubElement(case, "error", message=says, type="error").text = says
 
 

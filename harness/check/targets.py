@@ -28,7 +28,7 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
     outcomes = [_outcome(run, target) for run in cell.runs]
     floor = round(target.value - target.tolerance, 9)
     when = "" if target.epoch is None else f"after epoch {target.epoch}: "
-    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} wanted ({target.source})"
+    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} required ({target.source})"
 
     ceiling = round(target.value + target.tolerance, 9)
 
@@ -60,8 +60,8 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
     if found.mean > ceiling:
         warning = (
             f"{found.mean:.2f} is above {target.value:g} + {target.tolerance:g} = {ceiling:g}, "
-            "higher than the target's source expects: look for a leak or a changed protocol before "
-            "you believe it"
+            "higher than the target's source expects: check for a leak or a changed protocol "
+            "first"
         )
     return say(judged, f"{found.mean:.2f} ({spread})", found.mean, warning)
 

@@ -58,7 +58,7 @@ def _refuse_without_folder() -> None:
     try:
         os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
-        raise StoreError("the working folder was removed; change to another one (cd ~)") from None
+        raise StoreError("the working folder was deleted; change to another one (cd ~)") from None
 
 
 def _refuse(error: HarnessError) -> NoReturn:

@@ -25,7 +25,7 @@ from harness.export.formats import Format
 
 app = typer.Typer(
     name="moco-harness",
-    help="Reproduce MoCo v1 and v2: recipes in, the papers' tables with yours beside them out.",
+    help="Reproduce MoCo v1 and v2: run recipes, and compare your tables with the papers'.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -66,23 +66,23 @@ def run(
     device: Device = None,
     processes: Processes = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
+        bool, typer.Option("--again", help="Repeat stale stages; keep old folders in RUNS/aside.")
     ] = False,
     seeds_until_decided: Annotated[
         int | None,
         typer.Option(
-            metavar="MAX", min=1, help="Add seeds to undecided claims' cells, up to MAX each."
+            metavar="MAX", min=1, help="Add seeds where claims are undecided, up to MAX a cell."
         ),
     ] = None,
     on: Annotated[
         str,
         typer.Option(
             metavar="LAUNCHER",
-            help="here; local: in the background; auto: the site file's, else here.",
+            help="here; local: in the background; auto: as the site file says, else here.",
         ),
     ] = "auto",
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, and what a cluster would be handed.")
+        bool, typer.Option("--dry-run", help="Show the plan and the jobs; start nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
@@ -103,18 +103,16 @@ def run(
 def export(
     run: Annotated[
         str,
-        typer.Argument(
-            metavar="RUN", help="A stage's id or folder, a recipe, or a part of a run's name."
-        ),
+        typer.Argument(metavar="RUN", help="Stage id or folder, recipe, or part of a run's name."),
     ],
-    form: Annotated[Format, typer.Option("--format", help="Whose names and files.")],
+    form: Annotated[Format, typer.Option("--format", help="Library or form of the files.")],
     to: Annotated[
         Path | None,
-        typer.Option(help="Folder to make (default: one under RUNS/exports).", parser=path),
+        typer.Option(help="New folder (default: one under RUNS/exports).", parser=path),
     ] = None,
-    head: Annotated[bool, typer.Option("--head", help="With the projection head.")] = False,
+    head: Annotated[bool, typer.Option("--head", help="Include the projection head.")] = False,
     key: Annotated[
-        bool, typer.Option("--key", help="The key encoder in place of the query encoder.")
+        bool, typer.Option("--key", help="Export the key encoder instead of the query encoder.")
     ] = False,
     sets: Sets = None,
     runs: Runs = None,
@@ -141,13 +139,13 @@ def report(
         typer.Option(help="Folder to write to (default: RUNS/reports/NAME).", parser=path),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="First show the table while its runs go on.")
+        bool, typer.Option("--watch", help="Show the table while runs are active.")
     ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
             metavar="A B",
-            help="Instead, set two run roots or two reports side by side.",
+            help="Instead, show two run roots or two reports side by side.",
             readable=False,  # else typer refuses a closed path without naming its owner
         ),
     ] = None,
@@ -160,15 +158,15 @@ def report(
         from harness.cli.compare import compare_command
 
         if watch:
-            raise typer.BadParameter("--watch and --compare do not go together")
+            raise typer.BadParameter("--watch and --compare cannot be combined")
         if (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
-                "--compare names both itself; leave out --runs and --site, and --data"
+                "--compare names both sides; leave out --runs, --site and --data"
             )
         compare_command(recipe, sets or [], compare, out)
         return
     if recipe is None:
-        raise typer.BadParameter("name a recipe; only --compare of two reports needs none")
+        raise typer.BadParameter("name a recipe (only --compare of two reports needs none)")
     where = machine(data=data, runs=runs, site=site)
     made = make_plan(recipe, sets or [], where.runs)
     if watch:
@@ -184,7 +182,7 @@ def publish(
         Path | None,
         typer.Argument(
             metavar="RECIPE",
-            help="What to publish; without it, renew what is there.",
+            help="Recipe to publish (default: write all published reports again).",
             parser=found,
         ),
     ] = None,
@@ -209,9 +207,9 @@ def status(
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
-    all_: Annotated[bool, typer.Option("--all", help="A row for each stage.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show a row for each stage.")] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")
+        bool, typer.Option("--watch", "-w", help="Refresh every few seconds until Ctrl-C.")
     ] = False,
 ) -> None:
     """List the runs under the run root: state, node, progress, newest values, time left."""
@@ -223,11 +221,11 @@ def status(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A stage's id, or a part that is its.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Stage id, or a unique part of one.")],
     runs: Runs = None,
     site: SitePath = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Print on as they grow, until it ends.")
+        bool, typer.Option("--follow", "-f", help="Print new lines until the stage ends.")
     ] = False,
 ) -> None:
     """Print the newest attempt's log, then the stage's state and what to do."""
@@ -258,12 +256,12 @@ def check(
         list[Path],
         typer.Argument(
             metavar="RECIPE...",
-            help="Recipes by file or name, or lists of recipes, e.g. lists/nightly.",
+            help="Recipes (files or names), or lists of recipes, e.g. lists/nightly.",
         ),
     ],
     sets: Sets = None,
     seeds: Annotated[
-        str | None, typer.Option(help="In place of the recipes' own seeds, e.g. 0-7 or 3,5.")
+        str | None, typer.Option(help="Seeds instead of the recipes' own, e.g. 0-7 or 3,5.")
     ] = None,
     runs: Runs = None,
     data: DataRoot = None,
@@ -271,18 +269,18 @@ def check(
     device: Device = None,
     processes: Processes = None,
     run: Annotated[
-        bool, typer.Option("--run", help="First run, or submit, what is missing or stale.")
+        bool, typer.Option("--run", help="First run or submit what is missing or stale.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Judge when the runs and jobs under way have ended.")
+        bool, typer.Option("--wait", help="Judge after the current runs and jobs have ended.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="BASELINE", help="Compare with this baseline as well.", parser=path),
+        typer.Option(metavar="BASELINE", help="Compare also with this baseline.", parser=path),
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Make the results a baseline.", parser=path)
+        Path | None, typer.Option(metavar="FILE", help="Write results as baseline.", parser=path)
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write verdicts as JSON.", parser=path)
@@ -305,7 +303,7 @@ def check(
 
     with fresh(json, junit, write_baseline):
         if against is not None and write_baseline is not None:
-            raise typer.BadParameter("--against and --write-baseline do not go together")
+            raise typer.BadParameter("--against and --write-baseline cannot be combined")
         where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
         options = CheckOptions(
             run, wait, not yes, parse_seeds(seeds), against, write_baseline, json, junit
@@ -323,10 +321,10 @@ def bench(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; medians are over them.")] = 7,
-    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed as one.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; times are medians over rounds.")] = 7,
+    steps: Annotated[int, typer.Option(min=1, help="Steps timed together in a round.")] = 10,
     noise: Annotated[
-        bool, typer.Option("--noise", help="Random pixels in memory in place of the data.")
+        bool, typer.Option("--noise", help="Use random pixels in memory instead of the data.")
     ] = False,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also estimate the step on 8, 64 and 512 GPUs.")
@@ -336,7 +334,7 @@ def bench(
     ] = 50,
     publish: Annotated[
         Path | None,
-        typer.Option(help="Folder for the record and a page of all records in it.", parser=path),
+        typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
     ] = None,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their lower bounds."""
@@ -353,7 +351,7 @@ def doctor(
     runs: Runs = None,
     data: DataRoot = None,
     submit: Annotated[
-        bool, typer.Option("--submit", help="Also send a short job and look around on its node.")
+        bool, typer.Option("--submit", help="Also submit a short job that checks its node.")
     ] = False,
 ) -> None:
     """Check whether the site file fits this machine and its cluster, and say what to change."""
@@ -367,7 +365,7 @@ def certify(
     site: SitePath = None,
     runs: Runs = None,
     data: DataRoot = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it starts.")] = False,
 ) -> None:
     """Test on your own nodes that this edition computes correctly there; reports show it."""
     from harness.cli.certify import certify_command
@@ -379,7 +377,9 @@ def certify(
 def gc(
     runs: Runs = None,
     site: SitePath = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete it; else only tell.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Delete the files (default: only list them).")
+    ] = False,
 ) -> None:
     """Delete unused checkpoints and leftover files; the records of runs always stay."""
     from harness.cli.gc import gc_command

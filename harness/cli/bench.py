@@ -90,18 +90,18 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
         for said in scaling.scaling_text(recipe, result, options.bandwidth):
             show.line(said)
     record = result.record() | {"set": list(sets)}
-    show.line(f"kept: {benchmarks.keep(site.runs, recipe.name, record)}")
+    show.line(f"saved: {benchmarks.keep(site.runs, recipe.name, record)}")
     if options.publish is not None:
         show.line(f"published: {publish(options.publish, record)}")
 
 
 def _print(result: Result, recipe: Recipe) -> None:
     if result.sharing:
-        table = _table("the loop, by", "ms", "images/s", "of one process's rate")
+        table = _table("training loop", "ms", "images/s", "relative to one process")
         for row in sharing_rows(result):
             table.add_row(*row)
         show.console.print(table)
-    table = _table("a step of", "ms", "images/s", "of the floor's rate")
+    table = _table("training step", "ms", "images/s", "relative to the floor")
     for row in rows(result):
         table.add_row(*row)
     show.console.print(table)

@@ -36,7 +36,7 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
         cancel.stop(targets)
         count = len(targets.stages)
         show.line(f"asked {count} {'stage' if count == 1 else 'stages'} to stop")
-        show.line(f"  they write a checkpoint and end; {commands.line('status')} shows when")
+        show.line(f"  they write a checkpoint and end; to see when: {commands.line('status')}")
     elif not targets.refused:
         for text in targets.idle[:SHOWN]:
             show.line(text)
@@ -65,7 +65,7 @@ def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Com
             stages = set(selection.run(word, ids, commands))
         found |= stages
     if sets and not of_recipes:
-        raise RecipeError(f"--set {sets[0]}: it changes a recipe, and {words[0]} names a run")
+        raise RecipeError(f"--set {sets[0]}: applies to recipes, but {words[0]} is a run")
     return found
 
 
@@ -94,12 +94,12 @@ def _tell(targets: cancel.Targets) -> None:
     for text in cancel.consequences(targets):
         show.line(text)
     if targets.behind:
-        show.line(f"{len(targets.behind)} stages that wait for them will be cancelled with them")
+        show.line(f"{len(targets.behind)} stages that wait for them will be cancelled too")
 
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise HarnessError("nothing was cancelled; say --yes to cancel unasked")
+        raise HarnessError("nothing was cancelled; add --yes to cancel without a question")
     import typer
 
     return typer.confirm("Cancel?")

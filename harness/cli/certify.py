@@ -32,11 +32,13 @@ def certify_command(site: Site, *, ask: bool) -> int:
         raise HarnessError(f"the site has a {own.kind} section, but {unusable(own)}")
     testbed = opened(on, site).testbed()
     show.line(f"edition {edition('pretrain', 'moco')}, on {testbed.words}")
-    show.line(f"runs go to {run.work_folder(site.runs)}")
+    show.line(f"run folders: {run.work_folder(site.runs)}")
     found = papers.available_weights(testbed, site)
     if ask:
         parts = [f"a few minutes on {testbed.words}"]
-        parts += [] if papers.why_no_demo(testbed, site) else ["the CIFAR-10 demo's first epochs"]
+        parts += (
+            [] if papers.why_no_demo(testbed, site) else ["the first epochs of the CIFAR-10 demo"]
+        )
         parts += [] if isinstance(found, str) else [f"{len(found)} linear probes on ImageNet"]
         if not confirm(" and ".join(parts)):
             return 0
@@ -59,7 +61,7 @@ def certify_command(site: Site, *, ask: bool) -> int:
 
 def _table(checks: list[Check]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("check", "", "what was seen"):
+    for heading in ("check", "", "observed"):
         table.add_column(heading)
     for check in checks:
         outcome = f"[{_STYLE[check.outcome]}]{check.outcome}[/]"

@@ -34,7 +34,7 @@ Writer = Callable[[Path, Sequence[Verdict], str, Sequence[Failure]], None]
 MOST = 1000
 """Maximum number of seeds in one option."""
 
-STOPPED = "stopped on request, before anything was judged"
+STOPPED = "stopped on request, before any result was judged"
 
 _STYLE: dict[Judged, str] = {
     "passed": "green",
@@ -123,7 +123,7 @@ def fresh(json: Path | None, junit: Path | None, baseline: Path | None = None) -
         if path is None or named.count(os.path.realpath(path)) > 1:
             continue
         try:
-            refuse_others(path, f"a file of check {option}", ours)
+            refuse_others(path, f"a file that check {option} wrote", ours)
             path.unlink(missing_ok=True)
             own.append((path, write))
         except HarnessError as error:
@@ -157,7 +157,7 @@ def discard(words: Sequence[str], before: float) -> None:
         if name in ("--json", "--junit") and path.is_file() and path.stat().st_mtime < before:
             said[name] = path
     with suppress(HarnessError), fresh(said.get("--json"), said.get("--junit")):
-        raise HarnessError("the call was refused before anything was judged")
+        raise HarnessError("the command line is wrong; no result was judged")
 
 
 def _fail(files: Sequence[tuple[Path, Writer]], message: str) -> None:
@@ -173,7 +173,7 @@ def _may_write(options: CheckOptions) -> None:
     places = [os.path.realpath(path) for path in written]
     for path, place in zip(written, places, strict=True):
         if places.count(place) > 1:
-            raise RecipeError(f"{path}: two files are to be written there; name another")
+            raise RecipeError(f"{path}: named for two output files; name two different paths")
     if baseline := options.write:  # for another kind of file, the reader's error gives the lines
         refuse_others(baseline, "a baseline", lambda _: bool(load_baseline(baseline)))
 
@@ -194,11 +194,11 @@ def _show(verdicts: Sequence[Verdict]) -> None:
             f"something in {100 * ALARM:g} % of the calls ({level} each)"
         )
     if any(verdict.judged in ("missing", "stale") for verdict in verdicts):
-        show.line("what is missing or stale is run first with --run")
+        show.line("to run what is missing or stale first, add --run")
     waits = sum(verdict.judged == "waiting" for verdict in verdicts)
     if waits:
         show.line(
-            f"{show.count(waits, 'verdict')} still to come: call check again when the runs have "
+            f"{show.count(waits, 'verdict')} not ready: call check again when the runs have "
             "ended, or with --wait"
         )
 
@@ -247,6 +247,6 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
         named = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
         if not first <= last < first + MOST:
-            raise RecipeError(f"--seeds {text}: write seeds as in 0-7 or 3,5 (at most {MOST})")
+            raise RecipeError(f"--seeds {text}: write seeds like 0-7 or 3,5 (at most {MOST})")
         found |= dict.fromkeys(range(first, last + 1))
     return tuple(found)

@@ -68,8 +68,8 @@ def _report(path: Path, recipe: Path | None, sets: Sequence[str]) -> Report:
     if path.is_file() or (path / FILE).is_file():
         return read_report(path)
     if not path.is_dir():
-        raise HarnessError(f"{path}: no such report or run root")
+        raise HarnessError(f"{path}: no report and no run root")
     if recipe is None:
-        raise HarnessError(f"{path}: a run root; name the recipe too, or a report's folder instead")
+        raise HarnessError(f"{path}: a run root; name a recipe too, or name a report's folder")
     results = gather(make_plan(recipe, sets, path), path, Inputs(None, path), curves=False)
     return as_json(results, judge(results), [])

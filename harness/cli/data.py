@@ -20,22 +20,22 @@ def pack_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SRC", help="Holds train/CLASS/IMAGE and val/CLASS/IMAGE.", parser=path
+            metavar="SRC", help="Folder with train/CLASS/IMAGE and val/CLASS/IMAGE.", parser=path
         ),
     ],
     folder: Annotated[
-        Path, typer.Argument(metavar="DST", help="A new folder for the pack.", parser=path)
+        Path, typer.Argument(metavar="DST", help="New folder for the pack.", parser=path)
     ],
     side: Annotated[
         int | None,
         typer.Option(
-            min=8, help="Make images smaller, to this short side in pixels (default: keep all)."
+            min=8, help="Shrink larger images to this short side in pixels (default: no change)."
         ),
     ] = None,
     skip_broken: Annotated[
         bool,
         typer.Option(
-            "--skip-broken", help="Leave out images that cannot be read; the pack records them."
+            "--skip-broken", help="Leave out images that cannot be read, and record their names."
         ),
     ] = False,
 ) -> None:
@@ -47,20 +47,20 @@ def pack_(
         made = pack(source, folder, side=side, tell=tell, skip_broken=skip_broken)
     for remark in made.remarks:
         show.line(f"note: {remark}")
-    what = "was packed already, and is whole" if made.again else "packed and verified"
+    what = "packed earlier, and complete" if made.again else "packed and verified"
     show.line(f"{folder}: {made.images:,} images, {made.bytes / 2**30:.2f} GiB, {what}")
 
 
 @app.command("check")
 def check_(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="An image folder, or a pack.", parser=path)
+        Path, typer.Argument(metavar="FOLDER", help="Image folder or pack.", parser=path)
     ],
     leave_out: Annotated[
         bool,
         typer.Option(
             "--leave-out",
-            help="List the broken ones in FOLDER/broken.txt: runs and packs leave them out.",
+            help="List broken images in FOLDER/broken.txt; runs and packs skip them.",
         ),
     ] = False,
 ) -> None:
@@ -79,7 +79,10 @@ def check_(
         raise DataError(checked.message)
     else:
         path = broken.leave_out(checked)
-        show.line(f"{shown(path)}: lists {len(checked.broken):,} more images, which are left out")
+        show.line(
+            f"{shown(path)}: {len(checked.broken):,} more broken images listed, which runs and "
+            "packs skip"
+        )
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def _findings(where: Site, named: Path | None, submit: bool) -> Iterator[Finding
         # a login node trains nothing, but has the same environment as jobs
         found = machine.probe_here()
         if isinstance(found, str):
-            yield problem("torch", f"{found}; install it anew")
+            yield problem("torch", f"{found}; reinstall it")
         else:
             alone = where.backend is None
             yield from machine.judge(
@@ -67,12 +67,12 @@ def _site(where: Site, named: Path | None) -> Finding:
         if not unusable(each) and (examiner := _examiner(each)) is not None:
             return warning(
                 "site file",
-                f"has no {each.kind} section, so run runs here, though this machine submits jobs; "
-                f"say at least `{examiner.least()}`",
+                f"has no {each.kind} section, so `run` runs on this machine, though it can submit "
+                f"jobs; add at least `{examiner.least()}`",
             )
     said = "valid" if named is not None else "none named"
     absent = " or ".join(each.kind for each in others)
-    return ok("site file", f"{said}, no {absent} section: run runs here")
+    return ok("site file", f"{said}, no {absent} section: `run` runs on this machine")
 
 
 def _print(findings: Iterable[Finding]) -> int:

@@ -34,6 +34,6 @@ def export_command(
     for note in made.notes:
         show.line(f"note: {note}")
     if not made.written:
-        show.line("nothing was written: exactly these files are there already")
+        show.line("nothing was written: the folder has exactly these files already")
     else:
-        show.line("README.md says how they are loaded, and what they are")
+        show.line("README.md describes the files and how to load them")

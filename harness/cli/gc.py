@@ -19,10 +19,10 @@ from harness.store import garbage, submission
 from harness.store.garbage import Garbage, Kind
 
 _WORDS: dict[Kind, str] = {
-    "checkpoints": "checkpoints before a done stage's last",
-    "set aside": "checkpoints of a result set aside",
-    "code": "a copy of the code that no job runs",
-    "draft": "a draft of a process that was killed",
+    "checkpoints": "older checkpoints of finished stages",
+    "set aside": "checkpoints of results that were moved aside",
+    "code": "copies of the code that no job uses",
+    "draft": "temporary files of killed processes",
 }
 
 
@@ -36,7 +36,7 @@ def gc_command(site: Site, *, delete: bool) -> int:
     """
     if not garbage.is_run_root(site.runs):
         if site.runs.is_dir() and any(site.runs.iterdir()):
-            raise StoreError(f"{site.runs}: holds no runs; name the run root with --runs")
+            raise StoreError(f"{site.runs}: contains no runs; name the run root with --runs")
         show.line(f"no runs under {site.runs}")
         return 0
     # no process may start to use a copy of the code during its deletion
@@ -44,7 +44,7 @@ def gc_command(site: Site, *, delete: bool) -> int:
         submissions = submission.everything(site.runs)
         held, notes = Schedulers().held(site.runs, submissions)
         for note in notes:
-            show.line(f"note: {note}; what its jobs may need stays")
+            show.line(f"note: {note}; files that its jobs may need are kept")
         stages = {stage for _, stage in held if stage}
         used = {Path(made.code).absolute() for made, _ in held if made.code}
         found, wrong = [], []
@@ -65,13 +65,13 @@ def gc_command(site: Site, *, delete: bool) -> int:
     elif delete:
         show.line(f"deleted {total}")
     else:
-        show.line(f"{total} in all; nothing was deleted, --yes deletes it")
+        show.line(f"{total} in all; nothing was deleted; add --yes to delete it")
     return 1 if wrong else 0
 
 
 def _find(site: Site, held: Collection[str], used: Collection[Path]) -> Iterator[Garbage]:
     yield from garbage.find(
-        site.runs, held, used, lambda why: show.line(f"not looked at: {why}", "yellow")
+        site.runs, held, used, lambda why: show.line(f"not checked: {why}", "yellow")
     )
     if site.backend is not None:
         scratch = opened(launchers()[site.backend.kind], site).scratch()

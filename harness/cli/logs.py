@@ -46,9 +46,9 @@ def _write(text: str) -> None:
 def _none(row: Row) -> str:
     """Why there is no log."""
     if row.job is not None and alive(row) and row.state != "running":
-        return "no log yet: its job has not begun"
+        return "no log yet: its job has not started"
     if row.job is not None:
-        return "no log: its job has written none"
+        return "no log: its job wrote none"
     if row.entry.state == "absent":
-        return "no log: it was never begun"
-    return "no log: the terminal of its `moco-harness run` showed what it said"
+        return "no log: it never started"
+    return "no log: its output went to the terminal of `moco-harness run`"

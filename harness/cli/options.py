@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def path(said: str) -> Path:
     """A path from the command line."""
     if not said:
-        raise typer.BadParameter("an empty path; name one, or . for this folder")
+        raise typer.BadParameter("an empty path; name a path, or . for this folder")
     return Path(said)
 
 
@@ -49,7 +49,7 @@ def machine(
     return found
 
 
-RECIPE_HELP = "A recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
+RECIPE_HELP = "Recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)]
 Sets = Annotated[
     list[str] | None,
@@ -70,7 +70,7 @@ SitePath = Annotated[
     Path | None,
     typer.Option(
         "--site",
-        help="This machine's settings (default: ~/.config/moco-harness/site.yaml).",
+        help="Site file: settings of this machine (default: ~/.config/moco-harness/site.yaml).",
         parser=path,
     ),
 ]
@@ -82,6 +82,6 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes that share a run: this machine's GPUs (default: the site file's, else 1).",
+        help="Processes for each run, one for each GPU (default: the site file's, else 1).",
     ),
 ]

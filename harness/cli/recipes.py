@@ -41,19 +41,19 @@ def list_(folder: Folder = None) -> None:
         next(folder.iterdir(), None)  # rglob skips a closed folder silently
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
-        raise RecipeError(f"{folder}: no such folder; name the one that holds the recipes")
+        raise RecipeError(f"{folder}: no such folder; name the folder of the recipes")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
     table.add_column("title")
     if not files:
-        show.line(f"{folder or find.FOLDER}: no recipes in it; they are files that end in .yaml")
+        show.line(f"{folder or find.FOLDER}: contains no recipes (.yaml files)")
         return
     for shown, path in files.items():
         name = escape(shown)
         try:
             if path.name == FILE:
-                table.add_row(name, "numbers", f"{len(blocks(path))} blocks of them")
+                table.add_row(name, "numbers", f"{len(blocks(path))} blocks")
                 continue
             if "claims" in read(path).fields():
                 table.add_row(name, "paper's table", escape(load_ablation(path).title))
@@ -131,7 +131,7 @@ def diff(first: File, second: File) -> None:
         one, other = load_recipe(first), load_recipe(second)
     found = difference(one, other)
     if not found:
-        show.line("the same, resolved")
+        show.line("no difference after defaults and `extends`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("field", str(first), str(second)):
@@ -152,7 +152,7 @@ def _as_yaml(value: object) -> str:
 @app.command()
 def schema(
     out: Annotated[
-        Path | None, typer.Option(help="Write it there instead of printing.", parser=options.path)
+        Path | None, typer.Option(help="File to write (default: print it).", parser=options.path)
     ] = None,
 ) -> None:
     """Print the JSON schema that lets an editor complete and check recipes."""
@@ -166,5 +166,5 @@ def schema(
     if out is None:
         print(render(), end="")
     else:
-        refuse_others(out, "this schema", ours)
+        refuse_others(out, "this JSON schema", ours)
         atomic.write(out, lambda file: file.write(render().encode()))

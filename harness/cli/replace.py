@@ -24,7 +24,7 @@ def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
         if path.is_dir():
             raise StoreError(f"{path}: a folder; name a file in it")
         if not path.parent.is_dir():
-            raise StoreError(f"{path}: there is no folder {path.parent}; make it, or name another")
+            raise StoreError(f"{path}: no folder {path.parent}; create it, or name another")
         if not path.exists():
             return
         if path.is_file() and ((content := path.read_bytes()) == b"" or ours(content)):

@@ -48,7 +48,7 @@ def _show(results: Results) -> None:
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     judged = judge(results)
     if judged:
-        show.console.print(f"[dim]The claims, judged by {measure(results.metric).label}:[/]")
+        show.console.print(f"[dim]Claims, judged by {measure(results.metric).label}:[/]")
         show.console.print(summary(verdict_counts(judged)))
     for each in judged:
         style = STYLE[TONES[each.verdict]]
@@ -66,5 +66,5 @@ def _scale(results: Results) -> str:
     """The scale of the numbers, so that a miniature is not mistaken for the paper."""
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
-    rest = "; not comparable with the paper's numbers, its claims are what is tested"
+    rest = "; compare claims, not numbers, with the paper"
     return f"not the paper's scale: {one_line(results)}" + (rest if results.ablation else "")

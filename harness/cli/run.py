@@ -62,11 +62,13 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
         if options.most is not None:
             if not on.attached:
                 raise HarnessError(
-                    f"--seeds-until-decided judges between runs; add --on {DEFAULT_LAUNCHER}"
+                    "--seeds-until-decided judges results between runs; add --on "
+                    f"{DEFAULT_LAUNCHER}"
                 )
             if options.dry:
                 raise HarnessError(
-                    "--seeds-until-decided has no dry run: its plan follows the results"
+                    "--seeds-until-decided cannot be combined with --dry-run: its plan depends on "
+                    "results"
                 )
             return run_until_decided(
                 path,
@@ -151,24 +153,24 @@ class PrintedProgress(Progress):
 
     def ended(self, outcome: Outcome) -> None:
         if outcome.tally is None:
-            show.line("stopped at once; the same command goes on from the last checkpoint")
+            show.line("stopped at once; the same command resumes from the last checkpoint")
             return
         for stage_id, message in outcome.tally.failed:
             show.console.print(f"[red]failed:[/] {escape(stage_id)}: {escape(message)}")
-            show.line(f"  what is known of it: {self._site.runs / stage_id}/attempts/")
+            show.line(f"  details: {self._site.runs / stage_id}/attempts/")
         for message in filter(None, outcome.tally.elsewhere.values()):
             show.line(message)
         if outcome.left:
             self.left(outcome.left)
         if outcome.interrupted:
-            show.line("stopped; the same command goes on from here")
+            show.line("stopped after a checkpoint; the same command resumes")
 
     def nothing_to_do(self, plan: Plan) -> None:
         show.nothing_to_do(plan)
 
     def left(self, stages: Sequence[str]) -> None:
-        whose = f"{show.count(len(stages), 'stage')} left to another process: {show.named(stages)}"
-        show.line(f"{whose}; run again when it has finished")
+        whose = f"{show.count(len(stages), 'stage')} run by another process: {show.named(stages)}"
+        show.line(f"{whose}; call run again when it has finished")
 
     def reported(self, report: Report) -> None:
         show_report(report)
@@ -183,20 +185,20 @@ class PrintedProgress(Progress):
                     show.line(f"\n==> {array.name}\n{text}")
             case "busy":
                 busy = sum(stage.action == "busy" for stage in made.plan.stages)
-                show.line(f"nothing to submit: {busy} stages are waiting or running already")
+                show.line(f"nothing to submit: {busy} stages are already queued or running")
             case "meanwhile" if made.scripts:
-                show.line("nothing is left to submit: another process has done it meanwhile")
+                show.line("nothing to submit: another process has just submitted it")
             case "meanwhile":
-                show.line("nothing is left to do: another process has begun it meanwhile")
+                show.line("nothing to do: another process has just started it")
         if made.submission is not None:
             _submitted(made.submission, self._site)
 
     def recipe(self, path: Path) -> None:
-        show.line(f"{path}: what is missing or stale")
+        show.line(f"{path}: running what is missing or stale")
 
     def refused(self, path: Path, error: HarnessError) -> None:
         if isinstance(error, Declined):
-            show.line(f"{path}: left as it is")
+            show.line(f"{path}: not run")
         else:
             print(inert(redact(f"error: {path}: {error}")), file=sys.stderr)
 
@@ -208,10 +210,12 @@ def confirm(about: str) -> bool:
     """Ask whether to start long work; without a terminal, refuse it."""
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
-        raise HarnessError(f"this is {about} of work; say --yes to begin it unasked: {line}")
+        raise HarnessError(
+            f"this is {about} of work; add --yes to start without a question: {line}"
+        )
     import typer
 
-    return typer.confirm(f"This is {about} of work. Begin?")
+    return typer.confirm(f"This is {about} of work. Start?")
 
 
 def _submitted(made: submission.Submission, site: Site) -> None:
@@ -222,7 +226,7 @@ def _submitted(made: submission.Submission, site: Site) -> None:
         what = f"{stages} stages" if stages else "the report, which had no job yet,"
         show.line(f"submitted {what} in {len(made.arrays)} arrays and jobs as {made.id}")
     show.line(f"  logs: {submission.folder(site.runs, made.id)}")
-    show.line(f"  watch them with: {Commands(site.runs, site.file).line('status', '--watch')}")
+    show.line(f"  watch with: {Commands(site.runs, site.file).line('status', '--watch')}")
 
 
 def _drafts(drafts: Drafts) -> None:
@@ -251,6 +255,6 @@ def _drafts(drafts: Drafts) -> None:
 
 def _amount(about: Amount) -> str:
     if about.hours is None:
-        return f"how many {about.unit} is not known: nothing like it was measured here yet"
+        return f"{about.unit}: unknown, as nothing similar was measured here yet"
     hours = about.hours
     return f"about {hours:,.0f} {about.unit}" if hours >= 10 else f"about {hours:.2g} {about.unit}"

@@ -141,7 +141,7 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         whys = named(sorted({s.why.partition(", ")[2] for s in stale}))
         line(f"  {count(len(stale), 'finished stage')} {what} stale: {whys}")
         again = command.present("run", "--again") or "run --again"
-        line(f"  to move {them} aside and run anew: {again}")
+        line(f"  to move {them} aside and repeat: {again}")
     unfinished(too_large)
     from harness.data_check import check_data
 
@@ -149,13 +149,13 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:
-        line(f"{_how_long(made)}; files go to {site.runs}")
+        line(f"{_how_long(made)}; run root: {site.runs}")
 
 
 def unfinished(folders: Sequence[str]) -> None:
     """Name the data that was too large to be compared in time."""
     for folder in folders:
-        line(f"note: {folder} is too large to be compared at once; the next call goes on with it")
+        line(f"note: {folder} is too large to compare in one call; the next call continues")
 
 
 def nothing_to_do(made: Plan) -> None:
@@ -168,13 +168,13 @@ def nothing_to_do(made: Plan) -> None:
 def _counted(made: Plan) -> str:
     """Number of stages for each action."""
     numbers = {
-        "done already": sum(s.action == "skip" and s.entry.done for s in made.stages),
-        "left out, as their pre-training diverged": sum(
+        "done": sum(s.action == "skip" and s.entry.done for s in made.stages),
+        "skipped, as their pre-training diverged": sum(
             s.action == "skip" and not s.entry.done for s in made.stages
         ),
-        "being run by another process": sum(s.action == "busy" for s in made.stages),
-        "that cannot be read": sum(s.entry.state == "unreadable" for s in made.stages),
-        "that cannot begin": sum(s.action == "refuse" and not _began(s) for s in made.stages),
+        "run by another process": sum(s.action == "busy" for s in made.stages),
+        "unreadable": sum(s.entry.state == "unreadable" for s in made.stages),
+        "that cannot start": sum(s.action == "refuse" and not _began(s) for s in made.stages),
         "damaged": sum(
             s.action == "refuse" and _began(s) and s.entry.state != "unreadable"
             for s in made.stages
@@ -205,9 +205,9 @@ def _how_long(made: Plan) -> str:
     if hours is None or cost is None:
         known = [stage.seconds for stage in made.todo if stage.seconds is not None]
         if not known:
-            return f"how long is not known: nothing like it was measured here on {made.on} yet"
+            return f"duration unknown: nothing similar was measured here on {made.on} yet"
         part = f"about {duration(sum(known))} for {len(known)} of {len(made.todo)} stages"
-        return f"{part}, {_measured(made)}; how long the others take is not known"
+        return f"{part}, {_measured(made)}; duration of the others unknown"
     return f"about {duration(hours * 3600)} on {cost.on} ({cost.source}); not measured here yet"
 
 

@@ -80,13 +80,13 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     reader = overview.watch(site, inputs, commands)
     if watch:
         if not show.console.is_terminal:
-            raise HarnessError("--watch needs a terminal; without it status looks once")
+            raise HarnessError("--watch needs a terminal; leave it out to print the status once")
         _watch(reader, progress, commands)
         return
     seen = overview.status(reader=reader)
     if not seen.rows:
         begin = commands.line("run", "quickstart")
-        show.line(f"no runs under {site.runs} yet; begin with: {begin}")
+        show.line(f"no runs under {site.runs} yet; start with: {begin}")
         return
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
@@ -120,7 +120,7 @@ def _screen(
     """The part that fits on a screen: the sums, and the most important rows."""
     below = [
         *_summary(seen, commands),
-        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C leaves", style="dim"),
+        Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C to leave", style="dim"),
     ]
     room = max(3, height - len(below) - LINES - 3)
     order = {state: n for n, state in enumerate(_FIRST)}

@@ -34,7 +34,7 @@ def watch_command(made: Plan, site: Site) -> None:
     """Show the table until all runs of the plan are over, or the user stops it."""
     inputs = Inputs(site.data, site.runs)
     if not watch(lambda: gather(made, site.runs, inputs, curves=False), show.console):
-        show.line("stopped watching; the report is of the runs so far")
+        show.line("stopped watching; the report shows the results so far")
 
 
 def watch(
@@ -97,7 +97,9 @@ def picture(results: Results) -> Group:
         Text(results.title, style="bold"),
         table(results),
         *lines,
-        Text(f"{done} of {len(results.runs)} runs are over (Ctrl-C ends the watching only)"),
+        Text(
+            f"{done} of {len(results.runs)} runs have ended (Ctrl-C stops watching, not the runs)"
+        ),
     )
 
 

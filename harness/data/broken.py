@@ -90,11 +90,13 @@ def leave_out(checked: DecodedFolder) -> Path:
     """
     path = checked.folder / LEFT_OUT
     if is_packed(checked.folder):
-        raise DataError(f"{shown(checked.folder)}: a pack; pack its images again instead")
+        raise DataError(f"{shown(checked.folder)}: a pack; pack its images again to leave some out")
     names = sorted(map(os.fsencode, checked.broken))
     for name in names:
         if name.splitlines() != [name]:
-            raise DataError(f"{shown(os.fsdecode(name))}: a line's end in its name; rename it")
+            raise DataError(
+                f"{shown(os.fsdecode(name))}: its name contains a line break; rename it"
+            )
     try:
         before = atomic.content(path) if path.exists() else b"# Left out of every run and pack.\n"
     except OSError as error:

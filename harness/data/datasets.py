@@ -149,7 +149,7 @@ def _fixed_subset(images: Images, data: Data, classes: Sequence[str]) -> Images:
     if data.images is None or data.images == len(images):
         return images
     if data.images > len(images):
-        raise DataError(f"data.images: {data.images} wanted, but {data.name} has {len(images)}")
+        raise DataError(f"data.images: {data.images}, but {data.name} has only {len(images)}")
     order = keyed.permutation(keyed.key("subset", data.name), len(images))
     _all_classes(images.labels[order], data, classes)
     return images.subset(order[: data.images].sort().values)
@@ -161,9 +161,9 @@ def _all_classes(labels: Tensor, data: Data, names: Sequence[str]) -> None:
     if lost := sorted(every - kept):
         least = max(int((labels == label).nonzero()[0]) for label in lost) + 1
         raise DataError(
-            f"data.images: {data.images} images of {data.folder or data.name} leave out "
-            f"{len(lost):,} of its {len(every):,} classes, which would still be tested "
-            f"({some([names[n] for n in lost])}); {least:,} or more have all of them"
+            f"data.images: {data.images} images of {data.folder or data.name} miss {len(lost):,} "
+            f"of its {len(every):,} classes, which the test images have "
+            f"({some([names[n] for n in lost])}); use {least:,} or more"
         )
 
 
@@ -202,8 +202,8 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
             yield
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise DataError(
-            f"{name} is not whole under {root} and could not be downloaded ({error}); "
-            "put torchvision's files there, or say where they are with --data or in the site file"
+            f"{name} is incomplete in {root} and could not be downloaded ({error}); put "
+            "torchvision's files there, or name their folder with --data or in the site file"
         ) from error
 
 
@@ -220,12 +220,12 @@ def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
     """The DataSet's fields about files of an image folder that are not used."""
     over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
     out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
-    said = tuple(f"{name}/{split}: passed over {kinds}" for split, kinds in over.items())
+    said = tuple(f"{name}/{split}: skipped {kinds}" for split, kinds in over.items())
     unmet = [f"{each.path.name}/{image}" for each in folders for image in each.unmet]
     if unmet:
         # quoted: a blank at a name's end may be all that is wrong
         quoted = [f"'{image}'" for image in unmet]
-        said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images are not there ({some(quoted)})",)
+        said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images do not exist ({some(quoted)})",)
     return {
         "passed_over": {split: dict(kinds.counts) for split, kinds in over.items()},
         "left_out": out,

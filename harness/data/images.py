@@ -227,7 +227,7 @@ def broken_text(broken: dict[int, str], checked: int, count: int, mend: str) -> 
         broken: the error of each, by its number.
         checked: how many images were checked, from the first.
     """
-    seen = "" if checked == count else f" ({checked:,} were checked at)"
+    seen = "" if checked == count else f" ({checked:,} were checked)"
     are = "1 image of" if len(broken) == 1 else f"{len(broken):,} images of"
     first, *more = (broken[i] for i in sorted(broken)[:NAMED])
     lines = [f"{are} {count:,} cannot be used{seen}: {first}", *(f"  {each}" for each in more)]
@@ -273,6 +273,6 @@ def mend_by_list(folder: Path) -> str:
     """What to do about broken images in an image folder."""
     finds = shown(command.line("data", "check", folder.absolute(), "--leave-out"))
     return (
-        f"mend them, or leave them out: {finds} finds all of both splits and lists them in the "
-        f"folder's {LEFT_OUT}"
+        f"repair them, or leave them out: {finds} lists all of both splits in the folder's "
+        f"{LEFT_OUT}"
     )

@@ -50,7 +50,7 @@ QUALITY = 95
 GROUP = 512
 """Images that are written to disk together."""
 LEFT = "left_out"
-MEND = "mend them, or pack with --skip-broken, which leaves them out and records their names"
+MEND = "repair them, or pack with --skip-broken, which leaves them out and records their names"
 
 
 class _Broken(DataError):
@@ -168,8 +168,8 @@ def _sound(
         if lost:
             where = some(sorted({names[split][of.labels.tolist().index(n)] for n in lost}))
             raise DataError(
-                f"{shown(source)}: without its broken images {split} loses {len(lost):,} whole "
-                f"classes (those of {where}); mend some of them"
+                f"{shown(source)}: without its broken images {split} loses {len(lost):,} classes "
+                f"(those of {where}); repair some of them"
             )
     return {split: of.subset(kept[split]) for split, of in files.items()}, broken
 
@@ -195,8 +195,8 @@ def _begin(folder: Path, plan: dict[str, Any]) -> bool:
         said = read_manifest(folder) if whole else atomic.read_json(folder / BEGUN)
         if {key: said.get(key) for key in plan} != plan:
             raise DataError(
-                f"{folder}: holds images that were packed from another or a changed source, or in "
-                "another size; name another folder, or remove this one"
+                f"{folder}: contains images of another or a changed source, or of another size; "
+                "name another folder, or remove this one"
             )
         return whole
     if there:
@@ -264,7 +264,7 @@ def _verify(folder: Path, files: Files, classes: int, tell: Tell) -> dict[str, A
     content = (folder / "index.bin").read_bytes()
     size = (folder / "images.bin").stat().st_size
     if len(content) % (COLUMNS * 8):
-        raise DataError(f"{folder / 'index.bin'}: was cut; remove {folder.parent} and pack again")
+        raise DataError(f"{folder / 'index.bin'}: truncated; remove {folder.parent} and pack again")
     rows = table(content)
     check(rows, size, classes, folder / "index.bin")
     total = hashlib.sha256()
@@ -277,7 +277,7 @@ def _verify(folder: Path, files: Files, classes: int, tell: Tell) -> dict[str, A
         total.update(part)
     tell(f"verifying {folder.name}", len(rows), len(rows))
     if not good or int(rows[:, LENGTH].sum()) != size:
-        raise DataError(f"{folder}: does not read back as it was written; remove it and pack again")
+        raise DataError(f"{folder}: differs when read back; remove it and pack again")
     index = hashlib.sha256(content).hexdigest()
     return {"images": len(rows), "bytes": size, "index": index, "sha256": total.hexdigest()}
 

@@ -65,7 +65,7 @@ class Packed(Encoded):
         except OSError as error:
             raise DataError(cannot_be_read(error, self.file)) from error
         if len(content) != length:
-            raise DataError(f"{self.file}: was cut since it was opened; pack the images again")
+            raise DataError(f"{self.file}: truncated since it was opened; pack the images again")
         return content
 
     def to(self, device: torch.device) -> Packed:  # noqa: ARG002
@@ -89,7 +89,7 @@ def is_packed(folder: Path) -> bool:
     if whole:
         return True
     if begun:
-        raise DataError(f"{folder}: packing has not come to its end; begin it again, it goes on")
+        raise DataError(f"{folder}: packing has not finished; start it again to resume")
     return False
 
 
@@ -155,7 +155,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise unread(error, path) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"{path}: no description of packed images ({error}); pack them again"
+            f"{path}: not a description of packed images ({error}); pack them again"
         ) from error
     found: dict[str, Any] = said
     return found
@@ -169,10 +169,10 @@ def _split(folder: Path, said: dict[str, Any], classes: list[str]) -> Packed:
         size = file.stat().st_size
         n = said["images"]
         if len(content) != n * COLUMNS * 8 or hashlib.sha256(content).hexdigest() != said["index"]:
-            raise DataError(f"{index}: not what {MANIFEST} says; pack the images again")
+            raise DataError(f"{index}: differs from {MANIFEST}; pack the images again")
         rows = table(content)
         if size != said["bytes"] or len(names) != n:
-            raise DataError(f"{folder}: {MANIFEST} tells of other files; pack the images again")
+            raise DataError(f"{folder}: {MANIFEST} lists other files; pack the images again")
         check(rows, size, len(classes), index)
         there = set(rows[:, LABEL].tolist())
         if lacking := [name for n, name in enumerate(classes) if n not in there]:
@@ -201,6 +201,6 @@ def check(rows: Tensor, size: int, classes: int, index: Path) -> None:
     bad = (~inside | (label < 0) | (label >= classes)).nonzero()
     if len(bad):
         raise DataError(
-            f"{index}: entry {int(bad[0])} points beyond its file or to no class; do not use this "
-            "pack, and pack the images again"
+            f"{index}: entry {int(bad[0])} points outside its file or to an unknown class; pack "
+            "the images again"
         )

@@ -44,10 +44,12 @@ def content_of(path: Path) -> bytes:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         with open(file, "rb") as opened:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise DataError(f"{shown(path)}: no regular file; take it away")
+                raise DataError(f"{shown(path)}: not a regular file; remove it")
             return opened.read()
     except FileNotFoundError:
-        raise DataError(f"{shown(path)}: the image has disappeared since the run began") from None
+        raise DataError(
+            f"{shown(path)}: the image has been deleted since the run started"
+        ) from None
     except OSError as error:
         raise unread(error, path) from error
 
@@ -65,7 +67,7 @@ def decode_bytes(content: bytes, name: str) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{name}: more pixels than are read at most, {2 * (Image.MAX_IMAGE_PIXELS or 0):,} "
+            f"{name}: too many pixels; the limit is {2 * (Image.MAX_IMAGE_PIXELS or 0):,} "
             f"({error}); make the image smaller, or leave it out"
         ) from error
     except MemoryError as error:
@@ -73,8 +75,8 @@ def decode_bytes(content: bytes, name: str) -> Image.Image:
     except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
         if "MAX_" in str(error) or "too large" in str(error):
             raise DataError(
-                f"{name}: a part of it is larger than Pillow reads ({error}); save the image again "
-                "without it, or leave the image out"
+                f"{name}: contains a block that is too large for Pillow ({error}); save the image "
+                "again without it, or leave the image out"
             ) from error
         raise DataError(f"{name}: not a readable image ({_reason(content, error)})") from error
 
@@ -83,7 +85,7 @@ def _reason(content: bytes, error: Exception) -> str:
     if not content:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        return "of no format that Pillow knows"
+        return "not a format that Pillow knows"
     return str(error) or type(error).__name__
 
 
@@ -98,8 +100,8 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     if bits is None:
         what = _NO_RANGE.get(image.mode, "signed numbers" if signed else "unknown to this harness")
         raise DataError(
-            f"{name}: its pixels are of mode {image.mode} ({what}), whose black and white are not "
-            "declared; save the image with 8 bits a channel, or with 16 unsigned ones"
+            f"{name}: its pixels are of mode {image.mode} ({what}), whose range of values is "
+            "unknown; save the image with 8 bits per channel, or with 16 bits unsigned"
         )
     # The upper eight bits, as Pillow reads colour images of 16 bits.
     pixels = np.asarray(image).astype(np.int64).clip(0, 2**bits - 1) >> (bits - 8)

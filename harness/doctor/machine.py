@@ -56,7 +56,9 @@ def _runs(runs: Path) -> Finding:
         reason = str(error) if isinstance(error, StoreError) else atomic.write_error(error, runs)
         return problem("run root", str(reason))
     if free < LITTLE_GB:
-        return warning("run root", f"{runs}: writable, but only {free:.1f} GB free; make room")
+        return warning(
+            "run root", f"{runs}: writable, but only {free:.1f} GB free; free some space"
+        )
     return ok("run root", f"{runs}: writable, {free:,.0f} GB free")
 
 
@@ -66,8 +68,8 @@ def _data(data: Path) -> Finding:
     except FileNotFoundError:
         return warning(
             "data root",
-            f"{data}: not there; a run makes it for data that it downloads, but ImageNet has to be "
-            "in it: say where with data: in the site file",
+            f"{data}: does not exist; a run creates it for downloads, but ImageNet must be in it "
+            "already: set data: in the site file",
         )
     except OSError as error:
         return problem("data root", cannot_be_read(error, data))
@@ -81,7 +83,7 @@ def _code() -> Finding:
     if known["commit"] is not None:
         changed = ", with uncommitted changes" if known["dirty"] else ""
         return ok("code", f"commit {known['commit'][:12]}{changed}")
-    says = f"results will name no commit: {known.get('why') or 'no reason given'}"
+    says = f"results will not name a commit: {known.get('why') or 'no reason given'}"
     return (warning if provenance.is_checkout() else ok)("code", says)
 
 
@@ -113,7 +115,7 @@ def probe_here() -> dict[str, Any] | str:
                 words, capture_output=True, timeout=PROBE_S, env=interpreter.environment()
             )
         except subprocess.TimeoutExpired:
-            return f"importing PyTorch and looking for devices took more than {PROBE_S:g} s"
+            return f"importing PyTorch and listing devices took more than {PROBE_S:g} s"
         answer = Path(folder) / "answer.json"
         if not answer.exists():
             said = done.stderr.decode(errors="replace").strip().splitlines()
@@ -131,7 +133,9 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
     """
     where = found["host"]
     if found["error"]:
-        yield problem("torch", f"on {where}: {found['error']}; mend slurm.setup or the environment")
+        yield problem(
+            "torch", f"on {where}: {found['error']}; correct slurm.setup or the environment"
+        )
         return
     yield ok("torch", f"{found['torch']} on {where}, Python {found['python']}")
     seen, names = found["gpus"], ", ".join(dict.fromkeys(found["names"]))
@@ -146,9 +150,9 @@ def judge(found: Mapping[str, Any], *, gpus: int, device: str) -> Iterator[Findi
     else:
         yield ok("devices", f"{seen} GPUs: {names}")
     if seen > 1 and device != "cpu" and not found["nccl"]:
-        yield problem("NCCL", f"this PyTorch has none, so GPUs cannot share a run on {where}")
+        yield problem("NCCL", f"this PyTorch has no NCCL, so GPUs cannot share a run on {where}")
     elif seen and device != "cpu":
-        yield ok("NCCL", "available" if found["nccl"] else "not needed by one GPU")
+        yield ok("NCCL", "available" if found["nccl"] else "not needed for one GPU")
 
 
 def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> Finding:
@@ -158,8 +162,8 @@ def judge_network(found: Mapping[str, Any], sync: str = "moco-harness sync") -> 
     if lost := [server for tracker, server in wanted if not reached.get(tracker.kind)]:
         return warning(
             "network",
-            f"{host} does not reach {' and '.join(lost)}: runs are recorded, and "
-            f"`{sync}` on a machine with network uploads them",
+            f"{host} cannot reach {' and '.join(lost)}: runs are recorded; to upload them, call "
+            f"`{sync}` on a machine with network",
         )
     titles = " and ".join(tracker.title for tracker, _ in wanted)
     return ok("network", f"{host} reaches {titles}" if titles else "not needed")

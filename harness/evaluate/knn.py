@@ -54,7 +54,9 @@ def check_distinct(bank: Tensor, labels: Tensor) -> None:
             return
     if bool((labels != labels[0]).any()):
         what = "zero" if short else "the same"
-        raise NotFinite(f"the features of all {len(bank)} images were {what}: none is the nearest")
+        raise NotFinite(
+            f"the features of all {len(bank)} images were {what}, so no nearest neighbour exists"
+        )
 
 
 @torch.no_grad()

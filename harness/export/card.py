@@ -86,7 +86,7 @@ class ModelCard:
         }
         for each in self.measured:
             again = sum(key.partition(",")[0] == each.label for key in found)
-            said = "none (what was measured is the query encoder)" if self.key else each.says
+            said = "none (measured was the query encoder)" if self.key else each.says
             found[each.label + (f", {again + 1}" if again else "")] = said
         return found | {
             "recipe": recipe.name,
@@ -105,13 +105,13 @@ class ModelCard:
         said = []
         if self._is_of_imagenet:
             said.append(
-                "the data is ImageNet or a part of it, whose terms allow non-commercial research "
-                "and education only"
+                "the data is (a part of) ImageNet, whose terms allow only non-commercial research "
+                "and education"
             )
         else:
-            said.append("those of the training data apply; this program states none")
+            said.append("the terms of the training data apply; moco-harness adds none")
         if self._given:
-            said.append("and those of the initial weights")
+            said.append("and the terms of the initial weights")
         return ", ".join(said)
 
     @property
@@ -158,7 +158,7 @@ class ModelCard:
         if recipe.optim.epochs:
             return f"{what}, pre-trained without labels; epochs: {recipe.optim.epochs}."
         if self._given:
-            return f"{what}: the given weights {self._given}, not trained any further."
+            return f"{what}: the given weights {self._given}, without further training."
         return f"{what} at its **random initial weights**: a control, not a trained network."
 
     @property

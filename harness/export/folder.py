@@ -47,8 +47,8 @@ def _refuse_other(folder: Path, there: list[str], files: Mapping[str, bytes]) ->
     ):
         return
     other = next((name for name in there if name not in files), None)
-    what = f"{other} lies there" if other else "what lies there differs from this export"
+    what = f"it contains {other}" if other else "its files differ from this export"
     raise StoreError(
-        f"{folder}: {what if there else 'a file'}, and nothing is overwritten; name another folder "
+        f"{folder}: {what if there else 'a file'}; nothing was overwritten; name another folder "
         "with --to, or move it away"
     )

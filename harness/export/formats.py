@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from harness.export.network import Network
     from harness.recipe.schema import Model
 
-WIDE_STEM = "its ResNets keep a stem of 64 channels, which model.width {width} widens"
-NO_SMALL_STEM = "its ResNets begin with a 7x7 convolution of stride 2 and a max-pooling"
+WIDE_STEM = "its ResNets have a stem of 64 channels, but model.width is {width}"
+NO_SMALL_STEM = "its ResNets start with a 7x7 convolution of stride 2 and max-pooling"
 
 
 class Format(StrEnum):
@@ -40,9 +40,9 @@ def why_not(form: Format, model: Model, *, head: bool) -> str:
     if name.startswith("resnext") and form == Format.transformers:
         return "its ResNets have no grouped convolutions"
     if head and form == Format.detectron2:
-        return "it holds no projection head"
+        return "it has no projection head"
     if head and model.head == "mlp" and form in (Format.timm, Format.transformers):
-        return "it has one layer behind the backbone, and model.head mlp has two"
+        return "it has one layer after the backbone, but model.head mlp has two"
     return ""
 
 
@@ -58,7 +58,7 @@ def refuse(form: Format, model: Model, *, head: bool) -> None:
     others = [each.value for each in Format if not why_not(each, model, head=head)]
     bare = head and not why_not(form, model, head=False)
     ways = [f"--format {each}" for each in others] + ["leave --head out"] * bare
-    use = f"use {' or '.join(ways)}" if ways else "it can be used in this harness only"
+    use = f"use {' or '.join(ways)}" if ways else "only this harness can use it"
     what = f"model.backbone {model.backbone}" + (f" with its {model.head} head" if head else "")
     raise RecipeError(f"{what} cannot be exported to {form.value}: {why}; {use}")
 

@@ -65,7 +65,7 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
     for name in asked.task.reported:
         value = result.get("values", {}).get(name)
         if why or value is None:
-            yield Measured(name, f"none ({where}: {why or 'it has no such value'})")
+            yield Measured(name, f"none ({where}: {why or 'no such value'})")
             continue
         section, data = asked.section(recipe), result.get("data", {})
         yield Measured(
@@ -108,7 +108,7 @@ def recipe_of(entry: Entry) -> tuple[Recipe, StageSpec]:
             recipe, name = of_trial(recipe, str(under), int(described.get("trial", 0)))
         asked = spec(recipe, name)
     except (ValidationError, KeyError, TypeError, ValueError, IndexError):
-        raise HarnessError("its stage.json is not of this version of the harness") from None
+        raise HarnessError("its stage.json is from another version of the harness") from None
     if stage_id(recipe, asked.name) != entry.folder.id:
-        raise HarnessError("its stage.json was changed, or is another stage's")
+        raise HarnessError("its stage.json was changed, or is from another stage")
     return recipe, asked

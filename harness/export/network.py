@@ -103,8 +103,8 @@ def read(
         drawn = build(recipe.model, recipe.seed).head.state_dict()
         if any(torch.equal(made.head[f"fc.{name}"], tensor) for name, tensor in drawn.items()):
             raise RecipeError(
-                f"{folder.id}: the given weights came without a head that fits, so the head is a "
-                "random one: leave --head out"
+                f"{folder.id}: the given weights have no head that fits, so the head would be "
+                "random: leave --head out"
             )
     return made
 
@@ -153,12 +153,14 @@ def _checkpoint(folder: StageFolder, result: Mapping[str, Any]) -> Mapping[str, 
     if state is None:
         raise StoreError(
             f"{folder.checkpoints}: the checkpoint of the last step, {step}, whose digest the "
-            f"result names ({digest}), is gone or damaged; bring it back, or move the run's "
+            f"result names ({digest}), is missing or damaged; restore it, or move the run's "
             "folder away and pre-train again"
         )
     mechanism = state.get("mechanism")
     if state.get("stage") != folder.id or not isinstance(mechanism, dict):
-        raise StoreError(f"{path}: of {state.get('stage')}, not of this stage; move it away")
+        raise StoreError(
+            f"{path}: belongs to {state.get('stage')}, not to this stage; move it away"
+        )
     return {name: x for name, x in mechanism.items() if isinstance(x, Tensor)}
 
 
@@ -187,8 +189,8 @@ def _statistics(recipe: Recipe, *, key: bool, lent: bool) -> str:
         whose = "as given" if recipe.model.weights is not None else "initial, mean 0 and variance 1"
     if lent:
         return (
-            f"the query encoder's, {whose}: the key encoder keeps none of its own, so its features "
-            "are not exactly those of a key encoder"
+            f"the query encoder's, {whose}: the key encoder has none, so features differ slightly "
+            "from those in training"
         )
     return f"the {'key' if key else 'query'} encoder's own, {whose}"
 

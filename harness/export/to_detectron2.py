@@ -59,10 +59,10 @@ def usage(network: Network) -> str:
     pre-training did."""
     return (
         "detectron2's settings for these weights. Batch norm is trained and synchronised, as in "
-        "the papers; frozen, it would keep the statistics of the pre-training data.\n\n"
-        f"```yaml\n{render(_settings(network))}```\n\n"
-        "For a C4 detector `res5` goes to `roi_heads.res5`, as detectron2's heuristics match it. "
-        "The file is a pickle: load it only if you trust where it is from.\n"
+        "the papers; frozen, it would keep the statistics of the pre-training "
+        f"data.\n\n```yaml\n{render(_settings(network))}```\n\nFor a C4 detector `res5` goes to "
+        "`roi_heads.res5`, as detectron2's heuristics match it. The file is a pickle: load it "
+        "only if you trust its source.\n"
     )
 
 

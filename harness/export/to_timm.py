@@ -30,7 +30,7 @@ def usage(network: Network) -> str:
     return (
         "```python\nimport timm\n\n"
         'model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()\n```\n\n'
-        f"It gives {gives}. Without `pretrained=True` timm draws random weights.\n"
+        f"It gives {gives}. Without `pretrained=True` the weights are random.\n"
     )
 
 

@@ -65,7 +65,9 @@ def _job(
     if not job.job:
         found.refused.append(f"{row.id}: {made.user} on {made.host} is submitting it; try again")
     elif made.user not in _us():
-        found.refused.append(f"{row.id}: job {job.job} is {made.user}'s; only they can cancel it")
+        found.refused.append(
+            f"{row.id}: job {job.job} belongs to {made.user}; only they can cancel it"
+        )
     elif why := schedulers.of(made.on).cannot_stop(made, job):
         found.refused.append(f"{row.id}: {why}")
     else:
@@ -83,20 +85,20 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
     attempts = row.entry.folder.attempts() if row.entry.state == "running" else []
     who = holder(attempts[-1]) if attempts else None
     if who is None:
-        found.idle.append(f"{row.id}: {row.state}, nobody works on it")
+        found.idle.append(f"{row.id}: {row.state}, no process runs it")
         return
     if (inside := job_of(who)) is not None:
         on, job = inside[0], str(inside[1]["job"])
         found.refused.append(
             f"{row.id}: runs inside job {job}, which was not submitted from this run root; "
-            f"{schedulers.of(on).stop_command(job)} ends it, with all else in it"
+            f"{schedulers.of(on).stop_command(job)} ends the whole job"
         )
     elif not is_alive(who):
         found.refused.append(
             f"{row.id}: process {who['pid']} on {who['host']} runs it; stop it there"
         )
     elif (owner := operating_system.owner(who["pid"])) is not None and owner != os.getuid():
-        found.refused.append(f"{row.id}: process {who['pid']} is {_name(owner)}'s")
+        found.refused.append(f"{row.id}: process {who['pid']} belongs to {_name(owner)}")
     else:
         found.stages.append(row.id)
         found.processes[who["pid"]] = f"process {who['pid']} of this machine, with all its stages,"

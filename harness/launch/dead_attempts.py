@@ -46,13 +46,14 @@ def close_dead_attempts(
     left = QUIET_S - (time.time() - max(before.values())) if before else 0.0
     if left > 0:
         wait = min(left, QUIET_S)
-        note(f"jobs that have ended were alive a moment ago; waiting {wait:.0f} s to be sure")
+        note(f"jobs that have ended sent a heartbeat just before; waiting {wait:.0f} s to be sure")
         time.sleep(wait)
     for attempt, job in dead:
         if (who := holder(attempt)) is not None and _beat(attempt) > before[attempt]:
             raise HarnessError(
                 f"{attempt}: {job.scheduler} says that job {job.job} has ended ({job.state}), but "
-                f"process {who['pid']} on {who['host']} is running; end it there, and run again"
+                f"process {who['pid']} on {who['host']} is still running; end it there, and run "
+                "again"
             )
         message = f"{job.scheduler} ended its job {job.job} ({job.state})"
         write_end(attempt, "interrupted", message)

@@ -71,7 +71,7 @@ def failure_reason(
         by = job.reason if job is not None and job.reason.startswith("by ") else ""
         whom = by.removeprefix("by ")
         strange = by and user and whom != user
-        why = f"{whom} did it, not {user}: ask why, then run again" if strange else ""
+        why = f"cancelled by {whom}, not {user}: ask why, then run again" if strange else ""
         return Reason("cancelled", f"cancelled {by}".strip(), why)
     if state == "OUT_OF_MEMORY" or (ended != "interrupted" and _OOM.search(log)):
         return Reason("failed", f"out of memory{where}", "raise slurm.mem_gb in the site file")
@@ -79,23 +79,25 @@ def failure_reason(
         return Reason(
             "failed",
             f"out of memory on the GPU{where}",
-            "share the stage among more GPUs (slurm.gpus_per_node, slurm.nodes), or take larger "
-            "ones; the batch belongs to the recipe",
+            "use more GPUs for the stage (slurm.gpus_per_node, slurm.nodes), or larger ones; the "
+            "batch belongs to the recipe",
         )
     if ended in ("failed", "") and (line := _nccl(f"{log}\n{message}")):
-        return Reason("failed", f"NCCL: {line}", "look at all processes' logs, and at the network")
+        return Reason(
+            "failed", f"NCCL: {line}", "read the logs of all processes, and check the network"
+        )
     if ended == "failed":
         return Reason("failed", message, _mend_python(commands) if _IMPORT.match(message) else "")
     if state == "TIMEOUT":
-        remedy = f"it goes on from its last checkpoint; or raise slurm.hours.{kind}"
+        remedy = f"run again to resume from the last checkpoint, or raise slurm.hours.{kind}"
         return Reason("failed", "time limit", f"{remedy} in the site file")
     if state in ("NODE_FAIL", "BOOT_FAIL"):
-        what = "the node failed" if state == "NODE_FAIL" else "the node could not be booted"
+        what = "the node failed" if state == "NODE_FAIL" else "the node could not boot"
         return Reason("failed", f"{what}{where}", _OTHER_NODE)
     if state == "PREEMPTED":
-        return Reason("interrupted", "preempted, and not requeued", "run again goes on")
+        return Reason("interrupted", "preempted, and not requeued", "run again to resume")
     if state == "DEADLINE":
-        remedy = "raise it, or leave it out: slurm.extra.deadline in the site file, SBATCH_DEADLINE"
+        remedy = "raise or remove it: slurm.extra.deadline in the site file, or SBATCH_DEADLINE"
         return Reason("failed", "the job's deadline passed", remedy)
     if ended:
         return Reason("interrupted", message)
@@ -103,10 +105,10 @@ def failure_reason(
         return _last_words(job, log, where, commands)
     if job is None:
         return Reason("interrupted", message)
-    return Reason("lost", "its job left the queue, and nobody says how it ended")
+    return Reason("lost", "its job left the queue, and its final state is unknown")
 
 
-_OTHER_NODE = "run again goes on; leave out a node that fails again (slurm.extra.exclude)"
+_OTHER_NODE = "run again to resume; leave out a node that fails again (slurm.extra.exclude)"
 _IMPORT = re.compile(r"ModuleNotFoundError|ImportError|.*\(ModuleNotFoundError")
 _NO_PROGRAM = re.compile(r"(?:execve\(\)|line \d+): (/\S+): (.+)")
 """Messages of slurmstepd, or of the shell, for a program that cannot be started."""
@@ -136,17 +138,23 @@ _BY_WORDS = {signal.strsignal(each): int(each) for each in signal.valid_signals(
 _CODES = {
     "2": "the recipe or the site file is wrong",
     "3": "data is missing or broken",
-    "5": "a newer process has taken the run over",
-    "126": "a program may not be executed",
-    "127": "a program is not there",
+    "5": "a newer process has taken over the run",
+    "126": "a program is not executable",
+    "127": "a program was not found",
 }
 _NAMES = {each.value: each.name for each in signal.Signals}
 _SIGNALS: dict[int, tuple[str, str]] = {
-    signal.SIGKILL: (", by hand or for want of memory", "if by want of it, raise slurm.mem_gb"),
-    signal.SIGBUS: (", a file or /dev/shm has no more room", "free some space on the node"),
-    signal.SIGILL: (", a library is built for another CPU", "leave out such nodes (constraint)"),
-    signal.SIGXCPU: (", over its limit of CPU time", "raise it (ulimit -t) before you submit"),
-    signal.SIGXFSZ: (", over its limit of a file's size", "raise it (ulimit -f) before you submit"),
+    signal.SIGKILL: (
+        ", by a person or because memory ran out",
+        "if memory ran out, raise slurm.mem_gb",
+    ),
+    signal.SIGBUS: (", no space left for a file or in /dev/shm", "free some space on the node"),
+    signal.SIGILL: (
+        ", a library was built for another CPU",
+        "exclude such nodes (slurm.constraint)",
+    ),
+    signal.SIGXCPU: (", CPU time limit exceeded", "raise it (ulimit -t) before you submit"),
+    signal.SIGXFSZ: (", file size limit exceeded", "raise it (ulimit -f) before you submit"),
 }
 
 
@@ -156,16 +164,15 @@ def _line(commands: Commands | None, *words: str) -> str:
 
 def _mend_python(commands: Commands | None) -> str:
     return (
-        "install what is missing into the environment that run is called from, or change modules: "
-        f"and setup: in the site file; {_line(commands, 'doctor', '--submit')} looks at a node's "
-        "Python"
+        "install what is missing in the environment that calls run, or change modules: and "
+        f"setup: in the site file; {_line(commands, 'doctor', '--submit')} checks a node's Python"
     )
 
 
 def _seen_by_all(commands: Commands | None) -> str:
     return (
-        "let runs: in the site file name a folder that all nodes see and may write; "
-        f"{_line(commands, 'doctor', '--submit')} tells which do"
+        "set runs: in the site file to a folder that all nodes can read and write; "
+        f"{_line(commands, 'doctor', '--submit')} checks a node"
     )
 
 
@@ -179,12 +186,10 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         killed = int(code) - 128  # as a shell reports a signal
     runs = "the run root" if commands is None else commands.runs
     if killed == _UNOPENED:
-        why = (
-            f"its log could not be opened{where}, which does not see {runs}, or may not write there"
-        )
+        why = f"its log could not be opened{where}, which cannot see {runs} or cannot write to it"
         return Reason("failed", why, _seen_by_all(commands))
     if job is not None and job.reason == "JobLaunchFailure" and not (job.exit or log):
-        why = f"it was killed, or could not be started{where}: perhaps that does not see {runs}"
+        why = f"it was killed, or could not start{where}: perhaps that node cannot see {runs}"
         return Reason(
             "failed", why, _seen_by_all(commands)
         )  # only accounting tells which signal it was
@@ -193,7 +198,7 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         return Reason(
             "failed",
             f"{absent[1]} cannot be started{where}: {absent[2]}",
-            "let the environment that run is called from lie where all nodes see it",
+            "move the environment that calls run to a folder that all nodes see",
         )
     if killed:
         what, remedy = _SIGNALS.get(killed, ("", ""))
@@ -205,9 +210,10 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
     if code == "4" and not told:
         return Reason(
             "failed",
-            f"nothing could be written{where}, not even the log: the disk of "
-            f"{runs} is full, over its quota or read-only",
-            f"free some space there ({_line(commands, 'gc')} tells of what), and run again goes on",
+            f"nothing could be written{where}, not even the log: the disk of {runs} is full, over "
+            "quota or read-only",
+            f"free some space there ({_line(commands, 'gc')} lists what can be deleted), and run "
+            "again to resume",
         )
     said = f"; its log ends: {told[-1]}" if told else ""
     remedy = _mend_python(commands) if told and _IMPORT.match(told[-1]) else ""

@@ -49,7 +49,7 @@ def call(path: str) -> Any:
     found: Any = atomic.read_json(Path(path))
     work = found.pop("work", None) if isinstance(found, dict) else None
     if work not in WORKS:
-        raise HarnessError(f"{path}: says of no job what it does; run again")
+        raise HarnessError(f"{path}: not a job description; run again")
     words = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
     return load(WORKS[work])(**words)()
 

@@ -57,24 +57,24 @@ STATES = {
     "TIMEOUT": Meaning("over", ""),
     # flags that squeue shows instead of the base state
     "COMPLETING": Meaning("ends", "is ending, or being requeued"),
-    "STAGE_OUT": Meaning("ends", "is ending: its burst buffer is written back"),
-    "CONFIGURING": Meaning("starts", "is starting: its nodes are made ready"),
-    "POWER_UP_NODE": Meaning("starts", "is starting: its nodes are powered up"),
-    "RESIZING": Meaning("runs", "is running, and changes its size"),
+    "STAGE_OUT": Meaning("ends", "is ending: its burst buffer is being saved"),
+    "CONFIGURING": Meaning("starts", "is starting: its nodes are being prepared"),
+    "POWER_UP_NODE": Meaning("starts", "is starting: its nodes are booting"),
+    "RESIZING": Meaning("runs", "is running, and being resized"),
     "SIGNALING": Meaning("runs", "is running, and being signalled"),
     "UPDATE_DB": Meaning("runs", "is running"),
     "STOPPED": Meaning("paused", "is stopped (SIGSTOP), and keeps its nodes"),
     "REQUEUED": Meaning("waits", "is requeued"),
-    "REQUEUE_FED": Meaning("waits", "is requeued in its federation"),
-    "EXPEDITING": Meaning("waits", "is requeued, and will be first"),
+    "REQUEUE_FED": Meaning("waits", "is requeued in its cluster federation"),
+    "EXPEDITING": Meaning("waits", "is requeued, with top priority"),
     "REQUEUE_HOLD": Meaning("held", "is requeued and held"),
     "SPECIAL_EXIT": Meaning("held", "is requeued and held after a special exit"),
     "RESV_DEL_HOLD": Meaning("held", "is held, as its reservation was deleted"),
     # flags of a job that SLURM requeues because of its node
-    "LAUNCH_FAILED": Meaning("waits", "could not be launched on its node, and is requeued"),
-    "RECONFIG_FAIL": Meaning("waits", "had its node fail to be made ready, and is requeued"),
+    "LAUNCH_FAILED": Meaning("waits", "is requeued, as its node could not launch it"),
+    "RECONFIG_FAIL": Meaning("waits", "is requeued, as its node could not be prepared"),
     "REVOKED": Meaning(
-        "elsewhere", "was revoked, as another cluster of its federation has it: ask there"
+        "elsewhere", "was revoked, as another cluster of its federation runs it: call status there"
     ),
     # our own states, which SLURM does not have (JobState)
     "SUBMITTING": Meaning("waits", "is being submitted"),
@@ -102,7 +102,7 @@ def remedy(job: str, state: str, reason: str) -> str:
     """What the user must do so that a waiting job starts; "" if they only have to wait."""
     phase = meaning(state, reason).phase
     if phase == "held" and "admin" in reason.lower():
-        return f"an administrator holds job {job}: ask them"
+        return f"an administrator holds job {job}: ask your administrators"
     if phase == "held":
         return f"scontrol release {job}"
     if state == "STOPPED":
@@ -119,12 +119,12 @@ def never_starts(reason: str) -> bool:
 _NEVER = {
     r"PartitionTimeLimit": "lower slurm.hours in the site file, cancel it, and run again",
     r"PartitionNodeLimit": "lower slurm.nodes in the site file, cancel it, and run again",
-    r"(BadConstraints|PartitionConfig)": "no node has what it asks for: change the site file, "
+    r"(BadConstraints|PartitionConfig)": "no node has what it requests: change the site file, "
     "cancel it, and run again",
     r"(AccountNotAllowed|InvalidAccount)": "name another slurm.account, cancel it, and run again",
     r"(QOSNotAllowed|InvalidQOS)": "name another slurm.qos, cancel it, and run again",
     r"(Assoc|QOS)(Max|Min)\w+Per(Job|Node)": "your account or qos does not allow a job of this "
-    "size: ask for less in the site file, cancel it, and run again; doctor names the limits",
+    "size: request less in the site file, cancel it, and run again; doctor shows the limits",
 }
 """What to do about a job that would wait forever, by the start of SLURM's reason."""
 _BLOCKED = {

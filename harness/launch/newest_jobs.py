@@ -78,7 +78,7 @@ class _NotInstalled(Jobs):
 
     def query(self, runs: Path, handed: Handed) -> JobStates:
         del runs
-        why = f"is of the launcher {self._on}, which is not installed here"
+        why = f"needs the launcher {self._on}, which is not installed here"
         return JobStates(
             {s: JobState(a.element(n) or "", "UNKNOWN", why) for s, (_, a, n) in handed.items()}
         )
@@ -92,10 +92,10 @@ class _NotInstalled(Jobs):
 
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         del made
-        return f"job {job.job} is of the launcher {self._on}, which is not installed here"
+        return f"job {job.job} needs the launcher {self._on}, which is not installed here"
 
     def stop_command(self, job: str) -> str:
-        return f"its launcher {self._on}, told of {job},"
+        return f"its launcher {self._on} (for job {job})"
 
     def stop_effects(self, jobs: Sequence[str]) -> Iterator[str]:
         del jobs

@@ -40,11 +40,11 @@ class PlanWithJobs:
             stage, job = told
             made, _, _ = submission.newest(self.submissions)[stage]
             why = f"job {job.job} {job.reason}"
-            then += f"; or, if you know that its jobs are over, move {made.id}.json away from there"
-            then += f" ({made.user} wrote it into submissions/ of the run root)"
+            then += f"; or, if you know that its jobs have ended, move {made.id}.json away"
+            then += f" (written by {made.user}, in submissions/ of the run root)"
         raise HarnessError(
-            f"{len(unsure)} stages were handed over before, and what became of them cannot be told "
-            f"now: {why or 'nobody answers'}. Nothing was submitted; {then}"
+            f"{len(unsure)} stages were submitted earlier, and the state of their jobs is "
+            f"unknown: {why or 'the scheduler does not answer'}. Nothing was submitted; {then}"
         )
 
 

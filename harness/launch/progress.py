@@ -136,7 +136,7 @@ class Lines:
     def begin(self, stage_id: str, *, total: int, done: int, steps_per_epoch: int) -> None:
         self._id, self._total, self._per_epoch = stage_id, total, steps_per_epoch
         self._next = time.monotonic() + EVERY_S
-        going_on = f", going on from {done}" if done else ""
+        going_on = f", resuming from {done}" if done else ""
         steps = "1 step" if total == 1 else f"{total} steps"
         self._print(f"[{self._ended + 1}/{self._stages}] {stage_id}: {steps}{going_on}")
 

@@ -193,7 +193,9 @@ class Launcher(Protocol):
         Raises:
             HarnessError: the launcher has none.
         """
-        raise HarnessError("this launcher cannot be certified; say so to who wrote it")
+        raise HarnessError(
+            "`certify` does not support this launcher; ask its author to add a testbed"
+        )
 
     def scratch(self) -> tuple[Path, str] | None:
         """(folder of this machine outside the run root into which jobs copy data, prefix of the

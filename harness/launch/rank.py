@@ -70,7 +70,7 @@ def main() -> int:
     """Run the process; returns its exit code: 0 for a result, 130 if stopped, else 1 or an
     error's."""
     parser = argparse.ArgumentParser(prog="harness.launch.rank", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the stage's folder")
+    parser.add_argument("folder", type=Path, help="folder of the stage")
     parser.add_argument("--data", type=Path, required=True, help="data root")
     parser.add_argument("--device", default="auto")
     words = parser.parse_args()

@@ -24,7 +24,7 @@ def chosen(on: str, site: Site) -> Launcher:
         own = known[site.backend.kind] if site.backend is not None else None
         return own if own is not None and not unusable(own) else known[DEFAULT_LAUNCHER]
     if on not in known:
-        raise HarnessError(f"no launcher is called {on}; there are {', '.join((AUTO, *known))}")
+        raise HarnessError(f"no launcher {on}; use one of {', '.join((AUTO, *known))}")
     return known[on]
 
 

@@ -79,4 +79,4 @@ def _refusal(word: str, found: Sequence[str], what: str, commands: Commands | No
         return f"{word}: no such stage; {_all(commands)} lists them"
     shown = "\n".join(f"  {each}" for each in found[:SHOWN])
     rest = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{word}: fits {len(found)} {what}; say more of the name of one:\n{shown}{rest}"
+    return f"{word}: matches {len(found)} {what}; give a longer part of one name:\n{shown}{rest}"

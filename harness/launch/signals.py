@@ -57,5 +57,5 @@ def terminate(pid: int) -> str:
     except ProcessLookupError:
         return ""
     except PermissionError:
-        return f"process {pid} is another user's"
+        return f"process {pid} belongs to another user"
     return ""

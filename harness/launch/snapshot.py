@@ -52,8 +52,8 @@ def take(runs: Path, *, clean: bool) -> Path:
     if clean and checkout["dirty"] is not False:
         what = "has uncommitted changes" if checkout["dirty"] else "is not a git checkout"
         raise HarnessError(
-            f"{Path(harness.__file__).parent.parent} {what}, and the site file says snapshot: "
-            "refuse_dirty; commit, or say snapshot: copy"
+            f"{Path(harness.__file__).parent.parent} {what}, and the site file has snapshot: "
+            "refuse_dirty; commit, or set snapshot: copy"
         )
     files = _in_use()
     digest = _digest(files)

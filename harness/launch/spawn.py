@@ -58,8 +58,8 @@ def spawned(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
             for rank, process in enumerate(started, 1):
                 if code := process.poll():
                     error = HarnessError(
-                        f"rank {rank} of {processes} ended with {_words(code)} "
-                        "before it had begun; what it said stands above"
+                        f"rank {rank} of {processes} ended with {_words(code)} before it started; "
+                        "see its output above"
                     )
                     error.exit_code = code if code in OURS else error.exit_code
                     raise error

@@ -241,7 +241,7 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
 
 
 _UNREAD = (
-    "the journals of {} finished stages are not checked yet, for their size: the next call goes on"
+    "the journals of {} finished stages are too large to check in one call; the next call continues"
 )
 
 _WORDS = {

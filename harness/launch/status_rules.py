@@ -97,7 +97,7 @@ def status_of(seen: Evidence) -> tuple[StageState, str, str]:
 def _without(seen: Evidence) -> tuple[StageState, str, str]:
     """The status without a job."""
     if seen.ledger == "absent" and seen.handed:
-        return "lost", "never submitted: its submitter ended before", ""
+        return "lost", "never submitted: the submitting process ended early", ""
     if seen.ledger == "failed":
         found = _failed(seen)
         return found.state, found.words, found.remedy
@@ -133,8 +133,8 @@ def _paused(job: JobState) -> tuple[StageState, str, str]:
 
 def _no_answer(job: JobState) -> tuple[StageState, str, str]:
     by = job.scheduler
-    why = f"job {job.job} is running by {by}'s word, but its node {job.node} does not answer"
-    return "silent", why, f"wait: {by} requeues the job or ends it; or cancel it, and run again"
+    why = f"job {job.job} is running according to {by}, but its node {job.node} does not answer"
+    return "silent", why, f"wait until {by} requeues or ends the job; or cancel it, and run again"
 
 
 def _waiting(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
@@ -148,7 +148,7 @@ def _waiting(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
     begun = seen.ledger in ("interrupted", "running")
     if begun:
         what = words.removeprefix("is ")
-        why = f"{_lost(seen)}will go on as job {job.job}: {what}{because}"
+        why = f"{_lost(seen)}will resume as job {job.job}: {what}{because}"
     else:
         why = f"job {job.job} {words}{because}"
     if job.phase == "held":
@@ -166,7 +166,7 @@ def _live(seen: Evidence, job: JobState) -> tuple[StageState, str, str]:
         found = _failed(seen)
         return found.state, found.words, found.remedy
     if seen.background and not seen.own:
-        return "waiting", f"its turn comes in background process {job.job}", ""
+        return "waiting", f"waits for its turn in background process {job.job}", ""
     match job.phase:
         case "ends" if seen.own and seen.ended == "interrupted":
             return "interrupted", f"{_lost(seen)}job {job.job} is being requeued or ended", ""

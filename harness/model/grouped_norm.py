@@ -59,7 +59,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         if n % self.group:
             raise ValueError(f"a batch of {n} images cannot be split into groups of {self.group}")
         if self.group * input.shape[2] * input.shape[3] <= 1:
-            raise ValueError("a group of one value a channel has no variance")
+            raise ValueError("a group with one value per channel has no variance")
         on_cpu = input.device.type == "cpu" and _is_wide(input)
         if on_cpu and input.numel() < LARGE:
             count = self.group * input.shape[2] * input.shape[3]

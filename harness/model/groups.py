@@ -29,7 +29,7 @@ def fit_groups(module: nn.Module, *, batch: int, world: World) -> None:
             fitting = [n for n in range(1, batch // norm.group + 1) if batch // norm.group % n == 0]
             raise HarnessError(
                 f"{world.size} processes cannot share a batch of {batch} in whole batch-norm "
-                f"groups of {norm.group}; use {', '.join(map(str, fitting))} of them"
+                f"groups of {norm.group}; use {', '.join(map(str, fitting))} processes"
             )
         if rest:
             raise HarnessError(f"{world.size} processes cannot share a batch of {batch} equally")

@@ -99,29 +99,29 @@ def chosen(tensors: Mapping[str, Tensor], prefix: str | None) -> Network:
     if not found:
         first = dict.fromkeys(name.split(".")[0] for name in tensors)
         raise NoNetwork(
-            "no residual network in it: no conv1.weight under any prefix (its names begin with "
+            "contains no ResNet: no conv1.weight under any prefix (its names start with "
             f"{some(map(repr, first))})"
         )
     if prefix is not None:
         left = [each for each in found if _is_meant(each, prefix)]
         if len(left) != 1:
             raise NoNetwork(
-                f"model.weights.prefix {prefix!r} is that of {len(left) or 'no'} networks in it; "
-                f"there are {some(map(repr, found))}"
+                f"model.weights.prefix {prefix!r} matches {len(left) or 'no'} networks; existing "
+                f"prefixes: {some(map(repr, found))}"
             )
     else:
         left = _preferred(found)
         if len(left) > 1:
             raise NoNetwork(
-                f"{len(left)} networks in it, under {some(map(repr, left))}: say which with "
+                f"contains {len(left)} networks, under {some(map(repr, left))}: choose one with "
                 "model.weights.prefix"
             )
         if not _is_known(left[0]):
             known = ", ".join((*WRAPPERS, *KNOWN))
             raise NoNetwork(
-                f"no residual network under a known prefix in it: conv1.weight is under "
-                f"{some(map(repr, left))}, known are {known} and chains of them; if that is the "
-                "network, say so with model.weights.prefix"
+                "contains no ResNet under a known prefix: conv1.weight is under "
+                f"{some(map(repr, left))}; known are {known} and combinations; if it is the right "
+                "network, set model.weights.prefix"
             )
     (own,) = left
     inside = {name[len(own) :]: each for name, each in tensors.items() if name.startswith(own)}

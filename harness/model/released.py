@@ -87,12 +87,12 @@ def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, 
     if weights.head == "given":
         drawn = {name: each for name, each in state.items() if not _is_backbone(name)}
         head, lacking = _head(network, drawn)
-    hint = f" (its names are of {seen})" if (seen := looks_like(network.tensors)) else ""
+    hint = f" (its names are those of {seen})" if (seen := looks_like(network.tensors)) else ""
     if needed and lacking:
         if not wrong and not extra:
             raise DataError(
                 f"{where}: its head does not fit the recipe's: {'; '.join(lacking[:3])}; to "
-                "evaluate its backbone say knn.layer: backbone, to train with a new head say "
+                "evaluate its backbone, set knn.layer: backbone; to train with a new head, set "
                 "model.weights.head: new"
             )
         wrong += lacking
@@ -100,10 +100,10 @@ def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, 
         wrong = wrong[:3] + [f"{len(wrong) - 3} more such"] * (len(wrong) > 3)
         if extra:
             count = f"{len(extra)} tensors" if len(extra) > 1 else "a tensor"
-            wrong.append(f"{count} that the recipe's network does not have: {some(extra)}")
+            wrong.append(f"{count} not in the recipe's network: {some(extra)}")
         raise DataError(
-            f"{where}: another network's weights than model.backbone and model.width build, or "
-            f"damaged ones: {'; '.join(wrong)}{hint}"
+            f"{where}: weights of another network than model.backbone and model.width give, or "
+            f"damaged: {'; '.join(wrong)}{hint}"
         )
     fits = {f"backbone.{n}": network.tensors[n] for n in own if n in network.tensors}
     encoder.load_state_dict(state | fits | head)
@@ -131,7 +131,9 @@ def _head(network: Network, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     for at, given in network.heads.items() or [("fc.", {})]:
         shown = at.removeprefix(network.prefix)
         found = _wrong(given, wanted, shown)
-        found += [f"{shown}{n} is not of the recipe's head" for n in given if n not in wanted]
+        found += [
+            f"{shown}{n} does not belong to the recipe's head" for n in given if n not in wanted
+        ]
         if not found:
             return {f"head.{name}": given[name] for name in wanted}, []
         wrong = wrong or found
@@ -146,7 +148,7 @@ def _unfit(given: Tensor | None, own: Tensor) -> str:
         return f"has the shape {tuple(given.shape)}"
     plain = given.layout == torch.strided and given.device.type == "cpu"
     if not plain or given.is_floating_point() != own.is_floating_point():
-        return f"is of another kind ({given.dtype}, {given.layout}, {given.device})"
+        return f"has another type ({given.dtype}, {given.layout}, {given.device})"
     if not bool(torch.isfinite(given.to(own.dtype)).all()):  # float64 values may overflow
-        return "holds values that are not finite"
+        return "has values that are not finite"
     return ""

@@ -43,8 +43,8 @@ def read(path: Path) -> dict[str, Tensor]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         cause = " ".join(ascii(str(error)).split())[:80]
         raise DataError(
-            f"{path}: not a checkpoint that holds tensors only: a safetensors file that is cut "
-            f"short, damaged, or of a newer format ({cause}); get it again"
+            f"{path}: not a safetensors file: truncated, damaged, or of a newer format ({cause}); "
+            "download it again"
         ) from None
     return found
 
@@ -53,10 +53,10 @@ def _tensor(content: bytearray, begin: int, said: dict[str, Any]) -> Tensor:
     """One tensor. KeyError, TypeError or ValueError if the header does not match the file."""
     dtype, shape, (first, end) = TYPES[said["dtype"]], said["shape"], said["data_offsets"]
     if not all(type(each) is int and each >= 0 for each in (first, end, *shape)):
-        raise ValueError("a size that is none")
+        raise ValueError("an invalid size")
     count = math.prod(shape)
     if end - first != count * dtype.itemsize or begin + end > len(content):
-        raise ValueError("a tensor that does not fill its place")
+        raise ValueError("a tensor with the wrong number of bytes")
     if not count:
         return torch.zeros(shape, dtype=dtype)
     if (begin + first) % dtype.itemsize:  # torch reads only aligned data

@@ -29,13 +29,13 @@ BEGINNING = 1000
 """Bytes that suffice to recognise most kinds of files."""
 
 _BEGINNINGS = (
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself: run git lfs pull"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file: run git lfs pull"),
     (b"\x89HDF", "an HDF5 file (Keras?): convert it to torch's format"),
     (b"\x1f\x8b", "compressed by gzip: unpack it"),
     (b"BZh", "compressed by bzip2: unpack it"),
     (b"\xfd7zXZ", "compressed by xz: unpack it"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it"),
-    (b"\x93NUMPY", "an array of NumPy: convert it to torch's format"),
+    (b"\x93NUMPY", "a NumPy array: convert it to torch's format"),
 )
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -58,8 +58,8 @@ def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            what = "a folder" if path.is_dir() else "no regular file"
-            raise DataError(f"{path}: {what}; model.weights.file has to name a file of weights")
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise DataError(f"{path}: {what}; model.weights.file must name a file of weights")
         with path.open("rb") as file:
             beginning = file.read(BEGINNING)
             for kind, said in (("sha256", weights.sha256), ("md5", weights.md5)):
@@ -67,23 +67,23 @@ def read(path: Path, weights: Weights, source: str) -> dict[str, Tensor]:
                 found = hashlib.file_digest(file, kind).hexdigest() if said and beginning else ""
                 if beginning and not found.startswith(said or ""):
                     raise DataError(
-                        f"{path}: another file than the recipe means: its {kind} is "
-                        f"{found[:16]}..., not {said}; get it from: {source}"
+                        f"{path}: not the file of the recipe: its {kind} is {found[:16]}..., not "
+                        f"{said}; download it from: {source}"
                     )
         what = _other(path, beginning)
         if what:
-            raise DataError(f"{path}: not a checkpoint that holds tensors only: it is {what}")
+            raise DataError(f"{path}: not a checkpoint of tensors only: it is {what}")
         safe = _is_safetensors(path, beginning)
         state = safetensors.read(path) if safe else _unpickled(path)
     except FileNotFoundError:
         raise DataError(
-            f"{path}: the recipe's weights are not there; put the file there, from: {source}"
+            f"{path}: the recipe's weights are missing; put the file there, from: {source}"
         ) from None
     except OSError as error:
         raise DataError(cannot_be_read(error, path)) from error
     if tensors := flat(state):
         return tensors
-    raise DataError(f"{path}: no residual network in it: {_instead(state)}")
+    raise DataError(f"{path}: contains no ResNet: {_instead(state)}")
 
 
 def _unpickled(path: Path) -> Any:
@@ -94,27 +94,25 @@ def _unpickled(path: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # torch's unpickler raises errors of any type
-        raise DataError(
-            f"{path}: not a checkpoint that holds tensors only: {_unloaded(path)}"
-        ) from error
+        raise DataError(f"{path}: not a checkpoint of tensors only: {_unloaded(path)}") from error
 
 
 def _other(path: Path, begins: bytes) -> str:
     """What a file is whose form is no checkpoint's; "" if it may be one."""
     if not begins:
-        return "empty: get it again"
+        return "empty: download it again"
     for beginning, what in _BEGINNINGS:
         if begins.startswith(beginning):
             return what
     if begins[257:262] == b"ustar":
-        return "an archive of tar: unpack it"
+        return "a tar archive: unpack it"
     if _is_safetensors(path, begins):
         return ""
     if begins.startswith(b"PK"):
         return _other_zip(path)
     if begins[:1] != b"\x80" and b"\0" not in begins:
         shown = ascii(begins[:40].decode("latin-1"))
-        return f"text, which begins with {shown}: was an error page downloaded? Get it again"
+        return f"text that starts with {shown}, perhaps an error page: download it again"
     return ""
 
 
@@ -127,18 +125,18 @@ def _other_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return "cut short or damaged: get it again"
+        return "truncated or damaged: download it again"
     parts = {name.split("/", 1)[-1] for name in names}
     if "constants.pkl" in parts:
         return (
-            "a TorchScript archive, which holds code: save its tensors alone, with "
+            "a TorchScript archive, which contains code: save only its tensors, with "
             "torch.save(torch.jit.load(old).state_dict(), new)"
         )
     if any(name.endswith(".npy") for name in names):
-        return "arrays of NumPy: convert them to torch's format"
+        return "NumPy arrays: convert them to torch's format"
     if "data.pkl" not in parts:
         inside = ", ".join(map(repr, names[:3])) or "nothing"
-        return f"a zip archive of other things ({inside}): unpack it"
+        return f"a zip archive with other files ({inside}): unpack it"
     return ""
 
 
@@ -147,14 +145,14 @@ def _unloaded(path: Path) -> str:
     try:
         objects = _objects(path)
     except Exception:  # a truncated or damaged pickle fails in many ways
-        return "it is cut short, damaged, or no file of torch.save; get it again"
+        return "it is truncated, damaged, or not from torch.save; download it again"
     if not objects:
-        return "it is damaged, cut short, or of another version of torch; get it again"
+        return "it is damaged, truncated, or from another version of torch; download it again"
     more = f" and {len(objects) - 3} more" if len(objects) > 3 else ""
     how = how_to_convert(path)
     return (
-        f"it holds {', '.join(objects[:3])}{more}, and loading such an object may run code. If you "
-        f"trust its source, save its tensors alone{f': {how}' if how else ', by name'}"
+        f"it holds {', '.join(objects[:3])}{more}, and loading such objects can run code. If you "
+        f"trust its source, save only its tensors{f': {how}' if how else ', by name'}"
     )
 
 

@@ -69,7 +69,7 @@ class Column(Section):
     @model_validator(mode="after")
     def _filled_or_to_come(self) -> Column:
         if self.metric is not None and self.awaits:
-            refuse([("awaits", f"{self.metric} fills the column: it awaits nothing")])
+            refuse([("awaits", f"leave it out: {self.metric} fills the column already")])
         return self
 
 
@@ -144,31 +144,31 @@ class Ablation(Section):
         ids = [cell.id for cell in self.cells]
         for n, cell in enumerate(self.cells):
             if cell.id in ids[:n]:
-                yield f"cells.{n}.id", f"{cell.id} stands twice"
+                yield f"cells.{n}.id", f"{cell.id} is listed twice: keep one"
             if cell.id == CONTROL:
                 yield f"cells.{n}.id", f"{CONTROL} is reserved for the control"
             if self.shape == "grid" and (self.figure is None or not cell.series or cell.x is None):
                 why = "a grid needs a figure, and every cell's series and x"
                 yield f"cells.{n}.{'x' if cell.series else 'series'}", why
             if self.figure is not None and cell.set is not None and cell.x is None:
-                yield f"cells.{n}.x", "missing: where the cell stands on the figure's axis"
+                yield f"cells.{n}.x", "missing: the cell's value on the figure's axis"
         claims = [claim.id for claim in self.claims]
-        known = f"there are {', '.join(ids)}"
+        known = f"use one of {', '.join(ids)}"
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
-                yield f"claims.{n}.id", f"{claim.id} stands twice"
+                yield f"claims.{n}.id", f"{claim.id} is listed twice: keep one"
             for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
-                    yield f"claims.{n}.{field}", f"no cell is called {name}; {known}"
+                    yield f"claims.{n}.{field}", f"no cell with the id {name}; {known}"
         for n, curve in enumerate(self.curves):
             if curve.cell not in ids:
-                yield f"curves.{n}.cell", f"no cell is called {curve.cell}; {known}"
+                yield f"curves.{n}.cell", f"no cell with the id {curve.cell}; {known}"
         for n, column in enumerate(self.columns):
             for name in column.values:
                 if name not in ids:
                     yield (
                         f"columns.{n}.numbers",
-                        f"{column.numbers} has a number for {name}, which is no cell; {known}",
+                        f"{column.numbers} has a number for {name}, which is not a cell; {known}",
                     )
 
 
@@ -177,14 +177,14 @@ class Tuning(Section):
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     what: Annotated[str, Field(min_length=1)]
-    """What was tried, and what was chosen."""
+    """What was tried, and which settings were chosen."""
 
 
 class Control(Section):
     """Given weights that are evaluated beside a table's cells."""
 
     id: Name
-    """Its own, or that of a printed row that is not run, which it fills."""
+    """A new id, or the id of a printed row that has no runs; the control then fills that row."""
     label: Annotated[str, Field(min_length=1)]
     recipe: str
     """A recipe with model.weights and optim.epochs 0, relative to the ablation recipe."""
@@ -200,14 +200,14 @@ class Scale(Section):
     """The recipe that every cell changes, relative to this file."""
     level: Level | None = None
     """paper: as printed; cifar10: one GPU; cpu: 10,000 CIFAR-10 images; quick: embedded images;
-    null: a scale of one's own, never taken for the paper's."""
+    null: your own scale, never treated as the paper's."""
     set: dict[str, Any] = {}
     """Dotted recipe field -> value, for all cells."""
     set_cells: dict[Name, dict[str, Any]] = {}
-    """Cell id -> what it changes here besides its own `set` (e.g. another K): shown beside it."""
+    """Cell id -> further changes at this scale (e.g. another K); the table shows them."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     max_seeds: Annotated[int, Field(ge=1)] | None = None
-    """The most seeds that may be run until the claims are decided; null: only `seeds`."""
+    """Most seeds for --seeds-until-decided; null: only `seeds`."""
     tuned_on: tuple[Tuning, ...] = ()
     """Every tuning run behind this scale's settings."""
     cells: tuple[Name, ...] | None = None
@@ -215,10 +215,10 @@ class Scale(Section):
     control: bool = True
     """Also evaluate the untrained network, with the same seeds."""
     controls: tuple[Control, ...] = ()
-    """Given weights (released, supervised) that are evaluated too, with the same seeds. Of `set`
-    they take what is about data, precision and evaluation."""
+    """Given weights (released, supervised) that are evaluated too, with the same seeds. From
+    `set` they take data, precision and evaluation."""
     metric: Metric
-    """What this scale measures in place of the paper's metric."""
+    """Metric of this scale, if it is not the paper's."""
     margin: Annotated[float, Field(ge=0)] = 2.0
     """Points by which a difference must exceed zero to count, fixed before the first run."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -226,11 +226,11 @@ class Scale(Section):
     untestable: dict[str, str] = {}
     """Claim id -> why this scale cannot judge it."""
     discussion: tuple[Annotated[str, Field(min_length=1, max_length=400)], ...] = ()
-    """Where verdicts are not the paper's: what the reasons may be, in short paragraphs."""
+    """Possible reasons for verdicts that differ from the paper's, in short paragraphs."""
     targets: dict[str, tuple[Target, ...]] = {}
     """Cell id -> accuracies that `check` expects."""
     hours: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """Cell id -> hours of one run, where they are not those of `about.cost`."""
+    """Cell id -> hours of one run, if they differ from `about.cost`."""
     about: About = About()
 
     @model_validator(mode="after")
@@ -240,13 +240,15 @@ class Scale(Section):
 
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         if len(set(self.seeds)) != len(self.seeds):
-            yield "seeds", "a seed stands twice"
+            yield "seeds", "a seed is listed twice: keep one"
         if self.cells is not None and not self.cells:
-            yield "cells", "name at least one cell, or leave it out for all of them"
+            yield "cells", "name at least one cell, or leave it out to run all cells"
         if self.max_seeds is not None and self.max_seeds < len(self.seeds):
-            why = f"{self.max_seeds} is less than the {len(self.seeds)} of `seeds`: raise it"
+            why = (
+                f"{self.max_seeds} is less than the number of `seeds`, {len(self.seeds)}: raise it"
+            )
             yield "max_seeds", why
         tuned = {seed for tuning in self.tuned_on for seed in tuning.seeds}
         if both := sorted(tuned.intersection(self.seeds)):
             shown = ", ".join(map(str, both))
-            yield "seeds", f"{shown} served for tuning (`tuned_on`): draw fresh seeds for a result"
+            yield "seeds", f"{shown} used for tuning (`tuned_on`): choose other seeds for a result"

@@ -40,9 +40,9 @@ class _Statement(Section):
         seen: list[str] = []
         for field, cell in self.named():
             if cell in seen:
-                yield field, f"{cell} stands twice in one claim"
+                yield field, f"{cell} is listed twice in one claim"
             elif cell == CONTROL and not self.control_too:
-                yield field, f"{CONTROL} is the control; name cells of the table"
+                yield field, f"{CONTROL} is the control; name a cell of the table"
             seen.append(cell)
 
     def named(self) -> list[tuple[str, str]]:

@@ -38,18 +38,19 @@ class Linear(Section):
     """Epochs, counted from 0, at whose start the rate is multiplied by `factor`."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     views: Literal["random_crop", "center"] = "random_crop"
-    """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""
+    """random_crop: new crop (0.08 to 1) and flip each epoch, as in the paper; center: fixed
+    features."""
 
 
 class KnnTask(TaskSection, Knn):
-    """Weighted kNN on other data, or by another protocol: the fields of the recipe's `knn`, and
-    those of every task."""
+    """Weighted kNN on other data, or by another protocol: the fields of `knn`, and those of
+    every task."""
 
     kind: Literal["knn"]
 
 
 class LinearTask(TaskSection, Linear):
-    """A linear probe on other data, or by another protocol: the fields of the recipe's `linear`,
-    and those of every task."""
+    """A linear probe on other data, or by another protocol: the fields of `linear`, and those of
+    every task."""
 
     kind: Literal["linear"]

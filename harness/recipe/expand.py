@@ -21,9 +21,9 @@ from harness.recipe.validate import check, validate
 from harness.recipe.yaml_source import display, read
 
 RESERVED = {
-    "name": "a run is named after the ablation recipe and its cell",
-    "seed": "seeds stand under `seeds:`",
-    "about": "the ablation recipe's own `about:` describes its runs",
+    "name": "runs get their names from the ablation recipe and the cell",
+    "seed": "seeds belong under `seeds:`",
+    "about": "set `about:` of the ablation recipe instead",
 }
 """Fields of a recipe that an ablation recipe sets elsewhere, and where."""
 
@@ -174,7 +174,7 @@ def _controls(scale: Scale, source: _Source, path: Path) -> Iterator[tuple[Contr
         settings = [*common, ("name", Node(f"{scale.name}.{control.id}", place))]
         recipe = check(Recipe, merge(recipe_node(file, read(file)), overlay(settings, place)))
         if recipe.model.weights is None or recipe.optim.epochs:
-            why = "no control: it needs model.weights, and optim.epochs: 0"
+            why = "not a control: a control needs model.weights, and optim.epochs: 0"
             raise RecipeError(f"{place}: controls: {display(file)}: {why}")
         yield control, recipe
 
@@ -233,11 +233,11 @@ def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Com
     claims = [claim.id for claim in ablation.claims]
     for n, cell in enumerate(scale.cells or ()):
         if cell == CONTROL:
-            why = f"{CONTROL} is no cell of the table: `control: true` adds it"
+            why = f"{CONTROL} is not a cell of the table; `control: true` adds it"
         elif cell in (scale.cells or ())[:n]:
-            why = f"{cell} stands twice"
+            why = f"{cell} is listed twice: keep one"
         elif cell in printed_only:
-            why = f"{cell} is a printed row of another method, which is not run"
+            why = f"{cell} is a printed row of another method, which the harness cannot run"
         else:
             why = _no_such("cell", cell, ids)
         yield Complaint(source.place("cells"), "cells", why)
@@ -252,9 +252,13 @@ def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Com
     for n, control in enumerate(scale.controls):
         earlier = [each.id for each in scale.controls[:n]]
         run = [cell.id for cell in ablation.cells if cell.set is not None]
-        why = f"{control.id} is a cell that is run" if control.id in run else ""
+        why = (
+            (f"{control.id} is also a cell of this scale: choose another id")
+            if control.id in run
+            else ""
+        )
         why = f"{CONTROL} is reserved for the untrained network" if control.id == CONTROL else why
-        why = f"{control.id} stands twice" if control.id in earlier else why
+        why = f"{control.id} is listed twice: keep one" if control.id in earlier else why
         yield Complaint(source.place("controls"), "controls", why)
     for claim in scale.untestable:
         why = _no_such("claim", claim, claims)
@@ -266,7 +270,7 @@ def _misplaced(
 ) -> Iterator[Complaint]:
     """Complaints about settings that belong in another field of the ablation recipe."""
     if scale.about.targets:
-        why = "an ablation recipe states them by cell, under `targets:`"
+        why = "an ablation recipe has targets for each cell, under `targets:`"
         yield Complaint(source.place("about", "targets"), "about.targets", why)
     for field in scale.set:
         yield Complaint(source.place("set", field), "set", _reserved(field))
@@ -283,7 +287,9 @@ def _misplaced(
 
 def _no_such(what: str, name: str, names: list[str]) -> str:
     return (
-        "" if name in names else f"no {what} is called {printable(name)}{did_you_mean(name, names)}"
+        ""
+        if name in names
+        else f"no {what} with the name {printable(name)}{did_you_mean(name, names)}"
     )
 
 
@@ -291,7 +297,7 @@ def _reserved(field: str) -> str:
     section = field.split(".")[0]
     why = RESERVED.get(section)
     if why is None and section in Scale.model_fields and section not in Recipe.model_fields:
-        why = "it is the ablation recipe's own, and stands in its file"
+        why = "change it in the ablation recipe's file"
     return f"{printable(field)} cannot be set: {why}" if why else ""
 
 

@@ -144,13 +144,13 @@ def _message(
     if kind in ("too_short", "too_long"):
         return at.keys, _wrong_length(at, value, context)
     if kind == "string_pattern_mismatch":
-        rule = "lower-case letters, digits and . _ = - only, a letter or digit first"
+        rule = "lower-case letters, digits and . _ = -, starting with a letter or digit"
         return at.keys, f"needs {rule}; found {shown(value)}"
     if kind == "string_too_long":
         found = len(str(value))
         return at.keys, f"needs at most {context['max_length']} characters, found {found}"
     if kind == "string_too_short":
-        return at.keys, "needs some text, found none"
+        return at.keys, "must not be empty"
     return at.keys, f"{printable(error['msg'], 200)}, found {shown(value)}"
 
 
@@ -245,7 +245,7 @@ def _unknown(model: type[Section], at: SchemaPath) -> str:
     if other is not None and name in other.model_fields:
         return _of_the_other_kind(model, name)
     if "." in name and model is Recipe:
-        return "unknown field: write sections nested, a field a line; only --set takes dots"
+        return "unknown field: nest sections, one field per line; only --set takes dots"
     fields = list(at.owner.model_fields) if at.owner else []
     near = closest(name, fields)
     meant = [near] if near else []
@@ -253,7 +253,7 @@ def _unknown(model: type[Section], at: SchemaPath) -> str:
         meant += _elsewhere(name, dotted(at.keys))
     if meant:
         return f"unknown field, did you mean {' or '.join(meant)}?"
-    where = "there are" if top_level else f"{dotted(at.keys[:-1])} has"
+    where = "known fields:" if top_level else f"{dotted(at.keys[:-1])} has"
     return f"unknown field; {where} {listed(fields)}"
 
 

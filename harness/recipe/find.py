@@ -59,7 +59,7 @@ def find(named: str, at: Path = Path()) -> Path:
     if named in ("", ".", "..") or (os.sep in named and named.rpartition(os.sep)[0] != LISTS):
         if name in known and not path.parent.exists():
             what = f"{display(path)}: {no_such(path)}"
-            raise RecipeError(f"{what}; say {name} alone to use {display(known[name])}")
+            raise RecipeError(f"{what}; to use {display(known[name])}, write only {name}")
         return path
     if name in known:
         return known[name]
@@ -67,7 +67,7 @@ def find(named: str, at: Path = Path()) -> Path:
         return path
     files = {p.stem: p.name for p in at.glob("*.y*ml") if p.suffix in ENDINGS}
     near = closest(name, [*known, *files])
-    hint = "; moco-harness recipes list names them"
+    hint = "; moco-harness recipes list shows all"
     if near is not None:
         hint = f", did you mean {files.get(near, near)}?"
     raise RecipeError(f"{display(path)}: no such file or recipe{hint}")

@@ -135,10 +135,10 @@ def why_misnamed(said: Mapping[str, Any]) -> str | None:
         parent = _id(recipe, above, of) if above else None
         own, named = _id(recipe, name, of), said.get("parent")
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return "its record is of no stage"
+        return "its record does not describe a stage"
     if own != said.get("id"):
-        return f"its record is that of {own}"
-    return "" if parent == named else f"its record says parent {json.dumps(named)}"
+        return f"its record describes {own}"
+    return "" if parent == named else f"its record has the parent {json.dumps(named)}"
 
 
 def _kinds(recipe: Mapping[str, Any]) -> set[str]:

@@ -95,7 +95,7 @@ def load_list(
         baseline = _beside(path.parent / found.baseline) if found.baseline else None
     except (OSError, ValueError) as error:  # no file system can hold this name
         place = node.nearest(("baseline",)).place
-        raise RecipeError(f"{place}: baseline: this is no file name") from error
+        raise RecipeError(f"{place}: baseline: not a file name") from error
     return found, files, baseline
 
 
@@ -154,7 +154,7 @@ def _extended(path: Path, node: Node) -> Node:
         real = os.path.realpath(base)
         shown = [display(file) for file, _ in chain] + [display(base)]
         if real in seen:
-            raise RecipeError(f"{extends.place}: extends: a circle: {' -> '.join(shown)}")
+            raise RecipeError(f"{extends.place}: extends: a loop: {' -> '.join(shown)}")
         seen.add(real)
         chain.append((base, _of_kind(Recipe, read(base), f"{extends.place}: extends: ")))
     merged = chain[-1][1].without("extends")
@@ -165,7 +165,7 @@ def _extended(path: Path, node: Node) -> Node:
 
 def _base(path: Path, extends: Node) -> Path:
     if not isinstance(extends.value, str) or not extends.value:
-        raise RecipeError(f"{extends.place}: extends: needs one file's name, as in base.yaml")
+        raise RecipeError(f"{extends.place}: extends: needs the name of one file, as in base.yaml")
     return referred(path, extends.value, f"{extends.place}: extends: ")
 
 
@@ -193,8 +193,8 @@ def _of_kind(wanted: type[Section], node: Node, prefix: str = "") -> Node:
         found = _marks(other) & node.fields()
         if other is not wanted and found:
             raise RecipeError(
-                f"{prefix}{node.place}: this is {_WHAT[other]}, by its {listed(sorted(found))}; "
-                f"{_WHAT[wanted]} is needed here"
+                f"{prefix}{node.place}: this is {_WHAT[other]}, by its fields "
+                f"{listed(sorted(found))}; needed is {_WHAT[wanted]}"
             )
     return node
 

@@ -83,14 +83,14 @@ def section_of(kind: str) -> type[MethodSection]:
     """
     found: object = load(methods()[kind].config)
     if not (isinstance(found, type) and issubclass(found, MethodSection)):
-        raise TypeError(f"the method {kind} declares {found}, which is no MethodSection")
+        raise TypeError(f"the method {kind} declares {found}, which is not a MethodSection")
     return found
 
 
 SHUFFLE = (
     "contrast.shuffle",
-    "one group of {} images: a shuffle leaves its statistics as they are and does nothing; choose "
-    "a model.bn_group below optim.batch, or set contrast.shuffle: false",
+    "one group of {} images: with a single group, shuffling changes no statistics; set "
+    "model.bn_group below optim.batch, or contrast.shuffle: false",
 )
 
 

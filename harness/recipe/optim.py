@@ -33,8 +33,8 @@ class Cosine(Section):
     first: Literal[0, 1] = 0
     """The first epoch's number: 0 never reaches a rate of zero (code), 1 ends at zero (demo)."""
     start: Annotated[int, Field(ge=0), Since("0.2")] = 0
-    """The epoch, counted from 0, in which the half period begins, for a run that continues another;
-    before it the rate stays what it is at the start."""
+    """The epoch, counted from 0, in which the half period starts, for a run that continues
+    another; before it the rate is constant."""
 
 
 class Decay(Section):
@@ -55,8 +55,8 @@ class Optim(Section):
 
     kind: Annotated[str, Field(title="optimiser")]
     epochs: Annotated[int, Field(ge=0, title="epochs")]
-    """Passes over the data; 0 leaves the network untrained, which makes it a control. Of a run that
-    continues another all of them, the other's included."""
+    """Passes over the data; 0 leaves the network untrained, as a control. If the run continues
+    another one, the total of both."""
     steps: Annotated[Positive | None, Field(title="steps at most")] = None
     """Stop after this many steps, wherever in an epoch (v1 on Instagram-1B: 1.25 million)."""
     batch: Annotated[int, Field(ge=2, title="batch")]
@@ -77,7 +77,7 @@ def any_optim() -> Any:
     for kind, each in sorted(optimisers().items()):
         section: object = load(each.config)
         if not (isinstance(section, type) and issubclass(section, Optim)):
-            raise TypeError(f"the optimiser {kind} declares {section}, which is no Optim")
+            raise TypeError(f"the optimiser {kind} declares {section}, which is not an Optim")
         found.append(Annotated[section, Tag(kind)])
     if len(found) == 1:
         return found[0]

@@ -112,7 +112,9 @@ class _Resolver:
         for field, value in block.about().items():
             own = table.get(field)
             if own is not None:
-                self._complain(own, (field,), f"{self.file.name} says it, in {name.value}: remove")
+                self._complain(
+                    own, (field,), f"remove it: {self.file.name} has it, in {name.value}"
+                )
             table = table.with_(field, placed(value, name.place))
         return table
 
@@ -141,7 +143,7 @@ class _Resolver:
             return cell
         metric = self.found_metric()
         if metric is not None and block.metric != metric:
-            self._complain(name, at, f"{block.metric}, but the table's numbers are {metric}")
+            self._complain(name, at, f"{block.metric}, but the table needs {metric}")
         cell = cell.with_("printed", Node(block.values[key], name.place))
         if key in block.runs:
             cell = cell.with_("printed_runs", placed(block.runs[key], name.place))
@@ -169,7 +171,7 @@ class _Resolver:
         points = []
         for key, value in block.values.items():
             if not key.isdecimal() or value == "fail":
-                why = f"{name.value} is no curve over epochs: it has {printable(key)}: {value}"
+                why = f"{name.value} is not a curve over epochs: it has {printable(key)}: {value}"
                 self._complain(name, (*at, "numbers"), why)
                 return curve
             if value is not None:
@@ -187,7 +189,7 @@ class _Resolver:
         if not isinstance(name.value, str):
             return None  # the table's own validation reports it
         if not self.file.is_file():
-            self._complain(name, at, f"there is no {display(self.file)} to refer to")
+            self._complain(name, at, f"{display(self.file)} does not exist")
             return None
         if name.value not in self.found:
             if self.node is None:

@@ -18,11 +18,11 @@ class RecipeList(Section):
 
     name: Name
     purpose: str = ""
-    """When it is run, and what it shows."""
+    """When to run it, and what it shows."""
     recipes: Annotated[tuple[FileName, ...], Field(min_length=1)]
     """Recipes and ablation recipes; no lists."""
     baseline: FileName | None = None
-    """What their results are compared with, unless --against names another; null: targets alone."""
+    """Baseline to compare results with, unless --against names another; null: only targets."""
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeList:
@@ -32,4 +32,4 @@ class RecipeList(Section):
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         for n, name in enumerate(self.recipes):
             if name in self.recipes[:n]:
-                yield f"recipes.{n}", f"{name} stands twice: keep one"
+                yield f"recipes.{n}", f"{name} is listed twice: keep one"

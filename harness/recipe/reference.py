@@ -71,7 +71,7 @@ def papers() -> References:
             continue
         if not stage_id(recipes[paper], "linear").endswith(f"-{shipped_as}"):
             mistakes.append(
-                f"{display(file)}: changed since it was shipped, and no longer MoCo {paper}'s; "
-                "copy it under another name, and bring the shipped one back"
+                f"{display(file)}: changed, so no longer the recipe of MoCo {paper}; save your "
+                "version under another name, and restore the shipped file"
             )
     return References(recipes, tuple(mistakes))

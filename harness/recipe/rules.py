@@ -45,7 +45,8 @@ def contradictions(
     if batch % group:
         yield (
             "model.bn_group",
-            f"{group} does not divide optim.batch {batch}: batch norm needs whole groups",
+            f"{group} does not divide optim.batch {batch}: choose a divisor, as all groups must "
+            "be full",
         )
     halved = stride(model.backbone)
     sizes = {"data.size": data.size} | {f"views.{k}.size": v.size for k, v in views.items()}
@@ -53,8 +54,9 @@ def contradictions(
         if group == 1 and optim.epochs and size <= halved:
             yield (
                 "model.bn_group",
-                f"1 image of {field} {size} ends as one value a channel in {model.backbone}, "
-                f"which has no variance: make the group larger, or {field} more than {halved}",
+                f"with {field} {size}, a group of 1 image has one value per channel in "
+                f"{model.backbone}, so no variance: enlarge the group, or set {field} above "
+                f"{halved}",
             )
     yield from contrast.contradictions(batch, group)
     yield from _views(augment, views, contrast)
@@ -68,13 +70,13 @@ def contradictions(
     yield from _tasks(further, own)
     yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
     if not knn.k:
-        yield "knn.k", "at least one k is needed"
+        yield "knn.k", "needs at least one k"
     if (data.name == "imagefolder") != (data.folder is not None):
         yield (
             "data.folder",
             "data.name: imagefolder needs data.folder"
             if data.folder is None
-            else f"only data.name: imagefolder takes a folder, not {data.name}",
+            else f"{data.name} has no folder: leave it out, or use data.name: imagefolder",
         )
     if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
         yield "data.folder", "it is relative to the data root: no leading '/' and no '..'"
@@ -84,12 +86,12 @@ def contradictions(
     if optim.schedule.kind == "step":
         yield from _drops("optim.schedule.drops", optim.schedule.drops, optim.epochs)
     if optim.schedule.kind == "cosine" and 0 < optim.epochs <= optim.schedule.start:
-        where = f"{optim.epochs} epochs have no epoch {optim.schedule.start}"
-        yield "optim.schedule.start", f"{where}: it is below optim.epochs"
+        where = f"no epoch {optim.schedule.start} in {optim.epochs} epochs"
+        yield "optim.schedule.start", f"{where}: choose a number below optim.epochs"
     if linear is not None:
         yield from _drops("linear.drops", linear.drops, linear.epochs)
     if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
-        yield "model.width", f"{model.backbone} has no wider form; resnet50 and miniature have"
+        yield "model.width", f"{model.backbone} has no wider form; only resnet50 and miniature do"
 
 
 def beyond_images(
@@ -103,11 +105,11 @@ def beyond_images(
     if available is not None and batch > available:
         yield (
             "optim.batch",
-            f"{batch} images per step, but the data has {available}: no step would ever be made",
+            f"{batch} images per step, but the data has only {available}: lower it",
         )
     labelled = STL10_LABELLED if data.name == "stl10" else available
     if labelled is not None and max(knn.k, default=1) > labelled:
-        yield "knn.k", f"{max(knn.k)} neighbours, but there are {labelled} labelled images"
+        yield "knn.k", f"{max(knn.k)} neighbours, but only {labelled} labelled images: lower k"
 
 
 def stride(backbone: str) -> int:
@@ -126,7 +128,7 @@ def _beyond_float32(path: str, value: object) -> Iterator[tuple[str, str]]:
         yield from dict.fromkeys(found for each in value for found in _beyond_float32(path, each))
     elif isinstance(value, float) and value and not LEAST <= abs(value) <= MOST:
         what = "0" if abs(value) < 1 else "infinite"
-        yield path, f"{value:g} is {what} in float32: take one from {LEAST:g} to {MOST:g}"
+        yield path, f"{value:g} is {what} in float32: choose a number from {LEAST:g} to {MOST:g}"
 
 
 def _views(
@@ -137,13 +139,13 @@ def _views(
     wanted = dict.fromkeys(kind for kind in contrast.views() if kind != MAIN)
     for kind in wanted:
         if kind not in views:
-            why = f"missing: {contrast.kind} draws views of this kind; it needs a size"
+            why = f"missing: {contrast.kind} uses views of this kind; give at least their size"
             yield f"views.{kind}", why
     for kind in views:
         if kind not in wanted:
             yield (
                 f"views.{kind}",
-                f"{contrast.kind} draws no views of this kind: leave it out",
+                f"{contrast.kind} does not use views of this kind: leave it out",
             )
     policies: dict[str, Augment] = {"augment": augment}
     for path, policy in (policies | {f"views.{k}": v for k, v in views.items()}).items():
@@ -151,9 +153,12 @@ def _views(
         for field in ("crop_scale", "crop_ratio", "blur_sigma"):
             low, high = getattr(policy, field)
             if low > high:
-                yield f"{path}.{field}", f"{low} to {high} is no range: low comes first"
+                yield (
+                    f"{path}.{field}",
+                    (f"{low} to {high} is not a range: write the lower number first"),
+                )
         if policy.crop_scale[1] <= 0:
-            yield f"{path}.crop_scale", "a crop of no area; the upper end must be above 0"
+            yield f"{path}.crop_scale", "crops would be empty; the upper end must be above 0"
 
 
 def _weights(weights: Weights | None, epochs: int) -> Iterator[tuple[str, str]]:
@@ -166,27 +171,31 @@ def _weights(weights: Weights | None, epochs: int) -> Iterator[tuple[str, str]]:
         yield from _stage("model.weights.run", weights.run)
         for field in ("sha256", "md5", "prefix"):
             if getattr(weights, field) is not None:
-                yield f"model.weights.{field}", "of a file; a run is known by its id: leave it out"
+                yield (
+                    f"model.weights.{field}",
+                    ("leave it out: it belongs to `file`; a run's id identifies its weights"),
+                )
     elif weights.sha256 is None and weights.md5 is None:
-        yield "model.weights", "its sha256 or md5 is needed: it says which weights are evaluated"
+        yield "model.weights", "needs sha256 or md5, which identify the weights"
     if weights.file is not None and (
         weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
     ):
         yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
     if weights.head == "new" and not epochs:
-        why = "with optim.epochs 0 nothing is trained, and a new head stays random: leave it out"
+        why = "optim.epochs 0 trains nothing, so a new head would stay random: leave it out"
         yield "model.weights.head", why
 
 
 def _continued(named: str, model: Model, optim: Optim) -> Iterator[tuple[str, str]]:
     yield from _stage("continue_from", named)
     if model.weights is not None:
-        yield "model.weights", "continue_from has that run's weights: leave one of the two out"
+        yield "model.weights", "continue_from already gives the weights: remove one of the two"
     if not optim.epochs:
         yield (
             "optim.epochs",
-            "0 trains nothing, and they count from the start of continue_from: say how many there "
-            f"are in all; to evaluate its weights, say model.weights: {{run: {named}}} instead",
+            "0 trains nothing; give the total, counted from the start of the run in "
+            f"continue_from; to evaluate its weights only, use model.weights: {{run: {named}}} "
+            "instead",
         )
 
 
@@ -194,14 +203,14 @@ def _stage(field: str, named: str) -> Iterator[tuple[str, str]]:
     if not STAGE_ID.fullmatch(last_part(named)) or named.startswith("~"):
         yield (
             field,
-            "no stage of pre-training: name its id, as moco-harness status shows it "
-            "(recipe-s0.pretrain-1a2b3c4d5e), or the folder of that name, without '~'",
+            "not a pre-training stage: give its id, as moco-harness status shows it "
+            "(recipe-s0.pretrain-1a2b3c4d5e), or its folder, without '~'",
         )
 
 
 def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str, str]]:
     if list(drops) != sorted(set(drops)):
-        yield path, f"{list(drops)} must rise"
+        yield path, f"{list(drops)}: epochs must increase"
     elif epochs and drops and drops[-1] >= epochs:
         yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"
 
@@ -212,16 +221,19 @@ def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[t
     for name, said in further.items():
         above = further.get(said.parent)
         if name in tasks():
-            yield f"tasks.{name}", "it is called as a kind of task is: choose another name"
+            yield f"tasks.{name}", "the name of a kind of task: choose another name"
         elif above is None and said.parent not in own:
             known = ", ".join([*own, *(other for other in further if other != name)])
-            yield f"tasks.{name}.parent", f"no stage is called {said.parent}; there are {known}"
+            yield f"tasks.{name}.parent", f"no task with the name {said.parent}; use one of {known}"
         elif above is not None and above.trials > 1:
-            why = f"{said.parent} has {above.trials} trials, and which one is meant cannot be said"
+            why = (
+                f"{said.parent} has {above.trials} trials, so the parent would be ambiguous: "
+                "choose another one"
+            )
             yield f"tasks.{name}.parent", why
         seen, parent = {name}, said.parent
         while parent in further and parent not in seen:
             seen.add(parent)
             parent = further[parent].parent
         if parent == name:
-            yield f"tasks.{name}.parent", "it builds on itself"
+            yield f"tasks.{name}.parent", "the parents form a loop: choose another parent"

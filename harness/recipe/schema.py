@@ -72,16 +72,16 @@ else:
 
 
 class Watch(Section):
-    """How often to look. Never part of a run's identity."""
+    """How often to log, monitor and save. Never part of a run's identity."""
 
     log_steps: Positive = 50
-    """Steps whose losses leave the device together and are written to the journal."""
+    """Steps between writes to the journal, which has every step's loss."""
     knn_epochs: Annotated[int, Field(ge=0)] = 1
     """Monitor kNN after every so many epochs; 0: only after the last."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2
-    """Newest checkpoints that stay on disk."""
+    """Number of newest checkpoints that are kept."""
 
 
 class Target(Section):
@@ -89,21 +89,21 @@ class Target(Section):
 
     metric: Reported
     task: Key | None = None
-    """Of which task under `tasks:`; null: of what stands in a section of its own."""
+    """Name of a task under `tasks:`; null: the task of the recipe's own section."""
     value: float
-    """Expected value, in the metric's unit: percent of accuracies."""
+    """Expected value, in the metric's unit (accuracies: percent)."""
     tolerance: Annotated[float, Field(ge=0)]
     """How far below `value` a result may lie, in the same unit."""
     epoch: Positive | None = None
-    """Of the kNN monitor after this epoch, so that a run that arrives late is seen; null: of the
-    last epoch's result."""
+    """Compare the kNN monitor after this epoch, to detect slower learning; null: the last
+    result."""
     source: Annotated[str, Field(min_length=1)]
     """Who measured `value`, over how many seeds."""
 
     @model_validator(mode="after")
     def _monitored(self) -> Target:
         if self.epoch is not None and self.metric != "knn/top1":
-            refuse([("epoch", "only kNN is monitored during training: leave it out")])
+            refuse([("epoch", "leave it out: only kNN is measured during training")])
         if not (metric := metrics()[self.metric]).possible(self.value):
             bounds = f"{metric.least:g} to {metric.most:g} {metric.unit}"
             refuse([("value", f"{self.value:g}: {self.metric} is {bounds}")])
@@ -111,7 +111,8 @@ class Target(Section):
 
 
 class Cost(Section):
-    """What one run costs, by a source; `plan` shows it until this machine has measured its own."""
+    """Cost of one run as a source gives it; `plan` shows it until this machine has its own
+    times."""
 
     hours: Annotated[float, Field(gt=0)]
     on: str
@@ -124,7 +125,7 @@ class About(Section):
 
     title: str = ""
     source: str = ""
-    """The paper or code that the recipe follows; of given weights, where they are had."""
+    """The paper or code that the recipe follows; for given weights, where to get them."""
     notes: tuple[str, ...] = ()
     """Deviations from the source, and whatever a reader should know."""
     cost: Cost | None = None
@@ -137,18 +138,18 @@ class Recipe(Section):
     name: Name
     seed: Annotated[int, Field(ge=0)] = 0
     continue_from: Annotated[Text | None, Since("0.2"), ByName()] = None
-    """A finished pre-training that this one goes on from, with its queue, its optimiser's momentum
-    and its step: the id of its stage, or its folder, relative to the run root. All but `optim` is
-    as there, and `optim` says the whole: its epochs count from the other's start."""
+    """A finished pre-training that this one continues, with its queue, optimiser momentum and
+    step: its stage id, or its folder relative to the run root. All sections but `optim` must be
+    equal; epochs in `optim` count from the start of that run."""
     data: Data
     augment: Augment
     views: Annotated[dict[Key, View], Since("0.2")] = {}
-    """Further kinds of views by name, where the method asks for them."""
+    """Further kinds of views by name, for methods that use them."""
     model: Model
     contrast: Contrast
     optim: AnyOptim
     precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(title="precision")] = "fp32"
-    """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
+    """Precision of the encoders; logits, queue and moving average stay in float32."""
     knn: Knn = Knn()
     linear: Linear | None = Linear()
     """null: no linear probe."""

@@ -61,7 +61,7 @@ class Augment(Section):
 
 
 class View(Augment):
-    """Another kind of view, of a size of its own: some methods compare small crops with large."""
+    """Another kind of view, with its own size: some methods compare small crops with large ones."""
 
     size: Pixels
     """Side of the square that the encoder sees, in pixels."""
@@ -71,24 +71,24 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Weights(Section):
-    """Weights to begin with, of a file or of a run: evaluated as they are where optim.epochs is 0,
-    else what pre-training begins with."""
+    """Given weights, from a file or a run: evaluated unchanged if optim.epochs is 0, else the
+    initial weights of pre-training."""
 
     file: Text | None = None
-    """A checkpoint under the data root; docs/weights.md has the forms that are known."""
+    """A checkpoint under the data root; docs/weights.md lists the supported formats."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
-    """The file's SHA-256, or the beginning of it: the identity of what is evaluated."""
+    """The file's SHA-256, or its first digits; it identifies the weights."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
-    """Its MD5, or the beginning of it, for files whose publisher gives no other (code's README)."""
+    """The file's MD5, or its first digits, if no SHA-256 is published (code's README)."""
     prefix: Annotated[str | None, Since("0.2")] = None
-    """What stands before conv1.weight in the file, for a network among several or under names that
-    are not known ("": nothing); null: found as docs/weights.md says."""
+    """Text before conv1.weight in the file's names, if it has several networks or unknown names
+    ("": none); null: found as in docs/weights.md."""
     run: Annotated[Text | None, Since("0.2"), ByName()] = None
-    """In place of a file, a pre-training of this harness: the id of its stage, or its folder,
-    relative to the run root. The query encoder of its last step is taken."""
+    """Instead of a file, a pre-training of this harness: its stage id, or its folder relative to
+    the run root. The query encoder of its last step is used."""
     head: Annotated[Literal["given", "new"], Since("0.2")] = "given"
-    """Where pre-training begins with the weights: whether it begins with their head too, which has
-    to fit then, or draws a new one from the seed."""
+    """For pre-training from these weights: given keeps their head, which must fit; new draws one
+    from the seed."""
 
     @property
     def named(self) -> str:
@@ -121,7 +121,7 @@ class Model(Section):
     running_stats: Annotated[
         Literal["first_group", "mean"], Field(title="running statistics of")
     ] = "first_group"
-    """Whose running statistics are kept: the first group's (code) or the groups' mean (demo)."""
+    """Running statistics that are kept: the first group's (code) or the groups' mean (demo)."""
     weights: Weights | None = None
-    """null: random initial weights. With optim.epochs 0 given weights are evaluated as they are;
-    else pre-training begins with them."""
+    """null: random initial weights. Given weights are evaluated unchanged if optim.epochs is 0;
+    else pre-training starts from them."""

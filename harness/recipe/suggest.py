@@ -31,7 +31,7 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     near = closest(word, names)
     if near is not None:
         return f", did you mean {near}?"
-    return f"; there are {listed(names)}" if names else ""
+    return f"; use one of {listed(names)}" if names else ""
 
 
 def listed(names: Iterable[object]) -> str:

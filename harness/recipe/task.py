@@ -14,7 +14,7 @@ Pixels = Annotated[int, Field(ge=8, le=1024)]
 
 
 class Data(Section):
-    """Which images; they are looked for under the site's data root."""
+    """The images, under the site's data root."""
 
     name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"]
     """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>."""
@@ -31,11 +31,11 @@ class TaskSection(Section):
 
     kind: str
     parent: Annotated[str, Field(min_length=1)] = "pretrain"
-    """What it builds on: pretrain, or the name of another task of the recipe."""
+    """The task that it evaluates: pretrain, or the name of another task of the recipe."""
     data: Data | None = None
-    """Its own data; null: that of the run."""
+    """Its data; null: the run's data."""
     trials: Positive = 1
-    """How often it is done, each time with other random numbers."""
+    """Number of repetitions, each with other random numbers."""
 
 
 def task_sections() -> tuple[type[TaskSection], ...]:
@@ -50,6 +50,6 @@ def task_sections() -> tuple[type[TaskSection], ...]:
             continue
         section: object = load(each.config)
         if not (isinstance(section, type) and issubclass(section, TaskSection)):
-            raise TypeError(f"the task {kind} declares {section}, which is no TaskSection")
+            raise TypeError(f"the task {kind} declares {section}, which is not a TaskSection")
         found.append(section)
     return tuple(found)

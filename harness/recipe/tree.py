@@ -143,7 +143,7 @@ def split(path: str, place: Place) -> list[str]:
     sound = all(part and part == part.strip() and part.isprintable() for part in parts)
     if not sound or len(parts) > MAX_DEPTH:
         raise RecipeError(
-            f"{place}: '{printable(path)}' is no field: write section.field, as in optim.lr"
+            f"{place}: '{printable(path)}' is not a field: write section.field, as in optim.lr"
         )
     return parts
 

@@ -22,7 +22,7 @@ from harness.recipe.tree import MAX_DEPTH, Node, Place, Scalar
 from harness.redact import secret
 
 QUOTE = "put it in quotes"
-QUOTE_TWICE = "put it in quotes, and these in quotes of the shell"
+QUOTE_TWICE = "put it in quotes, and quote these for the shell"
 
 MAX_BYTES = 1_000_000
 MAX_INTEGER = 2**63 - 1
@@ -49,12 +49,12 @@ _NOT_TEXT = re.compile(
 
 _ENDS = (yaml.ScalarEvent, yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: no recipe is"
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: flatten it"
 
 _HINTS = {
-    "mapping values are not allowed": "put a text that contains ': ' in quotes, and indent evenly",
+    "mapping values are not allowed": "quote text that contains ': ', and check the indentation",
     "could not find expected ':'": "write `field: value`",
-    "cannot start any token": "indent with spaces, and put a text that begins with it in quotes",
+    "cannot start any token": "indent with spaces, and quote text that starts with this character",
     "found character '\\t'": "indent with spaces, not tabs",
     "end of stream": "close the bracket or quote",
 }
@@ -104,7 +104,10 @@ def parse_value(text: str, source: str) -> Node:
         found = parse(text, source, line=None)
         marks = [e.end_mark for e in yaml.parse(text, Loader=_LOADER) if isinstance(e, _ENDS)]
         if rest := text[max(mark.index for mark in marks if mark is not None) :].strip():
-            _refuse(found.place, f"YAML cuts {printable(rest)} off as a comment: quote all of it")
+            _refuse(
+                found.place,
+                f"YAML would drop {printable(rest)} as a comment: quote the whole value",
+            )
         return found
     reader = _Reader(source, numbered=False)
     _guard(text, reader)
@@ -116,10 +119,10 @@ def _guard(text: str, reader: _Reader) -> None:
     bad = _NOT_TEXT.search(text)
     if bad is not None:
         place = reader.place(text.count("\n", 0, bad.start()))
-        _refuse(place, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+        _refuse(place, f"{_unwanted(bad)} is not allowed in a recipe: remove it")
     if (found := secret(text)) is not None:
         place = reader.place(text.count("\n", 0, found[1]))
-        _refuse(place, f"holds {found[0]}, and would be kept with the runs: remove it")
+        _refuse(place, f"contains {found[0]}, which would be copied into run folders: remove it")
 
 
 def is_text(text: str) -> bool:
@@ -145,7 +148,7 @@ def no_such(path: Path) -> str:
     folder = path.parent
     try:
         if not folder.is_dir():
-            return f"there is no folder {display(folder)}"
+            return f"no folder {display(folder)}"
         if path.is_symlink():
             return _broken(path)
         names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml"))
@@ -156,7 +159,7 @@ def no_such(path: Path) -> str:
     near = closest(re.sub(r"\.ya?ml$", "", path.name), stems)
     if near is not None:
         return f"no such file, did you mean {display(folder / stems[near])}?"
-    return f"no such file; there are {listed(names)}" if names else "no such file"
+    return f"no such file; existing ones: {listed(names)}" if names else "no such file"
 
 
 def _broken(link: Path) -> str:
@@ -164,8 +167,8 @@ def _broken(link: Path) -> str:
         link.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return "a circle of links: put the file there"
-    return f"a link to {printable(str(link.readlink()), 300)}, which is not there"
+            return "symbolic links form a loop: replace them by the file"
+    return f"a link to {printable(str(link.readlink()), 300)}, which does not exist"
 
 
 class _Reader:
@@ -184,7 +187,7 @@ class _Reader:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if found is not None:
-                    self.refuse(event, "a second document begins here: one file holds one recipe")
+                    self.refuse(event, "a second document starts here: write one recipe per file")
                 found = self.node(next(events), events, 0)
         return found or Node(None, self.place(0))
 
@@ -211,7 +214,7 @@ class _Reader:
             key = self.key(event)
             if key in fields:
                 first = fields[key].place
-                at = f"; it stands in line {first.line} already" if first.line else ""
+                at = f" (first in line {first.line})" if first.line else ""
                 self.refuse(event, f"{printable(key)}: given twice{at}: keep one")
             value = self.node(next(events), events, depth + 1)
             fields[key] = Node(value.value, self.place(_line(event)))
@@ -225,14 +228,16 @@ class _Reader:
         if not isinstance(key, str):
             self.refuse(event, f"the field name {event.value or 'null'} is not text: quote it")
         if key == "<<" and event.implicit[0]:
-            self.refuse(event, "<<: merge keys are not read: write the fields out, or use extends:")
+            self.refuse(
+                event, "<<: merge keys are not supported: write the fields out, or use extends:"
+            )
         return key
 
     def scalar(self, event: yaml.ScalarEvent) -> Scalar:
         text: str = event.value
         if not event.implicit[0]:  # quoted, or a block of text
             if (bad := _NOT_TEXT.search(text)) is not None:
-                self.refuse(event, f"{_unwanted(bad)} may not stand in a recipe: remove it")
+                self.refuse(event, f"{_unwanted(bad)} is not allowed in a recipe: remove it")
             return text
         if text in ("", "~", "null"):
             return None
@@ -248,12 +253,12 @@ class _Reader:
                 self.refuse(event, f"{printable(text)} is too small for a number: write 0")
             return number
         if _NOT_FINITE.fullmatch(text):
-            self.refuse(event, f"{text} is not a finite number: give one, or {self.quote}")
+            self.refuse(event, f"{text} is not a finite number: write one, or {self.quote}")
         if len(text) <= LONGEST_NUMBER and _AMBIGUOUS.fullmatch(text):
             self.refuse(
                 event,
-                f"{printable(text)} reads differently from one YAML version to the next: "
-                f"write a plain decimal number, or {self.quote}",
+                f"{printable(text)} means different things in YAML 1.1 and 1.2: write a plain "
+                f"decimal number, or {self.quote}",
             )
         return text
 
@@ -265,12 +270,12 @@ class _Reader:
 
     def refuse_indirection(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self.refuse(event, "aliases are not read: write the value out, or use extends:")
+            self.refuse(event, "aliases are not supported: write the value out, or use extends:")
         if getattr(event, "anchor", None) is not None:
-            self.refuse(event, "anchors are not read: remove it, or use extends:")
+            self.refuse(event, "anchors are not supported: remove it, or use extends:")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.refuse(event, f"the tag {printable(tag)} is not read: remove it")
+            self.refuse(event, f"the tag {printable(tag)} is not supported: remove it")
 
     def refuse(self, event: yaml.Event, problem: str) -> NoReturn:
         _refuse(self.place(_line(event)), problem)
@@ -279,7 +284,7 @@ class _Reader:
 def _bytes(path: Path, source: str) -> bytes:
     try:
         if path.is_dir():
-            raise RecipeError(f"{source}: this is a folder: name a .yaml file in it")
+            raise RecipeError(f"{source}: a folder: name a .yaml file in it")
         if not path.exists():
             raise RecipeError(f"{source}: {no_such(path)}")
         if not path.is_file():
@@ -289,9 +294,9 @@ def _bytes(path: Path, source: str) -> bytes:
     except OSError as error:
         raise RecipeError(cannot_be_read(error, Path(source))) from error
     except ValueError as error:  # a null character
-        raise RecipeError(f"{source}: this is no file name") from error
+        raise RecipeError(f"{source}: not a file name") from error
     if len(content) > MAX_BYTES:
-        raise RecipeError(f"{source}: larger than {MAX_BYTES // 1_000_000} MB: no recipe is")
+        raise RecipeError(f"{source}: larger than {MAX_BYTES // 1_000_000} MB: not a recipe")
     return content
 
 

@@ -9,19 +9,19 @@ from harness.recipe.claims import By
 
 WHOSE: dict[By, str] = {
     "paper": "the paper's",
-    "read_off": "read off its numbers",
+    "read_off": "derived from its numbers",
     "ours": "our own check",
 }
 
 _HEADS: dict[By, str] = {
     "paper": "Of the paper's {}",
-    "read_off": "Read off its numbers, {}",
+    "read_off": "Of {} derived from its numbers",
     "ours": "Our own {}",
 }
 _NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
 
 
-POSSIBLE_REASONS = "Possible reasons, which nothing here tests:"
+POSSIBLE_REASONS = "Possible reasons (not tested here):"
 
 
 def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:

@@ -143,7 +143,7 @@ def _apart(cells: list[str], results: Results, metric: Metric) -> list[str]:
         for cell in found
         if (other := results.protocol_deviation(cell, metric))
     ]
-    return [f"its cells are measured by different protocols ({'; '.join(others)})"]
+    return [f"its cells use different protocols ({'; '.join(others)})"]
 
 
 def _scores(results: Results) -> Scores:
@@ -192,7 +192,10 @@ def _judgement(
     if decision.conclusion == "incomplete":
         lacking = "; ".join(_lacking(claim, scores, results, design))
         return Judgement(
-            claim, "incomplete", lacking + (f". So far: {text}" if text else ""), decision
+            claim,
+            "incomplete",
+            lacking + (f". With the seeds so far: {text}" if text else ""),
+            decision,
         )
     if decision.conclusion == "unlearned":
         return Judgement(

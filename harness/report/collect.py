@@ -318,15 +318,18 @@ def _results(
 
 
 def _not_the_papers(references: References) -> list[str]:
-    return [f"A recipe of the papers' settings is wrong: {each}" for each in references.mistakes]
+    return [
+        f"A reference recipe of the papers' settings is wrong: {each}"
+        for each in references.mistakes
+    ]
 
 
 def _warnings(results: Results) -> list[str]:
     shared, metrics = results.comparability, dict.fromkeys((*task_of(), results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
     found += [
-        f"{cell.label} is measured by another protocol than most of the column ({metric}: "
-        f"{protocol_text(other)}); it is compared with none of the others."
+        f"{cell.label} has another protocol than most of the column ({metric}: "
+        f"{protocol_text(other)}), so it is not compared with other cells."
         for metric in metrics
         for cell in results.cells
         if (other := results.protocol_deviation(cell, metric))
@@ -351,16 +354,15 @@ def _warnings(results: Results) -> list[str]:
     if stale:
         found.insert(
             0,
-            f"Stale: {', '.join(stale)}. These results come from another edition of the code (the "
-            f"table's is {shared.editions}), from other data or another device than the rest of "
-            "the table, from another schema version, from other weights than their pre-training "
-            "now has, from other data or given weights than there are now, or are copies; they "
-            "stand in no mean, difference or verdict.",
+            f"Stale: {', '.join(stale)}. These results are copies, or differ from the table in "
+            f"edition of the code ({shared.editions}), data, device or schema version, or their "
+            "weights or data changed since; they are excluded from means, differences and "
+            "verdicts.",
         )
     if any(e != results.installed[what] for what, e in shared.editions.by_subject.items()):
         found.insert(
             0,
-            f"Every number here was made with edition {shared.editions}; the installed code is "
-            f"edition {results.installed}, for which `check` calls them stale.",
+            f"All numbers come from edition {shared.editions}; the installed code is edition "
+            f"{results.installed}, so `check` reports them as stale.",
         )
     return found

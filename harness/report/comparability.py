@@ -30,7 +30,7 @@ class Comparability:
         if outcome.copied:
             return outcome.copied
         if metric in COSTS and run.device != self.device:
-            return f"on {run.device}, the column is of {self.device}"
+            return f"on {run.device}, but the column is from {self.device}"
         data = self.fingerprints.get(run.data_key, "")
         others = not set(outcome.fingerprints) <= {data}
         return outcome.why_stale(self.editions) or ("of other data" if others else "")

@@ -67,7 +67,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
     warnings = []
     if torn:
         cut = "1 line of its journal is" if torn == 1 else f"{torn} lines of its journal are"
-        warnings.append(f"{folder.id}: {cut} cut or unreadable, and left out of its curves")
+        warnings.append(f"{folder.id}: {cut} cut or unreadable, and omitted from its curves")
     if not records and entry.done and recipe.optim.epochs:
         warnings.append(f"{folder.id}: no journal, so no curves")
     said: Any = (entry.result or {}).get("step")
@@ -80,7 +80,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
     if others := len(monitored) - len(same):
         values = "value" if others == 1 else "values"
         warnings.append(
-            f"{folder.id}: {others} monitored kNN {values} of another protocol left out of its "
+            f"{folder.id}: {others} monitored kNN {values} with another protocol omitted from its "
             "curve"
         )
     return Curves(

@@ -106,14 +106,14 @@ def _figure(
     shown = measure(metric)
     caption = f"{_capital(shown.label)} over epochs"
     if means := [line for line in lines if len(line.curves) > 1 and line.band is not None]:
-        caption += ": mean over seeds, band from the least to the greatest"
+        caption += ": mean over seeds, band from minimum to maximum"
     if single := [line.cell.label for line in lines if line.band is None]:
-        caption += f"{';' if means else ':'} each seed by itself where their journals differ"
+        caption += f"{';' if means else ':'} separate lines for seeds whose journals differ"
         caption += f" ({', '.join(single)})" if means else ""
     if any(line.printed for line in lines):
-        caption += "; dashed, what the paper drew, at its own scale"
+        caption += "; dashed: the paper's curve, at its own scale"
     if any(True in line.broken for line in lines):
-        caption += "; × marks where a run diverged"
+        caption += "; × marks divergence"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
     svg = _draw(name, f"{shown.label}, {shown.unit}", lines, cell_colours(results), level)
     return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))

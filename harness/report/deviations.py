@@ -81,12 +81,12 @@ def _begun(results: Results) -> list[str]:
         who = f"“{run.cell or recipe.name}”"
         if epochs and recipe.model.weights is not None:
             named = given.get("file") or given["run"]
-            found[f"{who} began with the weights of {named}, not with drawn ones."] = None
+            found[f"{who} started from the weights of {named}, not from random ones."] = None
         if recipe.continue_from is not None:
             found[
-                f"{who} continues {given['run']}{_before(run.continues)}; from there: "
-                f"{schedule(recipe)}, learning rate {recipe.optim.lr:g}, to epoch {epochs}. It is "
-                f"not a run of {epochs} epochs from the start."
+                f"{who} continues {given['run']}{_before(run.continues)}: {schedule(recipe)}, "
+                f"learning rate {recipe.optim.lr:g}, to epoch {epochs}. It is not one run of "
+                f"{epochs} epochs."
             ] = None
     return list(found)
 
@@ -98,7 +98,7 @@ def _before(continues: Mapping[str, Any]) -> str:
         return ""
     kind = optim["schedule"]["kind"]
     epochs = f"{optim['epochs']} epochs, {kind}, learning rate {optim['lr']:g}"
-    return f" from its step {continues['step']} on ({epochs})"
+    return f" from its step {continues['step']} ({epochs})"
 
 
 def _packing(results: Results) -> list[str]:
@@ -126,7 +126,7 @@ def _probe(results: Results) -> list[str]:
         other = {field: value for field, value in ours.items() if theirs[field] != value}
         if other:
             parts = (f"{field} {value} ({theirs[field]})" for field, value in other.items())
-            lines[f"linear probe (in brackets the papers'): {', '.join(parts)}."] = None
+            lines[f"linear probe (papers' values in brackets): {', '.join(parts)}."] = None
     return list(lines)
 
 

@@ -26,11 +26,11 @@ from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
 from harness.report.tables import claims_table, further_table, sensitivity_table
 
-NOT_COMPARABLE = " The numbers are not comparable with the paper's; the claims are what is tested."
+NOT_COMPARABLE = " Do not compare the numbers with the paper's; this scale tests the claims."
 
 UNRELATED = (
-    "Stages of this table's names that are not its own lie under the run root, and stand in no "
-    "number here"
+    "The run root has stages with this table's names that do not belong to it; no number here "
+    "uses them"
 )
 
 DIFFERS: tuple[str, Tone] = ("differs", "unsure")
@@ -65,14 +65,14 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     ablation = results.ablation
     if ablation is not None:
         how = {
-            "read": "read in the paper",
+            "read": "from the paper itself",
             "secondary": "from a secondary source",
             "memory": "from memory, not checked against the paper",
         }[ablation.confidence]
         blocks.append(
             Paragraph(
-                f"{ablation.paper}. The paper's setting: {ablation.setting}. Its numbers: "
-                f"{ablation.source} ({how}{_off(ablation.uncertainty)}).",
+                f"{ablation.paper}. The paper's setting: {ablation.setting}. Source of its "
+                f"numbers: {ablation.source} ({how}{_off(ablation.uncertainty)}).",
                 "quiet",
             )
         )
@@ -94,7 +94,7 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
 
 
 def _off(uncertainty: float) -> str:
-    return f"; off a drawn curve, ±{uncertainty:g}" if uncertainty else ""
+    return f"; read from a drawn curve, ±{uncertainty:g}" if uncertainty else ""
 
 
 def _table(results: Results) -> list[Block]:
@@ -110,11 +110,13 @@ def _table(results: Results) -> list[Block]:
         words.append(f"Judged by {measure(results.metric).label}, as in the paper.")
     if results.scale is not None:
         unit = difference_unit(results.metric)
-        words.append(f"Margin for a difference to count: {results.margin:g} {unit}.")
+        words.append(f"Margin: a difference counts above {results.margin:g} {unit}.")
         if len(results.seen_seeds) > 1:
             words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
         else:
-            words.append("One seed: what looks so is no verdict yet, and may change with the next.")
+            words.append(
+                "With one seed there is no verdict yet; more seeds may change the picture."
+            )
     if ablation is not None and results.cell(CONTROL) is None:
         words.append("This scale has no untrained control.")
     if words:
@@ -123,7 +125,7 @@ def _table(results: Results) -> list[Block]:
     if sensitivity is not None:
         blocks.append(
             Paragraph(
-                "Sensitivity to the protocol, in %, mean over seeds; none of these is a result:",
+                "Sensitivity to the protocol, in %, mean over seeds (not results):",
                 "quiet",
             )
         )
@@ -164,21 +166,21 @@ def _scale(results: Results) -> list[Block]:
 def _whose_changes(results: Results) -> str:
     assert results.scale is not None
     return (
-        f"What this scale changes in its base recipe, {results.scale.recipe}; what all of it "
-        "changes in the paper's protocol stands under Deviations:"
+        f"This scale changes its base recipe, {results.scale.recipe}, as follows; all differences "
+        "from the paper's protocol are under Deviations:"
     )
 
 
 def _beside_what(results: Results) -> str:
     if not results.reference_pairs:
         return (
-            "What was run here, beside what MoCo v1 and v2 ran on ImageNet. What varies over the "
-            "cells is marked only where none of them has the papers' value."
+            "Our settings beside those of MoCo v1 and v2 on ImageNet. A setting that varies over "
+            "the cells is marked only if no cell has the papers' value."
         )
     assert results.ablation is not None
     return (
-        "What was run here, beside the same cells of our recipe at the scale of the printed "
-        f"numbers, ablation_{results.ablation.name}. Marked is what differs in any cell."
+        "Our settings beside those of the same cells at the scale of the printed numbers (our "
+        f"recipe ablation_{results.ablation.name}). A setting is marked if it differs in any cell."
     )
 
 
@@ -195,7 +197,7 @@ def _provenance(results: Results) -> list[Block]:
         facts.append("No run has a result yet.")
     newest = max((run.started for run in results.runs), default="")
     if newest:
-        facts.append(f"The newest run began at {newest}.")
+        facts.append(f"The newest run started at {newest}.")
     spent = ", ".join(cost.words for cost in costs(results.runs))
     facts.append(f"Cost of all stages with a result: {spent or 'nothing yet'}.")
     certified = map(Paragraph, provenance.certificates(results))

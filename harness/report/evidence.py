@@ -42,13 +42,17 @@ def _next(decision: Decision, design: Design) -> str:
         return ""
     if decision.analysis + 1 < len(design.analyses):
         size = design.analyses[decision.analysis + 1]
-        return f"; next look at {size} of at most {len(design.seeds)} seeds"
-    return f"; all {len(design.seeds)} seeds planned have been spent"
+        return f"; next analysis at {size} of at most {len(design.seeds)} seeds"
+    return f"; all {len(design.seeds)} planned seeds are used"
 
 
 def unlearned_text(decision: Decision, design: Design) -> str:
     """Which cells are not, or not yet significantly, above the untrained control; "" if all are."""
-    how = "does not beat" if decision.conclusion == "unlearned" else "is not yet surely above"
+    how = (
+        "does not beat"
+        if decision.conclusion == "unlearned"
+        else ("is not yet significantly above")
+    )
     return "; ".join(
         f"{each.statement.cell} {how} the untrained network "
         f"({comparison_text(each, 1 - design.alpha, design.unit, plain=True)})"
@@ -76,7 +80,7 @@ def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: b
         else:
             limit = f"{stated.threshold:+g}" if stated.threshold else "0"
             who = f"{MEASURES[stated.measure]}{stated.cell}"
-            said.append(f"{who}: {difference}; more than {limit} is claimed")
+            said.append(f"{who}: {difference}; the claim needs more than {limit}")
     elif found.seeds == 1:
         said.append("one seed")
     return "; ".join(said)

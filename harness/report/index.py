@@ -19,23 +19,23 @@ PAGE = "README.md"
 TOP = """\
 # Published results
 
-What the papers claim, and what our runs say of it. Each folder holds one table: `report.md` to read
-here, `report.html` to read in a browser, `report.tex` for a paper, `table.csv`, `runs.csv` and
-`results.json` for programs, and under `runs/` the records that all of it is made from (recipes,
-results, provenance, thinned journals; no checkpoints). The report is made again from them, byte for
-byte, by the command beside it.
+What the papers claim, and whether our runs agree. Each folder holds one table: `report.md` to read
+here, `report.html` for a browser, `report.tex` for a paper, `table.csv`, `runs.csv` and
+`results.json` for programs, and under `runs/` the records behind all numbers (recipes, results,
+provenance, thinned journals; no checkpoints). The command beside each table makes the same report
+from these records, byte for byte.
 
-A table stands at the scale that it names. At a scale that is not the paper's, numbers are not to be
-compared with the paper's: the claims are what is tested, by a rule that each report prints and that
-was fixed before its runs.
+Each table names its scale. Do not compare numbers of another scale with the paper's numbers:
+compare the claims. They are judged by a rule that each report prints and that was fixed before its
+runs.
 """
 
 
 BESIDE = {
-    "bench/README.md": "how fast a training step is, and how near the floor",
-    "gate.md": "what the accuracy gate can see at CPU scale",
-    "mutants.md": "which test catches each flaw planted in the algorithm",
-    "faults.md": "what was done to real runs, and how they ended",
+    "bench/README.md": "speed of a training step, relative to its floor",
+    "gate.md": "which mistakes the accuracy gate detects at CPU scale",
+    "mutants.md": "which test detects each planted flaw of the algorithm",
+    "faults.md": "faults injected into real runs, and how the runs ended",
 }
 """Other measured pages in the folder, written by other commands."""
 
@@ -54,7 +54,7 @@ def index(reports: Path) -> str:
     beside = [
         f"- [{page}]({page}): {what}" for page, what in BESIDE.items() if (reports / page).is_file()
     ]
-    top = TOP + ("\n" + "\n".join(["Measured besides:", "", *beside]) + "\n" if beside else "")
+    top = TOP + ("\n" + "\n".join(["Other measurements:", "", *beside]) + "\n" if beside else "")
     lines = ["| table | scale | claims | cost |", "| --- | --- | --- | --- |"]
     for name, said in found.items():
         cells = (
@@ -77,7 +77,7 @@ def published_reports(reports: Path) -> list[Path]:
 def _read(folder: Path) -> dict[str, Any]:
     said = atomic.read_json(folder / "results.json")
     if not isinstance(said, dict) or said.get("format") != FORMAT:
-        raise StoreError(f"{folder / 'results.json'}: not a report of this version; make it again")
+        raise StoreError(f"{folder / 'results.json'}: not a report of this version; write it again")
     return said
 
 

@@ -106,7 +106,7 @@ def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
         r"\bottomrule",
     ]
     columns = "".join(rf"p{{{width}\linewidth}}" for width in CLAIM_WIDTHS)
-    caption = f"Claims of: {results.title}. {summary(verdict_counts(list(judgements)))}"
+    caption = f"Claims: {results.title}. {summary(verdict_counts(list(judgements)))}"
     return _float(caption, f"{results.name}-claims", columns, body, [])
 
 

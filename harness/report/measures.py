@@ -8,11 +8,11 @@ from harness.spec.registry import metrics
 
 COSTS: dict[Metric, Declared] = {
     "cost/memory": Declared(
-        "cost/memory", "GB", "epoch", "most memory that a device needed", "lower",
+        "cost/memory", "GB", "epoch", "maximum memory that one device used", "lower",
         "peak memory of a device",
     ),
     "cost/hours": Declared(
-        "cost/hours", "hours", "epoch", "hours of 200 epochs at the measured speed", "lower",
+        "cost/hours", "hours", "epoch", "hours for 200 epochs at the measured speed", "lower",
         "time of 200 epochs",
     ),
 }  # fmt: skip

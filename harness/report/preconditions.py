@@ -45,7 +45,7 @@ def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]
         few += _steps(cell, recipe, images)
         negatives = recipe.contrast.old_keys()
         if negatives is not None and negatives * SHARE > images:
-            text = f"K = {negatives} is more than {part(SHARE)} of the {images} images"
+            text = f"K = {negatives} exceeds {part(SHARE)} of the {images} images"
             crowded.setdefault(text, []).append(cell)
     return [*few, *(f"{text} ({', '.join(named)})" for text, named in crowded.items())]
 
@@ -72,5 +72,5 @@ def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
         return []
     return [
         f"{cell} makes {steps} steps, and m = {getattr(recipe.contrast, 'momentum', 0):g} needs "
-        f"{needed:.0f}, {TIME_CONSTANTS} / (1 - m), to be judged"
+        f"{needed:.0f}, {TIME_CONSTANTS} / (1 - m)"
     ]

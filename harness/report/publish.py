@@ -87,7 +87,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
 def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
     for stage in stages:
         if stage.state in ("running", "damaged", "unreadable"):
-            what = "wait until it has ended" if stage.state == "running" else stage.entry.detail
+            what = "wait until it ends" if stage.state == "running" else stage.entry.detail
             says = WORDS.get(stage.state, stage.state)
             raise StoreError(f"{stage.entry.folder.path}: {says}; {what}")
     for run in results.runs:
@@ -96,13 +96,13 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
                 run.stages, None
             ):  # another edition is no reason: the report names it
                 where = stage.entry.folder.path
-                raise StoreError(f"{where}: {why}; bring the old one back, or run --again")
+                raise StoreError(f"{where}: {why}; restore the old one, or use run --again")
         if run.copied:
             raise StoreError(f"{run.stages['pretrain'].entry.folder.path}: {run.copied}")
     if results.comparability is None:
-        raise StoreError(f"{results.name}: no run has a result yet; there is nothing to publish")
+        raise StoreError(f"{results.name}: no run has a result yet, so there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:
-        raise StoreError(f"{root}: holds something that was not published here; move it away")
+        raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
 
 
 def _record(stage: Stage) -> dict[str, str]:

@@ -24,7 +24,7 @@ def published(runs: Path) -> dict[str, Any] | None:
     if found is None:
         return None
     if not isinstance(found, dict) or Editions.read(found.get("edition")) is None:
-        raise StoreError(f"{runs / MARK}: not the mark of published records; publish them again")
+        raise StoreError(f"{runs / MARK}: not a mark of published records; publish them again")
     return found
 
 

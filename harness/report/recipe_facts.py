@@ -163,7 +163,7 @@ def schedule(recipe: Recipe) -> str:
         case "step":
             return f"×{found.factor:g} at epochs {', '.join(map(str, found.drops))}"
         case "cosine":
-            start = f", from epoch {found.start}" if found.start else ""
+            start = f", starting at epoch {found.start}" if found.start else ""
             return ("cosine" if found.first == 0 else "cosine, down to zero") + start
         case "decay":
             return f"×{found.factor:g} every {found.every} steps"

@@ -234,7 +234,7 @@ class Run:
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
         if not measuring:
-            return say("no probe", f"the recipe has no {task_of()[metric]} of its own")
+            return say("no probe", f"the recipe has no `{task_of()[metric]}` section")
         for last in chain[1:]:
             if last.state == "diverged":
                 return say("probe diverged", last.entry.detail)
@@ -280,7 +280,7 @@ def read_run(
     """
     found = {name: _stage(name, recipe, runs, inputs) for name in stages(recipe)}
     warnings = [
-        f"{stage.id}: attempts of different editions ({', '.join(stage.editions)}) in one result"
+        f"{stage.id}: one result has attempts of different editions ({', '.join(stage.editions)})"
         for stage in found.values()
         if len(stage.editions) > 1
     ]

@@ -186,7 +186,7 @@ def changed_here(results: Results) -> list[str]:
     absent = [cell for cell in results.cells if not cell.runs]
     left_out = [cell.label for cell in absent if is_run(results.ablation, cell.id)]
     if left_out:
-        lines.append(f"Left out: {'; '.join(left_out)}.")
+        lines.append(f"Not run: {'; '.join(left_out)}.")
     lines += [
         f"Tuned on seed{'s' if len(each.seeds) > 1 else ''} {_list(each.seeds)}: {each.what}."
         for each in scale.tuned_on
@@ -229,8 +229,8 @@ def protocol_sentences(results: Results) -> list[str]:
             if line not in lines:
                 lines.append(line)
     lines.append(
-        "Reported is the network after its last epoch, never the best one. "
-        "The untrained network is the same network at its initial weights, evaluated the same way."
+        "Results are from the last epoch, never the best one. The untrained network is the same "
+        "network with its initial weights, evaluated in the same way."
     )
     return lines
 
@@ -251,8 +251,8 @@ def _sentences(recipe: Recipe) -> list[str]:
         lines.append(
             f"Linear probe: frozen features, SGD, {probe.epochs} epochs, batch {probe.batch}, "
             f"learning rate {probe.lr[0]:g}{others}, {drops}, momentum {probe.sgd_momentum:g}, "
-            f"weight decay {_list(probe.weight_decay[:1])}, {views}. "
-            "The rate is fixed beforehand: the first is the result, the best of several never is."
+            f"weight decay {_list(probe.weight_decay[:1])}, {views}. The learning rate was fixed "
+            "before the runs: the first is the result, never the best of several."
         )
     return lines
 

@@ -80,7 +80,7 @@ def read_report(path: Path) -> Report:
     file = path / FILE if path.is_dir() else path
     found = atomic.read_json(file)
     if found is None:
-        raise StoreError(f"{path}: no report; name a report's folder, its {FILE}, or a run root")
+        raise StoreError(f"{path}: not a report; name a report's folder, its {FILE}, or a run root")
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise StoreError(
             f"{file}: not a report of this version (format {FORMAT}); write it again with "
@@ -104,7 +104,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
         if metric in theirs[cell["id"]]["metrics"]
     ]
     if not found:
-        raise StoreError(f"{a['name']} and {b['name']} have no cell with a common metric")
+        raise StoreError(f"{a['name']} and {b['name']} have no common cell and metric")
     return [pair for pair in found if any(pair.states) or pair.a or pair.b]
 
 
@@ -163,8 +163,8 @@ def compare(a: Report, b: Report, names: tuple[str, str]) -> Document:
 def _top(a: Report, b: Report, names: tuple[str, str]) -> Iterator[Block]:
     yield Items((f"A: {names[0]}", f"B: {names[1]}"))
     yield Paragraph(
-        "B − A is over the seeds that both have, paired, with the sample deviation of the "
-        "differences and their 95 % t interval, uncorrected.",
+        "B − A: mean over the common seeds, paired, with the sample deviation of the differences "
+        "and their 95 % t interval, uncorrected.",
         "quiet",
     )
     for what in ("name", "metric"):
@@ -211,7 +211,7 @@ def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:
 
 def _difference(pair: Pair) -> Text:
     if pair.otherwise:
-        return Text("measured otherwise", "unsure")
+        return Text("another protocol", "unsure")
     seeds = ", ".join(map(str, pair.apart))
     apart = f"\nseed {seeds}: diverged in one only" if pair.apart else ""
     if pair.difference is None:

@@ -46,7 +46,7 @@ def heading(column: Column) -> str:
     if not column.group:
         return f"{column.label},\n{column.unit}" if column.unit else column.label
     unit = f", {column.unit}" if column.unit else ""
-    to_come = f"\n(ours to come: {column.awaits})" if column.awaits else ""
+    to_come = f"\n(ours: needs {column.awaits})" if column.awaits else ""
     return f"{column.group}\n{column.label}{unit}{to_come}"
 
 
@@ -136,7 +136,7 @@ def measurement(cell: Measurement) -> MeasurementText:
             seeds += f", {cell.trials} trials each"
         tone = "unsure" if lines else "plain"
     if cell.deviates:
-        lines, tone = (*lines, "measured otherwise"), "unsure"
+        lines, tone = (*lines, "another protocol"), "unsure"
     return MeasurementText(value, seeds, lines, tone, cell.target)
 
 

@@ -57,7 +57,7 @@ def stale_reasons(table: Table) -> Iterator[str]:
     for reason, where in [*found.items()][:MOST]:
         yield f"stale: {', '.join(where)}: {reason}"
     if len(found) > MOST:
-        yield f"stale for {len(found) - MOST} more reasons, which the report has"
+        yield f"stale for {len(found) - MOST} more reasons; see the report"
 
 
 def _short(cell: Cell) -> Cell:

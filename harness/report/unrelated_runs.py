@@ -58,24 +58,24 @@ def _why(folder: StageFolder, ours: Recipe, name: str, there: set[str]) -> str:
     try:
         described: dict[str, Any] = folder.described or {}
     except WrittenByNewer:
-        return "Of a newer moco-harness"
+        return "Written by a newer moco-harness"
     except Unreadable:
-        return "Closed to this user"
+        return "Not readable by this user"
     except StoreError:
         return "With a damaged stage.json"
     if not described:
         return "Without a stage.json"
     named = described.get("id")
     if named != folder.id:
-        kept = "which stands here too" if named in there else "which is not here"
-        return f"A copy, by its stage.json, of {named}, {kept}"
+        kept = "which is also here" if named in there else "which is not here"
+        return f"According to its stage.json a copy of {named}, {kept}"
     version = described.get("schema")
     if version != STAGE_VERSION:
-        return f"Of schema version {version}; this code reads {STAGE_VERSION}"
+        return f"Schema version {version}; this code reads {STAGE_VERSION}"
     try:
         theirs = Recipe.model_validate_json(atomic.dump(described.get("recipe")))
     except (ValidationError, ValueError):
-        return "Of a recipe that this version does not read"
+        return "With a recipe that this version cannot read"
     parent = spec(ours, name).parent
     read = {*sections(ours, name), *(sections(ours, parent) if parent else ())}
     other = [
@@ -83,7 +83,7 @@ def _why(folder: StageFolder, ours: Recipe, name: str, there: set[str]) -> str:
         for field, theirs_, ours_ in difference(theirs, ours)
         if field.partition(".")[0] in read
     ]
-    return f"Of other settings ({'; '.join(other) or 'in what they build on'})"
+    return f"With other settings ({'; '.join(other) or 'in their parent'})"
 
 
 def _listed(names: list[str]) -> str:

@@ -90,7 +90,7 @@ def whole(folder: Path, say: Callable[[str], None]) -> Iterator[tuple[int, dict[
         if state is not None:
             yield step, state
         else:
-            say(f"{path}: damaged; going on from the checkpoint before it, or from the start")
+            say(f"{path}: damaged; resuming from the checkpoint before it, or from the start")
 
 
 def at(folder: Path, step: int) -> tuple[int, dict[str, Any]] | None:
@@ -122,9 +122,9 @@ def read(path: Path) -> dict[str, Any] | None:
     except Exception as error:  # torch's unpickler raises errors of any type
         first = next(iter(_ESCAPE.sub("", str(error)).splitlines()), type(error).__name__)
         raise StoreError(
-            f"{path}: whole, but torch {torch.__version__} does not load it ({first}); "
-            "use the version that wrote it, or move the file away to go on from the one before it"
+            f"{path}: complete, but torch {torch.__version__} cannot load it ({first}); use the "
+            "version that wrote it, or move the file away to resume from the one before it"
         ) from error
     if not isinstance(state, dict):
-        raise StoreError(f"{path}: not a checkpoint of this program; move it away")
+        raise StoreError(f"{path}: not a checkpoint of moco-harness; move it away")
     return state

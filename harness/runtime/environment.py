@@ -78,8 +78,8 @@ def first_host(nodelist: str) -> str:
     host = re.sub(r"\[(\w+)[^\[\]]*\]", r"\1", parts[0]) if parts else ""
     if not re.fullmatch(r"[\w.-]+", host) or nodelist.count("[") != nodelist.count("]"):
         raise HarnessError(
-            f"the node list {nodelist!r} of SLURM cannot be read: set MASTER_ADDR to the host of "
-            "the first task"
+            f"the node list {nodelist!r} of SLURM cannot be parsed: set MASTER_ADDR to the host "
+            "of the first task"
         )
     return host
 
@@ -98,7 +98,7 @@ def _torchrun(env: Mapping[str, str]) -> Placement:
         present = [name for name in TORCHRUN if env.get(name)]
         raise HarnessError(
             f"{', '.join(present)} set but {', '.join(absent)} not: start with torchrun, which "
-            "sets all of them, or unset those that are left over"
+            "sets all of them, or unset those"
         )
     return Placement(
         rank=_int(env, "RANK"),
@@ -153,7 +153,7 @@ def _tasks_here(env: Mapping[str, str]) -> int:
     for part in env[name].split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
         if match is None:
-            raise HarnessError(f"{name}={env[name]!r} is not a list of tasks per node; {_HELP}")
+            raise HarnessError(f"{name}={env[name]!r} does not list tasks per node; {_HELP}")
         counts += [int(match[1])] * int(match[2] or 1)
     if len(counts) == 1 or name == "SLURM_NTASKS_PER_NODE":
         return counts[0]
@@ -163,9 +163,7 @@ def _tasks_here(env: Mapping[str, str]) -> int:
     return counts[node]
 
 
-_HELP = (
-    "start the processes with srun or torchrun, or unset SLURM_STEP_ID for a process that is alone"
-)
+_HELP = "start the processes with srun or torchrun, or unset SLURM_STEP_ID for a single process"
 
 
 def _first(env: Mapping[str, str], *names: str) -> str:

@@ -238,12 +238,14 @@ class FailureDetector(threading.Thread):
         said = self._said()
         if not said:
             said = [
-                f"rank {rank} is alive but was {f'in {at!r}' if at else 'elsewhere'}"
+                f"rank {rank} is running but was {f'in {at!r}' if at else 'elsewhere'}"
                 for rank, at in sorted(self._answers.items())
                 if at != what
             ]
         if not said:
-            said.append("all ranks live, but came too late, or their tensors differ in size")
+            said.append(
+                "all ranks are running, but some came too late, or their tensors differ in size"
+            )
         cause = str(error).strip().partition("\n")[0]
         return self._lost(what, "; ".join(said), f" ({cause})")
 
@@ -251,16 +253,16 @@ class FailureDetector(threading.Thread):
         """Which ranks stopped and which died, in sentences; empty if all have answered."""
         said = [f"rank {rank} stopped: {note}" for rank, note in sorted(self._notes.items())]
         if self._without_store():
-            why = "it kept the meeting point, so the others cannot be asked"
+            why = "it ran the rendezvous store, so the other ranks cannot be checked"
             return [*said, f"rank 0 died or hung ({why})"]
         if self._storeless:
-            return [*said, "the meeting point is gone, at which the others could be asked"]
+            return [*said, "the rendezvous store has ended, so the other ranks cannot be checked"]
         return said + [f"rank {rank} died or hung (it did not answer)" for rank in self._awaited()]
 
     def _lost(self, what: str, said: str, cause: str) -> LostPeer:
         message = (
-            f"rank {self._rank} lost contact in {what!r}: {said}. Look at the log of "
-            f"that rank first, then start again: the stage goes on from its checkpoint.{cause}"
+            f"rank {self._rank} lost contact in {what!r}: {said}. Read that rank's log first, "
+            f"then run again: the stage resumes from its checkpoint.{cause}"
         )
         code = next(iter(self._codes)) if len(self._codes) == 1 else None
         return LostPeer(message, () if self._notes else self._died(), code)

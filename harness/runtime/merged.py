@@ -44,7 +44,9 @@ class Merged:
         wanted = [id(tensor) for tensor in tensors]
         first = [id(tensor) for tensor in self.tensors].index(wanted[0])
         last = first + len(wanted)
-        assert [id(tensor) for tensor in self.tensors[first:last]] == wanted, "others lie between"
+        assert [id(tensor) for tensor in self.tensors[first:last]] == wanted, (
+            "other parameters lie between them"
+        )
         ends = [*self._starts, len(self.whole)]
         return self.whole[ends[first] : ends[last]]
 

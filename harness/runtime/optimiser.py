@@ -49,9 +49,9 @@ class MergedOptimiser(torch.optim.Optimizer):
 
     def step(self, closure: Any = None) -> Any:
         """One step; AssertionError if a parameter was moved, or a gradient since `zero_grad`."""
-        assert self.merged.holds(), "the parameters have moved since they were merged"
+        assert self.merged.holds(), "the parameters were moved in memory after the merge"
         for parameter, gradient in zip(self.merged.tensors, self._gradients, strict=True):
-            assert parameter.grad is gradient, "a gradient lies outside the merged ones"
+            assert parameter.grad is gradient, "a gradient is not in the merged buffer"
         return super().step(closure)
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class MergedOptimiser(torch.optim.Optimizer):
         groups = [{**group, "params": [0]} for group in state_dict["param_groups"]]
         counts = [len(group["params"]) for group in state_dict["param_groups"]]
         if counts != [len(tensors)] or len(each) not in (0, len(tensors)):
-            raise ValueError(f"a state of {counts} parameters; there are {len(tensors)}")
+            raise ValueError(f"a state of {counts} parameters, but the network has {len(tensors)}")
         names = dict.fromkeys(name for one in each.values() for name in one)
         state = {name: self._joined([each[n][name] for n in sorted(each)]) for name in names}
         state = {name: value for name, value in state.items() if value is not None}

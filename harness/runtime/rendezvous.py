@@ -62,10 +62,10 @@ def rendezvous(
     try:
         clients = [tcp(keeper) if store is None else store() for keeper in (keeps, False)]
     except RuntimeError as error:
-        verb = "listen" if keeps else "meet the others"
+        verb = "listen" if keeps else "join the other processes"
         raise HarnessError(
-            f"rank {rank} of {size} cannot {verb} at {host}:{port}: is the port free and rank 0 "
-            f"running? MASTER_ADDR and MASTER_PORT choose another place. ({error})"
+            f"rank {rank} of {size} cannot {verb} at {host}:{port}: is rank 0 running and the "
+            f"port free? To use another address, set MASTER_ADDR and MASTER_PORT. ({error})"
         ) from error
     prefix = f"attempt/{placement.attempt}"
     own, watched = (PrefixStore(prefix, client) for client in clients)
@@ -92,7 +92,7 @@ def gather(
         if stopping():
             break
         if time.monotonic() > until:
-            raise RuntimeError("timed out waiting for the others to come")
+            raise RuntimeError("timed out waiting for the other processes")
         time.sleep(0.05)
     if store.add("deciding", 1) == 1:
         store.set("decided", "begin" if complete else "stop")

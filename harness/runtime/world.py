@@ -125,7 +125,7 @@ class World:
         """
         n = len(x)
         if there.shape != (self.size * n,):
-            raise ValueError(f"an order of {self.size * n} images, not {tuple(there.shape)}")
+            raise ValueError(f"needs an order of {self.size * n} images, got {tuple(there.shape)}")
         x = x.detach()
         if self.size > 1:
             there = there.cpu()
@@ -215,7 +215,7 @@ class World:
                 f"rank {', '.join(str(r) for r, v in enumerate(values) if v == one)}: {one[:200]}"
                 for one in dict.fromkeys(values)
             )
-            + ". Start all of them from the same code, recipe and data"
+            + ". Start all processes with the same code, recipe and data"
         )
 
     def same_tensors(self, tensors: Mapping[str, Tensor], what: str) -> None:
@@ -231,9 +231,9 @@ class World:
         others = ", ".join(str(rank) for rank in odd.any(1).nonzero()[:, 0].tolist())
         unlike = [name for name, at in zip(tensors, odd.any(0).tolist(), strict=True) if at]
         raise HarnessError(
-            f"the processes disagree on {what}: {unlike[0]} is on rank {others} not what it is on "
-            f"rank 0 ({len(unlike)} of {len(tensors)} tensors differ). Start all of them from the "
-            "same code, recipe and data, on storage that they share"
+            f"the processes disagree on {what}: {unlike[0]} on rank {others} differs from rank 0 "
+            f"({len(unlike)} of {len(tensors)} tensors differ). Start all processes with the same "
+            "code, recipe and data, on shared storage"
         )
 
     def _agree(self, what: str, value: Callable[[], str]) -> None:

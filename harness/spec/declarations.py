@@ -168,7 +168,7 @@ class Tracker:
     def __post_init__(self) -> None:
         """Raises ValueError: its file's name is invalid, or used for another file."""
         if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in ("stage", "result"):
-            raise ValueError(f"{self.kind!r} cannot be a tracker's name: files are called by it")
+            raise ValueError(f"{self.kind!r} cannot be a tracker's name, as file names contain it")
 
 
 @dataclass(frozen=True)
@@ -214,9 +214,9 @@ class Launcher:
     def __post_init__(self) -> None:
         """Raises ValueError: its name is reserved, or it has no jobs."""
         if not re.fullmatch("[a-z][a-z0-9_]*", self.kind) or self.kind in _TAKEN:
-            raise ValueError(f"{self.kind!r} cannot be a launcher's name: it means something else")
+            raise ValueError(f"{self.kind!r} is reserved and cannot be a launcher's name")
         if self.attached == (self.jobs is not None):
-            raise ValueError(f"the launcher {self.kind}: either it is attached, or it has jobs")
+            raise ValueError(f"the launcher {self.kind}: declare either `attached` or `jobs`")
 
 
 _TAKEN = frozenset(

@@ -70,10 +70,14 @@ def tasks() -> dict[str, Task]:
     for task in found.values():
         for metric in task.metrics:
             if (other := metrics_of.setdefault(metric.name, task.kind)) != task.kind:
-                raise HarnessError(f"the task {task.kind}: {metric.name} is a metric of {other}")
+                raise HarnessError(
+                    f"the task {task.kind}: {metric.name} is already a metric of {other}"
+                )
     for task in found.values():
         if task.parent is not None and task.parent not in found:
-            raise HarnessError(f"the task {task.kind} builds on {task.parent}, which nothing is")
+            raise HarnessError(
+                f"the task {task.kind} builds on {task.parent}, which does not exist"
+            )
     return dict(_parents_first(found))
 
 
@@ -164,9 +168,9 @@ def _declared(wanted: type[D], own: Iterable[str]) -> dict[str, D]:
     ]
     for source, declared in [*named, *_installed(GROUP.format(what))]:
         if not isinstance(declared, wanted):
-            raise HarnessError(f"{source}: declares no {what}, but a {type(declared).__name__}")
+            raise HarnessError(f"{source}: declares a {type(declared).__name__}, not a {what}")
         if declared.kind in found:
-            raise HarnessError(f"{source}: a {what} is called {declared.kind} already")
+            raise HarnessError(f"{source}: a {what} with the name {declared.kind} exists already")
         found[declared.kind] = declared
     return found
 

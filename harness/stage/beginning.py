@@ -58,8 +58,8 @@ def continued(context: Context) -> tuple[int, dict[str, Any]] | None:
     assert source is not None
     check_state(source, context.data, step, state)
     context.reporter.note(
-        f"{context.folder.id}: goes on from step {step} of {where}, by a schedule of its own: it "
-        "is not a longer run from the start"
+        f"{context.folder.id}: continues from step {step} of {where}, with its own schedule: not "
+        "the same as one longer run"
     )
     return step, state
 
@@ -76,6 +76,6 @@ def _ended(context: Context) -> tuple[int, dict[str, Any], str]:
     path = source.checkpoints / f"step-{step:08d}-{result['weights']}.pt"
     state = checkpoint.read(path)
     if state is None:
-        raise StoreError(f"{path}: gone or damaged; bring it back, or train that run again")
+        raise StoreError(f"{path}: missing or damaged; restore it, or train that run again")
     check_state(source, None, step, state)
     return step, state, str(source.path)

@@ -155,9 +155,8 @@ class Context:
             self.attempt.goes_on_from(found[0])
         if found is not None and found[1].get("processes", self.world.size) != self.world.size:
             self.reporter.note(
-                f"{self.folder.id}: the number of processes was {found[1]['processes']} for the "
-                f"first {found[0]} steps and is {self.world.size} now: the same experiment, but "
-                "equal up to rounding only"
+                f"{self.folder.id}: processes: {found[1]['processes']} for the first {found[0]} "
+                f"steps, {self.world.size} now: the same experiment, but only equal up to rounding"
             )
         return found
 
@@ -170,14 +169,14 @@ class Context:
             if folder != self.folder or not journal.altered(folder, marks(folder, step)):
                 if step != newest[0]:
                     self.reporter.note(
-                        f"{folder.id}: the journal is damaged before step {newest[0]}; going on "
+                        f"{folder.id}: the journal is damaged before step {newest[0]}; resuming "
                         f"from the checkpoint of step {step}, to record those steps again"
                     )
                 return step, state
         if newest is not None:
             self.reporter.note(
-                f"{folder.id}: the journal is damaged before its oldest checkpoint; going on from "
-                f"step {newest[0]}, and its curves will lack what cannot be read"
+                f"{folder.id}: the journal is damaged before its oldest checkpoint; resuming from "
+                f"step {newest[0]}; its curves will miss the unreadable part"
             )
         return newest
 
@@ -194,8 +193,8 @@ class Context:
             found = checkpoint.at(folder.checkpoints, chosen)
         if found is None:
             raise StoreError(
-                f"{folder.checkpoints}: this process does not see step {chosen}'s checkpoint; the "
-                "run folder must be on storage that all processes share"
+                f"{folder.checkpoints}: this process cannot see the checkpoint of step {chosen}; "
+                "the run folder must be on storage that all processes share"
             )
         other_data = folder != self.folder and self.asked.data(self.recipe) != self.recipe.data
         check_state(folder, None if other_data else self.data, *found)
@@ -250,7 +249,7 @@ def check_state(
         )
     if data is not None and state.get("data") != data.fingerprint:
         raise DataError(
-            f"{data.name}: the data has fingerprint {data.fingerprint}, but {folder.id} began "
-            f"with {state.get('data')}; bring the old data back, or move the run's folder away "
-            f"({folder.path}) to begin anew"
+            f"{data.name}: the data has fingerprint {data.fingerprint}, but {folder.id} started "
+            f"with {state.get('data')}; restore the old data, or move the run's folder away "
+            f"({folder.path}) to start again"
         )

@@ -66,7 +66,7 @@ def execute(
     folder = StageFolder(job.folder)
     described = folder.described
     if described is None:
-        raise StoreError(f"{folder.path}: no stage.json; submit the run again")
+        raise StoreError(f"{folder.path}: no stage.json; run again")
     recipe, asked = _recipe(folder, described)
     attempt = _begin(folder, world)
     watching = reporter if world.rank == 0 else Silent()
@@ -84,10 +84,10 @@ def execute(
                 job, recipe, asked, attempt, world, stopping, watching, context
             )
     except Interrupted:
-        _end(attempt, "interrupted", "stopped on request; the same command goes on")
+        _end(attempt, "interrupted", "stopped on request; the same command resumes")
         state, figures = "interrupted", {}
     except KeyboardInterrupt:
-        _end(attempt, "interrupted", "stopped at once; the same command goes on")
+        _end(attempt, "interrupted", "stopped at once; the same command resumes")
         watching.end("interrupted", {})
         raise
     except HarnessError as error:
@@ -121,7 +121,7 @@ def _begin(folder: StageFolder, world: World) -> Attempt | None:
         except HarnessError as refused:
             error = refused
     if world.any(error is not None):
-        raise error or HarnessError(f"{folder.path}: the first process could not begin")
+        raise error or HarnessError(f"{folder.path}: the first process could not start")
     return attempt
 
 
@@ -286,8 +286,8 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, Sta
         asked = None
     if asked is None or stage_id(recipe, name) != folder.id:
         raise StoreError(
-            f"{where}: it was changed, or is another stage's, and describes no {folder.id}; "
-            "move the folder away and run again"
+            f"{where}: changed, or from another stage: it does not describe {folder.id}; move the "
+            "folder away and run again"
         )
     return recipe, asked
 
@@ -334,7 +334,7 @@ def pick_device(wanted: str, placement: Placement | None = None) -> str:
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else "not available"
         if first.startswith("Expected one of"):
-            first = "there is no such device; say auto, cpu, cuda, or cuda:0"
+            first = "unknown device; use auto, cpu, cuda, or e.g. cuda:0"
         raise HarnessError(f"--device {wanted}: {first}") from error
     return wanted
 
@@ -350,11 +350,11 @@ def refuse_absent(wanted: str) -> None:
     if kind != "cuda" or int(index or 0) < count:
         return
     if count:
-        says = f"the GPUs here end at cuda:{count - 1}; name one of them, or say cpu"
+        says = f"the last GPU here is cuda:{count - 1}; name one that exists, or use cpu"
     elif torch.version.cuda is None and torch.version.hip is None:
-        says = "this PyTorch is made for CPUs alone; install one that knows your GPU, or say cpu"
+        says = "this PyTorch supports only CPUs; install one for your GPU, or use cpu"
     else:
-        says = "PyTorch finds no GPU here; look whether nvidia-smi shows one, or say cpu"
+        says = "PyTorch finds no GPU here; check with nvidia-smi, or use cpu"
     raise HarnessError(f"--device {wanted}: {says}")
 
 

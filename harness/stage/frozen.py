@@ -36,7 +36,7 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
     if found is None or found[0] != result["step"]:
         raise StoreError(
             f"{context.parent.checkpoints}: the checkpoint of the last step, {result['step']}, is "
-            "gone or damaged; bring it back, or move the run's folder away and pre-train again"
+            "missing or damaged; restore it, or move the run's folder away and pre-train again"
         )
     made = build(context.recipe.model, context.recipe.seed)
     prefix = "query."
@@ -51,8 +51,8 @@ def encoder(context: Context, layer: Literal["backbone", "output"]) -> Encoder:
         head = {k: v for k, v in made.state_dict().items() if not k.startswith("backbone.")}
         if any(torch.equal(v, drawn[k]) for k, v in head.items()):
             raise DataError(
-                f"knn.layer: {model.weights.named} came without a head that fits, so the output is "
-                "a random one's: read the backbone"
+                f"knn.layer: {model.weights.named} has no head that fits, so the output would "
+                "come from a random head: use knn.layer: backbone"
             )
     made.to(context.device).to(memory_format=torch.channels_last)
     return made.eval().requires_grad_(False)

@@ -26,7 +26,7 @@ def check_neighbours(protocol: Knn, data: DataSet) -> None:
     """
     most, there = max(protocol.k), len(data.bank)
     if most > there:
-        raise DataError(f"knn.k: {most} neighbours wanted, but {data.name} has {there} images")
+        raise DataError(f"knn.k: {most} neighbours, but {data.name} has only {there} images")
 
 
 def measure(

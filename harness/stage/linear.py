@@ -102,7 +102,7 @@ class Probing:
                 raise Interrupted
         context.wait_for_checkpoint()
         if frozen.fingerprint(self.encoder) != self.digest:
-            raise AssertionError("the probe changed a tensor that should be frozen")
+            raise AssertionError("the probe changed a frozen tensor")
         if not self._top1:  # restored at the last step
             self._top1 = self._validate()
         found = named("linear/top1", self.protocol, self._top1)
@@ -111,8 +111,8 @@ class Probing:
             del found[name]
         if lost:
             context.reporter.note(
-                f"{context.folder.id}: no {', no '.join(lost)}: such a classifier's logits were "
-                "not finite"
+                f"{context.folder.id}: no {', no '.join(lost)}: the logits of these classifiers "
+                "were not finite"
             )
         parent = context.parent.result if context.parent else None
         return StageOutcome(

@@ -34,7 +34,9 @@ def enough_memory(recipe: Recipe) -> Iterator[None]:
             **{f"contrast.{name}": size for name, size in recipe.contrast if type(size) is int},
         }
         fields = ", ".join(f"{field} ({size})" for field, size in sizes.items())
-        raise HarnessError(f"{why}; the recipe decides how much, by {fields}") from error
+        raise HarnessError(
+            f"{why}; these fields of the recipe decide how much: {fields}"
+        ) from error
 
 
 def _why(error: Exception) -> str:
@@ -42,9 +44,9 @@ def _why(error: Exception) -> str:
     said = str(error)
     if isinstance(error, torch.OutOfMemoryError):
         found = _ON_GPU.search(said)
-        return f"CUDA out of memory: {found[1] if found else 'more'} wanted at once"
+        return f"CUDA out of memory: {found[1] if found else 'more'} requested at once"
     if found := _BYTES.search(said):
-        return f"out of memory: {int(found[1]) / 1e9:,.1f} GB wanted at once"
+        return f"out of memory: {int(found[1]) / 1e9:,.1f} GB requested at once"
     if _BEYOND in said:
-        return "out of memory: more wanted at once than can be counted"
+        return "out of memory: more requested at once than can be counted"
     return "out of memory" if isinstance(error, MemoryError) else ""

@@ -220,7 +220,9 @@ class Pretraining:
 
     def _diverge(self, step: int, losses: list[float]) -> None:
         trail = ", ".join(f"{loss:.4g}" for loss in losses[-6:-1]) or "none in this block"
-        raise Diverged(step, f"the loss was {losses[-1]} at step {step} (before it: {trail})", {})
+        raise Diverged(
+            step, f"the loss was {losses[-1]} at step {step} (previous losses: {trail})", {}
+        )
 
     def _epoch(self, step: int) -> float:
         return round(step / self.per_epoch, 4)

@@ -24,26 +24,29 @@ def write_error(error: OSError, path: Path, option: str = "") -> DiskError:
         option: the option of the present command that names the folder, if known.
     """
     another = f"choose another folder{option and f' with {option}'}"
-    goes_on = "and run the same command again: it goes on"
+    goes_on = "and run the same command again to resume"
     if error.errno == errno.ENOSPC and _has_room(path):
-        what = f"the disk has no room for more files (inodes); delete some {goes_on}"
+        what = f"the disk has no space for more files (inodes); delete some {goes_on}"
     elif error.errno == errno.ENOSPC:
         what = f"the disk is full; free some space {goes_on}"
     elif error.errno == errno.EDQUOT:
-        what = f"the disk is full for you: a quota is used up; free some space {goes_on}"
+        what = f"your disk quota is used up; free some space {goes_on}"
     elif error.errno == errno.EROFS:
         what = (
-            f"its file system is read-only, so it cannot be written; {another}, or ask your "
-            "administrators: a disk may be mounted so after an error"
+            f"read-only file system; {another}, or ask your administrators, as an error may have "
+            "made it read-only"
         )
     elif error.errno in (errno.EIO, errno.ESTALE, errno.EREMOTEIO):
-        what = f"the disk or its server fails ({error.strerror}); look at it {goes_on}"
+        what = (
+            f"the disk or its server fails ({error.strerror}); report it to your administrators, "
+            f"{goes_on}"
+        )
     elif error.errno in (errno.EACCES, errno.EPERM):
         what = f"it cannot be written; {another}, or make it writable"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
-        what = "a file stands where a folder is needed; name another place, or move it away"
+        what = "a file, but a folder is needed here; name another path, or move it away"
     elif error.errno == errno.ENOENT:
-        what = "there is no such folder, and it cannot be made; name another place"
+        what = "no such folder, and it cannot be created; name another path"
     else:
         what = error.strerror or str(error)
     return DiskError(f"{path}: {what}")

@@ -186,17 +186,17 @@ def begin(folder: StageFolder) -> Attempt:
     who = _known_holder(attempts[-1]) if attempts else None
     if who is not None and not is_earlier_start(who):
         raise Busy(
-            f"{folder.path}: being run by process {who['pid']} on {who['host']} "
-            f"(attempt {attempts[-1].name}); wait for it, or stop it and run again"
+            f"{folder.path}: process {who['pid']} on {who['host']} runs it (attempt "
+            f"{attempts[-1].name}); wait for it, or stop it and run again"
         )
     if folder.result is not None:  # checked last: a holder writes it before it ends
-        raise AlreadyDone(f"{folder.path}: finished already")
+        raise AlreadyDone(f"{folder.path}: already finished")
     number = int(attempts[-1].name) + 1 if attempts else 1
     path = folder.path / "attempts" / f"{number:04d}"
     try:
         path.mkdir()
     except FileExistsError:
-        raise Busy(f"{folder.path}: another process has just begun attempt {number}") from None
+        raise Busy(f"{folder.path}: another process has just started attempt {number}") from None
     except OSError as error:
         raise atomic.write_error(error, path) from error
     _sweep(folder)

@@ -23,7 +23,7 @@ def _why_ended_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
     how = _of_attempt(folder, result, "ended.json").get("how")
     if how not in ("finished", "diverged") or how == result.get("state"):
         return ""
-    return f"state is {shown(result.get('state'))}, its attempt ended as {how}"
+    return f"state is {shown(result.get('state'))}, but its attempt ended as {how}"
 
 
 def _why_made_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
@@ -33,7 +33,7 @@ def _why_made_otherwise(folder: StageFolder, result: Mapping[str, Any]) -> str:
         noted |= {"device": machine.get("device")}
     edition = noted.pop("edition", None)
     if edition is not None and edition not in str(result.get("edition", edition)).split("+"):
-        return f"edition is {shown(result['edition'])}, its attempt's was {shown(edition)}"
+        return f"edition is {shown(result['edition'])}, but its attempt has {shown(edition)}"
     wanted = ("device", "processes", "data", "inputs")
     return _why_unequal({key: noted[key] for key in wanted if noted.get(key) is not None}, result)
 
@@ -46,7 +46,7 @@ def _why_unequal(noted: Mapping[str, Any], said: Mapping[str, Any], under: str =
             if why := _why_unequal(one, other, f"{under}{key}."):
                 return why
         elif one != other:
-            return f"{under}{key} is {shown(other)}, its attempt noted {shown(one)}"
+            return f"{under}{key} is {shown(other)}, but its attempt has {shown(one)}"
     return ""
 
 

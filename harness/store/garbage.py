@@ -135,7 +135,7 @@ def remove(one: Garbage) -> None:
     """
     try:
         if one.whole is not None and not _is_whole(one.whole):
-            raise StoreError(f"{one.whole}: damaged; the checkpoints before it were left")
+            raise StoreError(f"{one.whole}: damaged, so older checkpoints were kept")
         for path in one.paths:
             if path.is_dir() and not path.is_symlink():
                 # rename first: a half-deleted folder must not look complete

@@ -43,8 +43,8 @@ SHOWN = 40
 """Characters of a wrong value that a message shows."""
 
 IN_RUN_ROOT = (
-    "a run's files stay in its run root: put the thing itself there, or name the other run root "
-    "with --runs"
+    "a run's files must be in its run root: replace the link by the file or folder, or name the "
+    "other run root with --runs"
 )
 
 
@@ -116,7 +116,9 @@ class StageFolder:
         if named is None:
             return None
         if not is_name(named):
-            raise StoreError(f"{self.path / 'stage.json'}: its parent is no stage; move the folder")
+            raise StoreError(
+                f"{self.path / 'stage.json'}: its parent is not a stage; move the folder"
+            )
         return StageFolder(self.path.parent / named)
 
     def refuse_links(self) -> None:
@@ -234,9 +236,9 @@ def why_impossible(name: str, value: object) -> str:
     """Why `value` is impossible for the metric `name`; "" if it is possible."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # false for NaN
-        return f"{name} is {shown(value)}, no number"
+        return f"{name} is {shown(value)}, not a number"
     if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
-        return f"{name} is {shown(value)}, no accuracy in percent"
+        return f"{name} is {shown(value)}, not an accuracy in percent"
     return ""
 
 

@@ -71,7 +71,9 @@ def read_entry(folder: StageFolder) -> Entry:
             state = result["state"]
             if state not in DONE:
                 where = folder.path / "result.json"
-                return found("damaged", f"{where}: says {state!r}; move it away and run again")
+                return found(
+                    "damaged", f"{where}: has the state {state!r}; move it away and run again"
+                )
             if why := known.why_invalid(folder, result, seen):
                 return found("damaged", why)
             known.save()
@@ -91,7 +93,7 @@ def read_entry(folder: StageFolder) -> Entry:
     except StoreError as error:
         return found("damaged", str(error))
     if not isinstance(ended, dict):
-        return found("interrupted", f"attempt {int(newest.name)} died without a word")
+        return found("interrupted", f"attempt {int(newest.name)} ended without a record")
     message = str(ended.get("message", ""))
     return found("failed" if ended.get("how") == "failed" else "interrupted", message)
 

@@ -71,12 +71,12 @@ def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
     if not pid:  # it is just starting
         return "", ""
     if is_alive(who) and operating_system.is_stopped(pid):
-        return "stopped", f"is stopped (SIGSTOP); kill -CONT {pid} lets it go on"
+        return "stopped", f"is stopped (SIGSTOP); to continue: kill -CONT {pid}"
     try:
         quiet = _silent_for(folder, (folder / "alive.json").stat().st_mtime)
     except OSError:
         return "", ""
-    return ("silent", f"has been silent for {quiet:.0f} s") if quiet > STILL_S else ("", "")
+    return ("silent", f"has sent no heartbeat for {quiet:.0f} s") if quiet > STILL_S else ("", "")
 
 
 def holder(folder: Path) -> dict[str, Any] | None:

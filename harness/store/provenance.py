@@ -116,7 +116,7 @@ def _git(*words: str) -> tuple[str | None, str]:
     except OSError as error:
         return None, f"git cannot be started: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return None, "git does not answer within 20 s"
+        return None, "git did not answer within 20 s"
     if done.returncode:
         return None, _why(done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace"), ""
@@ -142,7 +142,7 @@ def _why(said: str) -> str:
         else:
             (ours / ".git").read_bytes()
     except FileNotFoundError:
-        return f"{ours} is no git checkout"
+        return f"{ours} is not a git checkout"
     except OSError as error:
         return cannot_be_read(error, ours / ".git")
     last = said.strip().splitlines()[-1:] or ["no reason given"]
@@ -168,7 +168,7 @@ def code() -> tuple[dict[str, Any], str]:
             return dict(noted["code"]), str(noted["diff"])
     top, why = _git("rev-parse", "--show-toplevel")
     if top is not None and Path(top.strip()).resolve() != ours.resolve():
-        why = f"{ours} is no git checkout, though it lies in {top.strip()}"
+        why = f"{ours} is not a git checkout, though it is inside {top.strip()}"
     if top is None or why:
         return {"commit": None, "dirty": None, "why": why}, ""
     commit, why = _git("rev-parse", "--verify", "HEAD")

@@ -71,7 +71,7 @@ def why_changed(entry: Entry, check_input: CheckInput | None) -> str:
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
                 pair = f"{of} {_print(said, key)} then, {_print(now, key)} now"
-                return f"of other {what} than {said.get('name')} now holds ({pair})"
+                return f"of other {what} than {said.get('name')} contains now ({pair})"
     return ""
 
 
@@ -97,12 +97,12 @@ def _why_apart(entry: Entry, result: Mapping[str, Any], above: Mapping[str, Any]
     ours, theirs = result.get("weights"), above.get("weights")
     if ours != theirs:
         pair = f"({ours or 'unknown'} then, {theirs or 'unknown'} now)"
-        return f"of other weights than its pre-training now has {pair}"
+        return f"of weights that differ from those of its pre-training {pair}"
     ours, theirs = _data(result), _data(above)
     if ours == theirs or _has_own_data(entry):
         return ""
     pair = " and ".join(_data_text(each) for each in (ours, theirs))
-    return f"of other data than its pre-training, by their records ({pair})"
+    return f"of data that differs from its pre-training's, by their records ({pair})"
 
 
 def _data_text(data: list[Any]) -> str:
@@ -127,7 +127,7 @@ def why_other(entry: Entry, wanted: Mapping[str, Any] | None = None) -> str:
         return f"a copy of {named}"
     other = list(_differences(described, wanted or {}))
     more = f" and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
-    return f"its record says {', '.join(other[:MOST_NAMED])}{more}" if other else ""
+    return f"its record has {', '.join(other[:MOST_NAMED])}{more}" if other else ""
 
 
 def _data(result: Mapping[str, Any]) -> list[Any]:
@@ -144,7 +144,7 @@ def _differences(described: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
     ours, theirs = dict(_fields(wanted)), dict(_fields(said))
     for path in ours | theirs:
         if path not in theirs:
-            yield f"nothing of {path}"
+            yield f"no {path}"
         elif path not in ours or ours[path] != theirs[path]:
             yield f"{path} {json.dumps(theirs[path])}"
 

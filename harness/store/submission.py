@@ -189,7 +189,7 @@ def read(runs: Path, submission_id: str) -> Submission:
     """
     path = runs / "submissions" / f"{submission_id}.json"
     if (found := _read(path)) is None:
-        raise StoreError(f"{path}: the record of this submission is gone; run again")
+        raise StoreError(f"{path}: the record of this submission is missing; run again")
     return found
 
 
@@ -215,21 +215,21 @@ def _wrong(made: Submission, path: Path) -> Iterator[str]:
     texts = (made.id, made.on, made.user, made.host, made.recipe, made.name, made.code)
     words = (*texts, *made.sets, *made.command, made.folder)
     if not all(isinstance(text, str) for text in words) or made.id != path.stem:
-        yield "another one's"
+        yield "the record of another submission"
     if type(made.t) not in (int, float) or not 0 <= made.t < 2**53:
-        yield f"made at {made.t}"
+        yield f"the time {made.t}"
     if not isinstance(made.submitter, Mapping):
-        yield "by nobody"
+        yield "no user"
     for array in made.arrays:
         if not isinstance(array.name, str) or not isinstance(array.kind, str):
             yield "an array without a name"
         jobs = [job for job in (array.job, *array.waits) if job is not None]
         if not all(isinstance(job, str) and JOB.fullmatch(job) for job in jobs):
-            yield f"a job that is no number in {array.name}"
+            yield f"a job without a number in {array.name}"
         if not all(map(is_name, array.stages)):
-            yield f"a stage that is no name in {array.name}"
+            yield f"a stage without a valid name in {array.name}"
         if not all(type(n) is int and 0 <= n < len(made.arrays) for n in array.after):
-            yield f"{array.name} waits for what is not there"
+            yield f"{array.name} waits for an unknown array"
 
 
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterato
         who = (holder(held[-1]) if held else None) or {"pid": "?", "host": "?"}
         by = f"process {who['pid']} on {who['host']} is submitting in {runs}"
         if time.monotonic() > until:
-            raise Busy(f"{by}; wait for it, or stop it, and run again")
+            raise Busy(f"{by}; wait for it or stop it, then run again")
         if not told:
             note(f"{by}; waiting for it")
             told = True

@@ -49,13 +49,13 @@ def why_invalid(folder: StageFolder, result: Mapping[str, Any], attempts: Sequen
     """
     where = folder.path / "result.json"
     if (owner := result.get("stage", folder.id)) != folder.id:
-        return f"{where}: a copy, of {shown(owner)}; move the folder away and run again"
+        return f"{where}: a copy of {shown(owner)}; move the folder away and run again"
     parts = dict(_parts(folder, attempts))
     why = _why_altered(folder, result, parts)
     if not why and parts:
         why = _why_contradicted(result, parts) or why_noted_otherwise(folder, result)
         why = f"{where}: {why}" if why else ""
-    return f"{why}; bring the old file back, or move the folder away and run again" if why else ""
+    return f"{why}; restore the old file, or move the folder away and run again" if why else ""
 
 
 def copies(results: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any]]]) -> Copies:
@@ -100,7 +100,7 @@ def why_copy(what: str, others: Iterable[str]) -> str:
     """The message for a stage that has `what` in common with `others`."""
     named = list(others)
     rest = f" and {len(named) - MOST_NAMED:,} more" if len(named) > MOST_NAMED else ""
-    return f"with the {what} of {', '.join(named[:MOST_NAMED])}{rest}: one is a copy"
+    return f"has the same {what} as {', '.join(named[:MOST_NAMED])}{rest}: one is a copy"
 
 
 def _is_loss(name: object) -> bool:
@@ -199,10 +199,10 @@ def _why_disordered(records: Sequence[journal.Record]) -> str:
             measured = set()
             continue
         if after["step"] < before["step"]:
-            return f"step {after['step']} stands after step {before['step']}"
+            return f"step {after['step']} comes after step {before['step']}"
         measured |= _metrics(before)
         if measured & _metrics(after):
-            return f"step {after['step']} stands twice"
+            return f"step {after['step']} occurs twice"
     return ""
 
 
@@ -273,20 +273,20 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
     if step != last:
         if not sealed and type(step) is int and last < step:
             return ""  # truncated: the last epoch's values are unknown
-        return f"step is {shown(step)}, its journal's last is {last}"
+        return f"step is {shown(step)}, but its journal ends at {last}"
     window = min(_per_epoch(records[-1]), max(1, last - _begun(result)))
     for name, value in values.items():
         found = _said(name, records, window)
         if not found and sealed and not any(name in record for record in records):
-            return f"{name} is {shown(value)}, its journal has none"
+            return f"{name} is {shown(value)}, but its journal has none"
         near = (slack + NEAR * max(1.0, abs(said)) >= abs(value - said) for said, slack in found)
         if found and not any(near):
             said = shown(found[0][0])
-            return f"{name} is {shown(value)}, its journal says {said} (step {last})"
+            return f"{name} is {shown(value)}, but its journal has {said} (step {last})"
     seen = {name for record in records if record["step"] == last for name in record}
     lacking = sorted(filter(ACCURACY.search, seen))
     if sealed and not values and lacking:
-        return f"it has no {lacking[0]}, which its journal has (step {last})"
+        return f"{lacking[0]} is missing, but its journal has it (step {last})"
     return _why_unmeasured(result, parts)
 
 
@@ -354,5 +354,5 @@ def _why_unmeasured(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> st
         seen = set(map(float, re.findall(_FIGURE % re.escape(key), data)))
         if seen and value not in seen:
             low, high = min(seen), max(seen)
-            return f"{name} is {shown(value)}, its journal has others ({low:g} to {high:g})"
+            return f"{name} is {shown(value)}, but its journal has {low:g} to {high:g}"
     return ""

@@ -38,6 +38,6 @@ def refuse_newer(record: Mapping[str, Any], known: int, path: Path) -> None:
     """
     if is_newer(record, known):
         raise WrittenByNewer(
-            f"{path}: written by a newer moco-harness (schema {record['schema']}, and this one "
-            f"reads up to {known}); upgrade it, and leave the file as it is"
+            f"{path}: written by a newer moco-harness (schema {record['schema']}; this version "
+            f"reads up to {known}); upgrade moco-harness, and do not change the file"
         )

@@ -50,7 +50,7 @@ def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
         except queue.Empty:
             if time.monotonic() >= last + quiet_s:
                 given_up.set()
-                raise TrackerError(f"{what}: no answer in {quiet_s:.0f} s") from None
+                raise TrackerError(f"{what}: no answer within {quiet_s:.0f} s") from None
     if not fine:
         told = " ".join(str(value).split())[:300]
         raise TrackerError(redact(f"{what}: {type(value).__name__}: {told}")) from None

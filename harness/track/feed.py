@@ -35,7 +35,9 @@ def access(tracker: Tracker, env: Mapping[str, str] = os.environ) -> Access:
     if isinstance(found, HarnessError):
         raise found
     if not isinstance(found, Access) or found.mode not in get_args(Mode):
-        raise TrackerError(f"{tracker.access} gives no Access with a mode, but {found!r}")
+        raise TrackerError(
+            f"{tracker.access} must return an Access with a mode, but returned {found!r}"
+        )
     return found
 
 

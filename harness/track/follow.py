@@ -97,7 +97,9 @@ def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Fo
                 started.append(_start(tracker, runs.resolve(), stage_ids, poll_s))
         except Exception as error:
             why = redact(str(error))
-            troubles.append(f"{tracker.title} does not follow this run ({why}); `sync` can later")
+            troubles.append(
+                f"{tracker.title} does not follow this run ({why}); `sync` can upload it later"
+            )
     return Followers(tuple(started), "; ".join(troubles))
 
 
@@ -171,13 +173,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="harness.track.follow", description=__doc__)
     parser.add_argument("--tracker", required=True, help="kind of the tracker to mirror into")
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
-    parser.add_argument("--stages", nargs="+", required=True, help="ids of the stages to mirror")
+    parser.add_argument("--stages", nargs="+", required=True, help="stage ids to mirror")
     parser.add_argument(
-        "--until-pid", type=int, help="process that runs them; else the ledger says"
+        "--until-pid", type=int, help="process that runs them; default: as the ledger says"
     )
-    parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two looks")
+    parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two readings")
     parser.add_argument(
-        "--quiet", type=float, default=QUIET_S, help="seconds after which a tracker is left alone"
+        "--quiet",
+        type=float,
+        default=QUIET_S,
+        help="seconds after which a tracker that does not answer is dropped",
     )
     given = parser.parse_args(argv)
     tolerate_print_errors()

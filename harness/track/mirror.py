@@ -100,7 +100,7 @@ class StageMirror:
         self.standing, self.trouble = "failed", self._feed.access.redact(why)
         self._run = None
         self._lock.release()
-        self._say(f"{self.folder.id}: not mirrored further: {self.trouble}")
+        self._say(f"{self.folder.id}: mirroring stopped: {self.trouble}")
 
     def _advance(self) -> None:
         if not (self.folder.path / "stage.json").exists():
@@ -156,7 +156,7 @@ class StageMirror:
             except TrackerError as error:
                 if self.mode == "offline" or not self._fall_back:
                     raise
-                self._say(f"{self.folder.id}: mirrored offline, `sync` uploads it: {error}")
+                self._say(f"{self.folder.id}: mirrored offline ({error}); `sync` uploads it")
                 self.mode = "offline"
                 self._tail = Tail(self.folder, self._from(self._cursor))
                 start = self._tail.progress.rows

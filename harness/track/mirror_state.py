@@ -111,7 +111,9 @@ def stored_state(folder: StageFolder, kind: str) -> MirrorState | None:
             offline=Progress(**value["offline"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path}: not a cursor ({error}); remove it to mirror anew") from error
+        raise StoreError(
+            f"{path}: not a mirror state ({error}); remove it to mirror again from the start"
+        ) from error
 
 
 def _file(folder: StageFolder, kind: str) -> Path:

@@ -116,14 +116,14 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
         folder.refuse_links()
         found = mirror_state.stored_state(folder, feed.tracker.kind)
         if folder.described is None:
-            return outcome("failed", message="no such stage; `status` lists them")
+            return outcome("failed", message="no such stage; `status` lists all")
     except StoreError as error:
         return outcome("failed", message=str(error))
     if found is not None and found.online.complete:
         return outcome("already", url=found.url)
     if feed.access.mode != "online":
         why = feed.access.why or f"{feed.tracker.title} is {feed.access.mode}"
-        return outcome("waiting", message=f"{why}; the journal keeps everything")
+        return outcome("waiting", message=f"{why}; the journal has everything")
     mirror = StageMirror(folder, feed, lambda _: None, beat=beat, fall_back=False)
     mirror.advance()
     mirror.close()
@@ -132,5 +132,5 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
     if mirror.standing == "complete":
         return outcome("uploaded", mirror.added, mirror.url)
     if mirror.standing == "busy":
-        return outcome("busy", message="another process is mirroring it now")
+        return outcome("busy", message="another process is uploading it now")
     return outcome("partly" if mirror.begun else "nothing", mirror.added, mirror.url)

@@ -101,7 +101,7 @@ def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
         for kind in ("knn", "linear"):
             path = made.folder("m0.99", seed, kind).path / "result.json"  # type: ignore[arg-type]
             path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
-    with pytest.raises(StoreError, match=r"with the weights of m0.99 \(seed 1\): one is a copy"):
+    with pytest.raises(StoreError, match=r"weights as m0.99 \(seed 1\): one is a copy"):
         write(made, tmp_path / "base.json")
     assert not (tmp_path / "base.json").exists()
 
@@ -109,7 +109,7 @@ def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
 def test_every_seed_needs_a_present_result(made: Bench, tmp_path: Path) -> None:
     made.stage("m0.99", 1, "linear", None, state=None)
     (made.folder("m0.99", 1, "linear").path / "result.json").unlink()
-    with pytest.raises(StoreError, match="no baseline without linear/top1 of every seed: seed 1"):
+    with pytest.raises(StoreError, match="linear/top1 of every seed: seed 1"):
         write(made, tmp_path / "base.json")
     made.finish("m0.99", 1, 40.0, 50.0, edition="bbbbbbbbbbbb")
     with pytest.raises(StoreError, match="of edition bbbbbbbbbbbb"):
@@ -121,14 +121,14 @@ def test_every_seed_needs_a_present_result(made: Bench, tmp_path: Path) -> None:
     [
         ('"baseline": 1', '"baseline": 2', "base.json:2: baseline: must be at most 1"),
         ('"edition"', '"editoin"', "did you mean edition?"),
-        ("[40.0, 41.0, 42.0]", "[40.0, 41.0]", "2 of them for 3 seeds"),
+        ("[40.0, 41.0, 42.0]", "[40.0, 41.0]", "2 values for 3 seeds"),
         ("[40.0, 41.0, 42.0]", "[40.0, 41.0, 43.0]", "the file says otherwise"),
         ("[40.0, 41.0, 42.0]", "[40.0, 41.0, NaN]", "needs a number"),
-        ('"seeds": [0, 1, 2]', '"seeds": [0, 1, 1]', "a seed stands twice"),
-        ('"epochs": [1.0, 2.0', '"epochs": [2.0, 1.0', "they do not rise"),
-        ('"metric": "linear/top1"', '"metric": "knn/top1"', "knn/top1 stands twice"),
+        ('"seeds": [0, 1, 2]', '"seeds": [0, 1, 1]', "a seed is listed twice"),
+        ('"epochs": [1.0, 2.0', '"epochs": [2.0, 1.0', "they do not increase"),
+        ('"metric": "linear/top1"', '"metric": "knn/top1"', "knn/top1 is listed twice"),
         ('"metric": "linear/top1"', '"metric": "linear"', "needs one of"),
-        ('"cell": "untrained"', '"cell": "m0.99"', "tiny/m0.99 stands twice"),
+        ('"cell": "untrained"', '"cell": "m0.99"', "tiny/m0.99 is listed twice"),
         ("}\n", "", "not valid YAML"),
     ],
 )

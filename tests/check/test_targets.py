@@ -45,7 +45,7 @@ def test_a_target_is_its_value_less_its_tolerance(
     assert found.passed == (expected == "passed")
     assert (found.low, found.high, found.seconds) == (39.0, None, 120.0)
     assert f"{value:.2f} (1 seed)" in found.says
-    assert "40 - 1 = 39 wanted (3 seeds)" in found.says
+    assert "40 - 1 = 39 required (3 seeds)" in found.says
 
 
 @pytest.mark.parametrize(("value", "warns"), [(39.5, False), (41.0, False), (41.01, True)])
@@ -121,7 +121,7 @@ def test_an_evaluation_of_other_weights_is_stale(tmp_path: Path) -> None:
     made.pretrain("m0.99", 0, weights="def")
     found = only(made)
     assert found.judged == "stale"
-    assert "seed 0: 60.00 of other weights than its pre-training now has" in found.says
+    assert "seed 0: 60.00 of weights that differ" in found.says
 
 
 def test_a_diverged_seed_is_short(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_one_that_is_killed_leaves_the_rest_to_the_next(
     assert {*behind} == {*jobs} - {jobs[-1]}
     list_all("PENDING")
     again = moco(*words)
-    assert "nothing to submit: 12 stages are waiting or running already" in again.out, again.all
+    assert "nothing to submit: 12 stages" in again.out, again.all
     assert len(names()) == 4
 
 
@@ -105,7 +105,7 @@ def test_a_limit_that_is_reached_half_way(moco: Any, slurm: Path) -> None:
     said = moco("run", "scale.yaml", "--site", slurm)
     assert said.code == 1
     assert "AssocMaxSubmitJobLimit" in said.err
-    assert "2 arrays before it were submitted (8 stages); 4 stages were not" in said.err
+    assert "2 earlier arrays were submitted (8 stages); 4 stages were not" in said.err
     (record,) = submission.everything(Path("runs"))
     assert [array.job for array in record.arrays] == ["100", "101"]
 
@@ -181,7 +181,7 @@ def test_an_sbatch_that_never_ends(moco: Any, slurm: Path, monkeypatch: pytest.M
     said = moco("run", "scale.yaml", "--site", slurm)
     assert time.monotonic() - began < 30
     assert said.code == 1
-    assert "SLURM does not answer to pretrain, 4 stages: sbatch: nothing in 0.5 s" in said.err
+    assert "SLURM does not answer (pretrain, 4 stages): sbatch: no answer in 0.5 s" in said.err
     (record,) = submission.everything(Path("runs"))
     assert [array.job for array in record.arrays] == [None] * 4
     lines = [f"77|{n}|PENDING||{record.arrays[0].name}|Priority\n" for n in range(4)]

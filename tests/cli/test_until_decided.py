@@ -73,8 +73,8 @@ def test_undecided_claims_get_seeds_until_they_are_decided(moco: Any, scale: Pat
     ("old", "new", "most", "says"),
     [
         ("max_seeds: 4\n", "", 4, "needs `max_seeds: 4` in the ablation recipe"),
-        ("", "", 5, "has 2 seeds and plans at most 4 (max_seeds); choose a number between them"),
-        ("", "", 1, "choose a number between them"),
+        ("", "", 5, "from 2 (seeds) to 4 (max_seeds"),
+        ("", "", 1, "from 2 (seeds) to 4 (max_seeds"),
     ],
 )
 def test_what_was_not_planned_before_the_first_run_is_refused(

@@ -139,7 +139,7 @@ def test_killed_and_begun_again(
         patch.setattr(packing, "_content", killed)
         with pytest.raises(KeyboardInterrupt):
             packed(source, into)
-    with pytest.raises(DataError, match="has not come to its end"):
+    with pytest.raises(DataError, match="has not finished"):
         open_data(TINY, into.parent)
     for torn in into.glob("*/i*.bin"):  # as a kill within a write leaves it
         with torn.open("ab") as file:
@@ -156,7 +156,7 @@ def test_again_it_is_verified(source: Path, into: Path) -> None:
     content = bytearray(blob.read_bytes())
     content[1000] ^= 1
     blob.write_bytes(content)
-    with pytest.raises(DataError, match="does not read back"):
+    with pytest.raises(DataError, match="pets: differs"):
         packed(source, into)
 
 
@@ -170,7 +170,7 @@ def test_an_index_that_was_cut_is_told_when_it_is_verified(source: Path, into: P
     packed(source, into)
     index = into / "train" / "index.bin"
     index.write_bytes(index.read_bytes()[:-5])
-    with pytest.raises(DataError, match=r"train/index\.bin: was cut; remove .* and pack again"):
+    with pytest.raises(DataError, match=r"train/index\.bin: .*; remove .* and pack again"):
         packed(source, into)
 
 
@@ -181,7 +181,7 @@ def test_what_stands_there_is_not_overwritten(source: Path, into: Path) -> None:
         packed(source, into)
     (into / "thesis.tex").unlink()
     packed(source, into)
-    with pytest.raises(DataError, match="in another size; name another folder"):
+    with pytest.raises(DataError, match="another size; name another folder"):
         packed(source, into, side=20)
     (source / "train" / "cat" / "0.jpg").unlink()
     with pytest.raises(DataError, match="another or a changed source"):
@@ -315,5 +315,5 @@ def test_every_image_is_checked_and_the_broken_ones_listed(source: Path, into: P
 
 def test_a_name_with_a_lines_end_is_not_listed(source: Path) -> None:
     (source / "train" / "cat" / "a\nb.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"a\\nb\.jpg: a line's end in its name; rename it"):
+    with pytest.raises(DataError, match=r"a\\nb\.jpg: .*rename it"):
         broken.leave_out(broken.check(source, quiet))

@@ -23,7 +23,7 @@ def cut_checkpoint(draw: random.Random, folder: StageFolder) -> str:
     path = checkpoint.listed(folder.checkpoints)[0][1]
     content = path.read_bytes()
     path.write_bytes(content[: draw.randrange(len(content))])
-    return f"{path.name}: damaged; going on from the checkpoint before it"
+    return f"{path.name}: damaged; "
 
 
 def flipped_checkpoint(draw: random.Random, folder: StageFolder) -> str:
@@ -31,7 +31,7 @@ def flipped_checkpoint(draw: random.Random, folder: StageFolder) -> str:
     content = bytearray(path.read_bytes())
     content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
     path.write_bytes(content)
-    return f"{path.name}: damaged; going on from the checkpoint before it"
+    return f"{path.name}: damaged; "
 
 
 def cut_journal(draw: random.Random, folder: StageFolder) -> str:

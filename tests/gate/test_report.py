@@ -60,7 +60,7 @@ def test_the_page(baseline: Baseline) -> None:
     assert "The longest of the runs took 21 s." in page
     # t(1 - 0.02 / 6, 3) = 6.7411 and t(0.8, 3) = 0.9785, times 1.2910 sqrt(1 + 1/4)
     assert "| knn/top1 | 51.50 ± 1.29 | ± 9.73 | 11.14 points |" in page
-    assert "| knn/top1 on the way | 41.50 ± 1.29 | ± 9.73 | 11.14 points |" in page
+    assert "| knn/top1 during training | 41.50 ± 1.29 | ± 9.73 | 11.14 points |" in page
     assert "| train/loss | 2.1500 ± 0.1291 | ± 0.9730 | 1.1142 nats |" in page
     assert "1 of 2 fresh seeds of the unchanged code pass" in page
     assert "- seed 2001: train/loss -6.0000" in page

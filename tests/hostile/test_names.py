@@ -101,7 +101,7 @@ def test_a_stage_that_describes_another_run_is_not_run(tmp_path: Path, change: s
         place[last] = 0.25 if path else 9
     target = StageFolder(runs / folder.id) if change == "knn.temperature" else ours
     target.create({**described, "id": target.id})
-    with pytest.raises(HarnessError, match=r"was changed, or is another stage's|finished already"):
+    with pytest.raises(HarnessError, match=r"changed, or from another stage|already finished"):
         execute(Job(target.path, tmp_path, "cpu"), Silent(), lambda: False)
 
 

@@ -67,6 +67,6 @@ def test_a_heart_that_beats_on_is_not_buried(
 ) -> None:
     attempt = world.attempt(folder, job="12", silent_s=1)
     monkeypatch.setattr(module.time, "sleep", lambda _: os.utime(attempt / "alive.json"))
-    with pytest.raises(HarnessError, match="process 321 on n7 is running; end it there"):
+    with pytest.raises(HarnessError, match="process 321 on n7 "):
         close_dead_attempts(world.root, {folder.id: ENDED}, lambda _: None)
     assert not (attempt / "ended.json").exists()

@@ -152,9 +152,15 @@ def test_a_job_of_another_cluster_is_not_judged_from_here(world: World) -> None:
     stage = world.stage()
     world.submit(stage, cluster="there")
     found = by_stage(world)[stage.id]
-    assert (found.state, found.reason) == ("UNKNOWN", "is on cluster there, to be asked there")
+    assert (found.state, found.reason) == (
+        "UNKNOWN",
+        "is on cluster there; call moco-harness there",
+    )
     (row,) = StatusReader(world.root).read().rows
-    assert (row.state, row.why) == ("unknown", "job 12 is on cluster there, to be asked there")
+    assert (row.state, row.why) == (
+        "unknown",
+        "job 12 is on cluster there; call moco-harness there",
+    )
 
 
 def test_one_of_another_cluster_that_was_never_numbered(world: World) -> None:
@@ -201,7 +207,7 @@ def test_another_users_job_where_slurm_hides_it(world: World) -> None:
     world.says("scontrol", "ClusterName = here\nPrivateData = jobs,usage\n")
     found = by_stage(world)
     assert (found[mine.id].state, found[anns.id].state) == ("GONE", "UNKNOWN")
-    assert found[anns.id].reason.startswith("is ann's")
+    assert found[anns.id].reason.startswith("belongs to ann")
 
 
 def test_the_cluster_is_asked_for_its_name_only_if_something_is_missing(world: World) -> None:
@@ -242,7 +248,7 @@ def create(world: World, path: Path) -> StageFolder:
 def test_one_that_left_the_queue_this_moment_is_left_alone(world: World, tiny: Path) -> None:
     folder = create(world, tiny)
     world.submit(folder, ago_s=GRACE_S / 2)
-    why = "job 12 has left the queue; how it ended is not known yet"
+    why = "job 12 has left the queue; its final state is not known yet"
     assert planned(world, tiny) == ("busy", why, "unknown")
     with pytest.raises(HarnessError, match="has left the queue"):
         plan_with_jobs.plan_with_jobs(tiny, [], world.root).check()
@@ -276,7 +282,7 @@ def test_a_heart_that_beats_is_left_alone_though_slurm_knows_no_job(
 
 def test_a_plan_says_on_which_cluster_and_what_to_do(world: World, tiny: Path) -> None:
     made = world.submit(create(world, tiny), cluster="there")
-    assert planned(world, tiny)[1] == "job 12 is on cluster there, to be asked there"
+    assert planned(world, tiny)[1] == "job 12 is on cluster there; call moco-harness there"
     with pytest.raises(HarnessError, match=rf"is on cluster there.*move {made.id}\.json away"):
         plan_with_jobs.plan_with_jobs(tiny, [], world.root).check()
 

@@ -38,9 +38,9 @@ def test_a_runs_stages(word: str, run: set[int]) -> None:
 def test_none_and_several() -> None:
     with pytest.raises(StoreError, match=r"none: no such stage; .*status --all"):
         selection.one("none", IDS)
-    with pytest.raises(StoreError, match=r"fits 2 stages; say more.*\n  tiny-s0.knn-0a\n"):
+    with pytest.raises(StoreError, match=r"matches 2 stages.*\n  tiny-s0.knn-0a\n"):
         selection.one("tiny-s0.", IDS)
-    with pytest.raises(StoreError, match="fits 4 runs"):
+    with pytest.raises(StoreError, match="matches 4 runs"):
         selection.run("tiny", IDS)
     with pytest.raises(StoreError, match="and 12 more"):
         selection.one("x", [f"x-s{n}.knn-0" for n in range(20)])

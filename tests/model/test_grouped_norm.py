@@ -62,7 +62,7 @@ def test_a_batch_without_whole_groups_is_refused() -> None:
 
 
 def test_a_group_of_one_value_is_refused() -> None:
-    with pytest.raises(ValueError, match="a group of one value a channel has no variance"):
+    with pytest.raises(ValueError, match="no variance"):
         GroupedBatchNorm2d(3, group=1)(torch.randn(6, 3, 1, 1))
 
 

@@ -248,7 +248,7 @@ def test_a_prefix_that_is_none(tmp_path: Path, prefix: str) -> None:
     ids=["lightly", "timm", "two wrappers"],
 )
 def test_of_two_networks_none_is_taken_unasked(tmp_path: Path, named: Named) -> None:
-    with pytest.raises(DataError, match=r"2 networks in it.*say which with model\.weights\.prefix"):
+    with pytest.raises(DataError, match=r"2 networks.*model\.weights\.prefix"):
         load(named, tmp_path, encoder())
 
 

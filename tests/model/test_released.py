@@ -73,7 +73,7 @@ def test_the_readmes_md5(tmp_path: Path) -> None:
     saved(path, official(encoder(seed=1), ""))
     digest = hashlib.md5(path.read_bytes()).hexdigest()
     load(encoder(), tmp_path, Weights(file="w", md5=digest[:8]))
-    with pytest.raises(DataError, match=r"its md5 is .*, not deadbeef; get it from: https"):
+    with pytest.raises(DataError, match=r"its md5 is .*, not deadbeef; .*https"):
         load(encoder(), tmp_path, Weights(file="w", md5="deadbeef"))
 
 
@@ -105,7 +105,7 @@ SHAPE = (64, 3, 7, 7)
         (torch.zeros(SHAPE, dtype=torch.complex64), "of another kind"),
         (torch.zeros(SHAPE).to_sparse(), "of another kind"),
         (torch.zeros(SHAPE, device="meta"), "of another kind"),
-        ([1.0], "no residual network"),
+        ([1.0], "no ResNet"),
     ],
     ids=["nan", "integer", "complex", "sparse", "meta", "list"],
 )
@@ -117,14 +117,14 @@ def test_what_is_no_weight_is_refused(tmp_path: Path, hostile: object, says: str
 
 @pytest.mark.parametrize("content", [{}, [], 3, {"state_dict": [1]}, {1: torch.zeros(1)}], ids=repr)
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: object) -> None:
-    with pytest.raises(DataError, match="no residual network"):
+    with pytest.raises(DataError, match="no ResNet"):
         load(encoder(), tmp_path, saved(tmp_path / "w", content))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>404</html>", b"\x80\x02}."])
 def test_what_is_no_file_of_torchs_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w").write_bytes(content)
-    with pytest.raises(DataError, match=r"tensors only|no residual network"):
+    with pytest.raises(DataError, match=r"tensors only|no ResNet"):
         load(encoder(), tmp_path, weights(tmp_path / "w"))
 
 
@@ -153,7 +153,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="are not there; put the file there, from: https://exam"):
+    with pytest.raises(DataError, match=r"absent: .*from: https://exam"):
         load(encoder(), tmp_path, Weights(file="absent", md5="deadbeef"))
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="a folder"):
@@ -170,7 +170,7 @@ def test_a_head_that_is_needed_must_be_there(tmp_path: Path) -> None:
 
 def test_a_head_of_more_layers_is_another(tmp_path: Path) -> None:
     named = official(encoder(), "") | {"fc.2.weight": torch.zeros(1)}
-    with pytest.raises(DataError, match=r"fc\.2\.weight is not of the recipe's head.*head: new"):
+    with pytest.raises(DataError, match=r"fc\.2\.weight .*recipe's head.*head: new"):
         load(encoder(), tmp_path, saved(tmp_path / "w", named))
 
 
@@ -223,7 +223,7 @@ def test_what_lies_beside_a_backbone_is_left_out(tmp_path: Path) -> None:
 
 def test_a_float64_that_float32_cannot_hold_is_not_finite(tmp_path: Path) -> None:
     named = official(encoder(), "") | {"bn1.bias": torch.full((64,), 1e300, dtype=torch.float64)}
-    with pytest.raises(DataError, match=r"bn1\.bias holds values that are not finite"):
+    with pytest.raises(DataError, match=r"bn1\.bias .*not finite"):
         load(encoder(), tmp_path, saved(tmp_path / "w", named))
 
 
@@ -249,5 +249,5 @@ def test_an_unknown_prefix_is_named_with_the_mend(tmp_path: Path, prefix: str) -
     ids=["transformer", "no tensors", "one tensor"],
 )
 def test_what_is_in_the_file_is_told(tmp_path: Path, content: object, says: str) -> None:
-    with pytest.raises(DataError, match=f"no residual network.*{says}"):
+    with pytest.raises(DataError, match=f"no ResNet.*{says}"):
         load(encoder(), tmp_path, saved(tmp_path / "w", content))

@@ -119,7 +119,7 @@ def test_every_trial_is_a_stage_with_figures_of_its_own(place: Path) -> None:
 def test_what_is_done_is_not_done_again_and_more_trials_are_added(place: Path) -> None:
     assert "nothing to do" in say(place, "run", "out.yaml", "--yes")
     more = say(place, "plan", "out.yaml", "--set", "tasks.bright.trials=5")
-    assert "7 stages: 2 to do, 5 done already" in more
+    assert "7 stages: 2 to do, 5 done" in more
 
 
 def test_status_logs_and_check_know_it(place: Path) -> None:

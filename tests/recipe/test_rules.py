@@ -138,7 +138,7 @@ RUN = {"run": "small-s0.pretrain-0123456789"}
         ({"run": "runs/.."}, "model.weights.run"),
         ({"run": "~/runs/small-s0.pretrain-0123456789"}, "model.weights.run"),
         ({"file": "../w.pth", "md5": "0" * 8}, "model.weights.file"),
-        ({"file": "w.pth"}, "model.weights: its sha256 or md5"),
+        ({"file": "w.pth"}, "model.weights: needs sha256 or md5"),
     ],
 )
 def test_weights_that_name_nothing_or_two_things(weights: dict[str, str], field: str) -> None:

@@ -65,7 +65,8 @@ def test_a_run_of_a_newer_harness_counts_nowhere(make: Make, gather: Collected) 
     stage.parent.rename(
         other := stage.parent.with_name(stage.parent.name.rpartition("-")[0] + "-0123456789")
     )
-    assert gather(bench).unrelated == (f"Of a newer moco-harness: {other.name}",)
+    (line,) = gather(bench).unrelated
+    assert line.endswith(f"newer moco-harness: {other.name}")
 
 
 def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Collected) -> None:
@@ -77,8 +78,8 @@ def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Co
     change(other / "stage.json", id=other.name, schema=0)
     found = gather(bench)
     assert text(found, "m0.9") == "not run"
-    assert found.unrelated == (f"Of schema version 0; this code reads 1: {other.name}",)
-    assert "lie under the run root, and stand in no number here" in page(found)
+    assert found.unrelated == (f"Schema version 0; this code reads 1: {other.name}",)
+    assert "that do not belong to it" in page(found)
 
 
 def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: Collected) -> None:
@@ -90,7 +91,9 @@ def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: C
     assert text(found, "m0.9") == "40.00 (1 seed)"
     assert len(found.unrelated) == 2  # of pre-training the k is no setting
     pretrain, knn = sorted(found.unrelated, key=len)
-    assert pretrain.startswith("Of other settings (optim.epochs 3, here 10): tiny.m0.9-s0.pretrain")
+    assert pretrain.startswith(
+        "With other settings (optim.epochs 3, here 10): tiny.m0.9-s0.pretrain"
+    )
     assert "optim.epochs 3, here 10; knn.k [5], here [200, 20]" in knn
     assert pretrain in page(found)
 
@@ -105,7 +108,7 @@ def test_a_copied_folder_is_no_second_result(make: Make, gather: Collected) -> N
     shutil.copytree(ours.path, ours.path.with_name(f"{ours.id} copy"))
     found = gather(bench)
     assert text(found, "m0.9") == "40.00 (1 seed)"
-    copy = f"A copy, by its stage.json, of {ours.id}, which stands here too: {ours.id} copy"
+    copy = f"According to its stage.json a copy of {ours.id}, which is also here: {ours.id} copy"
     assert found.unrelated == (copy,)
 
 
@@ -129,8 +132,8 @@ def test_results_with_the_same_weights_are_copies_of_each_other(
     said = text(gather(bench), "m0.9").splitlines()
     assert said[0] == "42.00 (1 of 3 seeds)"
     assert said[1:] == [
-        "stale: 40.00, with the weights of m0.9 (seed 1): one is a copy",
-        "stale: 41.00, with the weights of m0.9 (seed 0): one is a copy",
+        "stale: 40.00, has the same weights as m0.9 (seed 1): one is a copy",
+        "stale: 41.00, has the same weights as m0.9 (seed 0): one is a copy",
     ]
 
 
@@ -152,7 +155,7 @@ def test_protocols_are_not_mixed_in_a_column(make: Make, gather: Collected) -> N
     for cell, value in ((CONTROL, 14.0), ("m0.9", 30.0), ("m0.99", 40.0), ("m0.999", 41.0)):
         bench.finish(cell, 0, value)
     found = gather(bench)
-    assert text(found, "m0.9") == "30.00 (1 seed)\nmeasured otherwise"
+    assert text(found, "m0.9") == "30.00 (1 seed)\nanother protocol"
     assert text(found, "m0.99") == "40.00 (1 seed)"
     mixed, other = found.cell("m0.9"), found.cell("m0.99")
     assert mixed is not None
@@ -190,7 +193,7 @@ def test_costs_of_different_devices_are_not_averaged(make: Make, gather: Collect
         change(result, device=device, processes=8, memory_gb=5.0 + seed)
     assert text(gather(bench), "m0.9").splitlines() == [
         "6.00 ± 1.41 (2 of 3 seeds)",
-        "stale: 6.00, on H100 × 8, the column is of V100 × 8",
+        "stale: 6.00, on H100 × 8, but the column is from V100 × 8",
     ]
 
 
@@ -240,8 +243,8 @@ def test_a_journal_cut_at_a_lines_end_is_told(make: Make, gather: Collected) -> 
     name = bench.folder("m0.9", 0).id
     assert found.warnings == (f"{name}: its journal ends at step 155 of 310",)
     captions = [figure.caption for figure in curves_figures(found)]
-    mean = "mean over seeds, band from the least to the greatest"
-    alone = "each seed by itself where their journals differ"
+    mean = "mean over seeds, band from minimum to maximum"
+    alone = "separate lines for seeds whose journals differ"
     assert captions == [
         f"kNN top-1 over epochs: {mean}; {alone} (0.9).",
         f"Training loss over epochs: {mean}; {alone} (0.9).",
@@ -277,7 +280,7 @@ def test_a_record_of_other_settings_than_its_name_is_stale(
     change(stage, recipe=recipe)
     found = gather(bench)
     what = "knn.k [20]" if kind == "knn" else "optim.lr [20]"
-    assert text(found, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, its record says {what}"
+    assert text(found, "m0.9") == f"40.00 (1 of 2 seeds)\nstale: 80.00, its record has {what}"
     assert found.warnings[0].startswith("Stale: m0.9 (seed 1)")
 
 
@@ -293,7 +296,7 @@ def test_other_counts_of_images_are_other_data(
     change(result, data={**json.loads(result.read_text())["data"], count: 1000})
     said = text(gather(bench), "m0.9").splitlines()
     assert said[0] == "40.00 (1 of 2 seeds)"
-    assert said[1].startswith("stale: 80.00, of other data than its pre-training")
+    assert said[1].startswith("stale: 80.00, of data that differs from its pre-training")
 
 
 # ---- what cannot be measured
@@ -302,11 +305,11 @@ def test_other_counts_of_images_are_other_data(
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (4707.0, "4707.0, no accuracy in percent"),
-        (-1.0, "-1.0, no accuracy in percent"),
-        (float("nan"), "NaN, no number"),
-        ("47.1", '"47.1", no number'),
-        (True, "true, no number"),
+        (4707.0, "4707.0, not an accuracy in percent"),
+        (-1.0, "-1.0, not an accuracy in percent"),
+        (float("nan"), "NaN, not a number"),
+        ("47.1", '"47.1", not a number'),
+        (True, "true, not a number"),
     ],
 )
 def test_an_impossible_accuracy_is_damage_with_its_file_and_reason(

@@ -20,7 +20,7 @@ def test_whose_claims_have_which_verdict() -> None:
     )  # fmt: skip
     assert list(counts) == ["paper", "read_off", "ours"]
     assert summary(counts) == (
-        "Of the paper's 2 claims: 2 undecided. Read off its numbers, 1 claim: 1 refuted. "
+        "Of the paper's 2 claims: 2 undecided. Of 1 claim derived from its numbers: 1 refuted. "
         "Our own 2 checks: 2 reproduced."
     )
     looks = count_verdicts([("paper", "looks reproduced (one seed)")] * 2)
@@ -56,8 +56,8 @@ def test_every_form_of_a_report_keeps_them_apart(
     found = gather(bench)
     write_report(found, tmp_path)
     counts = (
-        "Of the paper's 1 claim: 1 looks not reproduced (one seed). "
-        "Our own 1 check: 1 looks reproduced (one seed)."
+        "Of the paper's 1 claim: 1 looks not reproduced (one seed). Our own 1 check: 1 looks "
+        "reproduced (one seed)."
     )
     text, page = (tmp_path / "report.md").read_text(), (tmp_path / "report.html").read_text()
     assert counts in text

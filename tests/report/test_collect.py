@@ -151,7 +151,7 @@ def test_an_evaluation_of_other_weights_is_stale(make: Make, gather: Collected) 
     bench.pretrain("m0.9", 0, weights="def")  # made again since
     results = gather(bench)
     assert text(results, "m0.99") == "41.00 (1 seed)"
-    expected = "stale: 40.00, of other weights than its pre-training now has"
+    expected = "stale: 40.00, of weights that differ from those of its pre-training"
     assert text(results, "m0.9") == f"{expected} (abc then, def now)"
     assert "m0.9 (seed 0)" in results.warnings[0]
 

@@ -55,8 +55,8 @@ def test_every_departure_is_listed_and_no_axis(make: Make, gather: Collected) ->
     assert not any(line.startswith("Momentum") for line in found), "what the table varies"
     probe = found[-1]
     assert probe == (
-        "Linear probe (in brackets the papers'): linear.epochs 20 (100), "
-        "linear.drops [12, 16] ([60, 80])."
+        "Linear probe (papers' values in brackets): linear.epochs 20 (100), linear.drops [12, 16] "
+        "([60, 80])."
     )
 
 
@@ -120,7 +120,7 @@ def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collecte
     assert (shown["batch"].papers, shown["batch"].differs) == ("varied: 128, 64", True)
     assert shown["momentum m"].differs
     page = render(compose(found, []))
-    assert "beside the same cells of our recipe at the scale of the printed numbers" in page
+    assert "of the same cells at the scale of the printed numbers" in page
 
 
 def test_without_counterparts_what_varies_differs_if_no_cell_has_the_papers_value(

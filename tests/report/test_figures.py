@@ -157,7 +157,7 @@ def test_pretext_accuracy_stands_beside_knn_with_the_papers_curves(
         assert wanted in words(figure)
         assert "the paper's" in words(figure)
     assert "the paper's" not in words(loss)
-    assert "dashed, what the paper drew, at its own scale" in pretext.caption
+    assert "dashed: the paper's curve" in pretext.caption
 
 
 def test_stale_runs_are_not_drawn(make: Make, gather: Collected) -> None:

@@ -56,7 +56,7 @@ BANK = {"kind": "memory_bank", "temperature": 0.1}
 def test_k_is_at_most_a_tenth_of_the_images(
     tmp_path: Path, contrast: dict[str, Any], many: bool
 ) -> None:
-    expected = ["K = 201 is more than a tenth of the 2000 images (it)"] if many else []
+    expected = ["K = 201 exceeds a tenth of the 2000 images (it)"] if many else []
     assert said(tmp_path, contrast=contrast) == expected
 
 
@@ -66,6 +66,4 @@ def test_images_of_an_unknown_number_are_counted_by_the_run(tmp_path: Path) -> N
     run = read_run("it", 0, made, tmp_path)
     assert failed({"it": [run]}, ["it"]) == []
     run.stages["pretrain"].attempt["data"] = {"train": 3700}
-    assert (
-        failed({"it": [run]}, ["it"])[-1] == "K = 4096 is more than a tenth of the 3700 images (it)"
-    )
+    assert failed({"it": [run]}, ["it"])[-1] == "K = 4096 exceeds a tenth of the 3700 images (it)"

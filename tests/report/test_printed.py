@@ -71,7 +71,7 @@ def test_a_mean_is_printed_with_its_runs(make: Make, gather: Collected) -> None:
 def test_what_was_read_off_a_curve_says_so(make: Make, gather: Collected) -> None:
     text = report(gather(make(ablation_changes={"uncertainty": 0.7})))
     assert row(text, "0.9 ")[1] == "≈ 55.2"
-    assert "off a drawn curve, ±0.7" in text
+    assert "a drawn curve, ±0.7" in text
 
 
 def test_columns_to_come_and_facts_beside(make: Make, gather: Collected) -> None:
@@ -81,7 +81,7 @@ def test_columns_to_come_and_facts_beside(make: Make, gather: Collected) -> None
         {"label": "parameters", "numbers": "size", "units": "million", "values": {"m0": 24}},
     ]  # fmt: skip
     text = report(gather(make(ablation_changes={"columns": columns})))
-    assert "paper<br>AP, %<br>(ours to come: detection)" in text
+    assert "paper<br>AP, %<br>(ours: needs detection)" in text
     assert "paper<br>parameters, million |" in text
     assert row(text, "0.9 ")[2:4] == ["55.9", "–"]
     assert row(text, "0 ")[2:4] == ["–", "24.0"]
@@ -99,7 +99,7 @@ def test_what_a_scale_changes_stands_beside_the_cell(make: Make, gather: Collect
     assert row(text, "0.9<br>")[0] == "0.9<br>here: contrast.queue = 192"
     assert "- For every cell: optim.epochs = 10." in text
     assert "- For 0.9; 0.99: contrast.queue = 192." in text
-    assert "- Left out: 0; 0.999." in text
+    assert "- Not run: 0; 0.999." in text
     assert "- Tuned on seeds 0, 1: two rates." in text
 
 

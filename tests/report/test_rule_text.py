@@ -11,12 +11,12 @@ from harness.report.preconditions import part
 @pytest.mark.parametrize(
     ("constant", "value", "words"),
     [
-        ("TIME_CONSTANTS", 5, "a momentum m needs 5 / (1 − m) steps"),
-        ("SHARE", 5, "K may be at most a fifth of the images"),
+        ("TIME_CONSTANTS", 5, "5 / (1 − m) steps"),
+        ("SHARE", 5, "K is at most a fifth of the images"),
         ("POWER", 0.9, "for a power of 0.9"),
         ("DIRECTIONS", 3, "a third of it for each direction"),
-        ("FEWEST", 4, "looks with four seeds or more"),
-        ("FEWEST", 40, "looks with 40 seeds or more"),
+        ("FEWEST", 4, "analyses with four seeds or more"),
+        ("FEWEST", 40, "analyses with 40 seeds or more"),
         ("CONFIDENCE", 0.9, "with their 90 % t interval"),
     ],
 )

@@ -101,7 +101,7 @@ def test_two_tables_without_a_common_cell(side: Side) -> None:
     _, read_a = side("a", scale_changes={"control": False})
     changes = {"cells": other, "claims": []}
     _, read_b = side("b", ablation_changes=changes, scale_changes={"control": False})
-    with pytest.raises(StoreError, match="no cell with a common metric"):
+    with pytest.raises(StoreError, match="no common cell and metric"):
         pairs(read_a(), read_b())
 
 
@@ -110,5 +110,5 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(StoreError, match=r"results\.json"):
         read_report(tmp_path)
-    with pytest.raises(StoreError, match="no report"):
+    with pytest.raises(StoreError, match="nowhere: "):
         read_report(tmp_path / "nowhere")

@@ -67,7 +67,7 @@ HALF = Summary(2, 40.0, 0.5, 39.0, 41.0)
         ),
         (
             Measurement(HALF, seeds("finished", "finished"), deviates=True),
-            ("40.00 ± 0.50", "n = 2", ("measured otherwise",)),
+            ("40.00 ± 0.50", "n = 2", ("another protocol",)),
         ),
         (Measurement(None, ()), ("not in this scale", "", ())),
         (Measurement(None, (), can_run=False), ("printed only", "", ())),
@@ -240,7 +240,7 @@ def test_no_text_of_a_table_is_markup() -> None:
     [
         (Column("kNN", "%", "ours"), "ours\nkNN, %"),
         (Column("to untrained", "points"), "to untrained,\npoints"),
-        (Column("AP", "", "paper", awaits="detection"), "paper\nAP\n(ours to come: detection)"),
+        (Column("AP", "", "paper", awaits="detection"), "paper\nAP\n(ours: needs detection)"),
         (Column("claim"), "claim"),
     ],
 )

@@ -185,7 +185,7 @@ def test_the_numbers_for_programs(runs: Path, gather: Collected, tmp_path: Path)
 
 def test_seeds_that_were_added_are_counted(make: Make, gather: Collected, tmp_path: Path) -> None:
     bench = make(scale_changes={"max_seeds": 3})
-    one = "One seed: what looks so is no verdict yet"
+    one = "With one seed"
     bench.finish("m0.9", 0, 40.0)
     assert one in written(bench, gather, tmp_path / "one")["report.md"]
     for seed in (1, 2):

@@ -52,7 +52,7 @@ def in_backward(world: World, how: str, victim: int) -> None:
     [
         (fails, "dies", 4, "rank 1 died or hung"),
         (fails, "raises", 4, "rank 1 stopped: ValueError: no such image. "),
-        (fails, "hangs", 4, "rank 1 is alive but was elsewhere"),
+        (fails, "hangs", 4, "rank 1 is running but was elsewhere"),
         (in_backward, "dies", 2, "rank 1 died or hung"),
     ],
 )
@@ -136,9 +136,9 @@ def loses(rank: int, port: int, how: str, victim: int, folder: str) -> None:
     ("how", "victim", "said", "died"),
     [
         ("stops", 2, "rank 2 died or hung (it did not answer)", (2,)),
-        ("stops", 0, "rank 0 died or hung (it kept the meeting point", (0,)),
+        ("stops", 0, "rank 0 died or hung (it ran the rendezvous store", (0,)),
         ("dies", 1, "rank 1 died or hung (it did not answer)", (1,)),
-        ("dies", 0, "rank 0 died or hung (it kept the meeting point", (0,)),
+        ("dies", 0, "rank 0 died or hung (it ran the rendezvous store", (0,)),
         ("raises", 3, "rank 3 stopped: ValueError: no such image. ", ()),
     ],
 )

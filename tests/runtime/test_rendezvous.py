@@ -30,7 +30,9 @@ def test_processes_meet_at_rank_0(gloo: Pool, dies: bool) -> None:
     outcomes = gloo.outcomes(joins, 2, free_port(), dies, 20.0, apart=True)
     if dies:
         assert outcomes[0] == Died(3)
-        assert "in 'barrier': rank 0 died or hung (it kept the meeting point" in outcomes[1].message
+        assert ("in 'barrier': rank 0 died or hung (it ran the rendezvous store") in outcomes[
+            1
+        ].message
     else:
         assert outcomes == [[0, 1]] * 2
 
@@ -51,7 +53,7 @@ def comes_second(_: int, port: int) -> list[int]:
 def test_a_rank_without_rank_0(gloo: Pool) -> None:
     (outcome,) = gloo.outcomes(comes_second, 1, free_port(), apart=True)
     assert outcome.kind == "HarnessError"
-    assert "rank 1 of 2 cannot meet the others at 127.0.0.1" in outcome.message
+    assert "rank 1 of 2 cannot join the other processes at 127.0.0.1" in outcome.message
 
 
 def test_a_rank_without_the_others(gloo: Pool) -> None:

@@ -23,7 +23,7 @@ def test_a_site_that_fits(campaign: Campaign) -> None:
     found = findings(said)
     assert found.pop("data root") == "warning"
     found.pop("run root")  # how full the disk is
-    found.pop("disk there", None)
+    found.pop("disk on node", None)
     assert set(found.values()) == {"ok"}, said
     assert found.keys() >= {"controller", "accounting", "partition", "nodes", "job", "shared"}
     assert "jobs are warned and have 10 s" in said

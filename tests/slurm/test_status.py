@@ -126,7 +126,7 @@ def test_a_job_that_does_not_run(bench: Bench) -> None:
     bench.cluster.client("scontrol", "resume", job)
     bench.becomes(stage, "running", "process")
     bench.cluster.client("scontrol", "requeuehold", job)
-    row = bench.becomes(stage, "held", f"will go on as job {job}")
+    row = bench.becomes(stage, "held", f"will resume as job {job}")
     assert row.remedy == f"scontrol release {job}"
     bench.cluster.client("scontrol", "release", job)
     bench.becomes(stage, "running", "process")

@@ -94,10 +94,10 @@ def test_two_submitters_at_the_same_moment(cluster: Cluster, campaign: Campaign)
     said = [process.communicate(timeout=120)[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0], said
     assert sorted("submitted 6 stages" in text for text in said) == [False, True], said
-    assert any("another process has done it meanwhile" in text for text in said)
+    assert any("another process" in text for text in said)
     assert sorted(queued(cluster).values()) == [1, 2, 2, 2]
     assert len(campaign.submissions()) == 1
-    assert "6 stages are waiting or running already" in campaign.moco("run", "scale.yaml")
+    assert "nothing to submit: 6 stages" in campaign.moco("run", "scale.yaml")
 
 
 STOPS = """\
@@ -130,7 +130,7 @@ def test_a_submitter_that_dies_half_way(
     assert list(jobs(campaign).values())[1:] == [None, None, None]
     campaign.site()
     said = campaign.moco("run", "scale.yaml")
-    assert "1 arrays of a submitter that died were found by name" in said
+    assert "1 job arrays of an interrupted submission" in said
     assert "submitted 2 stages in 2 arrays" in said
     knn = list(jobs(campaign).values())[1]
     assert knn is not None

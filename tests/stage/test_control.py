@@ -83,21 +83,21 @@ def test_the_output_of_a_head_that_was_not_given_is_no_feature(tmp_path: Path, h
     if head:
         assert run(recipe, runs, output, kinds=("knn",), data=tmp_path)["knn"].result is not None
     else:
-        with pytest.raises(DataError, match=r"w\.pth\.tar came without a head that fits"):
+        with pytest.raises(DataError, match=r"w\.pth\.tar has no head that fits"):
             run(recipe, runs, output, kinds=("knn",), data=tmp_path)
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         run(control(tmp_path), tmp_path / "runs", data=tmp_path)
-    assert f"{tmp_path}/w.pth.tar: the recipe's weights are not there" in str(raised.value)
+    assert f"{tmp_path}/w.pth.tar: the recipe's weights" in str(raised.value)
     assert "https://example.org/w.pth.tar" in str(raised.value)
 
 
 def test_weights_of_no_known_identity(tmp_path: Path) -> None:
     recipe = control(tmp_path)
     recipe.write_text(recipe.read_text().replace(", md5: 'deadbeef'", ""))
-    with pytest.raises(RecipeError, match="sha256 or md5 is needed"):
+    with pytest.raises(RecipeError, match="sha256 or md5"):
         load_recipe(recipe)
 
 

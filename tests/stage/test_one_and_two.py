@@ -48,7 +48,7 @@ def test_another_number_of_processes_goes_on_and_is_told(gloo: Pool, tmp_path: P
     notes, others = gloo.run(run_stages, 2, str(recipe), str(runs), timeout=120)
     both = run(recipe, runs, kinds=())
     (note,) = notes
-    assert "the number of processes was 1 for the first 7 steps and is 2 now" in note
+    assert "1 for the first 7 steps, 2 now" in note
     assert others == []
     for kind, folder in both.items():
         one, two = alone[kind].result, folder.result

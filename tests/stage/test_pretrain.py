@@ -293,7 +293,7 @@ def test_data_that_changed_is_refused(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.data.datasets._fingerprint", lambda *_: "another00000")
         pretrain_data_cache_clear()
-        with pytest.raises(DataError, match="began with"):
+        with pytest.raises(DataError, match="started with"):
             run(recipe, tmp_path / "runs", kinds=kinds)
     pretrain_data_cache_clear()
 
@@ -319,14 +319,14 @@ def test_an_image_that_changed_is_noticed(tmp_path: Path) -> None:
     changed = tmp_path / "pets" / "train" / "0" / "0.png"
     changed.write_bytes(changed.read_bytes() + b"more")
     pretrain_data_cache_clear()
-    with pytest.raises(DataError, match="began with"):
+    with pytest.raises(DataError, match="started with"):
         run(recipe, tmp_path / "runs", kinds=kinds, data=tmp_path)
     pretrain_data_cache_clear()
 
 
 def test_more_neighbours_than_images_are_refused_before_the_first_step(tmp_path: Path) -> None:
     recipe = write(tmp_path, old=EMBEDDED, new=pets(tmp_path))
-    with pytest.raises(DataError, match=r"knn\.k: 41 neighbours wanted, but pets has 40 images"):
+    with pytest.raises(DataError, match=r"knn\.k: 41 .*pets .*40 images"):
         run(recipe, tmp_path / "runs", ("knn.k=[5, 41]",), kinds=("pretrain",), data=tmp_path)
     (folder,) = (tmp_path / "runs").glob("*.pretrain-*")
     assert journal.read(StageFolder(folder)) == []

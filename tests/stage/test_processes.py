@@ -62,4 +62,4 @@ def test_processes_that_do_not_hold_whole_groups_are_refused(group: int, size: i
 def test_processes_that_begin_apart_are_refused(gloo: Pool, tensor: str) -> None:
     for outcome in gloo.outcomes(one_begins_apart, 4, tensor):
         assert outcome.kind == "HarnessError"
-        assert f"the state at step 0: {tensor} is on rank 1 not what it is" in outcome.message
+        assert f"the state at step 0: {tensor} on rank 1 differs" in outcome.message

@@ -281,7 +281,7 @@ class TestContinued:
             (line,) = [
                 each
                 for each in deviations(collected(recipe, runs))
-                if "It is not a run of 3 epochs from the start" in each
+                if "It is not one run of 3 epochs" in each
             ]
             assert wanted in line
             run(recipe, runs)
@@ -334,7 +334,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("harm", "says"),
         [
-            (lambda source: shutil.rmtree(source.path), "no such run"),
+            (lambda source: shutil.rmtree(source.path), "no such stage"),
             (unfinished, "has not finished"),
             (without_checkpoint, "the checkpoint of its last step, 10, is gone"),
         ],
@@ -395,5 +395,5 @@ class TestRefused:
         assert [stage.action for stage in stages] == ["run"] * 3
 
     def test_an_evaluation_is_no_source(self, tmp_path: Path) -> None:
-        with pytest.raises(RecipeError, match="continue_from: no stage of pre-training"):
+        with pytest.raises(RecipeError, match="continue_from: not a pre-training stage"):
             load_recipe(going_on(tmp_path, "tiny-s0.knn-0123456789"))

@@ -42,7 +42,7 @@ def test_a_failure_while_filling_leaves_the_old(tmp_path: Path) -> None:
     ("number", "says"),
     [
         (errno.ENOSPC, "the disk is full"),
-        (errno.EDQUOT, "the disk is full for you: a quota"),
+        (errno.EDQUOT, "your disk quota"),
         (errno.EROFS, "read-only.*another folder"),
         (errno.EIO, "fails"),
         (errno.ESTALE, "fails"),
@@ -76,7 +76,7 @@ def test_a_file_system_that_cannot_sync_folders_will_do(
 @pytest.mark.parametrize("inner", ["file/a.json", "file/b/a.json"])
 def test_a_file_where_a_folder_is_needed(tmp_path: Path, inner: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="where a folder is needed"):
+    with pytest.raises(StoreError, match="a folder is needed"):
         atomic.write_json(tmp_path / inner, 1)
 
 
@@ -98,7 +98,7 @@ def test_a_full_disk(mount: Any) -> None:
 def test_a_read_only_disk(mount: Any) -> None:
     disk = mount("size=64k")
     mount("ro")
-    with pytest.raises(StoreError, match="cannot be written; choose another folder, or"):
+    with pytest.raises(StoreError, match=r"a\.json: read-only"):
         atomic.write_json(disk / "a.json", 1)
 
 
@@ -131,7 +131,7 @@ def test_what_is_not_json_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_folder_is_not_json_and_what_is_absent_is_none(tmp_path: Path) -> None:
     assert atomic.read_json(tmp_path / "none" / "a.json") is None
-    with pytest.raises(StoreError, match="a folder stands"):
+    with pytest.raises(StoreError, match="a folder"):
         atomic.read_json(tmp_path)
 
 

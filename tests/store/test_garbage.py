@@ -116,7 +116,7 @@ def test_nothing_if_the_last_is_damaged(runs: Path) -> None:
     (one,) = found(runs)
     assert one.whole is not None
     one.whole.write_bytes(b"other")
-    with pytest.raises(StoreError, match="damaged; the checkpoints before it were left"):
+    with pytest.raises(StoreError, match="damaged"):
         garbage.remove(one)
     assert steps(made) == [30, 20, 10]
 

@@ -75,5 +75,5 @@ def test_what_was_set_aside_can_be_put_back(folder: StageFolder) -> None:
 
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
-    with pytest.raises(StoreError, match="where a folder is needed"):
+    with pytest.raises(StoreError, match="a folder is needed"):
         stage_folder(tmp_path / "runs", "tiny").create({})

@@ -126,5 +126,5 @@ def test_everything_is_every_stage_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_file_is_no_run_root(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
-    with pytest.raises(StoreError, match="where a folder is needed"):
+    with pytest.raises(StoreError, match="a folder is needed"):
         list(everything(tmp_path / "runs"))

@@ -124,7 +124,7 @@ def test_a_checkout_around_an_installed_package_is_not_its_source(
     installed.parent.mkdir(parents=True)
     found, diff = provenance.code()
     assert (found["commit"], found["dirty"], diff) == (None, None, "")
-    assert found["why"].startswith(f"{installed.parent.parent} is no git checkout")
+    assert found["why"].startswith(f"{installed.parent.parent} is not a git checkout")
     assert not provenance.is_checkout()
 
 

@@ -13,8 +13,10 @@ from harness.store.version import STAGE
 OF_CODE = {"state": "finished", "edition": "aaa"}
 WANTED = {"kind": "knn", "recipe": {"seed": 0, "knn": {"k": [200, 20], "layer": "backbone"}}}
 SAID = {"schema": STAGE, "id": "a-s0.knn-0", "name": "a", **WANTED}
-OTHER_WEIGHTS = "of other weights than its pre-training now has (%s then, 2 now)"
-OTHER_DATA = "of other data than its pre-training, by their records (%s and f, 9 + 3 images)"
+OTHER_WEIGHTS = "of weights that differ from those of its pre-training (%s then, 2 now)"
+OTHER_DATA = (
+    "of data that differs from its pre-training's, by their records (%s and f, 9 + 3 images)"
+)
 
 
 def entry(result: Any, described: Any = SAID) -> Entry:
@@ -59,14 +61,14 @@ def test_why(result: Any, parent: Any, why: str) -> None:
         ({"schema": 0}, "of schema version 0"),
         ({"schema": None}, "of schema version None"),
         ({"id": "b-s0.knn-1"}, "a copy of b-s0.knn-1"),
-        ({"kind": "linear"}, 'its record says kind "linear"'),
+        ({"kind": "linear"}, 'its record has kind "linear"'),
         ({"recipe": None},
-         "its record says nothing of seed, nothing of knn.k, nothing of knn.layer and 1 more"),
+         "its record has no seed, no knn.k, no knn.layer and 1 more"),
         ({"recipe": {"seed": 0, "knn": {"k": [20], "layer": "backbone"}}},
-         "its record says knn.k [20]"),
+         "its record has knn.k [20]"),
         ({"recipe": {**WANTED["recipe"], "linear": {"epochs": 3}}}, ""),  # type: ignore[dict-item]
         ({"recipe": {"seed": 1, "knn": {"k": 1, "x": {}}}},
-         "its record says seed 1, knn.k 1, nothing of knn.layer and 1 more"),
+         "its record has seed 1, knn.k 1, no knn.layer and 1 more"),
     ],
 )  # fmt: skip
 def test_a_record_that_says_another_thing(changes: dict[str, Any], why: str) -> None:

@@ -69,7 +69,7 @@ def test_a_record_of_before_clusters_were_written_down(tmp_path: Path) -> None:
     path.write_text(json.dumps(said))
     assert submission.everything(tmp_path) == [replace(one, cluster="")]
     path.unlink()
-    with pytest.raises(StoreError, match="is gone; run again"):
+    with pytest.raises(StoreError, match="is missing; run again"):
         submission.read(tmp_path, one.id)
 
 

@@ -193,9 +193,9 @@ def impossible(value: object) -> Callable[[list[str], int], list[str]]:
 
 
 EDITS = {
-    "repeated": (repeat, "step 23 stands twice"),
+    "repeated": (repeat, "step 23 occurs twice"),
     "dropped": (drop, "no line between steps 22 and 24"),
-    "swapped": (swap, "step 23 stands after step 24"),
+    "swapped": (swap, "step 23 comes after step 24"),
     "170": (impossible(170), "170"),
     "-3": (impossible(-3), "-3"),
     "NaN": (impossible(float("nan")), "NaN"),
@@ -329,7 +329,7 @@ def test_a_copy_of_a_result_names_its_owner(folder: StageFolder, whole: bool) ->
         elif path.name != "stage.json":
             to.write_bytes(path.read_bytes())
     assert read_entry(other).state == "damaged"
-    assert f'a copy, of "{folder.id}"' in read_entry(other).detail
+    assert f'a copy of "{folder.id}"' in read_entry(other).detail
     assert read_entry(folder).state == "finished"
 
 

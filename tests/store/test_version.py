@@ -49,8 +49,8 @@ def test_a_newer_stage_is_refused_and_untouched(folder: StageFolder) -> None:
     path = folder.path / "stage.json"
     newer = change(path, schema=version.STAGE + 1)
     says = (
-        rf"stage\.json: written by a newer moco-harness \(schema {version.STAGE + 1}, and this one "
-        rf"reads up to {version.STAGE}\); upgrade it"
+        rf"stage\.json: written by a newer moco-harness \(schema {version.STAGE + 1}; this "
+        rf"version reads up to {version.STAGE}\); upgrade"
     )
     with pytest.raises(WrittenByNewer, match=says):
         _ = folder.described
@@ -89,7 +89,7 @@ def test_a_newer_submission_is_refused(tmp_path: Path) -> None:
     )
     submission.write(tmp_path, made)
     change(tmp_path / "submissions" / f"{made.id}.json", schema=submission.SCHEMA + 1, more=1)
-    with pytest.raises(WrittenByNewer, match=r"newer moco-harness .* upgrade it"):
+    with pytest.raises(WrittenByNewer, match=r"newer moco-harness .* upgrade"):
         submission.everything(tmp_path)
 
 

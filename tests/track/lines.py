@@ -36,7 +36,7 @@ def access(env: Mapping[str, str]) -> Access:
     if mode == "hangs":
         time.sleep(600)
     if mode not in ("online", "disabled"):
-        raise RecipeError(f"LINES_MODE: {mode}: there is no such mode")
+        raise RecipeError(f"LINES_MODE: {mode}: unknown mode")
     server, secret = env.get("LINES_SERVER", ""), env.get("LINES_SECRET", "")
     return Access("disabled" if mode == "disabled" else "online", "", server, "", (secret,))
 

@@ -92,7 +92,7 @@ def test_no_server_means_offline(runs: Path, stage: Stage, monkeypatch: pytest.M
     stage.attempt(1, record(1))
     stage.finish()
     log = ended(start(runs, [stage.folder.id], poll_s=0.1))
-    assert "mirrored offline, `sync` uploads it: http://127.0.0.1:9 cannot be reached" in log
+    assert "mirrored offline (http://127.0.0.1:9 cannot be reached" in log
     assert stage.cursor["offline"]["complete"]
     assert not stage.cursor["online"]["complete"]
     said: list[str] = []

@@ -25,8 +25,8 @@ def findings(own: SlurmSite) -> Iterator[Finding]:
     if absent:
         yield problem(
             "SLURM",
-            f"{', '.join(absent)} not on PATH: this is no machine that submits jobs; run the "
-            "doctor on a login node, or leave out slurm: in the site file",
+            f"{', '.join(absent)} not on PATH: this machine cannot submit jobs; run the doctor on "
+            "a login node, or remove slurm: from the site file",
         )
         return
     queue = ask("squeue", "--noheader", "--me", "--format=%i")
@@ -54,8 +54,8 @@ def _accounting() -> Finding:
         return ok("accounting", "sacct answers")
     return warning(
         "accounting",
-        f"sacct does not answer ({said.error}): how a job ended is told from its files and the "
-        "queue alone, and why SLURM ended one may stay unknown",
+        f"sacct does not answer ({said.error}): how a job ended is then read only from its files "
+        "and the queue, and SLURM's reason may stay unknown",
     )
 
 
@@ -69,7 +69,7 @@ def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
         if not names:
             return [], problem(
                 "partition",
-                "the cluster has no default; say slurm.partition, one of "
+                "the cluster has no default; set slurm.partition to one of "
                 f"{', '.join(known) or 'none'}",
             )
     else:
@@ -77,7 +77,7 @@ def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
         if absent := [name for name in names if name not in known]:
             return [], problem(
                 "partition",
-                f"{', '.join(absent)}: there is none of this name{_near(absent[0], known)}; "
+                f"{', '.join(absent)}: no such partition{_near(absent[0], known)}; "
                 f"slurm.partition can be {', '.join(known) or said.error or 'none'}",
             )
     chosen = [known[name] for name in names]
@@ -88,7 +88,7 @@ def _partitions(own: SlurmSite) -> tuple[list[dict[str, str]], Finding]:
         if one["PartitionName"] not in up
     ]
     if not up:
-        return chosen, problem("partition", f"{', '.join(down)}; jobs would wait for it")
+        return chosen, problem("partition", f"{', '.join(down)}; jobs would wait")
     says = f"{', '.join(up)} {'is' if len(up) == 1 else 'are'} up"
     if down:
         return chosen, warning("partition", f"{says}, but {', '.join(down)}")
@@ -110,15 +110,15 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
         words = ("show", "assoc", f"user={submission.user()}", "format=account")
         said = ask("sacctmgr", "--noheader", "--parsable2", *words)
         if own.account in said.lines:
-            yield ok("account", f"{own.account} is yours")
+            yield ok("account", f"{own.account}: you may use it")
         elif said.error:
             yield warning("account", f"{own.account}: sacctmgr does not answer ({said.error})")
         else:
             yours = list(dict.fromkeys(said.lines))
             yield (problem if enforced else warning)(
                 "account",
-                f"{own.account} is not one of yours{_near(own.account, yours)}; slurm.account can "
-                f"be one of yours: {', '.join(yours) or 'none'}",
+                f"{own.account}: not one of your accounts{_near(own.account, yours)}; "
+                f"slurm.account can be {', '.join(yours) or 'none'}",
             )
     if own.qos is not None:
         said = ask("sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=name")
@@ -129,7 +129,7 @@ def _associations(own: SlurmSite, config: Mapping[str, str]) -> Iterator[Finding
         else:
             yield problem(
                 "qos",
-                f"{own.qos}: there is none{_near(own.qos, said.lines)}; slurm.qos can be "
+                f"{own.qos}: no such qos{_near(own.qos, said.lines)}; slurm.qos can be "
                 f"{', '.join(said.lines)}",
             )
 
@@ -160,13 +160,13 @@ def _nodes(own: SlurmSite, partition: Mapping[str, str]) -> Finding:
         up += not short and not parts[5].lower().startswith(OUT)
     most = partition.get("MaxNodes", "UNLIMITED")
     if most.isdecimal() and int(most) < own.nodes:
-        return problem("nodes", f"{wanted}, but {name} gives a job {most}: lower slurm.nodes")
+        return problem("nodes", f"{wanted}, but {name} allows a job {most}: lower slurm.nodes")
     if fit < own.nodes:
         why = f"; others have {', '.join(lacking)}" if lacking else ""
-        return problem("nodes", f"{wanted}, but {name} has {fit} of them{why}: ask for less")
+        return problem("nodes", f"{wanted}, but {name} has {fit} of them{why}: request less")
     if up < own.nodes:
-        return warning("nodes", f"{wanted}: {name} has {fit}, but {up} of them in service now")
-    return ok("nodes", f"{wanted}: {name} has {fit}, {up} in service")
+        return warning("nodes", f"{wanted}: {name} has {fit}, but only {up} of them are up now")
+    return ok("nodes", f"{wanted}: {name} has {fit}, {up} are up")
 
 
 def _short_of(own: SlurmSite, cpus: int, parts: list[str]) -> list[str]:
@@ -211,7 +211,7 @@ def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
         yield problem(
             "time",
             f"slurm.hours.{kind} is {asked[kind]:g} h, but {partition['PartitionName']} allows "
-            f"{most:g} h: lower it; a stage goes on in its job's next attempt",
+            f"{most:g} h: lower it; a stage resumes when its job is requeued",
         )
 
 
@@ -224,7 +224,7 @@ def _arrays(own: SlurmSite, config: Mapping[str, str]) -> Finding:
     }
     for name, most in known.items():
         if most and own.max_array > most:
-            says = f"slurm.max_array is {own.max_array}, but {name} {most}: lower it"
+            says = f"slurm.max_array is {own.max_array}, but {name} is {most}: lower it"
             return problem("arrays", says)
     size = known["MaxArraySize"] or "unknown"
     return ok("arrays", f"{own.max_array} elements; MaxArraySize {size}")
@@ -234,8 +234,8 @@ def _requeue(config: Mapping[str, str]) -> Finding:
     if config.get("JobRequeue") == "0":
         return warning(
             "requeue",
-            "JobRequeue=0: jobs ask for it each by itself, which your administrators may forbid; "
-            "if a preempted job does not come back, run again goes on",
+            "JobRequeue=0: each job requests it itself, which your administrators may forbid; if "
+            "a preempted job does not come back, run again to resume",
         )
     return ok("requeue", "jobs may be requeued")
 
@@ -245,13 +245,13 @@ def _preemption(config: Mapping[str, str], partition: Mapping[str, str]) -> Find
     how = config.get("PreemptType", "preempt/none")
     modes = (partition.get("PreemptMode") or config.get("PreemptMode", "OFF")).split(",")
     if "SUSPEND" in modes:  # also GANG,SUSPEND
-        return ok("preemption", "preempted jobs are suspended and go on by themselves")
+        return ok("preemption", "preempted jobs are suspended and continue by themselves")
     if how == "preempt/none" or not {"CANCEL", "REQUEUE"} & set(modes):
-        return ok("preemption", "none here; before a time limit jobs are warned")
+        return ok("preemption", "none here; jobs are warned before their time limit")
     only = "only the periodic checkpoints (watch.checkpoint_steps) protect a run"
     if "CANCEL" in modes:
         return warning(
-            "preemption", f"preempted jobs are cancelled, not requeued: {only}; run again goes on"
+            "preemption", f"preempted jobs are cancelled, not requeued: {only}; run again to resume"
         )
     grace = _int(partition.get("GraceTime", "0"))
     signals = "preempt_send_user_signal" in config.get("SlurmctldParameters", "")

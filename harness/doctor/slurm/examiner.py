@@ -21,9 +21,9 @@ class Slurm(Examiner):
         findings = list(cluster.findings(own))
         yield from findings
         if not submit:
-            yield ok("nodes' inside", "not looked at; --submit sends a short job")
+            yield ok("nodes", "not checked; --submit sends a short job")
         elif any(found.level == "problem" for found in findings):
-            yield warning("job", "not sent, as it would not run; mend what is above first")
+            yield warning("job", "not sent, as it would not run; correct the problems above first")
         else:
             yield from job.findings(site, own, note)
 

@@ -49,7 +49,7 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
         yield problem("job", str(error))
         if not error.silent:
             return
-        note("looking what a node sees, by a job that needs no shared folder")
+        note("checking what a node sees, with a job that needs no shared folder")
         yield from sight.findings(own, site.runs.absolute(), error.node)
         return
     except HarnessError as error:
@@ -62,12 +62,12 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
     yield from machine.judge(found, gpus=own.gpus_per_node, device=site.device)
     if not found["data"] and site.data.is_dir():
         yield problem(
-            "data there",
-            f"{found['host']} does not see {site.data}: data: in the site file has to name a "
-            "folder that all nodes see",
+            "data on node",
+            f"{found['host']} cannot see {site.data}: set data: in the site file to a folder that "
+            "all nodes see",
         )
     if found["free_gb"] < machine.LITTLE_GB:
-        yield warning("disk there", f"{found['host']}: {found['free_gb']} GB free for runs")
+        yield warning("disk on node", f"{found['host']}: {found['free_gb']} GB free for runs")
     yield machine.judge_network(found, machine.sync_of(site))
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,15 +76,15 @@ def _python(found: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether jobs use the same Python and libraries as this machine."""
     there: Mapping[str, str] = found["computes"]
     told = [
-        f"{what} is {there[what] or 'absent'}, here {mine or 'absent'}"
+        f"{what} is {there[what] or 'missing'}, here {mine or 'missing'}"
         for what, mine in probe.python().items()
         if mine != there[what]
     ]
     if told:
         yield problem(
-            "python there",
-            f"{found['host']} computes with another Python: {'; '.join(told)}. What modules: and "
-            "setup: in the site file load changes it (PYTHONPATH, PYTHONHOME): leave that out",
+            "python on node",
+            f"{found['host']} has another Python: {'; '.join(told)}. modules: or setup: in the "
+            "site file change it (PYTHONPATH, PYTHONHOME): remove that",
         )
 
 
@@ -109,7 +109,7 @@ def _shared(runs: Path, same: bool, host: str, package: Path) -> Finding:
     if runs.absolute() not in package.parents:
         return problem(
             "shared",
-            f"{host} imports the harness from {package}, not the copy in {runs}: let slurm.setup "
-            "leave PYTHONPATH and PYTHONSAFEPATH alone",
+            f"{host} imports the harness from {package}, not the copy in {runs}: do not change "
+            "PYTHONPATH and PYTHONSAFEPATH in slurm.setup",
         )
     return ok("shared", f"{host} reads and writes {runs}, and imports the harness from there")

@@ -97,24 +97,28 @@ def _ask(what: str, which: str, shown: list[str]) -> ClientOutput:
 
 def _numbers(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
     """Whether the number of jobs is limited."""
-    for name, whose in (("submit", "you"), ("all_submit", "all of you together")):
+    for name, whose in (("submit", "you"), ("all_submit", "all users of your account together")):
         most = _number(limits.get(name))
         if most is None or most >= own.max_array:
             continue
-        says = f"{limits[name].of} lets {whose} have {most} jobs in the queue"
+        says = f"{limits[name].of} allows {whose} {most} jobs in the queue"
         if most < LEAST:
-            yield problem("limits", f"{says}, and one run has {LEAST}: ask for another qos or more")
+            yield problem(
+                "limits",
+                f"{says}, but one run has {LEAST}: ask your administrators for more, or for "
+                "another qos",
+            )
         else:
             yield warning(
                 "limits",
-                f"{says}, and each stage of an ablation is one: SLURM refuses what is more. Lower "
-                f"slurm.max_array from {own.max_array} to {most} at most, and run again as they "
-                "end, which submits the rest",
+                f"{says}, and each stage of an ablation is one job: SLURM refuses more. Lower "
+                f"slurm.max_array from {own.max_array} to at most {most}, and run again when jobs "
+                "have ended, to submit the rest",
             )
-    for name, whose in (("jobs", "your jobs"), ("all_jobs", "the jobs of all of you")):
+    for name, whose in (("jobs", "your jobs"), ("all_jobs", "your account's jobs")):
         most = _number(limits.get(name))
         if most == 0:
-            yield problem("limits", f"{limits[name].of} lets none of {whose} run")
+            yield problem("limits", f"{limits[name].of} allows none of {whose} to run")
 
 
 def _wall(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
@@ -124,8 +128,8 @@ def _wall(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
         if limit is not None and most is not None and asked > most + 1e-9:
             yield problem(
                 "limits",
-                f"slurm.hours.{kind} is {asked:g} h, but {limit.of} allows {most:g} h: lower it; a "
-                "stage goes on in its job's next attempt",
+                f"slurm.hours.{kind} is {asked:g} h, but {limit.of} allows {most:g} h: lower it; "
+                "a stage resumes when its job is requeued",
             )
 
 
@@ -146,7 +150,7 @@ def _sizes(own: SlurmSite, limits: Mapping[str, Limit]) -> Iterator[Finding]:
         ("job", job, "a job"),
         ("node", node, "a node's share of a job"),
         ("user", job, "all your jobs together"),
-        ("all", job, "all jobs of all of you"),
+        ("all", job, "all jobs of your account"),
     ):
         limit = limits.get(name)
         for part in limit.value.split(",") if limit is not None else ():

@@ -45,36 +45,35 @@ def findings(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
     where = node or "a node"
     code = _ask(own, runs, node)
     if code is None or not code & LOOKED:
-        yield warning("sight", f"what {where} sees of the run root could not be looked at")
+        yield warning("sight", f"could not check what {where} sees of the run root")
     elif code & 1:
         yield problem(
-            "run root there",
-            f"{where} does not see {runs}: let runs: in the site file name a folder that all nodes "
-            "see",
+            "run root on node",
+            f"{where} cannot see {runs}: set runs: in the site file to a folder that all nodes see",
         )
     elif code & 16:
         yield problem(
-            "run root there",
-            f"{where} has another folder of the name {runs}, as on a disk of its own: let runs: in "
-            "the site file name a folder that all nodes share",
+            "run root on node",
+            f"{where} has a different folder with the path {runs}, perhaps on a local disk: set "
+            "runs: in the site file to a folder that all nodes share",
         )
     elif code & 2:
         yield problem(
-            "run root there",
-            f"{where} cannot write in {runs}: free some space if its disk is full, or let runs: in "
-            "the site file name a folder that all nodes may write",
+            "run root on node",
+            f"{where} cannot write to {runs}: free some space if its disk is full, or set runs: "
+            "in the site file to a folder that all nodes can write to",
         )
     if code is not None and code & 4:
         yield problem(
-            "python there",
-            f"{where} does not see {sys.executable}, or cannot start it: the environment that run "
-            "is called from has to lie where all nodes see it",
+            "python on node",
+            f"{where} cannot see or start {sys.executable}: move the environment that calls run "
+            "to a folder that all nodes see",
         )
     elif code is not None and code & 8:
         yield problem(
-            "python there",
+            "python on node",
             f"{sys.executable} does not find its libraries on {where}: the whole environment, and "
-            "the Python that it was made from, have to be there",
+            "the Python behind it, must be on a folder that all nodes see",
         )
 
 

@@ -87,7 +87,7 @@ class LocalJob:
         tally = load(RUN)(made, site, working, _note).tally
         page = report(self.recipe, self.sets, site)
         if tally.interrupted:
-            print("stopped; the same command goes on from here", flush=True)
+            print("stopped after a checkpoint; the same command resumes", flush=True)
             raise SystemExit(INTERRUPTED)
         for stage, message in tally.failed:
             print(f"failed: {stage}: {message}", file=sys.stderr, flush=True)
@@ -105,7 +105,9 @@ def _note(text: str) -> None:
 def main() -> None:
     """Start the job and print its number; the job continues after this process ends."""
     parser = argparse.ArgumentParser(prog="harness.launch.local.job", description=__doc__)
-    parser.add_argument("file", type=Path, help="what the job does; see harness.launch.job_file")
+    parser.add_argument(
+        "file", type=Path, help="the job's description; see harness.launch.job_file"
+    )
     said = parser.parse_args()
     import submitit
 

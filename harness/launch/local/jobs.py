@@ -50,7 +50,7 @@ class Processes(Jobs):
     def cannot_stop(self, made: Submission, job: JobState) -> str:
         if made.host == socket.gethostname():
             return ""
-        return f"its background job {job.job} is on {made.host}: cancel there"
+        return f"its background job {job.job} runs on {made.host}: cancel it there"
 
     def stop_command(self, job: str) -> str:
         return f"kill {job}"
@@ -81,7 +81,7 @@ def state(runs: Path, made: Submission, array: Array) -> JobState:
         heard = max([made.t, *(_heard(folder) for folder in folders)])
         if time.time() - heard > FAR_SILENCE_S:
             return JobState(job, "GONE")
-        return JobState(job, "UNKNOWN", f"is a process of {made.host}, to be asked there")
+        return JobState(job, "UNKNOWN", f"is a process of {made.host}; call moco-harness there")
     alive = job.isdecimal() and made.id.encode() in command_line(int(job))
     return JobState(job, "RUNNING" if alive else "GONE", "", made.host, alive)
 

@@ -86,10 +86,10 @@ def ask(*words: str, timeout: float | None = None) -> ClientOutput:
     except subprocess.TimeoutExpired as late:
         complaints = (late.stderr or b"").decode(errors="replace")
         said = reason(complaints) if _SILENT.search(complaints) else ""
-        return ClientOutput(error=said or f"{words[0]}: nothing in {limit:g} s", silent=True)
+        return ClientOutput(error=said or f"{words[0]}: no answer in {limit:g} s", silent=True)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        why = "not installed here" if missing else error.strerror
+        why = "not installed on this machine" if missing else error.strerror
         return ClientOutput(error=f"{words[0]}: {why}")
     if done.returncode:
         complaints = done.stderr.decode(errors="replace")

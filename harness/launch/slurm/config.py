@@ -28,5 +28,5 @@ LAUNCHER = Launcher(
 def unusable() -> str:
     """Why jobs cannot be submitted from this machine, "" if they can."""
     if shutil.which("sbatch") is None:
-        return "there is no sbatch on PATH: this is no machine of a SLURM cluster"
+        return "no sbatch on PATH: this machine cannot submit SLURM jobs"
     return ""

@@ -176,8 +176,8 @@ def _check_code(code: str) -> None:
     ours = Path(harness.__file__).resolve().parent.parent
     if ours != Path(code).resolve():
         raise HarnessError(
-            f"this job imports the harness from {ours}, but {code} was submitted; let slurm.setup "
-            "of the site file leave PYTHONPATH and PYTHONSAFEPATH alone"
+            f"this job imports the harness from {ours}, but {code} was submitted; do not change "
+            "PYTHONPATH and PYTHONSAFEPATH in slurm.setup of the site file"
         )
 
 
@@ -208,4 +208,4 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
             followers.stop()
         if not followers.wait(MIRROR_S if over else HURRY_S) and over:
             late, sync = " and ".join(followers.running), Commands(folder.path.parent).line("sync")
-            print(f"note: {late} is late; `{sync}` uploads what is missing", flush=True)
+            print(f"note: {late} has not finished; `{sync}` uploads what is missing", flush=True)

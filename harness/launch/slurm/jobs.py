@@ -27,7 +27,7 @@ GRACE_S = 60.0
 accounting lags behind, and a new submission is not fully visible at once."""
 AT_ONCE = 500
 """Maximum number of jobs in one call of scancel."""
-LEFT = "has left the queue; how it ended is not known yet"
+LEFT = "has left the queue; its final state is not known yet"
 
 
 class Cluster(Jobs):
@@ -132,9 +132,11 @@ class Cluster(Jobs):
         if own is not None and own.ended == "failed":
             return state  # the stage's own records say so
         if self._elsewhere(made):
-            return JobState(job, "UNKNOWN", f"is on cluster {made.cluster}, to be asked there")
+            return JobState(
+                job, "UNKNOWN", f"is on cluster {made.cluster}; call moco-harness there"
+            )
         if self._hidden(made):
-            why = f"is {made.user}'s, and SLURM shows it to them alone"
+            why = f"belongs to {made.user}, and SLURM shows it only to them"
             return JobState(job, "UNKNOWN", why)
         heard = max(made.t, last.heard if last is not None else 0.0)
         lags = time.time() - heard < GRACE_S and (own is None or not own.ended)

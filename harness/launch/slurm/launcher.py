@@ -43,8 +43,7 @@ class Slurm(Detached):
         """Raises HarnessError: the site file does not say how to request jobs."""
         if not isinstance(site.backend, SlurmSite):
             raise HarnessError(
-                "the site file has no section slurm:; say there how jobs are asked for, at least "
-                "`slurm: {gpus_per_node: 8}`"
+                "the site file has no section slurm:; add it, at least `slurm: {gpus_per_node: 8}`"
             )
         self._site, self._own = site, site.backend
 
@@ -198,9 +197,12 @@ class Slurm(Detached):
                         record = replace(record, arrays=record.arrays[:n])
                         submission.write(runs, record)
                     elif aside:  # it may exist: the next `run` searches by name
-                        why += f"; old results are in {runs / 'aside'}, as a job may have been made"
+                        why += (
+                            f"; old results stay in {runs / 'aside'}, as SLURM may have created a "
+                            "job"
+                        )
                     if not array.stages and n:
-                        then = "run again for one, or `report` writes it"
+                        then = "call run again to submit one, or write it with `report`"
                         note(f"no job for the report ({why}); {then}")
                         return record
                     refused = answer.controller and not silent

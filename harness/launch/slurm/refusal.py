@@ -35,15 +35,15 @@ def refuse_in_advance(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster)
     """Raise a HarnessError if it is already known that nothing will be submitted."""
     if cluster.silence:
         raise HarnessError(
-            f"SLURM does not answer: {cluster.silence}. Nothing was submitted; its controller, or "
-            "munge on this machine, may be down: try again later, or ask who runs the cluster"
+            f"SLURM does not answer: {cluster.silence}. Nothing was submitted. Its controller, or "
+            "munge on this machine, may be down: try again later, or ask your administrators"
         )
     largest = max(len(array.stages) for array in arrays)
     if cluster.most is not None and largest > cluster.most:
         raise HarnessError(
-            f"slurm.max_array of the site file is {own.max_array}, and an array would have "
-            f"{largest} elements, but this cluster takes {cluster.most} (MaxArraySize): lower it. "
-            "Nothing was submitted"
+            f"slurm.max_array of the site file is {own.max_array}, so an array would have "
+            f"{largest} elements, but this cluster allows {cluster.most} (MaxArraySize): lower "
+            "it. Nothing was submitted"
         )
 
 
@@ -60,22 +60,22 @@ def refusal_text(record: Submission, n: int, why: str, own: SlurmSite, *, refuse
     left = sum(len(each.stages) for each in record.arrays[n:])
     done = "Nothing was submitted"
     if n:
-        done = f"{n} arrays before it were submitted ({before} stages); {left} stages were not"
+        done = f"{n} earlier arrays were submitted ({before} stages); {left} stages were not"
     elif not refused:
-        done = "Nothing was submitted before it"
+        done = "No earlier array was submitted"
     if not refused:
         return (
-            f"SLURM does not answer to {what}: {why}. {done}. Run again later: what has become a "
-            "job all the same is found by its name"
+            f"SLURM does not answer ({what}): {why}. {done}. Run again later; jobs that SLURM "
+            "created are then found by name"
         )
-    mend = "Mend the site file, and run again"
+    mend = "Correct the site file, and run again"
     if _TOO_MANY.search(why):
         mend = (
-            "If it is the number of jobs that you may have at a time, run again when some have "
-            "ended; else lower what the site file asks for"
+            "If you have too many jobs at a time, run again when some have ended; else request "
+            "less in the site file"
         )
     elif fields := _fields(why, own, array.kind):
-        mend = f"Mend the site file ({fields}), and run again"
+        mend = f"Correct the site file ({fields}), and run again"
     return f"SLURM refused {what}: {why}. {done}. {mend}"
 
 
@@ -87,15 +87,15 @@ def never_start(own: SlurmSite, record: Submission, answer: QueueAnswer) -> str:
         number = state.job.partition("_")[0]
         if state.live and never_starts(state.reason) and number in arrays:
             kind = arrays[number].kind
-            fields = _fields(state.reason, own, kind) or "the site file's section slurm"
+            fields = _fields(state.reason, own, kind) or "the section slurm of the site file"
             lines[number] = f"job {number} ({kind}): {state.reason}; see {fields}"
     if not lines:
         return ""
     text = "\n".join(f"  {line}" for line in lines.values())
     every = " ".join(array.job for array in record.arrays if array.job is not None)
     return (
-        f"{record.id} was submitted, but SLURM will not start it as it is asked for:\n{text}\n"
-        f"End it with: scancel {every}\nThen mend the site file, and run again"
+        f"{record.id} was submitted, but SLURM will never start it as requested:\n{text}\nCancel "
+        f"it with: scancel {every}\nThen correct the site file, and run again"
     )
 
 

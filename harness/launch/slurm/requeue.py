@@ -56,11 +56,14 @@ def end(handler: object, heard: set[int]) -> NoReturn:
     if not callable(handler) or not (state == "RUNNING" or (state is None and warned)):
         print(f"stopped after a checkpoint; the job is {(state or 'lost').lower()}", flush=True)
         raise SystemExit(STOPPED)
-    print("requeued; it goes on from its checkpoint", flush=True)
+    print("requeued; it resumes from its checkpoint", flush=True)
     try:
         handler(signal.SIGUSR2, None)
     except Exception as error:
-        print(f"error: the job could not be requeued ({error}); run again goes on", file=sys.stderr)
+        print(
+            f"error: the job could not be requeued ({error}); call run again to resume",
+            file=sys.stderr,
+        )
     raise SystemExit(STOPPED)
 
 

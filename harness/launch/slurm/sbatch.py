@@ -49,8 +49,8 @@ def executor(
     """
     if bad := sorted({c for c in str(folder) if c in "%\\:" or not c.isprintable()}):
         raise HarnessError(
-            f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path means something else to sbatch "
-            "or to Python's path; choose another run root with --runs, or runs: of the site file"
+            f"{str(folder)!r}: {' '.join(map(repr, bad))} in a path has a special meaning for "
+            "sbatch or Python; choose another run root with --runs, or runs: in the site file"
         )
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR2"  # read at import
     import submitit
@@ -161,7 +161,7 @@ def script(made: submitit.SlurmExecutor, array: Array) -> str:
 def _load(module: str) -> str:
     """The line that loads a module, or ends the job: without it another library might be used."""
     words = shlex.join(module.split())
-    said = shlex.quote(f"cannot load {module} (slurm.modules): see the log")
+    said = shlex.quote(f"cannot load {module} (slurm.modules); see the log")
     return f'module load {words} || {{ echo "error: $SLURMD_NODENAME" {said} >&2; exit 2; }}'
 
 
@@ -177,7 +177,7 @@ def _setup(own: SlurmSite, array: Array, folder: Path, code: Path) -> list[str]:
         f"export OMP_NUM_THREADS={own.cpus_per_process}",
         *map(_load, own.modules),
         *own.setup,
-        "# the code that was submitted, wherever the job begins",
+        "# the submitted code, wherever the job starts",
         f"export PYTHONPATH={quoted}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1",
         "export SUBMITIT_PREEMPT_SIGNAL=USR2",
         "# what the job does, if its submitter or its last attempt left that open",

@@ -15,31 +15,31 @@ from harness.spec.registry import tasks
 Hours = Annotated[float, Field(gt=0, le=100_000)]
 
 OURS = {
-    "array": "arrays are made by the harness; see max_array and at_once",
-    "clusters": "set SLURM_CLUSTERS, which all of SLURM's clients obey",
-    "cpus-per-task": "say cpus_per_process",
-    "dependency": "the plan's",
-    "error": "logs lie with the submission",
-    "gid": "jobs run as who submits them",
-    "gpus-per-node": "say gpus_per_node",
-    "job-name": "jobs are found again by it",
-    "kill-on-invalid-dep": "always yes",
-    "mem": "say mem_gb",
-    "no-requeue": "a job that is interrupted goes on in its next attempt",
-    "nodes": "say nodes",
-    "ntasks-per-node": "say processes_per_node",
-    "open-mode": "always append: a requeued job goes on in its log",
-    "output": "logs lie with the submission",
-    "requeue": "always on",
-    "signal": "say signal_s",
-    "time": "say hours",
-    "uid": "jobs run as who submits them",
-    "wrap": "the job's script is the harness's",
+    "array": "the harness makes the arrays; see max_array and at_once",
+    "clusters": "set the variable SLURM_CLUSTERS instead",
+    "cpus-per-task": "use cpus_per_process",
+    "dependency": "the plan decides the dependencies",
+    "error": "logs are in the submission's folder",
+    "gid": "jobs run as the user who submits them",
+    "gpus-per-node": "use gpus_per_node",
+    "job-name": "the harness finds its jobs by name",
+    "kill-on-invalid-dep": "it is always set",
+    "mem": "use mem_gb",
+    "no-requeue": "interrupted jobs must be requeued to resume",
+    "nodes": "use nodes",
+    "ntasks-per-node": "use processes_per_node",
+    "open-mode": "it is always append, so that a requeued job keeps its log",
+    "output": "logs are in the submission's folder",
+    "requeue": "it is always set",
+    "signal": "use signal_s",
+    "time": "use hours",
+    "uid": "jobs run as the user who submits them",
+    "wrap": "the harness writes the job script",
     **dict.fromkeys(
         ("help", "parsable", "quiet", "test-only", "usage", "version", "wait"),
-        "sbatch is to submit the job, to say its number, and to return",
+        "it would change what sbatch does or prints",
     ),
-    **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has a field of its own"),
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "it has its own field"),
 }
 """Options of sbatch that are set elsewhere, and where."""
 
@@ -131,22 +131,28 @@ class SlurmSite(Backend):
             for n, line in enumerate(getattr(self, field)):
                 # the shell treats a tab as a blank
                 if has_controls(line.replace("\t", " ")) or not line.strip():
-                    yield f"{field}.{n}", "one line of shell, not none and not several"
+                    yield f"{field}.{n}", "needs exactly one line of shell"
         for n, module in enumerate(self.modules):
             if any(word.startswith("-") for word in module.split()):
-                yield f"modules.{n}", "a module's name, not an option; setup takes whole lines"
+                yield (
+                    f"modules.{n}",
+                    ("needs a module's name, not an option; for whole lines use setup"),
+                )
         for field in ("partition", "account", "qos"):
             value = getattr(self, field)
             if value is not None and not _SLURM_NAME.fullmatch(value):
                 yield (
                     field,
-                    "a name of SLURM's, or several with commas between; no blanks, no quotes",
+                    "needs one or more SLURM names, separated by commas, without spaces and quotes",
                 )
         if self.constraint is not None and not _FEATURES.fullmatch(self.constraint):
-            yield "constraint", "features, joined by & or | as --constraint takes them; no blanks"
+            yield (
+                "constraint",
+                ("needs features joined by & or |, as for --constraint, without spaces"),
+            )
         if self.stage_data is not None and not is_line(self.stage_data):
-            yield "stage_data", "a folder, in one line"
+            yield "stage_data", "needs a folder's name, in one line"
         for name, value in self.extra.items():
             # sbatch removes a backslash
             if isinstance(value, str) and (not is_line(value) or "\\" in value):
-                yield f"extra.{name}", "one line without backslashes"
+                yield f"extra.{name}", "needs one line without backslashes"

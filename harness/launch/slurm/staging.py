@@ -90,8 +90,8 @@ def stage(
     place = Path(os.path.expandvars(local)).expanduser()
     if "$" in str(place) or not place.is_absolute():
         raise DataError(
-            f"slurm.stage_data: {local} is {place} on this node; name a folder by its whole path, "
-            "with variables that SLURM or slurm.setup sets"
+            f"slurm.stage_data: {local} is {place} on this node; give an absolute path, with "
+            "variables that SLURM or slurm.setup sets"
         )
     said = json.dumps([own_job(os.environ), str(root), wanted])
     word = place / (WORD + hashlib.sha256(said.encode()).hexdigest()[:12])
@@ -106,8 +106,8 @@ def stage(
         said = (error.strerror if isinstance(error, OSError) else None) or str(error)
         about = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
         raise DataError(
-            f"{place}: the data could not be copied there ({said}{about}); make room, name another "
-            "folder, or leave out slurm.stage_data"
+            f"{place}: the data could not be copied to it ({said}{about}); free some space, name "
+            "another folder, or leave out slurm.stage_data"
         ) from error
     return target
 
@@ -172,7 +172,7 @@ def _name(copy: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         copy.rename(target)
     if not target.exists():
-        raise OSError("the copy could not be given its name")
+        raise OSError("the finished copy could not be renamed")
 
 
 def _oldest(own: Path, target: Path) -> Path:

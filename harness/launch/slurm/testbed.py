@@ -94,7 +94,7 @@ class _Jobs(Work):
         until = time.monotonic() + REQUEUE_S
         while remote_task.command("scontrol", "requeue", self._job()) is None:
             if time.monotonic() > until:
-                raise HarnessError(f"job {self._job()} was killed, but may not be requeued")
+                raise HarnessError(f"job {self._job()} was killed, but SLURM does not requeue it")
             time.sleep(remote_task.POLL_S)
 
     def close(self) -> None:

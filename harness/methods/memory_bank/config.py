@@ -45,7 +45,7 @@ class MemoryBank(MethodSection):
             yield (
                 "contrast.temperature",
                 f"{self.temperature:g} with contrast.loss nce: exp(1 / temperature) overflows; "
-                f"make it at least {1 / EXPONENT:g}, or take info_nce",
+                f"set it to at least {1 / EXPONENT:g}, or use info_nce",
             )
 
     def k(self, batch: int) -> int:  # noqa: ARG002

@@ -49,8 +49,8 @@ class Moco(MethodSection):
         if self.queue < batch:
             yield (
                 "contrast.queue",
-                f"{self.queue} keys are fewer than one batch of {batch}; "
-                "make it at least optim.batch",
+                f"{self.queue} keys are fewer than one batch of {batch}; set it to at least "
+                "optim.batch",
             )
 
     def sent(self, keys: float, images: int, others: int) -> dict[str, float]:  # noqa: ARG002

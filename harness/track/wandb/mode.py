@@ -43,9 +43,9 @@ def chosen_mode(env: Mapping[str, str] = os.environ) -> Mode:
         asked, where = filed.get("mode", "").strip(), "mode, in the file `settings` of wandb"
     if (mode := MODES.get(asked.lower())) is None:
         words = ", ".join(filter(None, MODES))
-        raise RecipeError(f"{where}: {asked}: there is no such mode; say one of {words}")
+        raise RecipeError(f"{where}: {asked}: unknown mode; use one of {words}")
     if (switch := said["WANDB_DISABLED"].lower()) not in (*TRUE, *FALSE):
-        raise RecipeError(f"WANDB_DISABLED: {switch}: say true or false")
+        raise RecipeError(f"WANDB_DISABLED: {switch}: use true or false")
     disabled = not asked and filed.get("disabled", "").strip().lower() in TRUE
     if switch in TRUE or disabled:
         return "disabled"

@@ -26,7 +26,7 @@ def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
     """Why nothing can be mirrored online now; "" if there is no reason."""
     place = server(env)
     if not place.startswith(("http://", "https://")):
-        return f"{place} is no address"
+        return f"{place} is not an address"
     request = urllib.request.Request(
         f"{place}/graphql", QUESTION, {"Content-Type": "application/json"}
     )
@@ -49,5 +49,5 @@ def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
             return ""
         return f"{place} cannot be reached ({reason})"
     except (ValueError, KeyError, TypeError):
-        return f"{place} does not answer as W&B does"
+        return f"{place} does not answer like a W&B server"
     return "" if who or token else f"{place} refuses the key"

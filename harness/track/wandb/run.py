@@ -68,7 +68,7 @@ class WandbOpener:
 
     def _online(self, metadata: Metadata) -> Any:
         if time.monotonic() < self._pause_until:
-            raise TrackerError("W&B has just failed; not asked again for the moment")
+            raise TrackerError("W&B failed a moment ago; the next attempt is later")
         if why := _bounded(lambda: objection(self._init_s), 2 * self._init_s, "reaching W&B"):
             self._pause_until = time.monotonic() + PAUSE_S
             raise TrackerError(redact(why))

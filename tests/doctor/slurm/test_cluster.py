@@ -68,16 +68,16 @@ Change = Callable[[Clients], object]
         ({"cpus_per_process": 9}, None, "nodes", "problem", "72 CPUs (8 x cpus_per_process 9)"),
         ({"mem_gb": 600}, None, "nodes", "problem", "500.0 GB"),
         ({"constraint": "ib", "nodes": 2}, None, "nodes", "problem", "no feature ib"),
-        ({"constraint": "ib"}, None, "nodes", "ok", "has 1, 1 in service"),
+        ({"constraint": "ib"}, None, "nodes", "ok", "has 1, 1 are up"),
         (
             {"nodes": 2},
             lambda c: c.says("sinfo", NODES.replace("mixed", "down*")),
-            "nodes", "warning", "1 of them in service",
+            "nodes", "warning", "1 of them are up",
         ),
         (
             {"nodes": 2},
             lambda c: c.scontrol(line(MaxNodes="1")),
-            "nodes", "problem", "gives a job 1",
+            "nodes", "problem", "allows a job 1",
         ),
         (
             {"hours": {"pretrain": 30}},
@@ -169,7 +169,7 @@ def test_of_several_partitions_one_has_to_fit(clients: Clients) -> None:
 @pytest.mark.parametrize(
     ("partition", "lines", "level", "words"),
     [
-        ("gpu,none", TWO, "problem", "none: there is none of this name"),
+        ("gpu,none", TWO, "problem", "none: no such partition"),
         ("gpu,spare", TWO.replace("UP", "DOWN"), "problem", "gpu is down, spare is down"),
         (
             "gpu,spare",

@@ -56,8 +56,8 @@ def test_a_node_that_sees_all(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("node")
 def test_a_node_that_does_not_see_the_run_root(tmp_path: Path) -> None:
     (found,) = sight.findings(SlurmSite(), tmp_path / "it's not there", "n1")
-    assert (found.level, found.about) == ("problem", "run root there")
-    assert f"n1 does not see {tmp_path}/it's not there" in found.says
+    assert (found.level, found.about) == ("problem", "run root on node")
+    assert f"n1 cannot see {tmp_path}/it's not there" in found.says
 
 
 @pytest.mark.usefixtures("node")
@@ -70,21 +70,21 @@ def test_a_node_with_another_folder_of_that_name(tmp_path: Path) -> None:
         script.read_text().replace("SLURM_JOB_ID", f"find {runs} -type f -delete\nSLURM_JOB_ID")
     )
     (found,) = sight.findings(SlurmSite(), runs, "n1")
-    assert (found.level, found.about) == ("problem", "run root there")
+    assert (found.level, found.about) == ("problem", "run root on node")
     assert "another folder" in found.says
 
 
 @pytest.mark.usefixtures("node")
 def test_a_node_that_may_not_write() -> None:
     (found,) = sight.findings(SlurmSite(), Path("/proc/self"), "")
-    assert "a node cannot write in /proc/self" in found.says
+    assert "a node cannot write to /proc/self" in found.says
 
 
 @pytest.mark.usefixtures("node")
 def test_a_node_without_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     (found,) = sight.findings(SlurmSite(), tmp_path, "n1")
-    assert (found.level, found.about) == ("problem", "python there")
+    assert (found.level, found.about) == ("problem", "python on node")
     (tmp_path / "venv").mkdir()
     broken = tmp_path / "venv" / "python"
     broken.write_text("#!/bin/sh\nexit 1\n")
@@ -175,7 +175,7 @@ def test_a_module_that_did_not_load_without_an_error(
 @pytest.mark.parametrize("what", ["torch", "numpy", "Python", "its environment"])
 def test_a_module_that_changes_python(answers: dict[str, Any], tmp_path: Path, what: str) -> None:
     answers["computes"] = {**probe.python(), what: "/opt/other"}
-    found = checked(tmp_path)["python there"]
+    found = checked(tmp_path)["python on node"]
     assert found.level == "problem"
     assert f"{what} is /opt/other, here {probe.python()[what]}" in found.says
 
@@ -189,5 +189,5 @@ def test_where_the_job_left_no_log_another_one_looks(
     found = checked(hidden)
     assert {about: each.level for about, each in found.items()} == {
         "job": "problem",
-        "run root there": "problem",
+        "run root on node": "problem",
     }

@@ -50,11 +50,11 @@ def checked(qos_of_partition: str = "N/A", /, **said: object) -> list[Finding]:
     [
         ({}, "ok", "allow"),
         ({"maxsubmitjobs": "1000"}, "ok", "allow"),
-        ({"maxsubmitjobs": "200"}, "warning", "slurm.max_array from 1000 to 200"),
-        ({"grpsubmitjobs": "200"}, "warning", "all of you together have 200"),
-        ({"maxsubmitjobs": "3"}, "problem", "have 3 jobs"),
-        ({"maxsubmitjobs": "0"}, "problem", "have 0 jobs"),
-        ({"maxjobs": "0"}, "problem", "lets none of your jobs run"),
+        ({"maxsubmitjobs": "200"}, "warning", "slurm.max_array from 1000 to at most 200"),
+        ({"grpsubmitjobs": "200"}, "warning", "together 200"),
+        ({"maxsubmitjobs": "3"}, "problem", "3 jobs"),
+        ({"maxsubmitjobs": "0"}, "problem", "0 jobs"),
+        ({"maxjobs": "0"}, "problem", "none of your jobs"),
         ({"maxjobs": "1"}, "ok", "allow"),
         ({"maxwall": "12:00:00"}, "problem", "slurm.hours.pretrain is 24 h"),
         ({"maxwall": "2-00:00:00"}, "ok", "allow"),
@@ -65,7 +65,7 @@ def checked(qos_of_partition: str = "N/A", /, **said: object) -> list[Finding]:
         ({"maxtresperjob": "mem=500G"}, "problem", "slurm.mem_gb"),
         ({"maxtresperjob": "mem=1T,billing=3"}, "ok", "allow"),
         ({"maxtrespernode": "gres/gpu=4"}, "problem", "a node's share"),
-        ({"grptres": "gres/gpu=8"}, "problem", "all jobs of all of you"),
+        ({"grptres": "gres/gpu=8"}, "problem", "all jobs of your account"),
     ],
 )
 def test_an_accounts_limits(

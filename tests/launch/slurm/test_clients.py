@@ -66,9 +66,9 @@ def test_what_went_wrong_in_a_line(world: World, monkeypatch: pytest.MonkeyPatch
     (world.bin / "squeue").write_bytes(b"#!/bin/sh\nprintf '\\377n1\\n'\n")
     assert ask("squeue").lines == ["\ufffdn1"]
     (world.bin / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
-    assert ask("squeue", timeout=0.2).error == "squeue: nothing in 0.2 s"
+    assert ask("squeue", timeout=0.2).error == "squeue: no answer in 0.2 s"
     monkeypatch.setenv("PATH", str(world.root))
-    assert ask("squeue").error == "squeue: not installed here"
+    assert ask("squeue").error.startswith("squeue: not installed")
 
 
 MUNGE = """\

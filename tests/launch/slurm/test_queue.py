@@ -159,7 +159,8 @@ def test_a_client_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(clients, "TIMEOUT_S", 0.2)
     (world.bin / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
     found = Queue().ask([ALONE], 0.0)
-    assert found.notes == ("the SLURM controller does not answer (squeue: nothing in 0.2 s)",)
+    (note,) = found.notes
+    assert "squeue: no answer in 0.2 s" in note
 
 
 def test_a_number_of_another_name_is_another_job(world: World) -> None:
@@ -174,7 +175,7 @@ def test_no_clients(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(world.root))
     found = Queue().ask([ALONE], 0.0)
     assert found.jobs["680223"] == JobState("680223", "UNKNOWN")
-    assert "squeue: not installed here" in found.notes[0]
+    assert "squeue: not installed" in found.notes[0]
 
 
 # ---- from one question to the next

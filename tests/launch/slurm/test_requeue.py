@@ -75,7 +75,7 @@ def test_a_requeue_that_fails_is_told(squeue: Path, capfd: pytest.CaptureFixture
     with pytest.raises(SystemExit, match=str(STOPPED)):
         module.end(out, {USR2})
     said = capfd.readouterr().err
-    assert "could not be requeued (timed-out too many times); run again goes on" in said
+    assert "could not be requeued (timed-out too many times)" in said
 
 
 # ---- a process was lost
