@@ -128,6 +128,70 @@ def export(
 
 
 @app.command()
+def evaluate(
+    weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="A run, as for export, or a file of weights of this or another library.",
+        ),
+    ],
+    on: Annotated[
+        list[str],
+        typer.Option(
+            "--on", metavar="DATA", help="A data set's name, or a folder of images; repeatable."
+        ),
+    ],
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="KINDS", help="Such as knn,linear (the default); knn is always done."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the images in pixels (default: the run's own, or the file's)."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECIPE.yaml",
+            help="The recipe to write (default: under RUNS/evaluations).",
+            parser=path,
+        ),
+    ] = None,
+    sets: Sets = None,
+    runs: Runs = None,
+    data: DataRoot = None,
+    site: SitePath = None,
+    device: Device = None,
+    processes: Processes = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
+    ] = False,
+    launcher: Annotated[
+        str, typer.Option(metavar="LAUNCHER", help="As --on of run: here, local, auto ...")
+    ] = "auto",
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Write the recipe and show the plan; run nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
+) -> None:
+    """Evaluate a run's or a file's weights on any data: write a recipe, run it, report."""
+    from harness.cli.evaluate import evaluate_command
+    from harness.cli.run import How
+    from harness.spec.registry import launchers
+    from harness.track import feed
+
+    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    feed.check()  # report wrong tracker settings before anything runs
+    if launcher not in (known := ("auto", *launchers())):
+        why = f"{launcher!r} is not one of {', '.join(known)}"
+        raise typer.BadParameter(why, param_hint="--launcher")
+    kinds = [] if tasks is None else [each.strip() for each in tasks.split(",")]
+    how = How(launcher, not yes, again, dry, None)
+    raise typer.Exit(evaluate_command(weights, on, kinds, size, to, sets or [], where, how))
+
+
+@app.command()
 def report(
     recipe: Annotated[
         Path | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)

@@ -74,8 +74,9 @@ class Weights(Section):
     """Weights to begin with, of a file or of a run: evaluated as they are where optim.epochs is 0,
     else what pre-training begins with."""
 
-    file: Text | None = None
-    """A checkpoint under the data root; docs/weights.md has the forms that are known."""
+    file: Annotated[Text | None, ByName(absolute=True)] = None
+    """A checkpoint, relative to the data root, or an absolute path; docs/weights.md has the forms
+    that are known."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """The file's SHA-256, or the beginning of it: the identity of what is evaluated."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
@@ -92,8 +93,13 @@ class Weights(Section):
 
     @property
     def named(self) -> str:
-        """The file, or the id of the run's stage."""
-        return self.file or last_part(self.run or "")
+        """The file, without the folders of an absolute path, or the id of the run's stage."""
+        relative = self.file is not None and not self.file.startswith("/")
+        return (self.file or "") if relative else last_part(self.file or self.run or "")
+
+
+WIDER = ("resnet50", "miniature")
+"""Backbones that may have a width."""
 
 
 class Model(Section):

@@ -177,7 +177,7 @@ class Run:
             return {"run": run, **digest}
         named = {"sha256": weights.sha256, "md5": weights.md5}
         said = {kind: each for kind, each in named.items() if each}
-        return {"file": weights.file, **(digest or said)}
+        return {"file": weights.named, **(digest or said)}
 
     @property
     def continues(self) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from harness.runtime.checkpoint import listed
 from harness.runtime.environment import Placement
 from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
-from harness.source import of_stage
+from harness.source import of_stage, with_place
 from harness.spec.declarations import load
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome
@@ -289,7 +289,7 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, Sta
             f"{where}: it was changed, or is another stage's, and describes no {folder.id}; "
             "move the folder away and run again"
         )
-    return recipe, asked
+    return with_place(recipe, described), asked
 
 
 def _editions(attempt: Attempt, present: str) -> list[str]:
