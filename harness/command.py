@@ -64,8 +64,9 @@ def present(
             written.append(f"{option}={new[value]}")
         else:
             written.append(word)
-    other = command and words[0] not in _OWN
-    return line(*([command, *written[1:]] if other else written), *added)
+    if command and words[0] not in _OWN:
+        written[0] = command
+    return line(*written, *added)
 
 
 @dataclass(frozen=True)

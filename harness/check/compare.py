@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
 from harness.check.cells import CellRuns, Measured, Now, seconds, unusable
 from harness.check.verdict import Judged, Verdict
+from harness.report.knn_lines import measured_words
 from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
 
@@ -134,7 +135,8 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
     digits = 4 if question.metric == LOSS else 2
     seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
     words = [
-        f"{after.mean:.{digits}f} ({seeds})",
+        f"{after.mean:.{digits}f} ({seeds})"
+        f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
         f"{before.mean:.{digits}f} ± {half:.{digits}f} wanted ({before.n} seeds of edition "
         f"{question.pair.baseline.edition})",
     ]

@@ -91,8 +91,9 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
         if rows:
-            show.console.print(_table(reader.cells(row) for row in rows))
-            for text in _reasons(rows, commands):
+            cells = [reader.cells(row) for row in rows]
+            show.console.print(_table(cells))
+            for text in (*_measured(cells), *_reasons(rows, commands)):
                 show.line(text)
     else:
         for text in _plain(rows, reader, commands):
@@ -175,10 +176,11 @@ def _plain(rows: Sequence[Row], reader: Reader, commands: Commands) -> Iterator[
         return
     shown = [reader.cells(row) for row in rows]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
-    lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
+    lines = [["stage", *(_HEADINGS[name] for name in names), "remarks"]]
     for row, each in zip(rows, shown, strict=True):
         why = _why(row, each.why, commands)
-        lines.append([each.id, *(getattr(each, name) for name in names), why])
+        remarks = "; ".join(filter(None, (each.measured, why)))
+        lines.append([each.id, *(getattr(each, name) for name in names), remarks])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
         padded = (
@@ -195,6 +197,18 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
     if row.state == "running" and row.entry.state == "running":
         return ""  # the node column says which process
     return clause if row.state != "finished" else ""
+
+
+def _measured(cells: Sequence[Cells]) -> Iterator[str]:
+    """Below a table: how its accuracies were measured, one line for each way."""
+    ways: dict[str, dict[str, None]] = {}
+    for each in cells:
+        if each.measured and each.accuracy:
+            ways.setdefault(each.measured, {})[each.id.rpartition(".")[0] or each.id] = None
+    for words, runs in [*ways.items()][:LINES]:
+        yield f"  accuracy of {show.named(list(runs))}: {words}"
+    if len(ways) > LINES:
+        yield f"  and {len(ways) - LINES} ways more: status --all | cat has them"
 
 
 def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:

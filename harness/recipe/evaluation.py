@@ -104,8 +104,8 @@ class LinearTask(TaskSection, Linear):
             "80 % of them, as v1 Sec. 4.1; the first rate counts"
         )
         note = (
-            f"Linear probe on {where}: no published protocol. Features of centre crops are computed "
-            "once; the first learning rate was fixed for all data, the others show how much depends "
-            "on it."
+            f"Linear probe on {where}: no published protocol. Features of centre crops are "
+            "computed once; the first learning rate was fixed for all data, the others show how "
+            "much depends on it."
         )
         return Fitted(said, why, note)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from harness.report.claim_summary import summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
+from harness.report.knn_lines import knn_lines
 from harness.report.latex_layout import Entry, Layout, paper_layout
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import text
@@ -78,7 +79,8 @@ def _table(results: Results) -> str:
         r"\bottomrule",
     ]
     columns = "l" * layout.left + "r" * (len(layout.head) - layout.left)
-    notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in layout.notes]
+    said_below = [*layout.notes, *(("", line) for line in knn_lines(results))]
+    notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in said_below]
     if notes:
         notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]
     return _float(_caption(results), results.name, columns, body, notes)
