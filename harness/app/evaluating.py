@@ -210,8 +210,8 @@ def _on(word: str, root: Path) -> On:
     place = next((each for each in (Path(word), root / word) if word and each.is_dir()), None)
     if place is None:
         raise DataError(
-            f"--on {word}: no data set of this name{did_you_mean(word, names)}, and no folder of "
-            f"images here or under the data root {root}; there are {', '.join(names)}"
+            f"--on {word}: no folder of images, here or under the data root {root}, and no data "
+            f"set's name{did_you_mean(word, names)}"
         )
     folder = _below(place, root)
     if folder is None or folder == ".":

@@ -21,6 +21,7 @@ from harness.report.measures import measure
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
+from harness.report.tables import further_table
 from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
 from harness.site import Site
 
@@ -45,6 +46,8 @@ def _show(results: Results) -> None:
     show.console.print(f"[bold]{escape(results.title)}[/]")
     show.console.print(f"[dim]{escape(_scale(results))}[/]")
     show.console.print(table(results))
+    if (further := further_table(results)) is not None:
+        show.console.print(terminal_table(further, NARROW))
     for line in knn_lines(results):
         show.console.print(f"[dim]{escape(line)}[/]")
     for warning in (*results.warnings, *stale_reasons(results_table(results))):

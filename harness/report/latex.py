@@ -15,8 +15,9 @@ from harness.report.collect import Results
 from harness.report.knn_lines import knn_lines
 from harness.report.latex_layout import Entry, Layout, paper_layout
 from harness.report.scale import is_papers_scale, one_line
-from harness.report.table_text import text
-from harness.report.tables import claims_table
+from harness.report.table import Table
+from harness.report.table_text import heading, text
+from harness.report.tables import claims_table, further_table
 
 HEAD = """\
 % Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
@@ -63,6 +64,8 @@ SIGNS = {
 def render(results: Results, judgements: Sequence[Judgement]) -> str:
     """The table, followed by the claims with their verdicts if there are any."""
     parts = [HEAD.format(name=results.name), _table(results)]
+    if (further := further_table(results)) is not None:
+        parts.append(_further(results, further))
     if judgements:
         parts.append(_claims(results, judgements))
     return "\n".join(parts)
@@ -95,6 +98,19 @@ def _caption(results: Results) -> str:
     )
     parts.append(f"Ours ({whose}): {one_line(results)}; mean ± sample deviation over seeds")
     return ". ".join(part.rstrip(".") for part in parts) + "."
+
+
+def _further(results: Results, table: Table) -> str:
+    body = [
+        r"\toprule",
+        _row([Entry(" ".join(heading(column).split())) for column in table.columns]),
+        r"\midrule",
+        *(_row([Entry(text(cell).text) for cell in row.cells]) for row in table.rows),
+        r"\bottomrule",
+    ]
+    columns = "l" + "r" * (len(table.columns) - 1)
+    caption = f"Further tasks of: {results.title}."
+    return _float(caption, f"{results.name}-tasks", columns, body, [])
 
 
 def _claims(results: Results, judgements: Sequence[Judgement]) -> str:
