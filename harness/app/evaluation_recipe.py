@@ -166,7 +166,8 @@ def _lines(
     yield f"  title: {_scalar(f'{source.said}, on {names}')}"
     if source.origin:
         yield f"  source: {_scalar(source.origin)}"
-    yield "  notes:"
+    if notes:
+        yield "  notes:"
     for note in dict.fromkeys(notes):
         yield f"    - {_scalar(note)}"
 
