@@ -92,7 +92,7 @@ def test_a_run_on_its_own_data_has_its_own_accuracy(place: Path, site: Site) -> 
     (own,) = results(made).runs
     (source,) = (place / "runs").glob("tiny-s0.pretrain-*")
     digest = (StageFolder(source).result or {})["weights"]
-    assert value(place, "tiny-s0-*.knn-*") == value(place, "tiny-s0.knn-*")
+    assert value(place, "tiny-s0-*-s0.knn-*") == value(place, "tiny-s0.knn-*")
     assert own.given == {"run": source.name, "sha256": digest}
     assert own.recipe.data.size == 16  # the run's
     assert own.recipe.linear is None
@@ -109,7 +109,7 @@ def test_a_file_is_evaluated_as_the_run_that_it_was_exported_from(place: Path, s
     made = evaluate("elsewhere/model.pth", "embedded", site, tasks=["knn"], size=16, sets=LITTLE)
     (own,) = results(made).runs
     assert own.recipe.model.backbone == "resnet18"
-    assert value(place, "model-*.knn-*") == value(place, "small-s0.knn-*")
+    assert value(place, "model-*-s0.knn-*") == value(place, "small-s0.knn-*")
     assert own.given == {"file": "model.pth", "sha256": exported.sha256}
     (line,) = knn_lines(results(made))
     assert "not known whether pre-trained on" in line
