@@ -54,6 +54,6 @@ def knn_lines(results: Results) -> list[str]:
                     ways.setdefault(words, {})[cell.label] = None
         what = f"{under}: {measure(metric).label}" if under else measure(metric).label
         for words, labels in ways.items():
-            whose = f" of {', '.join(labels)}" if len(ways) > 1 else ""
+            whose = f" of {', '.join(f'“{label}”' for label in labels)}" if len(ways) > 1 else ""
             lines.append(f"{what}{whose}: {words}")
     return lines
