@@ -201,10 +201,16 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
 
 def _measured(cells: Sequence[Cells]) -> Iterator[str]:
     """Below a table: how its accuracies were measured, one line for each way."""
+    told = [each for each in cells if each.measured and each.accuracy]
+    of_run: dict[str, set[str]] = {}
+    for each in told:
+        of_run.setdefault(each.id.rpartition(".")[0], set()).add(each.measured)
     ways: dict[str, dict[str, None]] = {}
-    for each in cells:
-        if each.measured and each.accuracy:
-            ways.setdefault(each.measured, {})[each.id.rpartition(".")[0] or each.id] = None
+    for each in told:
+        run, _, stage = each.id.rpartition(".")
+        several = len(of_run[run]) > 1
+        label = f"{run} {stage.partition('-')[0]}" if several else run or each.id
+        ways.setdefault(each.measured, {})[label] = None
     for words, runs in [*ways.items()][:LINES]:
         yield f"  accuracy of {show.named(list(runs))}: {words}"
     if len(ways) > LINES:
