@@ -135,10 +135,10 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
     digits = 4 if question.metric == LOSS else 2
     seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
     words = [
-        f"{after.mean:.{digits}f} ({seeds})"
-        f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
+        f"{after.mean:.{digits}f} ({seeds})",
         f"{before.mean:.{digits}f} ± {half:.{digits}f} wanted ({before.n} seeds of edition "
-        f"{question.pair.baseline.edition})",
+        f"{question.pair.baseline.edition})"
+        f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
     ]
     if own := _own(question):
         words.append(f"seed {', '.join(map(str, own))}: the baseline's own, which show nothing new")
