@@ -22,10 +22,15 @@ _PATHS = (
     "--runs", "--site", "--data", "--out", "--to", "--against", "--write-baseline", "--json",
     "--junit", "--publish",
 )  # fmt: skip
-_VALUED = ("--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided")
+_VALUED = (
+    "--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided", "--launcher",
+    "--tasks", "--size",
+)  # fmt: skip
 """Options whose value is not a path."""
-_BEGIN = ("run", "check", "certify")
+_BEGIN = ("run", "check", "certify", "evaluate")
 """Commands that start stages."""
+_OWN = ("evaluate",)
+"""Commands that run what they show, with options of their own."""
 
 
 def line(*words: object) -> str:
@@ -39,7 +44,8 @@ def present(
     """The command line that started this process, with changes; "" if it is not our program.
 
     Args:
-        command: another command that takes the same options.
+        command: another command that takes the same options; for `evaluate`, which runs its plan
+            itself, it stays the same.
         added: arguments to add at the end.
         changed: argument -> its replacement, also for a value after an option's `=`; None removes
             the argument.
@@ -58,7 +64,9 @@ def present(
             written.append(f"{option}={new[value]}")
         else:
             written.append(word)
-    return line(*([command, *written[1:]] if command else written), *added)
+    if command and words[0] not in _OWN:
+        written[0] = command
+    return line(*written, *added)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
 
 WHERE = "source"
-"""The key in stage.json for the source's folder, if it is not beside the stage."""
+"""The key in stage.json for the source's folder, if it is not beside the stage, or for the path of
+a file of weights, if it is not under the data root."""
 
 KEPT = ("seed", "data", "augment", "contrast", "precision")
 """Fields that must be the same in a run and in the one that it continues, besides model and
@@ -49,9 +50,25 @@ def of_stage(recipe: Recipe, folder: StageFolder) -> StageFolder | None:
 
 
 def noted(recipe: Recipe, runs: Path) -> dict[str, str]:
-    """The entry for the source's folder in the stage.json of the recipe's pre-training."""
+    """The entry for the source's folder, or for a file of weights outside the data root, in the
+    stage.json of the recipe's pre-training."""
+    weights = recipe.model.weights
+    if weights is not None and weights.file is not None:
+        return {WHERE: weights.file} if weights.file.startswith("/") else {}
     found = located(recipe, runs)
     return {} if found is None or found.path.parent == runs.absolute() else {WHERE: str(found.path)}
+
+
+def with_place(recipe: Recipe, described: Mapping[str, Any]) -> Recipe:
+    """The recipe of a stage.json, which has only the name of a file outside the data root, with the
+    path that is noted beside it."""
+    weights, kept = recipe.model.weights, described.get(WHERE)
+    if weights is None or weights.file is None or not isinstance(kept, str):
+        return recipe
+    if not kept.startswith("/") or last_part(kept) != weights.file:
+        return recipe
+    model = recipe.model.model_copy(update={"weights": weights.model_copy(update={"file": kept})})
+    return recipe.model_copy(update={"model": model})
 
 
 def why_unfit(recipe: Recipe, source: StageFolder) -> str:

@@ -60,7 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
-        "imagefolder",
+        *("imagefolder", "model"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

@@ -11,6 +11,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     check([recipe])      compare results with the recipes' targets and a baseline
     publish(recipe, to)  a report with the records it is made from
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
+    evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.evaluating import Evaluated, evaluate
     from harness.app.exporting import Exported, export
     from harness.app.overview import ProgressReader, StageProgress, status
     from harness.app.planning import plan
@@ -36,6 +38,7 @@ __all__ = [
     "Amount",
     "Checked",
     "Declined",
+    "Evaluated",
     "Exported",
     "Outcome",
     "Progress",
@@ -46,6 +49,7 @@ __all__ = [
     "StageProgress",
     "Submitted",
     "check",
+    "evaluate",
     "export",
     "plan",
     "publish",
@@ -64,6 +68,7 @@ _LIES_IN = {
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
     **dict.fromkeys(("Exported", "export"), "exporting"),
+    **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     "plan": "planning",
     "report": "reporting",
     "submit": "submitting",

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.app.trained_run import finished, pretraining
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
-from harness.launch import selection
 from harness.site import Site, load_site
-from harness.spec.registry import task
-from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, read_entry
-from harness.store.stale import why_other
+from harness.store.ledger import Entry
 
 if TYPE_CHECKING:
     from harness.export.card import ModelCard
@@ -80,7 +76,7 @@ def export(
         known = ", ".join(formats.Format)
         raise RecipeError(f"{form}: no export format; use {known}") from None
     site = site or load_site()
-    entry = _finished(_pretraining(str(run), sets, site), Commands(site.runs, site.file))
+    entry = finished(pretraining(str(run), sets, site), Commands(site.runs, site.file))
     card, network = _gather(entry, form, head=head, key=key)
     content = dict(formats.files(form, network, card.metadata))
     weights, data = next(iter(content.items()))
@@ -135,107 +131,3 @@ def _gather(entry: Entry, form: Format, *, head: bool, key: bool) -> tuple[Model
 def _named(stage: str, form: Format, *, head: bool, key: bool) -> str:
     """The folder's name under RUNS/exports."""
     return f"{stage}.{form.value}" + (".key" if key else "") + (".head" if head else "")
-
-
-# ---- select the pre-training
-
-
-def _pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
-    """The stage that trained the run that `word` names.
-
-    Raises:
-        HarnessError: `word` names no run, or several.
-    """
-    commands = Commands(site.runs, site.file)
-    own = Path(os.path.abspath(word))  # noqa: PTH100 - links stay, and are refused
-    if word and StageFolder(own).begun:
-        return _root(own.parent, own.name)
-    ids = selection.known(site.runs)
-    whole = not sets and word in {*ids, *map(selection.name, ids)}
-    path = None if whole else _recipe(word, must=bool(sets))
-    if path is not None:
-        return _of_recipe(path, sets, site.runs, commands)
-    found = {_root(site.runs, id_).id for id_ in selection.run(word, ids, commands)}
-    return stage_folder(site.runs, _one(word, sorted(found)))
-
-
-def _recipe(word: str, *, must: bool) -> Path | None:
-    """The recipe's file; None if the word names no recipe and `must` is false.
-
-    Raises:
-        RecipeError: the word names no recipe and `must` is true.
-    """
-    from harness.recipe.find import ENDINGS, find
-
-    try:
-        path = find(word)
-    except RecipeError:
-        if must or os.sep in word or word.endswith(ENDINGS):
-            raise
-        return None
-    return path if must or path.is_file() or os.sep in word or word.endswith(ENDINGS) else None
-
-
-def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) -> StageFolder:
-    """The only pre-training of the recipe.
-
-    Raises:
-        HarnessError: the recipe has several, or it was never started.
-    """
-    from harness.plan import make_plan
-
-    trained = [each for each in make_plan(path, sets, runs).stages if task(each.kind).trains]
-    begun = [each.id for each in trained if each.entry.state != "absent"]
-    if not begun:
-        again = commands.line("run", path, *(f"--set={each}" for each in sets))
-        called = {each.recipe.name for each in trained}
-        there = dict.fromkeys(map(selection.name, selection.known(runs)))
-        others = [each for each in there if each.rpartition("-s")[0] in called]
-        also = f"\nruns of that name with other settings: {', '.join(others[: selection.SHOWN])}"
-        raise StoreError(
-            f"{path}: not run yet with these settings; {again}{also if others else ''}"
-        )
-    return stage_folder(runs, _one(str(path), begun))
-
-
-def _one(word: str, ids: Sequence[str]) -> str:
-    if len(ids) == 1:
-        return ids[0]
-    shown = "\n".join(f"  {each}" for each in ids[: selection.SHOWN])
-    rest = f"\n  and {len(ids) - selection.SHOWN} more" if len(ids) > selection.SHOWN else ""
-    raise StoreError(f"{word}: matches {len(ids)} pre-trainings; name one of them:\n{shown}{rest}")
-
-
-def _root(runs: Path, stage_id: str) -> StageFolder:
-    """The first stage in the chain of parents; the stage itself if it has no parent."""
-    folder = stage_folder(runs, stage_id)
-    seen: set[str] = set()
-    while (above := folder.parent) is not None and folder.id not in seen:
-        seen.add(folder.id)  # damaged records may form a circle
-        folder = above
-    return folder
-
-
-def _finished(folder: StageFolder, commands: Commands) -> Entry:
-    """The stage, if it has a valid result.
-
-    Raises:
-        HarnessError: it has none.
-    """
-    from harness.export.measured import why_shared
-
-    entry = read_entry(folder)
-    if entry.state in ("damaged", "unreadable"):
-        raise StoreError(entry.detail)
-    if entry.state != "finished":
-        why = f": {entry.detail}" if entry.detail else ""
-        unfit = (
-            "its weights are not a result" if entry.done else ("only finished runs can be exported")
-        )
-        raise StoreError(
-            f"{folder.id}: pre-training is {entry.state}{why}; {unfit}. "
-            f"{commands.line('status', '--all')} shows its state"
-        )
-    if why := why_other(entry) or why_shared(entry):
-        raise StoreError(f"{folder.path}: {why}; name the run's own folder")
-    return entry

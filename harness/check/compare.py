@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.verdict import Judged, Verdict
+from harness.report.knn_lines import measured_words
 from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
 
@@ -136,7 +137,8 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
     words = [
         f"{after.mean:.{digits}f} ({seeds})",
         f"{before.mean:.{digits}f} ± {half:.{digits}f} required ({before.n} seeds of edition "
-        f"{question.pair.baseline.edition})",
+        f"{question.pair.baseline.edition})"
+        f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
     ]
     if own := _own(question):
         words.append(

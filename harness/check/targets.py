@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness.check.cells import CellRuns, CurrentState, seconds, unusable
 from harness.check.verdict import Judged, Verdict
 from harness.recipe.schema import Target
+from harness.report.knn_lines import measured_words
 from harness.report.runs import Run, RunOutcome
 from harness.report.statistics import summarise
 
@@ -63,7 +64,8 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
             "higher than the target's source expects: check for a leak or a changed protocol "
             "first"
         )
-    return say(judged, f"{found.mean:.2f} ({spread})", found.mean, warning)
+    how = measured_words(cell.runs, target.metric, under)
+    return say(judged, f"{found.mean:.2f} ({spread}){how}", found.mean, warning)
 
 
 def _outcome(run: Run, target: Target) -> RunOutcome:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import data, recipes
+from harness.cli import data, recipes, weights
 from harness.cli.options import (
     RECIPE_HELP,
     DataRoot,
@@ -21,7 +21,6 @@ from harness.cli.options import (
     machine,
     path,
 )
-from harness.export.formats import Format
 
 app = typer.Typer(
     name="moco-harness",
@@ -99,30 +98,8 @@ def run(
     raise typer.Exit(run_command(recipe, sets or [], where, options))
 
 
-@app.command()
-def export(
-    run: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help="Stage id or folder, recipe, or part of a run's name."),
-    ],
-    form: Annotated[Format, typer.Option("--format", help="Library or form of the files.")],
-    to: Annotated[
-        Path | None,
-        typer.Option(help="New folder (default: one under RUNS/exports).", parser=path),
-    ] = None,
-    head: Annotated[bool, typer.Option("--head", help="Include the projection head.")] = False,
-    key: Annotated[
-        bool, typer.Option("--key", help="Export the key encoder instead of the query encoder.")
-    ] = False,
-    sets: Sets = None,
-    runs: Runs = None,
-    site: SitePath = None,
-) -> None:
-    """Write a trained network for another library, with a model card; nothing is overwritten."""
-    from harness.cli.export import export_command
-
-    where = machine(runs=runs, site=site)
-    export_command(run, form, sets or [], where, to, head=head, key=key)
+app.command()(weights.export)
+app.command()(weights.evaluate)
 
 
 @app.command()

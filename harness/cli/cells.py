@@ -25,6 +25,8 @@ class Cells:
     speed: str
     left: str
     why: str
+    measured: str = ""
+    """How the accuracy was measured: the protocol of kNN, given weights."""
 
 
 class CellReader:
@@ -61,6 +63,7 @@ class CellReader:
             speed="" if speed is None else f"{speed:,.0f}",
             left="" if reached.left_s is None else show.duration(reached.left_s),
             why=short(row),
+            measured=self._reader.measured(row, reported[-1]) if reported else "",
         )
 
 

@@ -16,10 +16,12 @@ from harness.plan import Plan
 from harness.report.claim_summary import said_by, summary
 from harness.report.claims import judge, verdict_counts
 from harness.report.collect import Results
+from harness.report.knn_lines import knn_lines
 from harness.report.measures import measure
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
+from harness.report.tables import further_table
 from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
 from harness.site import Site
 
@@ -44,6 +46,10 @@ def _show(results: Results) -> None:
     show.console.print(f"[bold]{escape(results.title)}[/]")
     show.console.print(f"[dim]{escape(_scale(results))}[/]")
     show.console.print(table(results))
+    if (further := further_table(results)) is not None:
+        show.console.print(terminal_table(further, NARROW))
+    for line in knn_lines(results):
+        show.console.print(f"[dim]{escape(line)}[/]")
     for warning in (*results.warnings, *stale_reasons(results_table(results))):
         show.console.print(f"[yellow]note:[/] {escape(warning)}")
     judged = judge(results)

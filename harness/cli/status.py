@@ -91,8 +91,9 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     rows = sorted(seen.rows, key=_place) if every or len(seen.rows) <= show.ROWS else []
     if show.console.is_terminal:
         if rows:
-            show.console.print(_table(progress.cells(row) for row in rows))
-            for text in _reasons(rows, commands):
+            cells = [progress.cells(row) for row in rows]
+            show.console.print(_table(cells))
+            for text in (*_measured(cells), *_reasons(rows, commands)):
                 show.line(text)
     else:
         for text in _plain(rows, progress, commands):
@@ -177,10 +178,11 @@ def _plain(rows: Sequence[Row], progress: CellReader, commands: Commands) -> Ite
         return
     shown = [progress.cells(row) for row in rows]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
-    lines = [["stage", *(_HEADINGS[name] for name in names), "why"]]
+    lines = [["stage", *(_HEADINGS[name] for name in names), "remarks"]]
     for row, each in zip(rows, shown, strict=True):
         why = _why(row, each.why, commands)
-        lines.append([each.id, *(getattr(each, name) for name in names), why])
+        remarks = "; ".join(filter(None, (each.measured, why)))
+        lines.append([each.id, *(getattr(each, name) for name in names), remarks])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
         padded = (
@@ -197,6 +199,24 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
     if row.state == "running" and row.entry.state == "running":
         return ""  # the node column says which process
     return clause if row.state != "finished" else ""
+
+
+def _measured(cells: Sequence[Cells]) -> Iterator[str]:
+    """Below a table: how its accuracies were measured, one line for each way."""
+    told = [each for each in cells if each.measured and each.accuracy]
+    of_run: dict[str, set[str]] = {}
+    for each in told:
+        of_run.setdefault(each.id.rpartition(".")[0], set()).add(each.measured)
+    ways: dict[str, dict[str, None]] = {}
+    for each in told:
+        run, _, stage = each.id.rpartition(".")
+        several = len(of_run[run]) > 1
+        label = f"{run} {stage.partition('-')[0]}" if several else run or each.id
+        ways.setdefault(each.measured, {})[label] = None
+    for words, runs in [*ways.items()][:LINES]:
+        yield f"  accuracy of {show.named(list(runs))}: {words}"
+    if len(ways) > LINES:
+        yield f"  and {len(ways) - LINES} ways more: status --all | cat has them"
 
 
 def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:

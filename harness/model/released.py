@@ -47,7 +47,7 @@ def load_released(
     """Load the backbone, and the head if the file has one that fits and no new one is wanted.
 
     Args:
-        root: the data root; the file's name is relative to it.
+        root: the data root, which the file's path is relative to unless it is absolute.
         head: whether the head will be used; then a file without one that fits is refused.
         source: where users can get the file.
 
@@ -64,7 +64,7 @@ def load_released(
     except NoNetwork as why:
         raise DataError(f"{path}: {why}") from None
     given = take(encoder, network, weights, needed=head, where=str(path))
-    return UsedWeights(weights.file, network.prefix, network.others, given)
+    return UsedWeights(weights.named, network.prefix, network.others, given)
 
 
 def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, where: str) -> bool:
@@ -80,7 +80,7 @@ def take(encoder: Encoder, network: Network, weights: Weights, *, needed: bool, 
     """
     state = encoder.state_dict()
     own = {n.removeprefix("backbone."): each for n, each in state.items() if _is_backbone(n)}
-    wrong = _wrong(network.tensors, own)
+    wrong = misfits(network.tensors, own)
     extra = [n for n in network.tensors if n not in own and n.split(".")[0] not in HEADS]
     lacking: list[str] = []
     head: dict[str, Tensor] = {}
@@ -114,8 +114,13 @@ def _is_backbone(name: str) -> bool:
     return name.startswith("backbone.")
 
 
-def _wrong(given: Mapping[str, Tensor], own: Mapping[str, Tensor], before: str = "") -> list[str]:
-    """Each tensor of `own` that is missing in `given`, or differs there."""
+def misfits(given: Mapping[str, Tensor], own: Mapping[str, Tensor], before: str = "") -> list[str]:
+    """Each tensor of `own` that is missing in `given`, or cannot replace it, with the reason.
+
+    Args:
+        own: of a network, on any device.
+        before: what to put before the names.
+    """
     found = []
     for name, tensor in own.items():
         missing = name not in given and name.endswith(COUNT)
@@ -130,7 +135,7 @@ def _head(network: Network, own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor
     wrong: list[str] = []
     for at, given in network.heads.items() or [("fc.", {})]:
         shown = at.removeprefix(network.prefix)
-        found = _wrong(given, wanted, shown)
+        found = misfits(given, wanted, shown)
         found += [
             f"{shown}{n} does not belong to the recipe's head" for n in given if n not in wanted
         ]

@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive, PositiveFloat, Section
-from harness.recipe.task import TaskSection
+from harness.recipe.task import Data, Fitted, TaskSection
+
+SHARE = 10
+"""kNN asks at most one of so many images of the bank, if it is fitted to data: of a bank of 300,
+200 neighbours are nearly all."""
+IMAGENET = (224, 100_000)
+"""Image size and number of training images from which a folder gets the papers' linear probe."""
+STEPS, EPOCHS = 10_000, (100, 1000)
+"""A linear probe that is fitted to other data: steps in all, if these are so many epochs."""
+RATES = (1.0, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Its learning rates: the first is the result."""
 
 
 class Knn(Section):
@@ -48,9 +58,55 @@ class KnnTask(TaskSection, Knn):
 
     kind: Literal["knn"]
 
+    @classmethod
+    def fitted(cls, data: Data, bank: int | None) -> Fitted:
+        usual = Knn()
+        k = usual.k[0]
+        said = {"k": [k], "temperature": usual.temperature, "layer": usual.layer}
+        if bank is None or k <= bank // SHARE:
+            return Fitted(said, "InstDisc's protocol")
+        fewer = max(1, bank // SHARE)
+        why = f"k is a tenth of the bank's {bank} images; usual are {k} neighbours"
+        note = f"kNN on {data.folder or data.name}: {why}."
+        return Fitted(said | {"k": [fewer]}, why, note)
+
 
 class LinearTask(TaskSection, Linear):
     """A linear probe on other data, or by another protocol: the fields of `linear`, and those of
     every task."""
 
     kind: Literal["linear"]
+
+    @classmethod
+    def fitted(cls, data: Data, bank: int | None) -> Fitted:
+        where = data.folder or data.name
+        size, images = IMAGENET
+        if data.folder is not None and data.size == size and (bank is None or bank >= images):
+            why = "the paper's (v1 Sec. 4.1): 100 epochs, learning rate 30, random crops"
+            note = (
+                f"Linear probe on {where}: the paper's learning rate of 30 is for contrastive "
+                "features; supervised ones take about 0.1."
+            )
+            return Fitted({}, why, note)
+        usual = Linear()
+        batch = usual.batch if bank is None else min(usual.batch, bank)
+        least, most = EPOCHS
+        steps = None if bank is None else -(-bank // batch)
+        epochs = least if steps is None else min(most, max(least, -(-STEPS // steps)))
+        said = {
+            "epochs": epochs,
+            "batch": batch,
+            "lr": list(RATES),
+            "drops": [round(0.6 * epochs), round(0.8 * epochs)],
+            "views": "center",
+        }
+        why = (
+            f"this harness's: {STEPS:,} steps, but {least} to {most:,} epochs; drops after 60 and "
+            "80 % of them, as v1 Sec. 4.1; the first rate counts"
+        )
+        note = (
+            f"Linear probe on {where}: no published protocol. Features of centre crops are "
+            "computed once; the first learning rate was fixed for all data, the others show how "
+            "much depends on it."
+        )
+        return Fitted(said, why, note)

@@ -10,7 +10,7 @@ from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
 from harness.recipe.section import Section, last_part
-from harness.recipe.sections import Augment, Model, View, Weights
+from harness.recipe.sections import WIDER, Augment, Model, View, Weights
 from harness.recipe.task import Data, TaskSection
 from harness.spec.registry import tasks
 
@@ -90,8 +90,8 @@ def contradictions(
         yield "optim.schedule.start", f"{where}: choose a number below optim.epochs"
     if linear is not None:
         yield from _drops("linear.drops", linear.drops, linear.epochs)
-    if model.width != 1 and model.backbone not in ("resnet50", "miniature"):
-        yield "model.width", f"{model.backbone} has no wider form; only resnet50 and miniature do"
+    if model.width != 1 and model.backbone not in WIDER:
+        yield "model.width", f"{model.backbone} has no wider form; only {' and '.join(WIDER)} do"
 
 
 def beyond_images(
@@ -178,9 +178,10 @@ def _weights(weights: Weights | None, epochs: int) -> Iterator[tuple[str, str]]:
     elif weights.sha256 is None and weights.md5 is None:
         yield "model.weights", "needs sha256 or md5, which identify the weights"
     if weights.file is not None and (
-        weights.file.startswith(("/", "~")) or ".." in weights.file.split("/")
+        weights.file.startswith("~") or ".." in weights.file.split("/")
     ):
-        yield "model.weights.file", "it is relative to the data root: no leading '/' and no '..'"
+        why = "it is relative to the data root, or an absolute path: no leading '~' and no '..'"
+        yield "model.weights.file", why
     if weights.head == "new" and not epochs:
         why = "optim.epochs 0 trains nothing, so a new head would stay random: leave it out"
         yield "model.weights.head", why

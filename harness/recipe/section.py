@@ -37,9 +37,17 @@ class Since:
     """The first version of the harness with this field."""
 
 
+@dataclass(frozen=True)
 class ByName:
     """Marks a field with a name, or a path that ends in a name. Only the name is part of
     identity."""
+
+    absolute: bool = False
+    """Only of an absolute path; a relative one is part of identity as a whole."""
+
+    def identity(self, path: str) -> str:
+        """What of the path is part of identity."""
+        return path if self.absolute and not path.startswith("/") else last_part(path)
 
 
 def plain(section: Section) -> dict[str, Any]:
@@ -48,11 +56,12 @@ def plain(section: Section) -> dict[str, Any]:
     dumped = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        named = next((mark for mark in field.metadata if isinstance(mark, ByName)), None)
         later = any(isinstance(mark, Since) for mark in field.metadata)
         if later and value == field.get_default(call_default_factory=True):
             del dumped[name]
-        elif isinstance(value, str) and any(isinstance(mark, ByName) for mark in field.metadata):
-            dumped[name] = last_part(value)
+        elif isinstance(value, str) and named is not None:
+            dumped[name] = named.identity(value)
         else:
             dumped[name] = _plain(value, dumped[name])
     return dumped
@@ -78,7 +87,8 @@ def _plain(value: Any, dumped: Any) -> Any:
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._=-]*$", max_length=80)]
+NAME, LONGEST_NAME = r"^[a-z0-9][a-z0-9._=-]*$", 80
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
 """A name that may become a folder's name: lower-case letters, digits and . _ = - inside."""
 
 

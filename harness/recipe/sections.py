@@ -74,8 +74,9 @@ class Weights(Section):
     """Given weights, from a file or a run: evaluated unchanged if optim.epochs is 0, else the
     initial weights of pre-training."""
 
-    file: Text | None = None
-    """A checkpoint under the data root; docs/weights.md lists the supported formats."""
+    file: Annotated[Text | None, ByName(absolute=True)] = None
+    """A checkpoint, relative to the data root, or an absolute path; docs/weights.md lists the
+    supported formats."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """The file's SHA-256, or its first digits; it identifies the weights."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")] | None = None
@@ -92,8 +93,13 @@ class Weights(Section):
 
     @property
     def named(self) -> str:
-        """The file, or the id of the run's stage."""
-        return self.file or last_part(self.run or "")
+        """The file, without the folders of an absolute path, or the id of the run's stage."""
+        relative = self.file is not None and not self.file.startswith("/")
+        return (self.file or "") if relative else last_part(self.file or self.run or "")
+
+
+WIDER = ("resnet50", "miniature")
+"""Backbones that may have a width."""
 
 
 class Model(Section):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -10,7 +12,9 @@ from harness.recipe.section import Positive, Section
 from harness.spec.declarations import load
 from harness.spec.registry import tasks
 
-Pixels = Annotated[int, Field(ge=8, le=1024)]
+SIDES = (8, 1024)
+"""The smallest and the largest side of an image that an encoder sees, in pixels."""
+Pixels = Annotated[int, Field(ge=SIDES[0], le=SIDES[1])]
 
 
 class Data(Section):
@@ -26,6 +30,18 @@ class Data(Section):
     """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A task's protocol for data that a recipe was not written for."""
+
+    fields: Mapping[str, Any]
+    """Of its section; those that are left out keep their defaults."""
+    why: str
+    """Where the values come from, in one line."""
+    note: str = ""
+    """What a reader of the numbers must know, as a sentence; "": it is the published protocol."""
+
+
 class TaskSection(Section):
     """A further task on a run's weights: `kind` names what is done."""
 
@@ -36,6 +52,17 @@ class TaskSection(Section):
     """Its data; null: the run's data."""
     trials: Positive = 1
     """Number of repetitions, each with other random numbers."""
+
+    @classmethod
+    def fitted(cls, data: Data, bank: int | None) -> Fitted:
+        """The protocol for this data. A task's own section overrides it where its defaults are not
+        for all data.
+
+        Args:
+            bank: number of labelled training images; None: not known.
+        """
+        del data, bank
+        return Fitted({}, "the task's own defaults")
 
 
 def task_sections() -> tuple[type[TaskSection], ...]:

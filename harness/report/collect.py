@@ -137,9 +137,9 @@ class Results:
         pairs = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
         return summarise(pairs) if pairs else None
 
-    def protocol(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
-        """How the cell's values are measured; {} if it is not run."""
-        return protocol_of(cell.runs[0].recipe, metric or self.metric) if cell.runs else {}
+    def protocol(self, cell: CellResult, metric: Metric | None = None, under: str = "") -> Protocol:
+        """How the cell's values are measured; {} if it is not run. `under`: see Run.behind."""
+        return protocol_of(cell.runs[0].recipe, metric or self.metric, under) if cell.runs else {}
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""

@@ -20,6 +20,7 @@ from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
+from harness.report.knn_lines import knn_lines
 from harness.report.measures import difference_unit, measure
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
@@ -121,6 +122,8 @@ def _table(results: Results) -> list[Block]:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))
+    if lines := knn_lines(results):
+        blocks.append(Items(tuple(lines)))
     sensitivity = sensitivity_table(results)
     if sensitivity is not None:
         blocks.append(

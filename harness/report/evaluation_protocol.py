@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness.recipe.ablation import Metric
 from harness.recipe.schema import Recipe
+from harness.recipe.task import TaskSection
 from harness.spec.registry import task, task_of
 
 Protocol = dict[str, str]
@@ -15,18 +16,28 @@ Protocol = dict[str, str]
 
 SENSITIVITY = ("k", "lr", "weight_decay")
 """Lists whose first item gives the result; the others only show sensitivity."""
+OF_EVERY_TASK = TaskSection.model_fields.keys()
+"""Fields of a further task that are no part of its protocol."""
 
 
-def protocol_of(recipe: Recipe, metric: Metric) -> Protocol:
-    """All fields of the recipe that decide how `metric` is measured; {} for a cost."""
+def protocol_of(recipe: Recipe, metric: Metric, under: str = "") -> Protocol:
+    """All fields of the recipe that decide how `metric` is measured; {} for a cost.
+
+    Args:
+        under: the task under the recipe's `tasks:` that measures it; "": the one with a section of
+            its own.
+    """
     kind = task_of().get(metric)
     name = task(kind).section if kind else None
     section = getattr(recipe, name) if name else None
+    if under:
+        name, section = f"tasks.{under}", recipe.tasks.get(under)
     if section is None:
         return {}
     return {
-        f"{name}.{field}": str(value[0] if field in SENSITIVITY else value)
+        f"{name}.{field}": str(value[0] if field in SENSITIVITY and value else value)
         for field, value in section.model_dump(mode="json").items()
+        if not (under and field in OF_EVERY_TASK)
     }
 
 

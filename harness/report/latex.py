@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from harness.report.claim_summary import summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
+from harness.report.knn_lines import knn_lines
 from harness.report.latex_layout import Entry, Layout, paper_layout
 from harness.report.scale import is_papers_scale, one_line
-from harness.report.table_text import text
-from harness.report.tables import claims_table
+from harness.report.table import Table
+from harness.report.table_text import heading, text
+from harness.report.tables import claims_table, further_table
 
 HEAD = """\
 % Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
@@ -62,6 +64,8 @@ SIGNS = {
 def render(results: Results, judgements: Sequence[Judgement]) -> str:
     """The table, followed by the claims with their verdicts if there are any."""
     parts = [HEAD.format(name=results.name), _table(results)]
+    if (further := further_table(results)) is not None:
+        parts.append(_further(results, further))
     if judgements:
         parts.append(_claims(results, judgements))
     return "\n".join(parts)
@@ -78,7 +82,8 @@ def _table(results: Results) -> str:
         r"\bottomrule",
     ]
     columns = "l" * layout.left + "r" * (len(layout.head) - layout.left)
-    notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in layout.notes]
+    said_below = [*layout.notes, *(("", line) for line in knn_lines(results))]
+    notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in said_below]
     if notes:
         notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]
     return _float(_caption(results), results.name, columns, body, notes)
@@ -93,6 +98,19 @@ def _caption(results: Results) -> str:
     )
     parts.append(f"Ours ({whose}): {one_line(results)}; mean ± sample deviation over seeds")
     return ". ".join(part.rstrip(".") for part in parts) + "."
+
+
+def _further(results: Results, table: Table) -> str:
+    body = [
+        r"\toprule",
+        _row([Entry(" ".join(heading(column).split())) for column in table.columns]),
+        r"\midrule",
+        *(_row([Entry(text(cell).text) for cell in row.cells]) for row in table.rows),
+        r"\bottomrule",
+    ]
+    columns = "l" + "r" * (len(table.columns) - 1)
+    caption = f"Further tasks of: {results.title}."
+    return _float(caption, f"{results.name}-tasks", columns, body, [])
 
 
 def _claims(results: Results, judgements: Sequence[Judgement]) -> str:

@@ -14,6 +14,7 @@ from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
+from harness.report.knn_lines import of_metric, of_stage
 from harness.report.measures import measure
 from harness.report.results_table import results_table
 from harness.report.runs import Run
@@ -130,6 +131,7 @@ def _cell(table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
         metrics[metric] = {
             "summary": None if found.summary is None else asdict(found.summary),
             "protocol": found.protocol,
+            "measured": [*dict.fromkeys(filter(None, (of_metric(r, metric) for r in cell.runs)))],
             "to_untrained": None if difference is None else asdict(difference),
             "seeds": [
                 {"seed": v.seed, "state": v.standing, "value": v.value, "detail": v.detail}
@@ -158,6 +160,7 @@ def _run(run: Run) -> dict[str, Any]:
                 "data": stage.fingerprint,
                 "commit": _commit(stage.attempt),
                 "values": stage.values,
+                **({"measured": words} if (words := of_stage(run, stage)) else {}),
             }
             for kind, stage in run.stages.items()
         },

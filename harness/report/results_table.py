@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric
+from harness.recipe.knn_words import DIGITS
 from harness.report.collect import CellResult, Results
 from harness.report.measures import COSTS, difference_unit, measure
+from harness.report.runs import Run
 from harness.report.scale import changes_text, is_papers_scale, is_run
 from harness.report.statistics import Summary, summarise
 from harness.report.table import (
@@ -23,8 +25,6 @@ from harness.report.table import (
 )
 from harness.spec.registry import task_of
 
-DIGITS = 16
-"""Digits of a file's digest that a table shows; CSV and JSON have all."""
 PRETEXT = "pretext/top1"
 
 
@@ -125,14 +125,17 @@ def row_label(results: Results, cell: CellResult) -> Label:
 
 def _weights(cell: CellResult) -> tuple[str, ...]:
     """One line per file or run of initial weights of the cell's runs, with its digest."""
-    lines = []
-    for run in cell.runs:
-        given = run.given
-        digests = [f"{k} {given[k][:DIGITS]}" for k in ("sha256", "md5") if k in given]
-        if given:
-            what = "continues" if run.recipe.continue_from is not None else "weights:"
-            lines.append(", ".join([f"{what} {given.get('file') or given['run']}", *digests]))
-    return tuple(dict.fromkeys(lines))
+    return tuple(dict.fromkeys(line for run in cell.runs for line in weights_lines(run)))
+
+
+def weights_lines(run: Run) -> list[str]:
+    """The file or run of the run's initial weights, with its digest; [] for random ones."""
+    given = run.given
+    if not given:
+        return []
+    digests = [f"{k} {given[k][:DIGITS]}" for k in ("sha256", "md5") if k in given]
+    what = "continues" if run.recipe.continue_from is not None else "weights:"
+    return [", ".join([f"{what} {given.get('file') or given['run']}", *digests])]
 
 
 def measurement(results: Results, cell: CellResult, metric: Metric, task: str = "") -> Measurement:
@@ -145,7 +148,7 @@ def measurement(results: Results, cell: CellResult, metric: Metric, task: str = 
     return Measurement(
         summary=results.summary(cell, metric, task),
         seeds=tuple(results.values(cell, metric, task)),
-        protocol=results.protocol(cell, metric),
+        protocol=results.protocol(cell, metric, task),
         deviates=not task and bool(results.protocol_deviation(cell, metric)),
         stages=tuple(stage.id for stage in behind),
         target=cell.runs[0].anchor if cell.runs else "",

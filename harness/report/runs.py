@@ -17,6 +17,7 @@ from typing import Any, Literal
 from harness.errors import StoreError
 from harness.recipe.ablation import Metric
 from harness.recipe.identity import canonical, digest, record, spec, stage_id, stages
+from harness.recipe.knn_words import Trained, trained_on
 from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
@@ -177,7 +178,14 @@ class Run:
             return {"run": run, **digest}
         named = {"sha256": weights.sha256, "md5": weights.md5}
         said = {kind: each for kind, each in named.items() if each}
-        return {"file": weights.file, **(digest or said)}
+        return {"file": weights.named, **(digest or said)}
+
+    @cached_property
+    def trained_on(self) -> Trained:
+        """The data that its weights were pre-trained on, in this run or before it."""
+        recipe, result = self.recipe, self.stages["pretrain"].entry.result or {}
+        said = recipe.model_dump(mode="json", include={"data", "model", "optim", "continue_from"})
+        return trained_on(said, result.get("trained_on"))
 
     @property
     def continues(self) -> Mapping[str, Any]:

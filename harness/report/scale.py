@@ -39,6 +39,8 @@ class Property:
     """Values that also count as the papers', besides those in v1's and v2's recipes."""
     remark: str = ""
     """Text after the papers' value."""
+    of_weights: bool = False
+    """Whether it means something where given weights are evaluated as they are."""
     marked: bool = True
     """Whether a value other than the papers' is marked as a difference."""
     short: Say | None = None
@@ -75,9 +77,9 @@ def _of_field(path: str, **more: Any) -> Property:
 
 EPOCHS = _of_field("optim.epochs", decides=True)
 PROPERTIES = (
-    Property("training images", recipe_facts.images, decides=True),
-    Property("image size", lambda recipe: f"{recipe.data.size} px", decides=True),
-    Property("backbone", recipe_facts.backbone, decides=True),
+    Property("training images", recipe_facts.images, decides=True, of_weights=True),
+    Property("image size", lambda recipe: f"{recipe.data.size} px", decides=True, of_weights=True),
+    Property("backbone", recipe_facts.backbone, decides=True, of_weights=True),
     EPOCHS,
     Property(
         "negatives, K",
@@ -101,7 +103,7 @@ PROPERTIES = (
         lambda recipe: f"{recipe.model.head}, {recipe.model.dim} wide",
         short=lambda recipe: recipe.model.head,
     ),
-    _of_field("precision"),
+    _of_field("precision", of_weights=True),
 )
 """In the order of the report's table."""
 
@@ -130,7 +132,10 @@ def traits(results: Results) -> list[Trait]:
     ablation = results.ablation
     least = ablation.printed_epochs if ablation is not None else _least_epochs()
     found = []
+    evaluated = _are_evaluated(recipes)
     for each in PROPERTIES:
+        if evaluated and not each.of_weights:
+            continue
         if pairs:
             theirs = _seen(each.say, [reference for _, _, reference in pairs])
             differs = any(each.say(ours) != each.say(reference) for _, ours, reference in pairs)
@@ -149,8 +154,12 @@ def _least_epochs() -> int:
 
 
 def _trained_enough(recipe: Recipe, epochs: int) -> bool:
-    given = recipe.model.weights is not None and recipe.optim.epochs == 0
-    return given or recipe.optim.epochs >= epochs
+    return _are_evaluated([recipe]) or recipe.optim.epochs >= epochs
+
+
+def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
+    """Whether all of them evaluate given weights as they are."""
+    return all(each.model.weights is not None and not each.optim.epochs for each in recipes)
 
 
 def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
@@ -213,6 +222,9 @@ def one_line(results: Results) -> str:
     """The scale in one sentence, for the top of a report."""
     here = {trait.what: trait.here for trait in traits(results)}
     seeds = len(results.seen_seeds)
+    if _are_evaluated(results.trained or [results.recipe]):
+        where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
+        return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
     epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, "

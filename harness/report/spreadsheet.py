@@ -10,6 +10,7 @@ from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.evaluation_protocol import protocol_text
+from harness.report.knn_lines import of_metric
 from harness.report.measures import measure
 from harness.report.results_table import measured, results_table
 from harness.report.runs import Run
@@ -24,11 +25,11 @@ Value = str | float | int | None
 
 TABLE = (
     "cell", "label", "printed", "metric", "unit", "seeds", "n", "mean", "deviation", "low", "high",
-    "to_untrained", "to_untrained_low", "to_untrained_high", "protocol", "weights",
+    "to_untrained", "to_untrained_low", "to_untrained_high", "protocol", "weights", "measured",
 )  # fmt: skip
 RUNS = (
     "cell", "seed", "metric", "state", "value", "detail", "stage", "edition", "commit", "data",
-    "device", "hours", "weights",
+    "device", "hours", "weights", "measured",
 )  # fmt: skip
 
 
@@ -58,6 +59,9 @@ def table(results: Results) -> str:
                     *((control.mean, control.low, control.high) if control else [None] * 3),
                     protocol_text(ours.protocol),
                     weights,
+                    "; ".join(
+                        dict.fromkeys(filter(None, (of_metric(r, metric) for r in cell.runs)))
+                    ),
                 )
             )
     return _csv(TABLE, rows)
@@ -90,6 +94,7 @@ def runs(results: Results) -> str:
                     run.device,
                     hours,
                     _weights(run),
+                    of_metric(run, metric, under),
                 )
             )
     return _csv(RUNS, rows)

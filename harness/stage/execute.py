@@ -18,13 +18,14 @@ from harness.data.datasets import DataSet, open_data
 from harness.errors import DataError, HarnessError, StoreError, Superseded
 from harness.inputs import Inputs
 from harness.recipe.identity import StageSpec, of_trial, spec, stage_id
+from harness.recipe.knn_words import trained_on
 from harness.recipe.schema import Recipe
 from harness.redact import redact
 from harness.runtime.checkpoint import listed
 from harness.runtime.environment import Placement
 from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
-from harness.source import of_stage
+from harness.source import of_stage, with_place
 from harness.spec.declarations import load
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome
@@ -209,14 +210,17 @@ def _inputs(
         # A checkpoint was made from the inputs of its own attempt.
         before = _began_with(attempt.folder) if listed(attempt.folder.checkpoints) else {}
         weights = before.get("inputs", {}).get("weights") or here.source(source)
+        more = {"trained_on": before.get("trained_on") or _trained_on(source)}
         if recipe.continue_from is not None:
             said = before.get("continues") or _continues(source)
-            more = {"continues": said} if said else {}
+            more |= {"continues": said} if said else {}
     elif asked.parent is None and recipe.model.weights is not None:
         weights = here.weights(recipe.model.weights)
     elif (above := attempt.folder.parent) is not None:
-        inputs = (above.result or {}).get("inputs")
+        said = above.result or {}
+        inputs = said.get("inputs")
         weights = inputs.get("weights") if isinstance(inputs, dict) else None
+        more = {key: said[key] for key in ("trained_on",) if key in said}
     found = {"data": _looked_at[1], "weights": weights}
     found = {what: said for what, said in found.items() if said is not None}
     return ({"inputs": found} if found else {}) | more
@@ -229,6 +233,14 @@ def _began_with(folder: StageFolder) -> dict[str, Any]:
         if isinstance(said, dict) and isinstance(said.get("inputs"), dict):
             return said
     return {}
+
+
+def _trained_on(source: StageFolder) -> list[dict[str, Any] | None]:
+    """The data that the source's weights were pre-trained on."""
+    result, described = source.result, source.described
+    if result is None or described is None:
+        return [None]  # reported where the stage loads it
+    return trained_on(described["recipe"], result.get("trained_on"))
 
 
 def _continues(source: StageFolder) -> dict[str, Any] | None:
@@ -289,7 +301,7 @@ def _recipe(folder: StageFolder, described: dict[str, Any]) -> tuple[Recipe, Sta
             f"{where}: changed, or from another stage: it does not describe {folder.id}; move the "
             "folder away and run again"
         )
-    return recipe, asked
+    return with_place(recipe, described), asked
 
 
 def _editions(attempt: Attempt, present: str) -> list[str]:

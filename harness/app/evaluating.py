@@ -1,0 +1,347 @@
+"""Evaluate given weights, of a run or of a file, on data of the user's choice: by a recipe that
+this writes, which then runs like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from harness.app import evaluation_recipe as written
+from harness.app.evaluation_recipe import On, Source
+from harness.app.progress import Progress
+from harness.app.results import Ran, Submitted
+from harness.app.running import run
+from harness.app.submitting import submit
+from harness.app.trained_run import finished, pretraining
+from harness.app.training_images import training_images
+from harness.command import Commands
+from harness.data_check import check_data
+from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
+from harness.launch import selection
+from harness.launch.selected_launcher import chosen
+from harness.recipe.find import ENDINGS
+from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
+from harness.recipe.schema import Recipe
+from harness.recipe.section import LONGEST_NAME, NAME
+from harness.recipe.settings import parse_set
+from harness.recipe.suggest import did_you_mean
+from harness.recipe.task import SIDES, Data
+from harness.site import Site, load_site
+from harness.spec.registry import DEFAULT_LAUNCHER
+from harness.store import atomic
+from harness.store.layout import StageFolder
+
+EVALUATIONS = "evaluations"
+"""The default folder for these recipes in the run root."""
+SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin", ".pkl", ".npz", ".h5")
+"""Endings of names that can only mean a file of weights."""
+FOLDER = "imagefolder"
+PREFIX = "model.weights.prefix"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The recipe of an evaluation."""
+
+    recipe: Path
+    new: bool
+    """False: it was there already, the same to the letter."""
+    said: str
+    """What is evaluated, in words."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Result of one call of `evaluate`."""
+
+    recipe: Path
+    """It can be run, reported, checked and published like any other."""
+    ran: Ran | Submitted
+
+    @property
+    def exit_code(self) -> int:
+        """As that of `run` or `submit`."""
+        return self.ran.exit_code
+
+
+def evaluate(
+    weights: Path | str,
+    on: str | Sequence[str],
+    site: Site | None = None,
+    *,
+    tasks: Sequence[str] = (),
+    size: int | None = None,
+    to: Path | None = None,
+    sets: Sequence[str] = (),
+    again: bool = False,
+    ask: bool = False,
+    launcher: str = DEFAULT_LAUNCHER,
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Evaluate weights as they are, by a recipe that is written first, and report.
+
+    Args:
+        weights: a run (a stage's id or folder, a recipe, or a part of a run's name that no other
+            run has), or a file of weights in a form of docs/weights.md.
+        on: data sets by name, or folders of images under the data root.
+        site: the machine; None: from the user's site file.
+        tasks: kinds of evaluation; (): those that every recipe has, kNN and the linear probe.
+        size: side of the images in pixels; None: that of the run's pre-training or, of a file, 224,
+            or 32 for a network with a stem for small images.
+        to: the recipe's file; None: one under RUNS/evaluations, named after what it evaluates.
+        sets, again, ask, progress: see `run`.
+        launcher: the launcher, attached or not; auto: the site file's.
+
+    Raises:
+        Declined: the user refused to start long work.
+        HarnessError: nothing or several runs are meant; the file holds no network that a recipe can
+            build; the data is not there; another recipe has the place; or as `run` and `submit`.
+    """
+    site = site or load_site()
+    made = write(weights, on, site, tasks=tasks, size=size, to=to, sets=sets)
+    kind = chosen(launcher, site)
+    if kind.attached:
+        ran: Ran | Submitted = run(
+            made.recipe, site, sets=sets, again=again, ask=ask, on=kind.kind, progress=progress
+        )
+    else:
+        ran = submit(
+            made.recipe, site, on=kind.kind, sets=sets, again=again, ask=ask, progress=progress
+        )
+    return Evaluated(made.recipe, ran)
+
+
+def write(
+    weights: Path | str,
+    on: str | Sequence[str],
+    site: Site,
+    *,
+    tasks: Sequence[str] = (),
+    size: int | None = None,
+    to: Path | None = None,
+    sets: Sequence[str] = (),
+) -> Written:
+    """Write the recipe of an evaluation; nothing is run. See `evaluate`.
+
+    Raises:
+        HarnessError: as `evaluate`.
+    """
+    least, most = SIDES
+    if size is not None and not least <= size <= most:
+        raise RecipeError(f"--size {size}: images are {least} to {most} pixels wide")
+    kinds = written.chosen_kinds(tasks or written.usual_kinds())
+    named = [on] if isinstance(on, str) else list(dict.fromkeys(on))
+    data = _apart([_on(word, site.data) for word in named])
+    if not data:
+        raise RecipeError("no data to evaluate on; name some")
+    source = _source(str(weights), data, site, sets)
+    path = to or site.runs / EVALUATIONS / f"{written.name_of(source, data, kinds, size)}.yaml"
+    name = path.name.removesuffix(path.suffix)
+    if path.suffix not in ENDINGS or not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
+        raise RecipeError(
+            f"{path}: a recipe's file is NAME.yaml, and names its runs: lower-case letters, digits "
+            f"and . _ = -, {LONGEST_NAME} at most; name another with --to"
+        )
+    text = written.text(source, data, kinds, name=name, size=size)
+    _refuse_without_data(text, site)
+    new = _put(path, text, site)
+    return Written(path, new, f"{source.said} on {', '.join(each.name for each in data)}")
+
+
+def _put(path: Path, text: str, site: Site) -> bool:
+    """Write the file, unless it is there; returns whether it was written.
+
+    Raises:
+        RecipeError: the file holds something else.
+        StoreError: it cannot be read or written.
+    """
+    content = text.encode()
+    try:
+        there = path.read_bytes()
+    except FileNotFoundError:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise atomic.write_error(error, path.parent, "--runs or --to") from error
+        atomic.write(path, lambda file: file.write(content))
+        return True
+    except OSError as error:
+        raise StoreError(cannot_be_read(error, path)) from error
+    if there == content:
+        return False
+    line = Commands(site.runs, site.file).line("run", path)
+    raise RecipeError(
+        f"{path}: holds something else than this evaluation's recipe, and stays: run it as it is "
+        f"({line}), write to another file with --to, or move it away"
+    )
+
+
+def _refuse_without_data(text: str, site: Site) -> None:
+    """Raise a DataError if data of the recipe is missing and no run downloads it."""
+    recipe = Recipe.model_validate_json(json.dumps(yaml.safe_load(text)))
+    every = [recipe.data, *(said.data for said in recipe.tasks.values() if said.data is not None)]
+    recipes = [recipe.model_copy(update={"data": data}) for data in every]
+    lacking = [each for each in check_data(recipes, site.data) if not (each.there or each.comes)]
+    if lacking:
+        raise DataError("\n".join(dict.fromkeys(each.says for each in lacking)))
+
+
+# ---- the data
+
+
+def _on(word: str, root: Path) -> On:
+    """The data set of that name, or the folder of images.
+
+    Raises:
+        DataError: there is neither.
+    """
+    names = [name for name in get_args(Data.model_fields["name"].annotation) if name != FOLDER]
+    if word in names:
+        bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
+        return On({"name": word}, word, bank)
+    place = next((each for each in (Path(word), root / word) if word and each.is_dir()), None)
+    if place is None:
+        raise DataError(
+            f"--on {word}: no folder of images, here or under the data root {root}, and no data "
+            f"set's name{did_you_mean(word, names)}"
+        )
+    folder = _below(place, root)
+    if folder is None or folder == ".":
+        whole = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as the user has them
+        raise DataError(
+            f"--on {word}: a recipe names folders under the data root, which is {root}; say --data "
+            f"{whole.parent}, or put a link to {whole} there"
+        )
+    return On(
+        {"name": FOLDER, "folder": folder}, written.slug(Path(folder).name), training_images(place)
+    )
+
+
+def _apart(data: Sequence[On]) -> list[On]:
+    """The data sets, with the whole path as the name of folders that are called alike."""
+    names = [each.name for each in data]
+    return [
+        replace(each, name=written.slug(each.data["folder"].replace("/", "-")))
+        if names.count(each.name) > 1
+        else each
+        for each in data
+    ]
+
+
+def _below(path: Path, root: Path) -> str | None:
+    """The path relative to `root`; None if it is not below it."""
+    for whole in (os.path.abspath, os.path.realpath):
+        here, above = Path(whole(path)), Path(whole(root))
+        if here.is_relative_to(above):
+            return str(here.relative_to(above))
+    return None
+
+
+# ---- the weights
+
+
+def _source(word: str, on: Sequence[On], site: Site, sets: Sequence[str]) -> Source:
+    """The run or the file.
+
+    Raises:
+        HarnessError: it is neither, or cannot be evaluated.
+    """
+    file = _file(word, site.data)
+    if file is not None:
+        return _of_file(file, on, site, sets)
+    place = Path(word)
+    if word and place.is_dir() and not StageFolder(place).begun:
+        inside = sorted(each.name for each in place.iterdir() if each.suffix in SUFFIXES)
+        mend = f"name the file in it: {', '.join(inside[:3])}" if inside else "name a file or a run"
+        raise StoreError(f"{word}: a folder, but none of a run; {mend}")
+    return _of_run(word, on, site)
+
+
+def _file(word: str, root: Path) -> Path | None:
+    """The file of weights; None if the word means a run.
+
+    Raises:
+        DataError: it can only mean a file, and there is none.
+    """
+    if word.endswith(ENDINGS):
+        return None
+    found = next((each for each in (Path(word), root / word) if word and each.is_file()), None)
+    if found is None and word.endswith(SUFFIXES) and not Path(word).is_dir():
+        raise DataError(f"{word}: no such file, here or under the data root {root}")
+    return found
+
+
+def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
+    from harness.export.measured import recipe_of
+
+    entry = finished(pretraining(word, (), site), Commands(site.runs, site.file))
+    recipe, _ = recipe_of(entry)
+    folder, model = entry.folder, recipe.model
+    place = folder.path.absolute()
+    beside = place.parent == site.runs.absolute()
+    trained = recipe.data
+    known = {"name": trained.name, **({"folder": trained.folder} if trained.folder else {})}
+    notes = [
+        f"Images of {each.name} are normalised with that data set's mean and deviation, those of "
+        f"pre-training on {trained.folder or trained.name} were with theirs."
+        for each in on
+        if each.data != known
+    ]
+    return Source(
+        said=f"the run {folder.id}",
+        name=f"{written.slug(selection.name(folder.id), 40)}-{folder.id.rpartition('-')[2]}",
+        weights={"run": folder.id if beside else str(place)},
+        model={each: getattr(model, each) for each in ("backbone", "width", "head", "dim")},
+        read="the run's",
+        size=trained.size,
+        size_from="that of the run's pre-training",
+        precision=recipe.precision,
+        precision_from="the run's",
+        notes=tuple(notes),
+    )
+
+
+def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> Source:
+    from harness.model.recognise import recognise
+
+    settings = (parse_set(each) for each in sets)
+    prefix = next((node.value for field, node in settings if field == PREFIX), None)
+    found = recognise(path, prefix if isinstance(prefix, str) else None)
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(cannot_be_read(error, path)) from error
+    below = _below(path, site.data)
+    place = below or os.path.abspath(path)  # noqa: PTH100 - links stay as the user has them
+    small = found.backbone == "miniature" or found.backbone.endswith("_cifar")
+    stem = re.sub(r"(\.(pth|pt|tar|ckpt|bin|safetensors|pkl))+$", "", path.name)
+    model: dict[str, Any] = {"backbone": found.backbone, "width": found.width}
+    notes = [
+        f"Images of {each.name} are normalised with that data set's mean and deviation; the file "
+        "does not say which those of its training were normalised with."
+        for each in on
+        if each.data["name"] != FOLDER
+    ]
+    if found.head is not None:
+        model |= {"head": found.head, "dim": found.dim}
+    return Source(
+        said=f"the weights {path.name}",
+        name=f"{written.slug(stem, 40)}-{sha256[:8]}",
+        weights={"file": place, "sha256": sha256},
+        model=model,
+        read="read from the file's tensors",
+        size=32 if small else 224,
+        size_from="usual for its stem for small images" if small else "usual for its stem",
+        precision="fp32",
+        precision_from="of a file: the most exact",
+        notes=tuple(notes),
+    )

@@ -1,0 +1,225 @@
+"""Evaluations of given weights: the recipe that is written, and what it measures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from stage.tiny import TEXT, run
+from torchvision.models.resnet import BasicBlock, ResNet
+
+import harness
+from harness.app import Evaluated, evaluate, evaluating, export
+from harness.app.results import Ran
+from harness.errors import DataError, HarnessError, RecipeError, StoreError
+from harness.inputs import Inputs
+from harness.plan import Plan, make_plan
+from harness.recipe.load import load_recipe
+from harness.recipe.schema import Recipe
+from harness.report.collect import Results
+from harness.report.knn_lines import knn_lines
+from harness.site import Site
+from harness.store.layout import StageFolder
+
+LITTLE = ("data.images=64", "knn.k=[5]", "knn.queries=50")
+"""What makes an evaluation on the embedded images short, and tells it as the runs here are."""
+RUNS = {
+    "tiny": ("data.images=64", "knn.k=[5]"),
+    "small": ("model.backbone=resnet18", "optim.epochs=1", "data.images=64", "knn.k=[5]"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, a folder of images, and the recipe tiny.yaml."""
+    place = tmp_path_factory.mktemp("trained")
+    for name, sets in RUNS.items():
+        recipe = place / f"{name}.yaml"
+        recipe.write_text(TEXT.replace("name: tiny", f"name: {name}"))
+        run(recipe, place / "runs", sets, kinds=("pretrain", "knn"))
+    for n in range(36):
+        folder = place / "data" / "photos" / ("val" if n % 6 == 0 else "train") / "abc"[n % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 18), (7 * n, 255 - 7 * n, n)).save(folder / f"{n}.png")
+    torch.save({"a": torch.ones(2)}, place / "no.pth")
+    torch.save({"model": Path("a")}, place / "code.pth")
+    with torch.device("meta"):
+        deeper = ResNet(BasicBlock, [2, 2, 2, 3]).state_dict()
+    shapes = {n: torch.ones((), dtype=t.dtype).expand(t.shape) for n, t in deeper.items()}
+    torch.save(shapes, place / "deep.pth")
+    return place
+
+
+@pytest.fixture
+def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to work in."""
+    shutil.copytree(trained, tmp_path / "place")
+    monkeypatch.chdir(tmp_path / "place")
+    return tmp_path / "place"
+
+
+@pytest.fixture
+def site(place: Path) -> Site:
+    return harness.load_site(runs=place / "runs", data=place / "data", device="cpu")
+
+
+def value(place: Path, stage: str) -> float:
+    """The kNN accuracy of the only stage with such an id."""
+    (found,) = (place / "runs").glob(stage)
+    result = StageFolder(found).result
+    assert result is not None
+    return float(result["values"]["knn/top1"])
+
+
+def results(made: Evaluated) -> Results:
+    assert isinstance(made.ran, Ran)
+    assert made.exit_code == 0
+    assert made.ran.report is not None
+    return made.ran.report.results
+
+
+def write(site: Site, weights: str = "tiny", on: Any = "embedded", **more: Any) -> Recipe:
+    return load_recipe(evaluating.write(weights, on, site, **more).recipe)
+
+
+def test_a_run_on_its_own_data_has_its_own_accuracy(place: Path, site: Site) -> None:
+    made = evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
+    assert made.recipe.parent == place / "runs" / "evaluations"
+    (own,) = results(made).runs
+    (source,) = (place / "runs").glob("tiny-s0.pretrain-*")
+    digest = (StageFolder(source).result or {})["weights"]
+    assert value(place, "tiny-s0-*-s0.knn-*") == value(place, "tiny-s0.knn-*")
+    assert own.given == {"run": source.name, "sha256": digest}
+    assert own.recipe.data.size == 16  # the run's
+    assert own.recipe.linear is None
+    (line,) = knn_lines(results(made))
+    assert "k 5, T 0.1, backbone, bank embedded of 64 images (pre-trained on)" in line
+    again = evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
+    assert isinstance(again.ran, Ran)
+    assert again.ran.outcome is None  # the same recipe, and nothing left to do
+    assert again.recipe == made.recipe
+
+
+def test_a_file_is_evaluated_as_the_run_that_it_was_exported_from(place: Path, site: Site) -> None:
+    exported = export("small", "torchvision", site, to=place / "elsewhere")
+    made = evaluate("elsewhere/model.pth", "embedded", site, tasks=["knn"], size=16, sets=LITTLE)
+    (own,) = results(made).runs
+    assert own.recipe.model.backbone == "resnet18"
+    assert value(place, "model-*-s0.knn-*") == value(place, "small-s0.knn-*")
+    assert own.given == {"file": "model.pth", "sha256": exported.sha256}
+    (line,) = knn_lines(results(made))
+    assert "not known whether pre-trained on" in line
+
+    def plan() -> Plan:
+        looking = Inputs(site.data, site.runs)
+        return make_plan(made.recipe, LITTLE, site.runs, inputs=looking)
+
+    assert not any(stage.stale for stage in plan().stages)
+    state = torch.load(exported.weights, weights_only=True)
+    torch.save({name: 2 * each for name, each in state.items()}, exported.weights)
+    assert all(stage.stale for stage in plan().stages)
+
+
+def test_where_a_file_lies_is_no_part_of_identity(place: Path, site: Site) -> None:
+    export("small", "torchvision", site, to=place / "one")
+    shutil.copytree(place / "one", place / "two")
+    shutil.copytree(place / "one", place / "data" / "three")
+    ids = []
+    for folder in ("one", "two"):
+        path = evaluating.write(f"{folder}/model.pth", "embedded", site, to=Path("a.yaml")).recipe
+        recipe = load_recipe(path)
+        assert recipe.model.weights is not None
+        assert recipe.model.weights.file == str(place / folder / "model.pth")
+        ids.append([stage.id for stage in make_plan(path, (), site.runs).stages])
+        path.unlink()
+    assert ids[0] == ids[1]
+    below = write(site, "data/three/model.pth").model.weights
+    assert below is not None
+    assert below.file == "three/model.pth"
+    named = write(site, "three/model.pth").model.weights  # as it is called under the data root
+    assert named == below
+
+
+def test_several_data_sets_are_one_recipe(place: Path, site: Site) -> None:
+    recipe = write(site, on=["photos", "embedded"], size=24)
+    assert recipe.data.folder == "photos"
+    assert set(recipe.tasks) == {"knn_embedded", "linear_embedded"}
+    data = {each.data.name for each in recipe.tasks.values() if each.data is not None}
+    assert data == {"embedded"}
+    assert {recipe.data.size, *(each.data.size for each in recipe.tasks.values() if each.data)} == {
+        24
+    }
+    assert recipe.knn.k == (3,)  # 30 images
+    assert recipe.tasks["knn_embedded"].k == (200,)  # type: ignore[attr-defined]
+    assert any("photos" in note and "30 images" in note for note in recipe.about.notes)
+    assert recipe.linear is not None
+    assert recipe.linear.batch == 30
+    assert recipe.linear.drops[-1] < recipe.linear.epochs == 1000
+    assert write(site, on=["photos"]).name != recipe.name
+    assert (place / "runs" / "evaluations").is_dir()
+
+
+def test_a_run_is_still_found_when_it_was_evaluated(place: Path, site: Site) -> None:
+    evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
+    again = write(site, "tiny", "photos").model.weights
+    (source,) = (place / "runs").glob("tiny-s0.pretrain-*")
+    assert again is not None
+    assert again.run == source.name
+
+
+def test_a_run_of_another_run_root_is_named_by_its_folder(place: Path) -> None:
+    other = harness.load_site(runs=place / "other", data=place / "data", device="cpu")
+    (source,) = (place / "runs").glob("tiny-s0.pretrain-*")
+    weights = write(other, str(source)).model.weights
+    assert weights is not None
+    assert weights.run == str(source)
+    made = evaluate(str(source), "embedded", other, tasks=["knn"], sets=LITTLE)
+    assert knn_lines(results(made))[0].endswith("(pre-trained on)")
+
+
+def test_another_file_is_never_overwritten(place: Path, site: Site) -> None:
+    first = evaluating.write("tiny", "embedded", site)
+    assert first.new
+    assert not evaluating.write("tiny", "embedded", site).new
+    first.recipe.write_text(first.recipe.read_text() + "seed: 3\n")
+    with pytest.raises(RecipeError, match="--to"):
+        evaluating.write("tiny", "embedded", site)
+    assert first.recipe.read_text().endswith("seed: 3\n")
+    assert evaluating.write("tiny", "embedded", site, to=place / "mine.yaml").new
+    assert load_recipe(place / "mine.yaml").name == "mine"
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
+    "no network": ({"weights": "no.pth"}, DataError, "no.pth"),
+    "code": ({"weights": "code.pth"}, DataError, "code.pth"),
+    "deeper": ({"weights": "deep.pth"}, DataError, "layer4.2"),
+    "no file": ({"weights": "none.pth"}, DataError, "none.pth"),
+    "a folder": ({"weights": "data"}, StoreError, "data"),
+    "no run": ({"weights": "nobody"}, StoreError, "nobody"),
+    "two runs": ({"weights": "s"}, StoreError, "fits 2"),
+    "no data": ({"on": "cifar11"}, DataError, "cifar10"),
+    "no data at all": ({"on": []}, RecipeError, "no data"),
+    "a folder without splits": ({"on": "photos/train"}, DataError, "val"),
+    "a folder elsewhere": ({"on": "runs"}, DataError, "--data"),
+    "no such task": ({"tasks": ["probe"]}, RecipeError, "linear"),
+    "no evaluation": ({"tasks": ["pretrain"]}, RecipeError, "pretrain"),
+    "too small": ({"size": 4}, RecipeError, "--size"),
+    "no recipe's name": ({"to": Path("Mine.yaml")}, RecipeError, "Mine.yaml"),
+    "no recipe's file": ({"to": Path("mine.txt")}, RecipeError, "mine.txt"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_message_before_anything_is_written(
+    place: Path, site: Site, mistake: str
+) -> None:
+    asked, kind, named = MISTAKES[mistake]
+    with pytest.raises(kind, match=named):
+        asked = {"weights": "tiny", "on": "embedded"} | asked
+        evaluating.write(site=site, **asked)
+    assert not (place / "runs" / "evaluations").exists()
+    assert not Path("mine.txt").exists()
