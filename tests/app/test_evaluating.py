@@ -218,8 +218,8 @@ def test_a_mistake_is_one_message_before_anything_is_written(
     place: Path, site: Site, mistake: str
 ) -> None:
     asked, kind, named = MISTAKES[mistake]
+    asked = {"weights": "tiny", "on": "embedded"} | asked
     with pytest.raises(kind, match=named):
-        asked = {"weights": "tiny", "on": "embedded"} | asked
         evaluating.write(site=site, **asked)
     assert not (place / "runs" / "evaluations").exists()
     assert not Path("mine.txt").exists()
