@@ -152,7 +152,7 @@ def test_a_kill_that_was_a_warning(site: Site, recipes: Path) -> None:
 
     found = checks.requeue(Stage(acts), site, recipes)
     assert found.outcome == "failed"
-    assert found.says.endswith("the killed process")
+    assert found.says.endswith("wrote a record")
 
 
 def test_a_run_that_is_always_too_quick(site: Site, recipes: Path) -> None:

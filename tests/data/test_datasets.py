@@ -230,7 +230,7 @@ def test_a_split_that_lacks_a_class_is_refused(tmp_path: Path, name: str) -> Non
     path = folder(tmp_path)
     for image in (path / name / "dog").iterdir():
         image.rename(image.with_suffix(".gif"))
-    with pytest.raises(DataError, match="different classes: dog"):
+    with pytest.raises(DataError, match=r"different classes.*dog"):
         open_data(TINY, tmp_path)
 
 
@@ -239,7 +239,7 @@ def test_a_subset_that_loses_a_class_is_refused(tmp_path: Path) -> None:
     for part in ("train", "val"):
         (path / part / "zebra").mkdir()
         (path / part / "cat" / "0.png").rename(path / part / "zebra" / "0.png")
-    with pytest.raises(DataError, match=r"1 of its 3 classes.*zebra.*; \d+ or more") as told:
+    with pytest.raises(DataError, match=r"1 of its 3 classes.*zebra.*; .*\d+ or more") as told:
         open_data(TINY.model_copy(update={"images": 20}), tmp_path)
     least = int(str(told.value).split("; ")[-1].split()[0])
     whole = open_data(TINY.model_copy(update={"images": least}), tmp_path).train
@@ -261,7 +261,7 @@ def test_a_subset_of_cifar_that_loses_a_class_is_refused(
 ) -> None:
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Cifar)
     assert open_data(Data(name="cifar10", size=32, images=90), tmp_path).classes == 10
-    with pytest.raises(DataError, match=r"images: 12 images of cifar10 leave out . of its 10"):
+    with pytest.raises(DataError, match=r"images: 12 images of cifar10 .* . of its 10"):
         open_data(Data(name="cifar10", size=32, images=12), tmp_path)
 
 

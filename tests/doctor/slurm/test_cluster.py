@@ -87,10 +87,10 @@ Change = Callable[[Clients], object]
         (
             {},
             lambda c: c.scontrol(SchedulerParameters="defer,max_array_tasks=500"),
-            "arrays", "problem", "max_array_tasks 500",
+            "arrays", "problem", "max_array_tasks is 500",
         ),
-        ({}, lambda c: c.scontrol(MaxJobCount="800"), "arrays", "problem", "MaxJobCount 800"),
-        ({"max_array": 2000}, None, "arrays", "problem", "MaxArraySize 1001"),
+        ({}, lambda c: c.scontrol(MaxJobCount="800"), "arrays", "problem", "MaxJobCount is 800"),
+        ({"max_array": 2000}, None, "arrays", "problem", "MaxArraySize is 1001"),
         ({}, lambda c: c.scontrol(JobRequeue="0"), "requeue", "warning", "JobRequeue=0"),
         ({}, None, "preemption", "ok", "60 s for a checkpoint"),
         ({}, lambda c: c.scontrol(PreemptType="preempt/none"), "preemption", "ok", "none here"),

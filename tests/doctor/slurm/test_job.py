@@ -71,7 +71,7 @@ def test_a_node_with_another_folder_of_that_name(tmp_path: Path) -> None:
     )
     (found,) = sight.findings(SlurmSite(), runs, "n1")
     assert (found.level, found.about) == ("problem", "run root on node")
-    assert "another folder" in found.says
+    assert "different folder" in found.says
 
 
 @pytest.mark.usefixtures("node")

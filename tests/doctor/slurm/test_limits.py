@@ -83,7 +83,7 @@ def test_where_several_set_a_limit_the_first_counts(clients: Clients) -> None:
         "part": {"maxsubmitjobsperuser": "100"},
     }
     say(clients, {"maxsubmitjobs": "20", "maxwall": "01:00:00", "defaultqos": "gold"}, of_qos)
-    assert "qos gold lets you have 300" in checked()[0].says
+    assert "qos gold allows you 300" in checked()[0].says
     assert "qos part lets you have 100" in checked("part")[0].says
     found = checked(qos="normal")
     assert "account vision lets you have 20" in found[0].says
