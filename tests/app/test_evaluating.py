@@ -200,7 +200,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
     "no file": ({"weights": "none.pth"}, DataError, "none.pth"),
     "a folder": ({"weights": "data"}, StoreError, "data"),
     "no run": ({"weights": "nobody"}, StoreError, "nobody"),
-    "two runs": ({"weights": "s"}, StoreError, "fits 2"),
+    "two runs": ({"weights": "s"}, StoreError, "matches 2"),
     "no data": ({"on": "cifar11"}, DataError, "cifar10"),
     "no data at all": ({"on": []}, RecipeError, "no data"),
     "a folder without splits": ({"on": "photos/train"}, DataError, "val"),

@@ -307,7 +307,7 @@ def test_sections_in_a_recipe_for_ablations(write: Write) -> None:
          "you mean temperature?"),
         ("  lr:", "  lrr:", "x.yaml:17: optim.lrr: unknown field, did you mean lr?"),
         ("  kind: moco", "  kind: moc", "x.yaml:10: contrast.kind: needs one of end_to_end, "
-         "memory_bank, moco, found 'moc', did you mean moco?"),
+         "memory_bank, moco, supervised, found 'moc', did you mean moco?"),
     ],
 )  # fmt: skip
 def test_a_misspelt_name_is_one_mistake(write: Write, old: str, new: str, message: str) -> None:

@@ -84,9 +84,9 @@ def test_where_several_set_a_limit_the_first_counts(clients: Clients) -> None:
     }
     say(clients, {"maxsubmitjobs": "20", "maxwall": "01:00:00", "defaultqos": "gold"}, of_qos)
     assert "qos gold allows you 300" in checked()[0].says
-    assert "qos part lets you have 100" in checked("part")[0].says
+    assert "qos part allows you 100" in checked("part")[0].says
     found = checked(qos="normal")
-    assert "account vision lets you have 20" in found[0].says
+    assert "account vision allows you 20" in found[0].says
     assert "slurm.hours.pretrain" in found[1].says
 
 
