@@ -21,9 +21,8 @@ from harness.model.groups import (
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
-from harness.stage import beginning
+from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
 """Least loss scale of fp16. Gradients that overflow below it exceed 1e12 in any format."""
@@ -47,7 +46,7 @@ class Pretraining:
         self.recipe, self.context = recipe, context
         if context.device.type == "cuda":  # this process may have run other stages before
             torch.cuda.reset_peak_memory_stats(context.device)
-        check_neighbours(recipe.knn, context.data)
+        self.monitor = monitor.of(context)
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -87,7 +86,7 @@ class Pretraining:
             StoreError, DataError: see Context.restore, and harness.stage.beginning.
             HarnessError: the processes do not start with the same weights, queue or momentum.
         """
-        context, watch = self.context, self.recipe.watch
+        context, recipe, watch = self.context, self.recipe, self.recipe.watch
         restored = context.restore()
         if restored is not None:
             with fitting(context.folder):
@@ -123,7 +122,7 @@ class Pretraining:
             if saves or stops:
                 self._since = time.perf_counter()
         context.settle()
-        values = {"knn/top1": self._figures["knn/top1"]}
+        values = {} if recipe.knn is None else {"knn/top1": self._figures["knn/top1"]}
         if self._losses:
             values["train/loss"] = _mean(self._losses)
         if self._top1:
@@ -212,16 +211,16 @@ class Pretraining:
         return round(step / self.per_epoch, 4)
 
     def _monitor(self) -> None:
-        """kNN with the query encoder as it is now.
+        """kNN with the query encoder as it is now, if it is monitored.
 
         Raises:
             Diverged: a weight or a feature is not finite, though the losses so far were.
         """
         context = self.context
+        if self.monitor is None:
+            return
         with finite(self.step):
-            values = measure(
-                self.mechanism.query, self.recipe, self.recipe.knn, context.data, context.world
-            )
+            values = self.monitor.measure(self.mechanism.query, self.recipe, context.world)
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)
@@ -232,7 +231,7 @@ class Pretraining:
                     "epoch": self._epoch(self.step),
                     "t": round(time.time(), 1),
                     **values,
-                    "protocol": self.recipe.knn.model_dump(mode="json"),
+                    "protocol": self.monitor.described,
                 }
             ]
         )
