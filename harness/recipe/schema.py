@@ -134,17 +134,6 @@ class About(Section):
     targets: tuple[Target, ...] = ()
 
 
-def _unless_unlabelled(section: type[Section]) -> Any:
-    """A field whose default is the section's; null where the run's own data have no labels."""
-
-    def default(valid: dict[str, Any]) -> Section | None:
-        data = valid.get("data")
-        return section() if data is None or data.labelled else None
-
-    said: dict[str, Any] = {"default": section().model_dump(mode="json")}
-    return Field(default_factory=default, json_schema_extra=said)
-
-
 class Recipe(Section):
     """One training run described whole."""
 
@@ -163,9 +152,9 @@ class Recipe(Section):
     optim: AnyOptim
     precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(title="precision")] = "fp32"
     """Of the encoders' arithmetic; logits, queue and moving average stay in float32."""
-    knn: Annotated[Knn | None, _unless_unlabelled(Knn)]
+    knn: Knn | None = Knn()
     """null: no kNN on the run's own data, as always where they have no labels."""
-    linear: Annotated[Linear | None, _unless_unlabelled(Linear)]
+    linear: Linear | None = Linear()
     """null: no linear probe, as always where the run's own data have no labels."""
     tasks: Annotated[dict[Key, FurtherTask], Since("0.2")] = {}
     """Further tasks by name, e.g. a probe on other data."""
@@ -176,6 +165,15 @@ class Recipe(Section):
         """How each view of an image in a step of pre-training is drawn, in order."""
         main = self.augment.at(self.data.size)
         return tuple(main if kind == MAIN else self.views[kind] for kind in self.contrast.views())
+
+    @classmethod
+    def completed(cls, said: Any) -> Any:
+        """Evaluations of the run's own data are not asked for by default if these have no
+        labels."""
+        data = said.get("data") if isinstance(said, dict) else None
+        if isinstance(data, dict) and data.get("name") == "pictures":
+            return {"knn": None, "linear": None, **said}
+        return said
 
     @property
     def reads_output(self) -> bool:
