@@ -340,7 +340,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
     """CRC-32 of each file; a file with the noted size and times is not read again."""
     known, sums = note.known("files"), {}
     for part, image in files:
-        path = f"{part}/{image.name}"
+        path = f"{part}/{image.name}" if part else image.name
         seen = _times((place / path).stat())
         before = known.get(path)
         if not isinstance(before, list) or before[1:] != seen:

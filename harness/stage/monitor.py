@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from harness.data.datasets import DataSet, open_data
-from harness.model.encoder import Encoder
-from harness.recipe.schema import Knn, Recipe
-from harness.recipe.section import plain
+from harness.recipe.schema import Knn
 from harness.recipe.task import Data, TaskSection
-from harness.runtime.world import World
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context
-from harness.stage.knn import check_neighbours, measure
+from harness.stage.knn import check_neighbours
 
 
 @dataclass(frozen=True)
@@ -24,15 +20,6 @@ class Monitor:
     data: DataSet
     size: int
     """Side of the views, in pixels."""
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """The protocol, and the task's data where it has its own: for the journal."""
-        return plain(self.protocol)
-
-    def measure(self, encoder: Encoder, recipe: Recipe, world: World) -> dict[str, float]:
-        """See harness.stage.knn.measure."""
-        return measure(encoder, recipe, self.protocol, self.data, world, size=self.size)
 
 
 def of(context: Context) -> Monitor | None:

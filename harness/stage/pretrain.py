@@ -18,11 +18,13 @@ from harness.model.groups import (
     broadcast_running_statistics,
     fit_groups,
 )
+from harness.recipe.section import plain
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
+from harness.stage.knn import measure
 
 LEAST_SCALE = 2.0**-24
 """Least loss scale of fp16. Gradients that overflow below it exceed 1e12 in any format."""
@@ -217,10 +219,11 @@ class Pretraining:
             Diverged: a weight or a feature is not finite, though the losses so far were.
         """
         context = self.context
-        if self.monitor is None:
+        if (on := self.monitor) is None:
             return
+        encoder, world = self.mechanism.query, context.world
         with finite(self.step):
-            values = self.monitor.measure(self.mechanism.query, self.recipe, context.world)
+            values = measure(encoder, self.recipe, on.protocol, on.data, world, _never, on.size)
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)
@@ -231,7 +234,7 @@ class Pretraining:
                     "epoch": self._epoch(self.step),
                     "t": round(time.time(), 1),
                     **values,
-                    "protocol": self.monitor.described,
+                    "protocol": plain(on.protocol),
                 }
             ]
         )
@@ -276,6 +279,10 @@ class Pretraining:
         own = self.optimiser.state_dict()["param_groups"]
         state = state | {"optimiser": state["optimiser"] | {"param_groups": own}}
         self._load(step, state | {"losses": [], "top1": [], "knn": None})
+
+
+def _never() -> None:
+    """The monitor is not interrupted."""
 
 
 def _mean(values: list[float]) -> float:
