@@ -279,7 +279,9 @@ def of_data(recipe: Recipe) -> Iterator[str]:
         yield f"The images of {recipe.data.folder} have no labels; {how}."
     for name, said in others:
         if isinstance(said, Knn) and said.data is not None:
-            yield f"kNN of the task {name}, on {said.data.folder or said.data.name}: {_votes(said)}"
+            where = said.data.folder or said.data.name
+            bank = f", {said.data.images:,} of its training images" if said.data.images else ""
+            yield f"kNN of the task {name}, on {where}{bank}: {_votes(said)}"
 
 
 def _list(numbers: tuple[float, ...] | tuple[int, ...]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from harness.errors import RecipeError
@@ -85,7 +83,7 @@ def test_what_is_watched_changes_no_id(write: Write) -> None:
     assert "tasks" not in described(plain, "pretrain")
 
 
-def test_a_split_is_another_run(tmp_path: Path, write: Write) -> None:
+def test_a_split_is_another_run(write: Write) -> None:
     folder = "{name: imagefolder, folder: a, size: 32}"
     one = load_recipe(write("x.yaml", BASE.replace("{name: embedded, size: 32}", folder)))
     split = folder.replace("size", "split: 0.1, size")
