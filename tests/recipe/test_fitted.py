@@ -71,7 +71,7 @@ def test_the_size_that_is_asked_for_is_taken() -> None:
 def test_what_is_watched(watched: Watched, expected: dict[str, Any]) -> None:
     recipe = made(settings(Facts(1_000, 96, 10), PICTURES, watched=watched))
     said: Any = recipe.tasks["watched"]
-    assert recipe.monitor is said
+    assert recipe.watch.knn_task == "watched"
     assert {"images": said.data.images, "k": said.k} == expected
     assert said.data.size == recipe.data.size
 
