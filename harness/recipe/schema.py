@@ -78,7 +78,7 @@ class Watch(Section):
     """Steps whose losses leave the device together and are written to the journal."""
     knn_epochs: Annotated[int, Field(ge=0)] = 1
     """Monitor kNN after every so many epochs; 0: only after the last."""
-    knn_task: Key | None = None
+    knn_task: Annotated[Key | None, Since("0.2")] = None
     """Where `knn` is null: the kNN task under `tasks:` by whose protocol, and on whose data, kNN is
     monitored; null: it is not."""
     checkpoint_steps: Positive = 1000
