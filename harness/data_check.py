@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import cannot_be_read
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Data, Recipe
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
@@ -47,7 +47,18 @@ def _needs(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
 
 
 def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
-    data, weights = recipe.data, recipe.model.weights
+    weights = recipe.model.weights
+    for data in dict.fromkeys(
+        (recipe.data, *(said.data or recipe.data for said in recipe.tasks.values()))
+    ):
+        yield from _data(data, root)
+    if weights is not None and weights.file is not None and not (root / weights.file).is_file():
+        yield DataCheck(
+            False, f"weights missing: {root / weights.file}; download the file to this path"
+        )
+
+
+def _data(data: Data, root: Path) -> Iterable[DataCheck]:
     if data.name in DOWNLOADED:
         folder, archive, size = DOWNLOADED[data.name]
         if (root / folder).is_dir() or (root / archive).is_file():
@@ -61,6 +72,14 @@ def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
                 yield DataCheck(
                     False, f"{lacks}, which is not writable; name its folder with --data"
                 )
+    elif data.folder is not None and (data.split is not None or not data.labelled):
+        place = root / data.folder
+        if place.is_dir():
+            yield DataCheck(True, f"data: {place}")
+        else:
+            yield DataCheck(
+                False, f"data missing: no folder {place}; name the data root with --data"
+            )
     elif data.folder is not None:
         lacking = [part for part in ("train", "val") if not (root / data.folder / part).is_dir()]
         if lacking:
@@ -71,10 +90,6 @@ def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
             )
         else:
             yield DataCheck(True, f"data: {root / data.folder}")
-    if weights is not None and weights.file is not None and not (root / weights.file).is_file():
-        yield DataCheck(
-            False, f"weights missing: {root / weights.file}; download the file to this path"
-        )
 
 
 def _may_write(root: Path) -> bool:

@@ -145,7 +145,8 @@ def seconds(recipe: Recipe, name: str, known: History, done: int = 0) -> float |
     if asked.parent is not None:
         return known.seconds.get(_alike(dumped, asked.task.kind, asked.under))
     if optim.epochs == 0:  # a control: its only work is one kNN pass
-        return seconds(recipe, "knn", known)
+        watched = "knn" if recipe.knn is not None else recipe.watch.knn_task
+        return seconds(recipe, watched, known) if watched else 0.0
     step = known.seconds.get(_alike(dumped, name))
     images = data.images or KNOWN_SIZES.get(data.name) or known.images.get(digest(dumped["data"]))
     if step is None or images is None:
@@ -189,12 +190,15 @@ class Benched:
         stall = "checkpoint on disk" if self.bench["device"] == "cpu" else "checkpoint"
         return (
             max(0, steps - done) * self._median("whole", "end to end")
-            + (passes + last) * self._knn()
+            + ((passes + last) * self._knn() if self.recipe.monitor is not None else 0.0)
             + saves * self._median("parts", stall)
         )
 
     def _knn(self) -> float:
-        queries = min(self.recipe.knn.queries or self.test, self.test)
+        protocol = self.recipe.knn
+        if protocol is None:
+            raise KeyError("a task's data were not measured")
+        queries = min(protocol.queries or self.test, self.test)
         measured = float(math.prod(self.bench["facts"]["knn"]))
         product = queries * self.bank / measured * self._median("evaluation", "knn")
         return product + self._encode(queries + self.bank)
@@ -228,6 +232,9 @@ def _alike(recipe: Mapping[str, Any], kind: str, under: str = "") -> str:
         mechanism = {k: v for k, v in recipe["contrast"].items() if k not in _FREE}
         where = [data["name"], data["folder"], data["size"]]
         monitor = [knn, recipe["watch"]["knn_epochs"]]
+        if (watched := recipe["watch"].get("knn_task")) is not None:
+            said = recipe["tasks"][watched]
+            monitor.append({key: value for key, value in said.items() if key != "trials"})
         batch = recipe["optim"]["batch"]
         return digest([*same, where, _drawn(recipe), mechanism, batch, monitor])
     if under:
@@ -247,7 +254,7 @@ def _shape(recipe: Mapping[str, Any]) -> str:
     where = [data["name"], data["folder"], data["size"]]
     model = {k: v for k, v in recipe["model"].items() if k != "weights"}
     probe = linear and [linear["batch"], len(linear["lr"]), len(linear["weight_decay"])]
-    votes = [knn["k"], knn["layer"]]
+    votes = knn and [knn["k"], knn["layer"]]
     same = [model, recipe["precision"], where, _drawn(recipe), mechanism, votes, probe]
     return digest([*same, recipe["optim"]["batch"]])
 

@@ -1,4 +1,4 @@
-"""Image folders: lists <folder>/<class>/<image> for runs, packs and plans.
+"""Image folders: lists <folder>/<class>/<image>, or images at any depth, for runs, packs and plans.
 
 A folder's images are the regular files below its class folders that have an image's suffix. Links
 are followed. Skipped entries are counted; an entry that cannot be read is an error.
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from harness.errors import DataError, cannot_be_read
 
@@ -22,8 +22,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 
 SPLITS = ("train", "val")
 LEFT_OUT = "broken.txt"
-"""Beside train/ and val/: images that every run and pack leaves out, as train/<class>/<image>, one
-per line. `moco-harness data check --leave-out` writes it."""
+"""In the data set's folder: images that every run and pack leaves out, as paths relative to it such
+as train/<class>/<image>, one per line. `moco-harness data check --leave-out` writes it."""
+
+WHOLE = "."
+"""In place of a class: all images of a folder of pictures."""
+
+Kind = Literal["split", "classes", "pictures"]
+"""What a folder is: train/ or val/ of an image folder, a data set of class folders without them, or
+pictures at any depth."""
 
 HIDDEN = "hidden"
 SUFFIX = "without an image suffix"
@@ -117,6 +124,24 @@ def left_out(folder: Path) -> dict[str, set[str]]:
     """
     found: dict[str, set[str]] = {split: set() for split in SPLITS}
     path = folder / LEFT_OUT
+    for line in listed_to_leave_out(folder):
+        split, _, name = line.partition("/")
+        if split not in found:
+            raise DataError(
+                f"{shown(path)}: {shown(line)}: no image of train/ or val/; write "
+                "train/<class>/<image>, as `moco-harness data check --leave-out` does"
+            )
+        found[split].add(name)
+    return found
+
+
+def listed_to_leave_out(folder: Path) -> list[str]:
+    """The lines of FOLDER/broken.txt: paths relative to the folder. [] if there is none.
+
+    Raises:
+        DataError: it is no regular file, or cannot be read.
+    """
+    path = folder / LEFT_OUT
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
         content = path.read_bytes() if regular else b""
@@ -130,16 +155,8 @@ def left_out(folder: Path) -> dict[str, set[str]]:
             f"{shown(path)}: {what}, but this must be the list of images to leave out; restore "
             "the list, or remove it"
         )
-    for line in content.splitlines():
-        split, _, name = os.fsdecode(line).partition("/")
-        if split in found:
-            found[split].add(name)
-        elif line.strip() and not line.startswith(b"#"):
-            raise DataError(
-                f"{shown(path)}: {shown(os.fsdecode(line))}: no image of train/ or val/; write "
-                "train/<class>/<image>, as `moco-harness data check --leave-out` does"
-            )
-    return found
+    lines = (line for line in content.splitlines() if line.strip() and not line.startswith(b"#"))
+    return [os.fsdecode(line) for line in lines]
 
 
 def some(names: Sequence[str]) -> str:
@@ -159,8 +176,10 @@ def walk(
     path: Path,
     without: Set[str] = frozenset(),
     spared: Callable[[str], bool] | None = None,
+    kind: Kind = "split",
 ) -> ImageFolder:
     """The images of `path`/<class>/..., from the folders' listings and one stat of each file.
+    Pictures are all in one class, WHOLE.
 
     Hidden files and folders are skipped at any depth. No file is opened.
 
@@ -172,13 +191,19 @@ def walk(
         DataError: `path` is no folder or has no images; or a folder, or a possible image, cannot be
             read.
     """
-    walker = _Walker(path, without)
+    walker = _Walker(path, without, beside=LEFT_OUT if kind != "split" else "")
     classes: dict[str, list[Found]] = {}
     try:
-        above = [_identity(folder.stat()) for folder in (path, *path.resolve().parents)]
-        entries = walker.listed(".")
+        known = path.stat()
+        above = [_identity(folder.stat()) for folder in path.resolve().parents]
+        if kind == "pictures":
+            os.scandir(path).close()
+        entries = walker.listed(".") if kind != "pictures" else []
     except OSError as error:
-        raise _unlike(path, error) from error
+        raise _unlike(path, error, kind) from error
+    if kind == "pictures" and not (spared is not None and spared(WHOLE)):
+        classes[WHOLE] = walker.images_of(WHOLE, known, above)
+    above.append(_identity(known))
     for entry in entries:
         known = _stat(entry)
         if stat.S_ISDIR(known.st_mode):
@@ -190,9 +215,10 @@ def walk(
                 walker.passed_over.add(EMPTY, entry.name)
         else:
             walker.passed_over.add(LOOSE if _is_image(entry) else SUFFIX, entry.name)
-    if not classes and spared is None:
+    if not any(classes.values()) and spared is None:
         over = f" (skipped: {walker.passed_over})" if walker.passed_over.counts else ""
-        raise DataError(f"{shown(path)}: no images{over}; expected <class>/<image>.jpg in it")
+        wanted = "" if kind == "pictures" else "; expected <class>/<image>.jpg in it"
+        raise DataError(f"{shown(path)}: no images{over}{wanted}")
     left_out = tuple(sorted(walker.left_out))
     unmet = tuple(sorted(without - {*left_out})) if spared is None else ()
     return ImageFolder(path, classes, walker.folders, walker.passed_over, left_out, unmet)
@@ -201,8 +227,8 @@ def walk(
 class _Walker:
     """State of one walk: what it listed, and what it skipped."""
 
-    def __init__(self, path: Path, without: Set[str]) -> None:
-        self.path, self.without = path, without
+    def __init__(self, path: Path, without: Set[str], beside: str) -> None:
+        self.path, self.without, self.beside = path, without, beside
         self.left_out: list[str] = []
         self.folders: dict[str, int] = {}
         self.passed_over = PassedOver()
@@ -233,7 +259,7 @@ class _Walker:
             except OSError as error:
                 raise unread(error, self.path / folder) from error
             for entry in entries:
-                inner = f"{folder}/{entry.name}"
+                inner = entry.name if folder == WHOLE else f"{folder}/{entry.name}"
                 if inner in self.without:
                     self.left_out.append(inner)
                     continue
@@ -250,7 +276,8 @@ class _Walker:
         return found
 
     def listed(self, folder: str) -> list[os.DirEntry[str]]:
-        """The entries of a folder, sorted, without hidden ones; OSError if it cannot be read."""
+        """The entries of a folder, sorted, without hidden ones and the list of what is left out;
+        OSError if it cannot be read."""
         place = self.path / folder
         self.folders[folder] = place.stat().st_ctime_ns
         with os.scandir(place) as entries:
@@ -258,7 +285,8 @@ class _Walker:
         for entry in every:
             if entry.name.startswith("."):
                 self.passed_over.add(HIDDEN, os.path.relpath(entry.path, self.path))
-        return [entry for entry in every if not entry.name.startswith(".")]
+        beside = self.beside if folder == "." else ""
+        return [e for e in every if not e.name.startswith(".") and e.name != beside]
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result:
@@ -293,11 +321,11 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith(SUFFIXES)
 
 
-def _unlike(path: Path, error: OSError) -> DataError:
-    otherwise = (
-        "but an image folder holds train/<class>/<image> and val/<class>/<image>; is it the right "
-        "folder?"
-    )
+def _unlike(path: Path, error: OSError, kind: Kind) -> DataError:
+    what = "an image folder holds train/<class>/<image> and val/<class>/<image>"
+    if kind != "split":
+        what = "the recipe names it as the folder of its images"
+    otherwise = f"but {what}; is it the right folder?"
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 
 

@@ -26,7 +26,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.data_check import DOWNLOADED
 from harness.errors import DataError, StoreError
-from harness.imagefolder import SPLITS, Found, left_out, names_in, walk
+from harness.imagefolder import (
+    SPLITS,
+    WHOLE,
+    Found,
+    Kind,
+    left_out,
+    listed_to_leave_out,
+    names_in,
+    walk,
+)
 from harness.store import atomic
 from harness.store.layout import StageFolder
 
@@ -100,7 +109,8 @@ class Inputs:
         None for generated images, which come from code.
         """
         if data.folder is not None:
-            return self._made_from("data", data.folder, "folder")
+            whole = "pictures" if not data.labelled else "classes" if data.split else "folder"
+            return self._made_from("data", data.folder, whole)
         if data.name in DOWNLOADED:
             return self._made_from("data", DOWNLOADED[data.name][0], "set")
         return None
@@ -131,6 +141,9 @@ class Inputs:
                 found = _weights(place, note)
             elif of == "set":
                 found = _downloaded(place)
+            elif of in ("pictures", "classes"):
+                kind: Kind = "pictures" if of == "pictures" else "classes"
+                found = _folder(place, note, until, each=each, kind=kind)
             elif (place / PACK).is_file():
                 found = _pack(place, note)
             else:
@@ -237,15 +250,19 @@ class Class(NamedTuple):
     """The class's folders, relative to the split's, with their change times."""
 
 
-def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, Any]:
-    """An image folder; with `each`, every file is checked, whatever the folders' times."""
+def _folder(
+    place: Path, note: Note, until: float, *, each: bool, kind: Kind = "split"
+) -> dict[str, Any]:
+    """An image folder, or one without train and val; with `each`, every file is checked, whatever
+    the folders' times."""
+    whole = kind == "pictures"
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
-    out = left_out(place)
+    out = left_out(place) if kind == "split" else {"": {*listed_to_leave_out(place)}}
     listed = {part: sorted(names) for part, names in out.items()}
     before = {} if each or note.known("left_out") != listed else _noted(note)
-    parts = [part for part in SPLITS if (place / part).is_dir()]
+    parts = [part for part in out if (place / part).is_dir()]
     for part in parts:
         folder = place / part
 
@@ -259,19 +276,20 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
                 return True
             return False
 
-        found = walk(folder, out[part], spared)
+        found = walk(folder, out[part], spared, kind)
         folders: dict[str, dict[str, int]] = {}
         for inner, changed in found.folders.items():
             settled = note.settled([changed])
-            folders.setdefault(inner.partition("/")[0], {})[inner] = settled[0] if settled else 0
+            first = WHOLE if whole else inner.partition("/")[0]
+            folders.setdefault(first, {})[inner] = settled[0] if settled else 0
         for name, images in found.classes.items():
-            digest = _digest((image.name, image.size) for image in images)
+            digest = _digest(((image.name, image.size) for image in images), whole=whole)
             size = sum(image.size for image in images)
             seen[f"{part}/{name}"] = Class(digest, len(images), size, folders[name])
             files += [(part, image) for image in images]
     if not parts:
         raise ValueError("not an image folder")
-    said = _summed("folder", seen)
+    said = _summed("folder" if kind == "split" else kind, seen)
     if late or said["images"] > FEW:
         note.after["left_out"] = listed
         note.after["classes"] = {name: list(one) for name, one in seen.items()}
@@ -280,7 +298,7 @@ def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, A
     if each and said["images"] <= FEW and said["bytes"] <= LIGHT:
         sums = _sums(place, files, note)
         said["contents"] = _digest(
-            (image.name, crc) for (_, image), crc in zip(files, sums, strict=True)
+            ((image.name, crc) for (_, image), crc in zip(files, sums, strict=True)), whole=whole
         )
     return said
 
@@ -308,11 +326,13 @@ def _summed(of: str, classes: Mapping[str, Class]) -> dict[str, Any]:
     return {"of": of, "fingerprint": digest, "images": images, "bytes": size}
 
 
-def _digest(named: Iterable[tuple[str, object]]) -> str:
-    """Twelve hexadecimal digits of a hash over each name's last two parts and its value."""
+def _digest(named: Iterable[tuple[str, object]], *, whole: bool = False) -> str:
+    """Twelve hexadecimal digits of a hash over each name's last two parts, or the whole name, and
+    its value."""
     total = hashlib.sha256()
     for name, value in named:
-        total.update(os.fsencode(f"{'/'.join(name.split('/')[-2:])}\0{value}\0"))
+        known = name if whole else "/".join(name.split("/")[-2:])
+        total.update(os.fsencode(f"{known}\0{value}\0"))
     return total.hexdigest()[:12]
 
 
@@ -320,7 +340,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
     """CRC-32 of each file; a file with the noted size and times is not read again."""
     known, sums = note.known("files"), {}
     for part, image in files:
-        path = f"{part}/{image.name}"
+        path = f"{part}/{image.name}" if part else image.name
         seen = _times((place / path).stat())
         before = known.get(path)
         if not isinstance(before, list) or before[1:] != seen:

@@ -133,7 +133,7 @@ def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any])
 def _head_apart(recipe: Recipe, theirs: Mapping[str, Any]) -> Iterator[str]:
     weights, model = recipe.model.weights, recipe.model
     assert weights is not None
-    read = recipe.optim.epochs > 0 or recipe.knn.layer == "output"
+    read = recipe.optim.epochs > 0 or recipe.reads_output
     if (theirs["head"], theirs["dim"]) != (model.head, model.dim) and (
         read and weights.head == "given"
     ):

@@ -269,6 +269,7 @@ def test_a_level_is_what_it_says(path: Path) -> None:
             "quick": data.name == "embedded",
         }[scale.level]
         if scale.level == "cpu":
+            assert member.recipe.knn is not None
             assert member.recipe.knn.queries is None, "all 10,000 test images"
             assert member.seed >= 10, "0 to 9 are for tuning"
 

@@ -82,3 +82,22 @@ def test_weights(tmp_path: Path) -> None:
 def test_each_thing_is_told_once(tmp_path: Path) -> None:
     recipes = [of("cifar10", seed) for seed in range(5)] + [of("stl10")]
     assert len(says(recipes, tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"name": "pictures", "folder": "pets", "size": 32},
+        {"name": "imagefolder", "folder": "pets", "split": 0.1, "size": 32},
+    ],
+)
+def test_a_folder_without_train_and_val(tmp_path: Path, data: dict[str, object]) -> None:
+    of_task = {"watched": {"kind": "knn", "data": {"name": "cifar10", "size": 32}}}
+    pets = recipe(data=data, knn=None, linear=None, tasks=of_task)
+    (folder, watched) = check_data([pets], tmp_path)
+    assert not folder.there
+    assert str(tmp_path / "pets") in folder.says
+    assert (watched.there, watched.comes) == (False, True)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    assert all(found.there for found in check_data([pets], tmp_path))

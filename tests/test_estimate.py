@@ -138,6 +138,13 @@ def test_an_untrained_control_is_monitored_once(recipe: Path, runs: Path) -> Non
     assert planned(recipe, runs, "optim.epochs=0") == [8, 8, 8]
 
 
+def test_without_a_monitor_an_untrained_control_takes_no_time(recipe: Path, runs: Path) -> None:
+    assert planned(recipe, runs, "optim.epochs=0", "knn=null") == [0, None]
+    task = "{kind: knn, k: [5], data: {name: cifar10, size: 32}}"
+    watched = ["optim.epochs=0", "knn=null", f"tasks={{other: {task}}}", "watch.knn_task=other"]
+    assert planned(recipe, runs, *watched) == [None] * 3
+
+
 @pytest.mark.parametrize("took", [0, -1, None, "fast", float("nan"), [1]])
 def test_what_is_no_time_teaches_nothing(recipe: Path, runs: Path, took: Any) -> None:
     measured(recipe, runs, seconds=1.0)

@@ -42,7 +42,7 @@ def test_every_command_is_listed() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert len(commands) > 10
     assert set(commands) <= listed
-    groups = {"list", "show", "validate", "diff", "schema"}
+    groups = {"new", "list", "show", "validate", "diff", "schema"}
     assert listed - groups == set(commands)
     assert set(commands["recipes"].commands) == groups
 

@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError
-from harness.imagefolder import EMPTY, HIDDEN, IRREGULAR, LINKED, LOOSE, SUFFIX, shown, walk
+from harness.imagefolder import (
+    EMPTY,
+    HIDDEN,
+    IRREGULAR,
+    LINKED,
+    LOOSE,
+    SUFFIX,
+    WHOLE,
+    Kind,
+    shown,
+    walk,
+)
 
 
 @pytest.fixture
@@ -213,3 +224,29 @@ def test_odd_names_are_walked_and_shown_on_one_line(images: Path) -> None:
     assert shown(os.fsdecode(odd)) == f"{images}/cat/\\xff\\n\\x1b.jpg"
     assert shown("/data/Köln 東京/1.jpg") == "/data/Köln 東京/1.jpg"
     assert walk(images).digest
+
+
+def test_pictures_are_taken_at_any_depth_and_once(images: Path) -> None:
+    put(images / "0.jpg", 9)
+    put(images / "notes.txt")
+    put(images / "broken.txt")
+    put(images / "sub" / "broken.txt")
+    (images / "again").symlink_to(images / "cat")
+    (images / "cat" / "above").symlink_to(images)
+    found = walk(images, {"cat/1.jpg", "gone.jpg"}, kind="pictures")
+    ((name, pictures),) = found.classes.items()
+    assert name == WHOLE
+    assert [image.name for image in pictures] == ["0.jpg", "cat/2.JPEG", "dog/deep/3.png"]
+    assert (found.left_out, found.unmet) == (("cat/1.jpg",), ("gone.jpg",))
+    assert found.passed_over.counts == {SUFFIX: 2, LINKED: 2}
+    assert set(found.folders) == {".", "cat", "dog", "dog/deep", "sub"}
+    spared = walk(images, spared=lambda _: True, kind="pictures")
+    assert spared.classes == {}
+
+
+@pytest.mark.parametrize("kind", ["classes", "pictures"])
+def test_a_whole_folder_without_images_is_refused(tmp_path: Path, kind: Kind) -> None:
+    put(tmp_path / "empty" / "deep" / "notes.txt")
+    for folder in ("empty", "absent"):
+        with pytest.raises(DataError, match=folder):
+            walk(tmp_path / folder, kind=kind)

@@ -27,6 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "spec": {"errors"},
     "tasks": {"recipe", "spec"},
     "imagefolder": {"errors"},
+    "keyed_split": {"errors", "imagefolder"},
     "interpreter": set(),
     "backend": {"recipe", "spec"},
     "command": {"errors", "redact", "site"},
@@ -39,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
     "runtime": {"errors", "recipe", "store", "spec"},
-    "data": {"command", "errors", "imagefolder", "recipe", "store", "runtime"},
+    "data": {"command", "errors", "imagefolder", "keyed_split", "recipe", "store", "runtime"},
     "model": {"errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
@@ -60,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
-        *("imagefolder", "model"),
+        *("imagefolder", "keyed_split", "model"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

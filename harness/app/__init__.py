@@ -10,6 +10,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     report(recipe)       the paper's table with ours beside it
     check([recipe])      compare results with the recipes' targets and a baseline
     publish(recipe, to)  a report with the records it is made from
+    new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from harness.app.planning import plan
     from harness.app.progress import Declined, Progress
     from harness.app.publishing import Published, publish
+    from harness.app.recipe_writing import NewRecipe, new_recipe
     from harness.app.reporting import report
     from harness.app.results import Outcome, Ran, Report, Submitted
     from harness.app.running import run, run_until_decided
@@ -40,6 +42,7 @@ __all__ = [
     "Declined",
     "Evaluated",
     "Exported",
+    "NewRecipe",
     "Outcome",
     "Progress",
     "ProgressReader",
@@ -51,6 +54,7 @@ __all__ = [
     "check",
     "evaluate",
     "export",
+    "new_recipe",
     "plan",
     "publish",
     "report",
@@ -66,6 +70,7 @@ _LIES_IN = {
     **dict.fromkeys(("StageProgress", "ProgressReader", "status"), "overview"),
     **dict.fromkeys(("run", "run_until_decided"), "running"),
     **dict.fromkeys(("Checked", "check"), "checking"),
+    **dict.fromkeys(("NewRecipe", "new_recipe"), "recipe_writing"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
     **dict.fromkeys(("Exported", "export"), "exporting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),

@@ -5,22 +5,23 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.imagefolder import left_out, shown, walk
+from harness.imagefolder import Kind, left_out, listed_to_leave_out, shown, walk
 from harness.inputs import FEW, PACK
+from harness.keyed_split import number_held_out
 from harness.recipe.evaluation import Knn
 from harness.recipe.rules import beyond_images
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Data, Recipe
 
 
 def too_few_images(recipes: Iterable[Recipe], root: Path) -> list[str]:
     """Fields that ask for more images than their folder under the data root has, with what is
     wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
     it."""
-    count = functools.cache(lambda folder: training_images(root / folder))
+    count = functools.cache(lambda data: training_images(root / data.folder, data))
     found: dict[str, None] = {}
     for recipe in recipes:
         for folder, field, why in _beyond(recipe, count):
@@ -28,39 +29,48 @@ def too_few_images(recipes: Iterable[Recipe], root: Path) -> list[str]:
     return list(found)
 
 
-def _beyond(recipe: Recipe, count: Callable[[str], int | None]) -> Iterator[tuple[str, str, str]]:
+def _beyond(recipe: Recipe, count: Callable[[Data], int | None]) -> Iterator[tuple[str, str, str]]:
     """(folder, field, message)."""
     if (folder := recipe.data.folder) is not None:
-        images = count(folder)
+        images = count(recipe.data)
         for field, why in beyond_images(recipe.data, recipe.knn, images, batch=recipe.optim.batch):
             yield folder, field, why
     for name, said in recipe.tasks.items():
         data = said.data or recipe.data
         if isinstance(said, Knn) and data.folder is not None:
-            for field, why in beyond_images(data, said, count(data.folder)):
+            for field, why in beyond_images(data, said, count(data)):
                 yield data.folder, f"tasks.{name}.{field.removeprefix('knn.')}", why
 
 
-def training_images(place: Path) -> int | None:
-    """The number of images in PLACE/train or in a pack; None if it cannot be found quickly."""
+def training_images(place: Path, data: Data | None = None) -> int | None:
+    """The number of images in PLACE/train, in a pack, or in a folder without train and val; None
+    if it cannot be found quickly.
+
+    Args:
+        data: the recipe's section about the folder; None: of an image folder.
+    """
     try:
-        if (place / PACK).is_file():
-            return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
-        return _counted(place) or None
+        if data is None or (data.split is None and data.labelled):
+            if (place / PACK).is_file():
+                return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
+            return _counted(place / "train", left_out(place)["train"], "split") or None
+        kind: Kind = "pictures" if not data.labelled else "classes"
+        return _counted(place, {*listed_to_leave_out(place)}, kind, data.split) or None
     except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
         return None  # the stage that reads it reports the error
 
 
-def _counted(place: Path) -> int | None:
+def _counted(place: Path, without: Set[str], kind: Kind, split: float | None = None) -> int | None:
     left = FEW
 
     def spared(name: str) -> bool:
         nonlocal left
-        for _, folders, files in os.walk(place / "train" / name, followlinks=True):
+        for _, folders, files in os.walk(place / name, followlinks=True):
             left -= 1 + len(folders) + len(files)
             if left < 0:
                 break
         return left < 0
 
-    found = walk(place / "train", left_out(place)["train"], spared)
-    return None if left < 0 else sum(map(len, found.classes.values()))
+    found = walk(place, without, spared, kind)
+    tested = [number_held_out(len(each), split) for each in found.classes.values() if split]
+    return None if left < 0 else sum(map(len, found.classes.values())) - sum(tested)

@@ -58,7 +58,8 @@ def encode(
 ) -> dict[str, Timing]:
     """Seconds per image of "encode": read the evaluation view and pass it through the encoder, in
     batches of the recipe's size."""
-    images = data.test.subset(torch.arange(min(recipe.optim.batch, len(data.test))))
+    there = data.test if len(data.test) else data.train
+    images = there.subset(torch.arange(min(recipe.optim.batch, len(there))))
 
     def whole() -> None:
         extract(
@@ -66,7 +67,7 @@ def encode(
             data,
             images,
             size=recipe.data.size,
-            layer=recipe.knn.layer,
+            layer="output" if recipe.reads_output else "backbone",
             precision=recipe.precision,
             world=world,
         )

@@ -20,7 +20,7 @@ from harness.data.images import Images, Stack
 from harness.errors import HarnessError
 from harness.recipe.identity import spec
 from harness.recipe.rules import KNOWN_SIZES
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Knn, Recipe
 from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
 from harness.stage.context import Context
@@ -108,7 +108,7 @@ def bench(
             shared = sharing(steps_of, steps=steps, rounds=rounds, warm_up=warm_up)
         measured.saver.close()
     features = measured.training.mechanism.query.feature_dim
-    dim = recipe.model.dim if recipe.knn.layer == "output" else features
+    dim = recipe.model.dim if recipe.reads_output else features
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
     own = edition("pretrain", recipe.contrast.kind, recipe.optim.kind)
@@ -149,7 +149,7 @@ def bench(
             queries=knn[0],
             bank=knn[1],
             dim=dim,
-            k=recipe.knn.k,
+            k=(recipe.knn or Knn()).k,
             rounds=max(1, rounds // 2),
         )
         result.evaluation |= evaluation.encode(
@@ -174,7 +174,8 @@ def noise_for(recipe: Recipe) -> DataSet:
     """Random pixels at the recipe's size: a few batches, ten classes."""
     size = recipe.data.size
     generator = torch.Generator().manual_seed(0)
-    shape = (max(NOISE_BATCHES * recipe.optim.batch, *recipe.knn.k), 3, size, size)
+    most = max((recipe.knn or Knn()).k)
+    shape = (max(NOISE_BATCHES * recipe.optim.batch, most), 3, size, size)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
     images = Stack(pixels, torch.arange(len(pixels)) % 10)
     grey = (0.5, 0.5, 0.5)

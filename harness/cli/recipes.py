@@ -10,7 +10,7 @@ import typer
 from harness.cli import options
 from harness.cli.options import Sets
 
-app = typer.Typer(help="List, show, validate and compare recipes.", no_args_is_help=True)
+app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
 
 Folder = Annotated[
@@ -18,6 +18,50 @@ Folder = Annotated[
     typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).", readable=False),
 ]
 File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=options.found)]
+
+
+@app.command()
+def new(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="The file to write.", parser=options.path)
+    ],
+    images: Annotated[
+        Path,
+        typer.Option(
+            help="Your images: a folder in any nesting, or with train/CLASS and val/CLASS.",
+            parser=options.path,
+        ),
+    ],
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, max=1024, help="Side of the views in pixels (default: one that fits)."),
+    ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="A labelled set, by name or folder, on which kNN is measured."
+        ),
+    ] = None,
+    split: Annotated[
+        float | None,
+        typer.Option(
+            help="The folders are classes: keep this share of each for testing, as in 0.1."
+        ),
+    ] = None,
+    data: options.DataRoot = None,
+    site: options.SitePath = None,
+) -> None:
+    """Write a recipe whose values fit a folder of images, each with its reason."""
+    from harness.app import new_recipe
+    from harness.cli import show
+
+    machine = options.machine(data=data, site=site)
+    made = new_recipe(recipe, images, machine, size=size, watch=watch, split=split)
+    for note in made.notes:
+        show.line(f"note: {note}")
+    show.line(f"{images}: {made.folder.summary}")
+    show.line(f"{recipe}: written; each value has its reason above it")
+    show.line(f"next: {made.next}")
 
 
 @app.command("list")

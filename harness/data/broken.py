@@ -14,8 +14,9 @@ from pathlib import Path
 from harness.data.datasets import files_of, omitted, without
 from harness.data.images import Encoded, Files, broken_text
 from harness.data.packed import is_packed, open_packed
+from harness.data.whole_folder import all_pictures
 from harness.errors import DataError
-from harness.imagefolder import LEFT_OUT, SPLITS, shown, splits
+from harness.imagefolder import LEFT_OUT, SPLITS, listed_to_leave_out, shown, splits, walk
 from harness.store import atomic
 
 Tell = Callable[[str, int, int], object]
@@ -29,7 +30,7 @@ class DecodedFolder:
     folder: Path
     images: int
     broken: dict[str, str]
-    """train/<class>/<image> of each broken image -> the error."""
+    """Path in the folder of each broken image, such as train/<class>/<image> -> the error."""
     mend: str
     remarks: tuple[str, ...] = ()
     """Files in the folder that no run uses, in sentences."""
@@ -43,7 +44,8 @@ class DecodedFolder:
 
 
 def check(folder: Path, tell: Tell) -> DecodedFolder:
-    """Decode every image of `folder`.
+    """Decode every image of `folder`: of train and val if it has one of them, else all at any
+    depth.
 
     Raises:
         DataError: it is neither an image folder nor a complete pack.
@@ -53,10 +55,14 @@ def check(folder: Path, tell: Tell) -> DecodedFolder:
         pack = open_packed(folder)
         parts = {"train": pack.train, "val": pack.val}
         remarks = without(shown(folder), pack.left_out)
-    else:
+    elif any((folder / split).is_dir() for split in SPLITS):
         folders = splits(folder)
         parts = dict(zip(SPLITS, map(files_of, folders), strict=True))
         remarks = omitted(shown(folder), folders)["remarks"]
+    else:
+        whole = walk(folder, {*listed_to_leave_out(folder)}, kind="pictures")
+        parts = {"all": all_pictures(whole)}
+        remarks = omitted(shown(folder), [whole], splits=False)["remarks"]
     return replace(look_through(folder, parts, tell), remarks=remarks)
 
 

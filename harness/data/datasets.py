@@ -19,6 +19,7 @@ from torch import Tensor
 from harness.data import embedded
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
+from harness.data.whole_folder import pictures, split_classes
 from harness.errors import DataError, NoData
 from harness.imagefolder import LEFT_OUT, ImageFolder, shown, some, splits
 from harness.recipe.schema import Data
@@ -35,7 +36,8 @@ class DataSet:
     train: Images
     """The images for pre-training."""
     bank: Images
-    """Labelled training images, for kNN and the linear probe (STL-10's differ from `train`)."""
+    """Labelled training images, for kNN and the linear probe (STL-10's differ from `train`); none
+    of pictures, nor test images."""
     test: Images
     classes: int
     mean: tuple[float, float, float]
@@ -48,6 +50,8 @@ class DataSet:
     """Files of an image folder that are not used: split -> kind -> how many."""
     left_out: tuple[str, ...] = ()
     """Broken images that the user chose to leave out."""
+    split: float | None = None
+    """The share of each class's images that is the test set, where a keyed split made it."""
     remarks: tuple[str, ...] = ()
     """`passed_over` and `left_out` in sentences."""
 
@@ -67,6 +71,7 @@ class DataSet:
             "test": len(self.test),
             "classes": self.classes,
             **({"packing": self.packing} if self.packing else {}),
+            **({"split": self.split} if self.split is not None else {}),
             **({"passed_over": self.passed_over} if self.passed_over else {}),
             **({"left_out": self._left_out} if self.left_out else {}),
         }
@@ -83,6 +88,7 @@ _NORMAL = {  # mean and standard deviation per channel, from the papers' code
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
     "imagefolder": _IMAGENET,
+    "pictures": _IMAGENET,
 }
 
 
@@ -113,7 +119,7 @@ def _open(data: Data, root: Path) -> DataSet:
     # Embedded images are drawn at the recipe's size; for others it is only the views' size.
     mean, std = normalisation(data)
     fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
-    classes = int(bank.labels.max()) + 1
+    classes = int(bank.labels.max()) + 1 if len(bank) else 0
     more = {key: opened[key] for key in opened if key not in ("train", "bank", "test")}
     return DataSet(
         data.folder or data.name, train, bank, test, classes, mean, std, fingerprint, **more
@@ -130,6 +136,10 @@ def _parts(data: Data, root: Path) -> dict[str, Any]:
     if data.folder is None:
         return _torchvision(data, root)
     folder = root / data.folder
+    if data.name == "pictures" or data.split is not None:
+        made, whole = pictures(folder) if data.split is None else split_classes(folder, data.split)
+        made["train"] = _fixed_subset(made["train"], data, list(whole.classes))
+        return made | omitted(data.folder, [whole], splits=False)
     parts: tuple[Images, Images]
     found: dict[str, Any]
     if is_packed(folder):
@@ -216,18 +226,24 @@ def files_of(folder: ImageFolder) -> Files:
     return Files(paths, torch.tensor(labels), sizes, folder.path.parent)
 
 
-def omitted(name: str, folders: Sequence[ImageFolder]) -> dict[str, Any]:
-    """The DataSet's fields about files of an image folder that are not used."""
-    over = {each.path.name: each.passed_over for each in folders if each.passed_over.counts}
-    out = tuple(f"{each.path.name}/{image}" for each in folders for image in each.left_out)
-    said = tuple(f"{name}/{split}: skipped {kinds}" for split, kinds in over.items())
-    unmet = [f"{each.path.name}/{image}" for each in folders for image in each.unmet]
+def omitted(name: str, folders: Sequence[ImageFolder], *, splits: bool = True) -> dict[str, Any]:
+    """The DataSet's fields about files of an image folder that are not used.
+
+    Args:
+        splits: whether `folders` are its train and val, and not the folder itself.
+    """
+    within = [f"{each.path.name}/" if splits else "" for each in folders]
+    pairs = list(zip(within, folders, strict=True))
+    over = {at: each.passed_over for at, each in pairs if each.passed_over.counts}
+    out = tuple(f"{at}{image}" for at, each in pairs for image in each.left_out)
+    said = tuple(f"{f'{name}/{at}'[:-1]}: skipped {kinds}" for at, kinds in over.items())
+    unmet = [f"{at}{image}" for at, each in pairs for image in each.unmet]
     if unmet:
         # quoted: a blank at a name's end may be all that is wrong
         quoted = [f"'{image}'" for image in unmet]
         said += (f"{name}/{LEFT_OUT}: {len(unmet):,} of its images do not exist ({some(quoted)})",)
     return {
-        "passed_over": {split: dict(kinds.counts) for split, kinds in over.items()},
+        "passed_over": {at[:-1] or "all": dict(kinds.counts) for at, kinds in over.items()},
         "left_out": out,
         "remarks": said + without(name, out),
     }
@@ -248,8 +264,8 @@ def _fingerprint(packing: str, *parts: Images) -> str:
         if isinstance(part, Stack):
             total.update(_bytes(part.stack))
         elif isinstance(part, Files):
-            for path, size in zip(part.paths, part.bytes, strict=True):
-                total.update(os.fsencode(f"{path.parent.name}/{path.name}:{size}\0"))
+            for name, size in zip(part.names, part.bytes, strict=True):
+                total.update(os.fsencode(f"{name}:{size}\0"))
         elif isinstance(part, Packed):
             for name, length in zip(part.names, part.rows[:, LENGTH].tolist(), strict=True):
                 total.update(os.fsencode(f"{name}:{length}\0"))

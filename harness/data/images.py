@@ -258,6 +258,11 @@ class Files(Encoded):
         if folder is not None:
             self.mend = mend_by_list(folder)
 
+    @property
+    def names(self) -> list[str]:
+        """The name of each in the data's fingerprint: <folder>/<file>, as a pack has it."""
+        return [f"{path.parent.name}/{path.name}" for path in self.paths]
+
     def picture(self, i: int) -> Image.Image:
         return decode(self.paths[i])
 
@@ -266,13 +271,10 @@ class Files(Encoded):
 
     def subset(self, index: Tensor) -> Files:
         paths, sizes = ([of[i] for i in index.tolist()] for of in (self.paths, self.bytes))
-        return Files(paths, self.labels[index], sizes, self.folder, self._workers)
+        return type(self)(paths, self.labels[index], sizes, self.folder, self._workers)
 
 
 def mend_by_list(folder: Path) -> str:
     """What to do about broken images in an image folder."""
     finds = shown(command.line("data", "check", folder.absolute(), "--leave-out"))
-    return (
-        f"repair them, or leave them out: {finds} lists all of both splits in the folder's "
-        f"{LEFT_OUT}"
-    )
+    return f"repair them, or leave them out: {finds} lists all of them in the folder's {LEFT_OUT}"

@@ -172,13 +172,16 @@ def of_trial(recipe: Recipe, under: str, trial: int) -> tuple[Recipe, str]:
 
 def described(recipe: Recipe, name: str) -> dict[str, Any]:
     """The recipe as stage.json stores it: complete, but of the further tasks only those that the
-    stage depends on, and without the number of trials."""
+    stage depends on and the one that is monitored, and without the number of trials."""
     whole = plain(recipe)
     kept: dict[str, Any] = {}
     above: str | None = name
     while above is not None:
         kept |= sections(recipe, above).get("tasks", {})
         above = _spec(recipe, above).parent
+    if (watched := recipe.watch.knn_task) is not None:
+        said = whole["tasks"][watched]
+        kept[watched] = {key: each for key, each in said.items() if key != "trials"}
     return {key: each for key, each in whole.items() if key != "tasks"} | (
         {"tasks": kept} if kept else {}
     )

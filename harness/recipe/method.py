@@ -28,6 +28,9 @@ class MethodSection(Section):
     keys: ClassVar[Literal["none", "follow", "learn"]] = "follow"
     """Whether there is a key encoder: none; one that follows the query encoder; one that learns."""
 
+    labels: ClassVar[bool] = False
+    """Whether it learns from the training images' labels."""
+
     def views(self) -> tuple[str, ...]:
         """The kinds of the views of an image in one step, in order. MAIN is drawn as `augment`
         says, at `data.size`; any other kind as the recipe's `views` says."""

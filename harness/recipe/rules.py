@@ -12,6 +12,7 @@ from harness.recipe.optim import Optim
 from harness.recipe.section import Section, last_part
 from harness.recipe.sections import WIDER, Augment, Model, View, Weights
 from harness.recipe.task import Data, TaskSection
+from harness.recipe.task_data import folders, without_labels
 from harness.spec.registry import tasks
 
 KNOWN_SIZES = {"embedded": 20_000, "cifar10": 50_000, "cifar100": 50_000, "stl10": 105_000}
@@ -33,14 +34,15 @@ def contradictions(
     model: Model,
     contrast: MethodSection,
     optim: Optim,
-    knn: Knn,
+    knn: Knn | None,
     linear: Linear | None,
     further: Mapping[str, TaskSection],
     own: Sequence[str],
+    watched: str | None,
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of each impossible combination of a recipe's sections. The message says
     what to do. `further` holds the tasks under `tasks:`, `own` the kinds of the recipe's other
-    stages."""
+    stages, `watched` the task by which kNN is monitored."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -69,17 +71,12 @@ def contradictions(
         yield from _beyond_float32(name, section)
     yield from _tasks(further, own)
     yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
-    if not knn.k:
+    if knn is not None and not knn.k:
         yield "knn.k", "needs at least one k"
-    if (data.name == "imagefolder") != (data.folder is not None):
-        yield (
-            "data.folder",
-            "data.name: imagefolder needs data.folder"
-            if data.folder is None
-            else f"{data.name} has no folder: leave it out, or use data.name: imagefolder",
-        )
-    if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
-        yield "data.folder", "it is relative to the data root: no leading '/' and no '..'"
+    yield from folders("data", data)
+    yield from without_labels(data, contrast, further, own)
+    if watched is not None:
+        yield from _watched(watched, knn, further)
     yield from _weights(model.weights, optim.epochs)
     if continue_from is not None:
         yield from _continued(continue_from, model, optim)
@@ -95,7 +92,7 @@ def contradictions(
 
 
 def beyond_images(
-    data: Data, knn: Knn, known: int | None, *, batch: int = 0
+    data: Data, knn: Knn | None, known: int | None, *, batch: int = 0
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of each number that exceeds the number of training images. `known` is that
     number; None: unknown."""
@@ -108,7 +105,7 @@ def beyond_images(
             f"{batch} images per step, but the data has only {available}: lower it",
         )
     labelled = STL10_LABELLED if data.name == "stl10" else available
-    if labelled is not None and max(knn.k, default=1) > labelled:
+    if knn is not None and labelled is not None and max(knn.k, default=1) > labelled:
         yield "knn.k", f"{max(knn.k)} neighbours, but only {labelled} labelled images: lower k"
 
 
@@ -214,6 +211,20 @@ def _drops(path: str, drops: tuple[int, ...], epochs: int) -> Iterator[tuple[str
         yield path, f"{list(drops)}: epochs must increase"
     elif epochs and drops and drops[-1] >= epochs:
         yield path, f"the drop at epoch {drops[-1]} is never reached in {epochs} epochs"
+
+
+def _watched(
+    name: str, knn: Knn | None, further: Mapping[str, TaskSection]
+) -> Iterator[tuple[str, str]]:
+    said, kinds = further.get(name), [each for each, its in further.items() if isinstance(its, Knn)]
+    if not isinstance(said, Knn):
+        there = ", ".join(kinds) or "none"
+        yield "watch.knn_task", f"no kNN task under tasks: is called {name}; there is {there}"
+    elif knn is not None:
+        why = "the recipe's own knn is monitored: say knn: null to monitor the task in its place"
+        yield "watch.knn_task", why
+    elif said.parent != "pretrain":
+        yield "watch.knn_task", f"{name} builds on {said.parent}, and not on pretrain"
 
 
 def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[tuple[str, str]]:

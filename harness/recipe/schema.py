@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
@@ -78,6 +78,9 @@ class Watch(Section):
     """Steps between writes to the journal, which has every step's loss."""
     knn_epochs: Annotated[int, Field(ge=0)] = 1
     """Monitor kNN after every so many epochs; 0: only after the last."""
+    knn_task: Annotated[Key | None, Since("0.2")] = None
+    """Where `knn` is null: the kNN task under `tasks:` by whose protocol, and on whose data, kNN is
+    monitored; null: it is not."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2
@@ -150,9 +153,10 @@ class Recipe(Section):
     optim: AnyOptim
     precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(title="precision")] = "fp32"
     """Precision of the encoders; logits, queue and moving average stay in float32."""
-    knn: Knn = Knn()
+    knn: Knn | None = Knn()
+    """null: no kNN on the run's own data, as always where they have no labels."""
     linear: Linear | None = Linear()
-    """null: no linear probe."""
+    """null: no linear probe, as always where the run's own data have no labels."""
     tasks: Annotated[dict[Key, FurtherTask], Since("0.2")] = {}
     """Further tasks by name, e.g. a probe on other data."""
     watch: Watch = Watch()
@@ -162,6 +166,29 @@ class Recipe(Section):
         """How each view of an image in a step of pre-training is drawn, in order."""
         main = self.augment.at(self.data.size)
         return tuple(main if kind == MAIN else self.views[kind] for kind in self.contrast.views())
+
+    @classmethod
+    def completed(cls, said: Any) -> Any:
+        """Evaluations of the run's own data are not asked for by default if these have no
+        labels."""
+        data = said.get("data") if isinstance(said, dict) else None
+        if isinstance(data, dict) and data.get("name") == "pictures":
+            return {"knn": None, "linear": None, **said}
+        return said
+
+    @property
+    def reads_output(self) -> bool:
+        """Whether the recipe's own kNN reads the head's output."""
+        return self.knn is not None and self.knn.layer == "output"
+
+    @property
+    def monitor(self) -> Knn | None:
+        """The protocol by which kNN is monitored during training; a KnnTask names its data. None:
+        it is not monitored."""
+        if self.knn is not None or self.watch.knn_task is None:
+            return self.knn
+        found = self.tasks[self.watch.knn_task]
+        return found if isinstance(found, Knn) else None
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -178,6 +205,7 @@ class Recipe(Section):
                 linear=self.linear,
                 further=self.tasks,
                 own=[kind for kind, each in tasks().items() if each.asked(self)],
+                watched=self.watch.knn_task,
             )
         )
         return self

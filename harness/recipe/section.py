@@ -22,6 +22,11 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @classmethod
+    def completed(cls, said: Any) -> Any:
+        """The values of a file with the defaults that depend on other values."""
+        return said
+
 
 @dataclass(frozen=True)
 class Since:

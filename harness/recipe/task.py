@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.recipe.section import Positive, Section
+from harness.recipe.section import Positive, Section, Since
 from harness.spec.declarations import load
 from harness.spec.registry import tasks
 
@@ -20,14 +20,23 @@ Pixels = Annotated[int, Field(ge=SIDES[0], le=SIDES[1])]
 class Data(Section):
     """The images, under the site's data root."""
 
-    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"]
-    """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>."""
+    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder", "pictures"]
+    """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>;
+    pictures: images at any depth of a folder, without labels."""
     folder: str | None = None
-    """imagefolder only: its folder, relative to the data root (e.g. imagenet)."""
+    """imagefolder and pictures only: the folder, relative to the data root (e.g. imagenet)."""
+    split: Annotated[float | None, Field(gt=0, lt=1), Since("0.2")] = None
+    """imagefolder of <folder>/<class>/<image>, without train and val: this share of each class's
+    images is the test set (the same for every seed)."""
     images: Positive | None = None
     """Train on a fixed random subset of this many images (the same for every seed); null: all."""
     size: Annotated[Pixels, Field(title="image size in pixels")]
     """Side of the square that the encoder sees, in pixels (v1: 224)."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the images have labels."""
+        return self.name != "pictures"
 
 
 @dataclass(frozen=True)

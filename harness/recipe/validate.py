@@ -26,6 +26,7 @@ def check(model: type[S], node: Node) -> S:
 def validate(model: type[S], node: Node) -> S | list[Complaint]:
     """The node as a `model`, or what is wrong with it."""
     try:
-        return model.model_validate_json(json.dumps(node.plain(), allow_nan=False))
+        said = model.completed(node.plain())
+        return model.model_validate_json(json.dumps(said, allow_nan=False))
     except ValidationError as error:
         return field_errors(model, error.errors(include_url=False), node)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
+from harness.recipe.section import plain
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, why_impossible
 from harness.store.ledger import Entry
@@ -42,7 +43,7 @@ class Curves:
     pretext: tuple[Point, ...] = ()
     """Accuracy of the pretext task over epochs, thinned; in percent."""
     knn: tuple[Point, ...] = ()
-    """Monitored kNN top-1 over epochs, in percent, at the recipe's protocol only."""
+    """Monitored kNN top-1 over epochs, in percent, at the protocol that the recipe asks for."""
     warnings: tuple[str, ...] = ()
 
 
@@ -75,7 +76,8 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
     if entry.state == "finished" and is_number(said) and last < said:
         warnings.append(f"{folder.id}: its journal ends at step {last} of {said}")
     monitored = [record for record in records if "knn/top1" in record]
-    wanted = _deciding(recipe.knn.model_dump(mode="json"))
+    protocol = recipe.monitor
+    wanted = _deciding(plain(protocol)) if protocol is not None else ()
     same = [r for r in monitored if _deciding(r.get("protocol")) in (wanted, None)]
     if others := len(monitored) - len(same):
         values = "value" if others == 1 else "values"
@@ -120,13 +122,14 @@ def _sample(lines: list[bytes], most: int) -> list[bytes]:
 
 
 def _deciding(said: Any) -> tuple[Any, ...] | None:
-    """The settings that decide a monitored value: the reported k, not those that show
-    sensitivity."""
+    """The settings that decide a monitored value: the reported k, not those that show sensitivity;
+    and the data, where they are not the run's own."""
     if not isinstance(said, dict):
         return None
     k = said.get("k")
     first = k[0] if isinstance(k, list) and k else k
-    return first, said.get("temperature"), said.get("layer"), said.get("queries")
+    rest = (said.get(name) for name in ("temperature", "layer", "queries", "data"))
+    return first, *rest
 
 
 def _points(records: Iterable[journal.Record], metric: str) -> list[Point]:

@@ -37,7 +37,7 @@ class Fact:
 def composed() -> tuple[Fact, ...]:
     """The facts that combine several fields, in the order of the list."""
     return (
-        Fact("training images", ("data.name", "data.folder", "data.images"), images),
+        Fact("training images", ("data.name", "data.folder", "data.images", "data.split"), images),
         Fact(label("data.size"), ("data.size",), lambda recipe: str(recipe.data.size)),
         Fact("backbone", ("model.backbone", "model.width"), backbone),
         Fact("given weights", ("model.weights",), _weights),
@@ -105,7 +105,9 @@ def images(recipe: Recipe) -> str:
         return IMAGENET
     data = recipe.data
     where = f"{data.name} {data.folder}" if data.folder else data.name
-    return f"{where}, {data.images} images" if data.images is not None else f"{where}, all images"
+    count = f"{data.images} images" if data.images is not None else "all images"
+    split = "" if data.split is None else f" but {100 * data.split:g} % of each class"
+    return f"{where}, {count}{split}"
 
 
 def is_imagenet(recipe: Recipe) -> bool:

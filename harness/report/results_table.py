@@ -80,6 +80,8 @@ def _ours(results: Results) -> Iterable[Filled]:
     against = results.ablation.metric if results.ablation and is_papers_scale(results) else None
     for metric in measured(results):
         column = measured_column(metric, "ours")
+        if names := _tasks_elsewhere(results, metric):
+            column = replace(column, label=f"{column.label} ({', '.join(names)})")
         yield column, [measurement(results, cell, metric) for cell in results.cells]
         difference = replace(column, group="", unit=difference_unit(metric))
         if metric == against:
@@ -92,6 +94,13 @@ def _ours(results: Results) -> Iterable[Filled]:
                 replace(difference, label="to untrained", kind="to untrained", unit="points"),
                 [Difference(results.difference(cell, metric)) for cell in results.cells],
             )
+
+
+def _tasks_elsewhere(results: Results, metric: Metric) -> list[str]:
+    """The tasks that measure the metric on other data than the runs', where no section of its own
+    does."""
+    behind = [stage for run in results.runs for stage in run.behind(metric) if stage.own_data]
+    return list(dict.fromkeys(stage.under for stage in behind))
 
 
 def measured_column(metric: Metric, group: str) -> Column:

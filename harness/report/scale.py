@@ -8,14 +8,14 @@ v2 (arXiv:2003.04297) on ImageNet-1M (`harness.recipe.reference.papers`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.recipe.ablation import Ablation
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
-from harness.recipe.schema import Recipe
+from harness.recipe.schema import Knn, Recipe
 from harness.report import recipe_facts
 from harness.report.collect import Results
 
@@ -248,13 +248,9 @@ def protocol_sentences(results: Results) -> list[str]:
 
 
 def _sentences(recipe: Recipe) -> list[str]:
-    knn = recipe.knn
-    layer = "the backbone's pooled features" if knn.layer == "backbone" else "the head's output"
-    queries = "all test images" if knn.queries is None else f"{knn.queries} fixed test images"
-    lines = [
-        f"kNN: k = {knn.k[0]}, T = {knn.temperature:g}, on {layer}, {queries}; "
-        "neighbours vote with exp(cosine similarity / T)."
-    ]
+    lines = list(of_data(recipe))
+    if recipe.knn is not None:
+        lines.append(f"kNN: {_votes(recipe.knn)}")
     probe = recipe.linear
     if probe is not None:
         others = f" (others, as sensitivity: {_list(probe.lr[1:])})" if len(probe.lr) > 1 else ""
@@ -267,6 +263,37 @@ def _sentences(recipe: Recipe) -> list[str]:
             "before the runs: the first is the result, never the best of several."
         )
     return lines
+
+
+def _votes(knn: Knn) -> str:
+    layer = "the backbone's pooled features" if knn.layer == "backbone" else "the head's output"
+    queries = "all test images" if knn.queries is None else f"{knn.queries} fixed test images"
+    return (
+        f"k = {knn.k[0]}, T = {knn.temperature:g}, on {layer}, {queries}; "
+        "neighbours vote with exp(cosine similarity / T)."
+    )
+
+
+def of_data(recipe: Recipe) -> Iterator[str]:
+    """What a reader should know of the data, in sentences: a test set that the harness split off,
+    images without labels, and the protocol of kNN on other data."""
+    others = [(name, said) for name, said in recipe.tasks.items() if said.data is not None]
+    for data in (recipe.data, *(said.data for _, said in others)):
+        if data is not None and data.split is not None:
+            yield (
+                f"{data.folder} has no test set of its own: a fixed {100 * data.split:g} % of each "
+                "class's images is its test set, the same for every seed, and no run trains on it. "
+                "Numbers on it compare with no others."
+            )
+    if not recipe.data.labelled:
+        watched = recipe.watch.knn_task
+        how = f"kNN is monitored by the task {watched}" if watched else "kNN is not monitored"
+        yield f"The images of {recipe.data.folder} have no labels; {how}."
+    for name, said in others:
+        if isinstance(said, Knn) and said.data is not None:
+            where = said.data.folder or said.data.name
+            bank = f", {said.data.images:,} of its training images" if said.data.images else ""
+            yield f"kNN of the task {name}, on {where}{bank}: {_votes(said)}"
 
 
 def _list(numbers: tuple[float, ...] | tuple[int, ...]) -> str:

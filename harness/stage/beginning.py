@@ -28,7 +28,7 @@ def encoder(context: Context) -> tuple[Encoder, UsedWeights | None]:
     weights = recipe.model.weights
     if weights is None:
         return made, None
-    needed = recipe.knn.layer == "output" or recipe.optim.epochs > 0
+    needed = recipe.optim.epochs > 0 or recipe.reads_output
     if weights.file is not None:
         source = recipe.about.source
         taken = load_released(made, weights, context.data_root, head=needed, source=source)

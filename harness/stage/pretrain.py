@@ -20,15 +20,16 @@ from harness.model.groups import (
     fit_groups,
 )
 from harness.recipe.schema import Recipe
+from harness.recipe.section import plain
 from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.runtime.world import World
 from harness.spec.declarations import load
 from harness.spec.registry import methods
-from harness.stage import beginning
+from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.stage.knn import check_neighbours, measure
+from harness.stage.knn import measure
 
 LEAST_SCALE = 2.0**-24
 """Least loss scale of fp16. Gradients that overflow below it exceed 1e12 in any format."""
@@ -60,7 +61,7 @@ class Pretraining:
         self.recipe, self.context = recipe, context
         if context.device.type == "cuda":  # this process may have run other stages before
             torch.cuda.reset_peak_memory_stats(context.device)
-        check_neighbours(recipe.knn, context.data)
+        self.monitor = monitor.of(context)
         self.loader = Loader(
             context.data,
             context.data.train,
@@ -101,7 +102,7 @@ class Pretraining:
             StoreError, DataError: see Context.restore, and harness.stage.beginning.
             HarnessError: the processes do not start with the same weights, queue or momentum.
         """
-        context, watch = self.context, self.recipe.watch
+        context, recipe, watch = self.context, self.recipe, self.recipe.watch
         restored = context.restore()
         if restored is not None:
             with fitting(context.folder):
@@ -137,7 +138,7 @@ class Pretraining:
             if saves or stops:
                 self._since = time.perf_counter()
         context.wait_for_checkpoint()
-        values = {"knn/top1": self._figures["knn/top1"]}
+        values = {} if recipe.knn is None else {"knn/top1": self._figures["knn/top1"]}
         if self._losses:
             values["train/loss"] = _mean(self._losses)
         if self._top1:
@@ -228,16 +229,17 @@ class Pretraining:
         return round(step / self.per_epoch, 4)
 
     def _monitor(self) -> None:
-        """kNN with the query encoder as it is now.
+        """kNN with the query encoder as it is now, if it is monitored.
 
         Raises:
             Diverged: a weight or a feature is not finite, though the losses so far were.
         """
         context = self.context
+        if (on := self.monitor) is None:
+            return
+        encoder, world = self.mechanism.query, context.world
         with finite(self.step):
-            values = measure(
-                self.mechanism.query, self.recipe, self.recipe.knn, context.data, context.world
-            )
+            values = measure(encoder, self.recipe, on.protocol, on.data, world, _never, on.size)
         self._figures["knn/top1"] = values["knn/top1"]
         if context.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(context.device)
@@ -248,7 +250,7 @@ class Pretraining:
                     "epoch": self._epoch(self.step),
                     "t": round(time.time(), 1),
                     **values,
-                    "protocol": self.recipe.knn.model_dump(mode="json"),
+                    "protocol": plain(on.protocol),
                 }
             ]
         )
@@ -293,6 +295,10 @@ class Pretraining:
         own = self.optimiser.state_dict()["param_groups"]
         state = state | {"optimiser": state["optimiser"] | {"param_groups": own}}
         self._load(step, state | {"losses": [], "top1": [], "knn": None})
+
+
+def _never() -> None:
+    """The monitor is not interrupted."""
 
 
 def _mean(values: list[float]) -> float:

@@ -153,6 +153,7 @@ def test_several_data_sets_are_one_recipe(place: Path, site: Site) -> None:
     assert {recipe.data.size, *(each.data.size for each in recipe.tasks.values() if each.data)} == {
         24
     }
+    assert recipe.knn is not None
     assert recipe.knn.k == (3,)  # 30 images
     assert recipe.tasks["knn_embedded"].k == (200,)  # type: ignore[attr-defined]
     assert any("photos" in note and "30 images" in note for note in recipe.about.notes)

@@ -10,6 +10,7 @@ from report.build import recipe
 
 from harness.app import training_images as module
 from harness.app.training_images import too_few_images, training_images
+from harness.recipe.schema import Data
 
 PETS = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
 
@@ -64,3 +65,15 @@ def test_what_cannot_be_counted_at_once_lacks_nothing(
     monkeypatch.setattr(os, "scandir", counted)
     assert training_images(place) is None
     assert len(listed) < 10
+
+
+def test_of_folders_without_train_and_val_what_is_trained_on_is_counted(tmp_path: Path) -> None:
+    place = pets(tmp_path, 20) / "train"
+    pictures = Data(name="pictures", folder="pets", size=16)
+    split = Data(name="imagefolder", folder="pets/train", split=0.2, size=16)
+    assert training_images(tmp_path / "pets", pictures) == 20
+    assert training_images(place, split) == 16
+    (place / "broken.txt").write_text("cat/deeper/0.jpg\n")
+    assert training_images(place, split) == 15
+    own = {"data": dict(split), "knn": None, "linear": None}
+    assert beyond(tmp_path, **own, optim__batch=16) == ["optim.batch"]

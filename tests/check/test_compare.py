@@ -98,7 +98,7 @@ def test_a_run_that_arrives_late_is_seen_though_it_ends_where_it_should(
 ) -> None:
     made = bench(tmp_path / "new", [100])
     epochs = made.recipe("m0.99", 100).optim.epochs
-    protocol = made.recipe("m0.99", 100).knn.model_dump(mode="json")
+    protocol = made.protocol("m0.99", 100)
     late = [
         {"step": 31 * e, "epoch": float(e), "knn/top1": 12 + 28.5 * (e / epochs) ** 2}
         | {"protocol": protocol, "train/loss": 2.1}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 import harness
+from harness.errors import DataError, RecipeError
 from harness.recipe.json_schema import render
 
 ROOT = Path(harness.__file__).parent.parent
@@ -198,3 +201,24 @@ def test_every_committed_recipe_names_its_schema() -> None:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         up = "../" * (len(path.relative_to(ROOT / "recipes").parts) - 1)
         assert first == f"# yaml-language-server: $schema={up}schema.json", path
+
+
+def test_new_says_what_it_found_and_a_command_that_works(moco: Any, place: Path) -> None:
+    for n in range(64):
+        path = place / "my photos" / ("deep" if n % 2 else "") / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(path)
+    said = moco("recipes", "new", "my.yaml", "--images", "my photos", "--watch", "embedded")
+    assert said.code == 0
+    assert "64 images" in said.out
+    planned = shlex.split(said.out.splitlines()[-1].removeprefix("next: "))
+    assert planned[0] == "moco-harness"
+    plan = moco(*planned[1:])
+    assert plan.code == 0
+    assert str(place / "my photos") in plan.out
+    assert moco("recipes", "validate", "my.yaml").code == 0
+    again = moco("recipes", "new", "my.yaml", "--images", "my photos")
+    assert again.code == RecipeError.exit_code
+    none = moco("recipes", "new", "other.yaml", "--images", "none")
+    assert none.code == DataError.exit_code
+    assert not Path("other.yaml").exists()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from documents.commands import commands_in, sessions, wrong
 from documents.markdown import ROOT, Block, blocks, documents, spans, written
@@ -53,6 +54,10 @@ def recipes(tmp_path: Path) -> Path:
 def checkout(recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a reader is: among the files that blocks name, with `moco-harness` and a home."""
     shutil.copytree(ROOT / "reports", recipes.parent / "reports")
+    for n in range(64):
+        path = recipes.parent / "photos" / ("2020" if n % 2 else "") / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (n, n, n)).save(path)
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / PROGRAM).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness.cli "$@"\n')

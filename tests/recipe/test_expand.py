@@ -317,6 +317,7 @@ def test_given_weights_are_members_too(scale: Path, write: Write) -> None:
     ]  # fmt: skip
     recipe = members[0].recipe
     assert recipe.model.weights is not None
+    assert recipe.knn is not None
     assert (recipe.optim.epochs, recipe.knn.k, recipe.data.images) == (0, (9,), 777)
     assert recipe.optim.lr != 0.5, "what is set for training is not for them"
     assert [target.source for target in recipe.about.targets] == ["README"]

@@ -27,6 +27,7 @@ def refusal(path: Path, *sets: str) -> str:
 
 def test_a_minimal_recipe(base: Path) -> None:
     recipe = load_recipe(base)
+    assert recipe.knn is not None
     assert (recipe.name, recipe.optim.lr, recipe.knn.k) == ("base", 0.06, (200,))
     assert load(base) == recipe
 
@@ -127,6 +128,7 @@ class TestSet:
             ],
         )
         assert recipe.linear is None
+        assert recipe.knn is not None
         assert recipe.knn.k == (20, 200)
         assert recipe.optim.lr == 0.02
         assert isinstance(recipe.contrast, Moco)

@@ -135,6 +135,12 @@ class Bench:
         targets = self.scale.targets.get(cell, ())
         return made.model_copy(update={"about": About(targets=targets)})
 
+    def protocol(self, cell: str, seed: int) -> dict[str, Any]:
+        """The kNN protocol of one run, as its journal has it."""
+        knn = self.recipe(cell, seed).knn
+        assert knn is not None
+        return plain(knn)
+
     def folder(self, cell: str, seed: int, kind: str = "pretrain") -> StageFolder:
         return stage_folder(self.runs, stage_id(self.recipe(cell, seed), kind))
 
@@ -171,7 +177,7 @@ class Bench:
         end = final if isinstance(final, int | float) else 10.0
         records: list[dict[str, Any]] = []
         if not epochs:  # the control is monitored once
-            protocol = self.recipe(cell, seed).knn.model_dump(mode="json")
+            protocol = self.protocol(cell, seed)
             records.append({"step": 0, "epoch": 0.0, "knn/top1": end, "protocol": protocol})
         for step in range(1, epochs * 31 + 1):
             epoch = step / 31
@@ -179,7 +185,7 @@ class Bench:
             records.append({"step": step, "epoch": epoch, "t": 1e9 + step, "train/loss": loss})
             if step % 31 == 0:
                 top1 = 12 + (end - 12) * (epoch / epochs) ** 0.5
-                protocol = self.recipe(cell, seed).knn.model_dump(mode="json")
+                protocol = self.protocol(cell, seed)
                 knn = {"knn/top1": top1, "knn/top1@k20": top1, "protocol": protocol}
                 records.append({"step": step, "epoch": epoch, "t": 1e9 + step, **knn})
         more.setdefault("records", records)

@@ -147,6 +147,7 @@ class Mixed(Bench):
         found = super().recipe(cell, seed)
         if cell != "m0.9":
             return found
+        assert found.knn is not None
         return found.model_copy(update={"knn": found.knn.model_copy(update={"k": (20,)})})
 
 
@@ -174,6 +175,7 @@ def test_another_k_for_sensitivity_is_no_other_protocol(make: Make, gather: Coll
         def recipe(self, cell: str, seed: int) -> Recipe:
             found = super().recipe(cell, seed)
             k = (200, 20, 5) if cell == "m0.9" else (200,)
+            assert found.knn is not None
             return found.model_copy(update={"knn": found.knn.model_copy(update={"k": k})})
 
     bench = Wider(make().runs)

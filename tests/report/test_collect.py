@@ -206,7 +206,7 @@ def test_hostile_files_are_no_reason_to_fail(make: Make, gather: Collected) -> N
 
 def test_monitored_values_of_another_protocol_are_left_out(make: Make, gather: Collected) -> None:
     bench = make()
-    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    protocol = bench.protocol("m0.9", 0)
     others = {**protocol, "k": [20]}
     old = {"step": 31, "epoch": 1.0, "knn/top1": 33.0, "protocol": others}
     new = {"step": 62, "epoch": 2.0, "knn/top1": 35.0, "protocol": {**protocol, "k": [200, 5]}}

@@ -29,7 +29,7 @@ def test_of_a_long_journal_every_nth_line_is_read_and_all_that_was_monitored() -
 
 def test_the_curves_of_a_run(make: Make) -> None:
     bench = make()
-    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    protocol = bench.protocol("m0.9", 0)
     records: list[dict[str, object]] = [
         {"step": n, "epoch": n / 100, "train/loss": 6.0, "pretext/top1": 50.0}
         for n in range(1, 1001)
@@ -49,7 +49,7 @@ def test_the_curves_of_a_run(make: Make) -> None:
 def test_an_impossible_value_is_not_drawn(make: Make, state: str | None) -> None:
     """Of a run that has ended nothing is: which of its values are true, nobody knows."""
     bench = make()
-    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    protocol = bench.protocol("m0.9", 0)
     records: list[dict[str, object]] = [
         {"step": n, "epoch": n / 10, "train/loss": 6.0, "knn/top1": value, "protocol": protocol}
         for n, value in ((10, 30.0), (20, 170.0), (30, -1.0), (40, 41.0))

@@ -139,7 +139,7 @@ def test_pretext_accuracy_stands_beside_knn_with_the_papers_curves(
             }
             for n in (1, 2, 3)
         ]
-        protocol = bench.recipe("m0.9", seed).knn.model_dump(mode="json")
+        protocol = bench.protocol("m0.9", seed)
         monitored = {"step": 3, "epoch": 3.0, "knn/top1": 30.0 + seed, "protocol": protocol}
         bench.pretrain("m0.9", seed, records=[*records, monitored])
     pretext, knn, loss = curves_figures(gather(bench))

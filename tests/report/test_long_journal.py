@@ -27,6 +27,7 @@ STEPS, BLOCK, ATTEMPTS, BACK = 1_000_000, 50, 20, 500
 
 def fill(folder: StageFolder, recipe: Recipe) -> None:
     """Write it as the trainer does: blocks of steps, a monitor now and then."""
+    assert recipe.knn is not None
     protocol = recipe.knn.model_dump(mode="json")
     step, per = 0, STEPS // ATTEMPTS
     for number in range(1, ATTEMPTS + 1):

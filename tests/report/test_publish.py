@@ -53,7 +53,7 @@ def test_the_report_of_the_records_is_that_of_the_runs(
 
 def test_records_are_small_and_whole(make: Make, gather: Collected, tmp_path: Path) -> None:
     bench = make()
-    protocol = bench.recipe("m0.9", 0).knn.model_dump(mode="json")
+    protocol = bench.protocol("m0.9", 0)
     records: list[dict[str, Any]] = [
         {"step": n, "epoch": n / 1000, "t": 1e9 + n, "train/loss": 6.0 - n / 1e4, "train/lr": 0.06}
         for n in range(1, 10_001)

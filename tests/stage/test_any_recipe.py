@@ -96,6 +96,7 @@ def images(data: Data) -> DataSet:
 def test_a_recipe_that_validates_makes_a_step(seed: int) -> None:
     recipe = drawn(seed)
     data = images(recipe.data)
+    assert recipe.knn is not None
     check_neighbours(recipe.knn, data)
     loader = Loader(
         data,

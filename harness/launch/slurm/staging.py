@@ -59,10 +59,10 @@ class _Stopped(Exception):
 
 def needed(recipe: Mapping[str, Any]) -> list[str]:
     """Paths that the recipe (as in stage.json) reads, relative to the data root."""
-    data = recipe["data"]
-    folder = data["folder"] if data["name"] == "imagefolder" else _FOLDERS.get(data["name"])
+    every = [recipe["data"], *(said["data"] for said in recipe.get("tasks", {}).values())]
+    folders = [data["folder"] or _FOLDERS.get(data["name"]) for data in every if data]
     weights = (recipe["model"].get("weights") or {}).get("file")
-    return [path for path in (folder, weights) if path]
+    return list(dict.fromkeys(path for path in (*folders, weights) if path))
 
 
 def stage(

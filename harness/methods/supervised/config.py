@@ -29,6 +29,7 @@ class Supervised(MethodSection):
     """Share of each label that is spread over all classes."""
 
     keys: ClassVar[Literal["none", "follow", "learn"]] = "none"
+    labels: ClassVar[bool] = True
 
     def views(self) -> tuple[str, ...]:
         return (MAIN,)

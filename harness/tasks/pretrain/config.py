@@ -55,4 +55,5 @@ TASK = Task(
     watched=("train/loss", "knn/top1", "train/images_per_s"),
     progress="optim",
     trains=True,
+    labels=False,
 )

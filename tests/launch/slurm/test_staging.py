@@ -45,6 +45,13 @@ def test_what_a_recipe_reads(data: dict[str, Any], weights: Any, expected: list[
     assert staging.needed({"data": data, "model": {"weights": weights}}) == expected
 
 
+def test_the_data_of_tasks_are_read_too() -> None:
+    own = {"name": "cifar10", "folder": None}
+    tasks = {"a": {"data": own}, "b": {"data": None}, "c": {"data": own}}
+    recipe = {"data": {"name": "pictures", "folder": "photos"}, "model": {}, "tasks": tasks}
+    assert staging.needed(recipe) == ["photos", "cifar-10-batches-py"]
+
+
 def stage(
     root: Path,
     local: object,

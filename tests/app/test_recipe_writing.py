@@ -1,0 +1,114 @@
+"""`new_recipe`: what is written is a sound recipe of the folder, and nothing is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from harness.app import NewRecipe, new_recipe
+from harness.errors import DataError, RecipeError
+from harness.recipe.load import load_recipe
+from harness.recipe.schema import Data
+from harness.site import load_site
+
+SIDE = 40
+
+
+def photos(folder: Path, count: int, *inside: str) -> Path:
+    """`count` images of SIDE x 50 pixels, in turn in the folders `inside`."""
+    for n in range(count):
+        path = folder / inside[n % len(inside)] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if n < 3:
+            Image.new("RGB", (50, SIDE), (n, 0, 0)).save(path)
+        else:
+            path.write_bytes((folder / inside[0] / "0.png").read_bytes())
+    return folder
+
+
+def write(tmp_path: Path, images: Path, **more: Any) -> NewRecipe:
+    made = new_recipe(tmp_path / "my.yaml", images, load_site(data=tmp_path / "data"), **more)
+    assert load_recipe(made.path) == made.recipe
+    return made
+
+
+def test_pictures_outside_of_the_data_root(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "my photos", 80, "", "2020", "2020/summer")
+    (folder / "2020" / "x.png").write_bytes(b"no image")
+    made = write(tmp_path, folder)
+    assert made.recipe.data == Data(name="pictures", folder="my photos", size=32)
+    assert made.root == tmp_path
+    assert (made.folder.facts.images, made.folder.facts.side) == (81, SIDE)
+    assert made.recipe.monitor is None
+    assert any("2020/x.png" in note for note in made.notes)
+    assert made.next.split(" --data ")[1] == str(tmp_path)
+    for path in (made.path, tmp_path / "link.yaml"):
+        (tmp_path / "link.yaml").unlink(missing_ok=True)
+        (tmp_path / "link.yaml").symlink_to("nowhere")
+        before = made.path.read_bytes()
+        with pytest.raises(RecipeError, match=path.name):
+            new_recipe(path, folder)
+        assert made.path.read_bytes() == before
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_pictures_in_the_data_root_watched_on_a_folder(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "data" / "a" / "photos", 64, "x")
+    labelled = photos(tmp_path / "data" / "pets", 100, "cat", "dog")
+    made = write(tmp_path, folder, watch=str(labelled), size=24)
+    assert made.recipe.data == Data(name="pictures", folder="a/photos", size=24)
+    assert "--data" not in made.next
+    said: Any = made.recipe.tasks["watched"]
+    assert said.data == Data(name="imagefolder", folder="pets", split=0.2, size=24)
+    assert said.k == (40,)
+    assert made.recipe.monitor is said
+
+
+def test_folders_of_classes(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "data" / "pets", 100, "cat", "dog")
+    (note,) = write(tmp_path, folder).notes
+    assert "--split" in note
+    (tmp_path / "my.yaml").unlink()
+    made = write(tmp_path, folder, split=0.1)
+    assert made.recipe.data == Data(name="imagefolder", folder="pets", split=0.1, size=32)
+    facts = made.folder.facts
+    assert (facts.images, facts.tested, facts.smallest_class) == (90, 10, 45)
+    assert made.recipe.knn is not None
+    (tmp_path / "my.yaml").unlink()
+    apart = tmp_path / "data" / "apart"
+    photos(apart / "val", 10, "cat", "dog")
+    photos(apart / "train", 70, "cat", "dog")
+    made = write(tmp_path, apart, watch="embedded")
+    assert made.recipe.data == Data(name="imagefolder", folder="apart", size=32)
+    assert (made.folder.facts.images, made.folder.facts.tested) == (70, 10)
+    assert list(made.recipe.tasks) == ["watched"]
+
+
+def test_what_cannot_be_used_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 64, "")
+    few = photos(tmp_path / "few", 63, "")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for n in range(64):
+        (broken / f"{n}.jpg").write_bytes(b"x")
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
+    refused: list[tuple[Path, dict[str, Any], str]] = [
+        (few, {}, "63"),
+        (broken, {}, "0.jpg|readable"),
+        (tmp_path / "absent", {}, "absent"),
+        (folder, {"watch": "cifar11"}, "cifar10"),
+        (folder, {"watch": "cifar10"}, "ln -s"),
+        (folder, {"split": 0.1}, "no images"),
+    ]
+    for images, more, message in refused:
+        with pytest.raises(DataError, match=message):
+            write(tmp_path, images, **more)
+    with pytest.raises(RecipeError, match="name"):
+        new_recipe(tmp_path / "My Photos.yaml", folder)
+    assert not list(tmp_path.glob("*.yaml"))
+    (tmp_path / "data" / "photos").symlink_to(folder)
+    made = write(tmp_path, tmp_path / "data" / "photos", watch="cifar10")
+    assert made.recipe.data.folder == "photos"
