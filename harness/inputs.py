@@ -20,13 +20,15 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.data_check import DOWNLOADED
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.imagefolder import SPLITS, Found, left_out, names_in, walk
+from harness.recipe.photos import PHOTOS
 from harness.store import atomic
 from harness.store.layout import StageFolder
 
@@ -56,7 +58,7 @@ class Unfinished(Exception):
 class Inputs:
     """Checks inputs, each only once: a `harness.store.stale.Look`."""
 
-    def __init__(self, root: Path | None, runs: Path, patience_s: float | None = None) -> None:
+    def __init__(self, root: AnyRoot | None, runs: Path, patience_s: float | None = None) -> None:
         """`root` is the data root. An input that is not there is searched where the stage has read
         it, also if `root` is None. Results of the checks are noted under the run root `runs`."""
         self._root, self._runs = root, runs
@@ -85,7 +87,7 @@ class Inputs:
         """Where the input would be read now; if it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
-        there = os.path.isdir if what == "data" else os.path.isfile
+        there = os.path.isfile if what == "weights" else os.path.isdir
         return next((each for each in places if there(each)), None)
 
     def _run(self, name: str, path: str) -> Path | None:
@@ -101,9 +103,15 @@ class Inputs:
         """
         if data.folder is not None:
             return self._made_from("data", data.folder, "folder")
+        if data.name in PHOTOS:
+            return self._made_from("data", PHOTOS[data.name].folder, data.name)
         if data.name in DOWNLOADED:
             return self._made_from("data", DOWNLOADED[data.name][0], "set")
         return None
+
+    def test_data(self, data: Data) -> dict[str, Any] | None:
+        """What a result records of test images from another folder; None if there are none."""
+        return self._made_from("test_data", data.test, "classes") if data.test is not None else None
 
     def weights(self, weights: Weights) -> dict[str, Any] | None:
         """What a result records of a file of given weights."""
@@ -131,6 +139,10 @@ class Inputs:
                 found = _weights(place, note)
             elif of == "set":
                 found = _downloaded(place)
+            elif of in PHOTOS or of == "classes":
+                found = _folder(place, note, until, each=each, parts=(".",)) | {"of": of}
+                if lists := PHOTOS[of].lists if of in PHOTOS else ():
+                    found["lists"] = _digest((name, _crc(place / name)) for name in lists)
             elif (place / PACK).is_file():
                 found = _pack(place, note)
             else:
@@ -237,15 +249,20 @@ class Class(NamedTuple):
     """The class's folders, relative to the split's, with their change times."""
 
 
-def _folder(place: Path, note: Note, until: float, *, each: bool) -> dict[str, Any]:
-    """An image folder; with `each`, every file is checked, whatever the folders' times."""
+def _folder(
+    place: Path, note: Note, until: float, *, each: bool, parts: Sequence[str] = SPLITS
+) -> dict[str, Any]:
+    """An image folder; with `each`, every file is checked, whatever the folders' times.
+
+    `parts`: its folders of class folders; "." for class folders in the folder itself.
+    """
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
-    out = left_out(place)
+    out = left_out(place) if parts == SPLITS else {part: set[str]() for part in parts}
     listed = {part: sorted(names) for part, names in out.items()}
     before = {} if each or note.known("left_out") != listed else _noted(note)
-    parts = [part for part in SPLITS if (place / part).is_dir()]
+    parts = [part for part in parts if (place / part).is_dir()]
     for part in parts:
         folder = place / part
 
@@ -308,6 +325,10 @@ def _summed(of: str, classes: Mapping[str, Class]) -> dict[str, Any]:
     return {"of": of, "fingerprint": digest, "images": images, "bytes": size}
 
 
+def _crc(path: Path) -> int:
+    return zlib.crc32(path.read_bytes())
+
+
 def _digest(named: Iterable[tuple[str, object]]) -> str:
     """Twelve hexadecimal digits of a hash over each name's last two parts and its value."""
     total = hashlib.sha256()
@@ -324,7 +345,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
         seen = _times((place / path).stat())
         before = known.get(path)
         if not isinstance(before, list) or before[1:] != seen:
-            before = [zlib.crc32((place / path).read_bytes()), *note.settled(seen)]
+            before = [_crc(place / path), *note.settled(seen)]
         sums[path] = before
         yield int(before[0])
     note.after["files"] = sums

@@ -8,15 +8,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import left_out, shown, walk
 from harness.inputs import FEW, PACK
 from harness.recipe.evaluation import Knn
-from harness.recipe.rules import beyond_images
+from harness.recipe.rules import KNOWN_SIZES, beyond_images
 from harness.recipe.schema import Recipe
 
 
-def wanted_beyond(recipes: Iterable[Recipe], root: Path) -> list[str]:
+def wanted_beyond(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
     """Fields that ask for more images than their folder under the data root has, with what is
     wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
     it."""
@@ -36,9 +37,10 @@ def _beyond(recipe: Recipe, count: Callable[[str], int | None]) -> Iterator[tupl
             yield folder, field, why
     for name, said in recipe.tasks.items():
         data = said.data or recipe.data
-        if isinstance(said, Knn) and data.folder is not None:
-            for field, why in beyond_images(data, said, count(data.folder)):
-                yield data.folder, f"tasks.{name}.{field.removeprefix('knn.')}", why
+        if isinstance(said, Knn):
+            known = count(data.folder) if data.folder is not None else KNOWN_SIZES.get(data.name)
+            for field, why in beyond_images(data, said, known):
+                yield data.folder or data.name, f"tasks.{name}.{field.removeprefix('knn.')}", why
 
 
 def training_images(place: Path) -> int | None:

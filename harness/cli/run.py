@@ -86,7 +86,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, how: How) -> int:
             inputs = Inputs(site.data, site.runs)
             plan = planning.plan(path, site, sets=sets, again=how.again, on=on.kind, inputs=inputs)
             progress.planned(plan, inputs.unfinished)
-            planning.refuse(plan, site)
+            planning.refuse(plan, site, here=True)
             return 0
         return run(
             path, site, sets=sets, again=how.again, ask=how.ask, on=on.kind, progress=progress
