@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -85,6 +86,9 @@ def _data(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
             says = f"data missing: no {' and no '.join(lacks)} of {data.name} in {place}"
             mend = about.source or "take the folder away, and run downloads it again"
             yield DataCheck(False, f"{says}; {mend}, or say with --data where it lies")
+            return
+        if about.library and importlib.util.find_spec(about.library) is None:
+            yield DataCheck(False, f"data: {about.no_library(data.name)}")
             return
         yield _set(data.name, root, holders(root, about.folder), about.archive)
     elif data.folder is not None:

@@ -168,9 +168,9 @@ def load_site(
     ):
         if named and not DEVICE.fullmatch(named):
             raise RecipeError(f"{source}{named}: {NO_DEVICE}")
-    named = [data] if isinstance(data, Path) else [*(data or ())]
+    given = [data] if isinstance(data, Path) else [*(data or ())]
     in_env = env("MOCO_HARNESS_DATA")
-    found_data = [root for one in named or filter(None, [in_env]) for root in parsed(str(one))]
+    found_data = [root for one in given or filter(None, [in_env]) for root in parsed(str(one))]
     found_runs = runs or env("MOCO_HARNESS_RUNS") or said.runs or "runs"
     return Site(
         data=_roots(found_data or said.data_roots or [_cache()]),

@@ -125,7 +125,8 @@ def _open(data: Data, root: AnyRoot) -> DataSet:
     train, bank, test = opened["train"], opened.get("bank", opened["train"]), opened["test"]
     # Embedded images are drawn at the recipe's size; for others it is only the views' size.
     mean, std = normalisation(data)
-    fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
+    changed = opened.get("packing", "") + ("whole" if data.test_view == "whole" else "")
+    fingerprint = _fingerprint(changed, *dict.fromkeys((train, bank, test)))
     names = opened.get("classes")
     classes = int(bank.labels.max()) + 1 if names is None else len(names)
     made = ("train", "bank", "test", "classes")
@@ -272,9 +273,10 @@ def without(name: str, left_out: Sequence[str]) -> tuple[str, ...]:
     return (f"{name}: {len(left_out):,} broken images left out ({some(left_out)})",)
 
 
-def _fingerprint(packing: str, *parts: Images) -> str:
-    """The fingerprint. A pack of unchanged files has the fingerprint of their folder."""
-    total = hashlib.sha256(packing.encode())
+def _fingerprint(changed: str, *parts: Images) -> str:
+    """The fingerprint. A pack of unchanged files has the fingerprint of their folder. `changed`: in
+    what the pixels that are used differ from the files'."""
+    total = hashlib.sha256(changed.encode())
     for part in parts:
         total.update(_bytes(part.labels))
         if isinstance(part, Stack):

@@ -197,7 +197,7 @@ def _flowers102(place: Path) -> Listed:
         of = [(f"jpg/image_{n:05d}.jpg", labels[n - 1] - 1) for n in (*train, *val, *test)]
     except OSError as error:
         raise unread(error, place / "setid.mat") from error
-    except (AttributeError, LookupError, TypeError, ValueError, NotImplementedError) as error:
+    except Exception as error:  # scipy and zlib have errors of their own
         raise _unlike(place / "setid.mat", f"or imagelabels.mat: {error}") from error
     cut = len(train) + len(val)
     return Listed([str(n + 1) for n in range(classes)], of[:cut], of[cut:])
@@ -207,10 +207,7 @@ def _loadmat() -> Callable[[Path], Any]:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise DataError(
-            "flowers102: its labels are MATLAB files, which scipy reads; install it: "
-            "pip install 'moco-harness[flowers]'"
-        ) from None
+        raise DataError(PHOTOS["flowers102"].no_library("flowers102")) from None
     return loadmat  # type: ignore[no-any-return]
 
 

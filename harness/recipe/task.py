@@ -17,7 +17,7 @@ Pixels = Annotated[int, Field(ge=8, le=1024)]
 class Data(Section):
     """Which images; they are looked for under the site's data root."""
 
-    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder"] | PhotoName
+    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder", PhotoName]
     """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>; the
     others are published data sets: docs/data.md."""
     folder: str | None = None
@@ -28,8 +28,8 @@ class Data(Section):
     """imagefolder only: a folder of test images instead of its val, relative to the data root: one
     folder for each class, which are all or some of the classes of train (ImageNet-R ...)."""
     test_view: Annotated[Literal["crop", "whole"], Since("0.2")] = "crop"
-    """Of the images in `test`. crop: resize, and cut out the centre; whole: they were cut before, as
-    ImageNet-C's."""
+    """Of the images in `test`. crop: resize, and cut out the centre; whole: images that were cut
+    before, as ImageNet-C's."""
     size: Annotated[Pixels, Field(title="image size in pixels")]
     """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
