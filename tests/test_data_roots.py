@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from report.build import recipe
 
-from harness.cli import main
 from harness.data_check import check_data
 from harness.data_roots import DataRoots, each, joined, parsed, read
 from harness.errors import RecipeError
@@ -102,16 +101,3 @@ def test_a_result_names_the_root_that_was_used(tmp_path: Path) -> None:
     found = Inputs(DataRoots((a, b)), tmp_path / "runs").data(data)
     assert found is not None
     assert found["path"] == str(b / "pets")
-
-
-def test_the_option_repeated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    a, b = folders(tmp_path, "a", "b")
-    (b / "cifar-10-batches-py").mkdir()
-    words = ["plan", "cifar10_demo", "--runs", str(tmp_path / "runs")]
-    assert main([*words, "--data", str(a), "--data", str(b)]) == 0
-    once = capsys.readouterr().out
-    assert f"cifar10 in {b}" in once.replace("\n", "")
-    assert main([*words, "--data", f"{a}{os.pathsep}{b}"]) == 0
-    assert capsys.readouterr().out == once

@@ -172,9 +172,7 @@ def test_a_broken_image_is_named_with_the_mend(tmp_path: Path) -> None:
     assert paths(data.train)[0] in str(error.value)
 
 
-def test_a_download_goes_to_the_first_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_goes_to_the_first_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.data_roots import joined
 
     monkeypatch.setitem(photos._FETCH, "pets", TREES["pets"])

@@ -64,7 +64,6 @@ def test_all_classes_are_no_subset(root: Path) -> None:
 
 
 def test_folders_called_by_numbers_are_indices(root: Path) -> None:
-    assert class_folders.matched(["0", "10", "2"], list("abcdefghijk")[:3], root) == [0] if 0 else True
     names = [f"n{n:02d}" for n in range(11)]
     tested = sorted(str(n) for n in range(11))  # 0, 1, 10, 2 ...: not in the order of the numbers
     assert class_folders.matched(tested, names, root) == [int(name) for name in tested]
@@ -108,7 +107,9 @@ def test_whole_images_are_not_cut(root: Path) -> None:
     seen = whole.test.load(torch.tensor([0])).center(16)
     assert torch.equal((seen[0] * 255).round().to(torch.uint8), pixels.permute(2, 0, 1))
     assert not torch.equal(cut.test.load(torch.tensor([0])).center(16), seen)
-    assert torch.equal(whole.test.subset(torch.tensor([0])).load(torch.tensor([0])).center(16), seen)
+    assert torch.equal(
+        whole.test.subset(torch.tensor([0])).load(torch.tensor([0])).center(16), seen
+    )
     assert whole.fingerprint != cut.fingerprint  # other features, of the same files
 
 
