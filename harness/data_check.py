@@ -81,14 +81,14 @@ def _data(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
     elif data.name in PHOTOS:
         about = PHOTOS[data.name]
         place = root / about.folder
+        if about.library and importlib.util.find_spec(about.library) is None:
+            yield DataCheck(False, f"data: {about.no_library(data.name)}")
+            return
         lacks = [need for need in about.needs if not (place / need).exists()]
         if lacks and (place.is_dir() or not about.archive):
             says = f"data missing: no {' and no '.join(lacks)} of {data.name} in {place}"
             mend = about.source or "take the folder away, and run downloads it again"
             yield DataCheck(False, f"{says}; {mend}, or say with --data where it lies")
-            return
-        if about.library and importlib.util.find_spec(about.library) is None:
-            yield DataCheck(False, f"data: {about.no_library(data.name)}")
             return
         yield _set(data.name, root, holders(root, about.folder), about.archive)
     elif data.folder is not None:
@@ -100,7 +100,7 @@ def _set(name: str, root: AnyRoot, found: list[Path], size: str) -> DataCheck:
     if found:
         return DataCheck(True, f"data: {name} in {found[0]}{_also(found)}")
     first = each(root)[0]
-    lacks = f"data missing: {name} is not in {root}"
+    lacks = f"data missing: {name} is not in {' or '.join(map(str, each(root)))}"
     if _may_write(first):
         to = "" if len(each(root)) == 1 else f" to {first}"
         says = f"{lacks}; run downloads it{to} ({size}), or say with --data where it lies"
