@@ -132,8 +132,8 @@ PHOTOS: dict[str, PhotoSet] = {
         19_850,
         397,
         lists=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
-        source=f"unpack {_SUN}/SUN397.tar.gz into the data root, and {_SUN}/download/Partitions.zip "
-        "into the folder SUN397 that it makes",
+        source=f"unpack {_SUN}/SUN397.tar.gz into the data root, and {_SUN}/download/"
+        "Partitions.zip into the folder SUN397 that it makes",
     ),
     "caltech101": PhotoSet(
         "caltech101/101_ObjectCategories",

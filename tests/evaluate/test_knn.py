@@ -112,6 +112,7 @@ def test_only_some_classes_may_be_answered() -> None:
     queries, labels = clusters(80, 2)
     among = (labels == 1) | (labels == 3)
     queries, labels = queries[among], labels[among]
+    queries += 2 * torch.randn(queries.shape, generator=torch.Generator().manual_seed(3))
     settings: dict[str, Any] = {"k": (20, 1), "temperature": 0.1, "classes": 5}
     found = knn_right(queries.clone(), labels, bank.clone(), bank_labels, only=(1, 3), **settings)
     similar = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
