@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecipeError
+from harness.recipe import photos
 from harness.recipe.load import load, load_ablation
 
 from .conftest import Write
+
+PHOTOS = ", ".join(photos.PHOTOS)
 
 RECIPE = """\
 name: x
@@ -97,9 +100,9 @@ def complaint(write: Write, text: str, old: str, new: str) -> str:
         ("queue: 4096", "queue: 4096\n  shuffle: False", "x.yaml:12: contrast.shuffle: needs true "
          "or false, found 'False': write false"),
         ("name: embedded", "name: cifar", "x.yaml:3: data.name: needs one of embedded, cifar10, "
-         "cifar100, stl10, imagefolder, found 'cifar', did you mean cifar10?"),
+         f"cifar100, stl10, imagefolder, {PHOTOS}, found 'cifar', did you mean cifar10?"),
         ("name: embedded", "name: 3", "x.yaml:3: data.name: needs one of embedded, cifar10, "
-         "cifar100, stl10, imagefolder, found 3"),
+         f"cifar100, stl10, imagefolder, {PHOTOS}, found 3"),
         ("name: x", "name: X y", "x.yaml:1: name: needs lower-case letters, digits and . _ = -"),
         ("name: x", f"name: {'x' * 81}", "x.yaml:1: name: needs at most 80 characters, found 81"),
         ("name: x", "name: 0.5", "x.yaml:1: name: needs text, found 0.5: put it in quotes"),
