@@ -55,7 +55,7 @@ def stage(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Path:
     found = staging.stage(recipe, root, str(local), first=first, stopping=stopping)
-    assert found is not None
+    assert isinstance(found, Path)
     return found
 
 
