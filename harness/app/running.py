@@ -60,7 +60,7 @@ def run(
     inputs = Inputs(site.data, site.runs)
     made = planning.plan(recipe, site, sets=sets, again=again, added=added, on=on, inputs=inputs)
     progress.planned(made, inputs.unfinished)
-    planning.refuse(made, site)
+    planning.refuse(made, site, here=True)
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
     if not made.todo:
         if busy:

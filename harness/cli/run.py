@@ -96,7 +96,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
                 path, site, sets=sets, again=options.again, on=on.kind, inputs=inputs
             )
             progress.planned(plan, inputs.unfinished)
-            planning.refuse(plan, site)
+            planning.refuse(plan, site, here=True)
             return 0
         return run(
             path,

@@ -10,7 +10,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Axis = Literal["step", "epoch"]
 Better = Literal["higher", "lower"]
@@ -32,6 +32,9 @@ class Metric:
         label: its name in tables; "" if no table shows it.
         short: its format in a progress line, e.g. "kNN {:.1f} %"; "" if not shown there.
         least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
+        data_metric: the metric of data sets that it is. It is measured only on the data sets that
+            are published with this metric, and reported there before the task's others. "": it is
+            measured on all data.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Metric:
     short: str = ""
     least: float | None = None
     most: float | None = None
+    data_metric: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -57,9 +61,16 @@ class Metric:
         return low and (self.most is None or value <= self.most)
 
 
-def accuracy(name: str, description: str, *, label: str = "", short: str = "") -> Metric:
+def accuracy(
+    name: str, description: str, *, label: str = "", short: str = "", data_metric: str = ""
+) -> Metric:
     """A metric: share of correct answers, in percent, evaluated at the end of epochs."""
-    return Metric(name, "%", "epoch", description, "higher", label, short, 0.0, 100.0)
+    bounds = (0.0, 100.0)
+    return Metric(name, "%", "epoch", description, "higher", label, short, *bounds, data_metric)
+
+
+PER_CLASS: Final = "mean_per_class"
+"""The metric of data sets with classes of unequal size: the mean of each class's accuracy."""
 
 
 @dataclass(frozen=True)

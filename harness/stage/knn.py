@@ -8,8 +8,9 @@ from collections.abc import Callable
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
+from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import extract
-from harness.evaluate.knn import check_distinct, knn_correct
+from harness.evaluate.knn import check_distinct, knn_right
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Knn, Recipe
 from harness.runtime import keyed
@@ -38,7 +39,8 @@ def measure(
     pausing: Callable[[], object] = lambda: None,
     size: int | None = None,
 ) -> dict[str, float]:
-    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
+    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol; and
+    "knn/mean_per_class" on data that is published with it.
 
     `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
 
@@ -64,7 +66,7 @@ def measure(
     ]
     check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
-    correct = knn_correct(
+    right = knn_right(
         features[0][mine],
         queries.labels[mine],
         features[1],
@@ -72,10 +74,13 @@ def measure(
         k=protocol.k,
         temperature=protocol.temperature,
         classes=data.classes,
+        only=data.tested,
     )
-    found = [100 * n / len(queries) for n in world.sum(correct).tolist()]
-    first, *others = zip(protocol.k, found, strict=True)
-    return {"knn/top1": first[1]} | {f"knn/top1@k{k}": value for k, value in others}
+    return {
+        f"knn/{metric}" + (f"@k{k}" if n else ""): value
+        for metric, values in accuracies(right, queries.labels[mine], data, world.sum).items()
+        for n, (k, value) in enumerate(zip(protocol.k, values, strict=True))
+    }
 
 
 def run(context: Context) -> StageOutcome:

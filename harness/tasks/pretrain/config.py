@@ -52,7 +52,7 @@ TASK = Task(
     ),
     reported=(),
     hours=24.0,
-    watched=("train/loss", "knn/top1", "train/images_per_s"),
+    watched=("train/loss", "knn/top1", "knn/mean_per_class", "train/images_per_s"),
     progress="optim",
     trains=True,
     labels=False,
