@@ -8,7 +8,7 @@ from harness.app import overview
 from harness.cli import show
 from harness.errors import clause
 from harness.launch.status import Row
-from harness.spec.registry import metrics, task_of, tasks
+from harness.spec.registry import alarms, metrics, task_of, tasks
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Cells:
     speed: str
     left: str
     why: str
+    alarm: str = ""
+    """What its newest values warn of."""
 
 
 class Reader:
@@ -61,6 +63,7 @@ class Reader:
             speed="" if speed is None else f"{speed:,.0f}",
             left="" if reached.left_s is None else show.duration(reached.left_s),
             why=short(row),
+            alarm=", ".join(alarms(value)),
         )
 
 

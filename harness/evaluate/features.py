@@ -37,7 +37,7 @@ class Kept:
         self._found: list[tuple[Tensor, Tensor]] = []
 
     def take(self, first: int, features: Tensor) -> None:
-        """Keep the wanted rows of `features` (m, d), of consecutive images, the first at `first`."""
+        """Keep what is wanted of consecutive images' `features` (m, d), the first at `first`."""
         of = self.index - first
         place = ((of >= 0) & (of < len(features))).nonzero()[:, 0]
         self._found.append((place, features[moved(of[place], features.device)]))

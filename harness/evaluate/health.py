@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-7
 """Added to each normalised singular value in `rankme`, as in the paper."""
+
+SPREAD = 0.05
 
 
 def rankme(features: Tensor) -> float:
@@ -79,3 +84,17 @@ def mean_cosine(queries: Tensor, keys: Tensor, *, paired: bool = False) -> float
     if paired:
         total, pairs = total - (queries.double() * keys.double()).sum(), pairs - len(queries)
     return max(-1.0, min(1.0, float(total / pairs)))
+
+
+def collapse(values: Mapping[str, float], dim: int) -> str:
+    """Why the features count as collapsed, in words; "" if they do not. docs/health.md has what the
+    limits were measured on.
+
+    Args:
+        values: at least health/deviation, health/uniformity and health/rankme.
+        dim: d of the embedding.
+    """
+    spread = values["health/deviation"] * math.sqrt(dim)
+    if spread < SPREAD:
+        return f"the embedding's deviation is {spread:.3f} of 1/sqrt(d), below {SPREAD:g}"
+    return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +16,13 @@ from harness.methods.mechanism import Mechanism
 from harness.recipe.schema import Recipe
 from harness.runtime import keyed
 from harness.runtime.world import World
+from harness.store import atomic, journal
+from harness.store.journal import Record
+from harness.store.layout import StageFolder
 
+NAMES = "health/"
+"""The beginning of its metrics' names."""
+COLLAPSED = "health/collapsed"
 IMAGES = 2048
 """Images whose features are measured; all, if there are fewer."""
 LEAST = 256
@@ -45,10 +53,23 @@ class Health:
         self.pairs = min(self.images, max(16, there // 64))
         chosen = keyed.permutation(keyed.key("health", data.name), there)
         self.index = chosen[: self.images]
+        self._images = data.train.subset(self.index)
         view = recipe.augment.at(recipe.data.size)
         self._views = Loader(
             data, data.train, (view, view), stream=("health",), batch=1, device=world.device
         )
+
+    def due(self, epoch: int, *, last: bool, monitored: bool) -> bool:
+        """Whether to measure after this epoch (from 1).
+
+        Args:
+            last: training ends with it.
+            monitored: the kNN monitor looks after it.
+        """
+        asked = self.recipe.watch.health_epochs
+        if asked is not None:
+            return asked > 0 and (last or epoch % asked == 0)
+        return last or (monitored and self.shared) or epoch % self.every == 0
 
     @property
     def every(self) -> int:
@@ -96,7 +117,7 @@ class Health:
         extract(
             mechanism.query,
             self.data,
-            self.data.train.subset(self.index),
+            self._images,
             size=self.recipe.data.size,
             layer="output",
             precision=self.recipe.precision,
@@ -115,7 +136,7 @@ class Health:
         encoder.eval()
         parts = []
         try:
-            for index in torch.split(self.index[mine], BATCH):
+            for index in torch.split(self.index[mine], BATCH // 2):
                 share = Share(0, index, len(index))
                 (batch,) = self._views.views_of(
                     self._views.cut([share], self.data.train.load(index))
@@ -129,3 +150,14 @@ class Health:
             encoder.train(training)
         check_features(found.flatten(0, 1), f"{self.recipe.precision} embeddings of views")
         return [F.normalize(view, dim=1) for view in found.unbind(1)]
+
+
+def recorded(folder: StageFolder, step: int) -> dict[str, float]:
+    """The newest metrics of health that the stage's journal has up to `step`; {} if none."""
+    found: list[Record] = []
+    for attempt in folder.attempts():
+        with contextlib.suppress(OSError):
+            lines = atomic.content(attempt / "metrics.jsonl").split(b"\n")
+            found += journal.parse_all(line for line in lines if NAMES.encode() in line)
+    newest = max((r for r in found if r["step"] <= step), key=lambda r: r["step"], default={})
+    return {name: value for name, value in newest.items() if name.startswith(NAMES)}
