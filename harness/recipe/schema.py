@@ -78,7 +78,7 @@ class Watch(Section):
     """Steps whose losses leave the device together and are written to the journal."""
     knn_epochs: Annotated[int, Field(ge=0)] = 1
     """Monitor kNN after every so many epochs; 0: only after the last."""
-    health_epochs: Annotated[int | None, Field(ge=0)] = None
+    health_epochs: Annotated[int | None, Field(ge=0), Since("0.2")] = None
     """Measure the health of the features after every so many epochs and after the last; 0: never;
     null: with the kNN monitor if it encodes the same images, else as often as it costs under 1 %
     of the time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.recipe.ablation import CONTROL, Curve, Metric
@@ -68,9 +69,13 @@ def curves_figures(results: Results) -> list[Figure]:
     lines = _lines(results, lambda run: run.curves.loss)
     found.append(_figure("loss", "train/loss", lines, results))
     for name in further():
-        lines = _lines(results, lambda run, name=name: run.curves.further.get(name, ()))
+        lines = _lines(results, partial(_further, name))
         found.append(_figure(name.rpartition("/")[2], name, lines, results))
     return [figure for figure in found if figure is not None]
+
+
+def _further(name: str, run: Run) -> tuple[Point, ...]:
+    return run.curves.further.get(name, ())
 
 
 def _lines(

@@ -96,7 +96,7 @@ class Health:
             kept = Kept(torch.arange(self.images))
             self._extract(mechanism, kept)
         both = kept.gathered(self.world)
-        features, output = both.split([encoder.feature_dim, both.shape[1] - encoder.feature_dim], 1)
+        features, output = both.tensor_split([encoder.feature_dim], dim=1)
         one, other = self._embedded(mechanism)
         found = {
             "health/rankme": health.rankme(features),
