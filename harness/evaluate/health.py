@@ -13,6 +13,11 @@ EPSILON = 1e-7
 """Added to each normalised singular value in `rankme`, as in the paper."""
 
 SPREAD = 0.05
+"""Share of 1/sqrt(d) below which the embedding's deviation means a collapse. A random ResNet-50 has
+0.07 and a random miniature 0.15; all trainings that learned stay above both (docs/health.md)."""
+
+RANK = 1.5
+"""Effective rank below which the features lie nearly on one line."""
 
 
 def rankme(features: Tensor) -> float:
@@ -91,10 +96,12 @@ def collapse(values: Mapping[str, float], dim: int) -> str:
     limits were measured on.
 
     Args:
-        values: at least health/deviation, health/uniformity and health/rankme.
+        values: at least health/deviation and health/rankme.
         dim: d of the embedding.
     """
     spread = values["health/deviation"] * math.sqrt(dim)
     if spread < SPREAD:
         return f"the embedding's deviation is {spread:.3f} of 1/sqrt(d), below {SPREAD:g}"
+    if values["health/rankme"] < RANK:
+        return f"the features' effective rank is {values['health/rankme']:.2f}, below {RANK:g}"
     return ""

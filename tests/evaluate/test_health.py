@@ -84,4 +84,6 @@ def healthy(**other: float) -> dict[str, float]:
 def test_a_collapse_is_named_with_its_value() -> None:
     assert collapse(healthy(), 128) == ""
     assert "0.011" in collapse(healthy(deviation=0.001), 128)
-    assert collapse(healthy(deviation=0.05), 16) == ""  # 1 / sqrt(16) is larger
+    assert collapse(healthy(deviation=0.005), 128) == ""
+    assert collapse(healthy(deviation=0.005), 64) != ""  # of a larger 1 / sqrt(d)
+    assert "1.20" in collapse(healthy(rankme=1.2), 128)
