@@ -115,7 +115,7 @@ def test_health_has_figures_where_it_was_measured(make: Make, gather: Collected)
     bench = make((0, 1))
     for seed, rank in ((0, 20.0), (1, 30.0)):
         records: list[dict[str, object]] = [
-            {"step": n, "epoch": float(n), "train/loss": 6.0, "health/rankme": rank * n}
+            {"step": n, "epoch": float(n), "train/loss": rank, "health/rankme": rank * n}
             for n in (1, 2)
         ]
         bench.pretrain("m0.9", seed, records=records)
