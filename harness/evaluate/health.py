@@ -14,10 +14,13 @@ EPSILON = 1e-7
 
 SPREAD = 0.05
 """Share of 1/sqrt(d) below which the embedding's deviation means a collapse. A random ResNet-50 has
-0.07 and a random miniature 0.15; all trainings that learned stay above both (docs/health.md)."""
+0.07 and a random miniature 0.15."""
 
 RANK = 1.5
-"""Effective rank below which the features lie nearly on one line."""
+"""Effective rank below which the features lie nearly on one line, a collapse too."""
+
+SPREAD_TOGETHER, RANK_TOGETHER = 0.15, 3.0
+"""Limits that mean a collapse if both are missed at once."""
 
 
 def rankme(features: Tensor) -> float:
@@ -100,8 +103,11 @@ def collapse(values: Mapping[str, float], dim: int) -> str:
         dim: d of the embedding.
     """
     spread = values["health/deviation"] * math.sqrt(dim)
-    if spread < SPREAD:
-        return f"the embedding's deviation is {spread:.3f} of 1/sqrt(d), below {SPREAD:g}"
-    if values["health/rankme"] < RANK:
-        return f"the features' effective rank is {values['health/rankme']:.2f}, below {RANK:g}"
-    return ""
+    rank = values["health/rankme"]
+    both = spread < SPREAD_TOGETHER and rank < RANK_TOGETHER
+    if spread >= SPREAD and rank >= RANK and not both:
+        return ""
+    return (
+        f"the embedding's deviation is {spread:.3f} of 1/sqrt(d), the features' effective rank "
+        f"{rank:.2f}"
+    )

@@ -87,3 +87,7 @@ def test_a_collapse_is_named_with_its_value() -> None:
     assert collapse(healthy(deviation=0.005), 128) == ""
     assert collapse(healthy(deviation=0.005), 64) != ""  # of a larger 1 / sqrt(d)
     assert "1.20" in collapse(healthy(rankme=1.2), 128)
+    narrow = 0.1 / math.sqrt(128)
+    assert collapse(healthy(deviation=narrow), 128) == ""
+    assert collapse(healthy(rankme=2.5), 128) == ""
+    assert collapse(healthy(deviation=narrow, rankme=2.5), 128) != ""
