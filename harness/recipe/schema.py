@@ -81,6 +81,10 @@ class Watch(Section):
     knn_task: Annotated[Key | None, Since("0.2")] = None
     """Where `knn` is null: the kNN task under `tasks:` by whose protocol, and on whose data, kNN is
     monitored; null: it is not."""
+    health_epochs: Annotated[int | None, Field(ge=0), Since("0.2")] = None
+    """Measure the health of the features after every so many epochs and after the last; 0: never;
+    null: with the kNN monitor if it encodes the same images, else as often as it costs under 1 %
+    of the time."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2

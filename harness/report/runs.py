@@ -22,7 +22,7 @@ from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.report.measures import COSTS
-from harness.spec.registry import task, task_of, tasks, trackers
+from harness.spec.registry import alarms, task, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
@@ -302,6 +302,11 @@ def read_run(
         for stage in found.values()
         for metric in task(stage.kind).reported
         if stage.state == "finished" and metric not in stage.values
+    ]
+    warnings += [
+        f"{stage.id}: {alarm}; docs/health.md says what to look at"
+        for stage in found.values()
+        for alarm in alarms(stage.values)
     ]
     read = read_curves(found["pretrain"].entry, recipe, lines)
     warnings += [_in(runs, warning) for warning in read.warnings]

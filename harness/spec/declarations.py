@@ -32,6 +32,8 @@ class Metric:
         label: its name in tables; "" if no table shows it.
         short: its format in a progress line, e.g. "kNN {:.1f} %"; "" if not shown there.
         least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
+        alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
+            no alarm. An alarm is shown wherever a stage's state is, and changes no result.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Metric:
     short: str = ""
     least: float | None = None
     most: float | None = None
+    alarm: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, entry_points
 from typing import TypeVar
 
@@ -151,6 +151,16 @@ def declared(name: str) -> Metric | None:
     if metric is None or not at:
         return metric
     return metric.variant(name) if variant else None
+
+
+def alarms(values: Mapping[str, object]) -> list[str]:
+    """The alarms that a stage's newest values raise, in words, e.g. "collapsed since epoch 3"."""
+    found = []
+    for name, metric in metrics().items():
+        value = values.get(name) if metric.alarm else None
+        if isinstance(value, int | float) and metric.possible(value) and 0 < value < float("inf"):
+            found.append(metric.alarm.format(value))
+    return found
 
 
 def axis_of(name: str) -> Axis:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
-from harness.evaluate.features import extract
+from harness.evaluate.features import Kept, extract
 from harness.evaluate.knn import check_distinct, knn_correct
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Knn, Recipe
@@ -37,10 +37,12 @@ def measure(
     world: World,
     pausing: Callable[[], object] = lambda: None,
     size: int | None = None,
+    kept: Kept | None = None,
 ) -> dict[str, float]:
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
 
     `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
+    `kept`: see `extract`; of the bank's images.
 
     Raises:
         NotFinite: the features allow no accuracy.
@@ -59,8 +61,9 @@ def measure(
             precision=recipe.precision,
             world=world,
             pausing=pausing,
+            kept=wanted,
         )
-        for images in (queries, data.bank)
+        for images, wanted in ((queries, None), (data.bank, kept))
     ]
     check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
