@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import DataError
 from harness.imagefolder import left_out, shown, walk
 from harness.inputs import FEW, PACK
+from harness.preflight.sizes import Size
 from harness.recipe.evaluation import Knn
 from harness.recipe.rules import beyond_images
 from harness.recipe.schema import Recipe
@@ -43,15 +44,22 @@ def _beyond(recipe: Recipe, count: Callable[[str], int | None]) -> Iterator[tupl
 
 def training_images(place: Path) -> int | None:
     """The number of images in PLACE/train or in a pack; None if it cannot be found quickly."""
+    found = training_size(place)
+    return found.images if found else None
+
+
+def training_size(place: Path) -> Size | None:
+    """The numbers of images and classes in PLACE/train or in a pack; None as above."""
     try:
         if (place / PACK).is_file():
-            return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
-        return _counted(place) or None
+            said = json.loads((place / PACK).read_bytes())
+            return Size(int(said["splits"]["train"]["images"]), len(said["classes"]))
+        return _counted(place)
     except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
         return None  # the stage that reads it reports the error
 
 
-def _counted(place: Path) -> int | None:
+def _counted(place: Path) -> Size | None:
     left = FEW
 
     def spared(name: str) -> bool:
@@ -63,4 +71,5 @@ def _counted(place: Path) -> int | None:
         return left < 0
 
     found = walk(place / "train", left_out(place)["train"], spared)
-    return None if left < 0 else sum(map(len, found.classes.values()))
+    images = sum(map(len, found.classes.values()))
+    return None if left < 0 or not images else Size(images, len(found.classes))
