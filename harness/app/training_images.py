@@ -53,7 +53,7 @@ def training_size(place: Path) -> Size | None:
     try:
         if (place / PACK).is_file():
             said = json.loads((place / PACK).read_bytes())
-            return Size(int(said["splits"]["train"]["images"]), len(said["classes"]))
+            return Size(int(said["splits"]["train"]["images"]), len(said.get("classes", ())))
         return _counted(place)
     except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
         return None  # the stage that reads it reports the error

@@ -55,7 +55,7 @@ def _evaluations(recipe: Recipe) -> Iterator[tuple[str, object, Data]]:
 
 
 def _k(name: str, knn: Knn, images: int | None, of: int | None) -> Iterator[Doubt]:
-    if images is None or of is None:
+    if not images or not of:
         return
     each = images // of
     if large := [k for k in knn.k if k > each]:

@@ -7,12 +7,15 @@ compared. See `harness.report.decision_rule`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from harness.recipe.method import TIME_CONSTANTS
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.report.curves import is_number
-from harness.report.runs import Run
+
+if TYPE_CHECKING:
+    from harness.report.runs import Run
 
 Recipes = Mapping[str, Recipe]
 """Cell -> the recipe of its runs."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
 from harness.recipe.schema import Recipe
 from harness.report import recipe_facts
-from harness.report.collect import Results
+
+if TYPE_CHECKING:
+    from harness.report.collect import Results
 
 Say = Callable[[Recipe], object]
 
