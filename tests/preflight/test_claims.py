@@ -76,8 +76,8 @@ def test_a_warning_is_said_once_with_the_cells_that_it_concerns(of: Any) -> None
     ]
     own = of(set_cells={"small": {"contrast.queue": 32}}).warnings
     assert [each.cells for each in own if each.key == "queue-turnover"] == [
-        ("small",),
         ("plain", "fast"),
+        ("small",),
     ], "a scale's own queue is not the table's"
 
 
