@@ -33,7 +33,7 @@ def recipe(**changes: Any) -> Recipe:
     return varied(**copy.deepcopy(BASE | changes))
 
 
-def warned(count: Count = nothing_at_hand, **changes: Any) -> dict[str, str]:
+def warned(count: Count = nothing_at_hand, /, **changes: Any) -> dict[str, str]:
     """Key -> what is said."""
     return {each.key: each.says for each in of_recipe(recipe(**changes), count).warnings}
 
