@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.app.progress import Declined, Progress
-from harness.app.training_images import too_few_images
+from harness.app.training_images import too_few_images, training_size
 from harness.data_check import check_data
 from harness.errors import DataError, NoData, StoreError
 from harness.inputs import Inputs
@@ -15,6 +16,8 @@ from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
 from harness.launch.selected_launcher import AUTO, chosen, opened
 from harness.plan import Plan
+from harness.preflight.recipe_file import of_recipe, of_scale
+from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.site import Site, load_site
 from harness.store import atomic, provenance
@@ -55,6 +58,14 @@ def plan(
     return plan_with_jobs(
         path, sets, site.runs, again=again, added=added, on=where, inputs=inputs
     ).plan
+
+
+def preflight(made: Plan, site: Site) -> Preflight:
+    """What of the plan's recipe cannot mean what it says, before anything runs."""
+    count = functools.cache(lambda data: training_size(site.data / data.folder, data))
+    if made.scale is not None and made.expansion is not None:
+        return of_scale(made.scale, made.expansion, made.path, count)
+    return of_recipe(made.stages[0].recipe, count)
 
 
 def refuse(plan: Plan, site: Site) -> None:

@@ -52,6 +52,7 @@ def plan(
     inputs = Inputs(where.data, where.runs)
     made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
     show.plan(made, where, inputs.unfinished)
+    show.preflight(planning.preflight(made, where))
     planning.refuse_beyond_images(made, where)
 
 

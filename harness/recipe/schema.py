@@ -14,6 +14,7 @@ from harness.recipe.rules import contradictions
 from harness.recipe.section import ByName, Key, Name, Positive, Section, Since, refuse
 from harness.recipe.sections import Augment, Model, Text, View, Weights
 from harness.recipe.task import Data, TaskSection, task_sections
+from harness.recipe.warning_keys import WarningKey
 from harness.spec.registry import metrics, task_of, tasks
 
 __all__ = [
@@ -137,6 +138,9 @@ class About(Section):
     """Deviations from the source, and whatever a reader should know."""
     cost: Cost | None = None
     targets: tuple[Target, ...] = ()
+    accept: Annotated[tuple[WarningKey, ...], Since("0.2")] = ()
+    """Keys of warnings that do not apply here, or are meant; `plan` then only counts them
+    (docs/preflight.md)."""
 
 
 class Recipe(Section):

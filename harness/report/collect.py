@@ -14,6 +14,7 @@ from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
     Protocol,
+    deviation,
     protocol_of,
     protocol_text,
     usual_protocol,
@@ -143,9 +144,8 @@ class Results:
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
-        own = self.protocol(cell, metric)
         most = usual_protocol([self.protocol(other, metric) for other in self.cells if other.runs])
-        return {field: value for field, value in own.items() if value != most.get(field)}
+        return deviation(self.protocol(cell, metric), most)
 
     def stale_training(self, run: Run) -> bool:
         """Whether the pre-training is of other code, data or weights than the table's, or a copy.
