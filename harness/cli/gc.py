@@ -22,6 +22,7 @@ _WORDS: dict[Kind, str] = {
     "checkpoints": "checkpoints before a done stage's last",
     "set aside": "checkpoints of a result set aside",
     "code": "a copy of the code that no job runs",
+    "features": "features that evaluations share, extracted again when needed",
     "draft": "a draft of a process that was killed",
 }
 

@@ -1,13 +1,13 @@
 """Evaluation of frozen features: weighted kNN and a linear probe, for every run and as further
-tasks."""
+tasks; logistic regression as a further task."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.recipe.section import Positive, PositiveFloat, Section
+from harness.recipe.section import Positive, PositiveFloat, Section, refuse
 from harness.recipe.task import TaskSection
 
 
@@ -41,6 +41,36 @@ class Linear(Section):
     """random_crop: crop (0.08 to 1) and flip each time, as the paper; center: features once."""
 
 
+class Logistic(Section):
+    """Multinomial logistic regression on frozen features of centre crops, by L-BFGS
+    (scikit-learn). C is chosen on training images, then all of them are fitted."""
+
+    c: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Values of C that are tried: C times the sum of cross-entropies plus half the squared weights
+    is minimised. A single one is taken as it is."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Parts of the training images, drawn at random with equal shares of each class."""
+    held_out: Positive = 5
+    """How many of the parts are held out, one after the other, and classified by a fit to the
+    others: all of them are cross-validation; 1 is a hold-out, as DINOv2's (folds: 10)."""
+    layer: Literal["backbone", "output"] = "backbone"
+    """backbone: pooled features; output: the head's output."""
+    normalise: Literal["none", "l2"] = "none"
+    """none: features as they are (DINOv2); l2: each divided by its length."""
+    iterations: Positive = 1000
+    """Most iterations of a fit (DINOv2: 1000)."""
+    tolerance: PositiveFloat = 1e-4
+    """A fit has converged when no gradient of its mean objective exceeds this."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.held_out > self.folds:
+            refuse([("held_out", f"{self.held_out} of {self.folds} folds cannot be held out")])
+        if len(set(self.c)) < len(self.c):
+            refuse([("c", "a value stands there twice")])
+        return self
+
+
 class KnnTask(TaskSection, Knn):
     """Weighted kNN on other data, or by another protocol: the fields of the recipe's `knn`, and
     those of every task."""
@@ -53,3 +83,9 @@ class LinearTask(TaskSection, Linear):
     and those of every task."""
 
     kind: Literal["linear"]
+
+
+class LogisticTask(TaskSection, Logistic):
+    """Logistic regression on the run's data or on other data."""
+
+    kind: Literal["logistic"]

@@ -84,6 +84,7 @@ class Task:
         progress: the recipe's section with its number of epochs; None: it does not train.
         trains: whether it trains the method; then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
+        extra: the extra of the harness's package that installs those of them that only it needs.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class Task:
     progress: str | None = None
     trains: bool = False
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
+    extra: str = ""
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""

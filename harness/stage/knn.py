@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from torch import Tensor
+
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
@@ -16,6 +18,7 @@ from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome, finite
+from harness.stage.features import Shared
 
 
 def check_neighbours(protocol: Knn, data: DataSet) -> None:
@@ -37,10 +40,12 @@ def measure(
     world: World,
     pausing: Callable[[], object] = lambda: None,
     size: int | None = None,
+    extracting: Callable[..., Tensor] = extract,
 ) -> dict[str, float]:
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
 
     `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
+    `extracting`: how features are got: `extract`, or a Shared.
 
     Raises:
         NotFinite: the features allow no accuracy.
@@ -50,7 +55,7 @@ def measure(
         chosen = keyed.permutation(keyed.key("queries", data.name), len(queries))
         queries = queries.subset(chosen[: protocol.queries].sort().values)
     features = [
-        extract(
+        extracting(
             encoder,
             data,
             images,
@@ -102,6 +107,7 @@ def run(context: Context) -> StageOutcome:
             context.world,
             context.pause,
             context.asked.data(context.recipe).size,
+            Shared(context),
         )
     context.record(
         [
