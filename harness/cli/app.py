@@ -337,12 +337,14 @@ def bench(
         Path | None,
         typer.Option(help="Folder for the record and a page of all records in it.", parser=path),
     ] = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their lower bounds."""
     from harness.cli.bench import How, bench_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    bench_command(recipe, sets or [], where, How(rounds, steps, noise, scaling, bandwidth, publish))
+    how = How(rounds, steps, noise, scaling, bandwidth, publish, tasks)
+    bench_command(recipe, sets or [], where, how)
 
 
 @app.command()

@@ -93,6 +93,7 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
     from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
+    from harness.spec.libraries import lacking
 
     wrong = []
     for named in files:
@@ -108,8 +109,11 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
                 show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")
                 continue
             loaded = load(path)
-            runs = len(expand(loaded, path).members) if isinstance(loaded, Scale) else 1
-            show.line(f"{path}: valid, {show.count(runs, 'run')}")
+            scale = isinstance(loaded, Scale)
+            runs = [each.recipe for each in expand(loaded, path).members] if scale else [loaded]
+            show.line(f"{path}: valid, {show.count(len(runs), 'run')}")
+            for lacks in lacking(said.kind for run in runs for said in run.tasks.values()):
+                show.line(f"note: {lacks}", "yellow")
         except RecipeError as error:
             wrong.append(str(error))
     if wrong:

@@ -50,6 +50,7 @@ class Shared:
     extracted is read instead."""
 
     context: Context
+    extracting: Callable[..., Tensor] = extract
 
     def __call__(
         self,
@@ -73,7 +74,7 @@ class Shared:
         """
 
         def extracted() -> Tensor:
-            return extract(
+            return self.extracting(
                 encoder,
                 data,
                 images,
@@ -118,7 +119,7 @@ class Shared:
 
         def memory(n: int, width: int) -> memoryview:
             made.append(torch.empty(n, width))
-            return memoryview(made[0].numpy()).cast("B")
+            return _bytes(made[0])
 
         try:
             found = store.read(self.context.folder.path.parent, key, rows, memory)
@@ -135,10 +136,9 @@ class Shared:
         def work() -> str:
             if kept is None:
                 return ""
-            numbers = memoryview(kept.numpy()).cast("B")
-            runs = context.folder.path.parent
+            runs, shape = context.folder.path.parent, (len(kept), kept.shape[1])
             try:
-                store.write(runs, key, (len(kept), kept.shape[1]), numbers, about)
+                store.write(runs, key, shape, _bytes(kept), about)
             except StoreError as error:
                 return str(error)
             return ""
@@ -150,13 +150,19 @@ class Shared:
         self.context.reporter.note(f"{self.context.folder.id}: {text}")
 
 
+def _bytes(tensor: Tensor) -> memoryview:
+    """The tensor's memory, if it is contiguous, else that of a copy."""
+    flat: Any = tensor.detach().contiguous().view(-1).numpy()
+    return memoryview(flat).cast("B")
+
+
 def _digest(encoder: Encoder, layer: Layer) -> str:
     """A digest of all tensors that are read for the layer."""
     total = hashlib.sha256()
     for name, tensor in sorted(encoder.state_dict().items()):
         if layer == "output" or name.startswith("backbone."):
             total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
-            total.update(tensor.cpu().contiguous().numpy())
+            total.update(_bytes(tensor.cpu()))
     return total.hexdigest()
 
 
@@ -167,10 +173,10 @@ def _identity(images: Images) -> str | None:
         total = hashlib.sha256(f"{tuple(images.stack.shape)}\0".encode())
         each = max(1, AT_ONCE // max(1, images.stack[:1].nbytes))
         for part in torch.split(images.stack, each):
-            total.update(part.cpu().contiguous().numpy())
+            total.update(_bytes(part.cpu()))
         return total.hexdigest()
     if isinstance(images, Packed):
-        total = hashlib.sha256(images.rows.contiguous().numpy())  # with the files' CRC-32
+        total = hashlib.sha256(_bytes(images.rows))  # with the files' CRC-32
         total.update(os.fsencode("\0".join(images.names)))
         return total.hexdigest()
     if isinstance(images, Files):
@@ -179,7 +185,9 @@ def _identity(images: Images) -> str | None:
             for path in images.paths:
                 about = path.stat()
                 total.update(os.fsencode(path))
-                total.update(f"\0{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\0".encode())
+                total.update(
+                    f"\0{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}\0".encode()
+                )
         except OSError:
             return None  # it is reported where it is read
         return total.hexdigest()
@@ -193,7 +201,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         found |= {
             "device": torch.cuda.get_device_name(device),
             "cuda": torch.version.cuda or torch.version.hip,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     # images are decoded and resized on the CPU, unless they are in the GPU's memory
     return found | {"cpu": cpu(), "instructions": torch.backends.cpu.get_cpu_capability()}

@@ -18,6 +18,7 @@ from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, StageOutcome, finite
 from harness.stage.features import Shared
 
+
 class Choosing:
     """One logistic regression in progress; `run` does all of it.
 

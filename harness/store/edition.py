@@ -117,7 +117,6 @@ def _edition(kind: str, method: str, optimiser: str) -> str:
     return of_modules(modules, declared.libraries)
 
 
-@functools.cache
 def of_modules(modules: tuple[str, ...], libraries: tuple[str, ...]) -> str:
     """Twelve hexadecimal digits for what modules compute: their code, that of their imports, and
     libraries."""

@@ -36,7 +36,7 @@ class Damaged(StoreError):
 
 
 def read(
-    runs: Path, key: str, rows: int, memory: Callable[[int, int], memoryview | None]
+    runs: Path, key: str, rows: int, memory: Callable[[int, int], memoryview]
 ) -> tuple[int, int] | None:
     """Read the features of `key` into memory; returns their shape, None if there are none.
 
@@ -58,7 +58,6 @@ def read(
             if os.fstat(file.fileno()).st_size - file.tell() != 4 * shape[0] * shape[1]:
                 raise Damaged(f"{path}: is cut short, or longer than it says")
             space = memory(*shape)
-            assert space is not None
             total, at = hashlib.sha256(), 0
             while at < len(space):
                 got = file.readinto(space[at : at + AT_ONCE])
