@@ -27,7 +27,7 @@ def parts(labels: Tensor, folds: int, stream: tuple[int | str, ...]) -> Tensor:
     Args:
         labels: int64 (n,).
     """
-    order = torch.randperm(len(labels), generator=keyed.generator(*stream, "folds"))
+    order = keyed.permutation(keyed.key(*stream, "folds"), len(labels))
     dealt = order[labels.cpu()[order].argsort(stable=True)]
     found = torch.empty(len(labels), dtype=torch.int64)
     found[dealt] = torch.arange(len(labels)) % folds
