@@ -12,6 +12,7 @@ from torch import Tensor
 from harness.data.images import Images
 from harness.evaluate.features import NotFinite
 from harness.evaluate.logistic import Fit, Regression, best, check_classes, parts, scaled
+from harness.recipe.logistic_words import remarks
 from harness.recipe.schema import LogisticTask
 from harness.stage import frozen
 from harness.stage.collective_wait import first_alone
@@ -69,7 +70,7 @@ class Choosing:
             values["logistic/validation"] = max(validation)
             named = zip(grid, validation, strict=True)
             values |= {f"logistic/validation@c{each:g}": value for each, value in named}
-        choice = {
+        choice: dict[str, Any] = {
             "c": c,
             "grid": list(grid),
             "validation": validation,
@@ -79,7 +80,7 @@ class Choosing:
             ),
             "final_iterations": final.iterations,
         }
-        for remark in remarks(choice):
+        for remark in remarks(grid, c, choice["unconverged"]):
             context.reporter.note(f"{context.folder.id}: {remark}")
         protocol_said = protocol.model_dump(mode="json")
         record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
@@ -152,21 +153,6 @@ class Choosing:
         context.reporter.advance(self.done, {})
         context.pause()
         return Fit(c, int(said[0]), bool(said[1]), int(said[2]))
-
-
-def remarks(choice: dict[str, Any]) -> list[str]:
-    """What a reader of the accuracy has to know of how C was chosen."""
-    grid, c = choice["grid"], choice["c"]
-    found = []
-    if len(grid) > 1 and c in (min(grid), max(grid)):
-        end = "smallest" if c == min(grid) else "largest"
-        found.append(
-            f"C = {c:g} is the {end} of the grid, so a better one may lie beyond; widen `c`"
-        )
-    if choice["unconverged"]:
-        at = ", ".join(f"{each:g}" for each in choice["unconverged"])
-        found.append(f"L-BFGS did not converge at C = {at}; more `iterations` may change it")
-    return found
 
 
 def run(context: Context) -> StageOutcome:

@@ -19,7 +19,6 @@ from harness.evaluate.features import extract
 from harness.recipe.load import load_recipe
 from harness.runtime.world import World
 from harness.stage import execute as executing
-from harness.stage.logistic import remarks
 from harness.store import journal
 from harness.store.layout import StageFolder
 
@@ -116,28 +115,13 @@ def test_a_hold_out_fits_once_for_each_c(tmp_path: Path) -> None:
     more = "folds: 10, held_out: 1, c: [0.1, 1.0], normalise: l2, layer: output, trials: 2"
     path, runs = recipe(tmp_path, more), tmp_path / "runs"
     run(path, runs, kinds=("pretrain", "logistic"))
-    found = [
-        json.loads((each / "result.json").read_text()) for each in runs.glob("tiny-s0.grid*")
-    ]
+    found = [json.loads((each / "result.json").read_text()) for each in runs.glob("tiny-s0.grid*")]
     assert len(found) == 2
     for result in found:
         assert [len(fits) for fits in result["logistic"]["iterations"]] == [2]
         held = 8  # a tenth of 80
         rights = [each * held / 100 for each in result["logistic"]["validation"]]
         assert rights == pytest.approx([round(n) for n in rights])
-
-
-def choice(**changes: Any) -> dict[str, Any]:
-    return {"grid": [0.1, 1.0, 10.0], "c": 1.0, "unconverged": []} | changes
-
-
-def test_what_limits_the_choice_is_said() -> None:
-    assert remarks(choice()) == []
-    assert "smallest" in remarks(choice(c=0.1))[0]
-    assert "largest" in remarks(choice(c=10.0))[0]
-    assert remarks(choice(grid=[0.1], c=0.1)) == []
-    (said,) = remarks(choice(unconverged=[10.0]))
-    assert "C = 10;" in said
 
 
 def test_fits_that_do_not_converge_are_recorded(tmp_path: Path) -> None:
