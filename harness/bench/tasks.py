@@ -26,6 +26,7 @@ from harness.recipe.evaluation import Knn, Linear, LogisticTask
 from harness.recipe.identity import described, further, spec, stage_id
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
+from harness.runtime.process_setup import set_up_process
 from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context
@@ -52,6 +53,7 @@ def evaluations(of: Recipe, data_root: Path, device: torch.device, runs: Path) -
         DataError: the data is missing.
     """
     recipe = evaluated(of)
+    set_up_process(device)
     world = World.alone(device)
     data = open_data(recipe.data, data_root).on(device)
     _untrained(recipe, data, runs)

@@ -29,7 +29,7 @@ PACKAGES = (
     "pillow",
     "pydantic",
 )
-"""Packages that decide or affect results; launchers, trackers, and tasks of an extra declare their own."""
+"""Packages that decide or affect results; launchers, trackers and tasks declare their own."""
 SNAPSHOT = "snapshot.json"
 """File in a snapshot of the code, beside the package: the result of `code` at the copied
 checkout."""
