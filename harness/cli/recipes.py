@@ -109,8 +109,10 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
                 show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")
                 continue
             loaded = load(path)
-            scale = isinstance(loaded, Scale)
-            runs = [each.recipe for each in expand(loaded, path).members] if scale else [loaded]
+            if isinstance(loaded, Scale):
+                runs = [member.recipe for member in expand(loaded, path).members]
+            else:
+                runs = [loaded]
             show.line(f"{path}: valid, {show.count(len(runs), 'run')}")
             for lacks in lacking(said.kind for run in runs for said in run.tasks.values()):
                 show.line(f"note: {lacks}", "yellow")

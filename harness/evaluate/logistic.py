@@ -52,7 +52,8 @@ def check_classes(labels: Tensor, folds: Tensor, held_out: int) -> None:
 
 
 def scaled(features: Tensor, normalise: str) -> Any:
-    """Features as an array of NumPy, float32 (n, d) on the CPU; "l2": each of length 1."""
+    """Features as an array of NumPy, float32 (n, d) on the CPU, which may share their memory;
+    "l2": each of length 1."""
     found = F.normalize(features, dim=1) if normalise == "l2" else features
     return found.cpu().contiguous().numpy()
 

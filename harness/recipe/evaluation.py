@@ -48,11 +48,12 @@ class Logistic(Section):
     c: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Values of C that are tried: C times the sum of cross-entropies plus half the squared weights
     is minimised. A single one is taken as it is."""
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2)] = 3
     """Parts of the training images, drawn at random with equal shares of each class."""
-    held_out: Positive = 5
+    held_out: Positive = 3
     """How many of the parts are held out, one after the other, and classified by a fit to the
-    others: all of them are cross-validation; 1 is a hold-out, as DINOv2's (folds: 10)."""
+    others: all of them are cross-validation (3 folds: VISSL); 1 is a hold-out (10 folds:
+    DINOv2)."""
     layer: Literal["backbone", "output"] = "backbone"
     """backbone: pooled features; output: the head's output."""
     normalise: Literal["none", "l2"] = "none"

@@ -15,7 +15,7 @@ def words(**changes: Any) -> str:
 
 
 def test_the_protocol_says_what_decides_the_number() -> None:
-    assert "0.001, 0.01, 0.1, 1, 10 chosen by 5-fold cross-validation" in words()
+    assert "0.001, 0.01, 0.1, 1, 10 chosen by 3-fold cross-validation" in words()
     assert "not normalised" in words()
     assert "each of length 1" in words(normalise="l2")
     assert "head's output" in words(layer="output")

@@ -49,8 +49,8 @@ class Evaluation:
     def get(self, seed: int = 0, **changes: Any) -> Tensor:
         data = open_data(Data(name="embedded", images=32, size=16), Path("/nonexistent"))
         encoder = build(self.model, seed).eval()
-        given = {"size": 16, "layer": "backbone", "precision": "fp32", "images": data.bank}
-        given |= changes
+        given: dict[str, Any] = {"size": 16, "layer": "backbone", "precision": "fp32"}
+        given |= {"images": data.bank} | changes
 
         def extracting(*words: Any, **more: Any) -> Tensor:
             self.extracted += 1

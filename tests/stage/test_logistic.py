@@ -57,14 +57,13 @@ def features(folder: StageFolder) -> list[tuple[Any, Any]]:
 
 
 def test_the_result_is_that_of_a_fit_to_all_training_images(tmp_path: Path) -> None:
-    result = fitted(recipe(tmp_path), tmp_path / "runs")
+    result = fitted(recipe(tmp_path, "c: [0.01, 1.0, 100.0], tolerance: 1e-6"), tmp_path / "runs")
     (pretrained,) = (tmp_path / "runs").glob("tiny-s0.pretrain-*")
     (x, y), (test, answers) = features(StageFolder(pretrained))
-    choice = result["logistic"]
-    plain = LogisticRegression(C=choice["c"], max_iter=1000).fit(x, y)
-    expected = 100 * (plain.predict(test) == answers).mean()
-    assert result["values"]["logistic/top1"] == pytest.approx(expected)
-    assert choice["final_iterations"] == plain.n_iter_[0]
+    plain = LogisticRegression(C=result["logistic"]["c"], max_iter=1000, tol=1e-6)
+    expected = 100 * (plain.fit(x, y).predict(test) == answers).mean()
+    assert result["values"]["logistic/top1"] == pytest.approx(expected, abs=0.11)  # two images
+    assert result["values"]["logistic/top1"] > 15
 
 
 def test_the_choice_is_recorded_with_all_that_was_tried(tmp_path: Path) -> None:
