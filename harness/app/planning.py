@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.app.progress import Declined, Progress
 from harness.app.training_images import too_few_images, training_size
 from harness.data_check import check_data
-from harness.errors import DataError, NoData, StoreError
+from harness.errors import DataError, HarnessError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
@@ -20,6 +20,7 @@ from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.site import Site, load_site
+from harness.spec.libraries import lacking
 from harness.store import atomic, provenance
 
 UNMEASURED_IMAGES = 2_000_000
@@ -69,10 +70,13 @@ def preflight(made: Plan, site: Site) -> Preflight:
 
 
 def refuse(plan: Plan, site: Site) -> None:
-    """Raise a StoreError if a stage's folder is damaged; for the rest see refuse_beyond_images."""
+    """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
+    not installed; for the rest see refuse_beyond_images."""
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
+    if lacks := lacking(stage.kind for stage in plan.todo):
+        raise HarnessError("\n".join(lacks))
     refuse_beyond_images(plan, site)
 
 

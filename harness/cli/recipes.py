@@ -138,6 +138,7 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
     from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
+    from harness.spec.libraries import lacking
 
     wrong = []
     for named in files:
@@ -155,10 +156,13 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
             loaded = load(path)
             if isinstance(loaded, Scale):
                 expansion = expand(loaded, path)
-                runs, found = len(expansion.members), of_scale(loaded, expansion, path)
+                runs = [member.recipe for member in expansion.members]
+                found = of_scale(loaded, expansion, path)
             else:
-                runs, found = 1, of_recipe(loaded)
-            show.line(f"{path}: valid, {show.count(runs, 'run')}")
+                runs, found = [loaded], of_recipe(loaded)
+            show.line(f"{path}: valid, {show.count(len(runs), 'run')}")
+            for lacks in lacking(said.kind for run in runs for said in run.tasks.values()):
+                show.line(f"note: {lacks}", "yellow")
             show.preflight(found, "  ")
         except RecipeError as error:
             wrong.append(str(error))

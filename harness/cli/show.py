@@ -145,7 +145,10 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         line(f"  to move {them} aside and repeat: {again}")
     unfinished(too_large)
     from harness.data_check import check_data
+    from harness.spec.libraries import lacking
 
+    for lacks in lacking(stage.kind for stage in made.todo):
+        line(lacks, "yellow")
     for found in check_data((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
-from harness.recipe.evaluation import Knn, Linear
+from harness.recipe.evaluation import Knn, Linear, LogisticTask
 from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
 from harness.recipe.rules import contradictions
@@ -29,6 +29,7 @@ __all__ = [
     "Decay",
     "Knn",
     "Linear",
+    "LogisticTask",
     "Model",
     "Optim",
     "Recipe",

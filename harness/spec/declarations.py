@@ -88,6 +88,7 @@ class Task:
         trains: whether it trains the method; then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
         labels: whether it needs images with labels.
+        extra: the extra of the harness's package that installs those of them that only it needs.
     """
 
     kind: str
@@ -104,6 +105,7 @@ class Task:
     trains: bool = False
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
     labels: bool = True
+    extra: str = ""
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""
