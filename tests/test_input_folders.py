@@ -9,6 +9,7 @@ import pytest
 from harness import inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data
+from harness.store import input_notes
 
 PICTURES = Data(name="pictures", folder="photos", size=16)
 CLASSES = Data(name="imagefolder", folder="photos", split=0.5, size=16)
@@ -45,7 +46,7 @@ def test_what_changed_is_seen(
     photos: Path, data: Data, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "FEW", few)
-    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
+    monkeypatch.setattr(input_notes, "SETTLED_NS", 0)
     seen = [now(photos, data)]
     assert seen[0]["images"] == 4
     assert now(photos, data, again=True)["fingerprint"] == seen[0]["fingerprint"]

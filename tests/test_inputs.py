@@ -15,6 +15,7 @@ import pytest
 from harness import imagefolder, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
+from harness.store import input_notes
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry
 from harness.store.stale import why_changed, why_stale
@@ -41,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times count at once, as if they were old."""
-    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
+    monkeypatch.setattr(input_notes, "SETTLED_NS", 0)
 
 
 @pytest.fixture

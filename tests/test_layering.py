@@ -58,6 +58,7 @@ ARROWS: dict[str, set[str]] = {
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
+    "preflight": {"recipe", "report", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
@@ -67,7 +68,7 @@ ARROWS: dict[str, set[str]] = {
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
-        *("data_roots", "imagefolder", "keyed_split", "model"),
+        *("data_roots", "imagefolder", "keyed_split", "model", "preflight"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
@@ -147,7 +148,7 @@ def test_the_store_is_read_with_the_standard_library_alone() -> None:
 
 def test_plans_reports_checks_and_mirrors_load_no_torch() -> None:
     light = {"recipe", "store", "site", "estimate", "plan", "track", "report", "check"}
-    light |= {"imagefolder", "inputs", "app"}
+    light |= {"imagefolder", "inputs", "app", "preflight"}
     names = [module(path) for path in FILES if part(module(path)) in light]
     assert len(names) > 40
     assert not loaded_by("import " + ", ".join(names)) & {"torch", "wandb", "submitit"}

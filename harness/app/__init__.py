@@ -4,6 +4,7 @@ They return typed results, report their progress to a `Progress`, and raise a `H
 says what is wrong, where, and what to do. Modules are imported only when they are used.
 
     plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
+    preflight(plan, site) warnings: what the plan's recipe says and cannot mean
     run(recipe)          run what is missing in this process, then write the report
     submit(recipe)       the same as jobs, or in the background of this machine
     status()             every stage under the run root, and the state of its job
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from harness.app.evaluating import Evaluated, evaluate
     from harness.app.exporting import Exported, export
     from harness.app.overview import ProgressReader, StageProgress, status
-    from harness.app.planning import plan
+    from harness.app.planning import plan, preflight
     from harness.app.progress import Declined, Progress
     from harness.app.publishing import Published, publish
     from harness.app.recipe_writing import NewRecipe, new_recipe
@@ -56,6 +57,7 @@ __all__ = [
     "export",
     "new_recipe",
     "plan",
+    "preflight",
     "publish",
     "report",
     "run",
@@ -74,7 +76,7 @@ _LIES_IN = {
     **dict.fromkeys(("Published", "publish"), "publishing"),
     **dict.fromkeys(("Exported", "export"), "exporting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
-    "plan": "planning",
+    **dict.fromkeys(("plan", "preflight"), "planning"),
     "report": "reporting",
     "submit": "submitting",
 }

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.app.progress import Declined, Progress
-from harness.app.training_images import too_few_images
+from harness.app.training_images import too_few_images, training_size
 from harness.data_check import lacking, lacking_later
 from harness.data_roots import each
-from harness.errors import DataError, NoData, StoreError
+from harness.errors import DataError, HarnessError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
 from harness.launch.selected_launcher import AUTO, chosen, opened
 from harness.plan import Plan
+from harness.preflight.recipe_file import of_recipe, of_scale
+from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.site import Site, load_site
+from harness.spec import libraries
 from harness.store import atomic, provenance
 
 UNMEASURED_IMAGES = 2_000_000
@@ -58,15 +62,26 @@ def plan(
     ).plan
 
 
+def preflight(made: Plan, site: Site) -> Preflight:
+    """What of the plan's recipe cannot mean what it says, before anything runs."""
+    count = functools.cache(lambda data: training_size(site.data / data.folder, data))
+    if made.scale is not None and made.expansion is not None:
+        return of_scale(made.scale, made.expansion, made.path, count)
+    return of_recipe(made.stages[0].recipe, count)
+
+
 def refuse(plan: Plan, site: Site, *, here: bool) -> None:
-    """Raise a StoreError if a stage's folder is damaged, and NoData if a further task's data is
-    missing or does not fit: pre-training would be over by then. See also refuse_beyond_images.
+    """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
+    not installed, and NoData if a further task's data is missing or does not fit: pre-training
+    would be over by then. See also refuse_beyond_images.
 
     `here`: the stages run on this machine. Jobs may see a data root that is not seen from here.
     """
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
+    if lacks := libraries.lacking(stage.kind for stage in plan.todo):
+        raise HarnessError("\n".join(lacks))
     seen = here or any(root.is_dir() for root in each(site.data))
     if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):
         raise NoData("\n".join(wrong))

@@ -13,6 +13,7 @@ from harness.launch.protocol import Amount, Drafts
 
 if TYPE_CHECKING:
     from harness.plan import Plan
+    from harness.preflight.warned import Preflight
     from harness.stage.reporter import Reporter
 
 
@@ -29,6 +30,9 @@ class Progress:
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
         """The plan is made and nothing has started. `unfinished` names folders of data that were
         too large to be compared in time."""
+
+    def warned(self, found: Preflight) -> None:
+        """What the plan's recipe says that cannot mean what it says; called before work begins."""
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
         """These drafts are about to be submitted to a scheduler."""

@@ -60,6 +60,8 @@ def run(
     inputs = Inputs(site.data, site.runs)
     made = planning.plan(recipe, site, sets=sets, again=again, added=added, on=on, inputs=inputs)
     progress.planned(made, inputs.unfinished)
+    if made.todo and not added:  # a round that adds seeds has been warned of
+        progress.warned(planning.preflight(made, site))
     planning.refuse(made, site, here=True)
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
     if not made.todo:

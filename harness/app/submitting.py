@@ -81,6 +81,8 @@ def _submit(
         path, sets, site.runs, again=again, behind=launcher.behind, on=computer, inputs=inputs
     )
     progress.planned(found.plan, inputs.unfinished)
+    if found.plan.todo:
+        progress.warned(planning.preflight(found.plan, site))
     planning.refuse(found.plan, site, here=False)
     only_report = _only_report(found, launcher)
     if not found.plan.todo and not only_report:

@@ -13,6 +13,7 @@ from harness.errors import DataError
 from harness.imagefolder import Kind, left_out, listed_to_leave_out, shown, walk
 from harness.inputs import FEW, PACK
 from harness.keyed_split import number_held_out
+from harness.preflight.sizes import Size
 from harness.recipe.evaluation import Knn
 from harness.recipe.rules import KNOWN_SIZES, beyond_images
 from harness.recipe.schema import Data, Recipe
@@ -45,8 +46,14 @@ def _beyond(recipe: Recipe, count: Callable[[Data], int | None]) -> Iterator[tup
 
 
 def training_images(place: Path, data: Data | None = None) -> int | None:
-    """The number of images in PLACE/train, in a pack, or in a folder without train and val; None
-    if it cannot be found quickly.
+    """The number of training images in the folder; see `training_size`."""
+    found = training_size(place, data)
+    return found.images if found else None
+
+
+def training_size(place: Path, data: Data | None = None) -> Size | None:
+    """The numbers of images and classes in PLACE/train, in a pack, or in a folder without train and
+    val; None if they cannot be found quickly.
 
     Args:
         data: the recipe's section about the folder; None: of an image folder.
@@ -54,15 +61,16 @@ def training_images(place: Path, data: Data | None = None) -> int | None:
     try:
         if data is None or (data.split is None and data.labelled):
             if (place / PACK).is_file():
-                return int(json.loads((place / PACK).read_bytes())["splits"]["train"]["images"])
-            return _counted(place / "train", left_out(place)["train"], "split") or None
+                said = json.loads((place / PACK).read_bytes())
+                return Size(int(said["splits"]["train"]["images"]), len(said.get("classes", ())))
+            return _counted(place / "train", left_out(place)["train"], "split")
         kind: Kind = "pictures" if not data.labelled else "classes"
-        return _counted(place, {*listed_to_leave_out(place)}, kind, data.split) or None
+        return _counted(place, {*listed_to_leave_out(place)}, kind, data.split)
     except (DataError, OSError, LookupError, TypeError, ValueError, RecursionError):
         return None  # the stage that reads it reports the error
 
 
-def _counted(place: Path, without: Set[str], kind: Kind, split: float | None = None) -> int | None:
+def _counted(place: Path, without: Set[str], kind: Kind, split: float | None = None) -> Size | None:
     left = FEW
 
     def spared(name: str) -> bool:
@@ -75,4 +83,5 @@ def _counted(place: Path, without: Set[str], kind: Kind, split: float | None = N
 
     found = walk(place, without, spared, kind)
     tested = [number_held_out(len(each), split) for each in found.classes.values() if split]
-    return None if left < 0 else sum(map(len, found.classes.values())) - sum(tested)
+    images = sum(map(len, found.classes.values())) - sum(tested)
+    return None if left < 0 or not images else Size(images, len(found.classes))

@@ -10,6 +10,8 @@ from harness.bench.clock import Timing
 
 ALONE, SHARED = "one process", "all processes"
 """Which processes make the steps that `Result.sharing` compares."""
+EXTRACTION = "extraction"
+"""The features of all images, in `Result.tasks`."""
 WHOLE = ("floor", "step", "end to end", "input")
 
 
@@ -27,6 +29,8 @@ class Result:
     evaluation: dict[str, Timing] = field(default_factory=dict)
     sharing: dict[str, Timing] = field(default_factory=dict)
     """For several processes: steps by the first process alone, and by all."""
+    tasks: dict[str, Timing] = field(default_factory=dict)
+    """The whole evaluation of the recipe's data: `EXTRACTION`, then what reads the features."""
     peak_bytes: int = 0
     """Peak memory of the device, or of the process if the device is the CPU."""
     moved: dict[str, int] = field(default_factory=dict)
@@ -38,8 +42,9 @@ class Result:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Result:
         """The result that `record` was made of; KeyError or TypeError if it is none."""
+        record = {"tasks": {}, **record}  # older ones have none
         kept = {f.name: record[f.name] for f in fields(cls)}
-        for group in ("whole", "parts", "evaluation", "sharing"):
+        for group in ("whole", "parts", "evaluation", "sharing", "tasks"):
             kept[group] = {name: Timing(**each) for name, each in record[group].items()}
         return cls(**kept)
 
@@ -50,6 +55,10 @@ class Result:
     def images_per_s(self, what: str) -> float:
         """Images per second over all processes."""
         return self.batch / self.whole[what].median
+
+    def tasks_ratio(self) -> float:
+        """The whole evaluation, extraction included, over the extraction."""
+        return sum(each.median for each in self.tasks.values()) / self.tasks[EXTRACTION].median
 
     def record(self) -> dict[str, Any]:
         """As JSON, for bench.json."""
@@ -92,6 +101,16 @@ def evaluation_rows(result: Result) -> list[tuple[str, str, str]]:
             said.append((base, f"{1e3 * found[base].median:,.2f}", "1.00"))
             said.append((what, f"{1e3 * found[what].median:,.2f}", f"{ratio:.2f}"))
     return said
+
+
+def task_rows(result: Result) -> list[tuple[str, str, str]]:
+    """(task, seconds, relative to the extraction) of the whole evaluation."""
+    if not result.tasks:
+        return []
+    whole = result.tasks[EXTRACTION].median
+    found = [(n, t.median, t.median / whole) for n, t in result.tasks.items()]
+    found.append(("all of it", whole * result.tasks_ratio(), result.tasks_ratio()))
+    return [(name, f"{seconds:,.1f}", f"{share:.3f}") for name, seconds, share in found]
 
 
 def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:

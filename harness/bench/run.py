@@ -15,6 +15,7 @@ from harness.bench.clock import Timing
 from harness.bench.result import Result
 from harness.bench.sharing import sharing
 from harness.bench.step import Steps
+from harness.bench.tasks import evaluations
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
 from harness.data_roots import AnyRoot
@@ -55,6 +56,7 @@ def bench(
     steps: int = 10,
     noise: bool = False,
     knn: tuple[int, int] = KNN,
+    tasks: bool = False,
 ) -> Result:
     """Measure the recipe's training step, input and evaluation in this world.
 
@@ -65,6 +67,7 @@ def bench(
             of views.
         noise: use random pixels in memory in place of the data, which need not be there then.
         knn: queries and bank of the kNN that is timed.
+        tasks: also evaluate a network on the whole data; by a single process, and not with noise.
 
     Raises:
         DataError: the data is missing.
@@ -168,6 +171,9 @@ def bench(
                 classes=data.classes,
                 rounds=rounds,
             )
+    if tasks and world.size == 1 and not noise:
+        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
+            result.tasks = evaluations(recipe, data_root, device, Path(name))
     return result
 
 

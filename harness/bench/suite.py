@@ -43,7 +43,8 @@ CASES = (
     Case("recipes/miniature_embedded.yaml", ("--steps", "20", "--processes", "2"), None),
     Case(
         "recipes/cifar10_demo.yaml",
-        (*_set("optim.batch=128", "model.bn_group=16"), "--rounds", "5", "--steps", "1"),
+        (*_set("optim.batch=128", "model.bn_group=16"), "--rounds", "5", "--steps", "1", "--tasks"),
+        ("--steps", "20", "--tasks"),
     ),
     Case(
         "recipes/cifar10_demo.yaml",

@@ -18,6 +18,9 @@ CPU = {"miniature": 0.80}
 """Least rate of end-to-end training on a CPU, relative to the floor; CPU_OTHERS for other
 backbones."""
 CPU_OTHERS = 0.95
+TASKS = 1.5
+"""Most seconds of kNN, ten probes and a grid of logistic regressions with their features, relative
+to the extraction of the features alone."""
 GPU_STEP, GPU_RATE, GPU_MEMORY, GPU_AUGMENT, GPU_INPUT = 0.93, 1600.0, 40e9, 0.05, 1.2
 """ResNet-50 at 224 px: rate relative to the floor, images/s (an H100), bytes (the paper's 8 x 5.0
 GB), share of the step for augmentation, images from the input per image that the step takes."""
@@ -63,6 +66,9 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
     if recipe.linear is not None and len(recipe.linear.lr) > 1 and "all rates" in evaluation:
         ratio = probe_ratio(recipe.linear, evaluation)
         at_most(f"{len(recipe.linear.lr)} probes with features, relative to one", PROBE, ratio)
+    if result.tasks:
+        what = "kNN, ten probes and logistic regression with features, relative to the features"
+        at_most(what, TASKS, result.tasks_ratio())
     at_most("checkpoints, share of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
     return found
 

@@ -52,6 +52,7 @@ def plan(
     inputs = Inputs(where.data, where.runs)
     made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
     show.plan(made, where, inputs.unfinished)
+    show.preflight(planning.preflight(made, where))
     planning.refuse_beyond_images(made, where)
 
 
@@ -313,12 +314,13 @@ def bench(
         Path | None,
         typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
     ] = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their lower bounds."""
     from harness.cli.bench import BenchOptions, bench_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish)
+    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish, tasks)
     bench_command(recipe, sets or [], where, options)
 
 

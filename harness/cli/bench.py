@@ -20,6 +20,7 @@ from harness.bench.result import (
     sent,
     sharing_rows,
     stall,
+    task_rows,
 )
 from harness.bench.run import KNN, bench
 from harness.cli import show
@@ -44,6 +45,7 @@ class BenchOptions:
     scaling: bool
     bandwidth: float
     publish: Path | None
+    tasks: bool = False
 
 
 def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOptions) -> None:
@@ -78,6 +80,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
                 rounds=options.rounds,
                 steps=options.steps,
                 noise=options.noise,
+                tasks=options.tasks,
             )
     if placement.rank > 0:
         return
@@ -113,6 +116,11 @@ def _print(result: Result, recipe: Recipe) -> None:
     for each in evaluation_rows(result):
         table.add_row(*each)
     show.console.print(table)
+    if result.tasks:
+        table = _table("of the whole data", "s", "of the extraction")
+        for task in task_rows(result):
+            table.add_row(*task)
+        show.console.print(table)
     projected = evaluation.projected(result.evaluation["knn"].median, queries=KNN[0], bank=KNN[1])
     show.line(f"kNN on ImageNet (50,000 x 1,281,167) would take {show.duration(projected)} here")
     show.line(stall(result))

@@ -8,7 +8,7 @@ from harness.app import overview
 from harness.cli import show
 from harness.errors import clause
 from harness.launch.status import Row
-from harness.spec.registry import metrics, task_of, tasks
+from harness.spec.registry import alarms, metrics, task_of, tasks
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Cells:
     why: str
     measured: str = ""
     """How the accuracy was measured: the protocol of kNN, given weights."""
+    alarm: str = ""
+    """What its newest values warn of."""
 
 
 class CellReader:
@@ -64,6 +66,7 @@ class CellReader:
             left="" if reached.left_s is None else show.duration(reached.left_s),
             why=short(row),
             measured=self._reader.measured(row, reported[-1]) if reported else "",
+            alarm=", ".join(alarms(value)),
         )
 
 

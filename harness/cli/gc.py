@@ -22,6 +22,7 @@ _WORDS: dict[Kind, str] = {
     "checkpoints": "older checkpoints of finished stages",
     "set aside": "checkpoints of results that were moved aside",
     "code": "copies of the code that no job uses",
+    "features": "features that evaluations share; extracted again when needed",
     "draft": "temporary files of killed processes",
 }
 

@@ -129,14 +129,16 @@ def show(recipe: File, sets: Sets = None) -> None:
 @app.command()
 def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -> None:
     """Check recipes, ablation recipes with all cells, lists and papers' tables; print every
-    mistake."""
+    mistake, and warn of what cannot mean what it says."""
     from harness.cli import show
     from harness.errors import RecipeError
+    from harness.preflight.recipe_file import of_recipe, of_scale
     from harness.recipe.ablation import Scale
     from harness.recipe.expand import expand
     from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
+    from harness.spec.libraries import lacking
 
     wrong = []
     for named in files:
@@ -152,8 +154,16 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
                 show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")
                 continue
             loaded = load(path)
-            runs = len(expand(loaded, path).members) if isinstance(loaded, Scale) else 1
-            show.line(f"{path}: valid, {show.count(runs, 'run')}")
+            if isinstance(loaded, Scale):
+                expansion = expand(loaded, path)
+                runs = [member.recipe for member in expansion.members]
+                found = of_scale(loaded, expansion, path)
+            else:
+                runs, found = [loaded], of_recipe(loaded)
+            show.line(f"{path}: valid, {show.count(len(runs), 'run')}")
+            for lacks in lacking(said.kind for run in runs for said in run.tasks.values()):
+                show.line(f"note: {lacks}", "yellow")
+            show.preflight(found, "  ")
         except RecipeError as error:
             wrong.append(str(error))
     if wrong:

@@ -29,6 +29,7 @@ from harness.launch.selected_launcher import chosen
 from harness.launch.signals import StopFlag
 from harness.output import inert
 from harness.plan import Plan
+from harness.preflight.warned import Preflight
 from harness.redact import redact
 from harness.site import Site
 from harness.spec.registry import DEFAULT_LAUNCHER
@@ -96,6 +97,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
                 path, site, sets=sets, again=options.again, on=on.kind, inputs=inputs
             )
             progress.planned(plan, inputs.unfinished)
+            progress.warned(planning.preflight(plan, site))
             planning.refuse(plan, site, here=True)
             return 0
         return run(
@@ -119,6 +121,9 @@ class PrintedProgress(Progress):
 
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
         show.plan(plan, self._site, unfinished)
+
+    def warned(self, found: Preflight) -> None:
+        show.preflight(found)
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
         del plan

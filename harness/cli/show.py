@@ -17,6 +17,7 @@ from harness.redact import redact
 
 if TYPE_CHECKING:
     from harness.plan import Plan, PlannedStage
+    from harness.preflight.warned import Preflight
     from harness.site import Site
 
 ROWS = 40
@@ -144,12 +145,27 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         line(f"  to move {them} aside and repeat: {again}")
     unfinished(too_large)
     from harness.data_check import check_data
+    from harness.spec.libraries import lacking
 
+    for lacks in lacking(stage.kind for stage in made.todo):
+        line(lacks, "yellow")
     for found in check_data((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
     if made.todo:
         line(f"{_how_long(made)}; run root: {site.runs}")
+
+
+def preflight(found: Preflight, below: str = "") -> None:
+    """Print the warnings, each with its key, and how to accept them."""
+    for each in found.warnings:
+        cells = f" ({named(each.cells)})" if each.cells else ""
+        line(f"{below}warning: {each.key}: {each.says}{cells}", "yellow")
+    if found.warnings:
+        keys = ", ".join(dict.fromkeys(each.key for each in found.warnings))
+        line(f"{below}to accept them, write in the recipe about: {{accept: [{keys}]}}")
+    if number := len(found.accepted):
+        line(f"{below}{count(number, 'warning')} accepted in about.accept")
 
 
 def unfinished(folders: Sequence[str]) -> None:

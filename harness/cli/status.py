@@ -21,7 +21,7 @@ from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch.status import Row, Statuses, StatusReader
 from harness.site import Site
-from harness.spec.registry import tasks
+from harness.spec.registry import alarms, tasks
 
 INPUTS_LIMIT_S = 5.0
 """Time limit in seconds to compare data of many files; a plan has more."""
@@ -29,6 +29,8 @@ EVERY_S = 3.0
 """Seconds between two updates of --watch."""
 LINES = 10
 """Maximum number of reasons below a table; `--all` in a pipe prints all."""
+ALARMS = 5
+"""Maximum number of stages whose alarms are told below a table, and below the sums."""
 STYLE = {
     "finished": "green",
     "diverged": "magenta",
@@ -93,7 +95,7 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
         if rows:
             cells = [progress.cells(row) for row in rows]
             show.console.print(_table(cells))
-            for text in (*_measured(cells), *_reasons(rows, commands)):
+            for text in (*_measured(cells), *_running_alarms(cells), *_reasons(rows, commands)):
                 show.line(text)
     else:
         for text in _plain(rows, progress, commands):
@@ -129,13 +131,12 @@ def _screen(
     rows = rows[:room]
     cut = len(seen.rows) - len(rows)
     parts: list[RenderableType] = []
-    if rows:
-        parts.append(_table(progress.cells(row) for row in rows))
-    else:
-        parts.append(Text("no runs yet"))
+    cells = [progress.cells(row) for row in rows]
+    parts.append(_table(cells) if rows else Text("no runs yet"))
     if cut:
         parts.append(Text(f"and {cut} more stages", style="dim"))
-    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in _reasons(rows, commands)]
+    told = [*_running_alarms(cells), *_reasons(rows, commands)]
+    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in told]
     return Group(*parts, *below)
 
 
@@ -181,7 +182,7 @@ def _plain(rows: Sequence[Row], progress: CellReader, commands: Commands) -> Ite
     lines = [["stage", *(_HEADINGS[name] for name in names), "remarks"]]
     for row, each in zip(rows, shown, strict=True):
         why = _why(row, each.why, commands)
-        remarks = "; ".join(filter(None, (each.measured, why)))
+        remarks = "; ".join(filter(None, (each.alarm, each.measured, why)))
         lines.append([each.id, *(getattr(each, name) for name in names), remarks])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
@@ -219,6 +220,12 @@ def _measured(cells: Sequence[Cells]) -> Iterator[str]:
         yield f"  and {len(ways) - LINES} ways more: status --all | cat has them"
 
 
+def _running_alarms(cells: Iterable[Cells]) -> Iterator[str]:
+    """Below a table: what the newest values of running stages warn of; `_summary` has the rest."""
+    raised = [each for each in cells if each.alarm and each.state == "running"]
+    yield from (f"  {each.id}: {each.alarm}" for each in raised[:ALARMS])
+
+
 def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
     """Below a table: why stages are not running or finished."""
     told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
@@ -249,10 +256,20 @@ def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
         stages = "1 stage" if count == 1 else f"{count} stages"
         what = example.why.partition(" on ")[0] if example.over else example.state
         yield Text(f"{what} ({stages}): {remedy}")
+    raised = [f"{row.id}: {', '.join(said)}" for row in seen.rows if (said := _alarms(row))]
+    yield from (Text(text, style="yellow") for text in raised[:ALARMS])
+    if len(raised) > ALARMS:
+        yield Text(f"and {len(raised) - ALARMS} more stages with an alarm", style="yellow")
     for again in sorted({row.again(commands) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")
+
+
+def _alarms(row: Row) -> list[str]:
+    """What a finished stage's values warn of."""
+    values = (row.entry.result or {}).get("values")
+    return alarms(values) if isinstance(values, dict) else []
 
 
 def _group(row: Row) -> str:

@@ -29,6 +29,8 @@ class LoadedWhole(LoadedFiles):
 class WholeFiles(Files):
     """Image files whose evaluation view is the whole image (code of ImageNet-C: no resize)."""
 
+    view = "whole"
+
     def load(self, index: Tensor) -> LoadedWhole:
         loaded = super().load(index)
         return LoadedWhole(loaded._images, loaded._pool)

@@ -13,6 +13,7 @@ from harness.data.images import Images
 from harness.data.loader import normalise
 from harness.errors import HarnessError
 from harness.model.encoder import Encoder
+from harness.runtime.device_copy import moved
 from harness.runtime.precision import Precision, autocast, widen
 from harness.runtime.world import World
 
@@ -22,6 +23,33 @@ BATCH = 500
 
 class NotFinite(HarnessError):
     """Weights, features or logits are not finite, so there is no accuracy; which, and how many."""
+
+
+class Kept:
+    """Backbone features and embeddings of some images, from an extraction of more of them.
+
+    Args:
+        index: positions among the extracted images, int64 (n,), on the CPU.
+    """
+
+    def __init__(self, index: Tensor) -> None:
+        self.index = index
+        self._found: list[tuple[Tensor, Tensor]] = []
+
+    def take(self, first: int, features: Tensor) -> None:
+        """Keep what is wanted of consecutive images' `features` (m, d), the first at `first`."""
+        of = self.index - first
+        place = ((of >= 0) & (of < len(features))).nonzero()[:, 0]
+        self._found.append((place, features[moved(of[place], features.device)]))
+
+    def gathered(self, world: World) -> Tensor:
+        """What was kept, (n, d) on every process; each row was taken on exactly one."""
+        width = self._found[0][1].shape[1]
+        rows = self._found[0][1].new_zeros(len(self.index), width)
+        for place, features in self._found:
+            rows[moved(place, rows.device)] = features
+        self._found = []
+        return world.sum(rows)
 
 
 @torch.no_grad()
@@ -35,6 +63,15 @@ def encode(encoder: Encoder, x: Tensor, layer: Layer, precision: Precision) -> T
     return widen(features)
 
 
+@torch.no_grad()
+def encode_both(encoder: Encoder, x: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+    """As `encode`, of both layers in one pass: (N, feature_dim) and (N, dim)."""
+    with autocast(precision, x.device):
+        features = encoder.backbone(x)
+        output = encoder.head(features)
+    return widen(features), widen(output)
+
+
 def extract(
     encoder: Encoder,
     data: DataSet,
@@ -45,6 +82,7 @@ def extract(
     precision: Precision,
     world: World,
     pausing: Callable[[], object] = lambda: None,
+    kept: Kept | None = None,
 ) -> Tensor:
     """Features of all `images` in order, with running statistics; float32, on every process.
 
@@ -52,6 +90,7 @@ def extract(
 
     Args:
         pausing: called before each batch, equally often on every process; may raise.
+        kept: receives both layers of some of the images, so that none is encoded twice.
 
     Raises:
         NotFinite: a weight or a feature is not finite; on all processes.
@@ -66,7 +105,14 @@ def extract(
         for index in torch.split(mine, BATCH):
             pausing()
             x = images.load(index).center(size).to(world.device, non_blocking=True)
-            parts.append(encode(encoder, normalise(x, data), layer, precision))
+            x = normalise(x, data)
+            if kept is None:
+                parts.append(encode(encoder, x, layer, precision))
+                continue
+            first = world.rank * each + sum(map(len, parts))
+            both = encode_both(encoder, x, precision)
+            parts.append(both[layer == "output"])
+            kept.take(first, torch.cat(both, dim=1)[: max(0, len(images) - first)])
         features = world.gather(torch.cat(parts))[: len(images)]
     finally:
         encoder.train(training)

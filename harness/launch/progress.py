@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import ControlType
 from rich.text import Text
 
-from harness.spec.registry import foremost, metrics
+from harness.spec.registry import alarms, foremost, metrics
 
 EVERY_S = 15.0
 """Seconds between two plain lines about one stage."""
@@ -25,7 +25,8 @@ def _figures(figures: dict[str, float]) -> str:
     """The newest metric values, in short."""
     shown = [each for name in foremost(figures) if (each := metrics()[name]).short]
     shown.sort(key=lambda each: (each.unit == "images/s", each.unit == "%"))  # losses first
-    return " · ".join(each.short.format(figures[each.name]) for each in shown)
+    said = [each.short.format(figures[each.name]) for each in shown]
+    return " · ".join([*said, *alarms(figures)])
 
 
 def _time(seconds: float) -> str:

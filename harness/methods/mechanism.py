@@ -52,6 +52,11 @@ class Mechanism(nn.Module, ABC):
             made = encoder(x)
         return F.normalize(widen(made), dim=1)
 
+    def dictionary(self) -> Tensor | None:
+        """The stored keys (K, C) that queries are compared with, unit rows; None: it stores none,
+        e.g. because a batch's other images are the negatives."""
+        return None
+
     def merge(self) -> Merged:
         """Merge the parameters that require a gradient into one tensor, and return them. Call it
         once this module is on its device and in its layout. The moving averages, attributes of

@@ -1,13 +1,13 @@
 """Evaluation of frozen features: weighted kNN and a linear probe, for every run and as further
-tasks."""
+tasks; logistic regression as a further task."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.recipe.section import Positive, PositiveFloat, Section
+from harness.recipe.section import Positive, PositiveFloat, Section, refuse
 from harness.recipe.task import Data, Fitted, TaskSection
 
 SHARE = 10
@@ -50,6 +50,37 @@ class Linear(Section):
     views: Literal["random_crop", "center"] = "random_crop"
     """random_crop: new crop (0.08 to 1) and flip each epoch, as in the paper; center: fixed
     features."""
+
+
+class Logistic(Section):
+    """Multinomial logistic regression on frozen features of centre crops, by L-BFGS
+    (scikit-learn). C is chosen on training images, then all of them are fitted."""
+
+    c: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Values of C that are tried: C times the sum of cross-entropies plus half the squared weights
+    is minimised. A single one is taken as it is."""
+    folds: Annotated[int, Field(ge=2)] = 3
+    """Parts of the training images, drawn at random with equal shares of each class."""
+    held_out: Positive = 3
+    """How many of the parts are held out, one after the other, and classified by a fit to the
+    others: all of them are cross-validation (3 folds: VISSL); 1 is a hold-out (10 folds:
+    DINOv2)."""
+    layer: Literal["backbone", "output"] = "backbone"
+    """backbone: pooled features; output: the head's output."""
+    normalise: Literal["none", "l2"] = "none"
+    """none: features as they are (DINOv2); l2: each divided by its length."""
+    iterations: Positive = 1000
+    """Most iterations of a fit (DINOv2: 1000)."""
+    tolerance: PositiveFloat = 1e-4
+    """A fit has converged when no gradient of its mean objective exceeds this."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.held_out > self.folds:
+            refuse([("held_out", f"{self.held_out} of {self.folds} folds cannot be held out")])
+        if len(set(self.c)) < len(self.c):
+            refuse([("c", "a value stands there twice")])
+        return self
 
 
 class KnnTask(TaskSection, Knn):
@@ -110,3 +141,9 @@ class LinearTask(TaskSection, Linear):
             "much depends on it."
         )
         return Fitted(said, why, note)
+
+
+class LogisticTask(TaskSection, Logistic):
+    """Logistic regression on the run's data or on other data."""
+
+    kind: Literal["logistic"]

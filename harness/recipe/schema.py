@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
-from harness.recipe.evaluation import Knn, Linear
+from harness.recipe.evaluation import Knn, Linear, LogisticTask
 from harness.recipe.method import MAIN, MethodSection, sections
 from harness.recipe.optim import Constant, Cosine, Decay, Optim, Schedule, Steps, any_optim
 from harness.recipe.rules import contradictions
 from harness.recipe.section import ByName, Key, Name, Positive, Section, Since, refuse
 from harness.recipe.sections import Augment, Model, Text, View, Weights
 from harness.recipe.task import Data, TaskSection, task_sections
+from harness.recipe.warning_keys import WarningKey
 from harness.spec.registry import metrics, task_of, tasks
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Decay",
     "Knn",
     "Linear",
+    "LogisticTask",
     "Model",
     "Optim",
     "Recipe",
@@ -81,6 +83,10 @@ class Watch(Section):
     knn_task: Annotated[Key | None, Since("0.2")] = None
     """Where `knn` is null: the kNN task under `tasks:` by whose protocol, and on whose data, kNN is
     monitored; null: it is not."""
+    health_epochs: Annotated[int | None, Field(ge=0), Since("0.2")] = None
+    """Measure the health of the features after every so many epochs and after the last; 0: never;
+    null: with the kNN monitor if it encodes the same images, else as often as it costs under 1 %
+    of the time."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2
@@ -133,6 +139,9 @@ class About(Section):
     """Deviations from the source, and whatever a reader should know."""
     cost: Cost | None = None
     targets: tuple[Target, ...] = ()
+    accept: Annotated[tuple[WarningKey, ...], Since("0.2")] = ()
+    """Keys of warnings that do not apply here, or are meant; `plan` then only counts them
+    (docs/preflight.md)."""
 
 
 class Recipe(Section):

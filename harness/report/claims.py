@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.recipe.ablation import Metric, Scale
-from harness.recipe.claims import CONTROL, By, Claim, Fails, Leak
-from harness.report import preconditions
+from harness.recipe.ablation import Scale
+from harness.recipe.claims import By, Claim, Fails
 from harness.report.claim_summary import count_verdicts
 from harness.report.collect import Results
-from harness.report.comparison import Measure, Scores, must_learn, sides
+from harness.report.comparison import Measure, Scores, sides
 from harness.report.decision_rule import (
     Decision,
     all_diverged,
@@ -23,12 +22,13 @@ from harness.report.decision_rule import (
     furthest,
     needed,
 )
-from harness.report.evaluation_protocol import protocol_text
 from harness.report.evidence import evidence_text, seeds, unlearned_text
+from harness.report.preconditions import training_images
 from harness.report.runs import WORDS
 from harness.report.scale import is_papers_scale
 from harness.report.sequential_design import Design, design_of
 from harness.report.table import SeedValue
+from harness.report.testable import printed_rows, why_untestable
 
 Verdict = Literal[
     "reproduced",
@@ -111,39 +111,15 @@ def next_seeds(judgements: Iterable[Judgement], scale: Scale, most: int) -> dict
 
 def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:
     """Why this scale cannot test the claim, whatever the runs show; "" if it can."""
-    if claim.id in scale.untestable:
-        return scale.untestable[claim.id]
     runs = {cell.id: cell.runs for cell in results.cells if cell.runs}
-    cells = [cell for _, cell in claim.named()]
-    there = {*runs, *_printed_rows(results), CONTROL}
-    absent = [cell for cell in cells if cell not in there]
-    said = [f"this scale does not run the cell {cell}" for cell in absent]
-    design = design_of(scale)
-    control = CONTROL in cells or bool(must_learn(claim, design))
-    if isinstance(claim, Fails) and not absent:  # a diverged cell fails without it
-        control = not all_diverged(claim, scores, results.seeds)
-    if control and CONTROL not in runs:
-        said.append("this scale does not run the untrained control")
-    if design.accuracy:
-        said += preconditions.failed(runs, [cell for cell in cells if cell in runs])
-    metrics = {results.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
-    compared = [*cells, *([CONTROL] if control else [])]
-    said += [text for metric in sorted(metrics) for text in _apart(compared, results, metric)]
-    return "; ".join(said)
-
-
-def _apart(cells: list[str], results: Results, metric: Metric) -> list[str]:
-    """Why the cells cannot be compared: they were not all measured by the same protocol."""
-    found = [cell for cell in map(results.cell, dict.fromkeys(cells)) if cell and cell.runs]
-    protocols = [results.protocol(cell, metric) for cell in found]
-    if all(each == protocols[0] for each in protocols):
-        return []
-    others = [
-        f"{cell.id}: {protocol_text(other)}"
-        for cell in found
-        if (other := results.protocol_deviation(cell, metric))
-    ]
-    return [f"its cells use different protocols ({'; '.join(others)})"]
+    return why_untestable(
+        claim,
+        scale,
+        {cell: of_cell[0].recipe for cell, of_cell in runs.items()},
+        {cell: training_images(of_cell) for cell, of_cell in runs.items()},
+        printed=_printed_rows(results),
+        diverged=isinstance(claim, Fails) and all_diverged(claim, scores, results.seeds),
+    )
 
 
 def _scores(results: Results) -> Scores:
@@ -166,14 +142,9 @@ def _scores(results: Results) -> Scores:
 def _printed_rows(results: Results) -> dict[str, float]:
     """Printed numbers of other methods, compared with runs at the scale of the printed numbers.
     They are the same for every seed."""
-    ablation = results.ablation
-    if ablation is None or results.metric != ablation.metric or not is_papers_scale(results):
+    if results.ablation is None or not is_papers_scale(results):
         return {}
-    return {
-        cell.id: cell.printed
-        for cell in ablation.cells
-        if cell.set is None and isinstance(cell.printed, float)
-    }
+    return printed_rows(results.ablation, results.metric)
 
 
 def _counting(values: list[SeedValue]) -> dict[int, float | None]:

@@ -12,15 +12,17 @@ from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.reported import is_measured, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
+from harness.report.copies import mark_copies
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
     Protocol,
+    deviation,
     protocol_of,
     protocol_text,
     usual_protocol,
 )
 from harness.report.published import pinned
-from harness.report.runs import LOSS, Run, Standing, mark_copies, read_run
+from harness.report.runs import LOSS, Run, Standing, read_run
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
@@ -144,9 +146,8 @@ class Results:
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
-        own = self.protocol(cell, metric)
         most = usual_protocol([self.protocol(other, metric) for other in self.cells if other.runs])
-        return {field: value for field, value in own.items() if value != most.get(field)}
+        return deviation(self.protocol(cell, metric), most)
 
     def stale_training(self, run: Run) -> bool:
         """Whether the pre-training is of other code, data or weights than the table's, or a copy.

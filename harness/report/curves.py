@@ -4,13 +4,14 @@ counted."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
+from harness.spec.registry import task
 from harness.store import atomic, journal
 from harness.store.layout import StageFolder, why_impossible
 from harness.store.ledger import Entry
@@ -44,7 +45,16 @@ class Curves:
     """Accuracy of the pretext task over epochs, thinned; in percent."""
     knn: tuple[Point, ...] = ()
     """Monitored kNN top-1 over epochs, in percent, at the protocol that the recipe asks for."""
+    """Monitored kNN top-1 over epochs, in percent, at the recipe's protocol only."""
+    further: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    """Each other metric that pre-training measures at the end of epochs, if it has a label."""
     warnings: tuple[str, ...] = ()
+
+
+def further() -> tuple[str, ...]:
+    """The names of `Curves.further`."""
+    declared = task("pretrain").metrics
+    return tuple(each.name for each in declared if each.axis == "epoch" and each.label)
 
 
 def share(runs: int) -> int:
@@ -89,6 +99,7 @@ def read_curves(entry: Entry, recipe: Recipe, lines: int = MOST) -> Curves:
         thin(_points(records, "train/loss")),
         thin(_points(records, "pretext/top1")),
         tuple(_points(same, "knn/top1")),
+        {name: tuple(points) for name in further() if (points := _points(records, name))},
         tuple(warnings),
     )
 
@@ -118,7 +129,12 @@ def _sample(lines: list[bytes], most: int) -> list[bytes]:
     if nth == 1:
         return lines
     end = len(lines) - 2
-    return [line for n, line in enumerate(lines) if n % nth == 0 or n >= end or MONITORED in line]
+    names = (MONITORED, *(f'"{name}"'.encode() for name in further()))
+    return [
+        line
+        for n, line in enumerate(lines)
+        if n % nth == 0 or n >= end or any(name in line for name in names)
+    ]
 
 
 def _deciding(said: Any) -> tuple[Any, ...] | None:

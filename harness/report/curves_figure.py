@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.recipe.ablation import CONTROL, Curve, Metric
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
 from harness.report.colours import cell_colours
-from harness.report.curves import Point
+from harness.report.curves import Point, further
 from harness.report.measures import measure
 from harness.report.runs import Run
 from harness.report.svg import INK, drawing
@@ -51,7 +52,8 @@ class Line:
 
 
 def curves_figures(results: Results) -> list[Figure]:
-    """kNN and loss over epochs; first, for a table with printed curves, pretext accuracy."""
+    """kNN, loss and what else pre-training measures, over epochs; for a table with printed curves,
+    pretext accuracy first."""
     ablation = results.ablation
     printed = ablation.curves if ablation is not None else ()
     knn: Metric = "knn/top1"
@@ -66,7 +68,14 @@ def curves_figures(results: Results) -> list[Figure]:
     found.append(_figure("knn", knn, lines, results, level))
     lines = _lines(results, lambda run: run.curves.loss)
     found.append(_figure("loss", "train/loss", lines, results))
+    for name in further():
+        lines = _lines(results, partial(_further, name))
+        found.append(_figure(name.rpartition("/")[2], name, lines, results))
     return [figure for figure in found if figure is not None]
+
+
+def _further(name: str, run: Run) -> tuple[Point, ...]:
+    return run.curves.further.get(name, ())
 
 
 def _lines(
@@ -115,7 +124,9 @@ def _figure(
     if any(True in line.broken for line in lines):
         caption += "; × marks divergence"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
-    svg = _draw(name, f"{shown.label}, {shown.unit}", lines, cell_colours(results), level)
+    unit = "" if shown.unit == "1" else f", {shown.unit}"
+    svg = _draw(name, f"{shown.label}{unit}", lines, cell_colours(results), level)
+    caption += f". {_capital(shown.description)}" if metric in further() else ""
     return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
 
 

@@ -21,6 +21,7 @@ from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
 from harness.report.knn_lines import knn_lines
+from harness.report.logistic_lines import logistic_lines
 from harness.report.measures import difference_unit, measure
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
@@ -39,9 +40,11 @@ DIFFERS: tuple[str, Tone] = ("differs", "unsure")
 
 def compose(results: Results, judgements: list[Judgement]) -> Document:
     """The whole report, ready to be rendered."""
+    lines = logistic_lines(results)
+    below = [Items(tuple(lines))] if lines else []
     sections = [
         Section("", tuple(_top(results, judgements))),
-        Section("Results" if results.ablation is None else "Table", tuple(_table(results))),
+        Section("Results" if results.ablation is None else "Table", (*_table(results), *below)),
     ]
     if (table := further_table(results)) is not None:
         sections.append(Section("Further tasks", (table,)))

@@ -47,6 +47,11 @@ def usual_protocol(protocols: Sequence[Protocol]) -> Protocol:
     return dict(counts.most_common(1)[0][0]) if counts else {}
 
 
+def deviation(own: Protocol, usual: Protocol) -> Protocol:
+    """The fields in which a protocol differs from the usual one."""
+    return {field: value for field, value in own.items() if value != usual.get(field)}
+
+
 def protocol_text(found: Protocol) -> str:
     """E.g. "knn.k = 20, knn.layer = output"."""
     return ", ".join(f"{field} = {value}" for field, value in found.items())

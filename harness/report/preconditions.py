@@ -7,12 +7,18 @@ compared. See `harness.report.decision_rule`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from harness.recipe.method import TIME_CONSTANTS
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.report.curves import is_number
-from harness.report.runs import Run
+
+if TYPE_CHECKING:
+    from harness.report.runs import Run
+
+Recipes = Mapping[str, Recipe]
+"""Cell -> the recipe of its runs."""
 
 SHARE = 10
 """K may be at most 1/SHARE of the images. With more, the queue still holds old keys of the query's
@@ -27,25 +33,23 @@ def part(n: int) -> str:
     return PARTS.get(n, f"1/{n}")
 
 
-def failed(runs: Mapping[str, Sequence[Run]], cells: Sequence[str]) -> list[str]:
+def failed(recipes: Recipes, images: Mapping[str, int | None], cells: Sequence[str]) -> list[str]:
     """As text, each precondition that fails for one of these cells; sorted by kind.
 
-    A precondition that cannot be computed, because the data's size is not yet known, passes.
+    Args:
+        images: cell -> number of images that it trains on. If it is not known, the preconditions
+            pass.
     """
     few: list[str] = []
     crowded: dict[str, list[str]] = {}
     for cell in cells:
-        of_cell = runs.get(cell, ())
-        if not of_cell or not of_cell[0].recipe.optim.epochs:
+        recipe, there = recipes.get(cell), images.get(cell)
+        if recipe is None or not recipe.optim.epochs or there is None:
             continue
-        recipe = of_cell[0].recipe
-        images = training_images(of_cell)
-        if images is None:
-            continue
-        few += _steps(cell, recipe, images)
+        few += _steps(cell, recipe, there)
         negatives = recipe.contrast.old_keys()
-        if negatives is not None and negatives * SHARE > images:
-            text = f"K = {negatives} exceeds {part(SHARE)} of the {images} images"
+        if negatives is not None and negatives * SHARE > there:
+            text = f"K = {negatives} exceeds {part(SHARE)} of the {there} images"
             crowded.setdefault(text, []).append(cell)
     return [*few, *(f"{text} ({', '.join(named)})" for text, named in crowded.items())]
 
@@ -64,10 +68,15 @@ def training_images(runs: Sequence[Run]) -> int | None:
     return None
 
 
-def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
-    optim, needed = recipe.optim, recipe.contrast.steps_needed()
+def training_steps(recipe: Recipe, images: int) -> int:
+    """Number of steps of pre-training on this many images."""
+    optim = recipe.optim
     steps = optim.epochs * (images // optim.batch)
-    steps = min(steps, optim.steps or steps)
+    return min(steps, optim.steps or steps)
+
+
+def _steps(cell: str, recipe: Recipe, images: int) -> list[str]:
+    steps, needed = training_steps(recipe, images), recipe.contrast.steps_needed()
     if steps >= needed:
         return []
     return [

@@ -7,7 +7,7 @@ run, so that one bad folder does not prevent the report of the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +23,12 @@ from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.report.measures import COSTS
-from harness.spec.registry import task_of, tasks, trackers
+from harness.spec.registry import alarms, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, FileState, beside, read_entry
+from harness.store.ledger import Entry, FileState, read_entry
 from harness.store.stale import CheckInput, why_stale
-from harness.store.validity import copies, why_copy
 from harness.track import mirror_state
 
 LOSS: Literal["train/loss"] = "train/loss"
@@ -264,24 +263,6 @@ class Run:
         return say("finished", value=fmean(last.values[metric] for last in measuring))
 
 
-def mark_copies(runs: Sequence[Run]) -> list[Run]:
-    """The runs, with a mark on those that share a value unique to one run: one of them is a
-    copy."""
-    of = {stage.id: run for run in runs for stage in run.stages.values()}
-    stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
-    done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
-    for root in {stages[id_].folder.path.parent for id_ in done}:
-        done = beside(root, stages) | done
-    found = copies(done)
-    told = []
-    for run in runs:
-        shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
-        what, others = next(shared, ("", ()))
-        named = dict.fromkeys(of[id_].name if id_ in of else id_ for id_ in others)
-        told.append(replace(run, copied=why_copy(what, named)) if what else run)
-    return told
-
-
 def read_run(
     cell: str,
     seed: int,
@@ -312,6 +293,11 @@ def read_run(
         for stage in found.values()
         for metric in stage.reported
         if stage.state == "finished" and metric not in stage.values
+    ]
+    warnings += [
+        f"{stage.id}: {alarm}; docs/health.md says what to look at"
+        for stage in found.values()
+        for alarm in alarms(stage.values)
     ]
     read = read_curves(found["pretrain"].entry, recipe, lines)
     warnings += [_in(runs, warning) for warning in read.warnings]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.recipe.ablation import Ablation
+from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
 from harness.recipe.schema import Knn, Recipe
 from harness.report import recipe_facts
-from harness.report.collect import Results
+
+if TYPE_CHECKING:
+    from harness.report.collect import Results
 
 Say = Callable[[Recipe], object]
 
@@ -122,14 +124,24 @@ class Trait:
 
 
 def traits(results: Results) -> list[Trait]:
-    """Each property of the table's recipes, with the papers' value.
+    """Each property of the table's recipes, with the papers' value."""
+    recipes = results.trained or [results.recipe]
+    pairs = [(ours, reference) for _, ours, reference in results.reference_pairs]
+    return traits_of(recipes, pairs, results.ablation)
+
+
+def traits_of(
+    recipes: Sequence[Recipe], pairs: Sequence[tuple[Recipe, Recipe]], ablation: Ablation | None
+) -> list[Trait]:
+    """Each property of these recipes, with the papers' value.
 
     Without recipes at the paper's scale, it is not known what a table varies on purpose. Then a
     property that varies over the cells differs only if no cell has the papers' value.
+
+    Args:
+        recipes: those that train; at least one.
+        pairs: each recipe with that of its cell at the scale of the printed numbers; (): unknown.
     """
-    recipes = results.trained or [results.recipe]
-    pairs = results.reference_pairs
-    ablation = results.ablation
     least = ablation.printed_epochs if ablation is not None else _least_epochs()
     found = []
     evaluated = _are_evaluated(recipes)
@@ -137,8 +149,8 @@ def traits(results: Results) -> list[Trait]:
         if evaluated and not each.of_weights:
             continue
         if pairs:
-            theirs = _seen(each.say, [reference for _, _, reference in pairs])
-            differs = any(each.say(ours) != each.say(reference) for _, ours, reference in pairs)
+            theirs = _seen(each.say, [reference for _, reference in pairs])
+            differs = any(each.say(ours) != each.say(reference) for ours, reference in pairs)
         elif each is EPOCHS:
             theirs = str(least or "any")
             differs = not any(_trained_enough(recipe, least or 0) for recipe in recipes)
@@ -171,14 +183,20 @@ def is_papers_scale(results: Results) -> bool:
     """Whether this is the scale of the printed numbers: data, size, backbone, epochs, queue and
     batch are the papers', or the level is the one at which the table was printed. A single recipe
     may have its own backbone, batch and queue."""
-    scale, ablation = results.scale, results.ablation
+    return is_papers(results.scale, results.ablation, lambda: traits(results))
+
+
+def is_papers(
+    scale: Scale | None, ablation: Ablation | None, compared: Callable[[], Sequence[Trait]]
+) -> bool:
+    """As `is_papers_scale`. `compared` gives the traits, and is called only if they decide."""
     level = scale.level if scale is not None else None
     if ablation is not None and ablation.printed_at != "paper":
         return level == ablation.printed_at
     if scale is not None and level != "paper":
         return False
     own = () if ablation is not None else ("backbone", "batch", "negatives, K")
-    return not any(t.differs and t.scale and t.what not in own for t in traits(results))
+    return not any(t.differs and t.scale and t.what not in own for t in compared())
 
 
 def changed_here(results: Results) -> list[str]:

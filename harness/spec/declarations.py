@@ -35,6 +35,8 @@ class Metric:
         data_metric: the metric of data sets that it is. It is measured only on the data sets that
             are published with this metric, and reported there before the task's others. "": it is
             measured on all data.
+        alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
+            no alarm. An alarm is shown wherever a stage's state is, and changes no result.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Metric:
     least: float | None = None
     most: float | None = None
     data_metric: str = ""
+    alarm: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -96,6 +99,7 @@ class Task:
         trains: whether it trains the method; then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
         labels: whether it needs images with labels.
+        extra: the extra of the harness's package that installs those of them that only it needs.
     """
 
     kind: str
@@ -112,6 +116,7 @@ class Task:
     trains: bool = False
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
     labels: bool = True
+    extra: str = ""
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, entry_points
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ TASKS = (
     "harness.tasks.pretrain.config",
     "harness.tasks.knn.config",
     "harness.tasks.linear.config",
+    "harness.tasks.logistic.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 
@@ -163,6 +164,16 @@ def declared(name: str) -> Metric | None:
     if metric is None or not at:
         return metric
     return metric.variant(name) if variant else None
+
+
+def alarms(values: Mapping[str, object]) -> list[str]:
+    """The alarms that a stage's newest values raise, in words, e.g. "collapsed since epoch 3"."""
+    found = []
+    for name, metric in metrics().items():
+        value = values.get(name) if metric.alarm else None
+        if isinstance(value, int | float) and metric.possible(value) and 0 < value < float("inf"):
+            found.append(metric.alarm.format(value))
+    return found
 
 
 def axis_of(name: str) -> Axis:

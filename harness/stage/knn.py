@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
 
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
 from harness.evaluate.accuracy import accuracies
-from harness.evaluate.features import extract
+from harness.evaluate.features import Kept, extract
 from harness.evaluate.knn import check_distinct, knn_right
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Knn, Recipe
@@ -17,6 +20,7 @@ from harness.runtime import keyed
 from harness.runtime.world import World
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome, finite
+from harness.stage.features import Shared
 
 
 def check_neighbours(protocol: Knn, data: DataSet) -> None:
@@ -38,11 +42,15 @@ def measure(
     world: World,
     pausing: Callable[[], object] = lambda: None,
     size: int | None = None,
+    kept: Kept | None = None,
+    extracting: Callable[..., Tensor] = extract,
 ) -> dict[str, float]:
     """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol; and
     "knn/mean_per_class" on data that is published with it.
 
     `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
+    `kept`: see `extract`; of the bank's images, not with a Shared.
+    `extracting`: how features are got: `extract`, or a Shared.
 
     Raises:
         NotFinite: the features allow no accuracy.
@@ -51,8 +59,9 @@ def measure(
     if protocol.queries is not None and protocol.queries < len(queries):
         chosen = keyed.permutation(keyed.key("queries", data.name), len(queries))
         queries = queries.subset(chosen[: protocol.queries].sort().values)
+    for_bank: dict[str, Any] = {} if kept is None else {"kept": kept}
     features = [
-        extract(
+        extracting(
             encoder,
             data,
             images,
@@ -61,8 +70,9 @@ def measure(
             precision=recipe.precision,
             world=world,
             pausing=pausing,
+            **more,
         )
-        for images in (queries, data.bank)
+        for images, more in ((queries, {}), (data.bank, for_bank))
     ]
     check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
@@ -107,6 +117,7 @@ def run(context: Context) -> StageOutcome:
             context.world,
             context.pause,
             context.asked.data(context.recipe).size,
+            extracting=Shared(context),
         )
     context.record(
         [

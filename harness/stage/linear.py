@@ -12,11 +12,12 @@ from torch import Tensor
 
 from harness.data.loader import Loader
 from harness.evaluate.accuracy import accuracies
-from harness.evaluate.features import encode, extract
+from harness.evaluate.features import encode
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
 from harness.stage import frozen
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
+from harness.stage.features import Shared
 
 VIEWS = Augment(crop_scale=(0.08, 1.0), jitter=(0, 0, 0, 0), jitter_p=0, grayscale_p=0)
 """Training views of the official probe: RandomResizedCrop at its default scale, and a flip."""
@@ -61,7 +62,7 @@ class Probing:
         context = self.context
         parent = context.parent.result if context.parent else None
         with finite(int(parent["step"]) if parent else 0):
-            return extract(
+            return Shared(context)(
                 self.encoder,
                 context.data,
                 images,  # type: ignore[arg-type]

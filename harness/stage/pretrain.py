@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from harness.data.loader import Batch, Loader
+from harness.evaluate.features import Kept
+from harness.evaluate.health import collapse
 from harness.methods.mechanism import Mechanism
 from harness.model.encoder import Encoder
 from harness.model.groups import (
@@ -26,9 +28,10 @@ from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.runtime.world import World
 from harness.spec.declarations import PER_CLASS, load
-from harness.spec.registry import methods
+from harness.spec.registry import alarms, methods
 from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
+from harness.stage.health import COLLAPSED, Health, recorded
 from harness.stage.knn import measure
 
 MONITORED = ("knn/top1", f"knn/{PER_CLASS}")
@@ -83,6 +86,10 @@ class Pretraining:
         fit_groups(self.mechanism, batch=recipe.optim.batch, world=world)
         self.optimiser = build_optimiser(self.mechanism.merge(), recipe.optim)
         self.scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision == "fp16")
+        self.health = Health(recipe, context.data, world)
+        self._kept: Kept | None = None  # by the newest kNN monitor, for the health of its features
+        self._gradient = torch.zeros(())  # norm in the epoch's last step
+        self._health: dict[str, float] = {}
         self.per_epoch = self.loader.steps_per_epoch
         self.total = recipe.optim.epochs * self.per_epoch
         if recipe.optim.steps is not None:
@@ -119,6 +126,7 @@ class Pretraining:
         )
         if self.total == 0:  # a control: the initial weights are evaluated
             self._monitor()
+            self._check_health(0)
             self._save()
         self._since = time.perf_counter()
         for batch in self.loader.batches(self.step, self.total):
@@ -133,6 +141,7 @@ class Pretraining:
                 epoch = self.step // self.per_epoch
                 if self.step == self.total or (watch.knn_epochs and epoch % watch.knn_epochs == 0):
                     self._monitor()
+                self._check_health(epoch)
             if saves or stops:
                 self._save()
             if stops and self.step < self.total:
@@ -147,6 +156,7 @@ class Pretraining:
             values["train/loss"] = _mean(self._losses)
         if self._top1:
             values["pretext/top1"] = _mean(self._top1)
+        values |= self._health
         speed = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else None
         facts: dict[str, Any] = {
             "images_per_s": speed,
@@ -167,6 +177,9 @@ class Pretraining:
         loss, correct = self.mechanism(batch.views, batch.index, self.step)
         self.scaler.scale(loss).backward()
         self.context.world.average_(self.optimiser.gradient, "gradients")
+        if (self.step + 1) % self.per_epoch == 0 or self.step + 1 == self.total:
+            self._gradient = torch.linalg.vector_norm(self.optimiser.gradient)
+            self._gradient /= self.scaler.get_scale()
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.mechanism.after_step()
@@ -241,12 +254,14 @@ class Pretraining:
         context = self.context
         if (on := self.monitor) is None:
             return
+        kept = self.health.kept() if on.data is context.data else None
         encoder, world = self.mechanism.query, context.world
         with finite(self.step):
-            values = measure(encoder, self.recipe, on.protocol, on.data, world, _never, on.size)
+            values = measure(
+                encoder, self.recipe, on.protocol, on.data, world, _never, on.size, kept
+            )
+        self._kept = kept
         self._figures |= {name: values[name] for name in MONITORED if name in values}
-        if context.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(context.device)
         context.record(
             [
                 {
@@ -259,6 +274,39 @@ class Pretraining:
             ]
         )
         context.reporter.advance(self.step, self._figures)
+
+    def _check_health(self, epoch: int) -> None:
+        """The health of the query encoder's features, if it is due after this epoch.
+
+        Raises:
+            Diverged: a weight or a feature is not finite.
+        """
+        context, last = self.context, self.step == self.total
+        kept, self._kept = self._kept, None
+        due = self.health.due(epoch, last=last, monitored=kept is not None)
+        with finite(self.step):
+            values = self.health.measure(self.mechanism, kept) if due else {}
+        if context.device.type == "cuda":  # the memory of training itself is reported
+            torch.cuda.reset_peak_memory_stats(context.device)
+        if not due:
+            return
+        if self.step:
+            if math.isfinite(norm := float(self._gradient)):  # a skipped step of fp16 has none
+                values["health/gradient_norm"] = norm
+            self._alarm(values)
+        self._health = values
+        place = {"step": self.step, "epoch": self._epoch(self.step), "t": round(time.time(), 1)}
+        context.record([place | values])
+        context.reporter.advance(self.step, self._figures | values)
+
+    def _alarm(self, values: dict[str, float]) -> None:
+        """Add since when the features are collapsed, and say so once."""
+        before = self._health.get(COLLAPSED, 0.0)
+        why = collapse(values, self.recipe.model.dim)
+        values[COLLAPSED] = (before or self._epoch(self.step)) if why else 0.0
+        if why and not before:
+            told = f"{self.context.folder.id}: {alarms(values)[0]}: {why}"
+            self.context.reporter.note(f"{told}; docs/health.md says what to look at")
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds."""
@@ -294,6 +342,7 @@ class Pretraining:
         self._losses, self._top1 = state["losses"], state["top1"]
         seen = dict(zip(MONITORED, (state["knn"], state.get(PER_CLASS)), strict=True))
         self._figures = {name: value for name, value in seen.items() if value is not None}
+        self._health = recorded(self.context.folder, step)
 
     def _go_on(self, step: int, state: dict[str, Any]) -> None:
         """Start from the final state of another run. Not taken: the optimiser's settings, which

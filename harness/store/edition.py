@@ -113,11 +113,18 @@ def _edition(kind: str, method: str, optimiser: str) -> str:
     functions = [declared.function]
     if declared.trains:
         functions += [methods()[method].build, optimisers()[optimiser].build]
+    modules = (RUNNER, *(name.partition(":")[0] for name in functions))
+    return of_modules(modules, declared.libraries)
+
+
+def of_modules(modules: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+    """Twelve hexadecimal digits for what modules compute: their code, that of their imports, and
+    libraries."""
     total = hashlib.sha256()
-    for name, path in sorted(closure(RUNNER, *(f.partition(":")[0] for f in functions)).items()):
+    for name, path in sorted(closure(*modules).items()):
         total.update(name.encode() + b"\0")
         total.update(_read(path).digest)
-    for library in sorted(declared.libraries):
+    for library in sorted(libraries):
         total.update(f"{library}=={_version(library)}\0".encode())
     return total.hexdigest()[:12]
 

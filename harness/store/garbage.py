@@ -21,12 +21,12 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.spec.registry import tasks
-from harness.store import atomic, benchmarks, certificate, ledger, submission
+from harness.store import atomic, benchmarks, certificate, features, ledger, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import holder
 from harness.store.provenance import SNAPSHOT
 
-Kind = Literal["checkpoints", "set aside", "code", "draft"]
+Kind = Literal["checkpoints", "set aside", "code", "features", "draft"]
 
 DAY_S = 86_400.0
 """A draft with no write for this long belongs to a killed process."""
@@ -91,7 +91,11 @@ def find(
         yield Garbage("code", folder, (folder,), _size([folder]))
     if not (runs / ".code").is_symlink():
         yield from drafts(runs / ".code")
-    yield from _draft_files(runs / benchmarks.FOLDER, runs / certificate.FOLDER)
+    if paths := tuple(features.files(runs)):
+        yield Garbage("features", runs / features.FOLDER, paths, _size(paths))
+    yield from _draft_files(
+        runs / benchmarks.FOLDER, runs / certificate.FOLDER, runs / features.FOLDER
+    )
     for name in _WRITTEN:
         yield from _draft_files(runs / name, *_own_folders(runs / name))
 

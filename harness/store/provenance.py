@@ -29,7 +29,7 @@ PACKAGES = (
     "pillow",
     "pydantic",
 )
-"""Packages that decide or affect results; launchers and trackers declare their own."""
+"""Packages that decide or affect results; launchers, trackers and tasks declare their own."""
 SNAPSHOT = "snapshot.json"
 """File in a snapshot of the code, beside the package: the result of `code` at the copied
 checkout."""
@@ -89,6 +89,7 @@ def packages() -> list[str]:
     """The names of the packages whose versions are recorded."""
     found = list(PACKAGES)
     found += [name for each in registry.launchers().values() for name in each.libraries]
+    found += [x for each in registry.tasks().values() if each.extra for x in each.libraries]
     # a badly installed tracker is reported elsewhere and must not stop a run
     with contextlib.suppress(HarnessError):
         found += [name for each in registry.trackers().values() for name in each.libraries]

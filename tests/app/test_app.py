@@ -13,6 +13,7 @@ from cli.tiny import TINY
 import harness
 from harness.app import Amount, Progress
 from harness.plan import Plan
+from harness.preflight.warned import Preflight
 
 ROOT = Path(harness.__file__).parent.parent
 EXAMPLE = ROOT / "docs/examples/from_python.py"
@@ -41,6 +42,10 @@ class Heard(Progress):
     def planned(self, *_: object) -> None:
         self.heard.append("planned")
 
+    def warned(self, found: Preflight) -> None:
+        self.heard.append("warned")
+        assert found.warnings
+
     def begins(self, *_: object) -> None:
         self.heard.append("begins")
 
@@ -60,11 +65,12 @@ def test_from_recipe_to_verdict(recipe: Path, capfd: pytest.CaptureFixture[str])
     site = harness.load_site(runs=Path("runs"))
     plan = harness.app.plan(recipe, site)
     assert [stage.action for stage in plan.stages] == ["run", "run", "run"]
+    assert "rate-for-batch" in {each.key for each in harness.app.preflight(plan, site).warnings}
     assert harness.app.status(site).rows == ()
 
     heard = Heard()
     ran = harness.app.run(recipe, site, progress=heard)
-    assert heard.heard == ["planned", "begins", "reported"]
+    assert heard.heard == ["planned", "warned", "begins", "reported"]
     assert ran.exit_code == 0
     assert ran.outcome is not None
     assert ran.outcome.tally is not None

@@ -127,6 +127,25 @@ def test_only_what_runs_has_a_speed(moco: Any, world: World, word: str, state: s
     assert "22/80" in said, "how far it is, stays"
 
 
+@pytest.mark.parametrize("terminal_of", [None, 100])
+def test_a_collapse_is_told_while_it_runs_and_afterwards(
+    moco: Any, world: World, terminal: Terminal, terminal_of: int | None
+) -> None:
+    done, running, healthy = (world.stage(run=f"tiny.m0.99-s{n}") for n in range(3))
+    world.result(done, **{"train/loss": 3.2, "health/collapsed": 4.0})
+    world.result(healthy, **{"train/loss": 3.2, "health/collapsed": 0.0})
+    told = [*records(22), {"step": 22, "epoch": 5.5, "t": 11, "health/collapsed": 2.5}]
+    world.attempt(running, job="12", records=told)
+    world.says("squeue", listed(world.submit(running), "12", "RUNNING", node="n7"))
+    if terminal_of:
+        terminal(terminal_of)
+    said = moco("status").out
+    assert f"{done.id}: collapsed since epoch 4" in said
+    (line,) = [line for line in said.splitlines() if "collapsed since epoch 2.5" in line]
+    assert running.id in line
+    assert said.count("collapsed") == (2 if terminal_of else 3)
+
+
 def test_who_must_be_released_is_told(moco: Any, world: World) -> None:
     folder = world.stage()
     made = world.submit(folder)

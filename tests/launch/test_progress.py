@@ -95,3 +95,18 @@ def test_bars_are_for_terminals_that_can_draw() -> None:
     assert chosen() is Lines
     assert chosen(force_terminal=True, _environ={"TERM": "xterm"}) is Bars
     assert chosen(force_terminal=True, _environ={"TERM": "dumb"}) is Lines
+
+
+@pytest.mark.parametrize("kind", [Bars, Lines])
+def test_the_line_of_a_collapsed_stage_says_so(kind: Any) -> None:
+    reporter, file = written(kind)
+    with reporter:
+        for since in (0.0, 2.0):
+            reporter.open("one")
+            reporter.begin("one", total=8, done=0, steps_per_epoch=4)
+            reporter.end("finished", FIGURES | {"health/collapsed": since})
+    *_, healthy, collapsed = (
+        staying(file.getvalue()) if kind is Bars else file.getvalue().split("finished")
+    )
+    assert "collapsed" not in healthy
+    assert "collapsed since epoch 2" in collapsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.report.curves import FEWEST, LINES, MOST, _sample, read_curves, share
+from harness.report.runs import read_run
 from harness.store.ledger import read_entry
 from report.conftest import Make
 
@@ -17,14 +18,15 @@ def test_runs_share_the_lines() -> None:
 
 def test_of_a_long_journal_every_nth_line_is_read_and_all_that_was_monitored() -> None:
     train = [b'{"step":%d,"train/loss":1}' % n for n in range(1000)]
-    knn = b'{"step":501,"knn/top1":40}'
-    lines = [*train[:501], knn, *train[501:], b""]
+    knn, rank = b'{"step":501,"knn/top1":40}', b'{"step":501,"health/rankme":9}'
+    lines = [*train[:501], knn, rank, *train[501:], b""]
     found = _sample(lines, 100)
-    assert 90 <= len(found) <= 102
+    assert 90 <= len(found) <= 103
     assert knn in found
+    assert rank in found
     assert found[0] == train[0]
     assert found[-1] == b""
-    assert _sample(lines, 1002) == lines
+    assert _sample(lines, 1003) == lines
 
 
 def test_the_curves_of_a_run(make: Make) -> None:
@@ -68,3 +70,21 @@ def test_a_newer_attempt_wins_from_its_first_step(make: Make) -> None:
     bench.pretrain("m0.9", 0, records=new, attempt=2)
     found = read_curves(read_entry(bench.folder("m0.9", 0)), bench.recipe("m0.9", 0))
     assert [value for _, value in found.loss] == [9.0] * 31 + [1.0] * 68
+
+
+def test_health_is_drawn_and_its_alarm_told(make: Make) -> None:
+    bench = make()
+    records: list[dict[str, object]] = []
+    for n, since in ((10, 0.0), (20, 2.0)):
+        records.append({"step": n, "epoch": n / 10, "train/loss": 6.0})
+        values = {"health/rankme": 1.0 + n, "health/uniformity": -1.0, "health/collapsed": since}
+        records.append({"step": n, "epoch": n / 10, **values})
+    bench.pretrain("m0.9", 0, records=records)
+    recipe = bench.recipe("m0.9", 0)
+    found = read_curves(read_entry(bench.folder("m0.9", 0)), recipe)
+    assert dict(found.further) == {"health/rankme": ((1.0, 11.0), (2.0, 21.0))}
+    assert not read_run("m0.9", 0, recipe, bench.runs).warnings
+    values = {"train/loss": 6.0, "health/collapsed": 2.0}
+    bench.stage("m0.9", 0, "pretrain", values, records=records)
+    (warning,) = read_run("m0.9", 0, recipe, bench.runs).warnings
+    assert "collapsed since epoch 2" in warning

@@ -111,6 +111,22 @@ def test_only_the_papers_curves_are_dashed(make: Make, gather: Collected) -> Non
     assert "stroke-dasharray" not in knn.svg
 
 
+def test_health_has_figures_where_it_was_measured(make: Make, gather: Collected) -> None:
+    bench = make((0, 1))
+    for seed, rank in ((0, 20.0), (1, 30.0)):
+        records: list[dict[str, object]] = [
+            {"step": n, "epoch": float(n), "train/loss": rank, "health/rankme": rank * n}
+            for n in (1, 2)
+        ]
+        bench.pretrain("m0.9", seed, records=records)
+        bench.stage("m0.9", seed, "knn", {"knn/top1": 40.0, "knn/top1@k20": 40.0})
+    loss, rankme = curves_figures(gather(bench))
+    assert (loss.name, rankme.name) == ("loss", "rankme")
+    (series,) = rankme.data
+    assert series.points == ((1.0, 25.0, 20.0, 30.0), (2.0, 50.0, 40.0, 60.0))
+    assert "architecture" in rankme.caption
+
+
 def test_before_the_first_value_there_is_no_such_figure(runs: Path, gather: Collected) -> None:
     assert axis_figure(gather(Queues(runs, (0,), ablation_changes=AXIS))) == []
 

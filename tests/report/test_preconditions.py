@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from harness.report.preconditions import failed
-from harness.report.runs import read_run
+from harness.report.preconditions import failed, training_images
+from harness.report.runs import Run, read_run
 from report.build import recipe
 
 
 def said(tmp_path: Path, **changes: Any) -> list[str]:
-    return failed({"it": [read_run("it", 0, recipe(**changes), tmp_path)]}, ["it"])
+    return of_run(read_run("it", 0, recipe(**changes), tmp_path))
+
+
+def of_run(run: Run) -> list[str]:
+    return failed({"it": run.recipe}, {"it": training_images([run])}, ["it"])
 
 
 MOMENTUM = "contrast__momentum"
@@ -64,6 +68,6 @@ def test_images_of_an_unknown_number_are_counted_by_the_run(tmp_path: Path) -> N
     data = {"name": "imagefolder", "folder": "pets", "size": 32}
     made = recipe(data=data, contrast__queue=4096)
     run = read_run("it", 0, made, tmp_path)
-    assert failed({"it": [run]}, ["it"]) == []
+    assert of_run(run) == []
     run.stages["pretrain"].attempt["data"] = {"train": 3700}
-    assert failed({"it": [run]}, ["it"])[-1] == "K = 4096 exceeds a tenth of the 3700 images (it)"
+    assert of_run(run)[-1] == "K = 4096 exceeds a tenth of the 3700 images (it)"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,13 +9,15 @@ import pytest
 from harness.errors import HarnessError
 from harness.spec import registry
 from harness.spec.declarations import Launcher, Optimiser, Task, Tracker, accuracy
-from harness.spec.registry import axis_of, declared, metrics
+from harness.spec.registry import alarms, axis_of, declared, metrics
 
 WRITTEN = {
     "train/loss": "step",
     "train/lr": "step",
     "train/images_per_s": "step",
     "pretext/top1": "step",
+    "health/rankme": "epoch",
+    "health/collapsed": "epoch",
     "knn/top1": "epoch",
     "knn/top1@k20": "epoch",
     "linear/loss": "step",
@@ -44,6 +47,12 @@ def test_a_variant_keeps_what_its_metric_means() -> None:
     assert metric is not None
     assert metric.better == metrics()["linear/top1"].better == "higher"
     assert "lr10" in metric.description
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1, math.nan, math.inf, None, "3"])
+def test_only_a_number_above_zero_raises_an_alarm(value: object) -> None:
+    assert alarms({"health/collapsed": value, "train/loss": 3.0}) == []
+    assert alarms({"health/collapsed": 3.5}) == ["collapsed since epoch 3.5"]
 
 
 # ---- tasks of installed packages

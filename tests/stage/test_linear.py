@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def test_stopping_within_epochs_and_going_on_changes_nothing(tmp_path: Path, vie
     run(recipe, runs, kinds=("pretrain", "knn"))
     extracted = 4 + (views == "center")  # batches of 500 test images; and of the bank's
     for _ in range(2):  # each attempt makes five steps of 12, of which three are an epoch
+        shutil.rmtree(runs / ".features")  # each attempt extracts, and is asked at every batch
         asked = itertools.count(1 - extracted)
         parts = run(recipe, runs, stopping=partial(at_five, asked))["linear"]
         assert parts.result is None

@@ -22,9 +22,10 @@ class Notes(Silent):
 
 
 def run_stages(world: World, recipe: str, runs: str) -> list[str]:
-    """All stages of the recipe, one after the other, as one process of `world`; its notes."""
+    """The recipe's stages that are not done, one after the other, as one process of `world`; its
+    notes."""
     notes = Notes()
-    for stage in make_plan(Path(recipe), (), Path(runs)).stages:
+    for stage in make_plan(Path(recipe), (), Path(runs)).todo:
         folder = stage_folder(Path(runs), stage.id)
         if world.rank == 0:
             folder.create(describe(stage, "tiny"))

@@ -9,8 +9,10 @@ import torch
 
 from harness.certify import tiny
 from harness.certify.trajectory import train, training
+from harness.model.groups import broadcast_running_statistics
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
+from harness.stage.knn import measure
 
 BATCH, SIZE, IMAGES = 16, 8, 40
 
@@ -84,4 +86,22 @@ def one_overflows(world: World) -> list[tuple[float, torch.Tensor]]:
     for batch in loop.loader.batches(0, loop.total):
         loop.train(batch)
         found.append((loop.scaler.get_scale(), weight.detach().clone()))
+    return found
+
+
+def health(world: World, contrast: str) -> list[dict[str, float]]:
+    """Health after two steps: measured by itself, then from the kNN monitor's pass over either
+    layer."""
+    made = recipe(contrast)
+    loop = training(world, made)
+    for batch in loop.loader.batches(0, 2):
+        loop.train(batch)
+    broadcast_running_statistics(loop.mechanism, world)
+    found = [loop.health.measure(loop.mechanism, None)]
+    for layer in ("backbone", "output"):
+        kept, query = loop.health.kept(), loop.mechanism.query
+        assert made.knn is not None
+        protocol = made.knn.model_copy(update={"layer": layer})
+        measure(query, made, protocol, loop.context.data, world, kept=kept)
+        found.append(loop.health.measure(loop.mechanism, kept))
     return found

@@ -77,9 +77,9 @@ TRAINED = {f"pretrain of {method}" for method in registry.methods()}
         ("stage/pretrain.py", TRAINED),
         ("evaluate/linear_probe.py", {"linear"}),
         ("evaluate/knn.py", {*TRAINED, "knn"}),
-        ("evaluate/features.py", {*TRAINED, "knn", "linear"}),
-        ("data/datasets.py", {*TRAINED, "knn", "linear"}),
-        ("stage/execute.py", {*TRAINED, "knn", "linear"}),
+        ("evaluate/features.py", {*TRAINED, "knn", "linear", "logistic"}),
+        ("data/datasets.py", {*TRAINED, "knn", "linear", "logistic"}),
+        ("stage/execute.py", {*TRAINED, "knn", "linear", "logistic"}),
         ("cli/app.py", set()),
     ],
 )
@@ -88,7 +88,7 @@ def test_code_decides_the_numbers_of_what_runs_it(
 ) -> None:
     forget()
     before = present().record()
-    assert set(before) == {*TRAINED, "knn", "linear"}
+    assert set(before) == {*TRAINED, "knn", "linear", "logistic"}
     with (tree / path).open("a") as file:
         file.write("\nADDED = 1\n")
     forget()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store import atomic, garbage
+from harness.store import atomic, features, garbage
 from harness.store.garbage import DAY_S, Garbage
 from harness.store.layout import StageFolder
 from harness.store.liveness import identity
@@ -77,6 +77,20 @@ def test_a_done_stage_keeps_its_last_checkpoint_and_every_record(
     assert steps(made) == [30]
     assert everything_else(made) == records
     assert found(runs) == []
+    garbage.remove(one)  # gone already
+
+
+def test_features_are_counted_and_removed(runs: Path) -> None:
+    stage(runs, state="")
+    for key in ("aa", "bb"):
+        features.write(runs, key, (1, 1), memoryview(bytes(4)), {})
+    draft(runs / ".features" / ".aa.f32.0123abcd.tmp")
+    one, old = found(runs)
+    assert (one.kind, one.place, len(one.paths)) == ("features", runs / ".features", 2)
+    assert one.size == sum(path.stat().st_size for path in features.files(runs))
+    assert old.kind == "draft"
+    garbage.remove(one)
+    assert features.files(runs) == []
     garbage.remove(one)  # gone already
 
 

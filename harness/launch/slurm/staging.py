@@ -67,7 +67,7 @@ def needed(recipe: Mapping[str, Any]) -> list[str]:
         path
         for data in every
         if data
-        for path in (data["folder"] or _FOLDERS.get(data["name"]), data.get("test"))
+        for path in (data.get("folder") or _FOLDERS.get(data["name"]), data.get("test"))
     ]
     weights = (recipe["model"].get("weights") or {}).get("file")
     return list(dict.fromkeys(path for path in (*folders, weights) if path))

@@ -90,6 +90,10 @@ class BankContrast(Mechanism):
         mean = torch.cat([pos.unsqueeze(1), neg], dim=1).exp().mean()
         self.z.copy_(len(self.bank) * self.world.sum(mean) / self.world.size)
 
+    def dictionary(self) -> Tensor:
+        """The whole bank, from which each step's negatives are drawn."""
+        return self.bank
+
     @torch.no_grad()
     def after_step(self) -> None:
         """bank[i] <- normalise(t bank[i] + (1 - t) query), for the images of the global batch."""

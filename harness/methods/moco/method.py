@@ -85,6 +85,10 @@ class MoCo(Mechanism):
         k = self.world.gather(self.embed(self.key, x))
         return k[moved(back, k.device)] if self.shuffle else k
 
+    def dictionary(self) -> Tensor:
+        """The queue's keys."""
+        return self.queue.keys
+
     @torch.no_grad()
     def after_step(self) -> None:
         """key <- m key + (1 - m) query (v1 Eq. 2), then enqueue."""

@@ -4,6 +4,77 @@ from __future__ import annotations
 
 from harness.spec.declarations import Metric, Task
 
+HEALTH = (
+    Metric(
+        "health/rankme",
+        "1",
+        "epoch",
+        "effective rank of the backbone's features (RankMe, not centred, eps 1e-7); comparable "
+        "only within one architecture and number of images",
+        label="effective rank of the features",
+        least=0,
+    ),
+    Metric(
+        "health/deviation",
+        "1",
+        "epoch",
+        "standard deviation of the normalised embedding, mean over its d dimensions; 1/sqrt(d) "
+        "where it is spread over the sphere",
+        label="deviation of the embedding",
+        least=0,
+        most=1,
+    ),
+    Metric(
+        "health/alignment",
+        "1",
+        "epoch",
+        "mean squared distance of two views' embeddings (Wang and Isola, alpha 2)",
+        least=0,
+        most=4,
+    ),
+    Metric(
+        "health/uniformity",
+        "1",
+        "epoch",
+        "log of the mean exp(-2 squared distance) of embeddings (Wang and Isola, t 2)",
+        least=-8,
+        most=0,
+    ),
+    Metric(
+        "health/positive_similarity",
+        "1",
+        "epoch",
+        "mean cosine similarity of two views' embeddings",
+        least=-1,
+        most=1,
+    ),
+    Metric(
+        "health/negative_similarity",
+        "1",
+        "epoch",
+        "mean cosine similarity of embeddings and the stored keys or, without these, other "
+        "images' embeddings",
+        least=-1,
+        most=1,
+    ),
+    Metric(
+        "health/gradient_norm",
+        "1",
+        "epoch",
+        "norm of the whole gradient in the epoch's last step",
+        least=0,
+    ),
+    Metric(
+        "health/collapsed",
+        "epoch",
+        "epoch",
+        "epoch since which the features are collapsed; 0: they are not",
+        least=0,
+        alarm="collapsed since epoch {:g}",
+    ),
+)
+"""Measured without labels, from images of the training set: harness.stage.health says when."""
+
 TASK = Task(
     kind="pretrain",
     function="harness.stage.pretrain:run",
@@ -49,10 +120,14 @@ TASK = Task(
             least=0,
             most=100,
         ),
+        *HEALTH,
     ),
     reported=(),
     hours=24.0,
-    watched=("train/loss", "knn/top1", "knn/mean_per_class", "train/images_per_s"),
+    watched=(
+        *("train/loss", "knn/top1", "knn/mean_per_class", "train/images_per_s"),
+        "health/collapsed",
+    ),
     progress="optim",
     trains=True,
     labels=False,

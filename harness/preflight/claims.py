@@ -1,0 +1,94 @@
+"""Doubts about claims: those that a scale cannot test, and too few seeds to decide any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.preflight.sizes import Count, training_images
+from harness.preflight.warned import Doubt
+from harness.recipe.ablation import CONTROL, Ablation, Scale
+from harness.recipe.expand import Expansion
+from harness.recipe.reference import reference_recipes
+from harness.recipe.schema import Recipe
+from harness.report.decision_rule import DIRECTIONS
+from harness.report.scale import is_papers, traits_of
+from harness.report.sequential_design import FEWEST, design_of
+from harness.report.statistics import t_quantile
+from harness.report.testable import printed_rows, why_untestable
+
+
+def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iterator[Doubt]:
+    """Doubts about the claims of an ablation recipe that was read from `path`."""
+    ablation, recipes = expansion.ablation, in_table(expansion)
+    images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
+    printed = _printed(scale, ablation, recipes, path)
+    reasons: dict[str, list[str]] = {}
+    testable = 0
+    for claim in ablation.claims:
+        why = why_untestable(claim, scale, recipes, images, printed=printed)
+        if why:
+            reasons.setdefault(why, []).append(claim.id)
+        testable += not why
+    for why, claims in reasons.items():
+        yield Doubt(
+            "untestable-claim",
+            f"claim{'s' if len(claims) > 1 else ''} {', '.join(claims)} cannot be tested at this "
+            f"scale: {why}",
+        )
+    if testable:
+        yield from _seeds(scale, testable)
+
+
+def in_table(expansion: Expansion) -> dict[str, Recipe]:
+    """Cell -> recipe, in the order of a report's table: cells, untrained control, given weights."""
+    found = {member.cell: member.recipe for member in expansion.members}
+    own = [cell.id for cell in expansion.ablation.cells if cell.id in found]
+    return {
+        cell: found[cell]
+        for cell in dict.fromkeys([*own, *([CONTROL] * (CONTROL in found)), *found])
+    }
+
+
+def _printed(
+    scale: Scale, ablation: Ablation, recipes: Mapping[str, Recipe], path: Path
+) -> dict[str, float]:
+    """The printed rows that claims may compare runs with."""
+    rows = printed_rows(ablation, scale.metric)
+    named = {cell for claim in ablation.claims for _, cell in claim.named()}
+    if not rows.keys() & named:
+        return {}
+    given = {control.id for control in scale.controls}
+    own = {c: recipe for c, recipe in recipes.items() if c != CONTROL and c not in given}
+    theirs = reference_recipes(ablation, path).recipes
+    pairs = [(recipe, theirs[cell]) for cell, recipe in own.items() if cell in theirs]
+    trained = list(own.values()) or list(recipes.values())
+    known = pairs if len(pairs) == len(own) else []
+    return rows if is_papers(scale, ablation, lambda: traits_of(trained, known, ablation)) else {}
+
+
+def _seeds(scale: Scale, claims: int) -> Iterator[Doubt]:
+    """Fewer than FEWEST seeds, also with all that may be added, decide next to nothing."""
+    design = design_of(scale)
+    most = design.analyses[-1]
+    if most >= FEWEST:
+        return
+    level = design.alpha / DIRECTIONS / claims
+
+    def needed(n: int) -> float:
+        return t_quantile(1 - level, n - 1) / math.sqrt(n)
+
+    if most < 2:
+        said = "1 seed has no interval, so that no claim will be decided, only looked at"
+    else:
+        said = (
+            f"{most} seeds decide a claim only where a difference is {needed(most):.0f} standard "
+            "deviations beyond its threshold"
+        )
+    yield Doubt(
+        "too-few-seeds",
+        f"seeds: {said}. {FEWEST} seeds decide it from {needed(FEWEST):.2g} standard deviations "
+        f"on, {FEWEST + 2} seeds from {needed(FEWEST + 2):.2g} on (t intervals, alpha "
+        f"{design.alpha:g} over {claims} claims): name more seeds, or max_seeds",
+    )

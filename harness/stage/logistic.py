@@ -1,0 +1,172 @@
+"""Logistic regression on frozen features: C is chosen inside the training data, then all of them
+are fitted. The test images enter no choice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.data.images import Images
+from harness.evaluate.accuracy import accuracies
+from harness.evaluate.features import NotFinite
+from harness.evaluate.logistic import Fit, Regression, best, check_classes, parts, scaled
+from harness.recipe.logistic_words import remarks
+from harness.recipe.schema import LogisticTask
+from harness.stage import frozen
+from harness.stage.collective_wait import first_alone
+from harness.stage.context import Context, StageOutcome, finite
+from harness.stage.features import Shared
+
+
+class Choosing:
+    """One logistic regression in progress; `run` does all of it.
+
+    The first process fits; the others wait for each fit, however long it takes.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.protocol: LogisticTask = context.section
+        self.threads = torch.get_num_threads()
+        self.labels = context.data.bank.labels.cpu()
+        self.answers = context.data.test.labels.cpu()
+        self.folds = parts(self.labels, self.protocol.folds, context.stream("logistic"))
+        check_classes(self.labels, self.folds, self.protocol.held_out)
+        self._regression()  # says at once if scikit-learn is missing
+        self.done = 0
+
+    def run(self) -> StageOutcome:
+        """Choose C, fit all training images, and classify the test images.
+
+        Raises:
+            Interrupted: asked to stop; the next attempt starts from the beginning.
+            Diverged: the features, or a classifier, are not finite.
+            StoreError, DataError: see frozen.encoder.
+        """
+        context, protocol, grid = self.context, self.protocol, self.protocol.c
+        assert context.parent is not None
+        parent = context.parent.result
+        step = int(parent["step"]) if parent else 0
+        chooses = len(grid) > 1
+        total = len(grid) * protocol.held_out * chooses + 1
+        context.reporter.begin(context.folder.id, total=total, done=0, steps_per_epoch=total)
+        encoder = frozen.encoder(context, protocol.layer)
+        with finite(step):
+            bank = self._features(encoder, context.data.bank)
+            test = self._features(encoder, context.data.test)
+            # The biases are free, so a shift changes no optimum. It spares most iterations.
+            mean = bank.mean(0)
+            bank -= mean
+            test -= mean
+            tried = self._tried(bank) if chooses else []
+            held = [int((self.folds == n).sum()) for n in range(protocol.held_out)]
+            validation = [
+                100 * sum(found[at].correct for found in tried) / sum(held)
+                for at in range(len(grid))
+                if chooses
+            ]
+            c = grid[best(grid, validation)] if chooses else grid[0]
+            pieces = (bank, self.labels, test, self.answers)
+            final = self._fitted(self._regression(), c, *pieces, only=context.data.tested)
+        found = accuracies(final.right[None], self.answers, context.data)
+        values = {f"logistic/{metric}": value for metric, (value,) in found.items()}
+        values["logistic/c"] = c
+        if chooses:
+            values["logistic/validation"] = max(validation)
+            named = zip(grid, validation, strict=True)
+            values |= {f"logistic/validation@c{each:g}": value for each, value in named}
+        choice: dict[str, Any] = {
+            "c": c,
+            "grid": list(grid),
+            "validation": validation,
+            "iterations": [[fit.iterations for fit in fits] for fits in tried],
+            "unconverged": sorted(
+                {fit.c for fits in (*tried, [final]) for fit in fits if not fit.converged}
+            ),
+            "final_iterations": final.iterations,
+        }
+        for remark in remarks(grid, c, choice["unconverged"]):
+            context.reporter.note(f"{context.folder.id}: {remark}")
+        protocol_said = protocol.model_dump(mode="json")
+        record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
+        context.record([{**record, **values, "protocol": protocol_said | {"chosen": choice}}])
+        context.reporter.advance(total, values)
+        weights = parent.get("weights") if parent else None
+        return StageOutcome(step, values, {"weights": weights, "logistic": choice})
+
+    def _regression(self) -> Regression:
+        return Regression(self.protocol, self.threads)
+
+    def _features(self, encoder: Any, images: Images) -> Any:
+        context = self.context
+        found = Shared(context)(
+            encoder,
+            context.data,
+            images,
+            size=context.asked.data(context.recipe).size,
+            layer=self.protocol.layer,
+            precision=context.recipe.precision,
+            world=context.world,
+            pausing=context.pause,
+        )
+        return scaled(found, self.protocol.normalise)
+
+    def _tried(self, bank: Any) -> list[list[Fit]]:
+        """The fits at all C of the grid, for each fold that is held out."""
+        rising = sorted(range(len(self.protocol.c)), key=lambda n: self.protocol.c[n])
+        found = []
+        for fold in range(self.protocol.held_out):
+            out = (self.folds == fold).numpy()
+            pieces = (bank[~out], self.labels[~out], bank[out], self.labels[out])
+            regression = self._regression()
+            fits: dict[int, Fit] = {}
+            for at in rising:  # each begins with the one before, which is near
+                fits[at] = self._fitted(regression, self.protocol.c[at], *pieces)
+            found.append([fits[at] for at in range(len(fits))])
+        return found
+
+    def _fitted(
+        self,
+        regression: Regression,
+        c: float,
+        x: Any,
+        labels: Tensor,
+        test: Any,
+        answers: Tensor,
+        only: Sequence[int] = (),
+    ) -> Fit:
+        """One fit by the first process, known to all; afterwards all may stop.
+
+        Raises:
+            NotFinite: on all processes.
+        """
+        context, world = self.context, self.context.world
+
+        def work() -> Fit | NotFinite | None:
+            if world.rank:
+                return None
+            try:
+                return regression.fit(c, x, labels.numpy(), test, answers.numpy(), only)
+            except NotFinite as error:
+                return error
+
+        mine = first_alone(work, world, context.stopping)
+        if world.any(isinstance(mine, NotFinite)):
+            raise mine if isinstance(mine, NotFinite) else NotFinite("a classifier is not finite")
+        own = torch.zeros(2 + len(answers), dtype=torch.int64)
+        if isinstance(mine, Fit):
+            own[0], own[1], own[2:] = mine.iterations, int(mine.converged), mine.right
+        said = world.sum(own.to(world.device)).cpu()
+        self.done += 1
+        context.reporter.advance(self.done, {})
+        context.pause()
+        return Fit(c, int(said[0]), bool(said[1]), said[2:].bool())
+
+
+def run(context: Context) -> StageOutcome:
+    """Fit the parent's frozen features; see Choosing.run."""
+    return Choosing(context).run()

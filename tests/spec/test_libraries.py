@@ -1,0 +1,26 @@
+"""Libraries that an extra installs: named where they are missing."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from harness.spec.libraries import lacking
+from harness.spec.registry import tasks
+
+
+def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lacking(tasks()) == []
+    real = metadata.version
+
+    def without(name: str) -> str:
+        if name in ("scikit-learn", "torch"):
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    (said,) = lacking([*tasks(), "logistic"])
+    assert "scikit-learn" in said
+    assert "moco-harness[evaluate]" in said
+    assert lacking(["pretrain", "knn", "linear"]) == []

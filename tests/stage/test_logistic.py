@@ -1,0 +1,171 @@
+"""Logistic regression as a stage: C from the training images alone, then all of them fitted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gloo import Pool
+from sklearn.linear_model import LogisticRegression
+
+from harness.data.datasets import open_data
+from harness.errors import RecipeError
+from harness.evaluate.features import extract
+from harness.recipe.load import load_recipe
+from harness.runtime.world import World
+from harness.stage import execute as executing
+from harness.store import journal
+from harness.store.layout import StageFolder
+
+from .test_evaluation import trained
+from .tiny import recipe_of, run, write
+from .together import run_stages
+
+KNN = "knn: {k: [5, 1], temperature: 0.1, queries: 50}"
+GRID = (0.01, 1.0, 100.0)
+
+
+def recipe(folder: Path, more: str = "folds: 4, held_out: 4, c: [0.01, 1.0, 100.0]") -> Path:
+    return write(folder, old=KNN, new=f"{KNN}\ntasks: {{grid: {{kind: logistic, {more}}}}}")
+
+
+def fitted(path: Path, runs: Path, kinds: tuple[str, ...] = ("pretrain", "logistic")) -> Any:
+    folder = run(path, runs, kinds=kinds)["logistic"]
+    assert folder.result is not None
+    return folder.result
+
+
+def features(folder: StageFolder) -> list[tuple[Any, Any]]:
+    """(features, labels) of the training and the test images."""
+    data = open_data(recipe_of(folder).data, Path("/nonexistent"))
+    encoder = trained(folder).to(memory_format=torch.channels_last)
+    world = World.alone(torch.device("cpu"))
+    return [
+        (
+            extract(
+                encoder, data, images, size=16, layer="backbone", precision="fp32", world=world
+            ).numpy(),
+            images.labels.numpy(),
+        )
+        for images in (data.bank, data.test)
+    ]
+
+
+def test_the_result_is_that_of_a_fit_to_all_training_images(tmp_path: Path) -> None:
+    result = fitted(recipe(tmp_path, "c: [0.01, 1.0, 100.0], tolerance: 1e-6"), tmp_path / "runs")
+    (pretrained,) = (tmp_path / "runs").glob("tiny-s0.pretrain-*")
+    (x, y), (test, answers) = features(StageFolder(pretrained))
+    plain = LogisticRegression(C=result["logistic"]["c"], max_iter=1000, tol=1e-6)
+    expected = 100 * (plain.fit(x, y).predict(test) == answers).mean()
+    assert result["values"]["logistic/top1"] == pytest.approx(expected, abs=0.11)  # two images
+    assert result["values"]["logistic/top1"] > 15
+
+
+def test_the_choice_is_recorded_with_all_that_was_tried(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    result = fitted(recipe(tmp_path), runs)
+    choice, values = result["logistic"], result["values"]
+    assert tuple(choice["grid"]) == GRID
+    assert len(choice["validation"]) == 3
+    assert choice["c"] == GRID[choice["validation"].index(max(choice["validation"]))]
+    assert values["logistic/c"] == choice["c"]
+    assert values["logistic/validation"] == max(choice["validation"])
+    named = [values[f"logistic/validation@c{c:g}"] for c in GRID]
+    assert named == choice["validation"]
+    assert [len(fits) for fits in choice["iterations"]] == [3] * 4
+    (folder,) = runs.glob("tiny-s0.grid-*")
+    (record,) = journal.read(StageFolder(folder))
+    assert record["protocol"]["folds"] == 4
+    assert record["protocol"]["chosen"] == choice
+    assert {name: record[name] for name in values} == values
+
+
+def test_the_test_images_enter_no_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, runs = recipe(tmp_path), tmp_path / "runs"
+    one = fitted(path, runs)
+    (folder,) = runs.glob("tiny-s0.grid-*")
+    shutil.rmtree(folder)
+    real = executing.open_data
+
+    def other(*words: Any) -> Any:
+        data = real(*words)
+        test = data.test.subset(torch.arange(40))
+        test.labels = (test.labels + 1) % 10
+        return replace(data, test=test)
+
+    monkeypatch.setattr(executing, "open_data", other)
+    changed = fitted(path, runs, ("logistic",))
+    assert changed["values"]["logistic/top1"] != one["values"]["logistic/top1"]
+    assert changed["logistic"] == one["logistic"]
+
+
+def test_a_single_c_is_taken_as_it_is(tmp_path: Path) -> None:
+    result = fitted(recipe(tmp_path, "c: [0.5]"), tmp_path / "runs")
+    assert list(result["values"]) == ["logistic/top1", "logistic/c"]
+    assert result["logistic"]["validation"] == result["logistic"]["iterations"] == []
+
+
+def test_a_hold_out_fits_once_for_each_c(tmp_path: Path) -> None:
+    more = "folds: 10, held_out: 1, c: [0.1, 1.0], normalise: l2, layer: output, trials: 2"
+    path, runs = recipe(tmp_path, more), tmp_path / "runs"
+    run(path, runs, kinds=("pretrain", "logistic"))
+    found = [json.loads((each / "result.json").read_text()) for each in runs.glob("tiny-s0.grid*")]
+    assert len(found) == 2
+    for result in found:
+        assert [len(fits) for fits in result["logistic"]["iterations"]] == [2]
+        held = 8  # a tenth of 80
+        rights = [each * held / 100 for each in result["logistic"]["validation"]]
+        assert rights == pytest.approx([round(n) for n in rights])
+
+
+def test_fits_that_do_not_converge_are_recorded(tmp_path: Path) -> None:
+    more = "c: [0.1, 1.0], folds: 2, held_out: 1, iterations: 3"
+    result = fitted(recipe(tmp_path, more), tmp_path / "runs")
+    assert result["logistic"]["unconverged"] == [0.1, 1.0]
+
+
+def test_it_can_be_stopped_between_fits_and_begins_again(tmp_path: Path) -> None:
+    path, whole, runs = recipe(tmp_path), tmp_path / "whole", tmp_path / "runs"
+    expected = fitted(path, whole)
+    run(path, runs, kinds=("pretrain",))
+    asked = iter(range(1000))
+    folder = run(path, runs, kinds=("logistic",), stopping=lambda: next(asked) >= 8)["logistic"]
+    assert folder.result is None
+    assert json.loads((folder.attempts()[0] / "ended.json").read_text())["how"] == "interrupted"
+    assert next(asked) > 8, "some fits were made"
+    again = fitted(path, runs, ("logistic",))
+    assert (again["values"], again["logistic"]) == (expected["values"], expected["logistic"])
+
+
+def test_two_processes_choose_as_one(gloo: Pool, tmp_path: Path) -> None:
+    path, runs = recipe(tmp_path, "folds: 2, held_out: 2, c: [0.01, 1.0]"), tmp_path / "runs"
+    gloo.run(run_stages, 2, str(path), str(runs), timeout=120)
+    two = fitted(path, runs, ())
+    (folder,) = runs.glob("tiny-s0.grid-*")
+    shutil.rmtree(folder)
+    one = fitted(path, runs, ("logistic",))
+    assert two["processes"] == 2
+    assert two["logistic"]["c"] == one["logistic"]["c"]
+    assert two["logistic"]["validation"] == pytest.approx(one["logistic"]["validation"], abs=1.3)
+    assert two["values"]["logistic/top1"] == pytest.approx(one["values"]["logistic/top1"], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ("folds: 2, held_out: 3", "held_out"),
+        ("c: [0.1, 0.1]", "tasks.grid.c"),
+        ("c: []", "tasks.grid.c"),
+        ("c: [0.0]", "tasks.grid.c"),
+        ("folds: 1, held_out: 1", "tasks.grid.folds"),
+        ("normalise: max", "tasks.grid.normalise"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(tmp_path: Path, more: str, field: str) -> None:
+    with pytest.raises(RecipeError, match=field):
+        load_recipe(recipe(tmp_path, more), [])
