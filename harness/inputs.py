@@ -22,9 +22,10 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.data_check import DOWNLOADED
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.imagefolder import (
     SPLITS,
@@ -36,6 +37,7 @@ from harness.imagefolder import (
     names_in,
     walk,
 )
+from harness.recipe.photos import PHOTOS
 from harness.store import atomic
 from harness.store.layout import StageFolder
 
@@ -65,7 +67,7 @@ class Unfinished(Exception):
 class Inputs:
     """Checks inputs, each only once: a `harness.store.stale.CheckInput`."""
 
-    def __init__(self, root: Path | None, runs: Path, limit_s: float | None = None) -> None:
+    def __init__(self, root: AnyRoot | None, runs: Path, limit_s: float | None = None) -> None:
         """`root` is the data root. An input that is not there is searched where the stage has read
         it, also if `root` is None. Results of the checks are noted under the run root `runs`."""
         self._root, self._runs = root, runs
@@ -94,7 +96,7 @@ class Inputs:
         """Where the input would be read now; if it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
-        there = os.path.isdir if what == "data" else os.path.isfile
+        there = os.path.isfile if what == "weights" else os.path.isdir
         return next((each for each in places if there(each)), None)
 
     def _run(self, name: str, path: str) -> Path | None:
@@ -111,9 +113,15 @@ class Inputs:
         if data.folder is not None:
             whole = "pictures" if not data.labelled else "classes" if data.split else "folder"
             return self._made_from("data", data.folder, whole)
+        if data.name in PHOTOS:
+            return self._made_from("data", PHOTOS[data.name].folder, data.name)
         if data.name in DOWNLOADED:
             return self._made_from("data", DOWNLOADED[data.name][0], "set")
         return None
+
+    def test_data(self, data: Data) -> dict[str, Any] | None:
+        """What a result records of test images from another folder; None if there are none."""
+        return self._made_from("test_data", data.test, "classes") if data.test is not None else None
 
     def weights(self, weights: Weights) -> dict[str, Any] | None:
         """What a result records of a file of given weights."""
@@ -144,6 +152,11 @@ class Inputs:
             elif of in ("pictures", "classes"):
                 kind: Kind = "pictures" if of == "pictures" else "classes"
                 found = _folder(place, note, until, each=each, kind=kind)
+            elif of in PHOTOS:
+                found = _folder(place, note, until, each=each, kind="set") | {"of": of}
+                if lists := PHOTOS[of].lists:
+                    crcs = (zlib.crc32((place / name).read_bytes()) for name in lists)
+                    found["lists"] = _digest(zip(lists, crcs, strict=True))
             elif (place / PACK).is_file():
                 found = _pack(place, note)
             else:
@@ -251,15 +264,16 @@ class Class(NamedTuple):
 
 
 def _folder(
-    place: Path, note: Note, until: float, *, each: bool, kind: Kind = "split"
+    place: Path, note: Note, until: float, *, each: bool, kind: Kind | Literal["set"] = "split"
 ) -> dict[str, Any]:
     """An image folder, or one without train and val; with `each`, every file is checked, whatever
-    the folders' times."""
+    the folders' times. Of a published set, no image is left out."""
     whole = kind == "pictures"
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
-    out = left_out(place) if kind == "split" else {"": {*listed_to_leave_out(place)}}
+    listed_out = listed_to_leave_out(place) if kind in ("pictures", "classes") else ()
+    out = left_out(place) if kind == "split" else {"": {*listed_out}}
     listed = {part: sorted(names) for part, names in out.items()}
     before = {} if each or note.known("left_out") != listed else _noted(note)
     parts = [part for part in out if (place / part).is_dir()]
@@ -276,7 +290,7 @@ def _folder(
                 return True
             return False
 
-        found = walk(folder, out[part], spared, kind)
+        found = walk(folder, out[part], spared, "classes" if kind == "set" else kind)
         folders: dict[str, dict[str, int]] = {}
         for inner, changed in found.folders.items():
             settled = note.settled([changed])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
+from harness.recipe.reported import is_measured, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
@@ -268,13 +269,15 @@ def collect_single(
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
-    The metric is linear/top1 if the recipe has a linear probe, else knn/top1.
+    The metric is that of the linear probe if the recipe has one, else that of kNN: top-1, or the
+    one that the data set is published with.
     """
+    judged = task("linear" if recipe.linear is not None else "knn")
     (run,) = mark_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
-        metric="linear/top1" if recipe.linear is not None else "knn/top1",
+        metric=reported(judged, recipe.data)[0],
         seeds=(recipe.seed,),
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, (run,))],
@@ -325,7 +328,8 @@ def _not_the_papers(references: References) -> list[str]:
 
 
 def _warnings(results: Results) -> list[str]:
-    shared, metrics = results.comparability, dict.fromkeys((*task_of(), results.metric))
+    measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
+    shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
     found += [
         f"{cell.label} has another protocol than most of the column ({metric}: "
@@ -342,7 +346,8 @@ def _warnings(results: Results) -> list[str]:
             name
             for name, said in run.recipe.tasks.items()
             if any(
-                results.value(run, m, name).standing == "stale" for m in task(said.kind).reported
+                results.value(run, m, name).standing == "stale"
+                for m in reported(task(said.kind), said.data or run.recipe.data)
             )
         ]
         if results.stale_training(run) or any(

@@ -18,11 +18,12 @@ from harness.errors import StoreError
 from harness.recipe.ablation import Metric
 from harness.recipe.identity import canonical, digest, record, spec, stage_id, stages
 from harness.recipe.knn_words import Trained, trained_on
+from harness.recipe.reported import is_measured, reported
 from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
 from harness.report.curves import MOST, Curves, is_number, read_curves
 from harness.report.measures import COSTS
-from harness.spec.registry import alarms, task, task_of, tasks, trackers
+from harness.spec.registry import alarms, task_of, tasks, trackers
 from harness.store import atomic
 from harness.store.edition import Editions, subject
 from harness.store.layout import StageFolder, stage_folder
@@ -58,6 +59,8 @@ class Stage:
     """The name of the stage that it reads its weights from."""
     under: str
     """The task's name under the recipe's `tasks:`; "" for a task with a section of its own."""
+    reported: tuple[str, ...]
+    """The metrics that its result should have."""
     own_data: bool
     """Whether it uses other data than the run."""
     subject: str
@@ -217,10 +220,14 @@ class Run:
         """
         if metric == LOSS or metric in COSTS:
             return [self.stages["pretrain"]]
-        kind = task_of()[metric]
+        kind, main = task_of()[metric], self.recipe.data
         if not under and kind in self.stages:
-            return [self.stages[kind]]
-        of_kind = {name for name, said in self.recipe.tasks.items() if said.kind == kind}
+            return [self.stages[kind]] if is_measured(metric, main) else []
+        of_kind = {
+            name
+            for name, said in self.recipe.tasks.items()
+            if said.kind == kind and is_measured(metric, said.data or main)
+        }
         wanted = of_kind & {under} if under else of_kind
         return [s for s in self.stages.values() if s.under in wanted] if len(wanted) == 1 else []
 
@@ -242,7 +249,10 @@ class Run:
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
         if not measuring:
-            return say("no probe", f"the recipe has no `{task_of()[metric]}` section")
+            data = self.recipe.data
+            if is_measured(metric, data):
+                return say("no probe", f"the recipe has no `{task_of()[metric]}` section")
+            return say("no probe", f"{metric} is not measured on {data.folder or data.name}")
         for last in chain[1:]:
             if last.state == "diverged":
                 return say("probe diverged", last.entry.detail)
@@ -300,7 +310,7 @@ def read_run(
     warnings += [
         f"{stage.id}: damaged (result.json has no number for {metric})"
         for stage in found.values()
-        for metric in task(stage.kind).reported
+        for metric in stage.reported
         if stage.state == "finished" and metric not in stage.values
     ]
     warnings += [
@@ -345,6 +355,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: CheckInput | None) -> 
         kind=asked.task.kind,
         parent=asked.parent,
         under=asked.under,
+        reported=reported(asked.task, asked.data(recipe)),
         own_data=asked.data(recipe) != recipe.data,
         subject=subject(asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
         id=folder.id,

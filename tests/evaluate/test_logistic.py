@@ -103,3 +103,12 @@ def test_too_few_images_are_refused(labels: list[int]) -> None:
 def test_a_rare_class_is_no_mistake() -> None:
     known = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2])
     check_classes(known, parts(known, 4, (0, "logistic")), 4)
+
+
+def test_only_the_classes_that_are_tested_are_answered() -> None:
+    x = torch.eye(3).repeat(10, 1)
+    y = torch.arange(3).repeat(10)
+    between = torch.tensor([[0.1, 1.0, 0.9], [0.1, 0.2, 0.9]])
+    given = (1.0, x.numpy(), y.numpy(), between.numpy(), torch.tensor([2, 2]).numpy())
+    assert Regression(protocol(), 1).fit(*given).right.tolist() == [False, True]
+    assert Regression(protocol(), 1).fit(*given, (0, 2)).right.tolist() == [True, True]
