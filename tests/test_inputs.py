@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import imagefolder, inputs
+from harness import imagefolder, input_notes, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
 from harness.store.layout import StageFolder
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times count at once, as if they were old."""
-    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
+    monkeypatch.setattr(input_notes, "SETTLED_NS", 0)
 
 
 @pytest.fixture

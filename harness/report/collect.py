@@ -21,7 +21,8 @@ from harness.report.evaluation_protocol import (
     usual_protocol,
 )
 from harness.report.published import pinned
-from harness.report.runs import LOSS, Run, Standing, mark_copies, read_run
+from harness.report.read_run import mark_copies, read_run
+from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
