@@ -36,8 +36,8 @@ from harness.imagefolder import (
     names_in,
     walk,
 )
+from harness.input_notes import Note, times_of
 from harness.recipe.photos import PHOTOS
-from harness.store.input_notes import Note, times
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -172,10 +172,10 @@ def _weights(path: Path, note: Note) -> dict[str, Any]:
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("not a regular file")
     found = note.known("file")
-    if found.get("seen") != times(about):
+    if found.get("seen") != times_of(about):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found = note.after["file"] = {"seen": note.settled(times(about)), "sha256": digest}
+        found = note.after["file"] = {"seen": note.settled(times_of(about)), "sha256": digest}
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
 
 
@@ -303,7 +303,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
     known, sums = note.known("files"), {}
     for part, image in files:
         path = f"{part}/{image.name}" if part else image.name
-        seen = times((place / path).stat())
+        seen = times_of((place / path).stat())
         before = known.get(path)
         if not isinstance(before, list) or before[1:] != seen:
             before = [zlib.crc32((place / path).read_bytes()), *note.settled(seen)]
@@ -315,11 +315,11 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
 def _pack(place: Path, note: Note) -> dict[str, Any]:
     """A pack; it gets the same identity as a folder with the same files."""
     inner = [PACK, *(f"{part}/{name}" for part in SPLITS for name in _FILES)]
-    seen = [times((place / name).stat()) for name in inner]
+    seen = [times_of((place / name).stat()) for name in inner]
     found = note.known("pack")
     if found.get("seen") != seen:
         said = _read_pack(place)
-        found = note.after["pack"] = {"seen": [note.settled(one) for one in seen], "said": said}
+        found = note.after["pack"] = {"seen": [note.settled(times) for times in seen], "said": said}
     return dict(found["said"])
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import inputs
+from harness import input_notes, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data
-from harness.store import input_notes
 
 PICTURES = Data(name="pictures", folder="photos", size=16)
 CLASSES = Data(name="imagefolder", folder="photos", split=0.5, size=16)

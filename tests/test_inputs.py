@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness import imagefolder, inputs
+from harness import imagefolder, input_notes, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
-from harness.store import input_notes
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry
 from harness.store.stale import why_changed, why_stale

@@ -21,7 +21,7 @@ from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.site import Site, load_site
-from harness.spec import libraries
+from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
 
 UNMEASURED_IMAGES = 2_000_000
@@ -80,7 +80,7 @@ def refuse(plan: Plan, site: Site, *, here: bool) -> None:
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
-    if lacks := libraries.lacking(stage.kind for stage in plan.todo):
+    if lacks := missing_libraries(stage.kind for stage in plan.todo):
         raise HarnessError("\n".join(lacks))
     seen = here or any(root.is_dir() for root in each(site.data))
     if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from harness.command import Commands
 from harness.errors import clause
 from harness.recipe.expand import Member
-from harness.report.copies import mark_copies
 from harness.report.curves import share
-from harness.report.runs import LOSS, Run, RunOutcome, Stage, read_run
+from harness.report.read_run import mark_copies, read_run
+from harness.report.runs import LOSS, Run, RunOutcome, Stage
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 from harness.store.stale import CheckInput

@@ -66,11 +66,10 @@ class Fit:
     iterations: int
     converged: bool
     right: Tensor
-    """Which of the images that it was not fitted to are answered correctly, bool (m,)."""
+    """bool (m,): which of the m images that it was not fitted to it recognises."""
 
     @property
     def correct(self) -> int:
-        """The number of correct answers."""
         return int(self.right.sum())
 
 
@@ -95,7 +94,7 @@ class Regression:
         self._threads = threads
 
     def fit(
-        self, c: float, x: Any, y: Any, test: Any, answers: Any, only: Sequence[int] = ()
+        self, c: float, x: Any, y: Any, test: Any, answers: Any, classes: Sequence[int] = ()
     ) -> Fit:
         """Fit by L-BFGS to features x (n, d), labels y (n,), and answer for `test` (m, d).
 
@@ -104,7 +103,7 @@ class Regression:
 
         Args:
             answers: labels (m,) of `test`.
-            only: the classes that may be answered; () for all.
+            classes: those that `test` may be recognised as; () for all.
 
         Raises:
             NotFinite: the classifier is not finite.
@@ -126,14 +125,16 @@ class Regression:
             logits = model.decision_function(test)
         if not (np.isfinite(model.coef_).all() and np.isfinite(logits).all()):
             raise NotFinite(f"logistic regression at C = {c:g} is not finite")
-        if logits.ndim == 1:  # of two classes
-            logits = np.stack([-logits, logits], axis=1)
-        if only:
-            logits = np.where(np.isin(model.classes_, only), logits, -np.inf)
-        right = torch.from_numpy(model.classes_[logits.argmax(1)] == answers)
         stopped = any(issubclass(one.category, ConvergenceWarning) for one in said)
         iterations = int(model.n_iter_.max())
-        return Fit(c, iterations, not stopped, right)
+        if logits.ndim == 1:  # of two classes: the second's
+            logits = np.stack([np.zeros_like(logits), logits], axis=1)
+        known = model.classes_
+        if classes:
+            allowed = np.isin(known, classes)
+            known, logits = known[allowed], logits[:, allowed]
+        right = known[logits.argmax(1)] == answers if len(known) else np.zeros(len(answers), bool)
+        return Fit(c, iterations, not stopped, torch.from_numpy(np.asarray(right)))
 
 
 def best(grid: Sequence[float], accuracies: Sequence[float]) -> int:

@@ -12,7 +12,6 @@ from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.reported import is_measured, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
-from harness.report.copies import mark_copies
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
     Protocol,
@@ -22,7 +21,8 @@ from harness.report.evaluation_protocol import (
     usual_protocol,
 )
 from harness.report.published import pinned
-from harness.report.runs import LOSS, Run, Standing, read_run
+from harness.report.read_run import mark_copies, read_run
+from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue

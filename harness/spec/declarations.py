@@ -32,11 +32,11 @@ class Metric:
         label: its name in tables; "" if no table shows it.
         short: its format in a progress line, e.g. "kNN {:.1f} %"; "" if not shown there.
         least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
+        alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
+            no alarm. An alarm is shown wherever a stage's state is, and changes no result.
         data_metric: the metric of data sets that it is. It is measured only on the data sets that
             are published with this metric, and reported there before the task's others. "": it is
             measured on all data.
-        alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
-            no alarm. An alarm is shown wherever a stage's state is, and changes no result.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Metric:
     short: str = ""
     least: float | None = None
     most: float | None = None
-    data_metric: str = ""
     alarm: str = ""
+    data_metric: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -68,8 +68,18 @@ def accuracy(
     name: str, description: str, *, label: str = "", short: str = "", data_metric: str = ""
 ) -> Metric:
     """A metric: share of correct answers, in percent, evaluated at the end of epochs."""
-    bounds = (0.0, 100.0)
-    return Metric(name, "%", "epoch", description, "higher", label, short, *bounds, data_metric)
+    return Metric(
+        name,
+        "%",
+        "epoch",
+        description,
+        better="higher",
+        label=label,
+        short=short,
+        least=0.0,
+        most=100.0,
+        data_metric=data_metric,
+    )
 
 
 PER_CLASS: Final = "mean_per_class"

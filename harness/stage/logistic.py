@@ -65,16 +65,16 @@ class Choosing:
             tried = self._tried(bank) if chooses else []
             held = [int((self.folds == n).sum()) for n in range(protocol.held_out)]
             validation = [
-                100 * sum(found[at].correct for found in tried) / sum(held)
+                100 * sum(fits[at].correct for fits in tried) / sum(held)
                 for at in range(len(grid))
                 if chooses
             ]
             c = grid[best(grid, validation)] if chooses else grid[0]
-            pieces = (bank, self.labels, test, self.answers)
-            final = self._fitted(self._regression(), c, *pieces, only=context.data.tested)
+            final = self._fitted(
+                self._regression(), c, bank, self.labels, test, self.answers, context.data.tested
+            )
         found = accuracies(final.right[None], self.answers, context.data)
-        values = {f"logistic/{metric}": value for metric, (value,) in found.items()}
-        values["logistic/c"] = c
+        values = {f"logistic/{name}": each[0] for name, each in found.items()} | {"logistic/c": c}
         if chooses:
             values["logistic/validation"] = max(validation)
             named = zip(grid, validation, strict=True)
@@ -137,7 +137,7 @@ class Choosing:
         labels: Tensor,
         test: Any,
         answers: Tensor,
-        only: Sequence[int] = (),
+        classes: Sequence[int] = (),
     ) -> Fit:
         """One fit by the first process, known to all; afterwards all may stop.
 
@@ -150,7 +150,7 @@ class Choosing:
             if world.rank:
                 return None
             try:
-                return regression.fit(c, x, labels.numpy(), test, answers.numpy(), only)
+                return regression.fit(c, x, labels.numpy(), test, answers.numpy(), classes)
             except NotFinite as error:
                 return error
 
@@ -159,7 +159,7 @@ class Choosing:
             raise mine if isinstance(mine, NotFinite) else NotFinite("a classifier is not finite")
         own = torch.zeros(2 + len(answers), dtype=torch.int64)
         if isinstance(mine, Fit):
-            own[0], own[1], own[2:] = mine.iterations, int(mine.converged), mine.right
+            own[0], own[1], own[2:] = mine.iterations, mine.converged, mine.right
         said = world.sum(own.to(world.device)).cpu()
         self.done += 1
         context.reporter.advance(self.done, {})

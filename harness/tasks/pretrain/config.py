@@ -125,7 +125,10 @@ TASK = Task(
     reported=(),
     hours=24.0,
     watched=(
-        *("train/loss", "knn/top1", "knn/mean_per_class", "train/images_per_s"),
+        "train/loss",
+        "knn/top1",
+        "knn/mean_per_class",
+        "train/images_per_s",
         "health/collapsed",
     ),
     progress="optim",

@@ -1,4 +1,4 @@
-"""Notes on inputs that were checked, so that an unchanged file need not be read again."""
+"""Notes of earlier checks of inputs, so that what has not changed is not read again."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Note:
         found = self._before.get(key)
         return found if isinstance(found, dict) else {}
 
-    def settled(self, seen: list[int]) -> list[int]:
-        """The result of `times`. If the last change is too recent to be certain, [], which matches
-        no file."""
-        return seen if seen[-1] < self._now - SETTLED_NS else []
+    def settled(self, times: list[int]) -> list[int]:
+        """The result of `times_of`. If the last change is too recent to be certain, [], which
+        matches no file."""
+        return times if times[-1] < self._now - SETTLED_NS else []
 
     def write(self) -> None:
         """Write new notes, if the run root exists and can be written."""
@@ -60,7 +60,7 @@ class Note:
             atomic.write(self._path, lambda file: file.write(data))
 
 
-def times(about: os.stat_result) -> list[int]:
+def times_of(about: os.stat_result) -> list[int]:
     """A file's size, and the last change of its content and of its inode, in ns. A copy that keeps
     the content's time, as by cp -p or rsync -t, has another inode time."""
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
