@@ -26,7 +26,7 @@ from harness.runtime.schedule import rate
 from harness.spec.registry import alarms
 from harness.stage import beginning
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.stage.health import COLLAPSED, Health, recorded
+from harness.stage.health import COLLAPSED, SETTLED, Health, recorded
 from harness.stage.knn import check_neighbours, measure
 
 LEAST_SCALE = 2.0**-24
@@ -284,7 +284,7 @@ class Pretraining:
     def _alarm(self, values: dict[str, float]) -> None:
         """Add since when the features are collapsed, and say so once."""
         before = self._health.get(COLLAPSED, 0.0)
-        why = collapse(values, self.recipe.model.dim)
+        why = collapse(values, self.recipe.model.dim) if self.step >= SETTLED else ""
         values[COLLAPSED] = (before or self._epoch(self.step)) if why else 0.0
         if why and not before:
             told = f"{self.context.folder.id}: {alarms(values)[0]}: {why}"
