@@ -31,7 +31,7 @@ from harness.spec.declarations import PER_CLASS, load
 from harness.spec.registry import alarms, methods
 from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.stage.health import COLLAPSED, Health, recorded
+from harness.stage.health import COLLAPSED, SETTLED, Health, recorded
 from harness.stage.knn import measure
 
 MONITORED = ("knn/top1", f"knn/{PER_CLASS}")
@@ -302,7 +302,7 @@ class Pretraining:
     def _alarm(self, values: dict[str, float]) -> None:
         """Add since when the features are collapsed, and say so once."""
         before = self._health.get(COLLAPSED, 0.0)
-        why = collapse(values, self.recipe.model.dim)
+        why = collapse(values, self.recipe.model.dim) if self.step >= SETTLED else ""
         values[COLLAPSED] = (before or self._epoch(self.step)) if why else 0.0
         if why and not before:
             told = f"{self.context.folder.id}: {alarms(values)[0]}: {why}"
