@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.recipe.claims import CONTROL
-from harness.recipe.evaluation import Knn
+from harness.recipe.evaluation import KnnTask
 from harness.recipe.expand import Member
 from harness.recipe.identity import StageSpec, specs, stage_id
 from harness.recipe.schema import Recipe, Watch
@@ -32,14 +32,17 @@ def untrained(recipe: Recipe) -> Recipe | None:
     further = {
         name: said
         for name, said in recipe.tasks.items()
-        if isinstance(said, Knn) and said.parent == "pretrain"
+        if isinstance(said, KnnTask) and said.parent == "pretrain"
     }
-    protocols = [*([recipe.knn] if recipe.knn is not None else []), *further.values()]
-    if not protocols:
+    if recipe.knn is None and not further:
         return None
     batch = _batch(recipe.optim.batch)
-    model = {"backbone": recipe.model.backbone, "width": recipe.model.width, "bn_group": batch}
-    if any(each.layer == "output" for each in protocols):
+    model: dict[str, Any] = {
+        "backbone": recipe.model.backbone,
+        "width": recipe.model.width,
+        "bn_group": batch,
+    }
+    if recipe.reads_output or any(each.layer == "output" for each in further.values()):
         model |= {"head": recipe.model.head, "dim": recipe.model.dim}
     watched = recipe.watch.knn_task
     said: dict[str, Any] = {
