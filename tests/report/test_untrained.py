@@ -14,7 +14,7 @@ from harness.report.blocks import Notice
 from harness.report.collect import Results, collect_single
 from harness.report.document import compose
 from harness.report.published import MARK
-from harness.report.untrained import lines, not_above
+from harness.report.untrained import cells_not_above, not_above
 from harness.store.atomic import write_json
 from harness.store.edition import Editions
 
@@ -77,23 +77,23 @@ def test_a_single_recipe_has_the_untrained_network_as_a_row(runs: Path) -> None:
     difference = results.difference(found, "knn/top1")
     assert difference is not None
     assert difference.mean == 7.5
-    assert not lines(results)
+    assert not cells_not_above(results)
     assert not notices(results)
 
 
 def test_a_result_that_is_not_above_is_said_at_the_top(runs: Path) -> None:
     results = Single(runs).both(34.8, 42.5, 50.0)
-    (said,) = lines(results)
+    (said,) = cells_not_above(results)
     assert said.startswith(NAME)
     assert "34.8 against 42.5 %" in said
-    assert notices(results) == [said]
+    assert notices(results) == [f"{said}."]
 
 
 def test_linear_is_compared_where_the_control_has_it(runs: Path) -> None:
     bench = Single(runs)
     bench.finish("m0.9", 0, 60.0, 40.0)
     bench.finish(CONTROL, 0, 42.5, 41.0)
-    (said,) = lines(bench.read())
+    (said,) = cells_not_above(bench.read())
     assert "40.0 against 41.0 %" in said
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_said_where_the_control_cannot_be_compared(
 ) -> None:
     results = Single(runs).both(34.8, None if control is None else 42.5, **(control or {}))
     assert results.cell(CONTROL) is not None
-    assert not lines(results)
+    assert not cells_not_above(results)
 
 
 def test_nothing_is_said_of_another_protocol(runs: Path) -> None:
@@ -116,7 +116,9 @@ def test_nothing_is_said_of_another_protocol(runs: Path) -> None:
     knn = bench.recipe(CONTROL, 0).knn
     assert knn is not None
     other = knn.model_copy(update={"temperature": 0.2})
-    assert not lines(bench.read(bench.recipe(CONTROL, 0).model_copy(update={"knn": other})))
+    assert not cells_not_above(
+        bench.read(bench.recipe(CONTROL, 0).model_copy(update={"knn": other}))
+    )
 
 
 def test_an_older_control_does_not_make_the_result_stale(runs: Path) -> None:
@@ -132,7 +134,7 @@ def test_published_records_may_be_without_it(runs: Path) -> None:
     write_json(runs / MARK, {"recipe": "a.yaml", "sets": [], "edition": EDITION})
     assert [cell.id for cell in bench.read().cells] == [NAME]
     bench.finish(CONTROL, 0, 42.5)
-    assert lines(bench.read())
+    assert cells_not_above(bench.read())
 
 
 def test_a_cell_of_an_ablation_is_said_too(make: Make, gather: Callable[[Bench], Results]) -> None:
@@ -141,5 +143,5 @@ def test_a_cell_of_an_ablation_is_said_too(make: Make, gather: Callable[[Bench],
         bench.finish("m0.9", seed, 34.8)
         bench.finish("m0.99", seed, 50.0)
         bench.finish(CONTROL, seed, 42.5)
-    (said,) = lines(gather(bench))
+    (said,) = cells_not_above(gather(bench))
     assert said.startswith("0.9: ")
