@@ -9,13 +9,14 @@ from typing import Any, Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
-from harness.recipe.ablation import Scale
+from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
 from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
+from harness.recipe.untrained import Controls, untrained, without_training
 from harness.store import atomic
 from harness.store.edition import edition
 from harness.store.layout import stage_folder
@@ -78,6 +79,9 @@ class PlannedStage:
     """Where `seconds` comes from."""
     stale: bool = False
     """Done, but by other code or from other inputs than the present ones."""
+    control: str = ""
+    """The id of the stage that measures the untrained network with the same seed, on the same data
+    and by the same protocol; "" if the plan has none."""
 
     @property
     def recipe(self) -> Recipe:
@@ -109,9 +113,22 @@ class Plan:
         return tuple(s for s in self.stages if s.action in TO_DO)
 
     @property
+    def control(self) -> Recipe | None:
+        """The recipe of the untrained network beside a single recipe. None: it has none, or this is
+        an ablation, where it is a cell."""
+        return next((stage.recipe for stage in self.stages if self.is_beside(stage)), None)
+
+    def is_beside(self, stage: PlannedStage) -> bool:
+        """Whether the stage belongs to the control of a single recipe, which others may share."""
+        return self.scale is None and stage.member.cell == CONTROL
+
+    @property
     def seconds(self) -> float | None:
-        """Estimated duration of the whole plan here; None if any part is unknown."""
-        parts = [stage.seconds for stage in self.todo]
+        """Estimated duration of the whole plan here; None if any part is unknown. A single recipe's
+        control counts only once it was measured, unless nothing else is left to do."""
+        asked = [stage for stage in self.todo if not self.is_beside(stage)]
+        known = [s for s in self.todo if self.is_beside(s) and s.seconds is not None]
+        parts = [stage.seconds for stage in ([*asked, *known] if asked else self.todo)]
         return None if None in parts else sum(p for p in parts if p is not None)
 
     @property
@@ -215,6 +232,9 @@ def make_plan(
     else:
         assert isinstance(found, Recipe)
         scale, members = None, [Member(cell="", seed=found.seed, recipe=found)]
+        if (control := untrained(found)) is not None:
+            members.append(Member(CONTROL, control.seed, control))
+    beside = Controls(members)
     on = on or estimate.computer("auto", 1)
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
@@ -258,6 +278,8 @@ def make_plan(
             elif parent in refused and action in TO_DO:
                 action, why = "refuse", refused[parent]
             took = estimate.guess(member.recipe, name, measured, made)
+            if took is None and scale is None and member.cell == CONTROL:
+                took = estimate.guess(without_training(members[0].recipe), name, measured)
             planned.append(
                 PlannedStage(
                     member,
@@ -270,6 +292,7 @@ def make_plan(
                     seconds=0.0 if action == "skip" else took.seconds if took else None,
                     source=took.source if took else "",
                     stale=bool(stale),
+                    control=beside.of(member, each),
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
@@ -361,6 +384,7 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "group": group,
         "cell": stage.member.cell,
         "parent": stage.parent,
+        **({"control": stage.control} if stage.control else {}),
         "recipe": described(stage.recipe, stage.name),
         **(source.noted(stage.recipe, stage.entry.folder.path.parent) if not stage.parent else {}),
     } | further(spec(stage.recipe, stage.name))

@@ -10,4 +10,5 @@ contrast: {kind: moco, queue: 64, momentum: 0.9, temperature: 0.1}
 optim: {epochs: 2, batch: 32, lr: 0.06, schedule: {kind: constant}}
 knn: {k: [5]}
 linear: {epochs: 3, drops: []}
+watch: {control: false}
 """

@@ -125,6 +125,8 @@ class Tasks:
         differ only in their seeds. Raises a RecipeError if they differ in more."""
         new: dict[tuple[str, str], tuple[Path, Recipe]] = {}
         for stage in plan.stages:
+            if plan.is_beside(stage):  # recipes may share it
+                continue
             name = plan.scale.name if plan.scale is not None else stage.recipe.name
             recipe = stage.recipe.model_copy(update={"seed": 0, "watch": Watch()})
             key = name, stage.member.cell

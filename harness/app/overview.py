@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class ProgressReader:
     def _figures(self, row: Row, kind: str) -> Figures:
         result = row.entry.result
         if result is not None:
-            values = {k: v for k, v in result.get("values", {}).items() if _number(v)}
+            values = _values(result)
             step = result.get("step", 0)
             return Figures(step if isinstance(step, int) else 0, values=values)
         path = row.entry.folder.path
@@ -124,6 +124,44 @@ class ProgressReader:
             recipe = described.get("recipe")
             self._recipes[path] = recipe if isinstance(recipe, dict) else {}
         return self._recipes[path]
+
+
+def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:
+    """By stage id, in words: the finished results that are not above those of the untrained network
+    beside them, where both were measured by the same edition and on the same data."""
+    done = {row.id: row for row in rows if row.state == "finished"}
+    found: dict[str, str] = {}
+    for row in done.values():
+        control = done.get(str((row.entry.described or {}).get("control")))
+        if control is None:
+            continue
+        ours, theirs = (each.entry.result or {} for each in (row, control))
+        if _measured_by(ours) == _measured_by(theirs):
+            pairs = {
+                metric: (value, other)
+                for metric, value in _values(ours).items()
+                if metric in task_of() and (other := _values(theirs).get(metric)) is not None
+            }
+            if said := _not_above(pairs):
+                found[row.id] = said
+    return found
+
+
+def _measured_by(result: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Edition, and fingerprint of the data."""
+    data = result.get("data")
+    return result.get("edition"), data.get("fingerprint") if isinstance(data, dict) else None
+
+
+def _values(result: Mapping[str, Any]) -> dict[str, float]:
+    said = result.get("values")
+    return {k: v for k, v in (said.items() if isinstance(said, dict) else ()) if _number(v)}
+
+
+def _not_above(pairs: Mapping[str, tuple[float, float]]) -> str:
+    from harness.report.untrained import not_above  # it loads much, and few run roots need it
+
+    return ", ".join(filter(None, (not_above(metric, [pair]) for metric, pair in pairs.items())))
 
 
 def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int | None, int | None]:

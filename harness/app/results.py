@@ -69,7 +69,8 @@ class Ran:
     def exit_code(self) -> int:
         """0: all is done. 1: a run failed or is being run by another process. 130: stopped."""
         code = self.outcome.exit_code if self.outcome is not None else 0
-        busy = any(stage.action == "busy" for stage in self.plan.stages)
+        made = self.plan
+        busy = any(each.action == "busy" and not made.is_beside(each) for each in made.stages)
         return code or (FAILED if busy or self.report is None else 0)
 
 

@@ -79,7 +79,8 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
     """
     from harness.plan import make_plan
 
-    trained = [each for each in make_plan(path, sets, runs).stages if task(each.kind).trains]
+    made = make_plan(path, sets, runs)
+    trained = [each for each in made.stages if task(each.kind).trains and not made.is_beside(each)]
     begun = [each.id for each in trained if each.entry.state != "absent"]
     if not begun:
         again = commands.line("run", path, *(f"--set={each}" for each in sets))

@@ -78,7 +78,9 @@ def demo(testbed: Testbed, site: Site) -> Check:
 
 
 def _demo(site: Site) -> Plan:
-    made = make_plan(RECIPES / "cifar10_demo.yaml", [f"optim.steps={STEPS}"], site.runs)
+    made = make_plan(
+        RECIPES / "cifar10_demo.yaml", [f"optim.steps={STEPS}", "watch.control=false"], site.runs
+    )
     return replace(made, stages=tuple(s for s in made.stages if s.kind == "pretrain"))
 
 
@@ -117,7 +119,7 @@ def _probe(each: Released, testbed: Testbed, site: Site) -> Check:
         says = f"{each.file} has the MD5 {md5[:8]}, not {each.md5}: a different or damaged file"
         return Check(name, "failed", says)
     weights = f"model.weights={{file: {each.file}, sha256: {sha256}}}"
-    sets = [f"name={name}", "optim.epochs=0", weights]
+    sets = [f"name={name}", "optim.epochs=0", weights, "watch.control=false"]
     plan = make_plan(RECIPES / each.recipe, sets, site.runs)
     _run(testbed, site, replace(plan, name=name), testbed.processes)
     (stage,) = (stage for stage in plan.stages if stage.kind == "linear")

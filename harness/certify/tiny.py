@@ -61,7 +61,7 @@ def recipe(
         },
         "knn": {"k": [1], "queries": 50},
         "linear": None,
-        "watch": {"log_steps": 2, "checkpoint_steps": 1000, "knn_epochs": 0},
+        "watch": {"log_steps": 2, "checkpoint_steps": 1000, "knn_epochs": 0, "control": False},
     }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.command import Commands
 from harness.errors import clause
+from harness.recipe.claims import CONTROL
 from harness.recipe.expand import Member
 from harness.report.curves import share
+from harness.report.evaluation_protocol import protocol_of
 from harness.report.read_run import mark_copies, read_run
 from harness.report.runs import LOSS, Run, RunOutcome, Stage
+from harness.report.untrained import not_above
 from harness.spec.registry import task_of
 from harness.store.edition import Editions
 from harness.store.stale import CheckInput
@@ -32,6 +35,34 @@ class CellRuns:
     """The recipe's or ablation recipe's name."""
     cell: str
     runs: tuple[Run, ...]
+    untrained: tuple[Run, ...] = ()
+    """The runs of the untrained network beside them, if there are any."""
+
+    def not_above(
+        self, metric: Measured, outcomes: Sequence[RunOutcome], under: str, now: Editions
+    ) -> str:
+        """In words, that the mean over the seeds is not above the untrained network's; "" if it is,
+        or if there is none of the present editions, on the same data and by the same protocol.
+
+        Args:
+            outcomes: of the metric, one for each run.
+            under: see Run.behind.
+        """
+        if metric not in task_of():
+            return ""
+        theirs = {run.seed: run for run in self.untrained}
+        pairs = []
+        for run, outcome in zip(self.runs, outcomes, strict=True):
+            control = theirs.get(run.seed)
+            if control is None or outcome.value is None:
+                continue
+            if protocol_of(run.recipe, metric, under) != protocol_of(control.recipe, metric, under):
+                continue
+            beside = control.outcome(metric, under)
+            same = beside.fingerprints == outcome.fingerprints and not beside.why_stale(now)
+            if beside.value is not None and same:
+                pairs.append((outcome.value, beside.value))
+        return not_above(metric, pairs)
 
 
 @dataclass(frozen=True)
@@ -47,7 +78,8 @@ class CurrentState:
 def read_cells(
     name: str, members: Iterable[Member], runs: Path, inputs: CheckInput | None = None
 ) -> list[CellRuns]:
-    """The members' runs by cell, in their order; a single recipe's cell has the recipe's name.
+    """The members' runs by cell, in their order. A single recipe has one cell, with the recipe's
+    name; its control stands beside it.
 
     Args:
         name: the recipe's or ablation recipe's.
@@ -55,16 +87,19 @@ def read_cells(
         inputs: checks whether data and weights have changed since; None: not checked.
     """
     cells: dict[str, list[Member]] = {}
+    single = False
     for member in members:
+        single |= not member.cell
         cells.setdefault(member.cell or name, []).append(member)
     lines = share(sum(map(len, cells.values())))
-    return [
-        CellRuns(
-            name,
-            cell,
-            tuple(read_run(cell, each.seed, each.recipe, runs, lines, inputs) for each in found),
-        )
+    read = {
+        cell: tuple(read_run(cell, each.seed, each.recipe, runs, lines, inputs) for each in found)
         for cell, found in cells.items()
+    }
+    control = read.pop(CONTROL, ()) if single else read.get(CONTROL, ())
+    return [
+        CellRuns(name, cell, found, () if cell == CONTROL else control)
+        for cell, found in read.items()
     ]
 
 
@@ -74,11 +109,21 @@ def merged(cells: Iterable[CellRuns]) -> list[CellRuns]:
     found: dict[tuple[str, str], CellRuns] = {}
     for each in cells:
         key = each.recipe, each.cell
-        before = found[key].runs if key in found else ()
-        known = {run.seed for run in before}
-        found[key] = replace(each, runs=(*before, *(r for r in each.runs if r.seed not in known)))
+        before = found.get(key)
+        if before is not None:
+            each = replace(
+                each,
+                runs=_of_all_seeds(before.runs, each.runs),
+                untrained=_of_all_seeds(before.untrained, each.untrained),
+            )
+        found[key] = each
     told = iter(mark_copies([run for cell in found.values() for run in cell.runs]))
     return [replace(cell, runs=tuple(next(told) for _ in cell.runs)) for cell in found.values()]
+
+
+def _of_all_seeds(runs: tuple[Run, ...], more: tuple[Run, ...]) -> tuple[Run, ...]:
+    known = {run.seed for run in runs}
+    return (*runs, *(run for run in more if run.seed not in known))
 
 
 def stages_of(run: Run, metric: Measured, under: str = "") -> list[Stage]:

@@ -124,14 +124,22 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
         before = _before_the_end(record, epochs)
         outcomes = [_on_the_way(o, run, epochs) for o, run in zip(outcomes, cell.runs, strict=True)]
     after = [outcome.value for outcome in outcomes if outcome.value is not None]
-    return _weigh(question, summarise(before), summarise(after), level)
+    low = (
+        ""
+        if question.way or question.metric == LOSS
+        else cell.not_above(question.metric, outcomes, question.under, now.editions)
+    )
+    return _weigh(question, summarise(before), summarise(after), level, low)
 
 
-def _weigh(question: _Question, before: Summary, after: Summary, level: float) -> Verdict:
+def _weigh(question: _Question, before: Summary, after: Summary, level: float, low: str) -> Verdict:
+    """The verdict; `low`: that the figure is not above the untrained network's, in words."""
     assert before.sd is not None
     half = prediction(before.sd, before.n, after.n, level)
-    low, high = round(before.mean - half, 9), round(before.mean + half, 9)
-    judged: Judged = "below" if after.mean < low else "above" if after.mean > high else "passed"
+    band = round(before.mean - half, 9), round(before.mean + half, 9)
+    judged: Judged = (
+        "below" if after.mean < band[0] else "above" if after.mean > band[1] else "passed"
+    )
     digits = 4 if question.metric == LOSS else 2
     seeds = "1 seed" if after.n == 1 else f"{after.n} seeds"
     words = [
@@ -140,12 +148,15 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float) -
         f"{question.pair.baseline.edition})"
         f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
     ]
+    if low:
+        words.append(low)
     if own := _own(question):
         words.append(
             f"seed {', '.join(map(str, own))}: the same seeds as in the baseline, so no new "
             "evidence"
         )
-    return _say(question, judged, "; ".join(words), after.mean, (low, high))
+    said = _say(question, judged, "; ".join(words), after.mean, band)
+    return replace(said, warning=f"it is {low}") if low and judged == "passed" else said
 
 
 def _own(question: _Question) -> list[int]:

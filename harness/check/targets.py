@@ -16,8 +16,9 @@ from harness.report.statistics import summarise
 def against_targets(cells: Iterable[CellRuns], now: CurrentState) -> list[Verdict]:
     """Compare every target of every cell with its runs.
 
-    A target is met if the mean over all seeds is at least its value minus its tolerance. A mean
-    above its value plus its tolerance passes with a warning.
+    A target is met if the mean over all seeds is at least its value minus its tolerance, and, at
+    the end of training, above the untrained network's if that was measured too. A mean above its
+    value plus its tolerance passes with a warning.
     """
     return [
         _judge(cell, target, now) for cell in cells for target in cell.runs[0].recipe.about.targets
@@ -65,7 +66,11 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
             "first"
         )
     how = measured_words(cell.runs, target.metric, under)
-    return say(judged, f"{found.mean:.2f} ({spread}){how}", found.mean, warning)
+    words = f"{found.mean:.2f} ({spread}){how}"
+    low = cell.not_above(target.metric, outcomes, under, now.editions)
+    if low and target.epoch is None:  # halfway a run may lie below it and come up again
+        judged, words = "short", f"{words}, {low}"
+    return say(judged, words, found.mean, warning if judged == "passed" else "")
 
 
 def _outcome(run: Run, target: Target) -> RunOutcome:

@@ -10,7 +10,7 @@ Judged = Literal[
 ]  # fmt: skip
 """
 - passed: every seed has a result of the present edition, and it is as required.
-- short: it misses the target, or a seed diverged.
+- short: it misses the target, is not above the untrained network, or a seed diverged.
 - below, above: it is outside the baseline's band, or (below) a seed diverged.
 - stale: some seed's result is of another edition of the code, of other weights than its
   pre-training now has, or of other data or given weights than now; or the seeds' data differ.
@@ -44,7 +44,8 @@ class Verdict:
     stages: dict[str, float]
     """Seconds of each stage behind it, by id, over all seeds."""
     warning: str = ""
-    """What a person should check though it passed: a bug may raise an accuracy too."""
+    """What a person should check though it passed: a bug may raise an accuracy too, and a baseline
+    may be of runs that learnt nothing."""
 
     @property
     def passed(self) -> bool:

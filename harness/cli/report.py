@@ -23,6 +23,7 @@ from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
 from harness.report.tables import further_table
 from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
+from harness.report.untrained import cells_not_above
 from harness.site import Site
 
 
@@ -38,6 +39,8 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
 def show_report(report: Report) -> None:
     """Print a summary of the report, and its place."""
     _show(report.results)
+    for cell in cells_not_above(report.results):
+        show.line(f"WARNING: not above the untrained network: {cell}", "bold red")
     show.unfinished(report.unfinished)
     show.line(f"report: {report.page}")
 

@@ -152,6 +152,8 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
     for found in check_data((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")
     line(f"{count(len(runs), 'run')}, {count(len(made.stages), 'stage')}: {_counted(made)}")
+    if control := _control(made):
+        line(control)
     if made.todo:
         line(f"{_how_long(made)}; run root: {site.runs}")
 
@@ -198,6 +200,16 @@ def _counted(made: Plan) -> str:
     }
     told = [f"{number} {what}" for what, number in numbers.items() if number]
     return ", ".join([f"{len(made.todo)} to do", *told])
+
+
+def _control(made: Plan) -> str:
+    """What the control of a single recipe costs; "" if none is left to run."""
+    left = [stage for stage in made.todo if made.is_beside(stage)]
+    if not left:
+        return ""
+    known = [stage.seconds for stage in left if stage.seconds is not None]
+    much = f"about {duration(sum(known))}" if len(known) == len(left) else "not measured here yet"
+    return f"control: kNN of the untrained network, {much}; watch.control: false leaves it out"
 
 
 def _began(stage: PlannedStage) -> bool:

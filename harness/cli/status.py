@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app import overview
+from harness.app.overview import not_above_untrained
 from harness.cli import show
 from harness.cli.cells import CellReader, Cells, short
 from harness.command import Commands
@@ -98,7 +99,7 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
             for text in (*_measured(cells), *_running_alarms(cells), *_reasons(rows, commands)):
                 show.line(text)
     else:
-        for text in _plain(rows, progress, commands):
+        for text in _plain(rows, progress, commands, not_above_untrained(seen.rows)):
             show.line(text)
     for each in _summary(seen, commands):
         show.console.print(each, soft_wrap=True)
@@ -173,8 +174,11 @@ def _table(cells: Iterable[Cells]) -> Table:
     return table
 
 
-def _plain(rows: Sequence[Row], progress: CellReader, commands: Commands) -> Iterator[str]:
-    """One line per stage for pipes and logs, of any width, nothing cut."""
+def _plain(
+    rows: Sequence[Row], progress: CellReader, commands: Commands, low: Mapping[str, str]
+) -> Iterator[str]:
+    """One line per stage for pipes and logs, of any width, nothing cut. `low`: stage id -> that its
+    result is not above the untrained network's."""
     if not rows:
         return
     shown = [progress.cells(row) for row in rows]
@@ -182,7 +186,7 @@ def _plain(rows: Sequence[Row], progress: CellReader, commands: Commands) -> Ite
     lines = [["stage", *(_HEADINGS[name] for name in names), "remarks"]]
     for row, each in zip(rows, shown, strict=True):
         why = _why(row, each.why, commands)
-        remarks = "; ".join(filter(None, (each.alarm, each.measured, why)))
+        remarks = "; ".join(filter(None, (each.alarm, low.get(row.id), each.measured, why)))
         lines.append([each.id, *(getattr(each, name) for name in names), remarks])
     widths = [max(len(line[n]) for line in lines) for n in range(len(names) + 1)]
     for line in lines:
@@ -260,6 +264,10 @@ def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
     yield from (Text(text, style="yellow") for text in raised[:ALARMS])
     if len(raised) > ALARMS:
         yield Text(f"and {len(raised) - ALARMS} more stages with an alarm", style="yellow")
+    low = not_above_untrained(seen.rows)
+    yield from (Text(f"{id_}: {why}", style="bold red") for id_, why in [*low.items()][:ALARMS])
+    if len(low) > ALARMS:
+        yield Text(f"and {len(low) - ALARMS} more results not above the untrained network's")
     for again in sorted({row.again(commands) for row in over[: show.ROWS]} - {""})[:3]:
         yield Text(f"run again: {again}")
     for note in seen.notes:

@@ -87,6 +87,9 @@ class Watch(Section):
     """Measure the health of the features after every so many epochs and after the last; 0: never;
     null: with the kNN monitor if it encodes the same images, else as often as it costs under 1 %
     of the time."""
+    control: Annotated[bool, Since("0.2")] = True
+    """Also measure kNN of the untrained network, once for all recipes with the same network, data
+    and seed. An ablation recipe has its own `control`."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2

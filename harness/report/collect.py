@@ -20,7 +20,7 @@ from harness.report.evaluation_protocol import (
     protocol_text,
     usual_protocol,
 )
-from harness.report.published import pinned
+from harness.report.published import pinned, published
 from harness.report.read_run import mark_copies, read_run
 from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
@@ -131,14 +131,21 @@ class Results:
     def difference(self, cell: CellResult, metric: Metric | None = None) -> Summary | None:
         """Difference to the untrained control, paired by seed. None if no seed has both values, or
         if they were measured by different protocols."""
+        pairs = self.beside_untrained(cell, metric)
+        return summarise([ours - theirs for ours, theirs in pairs]) if pairs else None
+
+    def beside_untrained(
+        self, cell: CellResult, metric: Metric | None = None, under: str = ""
+    ) -> list[tuple[float, float]]:
+        """(ours, the untrained network's) for each seed with both values, measured by the same
+        protocol. `under`: see Run.behind."""
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
-            return None
-        if self.protocol(cell, metric) != self.protocol(control, metric):
-            return None
-        ours, theirs = (finished(self.values(c, metric)) for c in (cell, control))
-        pairs = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
-        return summarise(pairs) if pairs else None
+            return []
+        if self.protocol(cell, metric, under) != self.protocol(control, metric, under):
+            return []
+        ours, theirs = (finished(self.values(c, metric, under)) for c in (cell, control))
+        return [(value, theirs[seed]) for seed, value in ours.items() if seed in theirs]
 
     def protocol(self, cell: CellResult, metric: Metric | None = None, under: str = "") -> Protocol:
         """How the cell's values are measured; {} if it is not run. `under`: see Run.behind."""
@@ -265,6 +272,7 @@ def collect_single(
     recipe: Recipe,
     runs: Path,
     *,
+    control: Recipe | None = None,
     installed: Editions | None = None,
     inputs: CheckInput | None = None,
 ) -> Results:
@@ -272,16 +280,27 @@ def collect_single(
 
     The metric is that of the linear probe if the recipe has one, else that of kNN: top-1, or the
     one that the data set is published with.
+
+    Args:
+        control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
+            Published records may be without it, and then there is none.
+        runs, installed, inputs: see `collect`.
     """
     judged = task("linear" if recipe.linear is not None else "knn")
-    (run,) = mark_copies([read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)])
+    found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
+    if control is not None:
+        beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
+        if beside.stages["pretrain"].state != "absent" or published(runs) is None:
+            found.append(beside)
+    run, *others = mark_copies(found)
+    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(others))] if others else []
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
         metric=reported(judged, recipe.data)[0],
         seeds=(recipe.seed,),
         margin=0.0,
-        cells=[CellResult(recipe.name, recipe.name, None, (run,))],
+        cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
         installed=installed,
         ablation=None,
         scale=None,
@@ -304,6 +323,14 @@ def _results(
 ) -> Results:
     now = installed or pinned(runs) or present()
     everything = [run for cell in cells for run in cell.runs]
+    shared = choose_comparability(everything, now)
+    if ablation is None:  # its control may be that of other recipes, and decides nothing here
+        beside = choose_comparability([run for run in everything if run.cell == CONTROL], now)
+        everything = [run for run in everything if run.cell != CONTROL]
+        shared = choose_comparability(everything, now)
+        if shared is not None and beside is not None:
+            editions = {**beside.editions.by_subject, **shared.editions.by_subject}
+            shared = replace(shared, editions=Editions(editions))
     results = Results(
         name=name,
         title=title,
@@ -311,7 +338,7 @@ def _results(
         seeds=seeds,
         margin=margin,
         cells=tuple(cells),
-        comparability=choose_comparability(everything, now),
+        comparability=shared,
         installed=now,
         ablation=ablation,
         scale=scale,

@@ -27,6 +27,7 @@ from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
 from harness.report.tables import claims_table, further_table, sensitivity_table
+from harness.report.untrained import cells_not_above
 
 NOT_COMPARABLE = " Do not compare the numbers with the paper's; this scale tests the claims."
 
@@ -91,6 +92,9 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     )
     if judgements:
         blocks.append(Paragraph(summary(verdict_counts(judgements))))
+    if low := cells_not_above(results):
+        tone: Tone = "bad" if ablation is None else "unsure"  # a paper's cell may have to fail
+        blocks.append(Notice("Not above the untrained network", "; ".join(low) + ".", tone))
     blocks += [Notice("Note", warning, "unsure") for warning in results.warnings]
     if results.unrelated and any(run.stages["pretrain"].state == "absent" for run in results.runs):
         blocks.append(Notice("Note", f"{UNRELATED}; they are listed under Provenance.", "unsure"))

@@ -173,3 +173,43 @@ def test_what_somebody_runs_is_waited_for_unless_more_is_missing(tmp_path: Path)
     assert "seed 0 waits for its turn, seed 1 not run" in found.says
     both = [*own, made.folder("m0.99", 1).id]
     assert only(made, CurrentState(Editions.same(EDITION), both)).judged == "waiting"
+
+
+@pytest.mark.parametrize(("untrained", "expected"), [(39.0, "passed"), (40.0, "short")])
+def test_a_target_is_not_met_at_the_untrained_networks_accuracy(
+    tmp_path: Path, untrained: float, expected: str
+) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, 40.0)
+    made.finish("untrained", 0, untrained)
+    found = only(made)
+    assert found.judged == expected
+    assert ("40.0 against 40.0 %" in found.says) == (expected == "short")
+
+
+@pytest.mark.parametrize("other", [{"edition": OLDER}, {"fingerprint": "other"}])
+def test_an_untrained_network_of_other_code_or_data_decides_no_target(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, 40.0)
+    made.finish("untrained", 0, 50.0, **other)
+    assert only(made).judged == "passed"
+
+
+def test_a_target_at_an_epoch_may_lie_below_the_untrained_network(tmp_path: Path) -> None:
+    made = bench(tmp_path, value=20.0, epoch=5)
+    made.finish("m0.99", 0, 40.0)
+    made.finish("untrained", 0, 50.0)
+    assert only(made).judged == "passed"
+
+
+def test_the_control_of_a_single_recipe_is_no_cell_but_decides_its_target(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.finish("m0.99", 0, 40.0)
+    made.finish("untrained", 0, 50.0)
+    recipes = {cell: made.recipe(cell, 0) for cell in ("m0.99", "untrained")}
+    members = [Member("", 0, recipes["m0.99"]), Member("untrained", 0, recipes["untrained"])]
+    (cell,) = read_cells("tiny.m0.99", members, made.runs)
+    assert cell.cell == "tiny.m0.99"
+    assert [found.judged for found in against_targets([cell], NOW)] == ["short"]

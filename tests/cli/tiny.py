@@ -26,7 +26,7 @@ optim:
   schedule: {kind: constant}
 knn: {k: [5], queries: 100}
 linear: {epochs: 3, batch: 64, lr: [1.0], drops: [], views: center}
-watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0}
+watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0, control: false}
 """
 
 

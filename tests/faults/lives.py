@@ -34,7 +34,7 @@ contrast: {kind: moco, queue: 48, momentum: 0.9, temperature: 0.2}
 optim: {epochs: 12, batch: 16, lr: 0.05, schedule: {kind: cosine}}
 knn: {k: [5], temperature: 0.1, queries: 50}
 linear: null
-watch: {log_steps: 2, knn_epochs: 4, checkpoint_steps: 4}
+watch: {log_steps: 2, knn_epochs: 4, checkpoint_steps: 4, control: false}
 """
 
 

@@ -35,7 +35,7 @@ tasks:
   bright:
     {kind: brightness, steps: 4, rate: 0.001, trials: 3,
      data: {name: embedded, images: 200, size: 12}}
-watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0}
+watch: {log_steps: 2, checkpoint_steps: 2, knn_epochs: 0, control: false}
 about:
   targets: [{metric: brightness/near, task: bright, value: 20, tolerance: 20, source: a test}]
 """

@@ -31,7 +31,7 @@ contrast: {kind: moco, queue: 16, momentum: 0.9, temperature: 0.2}
 optim: {epochs: 500, batch: 8, lr: 0.05, schedule: {kind: constant}}
 knn: {k: [5], queries: 10}
 linear: null
-watch: {log_steps: 4, knn_epochs: 50, checkpoint_steps: 20}
+watch: {log_steps: 4, knn_epochs: 50, checkpoint_steps: 20, control: false}
 """
 FILES = RECIPE.replace("{name: embedded, images: 32", "{name: imagefolder, folder: pets")
 GROWTH = 16 << 20

@@ -24,7 +24,7 @@ contrast: {kind: moco, queue: 50, momentum: 0.9, temperature: 0.2}
 optim: {epochs: 3, batch: 16, lr: 0.05, schedule: {kind: cosine}}
 knn: {k: [5, 1], temperature: 0.1, queries: 50}
 linear: {epochs: 4, batch: 32, lr: [0.05, 0.5], drops: [2], views: center}
-watch: {log_steps: 4, knn_epochs: 1, checkpoint_steps: 2}
+watch: {log_steps: 4, knn_epochs: 1, checkpoint_steps: 2, control: false}
 """
 
 

@@ -1,0 +1,57 @@
+"""Results that are not above the untrained network's, in sentences.
+
+Only means are compared, of the same seeds and by the same protocol: a mean that is not above is
+said, and one that is above proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import fmean
+
+from harness.recipe.ablation import Metric
+from harness.report.collect import Results
+from harness.report.measures import measure
+from harness.report.results_table import measured
+from harness.report.tables import further_columns
+
+
+def not_above(metric: Metric, pairs: Iterable[tuple[float, float]]) -> str:
+    """ "not above the untrained network (34.8 against 42.5 %)"; "" if `against` says nothing."""
+    said = against(metric, pairs)
+    return f"not above the untrained network ({said})" if said else ""
+
+
+def against(metric: Metric, pairs: Iterable[tuple[float, float]]) -> str:
+    """ "34.8 against 42.5 %", of means; "" if ours is above, without pairs, and for a metric of
+    which less is better.
+
+    Args:
+        pairs: (ours, the untrained network's), one for each seed.
+    """
+    found, declared = list(pairs), measure(metric)
+    if not found or declared.better != "higher":
+        return ""
+    ours, theirs = (fmean(values) for values in zip(*found, strict=True))
+    if ours > theirs:
+        return ""
+    digits = next((n for n in (1, 2, 3) if f"{ours:.{n}f}" != f"{theirs:.{n}f}"), 1)
+    return f"{ours:.{digits}f} against {theirs:.{digits}f} {declared.unit}"
+
+
+def cells_not_above(results: Results) -> list[str]:
+    """For each cell of the table that is not above the untrained network: "m0: kNN top-1 34.8
+    against 42.5 %", with every such metric."""
+    columns = [*((each, "") for each in measured(results)), *further_columns(results)]
+    found = []
+    for cell in results.cells:
+        said = [
+            f"{under}: {measure(metric).label} {words}"
+            if under
+            else f"{measure(metric).label} {words}"
+            for metric, under in columns
+            if (words := against(metric, results.beside_untrained(cell, metric, under)))
+        ]
+        if said:
+            found.append(f"{cell.label}: {', '.join(said)}")
+    return found
