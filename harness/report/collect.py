@@ -276,24 +276,21 @@ def collect_single(
     installed: Editions | None = None,
     inputs: CheckInput | None = None,
 ) -> Results:
-    """Read one recipe's run: a table of one cell, without claims.
-
-    The metric is that of the linear probe if the recipe has one, else that of kNN: top-1, or the
-    one that the data set is published with.
+    """Read one recipe's run: a table of one cell, without claims. The metric is that of the linear
+    probe if the recipe has one, else that of kNN: top-1, or what the data set is published with.
 
     Args:
         control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
             Published records may be without it, and then there is none.
-        runs, installed, inputs: see `collect`.
     """
     judged = task("linear" if recipe.linear is not None else "knn")
     found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
     if control is not None:
         beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
-        if beside.stages["pretrain"].state != "absent" or published(runs) is None:
-            found.append(beside)
-    run, *others = mark_copies(found)
-    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(others))] if others else []
+        there = beside.stages["pretrain"].state != "absent"
+        found += [beside] if there or published(runs) is None else []
+    run, *more = mark_copies(found)
+    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(more))] if more else []
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,

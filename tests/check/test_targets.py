@@ -189,7 +189,7 @@ def test_a_target_is_not_met_at_the_untrained_networks_accuracy(
 
 @pytest.mark.parametrize("other", [{"edition": OLDER}, {"fingerprint": "other"}])
 def test_an_untrained_network_of_other_code_or_data_decides_no_target(
-    tmp_path: Path, other: dict[str, str]
+    tmp_path: Path, other: dict[str, Any]
 ) -> None:
     made = bench(tmp_path)
     made.finish("m0.99", 0, 40.0)

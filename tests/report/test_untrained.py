@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_means_of_the_same_seeds_are_compared(
 class Single(Bench):
     """A single recipe, m0.9, and its control."""
 
-    def both(self, ours: object, theirs: object, linear: object = None, **more: str) -> Results:
+    def both(self, ours: object, theirs: object, linear: object = None, **more: Any) -> Results:
         self.finish("m0.9", 0, ours, linear)
         if theirs is not None:
             self.finish(CONTROL, 0, theirs, **more)
