@@ -67,6 +67,8 @@ def contradictions(
         ("linear", linear),
     ):
         yield from _beyond_float32(name, section)
+    for task, said in further.items():
+        yield from _beyond_float32(f"tasks.{task}", said)
     yield from _tasks(further, own)
     yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
     if not knn.k:

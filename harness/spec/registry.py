@@ -28,6 +28,7 @@ TASKS = (
     "harness.tasks.pretrain.config",
     "harness.tasks.knn.config",
     "harness.tasks.linear.config",
+    "harness.tasks.finetune.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 
