@@ -44,5 +44,6 @@ TASK = Task(
     reported=("finetune/top1", "finetune/top5"),
     hours=24.0,
     watched=("finetune/loss", "finetune/top1", "finetune/images_per_s"),
+    progress="tasks",
 )
 """top5 only of data with more than five classes."""
