@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,9 +34,10 @@ def stratified(labels: Tensor, wanted: float, name: str) -> Tensor:
     counts = torch.bincount(labels).tolist()
     classes = sum(count > 0 for count in counts)
     if wanted < 1 and wanted * len(labels) < classes:
+        enough = math.ceil(1e4 * classes / len(labels)) / 1e4
         raise DataError(
             f"labels: {wanted:g} of {len(labels):,} images are {wanted * len(labels):g}, but "
-            f"{name} has {classes:,} classes; use {classes / len(labels):.2g} or more"
+            f"{name} has {classes:,} classes; use {enough:g} or more"
         )
     if wanted >= 1 and (least := min(filter(None, counts))) < wanted:
         raise DataError(

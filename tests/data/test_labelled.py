@@ -36,8 +36,11 @@ def test_each_class_has_an_image_at_least() -> None:
 
 
 def test_fewer_images_than_classes_are_refused_with_both_numbers() -> None:
-    with pytest.raises(DataError, match=r"0\.004 of 1,000 images are 4, but pets has 5 classes"):
+    with pytest.raises(DataError, match=r"0\.004 of 1,000 images are 4, but pets has 5 classes; use 0\.005 "):
         stratified(LABELS, 0.004, "pets")
+    with pytest.raises(DataError, match=r"use 0\.0051 or more"):  # 5 / 991 is 0.00505
+        stratified(LABELS[:991], 0.005, "pets")
+    stratified(LABELS[:991], 0.0051, "pets")
     with pytest.raises(DataError, match="200 images a class, but class 2 of pets has only 143"):
         stratified(LABELS, 200, "pets")
 

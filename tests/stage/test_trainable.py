@@ -244,7 +244,7 @@ run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("pretrain", "finetune"))
 
 
 def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    recipe, runs = recipe_of(tmp_path, "epochs: 3", "epochs: 30"), tmp_path / "killed"
+    recipe, runs = recipe_of(tmp_path, "epochs: 3", "epochs: 20"), tmp_path / "killed"
     whole = run(recipe, tmp_path / "whole", kinds=KINDS)["finetune"]
     run(recipe, runs, kinds=("pretrain",))
     draw = random.Random(0)
