@@ -76,14 +76,15 @@ class ProgressReader:
 
     def __init__(self) -> None:
         self._latest: dict[Path, Latest] = {}
-        self._recipes: dict[Path, Mapping[str, Any]] = {}
+        self._recipes: dict[Path, tuple[Mapping[str, Any], str]] = {}
 
     def read(self, row: Row) -> StageProgress:
         """The progress of the row's stage; what cannot be read is left out."""
         kind = str((row.entry.described or {}).get("kind", ""))
         figures, total, epochs = self._figures(row, kind), None, None
         if row.state in ("running", "suspended", "silent", "ending", "interrupted", "failed"):
-            total, epochs = totals(self._recipe(row), kind, figures)
+            recipe, under = self._recipe(row)
+            total, epochs = totals(recipe, kind, figures, under)
         left = _left(figures, total) if row.state == "running" else None
         return StageProgress(figures.step, total, figures.epoch, epochs, figures.values, left)
 
@@ -117,12 +118,16 @@ class ProgressReader:
         except StoreError:
             return Figures()
 
-    def _recipe(self, row: Row) -> Mapping[str, Any]:
+    def _recipe(self, row: Row) -> tuple[Mapping[str, Any], str]:
+        """The stage's recipe, and its name under `tasks:`."""
         path = row.entry.folder.path
         if path not in self._recipes:
-            described = row.entry.described or read_entry(row.entry.folder).described or {}
+            described = row.entry.described or {}
+            if "recipe" not in described:  # a quick read leaves out the recipe and what follows
+                described = read_entry(row.entry.folder).described or {}
             recipe = described.get("recipe")
-            self._recipes[path] = recipe if isinstance(recipe, dict) else {}
+            under = str(described.get("task") or "")
+            self._recipes[path] = (recipe if isinstance(recipe, dict) else {}), under
         return self._recipes[path]
 
 
@@ -164,22 +169,26 @@ def _not_above(pairs: Mapping[str, tuple[float, float]]) -> str:
     return ", ".join(filter(None, (not_above(metric, [pair]) for metric, pair in pairs.items())))
 
 
-def totals(recipe: Mapping[str, Any], kind: str, figures: Figures) -> tuple[int | None, int | None]:
-    """(steps, epochs) of the whole stage, None if unknown."""
+def totals(
+    recipe: Mapping[str, Any], kind: str, figures: Figures, under: str = ""
+) -> tuple[int | None, int | None]:
+    """(steps, epochs) of the whole stage, None if unknown; `under` is its name under `tasks:`."""
     trains = tasks()[kind].progress if kind in tasks() else None
     section = recipe.get(trains) if trains else None
+    if trains and under:
+        section = recipe.get("tasks", {}).get(under)
     if not isinstance(section, dict):
         return None, None
     epochs, data = section.get("epochs"), recipe.get("data")
+    steps = section.get("steps")
     if not isinstance(epochs, int):
-        return None, None
+        return (steps if isinstance(steps, int) else None), None
     each = round(figures.step / figures.epoch) if figures.epoch else 0
     if tasks()[kind].parent is None and isinstance(data, dict):
         images = data.get("images") or KNOWN_SIZES.get(str(data.get("name")))
         batch = section.get("batch")
         if images and isinstance(batch, int) and batch:
             each = images // batch
-    steps = section.get("steps")
     total = min(epochs * each, steps) if isinstance(steps, int) else epochs * each
     return total or None, epochs
 

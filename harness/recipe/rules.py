@@ -74,6 +74,8 @@ def contradictions(
         ("linear", linear),
     ):
         yield from _beyond_float32(name, section)
+    for task, said in further.items():
+        yield from _beyond_float32(f"tasks.{task}", said)
     yield from _tasks(further, own)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():

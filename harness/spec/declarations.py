@@ -105,7 +105,8 @@ class Task:
         hours: time limit of its jobs, in hours, unless the site sets another; used where jobs have
             time limits.
         watched: metrics whose newest values are shown while a stage runs.
-        progress: the recipe's section with its number of epochs; None: it does not train.
+        progress: the recipe's section with its number of epochs or steps, "tasks" if it has only
+            its own under `tasks:`; None: it does not train.
         trains: whether it trains the method; then the method's code decides its numbers.
         libraries: packages whose version decides its numbers.
         labels: whether it needs images with labels.

@@ -29,6 +29,7 @@ TASKS = (
     "harness.tasks.knn.config",
     "harness.tasks.linear.config",
     "harness.tasks.logistic.config",
+    "harness.tasks.finetune.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 

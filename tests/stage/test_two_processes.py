@@ -14,6 +14,7 @@ import pytest
 from harness.store import journal
 from harness.store.layout import StageFolder
 
+from .test_trainable import recipe_of as with_finetuning
 from .tiny import final_state, run, same, write
 
 ENVIRONMENT = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
@@ -62,16 +63,20 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
     [
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
+        ("ft", "finetune/loss", range(1, 101)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, kind: str, metric: str, steps: range
 ) -> None:
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
-    recipe = write(tmp_path, old=old, new=new)
+    if kind == "ft":
+        recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
+    else:
+        recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
     extra: tuple[str, ...] = ("linear=null",)
-    if kind == "linear":
+    if kind != "pretrain":
         run(recipe, whole, kinds=("pretrain", "knn"))
         shutil.copytree(whole, runs)
         extra = ()

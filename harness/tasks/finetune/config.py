@@ -1,0 +1,49 @@
+"""Declaration of fine-tuning: classification where all layers of the parent's backbone train."""
+
+from __future__ import annotations
+
+from harness.spec.declarations import Metric, Task, accuracy
+
+TASK = Task(
+    kind="finetune",
+    function="harness.stage.finetune:run",
+    reads=(),
+    config="harness.recipe.finetune:FinetuneTask",
+    parent="pretrain",
+    metrics=(
+        Metric(
+            "finetune/loss",
+            "nats",
+            "step",
+            "cross-entropy of fine-tuning",
+            "lower",
+            short="loss {:.3f}",
+        ),
+        Metric("finetune/lr", "1", "step", "learning rate of fine-tuning", least=0),
+        Metric(
+            "finetune/images_per_s",
+            "images/s",
+            "step",
+            "images a second of fine-tuning, all processes",
+            "higher",
+            short="{:,.0f} images/s",
+            least=0,
+        ),
+        accuracy(
+            "finetune/top1",
+            "accuracy of the fine-tuned network",
+            label="fine-tuned top-1",
+            short="fine-tuned {:.1f} %",
+        ),
+        accuracy(
+            "finetune/top5",
+            "top-5 accuracy of the fine-tuned network",
+            label="fine-tuned top-5",
+        ),
+    ),
+    reported=("finetune/top1", "finetune/top5"),
+    hours=24.0,
+    watched=("finetune/loss", "finetune/top1", "finetune/images_per_s"),
+    progress="tasks",
+)
+"""top5 only of data with more than five classes."""

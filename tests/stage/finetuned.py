@@ -1,0 +1,110 @@
+"""Fine-tunings small enough for a test: in float64, in one of several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from harness.data.datasets import open_data
+from harness.data.loader import Batch
+from harness.model.encoder import build
+from harness.recipe.identity import spec
+from harness.recipe.schema import Recipe
+from harness.runtime.world import World
+from harness.stage import frozen
+from harness.stage.context import Context
+from harness.stage.finetune import Finetuning
+from harness.stage.reporter import Silent
+from harness.stage.trainable import TaskTraining
+from harness.store.layout import StageFolder
+
+RECIPE: dict[str, Any] = {
+    "name": "finetuned",
+    "seed": 3,
+    "data": {"name": "embedded", "images": 40, "size": 8},
+    "augment": {},
+    "model": {"backbone": "miniature", "dim": 8, "bn_group": 2},
+    "contrast": {"kind": "moco", "queue": 37, "momentum": 0.9, "temperature": 0.2},
+    "optim": {"epochs": 0, "batch": 16, "lr": 0.06, "schedule": {"kind": "constant"}},
+    "knn": {"k": (1,)},
+}
+TASK: dict[str, Any] = {
+    "kind": "finetune",
+    "epochs": 4,
+    "batch": 16,
+    "lr": 0.05,
+    "head_lr": 4.0,
+    "norm_decay": 0.0,
+    "weight_decay": 1e-2,
+    "schedule": {"kind": "step", "drops": [2]},
+    "warmup": {"steps": 3, "factor": 0.1},
+    "precise_bn": 3,
+}
+
+
+class Shared(Finetuning):
+    """In float64. Each process computes all views, as their last bit depends on how many are
+    computed at once, and takes its share."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.loader.share = (0, 1)
+        self.model.double()
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        world = self.context.world
+        for batch in super().batches(first, last):
+            views = tuple(world.share(view.double()) for view in batch.views)
+            yield replace(batch, views=views, index=world.share(batch.index))
+
+
+def context(world: World, task: dict[str, Any], trial: int = 0) -> Context:
+    """A stage of the task on 40 images, without folders."""
+    made = Recipe.model_validate(
+        RECIPE | {"tasks": {"ft": task | {"trials": trial + 1}}}, strict=False
+    )
+    nowhere = Path()
+    return Context(
+        recipe=made,
+        folder=StageFolder(nowhere),
+        attempt=None,
+        parent=None,
+        data=open_data(made.data, nowhere),
+        data_root=nowhere,
+        world=world,
+        reporter=Silent(),
+        stopping=lambda: False,
+        asked=spec(made, f"ft=t{trial}" if trial else "ft"),
+    )
+
+
+def training(
+    world: World, task: dict[str, Any] | None = None, trial: int = 0
+) -> TaskTraining[Batch]:
+    """The loop at its start, from a random network."""
+    where = context(world, task or TASK, trial)
+    made = build(where.recipe.model, where.recipe.seed)
+    with mock.patch.object(frozen, "encoder", return_value=made):
+        return TaskTraining(where, Shared(where))
+
+
+def in_float64(world: World) -> dict[str, Tensor]:
+    """All tensors after eight steps and PreciseBN, and the losses' means over the processes."""
+    loop = training(world)
+    losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
+    momentum = [
+        x for group in loop.optimiser.state() for each in group.values() for x in each.values()
+    ]
+    before = {
+        f"before {k}": v.clone() for k, v in loop.work.model.named_buffers() if "running" in k
+    }
+    loop.finish()
+    found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
+    found |= {f"momentum {n}": x.clone() for n, x in enumerate(momentum)}
+    return {**found, **before, "losses": world.sum(torch.stack(losses)) / world.size}
