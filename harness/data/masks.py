@@ -19,7 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from harness.data.pictures import content_of, decode
 from harness.errors import DataError, NoData
-from harness.imagefolder import shown, some
+from harness.imagefolder import shown, some, unread
 from harness.runtime.cores import helpers
 
 IGNORED = 255
@@ -130,9 +130,9 @@ class MaskFiles(MaskedImages):
         try:
             with Image.open(path) as image:  # reads the header only
                 return image.height, image.width
-        except Exception:  # decoding says what is wrong with it
-            image = decode(path)
-            return image.height, image.width
+        except Exception:  # Pillow's plugins raise errors of any type on damaged files
+            whole = decode(path)  # says what is wrong
+            return whole.height, whole.width
 
     def pair(self, i: int) -> Pair:
         file = self.files[i]
@@ -141,8 +141,8 @@ class MaskFiles(MaskedImages):
         if labels.shape != image.shape[1:]:
             (height, width), (tall, wide) = image.shape[1:], labels.shape
             raise DataError(
-                f"{shown(file.mask)}: a mask of {wide} x {tall} pixels, but {shown(file.image)} has "
-                f"{width} x {height}; restore both from the data set's source: one was resized"
+                f"{shown(file.mask)}: a mask of {wide} x {tall} pixels, but {shown(file.image)} "
+                f"has {width} x {height}; restore both from the data set's source: one was resized"
             )
         mask = self._labels[labels.clamp(0, 255)]
         mask[(labels < 0) | (labels > 255)] = -1
@@ -221,8 +221,7 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
     if not files:
         raise DataError(f"{shown(listed)}: names no image; restore it from the data set's source")
     folders = {path.parent for file in files for path in (file.image, file.mask)}
-    # One listing for each folder: asking for each file is slow on a file server.
-    there = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+    there = {folder: _names(folder) for folder in folders}
     for what, paths in (
         ("image", [file.image for file in files]),
         ("mask", [file.mask for file in files]),
@@ -235,3 +234,13 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
                 f"{some([str(path) for path in gone])}; {do}"
             )
     return files
+
+
+def _names(folder: Path) -> set[str]:
+    """What is in the folder, in one listing: to ask for each file is slow on a file server."""
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise unread(error, folder) from error

@@ -103,7 +103,7 @@ def _files(name: Name, root: Path, images: int | None) -> Segmentation:
     train: MaskedImages
     test: MaskedImages
     remarks: tuple[str, ...] = ()
-    names = voc_masks.CLASSES
+    names: tuple[str, ...] = voc_masks.CLASSES
     if name == "cityscapes":
         train, test = (cityscapes.cityscapes(root, split) for split in ("train", "val"))
         names = cityscapes.CLASSES

@@ -6,7 +6,9 @@ trains, is VOC 2012's train split and SBD's images without VOC 2012's val split:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +80,7 @@ def train_aug(root: Path) -> tuple[MaskFiles, tuple[str, ...]]:
     } | {name: _of_voc(folder, name) for name in own}
     chosen = existing([files[name] for name in sorted(files)], sbd / "train.txt", "restore SBD")
     known = "VOC and SBD have the labels 0 to 20, VOC also 255"
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if len(files) != TRAIN_AUG:
         remarks = (
             f"train_aug has {len(files):,} images, the published one {TRAIN_AUG:,}: the lists in "
@@ -105,7 +107,8 @@ def read_mat(path: Path) -> Tensor:
     return torch.from_numpy(labels.astype("int64"))
 
 
-def _mat_reader(path: Path):  # type: ignore[no-untyped-def]  # scipy is not always installed
+def _mat_reader(path: Path) -> Callable[[str], Any]:
+    """scipy's reader; DataError if scipy is not installed."""
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -113,7 +116,7 @@ def _mat_reader(path: Path):  # type: ignore[no-untyped-def]  # scipy is not alw
             f"{shown(path)}: SBD's masks are .mat files, which the package scipy reads; install it "
             "with: pip install scipy"
         ) from None
-    return loadmat
+    return loadmat  # type: ignore[no-any-return]
 
 
 def _of_voc(folder: Path, name: str) -> MaskFile:

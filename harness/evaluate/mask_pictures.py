@@ -18,7 +18,7 @@ _BASE = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180,
 """Okabe and Ito's colours, which colour-blind readers can distinguish."""
 
 _SHADES = (0.0, 0.55, -0.5)
-"""Share of white (or, negative, of black) in the first seven classes after 0, the next, the next."""
+"""Share of white (or, negative, of black) in classes 1 to 7, 8 to 14 and 15 to 21."""
 
 _CLASS_0 = (40, 40, 40)
 _IGNORED = (255, 255, 255)

@@ -42,7 +42,7 @@ def predicted_masks(
     return scores.argmax(1).to(torch.uint8)
 
 
-def tested(
+def segmentation_scores(
     network: FCN, data: Segmentation, world: World, precision: Precision = "fp32"
 ) -> MeanIoU:
     """The scores on the data set's test images, the same on every rank.
@@ -53,7 +53,7 @@ def tested(
     """
     classes = len(data.classes)
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=world.device)
-    blocks = torch.arange(len(data.test)).split(AT_ONCE)
+    blocks = torch.split(torch.arange(len(data.test)), AT_ONCE)
     wrong = ""
     try:
         for block in blocks[world.rank :: world.size]:
