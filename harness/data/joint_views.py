@@ -92,8 +92,8 @@ def cut(pair: Pair, view: Placed, crop: int, mean: Channels, std: Channels) -> P
 
 def _nearest(first: int, count: int, scaled: int, side: int) -> Tensor:
     """The nearest of `side` pixels to each of `count` pixels, from `first`, of `scaled` ones."""
-    centres = torch.arange(first, first + count, dtype=torch.float64) + 0.5
-    return (centres * (side / scaled)).long().clamp(max=side - 1)
+    centres = 2 * torch.arange(first, first + count) + 1  # in half pixels: no rounding
+    return centres * side // (2 * scaled)
 
 
 def normalised(image: Tensor, mean: Channels, std: Channels) -> Tensor:

@@ -23,7 +23,8 @@ from harness.imagefolder import shown, some, unread
 from harness.runtime.cores import helpers
 
 IGNORED = 255
-"""Label of pixels that neither training nor the measure counts."""
+"""Label of pixels that neither training nor the measure counts (VOC's borders, Cityscapes' other
+classes)."""
 
 Pair = tuple[Tensor, Tensor]
 """An image, uint8 (3, H, W), and its mask, uint8 (H, W): a class or IGNORED for each pixel."""

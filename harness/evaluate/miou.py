@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.data.masks import IGNORED
 from harness.errors import DataError
 from harness.runtime.world import World
-
-IGNORED = 255
-"""Label of true pixels that are not counted (VOC's borders, Cityscapes' other classes)."""
 
 
 def confusion(predicted: Tensor, true: Tensor, classes: int) -> Tensor:

@@ -41,7 +41,7 @@ def sbd(root: Path, voc: Path, train: list[str], val: list[str]) -> Path:
 
 
 def cityscapes(root: Path) -> Path:
-    """Two cities in train, one in val; the labelIds 0 to 33 in columns. Returns the masks' folder."""
+    """Two cities in train, one in val; labelIds 0 to 33 in columns. Returns the masks' folder."""
     masks = root / "cityscapes" / "gtFine"
     for split, city in (("train", "bonn"), ("train", "aachen"), ("val", "ulm")):
         name = f"{city}_000000_000019"

@@ -75,7 +75,7 @@ def test_fewer_training_images_are_a_fixed_subset(tmp_path: Path) -> None:
     assert len(some.train) == 4
     assert some.fingerprint == open_segmentation("voc2012", tmp_path, images=4).fingerprint
     assert some.fingerprint != open_segmentation("voc2012", tmp_path).fingerprint
-    with pytest.raises(NoData, match="7.*only 6"):
+    with pytest.raises(NoData, match=r"7.*only 6"):
         open_segmentation("voc2012", tmp_path, images=7)
 
 

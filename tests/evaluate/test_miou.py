@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.data.masks import IGNORED
 from harness.errors import DataError
-from harness.evaluate.miou import IGNORED, confusion, mean_iou
+from harness.evaluate.miou import confusion, mean_iou
 from harness.runtime.world import World
-
 
 ALONE = World.alone(torch.device("cpu"))
 
@@ -84,7 +84,7 @@ def test_masks_without_a_pixel_that_counts_are_refused() -> None:
     ("predicted", "true"), [([3], [0]), ([0], [3]), ([-1], [0]), ([0, 0], [0])]
 )
 def test_labels_and_shapes_out_of_range_are_refused(predicted: list[int], true: list[int]) -> None:
-    with pytest.raises(ValueError, match="label|masks"):
+    with pytest.raises(ValueError, match=r"label|masks"):
         confusion(torch.tensor(predicted), torch.tensor(true), 3)
 
 
