@@ -90,7 +90,8 @@ def test_scores_equal_those_of_a_plain_construction(name: str, training: bool) -
 def test_every_block_of_the_last_stage_is_dilated(name: str) -> None:
     with torch.device("meta"):
         network = FCN(model(name), 2, 2)
-    convolutions = [m for m in network.backbone.layer4.modules() if isinstance(m, nn.Conv2d)]
+    last = network.backbone.get_submodule("layer4")
+    convolutions = [m for m in last.modules() if isinstance(m, nn.Conv2d)]
     assert {m.stride for m in convolutions} == {(1, 1)}
     wide = [m for m in convolutions if m.kernel_size == (3, 3)]
     assert {(m.dilation, m.padding) for m in wide} == {((2, 2), (2, 2))}
