@@ -74,9 +74,12 @@ class Residual(ResNet):  # type: ignore[misc]
         return super()._make_layer(block, planes * self._widen, *rest, **named)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
+        return torch.flatten(self.avgpool(self.feature_map(x)), 1)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """The last layer's output (N, feature_dim, h, w), before pooling."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return torch.flatten(self.avgpool(x), 1)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[no-any-return]
 
 
 class _MiniatureBlock(nn.Module):
@@ -124,7 +127,11 @@ class Miniature(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(F.relu(self.bn1(self.conv1(x)))).mean((2, 3))  # type: ignore[no-any-return]
+        return self.feature_map(x).mean((2, 3))
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """The last block's output (N, feature_dim, h, w), before pooling."""
+        return self.blocks(F.relu(self.bn1(self.conv1(x))))  # type: ignore[no-any-return]
 
 
 def backbone(model: Model) -> Miniature | Residual:

@@ -1,0 +1,133 @@
+"""The data sets with semantic masks, by name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from harness.data import cityscapes, voc_masks
+from harness.data.datasets import Channels
+from harness.data.embedded import CLASSES as FIGURES
+from harness.data.embedded import Split
+from harness.data.masks import MaskedImages, MaskStack
+from harness.data.scenes import scene
+from harness.errors import DataError, NoData
+from harness.runtime import keyed
+
+Name = Literal["scenes", "voc2007", "voc2012", "voc2012_aug", "cityscapes"]
+
+SCENES_TRAIN, SCENES_TEST = 100, 200
+"""Scenes unless the recipe says otherwise. Few labels: with many, random weights catch up."""
+
+_GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+_IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """An open data set with masks."""
+
+    name: str
+    train: MaskedImages
+    test: MaskedImages
+    classes: tuple[str, ...]
+    """Names; a mask's label is a position in it, or 255 for pixels that are not counted."""
+    mean: Channels
+    std: Channels
+    """Of R, G and B in [0, 1], as in pre-training."""
+    fingerprint: str
+    """Twelve hexadecimal digits: of pixels and masks, or of the files' names and sizes."""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> dict[str, str | int]:
+        """For provenance and results."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "train": len(self.train),
+            "test": len(self.test),
+            "classes": len(self.classes),
+        }
+
+
+def open_segmentation(
+    name: Name, root: Path, *, images: int | None = None, tested: int | None = None, size: int = 48
+) -> Segmentation:
+    """The data set of that name under the data root.
+
+    `voc2012_aug` trains on VOC 2012 with SBD's masks and tests on VOC 2012's val, as MoCo v1 does;
+    `voc2012` trains on its train split; `voc2007` trains on trainval and tests on test;
+    `cityscapes` is train_fine and val; `scenes` are the embedded scenes.
+
+    Args:
+        images: training images: the first n scenes, or n of a fixed order, the same for every seed.
+        tested: the number of test scenes.
+        size: the scenes' side in pixels.
+
+    Raises:
+        NoData: it is missing, incomplete, of another layout, or has fewer than `images`.
+    """
+    try:
+        if name == "scenes":
+            return _scenes(images or SCENES_TRAIN, tested or SCENES_TEST, size)
+        return _files(name, root, images)
+    except DataError as error:
+        raise NoData(str(error)) from error
+
+
+def _scenes(images: int, tested: int, size: int) -> Segmentation:
+    train, test = _drawn("train", images, size), _drawn("test", tested, size)
+    return _made("scenes", train, test, ("background", *FIGURES), _GREY)
+
+
+def _drawn(split: Split, n: int, size: int) -> MaskStack:
+    scenes = [scene(split, index, size) for index in range(n)]
+    return MaskStack(
+        torch.stack([each.image for each in scenes]),
+        torch.stack([each.semantic for each in scenes]),
+    )
+
+
+_SPLITS: dict[str, tuple[int, str, str]] = {
+    "voc2007": (2007, "trainval", "test"),
+    "voc2012": (2012, "train", "val"),
+}
+
+
+def _files(name: Name, root: Path, images: int | None) -> Segmentation:
+    train: MaskedImages
+    test: MaskedImages
+    remarks: tuple[str, ...] = ()
+    names: tuple[str, ...] = voc_masks.CLASSES
+    if name == "cityscapes":
+        train, test = (cityscapes.cityscapes(root, split) for split in ("train", "val"))
+        names = cityscapes.CLASSES
+    elif name == "voc2012_aug":
+        train, remarks = voc_masks.train_aug(root)
+        test = voc_masks.voc(root, 2012, "val")
+    else:
+        year, trained, tested = _SPLITS[name]
+        train, test = (voc_masks.voc(root, year, split) for split in (trained, tested))
+    if images is not None:
+        if images > len(train):
+            raise DataError(f"images: {images:,}, but {name} has only {len(train):,}; use fewer")
+        order = keyed.permutation(keyed.key("subset", name), len(train))
+        train = train.subset(order[:images].sort().values)
+    return _made(name, train, test, names, _IMAGENET, remarks)
+
+
+def _made(
+    name: str,
+    train: MaskedImages,
+    test: MaskedImages,
+    classes: tuple[str, ...],
+    normal: tuple[Channels, Channels],
+    remarks: tuple[str, ...] = (),
+) -> Segmentation:
+    fingerprint = hashlib.sha256(train.digest() + test.digest()).hexdigest()[:12]
+    return Segmentation(name, train, test, classes, *normal, fingerprint, remarks)
