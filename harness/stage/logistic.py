@@ -29,12 +29,11 @@ class Choosing:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.protocol: LogisticTask = context.section
-        self.threads = torch.get_num_threads()
         self.labels = context.data.bank.labels.cpu()
         self.answers = context.data.test.labels.cpu()
         self.folds = parts(self.labels, self.protocol.folds, context.stream("logistic"))
         check_classes(self.labels, self.folds, self.protocol.held_out)
-        self._regression()  # says at once if scikit-learn is missing
+        self.regression = Regression(self.protocol, torch.get_num_threads())
         self.done = 0
 
     def run(self) -> StageOutcome:
@@ -68,7 +67,7 @@ class Choosing:
                 if chooses
             ]
             c = grid[best(grid, validation)] if chooses else grid[0]
-            final = self._fitted(self._regression(), c, bank, self.labels, test, self.answers)
+            final = self._fitted(c, bank, self.labels, test, self.answers)
         values = {"logistic/top1": 100 * final.correct / len(self.answers), "logistic/c": c}
         if chooses:
             values["logistic/validation"] = max(validation)
@@ -93,9 +92,6 @@ class Choosing:
         weights = parent.get("weights") if parent else None
         return StageOutcome(step, values, {"weights": weights, "logistic": choice})
 
-    def _regression(self) -> Regression:
-        return Regression(self.protocol, self.threads)
-
     def _features(self, encoder: Any, images: Images) -> Any:
         context = self.context
         found = Shared(context)(
@@ -112,27 +108,14 @@ class Choosing:
 
     def _tried(self, bank: Any) -> list[list[Fit]]:
         """The fits at all C of the grid, for each fold that is held out."""
-        rising = sorted(range(len(self.protocol.c)), key=lambda n: self.protocol.c[n])
         found = []
         for fold in range(self.protocol.held_out):
             out = (self.folds == fold).numpy()
             pieces = (bank[~out], self.labels[~out], bank[out], self.labels[out])
-            regression = self._regression()
-            fits: dict[int, Fit] = {}
-            for at in rising:  # each begins with the one before, which is near
-                fits[at] = self._fitted(regression, self.protocol.c[at], *pieces)
-            found.append([fits[at] for at in range(len(fits))])
+            found.append([self._fitted(c, *pieces) for c in self.protocol.c])
         return found
 
-    def _fitted(
-        self,
-        regression: Regression,
-        c: float,
-        x: Any,
-        labels: Tensor,
-        test: Any,
-        answers: Tensor,
-    ) -> Fit:
+    def _fitted(self, c: float, x: Any, labels: Tensor, test: Any, answers: Tensor) -> Fit:
         """One fit by the first process, known to all; afterwards all may stop.
 
         Raises:
@@ -144,7 +127,7 @@ class Choosing:
             if world.rank:
                 return None
             try:
-                return regression.fit(c, x, labels.numpy(), test, answers.numpy())
+                return self.regression.fit(c, x, labels.numpy(), test, answers.numpy())
             except NotFinite as error:
                 return error
 
