@@ -74,7 +74,8 @@ class Fit:
 
 
 class Regression:
-    """Fits at one C after the other on the same images, each beginning with the one before."""
+    """Fits classifiers, each from zero: what is validated is what is then done with all images. A
+    fit that began with the one at a smaller C could end at once, as the tolerance allows it."""
 
     def __init__(self, protocol: LogisticTask, threads: int) -> None:
         """
@@ -88,9 +89,7 @@ class Regression:
                 f"logistic regression needs scikit-learn ({error}): "
                 "pip install 'moco-harness[evaluate]'"
             ) from error
-        self._model = LogisticRegression(
-            max_iter=protocol.iterations, tol=protocol.tolerance, warm_start=True
-        )
+        self._model = LogisticRegression(max_iter=protocol.iterations, tol=protocol.tolerance)
         self._threads = threads
 
     def fit(

@@ -31,12 +31,11 @@ class Choosing:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.protocol: LogisticTask = context.section
-        self.threads = torch.get_num_threads()
         self.labels = context.data.bank.labels.cpu()
         self.answers = context.data.test.labels.cpu()
         self.folds = parts(self.labels, self.protocol.folds, context.stream("logistic"))
         check_classes(self.labels, self.folds, self.protocol.held_out)
-        self._regression()  # says at once if scikit-learn is missing
+        self.regression = Regression(self.protocol, torch.get_num_threads())
         self.done = 0
 
     def run(self) -> StageOutcome:
@@ -70,9 +69,7 @@ class Choosing:
                 if chooses
             ]
             c = grid[best(grid, validation)] if chooses else grid[0]
-            final = self._fitted(
-                self._regression(), c, bank, self.labels, test, self.answers, context.data.tested
-            )
+            final = self._fitted(c, bank, self.labels, test, self.answers, context.data.tested)
         found = accuracies(final.right[None], self.answers, context.data)
         values = {f"logistic/{name}": each[0] for name, each in found.items()} | {"logistic/c": c}
         if chooses:
@@ -98,9 +95,6 @@ class Choosing:
         weights = parent.get("weights") if parent else None
         return StageOutcome(step, values, {"weights": weights, "logistic": choice})
 
-    def _regression(self) -> Regression:
-        return Regression(self.protocol, self.threads)
-
     def _features(self, encoder: Any, images: Images) -> Any:
         context = self.context
         found = Shared(context)(
@@ -117,21 +111,15 @@ class Choosing:
 
     def _tried(self, bank: Any) -> list[list[Fit]]:
         """The fits at all C of the grid, for each fold that is held out."""
-        rising = sorted(range(len(self.protocol.c)), key=lambda n: self.protocol.c[n])
         found = []
         for fold in range(self.protocol.held_out):
             out = (self.folds == fold).numpy()
             pieces = (bank[~out], self.labels[~out], bank[out], self.labels[out])
-            regression = self._regression()
-            fits: dict[int, Fit] = {}
-            for at in rising:  # each begins with the one before, which is near
-                fits[at] = self._fitted(regression, self.protocol.c[at], *pieces)
-            found.append([fits[at] for at in range(len(fits))])
+            found.append([self._fitted(c, *pieces) for c in self.protocol.c])
         return found
 
     def _fitted(
         self,
-        regression: Regression,
         c: float,
         x: Any,
         labels: Tensor,
@@ -150,7 +138,7 @@ class Choosing:
             if world.rank:
                 return None
             try:
-                return regression.fit(c, x, labels.numpy(), test, answers.numpy(), classes)
+                return self.regression.fit(c, x, labels.numpy(), test, answers.numpy(), classes)
             except NotFinite as error:
                 return error
 
