@@ -68,8 +68,18 @@ def accuracy(
     name: str, description: str, *, label: str = "", short: str = "", data_metric: str = ""
 ) -> Metric:
     """A metric: share of correct answers, in percent, evaluated at the end of epochs."""
-    bounds = (0.0, 100.0)
-    return Metric(name, "%", "epoch", description, "higher", label, short, *bounds, data_metric)
+    return Metric(
+        name,
+        "%",
+        "epoch",
+        description,
+        better="higher",
+        label=label,
+        short=short,
+        least=0.0,
+        most=100.0,
+        data_metric=data_metric,
+    )
 
 
 PER_CLASS: Final = "mean_per_class"
