@@ -137,7 +137,9 @@ def _parts(words: Sequence[str], path: Callable[[str], str]) -> Iterator[tuple[s
     for word in rest:
         name, equals, value = word.partition("=")
         if name in _PATHS:
-            yield name, path(value if equals else next(rest, ""))
+            given = value if equals else next(rest, "")
+            several = given.split(os.pathsep) if name == "--data" else [given]
+            yield name, os.pathsep.join(map(path, several))
         elif name in _VALUED:
             yield name, value if equals else next(rest, "")
         elif word.startswith("-"):

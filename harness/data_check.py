@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import cannot_be_read
+from harness import class_folders
+from harness.data_roots import AnyRoot, each, holders
+from harness.errors import DataError, cannot_be_read
+from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
@@ -27,8 +31,9 @@ class DataCheck(NamedTuple):
     """Whether a run downloads it."""
 
 
-def check_data(recipes: Iterable[Recipe], root: Path) -> list[DataCheck]:
-    """The data that the recipes need under the data root, each once; none for embedded images.
+def check_data(recipes: Iterable[Recipe], root: AnyRoot) -> list[DataCheck]:
+    """The data that the recipes and their further tasks need under the data root, each once; none
+    for embedded images.
 
     Data that are present may still be incomplete: a run verifies them.
     """
@@ -38,58 +43,105 @@ def check_data(recipes: Iterable[Recipe], root: Path) -> list[DataCheck]:
     return list(found)
 
 
-def _needs(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
-    try:
-        yield from _looked_for(recipe, root)
-    except OSError as error:
-        path = Path(error.filename or root)
-        yield DataCheck(False, f"data: {cannot_be_read(error, path)}")
+def lacking(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
+    """What is missing or does not fit, and is downloaded by no run, in sentences."""
+    return [one.says for one in check_data(recipes, root) if not one.there and not one.comes]
 
 
-def _looked_for(recipe: Recipe, root: Path) -> Iterable[DataCheck]:
+def lacking_later(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
+    """As `lacking`, only of the further tasks, which open their data when pre-training is over."""
+    found = [one for recipe in recipes for own in _further(recipe) for one in _checked(own, root)]
+    return list(dict.fromkeys(one.says for one in found if not one.there and not one.comes))
+
+
+def _further(recipe: Recipe) -> list[Data]:
+    return [task.data for task in recipe.tasks.values() if task.data is not None]
+
+
+def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
+    for data in dict.fromkeys((recipe.data, *_further(recipe))):
+        yield from _checked(data, root)
     weights = recipe.model.weights
-    for data in dict.fromkeys(
-        (recipe.data, *(said.data or recipe.data for said in recipe.tasks.values()))
-    ):
-        yield from _data(data, root)
     if weights is not None and weights.file is not None and not (root / weights.file).is_file():
         yield DataCheck(
             False, f"weights missing: {root / weights.file}; download the file to this path"
         )
 
 
-def _data(data: Data, root: Path) -> Iterable[DataCheck]:
+def _checked(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
+    try:
+        yield from _data(data, root)
+    except OSError as error:
+        path = Path(error.filename or each(root)[0])
+        yield DataCheck(False, f"data: {cannot_be_read(error, path)}")
+
+
+def _data(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
     if data.name in DOWNLOADED:
         folder, archive, size = DOWNLOADED[data.name]
-        if (root / folder).is_dir() or (root / archive).is_file():
-            yield DataCheck(True, f"data: {data.name} in {root}")
-        else:
-            lacks = f"data missing: {data.name} is not in {root}"
-            if _may_write(root):
-                says = f"{lacks}; `run` downloads it ({size}), or name its folder with --data"
-                yield DataCheck(False, says, comes=True)
-            else:
-                yield DataCheck(
-                    False, f"{lacks}, which is not writable; name its folder with --data"
-                )
-    elif data.folder is not None and (data.split is not None or not data.labelled):
-        place = root / data.folder
-        if place.is_dir():
-            yield DataCheck(True, f"data: {place}")
-        else:
-            yield DataCheck(
-                False, f"data missing: no folder {place}; name the data root with --data"
-            )
+        yield _set(data.name, root, holders(root, folder, archive), size)
+    elif data.name in PHOTOS:
+        about = PHOTOS[data.name]
+        place = root / about.folder
+        if about.library and importlib.util.find_spec(about.library) is None:
+            yield DataCheck(False, f"data: {about.no_library(data.name)}")
+            return
+        lacks = [need for need in about.needs if not (place / need).exists()]
+        if lacks and (place.is_dir() or not about.archive):
+            says = f"data missing: no {' and no '.join(lacks)} of {data.name} in {place}"
+            mend = about.source or "remove the folder, and `run` downloads it again"
+            yield DataCheck(False, f"{says}; {mend}, or name its folder with --data")
+            return
+        yield _set(data.name, root, holders(root, about.folder), about.archive)
     elif data.folder is not None:
-        lacking = [part for part in ("train", "val") if not (root / data.folder / part).is_dir()]
-        if lacking:
-            yield DataCheck(
-                False,
-                f"data missing: no {' and no '.join(lacking)} in {root / data.folder}; name the "
-                "data root with --data",
-            )
-        else:
-            yield DataCheck(True, f"data: {root / data.folder}")
+        yield _folder(data, root)
+
+
+def _set(name: str, root: AnyRoot, found: list[Path], size: str) -> DataCheck:
+    """A set that a run downloads if no root holds it."""
+    if found:
+        return DataCheck(True, f"data: {name} in {found[0]}{_also(found)}")
+    first = each(root)[0]
+    lacks = f"data missing: {name} is not in {' or '.join(map(str, each(root)))}"
+    if _may_write(first):
+        to = "" if len(each(root)) == 1 else f" to {first}"
+        says = f"{lacks}; `run` downloads it{to} ({size}), or name its folder with --data"
+        return DataCheck(False, says, comes=True)
+    where = "which" if len(each(root)) == 1 else f"and {first}"
+    return DataCheck(False, f"{lacks}, {where} is not writable; name its folder with --data")
+
+
+def _folder(data: Data, root: AnyRoot) -> DataCheck:
+    assert data.folder is not None
+    place = root / data.folder
+    also = _also(holders(root, data.folder))
+    if data.split is not None or not data.labelled:
+        if place.is_dir():
+            return DataCheck(True, f"data: {place}{also}")
+        return DataCheck(False, f"data missing: no folder {place}; name the data root with --data")
+    lacks = [part for part in ("train", "val") if not (place / part).is_dir()]
+    if lacks:
+        return DataCheck(
+            False,
+            f"data missing: no {' and no '.join(lacks)} in {place}; name the data root with --data",
+        )
+    if data.test is None:
+        return DataCheck(True, f"data: {place}{also}")
+    test = root / data.test
+    if not test.is_dir():
+        says = f"data missing: no {data.test} in {root}, which data.test names; put it there"
+        return DataCheck(False, says)
+    try:
+        class_folders.check(place, test)
+    except DataError as error:
+        return DataCheck(False, str(error))
+    also += f", tested on {test}{_also(holders(root, data.test))}"
+    return DataCheck(True, f"data: {place}{also}")
+
+
+def _also(found: list[Path]) -> str:
+    """That other data roots hold the same, and are not used."""
+    return f" (also in {', '.join(map(str, found[1:]))}: not used)" if len(found) > 1 else ""
 
 
 def _may_write(root: Path) -> bool:

@@ -11,7 +11,6 @@ in place does not; this is found when a stage next opens the data.
 from __future__ import annotations
 
 import array
-import contextlib
 import hashlib
 import json
 import os
@@ -22,9 +21,10 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.data_check import DOWNLOADED
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.imagefolder import (
     SPLITS,
@@ -36,7 +36,8 @@ from harness.imagefolder import (
     names_in,
     walk,
 )
-from harness.store import atomic
+from harness.input_notes import Note, times_of
+from harness.recipe.photos import PHOTOS
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ FEW = 20_000
 """Maximum number of files of an image folder for which each file is checked every time."""
 LIGHT = 64 << 20
 """Maximum total size in bytes for which the contents are compared as well."""
-SETTLED_NS = 2 * 10**9
-"""A file changed less than this before it was checked may change again without a new time."""
 TIME_LIMIT_S = 20.0
 """Time limit in seconds to check a large folder; the next check continues there."""
 
@@ -65,7 +64,7 @@ class Unfinished(Exception):
 class Inputs:
     """Checks inputs, each only once: a `harness.store.stale.CheckInput`."""
 
-    def __init__(self, root: Path | None, runs: Path, limit_s: float | None = None) -> None:
+    def __init__(self, root: AnyRoot | None, runs: Path, limit_s: float | None = None) -> None:
         """`root` is the data root. An input that is not there is searched where the stage has read
         it, also if `root` is None. Results of the checks are noted under the run root `runs`."""
         self._root, self._runs = root, runs
@@ -94,7 +93,7 @@ class Inputs:
         """Where the input would be read now; if it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
-        there = os.path.isdir if what == "data" else os.path.isfile
+        there = os.path.isfile if what == "weights" else os.path.isdir
         return next((each for each in places if there(each)), None)
 
     def _run(self, name: str, path: str) -> Path | None:
@@ -111,9 +110,15 @@ class Inputs:
         if data.folder is not None:
             whole = "pictures" if not data.labelled else "classes" if data.split else "folder"
             return self._made_from("data", data.folder, whole)
+        if data.name in PHOTOS:
+            return self._made_from("data", PHOTOS[data.name].folder, data.name)
         if data.name in DOWNLOADED:
             return self._made_from("data", DOWNLOADED[data.name][0], "set")
         return None
+
+    def test_data(self, data: Data) -> dict[str, Any] | None:
+        """What a result records of test images from another folder; None if there are none."""
+        return self._made_from("test_data", data.test, "classes") if data.test is not None else None
 
     def weights(self, weights: Weights) -> dict[str, Any] | None:
         """What a result records of a file of given weights."""
@@ -144,6 +149,11 @@ class Inputs:
             elif of in ("pictures", "classes"):
                 kind: Kind = "pictures" if of == "pictures" else "classes"
                 found = _folder(place, note, until, each=each, kind=kind)
+            elif of in PHOTOS:
+                found = _folder(place, note, until, each=each, kind="set") | {"of": of}
+                if lists := PHOTOS[of].lists:
+                    crcs = (zlib.crc32((place / name).read_bytes()) for name in lists)
+                    found["lists"] = _digest(zip(lists, crcs, strict=True))
             elif (place / PACK).is_file():
                 found = _pack(place, note)
             else:
@@ -157,64 +167,15 @@ class Inputs:
         return found and {"name": name, "path": str(place.absolute()), **found}
 
 
-class Note:
-    """Results of earlier checks at a place: RUNS/.inputs/<digest of the path>.json.
-
-    It may be deleted at any time, and is not written in a read-only run root.
-    """
-
-    def __init__(self, runs: Path, place: Path) -> None:
-        self._place = os.path.realpath(place)
-        self._now = time.time_ns()
-        named = hashlib.sha256(os.fsencode(self._place)).hexdigest()[:16]
-        self._path = runs / ".inputs" / f"{named}.json"
-        try:
-            said = json.loads(self._path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            said = None
-        whole = isinstance(said, dict) and said.get("place") == self._place
-        self._before = said if whole else {"place": self._place}
-        self.after: dict[str, Any] = dict(self._before)
-
-    def known(self, key: str) -> dict[str, Any]:
-        """The noted value of `key`."""
-        found = self._before.get(key)
-        return found if isinstance(found, dict) else {}
-
-    def settled(self, times: list[int]) -> list[int]:
-        """The result of `_times`. If the last change is too recent to be certain, [], which matches
-        no file."""
-        return times if times[-1] < self._now - SETTLED_NS else []
-
-    def write(self) -> None:
-        """Write new notes, if the run root exists and can be written."""
-        if (
-            self.after == self._before
-            or not self._path.parent.parent.is_dir()
-            or self._path.parent.is_symlink()
-        ):
-            return
-        data = json.dumps(self.after, separators=(",", ":")).encode()
-        with contextlib.suppress(OSError, StoreError):
-            self._path.parent.mkdir(exist_ok=True)
-            atomic.write(self._path, lambda file: file.write(data))
-
-
-def _times(about: os.stat_result) -> list[int]:
-    """A file's size, and the last change of its content and of its inode, in ns. A copy that keeps
-    the content's time, as by cp -p or rsync -t, has another inode time."""
-    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
-
-
 def _weights(path: Path, note: Note) -> dict[str, Any]:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("not a regular file")
     found = note.known("file")
-    if found.get("seen") != _times(about):
+    if found.get("seen") != times_of(about):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found = note.after["file"] = {"seen": note.settled(_times(about)), "sha256": digest}
+        found = note.after["file"] = {"seen": note.settled(times_of(about)), "sha256": digest}
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
 
 
@@ -251,15 +212,16 @@ class Class(NamedTuple):
 
 
 def _folder(
-    place: Path, note: Note, until: float, *, each: bool, kind: Kind = "split"
+    place: Path, note: Note, until: float, *, each: bool, kind: Kind | Literal["set"] = "split"
 ) -> dict[str, Any]:
     """An image folder, or one without train and val; with `each`, every file is checked, whatever
-    the folders' times."""
+    the folders' times. Of a published set, no image is left out."""
     whole = kind == "pictures"
     seen: dict[str, Class] = {}
     files: list[tuple[str, Found]] = []
     late: list[str] = []
-    out = left_out(place) if kind == "split" else {"": {*listed_to_leave_out(place)}}
+    listed_out = listed_to_leave_out(place) if kind in ("pictures", "classes") else ()
+    out = left_out(place) if kind == "split" else {"": {*listed_out}}
     listed = {part: sorted(names) for part, names in out.items()}
     before = {} if each or note.known("left_out") != listed else _noted(note)
     parts = [part for part in out if (place / part).is_dir()]
@@ -276,7 +238,7 @@ def _folder(
                 return True
             return False
 
-        found = walk(folder, out[part], spared, kind)
+        found = walk(folder, out[part], spared, "classes" if kind == "set" else kind)
         folders: dict[str, dict[str, int]] = {}
         for inner, changed in found.folders.items():
             settled = note.settled([changed])
@@ -341,7 +303,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
     known, sums = note.known("files"), {}
     for part, image in files:
         path = f"{part}/{image.name}" if part else image.name
-        seen = _times((place / path).stat())
+        seen = times_of((place / path).stat())
         before = known.get(path)
         if not isinstance(before, list) or before[1:] != seen:
             before = [zlib.crc32((place / path).read_bytes()), *note.settled(seen)]
@@ -353,7 +315,7 @@ def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterat
 def _pack(place: Path, note: Note) -> dict[str, Any]:
     """A pack; it gets the same identity as a folder with the same files."""
     inner = [PACK, *(f"{part}/{name}" for part in SPLITS for name in _FILES)]
-    seen = [_times((place / name).stat()) for name in inner]
+    seen = [times_of((place / name).stat()) for name in inner]
     found = note.known("pack")
     if found.get("seen") != seen:
         said = _read_pack(place)

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from pydantic import create_model, model_validator
 
 from harness.backend import Backend, Count, backends, is_line
+from harness.data_roots import AnyRoot, each, joined, parsed
 from harness.errors import RecipeError, cannot_be_read
 from harness.recipe.section import Section, refuse
 
@@ -29,8 +31,9 @@ NO_DEVICE = "unknown device; use auto, cpu, cuda, or e.g. cuda:1"
 class SiteFile(Section):
     """What a site file may say."""
 
-    data: str | None = None
-    """Data root: CIFAR's and STL-10's files, ImageFolder's folders. ~ is the home folder."""
+    data: str | tuple[str, ...] | None = None
+    """Data root: the data sets' files and folders. ~ is the home folder. Of several roots the first
+    that holds a data set has it; a download goes to the first."""
     runs: str | None = None
     """Run root: every run gets a folder there."""
     device: str | None = None
@@ -39,6 +42,11 @@ class SiteFile(Section):
     """Processes that share a run on this machine: its GPUs."""
     ask_above_hours: float = 12.0
     """`run` asks before it begins more hours of work than this."""
+
+    @property
+    def data_roots(self) -> tuple[str, ...]:
+        """The data roots; () if it names none."""
+        return (self.data,) if isinstance(self.data, str) else self.data or ()
 
     @property
     def backend(self) -> Backend | None:
@@ -53,12 +61,14 @@ class SiteFile(Section):
     def _known_device(self) -> SiteFile:
         if self.device is not None and not DEVICE.fullmatch(self.device):
             refuse([("device", NO_DEVICE)])
-        roots = {"data": self.data, "runs": self.runs}
+        roots = [("runs", self.runs), *(("data", root) for root in self.data_roots)]
         refuse(
             (name, "needs a folder's name, one line without control characters")
-            for name, root in roots.items()
+            for name, root in roots
             if root is not None and not is_line(root)
         )
+        if self.data == ():
+            refuse([("data", "needs at least one folder")])
         if len(several := list(self._backends())) > 1:
             refuse(
                 [
@@ -83,7 +93,7 @@ def site_file() -> type[SiteFile]:
 class Site:
     """The machine in use."""
 
-    data: Path
+    data: AnyRoot
     runs: Path
     device: str
     processes: int
@@ -140,7 +150,7 @@ def _default(notes: list[str]) -> Path | None:
 
 def load_site(
     *,
-    data: Path | None = None,
+    data: Path | Sequence[Path] | None = None,
     runs: Path | None = None,
     device: str | None = None,
     processes: int | None = None,
@@ -165,10 +175,12 @@ def load_site(
     ):
         if named and not DEVICE.fullmatch(named):
             raise RecipeError(f"{source}{named}: {NO_DEVICE}")
-    found_data = data or env("MOCO_HARNESS_DATA") or said.data or _cache()
+    given = [data] if isinstance(data, Path) else [*(data or ())]
+    in_env = env("MOCO_HARNESS_DATA")
+    found_data = [root for one in given or filter(None, [in_env]) for root in parsed(str(one))]
     found_runs = runs or env("MOCO_HARNESS_RUNS") or said.runs or "runs"
     return Site(
-        data=_expanded(found_data),
+        data=_roots(found_data or said.data_roots or [_cache()]),
         runs=_expanded(found_runs),
         device=device or env("MOCO_HARNESS_DEVICE") or said.device or "auto",
         processes=processes or said.processes,
@@ -177,6 +189,17 @@ def load_site(
         file=site,
         notes=tuple(notes),
     )
+
+
+def _roots(paths: Iterable[Path | str]) -> AnyRoot:
+    """Several roots are handed to jobs as one text between colons, so no name may have one."""
+    found = joined(_expanded(path) for path in paths)
+    if len(several := each(found)) > 1 and (bad := [p for p in several if os.pathsep in str(p)]):
+        raise RecipeError(
+            f"data root {bad[0]}: of several data roots none may have {os.pathsep!r} in its name; "
+            "rename it, or make a link to it"
+        )
+    return found
 
 
 def _expanded(path: Path | str) -> Path:

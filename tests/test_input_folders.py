@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import inputs
+from harness import input_notes, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data
 
@@ -45,7 +45,7 @@ def test_what_changed_is_seen(
     photos: Path, data: Data, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "FEW", few)
-    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
+    monkeypatch.setattr(input_notes, "SETTLED_NS", 0)
     seen = [now(photos, data)]
     assert seen[0]["images"] == 4
     assert now(photos, data, again=True)["fingerprint"] == seen[0]["fingerprint"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import imagefolder, inputs
+from harness import imagefolder, input_notes, inputs
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
 from harness.store.layout import StageFolder
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times count at once, as if they were old."""
-    monkeypatch.setattr(inputs, "SETTLED_NS", 0)
+    monkeypatch.setattr(input_notes, "SETTLED_NS", 0)
 
 
 @pytest.fixture
@@ -369,3 +369,32 @@ def test_a_run_root_that_cannot_be_written(root: Path, mount: Callable[..., Path
     (root / "pets/val/dog/0.jpg").unlink()
     assert why(result, root, runs) != ""
     assert list(runs.iterdir()) == []
+
+
+@pytest.mark.usefixtures("settled")
+def test_test_images_from_elsewhere_are_inputs_too(root: Path, runs: Path) -> None:
+    (root / "other" / "cat").mkdir(parents=True)
+    (root / "other" / "cat" / "0.jpg").write_bytes(b"1")
+    data = FOLDER.model_copy(update={"test": "other"})
+    result = made_from(root, runs, data)
+    result["inputs"]["test_data"] = Inputs(root, runs).test_data(data)
+    entry = Entry(StageFolder(runs / "x"), "finished", result=result)
+    assert why_changed(entry, Inputs(root, runs)) == ""
+    (root / "other" / "cat" / "1.jpg").write_bytes(b"1")
+    assert why_changed(entry, Inputs(root, runs)).startswith("of other test data than other")
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_published_sets_lists_are_inputs_too(root: Path, runs: Path) -> None:
+    place = root / "oxford-iiit-pet"
+    for name in ("images/a.jpg", "annotations/trainval.txt", "annotations/test.txt"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"a 1 1 1")
+    data = Data(name="pets", size=16)
+    entry = Entry(StageFolder(runs / "x"), "finished", result=made_from(root, runs, data))
+    assert why_changed(entry, Inputs(root, runs)) == ""
+    (place / "annotations/test.txt").write_bytes(b"a 2 1 1")
+    assert "lists" in why_changed(entry, Inputs(root, runs))
+    (place / "annotations/test.txt").write_bytes(b"a 1 1 1")
+    (place / "images/b.jpg").write_bytes(b"1")
+    assert "names and sizes" in why_changed(entry, Inputs(root, runs))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -23,17 +23,20 @@ from harness.app.submitting import submit
 from harness.app.trained_run import finished, pretraining
 from harness.app.training_images import training_images
 from harness.command import Commands
-from harness.data_check import check_data
+from harness.data_check import lacking
+from harness.data_roots import AnyRoot, below
 from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
 from harness.launch import selection
 from harness.launch.selected_launcher import chosen
 from harness.recipe.find import ENDINGS
+from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Recipe
 from harness.recipe.section import LONGEST_NAME, NAME
 from harness.recipe.settings import parse_set
 from harness.recipe.suggest import did_you_mean
 from harness.recipe.task import SIDES, Data
+from harness.recipe.task_data import FOLDERS
 from harness.site import Site, load_site
 from harness.spec.registry import DEFAULT_LAUNCHER
 from harness.store import atomic
@@ -45,6 +48,7 @@ SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin", ".pkl", ".np
 """Endings of names that can only mean a file of weights."""
 FOLDER = "imagefolder"
 PREFIX = "model.weights.prefix"
+IMAGENET = "ImageNet"
 
 
 @dataclass(frozen=True)
@@ -187,23 +191,20 @@ def _put(path: Path, text: str, site: Site) -> bool:
 def _refuse_without_data(text: str, site: Site) -> None:
     """Raise a DataError if data of the recipe is missing and no run downloads it."""
     recipe = Recipe.model_validate_json(json.dumps(yaml.safe_load(text)))
-    every = [recipe.data, *(said.data for said in recipe.tasks.values() if said.data is not None)]
-    recipes = [recipe.model_copy(update={"data": data}) for data in every]
-    lacking = [each for each in check_data(recipes, site.data) if not (each.there or each.comes)]
-    if lacking:
-        raise DataError("\n".join(dict.fromkeys(each.says for each in lacking)))
+    if wrong := lacking([recipe], site.data):
+        raise DataError("\n".join(wrong))
 
 
 # ---- the data
 
 
-def _on(word: str, root: Path) -> On:
+def _on(word: str, root: AnyRoot) -> On:
     """The data set of that name, or the folder of images.
 
     Raises:
         DataError: there is neither.
     """
-    names = [name for name in get_args(Data.model_fields["name"].annotation) if name != FOLDER]
+    names = [name for name in get_args(Data.model_fields["name"].annotation) if name not in FOLDERS]
     if word in names:
         bank = STL10_LABELLED if word == "stl10" else KNOWN_SIZES.get(word)
         return On({"name": word}, word, bank)
@@ -213,7 +214,7 @@ def _on(word: str, root: Path) -> On:
             f"--on {word}: no folder of images, here or under the data root {root}, and no data "
             f"set's name{did_you_mean(word, names)}"
         )
-    folder = _below(place, root)
+    folder = below(place, root)
     if folder is None or folder == ".":
         whole = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as the user has them
         raise DataError(
@@ -236,15 +237,6 @@ def _apart(data: Sequence[On]) -> list[On]:
     ]
 
 
-def _below(path: Path, root: Path) -> str | None:
-    """The path relative to `root`; None if it is not below it."""
-    for whole in (os.path.abspath, os.path.realpath):
-        here, above = Path(whole(path)), Path(whole(root))
-        if here.is_relative_to(above):
-            return str(here.relative_to(above))
-    return None
-
-
 # ---- the weights
 
 
@@ -265,7 +257,7 @@ def _source(word: str, on: Sequence[On], site: Site, sets: Sequence[str]) -> Sou
     return _of_run(word, on, site)
 
 
-def _file(word: str, root: Path) -> Path | None:
+def _file(word: str, root: AnyRoot) -> Path | None:
     """The file of weights; None if the word means a run.
 
     Raises:
@@ -290,10 +282,10 @@ def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
     trained = recipe.data
     known = {"name": trained.name, **({"folder": trained.folder} if trained.folder else {})}
     notes = [
-        f"Images of {each.name} are normalised with that data set's mean and deviation, those of "
-        f"pre-training on {trained.folder or trained.name} were with theirs."
+        f"Images of {each.name} are normalised with {_statistics(each.data)}'s mean and deviation, "
+        f"those of pre-training on {trained.folder or trained.name} with {_statistics(known)}'s."
         for each in on
-        if each.data != known
+        if _statistics(each.data) != _statistics(known)
     ]
     return Source(
         said=f"the run {folder.id}",
@@ -309,6 +301,12 @@ def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
     )
 
 
+def _statistics(data: Mapping[str, Any]) -> str:
+    """The data set whose mean and deviation normalise the images: their own, or ImageNet."""
+    name = str(data["name"])
+    return IMAGENET if name in (*FOLDERS, *PHOTOS) else name
+
+
 def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> Source:
     from harness.model.recognise import recognise
 
@@ -320,8 +318,7 @@ def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> S
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(cannot_be_read(error, path)) from error
-    below = _below(path, site.data)
-    place = below or os.path.abspath(path)  # noqa: PTH100 - links stay as the user has them
+    place = below(path, site.data) or os.path.abspath(path)  # noqa: PTH100 - links stay as the user has them
     small = found.backbone == "miniature" or found.backbone.endswith("_cifar")
     stem = re.sub(r"(\.(pth|pt|tar|ckpt|bin|safetensors|pkl))+$", "", path.name)
     model: dict[str, Any] = {"backbone": found.backbone, "width": found.width}
@@ -329,7 +326,7 @@ def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> S
         f"Images of {each.name} are normalised with that data set's mean and deviation; the file "
         "does not say which those of its training were normalised with."
         for each in on
-        if each.data["name"] != FOLDER
+        if _statistics(each.data) != IMAGENET
     ]
     if found.head is not None:
         model |= {"head": found.head, "dim": found.dim}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.app.progress import Declined, Progress
 from harness.app.training_images import too_few_images, training_size
-from harness.data_check import check_data
+from harness.data_check import lacking, lacking_later
+from harness.data_roots import each
 from harness.errors import DataError, HarnessError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
@@ -20,7 +21,7 @@ from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
 from harness.recipe.find import find
 from harness.site import Site, load_site
-from harness.spec.libraries import lacking
+from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
 
 UNMEASURED_IMAGES = 2_000_000
@@ -69,14 +70,21 @@ def preflight(made: Plan, site: Site) -> Preflight:
     return of_recipe(made.stages[0].recipe, count)
 
 
-def refuse(plan: Plan, site: Site) -> None:
+def refuse(plan: Plan, site: Site, *, here: bool) -> None:
     """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
-    not installed; for the rest see refuse_beyond_images."""
+    not installed, and NoData if a further task's data is missing or does not fit: pre-training
+    would be over by then. See also refuse_beyond_images.
+
+    `here`: the stages run on this machine. Jobs may see a data root that is not seen from here.
+    """
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
         raise StoreError(refused[0].why)
-    if lacks := lacking(stage.kind for stage in plan.todo):
+    if lacks := missing_libraries(stage.kind for stage in plan.todo):
         raise HarnessError("\n".join(lacks))
+    seen = here or any(root.is_dir() for root in each(site.data))
+    if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):
+        raise NoData("\n".join(wrong))
     refuse_beyond_images(plan, site)
 
 
@@ -108,13 +116,8 @@ def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None
 def refuse_without_data(made: Plan, site: Site) -> None:
     """Raise NoData if data that no run downloads is missing under the data root. This avoids a
     question about work that cannot start."""
-    lacking = [
-        found.says
-        for found in check_data((s.recipe for s in made.todo), site.data)
-        if not found.there and not found.comes
-    ]
-    if lacking:
-        raise NoData("\n".join(lacking))
+    if wrong := lacking((stage.recipe for stage in made.todo), site.data):
+        raise NoData("\n".join(wrong))
 
 
 def writable(runs: Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any, get_args
 from harness import command
 from harness.app.image_facts import Folder, look
 from harness.data_check import DOWNLOADED
+from harness.data_roots import AnyRoot, below, holders
 from harness.errors import DataError, RecipeError
 from harness.imagefolder import SPLITS, shown
 from harness.recipe.commented import commented
 from harness.recipe.fitted import Watched, settings
 from harness.recipe.load import recipe_node
+from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Recipe
 from harness.recipe.task import Data
@@ -37,7 +39,7 @@ class NewRecipe:
     path: Path
     recipe: Recipe
     folder: Folder
-    root: Path
+    root: AnyRoot
     """The data root under which the recipe names its folders."""
     next: str
     """The command that plans it."""
@@ -73,9 +75,9 @@ def new_recipe(
     folder = look(images, split)
     others = [Path(watch)] if watch is not None and watch not in names() else []
     root = _root([images, *others], site)
-    if watch in DOWNLOADED and root != site.data:
+    if watch in (*DOWNLOADED, *PHOTOS) and root != site.data:
         _refuse_apart(watch, images, root, site)
-    data = _section(folder.data, _below(images, root))
+    data = _section(folder.data, below(images, root) or ".")
     watched = _watched(watch, root) if watch is not None else None
     found = settings(folder.facts, data, size=size, watched=watched)
     text = commented(found, _head(images, folder))
@@ -110,40 +112,32 @@ def _section(said: dict[str, Any], folder: str) -> dict[str, Any]:
     return {"name": said["name"], "folder": folder, **said}
 
 
-def _root(folders: list[Path], site: Site) -> Path:
+def _root(folders: list[Path], site: Site) -> AnyRoot:
     """The data root: the site's if all folders lie in it, else the folder that they share."""
-    whole = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
-    own = Path(os.path.abspath(site.data))  # noqa: PTH100
-    if all(folder != own and folder.is_relative_to(own) for folder in whole):
+    if all(below(folder, site.data) not in (None, ".") for folder in folders):
         return site.data
+    whole = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
     return Path(os.path.commonpath([folder.parent for folder in whole]))
 
 
-def _below(folder: Path, root: Path) -> str:
-    whole = os.path.abspath(folder)  # noqa: PTH100
-    return os.path.relpath(whole, os.path.abspath(root))  # noqa: PTH100
-
-
-def _refuse_apart(watch: str, images: Path, root: Path, site: Site) -> None:
+def _refuse_apart(watch: str, images: Path, root: AnyRoot, site: Site) -> None:
     """Raise a DataError if the set that is watched is in the site's data root, but not in `root`.
 
     A recipe has a single data root.
     """
-    unpacked, archive, _ = DOWNLOADED[watch]
-    there, here = (
-        any((place / name).exists() for name in (unpacked, archive)) for place in (site.data, root)
-    )
-    if there and not here:
+    places = (PHOTOS[watch].folder,) if watch in PHOTOS else DOWNLOADED[watch][:2]
+    there = holders(site.data, *places)
+    if there and not holders(root, *places):
         whole = Path(os.path.abspath(images))  # noqa: PTH100
-        link = site.data / whole.name
+        link = there[0] / whole.name
         raise DataError(
-            f"{shown(images)}: it lies outside of the data root {shown(site.data)}, where {watch} "
+            f"{shown(images)}: it lies outside of the data root {shown(there[0])}, where {watch} "
             f"is; link it there (ln -s {shown(whole)} {shown(link)}), and say --images "
             f"{shown(link)}"
         )
 
 
-def _watched(named: str, root: Path) -> Watched:
+def _watched(named: str, root: AnyRoot) -> Watched:
     """The set on which kNN is measured.
 
     Raises:
@@ -160,5 +154,5 @@ def _watched(named: str, root: Path) -> Watched:
         )
     with_splits = all((folder / each).is_dir() for each in SPLITS)
     there = look(folder, None if with_splits else WATCHED_SPLIT)
-    data = _section(there.data, _below(folder, root))
+    data = _section(there.data, below(folder, root) or ".")
     return Watched(data, there.facts.images, there.facts.smallest_class)

@@ -62,7 +62,7 @@ def run(
     progress.planned(made, inputs.unfinished)
     if made.todo and not added:  # a round that adds seeds has been warned of
         progress.warned(planning.preflight(made, site))
-    planning.refuse(made, site)
+    planning.refuse(made, site, here=True)
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
     if not made.todo:
         if busy:

@@ -83,7 +83,7 @@ def _submit(
     progress.planned(found.plan, inputs.unfinished)
     if found.plan.todo:
         progress.warned(planning.preflight(found.plan, site))
-    planning.refuse(found.plan, site)
+    planning.refuse(found.plan, site, here=False)
     only_report = _only_report(found, launcher)
     if not found.plan.todo and not only_report:
         if found.notes and launcher.behind:  # no answer: a recorded job may be over
@@ -111,7 +111,7 @@ def _submit(
                 f"{len(adopted)} job arrays of an interrupted submission were found by name"
             )
         found.check()
-        planning.refuse(found.plan, site)
+        planning.refuse(found.plan, site, here=False)
         only_report = _only_report(found, launcher)
         if not found.plan.todo and not only_report:
             return Submitted(found.plan, on, "meanwhile", scripts=scripts)

@@ -8,17 +8,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
+from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import Kind, left_out, listed_to_leave_out, shown, walk
 from harness.inputs import FEW, PACK
 from harness.keyed_split import number_held_out
 from harness.preflight.sizes import Size
 from harness.recipe.evaluation import Knn
-from harness.recipe.rules import beyond_images
+from harness.recipe.rules import KNOWN_SIZES, beyond_images
 from harness.recipe.schema import Data, Recipe
 
 
-def too_few_images(recipes: Iterable[Recipe], root: Path) -> list[str]:
+def too_few_images(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
     """Fields that ask for more images than their folder under the data root has, with what is
     wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
     it."""
@@ -38,9 +39,10 @@ def _beyond(recipe: Recipe, count: Callable[[Data], int | None]) -> Iterator[tup
             yield folder, field, why
     for name, said in recipe.tasks.items():
         data = said.data or recipe.data
-        if isinstance(said, Knn) and data.folder is not None:
-            for field, why in beyond_images(data, said, count(data)):
-                yield data.folder, f"tasks.{name}.{field.removeprefix('knn.')}", why
+        if isinstance(said, Knn):
+            known = count(data) if data.folder is not None else KNOWN_SIZES.get(data.name)
+            for field, why in beyond_images(data, said, known):
+                yield data.folder or data.name, f"tasks.{name}.{field.removeprefix('knn.')}", why
 
 
 def training_images(place: Path, data: Data | None = None) -> int | None:

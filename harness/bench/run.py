@@ -18,6 +18,7 @@ from harness.bench.step import Steps
 from harness.bench.tasks import evaluations
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
+from harness.data_roots import AnyRoot
 from harness.errors import HarnessError
 from harness.recipe.identity import spec
 from harness.recipe.rules import KNOWN_SIZES
@@ -47,7 +48,7 @@ def of_itself(recipe: Recipe) -> Recipe:
 
 def bench(
     recipe: Recipe,
-    data_root: Path,
+    data_root: AnyRoot,
     world: World,
     *,
     rounds: int = 7,

@@ -20,6 +20,7 @@ import torch
 from harness.bench.clock import Timing
 from harness.bench.result import EXTRACTION
 from harness.data.datasets import DataSet, open_data
+from harness.data_roots import AnyRoot
 from harness.evaluate.features import extract
 from harness.model.encoder import build
 from harness.recipe.evaluation import Knn, Linear, LogisticTask
@@ -43,7 +44,9 @@ GRID = "grid"
 STAGES = ("knn", "linear", GRID)
 
 
-def evaluations(of: Recipe, data_root: Path, device: torch.device, runs: Path) -> dict[str, Timing]:
+def evaluations(
+    of: Recipe, data_root: AnyRoot, device: torch.device, runs: Path
+) -> dict[str, Timing]:
     """Seconds of "extraction" of all features, and of each stage that then reads them.
 
     Args:

@@ -18,6 +18,7 @@ from harness.check.cells import CellRuns, CurrentState, Measured, merged, unusab
 from harness.errors import RecipeError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 from harness.recipe.identity import stage_id
+from harness.recipe.reported import reported
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Name, Section, refuse
 from harness.recipe.validate import check
@@ -158,11 +159,17 @@ def measured(recipe: Recipe) -> list[tuple[Measured, str]]:
     """(metric, further task) of all that a baseline stores for runs of this recipe; the task is ""
     for metrics of a section of its own."""
     asked = [each for each in tasks().values() if each.asked(recipe)]
-    found: list[tuple[Measured, str]] = [(name, "") for each in asked for name in each.reported]
+    found: list[tuple[Measured, str]] = [
+        (name, "") for each in asked for name in reported(each, recipe.data)
+    ]
     if recipe.optim.epochs:
         found.append((LOSS, ""))
     further = recipe.tasks.items()
-    return found + [(name, under) for under, said in further for name in task(said.kind).reported]
+    return found + [
+        (name, under)
+        for under, said in further
+        for name in reported(task(said.kind), said.data or recipe.data)
+    ]
 
 
 def protocol(recipe: Recipe, metric: Measured, under: str = "") -> str:

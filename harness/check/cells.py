@@ -13,7 +13,8 @@ from harness.recipe.claims import CONTROL
 from harness.recipe.expand import Member
 from harness.report.curves import share
 from harness.report.evaluation_protocol import protocol_of
-from harness.report.runs import LOSS, Run, RunOutcome, Stage, mark_copies, read_run
+from harness.report.read_run import mark_copies, read_run
+from harness.report.runs import LOSS, Run, RunOutcome, Stage
 from harness.report.untrained import not_above
 from harness.spec.registry import task_of
 from harness.store.edition import Editions

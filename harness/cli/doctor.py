@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -19,7 +19,9 @@ from harness.spec.registry import launchers
 _STYLE = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-def doctor_command(site: Path | None, runs: Path | None, data: Path | None, *, submit: bool) -> int:
+def doctor_command(
+    site: Path | None, runs: Path | None, data: Sequence[Path] | None, *, submit: bool
+) -> int:
     """Print a line for each finding; returns 1 if there is a problem, else 0."""
     try:
         where = load_site(runs=runs, data=data, site=site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def found(named: str) -> Path:
 
 def machine(
     *,
-    data: Path | None = None,
+    data: Sequence[Path] | None = None,
     runs: Path | None = None,
     device: str | None = None,
     processes: int | None = None,
@@ -61,9 +62,11 @@ Runs = Annotated[
     typer.Option(help="Run root (default: the site file's, else ./runs).", parser=path),
 ]
 DataRoot = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        help="Data root (default: the site file's, else ~/.cache/moco-harness/data).", parser=path
+        help="Data root (default: the site file's, else ~/.cache/moco-harness/data). Of several, "
+        "the first that holds a data set has it.",
+        parser=path,
     ),
 ]
 SitePath = Annotated[

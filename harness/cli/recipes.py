@@ -138,7 +138,7 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
     from harness.recipe.load import is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
     from harness.recipe.yaml_source import read
-    from harness.spec.libraries import lacking
+    from harness.spec.libraries import missing_libraries
 
     wrong = []
     for named in files:
@@ -161,7 +161,9 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
             else:
                 runs, found = [loaded], of_recipe(loaded)
             show.line(f"{path}: valid, {show.count(len(runs), 'run')}")
-            for lacks in lacking(said.kind for run in runs for said in run.tasks.values()):
+            for lacks in missing_libraries(
+                said.kind for run in runs for said in run.tasks.values()
+            ):
                 show.line(f"note: {lacks}", "yellow")
             show.preflight(found, "  ")
         except RecipeError as error:

@@ -145,9 +145,9 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         line(f"  to move {them} aside and repeat: {again}")
     unfinished(too_large)
     from harness.data_check import check_data
-    from harness.spec.libraries import lacking
+    from harness.spec.libraries import missing_libraries
 
-    for lacks in lacking(stage.kind for stage in made.todo):
+    for lacks in missing_libraries(stage.kind for stage in made.todo):
         line(lacks, "yellow")
     for found in check_data((stage.recipe for stage in made.todo), site.data):
         line(found.says, "" if found.there else "yellow")

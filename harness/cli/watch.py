@@ -16,6 +16,7 @@ from harness.cli.report import table
 from harness.inputs import Inputs
 from harness.plan import Plan
 from harness.recipe.ablation import Metric
+from harness.recipe.reported import is_measured
 from harness.report.collect import Results
 from harness.report.curves import is_number
 from harness.report.runs import WORDS, Run
@@ -105,7 +106,11 @@ def picture(results: Results) -> Group:
 
 def _metrics(results: Results, run: Run) -> list[Metric]:
     """The metrics expected of the run: the judged one, then those of its other stages."""
-    others = (metric for metric, kind in task_of().items() if kind in run.stages)
+    others = (
+        metric
+        for metric, kind in task_of().items()
+        if kind in run.stages and is_measured(metric, run.recipe.data)
+    )
     return list(dict.fromkeys((results.metric, *others)))
 
 
@@ -122,7 +127,10 @@ def _going_on(run: Run) -> Iterator[str]:
             last = journal.last(stage.entry.folder) or {}
             told = [
                 f"{name} {value:.{digits}f}"
-                for name, digits in (("epoch", 1), ("train/loss", 2), ("knn/top1", 1))
+                for name, digits in (
+                    *(("epoch", 1), ("train/loss", 2), ("knn/top1", 1)),
+                    ("knn/mean_per_class", 1),
+                )
                 if is_number(value := last.get(name))
             ]
             yield ", ".join([f"{run.name}: {stage.kind}", *told])

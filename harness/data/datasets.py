@@ -16,12 +16,15 @@ import torch
 import torchvision.datasets as vision
 from torch import Tensor
 
-from harness.data import embedded
+from harness.data import embedded, photos, tested
 from harness.data.images import Files, Images, Stack
 from harness.data.packed import LENGTH, Packed, is_packed, open_packed
 from harness.data.whole_folder import pictures, split_classes
+from harness.data_check import DOWNLOADED
+from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, NoData
 from harness.imagefolder import LEFT_OUT, ImageFolder, shown, some, splits
+from harness.recipe.photos import PHOTOS, DataMetric
 from harness.recipe.schema import Data
 from harness.runtime import keyed
 
@@ -54,6 +57,13 @@ class DataSet:
     """The share of each class's images that is the test set, where a keyed split made it."""
     remarks: tuple[str, ...] = ()
     """`passed_over` and `left_out` in sentences."""
+    metric: DataMetric = "top1"
+    """The metric that the set is published with."""
+    published_split: str = ""
+    """Which of a published set's images are for training and which for testing; "" if the data say
+    it themselves."""
+    tested: tuple[int, ...] = ()
+    """The only classes that test images have, and that they may be recognised as; () for all."""
 
     def on(self, device: torch.device) -> DataSet:
         """The same images; those in memory are moved to `device` if they are small enough."""
@@ -70,6 +80,9 @@ class DataSet:
             "train": len(self.train),
             "test": len(self.test),
             "classes": self.classes,
+            **({"metric": self.metric} if self.metric != "top1" else {}),
+            **({"published_split": self.published_split} if self.published_split else {}),
+            **({"tested_classes": len(self.tested)} if self.tested else {}),
             **({"packing": self.packing} if self.packing else {}),
             **({"split": self.split} if self.split is not None else {}),
             **({"passed_over": self.passed_over} if self.passed_over else {}),
@@ -97,11 +110,11 @@ Channels = tuple[float, float, float]
 
 def normalisation(data: Data) -> tuple[Channels, Channels]:
     """(mean, standard deviation) of R, G and B in [0, 1] that normalise the encoder's input."""
-    return _NORMAL[data.name]
+    return _NORMAL.get(data.name, _IMAGENET)
 
 
 @functools.lru_cache(maxsize=2)
-def open_data(data: Data, root: Path) -> DataSet:
+def open_data(data: Data, root: AnyRoot) -> DataSet:
     """The recipe's data set under the data root; cached for the process's next stage.
 
     Raises:
@@ -113,28 +126,35 @@ def open_data(data: Data, root: Path) -> DataSet:
         raise NoData(str(error)) from error
 
 
-def _open(data: Data, root: Path) -> DataSet:
+def _open(data: Data, root: AnyRoot) -> DataSet:
     opened = _parts(data, root)
     train, bank, test = opened["train"], opened.get("bank", opened["train"]), opened["test"]
     # Embedded images are drawn at the recipe's size; for others it is only the views' size.
     mean, std = normalisation(data)
-    fingerprint = _fingerprint(opened.get("packing", ""), *dict.fromkeys((train, bank, test)))
-    classes = int(bank.labels.max()) + 1 if len(bank) else 0
-    more = {key: opened[key] for key in opened if key not in ("train", "bank", "test")}
-    return DataSet(
-        data.folder or data.name, train, bank, test, classes, mean, std, fingerprint, **more
-    )
+    changed = opened.get("packing", "") + ("whole" if data.test_view == "whole" else "")
+    fingerprint = _fingerprint(changed, *dict.fromkeys((train, bank, test)))
+    names = opened.get("classes")
+    labels = int(bank.labels.max()) + 1 if len(bank) else 0
+    classes = labels if names is None else len(names)
+    made = ("train", "bank", "test", "classes")
+    more = {key: opened[key] for key in opened if key not in made}
+    name = (data.folder or data.name) + (f", tested on {data.test}" if data.test else "")
+    return DataSet(name, train, bank, test, classes, mean, std, fingerprint, **more)
 
 
-def _parts(data: Data, root: Path) -> dict[str, Any]:
-    """train and test (and bank, if it is not train), and other fields of the DataSet."""
+def _parts(data: Data, root: AnyRoot) -> dict[str, Any]:
+    """train and test (and bank, if it is not train), and other fields of the DataSet; `classes`, if
+    there, has their names."""
     if data.name == "embedded":
         if data.images is not None:
             _all_classes(torch.arange(len(embedded.CLASSES)), data, embedded.CLASSES)
         train = Stack(*embedded.generate("train", data.images or EMBEDDED_TRAIN, data.size))
         return {"train": train, "test": Stack(*embedded.generate("test", EMBEDDED_TEST, data.size))}
+    if data.name in PHOTOS:
+        return _photos(data, root)
     if data.folder is None:
-        return _torchvision(data, root)
+        there = holders(root, *DOWNLOADED[data.name][:2])
+        return _torchvision(data, (there or each(root))[0])
     folder = root / data.folder
     if data.name == "pictures" or data.split is not None:
         made, whole = pictures(folder) if data.split is None else split_classes(folder, data.split)
@@ -151,7 +171,16 @@ def _parts(data: Data, root: Path) -> dict[str, Any]:
         folders = splits(folder)
         names, parts = list(folders[0].classes), (files_of(folders[0]), files_of(folders[1]))
         found = omitted(data.folder, folders)
-    return {"train": _fixed_subset(parts[0], data, names), "test": parts[1], **found}
+    found |= {"train": _fixed_subset(parts[0], data, names), "test": parts[1]}
+    if data.test is None:
+        return found
+    other, whole = tested.opened(data, root, names)
+    other |= omitted(data.test, [whole], splits=False)
+    if over := other["passed_over"]:
+        other["passed_over"] = {"test": over["all"]}
+    for key in ("remarks", "left_out"):
+        other[key] = (*found[key], *other[key])
+    return found | other | {"passed_over": found["passed_over"] | other["passed_over"]}
 
 
 def _fixed_subset(images: Images, data: Data, classes: Sequence[str]) -> Images:
@@ -175,6 +204,14 @@ def _all_classes(labels: Tensor, data: Data, names: Sequence[str]) -> None:
             f"of its {len(every):,} classes, which the test images have "
             f"({some([names[n] for n in lost])}); use {least:,} or more"
         )
+
+
+def _photos(data: Data, root: AnyRoot) -> dict[str, Any]:
+    if not photos.is_there(data.name, root):
+        with _fetching(data.name, each(root)[0]):
+            photos.fetch(data.name, root)
+    found = photos.read(data.name, root)
+    return found | {"train": _fixed_subset(found["train"], data, found["classes"])}
 
 
 def _torchvision(data: Data, root: Path) -> dict[str, Any]:
@@ -210,7 +247,7 @@ def _fetching(name: str, root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
+    except (ImportError, LookupError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{name} is incomplete in {root} and could not be downloaded ({error}); put "
             "torchvision's files there, or name their folder with --data or in the site file"
@@ -256,9 +293,10 @@ def without(name: str, left_out: Sequence[str]) -> tuple[str, ...]:
     return (f"{name}: {len(left_out):,} broken images left out ({some(left_out)})",)
 
 
-def _fingerprint(packing: str, *parts: Images) -> str:
-    """The fingerprint. A pack of unchanged files has the fingerprint of their folder."""
-    total = hashlib.sha256(packing.encode())
+def _fingerprint(changed: str, *parts: Images) -> str:
+    """The fingerprint. A pack of unchanged files has the fingerprint of their folder. `changed`: in
+    what the pixels that are used differ from the files'."""
+    total = hashlib.sha256(changed.encode())
     for part in parts:
         total.update(_bytes(part.labels))
         if isinstance(part, Stack):

@@ -62,6 +62,11 @@ class Images(Protocol):
 
     labels: Tensor
 
+    @property
+    def view(self) -> str:
+        """The evaluation view: "center", or "whole" where `Loaded.center` cuts nothing off."""
+        ...
+
     def __len__(self) -> int: ...
 
     def load(self, index: Tensor) -> Loaded:
@@ -105,6 +110,8 @@ class LoadedStack:
 
 class Stack:
     """Images of one size held in memory, uint8 (n, 3, H, W)."""
+
+    view = "center"
 
     def __init__(self, stack: Tensor, labels: Tensor) -> None:
         self.stack = stack
@@ -154,6 +161,7 @@ class Encoded(ABC):
     """Encoded images, decoded by threads (Pillow decodes outside the interpreter's lock)."""
 
     labels: Tensor
+    view = "center"
     mend = ""
     """What a user can do about broken images; the end of a message."""
 

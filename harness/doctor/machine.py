@@ -15,6 +15,7 @@ from typing import Any
 import harness
 from harness import interpreter
 from harness.command import Commands
+from harness.data_roots import each
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.errors import HarnessError, StoreError, cannot_be_read
 from harness.site import Site
@@ -32,7 +33,8 @@ PROBE_S = 300.0
 def findings(site: Site) -> Iterator[Finding]:
     """Findings about the folders, Python and the trackers, as seen from this machine."""
     yield _runs(site.runs)
-    yield _data(site.data)
+    for root in each(site.data):
+        yield _data(root)
     version = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{version}, {sys.executable}; harness of {Path(harness.__file__).parent}")
     yield _code()

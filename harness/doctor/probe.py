@@ -13,12 +13,14 @@ import platform
 import shutil
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import harness
+from harness.data_roots import parsed
 from harness.store import atomic, operating_system
 from harness.track import feed
 
@@ -37,10 +39,10 @@ class Probe:
         from harness.runtime.environment import resolve
 
         if resolve(os.environ).rank == 0:
-            answer(Path(self.folder), Path(self.data))
+            answer(Path(self.folder), parsed(self.data))
 
 
-def answer(folder: Path, data: Path) -> None:
+def answer(folder: Path, data: Sequence[Path]) -> None:
     """Examine this machine and write the answer."""
     token = folder / "token.txt"
     free = shutil.disk_usage(folder).free
@@ -53,7 +55,7 @@ def answer(folder: Path, data: Path) -> None:
         "harness": str(Path(harness.__file__).parent),
         "token": token.read_text() if token.exists() else "",
         "free_gb": round(free / 1e9, 1),
-        "data": data.is_dir(),
+        "data": all(root.is_dir() for root in data),
         "cores": operating_system.cores(),
         "cpu": platform.processor() or platform.machine(),
         "reached": {
@@ -105,4 +107,4 @@ def _reaches(address: str) -> bool:
 
 
 if __name__ == "__main__":
-    answer(Path(sys.argv[1]), Path())
+    answer(Path(sys.argv[1]), [Path()])

@@ -19,7 +19,7 @@ SPREAD = 0.05
 RANK = 1.5
 """Effective rank below which the features lie nearly on one line, a collapse too."""
 
-SPREAD_TOGETHER, RANK_TOGETHER = 0.15, 3.0
+SPREAD_TOGETHER, RANK_TOGETHER = 0.2, 3.0
 """Limits that mean a collapse if both are missed at once."""
 
 

@@ -59,7 +59,6 @@ def check_distinct(bank: Tensor, labels: Tensor) -> None:
         )
 
 
-@torch.no_grad()
 def knn_correct(
     queries: Tensor,
     query_labels: Tensor,
@@ -70,7 +69,26 @@ def knn_correct(
     temperature: float,
     classes: int,
 ) -> Tensor:
-    """Correctly classified queries for every k, int64 (len(k),), from one pass.
+    """Number of correctly classified queries for every k, int64 (len(k),); see `knn_right`."""
+    right = knn_right(
+        queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
+    )
+    return right.sum(1)
+
+
+@torch.no_grad()
+def knn_right(
+    queries: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    *,
+    k: Sequence[int],
+    temperature: float,
+    classes: int,
+    only: Sequence[int] = (),
+) -> Tensor:
+    """Which queries are correctly classified for every k, bool (len(k), n), from one pass.
 
     Args:
         queries, bank: features (n, d) and (m, d), float32; normalised here, in place, as a bank
@@ -78,6 +96,8 @@ def knn_correct(
         query_labels, bank_labels: int64 (n,) and (m,).
         k: numbers of neighbours, each at most m.
         temperature: a neighbour of cosine similarity s votes with exp(s / temperature).
+        only: the classes that a query may be recognised as; () for all. Neighbours of other classes
+            do not vote, and a query without a vote counts as wrong.
 
     Raises:
         ValueError: a k exceeds the bank.
@@ -88,7 +108,9 @@ def knn_correct(
         F.normalize(features, dim=1, out=features)
     bank_labels = bank_labels.to(bank.device)
     query_labels = query_labels.to(bank.device)
-    correct = torch.zeros(len(k), dtype=torch.int64, device=bank.device)
+    right = torch.empty(len(k), len(queries), dtype=torch.bool, device=bank.device)
+    others = not_among(only, classes).to(bank.device)
+    done = 0
     chunk = max(1, ELEMENTS // len(bank))
     memory = queries.new_empty(min(chunk, len(queries)), len(bank))  # new pages would cost time
     for rows, labels in zip(
@@ -102,8 +124,19 @@ def knn_correct(
         for n, kk in enumerate(k):
             votes = weight.new_zeros(len(rows), classes)
             votes.scatter_add_(1, voted[:, :kk], weight[:, :kk])
-            correct[n] += (votes.argmax(1) == labels).sum()
-    return correct
+            if only:
+                votes.masked_fill_(others, 0)
+            found = votes.argmax(1) == labels
+            right[n, done : done + len(rows)] = found & (votes.amax(1) > 0) if only else found
+        done += len(rows)
+    return right
+
+
+def not_among(only: Sequence[int], classes: int) -> Tensor:
+    """bool (classes,): true for the classes that are not among `only`; () is all."""
+    others = torch.full((classes,), bool(only))
+    others[list(only)] = False
+    return others
 
 
 def top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:

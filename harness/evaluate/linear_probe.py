@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness.evaluate.knn import not_among
 from harness.recipe.schema import Linear
 from harness.runtime import keyed
 from harness.runtime.schedule import stepped
@@ -79,13 +80,24 @@ class LinearProbe:
         return losses
 
     @torch.no_grad()
-    def accuracy(self, features: Tensor, labels: Tensor) -> list[float]:
-        """Accuracy on features (n, d), per rate, in percent. NaN if a logit is not finite: the
-        largest of such logits could be any class."""
+    def right(
+        self, features: Tensor, labels: Tensor, only: Sequence[int] = ()
+    ) -> tuple[Tensor, list[bool]]:
+        """Which of the features (n, d) each classifier recognises, bool (R, n); and whether all its
+        logits are finite: the largest of others could be any class.
+
+        `only`: the classes that an image may be recognised as; () for all.
+        """
         logits = self.logits(features)
-        correct = (logits.argmax(2) == labels.view(-1, 1)).sum(0)
-        finite = logits.isfinite().all(2).all(0)
-        pairs = zip(correct.tolist(), finite.tolist(), strict=True)
+        finite = logits.isfinite().all(2).all(0).tolist()
+        if only:
+            logits.masked_fill_(not_among(only, logits.shape[2]).to(logits.device), -math.inf)
+        return (logits.argmax(2) == labels.view(-1, 1)).T, finite
+
+    def accuracy(self, features: Tensor, labels: Tensor) -> list[float]:
+        """Top-1 accuracy on features (n, d), per rate, in percent; NaN if a logit is not finite."""
+        right, finite = self.right(features, labels)
+        pairs = zip(right.sum(1).tolist(), finite, strict=True)
         return [100 * n / len(labels) if whole else math.nan for n, whole in pairs]
 
     def state(self) -> dict[str, Tensor | None]:

@@ -65,8 +65,12 @@ class Fit:
     c: float
     iterations: int
     converged: bool
-    correct: int
-    """Correct answers on the images that it was not fitted to."""
+    right: Tensor
+    """bool (m,): which of the m images that it was not fitted to it recognises."""
+
+    @property
+    def correct(self) -> int:
+        return int(self.right.sum())
 
 
 class Regression:
@@ -89,7 +93,9 @@ class Regression:
         )
         self._threads = threads
 
-    def fit(self, c: float, x: Any, y: Any, test: Any, answers: Any) -> Fit:
+    def fit(
+        self, c: float, x: Any, y: Any, test: Any, answers: Any, classes: Sequence[int] = ()
+    ) -> Fit:
         """Fit by L-BFGS to features x (n, d), labels y (n,), and answer for `test` (m, d).
 
         The objective is C times the sum of cross-entropies plus half the squared weights; the
@@ -97,6 +103,7 @@ class Regression:
 
         Args:
             answers: labels (m,) of `test`.
+            classes: those that `test` may be recognised as; () for all.
 
         Raises:
             NotFinite: the classifier is not finite.
@@ -116,12 +123,18 @@ class Regression:
             warnings.simplefilter("always")
             model.fit(x, y)
             logits = model.decision_function(test)
-            chosen = model.predict(test)
         if not (np.isfinite(model.coef_).all() and np.isfinite(logits).all()):
             raise NotFinite(f"logistic regression at C = {c:g} is not finite")
         stopped = any(issubclass(one.category, ConvergenceWarning) for one in said)
         iterations = int(model.n_iter_.max())
-        return Fit(c, iterations, not stopped, int((chosen == answers).sum()))
+        if logits.ndim == 1:  # of two classes: the second's
+            logits = np.stack([np.zeros_like(logits), logits], axis=1)
+        known = model.classes_
+        if classes:
+            allowed = np.isin(known, classes)
+            known, logits = known[allowed], logits[:, allowed]
+        right = known[logits.argmax(1)] == answers if len(known) else np.zeros(len(answers), bool)
+        return Fit(c, iterations, not stopped, torch.from_numpy(np.asarray(right)))
 
 
 def best(grid: Sequence[float], accuracies: Sequence[float]) -> int:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.recipe.identity import StageSpec, of_trial, record, spec, stage_id
+from harness.recipe.reported import reported
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.recipe.yaml_text import render
@@ -47,7 +48,11 @@ def measured(parent: Entry) -> list[Measured]:
     for entry in entries:
         found += _of_stage(entry, parent)
     known = {each.metric for each in found}
-    wanted = [name for name, kind in task_of().items() if task(kind).parent is not None]
+    wanted = [
+        name
+        for name, kind in task_of().items()
+        if task(kind).parent is not None and not metrics()[name].data_metric
+    ]
     return found + [Measured(name, "none (not measured)") for name in wanted if name not in known]
 
 
@@ -62,7 +67,7 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
         return
     why = _why_none(entry, parent, recipe, asked)
     result = entry.result or {}
-    for name in asked.task.reported:
+    for name in reported(asked.task, asked.data(recipe)):
         value = result.get("values", {}).get(name)
         if why or value is None:
             yield Measured(name, f"none ({where}: {why or 'no such value'})")

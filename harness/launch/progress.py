@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import ControlType
 from rich.text import Text
 
-from harness.spec.registry import alarms, metrics
+from harness.spec.registry import alarms, foremost, metrics
 
 EVERY_S = 15.0
 """Seconds between two plain lines about one stage."""
@@ -23,7 +23,7 @@ _ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 def _figures(figures: dict[str, float]) -> str:
     """The newest metric values, in short."""
-    shown = [each for each in metrics().values() if each.short and each.name in figures]
+    shown = [each for name in foremost(figures) if (each := metrics()[name]).short]
     shown.sort(key=lambda each: (each.unit == "images/s", each.unit == "%"))  # losses first
     said = [each.short.format(figures[each.name]) for each in shown]
     return " · ".join([*said, *alarms(figures)])

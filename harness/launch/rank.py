@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.data_roots import read
 from harness.errors import HarnessError
 from harness.launch.abort import abort_stage
 from harness.launch.progress import watching
@@ -71,7 +72,7 @@ def main() -> int:
     error's."""
     parser = argparse.ArgumentParser(prog="harness.launch.rank", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of the stage")
-    parser.add_argument("--data", type=Path, required=True, help="data root")
+    parser.add_argument("--data", type=read, required=True, help="data root, or several")
     parser.add_argument("--device", default="auto")
     words = parser.parse_args()
     tolerate_print_errors()

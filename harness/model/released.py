@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.model.encoder import Encoder
 from harness.model.networks import HEADS, Network, NoNetwork, chosen, looks_like, some
@@ -42,7 +42,7 @@ class UsedWeights:
 
 
 def load_released(
-    encoder: Encoder, weights: Weights, root: Path, *, head: bool, source: str
+    encoder: Encoder, weights: Weights, root: AnyRoot, *, head: bool, source: str
 ) -> UsedWeights:
     """Load the backbone, and the head if the file has one that fits and no new one is wanted.
 

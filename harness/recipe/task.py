@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.recipe.photos import PHOTOS, DataMetric, PhotoName
 from harness.recipe.section import Positive, Section, Since
 from harness.spec.declarations import load
 from harness.spec.registry import tasks
@@ -20,9 +21,10 @@ Pixels = Annotated[int, Field(ge=SIDES[0], le=SIDES[1])]
 class Data(Section):
     """The images, under the site's data root."""
 
-    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder", "pictures"]
+    name: Literal["embedded", "cifar10", "cifar100", "stl10", "imagefolder", "pictures", PhotoName]
     """embedded: drawn by the harness itself; imagefolder: <folder>/{train,val}/<class>/<image>;
-    pictures: images at any depth of a folder, without labels."""
+    pictures: images at any depth of a folder, without labels; the others are published data sets:
+    docs/data.md."""
     folder: str | None = None
     """imagefolder and pictures only: the folder, relative to the data root (e.g. imagenet)."""
     split: Annotated[float | None, Field(gt=0, lt=1), Since("0.2")] = None
@@ -30,6 +32,12 @@ class Data(Section):
     images is the test set (the same for every seed)."""
     images: Positive | None = None
     """Train on a fixed random subset of this many images (the same for every seed); null: all."""
+    test: Annotated[str | None, Since("0.2")] = None
+    """imagefolder only: a folder of test images instead of its val, relative to the data root: one
+    folder for each class, which are all or some of the classes of train (ImageNet-R ...)."""
+    test_view: Annotated[Literal["crop", "whole"], Since("0.2")] = "crop"
+    """Of the images in `test`. crop: resize, and cut out the centre; whole: images that were cut
+    before, as ImageNet-C's."""
     size: Annotated[Pixels, Field(title="image size in pixels")]
     """Side of the square that the encoder sees, in pixels (v1: 224)."""
 
@@ -37,6 +45,11 @@ class Data(Section):
     def labelled(self) -> bool:
         """Whether the images have labels."""
         return self.name != "pictures"
+
+    @property
+    def metric(self) -> DataMetric:
+        """The metric that the data set is published with."""
+        return PHOTOS[self.name].metric if self.name in PHOTOS else "top1"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
+from harness.recipe.reported import is_measured, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
@@ -20,7 +21,8 @@ from harness.report.evaluation_protocol import (
     usual_protocol,
 )
 from harness.report.published import pinned, published
-from harness.report.runs import LOSS, Run, Standing, mark_copies, read_run
+from harness.report.read_run import mark_copies, read_run
+from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
@@ -276,13 +278,15 @@ def collect_single(
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims.
 
-    The metric is linear/top1 if the recipe has a linear probe, else knn/top1.
+    The metric is that of the linear probe if the recipe has one, else that of kNN: top-1, or the
+    one that the data set is published with.
 
     Args:
         control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
             Published records may be without it, and then there is none.
         runs, installed, inputs: see `collect`.
     """
+    judged = task("linear" if recipe.linear is not None else "knn")
     found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
     if control is not None:
         beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
@@ -293,7 +297,7 @@ def collect_single(
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
-        metric="linear/top1" if recipe.linear is not None else "knn/top1",
+        metric=reported(judged, recipe.data)[0],
         seeds=(recipe.seed,),
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
@@ -318,15 +322,11 @@ def _results(
     runs: Path,
 ) -> Results:
     now = installed or pinned(runs) or present()
-    everything = [run for cell in cells for run in cell.runs]
-    shared = choose_comparability(everything, now)
-    if ablation is None:  # its control may be that of other recipes, and decides nothing here
-        beside = choose_comparability([run for run in everything if run.cell == CONTROL], now)
-        everything = [run for run in everything if run.cell != CONTROL]
-        shared = choose_comparability(everything, now)
-        if shared is not None and beside is not None:
-            editions = {**beside.editions.by_subject, **shared.editions.by_subject}
-            shared = replace(shared, editions=Editions(editions))
+    own = [run for cell in cells for run in cell.runs]
+    control: list[Run] = []
+    if ablation is None:  # its control may be that of other recipes
+        control = [run for run in own if run.cell == CONTROL]
+        own = [run for run in own if run.cell != CONTROL]
     results = Results(
         name=name,
         title=title,
@@ -334,12 +334,12 @@ def _results(
         seeds=seeds,
         margin=margin,
         cells=tuple(cells),
-        comparability=shared,
+        comparability=choose_comparability(own, now, control),
         installed=now,
         ablation=ablation,
         scale=scale,
         warnings=(),
-        unrelated=tuple(unrelated_runs(everything, runs)),
+        unrelated=tuple(unrelated_runs(own, runs)),
     )
     return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
 
@@ -352,7 +352,8 @@ def _not_the_papers(references: References) -> list[str]:
 
 
 def _warnings(results: Results) -> list[str]:
-    shared, metrics = results.comparability, dict.fromkeys((*task_of(), results.metric))
+    measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
+    shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
     found += [
         f"{cell.label} has another protocol than most of the column ({metric}: "
@@ -369,7 +370,8 @@ def _warnings(results: Results) -> list[str]:
             name
             for name, said in run.recipe.tasks.items()
             if any(
-                results.value(run, m, name).standing == "stale" for m in task(said.kind).reported
+                results.value(run, m, name).standing == "stale"
+                for m in reported(task(said.kind), said.data or run.recipe.data)
             )
         ]
         if results.stale_training(run) or any(

@@ -34,10 +34,16 @@ class Fact:
     """Fields that have their own facts and may change this one too."""
 
 
+IMAGES = (
+    *("data.name", "data.folder", "data.images", "data.split"),
+    *("data.test", "data.test_view"),
+)
+
+
 def composed() -> tuple[Fact, ...]:
     """The facts that combine several fields, in the order of the list."""
     return (
-        Fact("training images", ("data.name", "data.folder", "data.images", "data.split"), images),
+        Fact("training images", IMAGES, images),
         Fact(label("data.size"), ("data.size",), lambda recipe: str(recipe.data.size)),
         Fact("backbone", ("model.backbone", "model.width"), backbone),
         Fact("given weights", ("model.weights",), _weights),
@@ -100,14 +106,17 @@ def _said(value: Any) -> str:
 
 
 def images(recipe: Recipe) -> str:
-    """The training data, e.g. "embedded, 2000 images"."""
-    if is_imagenet(recipe):
-        return IMAGENET
+    """The training data, e.g. "embedded, 2000 images", and test images from elsewhere."""
     data = recipe.data
+    tested = ""
+    if data.test is not None:
+        tested = f", tested on {data.test}" + (" uncut" if data.test_view == "whole" else "")
+    if is_imagenet(recipe):
+        return IMAGENET + tested
     where = f"{data.name} {data.folder}" if data.folder else data.name
-    count = f"{data.images} images" if data.images is not None else "all images"
+    count = "all images" if data.images is None else f"{data.images} images"
     split = "" if data.split is None else f" but {100 * data.split:g} % of each class"
-    return f"{where}, {count}{split}"
+    return f"{where}, {count}{split}{tested}"
 
 
 def is_imagenet(recipe: Recipe) -> bool:

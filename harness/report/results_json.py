@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.output import escaped_json
+from harness.recipe.reported import is_measured
 from harness.report import provenance
 from harness.report.blocks import Figure
 from harness.report.claims import Judgement, verdict_counts
@@ -164,7 +165,11 @@ def _run(run: Run) -> dict[str, Any]:
             }
             for kind, stage in run.stages.items()
         },
-        "outcomes": {metric: run.outcome(metric).standing for metric in task_of()},
+        "outcomes": {
+            metric: run.outcome(metric).standing
+            for metric in task_of()
+            if is_measured(metric, run.recipe.data)
+        },
     }
 
 

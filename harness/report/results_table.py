@@ -122,7 +122,8 @@ def measured(results: Results) -> list[Metric]:
         if metric != results.metric
         and any(run.outcome(metric).value is not None for run in results.runs)
     ]
-    return [results.metric, *others]
+    # of a task's metrics, the one that the data set is published with comes first
+    return [results.metric, *sorted(others, key=lambda metric: not measure(metric).data_metric)]
 
 
 def row_label(results: Results, cell: CellResult) -> Label:

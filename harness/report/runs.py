@@ -1,35 +1,25 @@
-"""Read one run (a recipe with one seed) from its folders: states, values, curves, provenance.
-
-Reading never fails. Damaged, incomplete or unexpected content becomes a state or a warning of the
-run, so that one bad folder does not prevent the report of the others.
-"""
+"""One run (a recipe with one seed) as reports see it: states, values, curves, provenance."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from harness.errors import StoreError
 from harness.recipe.ablation import Metric
-from harness.recipe.identity import canonical, digest, record, spec, stage_id, stages
+from harness.recipe.identity import canonical, digest
 from harness.recipe.knn_words import Trained, trained_on
+from harness.recipe.reported import is_measured
 from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part, plain
-from harness.report.curves import MOST, Curves, is_number, read_curves
+from harness.report.curves import Curves
 from harness.report.measures import COSTS
-from harness.spec.registry import alarms, task, task_of, tasks, trackers
-from harness.store import atomic
-from harness.store.edition import Editions, subject
-from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import Entry, FileState, beside, read_entry
+from harness.spec.registry import task_of, tasks
+from harness.store.edition import Editions
+from harness.store.ledger import Entry, FileState
 from harness.store.stale import CheckInput, why_stale
-from harness.store.validity import copies, why_copy
-from harness.track import mirror_state
 
 LOSS: Literal["train/loss"] = "train/loss"
 """The mean over the last epoch, in nats."""
@@ -58,6 +48,8 @@ class Stage:
     """The name of the stage that it reads its weights from."""
     under: str
     """The task's name under the recipe's `tasks:`; "" for a task with a section of its own."""
+    reported: tuple[str, ...]
+    """The metrics that its result should have."""
     own_data: bool
     """Whether it uses other data than the run."""
     subject: str
@@ -217,10 +209,14 @@ class Run:
         """
         if metric == LOSS or metric in COSTS:
             return [self.stages["pretrain"]]
-        kind = task_of()[metric]
+        kind, main = task_of()[metric], self.recipe.data
         if not under and kind in self.stages:
-            return [self.stages[kind]]
-        of_kind = {name for name, said in self.recipe.tasks.items() if said.kind == kind}
+            return [self.stages[kind]] if is_measured(metric, main) else []
+        of_kind = {
+            name
+            for name, said in self.recipe.tasks.items()
+            if said.kind == kind and is_measured(metric, said.data or main)
+        }
         wanted = of_kind & {under} if under else of_kind
         return [s for s in self.stages.values() if s.under in wanted] if len(wanted) == 1 else []
 
@@ -242,7 +238,10 @@ class Run:
         if chain[0].state != "finished":
             return say(chain[0].state, chain[0].entry.detail)
         if not measuring:
-            return say("no probe", f"the recipe has no `{task_of()[metric]}` section")
+            data = self.recipe.data
+            if is_measured(metric, data):
+                return say("no probe", f"the recipe has no `{task_of()[metric]}` section")
+            return say("no probe", f"{metric} is not measured on {data.folder or data.name}")
         for last in chain[1:]:
             if last.state == "diverged":
                 return say("probe diverged", last.entry.detail)
@@ -252,149 +251,3 @@ class Run:
             if metric not in last.values:
                 return say("damaged", f"{last.id}: result.json has no number for {metric}")
         return say("finished", value=fmean(last.values[metric] for last in measuring))
-
-
-def mark_copies(runs: Sequence[Run]) -> list[Run]:
-    """The runs, with a mark on those that share a value unique to one run: one of them is a
-    copy."""
-    of = {stage.id: run for run in runs for stage in run.stages.values()}
-    stages = {stage.id: stage.entry for run in runs for stage in run.stages.values()}
-    done = {id_: (entry.described, entry.result) for id_, entry in stages.items() if entry.result}
-    for root in {stages[id_].folder.path.parent for id_ in done}:
-        done = beside(root, stages) | done
-    found = copies(done)
-    told = []
-    for run in runs:
-        shared = (found[stage.id] for stage in run.stages.values() if stage.id in found)
-        what, others = next(shared, ("", ()))
-        named = dict.fromkeys(of[id_].name if id_ in of else id_ for id_ in others)
-        told.append(replace(run, copied=why_copy(what, named)) if what else run)
-    return told
-
-
-def read_run(
-    cell: str,
-    seed: int,
-    recipe: Recipe,
-    runs: Path,
-    lines: int = MOST,
-    inputs: CheckInput | None = None,
-) -> Run:
-    """Read a run's stages in the run root `runs`; a stage without a folder is absent.
-
-    Args:
-        lines: the most lines of its journal to read for curves; 0: none.
-        inputs: checks whether data and weights have changed since; None: no check.
-    """
-    found = {name: _stage(name, recipe, runs, inputs) for name in stages(recipe)}
-    warnings = [
-        f"{stage.id}: one result has attempts of different editions ({', '.join(stage.editions)})"
-        for stage in found.values()
-        if len(stage.editions) > 1
-    ]
-    warnings += [
-        f"{stage.id}: {WORDS.get(stage.state, stage.state)} ({stage.entry.detail})"
-        for stage in found.values()
-        if stage.state in ("damaged", "unreadable")
-    ]
-    warnings += [
-        f"{stage.id}: damaged (result.json has no number for {metric})"
-        for stage in found.values()
-        for metric in task(stage.kind).reported
-        if stage.state == "finished" and metric not in stage.values
-    ]
-    warnings += [
-        f"{stage.id}: {alarm}; docs/health.md says what to look at"
-        for stage in found.values()
-        for alarm in alarms(stage.values)
-    ]
-    read = read_curves(found["pretrain"].entry, recipe, lines)
-    warnings += [_in(runs, warning) for warning in read.warnings]
-    return Run(cell, seed, recipe, found, read, tuple(warnings))
-
-
-def _in(runs: Path, text: str) -> str:
-    """The text with paths relative to the run root: a report does not depend on the root's
-    location."""
-    return re.sub(rf"(?<![\w./-]){re.escape(str(runs))}/", "", text)
-
-
-def _stage(name: str, recipe: Recipe, runs: Path, inputs: CheckInput | None) -> Stage:
-    asked = spec(recipe, name)
-    folder = stage_folder(runs, stage_id(recipe, name))
-    entry = read_entry(folder)
-    entry = replace(entry, detail=_in(runs, entry.detail))
-    result = entry.result or {}
-    try:
-        attempts = folder.attempts() if entry.state != "absent" else []
-    except StoreError:
-        attempts = []
-    ended = result.get("attempt")
-    own = next((a for a in attempts if int(a.name) == ended), attempts[-1] if attempts else None)
-    attempt = _provenance(own)
-    edition = (result or attempt).get("edition")
-    # a result from attempts of several editions names them all
-    editions = edition.split("+") if isinstance(edition, str) else [UNKNOWN] if result else []
-    data = result.get("data") or attempt.get("data")
-    print_ = data.get("fingerprint") if isinstance(data, dict) else None
-    values = result.get("values")
-    processes = result.get("processes")
-    processes = processes if isinstance(processes, int) and processes > 0 else 1
-    return Stage(
-        name=name,
-        kind=asked.task.kind,
-        parent=asked.parent,
-        under=asked.under,
-        own_data=asked.data(recipe) != recipe.data,
-        subject=subject(asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
-        id=folder.id,
-        entry=entry,
-        attempt=attempt,
-        editions=tuple(sorted(set(editions))),
-        fingerprint=str(print_ or (UNKNOWN if result else "")),
-        values={
-            str(name): float(value)
-            for name, value in (values.items() if isinstance(values, dict) else ())
-            if is_number(value)
-        }
-        | (_costs(result, recipe) if name == "pretrain" else {}),
-        seconds=float(result["seconds"]) if is_number(result.get("seconds")) else 0.0,
-        processes=processes,
-        device=str(result.get("device") or ""),
-        wanted=record(recipe, name),
-        inputs=inputs,
-        mirrors=tuple(_mirrors(folder)),
-    )
-
-
-def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:
-    """Memory in GB, and hours of 200 epochs at the measured speed, if they were measured."""
-    wanted = ("memory_gb", "images_per_s", "step")
-    said: dict[str, Any] = {key: result[key] for key in wanted if is_number(result.get(key))}
-    optim = recipe.optim
-    found: dict[str, float] = {}
-    if "memory_gb" in said:
-        found["cost/memory"] = float(said["memory_gb"])
-    if "step" in said and said.get("images_per_s") and optim.epochs and not optim.steps:
-        images = said["step"] * optim.batch / optim.epochs
-        found["cost/hours"] = PAPERS_EPOCHS * images / said["images_per_s"] / 3600
-    return found
-
-
-def _provenance(attempt: Path | None) -> dict[str, Any]:
-    try:
-        found = atomic.read_json(attempt / "attempt.json") if attempt else None
-    except StoreError:
-        found = None
-    return found if isinstance(found, dict) else {}
-
-
-def _mirrors(folder: StageFolder) -> Iterator[str]:
-    for kind in trackers():
-        try:
-            found = mirror_state.stored_state(folder, kind)
-        except StoreError:
-            continue
-        if found and found.mode:
-            name = f"{found.project}/{found.id}" if found.project else found.id
-            yield f"{kind} {name} ({found.mode})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.recipe.ablation import Metric
+from harness.recipe.reported import reported
 from harness.report.claim_summary import WHOSE
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results
@@ -65,7 +66,7 @@ def sensitivity_table(results: Results) -> Table | None:
 def _variant(results: Results, cell: CellResult, name: str) -> Mean:
     """The mean of one variant, e.g. "knn/top1@k20", over the seeds that have a result. The
     classifier of a variant may have diverged in some of them."""
-    metric = next((m for m in task_of() if name.startswith(m)), results.metric)
+    metric = next((m for m in task_of() if name.partition("@")[0] == m), results.metric)
     finished = [v.seed for v in results.values(cell, metric) if v.standing == "finished"]
     found = [
         run.stages[task_of()[metric]].values[name]
@@ -98,7 +99,7 @@ def _further(results: Results) -> Iterator[tuple[Metric, str]]:
     shown = set(measured(results))
     for run in results.runs:
         for name, said in run.recipe.tasks.items():
-            for metric in task(said.kind).reported:
+            for metric in reported(task(said.kind), said.data or run.recipe.data):
                 main = run.behind(metric)
                 if metric not in shown or not main or main[0].under != name:
                     yield metric, name

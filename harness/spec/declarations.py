@@ -10,7 +10,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Axis = Literal["step", "epoch"]
 Better = Literal["higher", "lower"]
@@ -34,6 +34,9 @@ class Metric:
         least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
         alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
             no alarm. An alarm is shown wherever a stage's state is, and changes no result.
+        data_metric: the metric of data sets that it is. It is measured only on the data sets that
+            are published with this metric, and reported there before the task's others. "": it is
+            measured on all data.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Metric:
     least: float | None = None
     most: float | None = None
     alarm: str = ""
+    data_metric: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -60,9 +64,26 @@ class Metric:
         return low and (self.most is None or value <= self.most)
 
 
-def accuracy(name: str, description: str, *, label: str = "", short: str = "") -> Metric:
+def accuracy(
+    name: str, description: str, *, label: str = "", short: str = "", data_metric: str = ""
+) -> Metric:
     """A metric: share of correct answers, in percent, evaluated at the end of epochs."""
-    return Metric(name, "%", "epoch", description, "higher", label, short, 0.0, 100.0)
+    return Metric(
+        name,
+        "%",
+        "epoch",
+        description,
+        better="higher",
+        label=label,
+        short=short,
+        least=0.0,
+        most=100.0,
+        data_metric=data_metric,
+    )
+
+
+PER_CLASS: Final = "mean_per_class"
+"""The metric of data sets with classes of unequal size: the mean of each class's accuracy."""
 
 
 @dataclass(frozen=True)

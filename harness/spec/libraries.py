@@ -8,7 +8,7 @@ from importlib import metadata
 from harness.spec.registry import task
 
 
-def lacking(kinds: Iterable[str]) -> list[str]:
+def missing_libraries(kinds: Iterable[str]) -> list[str]:
     """What is not installed for tasks of these kinds, and how it is installed; one sentence for
     each task."""
     return [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, entry_points
 from typing import TypeVar
 
@@ -137,6 +137,18 @@ def metrics() -> dict[str, Metric]:
 def task_of() -> dict[str, str]:
     """The kind of the task that measures each reported metric, by the metric's name."""
     return {name: each.kind for each in tasks().values() for name in each.reported}
+
+
+def foremost(names: Collection[str]) -> list[str]:
+    """The declared ones of `names`, in the order of declaration, without those beside which there
+    is a metric of the same task that the data set is published with."""
+    found = [each for each in metrics().values() if each.name in names]
+    published = {each.name.partition("/")[0] for each in found if each.data_metric}
+    return [
+        each.name
+        for each in found
+        if each.data_metric or each.unit != "%" or each.name.partition("/")[0] not in published
+    ]
 
 
 def clear_cache() -> None:

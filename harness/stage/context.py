@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.data.datasets import DataSet
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.evaluate.features import NotFinite
 from harness.recipe.identity import StageSpec
@@ -59,7 +59,7 @@ class Context:
     """The first process's; None on the others, which write nothing."""
     parent: StageFolder | None
     data: DataSet
-    data_root: Path
+    data_root: AnyRoot
     world: World
     reporter: Reporter
     stopping: Callable[[], bool]

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.data.datasets import DataSet, open_data
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, HarnessError, StoreError, Superseded
 from harness.inputs import Inputs
 from harness.recipe.identity import StageSpec, of_trial, spec, stage_id
@@ -43,7 +44,7 @@ class Job:
 
     folder: Path
     """The stage's folder, with its stage.json."""
-    data_root: Path
+    data_root: AnyRoot
     device: str
     """A torch device such as cpu or cuda; auto: CUDA if available."""
 
@@ -187,7 +188,7 @@ def _attempt(
     return result["state"], result["values"]
 
 
-_looked_at: tuple[DataSet, dict[str, Any] | None] | None = None
+_looked_at: tuple[DataSet, dict[str, dict[str, Any] | None]] | None = None
 """The data that this process opened last, and its files then: a later stage may use the same."""
 
 
@@ -202,7 +203,8 @@ def _inputs(
     global _looked_at
     here = Inputs(job.data_root, attempt.folder.path.parent)
     if _looked_at is None or _looked_at[0] is not data:
-        _looked_at = data, here.data(asked.data(recipe))
+        own = asked.data(recipe)
+        _looked_at = data, {"data": here.data(own), "test_data": here.test_data(own)}
     weights: dict[str, Any] | None = None
     more: dict[str, Any] = {}
     source = of_stage(recipe, attempt.folder)
@@ -221,7 +223,7 @@ def _inputs(
         inputs = said.get("inputs")
         weights = inputs.get("weights") if isinstance(inputs, dict) else None
         more = {key: said[key] for key in ("trained_on",) if key in said}
-    found = {"data": _looked_at[1], "weights": weights}
+    found = {**_looked_at[1], "weights": weights}
     found = {what: said for what, said in found.items() if said is not None}
     return ({"inputs": found} if found else {}) | more
 

@@ -94,7 +94,7 @@ class Shared:
             "images": shown,
             "count": len(images),
             "normalised": [list(data.mean), list(data.std)],
-            "view": ["center", size],
+            "view": [images.view, size],
             "layer": layer,
             "precision": precision,
             "code": of_modules(CODE, task("knn").libraries),

@@ -23,6 +23,9 @@ from harness.store.layout import StageFolder
 NAMES = "health/"
 """The beginning of its metrics' names."""
 COLLAPSED = "health/collapsed"
+SETTLED = 50
+"""Steps before which there is no alarm. The running statistics still hold more than 0.9^50 = 0.5 %
+of their initial values, with which a deep network's features may lie on one line."""
 IMAGES = 2048
 """Images whose features are measured; all, if there are fewer."""
 LEAST = 256

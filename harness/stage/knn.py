@@ -11,8 +11,9 @@ from torch import Tensor
 from harness.data.datasets import DataSet
 from harness.data.images import Images
 from harness.errors import DataError
+from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import Kept, extract
-from harness.evaluate.knn import check_distinct, knn_correct
+from harness.evaluate.knn import check_distinct, knn_right
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Knn, Recipe
 from harness.runtime import keyed
@@ -44,7 +45,8 @@ def measure(
     kept: Kept | None = None,
     extracting: Callable[..., Tensor] = extract,
 ) -> dict[str, float]:
-    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol.
+    """{"knn/top1": percent at the first k, "knn/top1@k20": at the others}, by the protocol; and
+    "knn/mean_per_class" on data that is published with it.
 
     `pausing`: see `extract`. `size`: side of the views in pixels; None: the recipe's.
     `kept`: see `extract`; of the bank's images, not with a Shared.
@@ -74,7 +76,7 @@ def measure(
     ]
     check_distinct(features[1], data.bank.labels)
     mine = slice(world.rank, None, world.size)
-    correct = knn_correct(
+    right = knn_right(
         features[0][mine],
         queries.labels[mine],
         features[1],
@@ -82,10 +84,13 @@ def measure(
         k=protocol.k,
         temperature=protocol.temperature,
         classes=data.classes,
+        only=data.tested,
     )
-    found = [100 * n / len(queries) for n in world.sum(correct).tolist()]
-    first, *others = zip(protocol.k, found, strict=True)
-    return {"knn/top1": first[1]} | {f"knn/top1@k{k}": value for k, value in others}
+    return {
+        f"knn/{metric}" + (f"@k{k}" if n else ""): value
+        for metric, values in accuracies(right, queries.labels[mine], data, world.sum).items()
+        for n, (k, value) in enumerate(zip(protocol.k, values, strict=True))
+    }
 
 
 def run(context: Context) -> StageOutcome:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.data.loader import Loader
+from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import encode
 from harness.evaluate.linear_probe import LinearProbe, named
 from harness.recipe.schema import Augment, Linear
@@ -55,7 +56,7 @@ class Probing:
         self.total = self.protocol.epochs * self.per_epoch
         self.step = 0
         self._losses: list[Tensor] = []  # per step of this epoch so far, each (R,)
-        self._top1: list[float] = []
+        self._accuracies: dict[str, list[float]] = {}
 
     def _features(self, images: object) -> Tensor:
         context = self.context
@@ -104,9 +105,9 @@ class Probing:
         context.wait_for_checkpoint()
         if frozen.fingerprint(self.encoder) != self.digest:
             raise AssertionError("the probe changed a frozen tensor")
-        if not self._top1:  # restored at the last step
-            self._top1 = self._validate()
-        found = named("linear/top1", self.protocol, self._top1)
+        if not self._accuracies:  # restored at the last step
+            self._accuracies = self._validate()
+        found = self._named(self._accuracies)
         lost = [name for name, value in found.items() if not math.isfinite(value)]
         for name in lost:
             del found[name]
@@ -139,19 +140,30 @@ class Probing:
         diverged = not math.isfinite(means[0])
         last = self.step == self.total
         if not diverged and (last or epoch % max(1, protocol.epochs // 10) == 0):
-            self._top1 = self._validate()
-            seen = named("linear/top1", protocol, self._top1)
+            self._accuracies = self._validate()
+            seen = self._named(self._accuracies)
             figures |= {name: value for name, value in seen.items() if math.isfinite(value)}
         context.record([{"step": self.step, "epoch": epoch, "t": round(time.time(), 1), **figures}])
         if diverged:
             raise Diverged(self.step, f"the mean loss of epoch {epoch} was {means[0]}", {})
-        if self._top1 and math.isnan(self._top1[0]):
+        if self._accuracies and math.isnan(self._accuracies["top1"][0]):
             raise Diverged(self.step, f"the logits after epoch {epoch} were not finite", {})
         context.reporter.advance(self.step, figures)
 
-    def _validate(self) -> list[float]:
-        """Top-1 of each classifier on the test images, in percent; NaN: see LinearProbe."""
-        return self.probe.accuracy(self.test, self.test_labels)
+    def _validate(self) -> dict[str, list[float]]:
+        """Metric -> percent of each classifier on the test images; NaN if a logit is not finite."""
+        data = self.context.data
+        right, finite = self.probe.right(self.test, self.test_labels, data.tested)
+        return {
+            metric: [x if whole else math.nan for x, whole in zip(values, finite, strict=True)]
+            for metric, values in accuracies(right, self.test_labels, data).items()
+        }
+
+    def _named(self, accuracies: dict[str, list[float]]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for metric, values in accuracies.items():
+            found |= named(f"linear/{metric}", self.protocol, values)
+        return found
 
     def _save(self) -> None:
         losses = torch.stack(self._losses) if self._losses else None

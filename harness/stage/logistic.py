@@ -4,12 +4,14 @@ are fitted. The test images enter no choice."""
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness.data.images import Images
+from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import NotFinite
 from harness.evaluate.logistic import Fit, Regression, best, check_classes, parts, scaled
 from harness.recipe.logistic_words import remarks
@@ -63,13 +65,16 @@ class Choosing:
             tried = self._tried(bank) if chooses else []
             held = [int((self.folds == n).sum()) for n in range(protocol.held_out)]
             validation = [
-                100 * sum(found[at].correct for found in tried) / sum(held)
+                100 * sum(fits[at].correct for fits in tried) / sum(held)
                 for at in range(len(grid))
                 if chooses
             ]
             c = grid[best(grid, validation)] if chooses else grid[0]
-            final = self._fitted(self._regression(), c, bank, self.labels, test, self.answers)
-        values = {"logistic/top1": 100 * final.correct / len(self.answers), "logistic/c": c}
+            final = self._fitted(
+                self._regression(), c, bank, self.labels, test, self.answers, context.data.tested
+            )
+        found = accuracies(final.right[None], self.answers, context.data)
+        values = {f"logistic/{name}": each[0] for name, each in found.items()} | {"logistic/c": c}
         if chooses:
             values["logistic/validation"] = max(validation)
             named = zip(grid, validation, strict=True)
@@ -132,6 +137,7 @@ class Choosing:
         labels: Tensor,
         test: Any,
         answers: Tensor,
+        classes: Sequence[int] = (),
     ) -> Fit:
         """One fit by the first process, known to all; afterwards all may stop.
 
@@ -144,19 +150,21 @@ class Choosing:
             if world.rank:
                 return None
             try:
-                return regression.fit(c, x, labels.numpy(), test, answers.numpy())
+                return regression.fit(c, x, labels.numpy(), test, answers.numpy(), classes)
             except NotFinite as error:
                 return error
 
         mine = first_alone(work, world, context.stopping)
         if world.any(isinstance(mine, NotFinite)):
             raise mine if isinstance(mine, NotFinite) else NotFinite("a classifier is not finite")
-        own = [mine.iterations, mine.converged, mine.correct] if isinstance(mine, Fit) else [0] * 3
-        said = world.sum(torch.tensor([int(each) for each in own], device=world.device)).tolist()
+        own = torch.zeros(2 + len(answers), dtype=torch.int64)
+        if isinstance(mine, Fit):
+            own[0], own[1], own[2:] = mine.iterations, mine.converged, mine.right
+        said = world.sum(own.to(world.device)).cpu()
         self.done += 1
         context.reporter.advance(self.done, {})
         context.pause()
-        return Fit(c, int(said[0]), bool(said[1]), int(said[2]))
+        return Fit(c, int(said[0]), bool(said[1]), said[2:].bool())
 
 
 def run(context: Context) -> StageOutcome:

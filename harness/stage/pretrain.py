@@ -27,12 +27,15 @@ from harness.runtime import checkpoint
 from harness.runtime.optimiser import build_optimiser, set_rate
 from harness.runtime.schedule import rate
 from harness.runtime.world import World
-from harness.spec.declarations import load
+from harness.spec.declarations import PER_CLASS, load
 from harness.spec.registry import alarms, methods
 from harness.stage import beginning, monitor
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.stage.health import COLLAPSED, Health, recorded
+from harness.stage.health import COLLAPSED, SETTLED, Health, recorded
 from harness.stage.knn import measure
+
+MONITORED = ("knn/top1", f"knn/{PER_CLASS}")
+"""The latter only on data sets that are published with it."""
 
 LEAST_SCALE = 2.0**-24
 """Least loss scale of fp16. Gradients that overflow below it exceed 1e12 in any format."""
@@ -147,7 +150,8 @@ class Pretraining:
             if saves or stops:
                 self._since = time.perf_counter()
         context.wait_for_checkpoint()
-        values = {} if recipe.knn is None else {"knn/top1": self._figures["knn/top1"]}
+        values = {name: self._figures[name] for name in MONITORED if name in self._figures}
+        values = {} if recipe.knn is None else values
         if self._losses:
             values["train/loss"] = _mean(self._losses)
         if self._top1:
@@ -257,7 +261,7 @@ class Pretraining:
                 encoder, self.recipe, on.protocol, on.data, world, _never, on.size, kept
             )
         self._kept = kept
-        self._figures["knn/top1"] = values["knn/top1"]
+        self._figures |= {name: values[name] for name in MONITORED if name in values}
         context.record(
             [
                 {
@@ -298,7 +302,7 @@ class Pretraining:
     def _alarm(self, values: dict[str, float]) -> None:
         """Add since when the features are collapsed, and say so once."""
         before = self._health.get(COLLAPSED, 0.0)
-        why = collapse(values, self.recipe.model.dim)
+        why = collapse(values, self.recipe.model.dim) if self.step >= SETTLED else ""
         values[COLLAPSED] = (before or self._epoch(self.step)) if why else 0.0
         if why and not before:
             told = f"{self.context.folder.id}: {alarms(values)[0]}: {why}"
@@ -313,6 +317,7 @@ class Pretraining:
             "losses": self._losses,
             "top1": self._top1,
             "knn": self._figures.get("knn/top1"),
+            **({PER_CLASS: self._figures[MONITORED[1]]} if MONITORED[1] in self._figures else {}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -335,7 +340,8 @@ class Pretraining:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self._losses, self._top1 = state["losses"], state["top1"]
-        self._figures = {} if state["knn"] is None else {"knn/top1": state["knn"]}
+        seen = dict(zip(MONITORED, (state["knn"], state.get(PER_CLASS)), strict=True))
+        self._figures = {name: value for name, value in seen.items() if value is not None}
         self._health = recorded(self.context.folder, step)
 
     def _go_on(self, step: int, state: dict[str, Any]) -> None:
@@ -343,7 +349,7 @@ class Pretraining:
         are the recipe's, and the metrics, which are that run's."""
         own = self.optimiser.state_dict()["param_groups"]
         state = state | {"optimiser": state["optimiser"] | {"param_groups": own}}
-        self._load(step, state | {"losses": [], "top1": [], "knn": None})
+        self._load(step, state | {"losses": [], "top1": [], "knn": None, PER_CLASS: None})
 
 
 def _never() -> None:

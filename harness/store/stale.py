@@ -14,10 +14,15 @@ from harness.store.version import STAGE
 DATA = ("fingerprint", "train", "test")
 """Fields of a result's `data` that must equal those of its parent stage."""
 
-INPUTS = ("data", "weights")
-"""Fields of a result that name its inputs: the data, and given weights."""
+INPUTS = ("data", "test_data", "weights")
+"""Fields of a result that name its inputs: the data, test images from elsewhere, given weights."""
 
-PRINTS = {"fingerprint": "names and sizes", "contents": "contents", "sha256": "sha256"}
+PRINTS = {
+    "fingerprint": "names and sizes",
+    "lists": "the set's lists",
+    "contents": "contents",
+    "sha256": "sha256",
+}
 """Fields that identify an input, and what each is computed from."""
 
 CheckInput = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
@@ -71,7 +76,8 @@ def why_changed(entry: Entry, check_input: CheckInput | None) -> str:
         for key, of in PRINTS.items():
             if said.get(key) and now.get(key) and said[key] != now[key]:
                 pair = f"{of} {_print(said, key)} then, {_print(now, key)} now"
-                return f"of other {what} than {said.get('name')} contains now ({pair})"
+                kind = what.replace("_", " ")
+                return f"of other {kind} than {said.get('name')} contains now ({pair})"
     return ""
 
 

@@ -130,7 +130,7 @@ def test_a_mistake_is_an_error(recipe: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(harness.HarnessError, match="bach"):
         checked.refuse()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(harness.HarnessError, match="there are local, slurm"):
+    with pytest.raises(harness.HarnessError, match="local, slurm"):
         harness.app.submit(recipe, site)
     with pytest.raises(harness.HarnessError, match="sbatch"):
         harness.app.submit(recipe, site, on="slurm")

@@ -164,6 +164,24 @@ def test_several_data_sets_are_one_recipe(place: Path, site: Site) -> None:
     assert (place / "runs" / "evaluations").is_dir()
 
 
+def test_folders_of_several_data_roots_and_published_sets(place: Path) -> None:
+    (place / "first").mkdir()
+    roots = [place / "first", place / "data"]
+    site = harness.load_site(runs=place / "runs", data=roots, device="cpu")
+    for word in ("photos", "data/photos"):
+        assert write(site, on=[word]).data.folder == "photos"
+    (place / "first" / "photos").mkdir()
+    with pytest.raises(DataError, match="photos"):  # the name would mean the first root's
+        write(site, on=["data/photos"])
+    recipe = write(site, on=["pets", "flowers102"])
+    assert recipe.data.name == "pets"
+    assert recipe.knn is not None
+    assert recipe.knn.k == (200,)
+    assert recipe.tasks["knn_flowers102"].data is not None
+    with pytest.raises(DataError, match="pictures"):
+        write(site, on=["pictures"])
+
+
 def test_a_run_is_still_found_when_it_was_evaluated(place: Path, site: Site) -> None:
     evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
     again = write(site, "tiny", "photos").model.weights

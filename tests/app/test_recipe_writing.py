@@ -67,6 +67,18 @@ def test_pictures_in_the_data_root_watched_on_a_folder(tmp_path: Path) -> None:
     assert made.recipe.monitor is said
 
 
+def test_pictures_in_the_second_data_root(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "b" / "photos", 64, "x")
+    site = load_site(data=[tmp_path / "a", tmp_path / "b"])
+    made = new_recipe(tmp_path / "my.yaml", folder, site)
+    assert made.recipe.data.folder == "photos"
+    assert "--data" not in made.next
+    (tmp_path / "a" / "photos").mkdir(parents=True)
+    made = new_recipe(tmp_path / "other.yaml", folder, site)  # that name means the first root's
+    assert made.root == tmp_path / "b"
+    assert "--data" in made.next
+
+
 def test_folders_of_classes(tmp_path: Path) -> None:
     folder = photos(tmp_path / "data" / "pets", 100, "cat", "dog")
     (note,) = write(tmp_path, folder).notes

@@ -69,7 +69,7 @@ def test_broken_images_end_a_run_with_3_until_they_are_left_out(moco: Any, place
     assert "cat/0.jpg" in said.err
     assert "dog/4.jpg" in said.err
     assert "Traceback" not in said.all
-    command = said.err.partition("moco-harness ")[2].partition(" finds")[0]
+    command = said.err.partition("moco-harness ")[2].partition(" lists")[0]
     checked = moco("data", "check", "data/pets")
     assert checked.code == 3
     assert "2 images of 38 cannot be used" in checked.err

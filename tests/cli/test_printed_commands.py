@@ -189,6 +189,14 @@ def test_a_path_from_elsewhere_has_no_way_up_in_it_unless_a_link_is_crossed(
     assert Commands(Path("../runs")).line("status").endswith(f"--runs {tmp_path}/runs")
 
 
+def test_several_data_roots_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "d").mkdir(parents=True)
+    words = ["moco-harness", "run", "quickstart", "--data", "d:../e"]
+    again = Commands(Path("runs")).again(words, str(tmp_path / "a"))
+    assert shlex.split(again)[3:] == ["--data", f"{tmp_path}/a/d:{tmp_path}/e"]
+
+
 # ---- cancel
 
 

@@ -150,7 +150,7 @@ def test_arrays_longer_than_the_clusters(moco: Any, slurm: Path) -> None:
     said = moco("run", "scale.yaml", "--site", slurm)
     assert said.code == 1
     assert "slurm.max_array" in said.err
-    assert "takes 3" in said.err
+    assert "allows 3" in said.err
     assert not Path("runs/submissions").exists() or not submission.everything(Path("runs"))
     slurm.write_text(slurm.read_text().replace("max_array: 4", "max_array: 3"))
     assert moco("run", "scale.yaml", "--site", slurm).code == 0

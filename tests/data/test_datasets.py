@@ -241,7 +241,7 @@ def test_a_subset_that_loses_a_class_is_refused(tmp_path: Path) -> None:
         (path / part / "cat" / "0.png").rename(path / part / "zebra" / "0.png")
     with pytest.raises(DataError, match=r"1 of its 3 classes.*zebra.*; .*\d+ or more") as told:
         open_data(TINY.model_copy(update={"images": 20}), tmp_path)
-    least = int(str(told.value).split("; ")[-1].split()[0])
+    least = int(str(told.value).split("; ")[-1].removeprefix("use ").split()[0])
     whole = open_data(TINY.model_copy(update={"images": least}), tmp_path).train
     assert set(whole.labels.tolist()) == {0, 1, 2}
     with pytest.raises(DataError, match="zebra"):

@@ -42,8 +42,8 @@ def test_pictures_of_any_depth_have_no_labels(photos: Path) -> None:
     assert set(found.train.labels.tolist()) == {-1}
     assert found.described["passed_over"]["all"] == {
         "hidden": 1,
-        "with no image's suffix": 1,
-        "linked again": 1,
+        "without an image suffix": 1,
+        "linked twice": 1,
     }
     assert found.train.load(torch.arange(14)).center(16).shape == (14, 3, 16, 16)
     assert len(opened(photos.parent, folder="photos", images=5).train) == 5
@@ -74,7 +74,7 @@ def test_broken_pictures_are_found_and_left_out(photos: Path) -> None:
     found = opened(photos.parent, folder="photos")
     assert len(found.train) == 13
     assert found.left_out == ("2020/summer/dog/0.jpg",)
-    assert found.described["passed_over"]["all"]["with no image's suffix"] == 1
+    assert found.described["passed_over"]["all"]["without an image suffix"] == 1
 
 
 @pytest.mark.usefixtures("fresh")

@@ -74,7 +74,7 @@ def test_every_declared_tracker_is_looked_at(
         found = {each.about: each for each in machine.findings(site)}
         assert (found["wandb"].level, found["lines"].level) == ("ok", "ok")
         assert found["lines"].says == "online, to http://127.0.0.1:9"
-        probe.answer(tmp_path, tmp_path)
+        probe.answer(tmp_path, [tmp_path])
         answer = json.loads((tmp_path / "answer.json").read_text())
         assert answer["reached"] == {"lines": False}
         lost = machine.judge_network(answer)

@@ -1,5 +1,6 @@
 """kNN against the brute-force oracle."""
 
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from oracle.knn import knn
 
 from harness.evaluate import knn as ours
-from harness.evaluate.knn import knn_accuracy, knn_correct, top
+from harness.evaluate.knn import knn_accuracy, knn_correct, knn_right, top
 
 
 def clusters(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,3 +105,28 @@ def test_features_of_any_length_are_normalised_where_they_are() -> None:
     assert torch.equal(knn_correct(queries, labels, bank, bank_labels, **settings), expected)
     assert torch.equal(queries, whole[0])
     assert torch.equal(bank, whole[1]), "no second copy is kept of it"
+
+
+def test_only_some_classes_may_be_answered() -> None:
+    bank, bank_labels = clusters(300, 1)
+    queries, labels = clusters(80, 2)
+    among = (labels == 1) | (labels == 3)
+    queries, labels = queries[among], labels[among]
+    queries += 2 * torch.randn(queries.shape, generator=torch.Generator().manual_seed(3))
+    settings: dict[str, Any] = {"k": (20, 1), "temperature": 0.1, "classes": 5}
+    found = knn_right(queries.clone(), labels, bank.clone(), bank_labels, only=(1, 3), **settings)
+    similar = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
+    silent = 0
+    for row, k in enumerate((20, 1)):
+        for query, label in enumerate(labels.tolist()):
+            near = similar[query].topk(k).indices
+            votes = {1: 0.0, 3: 0.0}
+            for i in near.tolist():
+                if (voted := int(bank_labels[i])) in votes:
+                    votes[voted] += math.exp(float(similar[query, i]) / 0.1)
+            silent += not any(votes.values())
+            right = votes[label] > votes[4 - label]
+            assert bool(found[row, query]) == right
+    assert silent  # such a query counts as wrong, though its class could come first
+    everything = knn_right(queries, labels, bank, bank_labels, **settings)
+    assert found[0].sum() > everything[0].sum()

@@ -90,3 +90,20 @@ def test_the_first_rate_is_the_result() -> None:
         "linear/top1@lr30,wd0.0001": 3.0,
         "linear/top1@lr10,wd0.0001": 4.0,
     }
+
+
+def test_only_some_classes_may_be_answered() -> None:
+    features, labels = data()
+    probe = LinearProbe(
+        Linear(lr=(1.0, 0.1)), dim=6, classes=3, stream=(0, "linear"), device=torch.device("cpu")
+    )
+    probe.step(features, labels, 0)
+    logits = probe.logits(features)
+    right, finite = probe.right(features, labels, only=(0, 2))
+    expected = torch.where(logits[:, :, 0] > logits[:, :, 2], 0, 2) == labels.view(-1, 1)
+    assert torch.equal(right, expected.T)
+    assert finite == [True, True]
+    everything, _ = probe.right(features, labels)
+    assert not torch.equal(right, everything)
+    probe.weight[0, 1] = torch.inf  # of a class that is not among them, but the training diverged
+    assert probe.right(features, labels, only=(0, 2))[1] == [False, True]

@@ -57,6 +57,18 @@ def test_a_fit_is_scikit_learns() -> None:
     assert 120 < found.correct < 200
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_answers_among_some_classes_only(classes: int) -> None:
+    (x, y), (test, answers) = clusters(300), clusters(200, 1)
+    seen, asked = y < classes, answers == 1
+    given = (x[seen].numpy(), y[seen].numpy(), test[asked].numpy(), answers[asked].numpy())
+    every = Regression(protocol(), 1).fit(0.1, *given)
+    assert 0 < every.correct < int(asked.sum())
+    assert Regression(protocol(), 1).fit(0.1, *given, classes=(1,)).correct == int(asked.sum())
+    both = Regression(protocol(), 1).fit(0.1, *given, classes=tuple(range(classes)))
+    assert torch.equal(both.right, every.right)
+
+
 def test_the_next_fit_begins_with_the_one_before() -> None:
     (x, y), (test, answers) = clusters(300), clusters(200, 1)
     given = (x.numpy(), y.numpy(), test.numpy(), answers.numpy())
@@ -103,3 +115,12 @@ def test_too_few_images_are_refused(labels: list[int]) -> None:
 def test_a_rare_class_is_no_mistake() -> None:
     known = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2])
     check_classes(known, parts(known, 4, (0, "logistic")), 4)
+
+
+def test_only_the_classes_that_are_tested_are_answered() -> None:
+    x = torch.eye(3).repeat(10, 1)
+    y = torch.arange(3).repeat(10)
+    between = torch.tensor([[0.1, 1.0, 0.9], [0.1, 0.2, 0.9]])
+    given = (1.0, x.numpy(), y.numpy(), between.numpy(), torch.tensor([2, 2]).numpy())
+    assert Regression(protocol(), 1).fit(*given).right.tolist() == [False, True]
+    assert Regression(protocol(), 1).fit(*given, (0, 2)).right.tolist() == [True, True]

@@ -8,8 +8,11 @@ import pytest
 
 from harness.errors import RecipeError
 from harness.recipe.load import load, load_ablation
+from harness.recipe.photos import PHOTOS
 
 from .conftest import Write
+
+NAMES = ", ".join(["embedded, cifar10, cifar100, stl10, imagefolder, pictures", *PHOTOS])
 
 RECIPE = """\
 name: x
@@ -126,13 +129,17 @@ def tells(line: str, where: str, facts: Sequence[str]) -> bool:
             "name: embedded",
             "name: cifar",
             "x.yaml:3: data.name",
-            ["'cifar'", "cifar10", "embedded, cifar10, cifar100, stl10, imagefolder, pictures"],
+            [
+                "'cifar'",
+                "cifar10",
+                NAMES,
+            ],
         ),
         (
             "name: embedded",
             "name: 3",
             "x.yaml:3: data.name",
-            ["3", "embedded, cifar10, cifar100, stl10, imagefolder, pictures"],
+            ["3", NAMES],
         ),
         ("name: x", "name: X y", "x.yaml:1: name", [". _ = -"]),
         ("name: x", f"name: {'x' * 81}", "x.yaml:1: name", ["81", "80"]),

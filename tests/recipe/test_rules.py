@@ -172,3 +172,32 @@ def test_a_cosine_that_begins_after_the_end() -> None:
     schedule = {"kind": "cosine", "start": 3}
     assert "optim.schedule.start" in refused(optim__schedule=schedule, optim__epochs=3)
     made(optim__schedule=schedule, optim__epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"name": "cifar10", "test": "other"}, "data.test"),
+        ({"name": "imagefolder", "folder": "f", "test": "../other"}, "data.test"),
+        ({"name": "imagefolder", "folder": "f", "test": "/other"}, "data.test"),
+        ({"name": "imagefolder", "folder": "f", "test": "other", "split": 0.1}, "data.test"),
+        ({"name": "pictures", "folder": "f", "test": "other"}, "data.test"),
+        ({"name": "imagefolder", "folder": "f", "test_view": "whole"}, "data.test_view"),
+        ({"name": "pets", "folder": "f"}, "data.folder"),
+        ({"name": "pets", "images": 4_000}, "data.images"),
+    ],
+)
+def test_test_images_and_published_sets(data: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        made(data={"size": 16, **data})
+    found = error.value.errors()[0]["ctx"]["found"]
+    assert field in [path for path, _ in found]
+    further = {"more": {"kind": "knn", "k": [1], "data": {"size": 16, **data}}}
+    if field.startswith("data.test"):
+        with pytest.raises(ValidationError, match=rf"tasks\.more\.{field}"):
+            made(tasks=further)
+
+
+def test_a_published_set_declares_its_metric() -> None:
+    assert made(data={"name": "pets", "size": 16}).data.metric == "mean_per_class"
+    assert made().data.metric == "top1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.report.curves import FEWEST, LINES, MOST, _sample, read_curves, share
-from harness.report.runs import read_run
+from harness.report.read_run import read_run
 from harness.store.ledger import read_entry
 from report.conftest import Make
 

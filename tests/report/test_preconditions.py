@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.report.preconditions import failed, training_images
-from harness.report.runs import Run, read_run
+from harness.report.read_run import read_run
+from harness.report.runs import Run
 from report.build import recipe
 
 

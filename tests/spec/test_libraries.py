@@ -6,12 +6,12 @@ from importlib import metadata
 
 import pytest
 
-from harness.spec.libraries import lacking
+from harness.spec.libraries import missing_libraries
 from harness.spec.registry import tasks
 
 
 def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lacking(tasks()) == []
+    assert missing_libraries(tasks()) == []
     real = metadata.version
 
     def without(name: str) -> str:
@@ -20,7 +20,7 @@ def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch
         return real(name)
 
     monkeypatch.setattr(metadata, "version", without)
-    (said,) = lacking([*tasks(), "logistic"])
+    (said,) = missing_libraries([*tasks(), "logistic"])
     assert "scikit-learn" in said
     assert "moco-harness[evaluate]" in said
-    assert lacking(["pretrain", "knn", "linear"]) == []
+    assert missing_libraries(["pretrain", "knn", "linear"]) == []

@@ -105,7 +105,7 @@ def test_an_installed_task_stands_behind_the_harnesss_own(install: Install) -> N
         (own("own", metric="knn/top1"), "knn/top1"),
         (own("own", parent="nothing"), "nothing"),
         (own("own", parent="own"), "own -> own"),
-        ("a text", "no task"),
+        ("a text", "not a task"),
         (ImportError("no module named x"), "no module named x"),
     ],
     ids=["kind taken", "metric taken", "no parent", "its own parent", "no task", "no import"],

@@ -9,13 +9,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gloo import Pool
+from PIL import Image
 from torch import Tensor
 
 from harness.data.datasets import open_data
 from harness.data.images import Files, Stack
+from harness.data.tested import WholeFiles
 from harness.evaluate import features as module
 from harness.model.encoder import build
 from harness.recipe.schema import Data, Model
@@ -70,6 +73,17 @@ def test_they_are_extracted_once_and_read_with_the_same_bits(tmp_path: Path) -> 
     again.zero_()
     assert torch.equal(stage.get(), first), "each reader has a copy of its own"
     assert stage.reporter.told == []
+
+
+def test_whole_images_are_not_taken_for_their_centres(tmp_path: Path) -> None:
+    path = tmp_path / "0.png"
+    Image.fromarray(np.arange(768, dtype=np.uint8).reshape(16, 16, 3)).save(path)
+    given = ([path], torch.tensor([0]), [path.stat().st_size])
+    stage = Evaluation(tmp_path)
+    cut = stage.get(images=Files(*given))
+    assert not torch.equal(stage.get(images=WholeFiles(*given)), cut)
+    assert torch.equal(stage.get(images=Files(*given)), cut)
+    assert stage.extracted == 2
 
 
 def test_whatever_decides_a_bit_is_in_the_key(

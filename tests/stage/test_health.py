@@ -160,6 +160,7 @@ def test_a_planted_collapse_raises_the_alarm_once(
 ) -> None:
     """From the second of three epochs, also in an attempt that begins after it."""
     planted(monkeypatch, 6)
+    monkeypatch.setattr(pretrain, "SETTLED", 10)
     made, looks, notes = write(tmp_path), itertools.count(1), Notes()
     stopped = run(made, tmp_path / "runs", kinds=KINDS, stopping=lambda: next(looks) >= 12)
     folder = stopped["pretrain"]
@@ -174,6 +175,7 @@ def test_a_planted_collapse_raises_the_alarm_once(
 def test_the_note_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said, notes = iter(["narrow", "narrow", ""]), Notes()
     monkeypatch.setattr(pretrain, "collapse", lambda *_: next(said))
+    monkeypatch.setattr(pretrain, "SETTLED", 5)
     folder = run(write(tmp_path), tmp_path / "runs", kinds=())["pretrain"]
     stage = make_plan(tmp_path / "tiny.yaml", (), tmp_path / "runs").stages[0]
     folder.create(describe(stage, "tiny"))
@@ -184,6 +186,16 @@ def test_the_note_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [value for _, _, value in seen] == [1.0, 1.0, 0.0]
 
 
+def test_no_alarm_before_the_running_statistics_have_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(monkeypatch, 1)
+    sets = ("optim.epochs=11", "watch.knn_epochs=0", "watch.health_epochs=3")
+    folder = run(write(tmp_path), tmp_path / "runs", sets, kinds=KINDS)["pretrain"]
+    seen = journal.series(journal.read(folder), "health/collapsed")
+    assert [(step, value) for step, _, value in seen] == [(15, 0), (30, 0), (45, 0), (55, 11)]
+
+
 @pytest.mark.parametrize(
     "contrast",
     [
@@ -192,7 +204,10 @@ def test_the_note_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "kind: memory_bank, negatives: 50",
     ],
 )
-def test_no_alarm_of_a_healthy_run(tmp_path: Path, contrast: str) -> None:
+def test_no_alarm_of_a_healthy_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrast: str
+) -> None:
+    monkeypatch.setattr(pretrain, "SETTLED", 0)
     made = write(tmp_path, old="kind: moco, queue: 50, momentum: 0.9", new=contrast)
     folder = run(made, tmp_path / "runs", kinds=KINDS)["pretrain"]
     seen = journal.series(journal.read(folder), "health/collapsed")

@@ -42,7 +42,7 @@ def test_it_reports_the_last_accuracy_not_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = iter([[30.0, 10.0], [50.0, 60.0], [45.0, 20.0], [40.0, 25.0]])
-    monkeypatch.setattr(linear.Probing, "_validate", lambda _: next(seen))
+    monkeypatch.setattr(linear.Probing, "_validate", lambda _: {"top1": next(seen)})
     folder = run(write(tmp_path), tmp_path / "runs")["linear"]
     result = folder.result
     assert result is not None

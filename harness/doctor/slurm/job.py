@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.data_roots import each
 from harness.doctor import machine, probe
 from harness.doctor.finding import Finding, ok, problem, warning
 from harness.doctor.slurm import sight
@@ -60,7 +61,7 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
     yield from _python(found)
     yield from _modules(own, found)
     yield from machine.judge(found, gpus=own.gpus_per_node, device=site.device)
-    if not found["data"] and site.data.is_dir():
+    if not found["data"] and all(root.is_dir() for root in each(site.data)):
         yield problem(
             "data on node",
             f"{found['host']} cannot see {site.data}: set data: in the site file to a folder that "

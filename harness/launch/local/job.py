@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.data_roots import read
 from harness.inputs import Inputs
 from harness.launch import job_file
 from harness.launch.job_end import report, run_or_exit
@@ -73,10 +74,10 @@ class LocalJob:
 
         recipe, runs = Path(self.recipe), Path(self.runs)
         ours = submission.read(runs, self.submission).stages
-        inputs = Inputs(Path(self.data_root), runs)
+        inputs = Inputs(read(self.data_root), runs)
         made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
-        site = Site(Path(self.data_root), runs, self.device, self.processes, 0.0)
+        site = Site(read(self.data_root), runs, self.device, self.processes, 0.0)
         console = Console(highlight=False, width=200)
 
         @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness.command import Commands
+from harness.data_roots import read
 from harness.errors import HarnessError
 from harness.launch.job_end import report, run_or_exit
 from harness.launch.signals import StopFlag
@@ -89,9 +90,9 @@ class StageJob:
         from harness.stage.execute import Job, pick_device
 
         placement = resolve(os.environ)
-        root, rendezvous_timeout = Path(self.data_root), RENDEZVOUS_S
+        root, rendezvous_timeout = read(self.data_root), RENDEZVOUS_S
         if self.stage_data is not None:
-            recipe = (folder.described or {}).get("recipe", {})
+            recipe = staging.own(folder.described or {})
             first = placement.local_rank == 0
             staged = staging.stage(recipe, root, self.stage_data, first=first, stopping=flag)
             if staged is None:
@@ -162,7 +163,7 @@ class ReportJob:
         _check_code(self.code)
         from harness.site import Site
 
-        site = Site(Path(self.data_root), Path(self.runs), "auto", 1, 0.0)
+        site = Site(read(self.data_root), Path(self.runs), "auto", 1, 0.0)
         return report(self.recipe, self.sets, site)
 
 

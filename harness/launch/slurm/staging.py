@@ -23,8 +23,10 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar
 
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.launch.slurm.own import own_job
+from harness.recipe.photos import PHOTOS
 from harness.store import atomic
 from harness.store.liveness import Heartbeat, holder
 
@@ -44,6 +46,7 @@ _FOLDERS = {
     "cifar10": "cifar-10-batches-py",
     "cifar100": "cifar-100-python",
     "stl10": "stl10_binary",
+    **{name: each.folder for name, each in PHOTOS.items()},
 }
 """Folders under the data root in which torchvision keeps them."""
 
@@ -58,16 +61,34 @@ class _Stopped(Exception):
 
 
 def needed(recipe: Mapping[str, Any]) -> list[str]:
-    """Paths that the recipe (as in stage.json) reads, relative to the data root."""
+    """Paths that the recipe (as `own` gives it) reads, relative to the data root."""
     every = [recipe["data"], *(said["data"] for said in recipe.get("tasks", {}).values())]
-    folders = [data["folder"] or _FOLDERS.get(data["name"]) for data in every if data]
+    folders = [
+        path
+        for data in every
+        if data
+        for path in (data.get("folder") or _FOLDERS.get(data["name"]), data.get("test"))
+    ]
     weights = (recipe["model"].get("weights") or {}).get("file")
     return list(dict.fromkeys(path for path in (*folders, weights) if path))
 
 
+def own(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe in a stage.json, with the data that the stage itself reads: its own and, in
+    pre-training, that of the task that is monitored."""
+    recipe: dict[str, Any] = described.get("recipe", {})
+    further = recipe.get("tasks", {})
+    task = further.get(described.get("task")) or {}
+    watched = recipe.get("watch", {}).get("knn_task") if described.get("parent") is None else None
+    return recipe | {
+        "data": task.get("data") or recipe.get("data"),
+        "tasks": {name: said for name, said in further.items() if name == watched},
+    }
+
+
 def stage(
-    recipe: Mapping[str, Any], root: Path, local: str, *, first: bool, stopping: Asked
-) -> Path | None:
+    recipe: Mapping[str, Any], root: AnyRoot, local: str, *, first: bool, stopping: Asked
+) -> AnyRoot | None:
     """The data root to read from: a copy under `local`, or `root` if the recipe's data cannot be
     copied from there (it is generated, or will be downloaded). None: the process was asked to stop.
 
@@ -123,7 +144,7 @@ def _named_copy(word: Path, stopping: Asked) -> Path:
     raise DataError(f"{word.parent}: the process that copies the data has not finished")
 
 
-def _copied(root: Path, wanted: list[str], place: Path, stopping: Asked) -> Path:
+def _copied(root: AnyRoot, wanted: list[str], place: Path, stopping: Asked) -> Path:
     """The complete copy, found or made."""
     place.mkdir(parents=True, exist_ok=True)
     _tidy(place, stopping)
@@ -207,7 +228,7 @@ def _remove(folder: Path, stopping: Asked) -> None:
         folder.rmdir()
 
 
-def _digest(root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked) -> str:
+def _digest(root: AnyRoot, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked) -> str:
     """Digest of the paths, sizes and times of everything that is copied."""
     total = hashlib.sha256(str(root).encode())
     for folder, files in _walk(root, wanted, pool, stopping):
@@ -216,7 +237,7 @@ def _digest(root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: A
 
 
 def _fill(
-    draft: Path, root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
+    draft: Path, root: AnyRoot, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
 ) -> None:
     """Copy all wanted files into the draft, only a few at the same time."""
     over = threading.Event()
@@ -243,7 +264,7 @@ def _copy(source: Path, target: Path, over: threading.Event) -> None:
 
 
 def _walk(
-    root: Path, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
+    root: AnyRoot, wanted: list[str], pool: ThreadPoolExecutor, stopping: Asked
 ) -> Iterator[tuple[str, Files]]:
     """All folders of the wanted paths, relative to the root, each with its own files."""
     level = []

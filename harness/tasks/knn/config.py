@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Task, accuracy
+from harness.spec.declarations import PER_CLASS, Task, accuracy
 
 TASK = Task(
     kind="knn",
@@ -17,9 +17,16 @@ TASK = Task(
             label="kNN top-1",
             short="kNN {:.1f} %",
         ),
+        accuracy(
+            "knn/mean_per_class",
+            "mean of each class's accuracy of the weighted kNN classifier",
+            label="kNN mean per class",
+            short="kNN {:.1f} % mean per class",
+            data_metric=PER_CLASS,
+        ),
     ),
-    reported=("knn/top1",),
+    reported=("knn/top1", "knn/mean_per_class"),
     section="knn",
     hours=1.0,
-    watched=("knn/top1",),
+    watched=("knn/top1", "knn/mean_per_class"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Metric, Task, accuracy
+from harness.spec.declarations import PER_CLASS, Metric, Task, accuracy
 
 TASK = Task(
     kind="linear",
@@ -34,11 +34,18 @@ TASK = Task(
             label="linear probe top-1",
             short="linear {:.1f} %",
         ),
+        accuracy(
+            "linear/mean_per_class",
+            "mean of each class's accuracy of the linear probe",
+            label="linear probe mean per class",
+            short="linear {:.1f} % mean per class",
+            data_metric=PER_CLASS,
+        ),
         accuracy("linear/top5", "top-5 accuracy of the linear probe"),
     ),
-    reported=("linear/top1",),
+    reported=("linear/top1", "linear/mean_per_class"),
     section="linear",
     hours=12.0,
-    watched=("linear/loss", "linear/top1"),
+    watched=("linear/loss", "linear/top1", "linear/mean_per_class"),
     progress="linear",
 )

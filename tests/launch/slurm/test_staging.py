@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.data_roots import joined
 from harness.errors import DataError
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import staging
@@ -61,7 +62,7 @@ def stage(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Path:
     found = staging.stage(recipe, root, str(local), first=first, stopping=stopping)
-    assert found is not None
+    assert isinstance(found, Path)
     return found
 
 
@@ -272,3 +273,35 @@ def test_neither_pipes_nor_links_in_a_circle_are_copied(root: Path, tmp_path: Pa
         "small/train/b/1.png",
         "small/val/a/2.png",
     }
+
+
+def test_a_further_tasks_own_data_is_copied() -> None:
+    own = {"name": "pets", "folder": None}
+    recipe = FOLDER | {"tasks": {"more": {"kind": "knn", "data": own}, "same": {"data": None}}}
+    assert staging.needed(staging.own({"recipe": recipe, "task": "more"})) == ["oxford-iiit-pet"]
+    for task in ("same", None):
+        assert staging.needed(staging.own({"recipe": recipe, "task": task})) == ["nets/small"]
+
+
+def test_pretraining_reads_the_data_of_the_task_that_is_monitored() -> None:
+    tasks = {name: {"data": {"name": name, "folder": None}} for name in ("pets", "dtd")}
+    recipe = FOLDER | {"tasks": tasks, "watch": {"knn_task": "dtd"}}
+    pretrain: dict[str, Any] = {"recipe": recipe, "parent": None}
+    assert staging.needed(staging.own(pretrain)) == ["nets/small", "dtd/dtd"]
+    task = pretrain | {"task": "pets", "parent": "x"}
+    assert staging.needed(staging.own(task)) == ["oxford-iiit-pet"]
+
+
+def test_of_several_data_roots(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "w.pth").write_text("weights")
+    recipe = FOLDER | {"model": {"weights": {"file": "w.pth"}}}
+    roots = joined([tmp_path / "first", root])
+    copy = staging.stage(recipe, roots, str(tmp_path / "local"), first=True, stopping=lambda: False)
+    assert isinstance(copy, Path)
+    assert files(copy) == {"w.pth", "nets/small/train/a/1.png", "nets/small/val/a/2.png"}
+
+
+def test_test_images_from_elsewhere_are_copied() -> None:
+    data = {"name": "imagefolder", "folder": "imagenet", "test": "imagenet-r"}
+    assert staging.needed({"data": data, "model": {}}) == ["imagenet", "imagenet-r"]

@@ -1,0 +1,66 @@
+"""Notes of earlier checks of inputs, so that what has not changed is not read again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+SETTLED_NS = 2 * 10**9
+"""A file changed less than this before it was checked may change again without a new time."""
+
+
+class Note:
+    """Results of earlier checks at a place: RUNS/.inputs/<digest of the path>.json.
+
+    It may be deleted at any time, and is not written in a read-only run root.
+    """
+
+    def __init__(self, runs: Path, place: Path) -> None:
+        self._place = os.path.realpath(place)
+        self._now = time.time_ns()
+        named = hashlib.sha256(os.fsencode(self._place)).hexdigest()[:16]
+        self._path = runs / ".inputs" / f"{named}.json"
+        try:
+            said = json.loads(self._path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            said = None
+        whole = isinstance(said, dict) and said.get("place") == self._place
+        self._before = said if whole else {"place": self._place}
+        self.after: dict[str, Any] = dict(self._before)
+
+    def known(self, key: str) -> dict[str, Any]:
+        """The noted value of `key`."""
+        found = self._before.get(key)
+        return found if isinstance(found, dict) else {}
+
+    def settled(self, times: list[int]) -> list[int]:
+        """The result of `times_of`. If the last change is too recent to be certain, [], which
+        matches no file."""
+        return times if times[-1] < self._now - SETTLED_NS else []
+
+    def write(self) -> None:
+        """Write new notes, if the run root exists and can be written."""
+        if (
+            self.after == self._before
+            or not self._path.parent.parent.is_dir()
+            or self._path.parent.is_symlink()
+        ):
+            return
+        data = json.dumps(self.after, separators=(",", ":")).encode()
+        with contextlib.suppress(OSError, StoreError):
+            self._path.parent.mkdir(exist_ok=True)
+            atomic.write(self._path, lambda file: file.write(data))
+
+
+def times_of(about: os.stat_result) -> list[int]:
+    """A file's size, and the last change of its content and of its inode, in ns. A copy that keeps
+    the content's time, as by cp -p or rsync -t, has another inode time."""
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]

@@ -1,0 +1,19 @@
+"""Which metrics a stage reports: some are measured only on the data sets published with them."""
+
+from __future__ import annotations
+
+from harness.recipe.task import Data
+from harness.spec.declarations import Task
+from harness.spec.registry import metrics
+
+
+def is_measured(metric: str, data: Data) -> bool:
+    """Whether a stage that uses the data measures the declared metric."""
+    return metrics()[metric].data_metric in ("", data.metric)
+
+
+def reported(task: Task, data: Data) -> tuple[str, ...]:
+    """The metrics that a stage of the task reports, the one that the data set is published with
+    first."""
+    own = [name for name in task.reported if is_measured(name, data)]
+    return tuple(sorted(own, key=lambda name: not metrics()[name].data_metric))
