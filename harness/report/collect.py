@@ -319,15 +319,11 @@ def _results(
     runs: Path,
 ) -> Results:
     now = installed or pinned(runs) or present()
-    everything = [run for cell in cells for run in cell.runs]
-    shared = choose_comparability(everything, now)
-    if ablation is None:  # its control may be that of other recipes, and decides nothing here
-        beside = choose_comparability([run for run in everything if run.cell == CONTROL], now)
-        everything = [run for run in everything if run.cell != CONTROL]
-        shared = choose_comparability(everything, now)
-        if shared is not None and beside is not None:
-            editions = {**beside.editions.by_subject, **shared.editions.by_subject}
-            shared = replace(shared, editions=Editions(editions))
+    own = [run for cell in cells for run in cell.runs]
+    control: list[Run] = []
+    if ablation is None:  # its control may be that of other recipes
+        control = [run for run in own if run.cell == CONTROL]
+        own = [run for run in own if run.cell != CONTROL]
     results = Results(
         name=name,
         title=title,
@@ -335,12 +331,12 @@ def _results(
         seeds=seeds,
         margin=margin,
         cells=tuple(cells),
-        comparability=shared,
+        comparability=choose_comparability(own, now, control),
         installed=now,
         ablation=ablation,
         scale=scale,
         warnings=(),
-        unrelated=tuple(unrelated_runs(everything, runs)),
+        unrelated=tuple(unrelated_runs(own, runs)),
     )
     return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
 

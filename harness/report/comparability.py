@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.recipe.ablation import Metric
@@ -36,13 +36,22 @@ class Comparability:
         return outcome.why_stale(self.editions) or ("of other data" if others else "")
 
 
-def choose_comparability(runs: Sequence[Run], installed: Editions) -> Comparability | None:
+def choose_comparability(
+    runs: Sequence[Run], installed: Editions, beside: Sequence[Run] = ()
+) -> Comparability | None:
     """The code and data that a table's numbers must share; None while there is no result.
 
     For each task, the installed edition if any result has it, else the most frequent edition. For
     each recipe's data section, the most frequent data among results of these editions; the same for
     devices. A tie goes to the run that started last, then to the greater name.
+
+    Args:
+        beside: runs that decide only the editions of what no other run has.
     """
+    if beside and (shared := choose_comparability(runs, installed)) is not None:
+        theirs = choose_comparability(beside, installed)
+        more = theirs.editions.by_subject if theirs is not None else {}
+        return replace(shared, editions=Editions({**more, **shared.editions.by_subject}))
     # Metrics of pre-training itself count only until there is an evaluation result.
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:

@@ -18,14 +18,16 @@ from harness.app.results import Ran
 from harness.errors import DataError, HarnessError, RecipeError, StoreError
 from harness.inputs import Inputs
 from harness.plan import Plan, make_plan
+from harness.recipe.identity import stages
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
+from harness.recipe.untrained import untrained
 from harness.report.collect import Results
 from harness.report.knn_lines import knn_lines
 from harness.site import Site
 from harness.store.layout import StageFolder
 
-LITTLE = ("data.images=64", "knn.k=[5]", "knn.queries=50")
+LITTLE = ("data.images=64", "knn.k=[5]", "knn.queries=50", "watch.control=false")
 """What makes an evaluation on the embedded images short, and tells it as the runs here are."""
 RUNS = {
     "tiny": ("data.images=64", "knn.k=[5]"),
@@ -142,6 +144,13 @@ def test_where_a_file_lies_is_no_part_of_identity(place: Path, site: Site) -> No
     assert below.file == "three/model.pth"
     named = write(site, "three/model.pth").model.weights  # as it is called under the data root
     assert named == below
+
+
+def test_the_untrained_network_stands_beside_given_weights(site: Site) -> None:
+    control = untrained(write(site, on=["photos", "embedded"], size=24))
+    assert control is not None
+    assert stages(control) == ["pretrain", "knn", "knn_embedded"]
+    assert control.model.weights is None
 
 
 def test_several_data_sets_are_one_recipe(place: Path, site: Site) -> None:
