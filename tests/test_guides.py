@@ -30,7 +30,7 @@ def part(text: str, heading: str) -> str:
 
 def first_columns(text: str) -> list[str]:
     """Everything between backticks in the first column of the tables in `text`."""
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
+    rows = [re.split(r"(?<!\\)\|", line)[1] for line in text.splitlines() if line.startswith("| ")]
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
 
