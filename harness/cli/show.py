@@ -164,7 +164,7 @@ def preflight(found: Preflight, below: str = "") -> None:
         cells = f" ({named(each.cells)})" if each.cells else ""
         line(f"{below}warning: {each.key}: {each.says}{cells}", "yellow")
     if found.warnings:
-        keys = ", ".join(dict.fromkeys(each.key for each in found.warnings))
+        keys = ", ".join(dict.fromkeys(each.key for each in (*found.accepted, *found.warnings)))
         line(f"{below}to accept them, write in the recipe about: {{accept: [{keys}]}}")
     if number := len(found.accepted):
         line(f"{below}{count(number, 'warning')} accepted in about.accept")
