@@ -151,26 +151,33 @@ def _place(row: Row) -> tuple[str, int]:
 
 def _table(cells: Iterable[Cells]) -> Table:
     """A table for a terminal. Empty columns are left out. On a narrow terminal the least important
-    columns are left out too, before a name is cut."""
+    columns are left out too, before a name is cut; the state always stands whole."""
     shown = list(cells)
     runs = [each.id.rpartition(".") for each in shown]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
     width = sum(2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names)
-    width += max(len(run or kind) for run, _, kind in runs) + 2 + len("pretrain")
+    stages = [kind.partition("-")[0] for _, _, kind in runs]
+    longest = max(len(run or kind) for run, _, kind in runs)
+    width += longest + 2 + max(map(len, ["stage", *stages]))
     for name in _LEAST_WANTED:
         if width > show.console.width and name in names:
             width -= 2 + max(len(_HEADINGS[name]), *(len(getattr(c, name)) for c in shown))
             names.remove(name)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", no_wrap=True, overflow="ellipsis", min_width=12)
-    table.add_column("stage", no_wrap=True, min_width=len("pretrain"))
+    # Rich shortens all columns alike, the state too, unless these two leave room for the others
+    over = max(0, width - show.console.width)
+    run_width = max(min(longest, 12), longest - over)
+    over -= longest - run_width
+    stage_width = max(len("pretrain"), max(map(len, ["stage", *stages])) - over)
+    table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=run_width)
+    table.add_column("stage", no_wrap=True, overflow="ellipsis", max_width=stage_width)
     for name in names:
         side: Literal["left", "right"] = "right" if name in _RIGHT else "left"
         table.add_column(_HEADINGS[name], no_wrap=True, justify=side)
-    for each, (run, _, kind) in zip(shown, runs, strict=True):
+    for each, (run, _, kind), stage in zip(shown, runs, stages, strict=True):
         texts = [escape(getattr(each, name)) for name in names]
         texts[0] = f"[{STYLE[each.state]}]{texts[0]}[/]"
-        table.add_row(escape(run or kind), escape(kind.partition("-")[0]), *texts)
+        table.add_row(escape(run or kind), escape(stage), *texts)
     return table
 
 

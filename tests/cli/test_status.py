@@ -373,3 +373,11 @@ def test_the_probe_counts_as_its_run_does(moco: Any, tiny: Path) -> None:
     assert told is not None
     (line,) = [line for line in moco("status").out.splitlines() if ".linear-" in line]
     assert line.split()[2] == told[1] == "6"
+
+
+def test_a_narrow_terminal_shows_the_state_beside_long_names(
+    moco: Any, world: World, terminal: Terminal
+) -> None:
+    world.attempt(world.stage("a_long_name-s0.logistic_embedded-0123456789"), job="12")
+    terminal(40)
+    assert moco("status").out.splitlines()[1].split()[-1] == "running"
