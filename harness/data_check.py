@@ -121,10 +121,13 @@ def _folder(data: Data, root: AnyRoot) -> DataCheck:
         return DataCheck(False, f"data missing: no folder {place}; name the data root with --data")
     lacks = [part for part in ("train", "val") if not (place / part).is_dir()]
     if lacks:
-        return DataCheck(
-            False,
-            f"data missing: no {' and no '.join(lacks)} in {place}; name the data root with --data",
-        )
+        mend = "name the data root with --data"
+        if place.is_dir():
+            mend = (
+                "an image folder holds train/<class>/<image> and val/<class>/<image>; from "
+                "class folders alone data.split makes a test set; pictures need no classes"
+            )
+        return DataCheck(False, f"data missing: no {' and no '.join(lacks)} in {place}; {mend}")
     if data.test is None:
         return DataCheck(True, f"data: {place}{also}")
     test = root / data.test

@@ -324,7 +324,7 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 def _unlike(path: Path, error: OSError, kind: Kind) -> DataError:
     what = "an image folder holds train/<class>/<image> and val/<class>/<image>"
     if kind != "split":
-        what = "the recipe names it as the folder of its images"
+        what = "a folder of images is needed"
     otherwise = f"but {what}; is it the right folder?"
     return DataError(shown(cannot_be_read(error, path, otherwise)))
 

@@ -14,7 +14,7 @@ from harness.recipe.section import LONGEST_NAME
 from harness.recipe.suggest import printable
 from harness.recipe.task import Data, Fitted, TaskSection
 from harness.recipe.yaml_text import render
-from harness.spec.declarations import load
+from harness.spec.declarations import Task, load
 from harness.spec.registry import task, tasks
 
 BATCH = 64
@@ -92,13 +92,20 @@ def chosen_kinds(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         RecipeError: one is no kind of evaluation.
     """
-    known = [kind for kind, each in tasks().items() if each.parent is not None]
+    known = [kind for kind, each in tasks().items() if each.parent is not None and _complete(each)]
     for kind in wanted:
         if kind not in known:
             raise RecipeError(
                 f"--tasks {kind}: no kind of evaluation; there are {', '.join(known)}"
             )
     return tuple(kind for kind in known if kind in wanted or not _optional(kind))
+
+
+def _complete(declared: Task) -> bool:
+    """Whether its section has a value for every field, so that it can be used on any data."""
+    section: Any = load(declared.config) if declared.config is not None else TaskSection
+    fields = section.model_fields.items()
+    return not any(field.is_required() for name, field in fields if name != "kind")
 
 
 def _optional(kind: str) -> bool:
@@ -146,7 +153,7 @@ def _lines(
             if own and each is first:
                 yield from _section(str(section), said, why, "")
             else:
-                data = {"data": {**each.data, "size": side}}
+                data = {} if each is first else {"data": {**each.data, "size": side}}
                 place = re.sub(r"[^a-z0-9]+", "_", f"{kind}_{each.name}")[:40]
                 further[place] = ({"kind": kind, **said, **data}, why)
     for kind in usual_kinds():
