@@ -13,6 +13,7 @@ from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, cannot_be_read
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
+from harness.recipe.segmentation import MASK_FOLDERS, Masks, SegmentationTask
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
@@ -50,7 +51,7 @@ def lacking(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
 
 def lacking_later(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
     """As `lacking`, only of the further tasks, which open their data when pre-training is over."""
-    found = [one for recipe in recipes for own in _further(recipe) for one in _checked(own, root)]
+    found = [one for recipe in recipes for one in _needs_later(recipe, root)]
     return list(dict.fromkeys(one.says for one in found if not one.there and not one.comes))
 
 
@@ -58,9 +59,30 @@ def _further(recipe: Recipe) -> list[Data]:
     return [task.data for task in recipe.tasks.values() if task.data is not None]
 
 
-def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
-    for data in dict.fromkeys((recipe.data, *_further(recipe))):
+def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
+    for data in dict.fromkeys(_further(recipe)):
         yield from _checked(data, root)
+    for name, task in recipe.tasks.items():
+        if isinstance(task, SegmentationTask):
+            yield from _masks(f"tasks.{name}.masks", task.masks, root)
+
+
+def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
+    needs = MASK_FOLDERS[masks.name]
+    lacks = [name for name in needs if not (root / name).is_dir()]
+    if lacks:
+        places = " and ".join(str(root / name) for name in lacks)
+        mend = "unpack it there, or name the data root with --data"
+        yield DataCheck(False, f"{field}: {masks.name} missing: no folder {places}; {mend}")
+    elif needs:
+        yield DataCheck(
+            True, f"masks: {masks.name} in {' and '.join(str(root / n) for n in needs)}"
+        )
+
+
+def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
+    yield from _checked(recipe.data, root)
+    yield from _needs_later(recipe, root)
     weights = recipe.model.weights
     if weights is not None and weights.file is not None and not (root / weights.file).is_file():
         yield DataCheck(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from harness.data.masks import IGNORED, MaskFile, MaskFiles, existing, read_indexed
+from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown
 
@@ -26,7 +25,7 @@ HIGHEST = 33
 IMAGE, MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
-def cityscapes(root: Path, split: str) -> MaskFiles:
+def cityscapes(root: AnyRoot, split: str) -> MaskFiles:
     """The images of cityscapes/{leftImg8bit,gtFine}/<split>/<city> in the data root, by name.
 
     Args:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -15,10 +13,10 @@ from harness.data.embedded import CLASSES as FIGURES
 from harness.data.embedded import Split
 from harness.data.masks import MaskedImages, MaskStack
 from harness.data.scenes import scene
+from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
+from harness.recipe.segmentation import MaskName
 from harness.runtime import keyed
-
-Name = Literal["scenes", "voc2007", "voc2012", "voc2012_aug", "cityscapes"]
 
 SCENES_TRAIN, SCENES_TEST = 100, 200
 """Scenes unless the recipe says otherwise. Few labels: with many, random weights catch up."""
@@ -56,7 +54,12 @@ class Segmentation:
 
 
 def open_segmentation(
-    name: Name, root: Path, *, images: int | None = None, tested: int | None = None, size: int = 48
+    name: MaskName,
+    root: AnyRoot,
+    *,
+    images: int | None = None,
+    tested: int | None = None,
+    size: int = 48,
 ) -> Segmentation:
     """The data set of that name under the data root.
 
@@ -99,7 +102,7 @@ _SPLITS: dict[str, tuple[int, str, str]] = {
 }
 
 
-def _files(name: Name, root: Path, images: int | None) -> Segmentation:
+def _files(name: MaskName, root: AnyRoot, images: int | None) -> Segmentation:
     train: MaskedImages
     test: MaskedImages
     remarks: tuple[str, ...] = ()

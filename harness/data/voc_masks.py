@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.data.masks import MaskFile, MaskFiles, existing, labels_table, read_indexed
 from harness.data.pictures import content_of
+from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, unread
 
@@ -32,7 +33,7 @@ SBD = "sbd"
 """SBD's folder in the data root."""
 
 
-def voc(root: Path, year: int, split: str, classes: int = len(CLASSES)) -> MaskFiles:
+def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> MaskFiles:
     """A split of VOC as published: VOCdevkit/VOC<year> in the data root.
 
     Args:
@@ -50,7 +51,7 @@ def voc(root: Path, year: int, split: str, classes: int = len(CLASSES)) -> MaskF
     return MaskFiles(existing(files, listed, mend), labels_table(classes), known)
 
 
-def train_aug(root: Path) -> tuple[MaskFiles, tuple[str, ...]]:
+def train_aug(root: AnyRoot) -> tuple[MaskFiles, tuple[str, ...]]:
     """VOC 2012's train split and SBD's images, without VOC 2012's val split.
 
     An image of VOC's train split keeps the mask of VOC, which is finer; SBD's have no border of
@@ -124,8 +125,8 @@ def _of_voc(folder: Path, name: str) -> MaskFile:
     return MaskFile(folder / "JPEGImages" / f"{name}.jpg", mask, read_indexed)
 
 
-def _folder(root: Path, year: int) -> Path:
-    folder = root / "VOCdevkit" / f"VOC{year}"
+def _folder(root: AnyRoot, year: int) -> Path:
+    folder = root / f"VOCdevkit/VOC{year}"
     lacking = [
         name
         for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")

@@ -30,6 +30,7 @@ TASKS = (
     "harness.tasks.linear.config",
     "harness.tasks.logistic.config",
     "harness.tasks.finetune.config",
+    "harness.tasks.segmentation.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 

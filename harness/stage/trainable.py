@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from harness.errors import DataError
 from harness.model.synchronised import set_precise_statistics, synchronise_norms
 from harness.recipe.training import TrainedTask
 from harness.runtime import checkpoint
@@ -40,11 +41,13 @@ class Trainable(ABC, Generic[B]):
             GroupedBatchNorm2d. It may be on any device.
         head: the modules of `model` that are new.
         per_epoch: steps in one pass over the training data.
+        fingerprint: of data of the task's own, besides the stage's; "": it has none.
     """
 
     model: nn.Module
     head: Sequence[nn.Module]
     per_epoch: int
+    fingerprint: str = ""
 
     @abstractmethod
     def batches(self, first: int, last: int) -> Iterator[B]:
@@ -300,9 +303,18 @@ class TaskTraining(Generic[B]):
             "losses": self._losses,
             "values": self._values,
         }
+        if self.work.fingerprint:
+            state["own_data"] = self.work.fingerprint
         self.context.save(self.step, state)
 
     def _load(self, step: int, state: dict[str, Any]) -> None:
+        if self.work.fingerprint and state["own_data"] != self.work.fingerprint:
+            folder = self.context.folder
+            raise DataError(
+                f"the task's data has fingerprint {self.work.fingerprint}, but {folder.id} started "
+                f"with {state['own_data']}; restore the old data, or move the folder away "
+                f"({folder.path}) to start again"
+            )
         self.step = step
         self.work.model.load_state_dict(state["model"])
         self.optimiser.load(state["optimiser"])

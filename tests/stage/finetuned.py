@@ -1,4 +1,4 @@
-"""Fine-tunings small enough for a test: in float64, in one of several processes."""
+"""Fine-tunings and segmentations small enough for a test, in one of several processes in float64."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.data.datasets import open_data
 from harness.data.loader import Batch
+from harness.data.masks import IGNORED
 from harness.model.encoder import build
 from harness.recipe.identity import spec
 from harness.recipe.schema import Recipe
@@ -21,6 +22,7 @@ from harness.stage import frozen
 from harness.stage.context import Context
 from harness.stage.finetune import Finetuning
 from harness.stage.reporter import Silent
+from harness.stage.segmentation import Segmenting, Views
 from harness.stage.trainable import TaskTraining
 from harness.store.layout import StageFolder
 
@@ -45,6 +47,17 @@ TASK: dict[str, Any] = {
     "schedule": {"kind": "step", "drops": [2]},
     "warmup": {"steps": 3, "factor": 0.1},
     "precise_bn": 3,
+}
+
+MASKS: dict[str, Any] = {
+    "kind": "segmentation",
+    "masks": {"name": "scenes", "images": 10, "tested": 9, "size": 24},
+    "epochs": 3,
+    "batch": 4,
+    "lr": 0.05,
+    "crop": 21,
+    "schedule": {"kind": "step", "drops": [2]},
+    "precise_bn": 2,
 }
 
 
@@ -108,3 +121,37 @@ def in_float64(world: World) -> dict[str, Tensor]:
     found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
     found |= {f"momentum {n}": x.clone() for n, x in enumerate(momentum)}
     return {**found, **before, "losses": world.sum(torch.stack(losses)) / world.size}
+
+
+class Hidden(Segmenting):
+    """In float64, with different numbers of counted pixels on each process."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.model.double()
+
+    def batches(self, first: int, last: int) -> Iterator[Views]:
+        for step, (images, masks) in zip(
+            range(first, last), super().batches(first, last), strict=True
+        ):
+            numbers = self.context.world.share(self.indices(step))
+            hidden = masks.clone()
+            for row, number in enumerate(numbers.tolist()):
+                hidden[row, : 2 * number] = IGNORED
+            yield images.double(), hidden
+
+
+def segmenting(world: World, task: dict[str, Any], trial: int = 0) -> TaskTraining[Views]:
+    where = context(world, task, trial)
+    made = build(where.recipe.model, where.recipe.seed)
+    with mock.patch.object(frozen, "encoder", return_value=made):
+        return TaskTraining(where, Hidden(where))
+
+
+def segmented_in_float64(world: World) -> dict[str, Tensor]:
+    """All tensors after the last step and PreciseBN, and the losses' means over the processes."""
+    loop = segmenting(world, MASKS)
+    losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
+    loop.finish()
+    found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
+    return {**found, "losses": world.sum(torch.stack(losses)) / world.size}

@@ -65,6 +65,7 @@ def test_twelve_digits_wherever_the_source_lies(request: pytest.FixtureRequest) 
     assert now() == before
 
 
+JUDGED = {"knn", "linear", "logistic", "finetune", "segmentation"}
 TRAINED = {f"pretrain of {method}" for method in registry.methods()}
 
 
@@ -75,11 +76,11 @@ TRAINED = {f"pretrain of {method}" for method in registry.methods()}
         ("methods/memory_bank/method.py", {"pretrain of memory_bank"}),
         ("methods/shuffle.py", {"pretrain of moco", "pretrain of end_to_end"}),
         ("stage/pretrain.py", TRAINED),
-        ("evaluate/linear_probe.py", {"linear"}),
-        ("evaluate/knn.py", {*TRAINED, "knn"}),
-        ("evaluate/features.py", {*TRAINED, "knn", "linear", "logistic"}),
-        ("data/datasets.py", {*TRAINED, "knn", "linear", "logistic"}),
-        ("stage/execute.py", {*TRAINED, "knn", "linear", "logistic"}),
+        ("evaluate/linear_probe.py", {"linear", "finetune"}),
+        ("evaluate/knn.py", {*TRAINED, "knn", "linear", "finetune"}),
+        ("evaluate/features.py", {*TRAINED, *JUDGED}),
+        ("data/datasets.py", {*TRAINED, *JUDGED}),
+        ("stage/execute.py", {*TRAINED, *JUDGED}),
         ("cli/app.py", set()),
     ],
 )
@@ -88,7 +89,7 @@ def test_code_decides_the_numbers_of_what_runs_it(
 ) -> None:
     forget()
     before = present().record()
-    assert set(before) == {*TRAINED, "knn", "linear", "logistic"}
+    assert set(before) == {*TRAINED, *JUDGED}
     with (tree / path).open("a") as file:
         file.write("\nADDED = 1\n")
     forget()

@@ -1,0 +1,141 @@
+"""Semantic segmentation: an FCN-16s on the parent's backbone, all layers train (v1 Appendix A)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.data.joint_views import JointPolicy, check_crop, views
+from harness.data.masks import IGNORED
+from harness.data.segmentation import Segmentation, open_segmentation
+from harness.errors import DataError
+from harness.evaluate.segmentation import segmentation_scores
+from harness.model.fcn import build_fcn, load_backbone
+from harness.recipe.segmentation import SegmentationTask
+from harness.runtime import keyed
+from harness.runtime.cores import helpers
+from harness.runtime.device_copy import moved
+from harness.runtime.precision import autocast, widen
+from harness.stage import frozen
+from harness.stage.context import Context, StageOutcome
+from harness.stage.trainable import TaskTraining, Trainable
+
+AHEAD = 2
+"""Batches that are made ahead while a step computes."""
+
+Views = tuple[Tensor, Tensor]
+"""Normalised images, float32 (n, 3, S, S), and their masks, int64 (n, S, S)."""
+
+
+class Segmenting(Trainable[Views]):
+    """What segmentation supplies to the loop.
+
+    Raises:
+        DataError: the masks are missing or too few, or a crop is larger than any image.
+        StoreError: see frozen.encoder.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.protocol: SegmentationTask = context.section
+        self.stream = context.stream("segmentation")
+        self.policy = JointPolicy(self.protocol.crop, self.protocol.scale, self.protocol.flip_p)
+        self.data = opened(context, self.protocol, self.policy)
+        self.fingerprint = self.data.fingerprint
+        context.world.same(f"the masks' fingerprint {self.fingerprint}")
+        model, classes = context.recipe.model, len(self.data.classes)
+        self.model = build_fcn(model, classes, self.protocol.batch, *self.stream)
+        made = frozen.encoder(context, "backbone")
+        where = str(context.parent.checkpoints) if context.parent else "the parent"
+        load_backbone(self.model, made.backbone.state_dict(), where)
+        self.head = (self.model.head,)
+        self.per_epoch = len(self.data.train) // self.protocol.batch
+        self._remark = ""
+
+    def batches(self, first: int, last: int) -> Iterator[Views]:
+        with helpers(1, "ahead") as pool:
+            pending: deque[Future[Views]] = deque()
+            try:
+                for step in range(first, last):
+                    while len(pending) < AHEAD and (coming := step + len(pending)) < last:
+                        pending.append(pool.submit(self.share, coming))
+                    yield pending.popleft().result()
+            finally:
+                for each in pending:
+                    each.cancel()
+
+    def indices(self, step: int) -> Tensor:
+        """The training images of step `step` over all processes, int64 (batch,). An epoch is a
+        permutation of them, without its last, smaller batch."""
+        epoch, position = divmod(step, self.per_epoch)
+        order = keyed.permutation(keyed.key(*self.stream, "order", epoch), len(self.data.train))
+        return order[position * self.protocol.batch :][: self.protocol.batch]
+
+    def share(self, step: int) -> Views:
+        """This process's views of step `step`."""
+        mine = self.context.world.share(self.indices(step))
+        epoch = step // self.per_epoch
+        return views(self.data, mine, self.policy, *self.stream, "augment", epoch)
+
+    def loss(self, batch: Views) -> Tensor:
+        """The share's part of the mean over the counted pixels of the global batch, times the
+        number of processes: their means differ, as not all have as many pixels that count."""
+        images, masks = (moved(each, self.context.device) for each in batch)
+        with autocast(self.protocol.precision, images.device):
+            scores = self.model(images)
+        # Flat, as a GPU has no deterministic sum of a loss of two dimensions.
+        flat = widen(scores).movedim(1, -1).flatten(0, 2)
+        losses = F.cross_entropy(flat, masks.flatten(), ignore_index=IGNORED, reduction="none")
+        world = self.context.world
+        counted = world.sum((masks != IGNORED).sum())
+        return losses.sum() * world.size / counted.clamp(min=1)
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean IoU and pixel accuracy on all test images at their original size, in percent."""
+        context = self.context
+        found = segmentation_scores(self.model, self.data, context.world, self.protocol.precision)
+        if (remark := found.remark(self.data.classes)) and remark != self._remark:
+            context.reporter.note(f"{context.folder.id}: {remark}")
+            self._remark = remark
+        return {"segmentation/miou": found.mean, "segmentation/accuracy": found.accuracy}
+
+    def facts(self) -> dict[str, Any]:
+        return {"masks": self.data.described}
+
+
+def opened(context: Context, protocol: SegmentationTask, policy: JointPolicy) -> Segmentation:
+    """The task's masks.
+
+    Raises:
+        DataError: they are missing, fewer than one batch, or smaller than the crop.
+    """
+    asked, field = protocol.masks, f"tasks.{context.asked.under}"
+    more = {} if asked.size is None else {"size": asked.size}
+    try:
+        data = open_segmentation(
+            asked.name, context.data_root, images=asked.images, tested=asked.tested, **more
+        )
+    except DataError as error:
+        raise type(error)(f"{field}.masks: {error}") from None
+    if protocol.batch > len(data.train):
+        raise DataError(
+            f"{field}.batch: {protocol.batch} images per step, but {data.name} has only "
+            f"{len(data.train)} images to train with; lower it"
+        )
+    try:
+        check_crop(policy, data.train, data.name)
+    except DataError as error:
+        raise DataError(f"{field}.{error}") from None
+    for remark in data.remarks:
+        context.reporter.note(remark)
+    return data
+
+
+def run(context: Context) -> StageOutcome:
+    """Train the segmentation network; see TaskTraining.run."""
+    return TaskTraining(context, Segmenting(context)).run()
