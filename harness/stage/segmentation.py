@@ -15,7 +15,7 @@ from harness.data.masks import IGNORED
 from harness.data.segmentation import Segmentation, open_segmentation
 from harness.errors import DataError
 from harness.evaluate.segmentation import segmentation_scores
-from harness.model.fcn import build_fcn, load_backbone
+from harness.model.fcn import FCN, build_fcn, load_backbone
 from harness.recipe.segmentation import SegmentationTask
 from harness.runtime import keyed
 from harness.runtime.cores import helpers
@@ -39,6 +39,8 @@ class Segmenting(Trainable[Views]):
         DataError: the masks are missing or too few, or a crop is larger than any image.
         StoreError: see frozen.encoder.
     """
+
+    model: FCN
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -1,4 +1,4 @@
-"""Fine-tunings and segmentations small enough for a test, in one of several processes in float64."""
+"""Fine-tunings and segmentations small enough for a test: float64, one of several processes."""
 
 from __future__ import annotations
 
