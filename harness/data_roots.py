@@ -52,8 +52,20 @@ def each(root: AnyRoot) -> tuple[Path, ...]:
 
 
 def holders(root: AnyRoot, *names: str) -> list[Path]:
-    """The roots that hold one of the names."""
-    return [path for path in each(root) if any(os.path.lexists(path / name) for name in names)]
+    """The roots that hold one of the names.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    return [path for path in each(root) if any(_exists(path / name) for name in names)]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def below(path: Path, root: AnyRoot) -> str | None:

@@ -23,7 +23,7 @@ from harness.data.whole_folder import pictures, split_classes
 from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, NoData
-from harness.imagefolder import LEFT_OUT, ImageFolder, shown, some, splits
+from harness.imagefolder import LEFT_OUT, ImageFolder, shown, some, splits, unread
 from harness.recipe.photos import PHOTOS, DataMetric
 from harness.recipe.schema import Data
 from harness.runtime import keyed
@@ -153,7 +153,10 @@ def _parts(data: Data, root: AnyRoot) -> dict[str, Any]:
     if data.name in PHOTOS:
         return _photos(data, root)
     if data.folder is None:
-        there = holders(root, *DOWNLOADED[data.name][:2])
+        try:
+            there = holders(root, *DOWNLOADED[data.name][:2])
+        except OSError as error:
+            raise unread(error, Path(error.filename or each(root)[0])) from error
         return _torchvision(data, (there or each(root))[0])
     folder = root / data.folder
     if data.name == "pictures" or data.split is not None:

