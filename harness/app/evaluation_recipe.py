@@ -155,6 +155,8 @@ def _lines(
             else:
                 data = {} if each is first else {"data": {**each.data, "size": side}}
                 place = re.sub(r"[^a-z0-9]+", "_", f"{kind}_{each.name}")[:40]
+                if place in further:
+                    place = f"{place[:31]}_{digest(each.data)[:8]}"
                 further[place] = ({"kind": kind, **said, **data}, why)
     for kind in usual_kinds():
         if kind not in kinds:

@@ -78,6 +78,10 @@ def _outcome(run: Run, target: Target) -> RunOutcome:
     outcome = run.outcome(target.metric, target.task or "")
     if target.epoch is None or outcome.value is None:
         return outcome
+    monitored = run.recipe.watch.knn_task if run.recipe.knn is None else None
+    if target.task is not None and target.task != monitored:
+        detail = f"tasks.{target.task} is not monitored: only a target without epoch fits it"
+        return replace(outcome, standing="absent", value=None, detail=detail)
     seen = [value for epoch, value in run.curves.knn if epoch == target.epoch]
     if not seen:
         detail = f"was not monitored after epoch {target.epoch}"

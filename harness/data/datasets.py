@@ -31,6 +31,10 @@ from harness.runtime import keyed
 EMBEDDED_TRAIN, EMBEDDED_TEST = 20_000, 2_000
 
 
+TESTED_ON = ", tested on "
+"""In the name of a data set: before the folder of its test images, if they are elsewhere."""
+
+
 @dataclass(frozen=True)
 class DataSet:
     """An open data set."""
@@ -70,6 +74,11 @@ class DataSet:
         train, test = self.train.to(device), self.test.to(device)
         bank = train if self.bank is self.train else self.bank.to(device)
         return replace(self, train=train, bank=bank, test=test)
+
+    @property
+    def key(self) -> str:
+        """The name without where it is tested: what keyed draws of training images depend on."""
+        return self.name.partition(TESTED_ON)[0]
 
     @property
     def described(self) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def _open(data: Data, root: AnyRoot) -> DataSet:
     classes = labels if names is None else len(names)
     made = ("train", "bank", "test", "classes")
     more = {key: opened[key] for key in opened if key not in made}
-    name = (data.folder or data.name) + (f", tested on {data.test}" if data.test else "")
+    name = (data.folder or data.name) + (f"{TESTED_ON}{data.test}" if data.test else "")
     return DataSet(name, train, bank, test, classes, mean, std, fingerprint, **more)
 
 

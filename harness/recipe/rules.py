@@ -253,6 +253,12 @@ def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[t
                 "choose another one"
             )
             yield f"tasks.{name}.parent", why
+        elif above is not None and above.kind != (needed := tasks()[said.kind].parent):
+            yield (
+                f"tasks.{name}.parent",
+                f"{said.kind} builds on {needed}, not on {above.kind}, which {said.parent} is: "
+                "leave it out",
+            )
         seen, parent = {name}, said.parent
         while parent in further and parent not in seen:
             seen.add(parent)

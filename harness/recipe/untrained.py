@@ -12,6 +12,7 @@ from harness.recipe.expand import Member
 from harness.recipe.identity import StageSpec, specs, stage_id
 from harness.recipe.schema import Recipe, Watch
 from harness.recipe.section import plain
+from harness.recipe.task import TaskSection
 
 BATCH = 256
 """Images per step of no training. A power of two, so that any usual number of processes divides
@@ -97,9 +98,17 @@ class Controls:
             return ""
         if theirs.data(recipe) != asked.data(member.recipe):
             return ""
-        if theirs.section(recipe) != asked.section(member.recipe):
+        ours, other = asked.section(member.recipe), theirs.section(recipe)
+        if _without_trials(ours) != _without_trials(other):
             return ""
         key = member.seed, asked.name
         if key not in self._ids:
             self._ids[key] = stage_id(recipe, asked.name)
         return self._ids[key]
+
+
+def _without_trials(section: Any) -> Any:
+    """A task's section with one trial, as the control has it."""
+    if not isinstance(section, TaskSection):
+        return section
+    return section.model_copy(update={"trials": 1})

@@ -16,7 +16,7 @@ Protocol = dict[str, str]
 
 SENSITIVITY = ("k", "lr", "weight_decay")
 """Lists whose first item gives the result; the others only show sensitivity."""
-OF_EVERY_TASK = TaskSection.model_fields.keys()
+OF_EVERY_TASK = TaskSection.model_fields.keys() - {"data"}
 """Fields of a further task that are no part of its protocol."""
 
 
@@ -32,13 +32,27 @@ def protocol_of(recipe: Recipe, metric: Metric, under: str = "") -> Protocol:
     section = getattr(recipe, name) if name else None
     if under:
         name, section = f"tasks.{under}", recipe.tasks.get(under)
+    elif section is None:  # as Run.behind: the only further task of the kind
+        of_kind = [other for other, said in recipe.tasks.items() if said.kind == kind]
+        if len(of_kind) == 1:
+            name, section = f"tasks.{of_kind[0]}", recipe.tasks[of_kind[0]]
     if section is None:
         return {}
     return {
-        f"{name}.{field}": str(value[0] if field in SENSITIVITY and value else value)
+        f"{name}.{field}": _shown(field, value)
         for field, value in section.model_dump(mode="json").items()
-        if not (under and field in OF_EVERY_TASK)
+        if field not in OF_EVERY_TASK and not (field == "data" and value is None)
     }
+
+
+def _shown(field: str, value: object) -> str:
+    """A field as text: of several values of a sensitivity the first, which is the result's; of a
+    section what is set in it."""
+    if isinstance(value, list) and value and field in SENSITIVITY:
+        return str(value[0])
+    if isinstance(value, dict):
+        return " ".join(f"{name} {each}" for name, each in value.items() if each is not None)
+    return str(value)
 
 
 def usual_protocol(protocols: Sequence[Protocol]) -> Protocol:

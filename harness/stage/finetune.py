@@ -14,7 +14,9 @@ from harness.data.images import Images
 from harness.data.labelled import listed, stratified
 from harness.data.loader import Batch, Loader, normalise
 from harness.errors import DataError
+from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import NotFinite
+from harness.evaluate.knn import not_among
 from harness.evaluate.linear_probe import INITIAL_STD
 from harness.model.backbones import Miniature, Residual
 from harness.recipe.finetune import FinetuneTask
@@ -89,23 +91,33 @@ class Finetuning(Trainable[Batch]):
         return F.cross_entropy(self._logits(batch.views[0]), labels)
 
     def evaluate(self) -> dict[str, float]:
-        """Top-1 and, of more than five classes, top-5 accuracy on all test images, in percent."""
-        context, test = self.context, self.context.data.test
+        """Top-1, the mean per class on data that is published with it and, of more than five
+        classes, top-5 accuracy on all test images, in percent. Answers are classes that are
+        tested."""
+        context, data, test = self.context, self.context.data, self.context.data.test
         mine = torch.arange(context.world.rank, len(test), context.world.size)
-        most = min(5, context.data.classes)
-        counts = torch.zeros(3, dtype=torch.int64, device=context.device)
+        possible = len(data.tested) or data.classes
+        most = min(5, possible)
+        others = not_among(data.tested, data.classes).to(context.device)
+        counts = torch.zeros(2, dtype=torch.int64, device=context.device)
+        right: list[Tensor] = []
         for index in torch.split(mine, AT_ONCE):
             x = test.load(index).center(self.size).to(context.device, non_blocking=True)
             logits = self._logits(normalise(x, context.data))
             labels = moved(test.labels[index.to(test.labels.device)], context.device)
-            hits = logits.topk(most, dim=1).indices == labels.view(-1, 1)
             lost = ~logits.isfinite().all(1)
-            counts += torch.stack([hits[:, 0].sum(), hits.sum(), lost.sum()])
-        first, five, lost_count = context.world.sum(counts).tolist()
+            if data.tested:
+                logits = logits.masked_fill(others, -torch.inf)
+            hits = logits.topk(most, dim=1).indices == labels.view(-1, 1)
+            counts += torch.stack([hits.sum(), lost.sum()])
+            right.append(hits[:, 0])
+        five, lost_count = context.world.sum(counts).tolist()
         if lost_count:
             raise NotFinite(f"the logits of {lost_count} of {len(test)} images were not finite")
-        found = {"finetune/top1": 100 * first / len(test)}
-        if context.data.classes > 5:
+        answers = test.labels[mine.to(test.labels.device)]
+        measured = accuracies(torch.cat(right)[None], answers, data, context.world.sum)
+        found = {f"finetune/{name}": each[0] for name, each in measured.items()}
+        if possible > 5:
             found["finetune/top5"] = 100 * five / len(test)
         return found
 
@@ -128,7 +140,7 @@ def labelled(context: Context, protocol: FinetuneTask) -> Images:
     images = data.bank
     try:
         if protocol.labels is not None:
-            images = images.subset(stratified(images.labels, protocol.labels, data.name))
+            images = images.subset(stratified(images.labels, protocol.labels, data.key))
         elif protocol.labels_file is not None:
             path = context.data_root / protocol.labels_file
             images = images.subset(listed(images, path, protocol.labels_sha256 or "", data.name))

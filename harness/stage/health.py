@@ -54,7 +54,7 @@ class Health:
         share = IMAGES if self.shared else max(LEAST, there // 32)
         self.images = min(IMAGES, there, share)
         self.pairs = min(self.images, max(16, there // 64))
-        chosen = keyed.permutation(keyed.key("health", data.name), there)
+        chosen = keyed.permutation(keyed.key("health", data.key), there)
         self.index = chosen[: self.images]
         self._images = data.train.subset(self.index)
         view = recipe.augment.at(recipe.data.size)

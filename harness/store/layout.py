@@ -37,7 +37,7 @@ NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 OWN_NAME = re.compile(r".+\.[a-z][a-z0-9_=]*-[0-9a-f]{6,}")
 """Names of this harness's stages: run, kind and digest."""
 
-ACCURACY = re.compile(r"/top\d+(@|$)")
+ACCURACY = re.compile(r"/(top\d+|mean_per_class|validation|miou|accuracy)(@|$)")
 """Names of metrics measured in percent."""
 
 SHOWN = 40

@@ -96,3 +96,12 @@ def test_a_split_is_another_run(write: Write) -> None:
     split = folder.replace("size", "split: 0.1, size")
     other = load_recipe(write("x.yaml", BASE.replace("{name: embedded, size: 32}", split)))
     assert stage_id(one, "pretrain") != stage_id(other, "pretrain")
+
+
+def test_a_task_on_frozen_features_does_not_build_on_a_trained_one(write: Write) -> None:
+    tasks = """\
+tasks:
+  all: {kind: finetune, epochs: 2, batch: 16, lr: 0.1, schedule: {kind: constant}}
+  probe: {kind: linear, parent: all, epochs: 10, drops: []}
+"""
+    assert wrong(write, BASE + tasks) == ["tasks.probe.parent"]

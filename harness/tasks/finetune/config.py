@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Metric, Task, accuracy
+from harness.spec.declarations import PER_CLASS, Metric, Task, accuracy
 
 TASK = Task(
     kind="finetune",
@@ -36,14 +36,26 @@ TASK = Task(
             short="fine-tuned {:.1f} %",
         ),
         accuracy(
+            "finetune/mean_per_class",
+            "mean of each class's accuracy of the fine-tuned network",
+            label="fine-tuned mean per class",
+            short="fine-tuned {:.1f} % mean per class",
+            data_metric=PER_CLASS,
+        ),
+        accuracy(
             "finetune/top5",
             "top-5 accuracy of the fine-tuned network",
             label="fine-tuned top-5",
         ),
     ),
-    reported=("finetune/top1", "finetune/top5"),
+    reported=("finetune/top1", "finetune/mean_per_class"),
     hours=24.0,
-    watched=("finetune/loss", "finetune/top1", "finetune/images_per_s"),
+    watched=(
+        "finetune/loss",
+        "finetune/top1",
+        "finetune/mean_per_class",
+        "finetune/images_per_s",
+    ),
     progress="tasks",
 )
 """top5 only of data with more than five classes."""
