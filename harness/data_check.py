@@ -11,9 +11,10 @@ from typing import NamedTuple
 from harness import class_folders
 from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, cannot_be_read
+from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
-from harness.recipe.segmentation import MASK_FOLDERS, Masks, SegmentationTask
+from harness.recipe.segmentation import MASK_FOLDERS, NEEDS_SCIPY, Masks, SegmentationTask
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
@@ -61,13 +62,21 @@ def _further(recipe: Recipe) -> list[Data]:
 
 def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
     for data in dict.fromkeys(_further(recipe)):
-        yield from _checked(data, root)
+        yield from _readable(_data(data, root), root)
     for name, task in recipe.tasks.items():
         if isinstance(task, SegmentationTask):
-            yield from _masks(f"tasks.{name}.masks", task.masks, root)
+            yield from _readable(_masks(f"tasks.{name}.masks", task.masks, root), root)
+        elif isinstance(task, FinetuneTask) and task.labels_file is not None:
+            file = _file(f"tasks.{name}.labels_file missing", task.labels_file, root)
+            yield from _readable(file, root)
 
 
 def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
+    if masks.name == NEEDS_SCIPY and importlib.util.find_spec("scipy") is None:
+        yield DataCheck(
+            False, f"{field}: {masks.name} needs scipy: pip install 'moco-harness[sbd]'"
+        )
+        return
     needs = MASK_FOLDERS[masks.name]
     lacks = [name for name in needs if not (root / name).is_dir()]
     if lacks:
@@ -81,18 +90,22 @@ def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
 
 
 def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
-    yield from _checked(recipe.data, root)
+    yield from _readable(_data(recipe.data, root), root)
     yield from _needs_later(recipe, root)
     weights = recipe.model.weights
-    if weights is not None and weights.file is not None and not (root / weights.file).is_file():
-        yield DataCheck(
-            False, f"weights missing: {root / weights.file}; download the file to this path"
-        )
+    if weights is not None and weights.file is not None:
+        yield from _readable(_file("weights missing", weights.file, root), root)
 
 
-def _checked(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
+def _file(what: str, name: str, root: AnyRoot) -> Iterator[DataCheck]:
+    if not (root / name).is_file():
+        yield DataCheck(False, f"{what}: {root / name}; download the file to this path")
+
+
+def _readable(found: Iterator[DataCheck], root: AnyRoot) -> Iterator[DataCheck]:
+    """What is found; a folder that cannot be read is reported, not raised."""
     try:
-        yield from _data(data, root)
+        yield from found
     except OSError as error:
         path = Path(error.filename or each(root)[0])
         yield DataCheck(False, f"data: {cannot_be_read(error, path)}")

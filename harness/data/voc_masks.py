@@ -115,7 +115,7 @@ def _mat_reader(path: Path) -> Callable[[str], Any]:
     except ImportError:
         raise DataError(
             f"{shown(path)}: SBD's masks are .mat files, which the package scipy reads; install it "
-            "with: pip install scipy"
+            "with: pip install 'moco-harness[sbd]'"
         ) from None
     return loadmat  # type: ignore[no-any-return]
 

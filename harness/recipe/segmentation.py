@@ -21,6 +21,9 @@ MASK_FOLDERS: dict[MaskName, tuple[str, ...]] = {
 }
 """The folders of each data set under the data root."""
 
+NEEDS_SCIPY: MaskName = "voc2012_aug"
+"""SBD's masks are .mat files."""
+
 
 class Masks(Section):
     """Images with a class for each pixel, under the site's data root."""

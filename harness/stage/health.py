@@ -99,6 +99,7 @@ class Health:
             kept = Kept(torch.arange(self.images))
             self._extract(mechanism, kept)
         both = kept.gathered(self.world)
+        check_features(both, f"{self.recipe.precision} features")
         features, output = both.tensor_split([encoder.feature_dim], dim=1)
         one, other = self._embedded(mechanism)
         found = {
