@@ -21,7 +21,7 @@ from harness.report.results_table import results_table
 from harness.report.runs import Run
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table import Row, Table
-from harness.spec.registry import task_of
+from harness.spec.registry import task, task_of
 
 FORMAT = 4
 """Version of results.json; raised when the meaning of a key changes."""
@@ -149,6 +149,7 @@ def _cell(table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
 
 
 def _run(run: Run) -> dict[str, Any]:
+    further = {said.kind for said in run.recipe.tasks.values()}
     return {
         "seed": run.seed,
         "recipe": run.recipe_digest,
@@ -167,8 +168,8 @@ def _run(run: Run) -> dict[str, Any]:
         },
         "outcomes": {
             metric: run.outcome(metric).standing
-            for metric in task_of()
-            if is_measured(metric, run.recipe.data)
+            for metric, kind in task_of().items()
+            if is_measured(metric, run.recipe.data) and (task(kind).section or kind in further)
         },
     }
 

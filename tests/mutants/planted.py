@@ -141,13 +141,13 @@ EVALUATION = (
     Mutant(
         "monitor of the key encoder",
         "stage.pretrain",
-        (("self.mechanism.query, self.recipe, self", "self.mechanism.key, self.recipe, self"),),
+        (("encoder, world = self.mechanism.query,", "encoder, world = self.mechanism.key,"),),
         MONITOR,
     ),
     Mutant(
         "features of images that were not normalised",
         "evaluate.features",
-        (("encode(encoder, normalise(x, data),", "encode(encoder, x,"),),
+        (("            x = normalise(x, data)\n", ""),),
         FEATURES,
     ),
     Mutant(

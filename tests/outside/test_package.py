@@ -315,5 +315,5 @@ def test_its_section_is_read_with_line_and_field_and_its_limits_are_its_own(plac
     (own / "site.yaml").write_text("crate: {}\n")
     assert "crate" in say(own, *words, code=2, installed=False)
     assert "crate" in say(own, "run", "out.yaml", "--on", "nowhere", code=2)
-    assert "certified" in say(own, "certify", "--site", "site.yaml", "--yes", code=1)
+    assert "`certify`" in say(own, "certify", "--site", "site.yaml", "--yes", code=1)
     say(own, "doctor", "--site", "site.yaml")

@@ -121,6 +121,6 @@ def test_processes_that_do_not_hold_whole_groups_are_refused(tmp_path: Path) -> 
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "3 processes cannot share a batch of 16 in whole batch-norm groups of 8" in said
-    assert "use 1, 2 of them" in said
+    assert "use 1, 2 processes" in said
     assert "Traceback" not in said
     assert stage(tmp_path / "runs", "pretrain").result is None
