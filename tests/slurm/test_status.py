@@ -158,7 +158,7 @@ def test_how_jobs_end(bench: Bench) -> None:
     assert row.log.read_text() == "error: no such data\n"
     bench.becomes(two, "failed", "killed (signal 9)")
     bench.becomes(three, "failed", "ended without a result")
-    bench.becomes(four, "failed", f"does not see {bench.runs}")
+    bench.becomes(four, "failed", f"see {bench.runs}")
     bench.becomes(five, "failed", "/no/python cannot be started on 127.0.0")
 
 
