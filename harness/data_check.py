@@ -118,8 +118,8 @@ def _data(data: Data, root: AnyRoot) -> Iterator[DataCheck]:
     elif data.name in PHOTOS:
         about = PHOTOS[data.name]
         place = root / about.folder
-        if about.library and importlib.util.find_spec(about.library) is None:
-            yield DataCheck(False, f"data: {about.no_library(data.name)}")
+        if about.package and importlib.util.find_spec(about.package) is None:
+            yield DataCheck(False, f"data: {about.no_package(data.name)}")
             return
         lacks = [need for need in about.needs if not (place / need).exists()]
         if lacks and (place.is_dir() or not about.archive):

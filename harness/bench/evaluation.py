@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from harness.bench.clock import Timing, measure
 from harness.data.datasets import DataSet
 from harness.evaluate.features import extract
-from harness.evaluate.knn import ELEMENTS, knn_correct
+from harness.evaluate.knn import ELEMENTS, knn_right
 from harness.evaluate.linear_probe import LinearProbe
 from harness.model.encoder import Encoder
 from harness.recipe.schema import Linear, Recipe
@@ -48,7 +48,7 @@ def knn(
             torch.mm(rows, known.T, out=memory[: len(rows)])
 
     def whole() -> None:
-        knn_correct(asked, answers, known, labels, k=k, temperature=0.1, classes=classes)
+        knn_right(asked, answers, known, labels, k=k, temperature=0.1, classes=classes)
 
     return measure({"product": product, "knn": whole}, device, rounds=rounds, warm_up=1)
 

@@ -207,7 +207,7 @@ def _loadmat() -> Callable[[Path], Any]:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise DataError(PHOTOS["flowers102"].no_library("flowers102")) from None
+        raise DataError(PHOTOS["flowers102"].no_package("flowers102")) from None
     return loadmat  # type: ignore[no-any-return]
 
 

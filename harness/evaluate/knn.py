@@ -20,29 +20,12 @@ SHORTEST = 1e-12
 """Length below which F.normalize does not scale a feature to length 1."""
 
 
-def knn_accuracy(
-    queries: Tensor,
-    query_labels: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    *,
-    k: Sequence[int],
-    temperature: float,
-    classes: int,
-) -> dict[int, float]:
-    """Top-1 accuracy in percent for every k, from one pass; see `knn_correct`."""
-    correct = knn_correct(
-        queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
-    )
-    return dict(zip(k, (100 * correct / len(queries)).tolist(), strict=True))
-
-
 def check_distinct(bank: Tensor, labels: Tensor) -> None:
     """Refuse a bank whose features are all equal bit for bit, or too short to be normalised. Which
     of them are neighbours would depend on their order alone.
 
     Args:
-        bank, labels: as in `knn_correct`, before it.
+        bank, labels: as in `knn_right`, before it.
 
     Raises:
         NotFinite: they are, and their labels differ.
@@ -57,23 +40,6 @@ def check_distinct(bank: Tensor, labels: Tensor) -> None:
         raise NotFinite(
             f"the features of all {len(bank)} images were {what}, so no nearest neighbour exists"
         )
-
-
-def knn_correct(
-    queries: Tensor,
-    query_labels: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    *,
-    k: Sequence[int],
-    temperature: float,
-    classes: int,
-) -> Tensor:
-    """Number of correctly classified queries for every k, int64 (len(k),); see `knn_right`."""
-    right = knn_right(
-        queries, query_labels, bank, bank_labels, k=k, temperature=temperature, classes=classes
-    )
-    return right.sum(1)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ class PhotoSet:
         metric: the metric that it is published with.
         archive: size of the download; "": it is not downloaded.
         source: where its files are to be had, where they are not downloaded.
-        library: a package that reads its lists; "": none is needed.
+        package: a package that reads its lists; "": none is needed.
     """
 
     folder: str
@@ -48,12 +48,12 @@ class PhotoSet:
     metric: DataMetric = "top1"
     archive: str = ""
     source: str = ""
-    library: str = ""
+    package: str = ""
 
-    def no_library(self, name: str) -> str:
+    def no_package(self, name: str) -> str:
         """The message that the package is not installed."""
         return (
-            f"{name}: its labels are files that {self.library} reads, which is not installed; "
+            f"{name}: its labels are files that {self.package} reads, which is not installed; "
             f"install it: pip install 'moco-harness[{name}]'"
         )
 
@@ -80,7 +80,7 @@ PHOTOS: dict[str, PhotoSet] = {
         lists=("imagelabels.mat", "setid.mat"),
         metric=PER_CLASS,
         archive="350 MB",
-        library="scipy",
+        package="scipy",
     ),
     "pets": PhotoSet(
         "oxford-iiit-pet",

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.recipe import tested
 from harness.recipe.evaluation import Knn, Linear
 from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
@@ -14,7 +13,7 @@ from harness.recipe.photos import PHOTOS
 from harness.recipe.section import Section, last_part
 from harness.recipe.sections import WIDER, Augment, Model, View, Weights
 from harness.recipe.task import Data, TaskSection
-from harness.recipe.task_data import folders, without_labels
+from harness.recipe.task_data import folders, tested_elsewhere, without_labels
 from harness.spec.registry import tasks
 
 KNOWN_SIZES = {
@@ -79,7 +78,7 @@ def contradictions(
     yield from _tasks(further, own)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():
-        yield from tested.contradictions(path, each)
+        yield from tested_elsewhere(path, each)
     yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
     if knn is not None and not knn.k:
         yield "knn.k", "needs at least one k"

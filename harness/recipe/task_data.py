@@ -71,3 +71,17 @@ def without_labels(
             )
         if said.data is not None:
             yield from folders(f"tasks.{name}.data", said.data)
+
+
+def tested_elsewhere(path: str, data: Data) -> Iterator[tuple[str, str]]:
+    """(field, message) of each setting of test images that cannot be; `path`: the section's."""
+    if data.test is None:
+        if data.test_view != "crop":
+            yield f"{path}.test_view", f"only with {path}.test, which is not given: leave it out"
+        return
+    if data.name != "imagefolder":
+        yield f"{path}.test", f"only data.name: imagefolder takes it, not {data.name}"
+    if data.split is not None:
+        yield f"{path}.test", f"{path}.split makes a test set already: leave one of the two out"
+    if data.test.startswith("/") or ".." in data.test.split("/"):
+        yield f"{path}.test", "it is relative to the data root: no leading '/' and no '..'"
