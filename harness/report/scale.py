@@ -175,7 +175,8 @@ def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
 
 
 def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
-    seen = list(dict.fromkeys(str(say(recipe)) for recipe in recipes))
+    values = (say(recipe) for recipe in recipes)
+    seen = list(dict.fromkeys(recipe_facts.NONE if v is None else str(v) for v in values))
     return seen[0] if len(seen) == 1 else f"varied: {', '.join(seen)}"
 
 
@@ -244,9 +245,11 @@ def one_line(results: Results) -> str:
         where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
     epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
+    keys = here["negatives, K"]
     return (
-        f"{here['training images']}, {here['image size']}, {here['backbone']}, "
-        f"{epochs}, K {here['negatives, K']}, batch {here['batch']}, "
+        f"{here['training images']}, {here['image size']}, {here['backbone']}, {epochs}, "
+        + (f"K {keys}, " if keys != recipe_facts.NONE else "")
+        + f"batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
     )
 
