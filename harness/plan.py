@@ -16,6 +16,7 @@ from harness.recipe.load import loaded
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
+from harness.recipe.training import TrainedTask
 from harness.recipe.untrained import Controls, untrained, without_training
 from harness.store import atomic
 from harness.store.edition import edition
@@ -140,37 +141,34 @@ class Plan:
     def stated_hours(self) -> float | None:
         """Hours stated in the recipes (about.cost), for use if nothing was measured here."""
         costs = self._costs()
-        return None if costs is None else sum(cost.hours for cost in costs)
+        return None if costs is None else sum(cost.hours * share for cost, share in costs)
 
     @property
     def stated_gpu_hours(self) -> float | None:
         """`stated_hours`, each multiplied by the number of GPUs that it is stated for."""
         costs = self._costs()
-        return None if costs is None else sum(cost.hours * max(1, cost.gpus) for cost in costs)
+        if costs is None:
+            return None
+        return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
-    def _costs(self) -> list[Cost] | None:
-        """Stated costs of all unfinished training; None if there is none, or if one has no stated
-        cost."""
-        costs = [
-            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
+    def _costs(self) -> list[tuple[Cost, float]] | None:
+        """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
+        or if one has no stated cost."""
+        share = _share if any(stage.recipe.optim.epochs for stage in self.stages) else _given_share
+        found = [
+            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if _trains(stage)
+            if (part := share(stage))
         ]
-        stated = [cost for cost in costs if cost is not None]
-        return stated if stated and len(stated) == len(costs) else None
+        stated = [(cost, part) for cost, part in found if cost is not None]
+        return stated if stated and len(stated) == len(found) else None
 
     @property
     def images(self) -> int | None:
         """Images that training will process, over all epochs; None if a data set's size is not
         known."""
-        total = 0
-        for stage in filter(_trains, self.todo):
-            data = stage.recipe.data
-            size = data.images or KNOWN_SIZES.get(data.name)
-            if size is None:
-                return None
-            total += _epochs(stage) * size
-        return total
+        each = [_images(stage) for stage in self.todo]
+        return None if None in each else sum(n for n in each if n is not None)
 
     @property
     def hours(self) -> float | None:
@@ -188,9 +186,39 @@ def _epochs(stage: PlannedStage) -> int:
     return recipe.linear.epochs if stage.kind == "linear" and given and recipe.linear else 0
 
 
-def _trains(stage: PlannedStage) -> bool:
-    """Whether a recipe's stated cost is for this stage."""
-    return _epochs(stage) > 0
+def _trained_task(stage: PlannedStage) -> TrainedTask | None:
+    """The stage's section under `tasks:` if it trains the network further."""
+    section = spec(stage.recipe, stage.name).section(stage.recipe) if stage.recipe.tasks else None
+    return section if isinstance(section, TrainedTask) else None
+
+
+def _images(stage: PlannedStage) -> int | None:
+    """Images that the stage's training will process; None: not known."""
+    task, data = _trained_task(stage), stage.recipe.data
+    if task is not None and task.steps is not None:
+        return task.steps * task.batch
+    epochs = _epochs(stage)
+    if task is not None and task.epochs is not None:
+        epochs, data = task.epochs, task.data or data
+    size = data.images or KNOWN_SIZES.get(data.name)
+    if not epochs:
+        return 0
+    return None if size is None else epochs * size
+
+
+def _share(stage: PlannedStage) -> float:
+    """The stage's share of its recipe's stated cost, which is for pre-training or, on given
+    weights, for the linear probe."""
+    return float(_epochs(stage) > 0)
+
+
+def _given_share(stage: PlannedStage) -> float:
+    """As `_share`, where a plan has no pre-training. Without a linear probe, the stated cost is for
+    all trials of the tasks that train the network further."""
+    if _share(stage) or _trained_task(stage) is None or stage.recipe.linear is not None:
+        return _share(stage)
+    trials = (t.trials for t in stage.recipe.tasks.values() if isinstance(t, TrainedTask))
+    return 1 / sum(trials)
 
 
 def make_plan(
