@@ -281,13 +281,13 @@ def collect_single(
     inputs: CheckInput | None = None,
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims. The metric is that of the linear
-    probe if the recipe has one, else that of kNN: top-1, or what the data set is published with.
+    probe if the recipe has one, else that of kNN, else that of its first task under `tasks:`. Of
+    several it is top-1, or what the data set is published with.
 
     Args:
         control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
             Published records may be without it, and then there is none.
     """
-    judged = task("linear" if recipe.linear is not None else "knn")
     found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
     if control is not None:
         beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
@@ -298,7 +298,7 @@ def collect_single(
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
-        metric=reported(judged, recipe.data)[0],
+        metric=_judged(recipe),
         seeds=(recipe.seed,),
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
@@ -307,6 +307,14 @@ def collect_single(
         scale=None,
         runs=runs,
     )
+
+
+def _judged(recipe: Recipe) -> Metric:
+    own = {"linear": recipe.linear, "knn": recipe.knn}
+    asked = [(kind, recipe.data) for kind, section in own.items() if section is not None]
+    asked += [(each.kind, each.data or recipe.data) for each in recipe.tasks.values()]
+    kind, data = next(iter(asked), ("knn", recipe.data))
+    return reported(task(kind), data)[0]
 
 
 def _results(

@@ -62,3 +62,20 @@ def test_a_split_is_said(tmp_path: Path, split: float) -> None:
     assert f"{100 * split:g} %" in images(made)
     whole = recipe(data=data | {"split": None})
     assert "%" not in images(whole)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"kind": "step", "drops": [2], "factor": 0.2}, "×0.2 at epochs 2"),
+        ({"kind": "cosine"}, "cosine"),
+    ],
+)
+def test_how_a_task_trains_the_network_is_said(
+    tmp_path: Path, schedule: dict[str, Any], words: str
+) -> None:
+    task = {"kind": "finetune", "epochs": 3, "batch": 64, "lr": 0.025, "schedule": schedule}
+    made = recipe(tasks={"birds": {**task, "head_lr": 10, "trials": 5}})
+    text = "\n".join(protocol_sentences(collected(made, tmp_path)))
+    for word in ("birds", "3 epochs", "batch 64", "0.025", "times 10", words, "5 trials"):
+        assert word in text
