@@ -296,8 +296,8 @@ def _trained(name: str, task: TrainedTask) -> str:
         how = f"×{schedule.factor:g} at {_list(schedule.drops)}"
     head = f", times {task.head_lr:g} for new layers" if task.head_lr != 1 else ""
     return (
-        f"{name} ({task.kind}): all layers train, SGD, {length} {unit}, batch {task.batch}, learning rate "
-        f"{task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
+        f"{name} ({task.kind}): all layers train, SGD, {length} {unit}, batch {task.batch}, "
+        f"learning rate {task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
         f"{task.weight_decay:g}. Rates were fixed before the runs. "
         + (f"A value is the mean over {task.trials} trials." if task.trials > 1 else "One trial.")
     )
