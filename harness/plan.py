@@ -9,14 +9,13 @@ from typing import Any, Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
+from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
 from harness.recipe.load import loaded
-from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
-from harness.recipe.training import TrainedTask
 from harness.recipe.untrained import Controls, untrained, without_training
 from harness.store import atomic
 from harness.store.edition import edition
@@ -154,11 +153,11 @@ class Plan:
     def _costs(self) -> list[tuple[Cost, float]] | None:
         """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
         or if one has no stated cost."""
-        share = _share if any(stage.recipe.optim.epochs for stage in self.stages) else _given_share
+        pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
         found = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if (part := share(stage))
+            if (part := stated_cost.share(stage.recipe, stage.name, pretrains=pretrains))
         ]
         stated = [(cost, part) for cost, part in found if cost is not None]
         return stated if stated and len(stated) == len(found) else None
@@ -167,58 +166,13 @@ class Plan:
     def images(self) -> int | None:
         """Images that training will process, over all epochs; None if a data set's size is not
         known."""
-        each = [_images(stage) for stage in self.todo]
+        each = [stated_cost.images(stage.recipe, stage.name) for stage in self.todo]
         return None if None in each else sum(n for n in each if n is not None)
 
     @property
     def hours(self) -> float | None:
         """The best estimate: measured here, else stated, else None."""
         return self.seconds / 3600 if self.seconds is not None else self.stated_hours
-
-
-def _epochs(stage: PlannedStage) -> int:
-    """Epochs of pre-training; for the probe on given weights, which need no pre-training, its
-    own."""
-    recipe = stage.recipe
-    if stage.kind == "pretrain":
-        return recipe.optim.epochs
-    given = recipe.model.weights is not None and recipe.optim.epochs == 0
-    return recipe.linear.epochs if stage.kind == "linear" and given and recipe.linear else 0
-
-
-def _trained_task(stage: PlannedStage) -> TrainedTask | None:
-    """The stage's section under `tasks:` if it trains the network further."""
-    section = spec(stage.recipe, stage.name).section(stage.recipe) if stage.recipe.tasks else None
-    return section if isinstance(section, TrainedTask) else None
-
-
-def _images(stage: PlannedStage) -> int | None:
-    """Images that the stage's training will process; None: not known."""
-    task, data = _trained_task(stage), stage.recipe.data
-    if task is not None and task.steps is not None:
-        return task.steps * task.batch
-    epochs = _epochs(stage)
-    if task is not None and task.epochs is not None:
-        epochs, data = task.epochs, task.data or data
-    size = data.images or KNOWN_SIZES.get(data.name)
-    if not epochs:
-        return 0
-    return None if size is None else epochs * size
-
-
-def _share(stage: PlannedStage) -> float:
-    """The stage's share of its recipe's stated cost, which is for pre-training or, on given
-    weights, for the linear probe."""
-    return float(_epochs(stage) > 0)
-
-
-def _given_share(stage: PlannedStage) -> float:
-    """As `_share`, where a plan has no pre-training. Without a linear probe, the stated cost is for
-    all trials of the tasks that train the network further."""
-    if _share(stage) or _trained_task(stage) is None or stage.recipe.linear is not None:
-        return _share(stage)
-    trials = (t.trials for t in stage.recipe.tasks.values() if isinstance(t, TrainedTask))
-    return 1 / sum(trials)
 
 
 def make_plan(

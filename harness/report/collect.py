@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
-from harness.recipe.reported import is_measured, reported
+from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
@@ -298,7 +298,7 @@ def collect_single(
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
-        metric=_judged(recipe),
+        metric=judged(recipe),
         seeds=(recipe.seed,),
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
@@ -307,14 +307,6 @@ def collect_single(
         scale=None,
         runs=runs,
     )
-
-
-def _judged(recipe: Recipe) -> Metric:
-    own = {"linear": recipe.linear, "knn": recipe.knn}
-    asked = [(kind, recipe.data) for kind, section in own.items() if section is not None]
-    asked += [(each.kind, each.data or recipe.data) for each in recipe.tasks.values()]
-    kind, data = next(iter(asked), ("knn", recipe.data))
-    return reported(task(kind), data)[0]
 
 
 def _results(
