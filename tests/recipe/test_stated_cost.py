@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from report.build import recipe
 
 from harness.recipe.schema import Recipe
 from harness.recipe.stated_cost import images, share
-from report.build import recipe
 
 FINETUNE: dict[str, Any] = {
     **{"kind": "finetune", "epochs": 3, "batch": 16, "lr": 0.1, "trials": 2},
