@@ -213,7 +213,8 @@ def test_beside_pre_training_the_stated_cost_is_of_it_alone(recipe: Path, runs: 
     before = make_plan(recipe, ["tasks.fine.epochs=1"], runs).images
     assert made.images is not None
     assert before is not None
-    assert made.images - before == 2 * 2 * 500, "two trials, two epochs more"
+    each = made.stages[0].recipe.data.images or 0
+    assert made.images - before == 2 * 2 * each > 0, "two trials, two epochs more"
 
 
 FINETUNE = """\

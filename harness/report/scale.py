@@ -289,14 +289,13 @@ def _sentences(recipe: Recipe) -> list[str]:
 def _trained(name: str, task: TrainedTask) -> str:
     """How a task trains the whole network, as a sentence."""
     length, unit = (task.epochs, "epochs") if task.epochs is not None else (task.steps, "steps")
-    unit = unit.removesuffix("s") if length == 1 else unit
     schedule = task.schedule
     how = str(schedule.kind)
     if schedule.kind == "step":
-        how = f"×{schedule.factor:g} at {_list(schedule.drops)}"
+        how = f"×{schedule.factor:g} at {unit} {_list(schedule.drops)}"
     head = f", times {task.head_lr:g} for new layers" if task.head_lr != 1 else ""
     return (
-        f"{name} ({task.kind}): all layers train, SGD, {length} {unit}, batch {task.batch}, "
+        f"{name} ({task.kind}): all layers train, SGD, {unit}: {length}, batch {task.batch}, "
         f"learning rate {task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
         f"{task.weight_decay:g}. Rates were fixed before the runs. "
         + (f"A value is the mean over {task.trials} trials." if task.trials > 1 else "One trial.")

@@ -367,9 +367,10 @@ def test_the_control_fills_the_row_of_the_random_network(scale: Path, write: Wri
     assert [m.cell for m in members] == ["untrained"] * 2 + ["m0"] * 2 + ["m9"] * 2
     assert [lr(m.recipe) for m in members] == [0.5, 0.5, 0.1, 0.1, 0.1, 0.1]
     assert members[0].recipe.optim.epochs == 0, "it is random all the same"
-    own = expanded(scale, "set_cells={untrained: {tasks.all.lr: 0.25}}").members
-    assert [lr(m.recipe) for m in own] == [0.25, 0.25, 0.1, 0.1, 0.1, 0.1]
     assert {m.cell for m in expanded(scale, "control=false").members} == {"m0", "m9"}
+    write("recipes/abl.yaml", SCALE + "set_cells: {untrained: {tasks.all.lr: 0.25}}\n")
+    own = expanded(scale).members
+    assert [lr(m.recipe) for m in own] == [0.25, 0.25, 0.1, 0.1, 0.1, 0.1]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from report.build import recipe
 
+from harness.recipe.identity import specs
 from harness.recipe.schema import Recipe
 from harness.recipe.stated_cost import images, share
 
@@ -18,13 +19,12 @@ SEGMENT: dict[str, Any] = {
     **{"kind": "segmentation", "masks": {"name": "scenes"}, "steps": 50, "batch": 4, "lr": 0.1},
     **{"crop": 24, "trials": 3, "schedule": {"kind": "constant"}},
 }
-GIVEN: dict[str, Any] = {"optim__epochs": 0, "model__weights": {"file": "w.pth"}}
+GIVEN: dict[str, Any] = {"optim__epochs": 0, "model__weights": {"file": "w.pth", "md5": "0" * 8}}
 TASKS: dict[str, Any] = {"tasks": {"fine": FINETUNE, "masks": SEGMENT}}
-STAGES = ("pretrain", "knn", "linear", "fine", "fine=t1", "masks", "masks=t2")
 
 
 def shares(made: Recipe, *, pretrains: bool) -> dict[str, float]:
-    found = {name: share(made, name, pretrains=pretrains) for name in STAGES}
+    found = {name: share(made, name, pretrains=pretrains) for name in specs(made)}
     return {name: each for name, each in found.items() if each}
 
 
@@ -41,7 +41,7 @@ def test_where_runs_are_pre_trained_it_is_of_that_and_the_control_has_none() -> 
 @pytest.mark.parametrize("start", [GIVEN, {"optim__epochs": 0}])
 def test_else_the_trials_of_all_tasks_that_train_share_it(start: dict[str, Any]) -> None:
     found = shares(recipe(**start, **TASKS, linear=None), pretrains=False)
-    assert found == dict.fromkeys(("fine", "fine=t1", "masks", "masks=t2"), 1 / 5)
+    assert found == dict.fromkeys(("fine", "fine=t1", "masks", "masks=t1", "masks=t2"), 1 / 5)
 
 
 def test_images_are_of_each_stages_own_data_and_length() -> None:

@@ -77,5 +77,5 @@ def test_how_a_task_trains_the_network_is_said(
     task = {"kind": "finetune", "epochs": 3, "batch": 64, "lr": 0.025, "schedule": schedule}
     made = recipe(tasks={"birds": {**task, "head_lr": 10, "trials": 5}})
     text = "\n".join(protocol_sentences(collected(made, tmp_path)))
-    for word in ("birds", "3 epochs", "batch 64", "0.025", "times 10", words, "5 trials"):
+    for word in ("birds", "epochs: 3", "batch 64", "0.025", "times 10", words, "5 trials"):
         assert word in text
