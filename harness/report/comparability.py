@@ -88,9 +88,18 @@ def _results(
     return [
         (run, outcome)
         for run in runs
-        for outcome in map(run.outcome, wanted)
+        for metric in wanted
+        for outcome in _outcomes(run, metric)
         if outcome.standing in ("finished", "diverged") and not outcome.mixed
     ]
+
+
+def _outcomes(run: Run, metric: Metric | Literal["train/loss"]) -> list[RunOutcome]:
+    """The run's outcome for `metric`; where several further tasks measure it, each one's."""
+    kind = task_of().get(metric)
+    named = [name for name, said in run.recipe.tasks.items() if said.kind == kind]
+    several = len(named) > 1 and not run.behind(metric)
+    return [run.outcome(metric, name) for name in named] if several else [run.outcome(metric)]
 
 
 def _most(named: Iterable[tuple[str, str]]) -> str:
