@@ -106,7 +106,7 @@ def test_pieces_of_other_data_are_refused(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     with pytest.raises(Interrupted):
         stage.count(stop_after=2, own_data="aaaa")
-    with pytest.raises(DataError, match="fingerprint bbbb, but .* started with aaaa"):
+    with pytest.raises(DataError, match=r"fingerprint bbbb, but .* started with aaaa"):
         stage.count(own_data="bbbb")
     assert stage.count(own_data="aaaa") == EXPECTED
 
