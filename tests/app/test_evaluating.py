@@ -254,14 +254,12 @@ def test_a_mistake_is_one_message_before_anything_is_written(
     assert not Path("mine.txt").exists()
 
 
-def test_tasks_with_labels_of_their_own_stand_there_once(place: Path) -> None:
-    site = Site(runs=place / "runs", data=place / "data")
+def test_tasks_with_labels_of_their_own_stand_there_once(place: Path, site: Site) -> None:
     voc2007(place / "data", 2, 2)
-    made = evaluating.write("tiny", ["embedded", "photos"], site, tasks=["few_shot", "svm"])
-    recipe = load_recipe(made.recipe, [])
+    recipe = write(site, on=["embedded", "photos"], tasks=["few_shot", "svm"])
     kinds = {name: said.kind for name, said in recipe.tasks.items()}
     assert kinds == {"few_shot_embedded": "few_shot", "few_shot_photos": "few_shot", "svm": "svm"}
     assert recipe.tasks["svm"].data is None
     (place / "data" / "VOCdevkit").rename(place / "elsewhere")
     with pytest.raises(DataError, match="voc2007 missing"):
-        evaluating.write("tiny", "embedded", site, tasks=["svm"], to=place / "other.yaml")
+        write(site, tasks=["svm"], to=place / "other.yaml")
