@@ -110,7 +110,8 @@ def _drawn(split: Split, n: int, size: int) -> tuple[Stack, Tensor]:
 
 def _voc(asked: LabelledImages, root: AnyRoot, size: int) -> MultiLabel:
     files = StretchedFiles if asked.view == "stretch" else Files
-    parts, prints = [], []
+    parts: list[tuple[Images, Tensor]] = []
+    prints: list[bytes] = []
     for split in ("trainval", "test"):
         paths, labels = voc_labels(root, 2007, split)
         images = files(paths, _none(len(paths)), [path.stat().st_size for path in paths])

@@ -19,7 +19,7 @@ from harness.recipe.few_shot import FewShotTask
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome, finite
 from harness.stage.features import Shared
-from harness.stage.pieces import in_pieces
+from harness.stage.pieces import Measure, in_pieces
 
 
 class FewShot:
@@ -57,17 +57,16 @@ class FewShot:
         assert context.parent is not None
         parent = context.parent.result
         step = int(parent["step"]) if parent else 0
-        encoder = frozen.encoder(context, protocol.layer)
         wanted = [(k, draw) for k in protocol.shots for draw in range(protocol.draws)]
-        with finite(step):
+
+        def prepare() -> Measure:
+            encoder = frozen.encoder(context, protocol.layer)
             bank = self._features(encoder, context.data.bank)
             test = self._features(encoder, context.data.test)
-            found = in_pieces(
-                context,
-                len(wanted),
-                len(self.metrics) + 2,
-                lambda n: self.measured(bank, test, *wanted[n]),
-            )
+            return lambda n: self.measured(bank, test, *wanted[n])
+
+        with finite(step):
+            found = in_pieces(context, len(wanted), len(self.metrics) + 2, prepare)
         values: dict[str, float] = {}
         facts: dict[str, Any] = {}
         for n, k in enumerate(protocol.shots):

@@ -14,6 +14,9 @@ from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Interrupted, fitting
 from harness.store.edition import edition
 
+Measure = Callable[[int], Sequence[float]]
+"""Returns the values of a piece, given its number."""
+
 SAVE_S = 30.0
 """Seconds after which what was measured is saved."""
 
@@ -22,22 +25,22 @@ def in_pieces(
     context: Context,
     count: int,
     width: int,
-    measure: Callable[[int], Sequence[float]],
+    prepare: Callable[[], Measure],
     *,
     own_data: str = "",
 ) -> Tensor:
-    """What `measure` returns of the pieces 0 to `count` - 1, float64 (count, width), on every
-    process.
+    """The values of the pieces 0 to `count` - 1, float64 (count, width), on every process.
 
     The first process measures; the others wait for each piece, however long it takes. A piece must
     be a function of its number alone. Pieces that other code has measured are measured again.
 
     Args:
         width: number of values of a piece.
+        prepare: called once on every process, unless all pieces are there; returns what measures.
         own_data: fingerprint of data of the task's own; "": it has none.
 
     Raises:
-        NotFinite: as `measure`, on all processes.
+        NotFinite: from preparing, or from a piece; on all processes.
         Interrupted: asked to stop; what is complete is on disk.
         StoreError, DataError: see Context.load; or data of the task's own changed since.
     """
@@ -46,7 +49,9 @@ def in_pieces(
     code = edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind)
     done = _restored(context, found, code, own_data)
     context.reporter.begin(context.folder.id, total=count, done=done, steps_per_epoch=count)
-    saved = time.monotonic()
+    if done == count:
+        return found
+    measure, saved = prepare(), time.monotonic()
     while done < count:
         try:
             found[done] = _measured(context, done, width, measure)
@@ -64,9 +69,7 @@ def in_pieces(
     return found
 
 
-def _measured(
-    context: Context, n: int, width: int, measure: Callable[[int], Sequence[float]]
-) -> Tensor:
+def _measured(context: Context, n: int, width: int, measure: Measure) -> Tensor:
     world = context.world
 
     def work() -> Sequence[float] | NotFinite:

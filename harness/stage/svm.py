@@ -17,7 +17,7 @@ from harness.recipe.svm import Svm, SvmTask
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome, finite
 from harness.stage.features import Shared
-from harness.stage.pieces import in_pieces
+from harness.stage.pieces import Measure, in_pieces
 
 AP = 2
 """Numbers that say how well a class is recognised: its AP of 11 points, and its area."""
@@ -100,13 +100,17 @@ class VocSvm:
         context, protocol, data = self.context, self.protocol, self.data
         step = parents_step(context)
         tried = len(protocol.c) if len(protocol.c) > 1 else 0
-        with finite(step):
+
+        def prepare() -> Measure:
             train, test = features(context, protocol, data)
+            return lambda of: self.measured(train, test, of)
+
+        with finite(step):
             found = in_pieces(
                 context,
                 len(data.classes),
                 AP + 2 + tried,
-                lambda of: self.measured(train, test, of),
+                prepare,
                 own_data=data.images.fingerprint,
             )
         eleven, whole = found[:, 0].tolist(), found[:, 1].tolist()

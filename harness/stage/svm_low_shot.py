@@ -15,7 +15,7 @@ from harness.evaluate.svm import Svms
 from harness.recipe.svm import SvmLowShotTask
 from harness.runtime import keyed
 from harness.stage.context import Context, StageOutcome, finite
-from harness.stage.pieces import in_pieces
+from harness.stage.pieces import Measure, in_pieces
 from harness.stage.svm import (
     AP,
     aps,
@@ -78,13 +78,17 @@ class LowShot:
         context, protocol, data = self.context, self.protocol, self.data
         step = parents_step(context)
         wanted = [(k, draw) for k in protocol.shots for draw in range(protocol.draws)]
-        with finite(step):
+
+        def prepare() -> Measure:
             train, test = features(context, protocol, data)
+            return lambda n: self.measured(train, test, *wanted[n])
+
+        with finite(step):
             found = in_pieces(
                 context,
                 len(wanted),
                 AP + 1 + len(data.classes),
-                lambda n: self.measured(train, test, *wanted[n]),
+                prepare,
                 own_data=data.images.fingerprint,
             )
         values: dict[str, float] = {}

@@ -47,7 +47,7 @@ class Stage:
             *(notes, lambda: len(self.measured) >= stop_after, asked),
         )
         try:
-            return in_pieces(context, 5, 2, self._piece, own_data=own_data).tolist()
+            return in_pieces(context, 5, 2, lambda: self._piece, own_data=own_data).tolist()
         finally:
             self.told += notes.told
             context.saver.close()
