@@ -17,6 +17,7 @@ augment: {{}}
 model: {{backbone: miniature, dim: 16, bn_group: 8}}
 contrast: {{kind: moco, queue: 48, momentum: 0.9, temperature: 0.2}}
 optim: {{epochs: 1, batch: 16, lr: 0.05, schedule: {{kind: cosine}}}}
+knn: {{k: [5]}}
 tasks: {{few: {{{}}}}}
 """
 
