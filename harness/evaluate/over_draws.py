@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import stdev
 
@@ -17,4 +18,4 @@ def half_width(values: Sequence[float]) -> float:
     from scipy.special import stdtrit
 
     n = len(values)
-    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * stdev(values) / n**0.5
+    return float(stdtrit(n - 1, (1 + LEVEL) / 2)) * stdev(values) / math.sqrt(n)

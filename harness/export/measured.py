@@ -76,7 +76,7 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
         section = asked.section(recipe)
         said = plain(section) if section else {}
         own = () if asked.task.labels else ("images", "masks")  # data of the task's own
-        data = next((result[key] for key in (*own, "data") if key in result), {})
+        data: dict[str, Any] = next((result[key] for key in (*own, "data") if key in result), {})
         drawn = interval_words(said, result.get("values", {}))
         yield Measured(
             name,

@@ -38,7 +38,7 @@ class FewShot:
         self.answers = data.test.labels.cpu()
         try:
             check_shots(data.bank, max(self.protocol.shots), data.key)
-            if len(self.labels.unique()) < 2:
+            if bool((self.labels == self.labels[0]).all()):
                 raise DataError(f"{data.key} has training images of one class only: name others")
         except DataError as error:
             raise DataError(f"tasks.{context.asked.under}: {error}") from None
