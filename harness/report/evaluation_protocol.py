@@ -14,7 +14,7 @@ from harness.spec.registry import task, task_of
 Protocol = dict[str, str]
 """Field of the recipe -> value as text."""
 
-SENSITIVITY = ("k", "lr", "weight_decay")
+SENSITIVITY = ("k", "lr", "weight_decay", "shots")
 """Lists whose first item gives the result; the others only show sensitivity."""
 OF_EVERY_TASK = TaskSection.model_fields.keys() - {"data"}
 """Fields of a further task that are no part of its protocol."""
