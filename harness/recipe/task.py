@@ -75,6 +75,11 @@ class TaskSection(Section):
     trials: Positive = 1
     """Number of repetitions, each with other random numbers."""
 
+    def inputs(self) -> dict[str, str]:
+        """Further inputs under the data root, by the field of a result's `inputs` that identifies
+        them: {"masks": a data set with masks} or {"labels": a list's file}."""
+        return {}
+
     @classmethod
     def fitted(cls, data: Data, bank: int | None) -> Fitted:
         """The protocol for this data. A task's own section overrides it where its defaults are not
