@@ -23,7 +23,7 @@ from harness.imagefolder import (
 )
 from harness.inputs import PACK
 from harness.keyed_split import class_folders, number_held_out
-from harness.recipe.fitted import FEWEST, Facts
+from harness.recipe.fitted import FEWEST, LEAST_BATCH, QUEUE_SHARE, QUEUE_STEPS, Facts
 
 LOOKED_AT = 500
 """Images whose size is read; the header of a file says it."""
@@ -103,7 +103,9 @@ def _facts(folder: Path, found: Sequence[Found], counts: Counts) -> tuple[Facts,
     if counts.train < FEWEST:
         raise DataError(
             f"{shown(folder)}: {counts.train:,} images to train; at least {FEWEST} are needed, and "
-            "thousands are better: add some"
+            f"thousands are better: add some. No queue fits fewer: it should last {QUEUE_STEPS} "
+            f"steps of {LEAST_BATCH} images or more, and hold less than {QUEUE_SHARE:.0%} of all, "
+            "else many an image meets its own older key among its negatives"
         )
     chosen = sorted(found, key=lambda image: hashlib.sha256(os.fsencode(image.name)).digest())
     sides, broken = _short_sides(folder, chosen[:LOOKED_AT])
