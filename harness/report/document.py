@@ -20,9 +20,9 @@ from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
-from harness.report.knn_lines import knn_lines
 from harness.report.logistic_lines import logistic_lines
 from harness.report.measures import difference_unit, measure
+from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
@@ -129,7 +129,7 @@ def _table(results: Results) -> list[Block]:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))
-    if lines := knn_lines(results):
+    if lines := protocol_lines(results):
         blocks.append(Items(tuple(lines)))
     sensitivity = sensitivity_table(results)
     if sensitivity is not None:

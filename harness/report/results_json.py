@@ -15,8 +15,8 @@ from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
 from harness.report.cost import costs
 from harness.report.deviations import deviations
-from harness.report.knn_lines import of_metric, of_stage
 from harness.report.measures import measure
+from harness.report.protocol_lines import of_metric, of_stage
 from harness.report.results_table import results_table
 from harness.report.runs import Run
 from harness.report.scale import is_papers_scale, one_line

@@ -1,13 +1,12 @@
-"""How the kNN accuracies of a table were measured, as lines to stand below it."""
+"""How the accuracies of a table were measured, as lines to stand below it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from harness.recipe.ablation import Metric
-from harness.recipe.evaluation import Knn
 from harness.recipe.identity import spec
-from harness.recipe.knn_words import knn_words
+from harness.recipe.protocol_words import protocol_words
 from harness.report.collect import Results
 from harness.report.measures import measure
 from harness.report.results_table import measured, weights_lines
@@ -17,14 +16,12 @@ from harness.spec.registry import task_of
 
 
 def of_stage(run: Run, stage: Stage) -> str:
-    """Bank, layer, k and temperature, and whether the bank was pre-trained on; "" if the stage is
-    no kNN."""
+    """How the stage's accuracies are measured; "" if its task says nothing of it."""
     asked = spec(run.recipe, stage.name)
     section = asked.section(run.recipe)
-    if not isinstance(section, Knn):
-        return ""
-    said, data = section.model_dump(mode="json"), asked.data(run.recipe).model_dump(mode="json")
-    return knn_words(said, data, run.trained_on)
+    said = section.model_dump(mode="json") if section is not None else None
+    data = asked.data(run.recipe).model_dump(mode="json")
+    return protocol_words(asked.task, said, data, run.trained_on)
 
 
 def of_metric(run: Run, metric: Metric, under: str = "") -> str:
@@ -35,14 +32,14 @@ def of_metric(run: Run, metric: Metric, under: str = "") -> str:
 
 
 def measured_words(runs: Sequence[Run], metric: str, under: str = "") -> str:
-    """ ", by ..., of ..." for a line of text: how kNN was measured, and which given weights were;
+    """ ", by ..., of ..." for a line of text: how it was measured, and of which given weights;
     "" if there is nothing to say."""
     ways = dict.fromkeys(of_metric(run, metric, under) for run in runs)
     lines = dict.fromkeys(line for run in runs for line in weights_lines(run))
     return "".join(f", {words}" for words in (*ways, *lines) if words)
 
 
-def knn_lines(results: Results) -> list[str]:
+def protocol_lines(results: Results) -> list[str]:
     """A line for each metric and each way to measure it, with the cells concerned if there are
     several ways."""
     lines = []
