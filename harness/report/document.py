@@ -17,6 +17,7 @@ from harness.report.blocks import (
 from harness.report.claim_summary import POSSIBLE_REASONS, summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
+from harness.report.corruptions import corruption_lines
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
@@ -41,7 +42,7 @@ DIFFERS: tuple[str, Tone] = ("differs", "unsure")
 
 def compose(results: Results, judgements: list[Judgement]) -> Document:
     """The whole report, ready to be rendered."""
-    lines = logistic_lines(results)
+    lines = [*corruption_lines(results), *logistic_lines(results)]
     below = [Items(tuple(lines))] if lines else []
     sections = [
         Section("", tuple(_top(results, judgements))),

@@ -40,9 +40,9 @@ def measured_words(runs: Sequence[Run], metric: str, under: str = "") -> str:
 
 
 def protocol_lines(results: Results) -> list[str]:
-    """A line for each metric and each way to measure it, with the cells concerned if there are
-    several ways."""
-    lines = []
+    """A line for each way to measure, with the metrics and, of a metric that is measured in several
+    ways, the cells concerned."""
+    whats: dict[tuple[str, str], list[str]] = {}
     for metric, under in [*((each, "") for each in measured(results)), *further_columns(results)]:
         ways: dict[str, dict[str, None]] = {}
         for cell in results.cells:
@@ -52,5 +52,5 @@ def protocol_lines(results: Results) -> list[str]:
         what = f"{under}: {measure(metric).label}" if under else measure(metric).label
         for words, labels in ways.items():
             whose = f" of {', '.join(f'“{label}”' for label in labels)}" if len(ways) > 1 else ""
-            lines.append(f"{what}{whose}: {words}")
-    return lines
+            whats.setdefault((whose, words), []).append(what)
+    return [f"{', '.join(what)}{whose}: {words}" for (whose, words), what in whats.items()]
