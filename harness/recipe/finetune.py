@@ -67,7 +67,7 @@ class FinetuneTask(TrainedTask):
         if self.batch > most:
             yield (
                 "batch",
-                f"{self.batch} images per step, but only {int(most):,} images have a label to "
+                f"{self.batch} images per step, but at most {int(most):,} images have a label to "
                 "train with: lower it",
             )
 
