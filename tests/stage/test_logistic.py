@@ -29,6 +29,7 @@ from harness.stage import execute as executing
 from harness.stage import logistic as module
 from harness.store import journal
 from harness.store.layout import StageFolder
+from harness.store.ledger import read_entry
 
 from .test_evaluation import trained
 from .tiny import recipe_of, run, write
@@ -228,6 +229,8 @@ def test_killed_at_any_instant_it_ends_with_the_same_bits(
     made = counted(monkeypatch)
     again = fitted(path, runs, ("logistic",))
     assert len(folder.attempts()) == 3
+    entry = read_entry(folder)
+    assert (entry.state, entry.detail) == ("finished", "")
     assert (again["values"], again["logistic"]) == (expected["values"], expected["logistic"])
     assert len(made) == 12 - reached + 1
 
