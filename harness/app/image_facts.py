@@ -23,7 +23,7 @@ from harness.imagefolder import (
 )
 from harness.inputs import PACK
 from harness.keyed_split import class_folders, number_held_out
-from harness.recipe.fitted import FEWEST, Facts
+from harness.recipe.fitted import Facts
 
 LOOKED_AT = 500
 """Images whose size is read; the header of a file says it."""
@@ -67,7 +67,7 @@ def look(folder: Path, split: float | None = None) -> Folder:
         split: the share of each class's images that is to be the test set.
 
     Raises:
-        DataError: no folder of images, too few, or none whose size can be read.
+        DataError: no folder of images, or none whose size can be read.
     """
     if (folder / PACK).is_file():
         raise DataError(f"{shown(folder)}: a pack; name the folder that its images came from")
@@ -100,11 +100,6 @@ def _of_classes(folder: Path, split: float) -> Folder:
 
 def _facts(folder: Path, found: Sequence[Found], counts: Counts) -> tuple[Facts, list[str]]:
     """(the facts, notes about images that cannot be read). `folder`: what the names are in."""
-    if counts.train < FEWEST:
-        raise DataError(
-            f"{shown(folder)}: {counts.train:,} images to train; at least {FEWEST} are needed, and "
-            "thousands are better: add some"
-        )
     chosen = sorted(found, key=lambda image: hashlib.sha256(os.fsencode(image.name)).digest())
     sides, broken = _short_sides(folder, chosen[:LOOKED_AT])
     if not sides:

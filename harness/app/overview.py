@@ -12,8 +12,9 @@ from harness.command import Commands
 from harness.errors import StoreError
 from harness.inputs import Inputs
 from harness.launch.status import Row, Statuses, StatusReader
-from harness.recipe import draw_words
-from harness.recipe.knn_words import DIGITS, of_stage
+from harness.recipe.draw_words import interval_of_stage
+from harness.recipe.knn_words import DIGITS
+from harness.recipe.protocol_words import of_stage
 from harness.recipe.rules import KNOWN_SIZES
 from harness.site import Site, load_site
 from harness.spec.registry import task_of, tasks
@@ -90,21 +91,20 @@ class ProgressReader:
         return StageProgress(figures.step, total, figures.epoch, epochs, figures.values, left)
 
     def measured(self, row: Row, metric: str) -> str:
-        """How the stage's value of a reported metric was measured: by which kNN, of which given
-        weights; "" if there is nothing to say, or it cannot be read."""
+        """How the stage's value of a reported metric was measured: by which protocol, of which
+        given weights; "" if there is nothing to say, or it cannot be read."""
         result = row.entry.result or {}
-        kind = task_of()[metric]
         try:
             described = row.entry.folder.described or {}
             words = [
-                of_stage(described, result, tasks()[kind].section or ""),
-                draw_words.of_stage(described, result),
+                of_stage(described, result, task_of()[metric]),
+                interval_of_stage(described, result),
             ]
             given = result.get("inputs", {}).get("weights")
             if given is not None:
                 name = str(given["name"]).rpartition("/")[2]
                 words.append(f"weights {name}, sha256 {given['sha256'][:DIGITS]}")
-        except (StoreError, AttributeError, KeyError, TypeError, IndexError):
+        except (StoreError, AttributeError, KeyError, TypeError, ValueError, IndexError):
             return ""
         return "; ".join(filter(None, words))
 

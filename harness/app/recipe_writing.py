@@ -14,7 +14,14 @@ from harness.data_roots import AnyRoot, below, holders
 from harness.errors import DataError, RecipeError
 from harness.imagefolder import SPLITS, shown
 from harness.recipe.commented import commented
-from harness.recipe.fitted import Watched, settings
+from harness.recipe.fitted import (
+    FEWEST,
+    LEAST_BATCH,
+    QUEUE_SHARE,
+    QUEUE_STEPS,
+    Watched,
+    settings,
+)
 from harness.recipe.load import recipe_node
 from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
@@ -66,13 +73,15 @@ def new_recipe(
 
     Raises:
         RecipeError: the file exists, or its name or a value cannot be a recipe's.
-        DataError: the images cannot be used, or the two folders lie under no common data root.
+        DataError: the images are too few or cannot be used, or the two folders lie under no common
+            data root.
         StoreError: the file cannot be written.
     """
     if path.exists() or path.is_symlink():
         raise RecipeError(f"{shown(path)}: it exists; name a new file, or remove this one")
     site = site or load_site()
     folder = look(images, split)
+    _refuse_few(folder.facts.images, images)
     others = [Path(watch)] if watch is not None and watch not in names() else []
     root = _root([images, *others], site)
     if watch in (*DOWNLOADED, *PHOTOS) and root != site.data:
@@ -118,6 +127,16 @@ def _root(folders: list[Path], site: Site) -> AnyRoot:
         return site.data
     whole = [Path(os.path.abspath(folder)) for folder in folders]  # noqa: PTH100
     return Path(os.path.commonpath([folder.parent for folder in whole]))
+
+
+def _refuse_few(count: int, images: Path) -> None:
+    if count < FEWEST:
+        raise DataError(
+            f"{shown(images)}: {count:,} images to train; at least {FEWEST} are needed, and "
+            f"thousands are better: add some. No queue fits fewer: it should last {QUEUE_STEPS} "
+            f"steps of {LEAST_BATCH} images or more, and hold less than {QUEUE_SHARE:.0%} of all, "
+            "else many an image meets its own older key among its negatives"
+        )
 
 
 def _refuse_apart(watch: str, images: Path, root: AnyRoot, site: Site) -> None:

@@ -15,7 +15,7 @@ from harness.inputs import FEW, PACK
 from harness.keyed_split import number_held_out
 from harness.preflight.sizes import Size
 from harness.recipe.evaluation import Knn
-from harness.recipe.rules import KNOWN_SIZES, beyond_images
+from harness.recipe.rules import KNOWN_SIZES, beyond_images, beyond_labels
 from harness.recipe.schema import Data, Recipe
 
 
@@ -23,7 +23,7 @@ def too_few_images(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
     """Fields that ask for more images than their folder under the data root has, with what is
     wrong. A folder that is absent, or too large to be counted quickly, is skipped: a run checks
     it."""
-    count = functools.cache(lambda data: training_images(root / data.folder, data))
+    count = functools.cache(lambda data: training_size(root / data.folder, data))
     found: dict[str, None] = {}
     for recipe in recipes:
         for folder, field, why in _beyond(recipe, count):
@@ -31,16 +31,21 @@ def too_few_images(recipes: Iterable[Recipe], root: AnyRoot) -> list[str]:
     return list(found)
 
 
-def _beyond(recipe: Recipe, count: Callable[[Data], int | None]) -> Iterator[tuple[str, str, str]]:
+def _beyond(recipe: Recipe, count: Callable[[Data], Size | None]) -> Iterator[tuple[str, str, str]]:
     """(folder, field, message)."""
     if (folder := recipe.data.folder) is not None:
-        images = count(recipe.data)
+        size = count(recipe.data)
+        images = size.images if size else None
         for field, why in beyond_images(recipe.data, recipe.knn, images, batch=recipe.optim.batch):
             yield folder, field, why
     for name, said in recipe.tasks.items():
         data = said.data or recipe.data
+        size = count(data) if data.folder is not None else None
+        if size is not None:
+            for field, why in beyond_labels(name, said, data, size):
+                yield data.folder or data.name, field, why
         if isinstance(said, Knn):
-            known = count(data) if data.folder is not None else KNOWN_SIZES.get(data.name)
+            known = size.images if size else KNOWN_SIZES.get(data.name)
             for field, why in beyond_images(data, said, known):
                 yield data.folder or data.name, f"tasks.{name}.{field.removeprefix('knn.')}", why
 
@@ -82,6 +87,7 @@ def _counted(place: Path, without: Set[str], kind: Kind, split: float | None = N
         return left < 0
 
     found = walk(place, without, spared, kind)
-    tested = [number_held_out(len(each), split) for each in found.classes.values() if split]
-    images = sum(map(len, found.classes.values())) - sum(tested)
-    return None if left < 0 or not images else Size(images, len(found.classes))
+    trained = [len(each) for each in found.classes.values()]
+    trained = [each - number_held_out(each, split) for each in trained] if split else trained
+    images = sum(trained)
+    return None if left < 0 or not images else Size(images, len(trained), min(trained))

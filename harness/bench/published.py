@@ -18,6 +18,7 @@ from harness.bench.result import (
     sharing_rows,
     stall,
     task_rows,
+    tasks_measured,
 )
 from harness.bench.targets import targets
 from harness.errors import StoreError
@@ -95,7 +96,7 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         *_table(("training step", "ms", "images/s", "relative to the floor"), rows(result)),
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
-        *_table(("of the whole data", "s", "of the extraction"), task_rows(result)),
+        *_table((tasks_measured(result), "s", "of the extraction"), task_rows(result)),
         f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
         *_scaling_lines(recipe, result),
     ]

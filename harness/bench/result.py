@@ -113,6 +113,15 @@ def task_rows(result: Result) -> list[tuple[str, str, str]]:
     return [(name, f"{seconds:,.1f}", f"{share:.3f}") for name, seconds, share in found]
 
 
+def tasks_measured(result: Result) -> str:
+    """The data and the network of `Result.tasks`, e.g. "all of cifar10, resnet18_cifar (CIFAR
+    stem)": with ImageNet's stem the extraction takes a fraction of the time."""
+    backbone = result.facts["recipe"]["model"]["backbone"]
+    stem = "CIFAR" if backbone.endswith("_cifar") else "ImageNet"
+    named = f"{backbone} ({stem} stem)" if backbone.startswith("res") else backbone
+    return f"all of {result.facts['data']}, {named}"
+
+
 def sharing_rows(result: Result) -> list[tuple[str, str, str, str]]:
     """(which processes, milliseconds, images per second, rate relative to one process's)."""
     found = result.sharing

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.verdict import Judged, Verdict
-from harness.report.knn_lines import measured_words
+from harness.report.protocol_lines import measured_words
 from harness.report.runs import LOSS, Run, RunOutcome
 from harness.report.statistics import Summary, prediction, summarise
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.check.cells import CellRuns, CurrentState, seconds, unusable
 from harness.check.verdict import Judged, Verdict
 from harness.recipe.schema import Target
-from harness.report.knn_lines import measured_words
+from harness.report.protocol_lines import measured_words
 from harness.report.runs import Run, RunOutcome
 from harness.report.statistics import summarise
 

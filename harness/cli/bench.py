@@ -21,6 +21,7 @@ from harness.bench.result import (
     sharing_rows,
     stall,
     task_rows,
+    tasks_measured,
 )
 from harness.bench.run import KNN, bench
 from harness.cli import show
@@ -117,7 +118,7 @@ def _print(result: Result, recipe: Recipe) -> None:
         table.add_row(*each)
     show.console.print(table)
     if result.tasks:
-        table = _table("of the whole data", "s", "of the extraction")
+        table = _table(tasks_measured(result), "s", "of the extraction")
         for task in task_rows(result):
             table.add_row(*task)
         show.console.print(table)

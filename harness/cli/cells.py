@@ -26,7 +26,7 @@ class Cells:
     left: str
     why: str
     measured: str = ""
-    """How the accuracy was measured: the protocol of kNN, given weights."""
+    """How the accuracy was measured: the protocol, given weights."""
     alarm: str = ""
     """What its newest values warn of."""
 

@@ -16,8 +16,9 @@ from harness.plan import Plan
 from harness.report.claim_summary import said_by, summary
 from harness.report.claims import judge, verdict_counts
 from harness.report.collect import Results
-from harness.report.knn_lines import knn_lines
+from harness.report.corruptions import corruption_lines
 from harness.report.measures import measure
+from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
@@ -51,7 +52,9 @@ def _show(results: Results) -> None:
     show.console.print(table(results))
     if (further := further_table(results)) is not None:
         show.console.print(terminal_table(further, NARROW))
-    for line in knn_lines(results):
+    for line in corruption_lines(results):
+        show.console.print(escape(line))
+    for line in protocol_lines(results):
         show.console.print(f"[dim]{escape(line)}[/]")
     for warning in (*results.warnings, *stale_reasons(results_table(results))):
         show.console.print(f"[yellow]note:[/] {escape(warning)}")

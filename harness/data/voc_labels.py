@@ -12,10 +12,10 @@ from torch import Tensor
 from harness.data.masks import names_of_folder
 from harness.data.pictures import content_of
 from harness.data.voc_masks import CLASSES as WITH_BACKGROUND
-from harness.data.voc_masks import names_in, voc_folder
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
+from harness.mask_files import names_in, voc_folder
 from harness.runtime.cores import helpers
 
 CLASSES = WITH_BACKGROUND[1:]

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.recipe.photos import PHOTOS
-from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
+from harness.recipe.rules import CLASSES, KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.task import Data
 from harness.report.recipe_facts import IMAGENET_FOLDERS
 
@@ -17,6 +16,8 @@ class Size(NamedTuple):
 
     images: int
     classes: int
+    smallest: int | None = None
+    """Images of the smallest class; None: not known."""
 
 
 Count = Callable[[Data], Size | None]
@@ -24,12 +25,6 @@ Count = Callable[[Data], Size | None]
 
 IMAGENET = Size(1_281_167, 1_000)
 """ImageNet-1M, for a folder of that name that is not at hand."""
-
-CLASSES = {
-    **{"embedded": 10, "cifar10": 10, "cifar100": 100, "stl10": 10},
-    **{name: each.classes for name, each in PHOTOS.items()},
-}
-"""Number of classes of the data sets of KNOWN_SIZES."""
 
 
 def nothing_at_hand(data: Data) -> None:

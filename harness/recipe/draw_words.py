@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.recipe.knn_words import Trained
+
 FIRST = {"few_shot": ("mean_per_class", "top1"), "svm_low_shot": ("map",)}
 """The metrics whose interval is measured, by kind; of several the first that there is."""
 
 
-def protocol_words(said: Mapping[str, Any]) -> str:
-    """E.g. "k 5, C 1, backbone, mean over 10 draws"; "" if the task has no draws.
+def draw_protocol(said: Mapping[str, Any], data: Mapping[str, Any], trained: Trained) -> str:
+    """E.g. "k 5, C 1, backbone, mean over 10 draws": the protocol of a task with draws.
 
     Args:
         said: the task's section as JSON values.
     """
-    if not {"shots", "draws", "c", "folds", "layer"} <= said.keys():
-        return ""
+    del data, trained
     grid = ", ".join(f"{c:g}" for c in said["c"])
     c = f"C {grid}"
     if len(said["c"]) > 1:
@@ -29,10 +30,10 @@ def interval_words(said: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The mean and the interval over draws at each k; "" if there are none.
 
     Args:
-        said: as in protocol_words.
+        said: the task's section as JSON values; of any task.
         values: of the stage's result.
     """
-    if not protocol_words(said):
+    if not {"shots", "draws"} <= said.keys():
         return ""
     kind, found = said["kind"], []
     for n, k in enumerate(said["shots"]):
@@ -51,8 +52,7 @@ def interval_words(said: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     )
 
 
-def of_stage(described: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """Both, of a stage's records; "" if it has no draws."""
+def interval_of_stage(described: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """As interval_words, of a stage's records."""
     said = described["recipe"].get("tasks", {}).get(described.get("task"), {})
-    words = (protocol_words(said), interval_words(said, result.get("values", {})))
-    return "; ".join(filter(None, words))
+    return interval_words(said, result.get("values", {}))

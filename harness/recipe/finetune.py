@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -33,6 +34,42 @@ class FinetuneTask(TrainedTask):
     ] = (0.08, 1.0)
     """Area of a training view's random crop as a share of the image; a view is then flipped at
     random. Test views are central crops, both at data.size."""
+
+    def inputs(self) -> dict[str, str]:
+        return {"labels": self.labels_file} if self.labels_file is not None else {}
+
+    def beyond(
+        self, images: int, classes: int | None, smallest: int | None
+    ) -> Iterator[tuple[str, str]]:
+        most: float = images  # that have a label
+        if self.labels_file is not None or (self.labels is not None and not classes):
+            return
+        if self.labels is not None and classes:
+            least = smallest if smallest is not None else images // classes
+            if self.labels < 1 and self.labels * images < classes:
+                enough = math.ceil(1e4 * classes / images) / 1e4
+                yield (
+                    "labels",
+                    f"{self.labels:g} of {images:,} images are {self.labels * images:g}, but there "
+                    f"are {classes:,} classes: use {enough:g} or more",
+                )
+                return
+            if self.labels >= 1 and self.labels > least:
+                yield (
+                    "labels",
+                    f"{self.labels:g} images a class, but a class of the {images:,} images has "
+                    f"{least:,} at most: use fewer",
+                )
+                return
+            # A share is rounded in each class, but takes one image at least.
+            most = self.labels * (classes if self.labels >= 1 else images)
+            most += classes if self.labels < 1 else 0
+        if self.batch > most:
+            yield (
+                "batch",
+                f"{self.batch} images per step, but at most {int(most):,} images have a label to "
+                "train with: lower it",
+            )
 
     def complaints(self) -> Iterator[tuple[str, str]]:
         yield from super().complaints()

@@ -6,14 +6,20 @@ CIFAR-10 notebook. The values between those are rules of thumb of this harness.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.recipe.rules import stride
 
-FEWEST = 64
-"""With fewer images there are no 4 steps of 16 in an epoch."""
+QUEUE_SHARE = math.sqrt(0.2)
+"""Largest queue as a share of the images. Once x times the images are in it, x^2 / 2 of the queries
+meet an older key of their own image (harness.preflight.training): here a tenth."""
+QUEUE_STEPS, LEAST_BATCH = 4, 16
+"""A queue of fewer steps is hardly more than a batch; a smaller batch has no two groups of 8."""
+FEWEST = math.ceil(QUEUE_STEPS * LEAST_BATCH / QUEUE_SHARE)
+"""With fewer images, no queue has both."""
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
 SMALL, LARGE = 20_000, 100_000
 """Numbers of images: below SMALL 96 pixels are enough, below LARGE 128."""
@@ -107,7 +113,7 @@ class _Steps:
 
     @staticmethod
     def of(images: int) -> _Steps:
-        batch = max(16, min(256, _power_of_two(images // 16)))
+        batch = max(LEAST_BATCH, min(256, _power_of_two(images // 16)))
         per_epoch = images // batch
         wanted = round(STEPS / per_epoch / 50) * 50
         return _Steps(batch, per_epoch, min(MOST_EPOCHS, max(LEAST_EPOCHS, wanted)))
@@ -186,7 +192,8 @@ def _model(facts: Facts, size: int, plan: _Steps) -> Iterator[Setting]:
 
 def _contrast(facts: Facts, plan: _Steps) -> Iterator[Setting]:
     n, batch = facts.images, plan.batch
-    queue = min(65_536, max(8 * batch, _power_of_two(n // 8)), n // 2 // batch * batch)
+    most = int(QUEUE_SHARE * n) // batch * batch
+    queue = min(65_536, max(8 * batch, _power_of_two(n // 8)), most)
     yield Setting("contrast.kind", "moco", "")
     yield Setting(
         "contrast.queue",

@@ -38,23 +38,14 @@ def knn_words(knn: Mapping[str, Any], bank: Mapping[str, Any], trained: Trained)
         knn: the protocol, as a recipe's `knn`.
         bank: the data whose labelled training images are the bank, as a recipe's `data`.
     """
-    some = f" of {bank['images']} images" if bank.get("images") is not None else ""
     first = f"k {knn['k'][0]}, T {knn['temperature']:g}, {knn['layer']}"
-    return f"{first}, bank {_named(bank)}{some} ({_whether(bank, trained)})"
+    return f"{first}, bank {data_words(bank)} ({_whether(bank, trained)})"
 
 
-def of_stage(described: Mapping[str, Any], result: Mapping[str, Any], section: str) -> str:
-    """As `knn_words`, of a stage's records; "" if its protocol is none of kNN.
-
-    Args:
-        section: the recipe's section with the protocol, for a stage that is no further task.
-    """
-    recipe, under = described["recipe"], described.get("task")
-    knn = recipe["tasks"][under] if under else recipe.get(section)
-    if not isinstance(knn, dict) or not {"k", "temperature", "layer"} <= knn.keys():
-        return ""
-    bank = (knn.get("data") if under else None) or recipe["data"]
-    return knn_words(knn, bank, trained_on(recipe, result.get("trained_on")))
+def data_words(data: Mapping[str, Any]) -> str:
+    """The data whose labelled training images are learned from, e.g. "cifar10 of 500 images"."""
+    some = f" of {data['images']} images" if data.get("images") is not None else ""
+    return f"{_named(data)}{some}"
 
 
 def _whether(bank: Mapping[str, Any], trained: Trained) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from harness.recipe.evaluation import Logistic
+from harness.recipe.knn_words import Trained, data_words
 
 
-def protocol_words(said: Logistic) -> str:
-    """How the accuracy is measured, for a line below it."""
-    layer = "pooled features of the backbone" if said.layer == "backbone" else "the head's output"
-    scale = "each of length 1" if said.normalise == "l2" else "not normalised"
-    if len(said.c) == 1:
-        how = f"C = {said.c[0]:g}"
-    else:
-        kind = (
-            f"{said.folds}-fold cross-validation"
-            if said.held_out == said.folds
-            else f"holding out {said.held_out} of {said.folds} folds"
-        )
-        grid = ", ".join(f"{c:g}" for c in said.c)
-        how = f"C of {grid} chosen by {kind} of the training images, then all of them fitted"
+def logistic_words(said: Mapping[str, Any], data: Mapping[str, Any], trained: Trained) -> str:
+    """E.g. "C of 0.1, 1 by 3-fold cross-validation, backbone, not normalised, centre crops of
+    cifar10, L-BFGS of at most 1000 iterations to 0.0001".
+
+    Args:
+        said: the protocol, as the fields of harness.recipe.evaluation.Logistic.
+        data: the data with the training images, as a recipe's `data`.
+    """
+    del trained
+    grid, folds, held_out = said["c"], said["folds"], said["held_out"]
+    how = f"C {grid[0]:g}"
+    if len(grid) > 1:
+        kind = f"{folds}-fold cross-validation"
+        if held_out < folds:
+            kind = f"holding out {held_out} of {folds} folds"
+        how = f"C of {', '.join(f'{c:g}' for c in grid)} by {kind}"
+    scale = "each of length 1" if said["normalise"] == "l2" else "not normalised"
     return (
-        f"{layer} of centre crops, {scale}; {how}; L-BFGS, at most {said.iterations} iterations, "
-        f"tolerance {said.tolerance:g}"
+        f"{how}, {said['layer']}, {scale}, centre crops of {data_words(data)}, L-BFGS of at most "
+        f"{said['iterations']} iterations to {said['tolerance']:g}"
     )
 
 

@@ -23,6 +23,11 @@ KNOWN_SIZES = {
 """Number of training images of the data sets whose size is known in advance (STL-10: train +
 unlabeled)."""
 STL10_LABELLED = 5_000
+CLASSES = {
+    **{"embedded": 10, "cifar10": 10, "cifar100": 100, "stl10": 10},
+    **{name: each.classes for name, each in PHOTOS.items()},
+}
+"""Number of classes of the same data sets."""
 STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=-]*-s\d+\.pretrain-[0-9a-f]{6,}")
 """The form of a pre-training stage's id."""
 LEAST, MOST = 1.2e-38, 3.4e38
@@ -76,6 +81,8 @@ def contradictions(
     for task, said in further.items():
         yield from _beyond_float32(f"tasks.{task}", said)
     yield from _tasks(further, own)
+    for task, said in further.items():
+        yield from beyond_labels(task, said, said.data or data)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():
         yield from tested_elsewhere(path, each)
@@ -116,6 +123,27 @@ def beyond_images(
     labelled = STL10_LABELLED if data.name == "stl10" else available
     if knn is not None and labelled is not None and max(knn.k, default=1) > labelled:
         yield "knn.k", f"{max(knn.k)} neighbours, but only {labelled} labelled images: lower k"
+
+
+def beyond_labels(
+    name: str, said: TaskSection, data: Data, known: Sequence[int | None] = (None, None, None)
+) -> Iterator[tuple[str, str]]:
+    """(field, message) of each number of a further task for which its data have too few labels.
+
+    Args:
+        known: of a folder of images that was counted: its training images, classes, and images of
+            the smallest class; None: not known.
+    """
+    images, classes, smallest = known
+    if data.images is not None:
+        images, smallest = data.images, None
+    elif images is None:
+        images = KNOWN_SIZES.get(data.name)
+    if data.name == "stl10":
+        images = STL10_LABELLED
+    if data.labelled and images is not None:
+        for field, why in said.beyond(images, classes or CLASSES.get(data.name), smallest):
+            yield f"tasks.{name}.{field}", why
 
 
 def stride(backbone: str) -> int:

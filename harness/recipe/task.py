@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,24 @@ class TaskSection(Section):
     """Its data; null: the run's data."""
     trials: Positive = 1
     """Number of repetitions, each with other random numbers."""
+
+    def inputs(self) -> dict[str, str]:
+        """Further inputs under the data root, by the field of a result's `inputs` that identifies
+        them: {"masks": a data set with masks} or {"labels": a list's file}."""
+        return {}
+
+    def beyond(
+        self, images: int, classes: int | None, smallest: int | None
+    ) -> Iterator[tuple[str, str]]:
+        """(field, message) of each number for which the data have too few labelled images.
+
+        Args:
+            images: labelled training images.
+            classes: their classes; None: not known.
+            smallest: images of the smallest class; None: not known.
+        """
+        del images, classes, smallest
+        yield from ()
 
     @classmethod
     def fitted(cls, data: Data, bank: int | None) -> Fitted:

@@ -17,12 +17,13 @@ from harness.report.blocks import (
 from harness.report.claim_summary import POSSIBLE_REASONS, summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
+from harness.report.corruptions import corruption_lines
 from harness.report.cost import costs
 from harness.report.curves_figure import curves_figures
 from harness.report.deviations import deviations, notes
-from harness.report.knn_lines import knn_lines
 from harness.report.logistic_lines import logistic_lines
 from harness.report.measures import difference_unit, measure
+from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
@@ -41,7 +42,7 @@ DIFFERS: tuple[str, Tone] = ("differs", "unsure")
 
 def compose(results: Results, judgements: list[Judgement]) -> Document:
     """The whole report, ready to be rendered."""
-    lines = logistic_lines(results)
+    lines = [*corruption_lines(results), *logistic_lines(results)]
     below = [Items(tuple(lines))] if lines else []
     sections = [
         Section("", tuple(_top(results, judgements))),
@@ -129,7 +130,7 @@ def _table(results: Results) -> list[Block]:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))
-    if lines := knn_lines(results):
+    if lines := protocol_lines(results):
         blocks.append(Items(tuple(lines)))
     sensitivity = sensitivity_table(results)
     if sensitivity is not None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from harness.report.claim_summary import summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
-from harness.report.knn_lines import knn_lines
 from harness.report.latex_layout import Entry, Layout, paper_layout
+from harness.report.protocol_lines import protocol_lines
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table import Table
 from harness.report.table_text import heading, text
@@ -82,7 +82,7 @@ def _table(results: Results) -> str:
         r"\bottomrule",
     ]
     columns = "l" * layout.left + "r" * (len(layout.head) - layout.left)
-    said_below = [*layout.notes, *(("", line) for line in knn_lines(results))]
+    said_below = [*layout.notes, *(("", line) for line in protocol_lines(results))]
     notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in said_below]
     if notes:
         notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]

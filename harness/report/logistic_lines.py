@@ -1,9 +1,9 @@
-"""How the accuracies of logistic regression were measured, as lines below the further tasks."""
+"""Which C logistic regression chose, as lines below the table."""
 
 from __future__ import annotations
 
 from harness.recipe.evaluation import Logistic
-from harness.recipe.logistic_words import protocol_words, remarks
+from harness.recipe.logistic_words import remarks
 from harness.report.collect import Results
 from harness.report.curves import is_number
 from harness.report.runs import Run, Stage
@@ -13,19 +13,16 @@ MOST = 20
 
 
 def logistic_lines(results: Results) -> list[str]:
-    """A line for each protocol, then one for each choice of C; [] without logistic regression."""
-    protocols: dict[str, None] = {}
+    """A line for each choice of C; [] without one."""
     choices: dict[str, None] = {}
     for run in results.runs:
         for stage in run.stages.values():
             section = run.recipe.tasks.get(stage.under)
-            if isinstance(section, Logistic):
-                protocols[f"{stage.under}: {protocol_words(section)}."] = None
-                if said := _choice(run, stage, section):
-                    choices[said] = None
+            if isinstance(section, Logistic) and (said := _choice(run, stage, section)):
+                choices[said] = None
     shown = list(choices)[:MOST]
     more = [f"... and {len(choices) - MOST} more choices of C."] if len(choices) > MOST else []
-    return [*protocols, *shown, *more]
+    return [*shown, *more]
 
 
 def _choice(run: Run, stage: Stage, section: Logistic) -> str:

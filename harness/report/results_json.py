@@ -13,10 +13,11 @@ from harness.report import provenance
 from harness.report.blocks import Figure
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
+from harness.report.corruptions import corruptions
 from harness.report.cost import costs
 from harness.report.deviations import deviations
-from harness.report.knn_lines import of_metric, of_stage
 from harness.report.measures import measure
+from harness.report.protocol_lines import of_metric, of_stage
 from harness.report.results_table import results_table
 from harness.report.runs import Run
 from harness.report.scale import is_papers_scale, one_line
@@ -54,6 +55,7 @@ def as_json(
         "cells": [
             _cell(table, row, cell) for row, cell in zip(table.rows, results.cells, strict=True)
         ],
+        **({"corruptions": found} if (found := [*map(asdict, corruptions(results))]) else {}),
         "claims": [
             {
                 "id": each.claim.id,

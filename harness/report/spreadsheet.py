@@ -10,8 +10,8 @@ from harness.output import inert
 from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.evaluation_protocol import protocol_text
-from harness.report.knn_lines import of_metric
 from harness.report.measures import measure
+from harness.report.protocol_lines import of_metric
 from harness.report.results_table import measured, results_table
 from harness.report.runs import Run
 from harness.report.table import Printed

@@ -111,6 +111,11 @@ class Task:
         libraries: packages whose version decides its numbers.
         labels: whether it needs images with labels.
         extra: the extra of the harness's package that installs those of them that only it needs.
+        protocol: dotted name of a function that says in a few words how its accuracies are
+            measured, which then stand beside them everywhere: (its section, the data, the data
+            that the weights were pre-trained on) -> text without a semicolon. All are plain
+            values, as in stage.json; the last as harness.recipe.knn_words.Trained. None: nothing
+            is said.
     """
 
     kind: str
@@ -128,6 +133,7 @@ class Task:
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
     labels: bool = True
     extra: str = ""
+    protocol: str | None = None
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""

@@ -3,6 +3,7 @@ are fitted. The test images enter no choice."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +19,16 @@ from harness.recipe.logistic_words import remarks
 from harness.recipe.schema import LogisticTask
 from harness.stage import frozen
 from harness.stage.collective_wait import first_alone
-from harness.stage.context import Context, StageOutcome, finite
+from harness.stage.context import Context, Interrupted, StageOutcome, finite, fitting
 from harness.stage.features import Shared
+from harness.store.edition import edition
 
 
 class Choosing:
     """One logistic regression in progress; `run` does all of it.
 
-    The first process fits; the others wait for each fit, however long it takes.
+    The first process fits; the others wait for each fit, however long it takes. A checkpoint holds
+    the fits by which C is chosen, so that a later attempt makes only the others.
     """
 
     def __init__(self, context: Context) -> None:
@@ -36,15 +39,20 @@ class Choosing:
         self.folds = parts(self.labels, self.protocol.folds, context.stream("logistic"))
         check_classes(self.labels, self.folds, self.protocol.held_out)
         self.regression = Regression(self.protocol, torch.get_num_threads())
-        self.done = 0
+        self.tried: list[Fit] = []  # of the first fold at each C, then of the second, ...
+        recipe = context.recipe
+        self.made_by = {
+            "edition": edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
+            "weights": ((context.parent and context.parent.result) or {}).get("weights"),
+        }
 
     def run(self) -> StageOutcome:
         """Choose C, fit all training images, and classify the test images.
 
         Raises:
-            Interrupted: asked to stop; the next attempt starts from the beginning.
+            Interrupted: asked to stop; the finished fits are in the checkpoint.
             Diverged: the features, or a classifier, are not finite.
-            StoreError, DataError: see frozen.encoder.
+            StoreError, DataError: see Context.restore and frozen.encoder.
         """
         context, protocol, grid = self.context, self.protocol, self.protocol.c
         assert context.parent is not None
@@ -52,7 +60,13 @@ class Choosing:
         step = int(parent["step"]) if parent else 0
         chooses = len(grid) > 1
         total = len(grid) * protocol.held_out * chooses + 1
-        context.reporter.begin(context.folder.id, total=total, done=0, steps_per_epoch=total)
+        restored = context.restore()
+        if restored is not None:
+            with fitting(context.folder):
+                self._load(restored[1])
+        context.reporter.begin(
+            context.folder.id, total=total, done=len(self.tried), steps_per_epoch=total
+        )
         encoder = frozen.encoder(context, protocol.layer)
         with finite(step):
             bank = self._features(encoder, context.data.bank)
@@ -88,6 +102,7 @@ class Choosing:
         }
         for remark in remarks(grid, c, choice["unconverged"]):
             context.reporter.note(f"{context.folder.id}: {remark}")
+        context.wait_for_checkpoint()
         protocol_said = protocol.model_dump(mode="json")
         record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
         context.record([{**record, **values, "protocol": protocol_said | {"chosen": choice}}])
@@ -110,13 +125,39 @@ class Choosing:
         return scaled(found, self.protocol.normalise)
 
     def _tried(self, bank: Any) -> list[list[Fit]]:
-        """The fits at all C of the grid, for each fold that is held out."""
-        found = []
-        for fold in range(self.protocol.held_out):
+        """The fits at all C of the grid, for each fold that is held out.
+
+        Raises:
+            Interrupted: asked to stop.
+        """
+        context, grid = self.context, self.protocol.c
+        for fold in range(len(self.tried) // len(grid), self.protocol.held_out):
             out = (self.folds == fold).numpy()
             pieces = (bank[~out], self.labels[~out], bank[out], self.labels[out])
-            found.append([self._fitted(c, *pieces) for c in self.protocol.c])
-        return found
+            for c in grid[len(self.tried) - fold * len(grid) :]:
+                self.tried.append(self._fitted(c, *pieces))
+                self._save()
+                context.reporter.advance(len(self.tried), {})
+                if context.asked_to_stop(synchronising=True):
+                    context.wait_for_checkpoint()
+                    raise Interrupted
+        return [self.tried[n : n + len(grid)] for n in range(0, len(self.tried), len(grid))]
+
+    def _save(self) -> None:
+        fits = [dataclasses.asdict(fit) for fit in self.tried]
+        self.context.save(len(self.tried), {"made_by": self.made_by, "fits": fits})
+
+    def _load(self, state: dict[str, Any]) -> None:
+        """Take the fits of an earlier attempt, unless they are of other code or weights: a result
+        is of one edition."""
+        context = self.context
+        if state["made_by"] != self.made_by:
+            context.reporter.note(
+                f"{context.folder.id}: the code or the weights changed since its last attempt, so "
+                "its fits are made again"
+            )
+            return
+        self.tried = [Fit(**fit) for fit in state["fits"]]
 
     def _fitted(
         self,
@@ -127,7 +168,7 @@ class Choosing:
         answers: Tensor,
         classes: Sequence[int] = (),
     ) -> Fit:
-        """One fit by the first process, known to all; afterwards all may stop.
+        """One fit by the first process, known to all.
 
         Raises:
             NotFinite: on all processes.
@@ -149,9 +190,6 @@ class Choosing:
         if isinstance(mine, Fit):
             own[0], own[1], own[2:] = mine.iterations, mine.converged, mine.right
         said = world.sum(own.to(world.device)).cpu()
-        self.done += 1
-        context.reporter.advance(self.done, {})
-        context.pause()
         return Fit(c, int(said[0]), bool(said[1]), said[2:].bool())
 
 

@@ -24,7 +24,7 @@ from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
 from harness.recipe.untrained import untrained
 from harness.report.collect import Results
-from harness.report.knn_lines import knn_lines
+from harness.report.protocol_lines import protocol_lines
 from harness.site import Site
 from harness.store.layout import StageFolder
 
@@ -99,7 +99,7 @@ def test_a_run_on_its_own_data_has_its_own_accuracy(place: Path, site: Site) -> 
     assert own.given == {"run": source.name, "sha256": digest}
     assert own.recipe.data.size == 16  # the run's
     assert own.recipe.linear is None
-    (line,) = knn_lines(results(made))
+    (line,) = protocol_lines(results(made))
     assert "k 5, T 0.1, backbone, bank embedded of 64 images (pre-trained on)" in line
     again = evaluate("tiny", "embedded", site, tasks=["knn"], sets=LITTLE)
     assert isinstance(again.ran, Ran)
@@ -114,7 +114,7 @@ def test_a_file_is_evaluated_as_the_run_that_it_was_exported_from(place: Path, s
     assert own.recipe.model.backbone == "resnet18"
     assert value(place, "model-*-s0.knn-*") == value(place, "small-s0.knn-*")
     assert own.given == {"file": "model.pth", "sha256": exported.sha256}
-    (line,) = knn_lines(results(made))
+    (line,) = protocol_lines(results(made))
     assert "not known whether pre-trained on" in line
 
     def plan() -> Plan:
@@ -207,7 +207,7 @@ def test_a_run_of_another_run_root_is_named_by_its_folder(place: Path) -> None:
     assert weights is not None
     assert weights.run == str(source)
     made = evaluate(str(source), "embedded", other, tasks=["knn"], sets=LITTLE)
-    assert knn_lines(results(made))[0].endswith("(pre-trained on)")
+    assert protocol_lines(results(made))[0].endswith("(pre-trained on)")
 
 
 def test_another_file_is_never_overwritten(place: Path, site: Site) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from harness.app import NewRecipe, new_recipe
 from harness.errors import DataError, RecipeError
+from harness.recipe.fitted import FEWEST
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Data
 from harness.site import load_site
@@ -36,12 +37,12 @@ def write(tmp_path: Path, images: Path, **more: Any) -> NewRecipe:
 
 
 def test_pictures_outside_of_the_data_root(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "my photos", 80, "", "2020", "2020/summer")
+    folder = photos(tmp_path / "my photos", 160, "", "2020", "2020/summer")
     (folder / "2020" / "x.png").write_bytes(b"no image")
     made = write(tmp_path, folder)
     assert made.recipe.data == Data(name="pictures", folder="my photos", size=32)
     assert made.root == tmp_path
-    assert (made.folder.facts.images, made.folder.facts.side) == (81, SIDE)
+    assert (made.folder.facts.images, made.folder.facts.side) == (161, SIDE)
     assert made.recipe.monitor is None
     assert any("2020/x.png" in note for note in made.notes)
     assert made.next.split(" --data ")[1] == str(tmp_path)
@@ -56,7 +57,7 @@ def test_pictures_outside_of_the_data_root(tmp_path: Path) -> None:
 
 
 def test_pictures_in_the_data_root_watched_on_a_folder(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "data" / "a" / "photos", 64, "x")
+    folder = photos(tmp_path / "data" / "a" / "photos", FEWEST, "x")
     labelled = photos(tmp_path / "data" / "pets", 100, "cat", "dog")
     made = write(tmp_path, folder, watch=str(labelled), size=24)
     assert made.recipe.data == Data(name="pictures", folder="a/photos", size=24)
@@ -68,7 +69,7 @@ def test_pictures_in_the_data_root_watched_on_a_folder(tmp_path: Path) -> None:
 
 
 def test_pictures_in_the_second_data_root(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "b" / "photos", 64, "x")
+    folder = photos(tmp_path / "b" / "photos", FEWEST, "x")
     site = load_site(data=[tmp_path / "a", tmp_path / "b"])
     made = new_recipe(tmp_path / "my.yaml", folder, site)
     assert made.recipe.data.folder == "photos"
@@ -80,35 +81,35 @@ def test_pictures_in_the_second_data_root(tmp_path: Path) -> None:
 
 
 def test_folders_of_classes(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "data" / "pets", 100, "cat", "dog")
+    folder = photos(tmp_path / "data" / "pets", 200, "cat", "dog")
     (note,) = write(tmp_path, folder).notes
     assert "--split" in note
     (tmp_path / "my.yaml").unlink()
     made = write(tmp_path, folder, split=0.1)
     assert made.recipe.data == Data(name="imagefolder", folder="pets", split=0.1, size=32)
     facts = made.folder.facts
-    assert (facts.images, facts.tested, facts.smallest_class) == (90, 10, 45)
+    assert (facts.images, facts.tested, facts.smallest_class) == (180, 20, 90)
     assert made.recipe.knn is not None
     (tmp_path / "my.yaml").unlink()
     apart = tmp_path / "data" / "apart"
     photos(apart / "val", 10, "cat", "dog")
-    photos(apart / "train", 70, "cat", "dog")
+    photos(apart / "train", 150, "cat", "dog")
     made = write(tmp_path, apart, watch="embedded")
     assert made.recipe.data == Data(name="imagefolder", folder="apart", size=32)
-    assert (made.folder.facts.images, made.folder.facts.tested) == (70, 10)
+    assert (made.folder.facts.images, made.folder.facts.tested) == (150, 10)
     assert list(made.recipe.tasks) == ["watched"]
 
 
 def test_what_cannot_be_used_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    folder = photos(tmp_path / "photos", 64, "")
-    few = photos(tmp_path / "few", 63, "")
+    folder = photos(tmp_path / "photos", FEWEST, "")
+    few = photos(tmp_path / "few", FEWEST - 1, "")
     broken = tmp_path / "broken"
     broken.mkdir()
-    for n in range(64):
+    for n in range(FEWEST):
         (broken / f"{n}.jpg").write_bytes(b"x")
     (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
     refused: list[tuple[Path, dict[str, Any], str]] = [
-        (few, {}, "63"),
+        (few, {}, f"{FEWEST - 1} images to train; at least {FEWEST}.*queue"),
         (broken, {}, "0.jpg|readable"),
         (tmp_path / "absent", {}, "absent"),
         (folder, {"watch": "cifar11"}, "cifar10"),

@@ -40,6 +40,38 @@ def test_what_is_more_than_the_folder_has_is_told_by_its_field(tmp_path: Path) -
     assert beyond(tmp_path) == ["knn.k"]
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"labels": 0.2}, "labels"),
+        ({"labels": 0.4}, ""),
+        ({"labels": 3}, "labels"),
+        ({"labels": 2}, ""),
+        ({"labels": 2, "batch": 5}, "batch"),
+        ({"batch": 8}, "batch"),
+        ({"labels_file": "few.txt", "labels_sha256": "0" * 8, "batch": 8}, ""),
+    ],
+)
+def test_labels_that_are_fewer_than_a_fine_tuning_needs(
+    tmp_path: Path, more: dict[str, Any], field: str
+) -> None:
+    """A class has two images, the other four."""
+    place = pets(tmp_path)
+    (place / "train" / "dog" / "deeper" / "1.jpg").rename(place / "train" / "cat" / "1.jpg")
+    task = {
+        "kind": "finetune",
+        "epochs": 1,
+        "lr": 0.1,
+        "schedule": {"kind": "constant"},
+        "batch": 2,
+    }
+    found = beyond(tmp_path, tasks={"ft": {**task, **more}})
+    assert found == ([f"tasks.ft.{field}"] if field else [])
+    own = {"name": "imagefolder", "folder": "pets", "size": 16}
+    other = beyond(tmp_path, data__folder="absent", tasks={"ft": {**task, **more, "data": own}})
+    assert other == found
+
+
 def test_of_a_pack_its_manifest_is_asked(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     said = {"splits": {"train": {"images": 5}}}

@@ -11,10 +11,12 @@ import torch
 from harness.bench import tasks
 from harness.bench.clock import Timing
 from harness.bench.published import publish
-from harness.bench.result import EXTRACTION, Result, task_rows
+from harness.bench.result import EXTRACTION, Result, task_rows, tasks_measured
 from harness.bench.targets import targets
 from harness.evaluate import features as module
 from harness.recipe.evaluation import Linear
+from harness.recipe.find import find
+from harness.recipe.load import load_recipe
 from harness.store import features
 
 from .made import recipe, result, timing
@@ -58,6 +60,28 @@ def test_the_extraction_is_part_of_the_whole() -> None:
     *_, (name, seconds, ratio) = task_rows(evaluated(3.0))
     assert (name, seconds, ratio) == ("all of it", "14.0", "1.400")
     assert task_rows(result(recipe())) == []
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ("resnet18_cifar", "all of embedded, resnet18_cifar (CIFAR stem)"),
+        ("resnet18", "all of embedded, resnet18 (ImageNet stem)"),
+        ("miniature", "all of embedded, miniature"),
+    ],
+)
+def test_the_network_is_named_with_its_stem(tmp_path: Path, backbone: str, said: str) -> None:
+    made = result(recipe(backbone=backbone))
+    assert tasks_measured(made) == said
+    assert said not in publish(tmp_path, made.record()).read_text()
+    made.tasks = evaluated(3.0).tasks
+    assert f"| {said} | s | of the extraction |" in publish(tmp_path, made.record()).read_text()
+
+
+def test_the_cifar_recipe_has_a_stem_for_small_images() -> None:
+    of = load_recipe(find("cifar10_demo"), [])
+    assert tasks.evaluated(of).model.backbone == "resnet18_cifar"
+    assert tasks.evaluated(of).data == of.data
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(4.0, "met"), (4.1, "missed")])

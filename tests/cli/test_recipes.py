@@ -204,18 +204,19 @@ def test_every_committed_recipe_names_its_schema() -> None:
 
 
 def test_new_says_what_it_found_and_a_command_that_works(moco: Any, place: Path) -> None:
-    for n in range(64):
+    for n in range(144):
         path = place / "my photos" / ("deep" if n % 2 else "") / f"{n}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30)).save(path)
     said = moco("recipes", "new", "my.yaml", "--images", "my photos", "--watch", "embedded")
     assert said.code == 0
-    assert "64 images" in said.out
+    assert "144 images" in said.out
     planned = shlex.split(said.out.splitlines()[-1].removeprefix("next: "))
     assert planned[0] == "moco-harness"
     plan = moco(*planned[1:])
     assert plan.code == 0
     assert str(place / "my photos") in plan.out
+    assert "warning" not in plan.out
     assert moco("recipes", "validate", "my.yaml").code == 0
     again = moco("recipes", "new", "my.yaml", "--images", "my photos")
     assert again.code == RecipeError.exit_code

@@ -54,7 +54,7 @@ def recipes(tmp_path: Path) -> Path:
 def checkout(recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a reader is: among the files that blocks name, with `moco-harness` and a home."""
     shutil.copytree(ROOT / "reports", recipes.parent / "reports")
-    for n in range(64):
+    for n in range(144):
         path = recipes.parent / "photos" / ("2020" if n % 2 else "") / f"{n}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 40), (n, n, n)).save(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.recipe.draw_words import interval_words, of_stage, protocol_words
+from harness.recipe.draw_words import draw_protocol, interval_of_stage, interval_words
 from harness.recipe.evaluation import LogisticTask
 from harness.recipe.few_shot import FewShotTask
 from harness.recipe.svm import SvmLowShotTask
@@ -22,12 +22,14 @@ def few(**changes: Any) -> dict[str, Any]:
     return made.model_dump(mode="json")
 
 
+def protocol(said: dict[str, Any]) -> str:
+    return draw_protocol(said, {}, ())
+
+
 def test_the_protocol_says_what_decides_the_number() -> None:
-    assert protocol_words(few()) == "k 5, C 1, backbone, mean over 7 draws"
-    chosen = protocol_words(few(shots=(2, 4), c=(0.1, 1.0)))
+    assert protocol(few()) == "k 5, C 1, backbone, mean over 7 draws"
+    chosen = protocol(few(shots=(2, 4), c=(0.1, 1.0)))
     assert "C of 0.1, 1 chosen by 2-fold cross-validation inside each draw" in chosen
-    logistic = LogisticTask.model_validate({"kind": "logistic"}).model_dump(mode="json")
-    assert protocol_words(logistic) == ""
 
 
 def test_an_interval_is_said_to_be_over_draws_and_not_over_seeds() -> None:
@@ -47,11 +49,10 @@ def test_low_shot_svms_have_the_interval_of_eleven_points() -> None:
     assert "svm_low_shot/map in %: k 1: 43.00 ± 2.00" in interval_words(said, values)
 
 
-def test_without_a_result_there_is_the_protocol_only() -> None:
-    assert interval_words(few(), {}) == ""
+def test_without_a_result_or_without_draws_there_is_no_interval() -> None:
     described = {"task": "few", "recipe": {"tasks": {"few": few()}}}
-    assert of_stage(described, {}) == protocol_words(few())
-    both = of_stage(described, {"values": VALUES})
-    assert both.startswith(protocol_words(few()))
-    assert "not over seeds" in both
-    assert of_stage({"recipe": {}}, {"values": VALUES}) == ""
+    assert interval_of_stage(described, {}) == ""
+    assert "not over seeds" in interval_of_stage(described, {"values": VALUES})
+    logistic = LogisticTask.model_validate({"kind": "logistic"}).model_dump(mode="json")
+    assert interval_words(logistic, VALUES) == ""
+    assert interval_of_stage({"recipe": {}}, {"values": VALUES}) == ""

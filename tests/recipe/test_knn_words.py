@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.recipe.knn_words import knn_words, of_stage, trained_on
+from harness.recipe.knn_words import knn_words, trained_on
 
 KNN = {"k": [20, 1], "temperature": 0.1, "layer": "output", "queries": None}
 
@@ -67,12 +67,3 @@ def test_the_protocol_and_the_bank() -> None:
 )
 def test_what_weights_were_trained_on(made: Any, recorded: Any, found: list[str | None]) -> None:
     assert [each and each["name"] for each in trained_on(made, recorded)] == found
-
-
-def test_a_stage_of_records() -> None:
-    tasks = {"far": {"kind": "knn", **KNN, "k": [3], "data": data("stl10")}, "probe": {"epochs": 1}}
-    made = recipe(1, knn=KNN, linear={"epochs": 1}, tasks=tasks)
-    assert of_stage({"recipe": made}, {}, "knn").startswith("k 20,")
-    assert "k 3, T 0.1, output, bank stl10" in of_stage({"recipe": made, "task": "far"}, {}, "knn")
-    assert of_stage({"recipe": made}, {}, "linear") == ""
-    assert of_stage({"recipe": made, "task": "probe"}, {}, "linear") == ""

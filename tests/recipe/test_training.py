@@ -49,7 +49,7 @@ def test_impossible_settings_are_refused(write: Write, change: tuple[str, str], 
 def test_one_image_a_class_and_a_share_are_told_apart(write: Write) -> None:
     found: list[Any] = []
     for labels in ("1", "0.01"):
-        recipe = load_recipe(write("some.yaml", task(f"{GOOD}, labels: {labels}")))
+        recipe = load_recipe(write("some.yaml", task(f"{GOOD}, batch: 8, labels: {labels}")))
         found.append(recipe.tasks["ft"].model_dump()["labels"])
     assert found == [1, 0.01]
     assert list(map(type, found)) == [int, float]
@@ -61,3 +61,32 @@ def test_trials_share_nothing_but_their_parent(write: Write) -> None:
     assert len(ids) == 2
     alone = load_recipe(write("some.yaml", task(GOOD)))
     assert stage_id(alone, "ft") in ids
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "field"),
+    [
+        ("name: cifar10", "labels: 0.0001", "labels"),
+        ("name: cifar10", "labels: 0.0002, batch: 30", "batch"),
+        ("name: cifar10", "labels: 0.0002, batch: 20", ""),
+        ("name: cifar10", "labels: 5001", "labels"),
+        ("name: cifar10", "labels: 5000", ""),
+        ("name: cifar10, images: 200", "labels: 21, batch: 8", "labels"),
+        ("name: cifar10, images: 200", "labels: 0.04, batch: 8", "labels"),
+        ("name: cifar10, images: 200", "batch: 201", "batch"),
+        ("name: stl10", "labels: 501", "labels"),
+        ("name: stl10", "labels: 0.001, batch: 4", "labels"),
+        ("name: flowers102", "labels: 0.04", "labels"),
+        ("name: flowers102", "labels: 0.05, batch: 8", ""),
+        ("name: imagefolder, folder: a", "labels: 0.0001", ""),
+    ],
+)
+def test_labels_that_are_too_few_are_refused(
+    write: Write, data: str, more: str, field: str
+) -> None:
+    said = task(f"{GOOD}, {more}, data: {{{data}, size: 32}}")
+    if not field:
+        load_recipe(write("good.yaml", said))
+        return
+    with pytest.raises(RecipeError, match=rf"tasks\.ft\.{field}: "):
+        load_recipe(write("bad.yaml", said))

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from harness.report.knn_lines import knn_lines
 from stage.tiny import TEXT, run
 
 from harness.recipe.load import load_recipe
 from harness.report.collect import Results, collect_single
 from harness.report.evaluation_protocol import protocol_of, protocol_text
-from harness.report.knn_lines import knn_lines
 from harness.report.write import write_report
 
 SCENES = "images: {name: scenes, images: 90, tested: 80, size: 24}"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +21,15 @@ from sklearn.linear_model import LogisticRegression
 from harness.data.datasets import open_data
 from harness.errors import RecipeError
 from harness.evaluate.features import extract
+from harness.evaluate.logistic import Fit, Regression
 from harness.recipe.load import load_recipe
+from harness.runtime import checkpoint
 from harness.runtime.world import World
 from harness.stage import execute as executing
+from harness.stage import logistic as module
 from harness.store import journal
 from harness.store.layout import StageFolder
+from harness.store.ledger import read_entry
 
 from .test_evaluation import trained
 from .tiny import recipe_of, run, write
@@ -129,17 +138,106 @@ def test_fits_that_do_not_converge_are_recorded(tmp_path: Path) -> None:
     assert result["logistic"]["unconverged"] == [0.1, 1.0]
 
 
-def test_it_can_be_stopped_between_fits_and_begins_again(tmp_path: Path) -> None:
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The values of C of the fits that are made from now on."""
+    made: list[float] = []
+    real = Regression.fit
+
+    def fit(self: Regression, c: float, *pieces: Any) -> Fit:
+        made.append(c)
+        return real(self, c, *pieces)
+
+    monkeypatch.setattr(Regression, "fit", fit)
+    return made
+
+
+def test_it_can_be_stopped_between_fits_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, whole, runs = recipe(tmp_path), tmp_path / "whole", tmp_path / "runs"
     expected = fitted(path, whole)
     run(path, runs, kinds=("pretrain",))
-    asked = iter(range(1000))
-    folder = run(path, runs, kinds=("logistic",), stopping=lambda: next(asked) >= 8)["logistic"]
+    made = counted(monkeypatch)
+    folder = run(path, runs, kinds=("logistic",), stopping=lambda: len(made) >= 5)["logistic"]
     assert folder.result is None
     assert json.loads((folder.attempts()[0] / "ended.json").read_text())["how"] == "interrupted"
-    assert next(asked) > 8, "some fits were made"
+    before = len(made)
+    assert 4 <= before <= 6
     again = fitted(path, runs, ("logistic",))
     assert (again["values"], again["logistic"]) == (expected["values"], expected["logistic"])
+    assert 12 + 1 <= len(made) <= 12 + 2, "at most one fit was made twice"
+    assert made[before:][:2] in ([GRID[1], GRID[2]], [GRID[2], GRID[0]])
+
+
+@pytest.mark.parametrize("changed", ["edition", "weights"])
+def test_fits_of_other_code_or_weights_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    path, runs = recipe(tmp_path), tmp_path / "runs"
+    run(path, runs, kinds=("pretrain",))
+    made = counted(monkeypatch)
+    with pytest.MonkeyPatch.context() as before:
+        if changed == "edition":
+            before.setattr(module, "edition", lambda *_: "another")
+        else:
+            real = module.Choosing.__init__
+
+            def begin(self: module.Choosing, context: Any) -> None:
+                real(self, context)
+                self.made_by["weights"] = "others"
+
+            before.setattr(module.Choosing, "__init__", begin)
+        run(path, runs, kinds=("logistic",), stopping=lambda: len(made) >= 5)
+    made.clear()
+    result = fitted(path, runs, ("logistic",))
+    assert len(made) == 13
+    assert [len(fits) for fits in result["logistic"]["iterations"]] == [3] * 4
+
+
+KILLED = """\
+import sys, time
+sys.path[:0] = [sys.argv[1]]
+from pathlib import Path
+from harness.evaluate.logistic import Regression
+from stage.tiny import run
+real = Regression.fit
+def fit(*words):
+    time.sleep(0.1)
+    return real(*words)
+Regression.fit = fit
+run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("logistic",))
+"""
+
+
+def test_killed_at_any_instant_it_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, runs = recipe(tmp_path), tmp_path / "runs"
+    expected = fitted(path, tmp_path / "whole")
+    folder = run(path, runs, kinds=("pretrain",))["logistic"]
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(path), str(runs)]
+    draw = random.Random(0)
+    for least in (2, 6):
+        process = subprocess.Popen(words)
+        while process.poll() is None and newest(folder) < least:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    reached = newest(folder)
+    assert reached >= 6
+    made = counted(monkeypatch)
+    again = fitted(path, runs, ("logistic",))
+    assert len(folder.attempts()) == 3
+    entry = read_entry(folder)
+    assert (entry.state, entry.detail) == ("finished", "")
+    assert (again["values"], again["logistic"]) == (expected["values"], expected["logistic"])
+    assert len(made) == 12 - reached + 1
+
+
+def newest(folder: StageFolder) -> int:
+    """The number of fits in the newest checkpoint."""
+    return max((step for step, _ in checkpoint.listed(folder.checkpoints)), default=0)
 
 
 def test_two_processes_choose_as_one(gloo: Pool, tmp_path: Path) -> None:

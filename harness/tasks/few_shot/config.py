@@ -39,4 +39,5 @@ TASK = Task(
     watched=("few_shot/top1", "few_shot/mean_per_class", "few_shot/half_width_over_draws"),
     libraries=("torch", "torchvision", "pillow", "scikit-learn", "scipy", "numpy"),
     extra="evaluate",
+    protocol="harness.recipe.draw_words:draw_protocol",
 )

@@ -29,4 +29,5 @@ TASK = Task(
     section="knn",
     hours=1.0,
     watched=("knn/top1", "knn/mean_per_class"),
+    protocol="harness.recipe.knn_words:knn_words",
 )

@@ -48,4 +48,5 @@ TASK = Task(
     hours=12.0,
     watched=("linear/loss", "linear/top1", "linear/mean_per_class"),
     progress="linear",
+    protocol="harness.recipe.linear_words:linear_words",
 )

@@ -32,4 +32,5 @@ TASK = Task(
     watched=("logistic/top1", "logistic/mean_per_class"),
     libraries=("torch", "torchvision", "pillow", "scikit-learn", "scipy", "numpy"),
     extra="evaluate",
+    protocol="harness.recipe.logistic_words:logistic_words",
 )

@@ -39,5 +39,6 @@ TASK = Task(
     libraries=("torch", "torchvision", "pillow", "scikit-learn", "scipy", "numpy"),
     labels=False,
     extra="evaluate",
+    protocol="harness.recipe.draw_words:draw_protocol",
 )
 """The labels of the run's own data are not read."""
