@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent / "package"
@@ -108,8 +109,17 @@ def _run(words: list[str], place: str, said: str) -> None:
     for stream, to in enumerate((empty, file, file)):
         os.dup2(to, stream)
     sys.argv = ["moco-harness", *words]
-    main()
-    sys.exit(0)
+    code: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)  # to tear PyTorch down takes a second
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Busy
-from harness.launch.slurm.own import own_job
+from harness.launch.slurm.config import own_job
 from harness.store import liveness
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
