@@ -50,9 +50,9 @@ class _Lossy(io.RawIOBase):
         except OSError as error:
             if self.lost is None:
                 self.lost = error
-                told = f"warning: {_name(self._number)}: {error.strerror}; its text is lost\n"
+                warning = f"warning: {_name(self._number)}: {error.strerror}; its text is lost\n"
                 with contextlib.suppress(OSError):
-                    os.write(2, told.encode())
+                    os.write(2, warning.encode())
             return memoryview(content).nbytes
 
     def fileno(self) -> int:

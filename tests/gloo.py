@@ -11,7 +11,6 @@ import atexit
 import functools
 import importlib.util
 import inspect
-import multiprocessing
 import os
 import pickle
 import socket
@@ -25,10 +24,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
-
-PRELOADED = ["pytest", "torch", "torch._dynamo", "harness.runtime.world"]
-"""An optimiser imports torch._dynamo."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,7 @@ class Pool:
     most = 8
 
     def __init__(self) -> None:
-        # Forked from a server that has imported it all once: eight imports would take a while.
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
+        self._context = forked.context()
         self._workers: dict[int, tuple[Any, Connection]] = {}
         self._folder = tempfile.TemporaryDirectory()
         self._runs = 0

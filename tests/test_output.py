@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
-from cli.tiny import TINY
+from cli.tiny import TINY, command
 from rich.live import Live
 from rich.table import Table
 
@@ -45,11 +46,22 @@ def test_a_full_disk_under_the_output_is_said_once(tmp_path: Path, words: tuple[
     assert "Traceback" not in said
 
 
+def into_full(*words: str) -> None:
+    """The command, its standard output a full disk."""
+    with FULL.open("w") as out:
+        os.dup2(out.fileno(), 1)
+    command(*words)
+
+
 @full
 def test_a_run_goes_on_when_its_log_is_full(tmp_path: Path) -> None:
-    code, said = moco(tmp_path, "run", "tiny.yaml", "--yes", "--device", "cpu")
-    assert code == 4
-    assert "Traceback" not in said
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    words = ("run", str(tmp_path / "tiny.yaml"), "--yes", "--device", "cpu")
+    said = tmp_path / "said.txt"
+    run = forked.start(into_full, *words, "--runs", str(tmp_path / "runs"), said=said)
+    run.join(100)
+    assert run.exitcode == 4
+    assert "Traceback" not in said.read_text()
     assert len(list((tmp_path / "runs").glob("tiny-*/result.json"))) == 3
 
 

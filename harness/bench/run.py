@@ -5,16 +5,15 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 
 from harness.bench import evaluation, traffic
-from harness.bench.clock import Timing
-from harness.bench.result import Result
-from harness.bench.sharing import sharing
-from harness.bench.step import Steps
+from harness.bench.clock import Timed, Timing, measure
+from harness.bench.result import ALONE, SHARED, Result
+from harness.bench.step import Steps, whole_blocks
 from harness.bench.tasks import evaluations
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
@@ -28,6 +27,7 @@ from harness.runtime.world import World
 from harness.stage.context import Context
 from harness.stage.execute import device_name
 from harness.stage.reporter import Silent
+from harness.store import operating_system
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
 from harness.store.provenance import capture
@@ -109,7 +109,7 @@ def bench(
             steps_of = {world.size: measured}
             if world.rank == 0:
                 steps_of[1] = Steps(context(World.alone(device)), scratch)
-            shared = sharing(steps_of, steps=steps, rounds=rounds, warm_up=warm_up)
+            shared = _sharing(steps_of, steps=steps, rounds=rounds, warm_up=warm_up)
         measured.saver.close()
     features = measured.training.mechanism.query.feature_dim
     dim = recipe.model.dim if recipe.reads_output else features
@@ -210,3 +210,42 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def _sharing(
+    made: Mapping[int, Steps], *, steps: int, rounds: int, warm_up: int
+) -> dict[str, Timing]:
+    """Seconds per step of the loop, with its input, in turns: ALONE, by the first process on all
+    cores while the others wait, and SHARED, by all.
+
+    Every process calls it; only the first one's times are meaningful.
+
+    Args:
+        made: by number of processes: the steps that all of them share and, in the first process,
+            those that it makes alone.
+    """
+    everyone = made[max(made)].context.world
+    cores, own = operating_system.cores(), torch.get_num_threads()
+
+    def begin(threads: int) -> None:
+        everyone.barrier()
+        if everyone.device.type == "cpu":
+            torch.set_num_threads(threads)
+
+    counts = {n: whole_blocks(each.training.loader, steps) for n, each in made.items()}
+
+    def loop(processes: int) -> None:
+        if processes in made:
+            made[processes].loop(counts[processes])
+
+    found = measure(
+        {
+            ALONE: Timed(lambda: loop(1), lambda: begin(max(cores, own))),
+            SHARED: Timed(lambda: loop(everyone.size), lambda: begin(own)),
+        },
+        everyone.device,
+        rounds=rounds,
+        warm_up=warm_up,
+    )
+    of = {ALONE: counts.get(1, steps), SHARED: counts[everyone.size]}
+    return {name: timing.over(of[name]) for name, timing in found.items()}

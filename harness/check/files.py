@@ -61,13 +61,13 @@ def write_junit(
         StoreError: the disk is full, or the folder cannot be written.
     """
     suites = {verdict.recipe: list[_Timed]() for verdict in verdicts}
-    told: set[str] = set()
+    named: set[str] = set()
     for recipe, timed in suites.items():
         for verdict in verdicts:
             if verdict.recipe == recipe:
-                took = (s for stage, s in verdict.stages.items() if stage not in told)
+                took = (s for stage, s in verdict.stages.items() if stage not in named)
                 timed.append((verdict, sum(took)))
-                told |= verdict.stages.keys()
+                named |= verdict.stages.keys()
     everything = [each for timed in suites.values() for each in timed]
     counts = _counts(everything, len(failures))
     root = ET.Element("testsuites", {"name": SUITES, **counts})

@@ -198,8 +198,8 @@ def _counted(made: Plan) -> str:
             for s in made.stages
         ),
     }
-    told = [f"{number} {what}" for what, number in numbers.items() if number]
-    return ", ".join([f"{len(made.todo)} to do", *told])
+    counts = [f"{number} {what}" for what, number in numbers.items() if number]
+    return ", ".join([f"{len(made.todo)} to do", *counts])
 
 
 def _control(made: Plan) -> str:

@@ -136,8 +136,8 @@ def _screen(
     parts.append(_table(cells) if rows else Text("no runs yet"))
     if cut:
         parts.append(Text(f"and {cut} more stages", style="dim"))
-    told = [*_running_alarms(cells), *_reasons(rows, commands)]
-    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in told]
+    lines = [*_running_alarms(cells), *_reasons(rows, commands)]
+    parts += [Text(text, no_wrap=True, overflow="ellipsis") for text in lines]
     return Group(*parts, *below)
 
 
@@ -215,12 +215,12 @@ def _why(row: Row, clause: str, commands: Commands) -> str:
 
 def _measured(cells: Sequence[Cells]) -> Iterator[str]:
     """Below a table: how its accuracies were measured, one line for each way."""
-    told = [each for each in cells if each.measured and each.accuracy]
+    measured = [each for each in cells if each.measured and each.accuracy]
     of_run: dict[str, set[str]] = {}
-    for each in told:
+    for each in measured:
         of_run.setdefault(each.id.rpartition(".")[0], set()).add(each.measured)
     ways: dict[str, dict[str, None]] = {}
-    for each in told:
+    for each in measured:
         run, _, stage = each.id.rpartition(".")
         several = len(of_run[run]) > 1
         label = f"{run} {stage.partition('-')[0]}" if several else run or each.id
@@ -239,14 +239,16 @@ def _running_alarms(cells: Iterable[Cells]) -> Iterator[str]:
 
 def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
     """Below a table: why stages are not running or finished."""
-    told = [row for row in rows if row.why and row.state not in ("finished", "running", "diverged")]
-    for row in told[:LINES]:
+    failing = [
+        row for row in rows if row.why and row.state not in ("finished", "running", "diverged")
+    ]
+    for row in failing[:LINES]:
         run, _, kind = row.id.rpartition(".")
         failed = row.state in ("failed", "lost")
         more = f"; more: {commands.line('logs', row.id)}" if failed else ""
         yield f"  {run} {kind.partition('-')[0]} {row.state}: {short(row)}{more}"
-    if len(told) > LINES:
-        yield f"  and {len(told) - LINES} more: {commands.line('status', '--all')} | cat"
+    if len(failing) > LINES:
+        yield f"  and {len(failing) - LINES} more: {commands.line('status', '--all')} | cat"
 
 
 def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:

@@ -125,7 +125,7 @@ def _going_on(run: Run) -> Iterator[str]:
     for stage in run.stages.values():
         if stage.state == "running":
             last = journal.last(stage.entry.folder) or {}
-            told = [
+            parts = [
                 f"{name} {value:.{digits}f}"
                 for name, digits in (
                     *(("epoch", 1), ("train/loss", 2), ("knn/top1", 1)),
@@ -133,4 +133,4 @@ def _going_on(run: Run) -> Iterator[str]:
                 )
                 if is_number(value := last.get(name))
             ]
-            yield ", ".join([f"{run.name}: {stage.kind}", *told])
+            yield ", ".join([f"{run.name}: {stage.kind}", *parts])

@@ -30,10 +30,21 @@ def export(
     site: SitePath = None,
 ) -> None:
     """Write a trained network for another library, with a model card; nothing is overwritten."""
-    from harness.cli.export import export_command
+    from harness.app import exporting
+    from harness.cli import show
 
     where = machine(runs=runs, site=site)
-    export_command(run, form, sets or [], where, to, head=head, key=key)
+    made = exporting.export(run, form, where, to=to, head=head, key=key, sets=sets or [])
+    show.line(f"{made.stage} for {form.value}:")
+    for file in made.files:
+        show.line(f"  {file}")
+    show.line(f"SHA-256 of {made.weights.name}: {made.sha256}")
+    for note in made.notes:
+        show.line(f"note: {note}")
+    if not made.written:
+        show.line("nothing was written: the folder has exactly these files already")
+    else:
+        show.line("README.md describes the files and how to load them")
 
 
 def evaluate(
@@ -84,8 +95,9 @@ def evaluate(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
 ) -> None:
     """Evaluate a run's or a file's weights on any data: write a recipe, run it, report."""
-    from harness.cli.evaluate import evaluate_command
-    from harness.cli.run import RunOptions
+    from harness.app import evaluating
+    from harness.cli import show
+    from harness.cli.run import RunOptions, run_command
     from harness.spec.registry import launchers
     from harness.track import feed
 
@@ -95,5 +107,9 @@ def evaluate(
         why = f"{launcher!r} is not one of {', '.join(known)}"
         raise typer.BadParameter(why, param_hint="--launcher")
     kinds = [] if tasks is None else [each.strip() for each in tasks.split(",")]
-    how = RunOptions(launcher, not yes, again, dry, None)
-    raise typer.Exit(evaluate_command(weights, on, kinds, size, to, sets or [], where, how))
+    changes = sets or []
+    made = evaluating.write(weights, on, where, tasks=kinds, size=size, to=to, sets=changes)
+    show.line(f"{made.said}")
+    show.line(f"recipe: {made.recipe}{'' if made.new else ' (there already)'}")
+    options = RunOptions(launcher, not yes, again, dry, None)
+    raise typer.Exit(run_command(made.recipe, changes, where, options))

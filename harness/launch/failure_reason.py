@@ -204,10 +204,10 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
         what, remedy = _SIGNALS.get(killed, ("", ""))
         name = f", {_NAMES[killed]}" if killed in _NAMES else ""
         return Reason("failed", f"killed (signal {killed}){name}{where}{what}", remedy)
-    told = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
-    if told and told[-1].startswith("error: "):
-        return Reason("failed", told[-1].removeprefix("error: "))  # one of our own messages
-    if code == "4" and not told:
+    errors = [line[:300] for line in lines if _ERROR.match(line) or _IMPORT.match(line)]
+    if errors and errors[-1].startswith("error: "):
+        return Reason("failed", errors[-1].removeprefix("error: "))  # one of our own messages
+    if code == "4" and not errors:
         return Reason(
             "failed",
             f"nothing could be written{where}, not even the log: the disk of {runs} is full, over "
@@ -215,11 +215,11 @@ def _last_words(job: JobState | None, log: str, where: str, commands: Commands |
             f"free some space there ({_line(commands, 'gc')} lists what can be deleted), and run "
             "again to resume",
         )
-    said = f"; its log ends: {told[-1]}" if told else ""
-    remedy = _mend_python(commands) if told and _IMPORT.match(told[-1]) else ""
+    said = f"; its log ends: {errors[-1]}" if errors else ""
+    remedy = _mend_python(commands) if errors and _IMPORT.match(errors[-1]) else ""
     if job is not None and job.state == "COMPLETED":
         return Reason("failed", f"the job ended without a result{said}", remedy)
-    meant = f" ({_CODES[code]})" if code in _CODES and not told else ""
+    meant = f" ({_CODES[code]})" if code in _CODES and not errors else ""
     return Reason("failed", f"the job ended with code {code or '?'}{meant}{said}", remedy)
 
 

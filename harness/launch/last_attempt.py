@@ -60,5 +60,5 @@ def last_attempt(folder: StageFolder) -> LastAttempt | None:
 
 def _began(attempt: Path) -> float:
     """When the attempt started, or slightly later, in seconds since 1970."""
-    told = attempt / "attempt.json"  # written once
-    return (told if told.exists() else attempt).stat().st_mtime
+    record = attempt / "attempt.json"  # written once
+    return (record if record.exists() else attempt).stat().st_mtime

@@ -57,15 +57,15 @@ def newest_jobs(
     whole = JobStates()
     for on in dict.fromkeys(made.on for made, _, _ in found.values()):
         theirs = {s: place for s, place in found.items() if place[0].on == on}
-        told = schedulers.of(on).query(runs, theirs)
+        answer = schedulers.of(on).query(runs, theirs)
         states = {
             stage: replace(state, on=on, cluster=found[stage][0].cluster)
-            for stage, state in told.states.items()
+            for stage, state in answer.states.items()
         }
         whole = JobStates(
             {**whole.states, **states},
-            {**whole.numbers, **told.numbers},
-            (*whole.notes, *told.notes),
+            {**whole.numbers, **answer.numbers},
+            (*whole.notes, *answer.notes),
         )
     return whole
 

@@ -34,10 +34,10 @@ class PlanWithJobs:
         unsure = {stage: job for stage, job in self.jobs.items() if job.state == "UNKNOWN"}
         if not unsure:
             return
-        told = next(((stage, job) for stage, job in unsure.items() if job.reason), None)
+        unanswered = next(((stage, job) for stage, job in unsure.items() if job.reason), None)
         why, then = "; ".join(self.notes), "try again later"
-        if told is not None:
-            stage, job = told
+        if unanswered is not None:
+            stage, job = unanswered
             made, _, _ = submission.newest(self.submissions)[stage]
             why = f"job {job.job} {job.reason}"
             then += f"; or, if you know that its jobs have ended, move {made.id}.json away"

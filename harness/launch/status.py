@@ -20,12 +20,12 @@ from harness.launch.job_states import JobState
 from harness.launch.newest_jobs import Schedulers, newest_jobs
 from harness.launch.status_rules import NEVER, Evidence, StageState, status_of
 from harness.store import atomic, submission
-from harness.store.checked import checked
 from harness.store.layout import StageFolder, is_name
 from harness.store.ledger import DONE, Entry, everything, read_entry
 from harness.store.stale import CheckInput, why_stale
 from harness.store.submission import Submission
 from harness.store.validity import copies, why_copy
+from harness.store.validity_cache import validity_cache
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class StatusReader:
             jobs[id_]
             for id_ in open_ & jobs.keys()
             if jobs[id_].phase == "runs" and jobs[id_].live
-            if entries[id_].still or _was_cut_off(entries[id_])
+            if entries[id_].unresponsive or _was_cut_off(entries[id_])
         ]
         mute = {
             (on, node)
@@ -158,14 +158,15 @@ class StatusReader:
             if id_ in shared and row.state in DONE:
                 row = replace(row, state="stale", why=why_copy(*shared[id_]))
             rows[id_] = row
-        checked(self._runs).save()
+        validity_cache(self._runs).save()
         told = tuple(_with_parents(rows))
         return Statuses(tuple(r for r in told if wanted is None or r.id in wanted), tuple(notes))
 
     def _stale(self, entry: Entry, above: Entry | None) -> Row | None:
         if not entry.done:
             return None
-        why = why_stale(entry, above, None, None, self._inputs) or checked(self._runs).why_wrong(
+        cache = validity_cache(self._runs)
+        why = why_stale(entry, above, None, None, self._inputs) or cache.why_wrong(
             entry.folder.id, "stage.json", lambda: _why_misnamed(entry.folder)
         )
         return Row(entry.folder.id, "stale", why, entry) if why else None
@@ -195,7 +196,7 @@ class StatusReader:
             ended=attempt.ended if attempt is not None and own else "",
             lost=attempt.lost if attempt is not None and own else "",
             background=made is not None and any(array.kind == "all" for array in made.arrays),
-            still=entry.still,
+            unresponsive=entry.unresponsive,
             no_answer=no_answer,
             log=tail(log) if log is not None and job is not None and not job.live else "",
             kind=str((entry.described or {}).get("kind", "pretrain")),

@@ -10,7 +10,7 @@ from harness.launch.failure_reason import Reason, failure_reason
 from harness.launch.job_states import JobState, meaning, remedy
 from harness.plan import ended
 from harness.store import ledger
-from harness.store.liveness import Still
+from harness.store.liveness import Unresponsive
 
 StageState = Literal[
     "finished", "diverged", "running", "suspended", "silent", "ending", "waiting", "held",
@@ -48,7 +48,7 @@ class Evidence:
     background: bool = False
     """The job runs a plan's stages one after the other, in the background of the submitter's
     machine."""
-    still: Still = ""
+    unresponsive: Unresponsive = ""
     """What is wrong with the process that runs it."""
     no_answer: bool = False
     """The job's node does not answer its scheduler."""
@@ -112,7 +112,11 @@ def _failed(seen: Evidence) -> Reason:
     )
 
 
-_STILL: dict[Still, StageState] = {"": "running", "stopped": "suspended", "silent": "silent"}
+_UNRESPONSIVE: dict[Unresponsive, StageState] = {
+    "": "running",
+    "stopped": "suspended",
+    "silent": "silent",
+}
 
 
 def _running(seen: Evidence, job: JobState | None) -> tuple[StageState, str, str]:
@@ -122,9 +126,9 @@ def _running(seen: Evidence, job: JobState | None) -> tuple[StageState, str, str
             return _paused(job)
         if job.phase == "ends":
             return "ending", f"job {job.job} {job.says}", ""
-        if seen.no_answer and seen.still:
+        if seen.no_answer and seen.unresponsive:
             return _no_answer(job)
-    return _STILL[seen.still], seen.detail, ""
+    return _UNRESPONSIVE[seen.unresponsive], seen.detail, ""
 
 
 def _paused(job: JobState) -> tuple[StageState, str, str]:

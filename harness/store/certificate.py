@@ -56,21 +56,21 @@ class Certificate:
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that identify the hardware."""
-        told = json.dumps(dict(self.hardware), sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:8]
+        hardware = json.dumps(dict(self.hardware), sort_keys=True)
+        return hashlib.sha256(hardware.encode()).hexdigest()[:8]
 
     @property
     def says(self) -> str:
         """The certificate in one sentence, without the full stop."""
         by = {o: [c.name for c in self.checks if c.outcome == o] for o in ("failed", "skipped")}
         passed = sum(check.outcome == "passed" for check in self.checks)
-        told = f"passed {passed} check{'' if passed == 1 else 's'}"
+        found = f"passed {passed} check{'' if passed == 1 else 's'}"
         for outcome, names in by.items():
-            told += f", {outcome}: {', '.join(names)}" if names else ""
+            found += f", {outcome}: {', '.join(names)}" if names else ""
         on = self.hardware
         processes = f"{on.get('processes', '?')} processes on {on.get('nodes', '?')} nodes"
         return (
-            f"{told}; {on.get('device', '?')}, {processes}, {on.get('backend', '?')}, {self.when}"
+            f"{found}; {on.get('device', '?')}, {processes}, {on.get('backend', '?')}, {self.when}"
         )
 
 

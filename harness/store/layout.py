@@ -11,7 +11,7 @@ RUNS/<stage id>/stage.json              its resolved recipe, kind and parent
                 result.json             the outcome, and the journal's state then; a stage with
                                         this file is done
 RUNS/aside/<stage id>~1/                a stale stage that was run again
-RUNS/.checked                           stages found valid: see store/checked.py
+RUNS/.checked                           stages found valid: see store/validity_cache.py
 RUNS/submissions/<id>.json              what was submitted to a launcher: see store/submission.py
                  <id>/                  its scripts, pickles and logs
 RUNS/.code/<digest>/                    the code that its jobs run

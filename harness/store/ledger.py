@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from harness.errors import StoreError, Unreadable
 from harness.store import atomic
-from harness.store.checked import Seen, checked
 from harness.store.layout import StageFolder, why_no_result
-from harness.store.liveness import Still, holder, stillness
+from harness.store.liveness import Unresponsive, holder, unresponsive
+from harness.store.validity_cache import Seen, validity_cache
 from harness.store.version import STAGE
 
 FileState = Literal[
@@ -46,7 +46,7 @@ class Entry:
     """stage.json; None if it is missing or damaged."""
     who: dict[str, Any] | None = None
     """The process that runs it, as in alive.json; None if there is none."""
-    still: Still = ""
+    unresponsive: Unresponsive = ""
     """What stops that process from working, if anything."""
 
     @property
@@ -61,7 +61,7 @@ def read_entry(folder: StageFolder) -> Entry:
     def found(state: FileState, detail: str = "", result: dict[str, Any] | None = None) -> Entry:
         return Entry(folder, state, detail, result, described)
 
-    known = checked(folder.path.parent)
+    known = validity_cache(folder.path.parent)
     seen = known.see(folder.id)
     try:
         folder.refuse_links()
@@ -84,9 +84,9 @@ def read_entry(folder: StageFolder) -> Entry:
         newest = attempts[-1]
         who = holder(newest)
         if who is not None:
-            still, words = stillness(newest, who)
+            what, words = unresponsive(newest, who)
             said = f"process {who['pid']} on {who['host']} {words}".rstrip()
-            return replace(found("running", said), who=who, still=still)
+            return replace(found("running", said), who=who, unresponsive=what)
         ended = atomic.read_json(newest / "ended.json")
     except Unreadable as error:
         return found("unreadable", str(error))
@@ -115,7 +115,7 @@ def everything(
     Raises:
         StoreError: the run root cannot be read.
     """
-    root, known, left = os.fspath(runs), checked(runs), AT_MOST
+    root, known, left = os.fspath(runs), validity_cache(runs), AT_MOST
     for name, is_link in _folders(runs):
         files = known.see(name)
         before = seen.get(name) if seen is not None else None
@@ -152,7 +152,7 @@ def everything(
 
 def _why_invalid(folder: StageFolder, result: dict[str, Any], files: Seen) -> str:
     try:
-        return checked(folder.path.parent).why_invalid(folder, result, files)
+        return validity_cache(folder.path.parent).why_invalid(folder, result, files)
     except StoreError as error:
         return str(error)
 

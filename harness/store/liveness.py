@@ -18,13 +18,14 @@ from harness.store.operating_system import DEAD
 
 HEARTBEAT_S = 10.0
 """Seconds between two touches of alive.json."""
-STILL_S = 3 * HEARTBEAT_S
+UNRESPONSIVE_S = 3 * HEARTBEAT_S
 """Seconds without a touch after which a holder counts as silent."""
 SILENCE_S = 120.0
 """Seconds without a touch after which a holder on another machine is taken for dead."""
 
-Still = Literal["", "stopped", "silent"]
-"""What is wrong with a holder that has not ended: stopped (SIGSTOP), or no touch for STILL_S."""
+Unresponsive = Literal["", "stopped", "silent"]
+"""What is wrong with a holder that has not ended: stopped (SIGSTOP), or silent (no touch for
+UNRESPONSIVE_S)."""
 
 
 def identity() -> dict[str, Any]:
@@ -65,7 +66,7 @@ def is_of(who: Mapping[str, Any], on: str, job: str, cluster: str) -> bool:
     return not cluster or theirs.get("cluster", cluster) == cluster
 
 
-def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
+def unresponsive(folder: Path, who: Mapping[str, Any]) -> tuple[Unresponsive, str]:
     """Whether the folder's holder is stopped or silent, and the reason in words; "" if neither."""
     pid = who["pid"]
     if not pid:  # it is just starting
@@ -76,7 +77,9 @@ def stillness(folder: Path, who: Mapping[str, Any]) -> tuple[Still, str]:
         quiet = _silent_for(folder, (folder / "alive.json").stat().st_mtime)
     except OSError:
         return "", ""
-    return ("silent", f"has sent no heartbeat for {quiet:.0f} s") if quiet > STILL_S else ("", "")
+    if quiet <= UNRESPONSIVE_S:
+        return "", ""
+    return "silent", f"has sent no heartbeat for {quiet:.0f} s"
 
 
 def holder(folder: Path) -> dict[str, Any] | None:

@@ -120,7 +120,7 @@ def new(
     cluster: str = "",
 ) -> Submission:
     """A new submission by this process, dated now, with an id from `new_id`."""
-    told = provenance.invocation()
+    invoked = provenance.invocation()
     return Submission(
         id=submission_id,
         on=on,
@@ -134,8 +134,8 @@ def new(
         arrays=tuple(arrays),
         cluster=cluster,
         submitter=identity(),
-        command=tuple(told["command"]),
-        folder=told["folder"],
+        command=tuple(invoked["command"]),
+        folder=invoked["folder"],
     )
 
 
@@ -287,16 +287,16 @@ def claim(runs: Path, note: Callable[[str], object] = lambda _: None) -> Iterato
         StoreError: the folder cannot be written.
     """
     root = _root(runs) / "claims"
-    until, told = time.monotonic() + CLAIM_WAIT_S, False
+    until, warned = time.monotonic() + CLAIM_WAIT_S, False
     while (mine := _take(root)) is None:
         held = _numbered(root)
         who = (holder(held[-1]) if held else None) or {"pid": "?", "host": "?"}
         by = f"process {who['pid']} on {who['host']} is submitting in {runs}"
         if time.monotonic() > until:
             raise Busy(f"{by}; wait for it or stop it, then run again")
-        if not told:
+        if not warned:
             note(f"{by}; waiting for it")
-            told = True
+            warned = True
         time.sleep(0.2)
     beat = None
     try:

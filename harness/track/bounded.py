@@ -52,8 +52,8 @@ def watched(action: Callable[[Beat], T], quiet_s: float, what: str) -> T:
                 given_up.set()
                 raise TrackerError(f"{what}: no answer within {quiet_s:.0f} s") from None
     if not fine:
-        told = " ".join(str(value).split())[:300]
-        raise TrackerError(redact(f"{what}: {type(value).__name__}: {told}")) from None
+        message = " ".join(str(value).split())[:300]
+        raise TrackerError(redact(f"{what}: {type(value).__name__}: {message}")) from None
     result: T = value
     return result
 

@@ -91,9 +91,9 @@ def _sync_all(
     def tell(outcome: SyncOutcome) -> None:
         done.append(outcome)
         if outcome.state != "already":
-            told = " · ".join(filter(None, (outcome.message, outcome.url)))
+            detail = " · ".join(filter(None, (outcome.message, outcome.url)))
             what = f"{outcome.tracker}: {outcome.state}, {outcome.rows} rows"
-            say(f"{outcome.stage_id}: {what}{': ' if told else ''}{told}")
+            say(f"{outcome.stage_id}: {what}{': ' if detail else ''}{detail}")
 
     def work(beat: Beat) -> None:
         for folder in folders:

@@ -30,6 +30,8 @@ from harness.store.layout import StageFolder
 
 LITTLE = ("data.images=64", "knn.k=[5]", "knn.queries=50", "watch.control=false")
 """What makes an evaluation on the embedded images short, and tells it as the runs here are."""
+LARGE = 1 << 20
+"""Bytes: checkpoints, and files of weights."""
 RUNS = {
     "tiny": ("data.images=64", "knn.k=[5]"),
     "small": ("model.backbone=resnet18", "optim.epochs=1", "data.images=64", "knn.k=[5]"),
@@ -59,8 +61,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy to work in."""
-    shutil.copytree(trained, tmp_path / "place")
+    """A copy to work in, with links to the large files, which nothing writes into."""
+
+    def copy(source: str, to: str) -> None:
+        if Path(source).stat().st_size > LARGE:
+            Path(to).hardlink_to(source)
+        else:
+            shutil.copy2(source, to)
+
+    shutil.copytree(trained, tmp_path / "place", copy_function=copy)
     monkeypatch.chdir(tmp_path / "place")
     return tmp_path / "place"
 

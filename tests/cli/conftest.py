@@ -63,11 +63,12 @@ Spawn = Callable[..., Process]
 @pytest.fixture
 def spawn(place: Path, tmp_path: Path) -> Iterator[Spawn]:
     """spawn("run", path): the command as a process, which does not outlive the test."""
+    assert place.exists()
     processes: list[Process] = []
 
     def begin(*words: object) -> Process:
         said = tmp_path / f"said-{len(processes)}.txt"
-        processes.append(Process([str(word) for word in words], place, said))
+        processes.append(Process([str(word) for word in words], said))
         return processes[-1]
 
     yield begin

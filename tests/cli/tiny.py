@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -10,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import forked
 
 from harness.cli import main
 
@@ -43,29 +44,19 @@ class Said:
         return self.out + self.err
 
 
-def work(words: list[str], place: Path, environment: dict[str, str], said: Path) -> None:
-    """What a process of its own does: the command, its words going to a file."""
+def command(*words: str) -> None:
+    """The command, as a process of its own begins it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run under nohup
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(place)
-    with said.open("w") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
     sys.argv = ["moco-harness", *words]
     main()
 
 
 class Process:
-    """`moco-harness` in a process of its own, forked from one that has loaded torch already."""
+    """`moco-harness` in a process of its own."""
 
-    def __init__(self, words: list[str], place: Path, said: Path) -> None:
+    def __init__(self, words: list[str], said: Path) -> None:
         self._said = said
-        context = multiprocessing.get_context("forkserver")
-        loaded = ["harness.launch.here.stages", "harness.report.curves_figure"]
-        context.set_forkserver_preload(loaded)
-        self._process = context.Process(target=work, args=(words, place, dict(os.environ), said))
-        self._process.start()
+        self._process = forked.start(command, *words, said=said)
 
     @property
     def pid(self) -> int:

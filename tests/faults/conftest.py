@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import lives, table
+from faults import attempts, table
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "0"))
 """Of which the session does most; the ordinary suite does a few."""
@@ -22,9 +22,9 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> lives.Reference:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> attempts.Reference:
     """The run by one process that nothing is done to."""
-    return lives.undisturbed(tmp_path_factory.mktemp("undisturbed") / "one")
+    return attempts.undisturbed(tmp_path_factory.mktemp("undisturbed") / "one")
 
 
 @pytest.fixture

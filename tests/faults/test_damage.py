@@ -1,4 +1,4 @@
-"""Checkpoints and journals that a disk has cut or changed between two lives of a run."""
+"""Checkpoints and journals that a disk has cut or changed between two attempts of a run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from faults.attempts import Reference, RunningAttempt, judge, make
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make
 from faults.table import Row
 from harness.runtime import checkpoint
 from harness.store.layout import StageFolder
 
 Harm = Callable[[random.Random, StageFolder], str]
-"""Does it, and returns what the next life must say of it; "": nothing."""
+"""Does it, and returns what the next attempt must say of it; "": nothing."""
 
 
 def cut_checkpoint(draw: random.Random, folder: StageFolder) -> str:
@@ -77,16 +77,16 @@ def damage(row: Row, place: Path, reference: Reference, harm: Harm, wanted: int)
     for number in range(wanted):
         folder = make(place / f"{number}")
         row.runs += 1
-        life = Life(folder)
+        attempt = RunningAttempt(folder)
         steps = draw.randrange(8, 50)
-        assert life.until(partial(_saved_beyond, steps, folder)), life.said
-        life.kill()
-        life.end()
+        assert attempt.until(partial(_saved_beyond, steps, folder)), attempt.said
+        attempt.kill()
+        attempt.end()
         wanted_words = harm(draw, folder)
         row.cases += 1
-        life = Life(folder)
-        assert life.end() == [0], life.said
-        row.recovered += life.tells(wanted_words)
+        attempt = RunningAttempt(folder)
+        assert attempt.end() == [0], attempt.said
+        row.recovered += attempt.tells(wanted_words)
         judged = judge(folder, reference)
         row.identical += judged.identical
         row.lost += judged.lost

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from torchvision.io import write_jpeg
 
+from faults.attempts import RECIPE, Reference, RunningAttempt, judge, make, undisturbed
 from faults.conftest import KILLS, QUICK
-from faults.lives import RECIPE, Life, Reference, judge, make, undisturbed
 from faults.table import Row
 from faults.test_disk import reached
 from harness.data.embedded import generate
@@ -90,29 +90,29 @@ HARMS = {
 def test_under_a_run(
     tmp_path: Path, data: Path, whole: Reference, row: Row, seed: int, fault: str
 ) -> None:
-    """In the middle of a life, which may have read what it needs; the next life must notice."""
+    """In the middle of an attempt, which may have read what it needs; the next one must notice."""
     row.fault, row.seed = f"{fault}, under a run", seed
     draw = random.Random(f"{seed} {fault}")
     for number in range(CASES):
         folder = make(tmp_path / f"{number}", TEXT)
         row.cases, row.runs = row.cases + 1, row.runs + 1
-        life = Life(folder, data=data)
+        attempt = RunningAttempt(folder, data=data)
         step = draw.randrange(8, 50)
-        assert life.until(partial(reached, folder, step)), life.said
+        assert attempt.until(partial(reached, folder, step)), attempt.said
         undo = HARMS[fault](data, draw)
         try:
-            if not life.until(partial(reached, folder, step + 12)):
-                told = life.end() == [DataError.exit_code]
+            if not attempt.until(partial(reached, folder, step + 12)):
+                told = attempt.end() == [DataError.exit_code]
             else:
-                life.kill()
-                life.end()
-                life = Life(folder, data=data)
-                told = life.end() == [DataError.exit_code]
+                attempt.kill()
+                attempt.end()
+                attempt = RunningAttempt(folder, data=data)
+                told = attempt.end() == [DataError.exit_code]
         finally:
             undo()
         assert folder.result is None
-        life = Life(folder, data=data)
-        assert life.end() == [0], life.said
+        attempt = RunningAttempt(folder, data=data)
+        assert attempt.end() == [0], attempt.said
         row.recovered += told
         judged = judge(folder, whole)
         row.identical += judged.identical

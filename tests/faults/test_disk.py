@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.attempts import Reference, RunningAttempt, judge, make
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make
 from faults.table import Row
 from harness.errors import StoreError
 from harness.store import journal
@@ -50,8 +50,8 @@ def reached(folder: StageFolder, step: int) -> bool:
 
 def finish(row: Row, folder: StageFolder, reference: Reference, told: bool) -> None:
     """Start it again, with what was wrong put right."""
-    life = Life(folder)
-    assert life.end() == [0], life.said
+    attempt = RunningAttempt(folder)
+    assert attempt.end() == [0], attempt.said
     row.recovered += told
     judged = judge(folder, reference)
     row.identical += judged.identical
@@ -59,7 +59,7 @@ def finish(row: Row, folder: StageFolder, reference: Reference, told: bool) -> N
 
 
 def test_full(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None:
-    """The disk fills at a random step, and has room again before the next life."""
+    """The disk fills at a random step, and has room again before the next attempt."""
     row.fault, row.seed = "the disk fills", seed
     draw = random.Random(seed)
     for number in range(CASES):
@@ -67,9 +67,9 @@ def test_full(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None
         with disk(place):
             folder = make(place / "run")
             row.cases, row.runs = row.cases + 1, row.runs + 1
-            life = Life(folder)
+            attempt = RunningAttempt(folder)
             step = draw.randrange(2, 60)
-            assert life.until(partial(reached, folder, step)), life.said
+            assert attempt.until(partial(reached, folder, step)), attempt.said
             filler = place / "filler"
             with filler.open("wb", buffering=0) as file:
                 try:
@@ -77,8 +77,8 @@ def test_full(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None
                         file.write(b"\0" * (1 << 12))
                 except OSError:
                     pass
-            codes = life.end()
-            told = codes == [STORE] and life.tells("the disk is full")
+            codes = attempt.end()
+            told = codes == [STORE] and attempt.tells("the disk is full")
             filler.unlink()
             finish(row, folder, reference, told)
     assert row.whole
@@ -93,8 +93,8 @@ def test_too_large_a_file(tmp_path: Path, reference: Reference, row: Row) -> Non
     row.fault = "files may not grow as large as a checkpoint (RLIMIT_FSIZE)"
     folder = make(tmp_path / "run")
     row.cases, row.runs = 1, 1
-    life = Life(folder, before=_limit)
-    codes = life.end()
+    attempt = RunningAttempt(folder, before=_limit)
+    codes = attempt.end()
     finish(row, folder, reference, codes == [STORE])
     assert row.whole
 
@@ -114,20 +114,20 @@ def _obey_modes() -> None:
 
 
 def test_read_only(tmp_path: Path, reference: Reference, row: Row, seed: int) -> None:
-    """The run folder turns read-only at a random step, and is writable again for the next life."""
+    """The run folder turns read-only at a random step, and is writable again for the next."""
     row.fault, row.seed = "the run folder turns read-only", seed
     draw = random.Random(seed)
     for number in range(CASES):
         folder = make(tmp_path / f"{number}")
         row.cases, row.runs = row.cases + 1, row.runs + 1
-        life = Life(folder, before=_obey_modes)
+        attempt = RunningAttempt(folder, before=_obey_modes)
         step = draw.randrange(2, 60)
-        assert life.until(partial(reached, folder, step)), life.said
+        assert attempt.until(partial(reached, folder, step)), attempt.said
         every = [folder.path, *(p for p in folder.path.rglob("*") if p.is_dir())]
         for path in every:
             path.chmod(0o555)
-        codes = life.end()
-        told = codes == [STORE] and life.tells("it cannot be written")
+        codes = attempt.end()
+        told = codes == [STORE] and attempt.tells("it cannot be written")
         for path in every:
             path.chmod(0o755)
         finish(row, folder, reference, told)
@@ -135,23 +135,23 @@ def test_read_only(tmp_path: Path, reference: Reference, row: Row, seed: int) ->
 
 
 def test_a_read_only_disk(tmp_path: Path, reference: Reference, row: Row) -> None:
-    """A life that begins on a disk that is mounted read-only says so and leaves no trace."""
+    """An attempt that begins on a disk that is mounted read-only says so and leaves no trace."""
     row.fault = "a run goes on from a disk that is mounted read-only"
     place = tmp_path / "disk"
     with disk(place):
         folder = make(place / "run")
         row.cases, row.runs = 1, 1
-        life = Life(folder)
-        assert life.until(lambda: reached(folder, 20)), life.said
-        life.kill()
-        life.end()
+        attempt = RunningAttempt(folder)
+        assert attempt.until(lambda: reached(folder, 20)), attempt.said
+        attempt.kill()
+        attempt.end()
         again = ["mount", "-o", "remount,ro", str(place)]
         subprocess.run(again, check=True, capture_output=True)
         before = sorted(place.rglob("*"))
         said = tmp_path / "said.txt"
-        life = Life(folder, said=said)
-        codes = life.end()
-        told = codes == [STORE] and life.tells("it cannot be written")
+        attempt = RunningAttempt(folder, said=said)
+        codes = attempt.end()
+        told = codes == [STORE] and attempt.tells("it cannot be written")
         told = told and sorted(place.rglob("*")) == before
         subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True, capture_output=True)
         finish(row, folder, reference, told)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from faults.attempts import Reference, RunningAttempt, judge, make, shared, undisturbed
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make, shared, undisturbed
 from faults.table import Row
 from harness.store import journal
 
 MOST = 60
-"""Lives that a run is given; then it is left alone to finish."""
+"""Attempts that a run is given; then it is left alone to finish."""
 RECORDS = 8
 """Of the journal, when one of several is killed: checkpoints are written, most steps
 are to come."""
@@ -30,26 +30,26 @@ def kills(
         folder = make(place / f"{row.runs}")
         row.runs += 1
         pending = 0  # kills whose run has not yet shown that it goes on
-        for life_number in range(MOST + 1):
-            life = Life(folder, processes=processes)
-            alone = life_number == MOST or row.cases >= wanted
+        for number in range(MOST + 1):
+            attempt = RunningAttempt(folder, processes=processes)
+            alone = number == MOST or row.cases >= wanted
             until = time.monotonic() + draw.uniform(0, reach)
-            while not alone and life.alive and time.monotonic() < until:
+            while not alone and attempt.alive and time.monotonic() < until:
                 time.sleep(0.001)
-            killed = not alone and life.kill(draw.randrange(processes) if one else None)
-            codes = life.end()
-            assert None not in codes, f"a process hung\n{life.said}"
+            killed = not alone and attempt.kill(draw.randrange(processes) if one else None)
+            codes = attempt.end()
+            assert None not in codes, f"a process hung\n{attempt.said}"
             if killed and folder.result is None:
                 row.cases += 1
                 pending += 1
                 reach *= 1.1
             elif folder.result is not None:  # one of two may be killed when all is done
-                assert killed or set(codes) == {0}, life.said
+                assert killed or set(codes) == {0}, attempt.said
                 reach *= 1 if alone else 0.7
                 break
             else:
-                assert killed, life.said
-        assert folder.result is not None, life.said
+                assert killed, attempt.said
+        assert folder.result is not None, attempt.said
         row.recovered += pending
         judged = judge(folder, reference)
         row.identical += judged.identical
@@ -81,17 +81,17 @@ def test_a_few(tmp_path: Path, reference: Reference, row: Row) -> None:
 
 @pytest.mark.parametrize("processes", [3, 4, pytest.param(8, marks=pytest.mark.faults)])
 def test_one_of_several(tmp_path: Path, row: Row, processes: int) -> None:
-    """From three on a sum's bits depend on its order, which no life may choose anew."""
+    """From three on a sum's bits depend on its order, which no attempt may choose anew."""
     row.fault, row.cases, row.runs = f"SIGKILL of one of {processes} processes", 1, 1
     text = shared(processes)
     whole = undisturbed(tmp_path / "whole", processes=processes, text=text)
     folder = make(tmp_path / "killed", text)
-    life = Life(folder, processes=processes)
-    assert life.until(lambda: len(journal.read(folder)) >= RECORDS), life.said
-    assert life.kill(processes - 1)
-    assert None not in life.end(), life.said
+    attempt = RunningAttempt(folder, processes=processes)
+    assert attempt.until(lambda: len(journal.read(folder)) >= RECORDS), attempt.said
+    assert attempt.kill(processes - 1)
+    assert None not in attempt.end(), attempt.said
     assert folder.result is None, "it was over before"
-    last = Life(folder, processes=processes)
+    last = RunningAttempt(folder, processes=processes)
     assert set(last.end()) == {0}, last.said
     row.recovered += len(folder.attempts()) == 2
     judged = judge(folder, whole)

@@ -1,4 +1,4 @@
-"""Two lives of one run at once: one runs it, the other is told, nothing is written twice."""
+"""Two attempts of one run at once: one runs it, the other is told, nothing is written twice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.attempts import Reference, RunningAttempt, judge, make
 from faults.conftest import KILLS, QUICK
-from faults.lives import Life, Reference, judge, make
 from faults.table import Row
 from harness.errors import Busy
 
@@ -23,11 +23,11 @@ def test_two_at_once(tmp_path: Path, reference: Reference, row: Row, seed: int) 
     for number in range(CASES):
         folder = make(tmp_path / f"{number}")
         row.cases, row.runs = row.cases + 1, row.runs + 1
-        first = Life(folder, said=tmp_path / f"{number}-first.txt")
+        first = RunningAttempt(folder, said=tmp_path / f"{number}-first.txt")
         lines = draw.choice((0, draw.randrange(1, len(reference.records) // 2)))
         journal = folder.path / "attempts/0001/metrics.jsonl"
         assert first.until(partial(_written, journal, lines)), first.said
-        second = Life(folder, said=tmp_path / f"{number}-second.txt")
+        second = RunningAttempt(folder, said=tmp_path / f"{number}-second.txt")
         codes = [*first.end(), *second.end()]
         told = sorted(str(code) for code in codes) == ["0", str(Busy.exit_code)]
         said = (second if codes[0] == 0 else first).said

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.lives import RECIPE, Reference, judge
+from faults.attempts import RECIPE, Reference, judge
 from faults.table import Row
 from harness.store.layout import StageFolder
 

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ from hostile.cases import cases
 from hostile.mutate import json_bytes, line_bytes
 
 DRAWN = 20
-"""Of so many reports one is drawn: that takes as long as a dozen cases."""
+"""Of so many reports one is drawn: that takes as long as a dozen cases. By the sum of the case's
+bytes, as Hypothesis draws the ends of a range of numbers far more often than the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,12 +186,12 @@ def answered(action: Any) -> None:
         action()
 
 
-def changed(root: Root, name: str, content: bytes, *, drawn: bool) -> None:
+def changed(root: Root, name: str, content: bytes) -> None:
     """One case."""
     path = root.path / name
     path.write_bytes(content)
     try:
-        looked_at(root, drawn=drawn)
+        looked_at(root, drawn=zlib.crc32(content) % DRAWN == 0)
     finally:
         path.write_bytes(root.kept[name])
 
@@ -211,7 +213,7 @@ def test_files_of_json(root: Root, data: st.DataObject) -> None:
     names = [name for name in root.kept if name.endswith(".json")]
     name = data.draw(st.sampled_from(names))
     content = data.draw(json_bytes(root.kept[name]))
-    changed(root, name, content, drawn=data.draw(st.integers(1, DRAWN)) == 1)
+    changed(root, name, content)
 
 
 @cases(100)
@@ -238,7 +240,7 @@ def test_journals(root: Root, data: st.DataObject) -> None:
     names = [name for name in root.kept if name.endswith(".jsonl")]
     name = data.draw(st.sampled_from(names))
     content = data.draw(line_bytes(root.kept[name]))
-    changed(root, name, content, drawn=data.draw(st.integers(1, DRAWN)) == 1)
+    changed(root, name, content)
 
 
 @pytest.mark.parametrize("what", ["folder", "absent", "empty", "loop", "deep", "digits"])

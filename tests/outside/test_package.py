@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from stage.tiny import final_state, same
 
 from harness.store import journal
 from harness.store.layout import StageFolder
+from outside.server import say, server
 
-PACKAGE = Path(__file__).parent / "package"
 RECIPE = """\
 name: out
 data: {name: embedded, images: 128, size: 16}
@@ -40,25 +38,6 @@ about:
   targets: [{metric: brightness/near, task: bright, value: 20, tolerance: 20, source: a test}]
 """
 TRIALS = ("bright", "bright=t1", "bright=t2")
-
-
-def environment(*, installed: bool = True) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MOCO_HARNESS")}
-    paths = [str(PACKAGE)] if installed else []
-    paths += [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    own = {"PYTHONPATH": os.pathsep.join(paths), "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-    return kept | own
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "harness.cli", *words]
-
-
-def say(place: Path, *words: str, code: int = 0, installed: bool = True) -> str:
-    env = environment(installed=installed)
-    done = subprocess.run(command(*words), cwd=place, env=env, capture_output=True, text=True)
-    assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -224,31 +203,25 @@ def test_pre_training_killed_goes_on_to_the_same_bits(place: Path) -> None:
 
 def test_killed_it_goes_on_to_the_same_figures(place: Path) -> None:
     """On two processes, and after a kill in the middle of the task, as on one without."""
-    words = ("run", "out.yaml", "--yes", "--runs", "again", "--processes", "2")
+    one_trial = ("--set", "tasks.bright.trials=1")
+    words = ("run", "out.yaml", "--yes", "--runs", "again", "--processes", "2", *one_trial)
     kill_once_there_is("again/out-s0.bright-*/attempts/0001/metrics.jsonl", place, words)
     say(place, *words)
-    for name in TRIALS:
-        one, two = values(place, name), values(place, name, "again")
-        assert two == pytest.approx(one, rel=1e-3)
+    one, two = (values(place, "bright", runs) for runs in ("runs", "again"))
+    assert two == pytest.approx(one, rel=1e-3)
 
 
 def kill_once_there_is(what: str, place: Path, words: tuple[str, ...]) -> None:
     """Start the command, and kill its processes when a file that matches has been written to."""
-    started = subprocess.Popen(
-        command(*words),
-        cwd=place,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    pid = server().begin(place, *words)
     deadline = time.monotonic() + 120
-    while started.poll() is None and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         if any(path.stat().st_size for path in place.glob(what)):
-            os.killpg(started.pid, signal.SIGKILL)
             break
-        time.sleep(0.02)
-    started.wait()
+        time.sleep(0.002)
+    os.killpg(pid, signal.SIGKILL)
+    ended, said = server().end()
+    assert ended == -signal.SIGKILL, said
 
 
 CRATE = "crate: {most: 3}\n"

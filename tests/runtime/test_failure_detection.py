@@ -123,6 +123,7 @@ def loses(rank: int, port: int, how: str, victim: int, folder: str) -> None:
         time.sleep(1.5)  # longer than a beat: one that was never heard is not missed
         if rank == victim:
             if how == "stops":
+                Path(folder, "stopped").write_text(f"{os.getpid()}")
                 os.kill(os.getpid(), signal.SIGSTOP)
             elif how == "dies":
                 os._exit(3)
@@ -145,6 +146,14 @@ def loses(rank: int, port: int, how: str, victim: int, folder: str) -> None:
 def test_a_loss_ends_a_process_that_cannot_notice_it(
     gloo: Pool, tmp_path: Path, how: str, victim: int, said: str, died: tuple[int, ...]
 ) -> None:
+    def end_the_stopped() -> None:
+        until = time.monotonic() + 14
+        while len(list(tmp_path.iterdir())) < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(int((tmp_path / "stopped").read_text()), signal.SIGKILL)
+
+    if how == "stops":  # it would not answer before the timeout
+        threading.Thread(target=end_the_stopped, daemon=True).start()
     words = (free_port(), how, victim, str(tmp_path))
     outcomes = gloo.outcomes(loses, 4, *words, timeout=15, apart=True)
     assert isinstance(outcomes.pop(victim), Died | Failed)

@@ -10,7 +10,7 @@ import pytest
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 from slurm.daemons import missing
-from slurm.lives import LONG
+from slurm.long_run import LONG
 
 from harness.store.layout import StageFolder
 

@@ -8,7 +8,7 @@ from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 from slurm.conftest import Whole
-from slurm.lives import LONG, Held, begun, ends, finishes, goes_on
+from slurm.long_run import LONG, Held, begun, ends, finishes, goes_on
 
 
 def test_a_node_fails_and_comes_back(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:
@@ -61,13 +61,13 @@ def test_time_limits(cluster: Cluster, campaign: Campaign, whole: Whole) -> None
     campaign.site(hours={"pretrain": 1 / 6}, signal_s=60)
     number = begun(campaign)
     pretrain = campaign.stage("pretrain")
-    for life in (1, 2):
-        alive = pretrain.path / "attempts" / f"{life:04d}" / "alive.json"
-        campaign.wait(alive.exists, f"life {life}")
+    for attempt in (1, 2):
+        alive = pretrain.path / "attempts" / f"{attempt:04d}" / "alive.json"
+        campaign.wait(alive.exists, f"attempt {attempt}")
         with Held(pretrain) as held:
             cluster.client("scontrol", "update", f"jobid={number}", "endtime=now+60")
             campaign.wait(held.warned, "the warning")
-        campaign.wait(partial(requeued, cluster, number, life), "it is requeued")
+        campaign.wait(partial(requeued, cluster, number, attempt), "it is requeued")
         cluster.client("scontrol", "update", f"jobid={number}", "timelimit=10")
     found = finishes(campaign)
     assert_same(found, whole(1))

@@ -8,7 +8,7 @@ from cli.same import assert_same
 from slurm.campaign import Campaign
 from slurm.cluster import Cluster
 from slurm.conftest import Whole
-from slurm.lives import LONG, STEPS, begun, ends, finishes, goes_on
+from slurm.long_run import LONG, STEPS, begun, ends, finishes, goes_on
 
 from harness.launch.status import StatusReader
 
@@ -35,7 +35,7 @@ def test_preempted_twice(cluster: Cluster, campaign: Campaign, whole: Whole) -> 
         for line in (attempt / "metrics.jsonl").read_text().splitlines()
         if "train/loss" in line
     ]
-    assert steps == list(range(1, STEPS + 1)), "each life goes on where the last one stopped"
+    assert steps == list(range(1, STEPS + 1)), "each attempt goes on where the last one stopped"
 
 
 def test_requeued_without_a_warning(cluster: Cluster, campaign: Campaign, whole: Whole) -> None:

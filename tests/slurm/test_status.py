@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from slurm.cluster import Cluster
-from slurm.lives import Held
+from slurm.long_run import Held
 
 import harness
 from harness.launch.cancel import aim, stop
@@ -53,7 +53,7 @@ class Bench:
         return folder
 
     def live(self, stage: StageFolder) -> str:
-        """The command that lives an attempt of the stage."""
+        """The command that runs an attempt of the stage."""
         return f"PYTHONPATH={CODE} exec {sys.executable} {self.script} {stage.path}"
 
     def hand(

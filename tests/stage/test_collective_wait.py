@@ -24,7 +24,7 @@ def works(world: World, slow: int, how: str) -> int:
 
     def work() -> int:
         if world.rank == slow:
-            time.sleep(3 * TIMEOUT_S)
+            time.sleep(1.5 * TIMEOUT_S)
             if how == "dies":
                 os._exit(3)
             if how == "fails":

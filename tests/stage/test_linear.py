@@ -4,9 +4,6 @@ import itertools
 import json
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +18,7 @@ from harness.store import journal
 from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
 
-from .tiny import final_state, run, same, write
+from .tiny import begin, final_state, run, same, write
 
 
 @pytest.mark.parametrize("views", ["center", "random_crop"])
@@ -98,31 +95,21 @@ def test_stopped_while_features_are_extracted(tmp_path: Path, kind: str) -> None
     assert run(recipe, runs, kinds=kinds)[kind].result is not None
 
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from stage.tiny import run
-run(Path(sys.argv[2]), Path(sys.argv[3]))
-"""
-
-
 def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     recipe = write(tmp_path, old="linear: {epochs: 4", new="linear: {epochs: 200")
     whole, runs = run(recipe, tmp_path / "whole")["linear"], tmp_path / "killed"
     run(recipe, runs, kinds=("pretrain", "knn"))
     draw = random.Random(0)
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
     reached = []
     for _ in range(3):
         path = runs / whole.id / "checkpoints"
         before = {step for step, _ in checkpoint.listed(path)}
-        process = subprocess.Popen([*words, str(runs)])
-        while process.poll() is None and {step for step, _ in checkpoint.listed(path)} <= before:
+        process = begin(recipe, runs, "pretrain", "knn", "linear")
+        while process.is_alive() and {step for step, _ in checkpoint.listed(path)} <= before:
             time.sleep(0.005)
         time.sleep(draw.uniform(0.0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         reached.append(checkpoint.listed(path)[0][0])
     killed = run(recipe, runs)["linear"]
     assert len(set(reached)) > 1

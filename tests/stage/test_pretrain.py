@@ -2,11 +2,7 @@
 
 import itertools
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Container, Iterator
@@ -29,6 +25,7 @@ from harness.store.attempt import begin
 from harness.store.layout import StageFolder
 from harness.store.ledger import read_entry
 
+from .tiny import begin as begin_run
 from .tiny import final_state, run, same, write
 
 STEPS = 15  # 3 epochs of 80 // 16
@@ -127,29 +124,19 @@ def test_an_attempt_whose_steps_were_all_done_again_is_no_part_of_the_result(
     assert _editions(attempt, "present") == ["begun", "ours", "present"]
 
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from stage.tiny import run
-run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("pretrain",))
-"""
-
-
 def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     recipe = write(tmp_path, old="epochs: 3, batch", new="epochs: 40, batch")
     whole = run(recipe, tmp_path / "whole", kinds=("pretrain",))["pretrain"]
     draw = random.Random(0)
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
     path = tmp_path / "killed" / whole.id
     for _ in range(6):
-        process = subprocess.Popen([*words, str(tmp_path / "killed")], env=dict(os.environ))
         before = len(list(path.glob("attempts/*")))
-        while process.poll() is None and len(list(path.glob("attempts/*"))) == before:
+        process = begin_run(recipe, tmp_path / "killed", "pretrain")
+        while process.is_alive() and len(list(path.glob("attempts/*"))) == before:
             time.sleep(0.01)
         time.sleep(draw.uniform(0.0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     killed = run(recipe, tmp_path / "killed", kinds=("pretrain",))["pretrain"]
     assert len(killed.attempts()) >= 3
     assert same(final_state(whole), final_state(killed))

@@ -20,14 +20,14 @@ ALONE = World.alone(torch.device("cpu"))
 def test_thirty_steps_in_float64(gloo: Pool, contrast: str) -> None:
     expected = in_float64(ALONE, contrast, 2, "first_group")
     assert expected["losses"][0] != expected["losses"][-1]
-    for size in (2, 4, 8):
+    for size in (2, 4, 8) if contrast == "moco" else (2, 8):
         for found in gloo.run(in_float64, size, contrast, 2, "first_group", timeout=120):
             assert largest_difference(expected, found) < 1e-9
 
 
 @pytest.mark.parametrize(
     ("group", "running_stats", "sizes"),
-    [(4, "mean", (2, 4)), (8, "first_group", (2,)), (16, "first_group", (2, 8))],
+    [(4, "mean", (2, 4)), (8, "first_group", (2,)), (16, "first_group", (2, 4))],
     ids=["mean", "large", "synchronised"],
 )
 def test_other_groups(

@@ -1,9 +1,6 @@
 """A run that continues another, killed while it trains, ends with the bits of one that is not."""
 
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 from harness.store import journal
@@ -29,21 +26,16 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     text = TEXT.replace("name: tiny", "name: longer") + f"continue_from: {source.id}\n"
     recipe.write_text(text)
     undisturbed = start(recipe, whole, *EPOCHS, processes=1)
-    said, _ = undisturbed.communicate(timeout=300)
-    assert undisturbed.returncode == 0, said
 
     killed = start(recipe, runs, *EPOCHS, processes=1)
-    until = time.monotonic() + 240
-    while killed.poll() is None and time.monotonic() < until:
-        if any(any(f.checkpoints.glob("step-*.pt")) for f in continued(runs, source)):
-            break
-        time.sleep(0.02)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=60)
-    assert killed.returncode == -signal.SIGKILL, "it was killed while it trained"
-    again = start(recipe, runs, *EPOCHS, processes=1)
-    said, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, said
+    killed.wait_for(
+        lambda: any(any(f.checkpoints.glob("step-*.pt")) for f in continued(runs, source))
+    )
+    killed.kill()
+    assert all(folder.result is None for folder in continued(runs, source)), "it was over before"
+    for process in (start(recipe, runs, *EPOCHS, processes=1), undisturbed):
+        ended = process.end()
+        assert ended.code == 0, ended.out
 
     (one,), (other,) = continued(runs, source), continued(whole, source)
     assert len(one.attempts()) == 2

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Container, Iterator
 from functools import partial
@@ -33,7 +29,7 @@ from harness.store import journal
 from harness.store.layout import StageFolder
 
 from .finetuned import TASK, in_float64, training
-from .tiny import final_state, run, same, write
+from .tiny import begin, final_state, run, same, write
 
 ALONE = World.alone(torch.device("cpu"))
 KINDS = ("pretrain", "finetune")
@@ -234,30 +230,20 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
     assert_same(whole, again)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from stage.tiny import run
-run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("pretrain", "finetune"))
-"""
-
-
 def test_killed_at_any_instant_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     recipe, runs = recipe_of(tmp_path, "epochs: 3", "epochs: 20"), tmp_path / "killed"
     whole = run(recipe, tmp_path / "whole", kinds=KINDS)["finetune"]
     run(recipe, runs, kinds=("pretrain",))
     draw = random.Random(0)
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(recipe)]
     path = runs / whole.id / "checkpoints"
     for _ in range(3):
         before = {step for step, _ in checkpoint.listed(path)}
-        process = subprocess.Popen([*words, str(runs)], env=dict(os.environ))
-        while process.poll() is None and {step for step, _ in checkpoint.listed(path)} <= before:
+        process = begin(recipe, runs, *KINDS)
+        while process.is_alive() and {step for step, _ in checkpoint.listed(path)} <= before:
             time.sleep(0.005)
         time.sleep(draw.uniform(0.0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     killed = run(recipe, runs, kinds=KINDS)["finetune"]
     assert len(killed.attempts()) >= 3
     assert_same(whole, killed)

@@ -4,33 +4,27 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cli.tiny import Process
+from faults.attempts import RunningAttempt
 
+from harness.plan import describe, make_plan
 from harness.store import journal
-from harness.store.layout import StageFolder
+from harness.store.layout import StageFolder, stage_folder
 
 from .test_trainable import recipe_of as with_finetuning
 from .tiny import final_state, run, same, write
 
-ENVIRONMENT = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 
-
-def start(recipe: Path, runs: Path, *sets: str, processes: int = 2) -> subprocess.Popen[str]:
+def start(recipe: Path, runs: Path, *sets: str, processes: int = 2) -> Process:
+    """The command; what it prints is beside the run root."""
     words = ["run", str(recipe), "--runs", str(runs), "--processes", str(processes)]
     words += [word for each in sets for word in ("--set", each)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *words],
-        env=ENVIRONMENT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return Process(words, runs.with_suffix(".txt"))
 
 
 def stage(runs: Path, kind: str) -> StageFolder:
@@ -38,15 +32,22 @@ def stage(runs: Path, kind: str) -> StageFolder:
     return StageFolder(found)
 
 
-def wait_for_steps(runs: Path, process: subprocess.Popen[str], kind: str, attempt: int) -> None:
-    """Until the attempt has written something, or the process has ended."""
-    pattern = f"tiny-s0.{kind}-*/attempts/{attempt:04d}/metrics.jsonl"
-    while process.poll() is None and not any(p.stat().st_size for p in runs.glob(pattern)):
-        time.sleep(0.02)
+def made(recipe: Path, runs: Path, kind: str) -> StageFolder:
+    """The folder of the recipe's stage of the kind, to be run."""
+    (stage,) = (each for each in make_plan(recipe, (), runs).stages if each.kind == kind)
+    folder = stage_folder(runs, stage.id)
+    folder.create(describe(stage, "tiny"))
+    return folder
 
 
-def kill_rank_1(process: subprocess.Popen[str]) -> None:
-    """Kill it, if the two have not ended."""
+def has_begun(folder: StageFolder, attempt: int) -> bool:
+    """Whether the attempt has recorded something."""
+    metrics = folder.path / f"attempts/{attempt:04d}/metrics.jsonl"
+    return metrics.exists() and metrics.stat().st_size > 0
+
+
+def kill_rank_1(command: int) -> None:
+    """Kill the second process of the command."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
@@ -54,8 +55,15 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
                 words = (folder / "cmdline").read_text()
             except OSError:
                 continue
-            if parent == str(process.pid) and "harness.launch.rank" in words:
+            if parent == str(command) and "harness.launch.rank" in words:
                 os.kill(int(folder.name), signal.SIGKILL)
+
+
+def assert_same(one: StageFolder, other: StageFolder, metric: str, steps: range) -> None:
+    assert same(final_state(one), final_state(other))
+    losses = [journal.series(journal.read(folder), metric) for folder in (one, other)]
+    assert losses[0] == losses[1]
+    assert [step for step, _, _ in losses[0]] == list(steps)
 
 
 @pytest.mark.parametrize(
@@ -63,64 +71,69 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
     [
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
-        ("ft", "finetune/loss", range(1, 101)),
+        ("finetune", "finetune/loss", range(1, 101)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, kind: str, metric: str, steps: range
 ) -> None:
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
-    if kind == "ft":
+    if kind == "finetune":
         recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
     else:
         recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
-    extra: tuple[str, ...] = ("linear=null",)
     if kind != "pretrain":
         run(recipe, whole, kinds=("pretrain", "knn"))
         shutil.copytree(whole, runs)
-        extra = ()
-    undisturbed = start(recipe, whole, *extra)
-    said, _ = undisturbed.communicate(timeout=300)
-    assert undisturbed.returncode == 0, said
-    draw = random.Random(1)
+    undisturbed = RunningAttempt(made(recipe, whole, kind), processes=2)
+    folder = made(recipe, runs, kind)
 
-    process = start(recipe, runs, *extra)
-    wait_for_steps(runs, process, kind, 1)
-    time.sleep(draw.uniform(0, 0.3))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    first = RunningAttempt(folder, processes=2)
+    assert first.until(partial(has_begun, folder, 1)), first.said
+    time.sleep(random.Random(1).uniform(0, 0.3))
+    assert first.kill()
+    first.end()
+    second = RunningAttempt(folder, processes=2)
+    assert second.until(partial(has_begun, folder, 2)), second.said
+    assert second.kill(1)
+    codes = second.end()
+    assert codes == [1, -signal.SIGKILL], second.said
+    assert folder.result is None, "it was over before"
+    assert second.tells("rank 1 died"), second.said
+    assert "Traceback" not in second.said
 
-    shutil.copytree(runs, tmp_path / "once killed")
-    for _ in range(5):
-        process = start(recipe, runs, *extra)
-        wait_for_steps(runs, process, kind, 2)
-        kill_rank_1(process)
-        said, _ = process.communicate(timeout=60)
-        if stage(runs, kind).result is None:
-            break
-        shutil.rmtree(runs)  # the stage was over before the signal came
-        shutil.copytree(tmp_path / "once killed", runs)
-    assert process.returncode == 1, said
-    assert "rank 1 died" in said, said
-    assert "Traceback" not in said, said
+    last = RunningAttempt(folder, processes=2)
+    assert last.end() == [0, 0], last.said
+    assert len(folder.attempts()) == 3
+    assert undisturbed.end() == [0, 0], undisturbed.said
+    assert_same(made(recipe, whole, kind), folder, metric, steps)
 
-    last = start(recipe, runs, *extra)
-    said, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, said
-    one, other = stage(whole, kind), stage(runs, kind)
-    assert len(other.attempts()) == 3
-    assert same(final_state(one), final_state(other))
-    losses = [journal.series(journal.read(folder), metric) for folder in (one, other)]
-    assert losses[0] == losses[1]
-    assert [step for step, _, _ in losses[0]] == list(steps)
+
+def test_the_command_names_the_process_that_died(tmp_path: Path) -> None:
+    """And the same command goes on."""
+    recipe, runs = write(tmp_path, old="epochs: 3", new="epochs: 20"), tmp_path / "runs"
+    process = start(recipe, runs, "linear=null")
+    process.wait_for(lambda: any(has_begun(StageFolder(p), 1) for p in runs.glob("*.pretrain-*")))
+    kill_rank_1(process.pid)
+    ended = process.end()
+    folder = stage(runs, "pretrain")
+    assert folder.result is None, "it was over before"
+    assert ended.code == 1, ended.out
+    assert "rank 1 died" in ended.out
+    assert "Traceback" not in ended.out
+    again = start(recipe, runs, "linear=null", processes=1).end()
+    assert again.code == 0, again.out
+    steps = [step for step, _, _ in journal.series(journal.read(folder), "train/loss")]
+    assert steps == list(range(1, 101))
 
 
 def test_processes_that_do_not_hold_whole_groups_are_refused(tmp_path: Path) -> None:
-    process = start(write(tmp_path), tmp_path / "runs", "linear=null", processes=3)
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 1
-    assert "3 processes cannot share a batch of 16 in whole batch-norm groups of 8" in said
-    assert "use 1, 2 processes" in said
-    assert "Traceback" not in said
-    assert stage(tmp_path / "runs", "pretrain").result is None
+    folder = made(write(tmp_path), tmp_path / "runs", "pretrain")
+    attempt = RunningAttempt(folder, processes=3)
+    assert attempt.end() == [1, 1, 1], attempt.said
+    why = "3 processes cannot share a batch of 16 in whole batch-norm groups of 8"
+    assert attempt.tells(why), attempt.said
+    assert attempt.tells("use 1, 2 processes"), attempt.said
+    assert "Traceback" not in attempt.said
+    assert folder.result is None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import forked
 import torch
 
 from harness.plan import describe, make_plan
@@ -57,6 +61,11 @@ def run(
             if state == "interrupted":
                 break
     return folders
+
+
+def begin(recipe: Path, runs: Path, *kinds: str) -> ForkServerProcess:
+    """The same in a process of its own, which may be killed."""
+    return forked.start(functools.partial(run, recipe, runs, kinds=kinds), said=Path(os.devnull))
 
 
 def final_state(folder: StageFolder) -> dict[str, Any]:

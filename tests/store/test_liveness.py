@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Busy
-from harness.launch.slurm.own import own_job
+from harness.launch.slurm.config import own_job
 from harness.store import liveness
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
@@ -99,15 +99,15 @@ def test_a_process_that_is_stopped(folder: StageFolder) -> None:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"begun\n"
-            assert read_entry(folder).still == ""
+            assert read_entry(folder).unresponsive == ""
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
             entry = read_entry(folder)
-            assert (entry.state, entry.still) == ("running", "stopped")
+            assert (entry.state, entry.unresponsive) == ("running", "stopped")
             assert f"kill -CONT {process.pid}" in entry.detail
             process.send_signal(signal.SIGCONT)
             os.waitpid(process.pid, os.WCONTINUED)
-            assert read_entry(folder).still == ""
+            assert read_entry(folder).unresponsive == ""
         finally:
             process.kill()
 
@@ -117,5 +117,5 @@ def test_a_process_that_is_silent(folder: StageFolder, beats: int) -> None:
     attempt = begin(folder)
     then = time.time() - beats * liveness.HEARTBEAT_S
     os.utime(attempt.path / "alive.json", (then, then))
-    assert read_entry(folder).still == ("silent" if beats > 3 else "")
+    assert read_entry(folder).unresponsive == ("silent" if beats > 3 else "")
     attempt.end("interrupted")

@@ -242,11 +242,11 @@ def _requeue(config: Mapping[str, str]) -> Finding:
 
 def _preemption(config: Mapping[str, str], partition: Mapping[str, str]) -> Finding:
     """Whether a job is warned before it is preempted."""
-    how = config.get("PreemptType", "preempt/none")
+    mode = config.get("PreemptType", "preempt/none")
     modes = (partition.get("PreemptMode") or config.get("PreemptMode", "OFF")).split(",")
     if "SUSPEND" in modes:  # also GANG,SUSPEND
         return ok("preemption", "preempted jobs are suspended and continue by themselves")
-    if how == "preempt/none" or not {"CANCEL", "REQUEUE"} & set(modes):
+    if mode == "preempt/none" or not {"CANCEL", "REQUEUE"} & set(modes):
         return ok("preemption", "none here; jobs are warned before their time limit")
     only = "only the periodic checkpoints (watch.checkpoint_steps) protect a run"
     if "CANCEL" in modes:

@@ -76,15 +76,15 @@ def findings(site: Site, own: SlurmSite, note: Callable[[str], object]) -> Itera
 def _python(found: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether jobs use the same Python and libraries as this machine."""
     there: Mapping[str, str] = found["computes"]
-    told = [
+    differs = [
         f"{what} is {there[what] or 'missing'}, here {mine or 'missing'}"
         for what, mine in probe.python().items()
         if mine != there[what]
     ]
-    if told:
+    if differs:
         yield problem(
             "python on node",
-            f"{found['host']} has another Python: {'; '.join(told)}. modules: or setup: in the "
+            f"{found['host']} has another Python: {'; '.join(differs)}. modules: or setup: in the "
             "site file change it (PYTHONPATH, PYTHONHOME): remove that",
         )
 

@@ -1,8 +1,10 @@
-"""The declaration of SLURM as a launcher."""
+"""The declaration of SLURM as a launcher, and the job that a process runs in."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from harness.spec.declarations import Launcher
 
@@ -13,7 +15,7 @@ LAUNCHER = Launcher(
     jobs="harness.launch.slurm.jobs:Cluster",
     section="harness.launch.slurm.site:SlurmSite",
     unusable="harness.launch.slurm.config:unusable",
-    inside="harness.launch.slurm.own:own_job",
+    inside="harness.launch.slurm.config:own_job",
     variables=(
         "SLURM_JOB_ID",
         "SLURM_ARRAY_JOB_ID",
@@ -30,3 +32,16 @@ def unusable() -> str:
     if shutil.which("sbatch") is None:
         return "no sbatch on PATH: this machine cannot submit SLURM jobs"
     return ""
+
+
+def own_job(env: Mapping[str, str]) -> dict[str, Any] | None:
+    """The job, or array element, of `env`, its restart count and its cluster's name: {"job": "12_3"
+    or "12", "restart": n, "cluster": name}; None outside of jobs."""
+    array, index = env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{index}" if array and index else env.get("SLURM_JOB_ID")
+    if not job:
+        return None
+    restart = env.get("SLURM_RESTART_COUNT") or "0"
+    found = {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
+    cluster = env.get("SLURM_CLUSTER_NAME")
+    return {**found, "cluster": cluster} if cluster else found

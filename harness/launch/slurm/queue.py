@@ -86,27 +86,29 @@ class Queue:
             if (found := _elements(array, numbers.get(array.name))) is None
             or any(not (e in jobs and jobs[e].live) and e not in self._over for e in found)
         ]
-        told: dict[str, JobState] | None = {}
+        answered: dict[str, JobState] | None = {}
         if open_:
             limit = HURRY_S if late else None  # munge may block both
-            told, names, why = (
+            answered, names, why = (
                 (None, dict[str, str](), said.error)
                 if said.no_munge
                 else _sacct(open_, numbers, since, limit)
             )
             numbers |= {name: base for name, base in names.items() if name not in numbers}
-            if told is None:
+            if answered is None:
                 notes.append(f"SLURM's accounting does not answer ({why})")
         for array in wanted:
             for element in _elements(array, numbers.get(array.name)) or ():
-                jobs[element] = self._judge(element, jobs.get(element), told, listed is not None)
+                jobs[element] = self._judge(
+                    element, jobs.get(element), answered, listed is not None
+                )
         return QueueAnswer(jobs, numbers, listed is not None, tuple(notes))
 
     def _judge(
         self,
         element: str,
         here: JobState | None,
-        told: Mapping[str, JobState] | None,
+        answered: Mapping[str, JobState] | None,
         controller: bool,
     ) -> JobState:
         """One element's state, from squeue (`here`) and sacct (`told`)."""
@@ -115,7 +117,7 @@ class Queue:
             return here
         if element in self._over:
             return self._over[element]
-        there = (told or {}).get(element)
+        there = (answered or {}).get(element)
         if there is not None and there.state == "UNKNOWN":
             return there
         if there is not None and there.phase == "over":
@@ -126,7 +128,7 @@ class Queue:
                 return self._over[element]
             return replace(there, state="UNKNOWN")
         if here is not None:  # the controller says it is over; accounting lags or is absent
-            if told is None:
+            if answered is None:
                 self._over[element] = here  # the controller forgets it after some minutes
             return here
         if controller:

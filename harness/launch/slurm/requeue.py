@@ -29,7 +29,7 @@ from typing import NoReturn
 
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import clients
-from harness.launch.slurm.own import own_job
+from harness.launch.slurm.config import own_job
 from harness.redact import redact
 from harness.store import atomic
 from harness.store.attempt import write_end

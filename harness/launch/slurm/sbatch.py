@@ -132,13 +132,13 @@ def submitted(
         path.write_text(script(executor, array))
     except OSError as error:
         raise atomic.write_error(error, folder) from error
-    told = clients.submit(path)
-    found = re.search(r"job (\d+)", " ".join(told.lines))
+    answer = clients.submit(path)
+    found = re.search(r"job (\d+)", " ".join(answer.lines))
     if found is None:
         raise NotSubmitted(
-            told
-            if told.error
-            else clients.ClientOutput(error=f"sbatch said {told.lines}", silent=True)
+            answer
+            if answer.error
+            else clients.ClientOutput(error=f"sbatch said {answer.lines}", silent=True)
         )
     job = found[1]
     with contextlib.suppress(OSError):  # else the job's script does it

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
-from harness.launch.slurm.own import own_job
+from harness.launch.slurm.config import own_job
 from harness.recipe.photos import PHOTOS
 from harness.recipe.segmentation import MASK_FOLDERS
 from harness.store import atomic

@@ -33,8 +33,8 @@ def objection(timeout_s: float, env: Mapping[str, str] = os.environ) -> str:
     key = credentials(env) or ""
     token = Path(key).is_file()  # wandb must exchange an identity token first
     if not token:
-        told = base64.b64encode(f"api:{key}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {told}")
+        login = base64.b64encode(f"api:{key}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {login}")
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             who = json.load(answer)["data"]["viewer"]

@@ -1,13 +1,11 @@
-"""A real run, and lives of it that are ended from outside.
+"""A real run, and attempts of it that are ended from outside.
 
-A life is what a launcher starts: one process, or two that share the stage through gloo, each
-running `harness.launch.rank`. They are forked from a server that has loaded torch already, so
-that 200 lives do not cost 200 imports.
+An attempt is what a launcher starts: one process, or two that share the stage through gloo, each
+running `harness.launch.rank`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 from stage.tiny import same
 
 from harness.plan import describe, make_plan
@@ -55,12 +54,8 @@ _NOT_THE_SAME = ("t", "train/images_per_s")
 """What of a record is of the clock."""
 
 
-def _work(folder: Path, data: Path, env: dict[str, str], said: Path, before: Any) -> None:
-    """What each process does: the worker, its words going to a file."""
-    os.environ.update(env)
-    with said.open("ab") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
+def _work(folder: Path, data: Path, before: Callable[[], None] | None) -> None:
+    """What each process does."""
     if before is not None:
         before()
     from harness.launch import rank
@@ -69,7 +64,7 @@ def _work(folder: Path, data: Path, env: dict[str, str], said: Path, before: Any
     sys.exit(rank.main())
 
 
-class Life:
+class RunningAttempt:
     """One attempt's processes; start it, do it harm, `end` it."""
 
     def __init__(
@@ -81,8 +76,6 @@ class Life:
         before: Callable[[], None] | None = None,
         said: Path | None = None,
     ) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["harness.launch.rank", "torch._dynamo"])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -98,9 +91,7 @@ class Life:
                     "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
                     "MASTER_PORT": str(port),
                 }  # fmt: skip
-            words = (folder.path, data, env, self._said, before)
-            process = context.Process(target=_work, args=words, daemon=True)
-            process.start()
+            process = forked.start(_work, folder.path, data, before, said=self._said, env=env)
             self._processes.append(process)
 
     @property
@@ -108,7 +99,7 @@ class Life:
         return any(process.is_alive() for process in self._processes)
 
     def until(self, condition: Callable[[], bool]) -> bool:
-        """Wait for the condition; False if the life ended before, or had no patience left."""
+        """Wait for the condition; False if the attempt ended before, or had no patience left."""
         limit = time.monotonic() + PATIENCE_S
         while not condition():
             if not self.alive or time.monotonic() > limit:
@@ -162,7 +153,7 @@ class Life:
 
     @property
     def said(self) -> str:
-        """What this life printed."""
+        """What this attempt printed."""
         return self._said.read_bytes()[self._from :].decode(errors="replace")
 
     def tells(self, words: str) -> bool:
@@ -199,11 +190,11 @@ def undisturbed(place: Path, **how: Any) -> Reference:
     text = how.pop("text", RECIPE)
     folder = make(place, text)
     began = time.monotonic()
-    life = Life(folder, **how)
+    attempt = RunningAttempt(folder, **how)
     first = folder.path / "attempts/0001/metrics.jsonl"
-    assert life.until(lambda: first.exists() and first.stat().st_size > 0), life.said
+    assert attempt.until(lambda: first.exists() and first.stat().st_size > 0), attempt.said
     startup = time.monotonic() - began
-    assert set(life.end()) == {0}, life.said
+    assert set(attempt.end()) == {0}, attempt.said
     result = folder.result
     assert result is not None
     return Reference(

@@ -167,7 +167,7 @@ def _settled(newest: int) -> bool:
 _OF: dict[str, ValidityCache] = {}
 
 
-def checked(runs: Path) -> ValidityCache:
+def validity_cache(runs: Path) -> ValidityCache:
     """The cache for the run root: one per process, read from its file on the first call."""
     root = os.path.abspath(runs)  # noqa: PTH100
     if root not in _OF:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from store.test_validity import finish, one_loss
 
-from harness.store import checked, ledger, validity
+from harness.store import ledger, validity, validity_cache
 from harness.store.layout import StageFolder
 from harness.store.ledger import everything, read_entry
 
@@ -24,14 +24,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(folder.id)
         return validity.why_invalid(folder, *rest)
 
-    monkeypatch.setattr(checked, "why_invalid", counted)
-    monkeypatch.setattr(checked, "SETTLED_S", 0.0)
+    monkeypatch.setattr(validity_cache, "why_invalid", counted)
+    monkeypatch.setattr(validity_cache, "SETTLED_S", 0.0)
     return found
 
 
 def forget() -> None:
     """As another process would begin."""
-    checked._OF.clear()
+    validity_cache._OF.clear()
 
 
 def test_a_journal_is_read_once(folder: StageFolder, reads: list[str]) -> None:
@@ -81,12 +81,12 @@ def test_what_has_changed_is_read_again(folder: StageFolder, edit: str) -> None:
 def test_what_was_written_just_now_is_not_trusted_yet(
     folder: StageFolder, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checked, "SETTLED_S", 3600.0)
+    monkeypatch.setattr(validity_cache, "SETTLED_S", 3600.0)
     finish(folder)
     for _ in range(2):
         assert read_entry(folder).state == "finished"
     assert len(reads) == 2
-    assert not (folder.path.parent / checked.FILE).exists()
+    assert not (folder.path.parent / validity_cache.FILE).exists()
 
 
 @pytest.mark.parametrize("text", ["", "\x00", "a\tb\n", "a\tb\tc\td\n", "x" * 5000])
@@ -94,7 +94,7 @@ def test_a_damaged_or_missing_memory_costs_time_alone(
     folder: StageFolder, reads: list[str], text: str
 ) -> None:
     finish(folder)
-    memory = folder.path.parent / checked.FILE
+    memory = folder.path.parent / validity_cache.FILE
     assert read_entry(folder).state == "finished"
     memory.unlink()
     if text:
@@ -109,20 +109,20 @@ def test_nothing_is_written_beside_published_records_or_through_a_link(
     folder: StageFolder, tmp_path: Path
 ) -> None:
     finish(folder)
-    memory = folder.path.parent / checked.FILE
+    memory = folder.path.parent / validity_cache.FILE
     memory.symlink_to(tmp_path / "elsewhere")
     assert read_entry(folder).state == "finished"
     assert not (tmp_path / "elsewhere").exists()
     memory.unlink()
     forget()
-    (folder.path.parent / checked.PUBLISHED).write_text("{}")
+    (folder.path.parent / validity_cache.PUBLISHED).write_text("{}")
     assert read_entry(folder).state == "finished"
     assert not memory.exists()
 
 
 def test_a_memory_that_cannot_be_written_is_no_error(folder: StageFolder, reads: list[str]) -> None:
     finish(folder)
-    (folder.path.parent / checked.FILE).mkdir()
+    (folder.path.parent / validity_cache.FILE).mkdir()
     for _ in range(2):
         assert read_entry(folder).state == "finished"
     assert len(reads) == 1, "this process remembers"
@@ -131,7 +131,7 @@ def test_a_memory_that_cannot_be_written_is_no_error(folder: StageFolder, reads:
 @pytest.mark.usefixtures("reads")
 def test_a_memory_that_grew_by_repetition_is_written_anew(folder: StageFolder) -> None:
     path = finish(folder)
-    memory = folder.path.parent / checked.FILE
+    memory = folder.path.parent / validity_cache.FILE
     memory.write_text("old-s0.knn-1\t0001\tabc\n" * 1100)
     assert read_entry(folder).state == "finished"
     assert len(memory.read_text().splitlines()) == 2
@@ -143,7 +143,7 @@ def test_a_memory_that_grew_by_repetition_is_written_anew(folder: StageFolder) -
 def test_lines_that_were_cut_spoil_no_others(folder: StageFolder, reads: list[str]) -> None:
     finish(folder)
     assert read_entry(folder).state == "finished"
-    memory = folder.path.parent / checked.FILE
+    memory = folder.path.parent / validity_cache.FILE
     whole = memory.read_bytes()
     memory.write_bytes(b"a-s0.knn-1\t00\n\xff\n" + whole)
     for _ in range(2):

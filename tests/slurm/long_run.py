@@ -15,7 +15,7 @@ from harness.store.layout import StageFolder
 
 STEPS = 480
 LONG = ["--set", f"optim.epochs={STEPS // 4}", "--set", "linear=null"]
-"""Some seconds of work: time for more than one life of a job."""
+"""Some seconds of work: time for more than one start of a job."""
 
 
 def begun(campaign: Campaign, steps: int = 8) -> str:
@@ -44,7 +44,7 @@ def goes_on(campaign: Campaign, steps: int = 8) -> None:
 
 
 class Held:
-    """The process that lives a stage, stopped until the block ends or SLURM lets it go on."""
+    """The process that runs a stage, stopped until the block ends or SLURM lets it go on."""
 
     def __init__(self, stage: StageFolder) -> None:
         self._pid = json.loads((stage.attempts()[-1] / "alive.json").read_text())["pid"]
