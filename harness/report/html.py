@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import html
 from pathlib import Path
@@ -14,9 +15,12 @@ from harness.report.blocks import (
     Block,
     Document,
     Figure,
+    Folded,
+    Gallery,
     Items,
     Notice,
     Paragraph,
+    Picture,
     Section,
 )
 from harness.report.table import Cell, Column, Row, Table
@@ -72,8 +76,36 @@ def _block(block: Block) -> str:
         case Figure():
             drawing = svg.inline(block.svg, block.alt)
             return f"<figure>\n{drawing}<figcaption>{escape(block.caption)}</figcaption>\n</figure>"
+        case Gallery():
+            return _gallery(block)
+        case Folded():
+            title = f"<summary>{escape(block.title)}</summary>"
+            return f"<details>\n{title}\n{_table(block.table)}\n</details>"
         case Table():
             return _table(block)
+
+
+def _gallery(gallery: Gallery) -> str:
+    columns = ("test image", *map(_cell, gallery.columns))
+    head = "".join(f'<th scope="col">{each}</th>' for each in columns)
+    rows = []
+    for name, row in gallery.rows:
+        cells = "".join(f"<td>{_picture(each) if each else '–'}</td>" for each in row)
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    colours = "\n".join(
+        f'<li><span class="colour" style="background:{escape(colour)}"></span>{escape(name)}</li>'
+        for name, colour in gallery.legend
+    )
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll">\n<table class="gallery">\n<thead><tr>{head}</tr></thead>\n'
+        f'<tbody>\n{body}\n</tbody>\n</table>\n</div>\n<ul class="legend">\n{colours}\n</ul>'
+    )
+
+
+def _picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}">'
 
 
 def _table(table: Table) -> str:
