@@ -27,15 +27,19 @@ from harness.report.table import Cell, Column, Row, Table
 from harness.report.table_text import heading, text
 
 HERE = Path(__file__).parent
-"""The folder of the page's template and style: page.html and page.css."""
+"""The folder of the page's template and styles: page.html, page.css and pictures.css."""
 
 
 def render(document: Document) -> str:
     """The whole page; every string of the document is escaped."""
     body = "\n".join(_section(section) for section in document.sections)
+    blocks = [block for section in document.sections for block in section.blocks]
+    sheets = ["page.css"]
+    if any(isinstance(block, Gallery | Folded) for block in blocks):
+        sheets.append("pictures.css")
     return _shell().render(
         title=inert(document.title),
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        style="".join((HERE / name).read_text(encoding="utf-8") for name in sheets),
         body=body,
     )
 
