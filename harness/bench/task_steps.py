@@ -111,8 +111,6 @@ def whole(begun: TaskTraining[Any], *, steps: int, rounds: int, warm_up: int) ->
     batch = next(iter(work.batches(0, 1)))
     alone = copy.copy(work)
     alone.model = copy.deepcopy(work.model)
-    for parameter in alone.model.parameters():  # as in a network that no optimiser has merged
-        parameter.data = parameter.detach().clone()
 
     def floor() -> None:
         for _ in range(steps):
