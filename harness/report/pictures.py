@@ -61,7 +61,7 @@ def _section(results: Results, under: str, name: str) -> list[Block]:
                 break
     if not found:
         return notes
-    _, _, first = found[0]
+    _, first_run, first = found[0]
     rows, others = [], set()
     for number, panels in first.samples.items():
         row: list[Picture | None] = []
@@ -88,12 +88,14 @@ def _section(results: Results, under: str, name: str) -> list[Block]:
         notes.append(
             Notice("Note", f"Other images or another truth, so not shown: {said}.", "unsure")
         )
-    words = "; ".join(f"{cell.label}: seed {run.seed}" for cell, run, _ in found)
+    seeds = {run.seed for _, run, _ in found}
+    whose = ", ".join(f"{cell.label}: {run.seed}" for cell, run, _ in found)
+    which = f"seed {first_run.seed}" if len(seeds) == 1 else f"seeds: {whose}"
     return [
         Paragraph(
             f"What {under} predicts for {len(rows)} test images, drawn once and the same for every "
-            f"run. They are examples, not results. Shown is the first seed with a result, "
-            f"of several trials the first ({words}).",
+            f"run. They are examples, not results. Each column shows its first seed with a result "
+            f"({which}) and that seed's first trial.",
             "quiet",
         ),
         Gallery(name, heads, tuple(rows), first.legend),

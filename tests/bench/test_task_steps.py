@@ -31,13 +31,14 @@ TASKS: dict[str, Any] = {
         "crop": 21,
         **COMMON,
     },
-    "neighbours": {"kind": "knn"},
+    "neighbours": {"kind": "knn", "k": [5]},
 }
 
 
 def small(**tasks: Any) -> Recipe:
     data = {"name": "embedded", "images": 64, "size": 16}
-    return recipe(batch=32, group=8, backbone="miniature", data=data, tasks=tasks)
+    knn = {"k": [5]}
+    return recipe(batch=32, group=8, backbone="miniature", data=data, knn=knn, tasks=tasks)
 
 
 def test_every_task_that_trains_is_measured(tmp_path: Path) -> None:
