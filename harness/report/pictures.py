@@ -62,7 +62,8 @@ def _section(results: Results, under: str, name: str) -> list[Block]:
     if not found:
         return notes
     _, first_run, first = found[0]
-    rows, others = [], set()
+    rows: list[tuple[str, tuple[Picture | None, ...]]] = []
+    others: set[str] = set()
     for number, panels in first.samples.items():
         row: list[Picture | None] = []
         for place, (cell, run, made) in enumerate(found):

@@ -125,7 +125,8 @@ class Segmenting(Trainable[Views]):
 
     def pictures(self) -> Pictures:
         """A few test images, their masks and the predicted ones."""
-        data, names, samples = self.data, self.data.classes, {}
+        data, names = self.data, self.data.classes
+        samples: dict[int, dict[str, Panel]] = {}
         for number in sample(len(data.test), SHOWN):
             image, true = data.test.pair(number)
             x = moved(image[None], self.context.device)
