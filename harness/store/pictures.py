@@ -31,7 +31,7 @@ LARGEST = 1 << 20
 """Bytes of a file."""
 SIDE = 2048
 """Pixels of a side."""
-LENGTH = 300
+LENGTH = 500
 """Characters of a text alternative, or of a name in a legend."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

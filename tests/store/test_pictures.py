@@ -16,6 +16,7 @@ from harness.store.pictures import (
     FOLDER,
     KEY,
     LARGEST,
+    LENGTH,
     PANELS,
     SIDE,
     Panel,
@@ -134,4 +135,4 @@ def test_texts_are_cut(tmp_path: Path, kept: dict[str, Any]) -> None:
     kept[KEY]["samples"]["3"]["true"]["says"] = "x" * 5000
     found = read(tmp_path, kept)
     assert found is not None
-    assert len(found.samples[3]["true"].says) == 300
+    assert len(found.samples[3]["true"].says) == LENGTH
