@@ -173,6 +173,15 @@ def test_going_on_with_other_masks_is_refused(tmp_path: Path) -> None:
         run(recipe, tmp_path, kinds=KINDS)
 
 
+def test_the_loss_is_the_mean_over_the_pixels_that_count() -> None:
+    work = segmenting(ALONE, MASKS).work
+    batch = next(iter(work.batches(0, 1)))
+    assert bool((batch[1] == IGNORED).any())
+    classes = work.outputs(batch).log_softmax(1).movedim(1, -1)[batch[1] != IGNORED]
+    right = classes.gather(1, batch[1][batch[1] != IGNORED][:, None])
+    assert work.loss(batch).item() == pytest.approx(-right.mean().item(), rel=1e-9)
+
+
 def test_an_epoch_is_a_permutation_and_no_batch_straddles_two() -> None:
     work = segmenting(ALONE, MASKS).work
     assert isinstance(work, Segmenting)
