@@ -102,7 +102,8 @@ def _gallery(gallery: Gallery) -> str:
     )
     body = "\n".join(rows)
     return (
-        f'<div class="scroll">\n<table class="gallery">\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll">\n<table class="gallery" style="--columns:{len(gallery.columns)}">\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f'<tbody>\n{body}\n</tbody>\n</table>\n</div>\n<ul class="legend">\n{colours}\n</ul>'
     )
 
