@@ -19,6 +19,7 @@ from harness.bench.result import (
     stall,
     task_rows,
     tasks_measured,
+    training_rows,
 )
 from harness.bench.targets import targets
 from harness.errors import StoreError
@@ -94,6 +95,9 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
             ("training loop", "ms", "images/s", "relative to one process"), sharing_rows(result)
         ),
         *_table(("training step", "ms", "images/s", "relative to the floor"), rows(result)),
+        *_table(
+            ("step of a task", "ms", "images/s", "relative to its floor"), training_rows(result)
+        ),
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         *_table((tasks_measured(result), "s", "of the extraction"), task_rows(result)),
