@@ -94,7 +94,7 @@ def training_views(
     return images.load(index, one)
 
 
-def tested_views(
+def views_to_test(
     images: InstanceImages, index: Tensor, shortest: int, longest: int
 ) -> list[DetectionView]:
     """Views to test on, of the images at `index`, int64 (n,): resized only.
