@@ -1,4 +1,18 @@
-"""The data sets with boxes, by name."""
+"""The data sets with boxes, by name.
+
+How a stage trains on them and is tested:
+
+    data = open_detection("voc0712", root)
+    wide = torch.tensor([image.is_wide for image in data.train.images])
+    groups = AspectGroups(wide, pad_group, *stream)                  # aspect_groups.py
+    index = world.share(groups.batch(step, batch))
+    views = training_views(data.train, index, policy, *stream, "augment", step)
+                                                                     # detection_views.py
+    found = [Found(view.id, ...) for view in views_to_test(data.test, mine, 800, 1333)]
+    every = merged(gathered(found, world), [image.id for image in data.test.images])
+                                                                     # evaluate/detections.py
+    voc_ap(every, data.test, data.classes)                           # evaluate/voc_ap.py, coco_ap.py
+"""
 
 from __future__ import annotations
 

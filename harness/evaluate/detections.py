@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from harness.data.instances import InstanceImages
 from harness.errors import HarnessError
-from harness.imagefolder import some
 from harness.runtime.world import World
 
 
@@ -75,10 +74,10 @@ def merged(parts: Iterable[Iterable[Found]], wanted: Sequence[int | str]) -> lis
             if one.image not in known:
                 raise HarnessError(f"test image {one.image}: detections, but no such test image")
             found[one.image] = one
-    if lacking := [image for image in wanted if image not in found]:
+    if lacking := [str(image) for image in wanted if image not in found]:
         raise HarnessError(
-            f"{len(lacking):,} of {len(wanted):,} test images have not been detected in: "
-            f"{some([str(image) for image in lacking])}"
+            f"{len(lacking):,} of {len(wanted):,} test images have not been tested: "
+            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}"
         )
     return [found[image] for image in wanted]
 
