@@ -11,7 +11,7 @@ How a stage trains on them and is tested:
     found = [Found(view.id, ...) for view in views_to_test(data.test, mine, 800, 1333)]
     every = merged(gathered(found, world), [image.id for image in data.test.images])
                                                                      # evaluate/detections.py
-    voc_ap(every, data.test, data.classes)                           # evaluate/voc_ap.py, coco_ap.py
+    voc_ap(every, data.test, data.classes)                           # evaluate/voc_ap.py
 """
 
 from __future__ import annotations
