@@ -79,13 +79,16 @@ def coco_ap(
         )
     precisions = np.asarray(made.eval["precision"])[:, :, :, 0, -1]  # thresholds, recalls, classes
     counted = (precisions > -1).any((0, 1))  # -1: the class has no object
-    # as both packages' summaries, but added in one order, so that they are equal to the last bit
     means = 100 * precisions[:, :, counted].mean(1)
     of_class = iter(means.mean(0).tolist())
-    per_class = tuple(next(of_class) if many else None for many in counted)
-    return AveragePrecision(
-        float(means.mean()), float(means[0].mean()), float(means[5].mean()), per_class
-    )
+    per_class = tuple(_rounded(next(of_class)) if many else None for many in counted)
+    ap, ap50, ap75 = (_rounded(each.mean()) for each in (means, means[0], means[5]))
+    return AveragePrecision(ap, ap50, ap75, per_class)
+
+
+def _rounded(percent: float) -> float:
+    """Without the last digits, in which the packages differ."""
+    return round(float(percent), 9)
 
 
 def _evaluated(
