@@ -78,7 +78,8 @@ def coco_ap(
             content(truth, classes, kind), results(found, truth, kind), kind, by, len(classes)
         )
     precisions = np.asarray(made.eval["precision"])[:, :, :, 0, -1]  # thresholds, recalls, classes
-    counted = (precisions > -1).any((0, 1))  # -1: the class has no object
+    # -1: the class has no object
+    counted: list[bool] = np.any(precisions > -1, axis=(0, 1)).tolist()
     means = 100 * precisions[:, :, counted].mean(1)
     of_class = iter(means.mean(0).tolist())
     per_class = tuple(_rounded(next(of_class)) if many else None for many in counted)
