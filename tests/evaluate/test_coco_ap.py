@@ -19,7 +19,7 @@ from harness.data.instances import InstanceImages, instances
 from harness.data.scene_files import write_coco
 from harness.errors import DataError
 from harness.evaluate import coco_ap as module
-from harness.evaluate.coco_ap import FASTER, REFERENCE, Kind, backend, coco_ap, encoded
+from harness.evaluate.coco_ap import FASTER, REFERENCE, Kind, backend, coco_ap, content, encoded
 from harness.evaluate.detections import Found
 
 NAMES = ["a", "b", "c", "none"]
@@ -54,6 +54,20 @@ def test_masks_are_not_evaluated_without_outlines() -> None:
     images, detections = random_case(0)
     with pytest.raises(DataError, match="detected without"):
         coco_ap(detections, images, NAMES, "segm", REFERENCE)
+
+
+def test_annotations_are_passed_on_as_the_file_has_them(tmp_path: Path) -> None:
+    """To the last digit, and crowds, areas and outlines too."""
+    path = write_coco(tmp_path / "coco", "test", 3, 60)
+    said = json.loads(path.read_text())
+    for n, annotation in enumerate(said["annotations"]):
+        annotation["bbox"] = [at + 0.1 * n for at in annotation["bbox"]]
+        annotation["area"] += 0.7
+    said["annotations"][1]["iscrowd"] = 1
+    path.write_text(json.dumps(said))
+    read = coco_instances(tmp_path, "val2017", outlines=True)
+    made = content(InstanceImages(read.images), read.classes, "segm")
+    assert made["annotations"] == said["annotations"]
 
 
 def with_masks(detections: list[Found]) -> list[Found]:
@@ -99,14 +113,14 @@ class TestAgainstThePackages:
         from pycocotools.cocoeval import COCOeval
 
         path = write_coco(tmp_path / "coco", "test", 8, 60)
-        content = json.loads(path.read_text())
-        for category in content["categories"]:
+        said = json.loads(path.read_text())
+        for category in said["categories"]:
             category["id"] *= 3
-        for annotation in content["annotations"]:
+        for annotation in said["annotations"]:
             annotation["category_id"] *= 3
             annotation["bbox"] = [at + 0.37 for at in annotation["bbox"]]
-        content["annotations"][2]["iscrowd"] = 1
-        path.write_text(json.dumps(content))
+        said["annotations"][2]["iscrowd"] = 1
+        path.write_text(json.dumps(said))
         read = coco_instances(tmp_path, "val2017", outlines=True)
         detections = near(InstanceImages(read.images))
         with contextlib.redirect_stdout(io.StringIO()):
