@@ -36,6 +36,18 @@ def interval_of(run: Run, stage: Stage) -> str:
     return interval_words(section.model_dump(mode="json"), stage.values)
 
 
+def stage_words(run: Run, stage: Stage) -> str:
+    """How the stage's accuracies are measured and, where it has draws, its interval over them."""
+    return "; ".join(filter(None, (of_stage(run, stage), interval_of(run, stage))))
+
+
+def metric_words(run: Run, metric: Metric, under: str = "") -> str:
+    """As `stage_words`, for the stage that measures the metric."""
+    if metric not in task_of():
+        return ""
+    return next((stage_words(run, stage) for stage in run.behind(metric, under)), "")
+
+
 def of_metric(run: Run, metric: Metric, under: str = "") -> str:
     """As `of_stage`, for the stage that measures the metric; see Run.behind."""
     if metric not in task_of():  # a cost or a loss
@@ -47,14 +59,7 @@ def of_metric(run: Run, metric: Metric, under: str = "") -> str:
 def measured_words(runs: Sequence[Run], metric: str, under: str = "") -> str:
     """ ", by ..., of ..." for a line of text: how it was measured, and of which given weights;
     "" if there is nothing to say."""
-    ways = dict.fromkeys(
-        words
-        for run in runs
-        for words in (
-            of_metric(run, metric, under),
-            *(interval_of(run, stage) for stage in run.behind(metric, under)),
-        )
-    )
+    ways = dict.fromkeys(metric_words(run, metric, under) for run in runs)
     lines = dict.fromkeys(line for run in runs for line in weights_lines(run))
     return "".join(f", {words}" for words in (*ways, *lines) if words)
 

@@ -17,7 +17,7 @@ from harness.report.corruptions import corruptions
 from harness.report.cost import costs
 from harness.report.deviations import deviations
 from harness.report.measures import measure
-from harness.report.protocol_lines import of_metric, of_stage
+from harness.report.protocol_lines import of_metric, stage_words
 from harness.report.results_table import results_table
 from harness.report.runs import Run
 from harness.report.scale import is_papers_scale, one_line
@@ -164,7 +164,7 @@ def _run(run: Run) -> dict[str, Any]:
                 "data": stage.fingerprint,
                 "commit": _commit(stage.attempt),
                 "values": stage.values,
-                **({"measured": words} if (words := of_stage(run, stage)) else {}),
+                **({"measured": words} if (words := stage_words(run, stage)) else {}),
             }
             for kind, stage in run.stages.items()
         },

@@ -11,7 +11,7 @@ from harness.report.collect import Results
 from harness.report.cost import costs
 from harness.report.evaluation_protocol import protocol_text
 from harness.report.measures import measure
-from harness.report.protocol_lines import of_metric
+from harness.report.protocol_lines import metric_words, of_metric
 from harness.report.results_table import measured, results_table
 from harness.report.runs import Run
 from harness.report.table import Printed
@@ -94,7 +94,7 @@ def runs(results: Results) -> str:
                     run.device,
                     hours,
                     _weights(run),
-                    of_metric(run, metric, under),
+                    metric_words(run, metric, under),
                 )
             )
     return _csv(RUNS, rows)

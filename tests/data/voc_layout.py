@@ -26,8 +26,13 @@ def voc2007(root: Path, train: int, test: int, size: int = 32) -> Path:
 
 def annotation(folder: Path, name: str, *objects: tuple[str, int]) -> None:
     """Replace an image's annotation by one of (class, difficult)."""
+    sides = "<width>32</width><height>32</height>"
+    corners = zip(("xmin", "ymin", "xmax", "ymax"), (3, 4, 20, 21), strict=True)
+    box = f"<bndbox>{''.join(f'<{side}>{at}</{side}>' for side, at in corners)}</bndbox>"
     inner = "".join(
-        f"<object><name>{of}</name><difficult>{difficult}</difficult></object>"
+        f"<object><name>{of}</name><difficult>{difficult}</difficult>{box}</object>"
         for of, difficult in objects
     )
-    (folder / "Annotations" / f"{name}.xml").write_text(f"<annotation>{inner}</annotation>")
+    (folder / "Annotations" / f"{name}.xml").write_text(
+        f"<annotation><size>{sides}</size>{inner}</annotation>"
+    )

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from harness.report.knn_lines import knn_lines
 from stage.tiny import TEXT, run
 
 from harness.recipe.load import load_recipe
 from harness.report.collect import Results, collect_single
 from harness.report.evaluation_protocol import protocol_of, protocol_text
+from harness.report.protocol_lines import protocol_lines
 from harness.report.write import write_report
 
 SCENES = "images: {name: scenes, images: 90, tested: 80, size: 24}"
@@ -52,7 +52,7 @@ def test_every_output_says_that_an_interval_is_over_draws(results: Results, tmp_
 
 
 def test_each_run_has_its_interval_below_the_table(results: Results) -> None:
-    lines = [line for line in knn_lines(results) if "95 %" in line]
+    lines = [line for line in protocol_lines(results) if "95 %" in line]
     assert [line.partition(": ")[0] for line in lines] == [f"tiny (seed 0), {n}" for n in DRAWN]
     (stage,) = results.runs[0].behind("few_shot/top1", "few")
     mean, width = (stage.values[f"few_shot/{x}@k2"] for x in ("top1", "half_width_over_draws"))
