@@ -206,7 +206,7 @@ def test_vocs_files_are_read_and_difficult_images_left_out(
     result = measured(path, runs, data=tmp_path)
     assert list(result["svm"]) == list(CLASSES)
     assert result["images"]["train"] == 130
-    assert seen == {name: 130 for name in CLASSES} | {"cat": 129}
+    assert seen == dict.fromkeys(CLASSES, 130) | {"cat": 129}
     data, x, test = features(runs, LabelledImages(size=24), tmp_path, 24)
     n = CLASSES.index("cat")
     known = data.train[:, n] != DIFFICULT
