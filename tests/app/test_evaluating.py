@@ -267,8 +267,12 @@ def test_tasks_with_labels_of_their_own_stand_there_once(place: Path, site: Site
     voc2007(place / "data", 2, 2)
     recipe = write(site, on=["embedded", "photos"], tasks=["few_shot", "svm"])
     kinds = {name: said.kind for name, said in recipe.tasks.items()}
-    assert kinds == {"few_shot_embedded": "few_shot", "few_shot_photos": "few_shot", "svm": "svm"}
-    assert recipe.tasks["svm"].data is None
+    assert kinds == {
+        "few_shot_embedded": "few_shot",
+        "few_shot_photos": "few_shot",
+        "svm_own": "svm",
+    }
+    assert recipe.tasks["svm_own"].data is None
     (place / "data" / "VOCdevkit").rename(place / "elsewhere")
     with pytest.raises(DataError, match="voc2007 missing"):
         write(site, tasks=["svm"], to=place / "other.yaml")

@@ -20,6 +20,7 @@ from harness.data_check import lacking_later
 from harness.errors import DataError
 from harness.evaluate.average_precision import area, eleven_points
 from harness.evaluate.features import extract
+from harness.evaluate.svm import Svms
 from harness.recipe.load import load_recipe
 from harness.recipe.svm import LabelledImages
 from harness.runtime.world import World
@@ -188,13 +189,24 @@ def test_two_processes_find_the_same(gloo: Pool, tmp_path: Path) -> None:
         assert two["values"][name] == pytest.approx(value, abs=0.5)
 
 
-def test_vocs_files_are_read_and_difficult_images_left_out(tmp_path: Path) -> None:
+def test_vocs_files_are_read_and_difficult_images_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, int] = {}
+    real = Svms.fit
+
+    def watched(svms: Svms, x: Any, *given: Any, **more: Any) -> Any:
+        seen[more["stream"][-1]] = len(x)
+        return real(svms, x, *given, **more)
+
+    monkeypatch.setattr(Svms, "fit", watched)
     folder = voc2007(tmp_path, 130, 120)
     annotation(folder, "000001", ("cat", 1), ("dog", 0))
     path, runs = recipe(tmp_path, "kind: svm, images: {size: 24}, c: [1.0]"), tmp_path / "runs"
     result = measured(path, runs, data=tmp_path)
     assert list(result["svm"]) == list(CLASSES)
     assert result["images"]["train"] == 130
+    assert seen == dict.fromkeys(CLASSES, 130) | {"cat": 129}
     data, x, test = features(runs, LabelledImages(size=24), tmp_path, 24)
     n = CLASSES.index("cat")
     known = data.train[:, n] != DIFFICULT
