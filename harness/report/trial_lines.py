@@ -21,15 +21,16 @@ def trial_lines(results: Results) -> list[str]:
     lines = []
     for metric, under in [*((each, "") for each in measured(results)), *further_columns(results)]:
         said = [
-            f"{cell.label} {words}"
+            f"“{cell.label}” {words}"
             for cell in results.cells
-            if (words := _spread(_by_checkpoint(results, cell, metric, under), metric))
+            if (words := _spread(_by_checkpoint(results, cell, metric, under)))
         ]
         if said:
             what = f"{under}: {measure(metric).label}" if under else measure(metric).label
             lines.append(
-                f"{what}: a seed's value is the mean of its trials. What the trials say is of this "
-                f"checkpoint, not of another pre-training: {'; '.join(said)}"
+                f"{what}: a seed's value is the mean of its trials. Deviation between trials of "
+                f"one checkpoint, in {difference_unit(metric)}: {', '.join(said)}. What trials say "
+                "is of this checkpoint, and of no other pre-training"
             )
     return lines
 
@@ -45,19 +46,15 @@ def _by_checkpoint(
             yield trials
 
 
-def _spread(found: Iterator[Sequence[float]], metric: Metric) -> str:
-    """Of one checkpoint the mean with its interval; of several the deviation between trials, pooled
-    over them; "" of none."""
+def _spread(found: Iterator[Sequence[float]]) -> str:
+    """The sample deviation between trials, pooled over the checkpoints, and the interval of the
+    mean where there is only one; "" of none."""
     checkpoints = [summarise(trials) for trials in found]
-    unit = difference_unit(metric)
     if not checkpoints:
         return ""
-    if len(checkpoints) == 1:
-        (one,) = checkpoints
-        return (
-            f"{one.mean:.2f} ± {one.sd:.2f} over {one.n} trials ({CONFIDENCE:.0%} interval "
-            f"{one.low:.2f} to {one.high:.2f}, of this checkpoint)"
-        )
     squares = math.fsum((each.n - 1) * (each.sd or 0.0) ** 2 for each in checkpoints)
     pooled = math.sqrt(squares / sum(each.n - 1 for each in checkpoints))
-    return f"± {pooled:.2f} {unit} between trials of one of its {len(checkpoints)} checkpoints"
+    if len(checkpoints) > 1:
+        return f"{pooled:.2f}"
+    (one,) = checkpoints
+    return f"{pooled:.2f} ({CONFIDENCE:.0%} interval of the mean {one.low:.2f} to {one.high:.2f})"
