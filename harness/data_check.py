@@ -15,6 +15,7 @@ from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
 from harness.recipe.segmentation import MASK_FOLDERS, NEEDS_SCIPY, Masks, SegmentationTask
+from harness.recipe.svm import LABELLED_FOLDERS, LabelledImages, SvmLowShotTask, SvmTask
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "170 MB"),
@@ -22,6 +23,10 @@ DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the tw
     "stl10": ("stl10_binary", "stl10_binary.tar.gz", "2.6 GB"),
 }
 """Data set -> its folder, its archive and the archive's size."""
+
+
+VOC_LABELS = ("Annotations", "ImageSets/Main/trainval.txt", "ImageSets/Main/test.txt")
+"""What an evaluation on VOC 2007 reads besides the images."""
 
 
 class DataCheck(NamedTuple):
@@ -66,6 +71,8 @@ def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
     for name, task in recipe.tasks.items():
         if isinstance(task, SegmentationTask):
             yield from _readable(_masks(f"tasks.{name}.masks", task.masks, root), root)
+        elif isinstance(task, SvmTask | SvmLowShotTask):
+            yield from _readable(_labelled(f"tasks.{name}.images", task.images, root), root)
         elif isinstance(task, FinetuneTask) and task.labels_file is not None:
             file = _file(f"tasks.{name}.labels_file missing", task.labels_file, root)
             yield from _readable(file, root)
@@ -87,6 +94,20 @@ def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
         yield DataCheck(
             True, f"masks: {masks.name} in {' and '.join(str(root / n) for n in needs)}"
         )
+
+
+def _labelled(field: str, images: LabelledImages, root: AnyRoot) -> Iterator[DataCheck]:
+    folder = LABELLED_FOLDERS.get(images.name)
+    if folder is None:
+        return
+    place = root / folder
+    lacks = [part for part in ("JPEGImages", *VOC_LABELS) if not (place / part).exists()]
+    if lacks:
+        says = f"{field}: {images.name} missing: no {' and no '.join(lacks)} in {place}"
+        mend = "unpack VOCtrainval and VOCtest there, or name the data root with --data"
+        yield DataCheck(False, f"{says}; {mend}")
+    else:
+        yield DataCheck(True, f"images: {images.name} in {place}")
 
 
 def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:

@@ -146,6 +146,9 @@ def _lines(
     for kind in kinds:
         section = task(kind).section
         own = section is not None and section in Recipe.model_fields
+        if not task(kind).labels:  # it names its images itself
+            further[kind] = ({"kind": kind}, "the task's own defaults, on its own images")
+            continue
         for each in on:
             fitted = _fitted(kind, each, side)
             said, why = fitted.fields, fitted.why

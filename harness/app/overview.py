@@ -12,6 +12,7 @@ from harness.command import Commands
 from harness.errors import StoreError
 from harness.inputs import Inputs
 from harness.launch.status import Row, Statuses, StatusReader
+from harness.recipe import draw_words
 from harness.recipe.knn_words import DIGITS, of_stage
 from harness.recipe.rules import KNOWN_SIZES
 from harness.site import Site, load_site
@@ -95,7 +96,10 @@ class ProgressReader:
         kind = task_of()[metric]
         try:
             described = row.entry.folder.described or {}
-            words = [of_stage(described, result, tasks()[kind].section or "")]
+            words = [
+                of_stage(described, result, tasks()[kind].section or ""),
+                draw_words.of_stage(described, result),
+            ]
             given = result.get("inputs", {}).get("weights")
             if given is not None:
                 name = str(given["name"]).rpartition("/")[2]

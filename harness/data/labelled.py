@@ -17,16 +17,17 @@ from harness.imagefolder import shown, some
 from harness.runtime import keyed
 
 
-def stratified(labels: Tensor, wanted: float, name: str) -> Tensor:
+def stratified(labels: Tensor, wanted: float, name: str, draw: int = 0) -> Tensor:
     """Indices, int64 in increasing order, of a draw from each class.
 
-    It depends on the data set's name alone; a larger share contains a smaller one.
+    It depends on the data set's name and `draw` alone; a larger share contains a smaller one.
 
     Args:
         labels: int64 (n,), from 0.
         wanted: a share below 1, of each class, rounded but at least one image; or a number for
             each class.
         name: the data set's.
+        draw: which of several independent draws.
 
     Raises:
         DataError: there are too few images.
@@ -44,12 +45,35 @@ def stratified(labels: Tensor, wanted: float, name: str) -> Tensor:
             f"labels: {wanted:g} images a class, but class {counts.index(least)} of {name} has "
             f"only {least}"
         )
-    order = keyed.permutation(keyed.key("labels", name), len(labels))
+    which = ("draw", draw) if draw else ()
+    order = keyed.permutation(keyed.key("labels", name, *which), len(labels))
     drawn = []
     for label, count in enumerate(counts):
         take = int(wanted) if wanted >= 1 else max(1, int(wanted * count + 0.5))
         drawn.append(order[labels[order] == label][: take if count else 0])
     return torch.cat(drawn).sort().values
+
+
+def check_shots(images: Images, shots: int, name: str) -> None:
+    """Check that each class has enough images for a draw of `shots` a class.
+
+    Args:
+        name: the data set's.
+
+    Raises:
+        DataError: some have too few; names them.
+    """
+    labels = images.labels.cpu()
+    if few := [n for n, count in enumerate(torch.bincount(labels).tolist()) if 0 < count < shots]:
+        files = _names(images, name) if isinstance(images, Files | Packed) else []
+        firsts = [int((labels == label).nonzero()[0]) for label in few]
+        called = [files[n].rpartition("/")[0] for n in firsts] if files else [*map(str, few)]
+        counts = [int((labels == label).sum()) for label in few]
+        said = [f"{each}: {count}" for each, count in zip(called, counts, strict=True)]
+        raise DataError(
+            f"shots: {shots} images a class, but {len(few):,} of the classes of {name} have fewer "
+            f"({some(said)}); use {min(counts)} or fewer"
+        )
 
 
 def listed(images: Images, path: Path, sha256: str, name: str) -> Tensor:

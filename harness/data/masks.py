@@ -222,7 +222,7 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
     if not files:
         raise DataError(f"{shown(listed)}: names no image; restore it from the data set's source")
     folders = {path.parent for file in files for path in (file.image, file.mask)}
-    there = {folder: _names(folder) for folder in folders}
+    there = {folder: names_of_folder(folder) for folder in folders}
     for what, paths in (
         ("image", [file.image for file in files]),
         ("mask", [file.mask for file in files]),
@@ -237,7 +237,7 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
     return files
 
 
-def _names(folder: Path) -> set[str]:
+def names_of_folder(folder: Path) -> set[str]:
     """What is in the folder, in one listing: to ask for each file is slow on a file server."""
     try:
         return {path.name for path in folder.iterdir()}

@@ -6,7 +6,7 @@ trains, is VOC 2012's train split and SBD's images without VOC 2012's val split:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ TRAIN_AUG = 10_582
 SBD = "sbd"
 """SBD's folder in the data root."""
 
+_NEEDS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+
 
 def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> MaskFiles:
     """A split of VOC as published: VOCdevkit/VOC<year> in the data root.
@@ -43,7 +45,7 @@ def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> Ma
     Raises:
         DataError: the layout is another, or images or masks are missing.
     """
-    folder = _folder(root, year)
+    folder = voc_folder(root, year, _NEEDS)
     listed = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     files = [_of_voc(folder, name) for name in names_in(listed)]
     mend = f"ImageSets/Segmentation lists the images with masks: use VOC's own {split}.txt"
@@ -64,7 +66,7 @@ def train_aug(root: AnyRoot) -> tuple[MaskFiles, tuple[str, ...]]:
     Raises:
         DataError: as in `voc`; or SBD is missing, or the package that reads its masks.
     """
-    folder = _folder(root, 2012)
+    folder = voc_folder(root, 2012, _NEEDS)
     lists = folder / "ImageSets" / "Segmentation"
     own, val = names_in(lists / "train.txt"), set(names_in(lists / "val.txt"))
     sbd = next((p for p in (root / SBD / "dataset", root / SBD) if (p / "cls").is_dir()), None)
@@ -125,13 +127,10 @@ def _of_voc(folder: Path, name: str) -> MaskFile:
     return MaskFile(folder / "JPEGImages" / f"{name}.jpg", mask, read_indexed)
 
 
-def _folder(root: AnyRoot, year: int) -> Path:
+def voc_folder(root: AnyRoot, year: int, needs: Sequence[str]) -> Path:
+    """VOCdevkit/VOC<year> in the data root; DataError if one of the folders in it is missing."""
     folder = root / f"VOCdevkit/VOC{year}"
-    lacking = [
-        name
-        for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
-        if not (folder / name).is_dir()
-    ]
+    lacking = [name for name in needs if not (folder / name).is_dir()]
     if lacking:
         raise DataError(
             f"{shown(folder)}: lacks {', '.join(lacking)}; unpack VOC {year} as it is published "

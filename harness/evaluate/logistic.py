@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harness.errors import DataError, HarnessError
 from harness.evaluate.features import NotFinite
+from harness.recipe.few_shot import FewShotTask
 from harness.recipe.schema import LogisticTask
 from harness.runtime import keyed
 
@@ -77,7 +78,7 @@ class Regression:
     """Fits classifiers, each from zero: what is validated is what is then done with all images. A
     fit that began with the one at a smaller C could end at once, as the tolerance allows it."""
 
-    def __init__(self, protocol: LogisticTask, threads: int) -> None:
+    def __init__(self, protocol: LogisticTask | FewShotTask, threads: int) -> None:
         """
         Raises:
             HarnessError: scikit-learn is not installed.

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError
+from harness.recipe.draw_words import interval_words
 from harness.recipe.identity import StageSpec, of_trial, record, spec, stage_id
 from harness.recipe.reported import reported
 from harness.recipe.schema import Recipe
@@ -72,11 +73,15 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
         if why or value is None:
             yield Measured(name, f"none ({where}: {why or 'no such value'})")
             continue
-        section, data = asked.section(recipe), result.get("data", {})
+        section = asked.section(recipe)
+        said = plain(section) if section else {}
+        own = () if asked.task.labels else ("images", "masks")  # data of the task's own
+        data: dict[str, Any] = next((result[key] for key in (*own, "data") if key in result), {})
+        drawn = interval_words(said, result.get("values", {}))
         yield Measured(
             name,
-            f"{value:.2f} {metrics()[name].unit}; protocol: "
-            f"{render(plain(section) if section else {}, flow=True)}; data: {data.get('name')}, "
+            f"{value:.2f} {metrics()[name].unit}; {f'{drawn}; ' if drawn else ''}protocol: "
+            f"{render(said, flow=True)}; data: {data.get('name')}, "
             f"{data.get('test')} test images, fingerprint {data.get('fingerprint')}; "
             f"stage: {where}; edition: {result.get('edition')}",
         )

@@ -24,7 +24,8 @@ _ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 def _figures(figures: dict[str, float]) -> str:
     """The newest metric values, in short."""
     shown = [each for name in foremost(figures) if (each := metrics()[name]).short]
-    shown.sort(key=lambda each: (each.unit == "images/s", each.unit == "%"))  # losses first
+    # losses first, then accuracies
+    shown.sort(key=lambda each: (each.unit == "images/s", each.unit in ("%", "points")))
     said = [each.short.format(figures[each.name]) for each in shown]
     return " · ".join([*said, *alarms(figures)])
 

@@ -16,6 +16,7 @@ from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
 from harness.recipe.schema import Knn, Recipe
+from harness.recipe.training import TrainedTask
 from harness.report import recipe_facts
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
 
 
 def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
-    seen = list(dict.fromkeys(str(say(recipe)) for recipe in recipes))
+    values = (say(recipe) for recipe in recipes)
+    seen = list(dict.fromkeys(recipe_facts.NONE if v is None else str(v) for v in values))
     return seen[0] if len(seen) == 1 else f"varied: {', '.join(seen)}"
 
 
@@ -244,9 +246,11 @@ def one_line(results: Results) -> str:
         where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
     epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
+    keys = here["negatives, K"]
     return (
-        f"{here['training images']}, {here['image size']}, {here['backbone']}, "
-        f"{epochs}, K {here['negatives, K']}, batch {here['batch']}, "
+        f"{here['training images']}, {here['image size']}, {here['backbone']}, {epochs}, "
+        + (f"K {keys}, " if keys != recipe_facts.NONE else "")
+        + f"batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
     )
 
@@ -280,7 +284,25 @@ def _sentences(recipe: Recipe) -> list[str]:
             f"weight decay {_list(probe.weight_decay[:1])}, {views}. The learning rate was fixed "
             "before the runs: the first is the result, never the best of several."
         )
+    further = recipe.tasks.items()
+    lines += [_trained(name, said) for name, said in further if isinstance(said, TrainedTask)]
     return lines
+
+
+def _trained(name: str, task: TrainedTask) -> str:
+    """How a task trains the whole network, as a sentence."""
+    length, unit = (task.epochs, "epochs") if task.epochs is not None else (task.steps, "steps")
+    schedule = task.schedule
+    how = str(schedule.kind)
+    if schedule.kind == "step":
+        how = f"×{schedule.factor:g} at {unit} {_list(schedule.drops)}"
+    head = f", times {task.head_lr:g} for new layers" if task.head_lr != 1 else ""
+    return (
+        f"{name} ({task.kind}): all layers train, SGD, {unit}: {length}, batch {task.batch}, "
+        f"learning rate {task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
+        f"{task.weight_decay:g}. Rates were fixed before the runs. "
+        + (f"A value is the mean over {task.trials} trials." if task.trials > 1 else "One trial.")
+    )
 
 
 def _votes(knn: Knn) -> str:

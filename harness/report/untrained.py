@@ -40,7 +40,7 @@ def against(metric: Metric, pairs: Iterable[tuple[float, float]]) -> str:
 
 
 def cells_not_above(results: Results) -> list[str]:
-    """For each cell of the table that is not above the untrained network: "m0: kNN top-1 34.8
+    """For each cell of the table that is not above the untrained network: "“0”: kNN top-1 34.8
     against 42.5 %", with every such metric."""
     columns = [*((each, "") for each in measured(results)), *further_columns(results)]
     found = []
@@ -53,5 +53,5 @@ def cells_not_above(results: Results) -> list[str]:
             if (words := against(metric, results.beside_untrained(cell, metric, under)))
         ]
         if said:
-            found.append(f"{cell.label}: {', '.join(said)}")
+            found.append(f"“{cell.label}”: {', '.join(said)}")
     return found

@@ -29,6 +29,9 @@ TASKS = (
     "harness.tasks.knn.config",
     "harness.tasks.linear.config",
     "harness.tasks.logistic.config",
+    "harness.tasks.few_shot.config",
+    "harness.tasks.svm.config",
+    "harness.tasks.svm_low_shot.config",
     "harness.tasks.finetune.config",
     "harness.tasks.segmentation.config",
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from data.voc_layout import voc2007
 from PIL import Image
 from stage.tiny import TEXT, run
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -251,3 +252,14 @@ def test_a_mistake_is_one_message_before_anything_is_written(
         evaluating.write(site=site, **asked)
     assert not (place / "runs" / "evaluations").exists()
     assert not Path("mine.txt").exists()
+
+
+def test_tasks_with_labels_of_their_own_stand_there_once(place: Path, site: Site) -> None:
+    voc2007(place / "data", 2, 2)
+    recipe = write(site, on=["embedded", "photos"], tasks=["few_shot", "svm"])
+    kinds = {name: said.kind for name, said in recipe.tasks.items()}
+    assert kinds == {"few_shot_embedded": "few_shot", "few_shot_photos": "few_shot", "svm": "svm"}
+    assert recipe.tasks["svm"].data is None
+    (place / "data" / "VOCdevkit").rename(place / "elsewhere")
+    with pytest.raises(DataError, match="voc2007 missing"):
+        write(site, tasks=["svm"], to=place / "other.yaml")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.data.images import Files, Stack
-from harness.data.labelled import listed, stratified
+from harness.data.labelled import check_shots, listed, stratified
 from harness.errors import DataError
 
 LABELS = torch.arange(1000) % 7 % 5  # classes 0 and 1 have twice as many
@@ -88,3 +88,25 @@ def test_another_list_a_missing_one_and_images_without_names_are_refused(tmp_pat
     stack = Stack(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))
     with pytest.raises(DataError, match="have no file names"):
         listed(stack, path, digest, "embedded")
+
+
+def test_draws_differ_and_the_first_is_the_one_without_a_number() -> None:
+    drawn = [stratified(LABELS, 5, "pets", draw).tolist() for draw in range(4)]
+    assert drawn[0] == stratified(LABELS, 5, "pets").tolist()
+    assert len({tuple(each) for each in drawn}) == 4
+    for each in drawn:
+        assert torch.bincount(LABELS[torch.tensor(each)]).tolist() == [5] * 5
+    assert set(drawn[2]) < set(stratified(LABELS, 9, "pets", 2).tolist())
+
+
+def test_classes_with_fewer_images_than_a_draw_takes_are_named() -> None:
+    labels = torch.tensor([0] * 9 + [1] * 4 + [3] * 2)
+    names = [*("ant",) * 9, *("bee",) * 4, *("cat",) * 2]
+    paths = [Path(f"/x/{name}/{n}.jpg") for n, name in enumerate(names)]
+    check_shots(Files(paths, labels, [1] * 15), 2, "insects")
+    said = r"shots: 5 images a class, but 2 of the classes of insects .* \(bee: 4, cat: 2\); use 2 "
+    with pytest.raises(DataError, match=said):
+        check_shots(Files(paths, labels, [1] * 15), 5, "insects")
+    stack = Stack(torch.zeros(15, 3, 2, 2, dtype=torch.uint8), labels)
+    with pytest.raises(DataError, match=r"\(1: 4, 3: 2\)"):
+        check_shots(stack, 5, "insects")

@@ -1,4 +1,4 @@
-"""The table of faults: rows as the tests find them, and the page that is made of them."""
+"""The table of faults: its rows, written by the tests, and the page made from them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.store.provenance import capture
 HEAD = """\
 # Faults
 
-What was done to real runs (pre-training of a miniature network on embedded images, on CPUs), and
-how they ended. Each run was started again until it finished, and was then held against an
-undisturbed one: weights, optimiser and queue of the last checkpoint and all results to the bit,
-every line of the journal. *Recovered* counts the cases after which the run finished, having said
-what was wrong; *records lost* the lines of the undisturbed journal that are missing, doubled or
-other. Random instants are drawn from the seed.
+Faults injected into real runs (pre-training of a miniature network on embedded images, on CPUs),
+and how the runs ended. Each run was restarted until it finished, and then compared with an
+undisturbed run: weights, optimiser and queue of the last checkpoint, and all results, bit by bit;
+the journal, line by line. *Recovered* counts the cases in which the run reported the fault and
+then finished; *records lost* counts the journal lines that are missing, duplicated or different.
+Random instants are drawn from the seed.
 
 Made by `{command}` at commit {commit}, with torch {torch} and Python {python}.
 
@@ -41,11 +41,11 @@ class Row:
 
     @property
     def whole(self) -> bool:
-        """Nothing was lost."""
+        """Whether every case recovered, every run is bit-identical and no record is lost."""
         return (self.cases, self.runs, 0) == (self.recovered, self.identical, self.lost)
 
     def keep(self) -> None:
-        """Hand the row to whoever makes the table, if anybody does."""
+        """Write the row into the folder FAULTS_ROWS, if that is set."""
         if folder := os.environ.get("FAULTS_ROWS"):
             name = "".join(sign if sign.isalnum() else "-" for sign in self.fault)
             (Path(folder) / f"{name}.json").write_text(json.dumps(asdict(self)))

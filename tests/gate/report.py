@@ -1,4 +1,4 @@
-"""What the gate's runs say, as reports/gate.md."""
+"""The page reports/gate.md, made from the gate's runs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ TOP = """\
 
     moco-harness check recipes/lists/gate.yaml --run
 
-runs MoCo in miniature on embedded images and holds one run against a baseline of {n} seeds
-(edition {edition}, on {devices}). Each of {k} figures must lie within the prediction
-interval of one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass
-them all. The longest of the runs took {seconds:.0f} s.
+trains MoCo on embedded images in a miniature network and compares one run with a baseline of {n}
+seeds (edition {edition}, on {devices}). Each of {k} figures must lie in the prediction interval of
+one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass on all of them.
+The longest run took {seconds:.0f} s.
 
 Made by `nox -s gate_power` at commit {commit}: baseline, fresh seeds, planted mutants.
 
-## What it can see
+## What it can detect
 
-"Smallest" is the change of the true mean that one run reveals with a power of 0.8.
+"Smallest change" is the change of the true mean that one run detects with a power of 0.8.
 
-| figure | baseline | band | smallest |
+| figure | baseline | tolerance | smallest change |
 | --- | --- | --- | --- |
 """
 
@@ -46,9 +46,9 @@ class Asked:
 
     @property
     def says(self) -> str:
-        """The figures that are not as wanted."""
+        """The figures outside their tolerance."""
         off = [each for each in self.verdicts if each["judged"] != "passed"]
-        return ", ".join(_off(each) for each in off) or "all as wanted"
+        return ", ".join(_off(each) for each in off) or "all within tolerance"
 
     @property
     def seconds(self) -> float:
@@ -93,12 +93,12 @@ def render(baseline: Baseline, fresh: Sequence[Asked], planted: Sequence[Asked])
     caught = sum(not each.passes for each in planted)
     parts = [
         top + "\n".join(lines),
-        f"## What it lets pass\n\n{passed} of {len(fresh)} fresh seeds of the unchanged code pass.",
+        f"## Unchanged code\n\n{passed} of {len(fresh)} fresh seeds of the unchanged code pass.",
         *(["\n".join(seeds)] if seeds else []),
-        "## Which mutants it catches\n\nBy one run of one seed each; `mutants.md` says which tests "
-        "catch all of them.",
-        "| mutant | caught | by |\n| --- | --- | --- |\n" + "\n".join(rows),
-        f"{caught} of {len(planted)} caught.",
+        "## Mutants\n\nOne run of one seed each; `mutants.md` names the tests that detect "
+        "all of them.",
+        "| mutant | detected | by |\n| --- | --- | --- |\n" + "\n".join(rows),
+        f"{caught} of {len(planted)} detected.",
     ]
     return "\n\n".join(parts) + "\n"
 

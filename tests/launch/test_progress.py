@@ -110,3 +110,12 @@ def test_the_line_of_a_collapsed_stage_says_so(kind: Any) -> None:
     )
     assert "collapsed" not in healthy
     assert "collapsed since epoch 2" in collapsed
+
+
+def test_an_interval_over_draws_stands_behind_its_mean() -> None:
+    reporter, file = written(Lines)
+    with reporter:
+        figures = {"few_shot/top1": 40.0, "few_shot/half_width_over_draws": 2.5}
+        reporter.end("finished", figures | {"train/loss": 1.0})
+    (line,) = staying(file.getvalue())
+    assert line.endswith("loss 1.000 · few-shot 40.0 % · ± 2.5 over draws")

@@ -26,16 +26,17 @@ SUITES = (
 ALL = (*MUTANTS, *EVALUATION)
 
 TOP = """\
-# Mutants: does a flaw in the algorithm or its evaluation show?
+# Mutants: do the tests detect flaws in the algorithm and its evaluation?
 
-Flaws such as other implementations have had, planted one at a time in a copy of the source.
-"Caught by" is the test that must fail, and does; it passes without the flaw. "Others" is how many
-more tests of the same files fail. Flaws like these may hardly show in accuracy: what sees them is
-the trajectory of an oracle written from the paper. `gate.md` tells which the accuracy gate sees.
+Flaws that other implementations have had, planted one at a time in a copy of the source.
+"Detected by" names a test that passes without the flaw and fails with it; "others" counts the
+further failing tests in the same files. Such flaws may hardly change the accuracy; most are
+detected by comparing the training trajectory with an oracle written from the paper. `gate.md`
+lists those that the accuracy gate detects.
 
 Made by `nox -s mutants` at commit {commit}.
 
-| mutant | file | caught by | s | others |
+| mutant | file | detected by | s | others |
 | --- | --- | --- | --- | --- |
 """
 
@@ -92,7 +93,7 @@ def main(out: Path) -> int:
         took = "–" if seconds is None else f"{seconds:.1f}"
         rows.append(f"| {mutant.name} | `{mutant.path}` | {by} | {took} | {others} |")
         print(rows[-1], flush=True)
-    end = f"\n{caught} of {len(ALL)} caught, of {whole.tests} tests.\n"
+    end = f"\n{caught} of {len(ALL)} detected, by {whole.tests} tests.\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(TOP.format(commit=commit()) + "\n".join(rows) + "\n" + end)
     print(end.strip())

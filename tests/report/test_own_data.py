@@ -13,7 +13,7 @@ from harness.report.collect import Results, collect_single
 from harness.report.document import compose
 from harness.report.recipe_facts import images
 from harness.report.results_table import results_table
-from harness.report.scale import protocol_sentences
+from harness.report.scale import one_line, protocol_sentences
 from harness.store.edition import Editions
 from report.build import EDITION, recipe
 
@@ -62,3 +62,28 @@ def test_a_split_is_said(tmp_path: Path, split: float) -> None:
     assert f"{100 * split:g} %" in images(made)
     whole = recipe(data=data | {"split": None})
     assert "%" not in images(whole)
+
+
+def test_a_method_without_negatives_has_no_k_in_its_scale(tmp_path: Path) -> None:
+    labelled = recipe(contrast={"kind": "supervised"})
+    assert not any(
+        part.startswith("K ") for part in one_line(collected(labelled, tmp_path)).split(", ")
+    )
+    assert "K 128" in one_line(collected(recipe(), tmp_path)).split(", ")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"kind": "step", "drops": [2], "factor": 0.2}, "×0.2 at epochs 2"),
+        ({"kind": "cosine"}, "cosine"),
+    ],
+)
+def test_how_a_task_trains_the_network_is_said(
+    tmp_path: Path, schedule: dict[str, Any], words: str
+) -> None:
+    task = {"kind": "finetune", "epochs": 3, "batch": 64, "lr": 0.025, "schedule": schedule}
+    made = recipe(tasks={"birds": {**task, "head_lr": 10, "trials": 5}})
+    text = "\n".join(protocol_sentences(collected(made, tmp_path)))
+    for word in ("birds", "epochs: 3", "batch 64", "0.025", "times 10", words, "5 trials"):
+        assert word in text

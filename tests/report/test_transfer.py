@@ -131,7 +131,7 @@ def test_the_table_has_a_column_for_each_metric(scale: Scale, tmp_path: Path) ->
     assert columns[0].metric == MIOU == results.metric
     assert {column.metric for column in columns} == {MIOU, "knn/top1"}
     rows = {row.key: row for row in table.rows}
-    assert set(rows) == {*STARTS, "random"}
+    assert set(rows) == set(STARTS)
     measured = table.at(rows["supervised"], columns[0], Measurement)
     assert "n = 4, 2 trials each" in text(measured).text
     assert len(measured.stages) == 8
@@ -151,7 +151,7 @@ def test_one_checkpoint_has_the_interval_of_its_trials(scale: Scale, tmp_path: P
     one = scale.model_copy(update={"seeds": scale.seeds[:1]})
     results = filled(one, tmp_path, between=0.0, within=1.0)
     (line,) = trial_lines(results)
-    assert "“untrained network” 1.41 (95% interval of the mean 3.29 to 28.71)" in line
+    assert "“random init.” 1.41 (95% interval of the mean 3.29 to 28.71)" in line
 
 
 def test_single_trials_have_no_line(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_single_recipe_has_the_untrained_network_as_a_row(runs: Path) -> None:
 def test_a_result_that_is_not_above_is_said_at_the_top(runs: Path) -> None:
     results = Single(runs).both(34.8, 42.5, 50.0)
     (said,) = cells_not_above(results)
-    assert said.startswith(NAME)
+    assert said.startswith(f"“{NAME}”")
     assert "34.8 against 42.5 %" in said
     assert notices(results) == [f"{said}."]
 
@@ -145,4 +145,4 @@ def test_a_cell_of_an_ablation_is_said_too(make: Make, gather: Callable[[Bench],
         bench.finish("m0.99", seed, 50.0)
         bench.finish(CONTROL, seed, 42.5)
     (said,) = cells_not_above(gather(bench))
-    assert said.startswith("0.9: ")
+    assert said.startswith("“0.9”: ")

@@ -65,7 +65,16 @@ def test_twelve_digits_wherever_the_source_lies(request: pytest.FixtureRequest) 
     assert now() == before
 
 
-JUDGED = {"knn", "linear", "logistic", "finetune", "segmentation"}
+JUDGED = {
+    "knn",
+    "linear",
+    "logistic",
+    "few_shot",
+    "svm",
+    "svm_low_shot",
+    "finetune",
+    "segmentation",
+}
 TRAINED = {f"pretrain of {method}" for method in registry.methods()}
 
 

@@ -1,0 +1,73 @@
+"""What a report says of results over draws, and of several further tasks of one kind."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+import pytest
+from stage.tiny import TEXT, run
+
+from harness.recipe.load import load_recipe
+from harness.report.collect import Results, collect_single
+from harness.report.evaluation_protocol import protocol_of, protocol_text
+from harness.report.knn_lines import knn_lines
+from harness.report.write import write_report
+
+SCENES = "images: {name: scenes, images: 90, tested: 80, size: 24}"
+TASKS = f"""
+tasks:
+  few: {{kind: few_shot, shots: [4, 2], draws: 3}}
+  fewer: {{kind: few_shot, shots: [1], draws: 3}}
+  low: {{kind: svm_low_shot, {SCENES}, shots: [1], draws: 3}}
+  voc: {{kind: svm, {SCENES}, c: [1.0]}}
+"""
+DRAWN = ("few", "fewer", "low")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    place = tmp_path_factory.mktemp("draws")
+    path = place / "tiny.yaml"
+    path.write_text(TEXT.replace("linear:", "linear: null #") + TASKS)
+    kinds = ("pretrain", "knn", "few_shot", "svm_low_shot", "svm")
+    run(path, place / "runs", ("optim.epochs=1",), kinds=kinds)
+    return collect_single(load_recipe(path, ["optim.epochs=1"]), place / "runs")
+
+
+def test_every_output_says_that_an_interval_is_over_draws(results: Results, tmp_path: Path) -> None:
+    files = {path.name: path.read_text() for path in write_report(results, tmp_path / "report")}
+    for name in ("report.md", "report.html", "report.tex", "runs.csv", "results.json"):
+        text = html.unescape(files[name])
+        assert text.count("over 3 draws of one network, not over seeds") >= len(DRAWN), name
+    stages = json.loads(files["results.json"])["cells"][0]["runs"][0]["stages"]
+    widths = {
+        name.partition("@")[0]
+        for stage in stages.values()
+        for name in stage["values"]
+        if "half_width" in name
+    }
+    assert widths == {f"{kind}/half_width_over_draws" for kind in ("few_shot", "svm_low_shot")}
+
+
+def test_each_run_has_its_interval_below_the_table(results: Results) -> None:
+    lines = [line for line in knn_lines(results) if "95 %" in line]
+    assert [line.partition(": ")[0] for line in lines] == [f"tiny (seed 0), {n}" for n in DRAWN]
+    (stage,) = results.runs[0].behind("few_shot/top1", "few")
+    mean, width = (stage.values[f"few_shot/{x}@k2"] for x in ("top1", "half_width_over_draws"))
+    assert f"k 2: {mean:.2f} ± {width:.2f}" in lines[0]
+
+
+def test_several_tasks_of_a_kind_are_of_the_installed_edition(results: Results) -> None:
+    for name in ("few", "fewer"):
+        value = results.value(results.runs[0], "few_shot/top1", name)
+        assert (value.standing, value.detail) == ("finished", "")
+    assert not any(each.startswith("Stale") for each in results.warnings)
+
+
+def test_only_the_first_k_is_part_of_the_protocol(results: Results) -> None:
+    recipe = results.runs[0].recipe
+    said = protocol_text(protocol_of(recipe, "few_shot/top1", "few"))
+    assert "tasks.few.shots = 4," in said
+    assert "tasks.few.draws = 3" in said
