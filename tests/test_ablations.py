@@ -11,6 +11,7 @@ import pytest
 import harness
 from harness.methods.memory_bank.config import MemoryBank
 from harness.methods.moco.config import Moco
+from harness.methods.supervised.config import Supervised
 from harness.plan import make_plan
 from harness.recipe.ablation import CONTROL, Ablation, Cell, Level, Scale
 from harness.recipe.expand import Expansion, expand
@@ -39,6 +40,7 @@ NAMES = {
     "cost",
     "five_runs",
     "cifar10_demo",
+    "transfer",
     "segmentation_voc",
     "segmentation_cityscapes",
     "inaturalist",
@@ -314,6 +316,8 @@ def bearable(recipe: Recipe) -> bool:
     contrast, optim = recipe.contrast, recipe.optim
     if contrast.kind == "end_to_end":
         return optim.batch <= images / 10
+    if isinstance(contrast, Supervised):
+        return True
     if isinstance(contrast, MemoryBank):
         return contrast.negatives <= images / 10
     assert isinstance(contrast, Moco)

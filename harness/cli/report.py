@@ -24,6 +24,7 @@ from harness.report.scale import is_papers_scale, one_line
 from harness.report.table_text import TONES
 from harness.report.tables import further_table
 from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
+from harness.report.trial_lines import trial_lines
 from harness.report.untrained import cells_not_above
 from harness.site import Site
 
@@ -54,7 +55,7 @@ def _show(results: Results) -> None:
         show.console.print(terminal_table(further, NARROW))
     for line in corruption_lines(results):
         show.console.print(escape(line))
-    for line in protocol_lines(results):
+    for line in [*protocol_lines(results), *trial_lines(results)]:
         show.console.print(f"[dim]{escape(line)}[/]")
     for warning in (*results.warnings, *stale_reasons(results_table(results))):
         show.console.print(f"[yellow]note:[/] {escape(warning)}")

@@ -31,6 +31,7 @@ from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
 from harness.report.tables import claims_table, further_table, sensitivity_table
+from harness.report.trial_lines import trial_lines
 from harness.report.untrained import cells_not_above
 
 NOT_COMPARABLE = " Do not compare the numbers with the paper's; this scale tests the claims."
@@ -137,7 +138,7 @@ def _table(results: Results) -> list[Block]:
         words.append("This scale has no untrained control.")
     if words:
         blocks.append(Paragraph(" ".join(words), "quiet"))
-    if lines := protocol_lines(results):
+    if lines := [*protocol_lines(results), *trial_lines(results)]:
         blocks.append(Items(tuple(lines)))
     sensitivity = sensitivity_table(results)
     if sensitivity is not None:

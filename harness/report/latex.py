@@ -18,6 +18,7 @@ from harness.report.scale import is_papers_scale, one_line
 from harness.report.table import Table
 from harness.report.table_text import heading, text
 from harness.report.tables import claims_table, further_table
+from harness.report.trial_lines import trial_lines
 
 HEAD = """\
 % Made by moco-harness from the run records of {name}; needs \\usepackage{{booktabs}}.
@@ -82,7 +83,8 @@ def _table(results: Results) -> str:
         r"\bottomrule",
     ]
     columns = "l" * layout.left + "r" * (len(layout.head) - layout.left)
-    said_below = [*layout.notes, *(("", line) for line in protocol_lines(results))]
+    lines = [*protocol_lines(results), *trial_lines(results)]
+    said_below = [*layout.notes, *(("", line) for line in lines)]
     notes = [(f"{_raised(mark)} " if mark else "") + escape(said) for mark, said in said_below]
     if notes:
         notes = ["", r"\smallskip", r"\raggedright\footnotesize " + "; ".join(notes) + "."]

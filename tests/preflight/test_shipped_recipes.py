@@ -58,6 +58,7 @@ WARNED = {
     "ablation_shuffling_quick": {"too-few-seeds", "rate-for-batch"},
     "ablation_temperature_cpu": {"rate-for-batch"},
     "ablation_temperature_quick": {"too-few-seeds", "rate-for-batch"},
+    "ablation_transfer_quick": {"rate-for-batch"},
     "ablation_width_cpu": {"untestable-claim", "rate-for-batch"},
     "ablation_width_quick": {"untestable-claim", "too-few-seeds", "rate-for-batch"},
     "cifar10_demo_cpu": {"slow-key-encoder"},
