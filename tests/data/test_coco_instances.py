@@ -61,7 +61,7 @@ def test_crowds_images_without_annotation_and_empty_boxes_are_read(tmp_path: Pat
     """Each is as the protocol treats it later: nothing is lost for the evaluation."""
 
     def change(content: dict[str, Any]) -> None:
-        by_image = {image["id"]: [] for image in content["images"]}
+        by_image: dict[int, list[Any]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             by_image[annotation["image_id"]].append(annotation)
         for annotation in by_image[1]:
@@ -77,7 +77,7 @@ def test_crowds_images_without_annotation_and_empty_boxes_are_read(tmp_path: Pat
     assert len(images[2].instances) == 0
 
 
-def polygons(*parts: list[float]) -> Callable[[dict[str, Any]], None]:
+def polygons(*parts: list[Any]) -> Callable[[dict[str, Any]], None]:
     def change(content: dict[str, Any]) -> None:
         for annotation in content["annotations"]:
             annotation["segmentation"] = [SQUARE]

@@ -140,12 +140,12 @@ def near(images: InstanceImages) -> list[Found]:
     detections = []
     for image in images.images:
         boxes = np.repeat(image.instances.boxes, 2, axis=0)
-        boxes = (boxes + draws.normal(0, 2, boxes.shape)).clip(0, 60).astype(np.float32)
+        boxes = (boxes + draws.normal(0, 2, boxes.shape)).clip(0, 60)
         labels = np.repeat(image.instances.labels, 2)
         shifted = [np.roll(each.mask(), 1, 0) for each in image.instances.outlines]  # type: ignore[union-attr]
         masks = encoded(np.repeat(np.array(shifted), 2, axis=0))
         scores = draws.random(len(labels)).astype(np.float32)
-        detections.append(Found(image.id, boxes, labels, scores, masks))
+        detections.append(Found(image.id, boxes.astype(np.float32), labels, scores, masks))
     return detections
 
 
