@@ -18,7 +18,8 @@ from harness.data.embedded import CLASSES as FIGURES
 from harness.data.embedded import Split
 from harness.data.images import CENTER, Files, Images, LoadedFiles, Stack
 from harness.data.scenes import SIDES, scene
-from harness.data.voc_labels import ABSENT, CLASSES, PRESENT, voc_labels
+from harness.data.voc_boxes import CLASSES
+from harness.data.voc_labels import ABSENT, PRESENT, voc_labels
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.imagefolder import some

@@ -13,7 +13,8 @@ from PIL import Image
 from harness.data.embedded import CLASSES as FIGURES
 from harness.data.multi_label import MultiLabel, open_multi_label
 from harness.data.scenes import SIDES, scene
-from harness.data.voc_labels import CLASSES, PRESENT
+from harness.data.voc_boxes import CLASSES
+from harness.data.voc_labels import PRESENT
 from harness.errors import NoData
 from harness.recipe.svm import SCENE_SIDES, LabelledImages
 

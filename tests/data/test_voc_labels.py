@@ -11,7 +11,8 @@ import torch
 from harness.data.embedded import CLASSES as FIGURES
 from harness.data.scene_files import write_voc
 from harness.data.scenes import scene
-from harness.data.voc_labels import ABSENT, CLASSES, DIFFICULT, PRESENT, voc_labels
+from harness.data.voc_boxes import CLASSES
+from harness.data.voc_labels import ABSENT, DIFFICULT, PRESENT, voc_labels
 from harness.errors import DataError
 
 from .voc_layout import annotation, voc2007

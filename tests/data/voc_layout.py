@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.data.embedded import CLASSES as FIGURES
 from harness.data.scene_files import write_voc
-from harness.data.voc_labels import CLASSES
+from harness.data.voc_boxes import CLASSES
 
 
 def voc2007(root: Path, train: int, test: int, size: int = 32) -> Path:

@@ -15,7 +15,8 @@ from gloo import Pool
 from sklearn.svm import LinearSVC
 
 from harness.data.multi_label import open_multi_label
-from harness.data.voc_labels import ABSENT, CLASSES, DIFFICULT, PRESENT
+from harness.data.voc_boxes import CLASSES
+from harness.data.voc_labels import ABSENT, DIFFICULT, PRESENT
 from harness.data_check import lacking_later
 from harness.errors import DataError
 from harness.evaluate.average_precision import area, eleven_points
