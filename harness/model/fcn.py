@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import DataError
-from harness.model.backbones import Miniature, Residual, backbone
+from harness.model.backbones import Miniature, backbone, dilate
 from harness.model.grouped_norm import GroupedBatchNorm2d
 from harness.model.networks import some
 from harness.model.running_statistics import Running
@@ -57,7 +57,7 @@ class FCN(nn.Module):
             width, dilation = features, MINIATURE_DILATION
             self.stride = 4
         else:
-            _dilate(self.backbone)
+            dilate(self.backbone)
             self.stride = 4 if model.backbone.endswith("_cifar") else 16
         norm = partial(GroupedBatchNorm2d, group=group, running_stats=model.running_stats)
         self.head = nn.Sequential(
@@ -89,15 +89,6 @@ class FCN(nn.Module):
             scores = self.head(self.backbone.feature_map(padded))
         exact = F.interpolate(scores, (tall, wide), mode="bilinear", align_corners=True)
         return exact[:, :, :height, :width]
-
-
-def _dilate(residual: Residual) -> None:
-    """Give the 3x3 convolutions of the last stage stride 1 and dilation 2, in every block."""
-    for module in residual.layer4.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
-            if module.kernel_size == (3, 3):
-                module.dilation = module.padding = (2, 2)
 
 
 def build_fcn(model: Model, classes: int, group: int, *stream: int | str) -> FCN:

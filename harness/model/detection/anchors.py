@@ -11,9 +11,7 @@ RATIOS = (0.5, 1.0, 2.0)
 """Height over width."""
 
 
-def anchors(
-    sizes: Sequence[float], stride: int, height: int, width: int, like: Tensor
-) -> Tensor:
+def anchors(sizes: Sequence[float], stride: int, height: int, width: int, like: Tensor) -> Tensor:
     """The anchors of one level, not rounded, the first cell's centred on the image's corner.
 
     Args:

@@ -35,7 +35,7 @@ def matched(
     most, which = overlaps.max(0)
     verdict = torch.where(most >= high, 1, torch.where(most < low, 0, IGNORED))
     if best_too:
-        best = (overlaps == overlaps.amax(1, keepdim=True)).any(0)
+        best = ((overlaps == overlaps.amax(1, keepdim=True)) & (overlaps > 0)).any(0)
         verdict = torch.where(best, 1, verdict)
     return which, verdict
 
