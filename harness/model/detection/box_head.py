@@ -117,10 +117,14 @@ class BoxPredictor(nn.Module):
     ) -> list[Detections]:
         """The best classes and boxes of each image; what is not finite is left out."""
         counts = [len(own) for own in proposals]
-        probabilities = F.softmax(scores, 1).split(counts)
+        probabilities = F.softmax(scores, 1)
         found = []
         for own, shares, places, size in zip(
-            deltas.split(counts), probabilities, proposals, sizes, strict=True
+            torch.split(deltas, counts),
+            torch.split(probabilities, counts),
+            proposals,
+            sizes,
+            strict=True,
         ):
             boxes = decoded(own, places[:, None].to(own.dtype), WEIGHTS)
             finite = boxes.isfinite().all(2).all(1) & shares.isfinite().all(1)

@@ -70,7 +70,7 @@ class MaskHead(nn.Sequential):
         labels = torch.cat([each.labels for each in found])
         logits = widen(self(features))
         chosen = logits[torch.arange(len(logits), device=logits.device), labels].sigmoid()
-        shares = chosen.split([len(each.labels) for each in found])
+        shares = torch.split(chosen, [len(each.labels) for each in found])
         return [
             Detections(each.boxes, each.labels, each.scores, own)
             for each, own in zip(found, shares, strict=True)

@@ -70,7 +70,7 @@ def filled(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.b
     y = (np.minimum(before[:, 1], after[:, 1]) + 0.5) / _FINER - 0.5
     row = np.ceil(y.clip(0, height)).astype(np.int64)
     changes = np.bincount((x * height + row)[crosses], minlength=height * width + 1)
-    inside = np.cumsum(changes[: height * width]) % 2 == 1
+    inside: NDArray[np.bool_] = np.cumsum(changes[: height * width]) % 2 == 1
     return inside.reshape(width, height).T
 
 

@@ -78,7 +78,7 @@ def in_groups(images: Sequence[Tensor], size: int, divisor: int) -> tuple[Groups
         own = images[start : start + size]
         sizes.append([(each.shape[1], each.shape[2]) for each in own])
         height, width = (
-            -(-max(sides) // divisor) * divisor for sides in zip(*sizes[-1], strict=True)
+            -(-max(size[side] for size in sizes[-1]) // divisor) * divisor for side in (0, 1)
         )
         group = own[0].new_zeros(len(own), 3, height, width)
         for place, image in zip(group, own, strict=True):

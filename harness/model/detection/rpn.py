@@ -68,7 +68,8 @@ class RPN(nn.Module):
             inner = F.relu(self.conv(x))
             scores = widen(self.objectness(inner)).permute(0, 2, 3, 1).flatten(1)
             deltas = widen(self.deltas(inner)).permute(0, 2, 3, 1).reshape(len(x), -1, 4)
-            found.append((scores, deltas, anchors(sizes, stride, *x.shape[2:], like=deltas)))
+            height, width = x.shape[2:]
+            found.append((scores, deltas, anchors(sizes, stride, height, width, deltas)))
         return found
 
     def losses(
@@ -127,7 +128,8 @@ class RPN(nn.Module):
             levels: as `forward` gives them.
             sizes: of the images, without padding.
         """
-        before, after = (pair[not self.training] for pair in self._counts())
+        before = self.settings.before[not self.training]
+        after = self.settings.after[not self.training]
         scores, boxes, numbers = [], [], []
         for number, (logits, deltas, places) in enumerate(levels):
             best, order = logits.topk(min(before, logits.shape[1]), dim=1)
@@ -135,11 +137,8 @@ class RPN(nn.Module):
             boxes.append(decoded(picked, places[order], WEIGHTS))
             scores.append(best)
             numbers.append(torch.full_like(best[0], number, dtype=torch.int64))
-        every_box, every_score, level = (
-            torch.cat(boxes, 1),
-            torch.cat(scores, 1),
-            torch.cat(numbers),
-        )
+        every_box, every_score = torch.cat(boxes, 1), torch.cat(scores, 1)
+        level = torch.cat(numbers)
         kept = []
         for own, score, size in zip(every_box, every_score, sizes, strict=True):
             finite = own.isfinite().all(1) & score.isfinite()
@@ -149,6 +148,3 @@ class RPN(nn.Module):
             best = batched_nms(own, score[there], level[there], self.settings.nms)
             kept.append(own[best[:after]])
         return kept
-
-    def _counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        return self.settings.before, self.settings.after

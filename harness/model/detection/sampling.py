@@ -16,6 +16,9 @@ def matched(
 ) -> tuple[Tensor, Tensor]:
     """Match each candidate with the box that it overlaps most.
 
+    Overlaps are computed in float32, as in detectron2: anchors of one size that contain a whole box
+    overlap it equally, so that rounding decides which of them are the best.
+
     Args:
         boxes: (n, 4), what is to be found; n may be 0.
         candidates: (m, 4).
@@ -31,7 +34,7 @@ def matched(
     if not len(boxes):
         nothing = torch.zeros(len(candidates), dtype=torch.int64, device=candidates.device)
         return nothing, nothing.clone()
-    overlaps = box_iou(boxes, candidates)
+    overlaps = box_iou(boxes.float(), candidates.float())
     most, which = overlaps.max(0)
     verdict = torch.where(most >= high, 1, torch.where(most < low, 0, IGNORED))
     if best_too:
