@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +99,14 @@ def build_fcn(model: Model, classes: int, group: int, *stream: int | str) -> FCN
         return FCN(model, classes, group)
 
 
-def load_backbone(network: FCN, weights: Mapping[str, Tensor], where: str) -> None:
+class OnBackbone(Protocol):
+    """A network with a pre-trained part: an FCN, or a detector."""
+
+    @property
+    def backbone(self) -> nn.Module: ...
+
+
+def load_backbone(network: OnBackbone, weights: Mapping[str, Tensor], where: str) -> None:
     """Load a pre-trained backbone, all of it and nothing else.
 
     Args:

@@ -111,6 +111,9 @@ class RPN(nn.Module):
             wanted = encoded(boxes[which[learnt]], places[learnt], WEIGHTS)
             by_box.append(F.l1_loss(deltas[n, learnt], wanted, reduction="sum"))
         total = settings.sample * len(targets)
+        # What is not finite proposes nothing, and might be sampled never: then the loss tells it.
+        sound = scores.isfinite().all() & deltas.isfinite().all()
+        by_class.append(torch.where(sound, 0.0, torch.nan).to(scores.dtype))
         return {
             "rpn_objectness": torch.stack(by_class).sum() / total,
             "rpn_box": torch.stack(by_box).sum() / total,

@@ -1,7 +1,7 @@
 """Cases that detectron2 computed once, with weights, images and targets made by formulas.
 
-detectron2.json holds what its own Python code (commit 02b5c4e, without its compiled part, whose place
-torchvision's operators took) made of them, in float64, boxes in float32:
+detectron2.json holds what its own Python code (commit 02b5c4e; torchvision's operators took the
+place of its compiled part) made of them, in float64, boxes in float32:
 
 - its configurations Base-RCNN-C4, -DilatedC5 and -FPN, with NORM BN (and FPN.NORM BN), FREEZE_AT 0,
   STRIDE_IN_1X1 False, pixel mean 0 and deviation 1, and `rois` as BATCH_SIZE_PER_IMAGE and
@@ -60,7 +60,7 @@ CASES = [
     Case("small c4", "c4", "resnet50", 5, SMALL, 8),
     Case("small mask_c4", "mask_c4", "resnet50", 5, SMALL, 8),
     Case("small mask_fpn", "mask_fpn", "resnet18", 5, SMALL, 16, gradients=True),
-    Case("small dc5_detectron2", "dc5_detectron2", "resnet50", 5, SMALL, 8),
+    Case("small dc5", "dc5", "resnet50", 5, SMALL, 8),
     Case("c4", "c4", "resnet50", 20, LARGE, 64, gradients=True),
     Case("mask_c4", "mask_c4", "resnet50", 80, LARGE, 64),
     Case("mask_fpn", "mask_fpn", "resnet50", 80, LARGE, 64, gradients=True),
@@ -112,9 +112,7 @@ def filled(case: Case) -> Detector:
     )
     made.box.settings = replace(made.box.settings, sample=case.rois, most=case.found)
     before, after = made.rpn.settings.before, made.rpn.settings.after
-    made.rpn.settings = replace(
-        made.rpn.settings, before=before, after=(after[0], case.rois)
-    )
+    made.rpn.settings = replace(made.rpn.settings, before=before, after=(after[0], case.rois))
     return made.double()
 
 

@@ -46,7 +46,9 @@ def test_detections_are_detectron2s(name: str) -> None:
         height, width = image.shape[1:]
         compare_at_twice_the_size(found, other, height, width)
         if found.masks is not None:
-            assert_close(torch.tensor([summary(mask) for mask in found.masks]), other["masks"], 1e-5)
+            assert_close(
+                torch.tensor([summary(mask) for mask in found.masks]), other["masks"], 1e-5
+            )
 
 
 def compare_at_twice_the_size(
