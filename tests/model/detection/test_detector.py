@@ -46,9 +46,7 @@ def test_a_mask_for_the_background_would_be_257_parameters_more() -> None:
         one, more = (detector("mask_fpn", RESNET50, n, 2).mask for n in (80, 81))
     assert one is not None
     assert more is not None
-    assert (
-        sum(p.numel() for p in more.parameters()) - sum(p.numel() for p in one.parameters()) == 257
-    )
+    assert parameters(more) - parameters(one) == 257
 
 
 def test_every_block_of_dilated_c5_is_dilated() -> None:
@@ -91,9 +89,7 @@ def test_the_miniature_has_too_few_stages_for_the_papers_detectors() -> None:
         build_detector("c4", MINIATURE, 20, 2, 0)
 
 
-def images_and_targets(
-    first: int, count: int, size: int
-) -> tuple[list[torch.Tensor], list[Target]]:
+def images_and_targets(first: int, count: int, size: int) -> tuple[list[Tensor], list[Target]]:
     made = [scene("train", n, size) for n in range(first, first + count)]
     images = [each.image.float() / 127.5 - 1 for each in made]
     return images, [Target(each.boxes, each.labels, each.masks) for each in made]
@@ -108,10 +104,9 @@ def test_a_backward_pass_reaches_every_parameter(kind: Kind) -> None:
     losses = network(images, targets, [1, 2])
     assert ("mask" in losses) == (kind in ("mask_c4", "mask_fpn"))
     torch.stack(list(losses.values())).sum().backward()
-    left = [
-        n for n, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()
-    ]
-    assert left == []
+    for name, each in network.named_parameters():
+        assert each.grad is not None, name
+        assert bool(each.grad.isfinite().all()), name
     assert set(network.state_dict()) >= {
         f"backbone.{name}" for name in network.backbone.state_dict()
     }
@@ -161,12 +156,8 @@ def test_the_small_detector_learns_to_find_figures() -> None:
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
     network.eval()
-    hits = 0
-    for found, target in zip(
-        network.detect(images_and_targets(0, 24, 48)[0]),
-        images_and_targets(0, 24, 48)[1],
-        strict=True,
-    ):
+    hits, (images, targets) = 0, images_and_targets(0, 24, 48)
+    for found, target in zip(network.detect(images), targets, strict=True):
         if len(found.boxes):
             overlaps = box_iou(target.boxes, found.boxes[:3])
             hits += int((overlaps.max(1).values > 0.5).sum())
