@@ -116,7 +116,12 @@ class Detector(nn.Module):
 
         Args:
             images: normalised float (3, H, W) each.
+
+        Raises:
+            ValueError: the detector is in training mode.
         """
+        if self.training:
+            raise ValueError("a detector in training mode normalises by what it is shown")
         found: list[Detections] = []
         start = 0
         while start < len(images):

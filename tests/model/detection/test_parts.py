@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torchvision.ops import roi_align
 
 from harness.model.detection.anchors import anchors
 from harness.model.detection.box_head import BoxPredictor, RoISettings
@@ -18,7 +19,7 @@ from harness.model.detection.boxes import (
     encoded,
     rescaled,
 )
-from harness.model.detection.roi_align import pooled
+from harness.model.detection.roi_align import pooled, spread
 from harness.model.detection.sampling import IGNORED, matched, sampled
 
 ONES = (1.0, 1.0, 1.0, 1.0)
@@ -133,3 +134,24 @@ def test_a_box_is_read_from_the_level_of_its_size(side: float, level: int) -> No
     levels = [torch.full((1, 1, 4, 4), float(n)) for n in range(4)]
     box = torch.tensor([[0.0, 0.0, side, side]])
     assert float(pooled(levels, [4, 8, 16, 32], [box], 2).max()) == level
+
+
+@pytest.mark.parametrize("side", [3, 7])
+def test_the_gradient_by_products_is_that_of_torchvisions_operator(side: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 13, 17, generator=generator, dtype=torch.float64, requires_grad=True)
+    corner = torch.rand(40, 2, generator=generator, dtype=torch.float64) * 150 - 20
+    extent = torch.rand(40, 2, generator=generator, dtype=torch.float64) ** 2 * 120
+    extent[0] = 0  # as empty boxes that are detected
+    image = torch.arange(40, dtype=torch.float64)[:, None] % 2
+    rows = torch.cat((image, corner, corner + extent), 1)
+    factors = torch.randn(40, 3, side, side, generator=generator, dtype=torch.float64)
+    roi_align(x, rows, side, 1 / 8, 0, aligned=True).backward(factors)
+    assert x.grad is not None
+    torch.testing.assert_close(spread(factors, rows, 1 / 8, x.shape), x.grad)
+    assert float(x.grad.abs().max()) > 0.1
+    own = x.detach().clone().requires_grad_(True)
+    boxes = [rows[image[:, 0] == n, 1:] for n in (0, 1)]
+    order = torch.cat([(image[:, 0] == n).nonzero()[:, 0] for n in (0, 1)])
+    pooled([own], [8], boxes, side).backward(factors[order])
+    torch.testing.assert_close(own.grad, x.grad)
