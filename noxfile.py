@@ -89,9 +89,11 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def libraries(session: nox.Session) -> None:
-    """Exports as the libraries that they are for load them: a minute, and 100 MB."""
+    """Exports as the libraries that they are for load them, and evaluations as they compute them:
+    a minute, and 100 MB."""
     _install(session, "dev,libraries")
-    _run(session, "pytest", "tests/export", "-m", "libraries", *session.posargs)
+    folders = ("tests/data", "tests/evaluate", "tests/export")
+    _run(session, "pytest", *folders, "-m", "libraries", *session.posargs)
 
 
 @nox.session

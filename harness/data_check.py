@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from harness import class_folders
 from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, cannot_be_read
+from harness.recipe.detection import BOX_FOLDERS, COCO_METRIC, Boxes
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
@@ -66,6 +67,8 @@ def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
     for name, task in recipe.tasks.items():
         if isinstance(task, SegmentationTask):
             yield from _readable(_masks(f"tasks.{name}.masks", task.masks, root), root)
+        elif isinstance(boxes := getattr(task, "boxes", None), Boxes):
+            yield from _readable(boxes_there(f"tasks.{name}.boxes", boxes, root), root)
         elif isinstance(task, FinetuneTask) and task.labels_file is not None:
             file = _file(f"tasks.{name}.labels_file missing", task.labels_file, root)
             yield from _readable(file, root)
@@ -77,16 +80,34 @@ def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
             False, f"{field}: {masks.name} needs scipy: pip install 'moco-harness[sbd]'"
         )
         return
-    needs = MASK_FOLDERS[masks.name]
-    lacks = [name for name in needs if not (root / name).is_dir()]
-    if lacks:
-        places = " and ".join(str(root / name) for name in lacks)
-        mend = "unpack it there, or name the data root with --data"
-        yield DataCheck(False, f"{field}: {masks.name} missing: no folder {places}; {mend}")
-    elif needs:
+    yield from _folders(field, "masks", masks.name, MASK_FOLDERS[masks.name], root)
+
+
+def boxes_there(field: str, boxes: Boxes, root: AnyRoot) -> Iterator[DataCheck]:
+    """What a detection task needs: the folders of its data set, and the package that evaluates it.
+
+    Args:
+        field: where the recipe names the data set, for the message.
+    """
+    evaluators = ("faster_coco_eval", "pycocotools")
+    if boxes.name in COCO_METRIC and not any(map(importlib.util.find_spec, evaluators)):
         yield DataCheck(
-            True, f"masks: {masks.name} in {' and '.join(str(root / n) for n in needs)}"
+            False, f"{field}: {boxes.name} needs pycocotools: pip install 'moco-harness[detection]'"
         )
+        return
+    yield from _folders(field, "boxes", boxes.name, BOX_FOLDERS[boxes.name], root)
+
+
+def _folders(
+    field: str, what: str, name: str, needs: Sequence[str], root: AnyRoot
+) -> Iterator[DataCheck]:
+    lacks = [need for need in needs if not (root / need).is_dir()]
+    if lacks:
+        places = " and ".join(str(root / need) for need in lacks)
+        mend = "unpack it there, or name the data root with --data"
+        yield DataCheck(False, f"{field}: {name} missing: no folder {places}; {mend}")
+    elif needs:
+        yield DataCheck(True, f"{what}: {name} in {' and '.join(str(root / n) for n in needs)}")
 
 
 def _needs(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:

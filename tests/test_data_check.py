@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from report.build import recipe
 
-from harness.data_check import DataCheck, check_data
+from harness.data_check import DataCheck, boxes_there, check_data
+from harness.recipe.detection import Boxes
 from harness.recipe.schema import Recipe
 
 IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
@@ -64,6 +65,33 @@ def test_an_image_folder(tmp_path: Path) -> None:
 
 def test_embedded_images_are_nowhere(tmp_path: Path) -> None:
     assert check_data([recipe()], tmp_path) == []
+
+
+def test_boxes(tmp_path: Path) -> None:
+    both = Boxes(name="voc0712")
+    (tmp_path / "VOCdevkit" / "VOC2007").mkdir(parents=True)
+    (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
+    assert not missing.there
+    assert missing.says.startswith("tasks.det.boxes: voc0712 missing: no folder ")
+    assert f"{tmp_path}/VOCdevkit/VOC2012" in missing.says
+    assert f"{tmp_path}/VOCdevkit/VOC2007" not in missing.says
+    (tmp_path / "VOCdevkit" / "VOC2012").mkdir()
+    (found,) = boxes_there("tasks.det.boxes", both, tmp_path)
+    assert found.there
+    assert list(boxes_there("tasks.det.boxes", Boxes(name="scenes"), tmp_path)) == []
+
+
+def test_the_extra_that_evaluates_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    for part in ("train2017", "val2017", "annotations"):
+        (tmp_path / "coco" / part).mkdir(parents=True)
+    (missing,) = boxes_there("tasks.det.boxes", Boxes(name="coco2017"), tmp_path)
+    assert not missing.there
+    assert "tasks.det.boxes: " in missing.says
+    assert "pip install 'moco-harness[detection]'" in missing.says
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "faster_coco_eval" or None)
+    (found,) = boxes_there("tasks.det.boxes", Boxes(name="coco2017"), tmp_path)
+    assert found.there
 
 
 def test_weights(tmp_path: Path) -> None:

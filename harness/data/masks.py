@@ -221,20 +221,27 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
     """
     if not files:
         raise DataError(f"{shown(listed)}: names no image; restore it from the data set's source")
-    folders = {path.parent for file in files for path in (file.image, file.mask)}
-    there = {folder: _names(folder) for folder in folders}
     for what, paths in (
         ("image", [file.image for file in files]),
         ("mask", [file.mask for file in files]),
     ):
-        gone = [path for path in paths if path.name not in there[path.parent]]
-        if gone:
+        if gone := absent(paths):
             do = mend if what == "mask" else "restore them from the data set's source"
             raise DataError(
                 f"{shown(listed)}: {len(gone):,} of its {len(files):,} images have no {what} file: "
                 f"{some([str(path) for path in gone])}; {do}"
             )
     return files
+
+
+def absent(paths: Sequence[Path]) -> list[Path]:
+    """Those of the paths that do not exist.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    there = {folder: _names(folder) for folder in {path.parent for path in paths}}
+    return [path for path in paths if path.name not in there[path.parent]]
 
 
 def _names(folder: Path) -> set[str]:

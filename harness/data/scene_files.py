@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -59,12 +60,17 @@ def write_coco(folder: Path, split: Split, n: int, size: int = 48) -> Path:
     return path
 
 
-def write_voc(folder: Path, split: Split, n: int, size: int = 48) -> Path:
+def write_voc(
+    folder: Path, split: Split, n: int, size: int = 48, names: Sequence[str] = CLASSES
+) -> Path:
     """Write the first n scenes of a split into `folder`/VOC2007, with the folders JPEGImages,
     Annotations, ImageSets and SegmentationClass, and return the list of their ids.
 
     Corners are counted from 1 and inclusive, as VOC's. Photos are JPEG files, so their pixels are
     those of the scene up to its compression (quality 95).
+
+    Args:
+        names: what the annotations call the classes.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -75,7 +81,7 @@ def write_voc(folder: Path, split: Split, n: int, size: int = 48) -> Path:
     for index, each in enumerate(ids):
         drawn = scene(split, index, size)
         _write(root / "JPEGImages" / f"{each}.jpg", _encoded(drawn.image, "JPEG"))
-        _write(root / "Annotations" / f"{each}.xml", _annotation(each, drawn))
+        _write(root / "Annotations" / f"{each}.xml", _annotation(each, drawn, names))
         segments = _encoded(drawn.semantic[None], "PNG")
         _write(root / "SegmentationClass" / f"{each}.png", segments)
     listed = "".join(f"{each}\n" for each in ids).encode()
@@ -110,7 +116,7 @@ def _encoded(pixels: Tensor, form: str) -> bytes:
     return file.getvalue()
 
 
-def _annotation(name: str, drawn: Scene) -> bytes:
+def _annotation(name: str, drawn: Scene, names: Sequence[str]) -> bytes:
     size = drawn.image.shape[1]
     top = ElementTree.Element("annotation")
     _add(top, "filename", f"{name}.jpg")
@@ -120,7 +126,7 @@ def _annotation(name: str, drawn: Scene) -> bytes:
     _add(top, "segmented", 1)
     for label, box in zip(drawn.labels.tolist(), drawn.boxes.tolist(), strict=True):
         figure = ElementTree.SubElement(top, "object")
-        for part, value in (("name", CLASSES[label]), ("truncated", 0), ("difficult", 0)):
+        for part, value in (("name", names[label]), ("truncated", 0), ("difficult", 0)):
             _add(figure, part, value)
         corners = ElementTree.SubElement(figure, "bndbox")
         x0, y0, x1, y1 = (int(at) for at in box)

@@ -29,6 +29,9 @@ CLASSES = (
 TRAIN_AUG = 10_582
 """Images of train_aug."""
 
+NEEDED = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+"""Folders of VOC with images and masks."""
+
 SBD = "sbd"
 """SBD's folder in the data root."""
 
@@ -43,7 +46,7 @@ def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> Ma
     Raises:
         DataError: the layout is another, or images or masks are missing.
     """
-    folder = _folder(root, year)
+    folder = voc_folder(root, year, *NEEDED)
     listed = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     files = [_of_voc(folder, name) for name in names_in(listed)]
     mend = f"ImageSets/Segmentation lists the images with masks: use VOC's own {split}.txt"
@@ -64,7 +67,7 @@ def train_aug(root: AnyRoot) -> tuple[MaskFiles, tuple[str, ...]]:
     Raises:
         DataError: as in `voc`; or SBD is missing, or the package that reads its masks.
     """
-    folder = _folder(root, 2012)
+    folder = voc_folder(root, 2012, *NEEDED)
     lists = folder / "ImageSets" / "Segmentation"
     own, val = names_in(lists / "train.txt"), set(names_in(lists / "val.txt"))
     sbd = next((p for p in (root / SBD / "dataset", root / SBD) if (p / "cls").is_dir()), None)
@@ -125,13 +128,14 @@ def _of_voc(folder: Path, name: str) -> MaskFile:
     return MaskFile(folder / "JPEGImages" / f"{name}.jpg", mask, read_indexed)
 
 
-def _folder(root: AnyRoot, year: int) -> Path:
+def voc_folder(root: AnyRoot, year: int, *needed: str) -> Path:
+    """VOC's folder of that year in the data root.
+
+    Raises:
+        DataError: it lacks one of the folders that are needed.
+    """
     folder = root / f"VOCdevkit/VOC{year}"
-    lacking = [
-        name
-        for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
-        if not (folder / name).is_dir()
-    ]
+    lacking = [name for name in needed if not (folder / name).is_dir()]
     if lacking:
         raise DataError(
             f"{shown(folder)}: lacks {', '.join(lacking)}; unpack VOC {year} as it is published "

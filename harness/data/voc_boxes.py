@@ -1,0 +1,96 @@
+"""VOC's boxes in its own layout: VOCdevkit/VOC<year>/{JPEGImages,Annotations,ImageSets/Main}."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from harness.data.instances import AnnotatedImage, instances
+from harness.data.masks import absent
+from harness.data.pictures import content_of
+from harness.data.voc_masks import CLASSES as WITH_BACKGROUND
+from harness.data.voc_masks import names_in, voc_folder
+from harness.data_roots import AnyRoot
+from harness.errors import DataError
+from harness.imagefolder import shown, some
+
+CLASSES = WITH_BACKGROUND[1:]
+"""The twenty objects, in the order of their labels."""
+
+_RESTORE = "restore it from the data set's source"
+_READERS = 8  # many small files, each a round trip on a file server
+
+
+def voc_boxes(root: AnyRoot, year: int, split: str) -> list[AnnotatedImage]:
+    """The images of a split in the order of its list, with all objects, difficult ones included.
+
+    VOC's corners are numbers of pixels, counted from 1 and inclusive. Here xmin and ymin are one
+    less, so that a box around the whole image is (0, 0, width, height).
+
+    Args:
+        split: a list in ImageSets/Main: train, val, trainval, or test (of 2007).
+
+    Raises:
+        DataError: the layout is another, files are missing, or an annotation cannot be used.
+    """
+    folder = voc_folder(root, year, "JPEGImages", "Annotations", "ImageSets/Main")
+    listed = folder / "ImageSets" / "Main" / f"{split}.txt"
+    names = names_in(listed)
+    if not names:
+        raise DataError(f"{shown(listed)}: names no image; {_RESTORE}")
+    pictures = [folder / "JPEGImages" / f"{name}.jpg" for name in names]
+    annotations = [folder / "Annotations" / f"{name}.xml" for name in names]
+    for what, paths in (("image", pictures), ("annotation", annotations)):
+        if gone := absent(paths):
+            raise DataError(
+                f"{shown(listed)}: {len(gone):,} of its {len(names):,} images have no {what} file: "
+                f"{some([str(path) for path in gone])}; restore them from the data set's source"
+            )
+    with ThreadPoolExecutor(_READERS, "annotations") as pool:
+        return list(pool.map(partial(_image, year), names, pictures, annotations))
+
+
+def _image(year: int, name: str, picture: Path, annotated: Path) -> AnnotatedImage:
+    try:
+        top = ElementTree.fromstring(content_of(annotated))
+    except ElementTree.ParseError as error:
+        raise DataError(f"{shown(annotated)}: not an XML file ({error}); {_RESTORE}") from None
+    width, height = (_number(top, f"size/{side}", annotated, "") for side in ("width", "height"))
+    if not (width >= 1 and height >= 1 and width == int(width) and height == int(height)):
+        raise DataError(
+            f"{shown(annotated)}: an image of {width:g} x {height:g} pixels; {_RESTORE}"
+        )
+    extents, labels, difficult = [], [], []
+    for n, found in enumerate(top.findall("object"), 1):
+        what = f"object {n}"
+        called = (found.findtext("name") or "").strip()
+        if called not in CLASSES:
+            raise DataError(
+                f"{shown(annotated)}: {what} is a {shown(called) or '(no name)'}, which is none of "
+                f"VOC's classes: the annotation is another data set's; {_RESTORE}"
+            )
+        x1, y1, x2, y2 = (
+            _number(found, f"bndbox/{side}", annotated, f" of {what} ({called})")
+            for side in ("xmin", "ymin", "xmax", "ymax")
+        )
+        extents.append((x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1))
+        labels.append(CLASSES.index(called))
+        difficult.append((found.findtext("difficult") or "0").strip() == "1")
+    boxes = instances(extents, labels, difficult=difficult)
+    size = int(height), int(width)
+    return AnnotatedImage(f"VOC{year}/{name}", size, picture, annotated, boxes)
+
+
+def _number(of: ElementTree.Element, tag: str, path: Path, whose: str) -> float:
+    text = of.findtext(tag)
+    try:
+        found = float(text or "")
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        has = "is missing" if text is None else f"is {shown(text.strip())!r}, no number"
+        raise DataError(f"{shown(path)}: {tag}{whose} {has}; {_RESTORE}")
+    return found
