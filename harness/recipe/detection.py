@@ -1,4 +1,4 @@
-"""Detection: the images with boxes that a detector learns and is tested on."""
+"""Detection: all layers of a detector on the parent's backbone train on boxes, or boxes and masks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive, Section
+from harness.recipe.training import TrainedTask
 
 BoxName = Literal["scenes", "voc2007", "voc0712", "coco2017"]
 
@@ -18,6 +19,8 @@ BOX_FOLDERS: dict[BoxName, tuple[str, ...]] = {
     "coco2017": ("coco/train2017", "coco/val2017", "coco/annotations"),
 }
 """The folders of each data set under the data root."""
+
+Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 COCO_METRIC: tuple[BoxName, ...] = ("coco2017",)
 """The data sets that are evaluated as COCO is; others as VOC 2007 is."""
@@ -42,3 +45,70 @@ class Boxes(Section):
         for field in ("tested", "size"):
             if self.name != "scenes" and getattr(self, field) is not None:
                 yield f"{at}.{field}", f"of scenes only: {self.name} has its own; remove it"
+
+
+class DetectionTask(TrainedTask):
+    """Detection on the parent's backbone, where all layers train. The average precision on all test
+    images after the last step is reported: VOC 2007's, or COCO's on COCO.
+
+    Sources: v1 Sec. 4.2 and Appendix A; the official repository's detection configs for detectron2.
+    """
+
+    kind: Literal["detection"]
+    boxes: Boxes
+    """The task's own data; the parent's images are not used."""
+    detector: Literal["c4", "dc5", "dc5_detectron2", "fpn", "small"]
+    """c4, dc5: Faster R-CNN of v1's tables on VOC; dc5_detectron2: dc5 without the paper's
+    convolution to 512 channels; fpn: with a feature pyramid; small: c4 for scenes."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Images per step, over all processes: whole pad groups."""
+    pad_group: Positive = 2
+    """Images that are padded together, on any number of processes (detectron2: those of one GPU,
+    2)."""
+    shortest: tuple[Pixels, ...] | None = None
+    """Lengths of an image's shorter side in training, of which one is drawn (VOC: 480 to 800 in
+    steps of 32); null: scenes as they are."""
+    tested_at: Pixels | None = None
+    """Length of the shorter side in the test; null: the longest of `shortest`."""
+    longest: Pixels = 1333
+    """Of the longer side, at most."""
+    flip_p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Probability that an image is mirrored."""
+
+    @property
+    def outlines(self) -> bool:
+        """Whether masks are learnt."""
+        return False
+
+    def complaints(self) -> Iterator[tuple[str, str]]:
+        yield from super().complaints()
+        if self.data is not None:
+            yield "data", "detection learns from boxes: remove it, and name the set in `boxes`"
+        yield from self.boxes.complaints("boxes")
+        if self.batch % self.pad_group:
+            yield "batch", f"{self.batch} images are not whole pad groups of {self.pad_group}"
+        if self.shortest is None and self.boxes.name != "scenes":
+            yield "shortest", f"missing: the sizes at which {self.boxes.name} is learnt"
+        if self.shortest == ():
+            yield "shortest", "no size: give one or more"
+
+
+class InstanceTask(DetectionTask):
+    """Detection with a mask for each object (Mask R-CNN). The average precisions of boxes and of
+    masks are reported.
+
+    Sources: v1 Sec. 4.2.2; the official repository's detection configs for detectron2.
+    """
+
+    kind: Literal["instances"]  # type: ignore[assignment]
+    detector: Literal["mask_c4", "mask_fpn"]  # type: ignore[assignment]
+    """Mask R-CNN of v1's tables on COCO: on res4 and res5, or with a feature pyramid."""
+
+    @property
+    def outlines(self) -> bool:
+        return True
+
+    def complaints(self) -> Iterator[tuple[str, str]]:
+        yield from super().complaints()
+        if self.boxes.name in ("voc2007", "voc0712"):
+            yield "boxes.name", f"{self.boxes.name} has boxes but no masks of objects"

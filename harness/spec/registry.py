@@ -31,6 +31,8 @@ TASKS = (
     "harness.tasks.logistic.config",
     "harness.tasks.finetune.config",
     "harness.tasks.segmentation.config",
+    "harness.tasks.detection.config",
+    "harness.tasks.instances.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 

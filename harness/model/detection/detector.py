@@ -118,6 +118,7 @@ class Detector(nn.Module):
             images: normalised float (3, H, W) each.
 
         Raises:
+            FloatingPointError: a score or a box is not finite, so that detections would be lost.
             ValueError: the detector is in training mode.
         """
         if self.training:
@@ -139,6 +140,9 @@ class Detector(nn.Module):
         found = self.rpn([level[0] for level in levels])
         proposals = self.rpn.proposals(found, sizes[0])
         scores, deltas = self.box(self._flat(self._shapes(levels, [proposals])[0]))
+        predicted = (scores, deltas, *(x for level in found for x in level[:2]))
+        if not bool(torch.stack([x.isfinite().all() for x in predicted]).all()):
+            raise FloatingPointError("the scores or boxes of a test image are not finite")
         detections = self.box.detections(scores, deltas, proposals, sizes[0])
         if self.mask is None:
             return detections

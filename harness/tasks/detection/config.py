@@ -1,0 +1,55 @@
+"""Declaration of detection, by boxes of the task's own."""
+
+from __future__ import annotations
+
+from harness.spec.declarations import Metric, Task, accuracy
+
+TASK = Task(
+    kind="detection",
+    function="harness.stage.detection:run",
+    reads=(),
+    config="harness.recipe.detection:DetectionTask",
+    parent="pretrain",
+    metrics=(
+        Metric(
+            "detection/loss",
+            "1",
+            "step",
+            "sum of the losses of proposals, classes and boxes",
+            "lower",
+            short="loss {:.3f}",
+        ),
+        Metric("detection/lr", "1", "step", "learning rate of detection", least=0),
+        Metric(
+            "detection/images_per_s",
+            "images/s",
+            "step",
+            "images a second of detection, all processes",
+            "higher",
+            short="{:,.0f} images/s",
+            least=0,
+        ),
+        accuracy(
+            "detection/ap",
+            "average precision of boxes over overlaps of 0.50 to 0.95",
+            label="AP",
+            short="AP {:.1f} %",
+        ),
+        accuracy(
+            "detection/ap50",
+            "average precision of boxes at an overlap of 0.50",
+            label="AP50",
+        ),
+        accuracy(
+            "detection/ap75",
+            "average precision of boxes at an overlap of 0.75",
+            label="AP75",
+        ),
+    ),
+    reported=("detection/ap", "detection/ap50", "detection/ap75",),
+    hours=48.0,
+    watched=("detection/loss", "detection/ap", "detection/images_per_s"),
+    progress="tasks",
+    labels=False,
+)
+"""The labels of the run's own data are not read."""
