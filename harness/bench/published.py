@@ -18,6 +18,7 @@ from harness.bench.result import (
     sharing_rows,
     stall,
     task_rows,
+    training_rows,
 )
 from harness.bench.targets import targets
 from harness.errors import StoreError
@@ -93,6 +94,9 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
             ("training loop", "ms", "images/s", "relative to one process"), sharing_rows(result)
         ),
         *_table(("training step", "ms", "images/s", "relative to the floor"), rows(result)),
+        *_table(
+            ("step of a task", "ms", "images/s", "relative to its floor"), training_rows(result)
+        ),
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         *_table(("of the whole data", "s", "of the extraction"), task_rows(result)),

@@ -31,6 +31,8 @@ class Result:
     """For several processes: steps by the first process alone, and by all."""
     tasks: dict[str, Timing] = field(default_factory=dict)
     """The whole evaluation of the recipe's data: `EXTRACTION`, then what reads the features."""
+    training: dict[str, dict[str, Timing]] = field(default_factory=dict)
+    """By task that trains the network further: its `WHOLE`, per step."""
     peak_bytes: int = 0
     """Peak memory of the device, or of the process if the device is the CPU."""
     moved: dict[str, int] = field(default_factory=dict)
@@ -42,10 +44,14 @@ class Result:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Result:
         """The result that `record` was made of; KeyError or TypeError if it is none."""
-        record = {"tasks": {}, **record}  # older ones have none
+        record = {"tasks": {}, "training": {}, **record}  # older ones have none
         kept = {f.name: record[f.name] for f in fields(cls)}
         for group in ("whole", "parts", "evaluation", "sharing", "tasks"):
             kept[group] = {name: Timing(**each) for name, each in record[group].items()}
+        kept["training"] = {
+            task: {name: Timing(**each) for name, each in found.items()}
+            for task, found in record["training"].items()
+        }
         return cls(**kept)
 
     def ratio(self, what: str) -> float:
@@ -79,6 +85,26 @@ def rows(result: Result) -> list[tuple[str, str, str, str]]:
             f"{result.ratio(what):.2f}",
         )
         for what in WHOLE
+    ]
+
+
+def training_ratio(found: Mapping[str, Timing], what: str = "end to end") -> float:
+    """The floor's time over that of `what`, in one of `Result.training`."""
+    return found["floor"].median / found[what].median
+
+
+def training_rows(result: Result) -> list[tuple[str, str, str, str]]:
+    """(task and what, milliseconds, images per second, rate relative to the task's floor)."""
+    tasks = result.facts["recipe"]["tasks"]
+    return [
+        (
+            f"{task}: {what}",
+            f"{1e3 * timing.median:,.2f}",
+            f"{tasks[task]['batch'] / timing.median:,.0f}",
+            f"{training_ratio(found, what):.2f}",
+        )
+        for task, found in result.training.items()
+        for what, timing in found.items()
     ]
 
 

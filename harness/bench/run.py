@@ -15,6 +15,7 @@ from harness.bench.clock import Timing
 from harness.bench.result import Result
 from harness.bench.sharing import sharing
 from harness.bench.step import Steps
+from harness.bench.task_steps import task_steps
 from harness.bench.tasks import evaluations
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
@@ -170,6 +171,20 @@ def bench(
                 dim=features,
                 classes=data.classes,
                 rounds=rounds,
+            )
+    result.facts["left_out"] = []
+    if world.size == 1:
+        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
+            result.training = task_steps(
+                recipe,
+                data,
+                data_root,
+                device,
+                Path(name),
+                steps=steps,
+                rounds=rounds,
+                warm_up=warm_up,
+                left_out=result.facts["left_out"].append,
             )
     if tasks and world.size == 1 and not noise:
         with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:

@@ -38,13 +38,29 @@ def _set(*changes: str) -> tuple[str, ...]:
 RATES = "linear.lr=[30, 20, 15, 10, 7, 5, 3, 2, 1, 0.5]"
 """Ten probes in one pass, compared with one."""
 
+SCENES = (
+    "tasks.scenes={kind: segmentation, masks: {name: scenes}, steps: 500, batch: 16, lr: 0.05, "
+    "crop: 45, schedule: {kind: cosine}}"
+)
+CLASSES = (
+    "tasks.classes={kind: finetune, epochs: 30, batch: 128, lr: 0.01, schedule: {kind: cosine}}"
+)
+"""Tasks that train the network further, whose steps are measured too."""
+
 CASES = (
-    Case("recipes/miniature_embedded.yaml", ("--steps", "20")),
+    Case(
+        "recipes/miniature_embedded.yaml",
+        (*_set(SCENES), "--steps", "20"),
+        (*_set(SCENES), "--steps", "20"),
+    ),
     Case("recipes/miniature_embedded.yaml", ("--steps", "20", "--processes", "2"), None),
     Case(
         "recipes/cifar10_demo.yaml",
-        (*_set("optim.batch=128", "model.bn_group=16"), "--rounds", "5", "--steps", "1", "--tasks"),
-        ("--steps", "20", "--tasks"),
+        (
+            *_set("optim.batch=128", "model.bn_group=16", CLASSES),
+            *("--rounds", "5", "--steps", "1", "--tasks"),
+        ),
+        (*_set(CLASSES), "--steps", "20", "--tasks"),
     ),
     Case(
         "recipes/cifar10_demo.yaml",

@@ -59,8 +59,8 @@ def evaluations(
     set_up_process(device)
     world = World.alone(device)
     data = open_data(recipe.data, data_root).on(device)
-    _untrained(recipe, data, runs)
-    folders = {name: _folder(recipe, name, runs) for name in STAGES}
+    untrained(recipe, data, runs)
+    folders = {name: made_folder(recipe, name, runs) for name in STAGES}
     found: dict[str, Timing] = {}
 
     def timed(name: str, act: Callable[[], object]) -> None:
@@ -124,7 +124,7 @@ def evaluated(of: Recipe) -> Recipe:
     return Recipe.model_validate_json(json.dumps(said | changes))
 
 
-def _folder(recipe: Recipe, name: str, runs: Path) -> StageFolder:
+def made_folder(recipe: Recipe, name: str, runs: Path) -> StageFolder:
     """The stage's folder, made."""
     folder = stage_folder(runs, stage_id(recipe, name))
     asked = spec(recipe, name)
@@ -143,10 +143,10 @@ def _folder(recipe: Recipe, name: str, runs: Path) -> StageFolder:
     return folder
 
 
-def _untrained(recipe: Recipe, data: DataSet, runs: Path) -> None:
+def untrained(recipe: Recipe, data: DataSet, runs: Path) -> None:
     """Write a finished pre-training of no steps, without its monitor, which would take as long as
     the extraction that is timed."""
-    folder = _folder(recipe, "pretrain", runs)
+    folder = made_folder(recipe, "pretrain", runs)
     query = build(recipe.model, recipe.seed).state_dict()
     state = {
         "stage": folder.id,

@@ -21,6 +21,7 @@ from harness.bench.result import (
     sharing_rows,
     stall,
     task_rows,
+    training_rows,
 )
 from harness.bench.run import KNN, bench
 from harness.cli import show
@@ -108,6 +109,13 @@ def _print(result: Result, recipe: Recipe) -> None:
     for row in rows(result):
         table.add_row(*row)
     show.console.print(table)
+    if result.training:
+        table = _table("step of a task", "ms", "images/s", "relative to its floor")
+        for row in training_rows(result):
+            table.add_row(*row)
+        show.console.print(table)
+    for reason in result.facts["left_out"]:
+        show.line(reason, "yellow")
     table = _table("part", "ms", "% of the floor")
     for part in part_rows(result):
         table.add_row(*part)

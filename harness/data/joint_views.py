@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -80,19 +81,23 @@ def cut(pair: Pair, view: Placed, crop: int, mean: Channels, std: Channels) -> P
         _nearest(first, min(crop, scaled - first), scaled, side)
         for first, scaled, side in zip(view.corner, view.size, mask.shape, strict=True)
     )
-    mask = mask[rows[:, None], columns]
+    image = normalised(image, mean, std)
     if view.flip:
-        image, mask = image.flip(-1), mask.flip(-1)
-    missing = (0, crop - mask.shape[1], 0, crop - mask.shape[0])
-    return (
-        F.pad(normalised(image, mean, std), missing),
-        F.pad(mask, missing, value=IGNORED),
-    )
+        image, columns = image.flip(-1), columns[::-1]
+    if missing := (crop - len(rows)) + (crop - len(columns)):
+        image = F.pad(image, (0, crop - len(columns), 0, crop - len(rows)))
+    labels = mask.numpy()[rows[:, None], columns]
+    if missing:
+        whole = np.full((crop, crop), IGNORED, dtype=np.uint8)
+        whole[: len(rows), : len(columns)] = labels
+        labels = whole
+    return image, torch.from_numpy(labels)
 
 
-def _nearest(first: int, count: int, scaled: int, side: int) -> Tensor:
-    """The nearest of `side` pixels to each of `count` pixels, from `first`, of `scaled` ones."""
-    centres = 2 * torch.arange(first, first + count) + 1  # in half pixels: no rounding
+def _nearest(first: int, count: int, scaled: int, side: int) -> np.ndarray:
+    """The nearest of `side` pixels to each of `count` pixels, from `first`, of `scaled` ones. In
+    NumPy, which starts an operation in a fraction of torch's time."""
+    centres = 2 * np.arange(first, first + count) + 1  # in half pixels: no rounding
     return centres * side // (2 * scaled)
 
 

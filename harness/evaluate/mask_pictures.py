@@ -1,10 +1,10 @@
-"""Pictures of predicted masks beside the true ones."""
+"""Pictures of masks: each class in a colour of its own, the same in every picture."""
 
 from __future__ import annotations
 
-import base64
 import functools
 import io
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
@@ -22,11 +22,13 @@ _SHADES = (0.0, 0.55, -0.5)
 
 _CLASS_0 = (40, 40, 40)
 _IGNORED = (255, 255, 255)
-_GAP = 4
-"""White pixels between the panels."""
 
-LEAST = 144
-"""Panels are enlarged by a whole factor to at least this height."""
+LEAST, MOST = 144, 256
+"""Pixels: lower pictures are enlarged by a whole factor to at least LEAST, and longer ones shrunk
+to MOST."""
+
+UNCOUNTED = "not counted"
+"""What IGNORED is called in a legend."""
 
 
 @functools.cache
@@ -45,32 +47,36 @@ def palette() -> Tensor:
     return table
 
 
-def side_by_side(image: Tensor, true: Tensor, predicted: Tensor) -> bytes:
-    """A PNG file: the image, its true mask and its predicted mask, from left to right.
-
-    Args:
-        image: uint8 (3, H, W).
-        true, predicted: uint8 (H, W), classes; IGNORED in `true` is white.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
-    if not image.shape[1:] == true.shape == predicted.shape:
-        shapes = [tuple(each.shape) for each in (image, true, predicted)]
-        raise ValueError(f"an image and masks of different sizes: {shapes}")
-    panels = [image.permute(1, 2, 0), *(palette()[mask.long()] for mask in (true, predicted))]
-    times = -(-LEAST // image.shape[1])
-    large = [each.repeat_interleave(times, 0).repeat_interleave(times, 1) for each in panels]
-    gap = torch.full((large[0].shape[0], _GAP, 3), 255, dtype=torch.uint8)
-    row = torch.cat([large[0], gap, large[1], gap, large[2]], 1)
-    file = io.BytesIO()
-    Image.fromarray(row.numpy()).save(file, "PNG", optimize=True)
-    return file.getvalue()
+def legend(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(class, its colour as "#rrggbb") of each class, and of pixels that are not counted."""
+    labels = {**dict(enumerate(names)), IGNORED: UNCOUNTED}
+    return tuple(
+        (name, f"#{bytes(palette()[label].tolist()).hex()}") for label, name in labels.items()
+    )
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG file as the address of an image in a page."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def image_png(image: Tensor) -> bytes:
+    """An image, uint8 (3, H, W), as a PNG file of a size for a page."""
+    return _png(Image.fromarray(image.permute(1, 2, 0).numpy()), Image.Resampling.BOX)
+
+
+def mask_png(mask: Tensor) -> bytes:
+    """A mask, uint8 (H, W) of classes or IGNORED, as a PNG file of the same size as its image."""
+    made = Image.fromarray(mask.numpy(), "P")
+    made.putpalette(palette().numpy().tobytes())
+    return _png(made, Image.Resampling.NEAREST)
+
+
+def shares(mask: Tensor, names: Sequence[str]) -> str:
+    """What a mask shows, in words: "background 81 %, disc 19 %", the largest first."""
+    counts = torch.bincount(mask.flatten().long(), minlength=256)
+    largest = counts.sort(descending=True, stable=True)
+    found = []
+    for count, label in zip(largest.values.tolist(), largest.indices.tolist(), strict=True):
+        if count:
+            name = UNCOUNTED if label == IGNORED else names[label]
+            found.append(f"{name} {100 * count / mask.numel():.0f} %")
+    return ", ".join(found)
 
 
 def sample(images: int, count: int) -> list[int]:
@@ -79,3 +85,16 @@ def sample(images: int, count: int) -> list[int]:
         keyed.permutation(keyed.key("pictures"), images)[:count].sort().values.tolist()
     )
     return chosen
+
+
+def _png(made: Image.Image, shrink: Image.Resampling) -> bytes:
+    times = -(-LEAST // made.height)
+    size = made.width * times, made.height * times
+    longest = max(size)
+    if longest > MOST and times == 1:
+        size = tuple(max(1, round(side * MOST / longest)) for side in size)  # type: ignore[assignment]
+    if size != made.size:
+        made = made.resize(size, Image.Resampling.NEAREST if times > 1 else shrink)
+    file = io.BytesIO()
+    made.save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.report.table import Table, Tone
+from harness.report.table import Table, Text, Tone
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,39 @@ class Figure:
     data: tuple[Series, ...] = ()
 
 
-Block = Table | Paragraph | Notice | Items | Figure
+@dataclass(frozen=True)
+class Picture:
+    """A checked PNG file: its name without suffix, its content, and its text alternative."""
+
+    name: str
+    png: bytes
+    alt: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in rows under headings, and a legend of (name, colour as "#rrggbb"). None: there is
+    no picture to show."""
+
+    name: str
+    columns: tuple[Text, ...]
+    rows: tuple[tuple[str, tuple[Picture | None, ...]], ...]
+    legend: tuple[tuple[str, str], ...]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [each for _, row in self.rows for each in row if each is not None]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A table that a reader unfolds."""
+
+    title: str
+    table: Table
+
+
+Block = Table | Paragraph | Notice | Items | Figure | Gallery | Folded
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.recipe.ablation import CONTROL
 from harness.report import provenance, scale
 from harness.report.axis_figure import axis_figure
@@ -23,6 +25,7 @@ from harness.report.deviations import deviations, notes
 from harness.report.knn_lines import knn_lines
 from harness.report.logistic_lines import logistic_lines
 from harness.report.measures import difference_unit, measure
+from harness.report.pictures import picture_sections, tables_of_each
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
@@ -47,8 +50,12 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
         Section("", tuple(_top(results, judgements))),
         Section("Results" if results.ablation is None else "Table", (*_table(results), *below)),
     ]
+    parts = tables_of_each(results)
     if (table := further_table(results)) is not None:
-        sections.append(Section("Further tasks", (table,)))
+        sections.append(Section("Further tasks", (table, *parts)))
+    elif parts:
+        sections[-1] = replace(sections[-1], blocks=(*sections[-1].blocks, *parts))
+    sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
     if drawn := figures(results):

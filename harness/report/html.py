@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import html
 from pathlib import Path
@@ -14,24 +15,31 @@ from harness.report.blocks import (
     Block,
     Document,
     Figure,
+    Folded,
+    Gallery,
     Items,
     Notice,
     Paragraph,
+    Picture,
     Section,
 )
 from harness.report.table import Cell, Column, Row, Table
 from harness.report.table_text import heading, text
 
 HERE = Path(__file__).parent
-"""The folder of the page's template and style: page.html and page.css."""
+"""The folder of the page's template and styles: page.html, page.css and pictures.css."""
 
 
 def render(document: Document) -> str:
     """The whole page; every string of the document is escaped."""
     body = "\n".join(_section(section) for section in document.sections)
+    blocks = [block for section in document.sections for block in section.blocks]
+    sheets = ["page.css"]
+    if any(isinstance(block, Gallery | Folded) for block in blocks):
+        sheets.append("pictures.css")
     return _shell().render(
         title=inert(document.title),
-        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        style="".join((HERE / name).read_text(encoding="utf-8") for name in sheets),
         body=body,
     )
 
@@ -72,8 +80,36 @@ def _block(block: Block) -> str:
         case Figure():
             drawing = svg.inline(block.svg, block.alt)
             return f"<figure>\n{drawing}<figcaption>{escape(block.caption)}</figcaption>\n</figure>"
+        case Gallery():
+            return _gallery(block)
+        case Folded():
+            title = f"<summary>{escape(block.title)}</summary>"
+            return f"<details>\n{title}\n{_table(block.table)}\n</details>"
         case Table():
             return _table(block)
+
+
+def _gallery(gallery: Gallery) -> str:
+    columns = ("test image", *map(_cell, gallery.columns))
+    head = "".join(f'<th scope="col">{each}</th>' for each in columns)
+    rows = []
+    for name, row in gallery.rows:
+        cells = "".join(f"<td>{_picture(each) if each else '–'}</td>" for each in row)
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    colours = "\n".join(
+        f'<li><span class="colour" style="background:{escape(colour)}"></span>{escape(name)}</li>'
+        for name, colour in gallery.legend
+    )
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll">\n<table class="gallery">\n<thead><tr>{head}</tr></thead>\n'
+        f'<tbody>\n{body}\n</tbody>\n</table>\n</div>\n<ul class="legend">\n{colours}\n</ul>'
+    )
+
+
+def _picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}">'
 
 
 def _table(table: Table) -> str:

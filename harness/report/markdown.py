@@ -9,6 +9,8 @@ from harness.report.blocks import (
     Block,
     Document,
     Figure,
+    Folded,
+    Gallery,
     Items,
     Notice,
     Paragraph,
@@ -41,8 +43,24 @@ def _block(block: Block) -> str:
             return "\n".join(f"- {escape(item)}" for item in block.items)
         case Figure():
             return f"![{escape(block.alt)}]({block.name}.svg)\n\n*{escape(block.caption)}*"
+        case Gallery():
+            return _gallery(block)
+        case Folded():
+            title = f"<summary>{escape(block.title)}</summary>"
+            return f"<details>\n{title}\n\n{_table(block.table)}\n\n</details>"
         case Table():
             return _table(block)
+
+
+def _gallery(gallery: Gallery) -> str:
+    lines = [_line(["test image", *map(_cell, gallery.columns)])]
+    lines.append(_line(["---"] * (1 + len(gallery.columns))))
+    for name, row in gallery.rows:
+        shown = (f"![{escape(each.alt)}]({each.name}.png)" if each else "–" for each in row)
+        lines.append(_line([escape(name), *shown]))
+    names = ", ".join(name for name, _ in gallery.legend)
+    lines += ["", f"![{escape(f'Colours: {names}')}]({gallery.name}-legend.svg)"]
+    return "\n".join(lines)
 
 
 def _table(table: Table) -> str:

@@ -1,8 +1,8 @@
 """Run records for publication: the files that a report reads, without checkpoints and private data.
 
-Of each stage these are kept: stage.json, result.json, each attempt's provenance and, for
-pre-training, the journal. The journal is thinned as for figures: blocks of steps become their mean,
-monitored lines stay. Host names and the folders of absolute paths are removed.
+Of each stage these are kept: stage.json, result.json, its pictures, each attempt's provenance and,
+for pre-training, the journal. The journal is thinned as for figures: blocks of steps become their
+mean, monitored lines stay. Host names and the folders of absolute paths are removed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Stage
 from harness.spec.registry import launchers
-from harness.store import atomic, journal
+from harness.store import atomic, journal, pictures
 from harness.store.layout import StageFolder
 
 PROVENANCE = (
@@ -54,28 +54,30 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
     stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
     kept = [stage for stage in stages.values() if stage.state != "absent"]
     _refuse(kept, results, root)
-    files: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     for stage in kept:
         try:
             record = _record(stage)
         except ValueError as error:  # NaN, which JSON does not have
             where = stage.entry.folder.path
             raise StoreError(f"{where}: damaged ({error}); move it away and run again") from error
-        files |= {f"{stage.id}/{name}": text for name, text in record.items()}
+        files |= {f"{stage.id}/{name}": atomic.encoded(text) for name, text in record.items()}
+        made = pictures.read(stage.entry.folder.path, stage.entry.result or {})
+        files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
     assert results.comparability is not None
     mark = {
         "recipe": recipe,
         "sets": list(sets),
         "edition": results.comparability.editions.record(),
     }
-    files[MARK] = atomic.dump(mark | {"matplotlib": _version("matplotlib")})
+    files[MARK] = atomic.encoded(atomic.dump(mark | {"matplotlib": _version("matplotlib")}))
     draft = root.with_name(f"{root.name}.new")
     try:
         shutil.rmtree(draft, ignore_errors=True)
-        for name, text in files.items():
+        for name, content in files.items():
             place = draft / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(atomic.encoded(text))
+            place.write_bytes(content)
         if root.exists():
             shutil.rmtree(root)
         draft.rename(root)

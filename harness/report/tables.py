@@ -46,7 +46,7 @@ def sensitivity_table(results: Results) -> Table | None:
             for kind in task_of().values()
             if kind in run.stages
             for name in run.stages[kind].values
-            if "@" in name
+            if "@" in name and name.partition("@")[0] in task_of()
         },
         key=_natural,
     )

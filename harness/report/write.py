@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.report import html, latex, markdown, spreadsheet, svg
-from harness.report.blocks import Document, Figure
+from harness.report import html, latex, legend, markdown, spreadsheet, svg
+from harness.report.blocks import Document, Figure, Gallery
 from harness.report.claims import judge
 from harness.report.collect import Results
 from harness.report.document import compose
@@ -51,9 +51,16 @@ def write_report(results: Results, out: Path) -> list[Path]:
     return write_files(files, out)
 
 
-def rendered(document: Document) -> dict[str, str]:
-    """File name -> text of a document as Markdown and as a page, with its drawings."""
-    files = {"report.md": markdown.render(document), "report.html": html.render(document)}
+def rendered(document: Document) -> dict[str, str | bytes]:
+    """File name -> content of a document as Markdown and as a page, with its drawings and
+    pictures."""
+    files: dict[str, str | bytes] = {
+        "report.md": markdown.render(document),
+        "report.html": html.render(document),
+    }
+    for gallery in (b for s in document.sections for b in s.blocks if isinstance(b, Gallery)):
+        files |= {f"{each.name}.png": each.png for each in gallery.pictures}
+        files[f"{gallery.name}-legend.svg"] = legend.drawn(gallery.legend)
     for figure in drawn(document):
         files[f"{figure.name}.svg"] = svg.standalone(figure.svg, figure.alt)
     return files
@@ -64,8 +71,8 @@ def drawn(document: Document) -> list[Figure]:
     return [b for section in document.sections for b in section.blocks if isinstance(b, Figure)]
 
 
-def write_files(files: Mapping[str, str], out: Path) -> list[Path]:
-    """Write the texts into the folder `out`, which is created.
+def write_files(files: Mapping[str, str | bytes], out: Path) -> list[Path]:
+    """Write the files into the folder `out`, which is created.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
@@ -74,9 +81,10 @@ def write_files(files: Mapping[str, str], out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise atomic.write_error(error, out) from error
-    for name, text in files.items():
+    for name, said in files.items():
         # a message may hold an incomplete character, which must not prevent a report
-        atomic.write(out / name, partial(_fill, text.encode(errors="replace")))
+        data = said.encode(errors="replace") if isinstance(said, str) else said
+        atomic.write(out / name, partial(_fill, data))
     return [out / name for name in files]
 
 

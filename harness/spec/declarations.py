@@ -34,6 +34,8 @@ class Metric:
         least, most: bounds of its values; None: no bound. A value beyond them is no measurement.
         alarm: what a newest value above 0 warns of, e.g. "collapsed since epoch {:g}"; "" if it is
             no alarm. An alarm is shown wherever a stage's state is, and changes no result.
+        each: what it is measured for one by one, e.g. "class"; then its values have only variants,
+            which reports show in a table of their own. "": it is one value.
         data_metric: the metric of data sets that it is. It is measured only on the data sets that
             are published with this metric, and reported there before the task's others. "": it is
             measured on all data.
@@ -50,6 +52,7 @@ class Metric:
     most: float | None = None
     alarm: str = ""
     data_metric: str = ""
+    each: str = ""
 
     def variant(self, name: str) -> Metric:
         """The declaration of `name`: this metric with "@" and a variant."""
@@ -111,6 +114,8 @@ class Task:
         libraries: packages whose version decides its numbers.
         labels: whether it needs images with labels.
         extra: the extra of the harness's package that installs those of them that only it needs.
+        pictures: the heading under which reports show the pictures that its stages keep, see
+            harness.store.pictures; "": they keep none.
     """
 
     kind: str
@@ -128,6 +133,7 @@ class Task:
     libraries: tuple[str, ...] = ("torch", "torchvision", "pillow")
     labels: bool = True
     extra: str = ""
+    pictures: str = ""
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""

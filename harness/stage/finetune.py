@@ -88,7 +88,11 @@ class Finetuning(Trainable[Batch]):
         labels = moved(
             self.images.labels[batch.index.to(self.images.labels.device)], self.context.device
         )
-        return F.cross_entropy(self._logits(batch.views[0]), labels)
+        return F.cross_entropy(self.outputs(batch), labels)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """The logits, float32 (n, classes)."""
+        return self._logits(batch.views[0])
 
     def evaluate(self) -> dict[str, float]:
         """Top-1, the mean per class on data that is published with it and, of more than five
@@ -154,6 +158,11 @@ def labelled(context: Context, protocol: FinetuneTask) -> Images:
     return images
 
 
+def training(context: Context) -> TaskTraining[Batch]:
+    """The fine-tuning of the parent's network, at its start."""
+    return TaskTraining(context, Finetuning(context))
+
+
 def run(context: Context) -> StageOutcome:
     """Fine-tune the parent's network; see TaskTraining.run."""
-    return TaskTraining(context, Finetuning(context)).run()
+    return training(context).run()

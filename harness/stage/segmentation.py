@@ -14,7 +14,8 @@ from harness.data.joint_views import JointPolicy, check_crop, views
 from harness.data.masks import IGNORED
 from harness.data.segmentation import Segmentation, open_segmentation
 from harness.errors import DataError
-from harness.evaluate.segmentation import segmentation_scores
+from harness.evaluate.mask_pictures import image_png, legend, mask_png, sample, shares
+from harness.evaluate.segmentation import predicted_masks, segmentation_scores
 from harness.model.fcn import FCN, build_fcn, load_backbone
 from harness.recipe.segmentation import SegmentationTask
 from harness.runtime import keyed
@@ -24,9 +25,13 @@ from harness.runtime.precision import autocast, widen
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome
 from harness.stage.trainable import TaskTraining, Trainable
+from harness.store.pictures import Panel, Pictures
 
 AHEAD = 2
 """Batches that are made ahead while a step computes."""
+
+SHOWN = 6
+"""Test images whose masks are kept as pictures."""
 
 Views = tuple[Tensor, Tensor]
 """Normalised images, float32 (n, 3, S, S), and their masks, int64 (n, S, S)."""
@@ -84,15 +89,23 @@ class Segmenting(Trainable[Views]):
         epoch = step // self.per_epoch
         return views(self.data, mine, self.policy, *self.stream, "augment", epoch)
 
+    def outputs(self, batch: Views) -> Tensor:
+        """The scores of every pixel, float32 (n, classes, S, S)."""
+        images = moved(batch[0], self.context.device)
+        with autocast(self.protocol.precision, images.device):
+            scores = self.model(images)
+        return widen(scores)
+
     def loss(self, batch: Views) -> Tensor:
         """The share's part of the mean over the counted pixels of the global batch, times the
         number of processes: their means differ, as not all have as many pixels that count."""
-        images, masks = (moved(each, self.context.device) for each in batch)
-        with autocast(self.protocol.precision, images.device):
-            scores = self.model(images)
-        # Flat, as a GPU has no deterministic sum of a loss of two dimensions.
-        flat = widen(scores).movedim(1, -1).flatten(0, 2)
-        losses = F.cross_entropy(flat, masks.flatten(), ignore_index=IGNORED, reduction="none")
+        scores = self.outputs(batch)
+        masks = moved(batch[1], self.context.device)
+        if scores.is_cuda:  # which has no deterministic sum of a loss of two dimensions
+            scores, masks = scores.movedim(1, -1).flatten(0, 2), masks.flatten()
+        # Class by class in memory, else a CPU takes five times as long.
+        scores = scores.contiguous()
+        losses = F.cross_entropy(scores, masks, ignore_index=IGNORED, reduction="none")
         world = self.context.world
         counted = world.sum((masks != IGNORED).sum())
         return losses.sum() * world.size / counted.clamp(min=1)
@@ -104,7 +117,28 @@ class Segmenting(Trainable[Views]):
         if (remark := found.remark(self.data.classes)) and remark != self._remark:
             context.reporter.note(f"{context.folder.id}: {remark}")
             self._remark = remark
-        return {"segmentation/miou": found.mean, "segmentation/accuracy": found.accuracy}
+        measured = {"segmentation/miou": found.mean, "segmentation/accuracy": found.accuracy}
+        for name, iou in zip(self.data.classes, found.per_class, strict=True):
+            if iou is not None:
+                measured[f"segmentation/iou@{name.replace(' ', '_')}"] = iou
+        return measured
+
+    def pictures(self) -> Pictures:
+        """A few test images, their masks and the predicted ones."""
+        data, names, samples = self.data, self.data.classes, {}
+        for number in sample(len(data.test), SHOWN):
+            image, true = data.test.pair(number)
+            x = moved(image[None], self.context.device)
+            predicted = predicted_masks(self.model, x, data, self.protocol.precision)[0].cpu()
+            counted = true != IGNORED
+            hits = 100 * (predicted == true)[counted].double().mean().item() if counted.any() else 0
+            said = f"{shares(predicted, names)}; {hits:.0f} % of the pixels correct"
+            samples[number] = {
+                "image": Panel(image_png(image), f"test image {number}"),
+                "true": Panel(mask_png(true), shares(true, names)),
+                "predicted": Panel(mask_png(predicted), said),
+            }
+        return Pictures(samples, legend(names))
 
     def facts(self) -> dict[str, Any]:
         return {"masks": self.data.described}
@@ -138,6 +172,11 @@ def opened(context: Context, protocol: SegmentationTask, policy: JointPolicy) ->
     return data
 
 
+def training(context: Context) -> TaskTraining[Views]:
+    """The training of the segmentation network, at its start."""
+    return TaskTraining(context, Segmenting(context))
+
+
 def run(context: Context) -> StageOutcome:
     """Train the segmentation network; see TaskTraining.run."""
-    return TaskTraining(context, Segmenting(context)).run()
+    return training(context).run()

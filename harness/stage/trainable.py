@@ -6,6 +6,7 @@ A task supplies a `Trainable`; its section of the recipe is a TrainedTask.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -18,12 +19,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from harness.errors import DataError
+from harness.evaluate.features import NotFinite
 from harness.model.synchronised import set_precise_statistics, synchronise_norms
 from harness.recipe.training import TrainedTask
 from harness.runtime import checkpoint
 from harness.runtime.grouped_sgd import Group, GroupedSgd
 from harness.runtime.schedule import stepped
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
+from harness.store import pictures
+from harness.store.pictures import Pictures
 
 EVALUATIONS = 10
 """About how often a task is evaluated; only the last evaluation is its result."""
@@ -66,6 +70,20 @@ class Trainable(ABC, Generic[B]):
         Raises:
             NotFinite: the outputs allow no measurement.
         """
+
+    def outputs(self, batch: B) -> Tensor:
+        """What the loss is computed from. `bench` takes one forward pass of it, and the backward
+        pass of its sum, as the floor of a step; without an own definition that is the loss."""
+        return self.loss(batch)
+
+    def pictures(self) -> Pictures | None:
+        """What `model`, in eval mode, predicts for a few test images, the same for every run; None:
+        nothing that can be seen. Only the first process calls it, so it uses no collective.
+
+        Raises:
+            NotFinite: the outputs allow no prediction.
+        """
+        return None
 
     def facts(self) -> dict[str, Any]:
         """Further facts for the result."""
@@ -280,7 +298,20 @@ class TaskTraining(Generic[B]):
         if self.context.device.type == "cuda":
             held = torch.cuda.max_memory_allocated(self.context.device)
             facts["memory_gb"] = round(held / 1e9, 3)
-        return StageOutcome(self.step, values, facts | self.work.facts())
+        return StageOutcome(self.step, values, facts | self.work.facts() | self._pictures())
+
+    def _pictures(self) -> dict[str, Any]:
+        """Keep the pictures of the first trial; returns what the result says of them. Here and not
+        with the last evaluation, which a resumed attempt may find done."""
+        attempt = self.context.attempt
+        if attempt is None or self.context.asked.trial:
+            return {}
+        self.work.model.eval()
+        with torch.no_grad(), contextlib.suppress(NotFinite):  # the evaluation judges that
+            if (made := self.work.pictures()) is not None:
+                attempt.check_fence()
+                return {pictures.KEY: pictures.keep(self.context.folder.path, made)}
+        return {}
 
     def _epoch(self, step: int) -> float:
         return round(step / self.per_epoch, 4)

@@ -21,7 +21,7 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.spec.registry import tasks
-from harness.store import atomic, benchmarks, certificate, features, ledger, submission
+from harness.store import atomic, benchmarks, certificate, features, ledger, pictures, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import holder
 from harness.store.provenance import SNAPSHOT
@@ -211,7 +211,8 @@ def _aside(runs: Path) -> list[StageFolder]:
 
 def _places(folder: StageFolder) -> list[Path]:
     """The folders into which files of a stage are written."""
-    return [folder.path, folder.checkpoints, *_folders(folder.path / "attempts")]
+    made = folder.path / pictures.FOLDER
+    return [folder.path, folder.checkpoints, made, *_folders(folder.path / "attempts")]
 
 
 def _draft_files(*places: Path) -> Iterator[Garbage]:

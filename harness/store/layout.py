@@ -8,6 +8,7 @@ RUNS/<stage id>/stage.json              its resolved recipe, kind and parent
                     marks.json          the journal's state at each of its last checkpoints
                     ended.json          how it ended, if it could write this
                 checkpoints/            step-00000390-<digest>.pt
+                pictures/               a few predictions beside the truth: see store/pictures.py
                 result.json             the outcome, and the journal's state then; a stage with
                                         this file is done
 RUNS/aside/<stage id>~1/                a stale stage that was run again
@@ -37,7 +38,7 @@ NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 OWN_NAME = re.compile(r".+\.[a-z][a-z0-9_=]*-[0-9a-f]{6,}")
 """Names of this harness's stages: run, kind and digest."""
 
-ACCURACY = re.compile(r"/(top\d+|mean_per_class|validation|miou|accuracy)(@|$)")
+ACCURACY = re.compile(r"/(top\d+|mean_per_class|validation|m?iou|accuracy)(@|$)")
 """Names of metrics measured in percent."""
 
 SHOWN = 40

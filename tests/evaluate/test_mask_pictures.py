@@ -1,37 +1,64 @@
-"""Pictures of masks: three panels, one palette."""
+"""Pictures of masks: sizes, one palette, words for what they show."""
 
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from harness.data.masks import IGNORED
-from harness.evaluate.mask_pictures import LEAST, data_uri, palette, sample, side_by_side
+from harness.evaluate.mask_pictures import (
+    LEAST,
+    MOST,
+    UNCOUNTED,
+    image_png,
+    legend,
+    mask_png,
+    palette,
+    sample,
+    shares,
+)
+from harness.store.pictures import why_not_png
 
 
-def test_panels_are_image_truth_and_prediction() -> None:
+def shown(png: bytes) -> Tensor:
+    assert why_not_png(png) == ""
+    return torch.tensor(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")))
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
     image = torch.randint(256, (3, 40, 30), dtype=torch.uint8)
-    true, predicted = torch.zeros(40, 30).byte(), torch.full((40, 30), 3).byte()
-    true[:, :10], true[:, 10:12] = 5, IGNORED
-    png = side_by_side(image, true, predicted)
-    assert side_by_side(image, true, predicted) == png
-    shown = torch.tensor(np.asarray(Image.open(io.BytesIO(png))))
-    assert shown.shape == (160, 3 * 120 + 2 * 4, 3)
-    panels = [shown[::4, at : at + 120 : 4] for at in (0, 124, 248)]
-    assert torch.equal(panels[0], image.permute(1, 2, 0))
-    assert torch.equal(panels[1], palette()[true.long()])
-    assert torch.equal(panels[2], palette()[predicted.long()])
-    assert bool((panels[1][:, 10:12] == 255).all())
+    mask = torch.randint(5, (40, 30)).byte()
+    mask[:, 10:12] = IGNORED
+    assert torch.equal(shown(image_png(image))[::4, ::4], image.permute(1, 2, 0))
+    large = shown(mask_png(mask))
+    assert large.shape == (160, 120, 3)
+    assert torch.equal(large[::4, ::4], palette()[mask.long()])
+    assert torch.equal(large[::4], large[3::4])
 
 
-def test_large_images_are_not_enlarged() -> None:
-    image, mask = torch.zeros(3, LEAST, 20).byte(), torch.zeros(LEAST, 20).byte()
-    assert Image.open(io.BytesIO(side_by_side(image, mask, mask))).size == (68, LEAST)
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (LEAST, 20, (LEAST, 20)),
+        (2 * MOST, MOST, (MOST, MOST // 2)),
+        (300, 1000, (77, 256)),
+        (375, 500, (192, 256)),
+    ],
+)
+def test_large_pictures_are_shrunk_and_masks_keep_their_colours(
+    height: int, width: int, size: tuple[int, int]
+) -> None:
+    mask = torch.arange(height * width).view(height, width).div(97).long().remainder(21).byte()
+    pixels = shown(mask_png(mask))
+    assert pixels.shape[:2] == size
+    assert shown(image_png(mask.expand(3, -1, -1))).shape[:2] == size
+    colours = {tuple(each) for each in palette()[:21].tolist()}
+    assert {tuple(each) for each in pixels.flatten(0, 1).unique(dim=0).tolist()} <= colours
 
 
 def test_classes_of_voc_have_colours_of_their_own() -> None:
@@ -41,16 +68,19 @@ def test_classes_of_voc_have_colours_of_their_own() -> None:
     assert float((distance + 999 * torch.eye(22)).min()) > 30
 
 
-def test_different_sizes_are_refused() -> None:
-    image, mask = torch.zeros(3, 8, 9).byte(), torch.zeros(8, 9).byte()
-    with pytest.raises(ValueError, match="sizes"):
-        side_by_side(image, mask, mask[:, 1:])
+def test_the_legend_has_each_class_and_what_is_not_counted() -> None:
+    found = dict(legend(("background", "disc")))
+    assert list(found) == ["background", "disc", UNCOUNTED]
+    assert found["disc"] == "#{:02x}{:02x}{:02x}".format(*palette()[1].tolist())
+    assert found[UNCOUNTED] == "#ffffff"
 
 
-def test_a_uri_holds_the_file() -> None:
-    kind, _, content = data_uri(b"png").partition(",")
-    assert kind == "data:image/png;base64"
-    assert base64.b64decode(content) == b"png"
+def test_words_for_a_mask_name_the_largest_class_first() -> None:
+    mask = torch.zeros(10, 10).byte()
+    mask[:6], mask[9] = 2, IGNORED
+    assert shares(mask, ("background", "disc", "ring")) == (
+        f"ring 60 %, background 30 %, {UNCOUNTED} 10 %"
+    )
 
 
 def test_a_sample_is_fixed_and_within_the_images() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from harness.certify.trajectory import largest_difference
 from harness.data.masks import IGNORED
 from harness.data_check import lacking_later
 from harness.errors import DataError, RecipeError
+from harness.evaluate.mask_pictures import mask_png, sample
 from harness.recipe.load import load_recipe
 from harness.stage import segmentation as module
-from harness.stage.segmentation import Segmenting
+from harness.stage.segmentation import SHOWN, Segmenting
+from harness.store import journal, pictures
 from harness.store.layout import StageFolder
 
 from .finetuned import MASKS, segmented_in_float64, segmenting
@@ -104,6 +107,54 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
     assert len(again.attempts()) == 3
     assert ended(again)["values"] == ended(whole)["values"]
     assert same(final_state(whole), final_state(again))
+
+
+def test_pictures_of_the_first_trial_are_kept_and_a_death_before_the_result_loses_none(
+    tmp_path: Path,
+) -> None:
+    recipe = recipe_of(tmp_path, ("steps: 6", "steps: 6, trials: 2"))
+    run(recipe, tmp_path / "whole", kinds=KINDS)
+    first, second = sorted((tmp_path / "whole").glob("*.seg*"), key=lambda path: "=t1" in path.name)
+    kept = pictures.read(first, ended(StageFolder(first)))
+    assert kept is not None
+    assert list(kept.samples) == sample(16, SHOWN)
+    assert len(kept.legend) == 12
+    assert pictures.KEY not in ended(StageFolder(second))
+    assert not (second / pictures.FOLDER).exists()
+    model = final_state(StageFolder(first))["model"]
+    work = segmenting(ALONE, {**MASKS, "masks": {**MASKS["masks"], "size": 32}}).work
+    assert isinstance(work, Segmenting)
+    work.model.float().load_state_dict(model)
+    work.model.eval()
+    data = module.open_segmentation("scenes", tmp_path, images=16, tested=16, size=32)
+    for number, panels in kept.samples.items():
+        image, true = data.test.pair(number)
+        with torch.no_grad():
+            (predicted,) = module.predicted_masks(work.model, image[None], data)
+        assert panels["true"].png == mask_png(true)
+        assert panels["predicted"].png == mask_png(predicted)
+
+    before = (first / "result.json").read_bytes()
+    (first / "result.json").unlink()
+    for path in (first / pictures.FOLDER).iterdir():
+        path.unlink()
+    run(recipe, tmp_path / "whole", kinds=KINDS)
+    again = pictures.read(first, ended(StageFolder(first)))
+    assert again == kept
+    assert json.loads(before)["values"] == ended(StageFolder(first))["values"]
+
+
+def test_each_class_that_occurs_has_a_score(tmp_path: Path) -> None:
+    folder = run(recipe_of(tmp_path), tmp_path / "runs", kinds=KINDS)["segmentation"]
+    values = ended(folder)["values"]
+    ious = [value for name, value in values.items() if name.startswith("segmentation/iou@")]
+    assert len(ious) > 2
+    assert sum(ious) / len(ious) == pytest.approx(values["segmentation/miou"])
+    last = journal.last(folder)
+    assert last is not None
+    assert {name: last[name] for name in values if "@" in name} == {
+        name: value for name, value in values.items() if "@" in name
+    }
 
 
 def test_going_on_with_other_masks_is_refused(tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ def test_drafts_of_the_dead(runs: Path) -> None:
         draft(made.checkpoints / ".step-00000040-0123456789ab.pt.0123abcd.tmp"),
         draft(made.path / ".result.json.0123abcd.tmp"),
         draft(made.path / "attempts" / "0001" / ".marks.json.0123abcd.tmp"),
+        draft(made.path / "pictures" / ".3-true.png.0123abcd.tmp"),
         draft(runs / "submissions" / ".20261122-101500-ab12cd.json.0123abcd.tmp"),
         draft(runs / "submissions" / "claims" / "000001" / ".ended.json.0123abcd.tmp"),
         draft(runs / "reports" / "tiny" / ".report.md.0123abcd.tmp"),
@@ -215,6 +216,7 @@ def test_drafts_of_the_dead(runs: Path) -> None:
     ]
     for name in (".result.json.tmp", ".x.0123abcd.tmp.bak", "x.0123abcd.tmp"):
         draft(made.path / name)
+    draft(made.path / "pictures" / "3-true.png")
     draft(runs / ".x.json.0123abcd.tmp", age_s=DAY_S / 2)
     ones = found(runs)
     assert {one.kind for one in ones} == {"draft"}

@@ -35,6 +35,17 @@ TASK = Task(
             label="mIoU",
             short="mIoU {:.1f} %",
         ),
+        Metric(
+            "segmentation/iou",
+            "%",
+            "epoch",
+            "intersection over union of one class",
+            "higher",
+            label="IoU",
+            least=0.0,
+            most=100.0,
+            each="class",
+        ),
         accuracy("segmentation/accuracy", "share of the test masks' pixels that are correct"),
     ),
     reported=("segmentation/miou",),
@@ -42,5 +53,6 @@ TASK = Task(
     watched=("segmentation/loss", "segmentation/miou", "segmentation/images_per_s"),
     progress="tasks",
     labels=False,
+    pictures="Predicted masks",
 )
 """The labels of the run's own data are not read."""
