@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.detection import DetectionSet
@@ -22,9 +24,9 @@ from harness.recipe.detection import COCO_METRIC
 from harness.runtime.world import World
 
 AT_ONCE = 8
-"""Test images that are read at once. Blocks of so many are dealt to the ranks, so that a result does
-not depend on the number of ranks: images of one size are computed together, which changes the last
-bit of a score."""
+"""Test images that are read at once. Blocks of so many are dealt to the ranks, so that a result
+does not depend on the number of ranks: images of one size are computed together, which changes the
+last bit of a score."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def _found(
         yield Found(view.id, *_arrays(there), masks)
 
 
-def _arrays(found: Detections):  # type: ignore[no-untyped-def]
+def _arrays(
+    found: Detections,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     boxes, scores = (x.float().cpu().numpy() for x in (found.boxes, found.scores))
     return boxes, found.labels.cpu().numpy(), scores
 

@@ -1,4 +1,4 @@
-"""Detection: all layers of a detector on the parent's backbone train on boxes, or boxes and masks."""
+"""Detection and instance segmentation: all layers of a detector train on boxes, or on masks too."""
 
 from __future__ import annotations
 
@@ -91,6 +91,8 @@ class DetectionTask(TrainedTask):
             yield "shortest", f"missing: the sizes at which {self.boxes.name} is learnt"
         if self.shortest == ():
             yield "shortest", "no size: give one or more"
+        if self.precision != "fp32":
+            yield "precision", f"{self.precision}: detectors train in fp32 only"
 
 
 class InstanceTask(DetectionTask):

@@ -16,7 +16,6 @@ from harness.model.detection.necks import C4, DilatedC5, Pyramid
 from harness.model.detection.pad_groups import Groups, PadGroupNorm, in_groups, run, stages, stem
 from harness.model.detection.roi_align import pooled
 from harness.model.detection.rpn import RPN
-from harness.model.synchronised import synchronise_norms
 from harness.runtime.world import World
 
 
@@ -193,14 +192,14 @@ class Detector(nn.Module):
         return grid[torch.cat([own.positive for own in drawn])]
 
 
-def synchronise(detector: Detector, *, batch: int, world: World) -> None:
-    """Let every norm use the pad groups of all processes.
+def check_shares(detector: Detector, *, batch: int, world: World) -> None:
+    """Check that the processes can share a batch in whole pad groups.
 
     Args:
         batch: images of a step over all processes.
 
     Raises:
-        HarnessError: the processes cannot share the batch in whole pad groups.
+        HarnessError: they cannot; it names numbers of processes that can.
     """
     group = detector.pad_group
     if batch % (world.size * group):
@@ -209,4 +208,3 @@ def synchronise(detector: Detector, *, batch: int, world: World) -> None:
             f"{world.size} processes cannot share a batch of {batch} in whole pad groups of "
             f"{group}; use {', '.join(map(str, fitting)) or 'another pad_group'} processes"
         )
-    synchronise_norms(detector, batch=batch, world=world)

@@ -15,7 +15,8 @@ from harness.data.scenes import scene
 from harness.errors import HarnessError
 from harness.model.detection.boxes import Target
 from harness.model.detection.build import build_detector
-from harness.model.detection.detector import Detector, synchronise
+from harness.model.detection.detector import Detector, check_shares
+from harness.model.synchronised import synchronise_norms
 from harness.model.detection.pad_groups import PadGroupNorm, in_groups
 from harness.model.encoder import build
 from harness.model.fcn import load_backbone
@@ -98,7 +99,8 @@ def tiny() -> Detector:
 def step(world: World, count: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """One step's losses, means over processes, then the gradients and running statistics."""
     network = tiny()
-    synchronise(network, batch=count, world=world)
+    check_shares(network, batch=count, world=world)
+    synchronise_norms(network, batch=count, world=world)
     share = count // world.size
     own = slice(world.rank * share, (world.rank + 1) * share)
     images, targets, keys = batch(count)
@@ -126,7 +128,7 @@ def test_a_step_is_the_same_on_one_two_and_four_processes(gloo: Pool) -> None:
 def test_processes_that_would_share_a_pad_group_are_refused() -> None:
     world = World.alone(torch.device("cpu"))
     with pytest.raises(HarnessError):
-        synchronise(tiny(), batch=7, world=world)
+        check_shares(tiny(), batch=7, world=world)
     network, three = tiny(), batch(3)
     with pytest.raises(ValueError, match="3 images"):
         network(*three)
