@@ -14,7 +14,8 @@ How a stage uses them:
 - images: this process's share of the global batch, in order: normalised float (3, H, W), each of
   its own size (data: shortest side, longest side, rounding). `detector` pads each `pad_group` of
   them together, as detectron2 pads the images of one GPU.
-- targets: a Target (boxes.py) for each image. Crowds and empty boxes are left out before.
+- targets: a Target (boxes.py) for each image, on its device (`moved_target`). Crowds and empty
+  boxes are left out before.
 - keys: for each image a 64-bit integer, e.g. keyed.key(seed, "detection", step, image id). Which
   anchors and proposals are sampled depends on it and on nothing else.
 - losses: rpn_objectness, rpn_box, class, box, and mask if the detector predicts masks. Each is the

@@ -51,8 +51,8 @@ class DilatedC5(nn.Module):
     Args:
         backbone: its last stage is changed: stride 1, and dilation 2 in every block. torchvision
             leaves the first block's dilation at 1.
-        width: of a 3x3 convolution, norm and ReLU behind it (512 in MoCo v1, Sec. 4.2.1); None:
-            without, as in detectron2.
+        width: of a 3x3 convolution with a norm behind it (512 in MoCo v1, Appendix A, which does
+            not say whether a ReLU follows: here one does); None: without, as in detectron2.
     """
 
     def __init__(self, backbone: Residual, width: int | None) -> None:

@@ -11,36 +11,19 @@ import torch
 from gloo import Pool
 from torch import Tensor
 
-from harness.data.scenes import scene
 from harness.errors import HarnessError
-from harness.model.detection.boxes import Target
 from harness.model.detection.build import build_detector
-from harness.model.detection.detector import Detector, check_shares
-from harness.model.synchronised import synchronise_norms
+from harness.model.detection.detector import check_shares
 from harness.model.detection.pad_groups import PadGroupNorm, in_groups
 from harness.model.encoder import build
 from harness.model.fcn import load_backbone
 from harness.model.synchronised import set_precise_statistics
-from harness.recipe.schema import Model
 from harness.runtime.world import World
 
-from .norm_reference import factors, fill_norm, group
+from .norm_reference import norm_of_rank, normed
+from .small_step import MODEL, batch, step, tiny
 
 WANTED = json.loads(Path(__file__).with_name("naive_sync_bn.json").read_text())
-MODEL = Model.model_validate({"backbone": "miniature", "bn_group": 2})
-
-
-def normed(world: World, numbers: list[int]) -> tuple[list[Tensor], list[Tensor], PadGroupNorm]:
-    """Outputs and the inputs' gradients of some of the groups."""
-    norm = PadGroupNorm(3, group=4)
-    fill_norm(norm)
-    norm.world = world
-    inputs = [group(number).requires_grad_(True) for number in numbers]
-    outputs = norm.forward_groups(inputs)
-    parts = [(out * factors(n)).sum() for out, n in zip(outputs, numbers, strict=True)]
-    torch.stack(parts).sum().backward()
-    gradients = [each.grad for each in inputs if each.grad is not None]
-    return [each.detach() for each in outputs], gradients, norm
 
 
 def compare(outputs: list[Tensor], gradients: list[Tensor], wanted: list[dict[str, Any]]) -> None:
@@ -62,10 +45,6 @@ def test_groups_of_different_sizes_have_the_same_weight() -> None:
         torch.testing.assert_close(getattr(norm, name).grad, total, rtol=0, atol=1e-4)
 
 
-def norm_of_rank(world: World) -> tuple[list[Tensor], list[Tensor]]:
-    return normed(world, [world.rank])[:2]
-
-
 def test_two_processes_normalise_as_detectron2s_do(gloo: Pool) -> None:
     for rank, (outputs, gradients) in enumerate(gloo.run(norm_of_rank, 2)):
         compare(outputs, gradients, WANTED[rank : rank + 1])
@@ -79,38 +58,6 @@ def test_images_are_padded_with_those_of_their_group_alone() -> None:
     assert float(groups[0][1].sum()) == 3 * 7 * 4
     assert float(groups[0][1, :, :7, :4].min()) == 1
     assert in_groups(images, 2, 4)[0][0].shape == (2, 3, 8, 12)
-
-
-def batch(count: int, *, sides: tuple[int, ...] = (40, 48, 36, 44)) -> tuple[Any, ...]:
-    """Scenes of different sizes with their targets and keys, in float64."""
-    images, targets, keys = [], [], []
-    for n in range(count):
-        made = scene("train", n, sides[n % len(sides)])
-        images.append(made.image.double() / 127.5 - 1)
-        targets.append(Target(made.boxes, made.labels))
-        keys.append(1000 + n)
-    return images, targets, keys
-
-
-def tiny() -> Detector:
-    return build_detector("small", MODEL, 10, 2, 0, "trial", 0).double()
-
-
-def step(world: World, count: int) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """One step's losses, means over processes, then the gradients and running statistics."""
-    network = tiny()
-    check_shares(network, batch=count, world=world)
-    synchronise_norms(network, batch=count, world=world)
-    share = count // world.size
-    own = slice(world.rank * share, (world.rank + 1) * share)
-    images, targets, keys = batch(count)
-    losses = network(images[own], targets[own], keys[own])
-    torch.stack(list(losses.values())).sum().backward()
-    gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
-    for each in gradients.values():
-        world.average_(each)
-    means = {n: float(world.sum(each.detach())) / world.size for n, each in losses.items()}
-    return means, gradients | {n: b for n, b in network.named_buffers() if "running" in n}
 
 
 def test_a_step_is_the_same_on_one_two_and_four_processes(gloo: Pool) -> None:

@@ -131,9 +131,10 @@ def test_roi_align_is_aligned_and_reads_as_many_points_as_pixels() -> None:
     ("side", "level"), [(20, 0), (111, 0), (113, 1), (224, 2), (447, 2), (449, 3), (3000, 3)]
 )
 def test_a_box_is_read_from_the_level_of_its_size(side: float, level: int) -> None:
-    levels = [torch.full((1, 1, 4, 4), float(n)) for n in range(4)]
-    box = torch.tensor([[0.0, 0.0, side, side]])
-    assert float(pooled(levels, [4, 8, 16, 32], [box], 2).max()) == level
+    strides = [4, 8, 16, 32]
+    maps = [torch.full((1, 1, 3008 // s, 3008 // s), float(n)) for n, s in enumerate(strides)]
+    found = pooled(maps, strides, [torch.tensor([[0.0, 0.0, side, side]])], 2)
+    torch.testing.assert_close(found, torch.full((1, 1, 2, 2), float(level)))
 
 
 @pytest.mark.parametrize("side", [3, 7])
