@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
+from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
 from harness.recipe.load import loaded
-from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
 from harness.recipe.untrained import Controls, untrained, without_training
@@ -140,57 +140,39 @@ class Plan:
     def stated_hours(self) -> float | None:
         """Hours stated in the recipes (about.cost), for use if nothing was measured here."""
         costs = self._costs()
-        return None if costs is None else sum(cost.hours for cost in costs)
+        return None if costs is None else sum(cost.hours * share for cost, share in costs)
 
     @property
     def stated_gpu_hours(self) -> float | None:
         """`stated_hours`, each multiplied by the number of GPUs that it is stated for."""
         costs = self._costs()
-        return None if costs is None else sum(cost.hours * max(1, cost.gpus) for cost in costs)
+        if costs is None:
+            return None
+        return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
-    def _costs(self) -> list[Cost] | None:
-        """Stated costs of all unfinished training; None if there is none, or if one has no stated
-        cost."""
-        costs = [
-            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None))
+    def _costs(self) -> list[tuple[Cost, float]] | None:
+        """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
+        or if one has no stated cost."""
+        pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
+        found = [
+            (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if _trains(stage)
+            if (part := stated_cost.share(stage.recipe, stage.name, pretrains=pretrains))
         ]
-        stated = [cost for cost in costs if cost is not None]
-        return stated if stated and len(stated) == len(costs) else None
+        stated = [(cost, part) for cost, part in found if cost is not None]
+        return stated if stated and len(stated) == len(found) else None
 
     @property
     def images(self) -> int | None:
         """Images that training will process, over all epochs; None if a data set's size is not
         known."""
-        total = 0
-        for stage in filter(_trains, self.todo):
-            data = stage.recipe.data
-            size = data.images or KNOWN_SIZES.get(data.name)
-            if size is None:
-                return None
-            total += _epochs(stage) * size
-        return total
+        each = [stated_cost.images(stage.recipe, stage.name) for stage in self.todo]
+        return None if None in each else sum(n for n in each if n is not None)
 
     @property
     def hours(self) -> float | None:
         """The best estimate: measured here, else stated, else None."""
         return self.seconds / 3600 if self.seconds is not None else self.stated_hours
-
-
-def _epochs(stage: PlannedStage) -> int:
-    """Epochs of pre-training; for the probe on given weights, which need no pre-training, its
-    own."""
-    recipe = stage.recipe
-    if stage.kind == "pretrain":
-        return recipe.optim.epochs
-    given = recipe.model.weights is not None and recipe.optim.epochs == 0
-    return recipe.linear.epochs if stage.kind == "linear" and given and recipe.linear else 0
-
-
-def _trains(stage: PlannedStage) -> bool:
-    """Whether a recipe's stated cost is for this stage."""
-    return _epochs(stage) > 0
 
 
 def make_plan(

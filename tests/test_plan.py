@@ -193,6 +193,36 @@ def test_given_weights_cost_what_their_recipe_states(runs: Path) -> None:
     assert made.images is None, "of a folder, before it is looked at"
 
 
+def test_given_weights_cost_their_tasks_trial_by_trial(runs: Path) -> None:
+    path = RECIPES / "segmentation_voc.yaml"
+    made = make_plan(path, [], runs)
+    assert made.stated_hours == pytest.approx(3.6)
+    assert made.stated_gpu_hours == pytest.approx(8 * 3.6)
+    assert made.images == 5 * 30_000 * 16
+    for stage in made.stages[:3]:  # the weights, and two of five trials
+        found = stage_folder(runs, stage.id)
+        found.create(describe(stage, made.name))
+        finish(found)
+    assert make_plan(path, [], runs).stated_hours == pytest.approx(3.6 * 3 / 5)
+
+
+def test_beside_pre_training_the_stated_cost_is_of_it_alone(recipe: Path, runs: Path) -> None:
+    recipe.write_text(MINIATURE + FINETUNE + "about: {cost: {hours: 5, on: it, source: it}}\n")
+    made = make_plan(recipe, [], runs)
+    assert made.stated_hours == 5
+    before = make_plan(recipe, ["tasks.fine.epochs=1"], runs).images
+    assert made.images is not None
+    assert before is not None
+    each = made.stages[0].recipe.data.images or 0
+    assert made.images - before == 2 * 2 * each > 0, "two trials, two epochs more"
+
+
+FINETUNE = """\
+tasks:
+  fine: {kind: finetune, epochs: 3, batch: 16, lr: 0.1, schedule: {kind: constant}, trials: 2}
+"""
+
+
 def test_a_plan_of_500_runs_reads_each_file_once_and_a_stages_few(
     recipe: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

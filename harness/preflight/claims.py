@@ -27,7 +27,7 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
     reasons: dict[str, list[str]] = {}
     testable = 0
     for claim in ablation.claims:
-        why = why_untestable(claim, scale, recipes, images, printed=printed)
+        why = why_untestable(claim, scale, ablation, recipes, images, printed=printed)
         if why:
             reasons.setdefault(why, []).append(claim.id)
         testable += not why

@@ -35,6 +35,7 @@ class Cell(Section):
     """One row of the paper's table."""
 
     id: Name
+    """untrained: the row of the random network, which the scale's control fills."""
     label: str
     """The row's label in the table's first column."""
     set: dict[str, Any] | None
@@ -146,7 +147,7 @@ class Ablation(Section):
             if cell.id in ids[:n]:
                 yield f"cells.{n}.id", f"{cell.id} is listed twice: keep one"
             if cell.id == CONTROL:
-                yield f"cells.{n}.id", f"{CONTROL} is reserved for the control"
+                yield from _of_the_control(f"cells.{n}.set", cell.set)
             if self.shape == "grid" and (self.figure is None or not cell.series or cell.x is None):
                 why = "a grid needs a figure, and every cell's series and x"
                 yield f"cells.{n}.{'x' if cell.series else 'series'}", why
@@ -170,6 +171,18 @@ class Ablation(Section):
                         f"columns.{n}.numbers",
                         f"{column.numbers} has a number for {name}, which is not a cell; {known}",
                     )
+
+
+def _of_the_control(where: str, changes: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Complaints about the `set` of the control's row."""
+    if changes is None:
+        yield where, f"{CONTROL} is the scale's control, which is run: say set: {{}}"
+    for field in changes or ():
+        if not field.startswith("tasks."):
+            yield (
+                where,
+                f"{field}: {CONTROL} has random weights; it may change fields of tasks only",
+            )
 
 
 class Tuning(Section):

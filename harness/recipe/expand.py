@@ -141,23 +141,25 @@ class _Source:
 
 def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> list[_Cell]:
     cells = []
-    if scale.control:
-        place = source.place("control")
-        untrained = {"optim.epochs": 0, "model.weights": None, "continue_from": None}
-        own = [(field, placed(value, place)) for field, value in untrained.items()]
-        cells.append(_Cell(CONTROL, own, place))
+    untrained: list[tuple[str, Node]] = []
     for n, cell in enumerate(ablation.cells):
-        if cell.set is None or (scale.cells is not None and cell.id not in scale.cells):
-            continue
         own = [
             (field, placed(value, table.nearest(("cells", n, "set", field)).place))
-            for field, value in cell.set.items()
+            for field, value in (cell.set or {}).items()
         ]
         own += [
             (field, placed(value, source.place("set_cells", cell.id, field)))
             for field, value in scale.set_cells.get(cell.id, {}).items()
         ]
-        cells.append(_Cell(cell.id, own, table.nearest(("cells", n)).place))
+        if cell.id == CONTROL:
+            untrained = own
+        elif cell.set is not None and (scale.cells is None or cell.id in scale.cells):
+            cells.append(_Cell(cell.id, own, table.nearest(("cells", n)).place))
+    if scale.control:
+        place = source.place("control")
+        random = {"optim.epochs": 0, "model.weights": None, "continue_from": None}
+        untrained += [(field, placed(value, place)) for field, value in random.items()]
+        cells.insert(0, _Cell(CONTROL, untrained, place))
     return cells
 
 

@@ -39,6 +39,7 @@ class Numbers(Section):
     metric: (
         Metric
         | Literal["pretext/top1", "detection/ap50", "detection/ap", "detection/ap75", "parameters"]
+        | Literal["finetune/top5", "svm/map_area", "svm_low_shot/map_area"]
     )
     units: str
     values: dict[str, Number]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from harness.recipe.schema import Recipe
 from harness.recipe.task import Data
 from harness.spec.declarations import Task
-from harness.spec.registry import metrics
+from harness.spec.registry import metrics, task
 
 
 def is_measured(metric: str, data: Data) -> bool:
@@ -17,3 +18,13 @@ def reported(task: Task, data: Data) -> tuple[str, ...]:
     first."""
     own = [name for name in task.reported if is_measured(name, data)]
     return tuple(sorted(own, key=lambda name: not metrics()[name].data_metric))
+
+
+def judged(recipe: Recipe) -> str:
+    """The metric that a single recipe is judged by: of the linear probe if it has one, else of kNN,
+    else of its first task under `tasks:`."""
+    own = {"linear": recipe.linear, "knn": recipe.knn}
+    asked = [(kind, recipe.data) for kind, section in own.items() if section is not None]
+    asked += [(each.kind, each.data or recipe.data) for each in recipe.tasks.values()]
+    kind, data = next(iter(asked), ("knn", recipe.data))
+    return reported(task(kind), data)[0]

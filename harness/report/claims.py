@@ -111,10 +111,12 @@ def next_seeds(judgements: Iterable[Judgement], scale: Scale, most: int) -> dict
 
 def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) -> str:
     """Why this scale cannot test the claim, whatever the runs show; "" if it can."""
+    assert results.ablation is not None
     runs = {cell.id: cell.runs for cell in results.cells if cell.runs}
     return why_untestable(
         claim,
         scale,
+        results.ablation,
         {cell: of_cell[0].recipe for cell, of_cell in runs.items()},
         {cell: training_images(of_cell) for cell, of_cell in runs.items()},
         printed=_printed_rows(results),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
-from harness.recipe.reported import is_measured, reported
+from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
     Protocol,
+    compared,
     deviation,
     protocol_of,
     protocol_text,
@@ -142,7 +143,7 @@ class Results:
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
             return []
-        if self.protocol(cell, metric, under) != self.protocol(control, metric, under):
+        if self._compared(cell, metric, under) != self._compared(control, metric, under):
             return []
         ours, theirs = (finished(self.values(c, metric, under)) for c in (cell, control))
         return [(value, theirs[seed]) for seed, value in ours.items() if seed in theirs]
@@ -153,8 +154,11 @@ class Results:
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
-        most = usual_protocol([self.protocol(other, metric) for other in self.cells if other.runs])
-        return deviation(self.protocol(cell, metric), most)
+        most = usual_protocol([self._compared(other, metric) for other in self.cells if other.runs])
+        return deviation(self._compared(cell, metric), most)
+
+    def _compared(self, cell: CellResult, metric: Metric | None, under: str = "") -> Protocol:
+        return compared(self.protocol(cell, metric, under), self.ablation)
 
     def stale_training(self, run: Run) -> bool:
         """Whether the pre-training is of other code, data or weights than the table's, or a copy.
@@ -226,7 +230,7 @@ def collect(
         )
         for cell in ablation.cells
     ]
-    if CONTROL in by_cell:
+    if CONTROL in by_cell and ablation.cell(CONTROL) is None:
         cells.append(CellResult(CONTROL, CONTROL_LABEL, None, tuple(by_cell[CONTROL])))
     cells += [
         CellResult(name, label, None, tuple(by_cell[name]), given=True)
@@ -277,13 +281,13 @@ def collect_single(
     inputs: CheckInput | None = None,
 ) -> Results:
     """Read one recipe's run: a table of one cell, without claims. The metric is that of the linear
-    probe if the recipe has one, else that of kNN: top-1, or what the data set is published with.
+    probe if the recipe has one, else that of kNN, else that of its first task under `tasks:`. Of
+    several it is top-1, or what the data set is published with.
 
     Args:
         control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
             Published records may be without it, and then there is none.
     """
-    judged = task("linear" if recipe.linear is not None else "knn")
     found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
     if control is not None:
         beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
@@ -294,7 +298,7 @@ def collect_single(
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
-        metric=reported(judged, recipe.data)[0],
+        metric=judged(recipe),
         seeds=(recipe.seed,),
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],

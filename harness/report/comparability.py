@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -81,16 +81,25 @@ def choose_comparability(
 
 
 def _results(
-    runs: Iterable[Run], metrics: Iterable[Metric | Literal["train/loss"]]
+    runs: Iterable[Run], metrics: Sequence[Metric | Literal["train/loss"]]
 ) -> list[tuple[Run, RunOutcome]]:
     """Every result whose stages each have only one edition."""
-    wanted = tuple(metrics)
     return [
         (run, outcome)
         for run in runs
-        for outcome in map(run.outcome, wanted)
+        for metric in metrics
+        for outcome in _outcomes(run, metric)
         if outcome.standing in ("finished", "diverged") and not outcome.mixed
     ]
+
+
+def _outcomes(run: Run, metric: Metric | Literal["train/loss"]) -> Iterator[RunOutcome]:
+    """The run's outcome for a metric, or one of each task that measures it if there are several."""
+    several = [name for name in run.recipe.tasks if run.behind(metric, name)]
+    if len(several) > 1 and not run.behind(metric):
+        yield from (run.outcome(metric, name) for name in several)
+    else:
+        yield run.outcome(metric)
 
 
 def _most(named: Iterable[tuple[str, str]]) -> str:

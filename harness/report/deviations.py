@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.recipe.reference import papers
 from harness.report.collect import Results
-from harness.report.evaluation_protocol import protocol_of
+from harness.report.evaluation_protocol import deviation, protocol_of
 from harness.report.measures import measure
 from harness.report.recipe_facts import differing, facts, schedule
 from harness.report.scale import is_papers_scale, traits
@@ -37,6 +37,7 @@ def deviations(results: Results) -> list[str]:
         lines.append(f"The numbers were printed at another scale: {ablation.setting}.")
     if at_the_papers:
         lines += _probe(results)
+    lines += _task(results)
     lines += _begun(results)
     lines += _packing(results)
     return [line[:1].upper() + line[1:] for line in lines]
@@ -128,6 +129,24 @@ def _probe(results: Results) -> list[str]:
             parts = (f"{field} {value} ({theirs[field]})" for field, value in other.items())
             lines[f"linear probe (papers' values in brackets): {', '.join(parts)}."] = None
     return list(lines)
+
+
+def _task(results: Results) -> list[str]:
+    """Where the task under `tasks:` that a table is judged by differs from the same cell's at the
+    scale of the printed numbers."""
+    found: dict[str, list[str]] = {}
+    there = [cell for cell in results.cells if cell.runs and cell.id in results.references]
+    for cell in there:
+        theirs = protocol_of(results.references[cell.id], results.metric)
+        other = deviation(results.protocol(cell), theirs)
+        if theirs and other and all(field.startswith("tasks.") for field in theirs):
+            parts = (f"{field} {value} ({theirs.get(field)})" for field, value in other.items())
+            found.setdefault(", ".join(parts), []).append(f"“{cell.label}”")
+    return [
+        f"task (paper's values in brackets): {parts}"
+        + (f" in {_listed(names)}." if len(names) < len(there) else ".")
+        for parts, names in found.items()
+    ]
 
 
 def notes(results: Results) -> list[str]:

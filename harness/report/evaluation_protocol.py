@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.recipe.ablation import Metric
+from harness.recipe.ablation import Ablation, Metric
 from harness.recipe.schema import Recipe
 from harness.recipe.task import TaskSection
 from harness.spec.registry import task, task_of
@@ -64,6 +64,14 @@ def usual_protocol(protocols: Sequence[Protocol]) -> Protocol:
 def deviation(own: Protocol, usual: Protocol) -> Protocol:
     """The fields in which a protocol differs from the usual one."""
     return {field: value for field, value in own.items() if value != usual.get(field)}
+
+
+def compared(found: Protocol, ablation: Ablation | None) -> Protocol:
+    """The fields in which all rows of a table must agree: those that none of its cells sets. A rate
+    that a table gives to random weights alone is a part of that row."""
+    cells = ablation.cells if ablation is not None else ()
+    varied = {field for cell in cells for field in cell.set or ()}
+    return {field: value for field, value in found.items() if field not in varied}
 
 
 def protocol_text(found: Protocol) -> str:

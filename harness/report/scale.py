@@ -16,6 +16,7 @@ from harness.recipe.ablation import Ablation, Scale
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
 from harness.recipe.schema import Knn, Recipe
+from harness.recipe.training import TrainedTask
 from harness.report import recipe_facts
 
 if TYPE_CHECKING:
@@ -283,7 +284,25 @@ def _sentences(recipe: Recipe) -> list[str]:
             f"weight decay {_list(probe.weight_decay[:1])}, {views}. The learning rate was fixed "
             "before the runs: the first is the result, never the best of several."
         )
+    further = recipe.tasks.items()
+    lines += [_trained(name, said) for name, said in further if isinstance(said, TrainedTask)]
     return lines
+
+
+def _trained(name: str, task: TrainedTask) -> str:
+    """How a task trains the whole network, as a sentence."""
+    length, unit = (task.epochs, "epochs") if task.epochs is not None else (task.steps, "steps")
+    schedule = task.schedule
+    how = str(schedule.kind)
+    if schedule.kind == "step":
+        how = f"×{schedule.factor:g} at {unit} {_list(schedule.drops)}"
+    head = f", times {task.head_lr:g} for new layers" if task.head_lr != 1 else ""
+    return (
+        f"{name} ({task.kind}): all layers train, SGD, {unit}: {length}, batch {task.batch}, "
+        f"learning rate {task.lr:g}{head}, {how}, momentum {task.sgd_momentum:g}, weight decay "
+        f"{task.weight_decay:g}. Rates were fixed before the runs. "
+        + (f"A value is the mean over {task.trials} trials." if task.trials > 1 else "One trial.")
+    )
 
 
 def _votes(knn: Knn) -> str:

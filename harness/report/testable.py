@@ -9,6 +9,8 @@ from harness.recipe.claims import CONTROL, Claim, Fails, Leak
 from harness.report import preconditions
 from harness.report.comparison import must_learn
 from harness.report.evaluation_protocol import (
+    Protocol,
+    compared,
     deviation,
     protocol_of,
     protocol_text,
@@ -21,6 +23,7 @@ from harness.report.sequential_design import design_of
 def why_untestable(
     claim: Claim,
     scale: Scale,
+    ablation: Ablation,
     recipes: Recipes,
     images: Mapping[str, int | None],
     *,
@@ -50,8 +53,12 @@ def why_untestable(
     if design.accuracy:
         said += preconditions.failed(recipes, images, [cell for cell in cells if cell in recipes])
     metrics = {scale.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
-    compared = [*cells, *([CONTROL] if control else [])]
-    said += [text for metric in sorted(metrics) for text in _apart(compared, recipes, metric)]
+    beside = [*cells, *([CONTROL] if control else [])]
+
+    def protocols(metric: Metric) -> dict[str, Protocol]:
+        return {c: compared(protocol_of(r, metric), ablation) for c, r in recipes.items()}
+
+    said += [text for metric in sorted(metrics) for text in _apart(beside, protocols(metric))]
     return "; ".join(said)
 
 
@@ -67,9 +74,8 @@ def printed_rows(ablation: Ablation, metric: Metric) -> dict[str, float]:
     }
 
 
-def _apart(cells: Sequence[str], recipes: Recipes, metric: Metric) -> Iterator[str]:
+def _apart(cells: Sequence[str], protocols: Mapping[str, Protocol]) -> Iterator[str]:
     """Why the cells cannot be compared: they are not all measured by the same protocol."""
-    protocols = {cell: protocol_of(recipe, metric) for cell, recipe in recipes.items()}
     found = {cell: protocols[cell] for cell in cells if cell in protocols}
     first = next(iter(found.values()), None)
     if all(each == first for each in found.values()):

@@ -53,8 +53,8 @@ def of(tmp_path: Path) -> Any:
     path = tmp_path / "recipes" / "scale.yaml"
     (tmp_path / "recipes" / "base.yaml").write_text(BASE)
 
-    def made(**changes: Any) -> Preflight:
-        (tmp_path / "ablations" / "it.yaml").write_text(yaml.safe_dump(TABLE))
+    def made(table: dict[str, Any] = TABLE, **changes: Any) -> Preflight:
+        (tmp_path / "ablations" / "it.yaml").write_text(yaml.safe_dump(table))
         path.write_text(yaml.safe_dump(SCALE | changes))
         scale = load(path)
         assert isinstance(scale, Scale)
@@ -95,6 +95,21 @@ def test_missing_cells_and_steps_make_claims_untestable(of: Any) -> None:
     alike = of(untestable={"first": "because", "second": "because"}).warnings
     (found,) = [each for each in alike if each.key == "untestable-claim"]
     assert "first, second" in found.says
+
+
+TASK = {"all": {"kind": "finetune", "epochs": 1, "lr": 0.1, "schedule": {"kind": "constant"}}}
+
+
+@pytest.mark.parametrize(("by_the_table", "warned"), [(True, False), (False, True)])
+def test_rows_of_two_rates_are_compared_where_the_table_has_them(
+    of: Any, by_the_table: bool, warned: bool
+) -> None:
+    """As the papers' tables do, where random weights are fine-tuned at another rate."""
+    row = {**CELL, "id": "untrained", "set": {"tasks.all.lr": 0.5} if by_the_table else {}}
+    table = {**TABLE, "metric": "finetune/top1", "cells": [*TABLE["cells"], row]}
+    own = {} if by_the_table else {"untrained": {"tasks.all.lr": 0.5}}
+    found = of(table, metric="finetune/top1", set={"tasks": TASK}, set_cells=own)
+    assert ("untestable-claim" in keys(found)) is warned
 
 
 @pytest.mark.parametrize(

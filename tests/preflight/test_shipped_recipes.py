@@ -21,6 +21,12 @@ from harness.store.edition import Editions
 RECIPES = Path(harness.__file__).parent.parent / "recipes"
 SHIPPED = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
+ONE_CHECKPOINT = (
+    *("ablation_segmentation_voc", "ablation_segmentation_cityscapes", "ablation_inaturalist"),
+    *("ablation_semi_supervised_1", "ablation_semi_supervised_10"),
+)
+"""Given weights: a second seed would fine-tune the same checkpoint again."""
+
 PAPERS = (
     *("moco_v1_imagenet", "moco_v1_imagenet_r50w2x", "moco_v1_imagenet_r50w4x"),
     *("moco_v1_imagenet_rx50", "moco_v1_imagenet100", "moco_v1_instagram"),
@@ -29,6 +35,9 @@ PAPERS = (
     *("cifar10_demo_symmetric_400", "cifar10_demo_symmetric_800", "ablation_cifar10_demo"),
     *("ablation_five_runs", "ablation_improvements", "ablation_mechanisms", "ablation_momentum"),
     *("ablation_shuffling", "ablation_simclr", "ablation_temperature", "ablation_width"),
+    *("segmentation_voc", "segmentation_cityscapes", "inaturalist"),
+    *("semi_supervised_1", "semi_supervised_10"),
+    *ONE_CHECKPOINT,
 )
 """What others have published. A warning of these would be a false alarm."""
 
@@ -58,7 +67,10 @@ WARNED = {
     "quickstart": {"untestable-claim"},
 }
 
-ACCEPTED = {"quickstart": {"too-few-seeds", "rate-for-batch"}}
+ACCEPTED = {
+    "quickstart": {"too-few-seeds", "rate-for-batch"},
+    **{name: {"too-few-seeds"} for name in ONE_CHECKPOINT},
+}
 
 
 def at_hand(data: Data) -> Size | None:

@@ -7,6 +7,7 @@ import pytest
 from harness.errors import RecipeError
 from harness.methods.moco.config import Moco
 from harness.recipe.expand import Expansion, expand, find_ablation
+from harness.recipe.finetune import FinetuneTask
 from harness.recipe.load import load_scale
 from harness.recipe.schema import Recipe
 
@@ -341,3 +342,48 @@ def test_mistakes_in_controls(scale: Path, write: Write, old: str, new: str, say
         assert says in refusal(scale)
     else:
         assert expanded(scale)
+
+
+RANDOM = """\
+  - {id: untrained, label: random init., set: {tasks.all.lr: 0.5}, printed: 1.0}
+claims:
+"""
+FINETUNE = """\
+tasks:
+  all: {kind: finetune, epochs: 2, lr: 0.1, schedule: {kind: constant}}
+"""
+
+
+def lr(recipe: Recipe) -> float:
+    section = recipe.tasks["all"]
+    assert isinstance(section, FinetuneTask)
+    return section.lr
+
+
+def test_the_control_fills_the_row_of_the_random_network(scale: Path, write: Write) -> None:
+    write("recipes/base.yaml", BASE + FINETUNE)
+    write("ablations/momentum.yaml", TABLE.replace("claims:\n", RANDOM))
+    members = expanded(scale).members
+    assert [m.cell for m in members] == ["untrained"] * 2 + ["m0"] * 2 + ["m9"] * 2
+    assert [lr(m.recipe) for m in members] == [0.5, 0.5, 0.1, 0.1, 0.1, 0.1]
+    assert members[0].recipe.optim.epochs == 0, "it is random all the same"
+    assert {m.cell for m in expanded(scale, "control=false").members} == {"m0", "m9"}
+    write("recipes/abl.yaml", SCALE + "set_cells: {untrained: {tasks.all.lr: 0.25}}\n")
+    own = expanded(scale).members
+    assert [lr(m.recipe) for m in own] == [0.25, 0.25, 0.1, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ("null", "set: untrained is the scale's control"),
+        ("{optim.epochs: 3}", "set: optim.epochs: untrained has random weights"),
+        ("{model.weights: {file: w.pth}}", "set: model.weights: untrained has random weights"),
+    ],
+)
+def test_the_row_of_the_random_network_stays_random(
+    scale: Path, write: Write, changes: str, says: str
+) -> None:
+    row = RANDOM.replace("{tasks.all.lr: 0.5}", changes)
+    write("ablations/momentum.yaml", TABLE.replace("claims:\n", row))
+    assert says in refusal(scale)

@@ -114,8 +114,7 @@ class Bench:
         wanted = [cell.id for cell in self.ablation.cells]
         if self.scale.cells is not None:
             wanted = [cell for cell in wanted if cell in self.scale.cells]
-        if self.scale.control:
-            wanted.insert(0, CONTROL)
+        wanted = [*[CONTROL] * self.scale.control, *(cell for cell in wanted if cell != CONTROL)]
         wanted += [each.id for each in self.scale.controls if each.id not in wanted]
         members = [Member(c, s, self.recipe(c, s)) for c in wanted for s in self.seeds]
         return Expansion(self.ablation, members)

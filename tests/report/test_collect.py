@@ -6,6 +6,8 @@ import json
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from harness.report.runs import Run
 from harness.report.table_text import text as in_words
 from harness.store.edition import Editions
 from harness.store.liveness import identity
-from report.build import EDITION, OLDER, Bench, recipe
+from report.build import ABLATION, EDITION, OLDER, Bench, recipe
 from report.conftest import Collected
 
 Make = Callable[..., Bench]
@@ -254,6 +256,41 @@ def test_data_that_cells_vary_on_purpose_are_not_mixed_up(make: Make, gather: Co
     results = gather(bench)
     assert text(results, "m0.9") == "40.00 (1 seed)"
     assert text(results, "m0.99") == "44.00 (1 seed)"
+
+
+def test_the_control_may_fill_a_row_of_the_table(make: Make, gather: Collected) -> None:
+    row = {"id": CONTROL, "label": "random init.", "set": {}, "printed": 33.5}
+    changes = {"metric": "knn/top1", "cells": [row, *ABLATION["cells"]]}
+    bench = make((0, 1), ablation_changes=changes, scale_changes={"level": "paper"})
+    for seed in (0, 1):
+        bench.finish(CONTROL, seed, 30.0)
+        bench.finish("m0.9", seed, 40.0)
+    results = gather(bench)
+    assert [cell.id for cell in results.cells].count(CONTROL) == 1
+    control, other = results.cell(CONTROL), results.cell("m0.9")
+    assert control is not None
+    assert other is not None
+    assert (control.label, control.printed, len(control.runs)) == ("random init.", 33.5, 2)
+    difference = results.difference(other)
+    assert difference is not None
+    assert difference.mean == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric"),
+    [
+        ({}, "linear/top1"),
+        ({"linear": None}, "knn/top1"),
+        ({"linear": None, "knn": None}, "finetune/top1"),
+        ({"linear": None, "knn": None, "tasks": {}}, "knn/top1"),
+    ],
+)
+def test_a_single_recipe_is_judged_by_what_it_measures(
+    runs: Path, changes: dict[str, Any], metric: str
+) -> None:
+    task = {"kind": "finetune", "epochs": 2, "lr": 0.1, "schedule": {"kind": "constant"}}
+    made = recipe(**{"tasks": {"all": task}, **changes})
+    assert collect_single(made, runs, installed=Editions.same(EDITION)).metric == metric
 
 
 def test_a_single_recipe_is_a_table_of_one_cell(make: Make) -> None:

@@ -106,6 +106,28 @@ def test_cells_are_held_against_the_same_cells_at_the_papers_scale(
     assert marked == {"schedule", "momentum of SGD", "weight decay", "augmentation"}
 
 
+def finetune(**changes: Any) -> dict[str, Any]:
+    task = {"kind": "finetune", "epochs": 4, "lr": 0.1, "schedule": {"kind": "constant"}}
+    return {"tasks": {"all": {**task, **changes}}}
+
+
+def test_another_protocol_than_the_tables_task_is_a_deviation(
+    make: Make, gather: Collected
+) -> None:
+    judged = {"metric": "finetune/top1"}
+    bench = make(ablation_changes=judged, scale_changes=judged, recipe_changes=finetune())
+    found = gather(bench)
+    same = replace(found, references=references(**finetune()))
+    assert not [line for line in deviations(same) if line.startswith("Task")]
+    longer = references(**finetune(epochs=9))
+    other = deviations(replace(found, references=longer))
+    assert "Task (paper's values in brackets): tasks.all.epochs 4 (9)." in other
+    longer |= {"m0": references(**finetune())["m0"]}
+    (line,) = [x for x in deviations(replace(found, references=longer)) if x.startswith("Task")]
+    assert "“0.9”" in line
+    assert "“0”" not in line
+
+
 def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collected) -> None:
     papers = references()
     papers["m0"] = recipe(contrast__momentum=0.0, optim__batch=128, contrast__queue=256)

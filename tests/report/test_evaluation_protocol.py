@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.report.evaluation_protocol import protocol_of
+from harness.recipe.ablation import Ablation
+from harness.report.evaluation_protocol import compared, protocol_of
 
-from .build import recipe
+from .build import ABLATION, recipe
 
 FINETUNE = {"kind": "finetune", "epochs": 2, "batch": 16, "lr": 0.025}
 FINETUNE["schedule"] = {"kind": "step", "drops": [1]}  # type: ignore[assignment]
@@ -38,3 +39,18 @@ def test_the_only_task_of_a_kind_is_measured_by_its_section_and_data(size: int) 
 
 def test_without_any_task_of_the_kind_there_is_no_protocol() -> None:
     assert protocol_of(recipe(linear=None), "linear/top1") == {}
+
+
+def test_rows_need_not_agree_in_what_the_table_itself_sets() -> None:
+    row = {"id": "untrained", "label": "random", "set": {"tasks.all.lr": 0.1}, "printed": None}
+    table = Ablation.model_validate({**ABLATION, "cells": [*ABLATION["cells"], row]}, strict=False)
+    slow, fast, long = (
+        protocol_of(recipe(tasks={"all": {**FINETUNE, **changes}}), "finetune/top1")
+        for changes in ({}, {"lr": 0.1}, {"epochs": 3})
+    )
+    assert slow != fast
+    assert compared(slow, table) == compared(fast, table)
+    assert compared(slow, table) != compared(long, table)
+    plain = Ablation.model_validate(ABLATION, strict=False)
+    assert compared(slow, plain) != compared(fast, plain)
+    assert compared(slow, None) == slow

@@ -70,3 +70,20 @@ def test_a_method_without_negatives_has_no_k_in_its_scale(tmp_path: Path) -> Non
         part.startswith("K ") for part in one_line(collected(labelled, tmp_path)).split(", ")
     )
     assert "K 128" in one_line(collected(recipe(), tmp_path)).split(", ")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"kind": "step", "drops": [2], "factor": 0.2}, "×0.2 at epochs 2"),
+        ({"kind": "cosine"}, "cosine"),
+    ],
+)
+def test_how_a_task_trains_the_network_is_said(
+    tmp_path: Path, schedule: dict[str, Any], words: str
+) -> None:
+    task = {"kind": "finetune", "epochs": 3, "batch": 64, "lr": 0.025, "schedule": schedule}
+    made = recipe(tasks={"birds": {**task, "head_lr": 10, "trials": 5}})
+    text = "\n".join(protocol_sentences(collected(made, tmp_path)))
+    for word in ("birds", "epochs: 3", "batch 64", "0.025", "times 10", words, "5 trials"):
+        assert word in text

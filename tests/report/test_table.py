@@ -172,6 +172,31 @@ def test_further_tasks_have_a_table_of_their_own(make: Make, gather: Collected) 
     assert warning.startswith("Stale: again of m0.9 (seed 1). ")
 
 
+def test_several_tasks_of_a_kind_that_nothing_else_measures_are_not_stale(
+    make: Make, gather: Collected
+) -> None:
+    two = {"kind": "finetune", "epochs": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
+    bench = make((0,), recipe_changes={"tasks": {"one": two, "other": {**two, "lr": 0.2}}})
+    bench.finish("m0.9", 0, 40.0)
+    pretrain, recipe = bench.folder("m0.9", 0), bench.recipe("m0.9", 0)
+    for n, name in enumerate(("one", "other")):
+        folder = stage_folder(bench.runs, stage_id(recipe, name))
+        said = {"schema": 1, "id": folder.id, "name": recipe.name, "seed": 0}
+        folder.create(
+            {**said, **record(recipe, name), "parent": pretrain.id}
+            | {"recipe": described(recipe, name)}
+        )
+        result = json.loads((pretrain.path / "result.json").read_text())
+        result["values"] = {"finetune/top1": 30.0 + n}
+        (folder.path / "result.json").write_text(json.dumps(result))
+    results = gather(bench)
+    table = further_table(results)
+    assert table is not None
+    (row,) = [row for row in table.rows if row.key == "m0.9"]
+    assert [text(cell).text.partition(" ")[0] for cell in row.cells[1:]] == ["30.00", "31.00"]
+    assert not [each for each in results.warnings if each.startswith("Stale")]
+
+
 def drawn(table: Table, kinds: Any = None) -> str:
     out = io.StringIO()
     Console(file=out, width=200).print(terminal_table(table, kinds))

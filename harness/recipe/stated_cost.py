@@ -1,0 +1,55 @@
+"""What a recipe's stated cost (about.cost) is for, and how many images its training processes."""
+
+from __future__ import annotations
+
+from harness.recipe.identity import spec
+from harness.recipe.rules import KNOWN_SIZES
+from harness.recipe.schema import Recipe
+from harness.recipe.training import TrainedTask
+
+
+def share(recipe: Recipe, name: str, *, pretrains: bool) -> float:
+    """The share of the recipe's stated cost that is the stage's.
+
+    The cost is that of pre-training or, on given weights, of the linear probe. In a plan without
+    pre-training, a recipe without a linear probe states the cost of its tasks that train the
+    network further, all trials together.
+
+    Args:
+        name: the stage's.
+        pretrains: whether any run of the plan is pre-trained.
+    """
+    if _epochs(recipe, name):
+        return 1.0
+    if pretrains or recipe.linear is not None or _trained_task(recipe, name) is None:
+        return 0.0
+    return 1 / sum(each.trials for each in recipe.tasks.values() if isinstance(each, TrainedTask))
+
+
+def images(recipe: Recipe, name: str) -> int | None:
+    """Images that the stage's training will process, over all epochs; None if the size of its data
+    set is not known."""
+    task, data, epochs = _trained_task(recipe, name), recipe.data, _epochs(recipe, name)
+    if task is not None and task.steps is not None:
+        return task.steps * task.batch
+    if task is not None:
+        epochs, data = task.epochs or 0, task.data or data
+    size = data.images or KNOWN_SIZES.get(data.name)
+    if not epochs:
+        return 0
+    return None if size is None else epochs * size
+
+
+def _epochs(recipe: Recipe, name: str) -> int:
+    """Epochs of pre-training; for the probe on given weights, which need no pre-training, its
+    own."""
+    kind = spec(recipe, name).task.kind if name in recipe.tasks else name
+    if kind == "pretrain":
+        return recipe.optim.epochs
+    given = recipe.model.weights is not None and recipe.optim.epochs == 0
+    return recipe.linear.epochs if kind == "linear" and given and recipe.linear else 0
+
+
+def _trained_task(recipe: Recipe, name: str) -> TrainedTask | None:
+    section = spec(recipe, name).section(recipe) if recipe.tasks else None
+    return section if isinstance(section, TrainedTask) else None

@@ -1,0 +1,53 @@
+"""Which stages a recipe's stated cost is for, and the images that they train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report.build import recipe
+
+from harness.recipe.identity import specs
+from harness.recipe.schema import Recipe
+from harness.recipe.stated_cost import images, share
+
+FINETUNE: dict[str, Any] = {
+    **{"kind": "finetune", "epochs": 3, "batch": 16, "lr": 0.1, "trials": 2},
+    "schedule": {"kind": "constant"},
+}
+SEGMENT: dict[str, Any] = {
+    **{"kind": "segmentation", "masks": {"name": "scenes"}, "steps": 50, "batch": 4, "lr": 0.1},
+    **{"crop": 24, "trials": 3, "schedule": {"kind": "constant"}},
+}
+GIVEN: dict[str, Any] = {"optim__epochs": 0, "model__weights": {"file": "w.pth", "md5": "0" * 8}}
+TASKS: dict[str, Any] = {"tasks": {"fine": FINETUNE, "masks": SEGMENT}}
+
+
+def shares(made: Recipe, *, pretrains: bool) -> dict[str, float]:
+    found = {name: share(made, name, pretrains=pretrains) for name in specs(made)}
+    return {name: each for name, each in found.items() if each}
+
+
+@pytest.mark.parametrize("pretrains", [True, False])
+def test_of_given_weights_with_a_probe_it_is_the_probes(pretrains: bool) -> None:
+    assert shares(recipe(**GIVEN, **TASKS), pretrains=pretrains) == {"linear": 1}
+
+
+def test_where_runs_are_pre_trained_it_is_of_that_and_the_control_has_none() -> None:
+    assert shares(recipe(**TASKS), pretrains=True) == {"pretrain": 1}
+    assert shares(recipe(**TASKS, optim__epochs=0, linear=None), pretrains=True) == {}
+
+
+@pytest.mark.parametrize("start", [GIVEN, {"optim__epochs": 0}])
+def test_else_the_trials_of_all_tasks_that_train_share_it(start: dict[str, Any]) -> None:
+    found = shares(recipe(**start, **TASKS, linear=None), pretrains=False)
+    assert found == dict.fromkeys(("fine", "fine=t1", "masks", "masks=t1", "masks=t2"), 1 / 5)
+
+
+def test_images_are_of_each_stages_own_data_and_length() -> None:
+    made = recipe(**TASKS, data__images=1000)
+    assert [images(made, name) for name in ("pretrain", "fine=t1", "masks", "knn")] == [
+        *(10 * 1000, 3 * 1000, 50 * 4, 0)
+    ]
+    elsewhere = {**FINETUNE, "data": {"name": "imagefolder", "folder": "birds", "size": 32}}
+    assert images(recipe(tasks={"fine": elsewhere}), "fine") is None
