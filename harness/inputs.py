@@ -19,10 +19,12 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from harness import data_roots, mask_files
+from harness.box_files import files_of as with_boxes
 from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
@@ -37,11 +39,14 @@ from harness.imagefolder import (
     walk,
 )
 from harness.input_notes import Note, times_of
+from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
+from harness.recipe.segmentation import MASK_FOLDERS
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
     from harness.recipe.schema import Data, Weights
+    from harness.recipe.task import TaskSection
 
 FEW = 20_000
 """Maximum number of files of an image folder for which each file is checked every time."""
@@ -52,6 +57,14 @@ TIME_LIMIT_S = 20.0
 
 RUN = "run"
 """Kind of inputs that are another run's weights."""
+
+ANNOTATED: dict[str, tuple[Mapping[Any, Sequence[str]], mask_files.List]] = {
+    "masks": (MASK_FOLDERS, mask_files.files_of),
+    "boxes": (BOX_FOLDERS, with_boxes),
+}
+"""Inputs that are data sets with annotations: the folders of each, and what lists its files."""
+FILES = ("weights", "labels")
+"""Inputs that are one file, unless of the kind RUN."""
 PACK = "pack.json"
 OF_SETS = re.compile(r"data_batch_\d|test_batch|train|test|(train|test|unlabeled)_[Xy]\.bin")
 """The files of torchvision's data sets that hold images or labels."""
@@ -79,11 +92,13 @@ class Inputs:
         few = isinstance(images, int) and images <= FEW
         key = (what, name, path, of, few)
         if key not in self._seen:
-            place = self._run(name, path) if of == RUN else self._place(what, name, path)
             began = time.monotonic()
             until = began + self._left_s
             found = None
-            if place is not None:
+            if what in ANNOTATED:
+                read = data_roots.read(path) if path.startswith("/") else None
+                found = self._annotated(what, name, [self._root, read], until)
+            elif place := self._run(name, path) if of == RUN else self._place(what, name, path):
                 found = self._described(what, name, place, of, until, each=few)
             self._left_s -= time.monotonic() - began  # the time between checks does not count
             self._seen[key] = found
@@ -93,7 +108,7 @@ class Inputs:
         """Where the input would be read now; if it is not there, where it was read."""
         places = [self._root / name] if self._root is not None and name else []
         places += [Path(path)] if path.startswith("/") else []
-        there = os.path.isfile if what == "weights" else os.path.isdir
+        there = os.path.isfile if what in FILES else os.path.isdir
         return next((each for each in places if there(each)), None)
 
     def _run(self, name: str, path: str) -> Path | None:
@@ -125,6 +140,15 @@ class Inputs:
         assert weights.file is not None
         return self._made_from("weights", weights.file, "file")
 
+    def further(self, section: TaskSection) -> dict[str, dict[str, Any] | None]:
+        """What a result records of a task's inputs besides its data, by their names there."""
+        return {
+            what: self._annotated(what, name, [self._root], float("inf"))
+            if what in ANNOTATED
+            else self._made_from(what, name, "file")
+            for what, name in section.inputs().items()
+        }
+
     def source(self, folder: StageFolder) -> dict[str, Any] | None:
         """What a result records of the run that gave its initial weights."""
         return self._described("weights", folder.id, folder.path, RUN, float("inf"), each=True)
@@ -142,8 +166,8 @@ class Inputs:
         try:
             if of == RUN:
                 found = _source(place)
-            elif what == "weights":
-                found = _weights(place, note)
+            elif what in FILES:
+                found = _hashed(place, note)
             elif of == "set":
                 found = _downloaded(place)
             elif of in ("pictures", "classes"):
@@ -166,8 +190,28 @@ class Inputs:
         note.write()
         return found and {"name": name, "path": str(place.absolute()), **found}
 
+    def _annotated(
+        self, what: str, name: str, roots: Iterable[AnyRoot | None], until: float
+    ) -> dict[str, Any] | None:
+        """The present state of a data set with annotations in the first root that has it; otherwise
+        as `_described`."""
+        folders, files_of = ANNOTATED[what]
+        root = mask_files.holder(folders.get(name, ()), roots)
+        if root is None:
+            return None
+        note = Note(self._runs, root / folders[name][0])
+        try:
+            found = _listed(*files_of(name, root), note, until)
+        except Unfinished:
+            self.unfinished.append(f"{name} in {root}")
+            return None
+        except (DataError, OSError):
+            return None  # the stage that reads it reports the error
+        note.write()
+        return {"name": name, "path": str(root.absolute()), **found}
 
-def _weights(path: Path, note: Note) -> dict[str, Any]:
+
+def _hashed(path: Path, note: Note) -> dict[str, Any]:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("not a regular file")
@@ -177,6 +221,25 @@ def _weights(path: Path, note: Note) -> dict[str, Any]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         found = note.after["file"] = {"seen": note.settled(times_of(about)), "sha256": digest}
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
+
+
+def _listed(paths: list[list[Path]], images: int, note: Note, until: float) -> dict[str, Any]:
+    """Images with annotations, to train and to test on; every file is checked. Of masks the
+    fingerprint is that of the stage that uses all of them."""
+    parts: list[list[tuple[Path, int]]] = []
+    for part in paths:
+        parts.append([])
+        for sized in mask_files.sizes(path.absolute() for path in part):
+            parts[-1].append(sized)
+            if time.monotonic() > until:
+                raise Unfinished
+    files = {str(path)[1:]: size for part in parts for path, size in part}
+    fingerprint = mask_files.fingerprint(*map(mask_files.digest, parts))
+    size = sum(files.values())
+    said = {"fingerprint": fingerprint, "images": images, "bytes": size}
+    if size <= LIGHT:
+        said["contents"] = _digest(zip(files, note.sums(Path("/"), files), strict=True))
+    return said
 
 
 def _source(folder: Path) -> dict[str, Any]:
@@ -258,7 +321,9 @@ def _folder(
     if late:
         raise Unfinished
     if each and said["images"] <= FEW and said["bytes"] <= LIGHT:
-        sums = _sums(place, files, note)
+        sums = note.sums(
+            place, (f"{part}/{image.name}" if part else image.name for part, image in files)
+        )
         said["contents"] = _digest(
             ((image.name, crc) for (_, image), crc in zip(files, sums, strict=True)), whole=whole
         )
@@ -296,20 +361,6 @@ def _digest(named: Iterable[tuple[str, object]], *, whole: bool = False) -> str:
         known = name if whole else "/".join(name.split("/")[-2:])
         total.update(os.fsencode(f"{known}\0{value}\0"))
     return total.hexdigest()[:12]
-
-
-def _sums(place: Path, files: Iterable[tuple[str, Found]], note: Note) -> Iterator[int]:
-    """CRC-32 of each file; a file with the noted size and times is not read again."""
-    known, sums = note.known("files"), {}
-    for part, image in files:
-        path = f"{part}/{image.name}" if part else image.name
-        seen = times_of((place / path).stat())
-        before = known.get(path)
-        if not isinstance(before, list) or before[1:] != seen:
-            before = [zlib.crc32((place / path).read_bytes()), *note.settled(seen)]
-        sums[path] = before
-        yield int(before[0])
-    note.after["files"] = sums
 
 
 def _pack(place: Path, note: Note) -> dict[str, Any]:

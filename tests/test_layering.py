@@ -36,6 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "recipe": {"errors", "redact", "spec"},
     "store": {"errors", "redact", "output", "spec"},
     "site": {"backend", "data_roots", "errors", "recipe"},
+    "mask_files": {"data_roots", "errors", "imagefolder", "recipe"},
+    "box_files": {"data_roots", "errors", "imagefolder", "mask_files", "recipe"},
     "data_check": {"data_roots", "errors", "recipe", "class_folders"},
     "input_notes": {"errors", "store"},
     "inputs": {
@@ -44,6 +46,8 @@ ARROWS: dict[str, set[str]] = {
         "imagefolder",
         "data_check",
         "data_roots",
+        "mask_files",
+        "box_files",
         "recipe",
         "store",
     },
@@ -53,7 +57,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {
         *("command", "data_check", "data_roots", "errors", "imagefolder", "recipe", "store"),
-        *("runtime", "class_folders", "keyed_split"),
+        *("runtime", "class_folders", "keyed_split", "mask_files", "box_files"),
     },
     "model": {"data_roots", "errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},

@@ -6,8 +6,7 @@ import torch
 
 from harness.data.masks import IGNORED, MaskFile, MaskFiles, existing, read_indexed
 from harness.data_roots import AnyRoot
-from harness.errors import DataError
-from harness.imagefolder import shown
+from harness.mask_files import CITY_MASK, city_pairs
 
 CLASSES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
@@ -22,8 +21,6 @@ TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32,
 HIGHEST = 33
 """The largest labelId. Others up to it are not counted, nor 255, the licence plate's -1."""
 
-IMAGE, MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
-
 
 def cityscapes(root: AnyRoot, split: str) -> MaskFiles:
     """The images of cityscapes/{leftImg8bit,gtFine}/<split>/<city> in the data root, by name.
@@ -34,22 +31,15 @@ def cityscapes(root: AnyRoot, split: str) -> MaskFiles:
     Raises:
         DataError: the layout is another, or a mask is missing.
     """
-    top = root / "cityscapes"
-    images, masks = top / "leftImg8bit" / split, top / "gtFine" / split
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise DataError(
-                f"{shown(folder)}: no such folder; unpack leftImg8bit_trainvaltest.zip and "
-                "gtFine_trainvaltest.zip of Cityscapes there, or name another data root with --data"
-            )
-    files = [
-        MaskFile(path, masks / path.parent.name / path.name.replace(IMAGE, MASK), read_indexed)
-        for path in sorted(images.glob(f"*/*{IMAGE}"))
-    ]
-    mend = f"the masks are gtFine's files *{MASK}; those with training ids are another form of them"
+    files = [MaskFile(*pair, read_indexed) for pair in city_pairs(root, split)]
+    listed = root / "cityscapes" / "leftImg8bit" / split
+    mend = (
+        f"the masks are gtFine's files *{CITY_MASK}; those with training ids are another form of "
+        "them"
+    )
     table = torch.full((256,), -1)
     table[: HIGHEST + 1] = IGNORED
     table[255] = IGNORED
     table[list(TRAINED)] = torch.arange(len(TRAINED))
     known = f"Cityscapes has the labelIds 0 to {HIGHEST}, and 255"
-    return MaskFiles(existing(files, images, mend), table, known)
+    return MaskFiles(existing(files, listed, mend), table, known)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from harness.data.pictures import content_of, decode
 from harness.errors import DataError, NoData
 from harness.imagefolder import shown, some, unread
+from harness.mask_files import digest, sizes
 from harness.runtime.cores import helpers
 
 IGNORED = 255
@@ -170,12 +170,7 @@ class MaskFiles(MaskedImages):
         return MaskFiles(chosen, self._labels, self._classes, self._workers)
 
     def digest(self) -> bytes:
-        total = hashlib.sha256()
-        for file in self.files:
-            for path in (file.image, file.mask):
-                name = f"{path.parent.name}/{path.name}:{path.stat().st_size}\0"
-                total.update(os.fsencode(name))
-        return total.digest()
+        return digest(sizes(path for each in self.files for path in (each.image, each.mask)))
 
 
 def labels_table(classes: int) -> Tensor:

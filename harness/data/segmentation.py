@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from harness.data.masks import MaskedImages, MaskStack
 from harness.data.scenes import scene
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
+from harness.mask_files import SPLITS, fingerprint
 from harness.recipe.segmentation import MaskName
 from harness.runtime import keyed
 
@@ -96,12 +96,6 @@ def _drawn(split: Split, n: int, size: int) -> MaskStack:
     )
 
 
-_SPLITS: dict[str, tuple[int, str, str]] = {
-    "voc2007": (2007, "trainval", "test"),
-    "voc2012": (2012, "train", "val"),
-}
-
-
 def _files(name: MaskName, root: AnyRoot, images: int | None) -> Segmentation:
     train: MaskedImages
     test: MaskedImages
@@ -114,7 +108,7 @@ def _files(name: MaskName, root: AnyRoot, images: int | None) -> Segmentation:
         train, remarks = voc_masks.train_aug(root)
         test = voc_masks.voc(root, 2012, "val")
     else:
-        year, trained, tested = _SPLITS[name]
+        year, trained, tested = SPLITS[name]
         train, test = (voc_masks.voc(root, year, split) for split in (trained, tested))
     if images is not None:
         if images > len(train):
@@ -132,5 +126,5 @@ def _made(
     normal: tuple[Channels, Channels],
     remarks: tuple[str, ...] = (),
 ) -> Segmentation:
-    fingerprint = hashlib.sha256(train.digest() + test.digest()).hexdigest()[:12]
-    return Segmentation(name, train, test, classes, *normal, fingerprint, remarks)
+    made_from = fingerprint(train.digest(), test.digest())
+    return Segmentation(name, train, test, classes, *normal, made_from, remarks)

@@ -17,7 +17,8 @@ from harness.data.masks import MaskFile, MaskFiles, existing, labels_table, read
 from harness.data.pictures import content_of
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
-from harness.imagefolder import shown, unread
+from harness.imagefolder import shown
+from harness.mask_files import aug_pairs, sbd_folder, voc_list, voc_pairs
 
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -28,12 +29,6 @@ CLASSES = (
 
 TRAIN_AUG = 10_582
 """Images of train_aug."""
-
-NEEDED = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
-"""Folders of VOC with images and masks."""
-
-SBD = "sbd"
-"""SBD's folder in the data root."""
 
 
 def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> MaskFiles:
@@ -46,9 +41,8 @@ def voc(root: AnyRoot, year: int, split: str, classes: int = len(CLASSES)) -> Ma
     Raises:
         DataError: the layout is another, or images or masks are missing.
     """
-    folder = voc_folder(root, year, *NEEDED)
-    listed = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
-    files = [_of_voc(folder, name) for name in names_in(listed)]
+    listed = voc_list(root, year, split)
+    files = [MaskFile(*pair, read_indexed) for pair in voc_pairs(root, year, split)]
     mend = f"ImageSets/Segmentation lists the images with masks: use VOC's own {split}.txt"
     known = f"VOC has the labels 0 to {classes - 1} and 255"
     return MaskFiles(existing(files, listed, mend), labels_table(classes), known)
@@ -67,22 +61,13 @@ def train_aug(root: AnyRoot) -> tuple[MaskFiles, tuple[str, ...]]:
     Raises:
         DataError: as in `voc`; or SBD is missing, or the package that reads its masks.
     """
-    folder = voc_folder(root, 2012, *NEEDED)
-    lists = folder / "ImageSets" / "Segmentation"
-    own, val = names_in(lists / "train.txt"), set(names_in(lists / "val.txt"))
-    sbd = next((p for p in (root / SBD / "dataset", root / SBD) if (p / "cls").is_dir()), None)
-    if sbd is None:
-        raise DataError(
-            f"{shown(root / SBD)}: no SBD there; unpack benchmark.tgz of the Semantic Boundaries "
-            "Dataset so that the folder has dataset/cls, or train on voc2012 alone"
-        )
+    lists, sbd = voc_list(root, 2012, "train").parent, sbd_folder(root)
     _mat_reader(sbd)
-    more = {name for part in ("train", "val") for name in names_in(sbd / f"{part}.txt")}
-    files = {
-        name: MaskFile(folder / "JPEGImages" / f"{name}.jpg", sbd / "cls" / f"{name}.mat", read_mat)
-        for name in more - val
-    } | {name: _of_voc(folder, name) for name in own}
-    chosen = existing([files[name] for name in sorted(files)], sbd / "train.txt", "restore SBD")
+    files = [
+        MaskFile(*pair, read_mat if pair.mask.suffix == ".mat" else read_indexed)
+        for pair in aug_pairs(root)
+    ]
+    chosen = existing(files, sbd / "train.txt", "restore SBD")
     known = "VOC and SBD have the labels 0 to 20, VOC also 255"
     remarks: tuple[str, ...] = ()
     if len(files) != TRAIN_AUG:
@@ -121,47 +106,3 @@ def _mat_reader(path: Path) -> Callable[[str], Any]:
             "with: pip install 'moco-harness[sbd]'"
         ) from None
     return loadmat  # type: ignore[no-any-return]
-
-
-def _of_voc(folder: Path, name: str) -> MaskFile:
-    mask = folder / "SegmentationClass" / f"{name}.png"
-    return MaskFile(folder / "JPEGImages" / f"{name}.jpg", mask, read_indexed)
-
-
-def voc_folder(root: AnyRoot, year: int, *needed: str) -> Path:
-    """VOC's folder of that year in the data root.
-
-    Raises:
-        DataError: it lacks one of the folders that are needed.
-    """
-    folder = root / f"VOCdevkit/VOC{year}"
-    lacking = [name for name in needed if not (folder / name).is_dir()]
-    if lacking:
-        raise DataError(
-            f"{shown(folder)}: lacks {', '.join(lacking)}; unpack VOC {year} as it is published "
-            "(VOCtrainval, and VOCtest of 2007) into the data root, or name another root with "
-            "--data"
-        )
-    return folder
-
-
-def names_in(path: Path) -> list[str]:
-    """The image names of a list, one a line.
-
-    Raises:
-        DataError: it is missing, cannot be read, or names an image twice.
-    """
-    try:
-        names = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise unread(error, path) from error
-        missing = isinstance(error, FileNotFoundError)
-        raise DataError(
-            f"{shown(path)}: {'missing' if missing else 'not a text file'}; restore it from the "
-            "data set's source"
-        ) from None
-    if len(set(names)) < len(names):
-        twice = next(name for n, name in enumerate(names) if name in names[:n])
-        raise DataError(f"{shown(path)}: names {shown(twice)} twice; remove one of the lines")
-    return names

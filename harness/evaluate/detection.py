@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.detection import DetectionSet
-from harness.data.detection_views import DetectionView, views_to_test
+from harness.data.detection_views import views_to_test
 from harness.data.joint_views import normalised
 from harness.evaluate.coco_ap import coco_ap, encoded
 from harness.evaluate.detections import AveragePrecision, Found, gathered, merged
@@ -20,7 +17,6 @@ from harness.evaluate.voc_ap import voc_ap
 from harness.model.detection.boxes import Detections, rescaled
 from harness.model.detection.detector import Detector
 from harness.model.detection.mask_targets import pasted
-from harness.recipe.detection import COCO_METRIC
 from harness.runtime.world import World
 
 AT_ONCE = 8
@@ -41,13 +37,20 @@ class DetectionScores:
 
 
 def detection_scores(
-    detector: Detector, data: DetectionSet, shortest: int, longest: int, world: World
+    detector: Detector,
+    data: DetectionSet,
+    shortest: int,
+    longest: int,
+    world: World,
+    *,
+    as_coco: bool,
 ) -> DetectionScores:
     """The average precision on the data set's test images, the same on every rank.
 
     Args:
         detector: in eval mode, on the world's device.
-        shortest, longest: the size at which it sees an image; see views_to_test.
+        shortest, longest: the size at which it sees an image, in pixels; see views_to_test.
+        as_coco: by COCO's evaluation, which masks need; otherwise by VOC 2007's.
 
     Raises:
         NoData: an image is missing, damaged or not of the annotated size.
@@ -58,39 +61,58 @@ def detection_scores(
     wrong = ""
     try:
         for block in blocks[world.rank :: world.size]:
-            seen = views_to_test(data.test, block, shortest, longest)
-            mine += _found(detector, data, seen, world.device)
-    except FloatingPointError as error:
+            mine += found_in(detector, data, block, shortest, longest, world.device)
+    except NotFinite as error:
         wrong = str(error)
     if world.any(bool(wrong)):  # all ranks stop, rather than wait for this one
         raise NotFinite(wrong or "the output for another rank's test image is not finite")
     every = merged(gathered(mine, world), [image.id for image in data.test.images])
-    masks = None
-    if data.name not in COCO_METRIC and detector.mask is None:
+    if not as_coco:
         return DetectionScores(voc_ap(every, data.test, data.classes), None, every)
+    boxes, masks = coco_ap(every, data.test, data.classes), None
     if detector.mask is not None:
         masks = coco_ap(every, data.test, data.classes, "segm")
-    return DetectionScores(coco_ap(every, data.test, data.classes), masks, every)
+    return DetectionScores(boxes, masks, every)
 
 
-def _found(
-    detector: Detector, data: DetectionSet, views: list[DetectionView], device: torch.device
-) -> Iterator[Found]:
-    images = to_network([view.image for view in views], data, device)
-    for view, one in zip(views, detector.detect(images), strict=True):
+def found_in(
+    detector: Detector,
+    data: DetectionSet,
+    index: Tensor,
+    shortest: int,
+    longest: int,
+    device: torch.device,
+) -> list[Found]:
+    """What the detector, in eval mode, finds in test images.
+
+    Args:
+        index: int64 (n,), numbers in `data.test`.
+        shortest, longest: as in `detection_scores`.
+
+    Raises:
+        NoData: as in `detection_scores`.
+        NotFinite: likewise.
+    """
+    views = views_to_test(data.test, index, shortest, longest)
+    try:
+        seen = detector.detect(to_network([view.image for view in views], data, device))
+    except FloatingPointError as error:
+        raise NotFinite(str(error)) from None
+    found = []
+    for view, one in zip(views, seen, strict=True):
         there = rescaled(one, (view.image.shape[1], view.image.shape[2]), view.original)
-        masks = None
-        if there.masks is not None:
-            whole = pasted(there.masks, there.boxes, view.original)
-            masks = encoded(whole.cpu().numpy()) if len(whole) else ()
-        yield Found(view.id, *_arrays(there), masks)
+        found.append(_found(view.id, there, view.original))
+    return found
 
 
-def _arrays(
-    found: Detections,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    boxes, scores = (x.float().cpu().numpy() for x in (found.boxes, found.scores))
-    return boxes, found.labels.cpu().numpy(), scores
+def _found(image: int | str, there: Detections, size: tuple[int, int]) -> Found:
+    """The detections in an image of `size` as arrays."""
+    masks = None
+    if there.masks is not None:
+        whole = pasted(there.masks, there.boxes, size)
+        masks = encoded(whole.cpu().numpy()) if len(whole) else ()
+    boxes, scores = (x.float().cpu().numpy() for x in (there.boxes, there.scores))
+    return Found(image, boxes, there.labels.cpu().numpy(), scores, masks)
 
 
 def to_network(images: list[Tensor], data: DetectionSet, device: torch.device) -> list[Tensor]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive, Section
-from harness.recipe.training import TrainedTask
+from harness.recipe.training import TrainedTask, divisors
 
 BoxName = Literal["scenes", "voc2007", "voc0712", "coco2017"]
 
@@ -21,9 +21,6 @@ BOX_FOLDERS: dict[BoxName, tuple[str, ...]] = {
 """The folders of each data set under the data root."""
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
-
-COCO_METRIC: tuple[BoxName, ...] = ("coco2017",)
-"""The data sets that are evaluated as COCO is; others as VOC 2007 is."""
 
 
 class Boxes(Section):
@@ -61,7 +58,8 @@ class DetectionTask(TrainedTask):
     """c4, dc5: Faster R-CNN of v1's tables on VOC; dc5_detectron2: dc5 without the paper's
     convolution to 512 channels; fpn: with a feature pyramid; small: c4 for scenes."""
     batch: Annotated[int, Field(ge=1)] = 16
-    """Images per step, over all processes: whole pad groups."""
+    """Images per step, over all processes: whole pad groups. An epoch's images that fill no batch
+    are the next epoch's first."""
     pad_group: Positive = 2
     """Images that are padded together, on any number of processes (detectron2: those of one GPU,
     2)."""
@@ -80,6 +78,30 @@ class DetectionTask(TrainedTask):
         """Whether masks are learnt."""
         return False
 
+    @property
+    def is_evaluated_as_coco(self) -> bool:
+        """As COCO is, by its own package; otherwise as VOC 2007 is, which has no masks."""
+        return self.outlines or self.boxes.name == "coco2017"
+
+    def inputs(self) -> dict[str, str]:
+        return {"boxes": self.boxes.name}
+
+    def misfits(self, backbone: str) -> Iterator[tuple[str, str]]:
+        if self.detector != "small" and backbone == "miniature":
+            why = f"{self.detector} needs four stages, which model.backbone miniature has not: "
+            mend = "choose a resnet" if self.outlines else "choose small, or a resnet"
+            yield "detector", why + mend
+
+    def unshareable(self, processes: int) -> str:
+        if self.batch % (processes * self.pad_group) == 0:
+            return ""
+        groups = self.batch // self.pad_group
+        return (
+            f"{processes} processes cannot share a batch of {self.batch} in whole pad groups of "
+            f"{self.pad_group}; use {', '.join(map(str, divisors(groups)))} processes, or another "
+            "batch"
+        )
+
     def complaints(self) -> Iterator[tuple[str, str]]:
         yield from super().complaints()
         if self.data is not None:
@@ -97,7 +119,7 @@ class DetectionTask(TrainedTask):
 
 class InstanceTask(DetectionTask):
     """Detection with a mask for each object (Mask R-CNN). The average precisions of boxes and of
-    masks are reported.
+    masks are reported, COCO's on every data set.
 
     Sources: v1 Sec. 4.2.2; the official repository's detection configs for detectron2.
     """

@@ -34,6 +34,9 @@ class FinetuneTask(TrainedTask):
     """Area of a training view's random crop as a share of the image; a view is then flipped at
     random. Test views are central crops, both at data.size."""
 
+    def inputs(self) -> dict[str, str]:
+        return {"labels": self.labels_file} if self.labels_file is not None else {}
+
     def complaints(self) -> Iterator[tuple[str, str]]:
         yield from super().complaints()
         if self.labels is not None and self.labels_file is not None:

@@ -75,6 +75,8 @@ def contradictions(
         yield from _beyond_float32(name, section)
     for task, said in further.items():
         yield from _beyond_float32(f"tasks.{task}", said)
+        for field, why in said.misfits(model.backbone):
+            yield f"tasks.{task}.{field}", why
     yield from _tasks(further, own)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():

@@ -61,6 +61,9 @@ class SegmentationTask(TrainedTask):
     flip_p: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability that a view is mirrored."""
 
+    def inputs(self) -> dict[str, str]:
+        return {"masks": self.masks.name}
+
     def complaints(self) -> Iterator[tuple[str, str]]:
         yield from super().complaints()
         if self.data is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,17 @@ class TaskSection(Section):
     """Its data; null: the run's data."""
     trials: Positive = 1
     """Number of repetitions, each with other random numbers."""
+
+    def inputs(self) -> dict[str, str]:
+        """Further inputs under the data root, by the field of a result's `inputs` that identifies
+        them: {"masks": a data set with masks}, {"boxes": one with boxes} or {"labels": a list's
+        file}."""
+        return {}
+
+    def misfits(self, backbone: str) -> Iterator[tuple[str, str]]:
+        """(field, message) of each field that does not fit model.backbone."""
+        del backbone
+        return iter(())
 
     @classmethod
     def fitted(cls, data: Data, bank: int | None) -> Fitted:

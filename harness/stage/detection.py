@@ -8,21 +8,34 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from harness.data.aspect_groups import AspectGroups
 from harness.data.detection import DetectionSet, open_detection
 from harness.data.detection_views import DetectionPolicy, DetectionView, training_views
-from harness.errors import DataError
-from harness.evaluate.detection import detection_scores, to_network
+from harness.errors import DataError, HarnessError
+from harness.evaluate.box_pictures import (
+    detections_png,
+    detections_text,
+    legend,
+    objects_png,
+    objects_text,
+)
+from harness.evaluate.detection import detection_scores, found_in, to_network
+from harness.evaluate.mask_pictures import image_png, sample
 from harness.model.detection.boxes import Target, moved_target
 from harness.model.detection.build import build_detector
-from harness.model.detection.detector import Detector, check_shares
+from harness.model.detection.detector import Detector
 from harness.model.fcn import load_backbone
 from harness.recipe.detection import DetectionTask
 from harness.runtime import keyed
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome
 from harness.stage.trainable import TaskTraining, Trainable, ahead
+from harness.store.pictures import Panel, Pictures
+
+SHOWN = 6
+"""Test images whose detections are kept as pictures."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,6 @@ class Detecting(Trainable[Batch]):
     Raises:
         DataError: the data set is missing or too small for a batch.
         HarnessError: the processes cannot share a batch in whole pad groups.
-        RecipeError: the backbone is not one for this kind of detector.
         StoreError: see frozen.encoder.
     """
 
@@ -51,6 +63,8 @@ class Detecting(Trainable[Batch]):
     def __init__(self, context: Context) -> None:
         self.context = context
         self.protocol: DetectionTask = context.section
+        if why := self.protocol.unshareable(context.world.size):
+            raise HarnessError(f"tasks.{context.asked.under}.batch: {why}")
         self.stream = context.stream(self.protocol.kind)
         self.data = opened(context, self.protocol)
         self.fingerprint = self.data.fingerprint
@@ -66,7 +80,6 @@ class Detecting(Trainable[Batch]):
             self.protocol.pad_group,
             *self.stream,
         )
-        check_shares(self.model, batch=self.protocol.batch, world=context.world)
         made = frozen.encoder(context, "backbone")
         where = str(context.parent.checkpoints) if context.parent else "the parent"
         load_backbone(self.model, made.backbone.state_dict(), where)
@@ -96,14 +109,39 @@ class Detecting(Trainable[Batch]):
     def evaluate(self) -> dict[str, float]:
         """Average precisions on all test images, in percent."""
         found = detection_scores(
-            self.model, self.data, self.tested_at, self.policy.longest, self.context.world
+            self.model,
+            self.data,
+            self.tested_at,
+            self.policy.longest,
+            self.context.world,
+            as_coco=self.protocol.is_evaluated_as_coco,
         )
         measured = {}
         for prefix, scores in (("", found.boxes), ("mask_", found.masks)):
             if scores is not None:
                 each = {"ap": scores.ap, "ap50": scores.ap50, "ap75": scores.ap75}
                 measured |= {f"{self.protocol.kind}/{prefix}{k}": v for k, v in each.items()}
+        for name, ap in zip(self.data.classes, found.boxes.per_class, strict=True):
+            if ap is not None:
+                measured[f"{self.protocol.kind}/class_ap@{name.replace(' ', '_')}"] = ap
         return measured
+
+    def pictures(self) -> Pictures:
+        """A few test images, their objects and what is found in them."""
+        data, protocol, samples = self.data, self.protocol, {}
+        for number in sample(len(data.test), SHOWN):
+            at = self.tested_at, protocol.longest
+            (found,) = found_in(self.model, data, torch.tensor([number]), *at, self.context.device)
+            image = pil_to_tensor(data.test.picture(number))
+            true = data.test.images[number].instances
+            samples[number] = {
+                "image": Panel(image_png(image), f"test image {number}"),
+                "true": Panel(objects_png(image, true), objects_text(true, data.classes)),
+                "predicted": Panel(
+                    detections_png(image, found), detections_text(found, data.classes)
+                ),
+            }
+        return Pictures(samples, legend(data.classes))
 
     def facts(self) -> dict[str, Any]:
         return {"boxes": self.data.described}

@@ -21,6 +21,7 @@ from harness.inputs import Inputs
 from harness.recipe.identity import StageSpec, of_trial, spec, stage_id
 from harness.recipe.knn_words import trained_on
 from harness.recipe.schema import Recipe
+from harness.recipe.task import TaskSection
 from harness.redact import redact
 from harness.runtime.checkpoint import listed
 from harness.runtime.environment import Placement
@@ -223,7 +224,9 @@ def _inputs(
         inputs = said.get("inputs")
         weights = inputs.get("weights") if isinstance(inputs, dict) else None
         more = {key: said[key] for key in ("trained_on",) if key in said}
-    found = {**_looked_at[1], "weights": weights}
+    section = asked.section(recipe)
+    further = here.further(section) if isinstance(section, TaskSection) else {}
+    found = {**_looked_at[1], **further, "weights": weights}
     found = {what: said for what, said in found.items() if said is not None}
     return ({"inputs": found} if found else {}) | more
 

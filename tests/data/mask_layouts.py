@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harness.data.cityscapes import IMAGE, MASK
 from harness.data.scene_files import write_voc
 from harness.data.scenes import scene
+from harness.mask_files import CITY_IMAGE, CITY_MASK
 
 
 def voc2012(root: Path, train: int = 3, val: int = 2) -> Path:
@@ -48,9 +48,9 @@ def cityscapes(root: Path) -> Path:
         (inside := root / "cityscapes" / "leftImg8bit" / split / city).mkdir(parents=True)
         (masks / split / city).mkdir(parents=True)
         pixels = torch.zeros(4, 34, 3, dtype=torch.uint8)
-        Image.fromarray(pixels.numpy()).save(inside / f"{name}{IMAGE}")
+        Image.fromarray(pixels.numpy()).save(inside / f"{name}{CITY_IMAGE}")
         labels = np.tile(np.arange(34, dtype=np.uint8), (4, 1))
-        Image.fromarray(labels).save(masks / split / city / f"{name}{MASK}")
+        Image.fromarray(labels).save(masks / split / city / f"{name}{CITY_MASK}")
     return masks
 
 

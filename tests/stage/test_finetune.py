@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 from gloo import Pool
+from PIL import Image
 
 from harness.data.datasets import open_data
 from harness.errors import DataError
@@ -97,6 +99,28 @@ def test_bf16_trains_with_float32_weights(tmp_path: Path) -> None:
     assert {x.dtype for x in state.values() if x.is_floating_point()} == {torch.float32}
     assert top1(folder, "finetune/loss") != top1(other, "finetune/loss")
     assert top1(folder, "finetune/loss") == pytest.approx(top1(other, "finetune/loss"), rel=0.05)
+
+
+def test_the_list_of_labels_is_among_the_results_inputs(tmp_path: Path) -> None:
+    for n in range(48):
+        path = tmp_path / "pets" / ("val" if n % 3 == 0 else "train") / "ab"[n % 2] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (5 * n, 0, 0)).save(path)
+    (tmp_path / "few.txt").write_text("".join(f"{n}.png\n" for n in (1, 2, 4, 5)))
+    sha256 = hashlib.sha256((tmp_path / "few.txt").read_bytes()).hexdigest()
+    named = f"batch: 4, labels_file: few.txt, labels_sha256: '{sha256[:12]}'"
+    recipe = recipe_of(tmp_path, "batch: 16", named)
+    text = recipe.read_text()
+    recipe.write_text(
+        text.replace("{name: embedded, images: 80", "{name: imagefolder, folder: pets")
+    )
+    folder = run(recipe, tmp_path / "runs", ("optim.epochs=0",), kinds=KINDS, data=tmp_path)[
+        "finetune"
+    ]
+    assert folder.result is not None
+    assert folder.result["labelled"] == 4
+    said = folder.result["inputs"]["labels"]
+    assert (said["name"], said["sha256"]) == ("few.txt", sha256)
 
 
 def test_labels_bound_what_it_trains_on() -> None:

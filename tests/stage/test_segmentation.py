@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from data.mask_layouts import voc2012
 from gloo import Pool
 
 from harness.certify.trajectory import largest_difference
@@ -171,6 +172,18 @@ def test_going_on_with_other_masks_is_refused(tmp_path: Path) -> None:
         pytest.raises(DataError, match="fingerprint"),
     ):
         run(recipe, tmp_path, kinds=KINDS)
+
+
+def test_the_masks_are_among_the_results_inputs(tmp_path: Path) -> None:
+    voc2012(tmp_path, train=4, val=2)
+    recipe = recipe_of(
+        tmp_path, ("{name: scenes, images: 16, tested: 16, size: 32}", "{name: voc2012}")
+    )
+    folders = run(recipe, tmp_path / "runs", ("optim.epochs=0",), kinds=KINDS, data=tmp_path)
+    said = ended(folders["segmentation"])["inputs"]["masks"]
+    assert said["name"] == "voc2012"
+    assert said["fingerprint"] == ended(folders["segmentation"])["masks"]["fingerprint"]
+    assert "inputs" not in ended(folders["pretrain"])
 
 
 def test_an_epoch_is_a_permutation_and_no_batch_straddles_two() -> None:

@@ -26,7 +26,9 @@ from typing import Any, TypeVar
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
 from harness.launch.slurm.own import own_job
+from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
+from harness.recipe.segmentation import MASK_FOLDERS
 from harness.store import atomic
 from harness.store.liveness import Heartbeat, holder
 
@@ -62,27 +64,28 @@ class _Stopped(Exception):
 
 def needed(recipe: Mapping[str, Any]) -> list[str]:
     """Paths that the recipe (as `own` gives it) reads, relative to the data root."""
-    every = [recipe["data"], *(said["data"] for said in recipe.get("tasks", {}).values())]
-    folders = [
-        path
-        for data in every
-        if data
-        for path in (data.get("folder") or _FOLDERS.get(data["name"]), data.get("test"))
-    ]
-    weights = (recipe["model"].get("weights") or {}).get("file")
-    return list(dict.fromkeys(path for path in (*folders, weights) if path))
+    tasks = recipe.get("tasks", {}).values()
+    paths: list[str | None] = []
+    for data in (recipe["data"], *(said["data"] for said in tasks)):
+        if data:
+            paths += [data.get("folder") or _FOLDERS.get(data["name"]), data.get("test")]
+    for said in tasks:
+        for field, folders in (("masks", MASK_FOLDERS), ("boxes", BOX_FOLDERS)):
+            paths += folders[said[field]["name"]] if said.get(field) else ()
+        paths.append(said.get("labels_file"))
+    paths.append((recipe["model"].get("weights") or {}).get("file"))
+    return list(dict.fromkeys(path for path in paths if path))
 
 
 def own(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe in a stage.json, with the data that the stage itself reads: its own and, in
-    pre-training, that of the task that is monitored."""
+    """The recipe in a stage.json, with the data that the stage itself reads: its own, with its
+    task's masks and list of labels, and, in pre-training, that of the task that is monitored."""
     recipe: dict[str, Any] = described.get("recipe", {})
-    further = recipe.get("tasks", {})
-    task = further.get(described.get("task")) or {}
+    further, under = recipe.get("tasks", {}), described.get("task")
     watched = recipe.get("watch", {}).get("knn_task") if described.get("parent") is None else None
     return recipe | {
-        "data": task.get("data") or recipe.get("data"),
-        "tasks": {name: said for name, said in further.items() if name == watched},
+        "data": (further.get(under) or {}).get("data") or recipe.get("data"),
+        "tasks": {name: said for name, said in further.items() if name in (under, watched)},
     }
 
 

@@ -4,7 +4,6 @@ How a stage uses them:
 
     detector = build_detector("c4", recipe.model, 20, 2, *stream)   # build.py: kinds and settings
     load_backbone(detector, weights, where)                         # model/fcn.py: all or nothing
-    check_shares(detector, batch=16, world=world)                   # detector.py
     losses = detector(images, targets, keys)                        # training: a dict of scalars
     sum(losses.values()).backward()
     found = detector.eval().detect(images)                          # a Detections for each image

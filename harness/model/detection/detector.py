@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
 from harness.model.backbones import Miniature, Residual
 from harness.model.detection.box_head import BoxPredictor, Sampled, TwoLayers
 from harness.model.detection.boxes import Detections, Target
@@ -16,7 +15,6 @@ from harness.model.detection.necks import C4, DilatedC5, Pyramid
 from harness.model.detection.pad_groups import Groups, PadGroupNorm, in_groups, run, stages, stem
 from harness.model.detection.roi_align import pooled
 from harness.model.detection.rpn import RPN
-from harness.runtime.world import World
 
 
 class Res5Head(nn.Module):
@@ -190,21 +188,3 @@ class Detector(nn.Module):
             boxes = [own.boxes[own.positive] for own in drawn]
             return self._pooled(levels, group, boxes, self.head.mask_side)
         return grid[torch.cat([own.positive for own in drawn])]
-
-
-def check_shares(detector: Detector, *, batch: int, world: World) -> None:
-    """Check that the processes can share a batch in whole pad groups.
-
-    Args:
-        batch: images of a step over all processes.
-
-    Raises:
-        HarnessError: they cannot; it names numbers of processes that can.
-    """
-    group = detector.pad_group
-    if batch % (world.size * group):
-        fitting = [n for n in range(1, batch // group + 1) if batch % (n * group) == 0]
-        raise HarnessError(
-            f"{world.size} processes cannot share a batch of {batch} in whole pad groups of "
-            f"{group}; use {', '.join(map(str, fitting)) or 'another pad_group'} processes"
-        )

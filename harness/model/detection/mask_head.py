@@ -66,9 +66,15 @@ class MaskHead(nn.Sequential):
         return {"mask": F.binary_cross_entropy_with_logits(chosen, truth)}
 
     def masks(self, features: Tensor, found: Sequence[Detections]) -> list[Detections]:
-        """The detections with the masks of their classes, from the features of their boxes."""
+        """The detections with the masks of their classes, from the features of their boxes.
+
+        Raises:
+            FloatingPointError: a mask is not finite, so that it would look empty.
+        """
         labels = torch.cat([each.labels for each in found])
         logits = widen(self(features))
+        if not bool(logits.isfinite().all()):
+            raise FloatingPointError("the masks of a test image are not finite")
         chosen = logits[torch.arange(len(logits), device=logits.device), labels].sigmoid()
         shares = torch.split(chosen, [len(each.labels) for each in found])
         return [

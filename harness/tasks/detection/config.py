@@ -45,6 +45,17 @@ TASK = Task(
             "average precision of boxes at an overlap of 0.75",
             label="box AP75",
         ),
+        Metric(
+            "detection/class_ap",
+            "%",
+            "epoch",
+            "average precision of the boxes of one class",
+            "higher",
+            label="box AP",
+            least=0.0,
+            most=100.0,
+            each="class",
+        ),
     ),
     reported=(
         "detection/ap",
@@ -55,5 +66,6 @@ TASK = Task(
     watched=("detection/loss", "detection/ap", "detection/images_per_s"),
     progress="tasks",
     labels=False,
+    pictures="Detections",
 )
 """The labels of the run's own data are not read."""

@@ -45,6 +45,17 @@ TASK = Task(
             "average precision of boxes at an overlap of 0.75",
             label="box AP75",
         ),
+        Metric(
+            "instances/class_ap",
+            "%",
+            "epoch",
+            "average precision of the boxes of one class",
+            "higher",
+            label="box AP",
+            least=0.0,
+            most=100.0,
+            each="class",
+        ),
         accuracy(
             "instances/mask_ap",
             "average precision of masks over overlaps of 0.50 to 0.95",
@@ -73,5 +84,6 @@ TASK = Task(
     watched=("instances/loss", "instances/ap", "instances/images_per_s"),
     progress="tasks",
     labels=False,
+    pictures="Detections",
 )
 """The labels of the run's own data are not read."""

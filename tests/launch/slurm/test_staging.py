@@ -283,6 +283,26 @@ def test_a_further_tasks_own_data_is_copied() -> None:
         assert staging.needed(staging.own({"recipe": recipe, "task": task})) == ["nets/small"]
 
 
+@pytest.mark.parametrize(
+    ("task", "needs"),
+    [
+        ({"masks": {"name": "voc2012_aug"}}, ["VOCdevkit/VOC2012", "sbd"]),
+        ({"masks": {"name": "cityscapes"}}, ["cityscapes/leftImg8bit", "cityscapes/gtFine"]),
+        ({"masks": {"name": "scenes"}}, []),
+        ({"boxes": {"name": "voc0712"}}, ["VOCdevkit/VOC2007", "VOCdevkit/VOC2012"]),
+        ({"boxes": {"name": "scenes"}}, []),
+        ({"labels_file": "lists/1percent.txt"}, ["lists/1percent.txt"]),
+        ({"labels_file": None}, []),
+    ],
+)
+def test_masks_boxes_and_lists_of_labels_are_copied(task: dict[str, Any], needs: list[str]) -> None:
+    recipe = FOLDER | {"tasks": {"one": {"data": None, **task}, "other": {"data": None}}}
+    described = {"recipe": recipe, "parent": "x"}
+    assert staging.needed(staging.own(described | {"task": "one"})) == ["nets/small", *needs]
+    assert staging.needed(staging.own(described | {"task": "other"})) == ["nets/small"]
+    assert staging.needed(staging.own({"recipe": recipe, "parent": None})) == ["nets/small"]
+
+
 def test_pretraining_reads_the_data_of_the_task_that_is_monitored() -> None:
     tasks = {name: {"data": {"name": name, "folder": None}} for name in ("pets", "dtd")}
     recipe = FOLDER | {"tasks": tasks, "watch": {"knn_task": "dtd"}}

@@ -10,7 +10,7 @@ from torch import Tensor
 from harness.data.scenes import scene
 from harness.model.detection.boxes import Target
 from harness.model.detection.build import build_detector
-from harness.model.detection.detector import Detector, check_shares
+from harness.model.detection.detector import Detector
 from harness.model.synchronised import synchronise_norms
 from harness.recipe.schema import Model
 from harness.runtime.world import World
@@ -36,7 +36,6 @@ def tiny() -> Detector:
 def step(world: World, count: int) -> tuple[dict[str, float], dict[str, Tensor]]:
     """One step's losses, means over processes, then the gradients and running statistics."""
     network = tiny()
-    check_shares(network, batch=count, world=world)
     synchronise_norms(network, batch=count, world=world)
     share = count // world.size
     own = slice(world.rank * share, (world.rank + 1) * share)

@@ -11,9 +11,7 @@ import torch
 from gloo import Pool
 from torch import Tensor
 
-from harness.errors import HarnessError
 from harness.model.detection.build import build_detector
-from harness.model.detection.detector import check_shares
 from harness.model.detection.pad_groups import PadGroupNorm, in_groups
 from harness.model.encoder import build
 from harness.model.fcn import load_backbone
@@ -72,10 +70,7 @@ def test_a_step_is_the_same_on_one_two_and_four_processes(gloo: Pool) -> None:
                 torch.testing.assert_close(others[name], each, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_processes_that_would_share_a_pad_group_are_refused() -> None:
-    world = World.alone(torch.device("cpu"))
-    with pytest.raises(HarnessError):
-        check_shares(tiny(), batch=7, world=world)
+def test_images_that_are_no_whole_pad_groups_are_refused() -> None:
     network, three = tiny(), batch(3)
     with pytest.raises(ValueError, match="3 images"):
         network(*three)
