@@ -14,6 +14,7 @@ import pytest
 from harness.store import journal
 from harness.store.layout import StageFolder
 
+from .test_detection import boxed
 from .test_trainable import recipe_of as with_finetuning
 from .tiny import final_state, run, same, write
 
@@ -64,6 +65,7 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
         ("ft", "finetune/loss", range(1, 101)),
+        ("det", "detection/loss", range(1, 31)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
@@ -72,6 +74,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
     if kind == "ft":
         recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
+    elif kind == "det":
+        recipe = boxed(tmp_path, ("steps: 6", "steps: 30"))
     else:
         recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"

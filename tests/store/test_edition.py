@@ -65,7 +65,7 @@ def test_twelve_digits_wherever_the_source_lies(request: pytest.FixtureRequest) 
     assert now() == before
 
 
-JUDGED = {"knn", "linear", "logistic", "finetune", "segmentation"}
+JUDGED = {"knn", "linear", "logistic", "finetune", "segmentation", "detection", "instances"}
 TRAINED = {f"pretrain of {method}" for method in registry.methods()}
 
 
