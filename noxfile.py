@@ -108,7 +108,14 @@ def slurm(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """What takes minutes: does the quickstart still show what it promises?"""
     _install(session)
-    _run(session, "pytest", "-m", "slow", *session.posargs)
+    _run(session, "pytest", "-m", "slow", "--ignore", "tests/model/detection", *session.posargs)
+
+
+@nox.session
+def detectors(session: nox.Session) -> None:
+    """Are the detectors of ResNet-50 still detectron2's? One at a time: some take 4 GB."""
+    _install(session)
+    _run(session, "pytest", "tests/model/detection", "-m", "slow", "-n", "1", *session.posargs)
 
 
 @nox.session(python=nox.project.python_versions(PROJECT), venv_backend="venv")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness import class_folders
 from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, cannot_be_read
-from harness.recipe.detection import BOX_FOLDERS, COCO_METRIC, Boxes
+from harness.recipe.detection import BOX_FOLDERS, DetectionTask
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
@@ -74,8 +74,8 @@ def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
             yield from _readable(_masks(f"tasks.{name}.masks", task.masks, root), root)
         elif isinstance(task, SvmTask | SvmLowShotTask):
             yield from _readable(_labelled(f"tasks.{name}.images", task.images, root), root)
-        elif isinstance(boxes := getattr(task, "boxes", None), Boxes):
-            yield from _readable(boxes_there(f"tasks.{name}.boxes", boxes, root), root)
+        elif isinstance(task, DetectionTask):
+            yield from _readable(boxes_there(f"tasks.{name}.boxes", task, root), root)
         elif isinstance(task, FinetuneTask) and task.labels_file is not None:
             file = _file(f"tasks.{name}.labels_file missing", task.labels_file, root)
             yield from _readable(file, root)
@@ -90,19 +90,20 @@ def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
     yield from _folders(field, "masks", masks.name, MASK_FOLDERS[masks.name], root)
 
 
-def boxes_there(field: str, boxes: Boxes, root: AnyRoot) -> Iterator[DataCheck]:
+def boxes_there(field: str, task: DetectionTask, root: AnyRoot) -> Iterator[DataCheck]:
     """What a detection task needs: the folders of its data set, and the package that evaluates it.
 
     Args:
         field: where the recipe names the data set, for the message.
     """
     evaluators = ("faster_coco_eval", "pycocotools")
-    if boxes.name in COCO_METRIC and not any(map(importlib.util.find_spec, evaluators)):
-        yield DataCheck(
-            False, f"{field}: {boxes.name} needs pycocotools: pip install 'moco-harness[detection]'"
-        )
+    name = task.boxes.name
+    if task.is_evaluated_as_coco and not any(map(importlib.util.find_spec, evaluators)):
+        what = f"{name}, evaluated as COCO is," if name != "coco2017" else name
+        mend = "pip install 'moco-harness[detection]'"
+        yield DataCheck(False, f"{field}: {what} needs pycocotools: {mend}")
         return
-    yield from _folders(field, "boxes", boxes.name, BOX_FOLDERS[boxes.name], root)
+    yield from _folders(field, "boxes", name, BOX_FOLDERS[name], root)
 
 
 def _folders(

@@ -19,11 +19,12 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness import data_roots, mask_files
+from harness.box_files import files_of as with_boxes
 from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
@@ -38,8 +39,9 @@ from harness.imagefolder import (
     walk,
 )
 from harness.input_notes import Note, times_of
+from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
-from harness.recipe.segmentation import MASK_FOLDERS, MaskName
+from harness.recipe.segmentation import MASK_FOLDERS
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -55,7 +57,12 @@ TIME_LIMIT_S = 20.0
 
 RUN = "run"
 """Kind of inputs that are another run's weights."""
-MASKS = "masks"
+
+ANNOTATED: dict[str, tuple[Mapping[Any, Sequence[str]], mask_files.List]] = {
+    "masks": (MASK_FOLDERS, mask_files.files_of),
+    "boxes": (BOX_FOLDERS, with_boxes),
+}
+"""Inputs that are data sets with annotations: the folders of each, and what lists its files."""
 FILES = ("weights", "labels")
 """Inputs that are one file, unless of the kind RUN."""
 PACK = "pack.json"
@@ -88,9 +95,9 @@ class Inputs:
             began = time.monotonic()
             until = began + self._left_s
             found = None
-            if what == MASKS:
+            if what in ANNOTATED:
                 read = data_roots.read(path) if path.startswith("/") else None
-                found = self._masked(name, [self._root, read], until)
+                found = self._annotated(what, name, [self._root, read], until)
             elif place := self._run(name, path) if of == RUN else self._place(what, name, path):
                 found = self._described(what, name, place, of, until, each=few)
             self._left_s -= time.monotonic() - began  # the time between checks does not count
@@ -136,8 +143,8 @@ class Inputs:
     def further(self, section: TaskSection) -> dict[str, dict[str, Any] | None]:
         """What a result records of a task's inputs besides its data, by their names there."""
         return {
-            what: self._masked(name, [self._root], float("inf"))
-            if what == MASKS
+            what: self._annotated(what, name, [self._root], float("inf"))
+            if what in ANNOTATED
             else self._made_from(what, name, "file")
             for what, name in section.inputs().items()
         }
@@ -183,17 +190,18 @@ class Inputs:
         note.write()
         return found and {"name": name, "path": str(place.absolute()), **found}
 
-    def _masked(
-        self, name: Any, roots: Iterable[AnyRoot | None], until: float
+    def _annotated(
+        self, what: str, name: str, roots: Iterable[AnyRoot | None], until: float
     ) -> dict[str, Any] | None:
-        """The present state of a data set with masks in the first root that has it; otherwise as
-        `_described`."""
-        root = mask_files.holder(name, roots)
+        """The present state of a data set with annotations in the first root that has it; otherwise
+        as `_described`."""
+        folders, files_of = ANNOTATED[what]
+        root = mask_files.holder(folders.get(name, ()), roots)
         if root is None:
             return None
-        note = Note(self._runs, root / MASK_FOLDERS[name][0])
+        note = Note(self._runs, root / folders[name][0])
         try:
-            found = _masks(name, root, note, until)
+            found = _listed(*files_of(name, root), note, until)
         except Unfinished:
             self.unfinished.append(f"{name} in {root}")
             return None
@@ -215,20 +223,20 @@ def _hashed(path: Path, note: Note) -> dict[str, Any]:
     return {"sha256": str(found["sha256"]), "bytes": about.st_size}
 
 
-def _masks(name: MaskName, root: AnyRoot, note: Note, until: float) -> dict[str, Any]:
-    """Images with masks; every file is checked. The fingerprint is that of the stage that uses
-    all of them."""
+def _listed(paths: list[list[Path]], images: int, note: Note, until: float) -> dict[str, Any]:
+    """Images with annotations, to train and to test on; every file is checked. Of masks the
+    fingerprint is that of the stage that uses all of them."""
     parts: list[list[tuple[Path, int]]] = []
-    for pairs in mask_files.pairs_of(name, root):
+    for part in paths:
         parts.append([])
-        for sized in mask_files.sizes(path.absolute() for pair in pairs for path in pair):
+        for sized in mask_files.sizes(path.absolute() for path in part):
             parts[-1].append(sized)
             if time.monotonic() > until:
                 raise Unfinished
     files = {str(path)[1:]: size for part in parts for path, size in part}
     fingerprint = mask_files.fingerprint(*map(mask_files.digest, parts))
     size = sum(files.values())
-    said = {"fingerprint": fingerprint, "images": sum(map(len, parts)) // 2, "bytes": size}
+    said = {"fingerprint": fingerprint, "images": images, "bytes": size}
     if size <= LIGHT:
         said["contents"] = _digest(zip(files, note.sums(Path("/"), files), strict=True))
     return said

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, unread
-from harness.recipe.segmentation import MASK_FOLDERS, MaskName
+from harness.recipe.segmentation import MaskName
 
 SPLITS: dict[MaskName, tuple[int, str, str]] = {
     "voc2007": (2007, "trainval", "test"),
@@ -19,13 +20,18 @@ SPLITS: dict[MaskName, tuple[int, str, str]] = {
 }
 """Of VOC as published: the year, and the lists of images to train and to test on."""
 
-_NEEDS = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+_NEEDED = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+"""Folders of VOC with images and masks."""
 
 SBD = "sbd"
 """SBD's folder in the data root."""
 
 CITY_IMAGE, CITY_MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 """How Cityscapes' files end."""
+
+
+List = Callable[[Any, AnyRoot], tuple[list[list[Path]], int]]
+"""The files of a data set of that name under a root: see `files_of`."""
 
 
 class Pair(NamedTuple):
@@ -51,10 +57,19 @@ def pairs_of(name: MaskName, root: AnyRoot) -> tuple[list[Pair], list[Pair]]:
     return voc_pairs(root, year, trained), voc_pairs(root, year, tested)
 
 
-def holder(name: str, roots: Iterable[AnyRoot | None]) -> AnyRoot | None:
-    """The first root that has the folders of the data set; None if none has, or if it is not read
+def files_of(name: MaskName, root: AnyRoot) -> tuple[list[list[Path]], int]:
+    """The files to train on and those to test on, and the number of images among them.
+
+    Raises:
+        DataError: as `pairs_of`.
+    """
+    parts = pairs_of(name, root)
+    return [list(chain.from_iterable(pairs)) for pairs in parts], sum(map(len, parts))
+
+
+def holder(folders: Sequence[str], roots: Iterable[AnyRoot | None]) -> AnyRoot | None:
+    """The first root that has the folders of a data set; None if none has, or if it is not read
     from files."""
-    folders = {str(known): each for known, each in MASK_FOLDERS.items()}.get(name, ())
     there = (root for root in roots if root and all((root / each).is_dir() for each in folders))
     return next(there, None) if folders else None
 
@@ -87,7 +102,7 @@ def voc_list(root: AnyRoot, year: int, split: str) -> Path:
     Raises:
         DataError: the layout is another.
     """
-    return voc_folder(root, year) / "ImageSets" / "Segmentation" / f"{split}.txt"
+    return voc_folder(root, year, *_NEEDED) / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
 def voc_pairs(root: AnyRoot, year: int, split: str) -> list[Pair]:
@@ -96,7 +111,7 @@ def voc_pairs(root: AnyRoot, year: int, split: str) -> list[Pair]:
     Raises:
         DataError: as `voc_list`; or the list is missing, cannot be read, or names an image twice.
     """
-    folder = voc_folder(root, year)
+    folder = voc_folder(root, year, *_NEEDED)
     return [_of_voc(folder, name) for name in names_in(voc_list(root, year, split))]
 
 
@@ -107,7 +122,7 @@ def aug_pairs(root: AnyRoot) -> list[Pair]:
     Raises:
         DataError: as `voc_pairs`; or SBD is missing.
     """
-    folder, sbd = voc_folder(root, 2012), sbd_folder(root)
+    folder, sbd = voc_folder(root, 2012, *_NEEDED), sbd_folder(root)
     own, val = (names_in(voc_list(root, 2012, split)) for split in ("train", "val"))
     more = {name for split in ("train", "val") for name in names_in(sbd / f"{split}.txt")}
     found = {
@@ -183,10 +198,14 @@ def _of_voc(folder: Path, name: str) -> Pair:
     return Pair(image, folder / "SegmentationClass" / f"{name}.png")
 
 
-def voc_folder(root: AnyRoot, year: int, needs: Sequence[str] = _NEEDS) -> Path:
-    """VOCdevkit/VOC<year> in the data root; DataError if one of the folders in it is missing."""
+def voc_folder(root: AnyRoot, year: int, *needed: str) -> Path:
+    """VOC's folder of that year in the data root.
+
+    Raises:
+        DataError: it lacks one of the folders that are needed.
+    """
     folder = root / f"VOCdevkit/VOC{year}"
-    lacking = [name for name in needs if not (folder / name).is_dir()]
+    lacking = [name for name in needed if not (folder / name).is_dir()]
     if lacking:
         raise DataError(
             f"{shown(folder)}: lacks {', '.join(lacking)}; unpack VOC {year} as it is published "

@@ -7,10 +7,16 @@ import pytest
 from report.build import recipe
 
 from harness.data_check import DataCheck, boxes_there, check_data
-from harness.recipe.detection import Boxes
+from harness.recipe.detection import BoxName, DetectionTask
 from harness.recipe.schema import Recipe
 
 IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
+
+
+def detection(name: BoxName) -> DetectionTask:
+    said = {"kind": "detection", "detector": "c4", "boxes": {"name": name}, "shortest": (64,)}
+    long = {"steps": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
+    return DetectionTask.model_validate(said | long)
 
 
 def of(name: str, seed: int = 0) -> Recipe:
@@ -68,7 +74,7 @@ def test_embedded_images_are_nowhere(tmp_path: Path) -> None:
 
 
 def test_boxes(tmp_path: Path) -> None:
-    both = Boxes(name="voc0712")
+    both = detection("voc0712")
     (tmp_path / "VOCdevkit" / "VOC2007").mkdir(parents=True)
     (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
     assert not missing.there
@@ -78,19 +84,19 @@ def test_boxes(tmp_path: Path) -> None:
     (tmp_path / "VOCdevkit" / "VOC2012").mkdir()
     (found,) = boxes_there("tasks.det.boxes", both, tmp_path)
     assert found.there
-    assert list(boxes_there("tasks.det.boxes", Boxes(name="scenes"), tmp_path)) == []
+    assert list(boxes_there("tasks.det.boxes", detection("scenes"), tmp_path)) == []
 
 
 def test_the_extra_that_evaluates_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for part in ("train2017", "val2017", "annotations"):
         (tmp_path / "coco" / part).mkdir(parents=True)
-    (missing,) = boxes_there("tasks.det.boxes", Boxes(name="coco2017"), tmp_path)
+    (missing,) = boxes_there("tasks.det.boxes", detection("coco2017"), tmp_path)
     assert not missing.there
     assert "tasks.det.boxes: " in missing.says
     assert "pip install 'moco-harness[detection]'" in missing.says
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "faster_coco_eval" or None)
-    (found,) = boxes_there("tasks.det.boxes", Boxes(name="coco2017"), tmp_path)
+    (found,) = boxes_there("tasks.det.boxes", detection("coco2017"), tmp_path)
     assert found.there
 
 

@@ -37,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "store": {"errors", "redact", "output", "spec"},
     "site": {"backend", "data_roots", "errors", "recipe"},
     "mask_files": {"data_roots", "errors", "imagefolder", "recipe"},
+    "box_files": {"data_roots", "errors", "imagefolder", "mask_files", "recipe"},
     "data_check": {"data_roots", "errors", "recipe", "class_folders"},
     "input_notes": {"errors", "store"},
     "inputs": {
@@ -46,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
         "data_check",
         "data_roots",
         "mask_files",
+        "box_files",
         "recipe",
         "store",
     },
@@ -55,7 +57,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {
         *("command", "data_check", "data_roots", "errors", "imagefolder", "recipe", "store"),
-        *("runtime", "class_folders", "keyed_split", "mask_files"),
+        *("runtime", "class_folders", "keyed_split", "mask_files", "box_files"),
     },
     "model": {"data_roots", "errors", "recipe", "runtime"},
     "methods": {"errors", "recipe", "runtime", "model", "spec"},

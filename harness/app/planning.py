@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.app.progress import Declined, Progress
@@ -20,6 +20,8 @@ from harness.plan import Plan
 from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
 from harness.recipe.find import find
+from harness.recipe.identity import spec
+from harness.recipe.training import TrainedTask
 from harness.site import Site, load_site
 from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
@@ -72,8 +74,8 @@ def preflight(made: Plan, site: Site) -> Preflight:
 
 def refuse(plan: Plan, site: Site, *, here: bool) -> None:
     """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
-    not installed, and NoData if a further task's data is missing or does not fit: pre-training
-    would be over by then. See also refuse_beyond_images.
+    not installed or the processes cannot share a task's batch, and NoData if a further task's data
+    is missing or does not fit: pre-training would be over by then. See also refuse_beyond_images.
 
     `here`: the stages run on this machine. Jobs may see a data root that is not seen from here.
     """
@@ -82,10 +84,21 @@ def refuse(plan: Plan, site: Site, *, here: bool) -> None:
         raise StoreError(refused[0].why)
     if lacks := missing_libraries(stage.kind for stage in plan.todo):
         raise HarnessError("\n".join(lacks))
+    if wrong := list(dict.fromkeys(_unshareable(plan))):
+        raise HarnessError("\n".join(wrong))
     seen = here or any(root.is_dir() for root in each(site.data))
     if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):
         raise NoData("\n".join(wrong))
     refuse_beyond_images(plan, site)
+
+
+def _unshareable(plan: Plan) -> Iterator[str]:
+    """The tasks whose batch the processes cannot share, and why; they would fail only when
+    pre-training is over."""
+    for stage in plan.todo:
+        task = stage.recipe.tasks.get(spec(stage.recipe, stage.name).under)
+        if isinstance(task, TrainedTask) and (why := task.unshareable(plan.on.processes)):
+            yield f"tasks.{spec(stage.recipe, stage.name).under}.batch: {why}"
 
 
 def refuse_beyond_images(plan: Plan, site: Site) -> None:

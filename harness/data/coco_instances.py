@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from harness.box_files import coco_paths
 from harness.data.instances import AnnotatedImage, Outline, RunLengths, instances
 from harness.data.masks import absent
 from harness.data.pictures import content_of
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
-
-FOLDER = "coco"
-"""COCO's folder in the data root."""
 
 _RESTORE = "restore it from the data set's source"
 _INTEGER, _TEXT, _LIST = (int,), (str,), (list,)
@@ -54,14 +52,7 @@ def coco_instances(root: AnyRoot, split: str, *, outlines: bool) -> CocoSplit:
         DataError: the layout is another; or ids are doubled, an image is not there, or an
             annotation cannot be used, which are named.
     """
-    folder = root / FOLDER
-    path, pictures = folder / "annotations" / f"instances_{split}.json", folder / split
-    if not path.is_file() or not pictures.is_dir():
-        lacks = path if not path.is_file() else pictures
-        raise DataError(
-            f"{shown(lacks)}: not there; unpack COCO's {split}.zip and annotations into "
-            f"{shown(folder)}, or name another data root with --data"
-        )
+    path, pictures = coco_paths(root, split)
     return _Reader(path, pictures, outlines).read()
 
 

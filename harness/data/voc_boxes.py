@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+from harness.box_files import voc_box_list, voc_box_pairs
 from harness.data.instances import AnnotatedImage, instances
 from harness.data.masks import absent
 from harness.data.pictures import content_of
@@ -16,7 +17,6 @@ from harness.data.voc_masks import CLASSES as WITH_BACKGROUND
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
-from harness.mask_files import names_in, voc_folder
 
 CLASSES = WITH_BACKGROUND[1:]
 """The twenty objects, in the order of their labels."""
@@ -40,13 +40,12 @@ def voc_boxes(
     Raises:
         DataError: the layout is another, files are missing, or an annotation cannot be used.
     """
-    folder = voc_folder(root, year, ("JPEGImages", "Annotations", "ImageSets/Main"))
-    listed = folder / "ImageSets" / "Main" / f"{split}.txt"
-    names = names_in(listed)
-    if not names:
+    listed = voc_box_list(root, year, split)
+    pairs = voc_box_pairs(root, year, split)
+    if not pairs:
         raise DataError(f"{shown(listed)}: names no image; {_RESTORE}")
-    pictures = [folder / "JPEGImages" / f"{name}.jpg" for name in names]
-    annotations = [folder / "Annotations" / f"{name}.xml" for name in names]
+    pictures, annotations = map(list, zip(*pairs, strict=True))
+    names = [path.stem for path in pictures]
     for what, paths in (("image", pictures), ("annotation", annotations)):
         if gone := absent(paths):
             raise DataError(

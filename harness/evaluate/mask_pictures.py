@@ -57,14 +57,14 @@ def legend(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def image_png(image: Tensor) -> bytes:
     """An image, uint8 (3, H, W), as a PNG file of a size for a page."""
-    return _png(Image.fromarray(image.permute(1, 2, 0).numpy()), Image.Resampling.BOX)
+    return png(sized(Image.fromarray(image.permute(1, 2, 0).numpy()), Image.Resampling.BOX))
 
 
 def mask_png(mask: Tensor) -> bytes:
     """A mask, uint8 (H, W) of classes or IGNORED, as a PNG file of the same size as its image."""
     made = Image.fromarray(mask.numpy(), "P")
     made.putpalette(palette().numpy().tobytes())
-    return _png(made, Image.Resampling.NEAREST)
+    return png(sized(made, Image.Resampling.NEAREST))
 
 
 def shares(mask: Tensor, names: Sequence[str]) -> str:
@@ -87,7 +87,8 @@ def sample(images: int, count: int) -> list[int]:
     return chosen
 
 
-def _png(made: Image.Image, shrink: Image.Resampling) -> bytes:
+def sized(made: Image.Image, shrink: Image.Resampling) -> Image.Image:
+    """A picture of a size for a page: see LEAST."""
     times = -(-LEAST // made.height)
     size = made.width * times, made.height * times
     longest = max(size)
@@ -95,6 +96,11 @@ def _png(made: Image.Image, shrink: Image.Resampling) -> bytes:
         size = tuple(max(1, round(side * MOST / longest)) for side in size)  # type: ignore[assignment]
     if size != made.size:
         made = made.resize(size, Image.Resampling.NEAREST if times > 1 else shrink)
+    return made
+
+
+def png(made: Image.Image) -> bytes:
+    """The picture as a PNG file."""
     file = io.BytesIO()
     made.save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -82,7 +82,7 @@ class Residual(ResNet):  # type: ignore[misc]
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[no-any-return]
 
 
-class _MiniatureBlock(nn.Module):
+class MiniatureBlock(nn.Module):
     """conv-norm-ReLU-conv-norm beside a shortcut, as in ResNet's basic block."""
 
     def __init__(self, inside: int, outside: int, stride: int, norm: Norm) -> None:
@@ -117,7 +117,7 @@ class Miniature(nn.Module):
         inside = (widths[0], *widths[:-1])
         self.blocks = nn.Sequential(
             *(
-                _MiniatureBlock(i, o, 1 if n == 0 else 2, norm)
+                MiniatureBlock(i, o, 1 if n == 0 else 2, norm)
                 for n, (i, o) in enumerate(zip(inside, widths, strict=True))
             )
         )
@@ -134,9 +134,15 @@ class Miniature(nn.Module):
         return self.blocks(F.relu(self.bn1(self.conv1(x))))  # type: ignore[no-any-return]
 
 
-def backbone(model: Model) -> Miniature | Residual:
-    """The recipe's backbone with new random weights; it has an attribute `feature_dim`."""
-    norm = partial(GroupedBatchNorm2d, group=model.bn_group, running_stats=model.running_stats)
+def backbone(
+    model: Model, kind: type[GroupedBatchNorm2d] = GroupedBatchNorm2d
+) -> Miniature | Residual:
+    """The recipe's backbone with new random weights; it has an attribute `feature_dim`.
+
+    Args:
+        kind: of its norms.
+    """
+    norm = partial(kind, group=model.bn_group, running_stats=model.running_stats)
     if model.backbone == "miniature":
         return Miniature(norm, widths=tuple(w * model.width for w in (16, 32, 64)))
     name = model.backbone.removesuffix("_cifar")
@@ -151,3 +157,12 @@ def backbone(model: Model) -> Miniature | Residual:
         groups=32 if resnext else 1,
         width_per_group=8 if resnext else 64,
     )
+
+
+def dilate(residual: Residual) -> None:
+    """Give the 3x3 convolutions of the last stage stride 1 and dilation 2, in every block."""
+    for module in residual.layer4.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+            if module.kernel_size == (3, 3):
+                module.dilation = module.padding = (2, 2)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import DataError
-from harness.model.backbones import Miniature, Residual, backbone
+from harness.model.backbones import Miniature, backbone, dilate
 from harness.model.grouped_norm import GroupedBatchNorm2d
 from harness.model.networks import some
 from harness.model.running_statistics import Running
@@ -57,7 +58,7 @@ class FCN(nn.Module):
             width, dilation = features, MINIATURE_DILATION
             self.stride = 4
         else:
-            _dilate(self.backbone)
+            dilate(self.backbone)
             self.stride = 4 if model.backbone.endswith("_cifar") else 16
         norm = partial(GroupedBatchNorm2d, group=group, running_stats=model.running_stats)
         self.head = nn.Sequential(
@@ -91,15 +92,6 @@ class FCN(nn.Module):
         return exact[:, :, :height, :width]
 
 
-def _dilate(residual: Residual) -> None:
-    """Give the 3x3 convolutions of the last stage stride 1 and dilation 2, in every block."""
-    for module in residual.layer4.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
-            if module.kernel_size == (3, 3):
-                module.dilation = module.padding = (2, 2)
-
-
 def build_fcn(model: Model, classes: int, group: int, *stream: int | str) -> FCN:
     """An FCN with initial weights that are a function of `stream`, e.g. (seed, "trial", 0)."""
     with torch.random.fork_rng(devices=[]):
@@ -107,7 +99,14 @@ def build_fcn(model: Model, classes: int, group: int, *stream: int | str) -> FCN
         return FCN(model, classes, group)
 
 
-def load_backbone(network: FCN, weights: Mapping[str, Tensor], where: str) -> None:
+class OnBackbone(Protocol):
+    """A network with a pre-trained part: an FCN, or a detector."""
+
+    @property
+    def backbone(self) -> nn.Module: ...
+
+
+def load_backbone(network: OnBackbone, weights: Mapping[str, Tensor], where: str) -> None:
     """Load a pre-trained backbone, all of it and nothing else.
 
     Args:

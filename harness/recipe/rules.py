@@ -80,6 +80,8 @@ def contradictions(
         yield from _beyond_float32(name, section)
     for task, said in further.items():
         yield from _beyond_float32(f"tasks.{task}", said)
+        for field, why in said.misfits(model.backbone):
+            yield f"tasks.{task}.{field}", why
     yield from _tasks(further, own)
     for task, said in further.items():
         yield from beyond_labels(task, said, said.data or data)

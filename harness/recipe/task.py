@@ -77,7 +77,8 @@ class TaskSection(Section):
 
     def inputs(self) -> dict[str, str]:
         """Further inputs under the data root, by the field of a result's `inputs` that identifies
-        them: {"masks": a data set with masks} or {"labels": a list's file}."""
+        them: {"masks": a data set with masks}, {"boxes": one with boxes} or {"labels": a list's
+        file}."""
         return {}
 
     def beyond(
@@ -92,6 +93,11 @@ class TaskSection(Section):
         """
         del images, classes, smallest
         yield from ()
+
+    def misfits(self, backbone: str) -> Iterator[tuple[str, str]]:
+        """(field, message) of each field that does not fit model.backbone."""
+        del backbone
+        return iter(())
 
     @classmethod
     def fitted(cls, data: Data, bank: int | None) -> Fitted:

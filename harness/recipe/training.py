@@ -12,6 +12,11 @@ from harness.recipe.section import Positive, PositiveFloat, Section, refuse
 from harness.recipe.task import TaskSection
 
 
+def divisors(count: int) -> list[int]:
+    """The numbers of processes that share `count` things equally."""
+    return [n for n in range(1, count + 1) if count % n == 0]
+
+
 class Warmup(Section):
     """The rate grows linearly to its full value over the first steps."""
 
@@ -91,6 +96,16 @@ class TrainedTask(TaskSection):
             yield "warmup.steps", f"{self.warmup.steps}, but there are only {self.steps} steps"
         if self.nesterov and not self.sgd_momentum:
             yield "nesterov", "it needs sgd_momentum above 0"
+
+    def unshareable(self, processes: int) -> str:
+        """Why so many processes cannot share a batch; "" if they can."""
+        if self.batch % processes == 0:
+            return ""
+        fitting = ", ".join(map(str, divisors(self.batch)))
+        return (
+            f"{processes} processes cannot share a batch of {self.batch} equally; use {fitting} "
+            "processes, or another batch"
+        )
 
     def total(self, per_epoch: int) -> int:
         """The number of steps, of which `per_epoch` are one pass over the images."""

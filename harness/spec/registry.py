@@ -34,6 +34,8 @@ TASKS = (
     "harness.tasks.svm_low_shot.config",
     "harness.tasks.finetune.config",
     "harness.tasks.segmentation.config",
+    "harness.tasks.detection.config",
+    "harness.tasks.instances.config",
 )
 """The modules that declare the harness's own tasks, as TASK."""
 

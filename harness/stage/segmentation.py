@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import torch.nn.functional as F
@@ -19,16 +17,12 @@ from harness.evaluate.segmentation import predicted_masks, segmentation_scores
 from harness.model.fcn import FCN, build_fcn, load_backbone
 from harness.recipe.segmentation import SegmentationTask
 from harness.runtime import keyed
-from harness.runtime.cores import helpers
 from harness.runtime.device_copy import moved
 from harness.runtime.precision import autocast, widen
 from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome
-from harness.stage.trainable import TaskTraining, Trainable
+from harness.stage.trainable import TaskTraining, Trainable, ahead
 from harness.store.pictures import Panel, Pictures
-
-AHEAD = 2
-"""Batches that are made ahead while a step computes."""
 
 SHOWN = 6
 """Test images whose masks are kept as pictures."""
@@ -65,16 +59,7 @@ class Segmenting(Trainable[Views]):
         self._remark = ""
 
     def batches(self, first: int, last: int) -> Iterator[Views]:
-        with helpers(1, "ahead") as pool:
-            pending: deque[Future[Views]] = deque()
-            try:
-                for step in range(first, last):
-                    while len(pending) < AHEAD and (coming := step + len(pending)) < last:
-                        pending.append(pool.submit(self.share, coming))
-                    yield pending.popleft().result()
-            finally:
-                for each in pending:
-                    each.cancel()
+        return ahead(self.share, first, last)
 
     def indices(self, step: int) -> Tensor:
         """The training images of step `step` over all processes, int64 (batch,). An epoch is a

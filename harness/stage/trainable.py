@@ -10,7 +10,9 @@ import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +25,7 @@ from harness.evaluate.features import NotFinite
 from harness.model.synchronised import set_precise_statistics, synchronise_norms
 from harness.recipe.training import TrainedTask
 from harness.runtime import checkpoint
+from harness.runtime.cores import helpers
 from harness.runtime.grouped_sgd import Group, GroupedSgd
 from harness.runtime.schedule import stepped
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
@@ -31,6 +34,9 @@ from harness.store.pictures import Pictures
 
 EVALUATIONS = 10
 """About how often a task is evaluated; only the last evaluation is its result."""
+
+AHEAD = 2
+"""Batches that are made ahead while a step computes."""
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -88,6 +94,20 @@ class Trainable(ABC, Generic[B]):
     def facts(self) -> dict[str, Any]:
         """Further facts for the result."""
         return {}
+
+
+def ahead(make: Callable[[int], B], first: int, last: int) -> Iterator[B]:
+    """make(step) for steps `first` to `last` - 1, each made in a thread while others are used."""
+    with helpers(1, "ahead") as pool:
+        pending: deque[Future[B]] = deque()
+        try:
+            for step in range(first, last):
+                while len(pending) < AHEAD and (coming := step + len(pending)) < last:
+                    pending.append(pool.submit(make, coming))
+                yield pending.popleft().result()
+        finally:
+            for each in pending:
+                each.cancel()
 
 
 def rate(protocol: TrainedTask, step: int, per_epoch: int) -> float:

@@ -1,4 +1,5 @@
-"""Fine-tunings and segmentations small enough for a test: float64, one of several processes."""
+"""Fine-tunings, segmentations and detections small enough for a test: float64, one of several
+processes."""
 
 from __future__ import annotations
 
@@ -14,12 +15,15 @@ from torch import Tensor
 from harness.data.datasets import open_data
 from harness.data.loader import Batch
 from harness.data.masks import IGNORED
+from harness.evaluate import detection as evaluation
 from harness.model.encoder import build
 from harness.recipe.identity import spec
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
-from harness.stage import frozen
+from harness.stage import detection, frozen
 from harness.stage.context import Context
+from harness.stage.detection import Batch as Scenes
+from harness.stage.detection import Detecting
 from harness.stage.finetune import Finetuning
 from harness.stage.reporter import Silent
 from harness.stage.segmentation import Segmenting, Views
@@ -58,6 +62,19 @@ MASKS: dict[str, Any] = {
     "crop": 21,
     "schedule": {"kind": "step", "drops": [2]},
     "precise_bn": 2,
+}
+
+
+BOXES: dict[str, Any] = {
+    "kind": "detection",
+    "detector": "small",
+    "boxes": {"name": "scenes", "images": 12, "tested": 9, "size": 32},
+    "steps": 3,
+    "batch": 8,
+    "shortest": [28, 32, 40],
+    "lr": 0.05,
+    "schedule": {"kind": "step", "drops": [2]},
+    "precise_bn": 1,
 }
 
 
@@ -155,3 +172,41 @@ def segmented_in_float64(world: World) -> dict[str, Tensor]:
     loop.finish()
     found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
     return {**found, "losses": world.sum(torch.stack(losses)) / world.size}
+
+
+class Doubled(Detecting):
+    """In float64."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.model.double()
+
+
+def detecting(world: World, task: dict[str, Any], trial: int = 0) -> TaskTraining[Scenes]:
+    where = context(world, task, trial)
+    made = build(where.recipe.model, where.recipe.seed)
+    with mock.patch.object(frozen, "encoder", return_value=made):
+        return TaskTraining(where, Doubled(where))
+
+
+def detected_in_float64(world: World) -> dict[str, Tensor]:
+    """All tensors after the last step and PreciseBN, the losses' means over the processes, and the
+    average precisions."""
+    to_network = detection.to_network
+
+    def wide(*given: Any) -> list[Tensor]:
+        return [image.double() for image in to_network(*given)]
+
+    with (
+        mock.patch.object(detection, "to_network", wide),
+        mock.patch.object(evaluation, "to_network", wide),
+    ):
+        loop = detecting(world, BOXES)
+        losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
+        loop.finish()
+        loop.work.model.eval()
+        with torch.no_grad():
+            values = loop.work.evaluate()
+    found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
+    measured = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
+    return {**found, **measured, "losses": world.sum(torch.stack(losses)) / world.size}

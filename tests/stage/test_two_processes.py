@@ -16,6 +16,7 @@ from harness.plan import describe, make_plan
 from harness.store import journal
 from harness.store.layout import StageFolder, stage_folder
 
+from .test_detection import boxed
 from .test_trainable import recipe_of as with_finetuning
 from .tiny import final_state, run, same, write
 
@@ -72,6 +73,7 @@ def assert_same(one: StageFolder, other: StageFolder, metric: str, steps: range)
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
         ("finetune", "finetune/loss", range(1, 101)),
+        ("detection", "detection/loss", range(1, 31)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
@@ -80,6 +82,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
     if kind == "finetune":
         recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
+    elif kind == "detection":
+        recipe = boxed(tmp_path, ("steps: 6", "steps: 30"))
     else:
         recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"

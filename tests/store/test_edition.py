@@ -74,6 +74,8 @@ JUDGED = {
     "svm_low_shot",
     "finetune",
     "segmentation",
+    "detection",
+    "instances",
 }
 TRAINED = {f"pretrain of {method}" for method in registry.methods()}
 

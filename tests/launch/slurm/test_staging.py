@@ -289,11 +289,13 @@ def test_a_further_tasks_own_data_is_copied() -> None:
         ({"masks": {"name": "voc2012_aug"}}, ["VOCdevkit/VOC2012", "sbd"]),
         ({"masks": {"name": "cityscapes"}}, ["cityscapes/leftImg8bit", "cityscapes/gtFine"]),
         ({"masks": {"name": "scenes"}}, []),
+        ({"boxes": {"name": "voc0712"}}, ["VOCdevkit/VOC2007", "VOCdevkit/VOC2012"]),
+        ({"boxes": {"name": "scenes"}}, []),
         ({"labels_file": "lists/1percent.txt"}, ["lists/1percent.txt"]),
         ({"labels_file": None}, []),
     ],
 )
-def test_masks_and_lists_of_labels_are_copied(task: dict[str, Any], needs: list[str]) -> None:
+def test_masks_boxes_and_lists_of_labels_are_copied(task: dict[str, Any], needs: list[str]) -> None:
     recipe = FOLDER | {"tasks": {"one": {"data": None, **task}, "other": {"data": None}}}
     described = {"recipe": recipe, "parent": "x"}
     assert staging.needed(staging.own(described | {"task": "one"})) == ["nets/small", *needs]
