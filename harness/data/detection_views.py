@@ -128,9 +128,9 @@ def view(images: InstanceImages, i: int, size: Size, flip: bool) -> DetectionVie
     if flip:
         boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
     boxes = boxes.clip(0, [width, height, width, height]).astype(np.float32)
-    kept = ~one.instances.crowd & (boxes[:, 2:] - boxes[:, :2] > _LEAST).all(1)
-    masks, visible = _masks(one, np.flatnonzero(kept).tolist(), size, flip)
-    kept = np.flatnonzero(kept)[visible]
+    learnt = ~one.instances.crowd & (boxes[:, 2:] - boxes[:, :2] > _LEAST).all(1)
+    masks, visible = _masks(one, np.flatnonzero(learnt).tolist(), size, flip)
+    kept = np.flatnonzero(learnt)[visible]
     return DetectionView(
         one.id,
         pixels,

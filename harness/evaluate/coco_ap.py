@@ -118,7 +118,8 @@ def content(truth: InstanceImages, classes: Sequence[str], kind: Kind) -> dict[s
     Raises:
         DataError: masks are asked for, and the images were read without outlines.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, image in enumerate(truth.images, 1):
         height, width = image.size
         images.append({"id": number, "height": height, "width": width})

@@ -123,7 +123,8 @@ def why_not_png(content: bytes) -> str:
         return f"larger than {LARGEST} bytes"
     if not content.startswith(_SIGNATURE):
         return "not a PNG file"
-    at, kinds = len(_SIGNATURE), []
+    at = len(_SIGNATURE)
+    kinds: list[bytes] = []
     while at + 12 <= len(content) and kinds[-1:] != [b"IEND"]:
         length, kind = struct.unpack(">I4s", content[at : at + 8])
         body, end = content[at + 4 : at + 8 + length], at + 12 + length

@@ -65,7 +65,6 @@ def kill_rank_1(process: subprocess.Popen[str]) -> None:
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
         ("ft", "finetune/loss", range(1, 101)),
-        ("det", "detection/loss", range(1, 31)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
@@ -74,8 +73,6 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
     if kind == "ft":
         recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
-    elif kind == "det":
-        recipe = boxed(tmp_path, ("steps: 6", "steps: 30"))
     else:
         recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
@@ -118,6 +115,30 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     losses = [journal.series(journal.read(folder), metric) for folder in (one, other)]
     assert losses[0] == losses[1]
     assert [step for step, _, _ in losses[0]] == list(steps)
+
+
+def test_a_killed_detection_ends_with_the_same_bits(tmp_path: Path) -> None:
+    recipe = boxed(tmp_path, ("steps: 6", "steps: 12"))
+    whole, runs = tmp_path / "whole", tmp_path / "killed"
+    run(recipe, whole, kinds=("pretrain", "knn"))
+    shutil.copytree(whole, runs)
+    undisturbed = start(recipe, whole)
+    said, _ = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, said
+    process = start(recipe, runs)
+    wait_for_steps(runs, process, "det", 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert stage(runs, "det").result is None
+    last = start(recipe, runs)
+    said, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    one, other = stage(whole, "det"), stage(runs, "det")
+    assert len(other.attempts()) == 2
+    assert same(final_state(one), final_state(other))
+    losses = [journal.series(journal.read(each), "detection/loss") for each in (one, other)]
+    assert losses[0] == losses[1]
+    assert [step for step, _, _ in losses[0]] == list(range(1, 13))
 
 
 def test_processes_that_do_not_hold_whole_groups_are_refused(tmp_path: Path) -> None:
