@@ -92,7 +92,7 @@ def libraries(session: nox.Session) -> None:
     """Exports as the libraries that they are for load them, and evaluations as they compute them:
     a minute, and 100 MB."""
     _install(session, "dev,libraries")
-    folders = ("tests/data", "tests/evaluate", "tests/export")
+    folders = ("tests/data", "tests/evaluate", "tests/export", "tests/stage")
     _run(session, "pytest", *folders, "-m", "libraries", *session.posargs)
 
 

@@ -116,7 +116,7 @@ class Detecting(Trainable[Batch]):
             self.context.world,
             as_coco=self.protocol.is_evaluated_as_coco,
         )
-        measured = {}
+        measured: dict[str, float] = {}
         for prefix, scores in (("", found.boxes), ("mask_", found.masks)):
             if scores is not None:
                 each = {"ap": scores.ap, "ap50": scores.ap50, "ap75": scores.ap75}

@@ -3,6 +3,7 @@ processes."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,17 @@ BOXES: dict[str, Any] = {
     "precise_bn": 1,
 }
 
+OUTLINES: dict[str, Any] = {
+    "kind": "instances",
+    "detector": "mask_fpn",
+    "boxes": {"name": "scenes", "images": 4, "tested": 2, "size": 32},
+    "steps": 1,
+    "batch": 4,
+    "lr": 1e-3,
+    "schedule": {"kind": "constant"},
+}
+"""On a ResNet: `miniature` carries no feature pyramid."""
+
 
 class Shared(Finetuning):
     """In float64. Each process computes all views, as their last bit depends on how many are
@@ -94,10 +106,13 @@ class Shared(Finetuning):
             yield replace(batch, views=views, index=world.share(batch.index))
 
 
-def context(world: World, task: dict[str, Any], trial: int = 0) -> Context:
+def context(
+    world: World, task: dict[str, Any], trial: int = 0, backbone: str = "miniature"
+) -> Context:
     """A stage of the task on 40 images, without folders."""
+    said = RECIPE | {"model": RECIPE["model"] | {"backbone": backbone}}
     made = Recipe.model_validate(
-        RECIPE | {"tasks": {"ft": task | {"trials": trial + 1}}}, strict=False
+        said | {"tasks": {"ft": task | {"trials": trial + 1}}}, strict=False
     )
     nowhere = Path()
     return Context(
@@ -182,16 +197,18 @@ class Doubled(Detecting):
         self.model.double()
 
 
-def detecting(world: World, task: dict[str, Any], trial: int = 0) -> TaskTraining[Scenes]:
-    where = context(world, task, trial)
+def detecting(
+    world: World, task: dict[str, Any], trial: int = 0, backbone: str = "miniature"
+) -> TaskTraining[Scenes]:
+    where = context(world, task, trial, backbone)
     made = build(where.recipe.model, where.recipe.seed)
     with mock.patch.object(frozen, "encoder", return_value=made):
         return TaskTraining(where, Doubled(where))
 
 
-def detected_in_float64(world: World) -> dict[str, Tensor]:
-    """All tensors after the last step and PreciseBN, the losses' means over the processes, and the
-    average precisions."""
+@contextlib.contextmanager
+def images_in_float64() -> Iterator[None]:
+    """Context in which detectors see images of float64."""
     to_network = detection.to_network
 
     def wide(*given: Any) -> list[Tensor]:
@@ -201,6 +218,13 @@ def detected_in_float64(world: World) -> dict[str, Tensor]:
         mock.patch.object(detection, "to_network", wide),
         mock.patch.object(evaluation, "to_network", wide),
     ):
+        yield
+
+
+def detected_in_float64(world: World) -> dict[str, Tensor]:
+    """All tensors after the last step and PreciseBN, the losses' means over the processes, and the
+    average precisions."""
+    with images_in_float64():
         loop = detecting(world, BOXES)
         losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
         loop.finish()
@@ -210,3 +234,13 @@ def detected_in_float64(world: World) -> dict[str, Tensor]:
     found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
     measured = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
     return {**found, **measured, "losses": world.sum(torch.stack(losses)) / world.size}
+
+
+def masked_in_float64(world: World) -> dict[str, Tensor]:
+    """The backbone's and the mask head's tensors after a step, and its loss."""
+    with images_in_float64():
+        loop = detecting(world, OUTLINES, backbone="resnet18")
+        losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
+    state = loop.work.model.state_dict().items()
+    found = {k: v.detach().clone() for k, v in state if "mask" in k or "backbone" in k}
+    return {**found, "losses": world.sum(torch.stack(losses)) / world.size}

@@ -73,7 +73,6 @@ def assert_same(one: StageFolder, other: StageFolder, metric: str, steps: range)
         ("pretrain", "train/loss", range(1, 101)),
         ("linear", "linear/loss", range(3, 181, 3)),
         ("finetune", "finetune/loss", range(1, 101)),
-        ("detection", "detection/loss", range(1, 31)),
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
@@ -82,8 +81,6 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     old, new = ("epochs: 3", "epochs: 20") if kind == "pretrain" else ("epochs: 4", "epochs: 60")
     if kind == "finetune":
         recipe = with_finetuning(tmp_path, "epochs: 3", "epochs: 20")
-    elif kind == "detection":
-        recipe = boxed(tmp_path, ("steps: 6", "steps: 30"))
     else:
         recipe = write(tmp_path, old=old, new=new)
     whole, runs = tmp_path / "whole", tmp_path / "killed"
@@ -130,6 +127,25 @@ def test_the_command_names_the_process_that_died(tmp_path: Path) -> None:
     assert again.code == 0, again.out
     steps = [step for step, _, _ in journal.series(journal.read(folder), "train/loss")]
     assert steps == list(range(1, 101))
+
+
+def test_a_killed_detection_ends_with_the_same_bits(tmp_path: Path) -> None:
+    recipe = boxed(tmp_path, ("steps: 6", "steps: 12"))
+    whole, runs = tmp_path / "whole", tmp_path / "killed"
+    run(recipe, whole, kinds=("pretrain",))
+    shutil.copytree(whole, runs)
+    undisturbed = RunningAttempt(made(recipe, whole, "detection"), processes=2)
+    folder = made(recipe, runs, "detection")
+    first = RunningAttempt(folder, processes=2)
+    assert first.until(partial(has_begun, folder, 1)), first.said
+    assert first.kill()
+    first.end()
+    assert folder.result is None, "it was over before"
+    last = RunningAttempt(folder, processes=2)
+    assert last.end() == [0, 0], last.said
+    assert len(folder.attempts()) == 2
+    assert undisturbed.end() == [0, 0], undisturbed.said
+    assert_same(made(recipe, whole, "detection"), folder, "detection/loss", range(1, 13))
 
 
 def test_processes_that_do_not_hold_whole_groups_are_refused(tmp_path: Path) -> None:
