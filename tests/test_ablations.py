@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from harness.recipe.ablation import CONTROL, Ablation, Cell, Level, Scale
 from harness.recipe.expand import Expansion, expand
 from harness.recipe.identity import sections, specs
 from harness.recipe.load import load_ablation, load_recipe, load_scale
-from harness.recipe.printed import FILE, Numbers, blocks
+from harness.recipe.printed import FILE, blocks
 from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
-from harness.recipe.tree import Node
 from harness.recipe.yaml_source import read
 from harness.report.axis_figure import READ
 
@@ -65,35 +63,6 @@ NO_TEXT = {
 """Tables of a README, or whose text was not read or speaks of other rows: nobody's words claim
 anything."""
 
-EQUAL = [
-    ["momentum.m0.999", "v1-figure-3.moco-4096"],
-    [
-        "v1-figure-3.moco-65536",
-        "v1-table-1.r50",
-        "v2-temperature.fc-0.07",
-        "v2-table-1.v1",
-        "v2-table-2.moco-v1",
-    ],
-    ["v2-temperature.mlp-0.2", "v2-table-1.a"],
-    ["v2-table-1.d", "v2-table-2.moco-v2-200", "official-five-runs.v2"],
-    ["v2-table-1.e", "v2-table-2.moco-v2-800"],
-    *(
-        [f"v1-table-2-c4-{m}.moco-in-1m", f"v1-table-3-c4-{m}.moco-65536", f"v2-table-1-{m}.v1"]
-        for m in ("ap", "ap50", "ap75")
-    ),
-    *(
-        [f"v1-table-2-c4-{m}.supervised", f"v2-table-1-{m}.supervised"]
-        for m in ("ap", "ap50", "ap75")
-    ),
-    *(
-        [f"v1-table-2-dc5-{m}.moco-in-1m", f"v1-table-3-dc5-{m}.moco-65536"]
-        for m in ("ap", "ap50", "ap75")
-    ),
-    ["v1-figure-a1.moco-shuffled", "v1-figure-a1-knn-shuffled.79"],
-    ["v1-figure-a1.moco-plain", "v1-figure-a1-knn-plain.79"],
-]
-"""The same measurement, printed in several places."""
-
 SAME = [
     ("ablation_width", "r50", "moco_v1_imagenet"),
     ("ablation_width", "rx50", "moco_v1_imagenet_rx50"),
@@ -129,11 +98,6 @@ BESIDE = {"ablation_improvements": ("voc",), "ablation_semi_supervised_1": ("voc
 
 
 @cache
-def printed() -> dict[str, Numbers]:
-    return blocks(PRINTED)
-
-
-@cache
 def scales() -> dict[Path, Scale]:
     return {path: load_scale(path) for path in RECIPES if "ablation" in read(path).fields()}
 
@@ -161,7 +125,7 @@ def test_every_table_and_figure_that_can_be_filled_has_a_file() -> None:
 def test_a_table_holds_its_numbers_by_reference_its_source_and_its_claims(path: Path) -> None:
     table, node = load_ablation(path), read(path)
     assert table.name == path.stem
-    assert table.numbers in printed(), "the table's own block says paper, setting and source"
+    assert table.numbers in blocks(PRINTED), "the table's own block says paper, setting and source"
     cells = node.get("cells")
     assert cells is not None
     assert isinstance(cells.value, list)
@@ -209,47 +173,6 @@ def test_tables_have_the_papers_shape() -> None:
     }
 
 
-def test_every_block_says_where_its_numbers_were_read() -> None:
-    for name, block in printed().items():
-        assert block.values, name
-        for text in (block.paper, block.place, block.setting, block.source, block.units):
-            assert text.strip(), name
-        assert block.confidence in ("read", "secondary"), f"{name}: nothing rests on memory"
-
-
-def test_every_printed_number_is_used() -> None:
-    used = {reference for path in TABLES for reference in _references(read(path))}
-    numbers = {f"{name}.{key}" for name, block in printed().items() for key in block.values}
-    assert numbers == used
-
-
-def _references(table: Node) -> Iterator[str]:
-    """block.key of every number that a table refers to."""
-    plain = table.plain()
-    yield from (cell["printed"] for cell in plain["cells"])
-    for part in (*plain.get("columns", ()), *plain.get("curves", ())):
-        yield from (f"{part['numbers']}.{key}" for key in printed()[part["numbers"]].values)
-
-
-def number(reference: str) -> float | str | None:
-    name, _, key = reference.partition(".")
-    return printed()[name].values[key]
-
-
-@pytest.mark.parametrize("same", EQUAL, ids=lambda same: same[0])
-def test_what_is_printed_twice_agrees(same: list[str]) -> None:
-    assert len({number(reference) for reference in same}) == 1, same
-
-
-def test_means_are_those_of_their_runs() -> None:
-    found = 0
-    for block in printed().values():
-        for key, runs in block.runs.items():
-            assert block.values[key] == pytest.approx(sum(runs) / len(runs), abs=0.05)
-            found += 1
-    assert found == 2
-
-
 @per_scale
 def test_targets_of_a_printed_level_are_the_printed_numbers(path: Path) -> None:
     scale, table = scales()[path], expanded(path).ablation
@@ -276,6 +199,20 @@ def test_a_cell_is_the_recipe_that_stands_for_itself(scale: str, cell_id: str, r
     assert cell is not None
     if expected and recipe != "moco_v1_imagenet":  # there the five runs' mean, not the paper's run
         assert [target.value for target in expected] == [cell.printed]
+
+
+@pytest.mark.parametrize(
+    ("single", "tables"),
+    [
+        ("detection_voc_c4", ("ablation_improvements", "ablation_detection_mechanisms_c4")),
+        ("detection_voc_dc5", ("ablation_detection_mechanisms_dc5",)),
+    ],
+)
+def test_detection_is_by_one_protocol_in_all_tables(single: str, tables: tuple[str, ...]) -> None:
+    wanted = load_recipe(ROOT / "recipes" / f"{single}.yaml").tasks["voc"]
+    for table in tables:
+        for member in expanded(ROOT / "recipes" / f"{table}.yaml").members:
+            assert member.recipe.tasks["voc"] == wanted, member.cell
 
 
 # ---- scales
