@@ -206,6 +206,26 @@ def test_given_weights_cost_their_tasks_trial_by_trial(runs: Path) -> None:
     assert make_plan(path, [], runs).stated_hours == pytest.approx(3.6 * 3 / 5)
 
 
+@pytest.mark.parametrize(
+    ("name", "hours", "images"),
+    [
+        ("detection_voc_c4", 18, 5 * 24_000 * 16),
+        ("detection_voc_dc5", 12.7, 5 * 24_000 * 16),
+        ("detection_voc07_c4", 6.7, 5 * 9_000 * 16),
+        ("detection_coco_fpn_6x", 39, 540_000 * 16),
+        ("detection_coco_c4_2x", 29.2, 180_000 * 16),
+    ],
+)
+def test_a_start_of_a_table_of_detection_costs(
+    runs: Path, name: str, hours: float, images: int
+) -> None:
+    made = make_plan(RECIPES / f"{name}.yaml", [], runs)
+    assert made.stated_hours == pytest.approx(hours)
+    assert made.images == images
+    table = make_plan(RECIPES / f"ablation_{name}.yaml", [], runs)
+    assert table.stated_hours == pytest.approx(3 * hours), "three starts, random weights too"
+
+
 def test_beside_pre_training_the_stated_cost_is_of_it_alone(recipe: Path, runs: Path) -> None:
     recipe.write_text(MINIATURE + FINETUNE + "about: {cost: {hours: 5, on: it, source: it}}\n")
     made = make_plan(recipe, [], runs)

@@ -28,7 +28,7 @@ RESERVED = {
 """Fields of a recipe that an ablation recipe sets elsewhere, and where."""
 
 
-OF_CONTROLS = ("data", "precision", "knn", "linear")
+OF_CONTROLS = ("data", "precision", "knn", "linear", "tasks")
 """Sections of `set` that also apply to given weights: the data and how they are evaluated."""
 
 
