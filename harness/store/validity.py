@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from harness.spec.registry import axis_of
 from harness.store import atomic, journal
 from harness.store.attempt import as_marks, marks
 from harness.store.attempt_notes import why_noted_otherwise
@@ -317,14 +318,16 @@ def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tup
     """Values of a metric that agree with the journal, each with its tolerance; [] if unknown.
 
     Args:
-        window: steps of the last epoch. A metric with lines for fewer than half of them is reported
-            by its last value. One with some lines missing gives []: lines were lost. If an epoch is
-            one or two steps, either rule may apply.
+        window: steps of the last epoch. An evaluation, and a metric with lines for fewer than half
+            of them, is reported by its last value. One with some lines missing gives []: lines were
+            lost. If an epoch is one or two steps, either rule may apply.
     """
     own = [r for r in records if not why_impossible(name, r.get(name))]
     if not own:
         return []
     last = float(own[-1][name]), 0.0
+    if axis_of(name) == "epoch":  # an evaluation, which a short run makes as often as a step
+        return [last]
     begin = records[-1]["step"] - window
     within = [r for r in own if r["step"] > begin]
     inside = [min(_steps(r), r["step"] - begin) for r in within]

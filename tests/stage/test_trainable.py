@@ -27,6 +27,7 @@ from harness.stage import finetune
 from harness.stage.trainable import TaskTraining, rate
 from harness.store import journal
 from harness.store.layout import StageFolder
+from harness.store.ledger import read_entry
 
 from .finetuned import TASK, in_float64, training
 from .tiny import begin, final_state, run, same, write
@@ -212,6 +213,16 @@ def test_a_length_in_steps_ends_within_an_epoch(tmp_path: Path) -> None:
     assert folder.result["step"] == 7
     losses = journal.series(journal.read(folder), "finetune/loss")
     assert [step for step, _, _ in losses] == list(range(1, 8))
+
+
+def test_a_length_within_the_first_epoch_is_a_sound_result(tmp_path: Path) -> None:
+    """It is evaluated at every step, and the last evaluation is the result."""
+    recipe = recipe_of(tmp_path, "epochs: 3, batch: 16", "steps: 4, batch: 16")
+    folder = run(recipe, tmp_path / "runs", kinds=KINDS)["finetune"]
+    values = [r["finetune/top1"] for r in journal.read(folder) if "finetune/top1" in r]
+    assert len(values) == 4
+    assert len(set(values)) > 1
+    assert read_entry(folder).state == "finished"
 
 
 def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
