@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import class_folders
+from harness import box_files, class_folders, mask_files
 from harness.data_roots import AnyRoot, each, holders
 from harness.errors import DataError, cannot_be_read
+from harness.imagefolder import some
 from harness.recipe.detection import BOX_FOLDERS, DetectionTask
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
@@ -87,7 +88,8 @@ def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
             False, f"{field}: {masks.name} needs scipy: pip install 'moco-harness[sbd]'"
         )
         return
-    yield from _folders(field, "masks", masks.name, MASK_FOLDERS[masks.name], root)
+    need = MASK_FOLDERS[masks.name]
+    yield from _files(field, "masks", masks.name, need, root, mask_files.files_of)
 
 
 def boxes_there(field: str, task: DetectionTask, root: AnyRoot) -> Iterator[DataCheck]:
@@ -103,19 +105,33 @@ def boxes_there(field: str, task: DetectionTask, root: AnyRoot) -> Iterator[Data
         mend = "pip install 'moco-harness[detection]'"
         yield DataCheck(False, f"{field}: {what} needs pycocotools: {mend}")
         return
-    yield from _folders(field, "boxes", name, BOX_FOLDERS[name], root)
+    yield from _files(field, "boxes", name, BOX_FOLDERS[name], root, box_files.files_of)
 
 
-def _folders(
-    field: str, what: str, name: str, needs: Sequence[str], root: AnyRoot
+def _files(
+    field: str, what: str, name: str, needs: Sequence[str], root: AnyRoot, files_of: mask_files.List
 ) -> Iterator[DataCheck]:
+    """The folders of a data set, and every file that its lists name. Folders are listed; no image
+    is opened."""
     lacks = [need for need in needs if not (root / need).is_dir()]
     if lacks:
-        places = " and ".join(str(root / need) for need in lacks)
+        places = " and no ".join(str(root / need) for need in lacks)
         mend = "unpack it there, or name the data root with --data"
         yield DataCheck(False, f"{field}: {name} missing: no folder {places}; {mend}")
     elif needs:
-        yield DataCheck(True, f"{what}: {name} in {' and '.join(str(root / n) for n in needs)}")
+        try:
+            parts, _ = files_of(name, root)
+        except DataError as error:
+            yield DataCheck(False, f"{field}: {error}")
+            return
+        gone = mask_files.absent([path for part in parts for path in part])
+        if gone:
+            listed = some([str(path) for path in gone])
+            mend = "restore them from the data set's source"
+            yield DataCheck(False, f"{field}: {name} lacks {len(gone):,} files: {listed}; {mend}")
+        else:
+            places = " and ".join(str(root / need) for need in needs)
+            yield DataCheck(True, f"{what}: {name} in {places}")
 
 
 def _labelled(field: str, images: LabelledImages, root: AnyRoot) -> Iterator[DataCheck]:

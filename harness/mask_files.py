@@ -193,6 +193,26 @@ def names_in(path: Path) -> list[str]:
     return names
 
 
+def absent(paths: Sequence[Path]) -> list[Path]:
+    """Those of the paths that do not exist.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    there = {folder: _names(folder) for folder in {path.parent for path in paths}}
+    return [path for path in paths if path.name not in there[path.parent]]
+
+
+def _names(folder: Path) -> set[str]:
+    """What is in the folder, in one listing: to ask for each file is slow on a file server."""
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise unread(error, folder) from error
+
+
 def _of_voc(folder: Path, name: str) -> Pair:
     image = folder / "JPEGImages" / f"{name}.jpg"
     return Pair(image, folder / "SegmentationClass" / f"{name}.png")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from data.box_layouts import coco, voc
 from report.build import recipe
 
 from harness.data_check import DataCheck, boxes_there, check_data
@@ -75,22 +76,30 @@ def test_embedded_images_are_nowhere(tmp_path: Path) -> None:
 
 def test_boxes(tmp_path: Path) -> None:
     both = detection("voc0712")
-    (tmp_path / "VOCdevkit" / "VOC2007").mkdir(parents=True)
+    voc(tmp_path, 2007)
     (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
     assert not missing.there
     assert missing.says.startswith("tasks.det.boxes: voc0712 missing: no folder ")
     assert f"{tmp_path}/VOCdevkit/VOC2012" in missing.says
     assert f"{tmp_path}/VOCdevkit/VOC2007" not in missing.says
-    (tmp_path / "VOCdevkit" / "VOC2012").mkdir()
+    folder = voc(tmp_path, 2012)
     (found,) = boxes_there("tasks.det.boxes", both, tmp_path)
     assert found.there
+    annotation = next((folder / "Annotations").iterdir())
+    annotation.unlink()
+    (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
+    assert not missing.there
+    assert "lacks 1 files" in missing.says
+    assert str(annotation) in missing.says
+    (folder / "ImageSets" / "Main" / "trainval.txt").unlink()
+    (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
+    assert "trainval.txt" in missing.says
     assert list(boxes_there("tasks.det.boxes", detection("scenes"), tmp_path)) == []
 
 
 def test_the_extra_that_evaluates_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    for part in ("train2017", "val2017", "annotations"):
-        (tmp_path / "coco" / part).mkdir(parents=True)
+    coco(tmp_path)
     (missing,) = boxes_there("tasks.det.boxes", detection("coco2017"), tmp_path)
     assert not missing.there
     assert "tasks.det.boxes: " in missing.says

@@ -38,7 +38,10 @@ ARROWS: dict[str, set[str]] = {
     "site": {"backend", "data_roots", "errors", "recipe"},
     "mask_files": {"data_roots", "errors", "imagefolder", "recipe"},
     "box_files": {"data_roots", "errors", "imagefolder", "mask_files", "recipe"},
-    "data_check": {"data_roots", "errors", "recipe", "class_folders"},
+    "data_check": {
+        *("data_roots", "errors", "recipe", "class_folders"),
+        *("box_files", "mask_files", "imagefolder"),
+    },
     "input_notes": {"errors", "store"},
     "inputs": {
         "errors",

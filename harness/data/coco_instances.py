@@ -14,11 +14,11 @@ import numpy as np
 
 from harness.box_files import coco_paths
 from harness.data.instances import AnnotatedImage, Outline, RunLengths, instances
-from harness.data.masks import absent
 from harness.data.pictures import content_of
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
+from harness.mask_files import absent
 
 _RESTORE = "restore it from the data set's source"
 _INTEGER, _TEXT, _LIST = (int,), (str,), (list,)

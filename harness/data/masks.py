@@ -18,8 +18,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from harness.data.pictures import content_of, decode
 from harness.errors import DataError, NoData
-from harness.imagefolder import shown, some, unread
-from harness.mask_files import digest, sizes
+from harness.imagefolder import shown, some
+from harness.mask_files import absent, digest, sizes
 from harness.runtime.cores import helpers
 
 IGNORED = 255
@@ -227,23 +227,3 @@ def existing(files: Sequence[MaskFile], listed: Path, mend: str) -> Sequence[Mas
                 f"{some([str(path) for path in gone])}; {do}"
             )
     return files
-
-
-def absent(paths: Sequence[Path]) -> list[Path]:
-    """Those of the paths that do not exist.
-
-    Raises:
-        DataError: a folder cannot be read.
-    """
-    there = {folder: names_of_folder(folder) for folder in {path.parent for path in paths}}
-    return [path for path in paths if path.name not in there[path.parent]]
-
-
-def names_of_folder(folder: Path) -> set[str]:
-    """What is in the folder, in one listing: to ask for each file is slow on a file server."""
-    try:
-        return {path.name for path in folder.iterdir()}
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise unread(error, folder) from error

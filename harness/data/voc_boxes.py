@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 from harness.box_files import voc_box_list, voc_box_pairs
 from harness.data.instances import AnnotatedImage, instances
-from harness.data.masks import absent
 from harness.data.pictures import content_of
 from harness.data.voc_masks import CLASSES as WITH_BACKGROUND
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
+from harness.mask_files import absent
 
 CLASSES = WITH_BACKGROUND[1:]
 """The twenty objects, in the order of their labels."""

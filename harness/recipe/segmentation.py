@@ -71,6 +71,12 @@ class SegmentationTask(TrainedTask):
         for field in ("tested", "size"):
             if self.masks.name != "scenes" and getattr(self.masks, field) is not None:
                 yield f"masks.{field}", f"of scenes only: {self.masks.name} has its own; remove it"
+        if (
+            self.masks.name == "scenes"
+            and self.crop > (side := self.masks.size or 48) * self.scale[1]
+        ):
+            why = f"views of {self.crop} pixels, but scenes have {side} pixels, scaled at most "
+            yield "crop", f"{why}{self.scale[1]:g} times; take a smaller crop or larger masks.size"
         if self.scale[0] > self.scale[1]:
             low, high = self.scale
             yield "scale", f"{low} to {high} is not a range: write the lower number first"

@@ -89,7 +89,8 @@ def _ours(results: Results) -> Iterable[Filled]:
                 replace(difference, label="to the paper", kind="to the paper"),
                 [Difference(_to_the_paper(results, cell, metric)) for cell in results.cells],
             )
-        if results.cell(CONTROL) is not None:
+        control = results.cell(CONTROL)
+        if control is not None and any(run.behind(metric) for run in control.runs):
             yield (
                 replace(difference, label="to untrained", kind="to untrained", unit="points"),
                 [Difference(results.difference(cell, metric)) for cell in results.cells],

@@ -97,11 +97,9 @@ class Segmenting(Trainable[Views]):
 
     def evaluate(self) -> dict[str, float]:
         """Mean IoU and pixel accuracy on all test images at their original size, in percent."""
-        context = self.context
-        found = segmentation_scores(self.model, self.data, context.world, self.protocol.precision)
-        if (remark := found.remark(self.data.classes)) and remark != self._remark:
-            context.reporter.note(f"{context.folder.id}: {remark}")
-            self._remark = remark
+        world = self.context.world
+        found = segmentation_scores(self.model, self.data, world, self.protocol.precision)
+        self._remark = found.remark(self.data.classes)
         measured = {"segmentation/miou": found.mean, "segmentation/accuracy": found.accuracy}
         for name, iou in zip(self.data.classes, found.per_class, strict=True):
             if iou is not None:
@@ -127,6 +125,8 @@ class Segmenting(Trainable[Views]):
         return Pictures(samples, legend(names))
 
     def facts(self) -> dict[str, Any]:
+        if self._remark:  # of the last evaluation only: earlier ones have other classes
+            self.context.reporter.note(f"{self.context.folder.id}: {self._remark}")
         return {"masks": self.data.described}
 
 

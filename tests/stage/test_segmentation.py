@@ -211,7 +211,6 @@ def test_an_epoch_is_a_permutation_and_no_batch_straddles_two() -> None:
     ("change", "said"),
     [
         ({"batch": 12}, r"tasks\.ft\.batch: 12 .* only 10 images"),
-        ({"crop": 49}, r"tasks\.ft\.crop: views of 49 pixels"),
         ({"masks": {"name": "voc2012"}}, r"tasks\.ft\.masks: .*VOC2012"),
     ],
 )
@@ -221,14 +220,20 @@ def test_masks_that_do_not_fit_are_refused(change: dict[str, Any], said: str) ->
 
 
 def test_missing_masks_are_told_before_pre_training(tmp_path: Path) -> None:
-    named = "{name: scenes, images: 16, tested: 16, size: 32}", "{name: voc2012_aug}"
+    named = "{name: scenes, images: 16, tested: 16, size: 32}", "{name: voc2012}"
     made = load_recipe(recipe_of(tmp_path, named))
     (said,) = lacking_later([made], tmp_path)
-    assert "tasks.seg.masks" in said
-    for folder in (tmp_path / "VOCdevkit/VOC2012", tmp_path / "sbd"):
-        assert str(folder) in said
-        folder.mkdir(parents=True)
+    assert said.startswith("tasks.seg.masks: voc2012 missing")
+    assert str(tmp_path / "VOCdevkit/VOC2012") in said
+    folder = voc2012(tmp_path)
     assert lacking_later([made], tmp_path) == []
+    mask = next((folder / "SegmentationClass").iterdir())
+    mask.unlink()
+    (said,) = lacking_later([made], tmp_path)
+    assert str(mask) in said
+    (folder / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    (said,) = lacking_later([made], tmp_path)
+    assert "val.txt" in said
 
 
 @pytest.mark.parametrize(
@@ -237,6 +242,7 @@ def test_missing_masks_are_told_before_pre_training(tmp_path: Path) -> None:
         ("crop: 29", "crop: 29, data: {name: embedded, size: 32}", "data"),
         ("crop: 29", "crop: 29, scale: [2.0, 0.5]", "scale"),
         ("crop: 29, ", "", "crop"),
+        ("crop: 29", "crop: 65", "crop"),
         (
             "{name: scenes, images: 16, tested: 16, size: 32}",
             "{name: cityscapes, size: 32}",
