@@ -43,7 +43,7 @@ class Choosing:
         recipe = context.recipe
         self.made_by = {
             "edition": edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
-            "weights": ((context.parent and context.parent.result) or {}).get("weights"),
+            "weights": context.parents_weights,
         }
 
     def run(self) -> StageOutcome:
