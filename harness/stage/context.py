@@ -80,11 +80,6 @@ class Context:
         return (self.recipe.seed, label, *trial)
 
     @property
-    def parents_weights(self) -> str | None:
-        """The digest of the weights that the parent's present result names; None: there is none."""
-        return ((self.parent and self.parent.result) or {}).get("weights")
-
-    @property
     def device(self) -> torch.device:
         return self.world.device
 

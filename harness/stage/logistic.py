@@ -43,7 +43,7 @@ class Choosing:
         recipe = context.recipe
         self.made_by = {
             "edition": edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
-            "weights": context.parents_weights,
+            "weights": ((context.parent and context.parent.result) or {}).get("weights"),
         }
 
     def run(self) -> StageOutcome:

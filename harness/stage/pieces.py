@@ -49,7 +49,8 @@ def in_pieces(
     found = torch.zeros(count, width, dtype=torch.float64)
     recipe = context.recipe
     code = edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind)
-    made_by = {"edition": code, "weights": context.parents_weights, "own_data": own_data}
+    weights = ((context.parent and context.parent.result) or {}).get("weights")
+    made_by = {"edition": code, "weights": weights, "own_data": own_data}
     done = _restored(context, found, made_by)
     context.reporter.begin(context.folder.id, total=count, done=done, steps_per_epoch=count)
     if done == count:
