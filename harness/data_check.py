@@ -135,10 +135,10 @@ def _files(
 
 
 def _labelled(field: str, images: LabelledImages, root: AnyRoot) -> Iterator[DataCheck]:
-    folder = LABELLED_FOLDERS.get(images.name)
-    if folder is None:
+    folders = LABELLED_FOLDERS[images.name]
+    if not folders:
         return
-    place = root / folder
+    place = root / folders[0]
     lacks = [part for part in ("JPEGImages", *VOC_LABELS) if not (place / part).exists()]
     if lacks:
         says = f"{field}: {images.name} missing: no {' and no '.join(lacks)} in {place}"

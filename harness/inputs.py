@@ -23,8 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from harness import data_roots, mask_files
-from harness.box_files import files_of as with_boxes
+from harness import box_files, data_roots, mask_files
 from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
@@ -42,6 +41,7 @@ from harness.input_notes import Note, times_of
 from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
 from harness.recipe.segmentation import MASK_FOLDERS
+from harness.recipe.svm import LABELLED_FOLDERS
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ RUN = "run"
 
 ANNOTATED: dict[str, tuple[Mapping[Any, Sequence[str]], mask_files.List]] = {
     "masks": (MASK_FOLDERS, mask_files.files_of),
-    "boxes": (BOX_FOLDERS, with_boxes),
+    "boxes": (BOX_FOLDERS, box_files.files_of),
+    "images": (LABELLED_FOLDERS, box_files.files_of),  # VOC's labels are those of its boxes
 }
 """Inputs that are data sets with annotations: the folders of each, and what lists its files."""
 FILES = ("weights", "labels")
@@ -340,8 +341,7 @@ def _unchanged(folder: Path, known: Class) -> bool:
 def _noted(note: Note) -> dict[str, Class]:
     """The classes as noted by an earlier check."""
     found = {}
-    for name, one in note.known("classes").items():
-        digest, images, size, folders = one
+    for name, (digest, images, size, folders) in note.known("classes").items():
         found[name] = Class(str(digest), int(images), int(size), dict(folders))
     return found
 

@@ -30,6 +30,9 @@ Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
 TO_DO: tuple[Action, ...] = ("run", "resume", "retry", "again")
 
+BEGUN: tuple[FileState, ...] = ("interrupted", "failed")
+"""The states of a stage that was begun, has no result, and does not run."""
+
 _ACTIONS: dict[FileState, Action] = {
     "absent": "run",
     "interrupted": "resume",
@@ -237,9 +240,7 @@ def make_plan(
             by_name[name] = entry
             parent = each.parent
             above = by_name[parent] if parent else None
-            stale = _stale(entry, above, member.recipe, name, inputs) or (
-                entry.done and parent in renewed
-            )
+            stale = _stale(entry, above, member.recipe, name, inputs)
             said = _job(job) if job is not None and not entry.done else ""
             if said:
                 held[name] = said
@@ -250,7 +251,10 @@ def make_plan(
             if said:
                 action, why = "busy", said
             if stale:
-                action, why = ("again" if again else "skip"), str(stale)
+                action, why = ("again" if again else "skip"), stale
+            elif parent in renewed and action != "busy" and (entry.done or entry.state in BEGUN):
+                # what it has measured or trained is of the weights that are replaced
+                action, why = "again", f"{entry.state}, and {parent} is run again"
             if action == "again":
                 renewed.add(name)
             made = estimate.steps_done(entry.folder) if action in ("resume", "retry") else 0
@@ -273,7 +277,7 @@ def make_plan(
                     why,
                     seconds=0.0 if action == "skip" else took.seconds if took else None,
                     source=took.source if took else "",
-                    stale=bool(stale),
+                    stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                 )
             )

@@ -154,6 +154,23 @@ def test_children_that_are_done_stay_so_while_the_parent_is_made_again(
     assert actions(recipe, runs) == ["busy", "skip", "busy"]
 
 
+@pytest.mark.parametrize("make", [interrupted, failed, killed])
+def test_what_began_with_weights_that_are_made_again_is_begun_again(
+    recipe: Path, runs: Path, make: Callable[[StageFolder], None]
+) -> None:
+    made = make_plan(recipe, [], runs)
+    finish(folder(made, "pretrain", runs), edition="0123456789ab")
+    make(folder(made, "linear", runs))
+    assert [stage.action for stage in make_plan(recipe, [], runs, again=True).stages] == [
+        "again",
+        "run",
+        "again",
+    ]
+    busy = folder(made, "knn", runs)
+    running(busy)
+    assert make_plan(recipe, [], runs, again=True).stages[1].action == "busy"
+
+
 def test_an_older_edition_is_skipped_and_named(recipe: Path, runs: Path) -> None:
     finish(folder(make_plan(recipe, [], runs), "pretrain", runs), edition="0123456789ab")
     stage = make_plan(recipe, [], runs).stages[0]

@@ -6,24 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.recipe.knn_words import Trained
+from harness.recipe.svm_words import frozen_words
 
 FIRST = {"few_shot": ("mean_per_class", "top1"), "svm_low_shot": ("map",)}
 """The metrics whose interval is measured, by kind; of several the first that there is."""
 
 
 def draw_protocol(said: Mapping[str, Any], data: Mapping[str, Any], trained: Trained) -> str:
-    """E.g. "k 5, C 1, backbone, mean over 10 draws": the protocol of a task with draws.
+    """E.g. "k 5, C 1, backbone, each of length 1, centre crops of cifar10, mean over 10 draws": the
+    protocol of a task with draws.
 
     Args:
         said: the task's section as JSON values.
+        data: the data that it uses; of a task with `images` of its own, the run's.
     """
-    del data, trained
+    del trained
     grid = ", ".join(f"{c:g}" for c in said["c"])
     c = f"C {grid}"
     if len(said["c"]) > 1:
         most = min(said["folds"], said["shots"][0])
         c = f"C of {grid} chosen by {most}-fold cross-validation inside each draw"
-    return f"k {said['shots'][0]}, {c}, {said['layer']}, mean over {said['draws']} draws"
+    seen = frozen_words(said, data)
+    return f"k {said['shots'][0]}, {c}, {seen}, mean over {said['draws']} draws"
 
 
 def interval_words(said: Mapping[str, Any], values: Mapping[str, Any]) -> str:

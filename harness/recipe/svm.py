@@ -13,8 +13,11 @@ from harness.recipe.task import Pixels, TaskSection
 
 LabelledName = Literal["voc2007", "scenes"]
 
-LABELLED_FOLDERS: dict[LabelledName, str] = {"voc2007": "VOCdevkit/VOC2007"}
-"""The folder of each data set under the data root; scenes have none."""
+LABELLED_FOLDERS: dict[LabelledName, tuple[str, ...]] = {
+    "voc2007": ("VOCdevkit/VOC2007",),
+    "scenes": (),
+}
+"""The folders of each data set under the data root."""
 
 SCENE_SIDES = (24, 181)
 """The smallest and the largest side of a scene in pixels."""
@@ -91,6 +94,9 @@ class SvmTask(TaskSection, Svm):
     """Parts of the training images for the cross-validation, with equal shares of those that show
     the class; the C with the highest mean AP is taken."""
 
+    def inputs(self) -> dict[str, str]:
+        return {"images": self.images.name}
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         refuse(_complaints(self))
@@ -114,6 +120,9 @@ class SvmLowShotTask(DrawnTask, Svm):
     """Inverse strength of the L2 penalty. A single one is taken as it is; of several, each class's
     is chosen by cross-validation inside the images of each draw. (The code of Goyal et al. takes
     the one that is best on the test images.)"""
+
+    def inputs(self) -> dict[str, str]:
+        return {"images": self.images.name}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

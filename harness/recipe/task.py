@@ -77,8 +77,8 @@ class TaskSection(Section):
 
     def inputs(self) -> dict[str, str]:
         """Further inputs under the data root, by the field of a result's `inputs` that identifies
-        them: {"masks": a data set with masks}, {"boxes": one with boxes} or {"labels": a list's
-        file}."""
+        them: {"masks": a data set with masks}, {"boxes": one with boxes}, {"images": one with
+        several labels an image} or {"labels": a list's file}."""
         return {}
 
     def beyond(

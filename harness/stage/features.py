@@ -32,7 +32,8 @@ from harness.store.edition import of_modules
 from harness.store.operating_system import cpu
 
 CODE = ("harness.evaluate.features", "harness.runtime.process_setup", "harness.stage.frozen")
-"""The modules that, with their imports, decide the bits of features."""
+"""The modules that, with their imports and that of the images' class, decide the bits of
+features."""
 
 SWITCHES = (
     *("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
@@ -97,7 +98,7 @@ class Shared:
             "view": [images.view, size],
             "layer": layer,
             "precision": precision,
-            "code": of_modules(CODE, task("knn").libraries),
+            "code": of_modules((*CODE, type(images).__module__), task("knn").libraries),
             "threads": torch.get_num_threads(),
             "machine": _machine(world.device),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,8 @@ def in_pieces(
     """The values of the pieces 0 to `count` - 1, float64 (count, width), on every process.
 
     The first process measures; the others wait for each piece, however long it takes. A piece must
-    be a function of its number alone. Pieces that other code has measured are measured again.
+    be a function of its number and the parent's weights alone. Pieces of other code or weights are
+    measured again.
 
     Args:
         width: number of values of a piece.
@@ -47,7 +49,9 @@ def in_pieces(
     found = torch.zeros(count, width, dtype=torch.float64)
     recipe = context.recipe
     code = edition(context.asked.task.kind, recipe.contrast.kind, recipe.optim.kind)
-    done = _restored(context, found, code, own_data)
+    weights = ((context.parent and context.parent.result) or {}).get("weights")
+    made_by = {"edition": code, "weights": weights, "own_data": own_data}
+    done = _restored(context, found, made_by)
     context.reporter.begin(context.folder.id, total=count, done=done, steps_per_epoch=count)
     if done == count:
         return found
@@ -60,11 +64,11 @@ def in_pieces(
             context.pause()
         except Interrupted:
             if done:
-                _save(context, found[:done], code, own_data)
+                _save(context, found[:done], made_by)
                 context.wait_for_checkpoint()
             raise
         if done < count and time.monotonic() - saved > SAVE_S:
-            _save(context, found[:done], code, own_data)
+            _save(context, found[:done], made_by)
             saved = time.monotonic()
     return found
 
@@ -89,12 +93,11 @@ def _measured(context: Context, n: int, width: int, measure: Measure) -> Tensor:
     return world.sum(own.to(world.device)).cpu()
 
 
-def _save(context: Context, found: Tensor, code: str, own_data: str) -> None:
-    state = {"pieces": found.clone(), "edition": code, "own_data": own_data}
-    context.save(len(found), state)
+def _save(context: Context, found: Tensor, made_by: dict[str, Any]) -> None:
+    context.save(len(found), {"pieces": found.clone(), **made_by})
 
 
-def _restored(context: Context, found: Tensor, code: str, own_data: str) -> int:
+def _restored(context: Context, found: Tensor, made_by: dict[str, Any]) -> int:
     """How many pieces an earlier attempt has measured; they are copied into `found`."""
     restored = context.restore()
     if restored is None:
@@ -104,16 +107,16 @@ def _restored(context: Context, found: Tensor, code: str, own_data: str) -> int:
     with fitting(folder):
         before: Tensor = state["pieces"]
         found[:done] = before
-        if state["own_data"] != own_data:
+        if state["own_data"] != made_by["own_data"]:
             raise DataError(
-                f"the task's data has fingerprint {own_data}, but {folder.id} started with "
-                f"{state['own_data']}; restore the old data, or move the folder away "
+                f"the task's data has fingerprint {made_by['own_data']}, but {folder.id} started "
+                f"with {state['own_data']}; restore the old data, or move the folder away "
                 f"({folder.path}) to start again"
             )
-        if state["edition"] == code:
+        if all(state.get(key) == value for key, value in made_by.items()):
             return done
     context.reporter.note(
-        f"{folder.id}: its first {done} measurements are of other code ({state['edition']}); they "
-        "are made again"
+        f"{folder.id}: its first {done} measurements are of other code or weights; they are made "
+        "again"
     )
     return 0

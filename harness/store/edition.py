@@ -26,6 +26,9 @@ SOURCES = ("data", "model", "methods", "runtime", "evaluate", "stage")
 """Packages of the harness whose source decides numbers. Of a package that declares a task, every
 module that the task imports counts."""
 
+LISTS = ("box_files", "mask_files")
+"""Modules outside them that say which files of a data set are trained and tested on."""
+
 RUNNER = "harness.stage.execute"
 """The code that opens the data and calls every task's function."""
 
@@ -132,7 +135,8 @@ def of_modules(modules: tuple[str, ...], libraries: tuple[str, ...]) -> str:
 def closure(*modules: str) -> dict[str, Path]:
     """The modules that decide the numbers of `modules`: these and their imports, by name.
 
-    In the harness only modules in SOURCES are followed; in other packages all their own modules.
+    In the harness only modules in SOURCES and LISTS are followed; in other packages all their own
+    modules.
     """
     found: dict[str, Path] = {}
     waiting = list(modules)
@@ -150,7 +154,7 @@ def closure(*modules: str) -> dict[str, Path]:
 
 def _decides(name: str) -> bool:
     top, *inner = name.split(".")
-    return top != "harness" or (bool(inner) and inner[0] in SOURCES)
+    return top != "harness" or (bool(inner) and inner[0] in (*SOURCES, *LISTS))
 
 
 def _file(name: str) -> Path | None:

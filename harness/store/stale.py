@@ -14,9 +14,9 @@ from harness.store.version import STAGE
 DATA = ("fingerprint", "train", "test")
 """Fields of a result's `data` that must equal those of its parent stage."""
 
-INPUTS = ("data", "test_data", "masks", "boxes", "labels", "weights")
-"""Fields of a result that name its inputs: the data, test images from elsewhere, images with masks
-or boxes, the list of images whose labels are used, given weights."""
+INPUTS = ("data", "test_data", "masks", "boxes", "images", "labels", "weights")
+"""Fields of a result that name its inputs: the data, test images from elsewhere, images with masks,
+boxes or several labels, the list of images whose labels are used, given weights."""
 
 PRINTS = {
     "fingerprint": "names and sizes",

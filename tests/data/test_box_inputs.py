@@ -14,6 +14,7 @@ from harness import box_files, input_notes, inputs
 from harness.data.detection import open_detection
 from harness.inputs import Inputs
 from harness.recipe.detection import BOX_FOLDERS, BoxName, DetectionTask
+from harness.recipe.svm import SvmLowShotTask, SvmTask
 from harness.store.layout import StageFolder
 from harness.store.ledger import Entry
 from harness.store.stale import why_changed
@@ -94,6 +95,25 @@ def test_a_new_image_of_coco_makes_it_stale(tmp_path: Path, runs: Path) -> None:
     (tmp_path / "coco" / "train2017" / "new.jpg").write_bytes(b"1")
     assert "names and sizes" in why(tmp_path)
     assert why(tmp_path / "elsewhere") != "", "where it was read"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(SvmTask, "svm"), (SvmLowShotTask, "svm_low_shot")])
+def test_svms_are_of_the_images_and_annotations_of_voc(
+    kind: type[SvmTask | SvmLowShotTask], name: str, tmp_path: Path, runs: Path
+) -> None:
+    write("voc2007", tmp_path)
+    section = kind.model_validate({"kind": name})
+    found = Inputs(tmp_path, runs).further(section)
+    entry = Entry(StageFolder(runs / "x"), "finished", result={"inputs": found})
+    assert why_changed(entry, Inputs(tmp_path, runs)) == ""
+    for path in itertools.chain(*box_files.files_of("voc2007", tmp_path)[0]):
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        said = why_changed(entry, Inputs(tmp_path, runs))
+        assert said.startswith("of other images than voc2007 contains now (contents")
+        path.write_bytes(before)
+    scenes = kind.model_validate(section.model_dump() | {"images": {"name": "scenes"}})
+    assert Inputs(tmp_path, runs).further(scenes) == {"images": None}
 
 
 def test_scenes_are_the_codes(tmp_path: Path, runs: Path) -> None:

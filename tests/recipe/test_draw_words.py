@@ -23,13 +23,26 @@ def few(**changes: Any) -> dict[str, Any]:
 
 
 def protocol(said: dict[str, Any]) -> str:
-    return draw_protocol(said, {}, ())
+    return draw_protocol(said, {"name": "cifar10", "images": 40, "size": 32}, ())
 
 
 def test_the_protocol_says_what_decides_the_number() -> None:
-    assert protocol(few()) == "k 5, C 1, backbone, mean over 7 draws"
+    assert protocol(few()) == (
+        "k 5, C 1, backbone, each of length 1, centre crops of cifar10 of 40 images, mean over 7 "
+        "draws"
+    )
+    assert "not normalised" in protocol(few(normalise="none"))
     chosen = protocol(few(shots=(2, 4), c=(0.1, 1.0)))
     assert "C of 0.1, 1 chosen by 2-fold cross-validation inside each draw" in chosen
+
+
+def test_low_shot_svms_name_their_own_images() -> None:
+    said = SvmLowShotTask.model_validate({"kind": "svm_low_shot"}).model_dump(mode="json")
+    words = protocol(said)
+    assert "voc2007" in words
+    assert "stretched" in words
+    assert "32 pixels" in words
+    assert "cifar10" not in words
 
 
 def test_an_interval_is_said_to_be_over_draws_and_not_over_seeds() -> None:

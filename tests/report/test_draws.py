@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from stage.tiny import TEXT, run
 
+from harness.data.embedded import CLASSES as FIGURES
 from harness.recipe.load import load_recipe
 from harness.report.collect import Results, collect_single
 from harness.report.evaluation_protocol import protocol_of, protocol_text
+from harness.report.pictures import tables_of_each
 from harness.report.protocol_lines import protocol_lines
+from harness.report.table_text import text
 from harness.report.write import write_report
 
 SCENES = "images: {name: scenes, images: 90, tested: 80, size: 24}"
@@ -57,6 +60,20 @@ def test_each_run_has_its_interval_below_the_table(results: Results) -> None:
     (stage,) = results.runs[0].behind("few_shot/top1", "few")
     mean, width = (stage.values[f"few_shot/{x}@k2"] for x in ("top1", "half_width_over_draws"))
     assert f"k 2: {mean:.2f} ± {width:.2f}" in lines[0]
+
+
+def test_the_ap_of_each_class_is_in_a_table(results: Results) -> None:
+    (folded,) = tables_of_each(results)
+    assert folded.title.endswith("of each class, voc")
+    (stage,) = results.runs[0].behind("svm/map", "voc")
+    aps = {row.key: text(row.cells[1]).text for row in folded.table.rows}
+    assert aps.keys() == set(FIGURES)
+    assert aps["disc"] == f"{stage.values['svm/ap@disc']:.2f}"
+
+
+def test_the_images_of_svms_are_named_beside_their_numbers(results: Results) -> None:
+    lines = protocol_lines(results)
+    assert sum("scenes of 90 images of 24 pixels" in line for line in lines) == 2
 
 
 def test_several_tasks_of_a_kind_are_of_the_installed_edition(results: Results) -> None:

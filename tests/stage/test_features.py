@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from harness.data.datasets import open_data
 from harness.data.images import Files, Stack
+from harness.data.multi_label import StretchedFiles
 from harness.data.tested import WholeFiles
 from harness.evaluate import features as module
 from harness.model.encoder import build
@@ -25,6 +27,7 @@ from harness.recipe.schema import Data, Model
 from harness.runtime.world import World
 from harness.stage.features import Shared
 from harness.store import features as store
+from harness.store.edition import closure
 from harness.store.layout import StageFolder
 
 from .tiny import final_state, run, same, write
@@ -123,6 +126,23 @@ def test_whatever_decides_a_bit_is_in_the_key(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     stage.get()
     assert stage.extracted == extracted + 1
+
+
+def test_the_code_of_the_images_own_view_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = picture(tmp_path)
+    given = ([path], torch.tensor([0]), [path.stat().st_size])
+    stage = Evaluation(tmp_path)
+
+    def code(changed: str) -> Callable[..., str]:
+        return lambda of, _: changed if "harness.data.multi_label" in closure(*of) else ""
+
+    for images, extracted in ((Files(*given), 1), (StretchedFiles(*given), 3)):
+        for changed in ("", "other"):
+            monkeypatch.setattr("harness.stage.features.of_modules", code(changed))
+            stage.get(images=images)
+        assert stage.extracted == extracted
 
 
 def test_the_head_decides_the_output_alone(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Stage:
         self.folder.create(describe(planned, "tiny"))
         self.told: list[str] = []
         self.measured: list[int] = []
+        self.parent: Any = type("Parent", (), {"result": {"weights": "1234"}})()
 
     def count(self, stop_after: int = 99, own_data: str = "") -> list[list[float]]:
         """One attempt; it is asked to stop after so many pieces."""
@@ -43,7 +44,15 @@ class Stage:
         asked = spec(recipe, "knn")
         data: Any = type("Data", (), {"fingerprint": "0123"})()
         context = Context(
-            *(recipe, self.folder, attempt, None, data, Path(), World.alone(torch.device("cpu"))),
+            *(
+                recipe,
+                self.folder,
+                attempt,
+                self.parent,
+                data,
+                Path(),
+                World.alone(torch.device("cpu")),
+            ),
             *(notes, lambda: len(self.measured) >= stop_after, asked),
         )
         try:
@@ -100,6 +109,16 @@ def test_pieces_of_other_code_are_measured_again(
     assert stage.count() == EXPECTED
     assert stage.measured == [0, 1, 2, 3, 4]
     assert any("other code" in each for each in stage.told)
+
+
+def test_pieces_of_other_weights_are_measured_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    with pytest.raises(Interrupted):
+        stage.count(stop_after=2)
+    stage.parent.result["weights"] = "5678"
+    assert stage.count() == EXPECTED
+    assert stage.measured == [0, 1, 2, 3, 4]
+    assert any("weights" in each for each in stage.told)
 
 
 def test_pieces_of_other_data_are_refused(tmp_path: Path) -> None:

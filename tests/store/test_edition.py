@@ -17,6 +17,7 @@ from harness.spec import registry
 from harness.spec.declarations import Optimiser, Task
 from harness.store import edition as module
 from harness.store.edition import (
+    LISTS,
     SOURCES,
     Editions,
     closure,
@@ -28,6 +29,7 @@ from harness.store.edition import (
 
 TREE = Path(harness.__file__).parent
 FILES = [path for package in SOURCES for path in sorted((TREE / package).rglob("*.py"))]
+FILES += [TREE / f"{name}.py" for name in LISTS]
 
 
 def forget() -> None:
@@ -53,6 +55,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     skip = shutil.ignore_patterns("__pycache__")
     for package in (*SOURCES, "cli"):
         shutil.copytree(TREE / package, copy / package, ignore=skip)
+    for name in LISTS:
+        shutil.copy(TREE / f"{name}.py", copy)
     monkeypatch.setattr(harness, "__file__", str(copy / "__init__.py"))
     return copy
 
@@ -77,6 +81,7 @@ JUDGED = {
     "detection",
     "instances",
 }
+BOXED = {"svm", "svm_low_shot", "detection", "instances"}
 TRAINED = {f"pretrain of {method}" for method in registry.methods()}
 
 
@@ -92,6 +97,9 @@ TRAINED = {f"pretrain of {method}" for method in registry.methods()}
         ("evaluate/features.py", {*TRAINED, *JUDGED}),
         ("data/datasets.py", {*TRAINED, *JUDGED}),
         ("stage/execute.py", {*TRAINED, *JUDGED}),
+        ("data/multi_label.py", {"svm", "svm_low_shot"}),
+        ("box_files.py", BOXED),
+        ("mask_files.py", {*BOXED, "segmentation"}),
         ("cli/app.py", set()),
     ],
 )

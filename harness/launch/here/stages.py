@@ -10,7 +10,7 @@ from harness.inputs import Inputs
 from harness.launch.protocol import Tally
 from harness.launch.rank import run_as
 from harness.launch.spawn import spawned
-from harness.plan import Plan, PlannedStage, describe
+from harness.plan import BEGUN, Plan, PlannedStage, describe
 from harness.recipe.identity import record
 from harness.redact import redact
 from harness.site import Site
@@ -34,6 +34,9 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     device = pick_device(site.device)
     tally = Tally()
     unusable: set[str] = set()
+    for stage in plan.todo:
+        if stage.action == "again" and not stage.entry.done:
+            _leave_behind(stage_folder(site.runs, stage.id))
     for stage in plan.todo:
         if stopping():
             tally.interrupted = True
@@ -76,6 +79,13 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
             if state == "diverged":
                 unusable.add(stage.id)
     return tally
+
+
+def _leave_behind(folder: StageFolder) -> None:
+    """Move a begun stage aside whose parent is run again, before that run begins: were it
+    interrupted, the next one would not know that the stage began with other weights."""
+    if read_entry(folder).state in BEGUN:
+        folder.set_aside()
 
 
 def _still_stale(stage: PlannedStage, folder: StageFolder, site: Site) -> bool:

@@ -25,10 +25,9 @@ from typing import Any, TypeVar
 
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, StoreError
+from harness.inputs import ANNOTATED
 from harness.launch.slurm.config import own_job
-from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
-from harness.recipe.segmentation import MASK_FOLDERS
 from harness.store import atomic
 from harness.store.liveness import Heartbeat, holder
 
@@ -70,8 +69,9 @@ def needed(recipe: Mapping[str, Any]) -> list[str]:
         if data:
             paths += [data.get("folder") or _FOLDERS.get(data["name"]), data.get("test")]
     for said in tasks:
-        for field, folders in (("masks", MASK_FOLDERS), ("boxes", BOX_FOLDERS)):
-            paths += folders[said[field]["name"]] if said.get(field) else ()
+        for field, (folders, _) in ANNOTATED.items():
+            if isinstance(own := said.get(field), Mapping):
+                paths += folders.get(own.get("name"), ())
         paths.append(said.get("labels_file"))
     paths.append((recipe["model"].get("weights") or {}).get("file"))
     return list(dict.fromkeys(path for path in paths if path))

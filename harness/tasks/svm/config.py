@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.spec.declarations import Task, accuracy
 
 TASK = Task(
@@ -22,7 +24,7 @@ TASK = Task(
             "mean over classes of the area under precision and recall of linear SVMs (mmselfsup)",
             label="SVM mAP, area",
         ),
-        accuracy("svm/ap", "11-point AP of one class"),
+        replace(accuracy("svm/ap", "11-point AP of one class", label="SVM AP"), each="class"),
     ),
     reported=("svm/map", "svm/map_area"),
     hours=8.0,
@@ -30,5 +32,6 @@ TASK = Task(
     libraries=("torch", "torchvision", "pillow", "scikit-learn", "scipy", "numpy"),
     labels=False,
     extra="evaluate",
+    protocol="harness.recipe.svm_words:svm_words",
 )
 """The labels of the run's own data are not read."""

@@ -34,6 +34,29 @@ def test_what_another_began_since_the_plan_is_left_to_it_with_all_that_waits(
     attempt.end("interrupted")
 
 
+def test_what_began_with_older_weights_is_moved_aside_before_they_are_made_again(
+    tmp_path: Path,
+) -> None:
+    recipe, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
+    recipe.write_text(TINY)
+    made = make_plan(recipe, [], runs)
+    pretrain, linear = (
+        stage_folder(runs, next(s.id for s in made.stages if s.kind == kind))
+        for kind in ("pretrain", "linear")
+    )
+    for folder, stage in ((pretrain, made.stages[0]), (linear, made.stages[-1])):
+        folder.create(describe(stage, "tiny"))
+    attempt = begin(pretrain)
+    attempt.finish({"state": "finished", "step": 8, "values": {}, "edition": "0123456789ab"})
+    attempt.end("finished")
+    begin(linear).end("interrupted")
+    again = make_plan(recipe, [], runs, again=True)
+    tally = run_here(again, load_site(runs=runs, device="cpu"), Silent(), lambda: True)
+    assert tally.interrupted
+    assert [path.name for path in (runs / "aside").iterdir()] == [f"{linear.id}~1"]
+    assert pretrain.result
+
+
 def two_runs(tmp_path: Path) -> Plan:
     """Pre-trainings on a folder of images: one of a batch that is larger than it, and one not."""
     recipe = tmp_path / "tiny.yaml"
