@@ -23,11 +23,11 @@ from harness.data.voc_labels import ABSENT, PRESENT, voc_labels
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.imagefolder import some
-from harness.recipe.svm import LabelledImages
+from harness.recipe.svm import SCENES_TRAIN, LabelledImages
 from harness.recipe.task import Data
 
-SCENES_TRAIN, SCENES_TEST = 400, 400
-"""Scenes unless the recipe says otherwise."""
+SCENES_TEST = 400
+"""Test scenes unless the recipe says otherwise."""
 
 
 class LoadedStretched(LoadedFiles):
