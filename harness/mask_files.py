@@ -78,9 +78,14 @@ def sizes(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     """Each file with its size in bytes.
 
     Raises:
-        OSError: it is missing, or cannot be read.
+        DataError: it is missing, e.g. a link that leads nowhere, or cannot be read.
     """
-    return ((path, path.stat().st_size) for path in paths)
+    for path in paths:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise unread(error, path) from error
+        yield path, size
 
 
 def digest(sized: Iterable[tuple[Path, int]]) -> bytes:

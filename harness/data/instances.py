@@ -17,6 +17,7 @@ from torch import Tensor
 from harness.data.pictures import decode
 from harness.errors import DataError, NoData
 from harness.imagefolder import shown
+from harness.mask_files import sizes
 from harness.runtime.cores import helpers
 
 Floats = NDArray[np.float64]
@@ -181,7 +182,11 @@ class InstanceImages:
             raise NoData(str(error)) from error
 
     def digest(self) -> bytes:
-        """A hash of the annotations, and of the files' names and sizes or the pixels."""
+        """A hash of the annotations, and of the files' names and sizes or the pixels.
+
+        Raises:
+            DataError: a file is missing, or cannot be read.
+        """
         total = hashlib.sha256()
         for one in self.images:
             said = one.instances
@@ -191,7 +196,8 @@ class InstanceImages:
             for outline in said.outlines:
                 total.update(_outline_bytes(outline))
             if isinstance(one.source, Path):
-                total.update(os.fsencode(f"{one.source.name}:{one.source.stat().st_size}\0"))
+                ((path, size),) = sizes([one.source])
+                total.update(os.fsencode(f"{path.name}:{size}\0"))
             else:
                 total.update(one.source.tobytes())
         return total.digest()

@@ -23,11 +23,12 @@ from harness.data.voc_labels import ABSENT, PRESENT, voc_labels
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.imagefolder import some
-from harness.recipe.svm import LabelledImages
+from harness.mask_files import sizes
+from harness.recipe.svm import SCENES_TRAIN, LabelledImages
 from harness.recipe.task import Data
 
-SCENES_TRAIN, SCENES_TEST = 400, 400
-"""Scenes unless the recipe says otherwise."""
+SCENES_TEST = 400
+"""Test scenes unless the recipe says otherwise."""
 
 
 class LoadedStretched(LoadedFiles):
@@ -115,15 +116,15 @@ def _voc(asked: LabelledImages, root: AnyRoot, size: int) -> MultiLabel:
     prints: list[bytes] = []
     for split in ("trainval", "test"):
         paths, labels = voc_labels(root, 2007, split)
-        images = files(paths, _none(len(paths)), [path.stat().st_size for path in paths])
+        images = files(paths, _none(len(paths)), [size for _, size in sizes(paths)])
         parts.append((images, labels))
         prints.append(labels.numpy().tobytes() + _names(paths, images.bytes))
     known = Data(name="imagefolder", folder="VOCdevkit", size=size)
     return _made("voc2007", parts, CLASSES, known, prints)
 
 
-def _names(paths: Sequence[Path], sizes: Sequence[int]) -> bytes:
-    pairs = zip(paths, sizes, strict=True)
+def _names(paths: Sequence[Path], lengths: Sequence[int]) -> bytes:
+    pairs = zip(paths, lengths, strict=True)
     return "".join(f"{path.name}:{size}\0" for path, size in pairs).encode()
 
 

@@ -28,6 +28,10 @@ def eleven_points(scores: Tensor, shown: Tensor) -> float:
     """AP of VOC 2007: the mean over the recalls 0, 0.1 ... 1 of the highest precision at this
     recall or a higher one (Everingham et al., IJCV 2010, Sec. 4.2).
 
+    The recalls are exact, as the definition has them: the SVMs' AP. Detection's AP takes those of
+    detectron2, which differ in floating point, so that its numbers can be compared:
+    `harness.evaluate.voc_ap.eleven_points_of_detectron2`.
+
     Args:
         scores: (n,), higher for images that are more likely to show the class.
         shown: bool (n,), whether they do; for at least one.

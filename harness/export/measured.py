@@ -75,8 +75,7 @@ def _of_stage(entry: Entry, parent: Entry) -> Iterator[Measured]:
             continue
         section = asked.section(recipe)
         said = plain(section) if section else {}
-        own = () if asked.task.labels else ("images", "masks")  # data of the task's own
-        data: dict[str, Any] = next((result[key] for key in (*own, "data") if key in result), {})
+        data = entry.data
         drawn = interval_words(said, result.get("values", {}))
         yield Measured(
             name,

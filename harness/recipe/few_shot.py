@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from harness.recipe.draws import DrawnTask
@@ -24,3 +25,14 @@ class FewShotTask(DrawnTask):
     """Most iterations of a fit."""
     tolerance: PositiveFloat = 1e-4
     """A fit has converged when no gradient of its mean objective exceeds this."""
+
+    def beyond(
+        self, images: int, classes: int | None, smallest: int | None
+    ) -> Iterator[tuple[str, str]]:
+        least = smallest if smallest is not None else images // (classes or 1)
+        if max(self.shots) > least:
+            yield (
+                "shots",
+                f"{max(self.shots)} images a class, but a class of the {images:,} images has "
+                f"{least:,} at most: use fewer",
+            )

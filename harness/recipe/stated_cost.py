@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
-from harness.recipe.rules import KNOWN_SIZES
-from harness.recipe.schema import Recipe
+from harness.recipe.rules import CLASSES, KNOWN_SIZES, STL10_LABELLED
+from harness.recipe.schema import Data, Recipe
 from harness.recipe.training import TrainedTask
 
 
@@ -27,17 +28,34 @@ def share(recipe: Recipe, name: str, *, pretrains: bool) -> float:
 
 
 def images(recipe: Recipe, name: str) -> int | None:
-    """Images that the stage's training will process, over all epochs; None if the size of its data
-    set is not known."""
+    """Images that the stage's training will process, over all epochs; None if the number of images
+    in its data set, or of those with a label to train with, is not known."""
     task, data, epochs = _trained_task(recipe, name), recipe.data, _epochs(recipe, name)
     if task is not None and task.steps is not None:
         return task.steps * task.batch
     if task is not None:
         epochs, data = task.epochs or 0, task.data or data
-    size = data.images or KNOWN_SIZES.get(data.name)
     if not epochs:
         return 0
+    size = data.images or KNOWN_SIZES.get(data.name)
+    if data.name == "stl10" and name != "pretrain":
+        size = STL10_LABELLED
+    if isinstance(task, FinetuneTask):
+        size = _labelled(task, data, size)
     return None if size is None else epochs * size
+
+
+def _labelled(task: FinetuneTask, data: Data, size: int | None) -> int | None:
+    """How many of a data set's `size` images fine-tuning trains on, but for the rounding in each
+    class; None if it is not known."""
+    if task.labels_file is not None:
+        return None
+    if task.labels is None:
+        return size
+    classes = CLASSES.get(data.name)
+    if task.labels >= 1:
+        return None if classes is None else int(task.labels) * classes
+    return None if size is None else max(classes or 1, round(task.labels * size))
 
 
 def _epochs(recipe: Recipe, name: str) -> int:

@@ -19,6 +19,9 @@ LABELLED_FOLDERS: dict[LabelledName, tuple[str, ...]] = {
 }
 """The folders of each data set under the data root."""
 
+SCENES_TRAIN, SCENE_CLASSES = 400, 10
+"""Training scenes unless the recipe says otherwise, and the classes of the figures in them."""
+
 SCENE_SIDES = (24, 181)
 """The smallest and the largest side of a scene in pixels."""
 
@@ -126,5 +129,17 @@ class SvmLowShotTask(DrawnTask, Svm):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        refuse(_complaints(self))
+        refuse([*_complaints(self), *self._beyond_scenes()])
         return self
+
+    def _beyond_scenes(self) -> Iterator[tuple[str, str]]:
+        """More images a draw than there are scenes; whether enough of them show a class is seen
+        when they are drawn."""
+        k, scenes = max(self.shots), self.images.images or SCENES_TRAIN
+        if self.images.name == "scenes" and k * SCENE_CLASSES > scenes:
+            yield (
+                "shots",
+                f"k = {k} takes {k} images that show a class and {k * (SCENE_CLASSES - 1):,} that "
+                f"do not, but there are {scenes:,} training scenes: use fewer, or raise "
+                "images.images",
+            )

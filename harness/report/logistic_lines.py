@@ -6,6 +6,7 @@ from harness.recipe.evaluation import Logistic
 from harness.recipe.logistic_words import remarks
 from harness.report.collect import Results
 from harness.report.curves import is_number
+from harness.report.protocol_lines import holds
 from harness.report.runs import Run, Stage
 
 MOST = 20
@@ -18,7 +19,9 @@ def logistic_lines(results: Results) -> list[str]:
     for run in results.runs:
         for stage in run.stages.values():
             section = run.recipe.tasks.get(stage.under)
-            if isinstance(section, Logistic) and (said := _choice(run, stage, section)):
+            if not isinstance(section, Logistic) or not holds(results, run, stage):
+                continue
+            if said := _choice(run, stage, section):
                 choices[said] = None
     shown = list(choices)[:MOST]
     more = [f"... and {len(choices) - MOST} more choices of C."] if len(choices) > MOST else []
@@ -26,10 +29,10 @@ def logistic_lines(results: Results) -> list[str]:
 
 
 def _choice(run: Run, stage: Stage, section: Logistic) -> str:
-    """The chosen C of a finished stage, with the accuracies that decided; "" if there is none."""
+    """The chosen C of a stage, with the accuracies that decided; "" if there is none."""
     values, result = stage.values, stage.entry.result or {}
     c = values.get("logistic/c")
-    if stage.state != "finished" or c is None or len(section.c) == 1:
+    if c is None or len(section.c) == 1:
         return ""
     tried = [(each, values.get(f"logistic/validation@c{each:g}")) for each in section.c]
     seen = ", ".join(f"{each:g}: {value:.2f}" for each, value in tried if value is not None)

@@ -28,6 +28,13 @@ def of_stage(run: Run, stage: Stage) -> str:
     return protocol_words(asked.task, said, data, run.trained_on)
 
 
+def holds(results: Results, run: Run, stage: Stage) -> bool:
+    """Whether the stage's result is finished and of the table's code and data."""
+    return any(
+        results.value(run, metric, stage.under).standing == "finished" for metric in stage.reported
+    )
+
+
 def interval_of(run: Run, stage: Stage) -> str:
     """The interval over the draws of a finished stage; "" if it has none."""
     section = run.recipe.tasks.get(stage.under)
@@ -36,16 +43,22 @@ def interval_of(run: Run, stage: Stage) -> str:
     return interval_words(section.model_dump(mode="json"), stage.values)
 
 
-def stage_words(run: Run, stage: Stage) -> str:
-    """How the stage's accuracies are measured and, where it has draws, its interval over them."""
-    return "; ".join(filter(None, (of_stage(run, stage), interval_of(run, stage))))
+def stage_words(run: Run, stage: Stage, *, interval: bool) -> str:
+    """How the stage's accuracies are measured and, where it has draws, its interval over them.
+
+    Args:
+        interval: whether its result holds, so that the interval may be told.
+    """
+    over = interval_of(run, stage) if interval else ""
+    return "; ".join(filter(None, (of_stage(run, stage), over)))
 
 
-def metric_words(run: Run, metric: Metric, under: str = "") -> str:
+def metric_words(run: Run, metric: Metric, under: str = "", *, interval: bool) -> str:
     """As `stage_words`, for the stage that measures the metric."""
     if metric not in task_of():
         return ""
-    return next((stage_words(run, stage) for stage in run.behind(metric, under)), "")
+    behind = run.behind(metric, under)
+    return next((stage_words(run, stage, interval=interval) for stage in behind), "")
 
 
 def of_metric(run: Run, metric: Metric, under: str = "") -> str:
@@ -58,8 +71,8 @@ def of_metric(run: Run, metric: Metric, under: str = "") -> str:
 
 def measured_words(runs: Sequence[Run], metric: str, under: str = "") -> str:
     """ ", by ..., of ..." for a line of text: how it was measured, and of which given weights;
-    "" if there is nothing to say."""
-    ways = dict.fromkeys(metric_words(run, metric, under) for run in runs)
+    "" if there is nothing to say. The runs' results hold."""
+    ways = dict.fromkeys(metric_words(run, metric, under, interval=True) for run in runs)
     lines = dict.fromkeys(line for run in runs for line in weights_lines(run))
     return "".join(f", {words}" for words in (*ways, *lines) if words)
 
@@ -83,12 +96,12 @@ def protocol_lines(results: Results) -> list[str]:
 
 
 def _intervals(results: Results) -> list[str]:
-    """A line for each finished stage with draws: its interval over them."""
+    """A line for each stage with draws whose result holds: its interval over them."""
     found = [
         f"{run.name}, {stage.name}: {words}"
         for run in results.runs
         for stage in run.stages.values()
-        if (words := interval_of(run, stage))
+        if holds(results, run, stage) and (words := interval_of(run, stage))
     ]
     more = [f"... and {len(found) - MOST} more runs with draws"] if len(found) > MOST else []
     return [*found[:MOST], *more]

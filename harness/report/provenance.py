@@ -84,9 +84,9 @@ def _code(stage: Stage) -> str:
 
 
 def _data(stage: Stage) -> str:
-    data = (stage.entry.result or {}).get("data") or stage.attempt.get("data")
+    data = stage.entry.data or stage.attempt.get("data")
     name = str(data.get("name", "")) if isinstance(data, dict) else ""
-    return " ".join(part for part in (name, stage.fingerprint) if part)
+    return " ".join(part for part in (name, stage.data_fingerprint) if part)
 
 
 def environment(stage: Stage) -> str:

@@ -17,9 +17,9 @@ from harness.report.corruptions import corruptions
 from harness.report.cost import costs
 from harness.report.deviations import deviations
 from harness.report.measures import measure
-from harness.report.protocol_lines import of_metric, stage_words
+from harness.report.protocol_lines import holds, of_metric, stage_words
 from harness.report.results_table import results_table
-from harness.report.runs import Run
+from harness.report.runs import Run, Stage
 from harness.report.scale import is_papers_scale, one_line
 from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
@@ -53,7 +53,8 @@ def as_json(
             "data": sorted(set(results.comparability.fingerprints.values())),
         },
         "cells": [
-            _cell(table, row, cell) for row, cell in zip(table.rows, results.cells, strict=True)
+            _cell(results, table, row, cell)
+            for row, cell in zip(table.rows, results.cells, strict=True)
         ],
         **({"corruptions": found} if (found := [*map(asdict, corruptions(results))]) else {}),
         "claims": [
@@ -127,7 +128,7 @@ def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
     ]
 
 
-def _cell(table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
+def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
     metrics = {}
     for metric, found in table.measurements(row).items():
         difference = table.to_untrained(row, metric)
@@ -146,11 +147,11 @@ def _cell(table: Table, row: Row, cell: CellResult) -> dict[str, Any]:
         "label": cell.label,
         "printed": cell.printed,
         "metrics": metrics,
-        "runs": [_run(run) for run in cell.runs],
+        "runs": [_run(results, run) for run in cell.runs],
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(results: Results, run: Run) -> dict[str, Any]:
     further = {said.kind for said in run.recipe.tasks.values()}
     return {
         "seed": run.seed,
@@ -161,10 +162,10 @@ def _run(run: Run) -> dict[str, Any]:
                 "id": stage.id,
                 "state": stage.state,
                 "editions": list(stage.editions),
-                "data": stage.fingerprint,
+                "data": stage.data_fingerprint,
                 "commit": _commit(stage.attempt),
                 "values": stage.values,
-                **({"measured": words} if (words := stage_words(run, stage)) else {}),
+                **_measured(results, run, stage),
             }
             for kind, stage in run.stages.items()
         },
@@ -174,6 +175,11 @@ def _run(run: Run) -> dict[str, Any]:
             if is_measured(metric, run.recipe.data) and (task(kind).section or kind in further)
         },
     }
+
+
+def _measured(results: Results, run: Run, stage: Stage) -> dict[str, str]:
+    words = stage_words(run, stage, interval=holds(results, run, stage))
+    return {"measured": words} if words else {}
 
 
 def _commit(attempt: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,12 @@ class Stage:
     def state(self) -> FileState:
         return self.entry.state
 
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the data that its values are of, which may be a set of the task's own; `fingerprint`
+        is of the run's, which runs are compared by."""
+        return str(self.entry.data.get("fingerprint") or self.fingerprint)
+
     def why_stale(self, of: Mapping[str, Stage], edition: str | None) -> str:
         """Why its result is stale; "" if it is not. `of`: the stages of its run by name, at least
         its parent; `edition`: the required one, None: any."""

@@ -90,11 +90,11 @@ def runs(results: Results) -> str:
                     stage.id,
                     "+".join(stage.editions),
                     str(code.get("commit") or "") if isinstance(code, dict) else "",
-                    stage.fingerprint,
+                    stage.data_fingerprint,
                     run.device,
                     hours,
                     _weights(run),
-                    metric_words(run, metric, under),
+                    metric_words(run, metric, under, interval=value.standing == "finished"),
                 )
             )
     return _csv(RUNS, rows)

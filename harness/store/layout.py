@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.spec.registry import declared
 from harness.store import atomic, version
 
 NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
@@ -38,8 +39,8 @@ NAME = re.compile(r"[^/\\\0\s.~][^/\\\0\s]*")
 OWN_NAME = re.compile(r".+\.[a-z][a-z0-9_=]*-[0-9a-f]{6,}")
 """Names of this harness's stages: run, kind and digest."""
 
-ACCURACY = re.compile(r"/(top\d+|mean_per_class|validation|m?iou|accuracy)(@|$)")
-"""Names of metrics measured in percent."""
+_PERCENT = re.compile(r"/(top\d+|mean_per_class|validation|m?iou|accuracy)(@|$)")
+"""Names of accuracies, which are such also where no installed package declares them."""
 
 SHOWN = 40
 """Characters of a wrong value that a message shows."""
@@ -239,7 +240,7 @@ def why_impossible(name: str, value: object) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not abs(value) < 1e300:  # type: ignore[arg-type]  # false for NaN
         return f"{name} is {shown(value)}, not a number"
-    if ACCURACY.search(name) and not 0 <= value <= 100:  # type: ignore[operator]
+    if is_accuracy(name) and not 0 <= value <= 100:  # type: ignore[operator]
         return f"{name} is {shown(value)}, not an accuracy in percent"
     return ""
 
@@ -249,10 +250,18 @@ def shown(value: object) -> str:
     return json.dumps(value)[:SHOWN]
 
 
+def is_accuracy(name: str) -> bool:
+    """Whether it is a metric of an evaluation in percent, or a variant of one."""
+    if _PERCENT.search(name):
+        return True
+    metric = declared(name)
+    return metric is not None and metric.axis == "epoch" and (metric.least, metric.most) == (0, 100)
+
+
 def may_be_shown(name: str, value: object) -> bool:
     """Whether a run can have measured it: a loss may be infinite or NaN, an accuracy must be a
     percentage."""
-    return not ACCURACY.search(name) or not why_impossible(name, value)
+    return not is_accuracy(name) or not why_impossible(name, value)
 
 
 def is_name(value: object) -> bool:

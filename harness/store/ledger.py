@@ -30,6 +30,9 @@ AT_MOST = 1 << 28
 """Bytes of journals after which one call of `everything` checks no more. A journal without
 checksums takes four times as long to check and counts four times."""
 
+OWN_DATA = ("masks", "boxes", "images")
+"""The keys of a result under which a task that does not read the run's labels describes its set."""
+
 DONE: tuple[FileState, ...] = ("finished", "diverged")
 """Final states of a stage: a diverged run is a result too."""
 
@@ -52,6 +55,13 @@ class Entry:
     @property
     def done(self) -> bool:
         return self.state in DONE
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data that its values are of, as its result describes them: a task's own set before
+        the run's; {} if it describes none."""
+        found = map((self.result or {}).get, (*OWN_DATA, "data"))
+        return next((each for each in found if isinstance(each, dict)), {})
 
 
 def read_entry(folder: StageFolder) -> Entry:

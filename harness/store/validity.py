@@ -20,7 +20,7 @@ from harness.spec.registry import axis_of
 from harness.store import atomic, journal
 from harness.store.attempt import as_marks, marks
 from harness.store.attempt_notes import why_noted_otherwise
-from harness.store.layout import ACCURACY, StageFolder, shown, why_impossible
+from harness.store.layout import StageFolder, is_accuracy, shown, why_impossible
 
 NEAR = 1e-9
 """Relative difference allowed between a value and the journal's: rounding in another order."""
@@ -285,7 +285,7 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
             said = shown(found[0][0])
             return f"{name} is {shown(value)}, but its journal has {said} (step {last})"
     seen = {name for record in records if record["step"] == last for name in record}
-    lacking = sorted(filter(ACCURACY.search, seen))
+    lacking = sorted(filter(is_accuracy, seen))
     if sealed and not values and lacking:
         return f"{lacking[0]} is missing, but its journal has it (step {last})"
     return _why_unmeasured(result, parts)

@@ -72,6 +72,14 @@ def test_labels_that_are_fewer_than_a_fine_tuning_needs(
     assert other == found
 
 
+def test_shots_that_the_smallest_class_does_not_have(tmp_path: Path) -> None:
+    """A class has two images, the other four."""
+    place = pets(tmp_path)
+    (place / "train" / "dog" / "deeper" / "1.jpg").rename(place / "train" / "cat" / "1.jpg")
+    for shots, found in (([2, 1], []), ([1, 3], ["tasks.few.shots"])):
+        assert beyond(tmp_path, tasks={"few": {"kind": "few_shot", "shots": shots}}) == found
+
+
 def test_of_a_pack_its_manifest_is_asked(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     said = {"splits": {"train": {"images": 5}}}

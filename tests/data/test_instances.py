@@ -119,3 +119,9 @@ def test_a_fingerprint_covers_all_that_decides_a_result(tmp_path: Path) -> None:
     before = images.digest()
     path.write_bytes(path.read_bytes() + b"\0")
     assert images.digest() != before
+
+
+def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.jpg"
+    with pytest.raises(DataError, match=r"gone\.jpg"):
+        InstanceImages([annotated(gone, (8, 8))]).digest()

@@ -128,3 +128,10 @@ def test_a_subset_keeps_the_given_order(file: MaskFile) -> None:
     files = [MaskFile(file.image.with_name(str(n)), file.mask, read_indexed) for n in range(4)]
     some = MaskFiles(files, labels_table(3), "").subset(torch.tensor([3, 1]))
     assert [each.image.name for each in some.files] == ["3", "1"]
+
+
+def test_a_file_that_is_gone_is_named(file: MaskFile) -> None:
+    file.mask.unlink()
+    file.mask.symlink_to("nowhere.png")
+    with pytest.raises(DataError, match=str(file.mask)):
+        opened(file).digest()

@@ -86,3 +86,11 @@ def test_scenes_have_a_least_and_a_largest_side(tmp_path: Path) -> None:
     assert SCENE_SIDES == SIDES
     with pytest.raises(NoData, match="size: scenes are 24 to 181 pixels wide, not 16"):
         opened(tmp_path, size=16, name="scenes")
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    place = voc2007(tmp_path, 130, 120) / "JPEGImages" / "000003.jpg"
+    place.unlink()
+    place.symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(NoData, match=r"JPEGImages/000003\.jpg"):
+        opened(tmp_path)

@@ -6,11 +6,13 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+import torch
 from evaluate.detected import Detection, found, random_case, truth
 
 from harness.data.instances import InstanceImages, instances
+from harness.evaluate.average_precision import eleven_points
 from harness.evaluate.detections import Found
-from harness.evaluate.voc_ap import THRESHOLDS, eleven_points, voc_ap
+from harness.evaluate.voc_ap import THRESHOLDS, eleven_points_of_detectron2, voc_ap
 
 BOX = (10.0, 10.0, 30.0, 30.0)
 OBJECT = (10, 10, 20, 20)
@@ -31,8 +33,8 @@ def one_image(*detections: Detection, objects: int = 1) -> float:
 def test_a_box_that_is_found_is_all_there_is() -> None:
     images = truth(instances([OBJECT], [0]))
     perfect = voc_ap([found(0, (0, 0.9, BOX))], images, ["a"])
-    assert (perfect.ap, perfect.ap50, perfect.ap75) == pytest.approx((100, 100, 100))
-    assert perfect.per_class == pytest.approx((100,))
+    assert (perfect.ap, perfect.ap50, perfect.ap75) == (100, 100, 100)  # not a little more
+    assert perfect.per_class == (100,)
     nothing = voc_ap([found(0)], images, ["a"])
     assert (nothing.ap, nothing.ap50, nothing.per_class) == (0, 0, (0,))
 
@@ -43,7 +45,19 @@ def test_eleven_points_not_the_area() -> None:
     # of three: 0 to 0.3, where 0.3 is a little more than 3/10 but less than 1/3
     assert one_image((0, 0.9, BOX), objects=3) == pytest.approx(100 * 4 / 11)
     # of ten: 1/10 reaches 0.1 but 3/10 does not reach what the original takes for 0.3
-    assert eleven_points(np.array([3 / 10]), np.array([1.0])) == pytest.approx(3 / 11)
+    assert eleven_points_of_detectron2(np.array([3 / 10]), np.array([1.0])) == pytest.approx(3 / 11)
+
+
+def test_the_recalls_are_those_of_detectron2_and_the_svms_are_exact() -> None:
+    """Three of ten, all first, and the rest never found or last of all."""
+    shown = torch.tensor([True] * 3 + [False] * 997 + [True] * 7)
+    scores = -torch.arange(len(shown)).double()
+    true = shown.cumsum(0).double()
+    precision = (true / torch.arange(1, len(shown) + 1)).numpy()
+    theirs = eleven_points_of_detectron2((true / 10).numpy(), precision)
+    late = float(precision[-1])
+    assert theirs == pytest.approx((3 + 8 * late) / 11)
+    assert eleven_points(scores, shown) == pytest.approx((4 + 7 * late) / 11)
 
 
 def test_a_duplicate_is_a_false_positive() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.embedded import CLASSES as FIGURES
 from harness.errors import RecipeError
 from harness.recipe.load import load_recipe
-from harness.recipe.svm import SvmLowShotTask, SvmTask
+from harness.recipe.svm import SCENE_CLASSES, SvmLowShotTask, SvmTask
 
 TEXT = """\
 name: tiny
@@ -50,6 +51,9 @@ def write(folder: Path, task: str) -> Path:
         ("kind: svm, images: {name: scenes, size: 16}", "images.size"),
         ("kind: svm, images: {name: scenes, view: crop}", "images.view"),
         ("kind: svm, images: {name: coco}", "images.name"),
+        ("kind: few_shot, shots: [1, 9]", "shots"),
+        ("kind: svm_low_shot, images: {name: scenes}", "shots"),
+        ("kind: svm_low_shot, images: {name: scenes, images: 89}, shots: [9]", "shots"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(tmp_path: Path, task: str, field: str) -> None:
@@ -62,11 +66,18 @@ def test_settings_that_mean_nothing_are_refused(tmp_path: Path, task: str, field
     [
         *("kind: few_shot", "kind: svm", "kind: svm_low_shot"),
         "kind: few_shot, shots: [5], c: [0.1, 1.0]",
+        "kind: few_shot, shots: [1, 8]",
+        "kind: svm_low_shot, images: {name: scenes}, shots: [40]",
+        "kind: svm_low_shot, images: {name: scenes, images: 90}, shots: [9]",
         "kind: svm, images: {name: scenes, images: 50, tested: 20, size: 24}",
     ],
 )
 def test_all_fields_have_usual_values(tmp_path: Path, task: str) -> None:
     assert "few" in load_recipe(write(tmp_path, task), []).tasks
+
+
+def test_scenes_have_the_classes_that_the_recipe_counts() -> None:
+    assert len(FIGURES) == SCENE_CLASSES
 
 
 def test_the_usual_values_are_the_published_protocols() -> None:

@@ -51,3 +51,29 @@ def test_images_are_of_each_stages_own_data_and_length() -> None:
     ]
     elsewhere = {**FINETUNE, "data": {"name": "imagefolder", "folder": "birds", "size": 32}}
     assert images(recipe(tasks={"fine": elsewhere}), "fine") is None
+
+
+CIFAR = {"name": "cifar100", "size": 32}
+STL = {"name": "stl10", "size": 96}
+BIRDS = {"name": "imagefolder", "folder": "birds", "size": 32}
+LIST = {"labels_file": "few.txt", "labels_sha256": "0" * 8}
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "expected"),
+    [
+        ({"labels": 0.1}, CIFAR, 5_000),
+        ({"labels": 4}, CIFAR, 400),
+        ({"labels": 0.1}, STL, 500),
+        ({}, STL, 5_000),
+        ({"labels": 0.1}, BIRDS, None),
+        ({"labels": 16}, BIRDS, None),
+        (LIST, BIRDS | {"images": 1000}, None),
+        ({"labels": 0.1}, BIRDS | {"images": 1000}, 100),
+    ],
+)
+def test_images_of_fine_tuning_are_those_with_a_label(
+    said: dict[str, Any], data: dict[str, Any], expected: int | None
+) -> None:
+    made = recipe(tasks={"fine": {**FINETUNE, **said, "data": data}})
+    assert images(made, "fine") == (expected and 3 * expected)

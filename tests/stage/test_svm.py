@@ -233,8 +233,11 @@ def test_difficult_test_images_are_not_ranked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        (LOW.replace("[4, 1]", "[1, 90]"), r"tasks\.voc\.shots: k = 90 takes 90 .* show .*disc: "),
-        (LOW.replace("[4, 1]", "[11]"), r"k = 11 takes 99 training images that do not show"),
+        (
+            LOW.replace("images: 100", "images: 40"),
+            r"tasks\.voc\.shots: k = 4 takes 4 .* that show .*: 3",
+        ),
+        (LOW.replace("[4, 1]", "[9]"), r"k = 9 takes 81 training images that do not show"),
         (FULL.replace("100", "40") + ", folds: 20", r"tasks\.voc\.folds: 20 folds .* disc: \d"),
         (
             FULL.replace("80", "2"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store.layout import StageFolder, stage_folder
+from harness.spec.registry import metrics
+from harness.store.layout import StageFolder, may_be_shown, stage_folder, why_impossible
 
 
 def test_a_stage_that_was_never_begun(tmp_path: Path) -> None:
@@ -77,3 +78,20 @@ def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
     with pytest.raises(StoreError, match="a folder is needed"):
         stage_folder(tmp_path / "runs", "tiny").create({})
+
+
+def test_every_declared_accuracy_is_a_percentage() -> None:
+    every = [each for each in metrics().values() if each.unit == "%" and each.better == "higher"]
+    names = [each.name for each in every if each.axis == "epoch"]
+    assert {"knn/top1", "svm/map", "svm/ap", "detection/class_ap"} <= set(names)
+    for name in (*names, *(f"{name}@k2" for name in names)):
+        assert why_impossible(name, 100.5)
+        assert why_impossible(name, -0.5)
+        assert not why_impossible(name, 100)
+        assert not may_be_shown(name, float("nan"))
+
+
+def test_what_is_no_accuracy_may_exceed_a_hundred() -> None:
+    for name in ("train/loss", "few_shot/half_width_over_draws", "logistic/c", "other/number"):
+        assert not why_impossible(name, 100.5)
+    assert why_impossible("of_a_package_that_is_gone/top1", 100.5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.errors import StoreError
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder
-from harness.store.ledger import DONE, FileState, everything, read_entry
+from harness.store.ledger import DONE, Entry, FileState, everything, read_entry
 
 
 def ended(folder: StageFolder, how: str, message: str = "") -> None:
@@ -71,6 +71,23 @@ def test_damaged(folder: StageFolder, name: str, text: str) -> None:
     assert (entry.state, entry.done, entry.result) == ("damaged", False, None)
     assert str(folder.path / name) in entry.detail
     assert "move" in entry.detail
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [
+        ({}, None),
+        ({"data": {"name": "runs"}, "images": 7}, "runs"),
+        ({"data": {"name": "runs"}, "masks": {"name": "own"}}, "own"),
+        ({"data": {"name": "runs"}, "boxes": {"name": "own"}}, "own"),
+        ({"data": {"name": "runs"}, "images": {"name": "own"}}, "own"),
+    ],
+)
+def test_a_tasks_own_data_come_before_the_runs(
+    folder: StageFolder, result: dict[str, Any], name: str | None
+) -> None:
+    assert Entry(folder, "finished", result=result).data.get("name") == name
+    assert Entry(folder, "absent").data == {}
 
 
 def test_a_state_that_no_version_knows_is_damaged(folder: StageFolder) -> None:
