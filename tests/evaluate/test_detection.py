@@ -47,7 +47,7 @@ def network() -> Detector:
     model = Model.model_validate({"backbone": "miniature", "bn_group": 2})
     made = build_detector("small", model, 10, 2, 0)
     with torch.no_grad():
-        made.box.score.weight *= 40
+        made.get_parameter("box.score.weight")[:] *= 40
     return made.eval()
 
 
@@ -88,7 +88,8 @@ def test_boxes_are_those_of_the_files_pixels() -> None:
 def test_an_output_that_is_not_finite_allows_no_measurement(part: str) -> None:
     made = network()
     with torch.no_grad():
-        (made.box.score if part == "box" else made.rpn.objectness).bias[0] = torch.nan
+        name = "box.score.bias" if part == "box" else "rpn.objectness.bias"
+        made.get_parameter(name)[0] = torch.nan
     with pytest.raises(NotFinite):
         detection_scores(made, data(), 28, 40, ALONE, as_coco=False)
 
@@ -101,7 +102,8 @@ def test_masks_that_are_not_finite_allow_no_measurement() -> None:
     assert made.mask is not None
     with torch.no_grad():
         made.box.score.weight *= 40
-        made.mask[-1].bias[1] = torch.nan  # type: ignore[union-attr, index]
+        *_, bias = made.mask.parameters()
+        bias[1] = torch.nan
     with pytest.raises(FloatingPointError, match="mask"):
         made.detect([torch.rand(3, 32, 32)])
 

@@ -65,8 +65,8 @@ def collected(
         attempt = {"edition": EDITION, "data": {"fingerprint": "f1a9"}}
         (place.path / "attempts" / "0001" / "attempt.json").write_text(json.dumps(attempt))
         under = str((place.described or {}).get("task") or "")
-        name, _, n = under.rpartition("_")
-        values = {"knn/top1": 100 - error(name, int(n)) if under else 50.0}
+        name, _, digits = under.rpartition("_")
+        values = {"knn/top1": 100 - error(name, int(digits)) if under else 50.0}
         result = {
             "state": state if under == "fog_3" else "finished",
             "values": {} if stage.kind == "pretrain" else values,

@@ -104,7 +104,7 @@ def test_a_tasks_own_set_is_named_and_not_the_runs(results: Results, tmp_path: P
     }
     assert prints["voc"] != prints["knn"]
     (row,) = provenance_table(results, []).rows
-    words = row.cells[4].text.splitlines()
+    words = text(row.cells[4]).text.splitlines()
     assert f"scenes {prints['voc']}" in words
     assert f"embedded {prints['knn']}" in words
     (line,) = (line for line in csv.DictReader(io.StringIO(files["runs.csv"]))

@@ -61,8 +61,13 @@ def features(runs: Path, asked: LabelledImages, root: Path, size: int) -> tuple[
     x, test = (
         torch.nn.functional.normalize(
             extract(
-                *(encoder, data.images, of),
-                **{"size": size, "layer": "backbone", "precision": "fp32", "world": world},
+                encoder,
+                data.images,
+                of,
+                size=size,
+                layer="backbone",
+                precision="fp32",
+                world=world,
             ),
             dim=1,
         )

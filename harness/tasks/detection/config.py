@@ -62,7 +62,7 @@ TASK = Task(
         "detection/ap50",
         "detection/ap75",
     ),
-    hours=48.0,
+    hours=24.0,
     watched=("detection/loss", "detection/ap", "detection/images_per_s"),
     progress="tasks",
     labels=False,

@@ -80,7 +80,7 @@ TASK = Task(
         "instances/mask_ap50",
         "instances/mask_ap75",
     ),
-    hours=48.0,
+    hours=24.0,
     watched=("instances/loss", "instances/ap", "instances/images_per_s"),
     progress="tasks",
     labels=False,

@@ -127,7 +127,7 @@ def test_losses_that_are_not_finite_are_told_and_not_hidden() -> None:
     network = build_detector("small", MINIATURE, 10, 2, 0)
     images, targets = images_and_targets(0, 2, 48)
     with torch.no_grad():
-        network.rpn.deltas.bias[0] = float("inf")
+        network.get_parameter("rpn.deltas.bias")[0] = float("inf")
     losses = network(images, targets, [1, 2])
     assert not bool(torch.stack(list(losses.values())).sum().isfinite())
 
