@@ -165,7 +165,7 @@ def _needs(at: SchemaPath, error: ErrorDetails) -> str | None:
 
 
 def _wrong_value(wanted: _Wanted, value: object, type_: Any) -> str:
-    needs = " or ".join(wanted.needs)
+    needs = " or ".join(dict.fromkeys(wanted.needs))
     message = f"needs {needs}, found {shown(value)}"
     near = closest(value, map(str, wanted.names)) if isinstance(value, str) else None
     if near is not None:

@@ -51,9 +51,9 @@ def members(annotation: Any) -> list[Any]:
 
 
 def choices(annotation: Any) -> tuple[Any, ...]:
-    """The values of a Literal; none for any other type."""
-    member = members(annotation)[0]
-    return get_args(member) if get_origin(member) is Literal else ()
+    """The values of a Literal, or of all those in a union; none for any other type."""
+    literals = (member for member in members(annotation) if get_origin(member) is Literal)
+    return tuple(value for member in literals for value in get_args(member))
 
 
 def kinds(member: Any) -> tuple[Any, ...]:

@@ -8,6 +8,8 @@ from difflib import SequenceMatcher, get_close_matches
 
 LONGEST = 60
 """Maximum number of characters of a user's value that a message repeats."""
+MOST = 30
+"""Maximum number of names that a message lists."""
 SHORT = 3
 """Names of at most this many letters are compared more strictly."""
 
@@ -35,8 +37,10 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names in a sentence: `a, b, c`."""
-    return ", ".join(str(name) for name in names)
+    """Names in a sentence: `a, b, c`; of more than MOST the first ones, and how many there are."""
+    every = [str(name) for name in names]
+    more = f" and {len(every) - MOST} more" if len(every) > MOST else ""
+    return ", ".join(every[:MOST]) + more
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

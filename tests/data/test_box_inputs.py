@@ -102,7 +102,8 @@ def test_svms_are_of_the_images_and_annotations_of_voc(
     kind: type[SvmTask | SvmLowShotTask], name: str, tmp_path: Path, runs: Path
 ) -> None:
     write("voc2007", tmp_path)
-    section = kind.model_validate({"kind": name})
+    shots = {"shots": (1,)} if kind is SvmLowShotTask else {}
+    section = kind.model_validate({"kind": name} | shots)
     found = Inputs(tmp_path, runs).further(section)
     entry = Entry(StageFolder(runs / "x"), "finished", result={"inputs": found})
     assert why_changed(entry, Inputs(tmp_path, runs)) == ""

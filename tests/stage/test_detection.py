@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 import torch
+from data.box_layouts import voc
 from gloo import Pool
 
 from harness.certify.trajectory import largest_difference
@@ -210,7 +211,7 @@ def test_missing_boxes_are_told_before_pre_training(tmp_path: Path) -> None:
     made = load_recipe(boxed(tmp_path, named))
     (said,) = lacking_later([made], tmp_path)
     assert "tasks.det.boxes" in said
-    for folder in (tmp_path / "VOCdevkit/VOC2007", tmp_path / "VOCdevkit/VOC2012"):
-        assert str(folder) in said
-        folder.mkdir(parents=True)
+    for year in (2007, 2012):
+        assert str(tmp_path / f"VOCdevkit/VOC{year}") in said
+        voc(tmp_path, year)
     assert lacking_later([made], tmp_path) == []

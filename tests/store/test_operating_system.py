@@ -17,8 +17,10 @@ from harness.store import operating_system as module
 @pytest.fixture
 def process() -> Iterator[int]:
     """A process that does nothing until it is killed."""
-    command = [sys.executable, "-c", "input()", "a word"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
+    command = [sys.executable, "-c", "print(flush=True); input()", "a word"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        started.stdout.readline()  # until then the kernel may not have its arguments
         yield started.pid
         started.kill()
 
