@@ -120,7 +120,9 @@ def _record(stage: Stage) -> dict[str, str]:
         kept = {key: said[key] for key in (*PROVENANCE, *theirs, *PROCESSES) if key in said}
         files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
     newest = f"attempts/{attempts[-1].name}"
-    lines = list(_journal(folder)) if stage.kind == "pretrain" else _last(folder)
+    loss = "train/loss" if stage.kind == "pretrain" else f"{stage.kind}/loss"
+    reports_loss = stage.kind == "pretrain" or loss in (entry.result or {}).get("values", {})
+    lines = list(_journal(folder, loss)) if reports_loss else _last(folder)
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     if text:
         files[f"{newest}/metrics.jsonl"] = text
@@ -141,10 +143,11 @@ def _last(folder: StageFolder) -> list[journal.Record]:
     return [] if last is None else [last]
 
 
-def _journal(folder: StageFolder) -> Iterator[journal.Record]:
-    """The journal with training steps in blocks: last step, means and number of steps."""
+def _journal(folder: StageFolder, loss: str) -> Iterator[journal.Record]:
+    """The journal with training steps, the lines with a `loss`, in blocks: last step, means and
+    number of steps."""
     records = journal.read(folder)
-    training = [r for r in records if is_number(r.get("train/loss")) and is_number(r.get("epoch"))]
+    training = [r for r in records if is_number(r.get(loss)) and is_number(r.get("epoch"))]
     means = [_mean(block) for block in blocks(training, POINTS)]
     kept = {id(record) for record in training}
     yield from sorted(
