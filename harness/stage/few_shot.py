@@ -3,22 +3,20 @@ draws that all networks share."""
 
 from __future__ import annotations
 
-import time
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.data.images import Images
 from harness.data.labelled import check_shots, stratified
 from harness.errors import DataError
 from harness.evaluate.accuracy import accuracies
 from harness.evaluate.logistic import Regression, best, parts, scaled
 from harness.evaluate.over_draws import half_width
 from harness.recipe.few_shot import FewShotTask
-from harness.stage import frozen
+from harness.stage import frozen_task
 from harness.stage.context import Context, StageOutcome, finite
-from harness.stage.features import Shared
 from harness.stage.pieces import Measure, in_pieces
 
 
@@ -54,15 +52,14 @@ class FewShot:
             StoreError, DataError: see frozen.encoder and stage.pieces.
         """
         context, protocol = self.context, self.protocol
-        assert context.parent is not None
-        parent = context.parent.result
-        step = int(parent["step"]) if parent else 0
+        step = frozen_task.parents_step(context)
         wanted = [(k, draw) for k in protocol.shots for draw in range(protocol.draws)]
 
         def prepare() -> Measure:
-            encoder = frozen.encoder(context, protocol.layer)
-            bank = self._features(encoder, context.data.bank)
-            test = self._features(encoder, context.data.test)
+            data, size = context.data, context.asked.data(context.recipe).size
+            parts = (data.bank, data.test)
+            found = frozen_task.features(context, data, *parts, size=size, layer=protocol.layer)
+            bank, test = (scaled(each, protocol.normalise) for each in found)
             return lambda n: self.measured(bank, test, *wanted[n])
 
         with finite(step):
@@ -75,7 +72,7 @@ class FewShot:
             by_metric = dict(zip(self.metrics, each, strict=True))
             variant = f"@k{k}" if n else ""
             for name, drawn in by_metric.items():
-                values[f"few_shot/{name}{variant}"] = sum(drawn) / len(drawn)
+                values[f"few_shot/{name}{variant}"] = fmean(drawn)
             width = half_width(by_metric[context.data.metric])
             values[f"few_shot/half_width_over_draws{variant}"] = width
             facts[str(k)] = {"draws": by_metric, "c": chosen, "unconverged": sum(unconverged)}
@@ -84,12 +81,9 @@ class FewShot:
                     f"{context.folder.id}: k = {k}: L-BFGS did not converge in {lost} fits; more "
                     "`iterations` may change it"
                 )
-        said = protocol.model_dump(mode="json")
-        record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
-        context.record([{**record, **values, "protocol": said | {"by_k": facts}}])
         context.reporter.advance(len(wanted), values)
-        weights = parent.get("weights") if parent else None
-        return StageOutcome(step, values, {"weights": weights, "few_shot": facts})
+        said = {"by_k": facts}
+        return frozen_task.ended(context, step, values, {"few_shot": facts}, chosen=said)
 
     def measured(self, bank: Any, test: Any, k: int, draw: int) -> list[float]:
         """The metrics in percent at one draw, then its C, and how many fits did not converge."""
@@ -127,20 +121,6 @@ class FewShot:
                 right[-1] += fit.correct
                 lost += not fit.converged
         return best(self.protocol.c, right), lost
-
-    def _features(self, encoder: Any, images: Images) -> Any:
-        context = self.context
-        found = Shared(context)(
-            encoder,
-            context.data,
-            images,
-            size=context.asked.data(context.recipe).size,
-            layer=self.protocol.layer,
-            precision=context.recipe.precision,
-            world=context.world,
-            pausing=context.pause,
-        )
-        return scaled(found, self.protocol.normalise)
 
 
 def run(context: Context) -> StageOutcome:

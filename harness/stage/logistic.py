@@ -4,23 +4,20 @@ are fitted. The test images enter no choice."""
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.data.images import Images
 from harness.evaluate.accuracy import accuracies
 from harness.evaluate.features import NotFinite
 from harness.evaluate.logistic import Fit, Regression, best, check_classes, parts, scaled
 from harness.recipe.logistic_words import remarks
 from harness.recipe.schema import LogisticTask
-from harness.stage import frozen
+from harness.stage import frozen_task
 from harness.stage.collective_wait import first_alone
 from harness.stage.context import Context, Interrupted, StageOutcome, finite, fitting
-from harness.stage.features import Shared
 from harness.store.edition import edition
 
 
@@ -55,9 +52,7 @@ class Choosing:
             StoreError, DataError: see Context.restore and frozen.encoder.
         """
         context, protocol, grid = self.context, self.protocol, self.protocol.c
-        assert context.parent is not None
-        parent = context.parent.result
-        step = int(parent["step"]) if parent else 0
+        step = frozen_task.parents_step(context)
         chooses = len(grid) > 1
         total = len(grid) * protocol.held_out * chooses + 1
         restored = context.restore()
@@ -67,10 +62,11 @@ class Choosing:
         context.reporter.begin(
             context.folder.id, total=total, done=len(self.tried), steps_per_epoch=total
         )
-        encoder = frozen.encoder(context, protocol.layer)
+        data, size = context.data, context.asked.data(context.recipe).size
+        parts = (data.bank, data.test)
         with finite(step):
-            bank = self._features(encoder, context.data.bank)
-            test = self._features(encoder, context.data.test)
+            extracted = frozen_task.features(context, data, *parts, size=size, layer=protocol.layer)
+            bank, test = (scaled(each, protocol.normalise) for each in extracted)
             # The biases are free, so a shift changes no optimum. It spares most iterations.
             mean = bank.mean(0)
             bank -= mean
@@ -103,26 +99,9 @@ class Choosing:
         for remark in remarks(grid, c, choice["unconverged"]):
             context.reporter.note(f"{context.folder.id}: {remark}")
         context.wait_for_checkpoint()
-        protocol_said = protocol.model_dump(mode="json")
-        record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
-        context.record([{**record, **values, "protocol": protocol_said | {"chosen": choice}}])
         context.reporter.advance(total, values)
-        weights = parent.get("weights") if parent else None
-        return StageOutcome(step, values, {"weights": weights, "logistic": choice})
-
-    def _features(self, encoder: Any, images: Images) -> Any:
-        context = self.context
-        found = Shared(context)(
-            encoder,
-            context.data,
-            images,
-            size=context.asked.data(context.recipe).size,
-            layer=self.protocol.layer,
-            precision=context.recipe.precision,
-            world=context.world,
-            pausing=context.pause,
-        )
-        return scaled(found, self.protocol.normalise)
+        said = {"chosen": choice}
+        return frozen_task.ended(context, step, values, {"logistic": choice}, chosen=said)
 
     def _tried(self, bank: Any) -> list[list[Fit]]:
         """The fits at all C of the grid, for each fold that is held out.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -14,9 +14,8 @@ from harness.errors import DataError
 from harness.evaluate.average_precision import area, eleven_points
 from harness.evaluate.svm import ClassSvm, Svms
 from harness.recipe.svm import Svm, SvmTask
-from harness.stage import frozen
+from harness.stage import frozen_task
 from harness.stage.context import Context, StageOutcome, finite
-from harness.stage.features import Shared
 from harness.stage.pieces import Measure, in_pieces
 
 AP = 2
@@ -42,23 +41,12 @@ def features(context: Context, asked: Svm, data: MultiLabel) -> tuple[Any, Any]:
     """Features of the training and of the test images, arrays of NumPy, float64 (n, d).
 
     Raises:
-        NotFinite, Interrupted, StoreError, DataError: see frozen.encoder and evaluate.features.
+        NotFinite, Interrupted, StoreError, DataError: see frozen_task.features.
     """
-    encoder = frozen.encoder(context, asked.layer)
     images = data.images.on(context.device)
-    found = [
-        Shared(context)(
-            encoder,
-            images,
-            part,
-            size=asked.images.size or context.recipe.data.size,
-            layer=asked.layer,
-            precision=context.recipe.precision,
-            world=context.world,
-            pausing=context.pause,
-        )
-        for part in (images.train, images.test)
-    ]
+    size = asked.images.size or context.recipe.data.size
+    parts = (images.train, images.test)
+    found = frozen_task.features(context, images, *parts, size=size, layer=asked.layer)
     if asked.normalise == "l2":
         found = [F.normalize(each, dim=1) for each in found]
     train, test = (each.cpu().double().numpy() for each in found)
@@ -98,7 +86,7 @@ class VocSvm:
             StoreError, DataError: see frozen.encoder and stage.pieces.
         """
         context, protocol, data = self.context, self.protocol, self.data
-        step = parents_step(context)
+        step = frozen_task.parents_step(context)
         tried = len(protocol.c) if len(protocol.c) > 1 else 0
 
         def prepare() -> Measure:
@@ -114,7 +102,7 @@ class VocSvm:
                 own_data=data.images.fingerprint,
             )
         eleven, whole = found[:, 0].tolist(), found[:, 1].tolist()
-        values = {"svm/map": mean(eleven), "svm/map_area": mean(whole)}
+        values = {"svm/map": fmean(eleven), "svm/map_area": fmean(whole)}
         values |= {f"svm/ap@{name}": ap for name, ap in zip(data.classes, eleven, strict=True)}
         classes = {
             name: {
@@ -129,7 +117,7 @@ class VocSvm:
         if lost := round(float(found[:, 3].sum())):
             context.reporter.note(f"{context.folder.id}: {unconverged_words(lost)}")
         facts = {"svm": classes, "images": data.described}
-        return ended(context, step, values, facts)
+        return frozen_task.ended(context, step, values, facts, chosen=facts)
 
     def _check_folds(self) -> None:
         folds, where = self.protocol.folds, f"tasks.{self.context.asked.under}.folds"
@@ -159,33 +147,9 @@ class VocSvm:
         return [*aps(self.data, of, made), made.c, made.unconverged, *made.validation]
 
 
-def mean(values: list[float]) -> float:
-    """The mean."""
-    return sum(values) / len(values)
-
-
 def unconverged_words(lost: int) -> str:
     """That `lost` fits did not converge."""
     return f"{lost} fits did not converge; more `iterations` may change it"
-
-
-def parents_step(context: Context) -> int:
-    """The last step of the pre-training that is evaluated."""
-    assert context.parent is not None
-    result = context.parent.result
-    return int(result["step"]) if result else 0
-
-
-def ended(
-    context: Context, step: int, values: dict[str, float], facts: dict[str, Any]
-) -> StageOutcome:
-    """Write the one record of the journal; returns the outcome."""
-    assert context.parent is not None
-    said = context.section.model_dump(mode="json")
-    record = {"step": step, "epoch": context.recipe.optim.epochs, "t": round(time.time(), 1)}
-    context.record([{**record, **values, "protocol": said | facts}])
-    weights = (context.parent.result or {}).get("weights")
-    return StageOutcome(step, values, {"weights": weights, **facts})
 
 
 def run(context: Context) -> StageOutcome:

@@ -3,6 +3,7 @@ that all networks share (Goyal et al., arXiv:1905.01235)."""
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -14,16 +15,14 @@ from harness.evaluate.over_draws import half_width
 from harness.evaluate.svm import Svms
 from harness.recipe.svm import SvmLowShotTask
 from harness.runtime import keyed
+from harness.stage import frozen_task
 from harness.stage.context import Context, StageOutcome, finite
 from harness.stage.pieces import Measure, in_pieces
 from harness.stage.svm import (
     AP,
     aps,
-    ended,
     features,
-    mean,
     opened,
-    parents_step,
     unconverged_words,
 )
 
@@ -76,7 +75,7 @@ class LowShot:
             StoreError, DataError: see frozen.encoder and stage.pieces.
         """
         context, protocol, data = self.context, self.protocol, self.data
-        step = parents_step(context)
+        step = frozen_task.parents_step(context)
         wanted = [(k, draw) for k in protocol.shots for draw in range(protocol.draws)]
 
         def prepare() -> Measure:
@@ -97,15 +96,16 @@ class LowShot:
             rows = found[n * protocol.draws :][: protocol.draws]
             eleven, whole, lost = (rows[:, at].tolist() for at in range(AP + 1))
             variant = f"@k{k}" if n else ""
-            values[f"svm_low_shot/map{variant}"] = mean(eleven)
-            values[f"svm_low_shot/map_area{variant}"] = mean(whole)
+            values[f"svm_low_shot/map{variant}"] = fmean(eleven)
+            values[f"svm_low_shot/map_area{variant}"] = fmean(whole)
             values[f"svm_low_shot/half_width_over_draws{variant}"] = half_width(eleven)
             chosen = dict(zip(data.classes, rows[:, AP + 1 :].T.tolist(), strict=True))
             by_k[str(k)] = {"map": eleven, "map_area": whole, "c": chosen, "unconverged": sum(lost)}
             if sum(lost):
                 said = unconverged_words(round(sum(lost)))
                 context.reporter.note(f"{context.folder.id}: k = {k}: {said}")
-        return ended(context, step, values, {"svm_low_shot": by_k, "images": data.described})
+        facts = {"svm_low_shot": by_k, "images": data.described}
+        return frozen_task.ended(context, step, values, facts, chosen=facts)
 
     def measured(self, train: Any, test: Any, k: int, draw: int) -> list[float]:
         """The means over the classes of both AP in percent at one draw, how many fits did not
@@ -126,7 +126,7 @@ class LowShot:
             found.append(aps(data, of, made))
             chosen.append(made.c)
             lost += made.unconverged
-        return [*map(mean, map(list, zip(*found, strict=True))), lost, *chosen]
+        return [*map(fmean, zip(*found, strict=True)), lost, *chosen]
 
     def _others(self, k: int) -> int:
         """How many images that do not show a class go with k that do."""
