@@ -123,10 +123,13 @@ def _probe(results: Results) -> list[str]:
         return []
     theirs = protocol_of(reference, "linear/top1")
     for run in results.runs:
-        ours = protocol_of(run.recipe, "linear/top1")
-        other = {field: value for field, value in ours.items() if theirs[field] != value}
-        if other:
-            parts = (f"{field} {value} ({theirs[field]})" for field, value in other.items())
+        parts = []
+        for field, value in protocol_of(run.recipe, "linear/top1").items():
+            # ours may be a task's: tasks.NAME.epochs
+            papers_own = theirs.get(f"linear.{field.rpartition('.')[2]}")
+            if papers_own != value:
+                parts.append(f"{field} {value} ({papers_own})")
+        if parts:
             lines[f"linear probe (papers' values in brackets): {', '.join(parts)}."] = None
     return list(lines)
 

@@ -1,0 +1,1 @@
+"""A task for moco-harness: the nearest class mean."""
