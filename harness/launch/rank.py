@@ -22,6 +22,7 @@ from harness.launch.abort import abort_stage
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores
+from harness.look.after import keep_look
 from harness.output import inert, tolerate_print_errors
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
@@ -51,6 +52,7 @@ def run_as(
         on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
     """
     share_cores(placement)
+    state = "interrupted"
     device = own_device(job.device, placement)
     with (
         contextlib.suppress(RendezvousFailed),
@@ -63,8 +65,10 @@ def run_as(
             on_loss=on_loss or functools.partial(abort_stage, StageFolder(job.folder)),
         ) as world,
     ):
-        return execute(job, reporter, stopping, world)
-    return "interrupted"
+        state = execute(job, reporter, stopping, world)
+    if state == "finished" and placement.rank == 0:  # the others need not wait
+        keep_look(job, device, reporter, stopping)
+    return state
 
 
 def main() -> int:

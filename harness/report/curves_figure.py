@@ -14,7 +14,7 @@ from typing import Any
 from harness.recipe.ablation import CONTROL, Curve, Metric
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
-from harness.report.colours import cell_colours
+from harness.report.colours import cell_colours, cell_markers
 from harness.report.curves import Point, further
 from harness.report.measures import measure
 from harness.report.runs import Run
@@ -22,6 +22,10 @@ from harness.report.svg import INK, drawing
 
 FEW = 40
 """Curves with at most this many points show a marker at each point."""
+APART = 10
+"""Longer curves show about so many markers."""
+HEALTH = "health/"
+"""The beginning of the names of metrics of health."""
 THE_PAPERS = "the paper's"
 
 
@@ -52,8 +56,8 @@ class Line:
 
 
 def curves_figures(results: Results) -> list[Figure]:
-    """kNN, loss and what else pre-training measures, over epochs; for a table with printed curves,
-    pretext accuracy first."""
+    """kNN, loss and what else pre-training measures but health, over epochs; for a table with
+    printed curves, pretext accuracy first."""
     ablation = results.ablation
     printed = ablation.curves if ablation is not None else ()
     knn: Metric = "knn/top1"
@@ -66,11 +70,26 @@ def curves_figures(results: Results) -> list[Figure]:
         found.append(_figure("pretext", "pretext/top1", lines, results))
     lines = _lines(results, lambda run: run.curves.knn, printed, knn)
     found.append(_figure("knn", knn, lines, results, level))
-    lines = _lines(results, lambda run: run.curves.loss)
+    lines = _lines(results, lambda run: run.curves.loss, printed, "train/loss")
     found.append(_figure("loss", "train/loss", lines, results))
-    for name in further():
-        lines = _lines(results, partial(_further, name))
-        found.append(_figure(name.rpartition("/")[2], name, lines, results))
+    own = [figure for figure in found if figure is not None]
+    return own + _all_further(results, [each for each in further() if not _of_health(each)])
+
+
+def health_figures(results: Results) -> list[Figure]:
+    """The health of the features over epochs."""
+    return _all_further(results, [each for each in further() if _of_health(each)])
+
+
+def _of_health(name: str) -> bool:
+    return name.startswith(HEALTH)
+
+
+def _all_further(results: Results, names: Sequence[str]) -> list[Figure]:
+    found = [
+        _figure(name.rpartition("/")[2], name, _lines(results, partial(_further, name)), results)
+        for name in names
+    ]
     return [figure for figure in found if figure is not None]
 
 
@@ -125,7 +144,9 @@ def _figure(
         caption += "; × marks divergence"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
     unit = "" if shown.unit == "1" else f", {shown.unit}"
-    svg = _draw(name, f"{shown.label}{unit}", lines, cell_colours(results), level)
+    markers, colours = cell_markers(results), cell_colours(results)
+    looks = {each: (colour, markers[each]) for each, colour in colours.items()}
+    svg = _draw(name, f"{shown.label}{unit}", lines, looks, level)
     caption += f". {_capital(shown.description)}" if metric in further() else ""
     return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
 
@@ -139,13 +160,13 @@ def _draw(
     name: str,
     what: str,
     lines: Sequence[Line],
-    colours: Mapping[str, str],
+    looks: Mapping[str, tuple[str, str]],
     level: float | None,
 ) -> str:
     """One SVG element."""
     with drawing(name) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, line, colours[line.cell.id]) for line in lines]
+        handles = [_add(axes, line, *looks[line.cell.id]) for line in lines]
         if level is not None:
             look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
             handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
@@ -158,13 +179,14 @@ def _draw(
         return drawn.svg()
 
 
-def _add(axes: Any, line: Line, colour: str) -> Any:
+def _add(axes: Any, line: Line, colour: str, shape: str) -> Any:
     label = line.cell.label
     if label.startswith("_"):
         label = f" {label}"  # matplotlib leaves labels with a leading underscore out of the legend
     band = line.band
-    few = max(len(curve) for curve in line.curves) <= FEW
-    marker = {"marker": "o", "markersize": 3} if few else {}
+    longest = max(len(curve) for curve in line.curves)
+    every = 1 if longest <= FEW else -(-longest // APART)
+    marker = {"marker": shape, "markersize": 4, "markevery": every}
     if band is not None:
         epochs, means, least, greatest = zip(*band, strict=True)
         (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, color=colour, **marker)

@@ -21,9 +21,10 @@ from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.corruptions import corruption_lines
 from harness.report.cost import costs
-from harness.report.curves_figure import curves_figures
+from harness.report.curves_figure import curves_figures, health_figures
 from harness.report.deviations import deviations, notes
 from harness.report.logistic_lines import logistic_lines
+from harness.report.look_sections import look_sections
 from harness.report.measures import difference_unit, measure
 from harness.report.pictures import picture_sections, tables_of_each
 from harness.report.protocol_lines import protocol_lines
@@ -60,8 +61,11 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
-    if drawn := figures(results):
+    if drawn := [*axis_figure(results), *curves_figures(results)]:
         sections.append(Section("Figures", tuple(drawn)))
+    if drawn := health_figures(results):
+        sections.append(Section("Health of the features", tuple(drawn)))
+    sections += look_sections(results)
     sections.append(Section("Scale", tuple(_scale(results))))
     sections.append(Section("Protocol", (Items(tuple(scale.protocol_sentences(results))),)))
     if found := deviations(results):
@@ -161,8 +165,8 @@ def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
 
 
 def figures(results: Results) -> list[Figure]:
-    """All drawings of a report."""
-    return [*axis_figure(results), *curves_figures(results)]
+    """The drawings of a report's values and curves."""
+    return [*axis_figure(results), *curves_figures(results), *health_figures(results)]
 
 
 def _scale(results: Results) -> list[Block]:

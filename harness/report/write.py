@@ -60,7 +60,8 @@ def rendered(document: Document) -> dict[str, str | bytes]:
     }
     for gallery in (b for s in document.sections for b in s.blocks if isinstance(b, Gallery)):
         files |= {f"{each.name}.png": each.png for each in gallery.pictures}
-        files[f"{gallery.name}-legend.svg"] = legend.drawn(gallery.legend)
+        if gallery.legend:
+            files[f"{gallery.name}-legend.svg"] = legend.drawn(gallery.legend)
     for figure in drawn(document):
         files[f"{figure.name}.svg"] = svg.standalone(figure.svg, figure.alt)
     return files
