@@ -35,6 +35,7 @@ def publish(
     site: Site | None = None,
     *,
     sets: Sequence[str] = (),
+    with_images: bool = False,
     on_written: OnWritten = lambda _: None,
 ) -> Published:
     """Copy the records of the recipe's runs, make the report from the copy, renew the index.
@@ -43,6 +44,7 @@ def publish(
         recipe: see `plan`; None: make every published report again from its records instead.
         to: the folder of published reports.
         site, sets: see `plan`.
+        with_images: see harness.report.publish.publish.
         on_written: called with each file of `Published` when it is written.
 
     Raises:
@@ -58,7 +60,8 @@ def publish(
         _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = portable_name(path, to.parent)
-        records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
+        root = folders[0] / "runs"
+        records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
         written.append(render(folder, folder)[0])

@@ -171,13 +171,27 @@ def publish(
     to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
         "reports"
     ),
+    with_images: Annotated[
+        bool,
+        typer.Option(
+            "--with-images",
+            help="Also publish thumbnails of your own images, or of ImageNet's.",
+        ),
+    ] = False,
 ) -> None:
     """Copy a recipe's run records, without checkpoints, and write their report beside them."""
     from harness.app.publishing import publish
     from harness.cli import show
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
-    publish(recipe, to, where, sets=sets or [], on_written=lambda page: show.line(str(page)))
+    publish(
+        recipe,
+        to,
+        where,
+        sets=sets or [],
+        with_images=with_images,
+        on_written=lambda page: show.line(str(page)),
+    )
 
 
 @app.command()

@@ -190,7 +190,7 @@ def _neighbours(found: _Found, right: Tensor, order: Tensor, how: str, size: int
         for n, (other, near) in enumerate(zip(which.tolist(), close, strict=True)):
             its = names[int(found.bank.labels[other])]
             mark = "✓" if its == true else "✗"
-            similar = f"{float(found.similarity[number, n]):.2f}"
+            similar = f"{float(found.similarity[number, n]):.3f}"
             shown.append(
                 Thumbnail(
                     png(near),
@@ -205,7 +205,7 @@ def _neighbours(found: _Found, right: Tensor, order: Tensor, how: str, size: int
         "training images, with their class and cosine similarity; ✓ marks the test image's own "
         "class."
     )
-    columns = ("test image", *(f"neighbour {n + 1}" for n in range(found.nearest.shape[1])))
+    columns = ("test image", *("nearest", "second", "third", "fourth")[: found.nearest.shape[1]])
     return Album("neighbours", "Nearest neighbours", about, columns, tuple(rows))
 
 
@@ -227,17 +227,18 @@ def _plane(found: _Found, order: Tensor, protocol: Knn) -> Plane | None:
     axes = axes[:2]
     largest = axes.abs().argmax(1, keepdim=True)
     axes = axes * axes.gather(1, largest).sign()  # an axis has no direction of its own
-    share = float(spread[:2].square().sum() / spread.square().sum().clamp(min=1e-300))
+    shares = (100 * spread.square() / spread.square().sum().clamp(min=1e-300)).tolist()
+    first, second = (f"component {n}, {shares[n - 1]:.0f} % of the variance" for n in (1, 2))
     points = [
         (round(px, 4), round(py, 4), shown.index(int(labels[n])))
         for (px, py), n in zip((x @ axes.T).tolist(), chosen, strict=True)
     ]
     about = (
         f"Features ({protocol.layer}, divided by their length) of {len(chosen)} test images{which},"
-        f" on their first two principal components, which hold {100 * share:.0f} % of the variance."
+        " on their first two principal components."
     )
     groups = tuple(found.names[n] for n in shown)
-    return Plane("plane", "Features in the plane", about, groups, tuple(points))
+    return Plane("plane", "Features in the plane", about, (first, second), groups, tuple(points))
 
 
 def _confusion(found: _Found, over: str) -> Confusion:

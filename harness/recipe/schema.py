@@ -143,6 +143,8 @@ class About(Section):
     """The paper or code that the recipe follows; for given weights, where to get them."""
     notes: tuple[str, ...] = ()
     """Deviations from the source, and whatever a reader should know."""
+    curves: Annotated[str | None, Since("0.2")] = None
+    """TABLE.CELL of ablations/: the cell whose printed curves reports draw beside this run's."""
     cost: Cost | None = None
     targets: tuple[Target, ...] = ()
     accept: Annotated[tuple[WarningKey, ...], Since("0.2")] = ()

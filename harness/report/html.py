@@ -67,10 +67,15 @@ def _section(section: Section) -> str:
     if section.heading:
         title = f'<h2 id="{_anchor(section)}">{escape(section.heading)}</h2>\n'
     parts = []
-    for drawn, blocks in itertools.groupby(section.blocks, lambda each: isinstance(each, Figure)):
+    for drawn, blocks in itertools.groupby(section.blocks, _is_small):
         inner = "\n".join(map(_block, blocks))
         parts.append(f'<div class="figures">\n{inner}\n</div>' if drawn else inner)
     return f"<section>\n{title}" + "\n".join(parts) + "\n</section>"
+
+
+def _is_small(block: Block) -> bool:
+    """Whether it stands beside others of its kind where there is room."""
+    return isinstance(block, Figure) or (isinstance(block, Gallery) and not block.legend)
 
 
 def _anchor(section: Section) -> str:
@@ -123,8 +128,9 @@ def _gallery(gallery: Gallery) -> str:
     )
     body = "\n".join(rows)
     caption = f"<caption>{escape(gallery.caption)}</caption>\n" if gallery.caption else ""
+    kind = "gallery" if gallery.legend else "gallery album"
     made = (
-        f'<div class="scroll">\n<table class="gallery" style="--columns:{len(gallery.columns)}">\n'
+        f'<div class="scroll">\n<table class="{kind}" style="--columns:{len(gallery.columns)}">\n'
         f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
     return made + (f'\n<ul class="legend">\n{colours}\n</ul>' if gallery.legend else "")

@@ -42,10 +42,10 @@ def _plane(name: str, plane: Plane, caption: str) -> Figure:
             x, y = zip(*own, strict=True) if own else ((), ())
             handles += axes.plot(
                 x, y, label=_label(group), color=PALETTE[n % len(PALETTE)], linestyle="none",
-                marker=MARKERS[n % len(MARKERS)], markersize=3.5, alpha=0.85, markeredgewidth=0,
+                marker=MARKERS[n % len(MARKERS)], markersize=4.5, alpha=0.8, markeredgewidth=0,
             )  # fmt: skip
-        axes.set_xlabel("first component")
-        axes.set_ylabel("second component", labelpad=8)
+        axes.set_xlabel(plane.axes[0])
+        axes.set_ylabel(plane.axes[1], labelpad=8)
         drawn.legend(handles)
         made = drawn.svg()
     centres = []

@@ -20,6 +20,9 @@ from harness.store.look import Album, Shape
 MOST = 4
 """Rows of the table whose networks are shown, so that a page stays small."""
 
+FOLDER = "pictures"
+"""The folder beside a report with the files of its albums."""
+
 
 @dataclass(frozen=True)
 class _Shown:
@@ -44,8 +47,8 @@ def look_sections(results: Results) -> list[Section]:
                         seen.add(key)
                         found.setdefault(key, []).append(_Shown(cell, run, shape))
     sections = [
-        Section(_title(under, shown), tuple(_blocks(f"look-{n}", shown)))
-        for n, ((under, _), shown) in enumerate(found.items(), 1)
+        Section(_title(under, shown), tuple(_blocks(f"{under}-{name}".strip("-"), shown)))
+        for (under, name), shown in found.items()
     ]
     return [*sections, Section("Pictures not shown", tuple(notes))] if notes else sections
 
@@ -112,7 +115,7 @@ def _gallery(name: str, album: Album, caption: str) -> Gallery:
             (
                 row,
                 tuple(
-                    Picture(f"{name}-{n}-{column}", each.png, each.says, each.below)
+                    Picture(f"{FOLDER}/{name}-{n}-{column}", each.png, each.says, each.below)
                     for column, each in enumerate(pictures, 1)
                 ),
             )

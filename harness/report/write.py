@@ -79,7 +79,8 @@ def write_files(files: Mapping[str, str | bytes], out: Path) -> list[Path]:
         StoreError: the disk is full, or the folder cannot be written.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for folder in dict.fromkeys((out, *((out / name).parent for name in files))):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise atomic.write_error(error, out) from error
     for name, said in files.items():

@@ -68,6 +68,8 @@ class Plane:
     name: str
     title: str
     about: str
+    axes: tuple[str, str]
+    """What x and y are."""
     groups: tuple[str, ...]
     points: tuple[tuple[float, float, int], ...]
     """(x, y, number of its group)."""
@@ -241,16 +243,17 @@ def _thumbnail(path: Path, said: Mapping[str, Any]) -> Thumbnail:
 
 
 def _say_plane(plane: Plane) -> dict[str, Any]:
-    return {"groups": plane.groups, "points": plane.points}
+    return {"axes": plane.axes, "groups": plane.groups, "points": plane.points}
 
 
 def _read_plane(head: _Head, said: Mapping[str, Any], _: Path) -> Plane:
+    x, y = map(_text, _few(said["axes"]))
     groups = tuple(map(_text, _few(said["groups"])))
     points = tuple(
-        (_number(x), _number(y), _count(group, len(groups) - 1))
-        for x, y, group in _few(said["points"], MOST)
+        (_number(across), _number(up), _count(group, len(groups) - 1))
+        for across, up, group in _few(said["points"], MOST)
     )
-    return Plane(*head, groups, points)
+    return Plane(*head, (x, y), groups, points)
 
 
 def _say_confusion(confusion: Confusion) -> dict[str, Any]:
