@@ -13,7 +13,6 @@ from store.test_pictures import png
 
 from harness.recipe.ablation import CONTROL
 from harness.report.blocks import Block, Figure, Gallery, Notice, Paragraph, Section
-from harness.report.document import compose
 from harness.report.look_sections import FOLDER, MOST, look_sections
 from harness.report.publish import publish
 from harness.report.write import write_report
@@ -166,11 +165,8 @@ def test_the_page_lists_its_contents(bench: Bench, gather: Collected, tmp_path: 
     page = (tmp_path / "report.html").read_text()
     links = re.findall(r'<li><a href="#(part-[^"]+)">', page)
     assert links == re.findall(r'<h2 id="([^"]+)">', page)
-    assert (
-        len(links)
-        == len(set(links))
-        == sum(bool(s.heading) for s in compose(results, []).sections) + 2
-    )
+    assert len(links) == len(set(links)) == page.count("<h2")
+    assert "part-confusion" in links
 
 
 @pytest.mark.parametrize("name", ["embedded", "imagefolder"])
