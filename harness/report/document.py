@@ -31,6 +31,7 @@ from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
+from harness.report.table_text import upright
 from harness.report.tables import claims_table, further_table, sensitivity_table
 from harness.report.trial_lines import trial_lines
 from harness.report.untrained import cells_not_above
@@ -55,7 +56,7 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     ]
     parts = tables_of_each(results)
     if (table := further_table(results)) is not None:
-        sections.append(Section("Further tasks", (table, *parts)))
+        sections.append(Section("Further tasks", (upright(table), *parts)))
     elif parts:
         sections[-1] = replace(sections[-1], blocks=(*sections[-1].blocks, *parts))
     sections += picture_sections(results)
@@ -152,7 +153,7 @@ def _table(results: Results) -> list[Block]:
                 "quiet",
             )
         )
-        blocks.append(sensitivity)
+        blocks.append(upright(sensitivity))
     return blocks
 
 
