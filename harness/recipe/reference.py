@@ -11,10 +11,9 @@ from harness.recipe.ablation import Ablation, Curve
 from harness.recipe.expand import expand
 from harness.recipe.find import shipped
 from harness.recipe.identity import stage_id
-from harness.recipe.load import ablation_node, load_recipe, load_scale
+from harness.recipe.load import load_ablation, load_recipe, load_scale
 from harness.recipe.schema import Recipe
 from harness.recipe.suggest import printable
-from harness.recipe.validate import check
 from harness.recipe.yaml_source import display
 
 PAPERS = {
@@ -69,7 +68,7 @@ def printed_curves(named: str) -> tuple[Curve, ...]:
     file = shipped("ablations") / f"{name}.yaml"
     found: tuple[Curve, ...] = ()
     if file.is_file():
-        found = check(Ablation, ablation_node(file)).curves
+        found = load_ablation(file).curves
     found = tuple(curve for curve in found if curve.cell == cell)
     if not found:
         raise RecipeError(f"about.curves: {printable(named)}: no table with curves of such a cell")

@@ -24,6 +24,8 @@ from harness.report.svg import INK, drawing
 
 FEW = 40
 """Curves with at most this many points show a marker at each point."""
+WHOLE = 2
+"""Over so many epochs the axis is marked at whole ones only."""
 APART = 10
 """Longer curves show about so many markers."""
 LONGER = 10
@@ -199,7 +201,11 @@ def _draw(
         if any(line.printed for line in lines):
             handles += axes.plot([], [], label=theirs, color=INK, linewidth=1, linestyle="--")
         axes.set_xlabel("epoch")
-        axes.locator_params(axis="x", integer=True)
+        first, last = axes.xaxis.get_data_interval()
+        if first == last:
+            axes.set_xticks([first], [f"{first:g}"])
+        elif last - first >= WHOLE:
+            axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(what, labelpad=8)
         axes.margins(x=0.02)
         drawn.legend(handles)

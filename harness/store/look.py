@@ -12,9 +12,8 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.output import escaped_json
@@ -122,7 +121,7 @@ class Look:
 
 
 def files(look: Look, result: Mapping[str, Any]) -> dict[str, bytes]:
-    """Path in the stage's folder -> content; look.json last.
+    """Path in the stage's folder -> content.
 
     Args:
         result: the stage's result.
@@ -151,12 +150,15 @@ def keep(stage: Path, look: Look, result: Mapping[str, Any]) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
+    found = files(look, result)
+    said = found.pop(FILE)
     try:
         (stage / FOLDER).mkdir(exist_ok=True)
+        for path, content in found.items():  # a file that is cut short has another digest
+            (stage / path).write_bytes(content)
     except OSError as error:
         raise atomic.write_error(error, stage / FOLDER) from error
-    for path, content in files(look, result).items():
-        atomic.write(stage / path, partial(_fill, content))
+    atomic.write(stage / FILE, lambda file: file.write(said))
 
 
 def read(stage: Path, result: Mapping[str, Any]) -> Look | None:
@@ -319,7 +321,3 @@ def _count(said: object, most: int = 10**9) -> int:
     if type(said) is not int or not 0 <= said <= most:
         raise ValueError("not a count")
     return said
-
-
-def _fill(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
