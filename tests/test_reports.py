@@ -19,8 +19,12 @@ REPORTS = Path(harness.__file__).parent.parent / "reports"
 
 def assert_renewed(folder: Path, out: Path) -> None:
     """Everything but the drawings byte for byte; those too where matplotlib is the same."""
-    files = {path.name: path.read_bytes() for path in render(folder, out)}
-    committed = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    files = {str(path.relative_to(out)): path.read_bytes() for path in render(folder, out)}
+    committed = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] != "runs"
+    }
     assert set(files) == set(committed)
     mark = published(folder / "runs")
     assert mark is not None
