@@ -11,6 +11,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     report(recipe)       the paper's table with ours beside it
     check([recipe])      compare results with the recipes' targets and a baseline
     publish(recipe, to)  a report with the records it is made from
+    verify(folder)       recompute a published report, and compare its files with their digests
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.app.results import Outcome, Ran, Report, Submitted
     from harness.app.running import run, run_until_decided
     from harness.app.submitting import submit
+    from harness.app.verifying import Verified, verify
     from harness.launch.protocol import Amount
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Report",
     "StageProgress",
     "Submitted",
+    "Verified",
     "check",
     "evaluate",
     "export",
@@ -64,6 +67,7 @@ __all__ = [
     "run_until_decided",
     "status",
     "submit",
+    "verify",
 ]
 
 _LIES_IN = {
@@ -76,6 +80,7 @@ _LIES_IN = {
     **dict.fromkeys(("Published", "publish"), "publishing"),
     **dict.fromkeys(("Exported", "export"), "exporting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
+    **dict.fromkeys(("Verified", "verify"), "verifying"),
     **dict.fromkeys(("plan", "preflight"), "planning"),
     "report": "reporting",
     "submit": "submitting",

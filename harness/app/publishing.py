@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
 from harness.report import publish as records
 from harness.report.index import PAGE, index, published_reports
+from harness.report.look_sections import FOLDER as PICTURES
+from harness.report.manifest import MANIFEST, manifest
 from harness.report.published import published
 from harness.report.write import write_files, write_report
 from harness.site import Site, load_site
@@ -64,7 +67,9 @@ def publish(
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
+        shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them
         written.append(render(folder, folder)[0])
+        write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
     (page,) = write_files({PAGE: index(to)}, to)
     on_written(page)
@@ -81,8 +86,14 @@ def _refuse_links(folders: Sequence[Path]) -> None:
 
 
 def render(folder: Path, out: Path) -> list[Path]:
-    """Write the published report in `folder` into `out`, only from its records."""
-    root = folder / "runs"
+    """Write the published report in `folder` into `out`, only from its records.
+
+    The recipe is looked for beside the folder of reports; a report that was copied from there is
+    made by the shipped recipe of the same path.
+    """
+    root, above = folder / "runs", folder.parent.parent
     mark = published(root) or {}
-    made = make_plan(find(mark["recipe"], folder.parent.parent), mark["sets"], root)
+    named = Path(str(mark.get("recipe")))
+    recipe = find(named.stem if not (above / named).exists() else str(named), above)
+    made = make_plan(recipe, mark.get("sets", ()), root)
     return write_report(gather(made, root, None), out)

@@ -26,6 +26,9 @@ def main() -> None:
     """
     from harness.cli.app import app
 
+    # Before torch is loaded. Threads that spin while they wait take the time of those that compute
+    # where other programs use the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     tolerate_print_errors()
     began = time.time()
     try:

@@ -195,6 +195,22 @@ def publish(
 
 
 @app.command()
+def verify(
+    reports: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="REPORT", help="Folders of published reports (default: all)."),
+    ] = None,
+    to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
+        "reports"
+    ),
+) -> None:
+    """Recompute published reports from their records, and compare every file with its digest."""
+    from harness.cli.verify import verify_command
+
+    raise typer.Exit(verify_command(reports or [], to))
+
+
+@app.command()
 def status(
     runs: Runs = None,
     data: DataRoot = None,

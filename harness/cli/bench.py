@@ -27,7 +27,8 @@ from harness.bench.result import (
 from harness.bench.run import KNN, bench
 from harness.cli import show
 from harness.estimate import Benched
-from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores, spawned
+from harness.launch.spawn import COLLECTIVE_WAIT_S, spawned
+from harness.launch.threads import use_threads
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe
 from harness.runtime.environment import resolve
@@ -65,7 +66,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
     with spawned(words, site.processes if placement.size == 1 else 1) as (own, lost):
         placement = own if placement.size == 1 else placement
-        share_cores(placement)
+        use_threads(placement)
         own_one = own_device(device, placement)
         with join(
             placement, own_one, timeout=COLLECTIVE_WAIT_S, stopping=lambda: bool(lost())

@@ -21,7 +21,8 @@ from harness.errors import HarnessError
 from harness.launch.abort import abort_stage
 from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
-from harness.launch.spawn import COLLECTIVE_WAIT_S, share_cores
+from harness.launch.spawn import COLLECTIVE_WAIT_S
+from harness.launch.threads import use_threads
 from harness.look.after import keep_look
 from harness.output import inert, tolerate_print_errors
 from harness.redact import redact
@@ -43,6 +44,7 @@ def run_as(
     rendezvous_timeout: float = 60,
     lost: Callable[[], object] = lambda: None,
     on_loss: OnLoss | None = None,
+    threads: int = 0,
 ) -> str:
     """Run the stage as one of `placement`'s processes; raises as `execute`, or if a peer is lost.
 
@@ -50,10 +52,11 @@ def run_as(
         rendezvous_timeout: seconds that the other processes may arrive later at the rendezvous.
         lost: called until all processes have connected; raises a HarnessError if one never will.
         on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
+        threads: the number that other stages of its plan have on the CPU; 0: not known.
     """
-    share_cores(placement)
     state = "interrupted"
     device = own_device(job.device, placement)
+    use_threads(placement, device.type, StageFolder(job.folder), threads)
     with (
         contextlib.suppress(RendezvousFailed),
         join(
@@ -78,6 +81,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="folder of the stage")
     parser.add_argument("--data", type=read, required=True, help="data root, or several")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="of the plan's other stages")
     words = parser.parse_args()
     tolerate_print_errors()
     try:
@@ -85,7 +89,7 @@ def main() -> int:
         job = Job(words.folder, words.data, pick_device(words.device, placement))
         console = Console(highlight=False, stderr=True)
         with StopFlag() as stopping, watching(console, 1) as reporter:
-            state = run_as(placement, job, reporter, stopping)
+            state = run_as(placement, job, reporter, stopping, threads=words.threads)
     except HarnessError as error:
         print(inert(f"error: {redact(str(error))}"), file=sys.stderr)
         return error.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from harness import interpreter
 from harness.errors import HarnessError
 from harness.runtime.environment import Placement, resolve
-from harness.store import operating_system
 
 COLLECTIVE_WAIT_S = 600.0
 """Seconds that one process may be busy alone (a checkpoint) while others wait. A dead process is
@@ -77,11 +75,3 @@ def spawned(words: Sequence[str], processes: int) -> Iterator[tuple[Placement, L
 
 def _words(code: int) -> str:
     return f"exit code {code}" if code > 0 else f"signal {-code}"
-
-
-def share_cores(placement: Placement) -> None:
-    """Let torch use this process's share of the cores, unless OMP_NUM_THREADS sets a number."""
-    import torch
-
-    if placement.local_size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, operating_system.cores() // placement.local_size))

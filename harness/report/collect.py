@@ -11,7 +11,7 @@ from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
-from harness.report.comparability import Comparability, choose_comparability
+from harness.report.comparability import Comparability, choose_comparability, mixed_threads
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
     Protocol,
@@ -356,6 +356,7 @@ def _warnings(results: Results) -> list[str]:
     measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
     shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
+    found += mixed_threads(results.runs)
     found += [
         f"{cell.label} has another protocol than most of the column ({metric}: "
         f"{protocol_text(other)}), so it is not compared with other cells."

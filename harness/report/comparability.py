@@ -80,6 +80,29 @@ def choose_comparability(
     )
 
 
+def mixed_threads(runs: Sequence[Run]) -> list[str]:
+    """A note if the runs on the CPU did not all compute with the same number of threads."""
+    named: dict[int, list[str]] = {}
+    for run in runs:
+        for stage in run.stages.values():
+            machine = stage.attempt.get("machine")
+            machine = machine if isinstance(machine, dict) else {}
+            if machine.get("device") == "cpu" and isinstance(count := machine.get("threads"), int):
+                named.setdefault(count, []).append(run.name)
+    if len(named) < 2:
+        return []
+    usual = max(named, key=lambda count: (len(named[count]), count))
+    others = "; ".join(
+        f"{count} in {', '.join(dict.fromkeys(names))}"
+        for count, names in sorted(named.items())
+        if count != usual
+    )
+    return [
+        f"The numbers of CPU threads differ: {usual} in most runs, {others}. Another number of "
+        "threads rounds differently, so the last digits of these runs cannot be repeated together."
+    ]
+
+
 def _results(
     runs: Iterable[Run], metrics: Sequence[Metric | Literal["train/loss"]]
 ) -> list[tuple[Run, RunOutcome]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
 
 DEAD = "dead"
 """Start time of a process that has ended."""
@@ -75,10 +77,40 @@ def boot() -> str:
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Number of cores that this process may use: by its affinity, and by the CPU time that its
+    control group, e.g. a container's, may have."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, math.ceil(min(allowed, _quota())))
+
+
+def _quota() -> float:
+    """The CPU seconds per second that this process's control groups allow; inf without a limit."""
+    least = math.inf
+    for line in _lines(PROC / "self/cgroup"):
+        _, controllers, group = line.split(":", 2)
+        if not controllers:  # version 2
+            top, names = CGROUPS, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            top, names = CGROUPS / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        inner = Path(group.lstrip("/")).parts
+        for depth in range(len(inner) + 1):
+            folder = top.joinpath(*inner[:depth])
+            words = " ".join(text for name in names for text in _lines(folder / name)).split()
+            with contextlib.suppress(ValueError, ZeroDivisionError):  # no such file, or "max"
+                quota, period = map(int, words)
+                least = min(least, quota / period if quota > 0 else math.inf)
+    return least
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
 
 
 def cpu() -> str:

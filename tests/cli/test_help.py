@@ -24,8 +24,9 @@ ALL = list(commands(get_command(app)))
 
 def test_what_there_is() -> None:
     assert {" ".join(words) for words in ALL} >= {
-        "plan", "run", "status", "logs", "cancel", "report", "publish", "check", "bench", "doctor",
-        "certify", "sync", "gc", "recipes list", "recipes show", "recipes validate", "recipes diff",
+        "plan", "run", "status", "logs", "cancel", "report", "publish", "verify", "check", "bench",
+        "doctor", "certify", "sync", "gc",
+        "recipes list", "recipes show", "recipes validate", "recipes diff",
         "recipes schema",
     }  # fmt: skip
 

@@ -302,3 +302,17 @@ def test_a_single_recipe_is_a_table_of_one_cell(make: Make) -> None:
     assert text(results, "tiny.m0.9") == "50.00 (1 seed)"
     absent = collect_single(recipe(linear=None), bench.runs, installed=Editions.same(EDITION))
     assert text(absent, "base") == "not run"
+
+
+def test_runs_of_another_number_of_threads_are_named(make: Make, gather: Collected) -> None:
+    bench = make()
+    machine = {"device": "cpu", "threads": 4}
+    for cell, threads in (("m0", 4), ("m0.9", 4), ("m0.99", 2)):
+        bench.finish(cell, 0, 14.0)
+        path = bench.folder(cell, 0, "pretrain").path / "attempts/0001/attempt.json"
+        said = json.loads(path.read_text()) | {"machine": machine | {"threads": threads}}
+        path.write_text(json.dumps(said))
+    results = gather(bench)
+    (warning,) = results.warnings
+    assert run(results, "m0.99").name in warning
+    assert run(results, "m0").name not in warning

@@ -61,3 +61,34 @@ def test_without_proc_a_process_can_still_be_seen_to_exist(
 def test_the_cores_of_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3})
     assert module.cores() == 2
+
+
+OLD = "cpu/job/cpu.cfs_"
+"""Version 1's files of the limit."""
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "cores"),
+    [
+        ("0::/job/step", {"job/cpu.max": "150000 100000", "job/step/cpu.max": "max 100000"}, 2),
+        ("0::/job/step", {"job/cpu.max": "max 100000", "job/step/cpu.max": "50000 100000"}, 1),
+        ("0::/", {"cpu.max": "300000 100000"}, 3),
+        ("4:cpuacct,cpu:/job", {f"{OLD}quota_us": "200000", f"{OLD}period_us": "100000"}, 2),
+        ("4:cpu:/job", {f"{OLD}quota_us": "-1", f"{OLD}period_us": "100000"}, 4),
+        ("3:cpuset:/job", {f"{OLD}quota_us": "1", f"{OLD}period_us": "1"}, 4),
+        ("0::/", {"cpu.max": "a word"}, 4),
+        ("0::/", {}, 4),
+    ],
+)  # fmt: skip
+def test_a_control_group_may_allow_fewer_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(module, "PROC", tmp_path)
+    monkeypatch.setattr(module, "CGROUPS", tmp_path / "groups")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(f"9:pids:/\n{line}\n")
+    for name, text in files.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text + "\n")
+    assert module.cores() == cores

@@ -10,6 +10,7 @@ from harness.inputs import Inputs
 from harness.launch.protocol import Tally
 from harness.launch.rank import run_as
 from harness.launch.spawn import spawned
+from harness.launch.threads import usual
 from harness.plan import BEGUN, Plan, PlannedStage, describe
 from harness.recipe.identity import record
 from harness.redact import redact
@@ -37,6 +38,7 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
     for stage in plan.todo:
         if stage.action == "again" and not stage.entry.done:
             _leave_behind(stage_folder(site.runs, stage.id))
+    threads = usual((stage_folder(site.runs, stage.id) for stage in plan.stages), site.processes)
     for stage in plan.todo:
         if stopping():
             tally.interrupted = True
@@ -54,9 +56,16 @@ def run_here(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[[], 
         job = Job(folder.path, site.data, device)
         try:
             words = interpreter.command("harness.launch.rank", str(job.folder))
-            words += ["--data", str(job.data_root), "--device", job.device]
+            words += [
+                "--data",
+                str(job.data_root),
+                "--device",
+                job.device,
+                "--threads",
+                str(threads),
+            ]
             with spawned(words, site.processes) as (placement, lost):
-                state = run_as(placement, job, reporter, stopping, lost=lost)
+                state = run_as(placement, job, reporter, stopping, lost=lost, threads=threads)
         except AlreadyDone:
             if (folder.result or {}).get("state") == "diverged":
                 unusable.add(stage.id)

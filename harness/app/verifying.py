@@ -1,0 +1,95 @@
+"""Verify a published report: its files are those that were published, and its records give it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.app.publishing import render
+from harness.errors import StoreError
+from harness.report import manifest
+from harness.report.published import MARK, published
+from harness.store import atomic
+
+DRAWN = (".svg", ".html")
+"""Files with drawings, whose bytes depend on matplotlib's version."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found about a published report. Names are paths in its folder."""
+
+    folder: Path
+    files: manifest.Comparison
+    made: int
+    """Files of the report that its records give again byte for byte."""
+    differing: tuple[str, ...]
+    """Files that the records do not give: other content, absent, or more than they give."""
+    drawings: bool
+    """Whether drawings were compared: only with the version of matplotlib that drew them."""
+    runs: int
+    claims: int
+
+    @property
+    def holds(self) -> bool:
+        return not self.files.differs and not self.differing
+
+
+def verify(folder: Path) -> Verified:
+    """Compare a published report's files with their digests, and make it again from its records.
+
+    Numbers, intervals and verdicts are computed anew from the records; torch is not needed.
+
+    Raises:
+        HarnessError: it is no published report, a record cannot be read, or its recipe is unknown.
+    """
+    mark = published(folder / "runs")
+    if mark is None:
+        raise StoreError(f"{folder}: not a published report (no runs/{MARK})")
+    files = manifest.compare(folder)
+    drawings = mark.get("matplotlib") == _version("matplotlib")
+    with tempfile.TemporaryDirectory() as made:
+        written = render(folder, Path(made))
+        again = {path.relative_to(made).as_posix(): path.read_bytes() for path in written}
+    here = {
+        name
+        for path in folder.rglob("*")
+        if path.is_file() and not (name := path.relative_to(folder).as_posix()).startswith("runs/")
+    } - {manifest.MANIFEST}
+    differing = {*again} ^ here
+    for name in again.keys() & here:
+        if not _equal(name, (folder / name).read_bytes(), again[name], drawings):
+            differing.add(name)
+    results = atomic.read_json(folder / "results.json")
+    results = results if isinstance(results, dict) else {}
+    cells = results.get("cells")
+    return Verified(
+        folder=folder,
+        files=files,
+        made=len(again.keys() - differing),
+        differing=tuple(sorted(differing)),
+        drawings=drawings,
+        runs=sum(len(each.get("runs", ())) for each in cells or () if isinstance(each, dict)),
+        claims=len(results.get("claims") or ()),
+    )
+
+
+def _equal(name: str, published: bytes, made: bytes, drawings: bool) -> bool:
+    """Drawings by another version of matplotlib are left out."""
+    if drawings or not name.endswith(DRAWN):
+        return published == made
+    return name.endswith(".svg") or _without_drawings(published) == _without_drawings(made)
+
+
+def _without_drawings(page: bytes) -> bytes:
+    return re.sub(rb"<svg.*?</svg>", b"", page, flags=re.DOTALL)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
