@@ -90,5 +90,5 @@ Processes = Annotated[
 ]
 WithImages = Annotated[
     bool,
-    typer.Option("--with-images", help="Also publish thumbnails of your own images, or ImageNet's."),
+    typer.Option("--with-images", help="Also thumbnails of your own images, or of ImageNet's."),
 ]

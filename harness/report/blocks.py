@@ -77,6 +77,8 @@ class Gallery:
     corner: str = "test image"
     """The heading of the rows' names."""
     caption: str = ""
+    small: bool = False
+    """Whether it stands beside others where there is room."""
 
     @property
     def pictures(self) -> list[Picture]:

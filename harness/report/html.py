@@ -75,7 +75,7 @@ def _section(section: Section) -> str:
 
 def _is_small(block: Block) -> bool:
     """Whether it stands beside others of its kind where there is room."""
-    return isinstance(block, Figure) or (isinstance(block, Gallery) and not block.legend)
+    return isinstance(block, Figure) or (isinstance(block, Gallery) and block.small)
 
 
 def _anchor(section: Section) -> str:
@@ -128,7 +128,7 @@ def _gallery(gallery: Gallery) -> str:
     )
     body = "\n".join(rows)
     caption = f"<caption>{escape(gallery.caption)}</caption>\n" if gallery.caption else ""
-    kind = "gallery" if gallery.legend else "gallery album"
+    kind = "gallery album" if gallery.small else "gallery"
     made = (
         f'<div class="scroll">\n<table class="{kind}" style="--columns:{len(gallery.columns)}">\n'
         f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"

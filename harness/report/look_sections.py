@@ -123,4 +123,5 @@ def _gallery(name: str, album: Album, caption: str) -> Gallery:
         ),
         corner="number",
         caption=caption,
+        small=True,
     )
