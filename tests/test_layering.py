@@ -18,7 +18,7 @@ ROOT = Path(harness.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "wandb", "submitit", "numpy", "pydantic", "matplotlib")
 
-WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench", "export"}
+WITH_TORCH = {"data", "model", "methods", "runtime", "evaluate", "stage", "bench", "export", "look"}
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -67,10 +67,12 @@ ARROWS: dict[str, set[str]] = {
     "evaluate": {"errors", "recipe", "runtime", "model", "data"},
     "stage": {
         *("data_roots", "errors", "redact", "inputs", "recipe", "source", "store", "spec"),
-        *(WITH_TORCH - {"stage", "bench", "export"}),
+        *(WITH_TORCH - {"stage", "bench", "export", "look"}),
     },
     "bench": {"data_roots", "errors", "interpreter", "recipe", "store", "estimate"}
-    | (WITH_TORCH - {"bench", "export"}),
+    | (WITH_TORCH - {"bench", "export", "look"}),
+    "look": {"errors", "recipe", "source", "spec", "store"}
+    | (WITH_TORCH - {"bench", "export", "look"}),
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
@@ -79,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
-        "data_roots",
+        *("data_roots", "look"),
     },
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),

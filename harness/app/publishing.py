@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
 from harness.report import publish as records
 from harness.report.index import PAGE, index, published_reports
+from harness.report.look_sections import FOLDER as PICTURES
 from harness.report.manifest import MANIFEST, manifest
 from harness.report.published import published
 from harness.report.write import write_files, write_report
@@ -36,6 +38,7 @@ def publish(
     site: Site | None = None,
     *,
     sets: Sequence[str] = (),
+    with_images: bool = False,
     on_written: OnWritten = lambda _: None,
 ) -> Published:
     """Copy the records of the recipe's runs, make the report from the copy, renew the index.
@@ -44,6 +47,7 @@ def publish(
         recipe: see `plan`; None: make every published report again from its records instead.
         to: the folder of published reports.
         site, sets: see `plan`.
+        with_images: see harness.report.publish.publish.
         on_written: called with each file of `Published` when it is written.
 
     Raises:
@@ -59,9 +63,11 @@ def publish(
         _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = portable_name(path, to.parent)
-        records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
+        root = folders[0] / "runs"
+        records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
+        shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them
         written.append(render(folder, folder)[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])

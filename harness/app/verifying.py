@@ -52,8 +52,13 @@ def verify(folder: Path) -> Verified:
     files = manifest.compare(folder)
     drawings = mark.get("matplotlib") == _version("matplotlib")
     with tempfile.TemporaryDirectory() as made:
-        again = {path.name: path.read_bytes() for path in render(folder, Path(made))}
-    here = {path.name for path in folder.iterdir() if path.is_file()} - {manifest.MANIFEST}
+        written = render(folder, Path(made))
+        again = {path.relative_to(made).as_posix(): path.read_bytes() for path in written}
+    here = {
+        name
+        for path in folder.rglob("*")
+        if path.is_file() and not (name := path.relative_to(folder).as_posix()).startswith("runs/")
+    } - {manifest.MANIFEST}
     differing = {*again} ^ here
     for name in again.keys() & here:
         if not _equal(name, (folder / name).read_bytes(), again[name], drawings):

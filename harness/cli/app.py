@@ -17,6 +17,7 @@ from harness.cli.options import (
     Runs,
     Sets,
     SitePath,
+    WithImages,
     found,
     machine,
     path,
@@ -171,13 +172,17 @@ def publish(
     to: Annotated[Path, typer.Option(help="Folder of published reports.", parser=path)] = Path(
         "reports"
     ),
+    with_images: WithImages = False,
 ) -> None:
     """Copy a recipe's run records, without checkpoints, and write their report beside them."""
     from harness.app.publishing import publish
     from harness.cli import show
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
-    publish(recipe, to, where, sets=sets or [], on_written=lambda page: show.line(str(page)))
+    publish(
+        recipe, to, where, sets=sets or [], with_images=with_images,
+        on_written=lambda page: show.line(str(page)),
+    )  # fmt: skip
 
 
 @app.command()

@@ -88,3 +88,7 @@ Processes = Annotated[
         help="Processes for each run, one for each GPU (default: the site file's, else 1).",
     ),
 ]
+WithImages = Annotated[
+    bool,
+    typer.Option("--with-images", help="Also thumbnails of your own images, or of ImageNet's."),
+]

@@ -23,6 +23,7 @@ from harness.launch.progress import watching
 from harness.launch.signals import StopFlag
 from harness.launch.spawn import COLLECTIVE_WAIT_S
 from harness.launch.threads import use_threads
+from harness.look.after import keep_look
 from harness.output import inert, tolerate_print_errors
 from harness.redact import redact
 from harness.runtime.environment import Placement, resolve
@@ -53,6 +54,7 @@ def run_as(
         on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
         threads: the number that other stages of its plan have on the CPU; 0: not known.
     """
+    state = "interrupted"
     device = own_device(job.device, placement)
     use_threads(placement, device.type, StageFolder(job.folder), threads)
     with (
@@ -66,8 +68,10 @@ def run_as(
             on_loss=on_loss or functools.partial(abort_stage, StageFolder(job.folder)),
         ) as world,
     ):
-        return execute(job, reporter, stopping, world)
-    return "interrupted"
+        state = execute(job, reporter, stopping, world)
+    if state == "finished" and placement.rank == 0:  # the others need not wait
+        keep_look(job, device, reporter, stopping)
+    return state
 
 
 def main() -> int:

@@ -78,7 +78,7 @@ class Curve(Section):
     """A printed curve of one cell over epochs."""
 
     cell: Name
-    metric: Literal["knn/top1", "pretext/top1"]
+    metric: Literal["knn/top1", "pretext/top1", "train/loss"]
     numbers: Name
     """Block of printed.yaml; its keys are epochs."""
     points: tuple[tuple[float, float], ...] = ()

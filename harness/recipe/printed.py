@@ -38,7 +38,7 @@ class Numbers(Section):
     """How far a value may be off because it was read off a drawn curve; 0: printed as digits."""
     metric: (
         Metric
-        | Literal["pretext/top1", "finetune/top5", "parameters"]
+        | Literal["pretext/top1", "train/loss", "finetune/top5", "parameters"]
         | Literal["keypoints/ap", "keypoints/ap50", "keypoints/ap75"]
         | Literal["densepose/ap", "densepose/ap50", "densepose/ap75"]
         | Literal["lvis/ap", "lvis/ap50", "lvis/ap75", "cityscapes/ap", "cityscapes/ap50"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import RecipeError
-from harness.recipe.ablation import Ablation
+from harness.recipe.ablation import Ablation, Curve
 from harness.recipe.expand import expand
 from harness.recipe.find import shipped
 from harness.recipe.identity import stage_id
-from harness.recipe.load import load_recipe, load_scale
+from harness.recipe.load import load_ablation, load_recipe, load_scale
 from harness.recipe.schema import Recipe
+from harness.recipe.suggest import printable
 from harness.recipe.yaml_source import display
 
 PAPERS = {
@@ -55,6 +56,23 @@ def reference_recipes(ablation: Ablation, path: Path) -> References:
             recipes = {m.cell: m.recipe for m in expansion.members if m.cell in own}
             return References(recipes, tuple(mistakes))
     return References(mistakes=tuple(mistakes))
+
+
+def printed_curves(named: str) -> tuple[Curve, ...]:
+    """The curves of `named`, TABLE.CELL of the shipped tables.
+
+    Raises:
+        RecipeError: there is no such table, or it has no curve of the cell.
+    """
+    name, _, cell = named.partition(".")
+    file = shipped("ablations") / f"{name}.yaml"
+    found: tuple[Curve, ...] = ()
+    if file.is_file():
+        found = load_ablation(file).curves
+    found = tuple(curve for curve in found if curve.cell == cell)
+    if not found:
+        raise RecipeError(f"about.curves: {printable(named)}: no table with curves of such a cell")
+    return found
 
 
 @functools.cache

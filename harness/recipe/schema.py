@@ -90,6 +90,9 @@ class Watch(Section):
     control: Annotated[bool, Since("0.2")] = True
     """Also measure kNN of the untrained network, once for all recipes with the same network, data
     and seed. An ablation recipe has its own `control`."""
+    look: Annotated[bool, Since("0.2")] = True
+    """Keep what reports show of a run once it has finished: views, nearest neighbours and other
+    small pictures of its images."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2
@@ -140,6 +143,8 @@ class About(Section):
     """The paper or code that the recipe follows; for given weights, where to get them."""
     notes: tuple[str, ...] = ()
     """Deviations from the source, and whatever a reader should know."""
+    curves: Annotated[str | None, Since("0.2")] = None
+    """TABLE.CELL of ablations/: the cell whose printed curves reports draw beside this run's."""
     cost: Cost | None = None
     targets: tuple[Target, ...] = ()
     accept: Annotated[tuple[WarningKey, ...], Since("0.2")] = ()

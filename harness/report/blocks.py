@@ -61,17 +61,24 @@ class Picture:
     name: str
     png: bytes
     alt: str
+    below: str = ""
+    """Words that stand below it."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in rows under headings, and a legend of (name, colour as "#rrggbb"). None: there is
-    no picture to show."""
+    """Pictures in rows under headings, and a legend of (name, colour as "#rrggbb"), () if there is
+    none. None: there is no picture to show."""
 
     name: str
     columns: tuple[Text, ...]
     rows: tuple[tuple[str, tuple[Picture | None, ...]], ...]
-    legend: tuple[tuple[str, str], ...]
+    legend: tuple[tuple[str, str], ...] = ()
+    corner: str = "test image"
+    """The heading of the rows' names."""
+    caption: str = ""
+    small: bool = False
+    """Whether it stands beside others where there is room."""
 
     @property
     def pictures(self) -> list[Picture]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from harness.errors import RecipeError
 from harness.recipe.ablation import CONTROL, Curve, Metric
+from harness.recipe.reference import printed_curves
 from harness.report.blocks import Figure, Series
 from harness.report.collect import CONTROL_LABEL, CellResult, Results
-from harness.report.colours import cell_colours
+from harness.report.colours import cell_colours, cell_markers
 from harness.report.curves import Point, further
 from harness.report.measures import measure
 from harness.report.runs import Run
@@ -22,7 +24,15 @@ from harness.report.svg import INK, drawing
 
 FEW = 40
 """Curves with at most this many points show a marker at each point."""
-THE_PAPERS = "the paper's"
+WHOLE = 2
+"""Over so many epochs the axis is marked at whole ones only."""
+APART = 10
+"""Longer curves show about so many markers."""
+LONGER = 10
+"""A printed curve over more than so many times our epochs is not drawn: ours would be a dot."""
+HEALTH = "health/"
+"""The beginning of the names of metrics of health."""
+THE_PAPERS, OFFICIAL = "the paper's", "the official log's"
 
 
 @dataclass(frozen=True)
@@ -52,25 +62,58 @@ class Line:
 
 
 def curves_figures(results: Results) -> list[Figure]:
-    """kNN, loss and what else pre-training measures, over epochs; for a table with printed curves,
-    pretext accuracy first."""
-    ablation = results.ablation
-    printed = ablation.curves if ablation is not None else ()
+    """kNN, loss and what else pre-training measures but health, over epochs; for a table with
+    printed curves, pretext accuracy first."""
+    printed = _printed(results)
     knn: Metric = "knn/top1"
     control = results.cell(CONTROL)
     untrained = results.summary(control, knn) if control is not None else None
     level = untrained.mean if untrained is not None else None
     found = []
-    if printed:
+    if any(curve.metric == "pretext/top1" for curve in printed):
         lines = _lines(results, lambda run: run.curves.pretext, printed, "pretext/top1")
         found.append(_figure("pretext", "pretext/top1", lines, results))
     lines = _lines(results, lambda run: run.curves.knn, printed, knn)
     found.append(_figure("knn", knn, lines, results, level))
-    lines = _lines(results, lambda run: run.curves.loss)
+    lines = _lines(results, lambda run: run.curves.loss, printed, "train/loss")
     found.append(_figure("loss", "train/loss", lines, results))
-    for name in further():
-        lines = _lines(results, partial(_further, name))
-        found.append(_figure(name.rpartition("/")[2], name, lines, results))
+    own = [figure for figure in found if figure is not None]
+    return own + _all_further(results, [each for each in further() if not _of_health(each)])
+
+
+def _printed(results: Results) -> Sequence[Curve]:
+    """The printed curves of the table or, for a single recipe, those that it names."""
+    if results.ablation is not None:
+        return results.ablation.curves
+    if (named := results.recipe.about.curves) is None:
+        return ()
+    try:
+        found = printed_curves(named)
+    except RecipeError:  # `recipes validate` tells it
+        return ()
+    return [curve.model_copy(update={"cell": results.name}) for curve in found]
+
+
+def _theirs(results: Results) -> str:
+    """Whose the printed curves are."""
+    table = results.ablation
+    return THE_PAPERS if table is not None and not table.paper.startswith("official") else OFFICIAL
+
+
+def health_figures(results: Results) -> list[Figure]:
+    """The health of the features over epochs."""
+    return _all_further(results, [each for each in further() if _of_health(each)])
+
+
+def _of_health(name: str) -> bool:
+    return name.startswith(HEALTH)
+
+
+def _all_further(results: Results, names: Sequence[str]) -> list[Figure]:
+    found = [
+        _figure(name.rpartition("/")[2], name, _lines(results, partial(_further, name)), results)
+        for name in names
+    ]
     return [figure for figure in found if figure is not None]
 
 
@@ -94,8 +137,11 @@ def _lines(
         runs = [run for run in cell.runs if curve(run) and run.seed not in stale]
         if runs:
             diverged = tuple(run.stages["pretrain"].state == "diverged" for run in runs)
+            last = LONGER * runs[0].recipe.optim.epochs
             theirs = [
-                each.points for each in printed if (each.cell, each.metric) == (cell.id, metric)
+                each.points
+                for each in printed
+                if (each.cell, each.metric) == (cell.id, metric) and each.points[-1][0] <= last
             ]
             found.append(Line(cell, tuple(map(curve, runs)), diverged, theirs[0] if theirs else ()))
     return tuple(found)
@@ -112,7 +158,7 @@ def _figure(
     """
     if not lines:
         return None
-    shown = measure(metric)
+    shown, theirs = measure(metric), _theirs(results)
     caption = f"{_capital(shown.label)} over epochs"
     if means := [line for line in lines if len(line.curves) > 1 and line.band is not None]:
         caption += ": mean over seeds, band from minimum to maximum"
@@ -120,14 +166,16 @@ def _figure(
         caption += f"{';' if means else ':'} separate lines for seeds whose journals differ"
         caption += f" ({', '.join(single)})" if means else ""
     if any(line.printed for line in lines):
-        caption += "; dashed: the paper's curve, at its own scale"
+        caption += f"; dashed: {theirs} curve, at its own scale"
     if any(True in line.broken for line in lines):
         caption += "; × marks divergence"
     alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
     unit = "" if shown.unit == "1" else f", {shown.unit}"
-    svg = _draw(name, f"{shown.label}{unit}", lines, cell_colours(results), level)
+    markers, colours = cell_markers(results), cell_colours(results)
+    looks = {each: (colour, markers[each]) for each, colour in colours.items()}
+    svg = _draw(name, f"{shown.label}{unit}", lines, looks, level, theirs)
     caption += f". {_capital(shown.description)}" if metric in further() else ""
-    return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
+    return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level, theirs)))
 
 
 def _capital(label: str) -> str:
@@ -139,32 +187,39 @@ def _draw(
     name: str,
     what: str,
     lines: Sequence[Line],
-    colours: Mapping[str, str],
+    looks: Mapping[str, tuple[str, str]],
     level: float | None,
+    theirs: str,
 ) -> str:
     """One SVG element."""
     with drawing(name) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, line, colours[line.cell.id]) for line in lines]
+        handles = [_add(axes, line, *looks[line.cell.id]) for line in lines]
         if level is not None:
             look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
             handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
         if any(line.printed for line in lines):
-            handles += axes.plot([], [], label=THE_PAPERS, color=INK, linewidth=1, linestyle="--")
+            handles += axes.plot([], [], label=theirs, color=INK, linewidth=1, linestyle="--")
         axes.set_xlabel("epoch")
+        first, last = axes.xaxis.get_data_interval()
+        if first == last:
+            axes.set_xticks([first], [f"{first:g}"])
+        elif last - first >= WHOLE:
+            axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(what, labelpad=8)
         axes.margins(x=0.02)
         drawn.legend(handles)
         return drawn.svg()
 
 
-def _add(axes: Any, line: Line, colour: str) -> Any:
+def _add(axes: Any, line: Line, colour: str, shape: str) -> Any:
     label = line.cell.label
     if label.startswith("_"):
         label = f" {label}"  # matplotlib leaves labels with a leading underscore out of the legend
     band = line.band
-    few = max(len(curve) for curve in line.curves) <= FEW
-    marker = {"marker": "o", "markersize": 3} if few else {}
+    longest = max(len(curve) for curve in line.curves)
+    every = 1 if longest <= FEW else -(-longest // APART)
+    marker = {"marker": shape, "markersize": 4, "markevery": every}
     if band is not None:
         epochs, means, least, greatest = zip(*band, strict=True)
         (handle,) = axes.plot(epochs, means, label=label, linewidth=1.5, color=colour, **marker)
@@ -183,7 +238,7 @@ def _add(axes: Any, line: Line, colour: str) -> Any:
     return handle
 
 
-def _series(lines: Sequence[Line], level: float | None) -> list[Series]:
+def _series(lines: Sequence[Line], level: float | None, theirs: str) -> list[Series]:
     """The drawn numbers, for programs."""
     found = []
     for line in lines:
@@ -193,7 +248,7 @@ def _series(lines: Sequence[Line], level: float | None) -> list[Series]:
         else:
             found += [Series(label, ("epoch", "value"), curve) for curve in line.curves]
         if line.printed:
-            found.append(Series(f"{label}, {THE_PAPERS}", ("epoch", "value"), line.printed))
+            found.append(Series(f"{label}, {theirs}", ("epoch", "value"), line.printed))
     if level is not None:
         found.append(Series(CONTROL_LABEL, ("value",), ((level,),)))
     return found

@@ -21,15 +21,17 @@ from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.corruptions import corruption_lines
 from harness.report.cost import costs
-from harness.report.curves_figure import curves_figures
+from harness.report.curves_figure import curves_figures, health_figures
 from harness.report.deviations import deviations, notes
 from harness.report.logistic_lines import logistic_lines
+from harness.report.look_sections import look_sections
 from harness.report.measures import difference_unit, measure
 from harness.report.pictures import picture_sections, tables_of_each
 from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
 from harness.report.table import Column, Row, Table, Text, Tone
+from harness.report.table_text import upright
 from harness.report.tables import claims_table, further_table, sensitivity_table
 from harness.report.trial_lines import trial_lines
 from harness.report.untrained import cells_not_above
@@ -54,14 +56,17 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     ]
     parts = tables_of_each(results)
     if (table := further_table(results)) is not None:
-        sections.append(Section("Further tasks", (table, *parts)))
+        sections.append(Section("Further tasks", (upright(table), *parts)))
     elif parts:
         sections[-1] = replace(sections[-1], blocks=(*sections[-1].blocks, *parts))
     sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
-    if drawn := figures(results):
+    if drawn := [*axis_figure(results), *curves_figures(results)]:
         sections.append(Section("Figures", tuple(drawn)))
+    if drawn := health_figures(results):
+        sections.append(Section("Health of the features", tuple(drawn)))
+    sections += look_sections(results)
     sections.append(Section("Scale", tuple(_scale(results))))
     sections.append(Section("Protocol", (Items(tuple(scale.protocol_sentences(results))),)))
     if found := deviations(results):
@@ -148,7 +153,7 @@ def _table(results: Results) -> list[Block]:
                 "quiet",
             )
         )
-        blocks.append(sensitivity)
+        blocks.append(upright(sensitivity))
     return blocks
 
 
@@ -161,8 +166,8 @@ def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
 
 
 def figures(results: Results) -> list[Figure]:
-    """All drawings of a report."""
-    return [*axis_figure(results), *curves_figures(results)]
+    """The drawings of a report's values and curves."""
+    return [*axis_figure(results), *curves_figures(results), *health_figures(results)]
 
 
 def _scale(results: Results) -> list[Block]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import functools
 import html
+import itertools
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, Template
@@ -29,10 +31,13 @@ from harness.report.table_text import heading, text
 HERE = Path(__file__).parent
 """The folder of the page's template and styles: page.html, page.css and pictures.css."""
 
+FEWEST = 3
+"""A page with fewer sections has no contents list."""
+
 
 def render(document: Document) -> str:
     """The whole page; every string of the document is escaped."""
-    body = "\n".join(_section(section) for section in document.sections)
+    body = _contents(document) + "\n".join(_section(section) for section in document.sections)
     blocks = [block for section in document.sections for block in section.blocks]
     sheets = ["page.css"]
     if any(isinstance(block, Gallery | Folded) for block in blocks):
@@ -58,13 +63,34 @@ def escape(plain: str) -> str:
 
 
 def _section(section: Section) -> str:
-    title = f"<h2>{escape(section.heading)}</h2>\n" if section.heading else ""
-    blocks = section.blocks
-    if blocks and all(isinstance(block, Figure) for block in blocks):
-        inner = '<div class="figures">\n' + "\n".join(map(_block, blocks)) + "\n</div>"
-    else:
+    title = ""
+    if section.heading:
+        title = f'<h2 id="{_anchor(section)}">{escape(section.heading)}</h2>\n'
+    parts = []
+    for drawn, blocks in itertools.groupby(section.blocks, _is_small):
         inner = "\n".join(map(_block, blocks))
-    return f"<section>\n{title}{inner}\n</section>"
+        parts.append(f'<div class="figures">\n{inner}\n</div>' if drawn else inner)
+    return f"<section>\n{title}" + "\n".join(parts) + "\n</section>"
+
+
+def _is_small(block: Block) -> bool:
+    """Whether it stands beside others of its kind where there is room."""
+    return isinstance(block, Figure) or (isinstance(block, Gallery) and block.small)
+
+
+def _anchor(section: Section) -> str:
+    return "part-" + re.sub("[^a-z0-9]+", "-", section.heading.lower()).strip("-")
+
+
+def _contents(document: Document) -> str:
+    """Links to the sections; "" if there are few."""
+    named = [section for section in document.sections if section.heading]
+    if len(named) < FEWEST:
+        return ""
+    links = "\n".join(
+        f'<li><a href="#{_anchor(each)}">{escape(each.heading)}</a></li>' for each in named
+    )
+    return f'<nav class="contents" aria-label="Contents">\n<ul>\n{links}\n</ul>\n</nav>\n'
 
 
 def _block(block: Block) -> str:
@@ -90,7 +116,7 @@ def _block(block: Block) -> str:
 
 
 def _gallery(gallery: Gallery) -> str:
-    columns = ("test image", *map(_cell, gallery.columns))
+    columns = (escape(gallery.corner), *map(_cell, gallery.columns))
     head = "".join(f'<th scope="col">{each}</th>' for each in columns)
     rows = []
     for name, row in gallery.rows:
@@ -101,16 +127,19 @@ def _gallery(gallery: Gallery) -> str:
         for name, colour in gallery.legend
     )
     body = "\n".join(rows)
-    return (
-        f'<div class="scroll">\n<table class="gallery" style="--columns:{len(gallery.columns)}">\n'
-        f"<thead><tr>{head}</tr></thead>\n"
-        f'<tbody>\n{body}\n</tbody>\n</table>\n</div>\n<ul class="legend">\n{colours}\n</ul>'
+    caption = f"<caption>{escape(gallery.caption)}</caption>\n" if gallery.caption else ""
+    kind = "gallery album" if gallery.small else "gallery"
+    made = (
+        f'<div class="scroll">\n<table class="{kind}" style="--columns:{len(gallery.columns)}">\n'
+        f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
+    return made + (f'\n<ul class="legend">\n{colours}\n</ul>' if gallery.legend else "")
 
 
 def _picture(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}">'
+    below = f"<small>{escape(picture.below)}</small>" if picture.below else ""
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}">{below}'
 
 
 def _table(table: Table) -> str:

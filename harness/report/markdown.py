@@ -14,6 +14,7 @@ from harness.report.blocks import (
     Items,
     Notice,
     Paragraph,
+    Picture,
     Section,
 )
 from harness.report.table import Cell, Row, Table
@@ -53,14 +54,20 @@ def _block(block: Block) -> str:
 
 
 def _gallery(gallery: Gallery) -> str:
-    lines = [_line(["test image", *map(_cell, gallery.columns)])]
+    lines = [f"*{escape(gallery.caption)}*", ""] if gallery.caption else []
+    lines.append(_line([escape(gallery.corner), *map(_cell, gallery.columns)]))
     lines.append(_line(["---"] * (1 + len(gallery.columns))))
     for name, row in gallery.rows:
-        shown = (f"![{escape(each.alt)}]({each.name}.png)" if each else "–" for each in row)
-        lines.append(_line([escape(name), *shown]))
-    names = ", ".join(name for name, _ in gallery.legend)
-    lines += ["", f"![{escape(f'Colours: {names}')}]({gallery.name}-legend.svg)"]
+        lines.append(_line([escape(name), *(_picture(each) if each else "–" for each in row)]))
+    if gallery.legend:
+        names = ", ".join(name for name, _ in gallery.legend)
+        lines += ["", f"![{escape(f'Colours: {names}')}]({gallery.name}-legend.svg)"]
     return "\n".join(lines)
+
+
+def _picture(picture: Picture) -> str:
+    below = f"<br>{escape(picture.below)}" if picture.below else ""
+    return f"![{escape(picture.alt)}]({picture.name}.png){below}"
 
 
 def _table(table: Table) -> str:

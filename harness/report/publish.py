@@ -1,8 +1,9 @@
 """Run records for publication: the files that a report reads, without checkpoints and private data.
 
-Of each stage these are kept: stage.json, result.json, its pictures, each attempt's provenance and,
-for pre-training, the journal. The journal is thinned as for figures: blocks of steps become their
-mean, monitored lines stay. Host names and the folders of absolute paths are removed.
+Of each stage these are kept: stage.json, result.json, its pictures, what it shows of its network,
+each attempt's provenance and, for pre-training, the journal. The journal is thinned as for figures:
+blocks of steps become their mean, monitored lines stay. Host names and the folders of absolute
+paths are removed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.recipe.identity import spec
 from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
-from harness.report.runs import WORDS, Stage
+from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
-from harness.store import atomic, journal, pictures
+from harness.store import atomic, journal, look, pictures
 from harness.store.layout import StageFolder
 
 PROVENANCE = (
@@ -38,7 +40,19 @@ PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 """An absolute path of two names or more."""
 
 
-def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = ()) -> Path:
+OPEN_IMAGES = ("embedded", "cifar10", "cifar100")
+"""Data sets whose images anyone may show. Those of others (folders of the user's, ImageNet) are
+published only on request."""
+
+
+def publish(
+    results: Results,
+    root: Path,
+    *,
+    recipe: str,
+    sets: Sequence[str] = (),
+    with_images: bool = False,
+) -> Path:
     """Write the records of every run of the table into the run root `root`; returns it.
 
     Earlier records at this place are replaced.
@@ -46,6 +60,7 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
     Args:
         recipe: the recipe's path in the repository, to make the report again.
         sets: the `--set` options of the report.
+        with_images: also publish thumbnails of images that are not in OPEN_IMAGES.
 
     Raises:
         StoreError: a run is not finished, is damaged, or stale for another reason than its edition;
@@ -64,6 +79,10 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
         files |= {f"{stage.id}/{name}": atomic.encoded(text) for name, text in record.items()}
         made = pictures.read(stage.entry.folder.path, stage.entry.result or {})
         files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
+    for run in results.runs:
+        for stage in run.stages.values():
+            if stage.state == "finished":
+                files |= _look(run, stage, with_images=with_images)
     assert results.comparability is not None
     mark = {
         "recipe": recipe,
@@ -84,6 +103,20 @@ def publish(results: Results, root: Path, *, recipe: str, sets: Sequence[str] = 
     except OSError as error:
         raise atomic.write_error(error, root) from error
     return root
+
+
+def _look(run: Run, stage: Stage, *, with_images: bool) -> dict[str, bytes]:
+    """Path in the run root -> content of what the stage shows."""
+    result = stage.entry.result or {}
+    made = look.read(stage.entry.folder.path, result)
+    if made is None:
+        return {}
+    data = spec(run.recipe, stage.name).data(run.recipe)
+    if not with_images and data.name not in OPEN_IMAGES:
+        made = made.without_images()
+    if not made.shapes:
+        return {}
+    return {f"{stage.id}/{name}": content for name, content in look.files(made, result).items()}
 
 
 def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:

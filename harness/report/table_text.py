@@ -17,7 +17,9 @@ from harness.report.table import (
     Mean,
     Measurement,
     Printed,
+    Row,
     SeedValue,
+    Table,
     Text,
     Tone,
     VerdictMark,
@@ -25,6 +27,8 @@ from harness.report.table import (
 
 NOTHING = "–"
 NOT_HERE = "not in this scale"
+WIDEST = 6
+"""Columns of values that fit on a page."""
 PRINTED_ONLY = "printed only"
 """Text for another method's row."""
 
@@ -176,3 +180,23 @@ def state(value: SeedValue) -> str:
 
 def _count(word: str, n: int) -> str:
     return word if n == 1 and word.startswith("stale") else f"{n} {word}"
+
+
+def upright(table: Table, most: int = WIDEST) -> Table:
+    """The table, with its columns as rows if it has more than `most` columns of values and fewer
+    rows, so that it fits on a page. Its first column names the rows."""
+    others = table.columns[1:]
+    if len(others) <= most or len(others) <= len(table.rows):
+        return table
+    columns = (
+        Column("", kind="label"),
+        *(Column(text(row.cells[0]).text, align="right") for row in table.rows),
+    )
+    rows = tuple(
+        Row(
+            (Label(" ".join(heading(column).split())), *(row.cells[n] for row in table.rows)),
+            key=column.label,
+        )
+        for n, column in enumerate(others, 1)
+    )
+    return Table(columns, rows, table.cards)

@@ -60,7 +60,8 @@ def rendered(document: Document) -> dict[str, str | bytes]:
     }
     for gallery in (b for s in document.sections for b in s.blocks if isinstance(b, Gallery)):
         files |= {f"{each.name}.png": each.png for each in gallery.pictures}
-        files[f"{gallery.name}-legend.svg"] = legend.drawn(gallery.legend)
+        if gallery.legend:
+            files[f"{gallery.name}-legend.svg"] = legend.drawn(gallery.legend)
     for figure in drawn(document):
         files[f"{figure.name}.svg"] = svg.standalone(figure.svg, figure.alt)
     return files
@@ -78,7 +79,8 @@ def write_files(files: Mapping[str, str | bytes], out: Path) -> list[Path]:
         StoreError: the disk is full, or the folder cannot be written.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for folder in dict.fromkeys((out, *((out / name).parent for name in files))):
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise atomic.write_error(error, out) from error
     for name, said in files.items():

@@ -121,6 +121,9 @@ class Task:
             is said.
         pictures: the heading under which reports show the pictures that its stages keep, see
             harness.store.pictures; "": they keep none.
+        look: dotted name of a function that makes what reports show of a finished stage's network:
+            Context -> harness.store.look.Look. It runs after the result is on disk, and its code
+            decides no number. None: nothing is shown.
     """
 
     kind: str
@@ -140,6 +143,7 @@ class Task:
     extra: str = ""
     protocol: str | None = None
     pictures: str = ""
+    look: str | None = None
 
     def asked(self, recipe: object) -> bool:
         """Whether every run of the recipe has a stage of this task, named under `tasks:` or not."""

@@ -21,7 +21,16 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.spec.registry import tasks
-from harness.store import atomic, benchmarks, certificate, features, ledger, pictures, submission
+from harness.store import (
+    atomic,
+    benchmarks,
+    certificate,
+    features,
+    ledger,
+    look,
+    pictures,
+    submission,
+)
 from harness.store.layout import StageFolder
 from harness.store.liveness import holder
 from harness.store.provenance import SNAPSHOT
@@ -211,8 +220,8 @@ def _aside(runs: Path) -> list[StageFolder]:
 
 def _places(folder: StageFolder) -> list[Path]:
     """The folders into which files of a stage are written."""
-    made = folder.path / pictures.FOLDER
-    return [folder.path, folder.checkpoints, made, *_folders(folder.path / "attempts")]
+    made = [folder.path / name for name in (pictures.FOLDER, look.FOLDER)]
+    return [folder.path, folder.checkpoints, *made, *_folders(folder.path / "attempts")]
 
 
 def _draft_files(*places: Path) -> Iterator[Garbage]:

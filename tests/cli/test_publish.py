@@ -37,6 +37,8 @@ def test_a_published_report_is_made_again_to_the_byte(moco: Any, scale: Path) ->
     folder = Path("reports/scale")
     mark = json.loads((folder / "runs/published.json").read_text())
     assert mark["recipe"] == "recipes/scale.yaml"
+    assert len(list(folder.glob("runs/*/look.json"))) == 3, "of both stages, and of the control"
+    assert list(folder.glob("pictures/neighbours-1-*.png"))
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     (command,) = [
         line.split()

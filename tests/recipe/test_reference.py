@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.errors import RecipeError
 from harness.recipe import reference
-from harness.recipe.load import load_ablation
-from harness.recipe.reference import papers, reference_recipes
+from harness.recipe.load import load, load_ablation
+from harness.recipe.reference import papers, printed_curves, reference_recipes
+from harness.recipe.schema import Recipe
 
 ROOT = Path(harness.__file__).parent.parent
 TABLES = ROOT / "ablations"
@@ -86,3 +88,18 @@ def test_a_papers_recipe_that_is_wrong_or_gone_is_named(copied: Path) -> None:
     found = papers()
     assert not found.recipes, "v2 extends v1"
     assert len(found.mistakes) == 2
+
+
+def test_a_recipe_names_printed_curves_that_exist() -> None:
+    named = {
+        made.about.curves
+        for path in (ROOT / "recipes").glob("*.yaml")
+        if "curves:" in path.read_text() and isinstance(made := load(path), Recipe)
+    }
+    assert named == {"cifar10_demo.asym-200"}
+    (knn, loss) = printed_curves("cifar10_demo.asym-200")
+    assert (knn.metric, loss.metric) == ("knn/top1", "train/loss")
+    assert [epoch for epoch, _ in knn.points] == list(range(1, 201))
+    for wrong in ("cifar10_demo.sym-200", "none.at-all", "", "../printed"):
+        with pytest.raises(RecipeError, match=r"about\.curves"):
+            printed_curves(wrong)

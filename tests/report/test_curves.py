@@ -77,7 +77,7 @@ def test_health_is_drawn_and_its_alarm_told(make: Make) -> None:
     records: list[dict[str, object]] = []
     for n, since in ((10, 0.0), (20, 2.0)):
         records.append({"step": n, "epoch": n / 10, "train/loss": 6.0})
-        values = {"health/rankme": 1.0 + n, "health/uniformity": -1.0, "health/collapsed": since}
+        values = {"health/rankme": 1.0 + n, "health/gradient_norm": 1.0, "health/collapsed": since}
         records.append({"step": n, "epoch": n / 10, **values})
     bench.pretrain("m0.9", 0, records=records)
     recipe = bench.recipe("m0.9", 0)

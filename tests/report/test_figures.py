@@ -14,11 +14,13 @@ from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import Recipe
 from harness.report.axis_figure import axis_figure
 from harness.report.blocks import Figure, Series
-from harness.report.colours import PALETTE, cell_colours
-from harness.report.curves_figure import curves_figures
+from harness.report.collect import collect_single
+from harness.report.colours import PALETTE, cell_colours, cell_markers
+from harness.report.curves_figure import curves_figures, health_figures
 from harness.report.results_json import figure_numbers
 from harness.report.svg import drawing, standalone
-from report.build import OLDER, Bench, momentum
+from harness.store.edition import Editions
+from report.build import EDITION, OLDER, Bench, momentum
 from report.conftest import Collected, Make
 
 QUEUES = {"small": 64, "large": 256, "bank": 128}
@@ -85,11 +87,11 @@ def test_a_series_has_one_colour_in_every_figure(queues: Queues, gather: Collect
     for seed in queues.seeds:
         queues.finish("bank", seed, 30.0)
     found = gather(queues)
-    assert cell_colours(found) == {"small": PALETTE[0], "large": "#59a3cd", "bank": PALETTE[1]}
+    assert cell_colours(found) == {"small": PALETTE[0], "large": "#3992c3", "bank": PALETTE[1]}
     (axis,), (knn, loss) = axis_figure(found), curves_figures(found)
     assert strokes(axis) & set(PALETTE) == set(PALETTE[:2])
     for figure in (knn, loss):
-        assert strokes(figure) >= {*PALETTE[:2], "#59a3cd"}
+        assert strokes(figure) >= {*PALETTE[:2], "#3992c3"}
         assert not strokes(figure) & set(PALETTE[2:])
 
 
@@ -107,6 +109,8 @@ def test_only_the_papers_curves_are_dashed(make: Make, gather: Collected) -> Non
     colours = cell_colours(found)
     assert [colours[name] for name in names[2:9]] == list(PALETTE), "the first of each is full"
     assert len(set(colours.values())) == 10, "the others are shades"
+    markers = cell_markers(found)
+    assert len({(name in names[2:9], markers[name]) for name in names[2:]}) == 10
     (knn, _) = curves_figures(found)
     assert "stroke-dasharray" not in knn.svg
 
@@ -120,7 +124,7 @@ def test_health_has_figures_where_it_was_measured(make: Make, gather: Collected)
         ]
         bench.pretrain("m0.9", seed, records=records)
         bench.stage("m0.9", seed, "knn", {"knn/top1": 40.0, "knn/top1@k20": 40.0})
-    loss, rankme = curves_figures(gather(bench))
+    (loss,), (rankme,) = curves_figures(gather(bench)), health_figures(gather(bench))
     assert (loss.name, rankme.name) == ("loss", "rankme")
     (series,) = rankme.data
     assert series.points == ((1.0, 25.0, 20.0, 30.0), (2.0, 50.0, 40.0, 60.0))
@@ -174,6 +178,36 @@ def test_pretext_accuracy_stands_beside_knn_with_the_papers_curves(
         assert "the paper's" in words(figure)
     assert "the paper's" not in words(loss)
     assert "dashed: the paper's curve" in pretext.caption
+
+
+def test_a_printed_curve_beside_which_ours_would_be_a_dot_is_not_drawn(
+    make: Make, gather: Collected
+) -> None:
+    curve = {"cell": "m0.9", "metric": "knn/top1", "numbers": "y"}
+    for last, drawn in ((100, True), (101, False)):
+        curves = [{**curve, "points": [[10, 28.2], [last, 35.5]]}]
+        bench = make(ablation_changes={"curves": curves})
+        bench.finish("m0.9", 0, 40.0)
+        knn, _ = curves_figures(gather(bench))
+        assert ("0.9, the paper's" in data(knn)) is drawn
+
+
+@pytest.mark.parametrize(("named", "drawn"), [("cifar10_demo.asym-200", True), ("no.such", False)])
+def test_a_single_recipe_shows_the_curves_that_it_names(
+    make: Make, named: str, drawn: bool
+) -> None:
+    bench = make(recipe_changes={"optim__epochs": 20})
+    bench.finish("m0.9", 0, 40.0)
+    plain = bench.recipe("m0.9", 0)
+    made = plain.model_copy(update={"about": plain.about.model_copy(update={"curves": named})})
+    results = collect_single(made, bench.runs, installed=Editions.same(EDITION))
+    knn, loss = curves_figures(results)
+    for figure, last in ((knn, (200, 82.58)), (loss, (200, 2.2716))):
+        official = data(figure).get("tiny.m0.9, the official log's")
+        assert (official is not None) is drawn
+        if official is not None:
+            assert official.points[-1] == last
+            assert "the official log's" in words(figure)
 
 
 def test_stale_runs_are_not_drawn(make: Make, gather: Collected) -> None:

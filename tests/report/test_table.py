@@ -29,7 +29,7 @@ from harness.report.table import (
     Table,
     Text,
 )
-from harness.report.table_text import heading, measurement, text
+from harness.report.table_text import heading, measurement, text, upright
 from harness.report.tables import further_table, sensitivity_table
 from harness.report.terminal import NARROW, stale_reasons, terminal_table
 from harness.report.write import write_report
@@ -231,6 +231,21 @@ def test_of_stale_rows_alone_there_is_no_sensitivity(
     bench.pretrain("m0.99", 0)
     bench.stage("m0.99", 0, "knn", {"knn/top1": 41.0})  # at no other k
     assert (sensitivity_table(gather(bench)) is not None) is rows
+
+
+def test_a_table_too_wide_for_a_page_has_its_columns_as_rows() -> None:
+    names = [f"linear/top1@lr{n}" for n in range(8)]
+    columns = (Column("cell", kind="label"), *(Column(name, align="right") for name in names))
+    rows = tuple(
+        Row((Label(cell), *(Text(f"{cell}{n}") for n in range(8))), key=cell) for cell in ("a", "b")
+    )
+    table = upright(Table(columns, rows))
+    assert [column.label for column in table.columns] == ["", "a", "b"]
+    assert [[text(cell).text for cell in row.cells] for row in table.rows] == [
+        [name, f"a{n}", f"b{n}"] for n, name in enumerate(names)
+    ]
+    for fits in (Table(columns[:7], rows), Table(columns, rows * 4)):
+        assert upright(fits) is fits
 
 
 def test_a_terminal_shows_the_kinds_of_columns_that_are_asked_for() -> None:

@@ -30,4 +30,5 @@ TASK = Task(
     hours=1.0,
     watched=("knn/top1", "knn/mean_per_class"),
     protocol="harness.recipe.knn_words:knn_words",
+    look="harness.look.neighbours:look",
 )

@@ -29,6 +29,7 @@ HEALTH = (
         "1",
         "epoch",
         "mean squared distance of two views' embeddings (Wang and Isola, alpha 2)",
+        label="alignment of two views",
         least=0,
         most=4,
     ),
@@ -37,6 +38,7 @@ HEALTH = (
         "1",
         "epoch",
         "log of the mean exp(-2 squared distance) of embeddings (Wang and Isola, t 2)",
+        label="uniformity of the embedding",
         least=-8,
         most=0,
     ),
@@ -45,6 +47,7 @@ HEALTH = (
         "1",
         "epoch",
         "mean cosine similarity of two views' embeddings",
+        label="similarity of positives",
         least=-1,
         most=1,
     ),
@@ -54,6 +57,7 @@ HEALTH = (
         "epoch",
         "mean cosine similarity of embeddings and the stored keys or, without these, other "
         "images' embeddings",
+        label="similarity of negatives",
         least=-1,
         most=1,
     ),
@@ -134,4 +138,5 @@ TASK = Task(
     progress="optim",
     trains=True,
     labels=False,
+    look="harness.look.pretraining:look",
 )
