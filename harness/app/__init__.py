@@ -13,6 +13,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     publish(recipe, to)  a report with the records it is made from
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
+    convert(weights, to)  MSRA's ResNet-50 as a file that a recipe of detection can begin with
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
 
@@ -24,6 +25,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.converting import Converted, convert
     from harness.app.evaluating import Evaluated, evaluate
     from harness.app.exporting import Exported, export
     from harness.app.overview import ProgressReader, StageProgress, status
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Amount",
     "Checked",
+    "Converted",
     "Declined",
     "Evaluated",
     "Exported",
@@ -53,6 +56,7 @@ __all__ = [
     "StageProgress",
     "Submitted",
     "check",
+    "convert",
     "evaluate",
     "export",
     "new_recipe",
@@ -75,6 +79,7 @@ _LIES_IN = {
     **dict.fromkeys(("NewRecipe", "new_recipe"), "recipe_writing"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
     **dict.fromkeys(("Exported", "export"), "exporting"),
+    **dict.fromkeys(("Converted", "convert"), "converting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("plan", "preflight"), "planning"),
     "report": "reporting",

@@ -100,6 +100,7 @@ def run(
 
 
 app.command()(weights.export)
+app.command()(weights.convert)
 app.command()(weights.evaluate)
 
 

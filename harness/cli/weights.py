@@ -47,6 +47,25 @@ def export(
         show.line("README.md describes the files and how to load them")
 
 
+def convert(
+    weights: Annotated[
+        Path, typer.Argument(metavar="FILE", help="detectron2's MSRA/R-50.pkl.", parser=path)
+    ],
+    to: Annotated[Path, typer.Option(help="New file, e.g. weights/msra.safetensors.", parser=path)],
+) -> None:
+    """Convert MSRA's ResNet-50 for a recipe of detection; no code of the file is run."""
+    from harness.app import converting
+    from harness.cli import show
+
+    made = converting.convert(weights, to)
+    show.line(
+        f"{made.file}{'' if made.written else ' (there already)'}, for a recipe of detection:"
+    )
+    show.line("model:")
+    show.line(f'  weights: {{file: {made.file}, sha256: "{made.sha256}", prefix: msra}}')
+    show.line("  layout: msra")
+
+
 def evaluate(
     weights: Annotated[
         str,
