@@ -25,6 +25,14 @@ def export(
     key: Annotated[
         bool, typer.Option("--key", help="Export the key encoder instead of the query encoder.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Export the whole detector that this task of the recipe trained, or a trial of "
+            "it: voc, voc=t1.",
+        ),
+    ] = None,
     sets: Sets = None,
     runs: Runs = None,
     site: SitePath = None,
@@ -34,7 +42,7 @@ def export(
     from harness.cli import show
 
     where = machine(runs=runs, site=site)
-    made = exporting.export(run, form, where, to=to, head=head, key=key, sets=sets or [])
+    made = exporting.export(run, form, where, to=to, head=head, key=key, task=task, sets=sets or [])
     show.line(f"{made.stage} for {form.value}:")
     for file in made.files:
         show.line(f"  {file}")
