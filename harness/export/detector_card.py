@@ -101,8 +101,8 @@ class DetectorCard:
                 'cfg = get_cfg()\ncfg.merge_from_file("config.yaml")\n```\n\n'
                 "The file's settings differ from detectron2's defaults in:\n\n"
                 f"```yaml\n{settings}```\n\n{extra}"
-                "The weights have detectron2's own names, so it matches none by heuristics. The file "
-                "is a pickle: load it only if you trust its source.\n\n"
+                "The weights have detectron2's own names, so it matches none by heuristics. The "
+                "file is a pickle: load it only if you trust its source.\n\n"
                 f"## Facts\n\n| | |\n|---|---|\n{table}\n\n"
                 f"## Recipe\n\n```yaml\n{render(plain(self.recipe))}```\n"
             )
