@@ -137,11 +137,11 @@ def _parts(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     stages, levels = (["res2", "res3", "res4", "res5"], ["p2", "p3", "p4", "p5", "p6"])
     counts = {"PRE_NMS_TOPK_TRAIN": 2000, "PRE_NMS_TOPK_TEST": 1000}
     counts |= {"POST_NMS_TOPK_TRAIN": 1000, "POST_NMS_TOPK_TEST": 1000}
-    return (
+    return (  # the same list twice would be an alias in YAML
         {
             "BACKBONE": {"NAME": "build_resnet_fpn_backbone"},
             "RESNETS": {"OUT_FEATURES": stages},
-            "FPN": {"IN_FEATURES": stages, "NORM": "naiveSyncBN"},
+            "FPN": {"IN_FEATURES": list(stages), "NORM": "naiveSyncBN"},
             "ANCHOR_GENERATOR": {
                 "SIZES": [[32], [64], [128], [256], [512]],
                 "ASPECT_RATIOS": [[0.5, 1.0, 2.0]],

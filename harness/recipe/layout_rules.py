@@ -8,6 +8,11 @@ from harness.recipe.sections import MSRA_PREFIX, Model
 from harness.recipe.task import TaskSection
 from harness.spec.registry import tasks
 
+MSRA_SHA256 = "5891d200"
+"""OpenMMLab's copy of MSRA's ResNet-50, by torchvision's names."""
+TORCHVISION_V2_SHA256 = "11ad3fa6"
+"""torchvision's ResNet50_Weights.IMAGENET1K_V2."""
+
 
 def layout_rules(
     model: Model,
@@ -24,9 +29,18 @@ def layout_rules(
         further: the tasks under `tasks:`.
         health: watch.health_epochs.
     """
-    prefix = model.weights.prefix if model.weights is not None else None
+    prefix, sha256 = "", ""
+    if model.weights is not None:
+        prefix, sha256 = model.weights.prefix or "", model.weights.sha256 or ""
+    detects = any(said.builds_msra for said in further.values())
+    if detects and sha256.startswith(TORCHVISION_V2_SHA256):
+        yield (
+            "model.weights.sha256",
+            "torchvision's V2 weights, trained longer and otherwise than any supervised row of the "
+            "papers: start from V1, resnet50-0676ba61.pth",
+        )
     if model.layout != "msra":
-        if prefix is not None and prefix.rstrip(".") == MSRA_PREFIX:
+        if prefix.rstrip(".") == MSRA_PREFIX or sha256.startswith(MSRA_SHA256):
             why = "missing: the file holds MSRA's network, which is another one: say layout: msra"
             yield "model.layout", why
         return

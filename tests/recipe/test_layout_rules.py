@@ -29,6 +29,11 @@ tasks:
     schedule: {kind: constant}}
 watch: {health_epochs: 0}
 """
+RUN = (
+    *(f"model.weights.{field}=null" for field in ("file", "sha256", "prefix")),
+    "model.weights.run=y-s0.pretrain-1a2b3c4d",
+)
+PLAIN = ("model.layout=torchvision", "model.weights.prefix=null")
 
 
 def load(folder: Path, *sets: str) -> Recipe:
@@ -69,12 +74,9 @@ def test_a_detector_begins_with_it(tmp_path: Path) -> None:
             ("tasks.tune={kind: finetune, epochs: 1, lr: 0.1, schedule: {kind: constant}}",),
         ),
         ("tasks.det", ("tasks.det.boxes.name=scenes", "tasks.det.shortest=null")),
-        (
-            "model.weights.run",
-            (
-                "model.weights={run: y-s0.pretrain-1a2b3c4d, file: null, sha256: null, prefix: null}",
-            ),
-        ),
+        ("model.weights.run", RUN),
+        ("model.layout", (*PLAIN, "model.weights.sha256='5891d200ef31'")),
+        ("model.weights.sha256", (*PLAIN, "model.weights.sha256='11ad3fa6'")),
     ],
     ids=str,
 )
