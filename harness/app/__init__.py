@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from harness.app.checking import Checked, check
     from harness.app.converting import Converted, convert
     from harness.app.evaluating import Evaluated, evaluate
-    from harness.app.exporting import Exported, export
+    from harness.app.exported import Exported
+    from harness.app.exporting import export
     from harness.app.overview import ProgressReader, StageProgress, status
     from harness.app.planning import plan, preflight
     from harness.app.progress import Declined, Progress
@@ -78,7 +79,8 @@ _LIES_IN = {
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("NewRecipe", "new_recipe"), "recipe_writing"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
-    **dict.fromkeys(("Exported", "export"), "exporting"),
+    "Exported": "exported",
+    "export": "exporting",
     **dict.fromkeys(("Converted", "convert"), "converting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("plan", "preflight"), "planning"),

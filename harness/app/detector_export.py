@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.app.exporting import EXPORTS, Exported
+from harness.app.exported import EXPORTS, Exported
 from harness.app.trained_run import finished, pretraining
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError

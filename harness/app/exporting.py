@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.app.exported import EXPORTS, Exported
 from harness.app.trained_run import finished, pretraining
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
@@ -18,27 +18,6 @@ if TYPE_CHECKING:
     from harness.export.card import ModelCard
     from harness.export.formats import Format
     from harness.export.network import Network
-
-EXPORTS = "exports"
-"""The default folder for exports in the run root."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The exported files, written now or earlier."""
-
-    stage: str
-    """The stage that trained the weights."""
-    folder: Path
-    weights: Path
-    files: tuple[Path, ...]
-    """The weights, their additional files, and the model card, README.md."""
-    sha256: str
-    """SHA-256 of the weights' file."""
-    written: bool
-    """False: identical files were there already."""
-    notes: tuple[str, ...] = ()
-    """What users of the weights must know."""
 
 
 def export(

@@ -6,7 +6,10 @@ import json
 import pickle
 import re
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from stage.tiny import TEXT, final_state, run
 import harness
 from harness.app import export
 from harness.errors import HarnessError, RecipeError, StoreError
+from harness.model.detection import detector as module
+from harness.model.detection.box_head import TwoLayers
 from harness.site import Site
 from harness.store.layout import StageFolder
 
@@ -35,6 +40,13 @@ SETS = (
     "linear=null",
     "watch.health_epochs=0",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """Fully connected layers of 16 channels, which take less time."""
+    with mock.patch.object(module, "TwoLayers", partial(TwoLayers, width=16)):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -48,12 +48,8 @@ def test_a_detector_begins_with_it(tmp_path: Path) -> None:
     plain = load(tmp_path, "model.layout=torchvision", "model.weights.prefix=null")
     named = load(tmp_path, "model.weights.prefix=null")
     assert len({stage_id(each, "det") for each in (made, plain, named)}) == 3
-    load(
-        tmp_path,
-        "tasks.det.kind=instances",
-        "tasks.det.detector=mask_fpn",
-        "tasks.det.boxes.name=coco2017",
-    )
+    masks = "kind: instances, detector: mask_fpn, boxes: {name: coco2017}, shortest: [640]"
+    load(tmp_path, f"tasks.det={{{masks}, steps: 6, lr: 0.02, schedule: {{kind: constant}}}}")
     load(tmp_path, "model.weights=null")  # the control: the same network at random weights
 
 
