@@ -13,7 +13,6 @@ from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
 from harness.launch.selection import SHOWN
 from harness.recipe.detection import DetectionTask
-from harness.recipe.section import last_part
 from harness.site import Site
 from harness.store.layout import StageFolder
 from harness.store.ledger import names, read_entry
@@ -75,7 +74,7 @@ def _stage(run: str, task: str, parent: StageFolder) -> StageFolder:
         if (read_entry(StageFolder(own / id_)).described or {}).get("parent") == parent.id
     ]
     found = [id_ for id_ in further if _task(id_) == task]
-    named = last_part(run)
+    named = Path(run).absolute().name
     if named in further and named not in found:
         raise StoreError(f"{run}: a stage of the task {_task(named)}: say --task {_task(named)}")
     if named in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -66,11 +67,11 @@ def convert(
     from harness.cli import show
 
     made = converting.convert(weights, to)
-    show.line(
-        f"{made.file}{'' if made.written else ' (there already)'}, for a recipe of detection:"
-    )
+    again = "" if made.written else " (there already)"
+    file = json.dumps(str(made.file.absolute()))
+    show.line(f"{made.file}{again}, for a recipe of detection:")
     show.line("model:")
-    show.line(f'  weights: {{file: {made.file}, sha256: "{made.sha256}", prefix: msra}}')
+    show.line(f'  weights: {{file: {file}, sha256: "{made.sha256}", prefix: msra}}')
     show.line("  layout: msra")
 
 

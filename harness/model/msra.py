@@ -25,8 +25,8 @@ from harness.model.released import COUNT, misfits
 from harness.recipe.schema import Model
 from harness.recipe.sections import MSRA_PREFIX
 
-CLASSIFIER = ("fc1000", "fc", "stem.fc", "linear", "pred")
-"""Beginnings of the names that belong to the classifier of ImageNet, which is left."""
+_CLASSIFIER = re.compile(r"(fc1000|pred|(stem\.)?(fc|linear))[._](w|b|weight|bias)")
+"""Names of the classifier of ImageNet, which is left."""
 STEM_BIAS = "conv1.bias"
 
 _CAFFE2 = re.compile(r"(?:res(\d)_(\d+)_branch(1|2[abc])|(?:res_)?(conv1))(_bn)?_(\w+)")
@@ -76,7 +76,7 @@ def network(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     left: list[str] = []
     for name, array in arrays.items():
-        if name.startswith(CLASSIFIER) or name.endswith("_momentum"):
+        if _CLASSIFIER.fullmatch(name) or name.endswith("_momentum"):
             continue
         ours = renamed(name)
         if ours in found or ours not in (*own, STEM_BIAS):

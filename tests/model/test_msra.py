@@ -55,6 +55,7 @@ def test_both_namings_are_one_network(arrays: Arrays) -> None:
         ({"res2_0_branch2a_b": (64,)}, "res2_0_branch2a_b"),
         ({"stem.conv1.weight": (64, 3, 7, 7)}, "stem.conv1.weight"),
         ({"anything": (2,)}, "anything"),
+        ({"fc1000_extra": (2,)}, "fc1000_extra"),
         ({"res2_0_branch2a_w": (64, 64, 3, 3)}, "layer1.0.conv1.weight"),
         ({"conv1_b": (3,)}, "conv1.bias"),
     ],
