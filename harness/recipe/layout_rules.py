@@ -47,6 +47,9 @@ def layout_rules(
     only = "only tasks that train a detector on photographs build model.layout msra"
     if model.backbone != "resnet50" or model.width != 1:
         yield "model.layout", "msra is a ResNet-50: say backbone: resnet50, of width 1"
+    if model.weights is not None and (model.weights.file or "").endswith(".pkl"):
+        why = "a pickle: make a file of it with moco-harness convert, and name that one"
+        yield "model.weights.file", why
     if model.weights is not None and model.weights.run is not None:
         yield "model.weights.run", "runs have torchvision's layout: name MSRA's file"
     if epochs:

@@ -71,6 +71,7 @@ def test_a_detector_begins_with_it(tmp_path: Path) -> None:
         ),
         ("tasks.det", ("tasks.det.boxes.name=scenes", "tasks.det.shortest=null")),
         ("model.weights.run", RUN),
+        ("model.weights.file", ("model.weights.file=weights/R-50.pkl",)),
         ("model.layout", (*PLAIN, "model.weights.sha256='5891d200ef31'")),
         ("model.weights.sha256", (*PLAIN, "model.weights.sha256='11ad3fa6'")),
     ],
