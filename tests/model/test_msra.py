@@ -91,11 +91,10 @@ def test_a_recipe_begins_with_the_file_and_only_by_its_prefix(
     (tmp_path / "msra.safetensors").write_bytes(content)
     model = Model.model_validate({"backbone": "resnet50", "bn_group": 2})
     sha256 = hashlib.sha256(content).hexdigest()
-    weights = Weights(file="msra.safetensors", sha256=sha256)
+    weights, made = Weights(file="msra.safetensors", sha256=sha256), Encoder(model)
     with pytest.raises(DataError, match="msra"):
-        load_released(Encoder(model), weights, tmp_path, head=False, source="")
+        load_released(made, weights, tmp_path, head=False, source="")
     named = weights.model_copy(update={"prefix": "msra"})
-    made = Encoder(model)
     load_released(made, named, tmp_path, head=False, source="")
     for name, tensor in network(arrays).items():
         assert torch.equal(made.backbone.state_dict()[name], tensor)
