@@ -14,6 +14,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     verify(folder)       recompute a published report, and compare its files with their digests
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
+    convert(weights, to)  MSRA's ResNet-50 as a file that a recipe of detection can begin with
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
 
@@ -25,8 +26,10 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.converting import Converted, convert
     from harness.app.evaluating import Evaluated, evaluate
-    from harness.app.exporting import Exported, export
+    from harness.app.exported import Exported
+    from harness.app.exporting import export
     from harness.app.overview import ProgressReader, StageProgress, status
     from harness.app.planning import plan, preflight
     from harness.app.progress import Declined, Progress
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Amount",
     "Checked",
+    "Converted",
     "Declined",
     "Evaluated",
     "Exported",
@@ -56,6 +60,7 @@ __all__ = [
     "Submitted",
     "Verified",
     "check",
+    "convert",
     "evaluate",
     "export",
     "new_recipe",
@@ -78,7 +83,9 @@ _LIES_IN = {
     **dict.fromkeys(("Checked", "check"), "checking"),
     **dict.fromkeys(("NewRecipe", "new_recipe"), "recipe_writing"),
     **dict.fromkeys(("Published", "publish"), "publishing"),
-    **dict.fromkeys(("Exported", "export"), "exporting"),
+    "Exported": "exported",
+    "export": "exporting",
+    **dict.fromkeys(("Converted", "convert"), "converting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("Verified", "verify"), "verifying"),
     **dict.fromkeys(("plan", "preflight"), "planning"),

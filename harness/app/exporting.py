@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.app.exported import EXPORTS, Exported
 from harness.app.trained_run import finished, pretraining
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError, StoreError
@@ -19,27 +19,6 @@ if TYPE_CHECKING:
     from harness.export.formats import Format
     from harness.export.network import Network
 
-EXPORTS = "exports"
-"""The default folder for exports in the run root."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The exported files, written now or earlier."""
-
-    stage: str
-    """The pre-training stage of the weights."""
-    folder: Path
-    weights: Path
-    files: tuple[Path, ...]
-    """The weights, their additional files, and the model card, README.md."""
-    sha256: str
-    """SHA-256 of the weights' file."""
-    written: bool
-    """False: identical files were there already."""
-    notes: tuple[str, ...] = ()
-    """What users of the weights must know."""
-
 
 def export(
     run: Path | str,
@@ -49,9 +28,11 @@ def export(
     to: Path | None = None,
     head: bool = False,
     key: bool = False,
+    task: str | None = None,
     sets: Sequence[str] = (),
 ) -> Exported:
-    """Write the network of a finished pre-training in a library's format, with a model card.
+    """Write the network of a finished pre-training in a library's format, with a model card; or the
+    whole detector that one of the run's tasks has trained.
 
     Args:
         run: a stage's id or folder, a recipe, or a part of a run's name that no other run has. For
@@ -61,6 +42,8 @@ def export(
         to: the folder to make; None: one under RUNS/exports with the stage's name.
         head: include the projection head.
         key: export the key encoder instead of the query encoder.
+        task: the name under the recipe's `tasks:` of a task that trained a detector, e.g. voc, or
+            of one of its trials, voc=t1: the detector is exported, for detectron2.
         sets: changes of fields, if `run` is a recipe.
 
     Raises:
@@ -76,6 +59,15 @@ def export(
         known = ", ".join(formats.Format)
         raise RecipeError(f"{form}: no export format; use {known}") from None
     site = site or load_site()
+    if task is not None:
+        from harness.app.detector_export import export_detector
+
+        if form != formats.Format.detectron2 or head or key:
+            raise RecipeError(
+                f"--task {task}: whole detectors are exported for detectron2 only, without --head "
+                "and --key: use --format detectron2"
+            )
+        return export_detector(str(run), task, site, to, sets)
     entry = finished(pretraining(str(run), sets, site), Commands(site.runs, site.file))
     card, network = _gather(entry, form, head=head, key=key)
     content = dict(formats.files(form, network, card.metadata))
@@ -86,15 +78,9 @@ def export(
     usual = _named(entry.folder.id, form, head=head, key=key)
     folder = to or entry.folder.path.parent / EXPORTS / usual
     written = folders.write(folder, content)
-    return Exported(
-        entry.folder.id,
-        folder,
-        folder / weights,
-        tuple(folder / name for name in content),
-        sha256,
-        written,
-        tuple(card.notes),
-    )
+    files = tuple(folder / name for name in content)
+    notes = tuple(card.notes)
+    return Exported(entry.folder.id, folder, folder / weights, files, sha256, written, notes)
 
 
 def _gather(entry: Entry, form: Format, *, head: bool, key: bool) -> tuple[ModelCard, Network]:

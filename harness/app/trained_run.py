@@ -112,8 +112,11 @@ def _root(runs: Path, stage_id: str) -> StageFolder:
     return folder
 
 
-def finished(folder: StageFolder, commands: Commands) -> Entry:
+def finished(folder: StageFolder, commands: Commands, what: str = "pre-training") -> Entry:
     """The stage, if it has a valid result.
+
+    Args:
+        what: the stage's work, for messages.
 
     Raises:
         HarnessError: it has none.
@@ -131,7 +134,7 @@ def finished(folder: StageFolder, commands: Commands) -> Entry:
             else "only a finished run has weights to use"
         )
         raise StoreError(
-            f"{folder.id}: pre-training is {entry.state}{why}; {unfit}. "
+            f"{folder.id}: {what} is {entry.state}{why}; {unfit}. "
             f"{commands.line('status', '--all')} shows its state"
         )
     if why := why_other(entry) or why_shared(entry):

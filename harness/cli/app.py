@@ -101,6 +101,7 @@ def run(
 
 
 app.command()(weights.export)
+app.command()(weights.convert)
 app.command()(weights.evaluate)
 
 

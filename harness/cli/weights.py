@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,14 @@ def export(
     key: Annotated[
         bool, typer.Option("--key", help="Export the key encoder instead of the query encoder.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Export the whole detector that this task of the recipe trained, or a trial of "
+            "it: voc, voc=t1.",
+        ),
+    ] = None,
     sets: Sets = None,
     runs: Runs = None,
     site: SitePath = None,
@@ -34,7 +43,7 @@ def export(
     from harness.cli import show
 
     where = machine(runs=runs, site=site)
-    made = exporting.export(run, form, where, to=to, head=head, key=key, sets=sets or [])
+    made = exporting.export(run, form, where, to=to, head=head, key=key, task=task, sets=sets or [])
     show.line(f"{made.stage} for {form.value}:")
     for file in made.files:
         show.line(f"  {file}")
@@ -45,6 +54,25 @@ def export(
         show.line("nothing was written: the folder has exactly these files already")
     else:
         show.line("README.md describes the files and how to load them")
+
+
+def convert(
+    weights: Annotated[
+        Path, typer.Argument(metavar="FILE", help="detectron2's MSRA/R-50.pkl.", parser=path)
+    ],
+    to: Annotated[Path, typer.Option(help="New file, e.g. weights/msra.safetensors.", parser=path)],
+) -> None:
+    """Convert MSRA's ResNet-50 for a recipe of detection; no code of the file is run."""
+    from harness.app import converting
+    from harness.cli import show
+
+    made = converting.convert(weights, to)
+    again = "" if made.written else " (there already)"
+    file = json.dumps(str(made.file.absolute()))
+    show.line(f"{made.file}{again}, for a recipe of detection:")
+    show.line("model:")
+    show.line(f'  weights: {{file: {file}, sha256: "{made.sha256}", prefix: msra}}')
+    show.line("  layout: msra")
 
 
 def evaluate(

@@ -40,8 +40,8 @@ from harness.runtime import keyed
 SCENES_TRAIN, SCENES_TEST = 150, 200
 """Scenes unless the recipe says otherwise. Few labels: with many, random weights catch up."""
 
-_GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-_IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 _PUBLISHED: dict[BoxName, tuple[int, int]] = {
     "voc2007": (5_011, 4_952),
@@ -107,7 +107,7 @@ def open_detection(
         if name == "scenes":
             train = _drawn("train", images or SCENES_TRAIN, size)
             test = _drawn("test", tested or SCENES_TEST, size)
-            return _made(name, train, test, FIGURES, _GREY)
+            return _made(name, train, test, FIGURES, GREY)
         if name == "coco2017":
             return _coco(root, outlines, images)
         if outlines:
@@ -115,7 +115,7 @@ def open_detection(
         years = (2007,) if name == "voc2007" else (2007, 2012)
         every = [one for year in years for one in voc_boxes.voc_boxes(root, year, "trainval")]
         found = voc_boxes.voc_boxes(root, 2007, "test")
-        return _made(name, every, found, voc_boxes.CLASSES, _IMAGENET, images)
+        return _made(name, every, found, voc_boxes.CLASSES, IMAGENET, images)
     except DataError as error:
         raise NoData(str(error)) from error
 
@@ -135,7 +135,7 @@ def _coco(root: AnyRoot, outlines: bool, images: int | None) -> DetectionSet:
     if len(train.classes) != 80:
         remarks += (f"coco2017 has {len(train.classes)} categories, the published one 80",)
     every, found = train.images, test.images
-    return _made("coco2017", every, found, train.classes, _IMAGENET, images, remarks)
+    return _made("coco2017", every, found, train.classes, IMAGENET, images, remarks)
 
 
 def _drawn(split: Split, n: int, size: int) -> list[AnnotatedImage]:

@@ -22,6 +22,10 @@ from harness.store.layout import StageFolder
 
 IMAGENET_TERMS = "https://image-net.org/download"
 _OF_IMAGENET = re.compile(r"imagenet|ilsvrc|imagewoof", re.IGNORECASE)
+STRIDES = {
+    "torchvision": "in the 3x3 convolution of a block, as torchvision has it",
+    "msra": "in the first 1x1 convolution of a block",
+}
 LIBRARY = {
     Format.torchvision: "pytorch",
     Format.timm: "timm",
@@ -75,11 +79,11 @@ class ModelCard:
             "initial weights": self._given or "random",
             "data": f"{data.get('name')}, {data.get('train')} training images",
             "data fingerprint": str(data.get("fingerprint")),
-            "channel order": "RGB",
+            "channel order": "BGR" if model.layout == "msra" else "RGB",
             "mean": _listed(self.mean),
             "std": _listed(self.std),
             "image size": f"{recipe.data.size} pixels",
-            "stride": "in the 3x3 convolution of a block, as torchvision has it",
+            "stride": STRIDES[model.layout],
             "batch norm group": f"{model.bn_group} images"
             + (", the whole batch" if whole else f" of a batch of {recipe.optim.batch}"),
             "running statistics": self.statistics,
@@ -94,7 +98,7 @@ class ModelCard:
             "seed": str(recipe.seed),
             "stage": self.folder.id,
             "edition": str(result.get("edition")),
-            "commit": _commit(self.folder),
+            "commit": commit(self.folder),
             "checkpoint": str(result.get("weights")),
             "terms": self.terms,
         }
@@ -139,7 +143,7 @@ class ModelCard:
             file: name of the weights' file; `sha256`: its digest.
         """
         rows = {**self.facts, "file": f"`{file}`", "SHA-256": f"`{sha256}`"}
-        table = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items())
+        table = "\n".join(f"| {key} | {cell(value)} |" for key, value in rows.items())
         return inert(
             redact(
                 f"{self._front(form)}# {self.recipe.name}, seed {self.recipe.seed}\n\n"
@@ -165,6 +169,8 @@ class ModelCard:
     def _input(self) -> str:
         """The input that the network takes."""
         mean, std = (_listed(each) for each in (self.mean, self.std))
+        if self.recipe.model.layout == "msra":
+            return f"Input: BGR images from 0 to 255, minus 255 times the mean ({mean}, of RGB)."
         return (
             f"Input: RGB images of {self.recipe.data.size} pixels in [0, 1], minus the mean "
             f"({mean}), divided by the standard deviation ({std})."
@@ -189,12 +195,12 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text escaped for a table's cell."""
     return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
-def _commit(folder: StageFolder) -> str:
+def commit(folder: StageFolder) -> str:
     """The commit of the stage's last attempt, from its provenance."""
     attempts = folder.attempts()
     found = atomic.read_json(attempts[-1] / "attempt.json") if attempts else None

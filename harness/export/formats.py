@@ -31,6 +31,8 @@ class Format(StrEnum):
 def why_not(form: Format, model: Model, *, head: bool) -> str:
     """Why the format's library cannot build the network; "" if it can."""
     name, width = model.backbone, model.width
+    if model.layout == "msra" and form != Format.detectron2:
+        return "its blocks have the stride in the 3x3 convolution, and its images are RGB"
     if name == "miniature":
         return "no library has this network"
     if name.endswith("_cifar") and form != Format.torchvision:
@@ -59,7 +61,8 @@ def refuse(form: Format, model: Model, *, head: bool) -> None:
     bare = head and not why_not(form, model, head=False)
     ways = [f"--format {each}" for each in others] + ["leave --head out"] * bare
     use = f"use {' or '.join(ways)}" if ways else "only this harness can use it"
-    what = f"model.backbone {model.backbone}" + (f" with its {model.head} head" if head else "")
+    what = f"model.layout {model.layout}, " if model.layout != "torchvision" else ""
+    what += f"model.backbone {model.backbone}" + (f" with its {model.head} head" if head else "")
     raise RecipeError(f"{what} cannot be exported to {form.value}: {why}; {use}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.export.network import Network
+from harness.recipe.schema import Model
 from harness.recipe.yaml_text import render
 
 WEIGHTS = "model.pkl"
@@ -38,9 +39,14 @@ def files(network: Network, facts: Mapping[str, str]) -> dict[str, bytes]:
         if not name.endswith("num_batches_tracked")
     }
     content = {"model": arrays, "__author__": "moco-harness", "matching_heuristics": True}
+    return {WEIGHTS: pickled(content)}
+
+
+def pickled(content: Mapping[str, Any]) -> bytes:
+    """A pickle that any NumPy reads."""
     buffer = io.BytesIO()
     _Portable(buffer, PROTOCOL).dump(content)
-    return {WEIGHTS: buffer.getvalue()}
+    return buffer.getvalue()
 
 
 class _Portable(pickle.Pickler):
@@ -68,24 +74,30 @@ def usage(network: Network) -> str:
 
 def _settings(network: Network) -> dict[str, Any]:
     model, views = network.model, network.views
-    depth = int(re.findall(r"\d+", model.backbone)[0])
-    resnext = model.backbone.startswith("resnext")
-    stem = network.backbone["conv1.weight"].shape[0]
+    msra = model.layout == "msra"
+    mean = [round(255 * value, 4) for value in views.mean]
+    std = [round(255 * value, 4) for value in views.std]
     return {
         "MODEL": {
             "WEIGHTS": WEIGHTS,
-            "PIXEL_MEAN": [round(255 * value, 4) for value in views.mean],
-            "PIXEL_STD": [round(255 * value, 4) for value in views.std],
+            "PIXEL_MEAN": mean[::-1] if msra else mean,
+            "PIXEL_STD": [1.0] * 3 if msra else std,
             "BACKBONE": {"FREEZE_AT": 0},
-            "RESNETS": {
-                "DEPTH": depth,
-                "NORM": "SyncBN",
-                "STRIDE_IN_1X1": False,
-                "NUM_GROUPS": 32 if resnext else 1,
-                "WIDTH_PER_GROUP": 8 if resnext else 64 * model.width,
-                "STEM_OUT_CHANNELS": stem,
-                "RES2_OUT_CHANNELS": network.features // 8,
-            },
+            "RESNETS": {"NORM": "SyncBN", **resnet_settings(model)},
         },
-        "INPUT": {"FORMAT": "RGB"},
+        "INPUT": {"FORMAT": "BGR" if msra else "RGB"},
+    }
+
+
+def resnet_settings(model: Model) -> dict[str, Any]:
+    """How detectron2 builds the backbone, without its norm."""
+    deep = model.backbone not in ("resnet18", "resnet34")
+    resnext = model.backbone.startswith("resnext")
+    return {
+        "DEPTH": int(re.findall(r"\d+", model.backbone)[0]),
+        "STRIDE_IN_1X1": model.layout == "msra",
+        "NUM_GROUPS": 32 if resnext else 1,
+        "WIDTH_PER_GROUP": 8 if resnext else 64 * model.width,
+        "STEM_OUT_CHANNELS": 64 * model.width,
+        "RES2_OUT_CHANNELS": (256 if deep else 64) * model.width,
     }

@@ -79,6 +79,10 @@ class DetectionTask(TrainedTask):
         return False
 
     @property
+    def builds_msra(self) -> bool:
+        return self.boxes.name != "scenes"  # whose images are normalised otherwise
+
+    @property
     def is_evaluated_as_coco(self) -> bool:
         """As COCO is, by its own package; otherwise as VOC 2007 is, which has no masks."""
         return self.outlines or self.boxes.name == "coco2017"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.recipe.evaluation import Knn, Linear
+from harness.recipe.layout_rules import layout_rules
 from harness.recipe.method import MAIN, MethodSection
 from harness.recipe.optim import Optim
 from harness.recipe.photos import PHOTOS
@@ -48,10 +49,11 @@ def contradictions(
     further: Mapping[str, TaskSection],
     own: Sequence[str],
     watched: str | None,
+    health: int | None,
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of each impossible combination of a recipe's sections. The message says
     what to do. `further` holds the tasks under `tasks:`, `own` the kinds of the recipe's other
-    stages, `watched` the task by which kNN is monitored."""
+    stages, `watched` the task by which kNN is monitored, `health` watch.health_epochs."""
     batch, group = optim.batch, model.bn_group
     if batch % group:
         yield (
@@ -96,6 +98,7 @@ def contradictions(
     if watched is not None:
         yield from _watched(watched, knn, further)
     yield from _weights(model.weights, optim.epochs)
+    yield from layout_rules(model, optim.epochs, own, further, health)
     if continue_from is not None:
         yield from _continued(continue_from, model, optim)
     if optim.schedule.kind == "step":

@@ -223,6 +223,7 @@ class Recipe(Section):
                 further=self.tasks,
                 own=[kind for kind, each in tasks().items() if each.asked(self)],
                 watched=self.watch.knn_task,
+                health=self.watch.health_epochs,
             )
         )
         return self

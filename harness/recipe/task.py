@@ -75,6 +75,11 @@ class TaskSection(Section):
     trials: Positive = 1
     """Number of repetitions, each with other random numbers."""
 
+    @property
+    def builds_msra(self) -> bool:
+        """Whether it builds the backbone of model.layout msra."""
+        return False
+
     def inputs(self) -> dict[str, str]:
         """Further inputs under the data root, by the field of a result's `inputs` that identifies
         them: {"masks": a data set with masks}, {"boxes": one with boxes}, {"images": one with

@@ -71,3 +71,14 @@ def test_the_settings_that_go_with_it(backbone: str, width: int, wanted: tuple[i
     assert settings["INPUT"]["FORMAT"] == "RGB"
     assert settings["MODEL"]["PIXEL_MEAN"] == [123.675, 116.28, 103.53]  # detectron2's own for RGB
     assert settings["MODEL"]["PIXEL_STD"] == [58.395, 57.12, 57.375]
+
+
+def test_the_settings_of_msras_layout() -> None:
+    of = recipe("resnet50")
+    of = of.model_copy(update={"model": of.model.model_copy(update={"layout": "msra"})})
+    said = formats.usage(Format.detectron2, exported(of, undrawn(of)))
+    settings = yaml.safe_load(said.partition("```yaml\n")[2].partition("```")[0])
+    assert settings["MODEL"]["RESNETS"]["STRIDE_IN_1X1"] is True
+    assert settings["INPUT"]["FORMAT"] == "BGR"
+    assert settings["MODEL"]["PIXEL_MEAN"] == [103.53, 116.28, 123.675]  # detectron2's defaults
+    assert settings["MODEL"]["PIXEL_STD"] == [1.0, 1.0, 1.0]

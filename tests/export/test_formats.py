@@ -93,3 +93,10 @@ def test_images_are_prepared_as_they_are_for_evaluation(data: dict[str, Any], sh
     assert said["do_resize"] is said["do_center_crop"] is (share < 1)
     assert said["size"]["shortest_edge"] == round(of.data.size / share)
     assert said["image_mean"] == config["mean"] == list(network.views.mean)
+
+
+def test_msras_layout_is_detectron2s_alone() -> None:
+    model = recipe("resnet50").model.model_copy(update={"layout": "msra"})
+    assert [form for form in Format if not why_not(form, model, head=False)] == [Format.detectron2]
+    with pytest.raises(RecipeError, match="layout msra"):
+        formats.refuse(Format.timm, model, head=False)

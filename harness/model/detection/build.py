@@ -12,6 +12,7 @@ from harness.model.backbones import Miniature, Residual, backbone
 from harness.model.detection.box_head import BoxPredictor, RoISettings
 from harness.model.detection.detector import Detector, FlatHead, Res5Head
 from harness.model.detection.mask_head import MaskHead
+from harness.model.detection.msra_layout import lay_out
 from harness.model.detection.necks import C4, DilatedC5, Pyramid, widths
 from harness.model.detection.pad_groups import PadGroupNorm
 from harness.model.detection.rpn import RPN, RPNSettings
@@ -65,6 +66,8 @@ def detector(kind: Kind, model: Model, classes: int, pad_group: int) -> Detector
             f"a detector of kind {kind} needs four stages, which backbone miniature has not; use "
             "kind small, or a resnet"
         )
+    if model.layout == "msra":
+        lay_out(net)
     if kind in ("c4", "mask_c4"):
         settings = RPNSettings((LEVEL,), (), (12000, 6000), (2000, 1000))
         return _c4(net, classes, pad_group, settings, RoISettings(), 14, mask=kind == "mask_c4")

@@ -1,0 +1,49 @@
+"""Convert weights that a recipe cannot read as they are: MSRA's ResNet-50."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.store import atomic
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The file that a recipe can begin with."""
+
+    file: Path
+    sha256: str
+    written: bool
+    """False: the same file was there already."""
+
+
+def convert(weights: Path | str, to: Path | str) -> Converted:
+    """Write detectron2's MSRA/R-50.pkl as a file that `model.weights` can name.
+
+    No code of the file is run: it is read as arrays in plain containers, and as nothing else.
+
+    Args:
+        weights: the pickle.
+        to: the safetensors file to make; nothing is overwritten.
+
+    Raises:
+        DataError: it is no such file, or lacks a weight or has one more.
+        StoreError: `to` holds something else, or cannot be written.
+    """
+    from harness.model.msra import converted
+
+    content, file = converted(Path(weights)), Path(to)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if file.exists():
+        if not file.is_file() or atomic.content(file) != content:
+            raise StoreError(f"{file}: exists already and was not overwritten; name another file")
+        return Converted(file, sha256, written=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(file, lambda stream: stream.write(content))
+    except OSError as error:
+        raise atomic.write_error(error, file, "--to") from error
+    return Converted(file, sha256, written=True)
