@@ -15,7 +15,7 @@ from harness.errors import DataError, HarnessError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
-from harness.launch.selected_launcher import AUTO, chosen, opened
+from harness.launch.selected_launcher import AUTO, attached, chosen, opened
 from harness.plan import Plan
 from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
@@ -90,6 +90,17 @@ def refuse(plan: Plan, site: Site, *, here: bool) -> None:
     if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):
         raise NoData("\n".join(wrong))
     refuse_beyond_images(plan, site)
+
+
+def refuse_as_run(plan: Plan, site: Site, on: str = AUTO) -> None:
+    """Raise the error with which `run` would refuse to start the plan's stages, or end with the
+    first of them: as `refuse`, and if they run on this machine, a HarnessError if the device is
+    missing, NoData if data are that no run downloads."""
+    launcher = chosen(on, site)
+    refuse(plan, site, here=launcher.attached)
+    if plan.todo and launcher.attached:
+        attached(launcher, site).ready()
+        refuse_without_data(plan, site)
 
 
 def _unshareable(plan: Plan) -> Iterator[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import data, recipes, weights
+import harness
+from harness.cli import completion, data, recipes, weights
 from harness.cli.options import (
     RECIPE_HELP,
     DataRoot,
@@ -29,6 +30,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"moco-harness {harness.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version
+
+
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 
@@ -43,7 +63,10 @@ def plan(
     device: Device = None,
     processes: Processes = None,
 ) -> None:
-    """Show what a recipe would run, what of it is done, and about how long the rest takes here."""
+    """Show what a recipe would run, what of it is done, and about how long the rest takes here.
+
+    Where `run` would refuse to start, the exit code is that of `run`.
+    """
     from harness.app import planning
     from harness.cli import show
     from harness.inputs import Inputs
@@ -53,7 +76,7 @@ def plan(
     made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
     show.plan(made, where, inputs.unfinished)
     show.preflight(planning.preflight(made, where))
-    planning.refuse_beyond_images(made, where)
+    show.refusal(lambda: planning.refuse_as_run(made, where))
 
 
 @app.command()
@@ -106,7 +129,10 @@ app.command()(weights.evaluate)
 @app.command()
 def report(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)
+        Path | None,
+        typer.Argument(
+            metavar="RECIPE", help=RECIPE_HELP, parser=found, autocompletion=completion.recipes
+        ),
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
@@ -162,6 +188,7 @@ def publish(
             metavar="RECIPE",
             help="Recipe to publish (default: write all published reports again).",
             parser=found,
+            autocompletion=completion.recipes,
         ),
     ] = None,
     sets: Sets = None,
@@ -199,7 +226,14 @@ def status(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Stage id, or a unique part of one.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Stage id, or a unique part of one.",
+            autocompletion=completion.stages,
+        ),
+    ],
     runs: Runs = None,
     site: SitePath = None,
     follow: Annotated[
@@ -215,7 +249,12 @@ def logs(
 @app.command()
 def cancel(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes.")
+        list[str],
+        typer.Argument(
+            metavar="RUN|RECIPE...",
+            help="Runs, stages, or recipes.",
+            autocompletion=completion.runs_and_recipes,
+        ),
     ],
     sets: Sets = None,
     runs: Runs = None,
@@ -235,6 +274,7 @@ def check(
         typer.Argument(
             metavar="RECIPE...",
             help="Recipes (files or names), or lists of recipes, e.g. lists/nightly.",
+            autocompletion=completion.recipes,
         ),
     ],
     sets: Sets = None,
@@ -315,12 +355,16 @@ def bench(
         typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
     ] = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
+    cell: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="Cell of an ablation recipe (default: its first)."),
+    ] = None,
 ) -> None:
     """Measure a recipe's training step, input and evaluation against their lower bounds."""
     from harness.cli.bench import BenchOptions, bench_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish, tasks)
+    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish, tasks, cell)
     bench_command(recipe, sets or [], where, options)
 
 

@@ -136,4 +136,5 @@ def verdict(commands: Commands, row: Row) -> Iterator[str]:
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again(commands) or 'the same `moco-harness run`'}"
+        again = "mend that, then run again" if row.explained else "run again"
+        yield f"{again}: {row.again(commands) or 'the same `moco-harness run`'}"

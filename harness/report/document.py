@@ -91,7 +91,7 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
             )
         )
     papers = scale.is_papers_scale(results)
-    label = "The scale of the printed numbers" if papers else "Not the paper's scale"
+    label = scale.label(results)
     blocks.append(
         Notice(
             label,

@@ -201,6 +201,20 @@ def is_papers(
     return not any(t.differs and t.scale and t.what not in own for t in compared())
 
 
+def concerns_paper(results: Results) -> bool:
+    """Whether there are a paper's numbers that the results may be compared with. A recipe of one's
+    own has none."""
+    ablation = results.ablation
+    return is_papers_scale(results) if ablation is None else bool(ablation.paper)
+
+
+def label(results: Results) -> str:
+    """What the scale is, in words for the start of a line."""
+    if is_papers_scale(results):
+        return "The scale of the printed numbers"
+    return "Not the paper's scale" if concerns_paper(results) else "Scale"
+
+
 def changed_here(results: Results) -> list[str]:
     """The scale's own changes, in sentences: for all cells, then cell by cell."""
     scale = results.scale
