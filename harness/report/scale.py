@@ -202,13 +202,15 @@ def is_papers(
 
 
 def concerns_paper(results: Results) -> bool:
-    """Whether there are a paper's numbers that the results may be compared with. A recipe of one's
-    own has none."""
-    ablation = results.ablation
-    return is_papers_scale(results) if ablation is None else bool(ablation.paper)
+    """Whether the results may be compared with a paper's: they are a table's, or the recipe names
+    its source or a target. A recipe of one's own does not."""
+    about = results.recipe.about
+    if results.ablation is None:
+        return bool(about.source or about.targets) or is_papers_scale(results)
+    return bool(results.ablation.paper)
 
 
-def label(results: Results) -> str:
+def named(results: Results) -> str:
     """What the scale is, in words for the start of a line."""
     if is_papers_scale(results):
         return "The scale of the printed numbers"
