@@ -1,5 +1,5 @@
-"""Whether the masks of a data set can be trained on: each is readable, as large as its image, and has
-only labels of the set. Training reads them one by one, hours after pre-training began."""
+"""Whether masks can be trained on: each is readable, as large as its image, and has only labels of
+its data set. Training reads them one by one, hours after pre-training began."""
 
 from __future__ import annotations
 

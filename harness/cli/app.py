@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import harness
-from harness.cli import completion, data, recipes, weights
+from harness.cli import completion, computer, data, recipes, weights
 from harness.cli.options import (
     RECIPE_HELP,
     DataRoot,
@@ -330,70 +330,9 @@ def check(
     raise typer.Exit(code)
 
 
-@app.command()
-def bench(
-    recipe: RecipePath,
-    sets: Sets = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    site: SitePath = None,
-    device: Device = None,
-    processes: Processes = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; times are medians over rounds.")] = 7,
-    steps: Annotated[int, typer.Option(min=1, help="Steps timed together in a round.")] = 10,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Use random pixels in memory instead of the data.")
-    ] = False,
-    scaling: Annotated[
-        bool, typer.Option("--scaling", help="Also estimate the step on 8, 64 and 512 GPUs.")
-    ] = False,
-    bandwidth: Annotated[
-        float, typer.Option(min=0.001, help="GB/s that a GPU sends between nodes (DGX H100: 50).")
-    ] = 50,
-    publish: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
-    ] = None,
-    tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
-    cell: Annotated[
-        str | None,
-        typer.Option(metavar="CELL", help="Cell of an ablation recipe (default: its first)."),
-    ] = None,
-) -> None:
-    """Measure a recipe's training step, input and evaluation against their lower bounds."""
-    from harness.cli.bench import BenchOptions, bench_command
-
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish, tasks, cell)
-    bench_command(recipe, sets or [], where, options)
-
-
-@app.command()
-def doctor(
-    site: SitePath = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    submit: Annotated[
-        bool, typer.Option("--submit", help="Also submit a short job that checks its node.")
-    ] = False,
-) -> None:
-    """Check whether the site file fits this machine and its cluster, and say what to change."""
-    from harness.cli.doctor import doctor_command
-
-    raise typer.Exit(doctor_command(site, runs, data, submit=submit))
-
-
-@app.command()
-def certify(
-    site: SitePath = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it starts.")] = False,
-) -> None:
-    """Test on your own nodes that this edition computes correctly there; reports show it."""
-    from harness.cli.certify import certify_command
-
-    raise typer.Exit(certify_command(machine(runs=runs, data=data, site=site), ask=not yes))
+app.command()(computer.bench)
+app.command()(computer.doctor)
+app.command()(computer.certify)
 
 
 @app.command()
