@@ -71,7 +71,11 @@ _HEADINGS = {
     "speed": "images/s",
     "left": "left",
 }
-_LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
+_LEAST_WANTED = ("speed", "epoch", "node", "loss", "left")
+"""Columns that are left out on a narrow terminal, before a name is cut."""
+_BEFORE_NAMES = ("step", "accuracy")
+"""Columns that are left out once the runs' names are cut to CUT_TO characters."""
+CUT_TO = 20
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
@@ -159,12 +163,12 @@ def _place(row: Row) -> tuple[str, str, int]:
 
 def _table(cells: Iterable[Cells]) -> Table:
     """A table for a terminal. Empty columns are left out. On a narrow terminal the least important
-    columns are left out too, before a name is cut; the state always stands whole, and no two names
-    are cut alike."""
+    columns are left out too; the state always stands whole, and no two names are cut alike."""
     shown = list(cells)
     runs = [each.id.rpartition(".") for each in shown]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
-    width = sum(2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names)
+    wide = {n: 2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names}
+    width = sum(wide.values())
     twice = Counter((run, kind.partition("-")[0]) for run, _, kind in runs)
     stages = [
         own if twice[run, own := kind.partition("-")[0]] == 1 else kind[: len(own) + 1 + DIGITS]
@@ -174,7 +178,11 @@ def _table(cells: Iterable[Cells]) -> Table:
     width += longest + 2 + max(map(len, ["stage", *stages]))
     for name in _LEAST_WANTED:
         if width > show.console.width and name in names:
-            width -= 2 + max(len(_HEADINGS[name]), *(len(getattr(c, name)) for c in shown))
+            width -= wide[name]
+            names.remove(name)
+    for name in _BEFORE_NAMES:
+        if width - max(0, longest - CUT_TO) > show.console.width and name in names:
+            width -= wide[name]
             names.remove(name)
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Rich shortens all columns alike, the state too, unless these two leave room for the others
@@ -299,8 +307,8 @@ def _summary(seen: Statuses, commands: Commands, most: int) -> Iterator[Text]:
         yield Text(f"and {len(low) - ALARMS} more results not above the untrained network's")
     mend: dict[str, bool] = {}
     for row in over[: show.ROWS]:
-        if line := row.again(commands):
-            mend[line] = mend.get(line, True) and row.explained
+        if again := row.again(commands):
+            mend[again] = mend.get(again, True) and row.explained
     for again, first in sorted(mend.items())[:3]:
         yield Text(f"{'mend what failed, then run again' if first else 'run again'}: {again}")
     for note in seen.notes:
