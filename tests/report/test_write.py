@@ -26,7 +26,7 @@ from harness.store.certificate import Certificate, Check
 from harness.store.edition import Editions
 from harness.track.mirror_state import MirrorState
 from report.build import EDITION, OLDER, Bench, momentum
-from report.conftest import Collected, Make
+from report.conftest import Collected
 
 Make = Callable[..., Bench]
 FILES = {"report.md", "report.html", "report.tex", "results.json", "table.csv", "runs.csv"}
