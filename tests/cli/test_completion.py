@@ -13,7 +13,7 @@ import harness
 from harness.recipe.schema import Recipe
 from harness.store.layout import StageFolder
 
-HEAVY = ("pydantic", "torch", "numpy", "wandb")
+HEAVY = ("harness.recipe.schema", "harness.site", "torch", "numpy", "wandb")
 
 
 def completed(*words: str, **env: str) -> list[str]:

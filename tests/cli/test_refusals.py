@@ -18,7 +18,7 @@ TASK = "tasks={ft: {kind: finetune, epochs: 1, batch: 33, lr: 0.1, schedule: {ki
         (("--set=data.name=imagefolder", "--set=data.folder=pets"), 3),
         (("--set=data.images=null", "--set=data.name=pictures", "--set=data.folder=x"), 3),
         (("--set", TASK, "--processes", "2"), 1),
-        (("--set=knn.queries=100000",), 2),
+        (("--set=knn.k=[0]",), 2),
     ],
     ids=["nothing", "no folder", "no pictures", "batch", "recipe"],
 )

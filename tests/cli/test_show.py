@@ -14,7 +14,7 @@ COMMAND = (
 )
 
 
-@pytest.mark.parametrize("width", [20, 50, 80])
+@pytest.mark.parametrize("width", [36, 50, 80])
 @pytest.mark.parametrize(
     "head", ["run again:", "  tiny failed: no data in /data, put them there; more:"]
 )
