@@ -67,7 +67,7 @@ def line(text: str, style: str = "") -> None:
     indented like its start; a command at its end that does not fit stands below it, in a form that
     can be copied. Secrets are hidden: a job's output is stored in its log."""
     text = redact(text)
-    if console.is_terminal:
+    if console.is_terminal and "\n" not in text:  # several lines are a script's, or an error's
         text = "\n".join(wrapped(text, console.width))
     console.print(text, style=style, markup=False, soft_wrap=True)
 

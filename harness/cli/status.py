@@ -75,7 +75,7 @@ _LEAST_WANTED = ("speed", "epoch", "node", "loss", "left")
 """Columns that are left out on a narrow terminal, before a name is cut."""
 _BEFORE_NAMES = ("step", "accuracy")
 """Columns that are left out once the runs' names are cut to CUT_TO characters."""
-CUT_TO = 20
+CUT_TO = 16
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 

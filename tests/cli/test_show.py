@@ -6,7 +6,9 @@ import re
 import shlex
 
 import pytest
+from rich.console import Console
 
+from harness.cli import show
 from harness.cli.show import wrapped
 
 COMMAND = (
@@ -42,3 +44,13 @@ def test_a_command_inside_a_sentence_is_not_torn() -> None:
 def test_paths_are_never_cut() -> None:
     path = "/a/long/path/to-a-file/that/does-not/fit.yaml"
     assert path in re.split(r"\s+", "\n".join(wrapped(f"report: {path}", 20)))
+
+
+def test_a_script_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(force_terminal=True, width=20, color_system=None)
+    monkeypatch.setattr(show, "console", console)
+    script = "#!/bin/sh\n\n  srun moco-harness run tiny.yaml --set optim.epochs=2"
+    show.line(script)
+    assert capfd.readouterr().out == f"{script}\n"
