@@ -54,6 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "recipe",
         "store",
     },
+    "mask_check": {"data_roots", "errors", "imagefolder", "input_notes", "mask_files", "recipe"},
     "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
     "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
@@ -86,7 +87,7 @@ ARROWS: dict[str, set[str]] = {
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
-        *("data_roots", "imagefolder", "keyed_split", "model", "preflight"),
+        *("data_roots", "imagefolder", "keyed_split", "mask_check", "model", "preflight"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

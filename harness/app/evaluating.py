@@ -3,16 +3,14 @@ this writes, which then runs like any other."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
-
-import yaml
 
 from harness.app import evaluation_recipe as written
 from harness.app.evaluation_recipe import On, Source
@@ -29,14 +27,18 @@ from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
 from harness.launch import selection
 from harness.launch.selected_launcher import chosen
 from harness.recipe.find import ENDINGS
+from harness.recipe.load import recipe_node
 from harness.recipe.photos import PHOTOS
 from harness.recipe.rules import KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Recipe
 from harness.recipe.section import LONGEST_NAME, NAME
-from harness.recipe.settings import parse_set
+from harness.recipe.settings import parse_set, suggest_on_error
 from harness.recipe.suggest import did_you_mean
 from harness.recipe.task import SIDES, Data
 from harness.recipe.task_data import FOLDERS
+from harness.recipe.tree import merge, overlay, placed
+from harness.recipe.validate import check
+from harness.recipe.yaml_source import parse
 from harness.site import Site, load_site
 from harness.spec.registry import DEFAULT_LAUNCHER
 from harness.store import atomic
@@ -49,6 +51,8 @@ SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin", ".pkl", ".np
 FOLDER = "imagefolder"
 PREFIX = "model.weights.prefix"
 IMAGENET = "ImageNet"
+OF_DATA = re.compile(r"(tasks\.\w+\.)?data\.")
+"""Settings of what the protocols are fitted to."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,18 @@ def write(
     if not data:
         raise RecipeError("no data to evaluate on; name some")
     source = _source(str(weights), data, site, sets)
-    path = to or site.runs / EVALUATIONS / f"{written.name_of(source, data, kinds, size)}.yaml"
+    fitted = [each for each in sets if OF_DATA.match(each)]
+    called = written.name_of(source, data, kinds, size, fitted)
+    path = to or site.runs / EVALUATIONS / f"{called}.yaml"
     name = path.name.removesuffix(path.suffix)
     if path.suffix not in ENDINGS or not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
         raise RecipeError(
             f"{path}: a recipe's file is NAME.yaml, and names its runs: lower-case letters, digits "
             f"and . _ = -, {LONGEST_NAME} at most; name another with --to"
         )
-    text = written.text(source, data, kinds, name=name, size=size)
-    _refuse_without_data(text, site)
+    changed = functools.partial(_changed, sets=fitted, side=size or source.size, root=site.data)
+    text = written.text(source, data, kinds, name=name, size=size, changed=changed)
+    _refuse_without_data(path, text, sets, site)
     new = _put(path, text, site)
     return Written(path, new, f"{source.said} on {', '.join(each.name for each in data)}")
 
@@ -188,14 +195,37 @@ def _put(path: Path, text: str, site: Site) -> bool:
     )
 
 
-def _refuse_without_data(text: str, site: Site) -> None:
-    """Raise a DataError if data of the recipe is missing and no run downloads it."""
-    recipe = Recipe.model_validate_json(json.dumps(yaml.safe_load(text)))
+def _refuse_without_data(path: Path, text: str, sets: Sequence[str], site: Site) -> None:
+    """Raise a DataError if data of the recipe is missing and no run downloads it; a RecipeError if
+    a setting cannot be accepted."""
+    node = parse(text, str(path))
+    recipe = suggest_on_error(sets, lambda tried: check(Recipe, recipe_node(path, node, tried)))
     if wrong := lacking([recipe], site.data):
         raise DataError("\n".join(wrong))
 
 
 # ---- the data
+
+
+def _changed(section: str, on: On, *, sets: Sequence[str], side: int, root: AnyRoot) -> On:
+    """The data set with the settings of its section, and the number of images that they leave. A
+    setting that cannot be accepted changes nothing here: the whole recipe's check refuses it."""
+    given = [parse_set(each) for each in sets]
+    own = [(path, node) for path, node in given if path.startswith(f"{section}.")]
+    if not own:
+        return on
+    place = own[0][1].place
+    whole = placed({"size": side, **on.data}, place)
+    inner = [(path.removeprefix(f"{section}."), node) for path, node in own]
+    try:
+        data = check(Data, merge(whole, overlay(inner, place)))
+    except RecipeError:
+        return on
+    bank = on.bank if data.folder is None else training_images(root / data.folder, data)
+    if data.images is not None:
+        bank = data.images if bank is None else min(bank, data.images)
+    said = data.model_dump(mode="json", exclude_defaults=True)
+    return replace(on, data={"name": data.name, **said}, bank=bank)
 
 
 def _on(word: str, root: AnyRoot) -> On:

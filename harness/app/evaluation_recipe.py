@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -50,19 +50,34 @@ class On:
     """A data set to evaluate on."""
 
     data: Mapping[str, Any]
-    """The recipe's data.name and, of an image folder, data.folder."""
+    """The recipe's data.name and, of an image folder, data.folder; with what --set changes."""
     name: str
     """Short name, for the recipe's name and its tasks'."""
     bank: int | None
     """Labelled training images; None: not known before it is opened."""
 
 
-def name_of(source: Source, on: Sequence[On], kinds: Sequence[str], size: int | None) -> str:
-    """The recipe's name: a function of what is asked for."""
+Changed = Callable[[str, On], On]
+"""The data set as `--set` changes it, given the recipe's section about it, e.g. tasks.x.data."""
+
+
+def name_of(
+    source: Source,
+    on: Sequence[On],
+    kinds: Sequence[str],
+    size: int | None,
+    sets: Sequence[str] = (),
+) -> str:
+    """The recipe's name: a function of what is asked for.
+
+    Args:
+        sets: the settings that change what a protocol is fitted to.
+    """
     usual = list(kinds) == list(usual_kinds())
     parts = [source.name, "on", *(each.name for each in on)]
     parts += [] if usual else ["-".join(kinds)]
     parts += [f"{size}px"] if size is not None and size != source.size else []
+    parts += [digest(list(sets))] if sets else []
     name = ".".join(parts)
     if len(name) > LONGEST_NAME:
         end = f".{digest(parts)}"
@@ -115,23 +130,35 @@ def _optional(kind: str) -> bool:
 
 
 def text(
-    source: Source, on: Sequence[On], kinds: Sequence[str], *, name: str, size: int | None
+    source: Source,
+    on: Sequence[On],
+    kinds: Sequence[str],
+    *,
+    name: str,
+    size: int | None,
+    changed: Changed = lambda _, each: each,
 ) -> str:
     """The recipe. The first data set is the run's own, the others are data of further tasks."""
-    return "\n".join([*_lines(source, on, kinds, name=name, size=size), ""])
+    return "\n".join([*_lines(source, on, kinds, changed, name=name, size=size), ""])
 
 
 def _lines(
-    source: Source, on: Sequence[On], kinds: Sequence[str], *, name: str, size: int | None
+    source: Source,
+    on: Sequence[On],
+    kinds: Sequence[str],
+    changed: Changed,
+    *,
+    name: str,
+    size: int | None,
 ) -> Iterator[str]:
-    first, side = on[0], size or source.size
+    first, side = changed("data", on[0]), size or source.size
     side_from = "--size" if size is not None else source.size_from
     names = ", ".join(each.name for each in on)
     yield f"# {printable(source.said, 300)}, evaluated on {names}."
     yield "# Written by moco-harness evaluate; only classifiers on frozen features are trained."
     yield "# It is a recipe like any other: plan, run, report and check take it."
     yield f"name: {name}"
-    yield f"data: {_flow(first.data, size=side)}  # by --on; the size: {side_from}"
+    yield f"data: {_flow(_sized(first, side))}  # by --on; the size: {side_from}"
     yield "model:"
     yield f"  weights: {_flow(source.weights)}"
     for field, value in source.model.items():
@@ -149,17 +176,19 @@ def _lines(
         if not task(kind).labels:  # it names its images itself
             further[f"{kind}_own"] = ({"kind": kind}, "the task's own defaults, on its own images")
             continue
-        for each in on:
+        for each in (first, *on[1:]):
+            place = re.sub(r"[^a-z0-9]+", "_", f"{kind}_{each.name}")[:40]
+            if place in further:
+                place = f"{place[:31]}_{digest(each.data)[:8]}"
+            if each is not first:
+                each = changed(f"tasks.{place}.data", each)
             fitted = _fitted(kind, each, side)
             said, why = fitted.fields, fitted.why
             notes += [fitted.note] if fitted.note else []
             if own and each is first:
                 yield from _section(str(section), said, why, "")
             else:
-                data = {} if each is first else {"data": {**each.data, "size": side}}
-                place = re.sub(r"[^a-z0-9]+", "_", f"{kind}_{each.name}")[:40]
-                if place in further:
-                    place = f"{place[:31]}_{digest(each.data)[:8]}"
+                data = {} if each is first else {"data": _sized(each, side)}
                 further[place] = ({"kind": kind, **said, **data}, why)
     for kind in usual_kinds():
         if kind not in kinds:
@@ -195,7 +224,7 @@ def _fitted(kind: str, on: On, size: int) -> Fitted:
     """The protocol of the task for the data."""
     config = task(kind).config
     section: Any = load(config) if config is not None else TaskSection
-    return section.fitted(Data(**on.data, size=size), on.bank)  # type: ignore[no-any-return]
+    return section.fitted(Data(**_sized(on, size)), on.bank)  # type: ignore[no-any-return]
 
 
 def _section(name: str, said: Mapping[str, Any], why: str, margin: str) -> Iterator[str]:
@@ -205,12 +234,14 @@ def _section(name: str, said: Mapping[str, Any], why: str, margin: str) -> Itera
         yield f"{margin}  {field}: {render(value, flow=True)}"
 
 
-def _flow(*said: Mapping[str, Any], **more: Any) -> str:
+def _sized(on: On, size: int) -> dict[str, Any]:
+    """The data section: with the size that --set gives it, if it does."""
+    return {**on.data, "size": on.data.get("size", size)}
+
+
+def _flow(said: Mapping[str, Any]) -> str:
     """A mapping on one line of YAML."""
-    whole: dict[str, Any] = {}
-    for each in said:
-        whole |= each
-    return render({**whole, **more}, flow=True)
+    return render(dict(said), flow=True)
 
 
 def _scalar(said: str) -> str:

@@ -17,7 +17,7 @@ from harness.recipe.knn_words import DIGITS
 from harness.recipe.protocol_words import of_stage
 from harness.recipe.rules import KNOWN_SIZES
 from harness.site import Site, load_site
-from harness.spec.registry import task_of, tasks
+from harness.spec.registry import foremost, task_of, tasks
 from harness.store.latest import Figures, Latest
 from harness.store.ledger import read_entry
 
@@ -133,6 +133,56 @@ class ProgressReader:
             under = str(described.get("task") or "")
             self._recipes[path] = (recipe if isinstance(recipe, dict) else {}), under
         return self._recipes[path]
+
+
+@dataclass(frozen=True)
+class CellValues:
+    """The leading accuracy of a cell's finished runs."""
+
+    cell: str
+    """Of a single recipe, the run's name without its seed."""
+    metric: str
+    values: tuple[float, ...]
+    """One for each run."""
+
+
+def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
+    """The leading accuracies of finished runs, by ablation, in the order of the rows.
+
+    A run leads with its own linear probe, else its own kNN, else its first other evaluation. The
+    runs of an ablation lead with the same metric, as far as they have it.
+    """
+    found: dict[str, dict[str, dict[str, dict[tuple[int, str], float]]]] = {}
+    for row in rows:
+        described = row.entry.described or {}
+        if row.state != "finished" or (lead := _lead(row, str(described.get("kind")))) is None:
+            continue
+        cell = str(described.get("cell") or described.get("name") or row.id)
+        run = row.id.rpartition(".")[0]
+        place, metric, value = lead
+        of_cell = found.setdefault(str(described.get("group")), {}).setdefault(cell, {})
+        of_cell.setdefault(run, {})[place, metric] = value
+    made: dict[str, list[CellValues]] = {}
+    for group, cells in found.items():
+        for cell, runs in cells.items():
+            first = min(each for values in runs.values() for each in values)
+            values = tuple(each[first] for each in runs.values() if first in each)
+            made.setdefault(group, []).append(CellValues(cell, first[1], values))
+    return made
+
+
+def _lead(row: Row, kind: str) -> tuple[int, str, float] | None:
+    """(place among a run's evaluations, metric, value) of an evaluation; None if it is none."""
+    values = _values(row.entry.result or {})
+    if kind not in tasks() or tasks()[kind].parent is None:
+        return None
+    known = [name for name in tasks()[kind].reported if name in foremost(values)]
+    if not known:
+        return None
+    own = [each.kind for each in tasks().values() if each.parent is not None and each.section]
+    name = row.id.rpartition(".")[2].rpartition("-")[0]
+    place = len(own) - own.index(kind) if name == kind and kind in own else len(own) + 1
+    return place, known[0], values[known[0]]
 
 
 def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.app import confirmed
 from harness.app.progress import Declined, Progress
 from harness.app.training_images import too_few_images, training_size
 from harness.data_check import lacking, lacking_later
@@ -15,7 +16,8 @@ from harness.errors import DataError, HarnessError, NoData, StoreError
 from harness.inputs import Inputs
 from harness.launch.plan_with_jobs import plan_with_jobs
 from harness.launch.protocol import Amount
-from harness.launch.selected_launcher import AUTO, chosen, opened
+from harness.launch.selected_launcher import AUTO, attached, chosen, opened
+from harness.mask_check import damaged_masks
 from harness.plan import Plan
 from harness.preflight.recipe_file import of_recipe, of_scale
 from harness.preflight.warned import Preflight
@@ -26,6 +28,8 @@ from harness.site import Site, load_site
 from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
 
+MASKS_S = 20.0
+"""Seconds to check masks in one call, unless training begins in it."""
 UNMEASURED_IMAGES = 2_000_000
 """Number of images that training may process without a question, if no similar stage was
 measured."""
@@ -72,12 +76,15 @@ def preflight(made: Plan, site: Site) -> Preflight:
     return of_recipe(made.stages[0].recipe, count)
 
 
-def refuse(plan: Plan, site: Site, *, here: bool) -> None:
+def refuse(plan: Plan, site: Site, *, here: bool, within_s: float = MASKS_S) -> None:
     """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
     not installed or the processes cannot share a task's batch, and NoData if a further task's data
-    is missing or does not fit: pre-training would be over by then. See also refuse_beyond_images.
+    is missing, does not fit or has damaged masks: pre-training would be over by then. See also
+    refuse_beyond_images.
 
-    `here`: the stages run on this machine. Jobs may see a data root that is not seen from here.
+    Args:
+        here: the stages run on this machine. Jobs may see a data root that is not seen from here.
+        within_s: seconds for masks that were not checked before; the next call continues.
     """
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
@@ -89,7 +96,22 @@ def refuse(plan: Plan, site: Site, *, here: bool) -> None:
     seen = here or any(root.is_dir() for root in each(site.data))
     if wrong := lacking_later((stage.recipe for stage in plan.todo if seen), site.data):
         raise NoData("\n".join(wrong))
+    further = (stage.recipe.tasks.get(spec(stage.recipe, stage.name).under) for stage in plan.todo)
+    tasks = [task for task in further if task is not None and seen]
+    if wrong := damaged_masks(tasks, site.data, site.runs, within_s):
+        raise NoData("\n".join(wrong))
     refuse_beyond_images(plan, site)
+
+
+def refuse_as_run(plan: Plan, site: Site, on: str = AUTO) -> None:
+    """Raise the error with which `run` would refuse to start the plan's stages, or end with the
+    first of them: as `refuse`, and if they run on this machine, a HarnessError if the device is
+    missing, NoData if data are that no run downloads."""
+    launcher = chosen(on, site)
+    refuse(plan, site, here=launcher.attached)
+    if plan.todo and launcher.attached:
+        attached(launcher, site).ready()
+        refuse_without_data(plan, site)
 
 
 def _unshareable(plan: Plan) -> Iterator[str]:
@@ -107,8 +129,11 @@ def refuse_beyond_images(plan: Plan, site: Site) -> None:
         raise DataError("\n".join(f"{plan.path}: {each}" for each in beyond))
 
 
-def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None:
-    """Ask before work that takes long or may take long.
+def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress, *, ask: bool) -> None:
+    """Ask before work that takes long or may take long, once for the same plan.
+
+    Args:
+        ask: ask the user; False: the user has agreed already, which is noted.
 
     Raises:
         NoData: the required data is missing.
@@ -118,12 +143,14 @@ def ask_long(made: Plan, site: Site, amount: Amount, progress: Progress) -> None
         long = amount.hours > amount.limit
     else:
         long = made.images is None or made.images > UNMEASURED_IMAGES
-    if not long:
+    if not long or confirmed.is_confirmed(made, site, amount):
         return
-    if amount.here:
-        refuse_without_data(made, site)
-    if not progress.confirm(made, amount):
-        raise Declined("nothing was started")
+    if ask:
+        if amount.here:
+            refuse_without_data(made, site)
+        if not progress.confirm(made, amount):
+            raise Declined("nothing was started")
+    confirmed.note_confirmed(made, site, amount)
 
 
 def refuse_without_data(made: Plan, site: Site) -> None:

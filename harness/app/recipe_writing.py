@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.data_check import DOWNLOADED
 from harness.data_roots import AnyRoot, below, holders
 from harness.errors import DataError, RecipeError
 from harness.imagefolder import SPLITS, shown
+from harness.preflight.training import own_image_share
 from harness.recipe.commented import commented
 from harness.recipe.fitted import (
     FEWEST,
@@ -33,6 +35,8 @@ from harness.recipe.yaml_source import parse
 from harness.site import Site, load_site
 from harness.store import atomic
 
+HARMLESS = 0.05
+"""Share of queries that meet an older key of their own image in v1's memory bank (Fig. 3)."""
 WATCHED_SPLIT = 0.2
 """The test share of a watched folder of classes that has no test set."""
 SMALLEST_CLASS = {"embedded": 1_000, "cifar10": 5_000, "cifar100": 500, "stl10": 500}
@@ -100,7 +104,7 @@ def new_recipe(
     where = () if root == site.data else ("--data", root)
     named = () if site.file is None else ("--site", site.file)
     planned = command.line("plan", path, *where, *named)
-    return NewRecipe(path, recipe, folder, root, planned, folder.notes)
+    return NewRecipe(path, recipe, folder, root, planned, (*folder.notes, *_few(recipe, folder)))
 
 
 def names() -> list[str]:
@@ -137,6 +141,21 @@ def _refuse_few(count: int, images: Path) -> None:
             f"steps of {LEAST_BATCH} images or more, and hold less than {QUEUE_SHARE:.0%} of all, "
             "else many an image meets its own older key among its negatives"
         )
+
+
+def _few(recipe: Recipe, folder: Folder) -> list[str]:
+    """A note if the images are so few that the queue of the recipe, the smallest that works, is
+    larger beside them than any published one."""
+    images = folder.facts.images
+    share, queue = own_image_share(recipe, images), recipe.contrast.old_keys() or 0
+    if share <= HARMLESS:
+        return []
+    enough = math.ceil(queue / math.sqrt(2 * HARMLESS))
+    return [
+        f"{images:,} images are few: the queue of {queue} keys is {queue / images:.0%} of them, so "
+        f"that {share:.0%} of the queries meet an older key of their own image (at most "
+        f"{HARMLESS:.0%} in what was published); {enough:,} images or more would mend it"
+    ]
 
 
 def _refuse_apart(watch: str, images: Path, root: AnyRoot, site: Site) -> None:

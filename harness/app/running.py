@@ -62,7 +62,7 @@ def run(
     progress.planned(made, inputs.unfinished)
     if made.todo and not added:  # a round that adds seeds has been warned of
         progress.warned(planning.preflight(made, site))
-    planning.refuse(made, site, here=True)
+    planning.refuse(made, site, here=True, within_s=float("inf"))
     busy = [stage.id for stage in made.stages if stage.action == "busy"]
     if not made.todo:
         if busy:
@@ -71,8 +71,8 @@ def run(
             progress.nothing_to_do(made)
         return Ran(made, None, write_at_end(made, site, progress))
     attached(chosen(on, site), site).ready()
-    if ask:
-        planning.ask_long(made, site, Amount(made.hours, limit=site.ask_above_hours), progress)
+    amount = Amount(made.hours, limit=site.ask_above_hours)
+    planning.ask_long(made, site, amount, progress, ask=ask)
     planning.writable(site.runs)
     planning.note_missing_commit(progress)
     progress.begins(made)

@@ -97,8 +97,7 @@ def _submit(
         return Submitted(found.plan, on, "dry", scripts=scripts)
     found.check()
     launcher.ready()
-    if ask:
-        planning.ask_long(found.plan, site, launcher.amount(found.plan), progress)
+    planning.ask_long(found.plan, site, launcher.amount(found.plan), progress, ask=ask)
     planning.writable(site.runs)
     planning.note_missing_commit(progress)
     with submission.claim(site.runs, progress.say):  # plan again: nobody else submits now

@@ -18,6 +18,10 @@ ASSIGNMENT = re.compile(r"[a-z_]+(\.\w+)*=.+", re.DOTALL)
 """A setting in the form that --set takes."""
 
 
+COMPLETING = "_MOCO_HARNESS_COMPLETE"
+"""Set by the shell when it asks for completions."""
+
+
 def main() -> None:
     """Run `moco-harness`. A user's mistake prints its message and exits with its exit code.
 
@@ -46,6 +50,8 @@ def main() -> None:
                 raise
             sys.exit(StoreError.exit_code)
     except HarnessError as error:
+        if COMPLETING in os.environ:
+            sys.exit(0)  # the line is not complete yet: there is nothing to say about it
         _refuse(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the buffer is flushed at exit

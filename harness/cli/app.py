@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import data, recipes, weights
+import harness
+from harness.cli import completion, computer, data, recipes, weights
 from harness.cli.options import (
     RECIPE_HELP,
     DataRoot,
@@ -30,6 +31,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"moco-harness {harness.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version
+
+
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(data.app, name="data")
 
@@ -44,7 +64,10 @@ def plan(
     device: Device = None,
     processes: Processes = None,
 ) -> None:
-    """Show what a recipe would run, what of it is done, and about how long the rest takes here."""
+    """Show what a recipe would run, what of it is done, and about how long the rest takes here.
+
+    Where `run` would refuse to start, the exit code is that of `run`.
+    """
     from harness.app import planning
     from harness.cli import show
     from harness.inputs import Inputs
@@ -54,7 +77,7 @@ def plan(
     made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
     show.plan(made, where, inputs.unfinished)
     show.preflight(planning.preflight(made, where))
-    planning.refuse_beyond_images(made, where)
+    show.refusal(lambda: planning.refuse_as_run(made, where))
 
 
 @app.command()
@@ -108,7 +131,10 @@ app.command()(weights.evaluate)
 @app.command()
 def report(
     recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)
+        Path | None,
+        typer.Argument(
+            metavar="RECIPE", help=RECIPE_HELP, parser=found, autocompletion=completion.recipes
+        ),
     ] = None,
     sets: Sets = None,
     runs: Runs = None,
@@ -164,6 +190,7 @@ def publish(
             metavar="RECIPE",
             help="Recipe to publish (default: write all published reports again).",
             parser=found,
+            autocompletion=completion.recipes,
         ),
     ] = None,
     sets: Sets = None,
@@ -221,7 +248,14 @@ def status(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Stage id, or a unique part of one.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Stage id, or a unique part of one.",
+            autocompletion=completion.stages,
+        ),
+    ],
     runs: Runs = None,
     site: SitePath = None,
     follow: Annotated[
@@ -237,7 +271,12 @@ def logs(
 @app.command()
 def cancel(
     what: Annotated[
-        list[str], typer.Argument(metavar="RUN|RECIPE...", help="Runs, stages, or recipes.")
+        list[str],
+        typer.Argument(
+            metavar="RUN|RECIPE...",
+            help="Runs, stages, or recipes.",
+            autocompletion=completion.runs_and_recipes,
+        ),
     ],
     sets: Sets = None,
     runs: Runs = None,
@@ -257,6 +296,7 @@ def check(
         typer.Argument(
             metavar="RECIPE...",
             help="Recipes (files or names), or lists of recipes, e.g. lists/nightly.",
+            autocompletion=completion.recipes,
         ),
     ],
     sets: Sets = None,
@@ -312,66 +352,9 @@ def check(
     raise typer.Exit(code)
 
 
-@app.command()
-def bench(
-    recipe: RecipePath,
-    sets: Sets = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    site: SitePath = None,
-    device: Device = None,
-    processes: Processes = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; times are medians over rounds.")] = 7,
-    steps: Annotated[int, typer.Option(min=1, help="Steps timed together in a round.")] = 10,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Use random pixels in memory instead of the data.")
-    ] = False,
-    scaling: Annotated[
-        bool, typer.Option("--scaling", help="Also estimate the step on 8, 64 and 512 GPUs.")
-    ] = False,
-    bandwidth: Annotated[
-        float, typer.Option(min=0.001, help="GB/s that a GPU sends between nodes (DGX H100: 50).")
-    ] = 50,
-    publish: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
-    ] = None,
-    tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
-) -> None:
-    """Measure a recipe's training step, input and evaluation against their lower bounds."""
-    from harness.cli.bench import BenchOptions, bench_command
-
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = BenchOptions(rounds, steps, noise, scaling, bandwidth, publish, tasks)
-    bench_command(recipe, sets or [], where, options)
-
-
-@app.command()
-def doctor(
-    site: SitePath = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    submit: Annotated[
-        bool, typer.Option("--submit", help="Also submit a short job that checks its node.")
-    ] = False,
-) -> None:
-    """Check whether the site file fits this machine and its cluster, and say what to change."""
-    from harness.cli.doctor import doctor_command
-
-    raise typer.Exit(doctor_command(site, runs, data, submit=submit))
-
-
-@app.command()
-def certify(
-    site: SitePath = None,
-    runs: Runs = None,
-    data: DataRoot = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it starts.")] = False,
-) -> None:
-    """Test on your own nodes that this edition computes correctly there; reports show it."""
-    from harness.cli.certify import certify_command
-
-    raise typer.Exit(certify_command(machine(runs=runs, data=data, site=site), ask=not yes))
+app.command()(computer.bench)
+app.command()(computer.doctor)
+app.command()(computer.certify)
 
 
 @app.command()

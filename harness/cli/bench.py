@@ -26,11 +26,14 @@ from harness.bench.result import (
 )
 from harness.bench.run import KNN, bench
 from harness.cli import show
+from harness.errors import RecipeError
 from harness.estimate import Benched
 from harness.launch.spawn import COLLECTIVE_WAIT_S, spawned
 from harness.launch.threads import use_threads
-from harness.recipe.load import load_recipe
+from harness.recipe.expand import expand
+from harness.recipe.load import load
 from harness.recipe.schema import Recipe
+from harness.recipe.suggest import did_you_mean
 from harness.runtime.environment import resolve
 from harness.runtime.world import join
 from harness.site import Site
@@ -49,6 +52,8 @@ class BenchOptions:
     bandwidth: float
     publish: Path | None
     tasks: bool = False
+    cell: str | None = None
+    """Of an ablation recipe; None: its first."""
 
 
 def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOptions) -> None:
@@ -57,13 +62,14 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     Raises:
         HarnessError: the recipe, the data, the device or the disk do not allow it.
     """
-    recipe = load_recipe(path, sets)
+    recipe, cell = _recipe(path, sets, options.cell)
     placement = resolve(os.environ)
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--device", device, *(["--noise"] if options.noise else [])]
     words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
+    words += ["--cell", cell] if cell else []
     with spawned(words, site.processes if placement.size == 1 else 1) as (own, lost):
         placement = own if placement.size == 1 else placement
         use_threads(placement)
@@ -99,6 +105,31 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     show.line(f"saved: {benchmarks.keep(site.runs, recipe.name, record)}")
     if options.publish is not None:
         show.line(f"published: {publish(options.publish, record)}")
+
+
+def _recipe(path: Path, sets: Sequence[str], cell: str | None) -> tuple[Recipe, str]:
+    """The recipe to measure, and its cell; "" for a single recipe.
+
+    Raises:
+        RecipeError: the file cannot be accepted, or has no such cell to train.
+    """
+    found = load(path, sets)
+    if isinstance(found, Recipe):
+        if cell is not None:
+            raise RecipeError(f"{path}: --cell {cell}: a single recipe has no cells; leave it out")
+        return found, ""
+    cells: dict[str, Recipe] = {}
+    for member in expand(found, path).members:
+        if member.recipe.optim.epochs:
+            cells.setdefault(member.cell, member.recipe)
+    if not cells:
+        raise RecipeError(f"{path}: no cell trains, so that there is no step to measure")
+    named = next(iter(cells)) if cell is None else cell
+    if named not in cells:
+        raise RecipeError(
+            f"{path}: --cell {named}: no cell that trains{did_you_mean(named, cells)}"
+        )
+    return cells[named], named
 
 
 def _print(result: Result, recipe: Recipe) -> None:

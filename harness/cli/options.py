@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.output import inert
 
 if TYPE_CHECKING:
@@ -51,10 +52,20 @@ def machine(
 
 
 RECIPE_HELP = "Recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, parser=found)]
+RecipePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help=RECIPE_HELP, parser=found, autocompletion=completion.recipes
+    ),
+]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. optim.epochs=2."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field, e.g. optim.epochs=2.",
+        autocompletion=completion.fields,
+    ),
 ]
 # No square brackets in help texts: rich would read them as markup and remove them.
 Runs = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import options
+from harness.cli import completion, options
 from harness.cli.options import Sets
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
@@ -17,7 +17,10 @@ Folder = Annotated[
     Path | None,
     typer.Argument(help="Folder of recipes (default: ./recipes and shipped ones).", readable=False),
 ]
-File = Annotated[Path, typer.Argument(metavar="RECIPE", parser=options.found)]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", parser=options.found, autocompletion=completion.recipes),
+]
 
 
 @app.command()
@@ -127,7 +130,11 @@ def show(recipe: File, sets: Sets = None) -> None:
 
 
 @app.command()
-def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -> None:
+def validate(
+    files: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...", autocompletion=completion.recipes)
+    ],
+) -> None:
     """Check recipes, ablation recipes with all cells, lists and papers' tables; print every
     mistake, and warn of what cannot mean what it says."""
     from harness.cli import show

@@ -20,7 +20,7 @@ from harness.report.corruptions import corruption_lines
 from harness.report.measures import measure
 from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
-from harness.report.scale import is_papers_scale, one_line
+from harness.report.scale import concerns_paper, is_papers_scale, one_line
 from harness.report.table_text import TONES
 from harness.report.tables import further_table
 from harness.report.terminal import NARROW, STYLE, stale_reasons, terminal_table
@@ -79,5 +79,7 @@ def _scale(results: Results) -> str:
     """The scale of the numbers, so that a miniature is not mistaken for the paper."""
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
+    if not concerns_paper(results):
+        return f"scale: {one_line(results)}"
     rest = "; compare claims, not numbers, with the paper"
     return f"not the paper's scale: {one_line(results)}" + (rest if results.ablation else "")

@@ -98,7 +98,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
             )
             progress.planned(plan, inputs.unfinished)
             progress.warned(planning.preflight(plan, site))
-            planning.refuse(plan, site, here=True)
+            show.refusal(lambda: planning.refuse_as_run(plan, site, on.kind))
             return 0
         return run(
             path,

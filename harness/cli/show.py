@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -12,6 +13,8 @@ from rich.segment import Segment
 from rich.table import Table
 
 from harness import command
+from harness.cli.shortened import shortened
+from harness.errors import HarnessError
 from harness.output import inert
 from harness.redact import redact
 
@@ -60,20 +63,55 @@ _STYLE = {
 
 
 def line(text: str, style: str = "") -> None:
-    """Print a line. On a terminal it is wrapped between words, never inside a path or a command,
-    and the rest is indented like its start. Secrets are hidden: a job's output is stored in its
-    log."""
+    """Print a line. On a terminal it is wrapped between words, never inside a path, and the rest is
+    indented like its start; a command at its end that does not fit stands below it, in a form that
+    can be copied. Secrets are hidden: a job's output is stored in its log."""
     text = redact(text)
-    if console.is_terminal and f"{command.PROGRAM} " not in text:
-        margin = text[: len(text) - len(text.lstrip())]
-        text = textwrap.fill(
-            text,
-            console.width,
-            break_long_words=False,
-            break_on_hyphens=False,
-            subsequent_indent=margin + margin,
-        )
+    if console.is_terminal and "\n" not in text:  # several lines are a script's, or an error's
+        text = "\n".join(wrapped(text, console.width))
     console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+_AT_END = re.compile(rf"(.*:) ({command.PROGRAM} .*)")
+_INSIDE = re.compile(rf"{command.PROGRAM} [\w-]+(?: (?:-\S+|\S*[/.=]\S*\w))*")
+_WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\\.|[^\s'\"\\])+")
+"""A word of a shell."""
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text as lines of at most `width` characters, as far as words and paths allow. A command
+    is never cut, or goes on behind a backslash."""
+    if len(text) <= width:
+        return [text]
+    margin = text[: len(text) - len(text.lstrip())]
+    found = _AT_END.fullmatch(text)
+    told, at_end = (found[1], found[2]) if found else (text, "")
+    kept = _INSIDE.sub(lambda each: each[0].replace(" ", "\0"), told)
+    lines = textwrap.wrap(
+        kept,
+        width,
+        break_long_words=False,
+        break_on_hyphens=False,
+        subsequent_indent=margin + margin,
+    )
+    lines = [each.replace("\0", " ") for each in lines]
+    if at_end and len(lines[-1]) + 1 + len(at_end) <= width:
+        lines[-1] += f" {at_end}"
+    elif at_end:
+        lines += _continued(_WORD.findall(at_end), width, f"{margin}{margin}  ")
+    return lines
+
+
+def _continued(words: Sequence[str], width: int, margin: str) -> list[str]:
+    """The words of a command as lines that a shell reads as one."""
+    lines = [margin + words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + 1 + len(word) <= width - 2:
+            lines[-1] += f" {word}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"{margin}  {word}")
+    return lines
 
 
 def count(number: int, what: str) -> str:
@@ -98,11 +136,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
+def _words(stage: PlannedStage) -> str:
+    if stage.action != "skip":
+        return stage.action
+    return stage.entry.state if stage.entry.done else "–"
+
+
 def _cell(stage: PlannedStage) -> str:
-    words: str = stage.entry.state if stage.action == "skip" and stage.entry.done else stage.action
-    if stage.action == "skip" and not stage.entry.done:
-        words = "–"
-    return f"[{_STYLE[stage.action]}]{words}[/]"
+    return f"[{_STYLE[stage.action]}]{_words(stage)}[/]"
 
 
 def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
@@ -114,11 +155,12 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
     names = list(dict.fromkeys(stage.name for stage in made.stages))
     if len(runs) <= ROWS:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("run")
+        called = shortened([stages[0].recipe.name for stages in runs], _room(runs, names))
+        table.add_column("run", overflow="fold")
         table.add_column("seed", justify="right")
         for name in names:
-            table.add_column(name)
-        table.add_column("about", justify="right")
+            table.add_column(name, no_wrap=True)
+        table.add_column("about", justify="right", no_wrap=True)
         for stages in runs:
             by_name = {stage.name: stage for stage in stages}
             parts = [s.seconds for s in stages if s.action != "skip"]
@@ -126,7 +168,7 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
             took = "" if not parts else "?" if known is None else duration(known)
             first = stages[0].recipe
             table.add_row(
-                escape(first.name),
+                escape(called[first.name]),
                 str(first.seed),
                 *(_cell(by_name[n]) if n in by_name else "" for n in names),
                 took,
@@ -156,6 +198,27 @@ def plan(made: Plan, site: Site, too_large: Sequence[str] = ()) -> None:
         line(control)
     if made.todo:
         line(f"{_how_long(made)}; run root: {site.runs}")
+
+
+def _room(runs: Sequence[Sequence[PlannedStage]], names: Sequence[str]) -> int:
+    """The width that the other columns of the plan's table leave for the runs' names."""
+    words = {name: [len(name)] for name in (*names, "seed")}
+    for stage in (each for stages in runs for each in stages):
+        words[stage.name].append(len(_words(stage)))
+        words["seed"].append(len(str(stage.recipe.seed)))
+    longest_duration = len("5400 min")
+    taken = sum(2 + max(each) for each in words.values()) + 2 + longest_duration
+    return max(12, console.width - taken)
+
+
+def refusal(refuse: Callable[[], object]) -> None:
+    """Call what raises the error with which `run` would refuse the plan above; it is announced, and
+    goes on."""
+    try:
+        refuse()
+    except HarnessError as error:
+        line(f"run would refuse this, with exit code {error.exit_code}", "red")
+        raise
 
 
 def preflight(found: Preflight, below: str = "") -> None:

@@ -14,15 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.app import overview
-from harness.app.overview import not_above_untrained
+from harness.app.overview import CellValues, not_above_untrained
 from harness.cli import show
 from harness.cli.cells import CellReader, Cells, short
+from harness.cli.shortened import shortened
 from harness.command import Commands
 from harness.errors import HarnessError
 from harness.inputs import Inputs
 from harness.launch.status import Row, Statuses, StatusReader
 from harness.site import Site
-from harness.spec.registry import alarms, tasks
+from harness.spec.registry import alarms, metrics, tasks
 
 INPUTS_LIMIT_S = 5.0
 """Time limit in seconds to compare data of many files; a plan has more."""
@@ -32,6 +33,10 @@ LINES = 10
 """Maximum number of reasons below a table; `--all` in a pipe prints all."""
 ALARMS = 5
 """Maximum number of stages whose alarms are told below a table, and below the sums."""
+CELLS = 40
+"""Maximum number of cells whose accuracies are told below the sums."""
+DIGITS = 4
+"""Of a stage's hash, shown where a run has two stages of one name."""
 STYLE = {
     "finished": "green",
     "diverged": "magenta",
@@ -66,7 +71,11 @@ _HEADINGS = {
     "speed": "images/s",
     "left": "left",
 }
-_LEAST_WANTED = ("speed", "epoch", "node", "loss", "left", "accuracy")
+_LEAST_WANTED = ("speed", "epoch", "node", "loss", "left")
+"""Columns that are left out on a narrow terminal, before a name is cut."""
+_BEFORE_NAMES = ("step", "accuracy")
+"""Columns that are left out once the runs' names are cut to CUT_TO characters."""
+CUT_TO = 16
 _RIGHT = ("step", "epoch", "loss", "speed", "left")
 
 
@@ -101,8 +110,11 @@ def status_command(site: Site, *, every: bool, watch: bool = False) -> None:
     else:
         for text in _plain(rows, progress, commands, not_above_untrained(seen.rows)):
             show.line(text)
-    for each in _summary(seen, commands):
-        show.console.print(each, soft_wrap=True)
+    for each in _summary(seen, commands, CELLS):
+        if each.spans:
+            show.console.print(each, soft_wrap=not show.console.is_terminal)
+        else:
+            show.line(each.plain, str(each.style))
     show.unfinished(inputs.unfinished)
 
 
@@ -123,7 +135,7 @@ def _screen(
 ) -> RenderableType:
     """The part that fits on a screen: the sums, and the most important rows."""
     below = [
-        *_summary(seen, commands),
+        *_summary(seen, commands, max(0, height // 5)),
         Text(f"{time.strftime('%H:%M:%S')}, Ctrl-C to leave", style="dim"),
     ]
     room = max(3, height - len(below) - LINES - 3)
@@ -141,27 +153,36 @@ def _screen(
     return Group(*parts, *below)
 
 
-def _place(row: Row) -> tuple[str, int]:
-    """Sort key: by run; in a run, parents first."""
+def _place(row: Row) -> tuple[str, str, int]:
+    """Sort key: by ablation and run; in a run, parents first."""
     run, _, stage = row.id.rpartition(".")
     kinds = list(tasks())
     kind = stage.partition("-")[0]
-    return run, kinds.index(kind) if kind in kinds else len(kinds)
+    return _group(row), run, kinds.index(kind) if kind in kinds else len(kinds)
 
 
 def _table(cells: Iterable[Cells]) -> Table:
     """A table for a terminal. Empty columns are left out. On a narrow terminal the least important
-    columns are left out too, before a name is cut; the state always stands whole."""
+    columns are left out too; the state always stands whole, and no two names are cut alike."""
     shown = list(cells)
     runs = [each.id.rpartition(".") for each in shown]
     names = [name for name in _HEADINGS if any(getattr(each, name) for each in shown)]
-    width = sum(2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names)
-    stages = [kind.partition("-")[0] for _, _, kind in runs]
+    wide = {n: 2 + max(len(_HEADINGS[n]), *(len(getattr(c, n)) for c in shown)) for n in names}
+    width = sum(wide.values())
+    twice = Counter((run, kind.partition("-")[0]) for run, _, kind in runs)
+    stages = [
+        own if twice[run, own := kind.partition("-")[0]] == 1 else kind[: len(own) + 1 + DIGITS]
+        for run, _, kind in runs
+    ]
     longest = max(len(run or kind) for run, _, kind in runs)
     width += longest + 2 + max(map(len, ["stage", *stages]))
     for name in _LEAST_WANTED:
         if width > show.console.width and name in names:
-            width -= 2 + max(len(_HEADINGS[name]), *(len(getattr(c, name)) for c in shown))
+            width -= wide[name]
+            names.remove(name)
+    for name in _BEFORE_NAMES:
+        if width - max(0, longest - CUT_TO) > show.console.width and name in names:
+            width -= wide[name]
             names.remove(name)
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Rich shortens all columns alike, the state too, unless these two leave room for the others
@@ -169,15 +190,17 @@ def _table(cells: Iterable[Cells]) -> Table:
     run_width = max(min(longest, 12), longest - over)
     over -= longest - run_width
     stage_width = max(len("pretrain"), max(map(len, ["stage", *stages])) - over)
-    table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=run_width)
-    table.add_column("stage", no_wrap=True, overflow="ellipsis", max_width=stage_width)
+    called = shortened([run or kind for run, _, kind in runs], run_width)
+    kinds = shortened(stages, stage_width)
+    table.add_column("run", overflow="fold")
+    table.add_column("stage", overflow="fold")
     for name in names:
         side: Literal["left", "right"] = "right" if name in _RIGHT else "left"
         table.add_column(_HEADINGS[name], no_wrap=True, justify=side)
     for each, (run, _, kind), stage in zip(shown, runs, stages, strict=True):
         texts = [escape(getattr(each, name)) for name in names]
         texts[0] = f"[{STYLE[each.state]}]{texts[0]}[/]"
-        table.add_row(escape(run or kind), escape(stage), *texts)
+        table.add_row(escape(called[run or kind]), escape(kinds[stage]), *texts)
     return table
 
 
@@ -251,10 +274,11 @@ def _reasons(rows: Sequence[Row], commands: Commands) -> Iterator[str]:
         yield f"  and {len(failing) - LINES} more: {commands.line('status', '--all')} | cat"
 
 
-def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
-    """A line for each ablation, what to do about failed stages, and which services did not
-    answer."""
+def _summary(seen: Statuses, commands: Commands, most: int) -> Iterator[Text]:
+    """A line for each ablation, with the accuracies of its cells, `most` in all; what to do about
+    failed stages, and which services did not answer."""
     groups: dict[str, Counter[str]] = {}
+    measured = overview.accuracies(seen.rows)
     for row in seen.rows:
         groups.setdefault(_group(row), Counter())[row.state] += 1
     for group, states in sorted(groups.items()):
@@ -263,6 +287,10 @@ def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
             line.append(", " if n else "")
             line.append(f"{count} {state}", style=STYLE[state])
         yield line
+        cells = measured.get(group, [])
+        if len(cells) > 1 or any(len(each.values) > 1 for each in cells):
+            yield from map(Text, _accuracies(cells[:most], len(cells)))
+            most -= len(cells[:most])
     over = [row for row in seen.rows if row.over]
     for remedy, count in Counter(row.remedy for row in seen.rows if row.remedy).most_common(3):
         example = next(row for row in seen.rows if row.remedy == remedy)
@@ -277,10 +305,28 @@ def _summary(seen: Statuses, commands: Commands) -> Iterator[Text]:
     yield from (Text(f"{id_}: {why}", style="bold red") for id_, why in [*low.items()][:ALARMS])
     if len(low) > ALARMS:
         yield Text(f"and {len(low) - ALARMS} more results not above the untrained network's")
-    for again in sorted({row.again(commands) for row in over[: show.ROWS]} - {""})[:3]:
-        yield Text(f"run again: {again}")
+    mend: dict[str, bool] = {}
+    for row in over[: show.ROWS]:
+        if again := row.again(commands):
+            mend[again] = mend.get(again, True) and row.explained
+    for again, first in sorted(mend.items())[:3]:
+        yield Text(f"{'mend what failed, then run again' if first else 'run again'}: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")
+
+
+def _accuracies(cells: Sequence[CellValues], of: int) -> Iterator[str]:
+    """A line for each cell: its leading accuracy, the mean over its runs."""
+    short = metrics()
+    names = shortened([each.cell for each in cells], max(12, show.console.width - 45))
+    width = max(map(len, names.values()), default=0)
+    for each in cells:
+        mean = short[each.metric].short.format(sum(each.values) / len(each.values))
+        low, high = (f"{end(each.values):.1f}" for end in (min, max))
+        several = f"  {len(each.values)} runs, {low} to {high}" if len(each.values) > 1 else ""
+        yield f"  {names[each.cell].ljust(width)}  {mean}{several}"
+    if of > len(cells):
+        yield f"  and {show.count(of - len(cells), 'cell')} more"
 
 
 def _alarms(row: Row) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import DataRoot, Device, Processes, Runs, Sets, SitePath, machine, path
 from harness.export.formats import Format
 
@@ -15,7 +16,11 @@ from harness.export.formats import Format
 def export(
     run: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="Stage id or folder, recipe, or part of a run's name."),
+        typer.Argument(
+            metavar="RUN",
+            help="Stage id or folder, recipe, or part of a run's name.",
+            autocompletion=completion.runs_and_recipes,
+        ),
     ],
     form: Annotated[Format, typer.Option("--format", help="Library or form of the files.")],
     to: Annotated[
@@ -81,6 +86,7 @@ def evaluate(
         typer.Argument(
             metavar="RUN|FILE",
             help="A run, as for export, or a file of weights of this or another library.",
+            autocompletion=completion.runs_and_recipes,
         ),
     ],
     on: Annotated[

@@ -27,6 +27,8 @@ class LastAttempt:
     host: str
     who: Mapping[str, Any] = field(default_factory=dict)
     """The content of alive.json."""
+    traced: bool = False
+    """It left a traceback: an error of Python ended it, not one of the harness."""
 
     def of(self, on: str, job: str, cluster: str) -> bool:
         """Whether it belongs to the launcher's job."""
@@ -55,6 +57,7 @@ def last_attempt(folder: StageFolder) -> LastAttempt | None:
         heard=heard,
         host=str(who.get("host", "")),
         who=who,
+        traced=(path / "traceback.txt").exists(),
     )
 
 

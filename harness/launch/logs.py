@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,13 +11,19 @@ from typing import Any
 
 from harness.command import Commands
 from harness.errors import StoreError
+from harness.launch.progress import in_short
 from harness.launch.status import Row, StatusReader
 from harness.launch.status_rules import ALIVE
 from harness.spec.registry import launchers
-from harness.store import atomic, submission
+from harness.store import atomic, journal, submission
 from harness.store.layout import StageFolder
 from harness.store.liveness import job_of
 
+JOURNAL = "metrics.jsonl"
+LINES = 20
+"""Lines of a journal that are printed before those that come."""
+BLOCK = 1 << 18
+"""Bytes at a journal's end in which they are looked for."""
 STATUS_S = 5.0
 """Seconds between two checks whether a followed stage still runs."""
 
@@ -24,8 +31,8 @@ STATUS_S = 5.0
 def sources(runs: Path, stage_id: str) -> list[Path]:
     """The files with the newest attempt's output, in reading order.
 
-    For a job these are the output and the errors of its first process, else the attempt's
-    traceback.
+    For a job these are the output and the errors of its first process, else the attempt's journal,
+    which has what the terminal of `run` shows, and its traceback.
 
     Raises:
         StoreError: the folder or a submission's record cannot be read.
@@ -41,8 +48,8 @@ def sources(runs: Path, stage_id: str) -> list[Path]:
             files = [folder / f"{element}_0_log.{end}" for end in ("out", "err")]
             if there := [path for path in files if path.exists()]:
                 return there
-    trace = newest / "traceback.txt" if newest is not None else None
-    return [trace] if trace is not None and trace.exists() else []
+    own = [newest / JOURNAL, newest / "traceback.txt"] if newest is not None else []
+    return [path for path in own if path.exists() and path.stat().st_size]
 
 
 def others(path: Path) -> list[Path]:
@@ -76,19 +83,36 @@ class Printer:
 
     def print(self, path: Path) -> None:
         """Print the file's new content, under its name."""
+        first, journalled = path not in self._read, path.name == JOURNAL
         try:
             with atomic.opened(path) as file:
-                file.seek(self._read.get(path, 0))
+                size = file.seek(0, os.SEEK_END)
+                before = max(0, size - BLOCK) if first and journalled else self._read.get(path, 0)
+                file.seek(before)
                 data = file.read()
         except OSError:
             return
+        if journalled:
+            data = data[: data.rfind(b"\n") + 1]
         if not data:
             return
-        self._read[path] = self._read.get(path, 0) + len(data)
-        if path != self._last:
+        self._read[path] = before + len(data)
+        text = data.decode(errors="replace")
+        if journalled:
+            text = "".join([f"{each}\n" for each in _told(data)][-LINES if first else 0 :])
+        if path != self._last and text:
             self.write(f"==> {path} <==\n")
             self._last = path
-        self.write(data.decode(errors="replace"))
+        self.write(text)
+
+
+def _told(data: bytes) -> Iterator[str]:
+    """The lines of a journal as the terminal of `run` tells them."""
+    for record in (found for line in data.split(b"\n") if (found := journal.parse(line))):
+        values = {k: float(v) for k, v in record.items() if isinstance(v, int | float) and "/" in k}
+        epoch = record.get("epoch")
+        where = f"epoch {epoch:.1f}, " if isinstance(epoch, float) else ""
+        yield f"{where}step {record['step']}" + (f" · {said}" if (said := in_short(values)) else "")
 
 
 def follow(commands: Commands, stage_id: str, write: Callable[[str], object]) -> Row:
@@ -136,4 +160,5 @@ def verdict(commands: Commands, row: Row) -> Iterator[str]:
     if found:
         yield "logs: " + ", ".join(map(str, [*found, *others(found[0])]))
     if row.over:
-        yield f"run again: {row.again(commands) or 'the same `moco-harness run`'}"
+        again = "mend that, then run again" if row.explained else "run again"
+        yield f"{again}: {row.again(commands) or 'the same `moco-harness run`'}"

@@ -21,13 +21,13 @@ EVERY_S = 15.0
 _ERASED = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 
-def _figures(figures: dict[str, float]) -> str:
+def in_short(values: dict[str, float]) -> str:
     """The newest metric values, in short."""
-    shown = [each for name in foremost(figures) if (each := metrics()[name]).short]
+    shown = [each for name in foremost(values) if (each := metrics()[name]).short]
     # losses first, then accuracies
     shown.sort(key=lambda each: (each.unit == "images/s", each.unit in ("%", "points")))
-    said = [each.short.format(figures[each.name]) for each in shown]
-    return " · ".join([*said, *alarms(figures)])
+    said = [each.short.format(values[each.name]) for each in shown]
+    return " · ".join([*said, *alarms(values)])
 
 
 def _time(seconds: float) -> str:
@@ -86,7 +86,7 @@ class Bars:
         if self._per_epoch > 1:
             where = f"epoch {step / self._per_epoch:.1f}/{self._total // self._per_epoch} · {where}"
         if self._display is not None:
-            self._display.below = " · ".join(filter(None, [where, _figures(figures)]))
+            self._display.below = " · ".join(filter(None, [where, in_short(figures)]))
             self._display.update(self._display.task_ids[0], completed=step)
 
     def note(self, text: str) -> None:
@@ -99,7 +99,7 @@ class Bars:
         self._clear()
         sign = {"finished": "[green]✓[/]", "interrupted": "[yellow]▸[/]"}.get(state, "[red]✗[/]")
         took = _time(time.monotonic() - self._opened)
-        said = " · ".join(filter(None, [state if state != "finished" else "", _figures(figures)]))
+        said = " · ".join(filter(None, [state if state != "finished" else "", in_short(figures)]))
         self._console.print(f"{sign} {escape(self._id)} [dim]{took}[/] {said}", soft_wrap=True)
 
     def _clear(self) -> None:
@@ -147,14 +147,14 @@ class Lines:
             return
         self._next = time.monotonic() + EVERY_S
         epoch = f"epoch {step / self._per_epoch:.1f}, " if self._per_epoch > 1 else ""
-        self._print(f"  {self._id}: {epoch}step {step}/{self._total} · {_figures(figures)}")
+        self._print(f"  {self._id}: {epoch}step {step}/{self._total} · {in_short(figures)}")
 
     def note(self, text: str) -> None:
         self._print(f"note: {text}")
 
     def end(self, state: str, figures: dict[str, float]) -> None:
         self._ended += 1
-        self._print(f"  {self._id}: " + " · ".join(filter(None, [state, _figures(figures)])))
+        self._print(f"  {self._id}: " + " · ".join(filter(None, [state, in_short(figures)])))
 
 
 def watching(console: Console, stages: int) -> Bars | Lines:

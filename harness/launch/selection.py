@@ -23,7 +23,9 @@ def known(runs: Path) -> list[str]:
 
 
 def one(word: str, ids: Collection[str], commands: Commands | None = None) -> str:
-    """The stage whose id is `word`, or the only one whose id contains `word`.
+    """The stage whose id is `word`, or the only one that `word` names without its hash (a stage, or
+    a run, or a task of a run), or the only one whose id contains `word`. A whole name wins over a
+    part of others: a task's trials begin with its name.
 
     Raises:
         StoreError: there is none, or several.
@@ -31,7 +33,10 @@ def one(word: str, ids: Collection[str], commands: Commands | None = None) -> st
     if word in ids:
         return word
     _not_empty(word, commands)
-    found = [id_ for id_ in ids if word in id_]
+    for meant in (_unhashed, name, _task, None):
+        found = [id_ for id_ in ids if (word in id_ if meant is None else word == meant(id_))]
+        if found:
+            break
     if len(found) != 1:
         raise StoreError(_refusal(word, found, "stages", commands))
     return found[0]
@@ -57,6 +62,14 @@ def run(word: str, ids: Collection[str], commands: Commands | None = None) -> li
 def name(stage_id: str) -> str:
     """The run of a stage: its id without the task and the hash."""
     return stage_id.rpartition(".")[0] or stage_id
+
+
+def _unhashed(stage_id: str) -> str:
+    return stage_id.rpartition("-")[0]
+
+
+def _task(stage_id: str) -> str:
+    return _unhashed(stage_id).rpartition(".")[2]
 
 
 def _not_empty(word: str, commands: Commands | None) -> None:

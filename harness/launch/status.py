@@ -7,6 +7,7 @@ files leave the status open does the job decide: it waits, was ended, or is lost
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,9 @@ class Row:
     node: str = ""
     log: Path | None = None
     """Its newest job's log (.err, else .out), if there is one."""
+    explained: bool = False
+    """It failed by an error of the harness, whose words are `why`: run again unchanged, it would
+    fail alike."""
 
     @property
     def over(self) -> bool:
@@ -208,7 +212,10 @@ class StatusReader:
         if state in ("running", "suspended", "silent", "ending"):
             at_work = attempt.host if attempt is not None else ""
             node = (job.node if job is not None and job.live else "") or at_work
-        return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log)
+        by_us = attempt is not None and attempt.ended == "failed" and not attempt.traced
+        by_us = (by_us and why == entry.detail) or f"error: {why}\n" in f"{seen.log}\n"
+        explained = state == "failed" and by_us and not (remedy or _LOST_PEER.match(why))
+        return Row(entry.folder.id, state, why, entry, remedy, job, made, node, log, explained)
 
 
 def _why_misnamed(folder: StageFolder) -> str | None:
@@ -240,6 +247,9 @@ def _with_parents(rows: Mapping[str, Row]) -> Iterator[Row]:
         else:
             yield row
 
+
+_LOST_PEER = re.compile(r"rank \d+ lost contact")
+"""Another process ended the stage: there is nothing to mend."""
 
 _UNREAD = (
     "the journals of {} finished stages are too large to check in one call; the next call continues"

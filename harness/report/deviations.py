@@ -10,7 +10,7 @@ from harness.report.collect import Results
 from harness.report.evaluation_protocol import deviation, protocol_of
 from harness.report.measures import measure
 from harness.report.recipe_facts import differing, facts, schedule
-from harness.report.scale import is_papers_scale, traits
+from harness.report.scale import concerns_paper, is_papers_scale, traits
 
 
 def deviations(results: Results) -> list[str]:
@@ -26,7 +26,7 @@ def deviations(results: Results) -> list[str]:
             f"Judged by {measure(results.metric).label}; "
             f"the paper by {measure(ablation.metric).label}."
         )
-    at_the_papers = ablation is None or ablation.printed_at == "paper"
+    at_the_papers = concerns_paper(results) and (ablation is None or ablation.printed_at == "paper")
     if results.reference_pairs:
         lines += _from_references(results)
     elif at_the_papers:

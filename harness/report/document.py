@@ -96,12 +96,12 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
             )
         )
     papers = scale.is_papers_scale(results)
-    label = "The scale of the printed numbers" if papers else "Not the paper's scale"
+    label = scale.named(results)
     blocks.append(
         Notice(
             label,
             scale.one_line(results) + "." + ("" if papers or ablation is None else NOT_COMPARABLE),
-            "plain" if papers else "unsure",
+            "unsure" if scale.concerns_paper(results) and not papers else "plain",
         )
     )
     if judgements:

@@ -14,7 +14,7 @@ from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
 from harness.report.latex_layout import Entry, Layout, paper_layout
 from harness.report.protocol_lines import protocol_lines
-from harness.report.scale import is_papers_scale, one_line
+from harness.report.scale import concerns_paper, named, one_line
 from harness.report.table import Table
 from harness.report.table_text import heading, text
 from harness.report.tables import claims_table, further_table
@@ -95,10 +95,9 @@ def _caption(results: Results) -> str:
     parts = [results.title]
     if results.ablation is not None:
         parts.append(f"Paper: {results.ablation.paper}; {results.ablation.setting}")
-    whose = (
-        "the scale of the printed numbers" if is_papers_scale(results) else "not the paper's scale"
-    )
-    parts.append(f"Ours ({whose}): {one_line(results)}; mean ± sample deviation over seeds")
+    whose = named(results)
+    ours = f"Ours ({whose[0].lower()}{whose[1:]})" if concerns_paper(results) else whose
+    parts.append(f"{ours}: {one_line(results)}; mean ± sample deviation over seeds")
     return ". ".join(part.rstrip(".") for part in parts) + "."
 
 

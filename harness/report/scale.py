@@ -201,6 +201,22 @@ def is_papers(
     return not any(t.differs and t.scale and t.what not in own for t in compared())
 
 
+def concerns_paper(results: Results) -> bool:
+    """Whether the results may be compared with a paper's: they are a table's, or the recipe names
+    its source or a target. A recipe of one's own does not."""
+    about = results.recipe.about
+    if results.ablation is None:
+        return bool(about.source or about.targets) or is_papers_scale(results)
+    return bool(results.ablation.paper)
+
+
+def named(results: Results) -> str:
+    """What the scale is, in words for the start of a line."""
+    if is_papers_scale(results):
+        return "The scale of the printed numbers"
+    return "Not the paper's scale" if concerns_paper(results) else "Scale"
+
+
 def changed_here(results: Results) -> list[str]:
     """The scale's own changes, in sentences: for all cells, then cell by cell."""
     scale = results.scale

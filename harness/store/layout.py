@@ -12,6 +12,7 @@ RUNS/<stage id>/stage.json              its resolved recipe, kind and parent
                 result.json             the outcome, and the journal's state then; a stage with
                                         this file is done
 RUNS/aside/<stage id>~1/                a stale stage that was run again
+RUNS/.confirmed                         long plans that the user agreed to: app/confirmed.py
 RUNS/.checked                           stages found valid: see store/validity_cache.py
 RUNS/submissions/<id>.json              what was submitted to a launcher: see store/submission.py
                  <id>/                  its scripts, pickles and logs

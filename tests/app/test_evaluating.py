@@ -276,3 +276,33 @@ def test_tasks_with_labels_of_their_own_stand_there_once(place: Path, site: Site
     (place / "data" / "VOCdevkit").rename(place / "elsewhere")
     with pytest.raises(DataError, match="voc2007 missing"):
         write(site, tasks=["svm"], to=place / "other.yaml")
+
+
+def test_settings_count_before_the_data_are_looked_for(place: Path, site: Site) -> None:
+    usual = write(site, tasks=["knn"])
+    assert usual.knn is not None
+    few = write(site, tasks=["knn"], sets=["data.images=64"])
+    assert few.knn is not None
+    assert few.knn.k == (6,), "a tenth of the images that --set leaves"
+    assert few.data.images == 64
+    assert usual.knn.k != few.knn.k
+    for n in range(40):
+        folder = place / "data" / "flat" / "ab"[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 18), (n, 0, 0)).save(folder / f"{n}.png")
+    with pytest.raises(DataError, match="train"):
+        write(site, on="flat", tasks=["knn"])
+    split = write(site, on="flat", tasks=["knn"], sets=["data.split=0.25"])
+    assert split.data.split == 0.25
+    assert split.knn is not None
+    assert split.knn.k == (3,), "a tenth of 30"
+    sets = ["tasks.knn_flat.data.split=0.25", "tasks.knn_flat.data.images=20"]
+    further = write(site, on=["embedded", "flat"], tasks=["knn"], sets=sets)
+    assert further.tasks["knn_flat"].model_dump()["k"] == (2,)
+
+
+@pytest.mark.parametrize("wrong", ["data.images=many", "data.nothing=1", "optim.lr=x"])
+def test_a_setting_that_cannot_be_accepted_writes_nothing(site: Site, wrong: str) -> None:
+    with pytest.raises(RecipeError, match=wrong.partition("=")[0]):
+        write(site, sets=[wrong])
+    assert not (site.runs / "evaluations").exists()

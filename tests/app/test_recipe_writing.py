@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,14 @@ from PIL import Image
 
 from harness.app import NewRecipe, new_recipe
 from harness.errors import DataError, RecipeError
-from harness.recipe.fitted import FEWEST
-from harness.recipe.load import load_recipe
-from harness.recipe.schema import Data
+from harness.preflight.recipe_file import of_recipe as preflight
+from harness.preflight.sizes import Size
+from harness.recipe.commented import commented
+from harness.recipe.fitted import FEWEST, Facts, settings
+from harness.recipe.load import load_recipe, recipe_node
+from harness.recipe.schema import Data, Recipe
+from harness.recipe.validate import check
+from harness.recipe.yaml_source import parse
 from harness.site import load_site
 
 SIDE = 40
@@ -82,8 +88,7 @@ def test_pictures_in_the_second_data_root(tmp_path: Path) -> None:
 
 def test_folders_of_classes(tmp_path: Path) -> None:
     folder = photos(tmp_path / "data" / "pets", 200, "cat", "dog")
-    (note,) = write(tmp_path, folder).notes
-    assert "--split" in note
+    assert any("--split" in note for note in write(tmp_path, folder).notes)
     (tmp_path / "my.yaml").unlink()
     made = write(tmp_path, folder, split=0.1)
     assert made.recipe.data == Data(name="imagefolder", folder="pets", split=0.1, size=32)
@@ -125,3 +130,23 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(tmp_path: Path) -
     (tmp_path / "data" / "photos").symlink_to(folder)
     made = write(tmp_path, tmp_path / "data" / "photos", watch="cifar10")
     assert made.recipe.data.folder == "photos"
+
+
+def test_few_images_are_told(tmp_path: Path) -> None:
+    made = write(tmp_path, photos(tmp_path / "few", 160, ""))
+    assert preflight(made.recipe, lambda _: Size(160, 1)).warnings == ()
+    (note,) = made.notes
+    queue = made.recipe.contrast.old_keys()
+    assert queue is not None
+    assert f"queue of {queue} keys is {queue / 160:.0%}" in note
+    enough = int(re.findall(r"([\d,]+) images or more", note)[0].replace(",", ""))
+    (tmp_path / "my.yaml").unlink()
+    assert write(tmp_path, photos(tmp_path / "more", 2 * enough, "")).notes == ()
+
+
+@pytest.mark.parametrize("images", [*range(FEWEST, 260, 3), 500, 2_000, 20_000, 200_000])
+def test_plan_does_not_warn_of_what_was_chosen(images: int) -> None:
+    facts = Facts(images, 200, images)
+    said = commented(settings(facts, {"name": "pictures", "folder": "x"}), [])
+    recipe = check(Recipe, recipe_node(Path("my.yaml"), parse(said, "my.yaml")))
+    assert preflight(recipe, lambda _: Size(images, 1)).warnings == ()

@@ -39,3 +39,22 @@ def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
     page = Path("speed/README.md").read_text()
     assert "2 processes\n" in page
     assert "| 2 processes, relative to one | >= 0.90 |" in page
+
+
+def test_a_cell_of_an_ablation_recipe(moco: Any, tiny: Path) -> None:
+    assert tiny.exists()
+    Path("table.yaml").write_text(
+        "ablation: momentum\nrecipe: tiny.yaml\ncells: [m0.9, m0.99]\nseeds: [0, 1]\n"
+        "metric: knn/top1\nmargin: 1\n"
+    )
+    short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--noise")
+    for words, cell, m in (((), "m0.9", 0.9), (("--cell", "m0.99"), "m0.99", 0.99)):
+        said = moco("bench", "table.yaml", *short, *words)
+        assert said.code == 0, said.all
+        assert f"measuring table.{cell} on" in said.out
+        (kept,) = Path("runs/bench").glob(f"table.{cell}-2*.json")
+        assert json.loads(kept.read_text())["facts"]["recipe"]["contrast"]["momentum"] == m
+    for words in (("table.yaml", "--cell", "m9"), ("tiny.yaml", "--cell", "m0.9")):
+        said = moco("bench", *words, *short)
+        assert said.code == 2
+        assert f"--cell {words[2]}" in said.err

@@ -10,6 +10,7 @@ import typer
 from rich.markup import render
 from typer.main import get_command
 
+import harness
 from harness.cli.app import app
 
 
@@ -96,3 +97,8 @@ def test_a_terminal_that_lacks_our_signs(place: Any) -> None:
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_the_version(moco: Any) -> None:
+    said = moco("--version")
+    assert (said.code, said.out) == (0, f"moco-harness {harness.__version__}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -18,7 +19,7 @@ from rich.console import Console
 from harness.cli import show
 from harness.plan import describe, make_plan
 from harness.store import atomic
-from harness.store.layout import stage_folder
+from harness.store.layout import StageFolder, stage_folder
 
 
 @pytest.fixture
@@ -173,6 +174,55 @@ def test_many_are_summed_up(moco: Any, world: World) -> None:
     assert len(moco("status", "--all").out.splitlines()) == show.ROWS + 3
 
 
+def test_accuracies_are_told_by_ablation_and_cell(moco: Any, world: World) -> None:
+    for n in range(show.ROWS):
+        run = f"tiny.m{n % 2}-s{n // 2}"
+        folder = world.stage("knn", run=run, parent=world.stage(run=run).id)
+        path = folder.path / "stage.json"
+        told = json.loads(path.read_text()) | {"group": "tiny", "cell": f"m{n % 2}"}
+        path.write_text(json.dumps(told))
+        world.result(folder, **{"knn/top1": 40.0 + 10 * (n % 2) + n // 20})
+    said = moco("status").out.splitlines()
+    cells = [line.split() for line in said if line.startswith("  m")]
+    assert [(line[0], *line[-5:]) for line in cells] == [
+        ("m0", "20", "runs,", "40.0", "to", "41.0"),
+        ("m1", "20", "runs,", "50.0", "to", "51.0"),
+    ]
+    assert "40.5" in " ".join(cells[0])
+    assert said.index(next(each for each in said if each.startswith("tiny: "))) < said.index(
+        next(each for each in said if each.startswith("  m0"))
+    )
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_no_two_rows_look_alike(moco: Any, world: World, terminal: Terminal, width: int) -> None:
+    for n, cell in enumerate(("m0.9", "m0.99", "m0.999")):
+        world.attempt(
+            world.stage(run=f"ablation_of_momentum_at_a_small_scale.{cell}-s0"),
+            how="failed",
+            message="x",
+        )
+        folder = world.root / f"the_same_name-s0.pretrain-{n}123456789"
+        StageFolder(folder).create({"id": folder.name, "kind": "pretrain", "name": "x"})
+    terminal(width)
+    lines = moco("status").out.splitlines()
+    rows = lines[1:7]
+    assert len(set(rows)) == 6
+    assert all(len(row) <= width for row in lines[:7])
+    assert all(any(word in row for row in rows) for word in ("failed", "absent"))
+
+
+def test_what_must_be_mended_is_not_simply_run_again(moco: Any, world: World) -> None:
+    folder = world.stage()
+    attempt = world.attempt(folder, how="failed", message="no such folder; name another")
+    command = ["moco-harness", "run", "tiny.yaml"]
+    atomic.write_json(attempt / "attempt.json", {"command": command, "folder": str(Path.cwd())})
+    said = moco("status").out
+    assert "\nmend what failed, then run again: moco-harness run tiny.yaml\n" in said
+    (attempt / "traceback.txt").write_text("Traceback")
+    assert "\nrun again: moco-harness run tiny.yaml\n" in moco("status").out
+
+
 @pytest.mark.parametrize("width", [0, 80])
 def test_markup_in_files_is_text(moco: Any, world: World, terminal: Terminal, width: int) -> None:
     if width:
@@ -253,7 +303,7 @@ def test_the_logs_of_a_job(moco: Any, world: World) -> None:
         f"==> {log.relative_to(Path.cwd())} <==\nerror: no [data]\n"
         f"{folder.id}: failed: no [data]\n"
         f"logs: {log.with_suffix('.out').relative_to(Path.cwd())}, {log.relative_to(Path.cwd())}\n"
-        "run again: moco-harness run recipes/tiny.yaml --set name=tiny\n"
+        "mend that, then run again: moco-harness run recipes/tiny.yaml --set name=tiny\n"
     )
 
 
@@ -263,6 +313,9 @@ def test_no_logs(moco: Any, world: World) -> None:
     made = world.submit(waiting)
     world.says("squeue", listed(made, "12", "PENDING", "Priority"))
     assert "terminal" in moco("logs", here.id).out
+    world.attempt(here, records=records(22))
+    assert "step 22" in moco("logs", here.id).out
+    world.attempt(here, how="failed", message="no data\nat all")
     assert f"{here.id}: failed: no data\nat all\n" in moco("logs", here.id).out
     said = moco("logs", waiting.id).out
     assert "no log yet" in said

@@ -90,3 +90,47 @@ def test_following_until_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert not thread.is_alive()
     text = "".join(said)
     assert text.count("step 1") == text.count("==>") == 1
+
+
+def test_what_a_run_of_another_terminal_wrote(world: World) -> None:
+    folder = world.stage()
+    records = [
+        {"step": n, "epoch": n / 4, "train/loss": 3.5, "train/images_per_s": 10.0}
+        for n in range(1, 31)
+    ]
+    attempt = world.attempt(folder, records=records)
+    said: list[str] = []
+    printer = logs.Printer(said.append)
+    for path in sources(world.root, folder.id):
+        printer.print(path)
+    assert "".join(said).splitlines()[0] == f"==> {attempt / 'metrics.jsonl'} <=="
+    assert "step 30" in said[-1]
+    assert "3.5" in said[-1]
+    assert "step 10 " not in said[-1], "the newest lines alone"
+    with (attempt / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 31, "epoch": 7.75, "knn/top1": 41.25}\n{"step": 3')
+    said.clear()
+    printer.print(attempt / "metrics.jsonl")
+    (line,) = "".join(said).splitlines()
+    assert line.startswith("epoch 7.8, step 31 · ")
+    assert "41.2" in line
+
+
+def test_an_error_of_the_harness_is_to_be_mended_first(world: World) -> None:
+    cases = {
+        "error": ("cifar10 is incomplete in /data; put its files there", False),
+        "bug": ("ValueError: x", True),
+        "peer": ("rank 0 lost contact in 'a step': rank 1 died or hung", False),
+    }
+    for name, (message, traced) in cases.items():
+        folder = world.stage(run=f"{name}-s0")
+        attempt = world.attempt(folder, how="failed", message=message)
+        if traced:
+            (attempt / "traceback.txt").write_text("Traceback\n")
+    rows = {row.id.partition("-")[0]: row for row in StatusReader(world.root).read().rows}
+    assert {name: row.explained for name, row in rows.items()} == {
+        "error": True, "bug": False, "peer": False
+    }  # fmt: skip
+    last = {name: [*verdict(Commands(world.root), row)][-1] for name, row in rows.items()}
+    assert last["error"].startswith("mend that, then run again: ")
+    assert last["bug"].startswith("run again: ")

@@ -60,3 +60,13 @@ def test_what_is_known(world: World) -> None:
     (world.root / "tiny-s1.pretrain-0123456789" / "stage.json").unlink()
     (world.root / "reports").mkdir()
     assert selection.known(world.root) == [folder.id, "tiny-s1.pretrain-0123456789"]
+
+
+def test_a_whole_name_wins_over_parts_of_others() -> None:
+    ids = [f"tiny-s0.{task}-0{n}" for n, task in enumerate(("pretrain", "ft", "ft=t1", "ft=t2"))]
+    assert selection.one("tiny-s0.ft", ids) == ids[1]
+    assert selection.one("ft", ids) == ids[1]
+    assert selection.one("ft=t2", ids) == ids[3]
+    assert selection.one("own", ["own.pretrain-00", "own.x.pretrain-01"]) == "own.pretrain-00"
+    with pytest.raises(StoreError, match="matches 2 stages"):
+        selection.one("tiny-s0.ft", [*ids, "tiny-s0.ft-0f"])

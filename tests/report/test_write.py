@@ -17,6 +17,7 @@ from pytest_regressions.file_regression import FileRegressionFixture
 from track.lines import installed
 
 from harness.recipe.ablation import CONTROL
+from harness.recipe.schema import About
 from harness.report.collect import collect_single
 from harness.report.markdown import escape
 from harness.report.write import write_report
@@ -296,3 +297,17 @@ def test_reports_need_no_torch_and_figures_alone_need_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("source", ["", "arXiv:1911.05722"])
+def test_a_paper_is_named_where_one_is_concerned(make: Make, tmp_path: Path, source: str) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0, 50.0)
+    recipe = bench.recipe("m0.9", 0)
+    own = recipe.model_copy(update={"about": About(source=source)})
+    results = collect_single(own, bench.runs, installed=Editions.same(EDITION))
+    pages = {path.suffix: path.read_text() for path in write_report(results, tmp_path / "out")}
+    for form in (".md", ".html", ".tex"):
+        text = pages[form].lower().replace("&#x27;", "'")
+        assert ("not the paper's scale" in text) == bool(source), form
+        assert ("the paper's protocol" in text) <= bool(source), form

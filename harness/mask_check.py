@@ -1,0 +1,129 @@
+"""Whether masks can be trained on: each is readable, as large as its image, and has only labels of
+its data set. Training reads them one by one, hours after pre-training began."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.data_roots import AnyRoot
+from harness.errors import DataError
+from harness.imagefolder import shown, some
+from harness.input_notes import Note, times_of
+from harness.mask_files import Pair, pairs_of
+from harness.recipe.segmentation import MASK_FOLDERS, MaskName, SegmentationTask
+from harness.recipe.task import TaskSection
+
+VOC = frozenset({*range(21), 255})
+LABELS: dict[MaskName, frozenset[int]] = {
+    "voc2007": VOC,
+    "voc2012": VOC,
+    "voc2012_aug": VOC,
+    "cityscapes": frozenset({*range(34), 255}),
+}
+"""The labels that the files of a data set may have; scenes have no files."""
+
+NAMED = 5
+"""Maximum number of masks that a message names."""
+AT_ONCE = 64
+"""Masks between two looks at the clock."""
+
+
+def damaged_masks(
+    tasks: Iterable[TaskSection], root: AnyRoot, runs: Path, within_s: float = float("inf")
+) -> list[str]:
+    """What is wrong with the masks that the tasks train and test on, in sentences with what to do.
+
+    Masks that were found whole are noted under the run root, and are not read again until they or
+    their images change.
+
+    Args:
+        within_s: seconds after which the rest is left to the next call.
+    """
+    until = time.monotonic() + within_s
+    names = dict.fromkeys(each.masks.name for each in tasks if isinstance(each, SegmentationTask))
+    return [wrong for name in names if name in LABELS for wrong in _of_set(name, root, runs, until)]
+
+
+def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> Iterator[str]:
+    note = Note(runs, root / MASK_FOLDERS[name][0] / f"masks of {name}")
+    known, after = note.known("whole"), dict(note.known("whole"))
+    try:
+        left = []
+        for pair in (pair for part in pairs_of(name, root) for pair in part):
+            times = [*times_of(pair.image.stat()), *times_of(pair.mask.stat())]
+            if known.get(str(pair.mask)) != times:
+                left.append((pair, times))
+    except (DataError, OSError):
+        return  # what is missing is told where the names are checked
+    wrong: list[str] = []
+    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+        for begin in range(0, len(left), AT_ONCE):
+            if time.monotonic() > until:
+                break
+            batch = left[begin : begin + AT_ONCE]
+            checked = pool.map(lambda each: why_damaged(each[0], LABELS[name]), batch)
+            for (pair, times), why in zip(batch, checked, strict=True):
+                if why:
+                    wrong.append(why)
+                elif note.settled(times[:3]) and note.settled(times[3:]):
+                    after[str(pair.mask)] = times
+    note.after["whole"] = after
+    note.write()
+    yield from wrong[:NAMED]
+    if len(wrong) > NAMED:
+        yield f"{len(wrong) - NAMED:,} more masks of {name} cannot be used"
+
+
+def why_damaged(pair: Pair, labels: frozenset[int]) -> str:
+    """Why the mask cannot be used, and what to do; "" if it can."""
+    from PIL import Image
+
+    mend = "restore it from the data set's source"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a large image is no news here
+        try:
+            with Image.open(pair.image) as image:  # reads the header only
+                size = image.size
+        except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
+            return f"{shown(pair.image)}: not a readable image ({error}); {mend}"
+        try:
+            if pair.mask.suffix == ".mat":
+                own, found = _of_mat(pair.mask)
+            else:
+                with Image.open(pair.mask) as mask:
+                    if mask.mode not in ("P", "L"):
+                        return (
+                            f"{shown(pair.mask)}: a picture of mode {mask.mode}, but a mask is an "
+                            "indexed or grey PNG file with a label for each pixel; use the data "
+                            "set's masks as they are published"
+                        )
+                    own = mask.size
+                    if own == size:  # else there is no need to decode it
+                        found = {label for label, n in enumerate(mask.histogram()) if n}
+        except Exception as error:
+            return f"{shown(pair.mask)}: not a readable mask ({error}); {mend}"
+    if own != size:
+        return (
+            f"{shown(pair.mask)}: a mask of {own[0]} x {own[1]} pixels, but {shown(pair.image)} "
+            f"has {size[0]} x {size[1]}; restore both from the data set's source: one was resized"
+        )
+    if unknown := sorted(found - labels):
+        return (
+            f"{shown(pair.mask)}: has the label{'s' * (len(unknown) > 1)} "
+            f"{some([str(each) for each in unknown])}, but the set has 0 to {max(labels - {255})} "
+            f"and 255; {mend}, or remove its image from the list"
+        )
+    return ""
+
+
+def _of_mat(path: Path) -> tuple[tuple[int, int], set[int]]:
+    """Width and height, and the labels, of a mask of SBD."""
+    from scipy.io import loadmat
+
+    found = loadmat(str(path))["GTcls"][0]["Segmentation"][0]
+    return (found.shape[1], found.shape[0]), {int(each) for each in set(found.flat)}
