@@ -188,6 +188,9 @@ class StageMirror:
         rows are complete without it."""
         more, folder = extras(run), self.folder
 
+        def warnings() -> None:
+            self._alert(alerts.of_result(folder, result))
+
         def pictures() -> None:
             if (shown := shown_pictures(folder, result)) is not None:
                 more.pictures(*shown)
@@ -199,7 +202,7 @@ class StageMirror:
             if (own := lineage.made(folder)) is not None:
                 more.artifact(own, made=True)
 
-        for action in (lambda: self._alert(alerts.of_result(folder, result)), pictures, artifacts):
+        for action in (warnings, pictures, artifacts):
             try:
                 action()
             except Exception as error:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StoreError
-from harness.recipe.claims import CONTROL
 from harness.spec.registry import metrics
 from harness.store import atomic
 from harness.store.layout import StageFolder, is_name, refuse_link
@@ -264,6 +263,8 @@ def means(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def not_above(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(title, text) for each cell whose mean is not above the untrained network's."""
+    from harness.recipe.claims import CONTROL
+
     for cell, metric, said in _measured(results):
         mean = (said.get("to_untrained") or {}).get("mean")
         declared = metrics().get(metric)
