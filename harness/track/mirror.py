@@ -44,6 +44,7 @@ class StageMirror:
         standing: waiting (nothing to mirror yet), busy (another process mirrors it), open,
             complete (the stage is finished and mirrored), or failed (given up; see `trouble`).
         added: rows that this object added.
+        left_out: what was refused of the stage's alerts, artifacts and pictures, and why.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class StageMirror:
         self.standing: Standing = "waiting"
         self.trouble = ""
         self.added = 0
+        self.left_out = ""
         self.url = ""
         self._feed, self._say, self._beat, self._fall_back = feed, say, beat, fall_back
         self._pid = pid
@@ -184,8 +186,8 @@ class StageMirror:
             self._beat()
 
     def _tell_more(self, run: TrackedRun, result: Mapping[str, Any]) -> None:
-        """The finished stage's alerts, artifacts and pictures. What fails is told and left out: the
-        rows are complete without it."""
+        """The finished stage's alerts, artifacts and pictures. What is refused is left out, and
+        told: the run has its rows and its end without it."""
         more, folder = extras(run), self.folder
 
         def warnings() -> None:
@@ -206,8 +208,8 @@ class StageMirror:
             try:
                 action()
             except Exception as error:
-                why = self._feed.access.redact(str(error))
-                self._say(f"{folder.id}: left out: {why}")
+                self.left_out = self._feed.access.redact(f"without {action.__name__}: {error}")
+                self._say(f"{folder.id}: {self.left_out}")
             self._beat()
 
     def _alert(self, found: Iterable[tuple[str, str]]) -> None:
@@ -247,8 +249,12 @@ class StageMirror:
         run.close(done=done)
         self._beat()
         progress = self._tail.progress.copy()
-        progress.complete = done
+        # online, `sync` shall try again what was left out; offline, it makes the run anew
+        refused = self.left_out if self.mode == "online" else ""
+        progress.complete = done and not refused
         setattr(self._cursor, self.mode, progress)
         self._cursor.save(self.folder, self._kind)
         self.standing = "complete" if done else "open"
+        if refused:
+            self.standing, self.trouble = "failed", refused
         self._lock.release()

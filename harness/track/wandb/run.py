@@ -9,6 +9,8 @@ them.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import re
 import subprocess
@@ -50,6 +52,10 @@ DELIVER_S = 300.0
 AT_ONCE = 10
 KEPT = "offline-run-*-rank[0-9]*"
 """Folders of runs that show the use of a machine: see harness.track.machine_use."""
+SERVICE_S = 15.0
+"""Seconds that wandb's own process may take to end."""
+DEAD = ("ConnectionResetError", "BrokenPipeError", "MailboxClosedError")
+"""Errors that show that it has ended already."""
 PAUSE_S = 300.0
 """Seconds during which no run is tried online, after W&B has failed."""
 FOREIGN = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_SERVICE", "WANDB_SWEEP_ID", "WANDB_NOTES")
@@ -63,7 +69,18 @@ def _bounded(action: Callable[[], T], seconds: float, what: str) -> T:
     try:
         return bounded(action, seconds, what)
     except TrackerError as error:
+        if any(f"{each}:" in str(error) for each in DEAD):
+            _end_service()
         raise TrackerError(redact(str(error))) from None
+
+
+def _end_service() -> None:
+    """End wandb's own process: the next run starts another. An unexpected answer of a server makes
+    it crash, and then wandb prints a traceback when Python exits."""
+    import wandb
+
+    with contextlib.suppress(TrackerError):
+        bounded(wandb.teardown, SERVICE_S, "ending wandb")
 
 
 def history(row: Row) -> dict[str, Any]:
@@ -126,6 +143,7 @@ class WandbOpener:
         self._pause_until = 0.0
         self._failures = 0
         self._stuck: set[str] = set()
+        self._at_exit = False
 
     def __call__(self, metadata: Metadata) -> TrackedRun:
         if metadata.mode == "offline":
@@ -198,7 +216,7 @@ class WandbOpener:
         if metadata.pid is not None:
             settings["x_stats_pid"] = metadata.pid
         known = wandb.Settings.model_fields  # some are newer than the oldest supported wandb
-        return wandb.init(
+        run = wandb.init(
             id=f"{metadata.id}-offline"
             if metadata.id in self._stuck
             else metadata.id,  # wandb keeps it
@@ -216,6 +234,10 @@ class WandbOpener:
             allow_val_change=True,
             settings=wandb.Settings(**{k: v for k, v in settings.items() if k in known}),
         )
+        if not self._at_exit:  # after wandb's own, so that it is called before
+            self._at_exit = True
+            atexit.register(_end_service)
+        return run
 
 
 class WandbRun(Extras):
@@ -242,7 +264,7 @@ class WandbRun(Extras):
         def tell() -> None:
             kept = wandb.Artifact(artifact.name, artifact.kind, metadata=dict(artifact.metadata))
             for name, file in artifact.files.items():
-                kept.add_file(str(file), name, skip_cache=True, policy="immutable")
+                kept.add_file(str(file), name, skip_cache=True)
             for name, address in artifact.references.items():
                 kept.add_reference(address, name)
             if made:
