@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 from harness import interpreter
 from harness.errors import user_name
 from harness.spec.declarations import Axis
+from harness.store import atomic
 from harness.store.layout import refuse_link
 from harness.track.bounded import Beat, bounded
 from harness.track.protocol import (
@@ -41,6 +43,7 @@ T = TypeVar("T")
 
 FOLDER = "wandb"
 """In the run root. wandb chooses this name itself, in the folder that it is given."""
+BLOCK = 32768
 INIT_S = 20.0
 """Seconds that W&B may take to answer before a run is mirrored offline."""
 CLOSE_S = 120.0
@@ -94,25 +97,32 @@ def history(row: Row) -> dict[str, Any]:
 
 
 def place(runs: Path) -> Path:
-    """The folder RUNS/wandb, writable. wandb itself would silently write to /tmp instead.
+    """The folder RUNS/wandb, which takes files. wandb itself would silently write to /tmp instead.
 
     Raises:
         StoreError: it is a symbolic link.
-        TrackerError: this user cannot write to it.
+        TrackerError: it takes none: it is another user's, or the disk is full.
     """
     folder = runs / FOLDER
     refuse_link(folder)
     try:
         folder.mkdir(exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-        whose = user_name(folder.stat().st_uid)
+        probe(folder)
+    except PermissionError as error:
+        whose = user_name((folder if folder.exists() else runs).stat().st_uid)
+        raise TrackerError(
+            f"{folder}: you cannot write to it, it belongs to {whose}; ask for write access"
+        ) from error
     except OSError as error:
-        raise TrackerError(f"{folder}: {error.strerror}") from error
-    raise TrackerError(
-        f"{folder} belongs to {whose}, and you cannot write to it; ask for write access, or choose "
-        "another run root"
-    )
+        raise TrackerError(str(atomic.write_error(error, folder))) from error
+    return folder
+
+
+def probe(folder: Path) -> None:
+    """Write a file as large as wandb's first block, and remove it. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
+        file.write(bytes(BLOCK))
+        file.flush()
 
 
 def _of(folder: Path, ids: Collection[str]) -> bool:
