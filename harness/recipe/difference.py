@@ -36,10 +36,12 @@ def difference(a: BaseModel, b: BaseModel) -> list[tuple[str, object, object]]:
 
 
 def varied_fields(members: Iterable[Member]) -> tuple[str, ...]:
-    """The dotted fields in which the cells of an ablation differ, in the schema's order; names,
-    seeds and what changes no result are left out, and so is the control."""
+    """The dotted fields in which the cells of an ablation differ, in the schema's order. Names,
+    seeds and what changes no result are left out; so are the control, and given weights beside
+    cells that train."""
     cells = {each.cell: each.recipe for each in members if each.cell not in ("", CONTROL)}
-    dumped = [recipe.model_dump(mode="json", exclude=set(NO_SCIENCE)) for recipe in cells.values()]
+    recipes = [each for each in cells.values() if each.optim.epochs] or list(cells.values())
+    dumped = [each.model_dump(mode="json", exclude=set(NO_SCIENCE)) for each in recipes]
     found = (field for other in dumped[1:] for field, *_ in _difference(dumped[0], other, ""))
     return tuple(dict.fromkeys(found))
 
