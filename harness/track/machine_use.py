@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 from harness.errors import StoreError
+from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.track import metadata, mirror_state
 from harness.track.feed import Feed
@@ -66,9 +67,17 @@ class MachineUse:
 
     def _is_running(self) -> bool:
         attempts = self.folder.attempts()
-        return bool(attempts) and not (attempts[-1] / "ended.json").exists()
+        if not attempts or (attempts[-1] / "ended.json").exists():
+            return False
+        if self._rank:  # the first process holds the attempt
+            return True
+        who = atomic.read_json(attempts[-1] / "alive.json")
+        return isinstance(who, dict) and who.get("pid") == self._pid
 
     def _begin(self) -> None:
+        if not getattr(self._feed.opened(), "shows_machine_use", False):
+            self._over = True
+            return
         found = mirror_state.stored_state(self.folder, self._feed.tracker.kind)
         if found is None:  # the follower of the first rank makes it
             return

@@ -147,6 +147,8 @@ def _sync(folders: Sequence[Path]) -> None:
 class WandbOpener:
     """Opens real runs. After failures it stops trying W&B's server for a while."""
 
+    shows_machine_use = True
+
     def __init__(self, init_s: float = INIT_S, close_s: float = CLOSE_S) -> None:
         self._init_s = init_s
         self._close_s = close_s

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -172,9 +173,9 @@ def test_each_rank_shows_how_its_process_uses_the_machine(
     monkeypatch.setattr(machine_use, "AFTER_S", 0.0)
     stage.attempt(1, record(1))
     stage.checkpoint(1)
-    import threading
-
     with subprocess.Popen(["sleep", "600"]) as one, subprocess.Popen(["sleep", "600"]) as two:
+        alive = stage.folder.path / "attempts" / "0001" / "alive.json"
+        alive.write_text(json.dumps({"pid": one.pid}))
         for number, process in enumerate((one, two)):
             looks = iter([True, True, True, False])
             follow(
