@@ -203,11 +203,11 @@ def extras(run: TrackedRun) -> Extras:
 class Opener(Protocol):
     """Opens a tracker's runs. Each process that mirrors makes one; it may keep state.
 
-    If its attribute `shows_machine_use` is true, it also opens runs without rows, named ID-rankN, that
-    show how the process `pid` of their metadata uses its machine. It may also have a method `deliver(runs: Path, ids: Collection[str], beat: Beat) -> int`. `sync`
-    calls it online with the ids of complete runs: it uploads what the tracker kept offline and no
-    journal has, namely the runs ID-rankN with the use of machines, calls `beat` on progress, and
-    returns how many runs these were.
+    If its attribute `shows_machine_use` is true, it also opens runs without rows, named ID-rankN,
+    that show how the process `pid` of their metadata uses its machine. It may also have a method
+    `deliver(runs: Path, ids: Collection[str], beat: Beat) -> int`. `sync` calls it online with the
+    ids of complete runs: it uploads what the tracker kept offline and no journal has, namely these
+    runs without rows, calls `beat` on progress, and returns how many there were.
     """
 
     def __call__(self, metadata: Metadata) -> TrackedRun:
