@@ -63,6 +63,9 @@ PAUSE_S = 300.0
 """Seconds during which no run is tried online, after W&B has failed."""
 FOREIGN = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_SERVICE", "WANDB_SWEEP_ID", "WANDB_NOTES")
 """Variables that describe a run other than the mirrored ones."""
+DATA_DIR = "WANDB_DATA_DIR"
+OWN_DATA_DIRS: set[str] = set()
+"""Its values that this process has set, not the user."""
 GLOBAL_STEP = "global_step"
 """The logged value for training's x axis; wandb's own step only numbers the rows."""
 
@@ -204,7 +207,9 @@ class WandbOpener:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
         # where wandb keeps files of artifacts until their upload; else in HOME, perhaps of a node
-        os.environ.setdefault("WANDB_DATA_DIR", str(folder.absolute()))
+        if os.environ.get(DATA_DIR) in (None, *OWN_DATA_DIRS):
+            OWN_DATA_DIRS.add(str(folder.absolute()))
+            os.environ[DATA_DIR] = str(folder.absolute())
         os.environ["WANDB_MODE"] = metadata.mode  # wandb does not accept every spelling
         import wandb
 
