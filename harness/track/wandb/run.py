@@ -16,7 +16,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -210,9 +210,6 @@ class WandbOpener:
         if os.environ.get(DATA_DIR) in (None, *OWN_DATA_DIRS):
             OWN_DATA_DIRS.add(str(folder.absolute()))
             os.environ[DATA_DIR] = str(folder.absolute())
-        os.environ["WANDB_MODE"] = metadata.mode  # wandb does not accept every spelling
-        import wandb
-
         settings = {
             "silent": True,
             "console": "off",
@@ -232,8 +229,24 @@ class WandbOpener:
         }
         if metadata.pid is not None:
             settings["x_stats_pid"] = metadata.pid
+        asked = os.environ.get("WANDB_MODE")
+        os.environ["WANDB_MODE"] = metadata.mode  # wandb does not accept every spelling
+        try:
+            run = self._opened(metadata, runs, settings)
+        finally:
+            os.environ.pop("WANDB_MODE")
+            if asked is not None:
+                os.environ["WANDB_MODE"] = asked
+        if not self._at_exit:  # after wandb's own, so that it is called before
+            self._at_exit = True
+            atexit.register(_end_service)
+        return run
+
+    def _opened(self, metadata: Metadata, runs: Path, settings: Mapping[str, Any]) -> Any:
+        import wandb
+
         known = wandb.Settings.model_fields  # some are newer than the oldest supported wandb
-        run = wandb.init(
+        return wandb.init(
             id=f"{metadata.id}-offline"
             if metadata.id in self._stuck
             else metadata.id,  # wandb keeps it
@@ -251,10 +264,6 @@ class WandbOpener:
             allow_val_change=True,
             settings=wandb.Settings(**{k: v for k, v in settings.items() if k in known}),
         )
-        if not self._at_exit:  # after wandb's own, so that it is called before
-            self._at_exit = True
-            atexit.register(_end_service)
-        return run
 
 
 class WandbRun(Extras):
