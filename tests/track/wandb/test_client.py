@@ -209,6 +209,7 @@ def test_each_rank_shows_how_its_process_uses_the_machine(
         assert datastore.rows(runs, name) == []
     assert len(datastore.rows(runs)) == 1
     stage.finish()
+    client._end_service()
     with serve() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
