@@ -9,7 +9,12 @@ from harness.track.protocol import Artifact
 
 from .conftest import FakeWandb, Stage, mirror, record
 
-DATA = {"name": "digits", "fingerprint": "8f8231f554da", "train": 90, "path": "/home/me/data"}
+DATA: dict[str, str | int] = {
+    "name": "digits",
+    "fingerprint": "8f8231f554da",
+    "train": 90,
+    "path": "/home/me/data",
+}
 KNN = "tiny-s0.knn-0123456789"
 
 

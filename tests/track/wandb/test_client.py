@@ -33,6 +33,7 @@ from . import datastore
 from .server import Server, serve
 
 KEY = "local-" + "5ec4e7" * 7
+MAIL = "someone@lab.edu"
 
 
 def png() -> bytes:
@@ -111,6 +112,7 @@ def check_lineage(server: Server) -> None:
 def test_offline_files_hold_every_step_once_and_the_lineage(
     runs: Path, ablation: list[Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WANDB_EMAIL", MAIL)
     assert mirror_all(runs, ablation) == []
     for stage in ablation:
         kept = journal.read(stage.folder)
@@ -141,7 +143,9 @@ def test_offline_files_hold_every_step_once_and_the_lineage(
         check_lineage(server)
         counts = {name: len(rows) for name, rows in server.history.items()}
         assert [counts[stage.cursor["id"]] for stage in ablation] == [4, 1]
-    assert not [path for path in runs.rglob("*") if path.is_file() and holds_key(path)]
+    assert not [path for path in runs.rglob("*") if holds(path, KEY, MAIL)]
+    told = [path for path in runs.glob("wandb/**/*") if holds(path, str(DATA["path"]))]
+    assert not told, "the result has it, the tracker does not get it"
 
 
 def flat(value: Any) -> list[Any]:
@@ -151,8 +155,8 @@ def flat(value: Any) -> list[Any]:
     return [leaf for each in value for leaf in flat(each)] if isinstance(value, list) else [value]
 
 
-def holds_key(path: Path) -> bool:
-    return KEY.encode() in path.read_bytes()
+def holds(path: Path, *texts: str) -> bool:
+    return path.is_file() and any(each.encode() in path.read_bytes() for each in texts)
 
 
 def test_sync_rebuilds_all_of_it_from_the_run_root(
