@@ -11,6 +11,7 @@ from harness import estimate, source
 from harness.errors import StoreError
 from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
+from harness.recipe.difference import varied_fields
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
 from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
 from harness.recipe.load import loaded
@@ -85,6 +86,8 @@ class PlannedStage:
     control: str = ""
     """The id of the stage that measures the untrained network with the same seed, on the same data
     and by the same protocol; "" if the plan has none."""
+    varies: tuple[str, ...] = ()
+    """The recipe's fields in which the plan's cells differ."""
 
     @property
     def recipe(self) -> Recipe:
@@ -220,6 +223,7 @@ def make_plan(
         if (control := untrained(found)) is not None:
             members.append(Member(CONTROL, control.seed, control))
     beside = Controls(members)
+    varies = varied_fields(members)
     on = on or estimate.computer("auto", 1)
     measured = estimate.history(runs, on)
     planned: list[PlannedStage] = []
@@ -279,6 +283,7 @@ def make_plan(
                     source=took.source if took else "",
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
+                    varies=varies,
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
@@ -369,6 +374,7 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "seed": stage.recipe.seed,
         "group": group,
         "cell": stage.member.cell,
+        **({"varies": list(stage.varies)} if stage.varies else {}),
         "parent": stage.parent,
         **({"control": stage.control} if stage.control else {}),
         "recipe": described(stage.recipe, stage.name),

@@ -50,12 +50,16 @@ def write(made: Plan, site: Site, out: Path | None = None) -> Report:
 def write_at_end(made: Plan, site: Site, progress: Progress) -> Report | None:
     """The report at the end of a run; None if it could not be written, which is no failure of the
     run."""
+    from harness.track.follow import start_report
+
     try:
         found = write(made, site)
     except HarnessError as error:
         progress.not_reported(error)
         return None
     progress.reported(found)
+    if made.todo:  # else it was mirrored when they ended
+        start_report(site.runs, made.name)
     return found
 
 

@@ -103,7 +103,7 @@ def run_stages(
     from harness.track.follow import start
 
     launcher = attached(chosen(on, site), site)
-    followers = start(site.runs, [stage.id for stage in made.todo])
+    followers = start(site.runs, [stage.id for stage in made.todo], ranks=site.processes)
     if followers.warning:
         note(followers.warning)
     with working(len(made.todo)) as (reporter, stopping):

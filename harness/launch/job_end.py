@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -14,17 +15,22 @@ if TYPE_CHECKING:
 
 REPORT = "harness.app.reporting:report"
 """The function that writes a report, by name: launchers import nothing of harness.app."""
+MIRROR_S = 30.0
+"""Seconds that trackers may take for the report; `sync` uploads what is missing."""
 
 
 def report(recipe: str, sets: Sequence[str], site: Site) -> str:
-    """Write the report of the results so far, and print its path; returns its page.
+    """Write the report of the results so far, print its path, and mirror it; returns its page.
 
     Raises:
         HarnessError: the recipe is wrong, or the disk cannot be written.
     """
-    page = str(load(REPORT)(recipe, site, sets=sets).page)
+    from harness.track.follow import start_report
+
+    page = Path(load(REPORT)(recipe, site, sets=sets).page)
     print(f"report: {page}", flush=True)
-    return page
+    start_report(site.runs, page.parent.name).wait(MIRROR_S)  # the job's end kills them
+    return str(page)
 
 
 def run_or_exit(work: Callable[[], str], late: Callable[[], object] = lambda: None) -> str:

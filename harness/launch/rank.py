@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -88,12 +88,32 @@ def main() -> int:
         placement = resolve(os.environ)
         job = Job(words.folder, words.data, pick_device(words.device, placement))
         console = Console(highlight=False, stderr=True)
-        with StopFlag() as stopping, watching(console, 1) as reporter:
+        with (
+            StopFlag() as stopping,
+            watching(console, 1) as reporter,
+            _followed(words.folder, placement),
+        ):
             state = run_as(placement, job, reporter, stopping, threads=words.threads)
     except HarnessError as error:
         print(inert(f"error: {redact(str(error))}"), file=sys.stderr)
         return error.exit_code
     return 130 if state == "interrupted" else 0
+
+
+@contextlib.contextmanager
+def _followed(folder: Path, placement: Placement) -> Iterator[None]:
+    """Context in which the trackers show how this process uses its machine, unless it is the first:
+    whoever starts that one has the stage followed."""
+    if placement.rank == 0:
+        yield
+        return
+    from harness.track.follow import start
+
+    followers = start(folder.parent, [folder.name], rank=placement.rank, ranks=placement.size)
+    try:
+        yield
+    finally:
+        followers.stop()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,11 @@ class Feed:
 
     def open(self, metadata: Metadata) -> TrackedRun:
         """Open a run, or resume it. Raises TrackerError, and what the tracker raises."""
+        return self.opened()(metadata)
+
+    def opened(self) -> Opener:
+        """What opens its runs."""
         if self.opener is None:
             self.opener = load(self.tracker.opener)()
         assert self.opener is not None
-        return self.opener(metadata)
+        return self.opener

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,15 @@ from harness.output import tolerate_print_errors
 from harness.redact import redact
 from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
-from harness.store.layout import refuse_link, stage_folder
+from harness.store.layout import StageFolder, refuse_link, stage_folder
 from harness.store.ledger import read_entry
 from harness.store.operating_system import DEAD, start_time
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
+from harness.track.machine_use import MachineUse
 from harness.track.mirror import Say, StageMirror
 from harness.track.protocol import TrackerError
+from harness.track.report_run import ReportMirror
 
 POLL_S = 5.0
 """Seconds between two checks of the stages' folders."""
@@ -39,6 +41,19 @@ LOGS = 50
 """Number of log files per tracker that a run root keeps."""
 GRACE_S = 30.0
 """Seconds that a tracker's library may take to exit after everything was closed."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of a stage's processes a follower follows, and on this machine.
+
+    Attributes:
+        pid: its process; None: unknown.
+    """
+
+    number: int = 0
+    of: int = 1
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,17 +99,35 @@ class Followers:
             each.process.terminate()
 
 
-def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Followers:
-    """Start followers of the stages; they exit soon after this process does. Never raises."""
+def start(
+    runs: Path, stage_ids: Sequence[str], *, rank: int = 0, ranks: int = 1, poll_s: float = POLL_S
+) -> Followers:
+    """Start followers of the stages; they exit soon after this process does. Never raises.
+
+    Args:
+        rank, ranks: which of the stages' processes this one is. The follower of the first mirrors
+            the journal; each shows how its own process uses its machine.
+    """
+    which = ["--rank", str(rank), "--ranks", str(ranks), "--until-pid", str(os.getpid())]
+    which += ["--poll", str(poll_s), "--stages", *stage_ids]
+    return _start_all(runs, which if stage_ids else [])
+
+
+def start_report(runs: Path, name: str) -> Followers:
+    """Start processes that mirror the report RUNS/reports/NAME and exit. Never raises."""
+    return _start_all(runs, ["--report", name])
+
+
+def _start_all(runs: Path, words: Sequence[str]) -> Followers:
     started, troubles = [], []
     try:
-        declared = list(trackers().values()) if stage_ids else []
+        declared = list(trackers().values()) if words else []
     except Exception as error:
         return Followers(warning=f"no tracker follows this run ({redact(str(error))})")
     for tracker in declared:
         try:
             if access(tracker).mode != "disabled":
-                started.append(_start(tracker, runs.resolve(), stage_ids, poll_s))
+                started.append(_start(tracker, runs.resolve(), words))
         except Exception as error:
             why = redact(str(error))
             troubles.append(
@@ -103,13 +136,13 @@ def start(runs: Path, stage_ids: Sequence[str], *, poll_s: float = POLL_S) -> Fo
     return Followers(tuple(started), "; ".join(troubles))
 
 
-def _start(tracker: Tracker, runs: Path, stage_ids: Sequence[str], poll_s: float) -> Follower:
+def _start(tracker: Tracker, runs: Path, words: Sequence[str]) -> Follower:
     log = _new_log(runs / f".{tracker.kind}-follow")
     command = interpreter.command("harness.track.follow", "--runs", str(runs))
-    command += ["--tracker", tracker.kind, "--until-pid", str(os.getpid()), "--poll", str(poll_s)]
+    command += ["--tracker", tracker.kind, *words]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [*command, "--stages", *stage_ids],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -150,22 +183,43 @@ def follow(
     stop: threading.Event,
     poll_s: float = POLL_S,
     beat: Beat = lambda: None,
+    rank: Rank = Rank(),
 ) -> list[StageMirror]:
     """Mirror the stages until all are finished, `alive` is false, or `stop` is set."""
     if feed.access.mode == "disabled":
         return []
     folders = [stage_folder(runs, stage_id) for stage_id in dict.fromkeys(stage_ids)]
-    mirrors = [StageMirror(folder, feed, say, beat=beat) for folder in folders]
+    # one process online: the stage's own run shows its use of the machine
+    shared = rank.pid if rank.of == 1 and feed.access.mode == "online" else None
+    mirrors = [StageMirror(folder, feed, say, beat=beat, pid=shared) for folder in folders]
+    pid = rank.pid
+    uses = [MachineUse(f, feed, rank.number, pid, say) for f in folders] if pid else []
+    if rank.number:
+        mirrors = []
     last = False
-    while not last and not all(mirror.over for mirror in mirrors):
+    while not last and not all(_over(mirrors, folders)):
         last = stop.wait(poll_s) or not alive()  # asked first, so the last advance misses nothing
         for mirror in mirrors:
             beat()
             mirror.advance()
+        shown = {each.folder.id for each in mirrors if shared and each.mode == "online"}
+        for use in uses:
+            beat()
+            if use.folder.id not in shown:
+                use.advance()
+    for use in uses:
+        use.close()
     for mirror in mirrors:
         mirror.close()
         say(f"{mirror.folder.id}: {mirror.standing}, {mirror.added} rows {mirror.mode}")
     return mirrors
+
+
+def _over(mirrors: Sequence[StageMirror], folders: Sequence[StageFolder]) -> Iterator[bool]:
+    """For each stage, whether there is nothing left to follow."""
+    if mirrors:
+        return (mirror.over for mirror in mirrors)
+    return ((folder.path / "result.json").exists() for folder in folders)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -173,7 +227,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="harness.track.follow", description=__doc__)
     parser.add_argument("--tracker", required=True, help="kind of the tracker to mirror into")
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
-    parser.add_argument("--stages", nargs="+", required=True, help="stage ids to mirror")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--stages", nargs="+", default=[], help="stage ids to mirror")
+    what.add_argument("--report", default="", help="name of a report to mirror, once")
+    parser.add_argument("--rank", type=int, default=0, help="which of their processes to follow")
+    parser.add_argument("--ranks", type=int, default=1, help="of how many")
     parser.add_argument(
         "--until-pid", type=int, help="process that runs them; default: as the ledger says"
     )
@@ -198,9 +256,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     stop = _signals()
     with contextlib.suppress(OSError):
         os.nice(19)
-    say(f"following {len(given.stages)} stages {feed.access.mode}")
+    say(f"following {given.report or f'{len(given.stages)} stages'} {feed.access.mode}")
 
     def work(beat: Beat) -> None:
+        if given.report:
+            report = ReportMirror(given.runs, given.report, feed, beat=beat, say=say)
+            report.advance()
+            say(f"{given.report}: {report.standing} {report.mode} {report.trouble}".rstrip())
+            return
         alive = watcher(given.until_pid) if given.until_pid else any_running
         follow(
             given.runs,
@@ -211,6 +274,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             stop=stop,
             poll_s=given.poll,
             beat=beat,
+            rank=Rank(given.rank, given.ranks, given.until_pid),
         )
 
     try:

@@ -10,18 +10,20 @@ network left out. It rebuilds offline stages online from the journal, not from o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.spec.registry import axis_of
 from harness.store.journal import NOT_METRICS, Record
 from harness.store.layout import StageFolder
 from harness.store.ledger import DONE, read_entry
-from harness.track import metadata, mirror_state
+from harness.track import alerts, lineage, metadata, mirror_state
 from harness.track.bounded import Beat
 from harness.track.feed import Feed
-from harness.track.protocol import TrackedRun, TrackerError
+from harness.track.metadata import shown_pictures
+from harness.track.protocol import TrackedRun, TrackerError, extras
 from harness.track.tail import Progress, Tail, newest_checkpoint
 
 Say = Callable[[str], object]
@@ -35,11 +37,14 @@ class StageMirror:
         feed: the tracker, whose mode is online or offline.
         beat: called whenever the tracker has accepted data.
         fall_back: whether a run that cannot be opened online is opened offline.
+        pid: the process whose use of the machine an online run shows; None: none. Offline it is a
+            run of its own (harness.track.machine_use), as no journal has it.
 
     Attributes:
         standing: waiting (nothing to mirror yet), busy (another process mirrors it), open,
             complete (the stage is finished and mirrored), or failed (given up; see `trouble`).
         added: rows that this object added.
+        left_out: what was refused of the stage's alerts, artifacts and pictures, and why.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class StageMirror:
         *,
         beat: Beat = lambda: None,
         fall_back: bool = True,
+        pid: int | None = None,
     ) -> None:
         self.folder = folder
         self.mode: Literal["online", "offline"] = (
@@ -58,8 +64,10 @@ class StageMirror:
         self.standing: Standing = "waiting"
         self.trouble = ""
         self.added = 0
+        self.left_out = ""
         self.url = ""
         self._feed, self._say, self._beat, self._fall_back = feed, say, beat, fall_back
+        self._pid = pid
         self._kind = feed.tracker.kind
         self._lock = mirror_state.Lock(folder.path / f"{self._kind}.lock")
         self._cursor: mirror_state.MirrorState | None = None
@@ -129,6 +137,7 @@ class StageMirror:
             state = str(result["state"])
             tags = () if state == "finished" else (state,)
             self._run.summarise(metadata.summary(result), tags)
+            self._tell_more(self._run, result)
             self._end(done=True)
 
     def _begin(self) -> None:
@@ -173,13 +182,58 @@ class StageMirror:
             if number >= self._run.known:
                 self._run.log(metadata.row(record, number))
                 self.added += 1
+                self._alert(alerts.of_values(record))
             self._beat()
+
+    def _tell_more(self, run: TrackedRun, result: Mapping[str, Any]) -> None:
+        """The finished stage's alerts, artifacts and pictures. What is refused is left out, and
+        told: the run has its rows and its end without it."""
+        more, folder = extras(run), self.folder
+
+        def warnings() -> None:
+            self._alert(alerts.of_result(folder, result))
+
+        def pictures() -> None:
+            if (shown := shown_pictures(folder, result)) is not None:
+                more.pictures(*shown)
+
+        def artifacts() -> None:
+            for each in lineage.used(folder, result):
+                more.artifact(each, made=False)
+                self._beat()
+            if (own := lineage.made(folder)) is not None:
+                more.artifact(own, made=True)
+
+        for action in (warnings, pictures, artifacts):
+            try:
+                action()
+            except Exception as error:
+                self.left_out = self._feed.access.redact(f"without {action.__name__}: {error}")
+                self._say(f"{folder.id}: {self.left_out}")
+            self._beat()
+
+    def _alert(self, found: Iterable[tuple[str, str]]) -> None:
+        """Give the alerts that were not given yet; a restart repeats none."""
+        assert self._cursor is not None
+        assert self._tail is not None
+        assert self._run is not None
+        given = self._tail.progress.alerts
+        for title, text in found:
+            if title not in given:
+                given.append(title)
+                if self.mode == "offline":
+                    self._cursor.offline = self._tail.progress.copy()
+                    self._cursor.save(self.folder, self._kind)
+                extras(self._run).alert(title, text)
 
     def _open(self) -> None:
         assert self._cursor is not None
         self._cursor.mode = self.mode
         self._beat()
-        self._run = self._feed.open(metadata.describe(self.folder, self._cursor, self.mode))
+        described = metadata.describe(self.folder, self._cursor, self.mode)
+        if self.mode == "online":
+            described = replace(described, pid=self._pid)
+        self._run = self._feed.open(described)
         self._beat()
         self.standing = "open"
         if self._run.url:
@@ -195,8 +249,12 @@ class StageMirror:
         run.close(done=done)
         self._beat()
         progress = self._tail.progress.copy()
-        progress.complete = done
+        # online, `sync` shall try again what was left out; offline, it makes the run anew
+        refused = self.left_out if self.mode == "online" else ""
+        progress.complete = done and not refused
         setattr(self._cursor, self.mode, progress)
         self._cursor.save(self.folder, self._kind)
         self.standing = "complete" if done else "open"
+        if refused:
+            self.standing, self.trouble = "failed", refused
         self._lock.release()

@@ -38,11 +38,15 @@ def safe_id(stage_id: str, salt: str) -> str:
     All runs of a project share one set of ids, and all who run the same recipe get the same stage
     id. The salt keeps a second run folder, perhaps of another edition, out of the first one's run.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", stage_id)
-    room = ID_LIMIT - len(salt) - 1
+    return f"{safe_name(stage_id, ID_LIMIT - len(salt) - 1)}-{salt}"
+
+
+def safe_name(text: str, room: int = ID_LIMIT) -> str:
+    """`text` in at most `room` characters that trackers accept in names."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", text)
     if len(name) > room:
-        name = f"{name[: room - 9]}-{hashlib.sha256(stage_id.encode()).hexdigest()[:8]}"
-    return f"{name}-{salt}"
+        name = f"{name[: room - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name
 
 
 @dataclass

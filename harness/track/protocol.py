@@ -1,11 +1,13 @@
 """The protocol between a mirror and a tracker: what a tracker must do, and what it gets.
 
 A tracker is declared by a `harness.spec.declarations.Tracker`. The mirror reads the journal, keeps
-the cursor and the lock, and decides what is sent. A tracker opens runs and takes rows.
+the cursor and the lock, and decides what is sent. A tracker opens runs and takes rows. What else a
+run may take is in `Extras`: a tracker that lacks one of them is not called.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -59,10 +61,15 @@ class Metadata:
         group: runs that belong together, e.g. an ablation's.
         job_type: the stage's task.
         project: as in `Access`.
-        folder: the stage's; a tracker may make a folder of its own name in it.
+        folder: the stage's, or the report's; a tracker may make a folder of its own name in it.
         mode: whether to deliver, or to keep in files.
-        config: the recipe; the stage's own facts are under "stage" and "provenance".
+        config: the recipe; the stage's own facts are under "stage" and "provenance", the cell of an
+            ablation under "cell", the fields that tell its cells apart under "varies/FIELD".
         tags: of at most 64 characters each.
+        runs: the run root; a tracker may make a folder of its own name in it for all its runs. None
+            if unknown.
+        notes: the command that made it, without secrets.
+        pid: the process whose use of the machine the run may show; None: none.
     """
 
     id: str
@@ -74,6 +81,47 @@ class Metadata:
     mode: Literal["online", "offline"]
     config: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    runs: Path | None = None
+    notes: str = ""
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something that a run reads or makes: data, weights, a result, a report.
+
+    It is the same artifact wherever its name, its files and its addresses are the same.
+
+    Attributes:
+        name: at most 120 of the characters A-Z a-z 0-9 . _ -
+        kind: dataset, model, evaluation or report.
+        files: path in the artifact -> a small file, to be uploaded.
+        references: path in the artifact -> address of what stays where it is, however large:
+            "moco-harness://..." with a digest of the content, relative to the run root.
+        metadata: plain values.
+    """
+
+    name: str
+    kind: str
+    files: Mapping[str, Path] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file, and what it shows in words."""
+
+    file: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class TrackedTable:
+    """A table: a value is a text, a number, or None where there is none."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -123,8 +171,44 @@ class TrackedRun(Protocol):
         """
 
 
+class Extras:
+    """What a tracked run may take besides rows. Each method is optional, these do nothing."""
+
+    def artifact(self, artifact: Artifact, *, made: bool) -> None:
+        """Record that the run made the artifact, or else that it used it. It may come again."""
+
+    def table(self, name: str, table: TrackedTable) -> None:
+        """Show a table; one that came before under the name is replaced."""
+
+    def pictures(self, name: str, pictures: Sequence[Picture]) -> None:
+        """Show pictures; those that came before under the name are replaced."""
+
+    def alert(self, title: str, text: str) -> None:
+        """Tell people of something that needs their eyes; each title comes once in a run.
+
+        Args:
+            title: at most 60 characters.
+        """
+
+
+def extras(run: TrackedRun) -> Extras:
+    """The run's extras: its own methods, and for those it lacks ones that do nothing."""
+    found = Extras()
+    for name in ("artifact", "table", "pictures", "alert"):
+        if (own := getattr(run, name, None)) is not None:
+            setattr(found, name, own)
+    return found
+
+
 class Opener(Protocol):
-    """Opens a tracker's runs. Each process that mirrors makes one; it may keep state."""
+    """Opens a tracker's runs. Each process that mirrors makes one; it may keep state.
+
+    If its attribute `shows_machine_use` is true, it also opens runs without rows, named ID-rankN,
+    that show how the process `pid` of their metadata uses its machine. It may also have a method
+    `deliver(runs: Path, ids: Collection[str], beat: Beat) -> int`. `sync` calls it online with the
+    ids of complete runs: it uploads what the tracker kept offline and no journal has, namely these
+    runs without rows, calls `beat` on progress, and returns how many there were.
+    """
 
     def __call__(self, metadata: Metadata) -> TrackedRun:
         """Open the run, or resume it.

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import HarnessError, StoreError
 from harness.spec.registry import trackers
 from harness.store.layout import StageFolder, stage_folder
 from harness.store.ledger import everything
-from harness.track import mirror_state
+from harness.track import mirror_state, report_run
 from harness.track.bounded import QUIET_S, Beat, watched
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
 from harness.track.protocol import TrackerError
 
+State = Literal["already", "uploaded", "partly", "nothing", "busy", "waiting", "failed"]
+MESSAGES = 3
+"""Different messages of a group that are told."""
+
 
 @dataclass(frozen=True)
 class SyncOutcome:
-    """What `sync` did with a stage and a tracker.
+    """What `sync` did with a stage, or a report, and a tracker.
 
     Attributes:
+        stage_id: the stage's id, or "reports/NAME".
         tracker: its kind.
         state: already (was complete online), uploaded (now complete), partly (up to the newest
             checkpoint of an unfinished stage), nothing (nothing to upload yet), busy (another
@@ -33,7 +40,7 @@ class SyncOutcome:
 
     stage_id: str
     tracker: str
-    state: Literal["already", "uploaded", "partly", "nothing", "busy", "waiting", "failed"]
+    state: State
     rows: int = 0
     url: str = ""
     message: str = ""
@@ -57,16 +64,21 @@ def sync(
         HarnessError: the environment asks something impossible of a tracker; the others are done.
     """
     if stage_ids is None:
-        folders = [entry.folder for entry in everything(runs)]
+        groups = {each.folder.id: _group(each.described) for each in everything(runs)}
+        reports = report_run.names(runs)
     else:
-        folders = [stage_folder(runs, stage_id) for stage_id in stage_ids]
+        groups, reports = (
+            {id_: _group(_described(stage_folder(runs, id_))) for id_ in stage_ids},
+            [],
+        )
+    work = _Work(runs, groups, reports)
     outcomes: list[SyncOutcome] = []
     refused: HarnessError | None = None
     for feed in _declared(say) if feeds is None else feeds:
         if isinstance(feed, HarnessError):
             refused = refused or feed
         else:
-            outcomes += _sync_all(folders, feed, say, quiet_s)
+            outcomes += _sync_all(work, feed, say, quiet_s)
     if refused is not None:
         raise refused
     return outcomes
@@ -82,32 +94,134 @@ def _declared(say: Say) -> Iterator[Feed | HarnessError]:
             say(f"{tracker.kind}: nothing is uploaded: {error}")
 
 
-def _sync_all(
-    folders: Sequence[StageFolder], feed: Feed, say: Say, quiet_s: float
-) -> list[SyncOutcome]:
-    """The outcomes of the stages; if the tracker hangs, those not done yet have failed."""
+@dataclass(frozen=True)
+class _Work:
+    """What is to be synced.
+
+    Attributes:
+        groups: each stage's group, by its id.
+        reports: names of reports.
+    """
+
+    runs: Path
+    groups: Mapping[str, str]
+    reports: Sequence[str]
+
+
+def _group(described: Mapping[str, Any] | None) -> str:
+    found = described or {}
+    return str(found.get("group") or found.get("name") or "no group")
+
+
+def _described(folder: StageFolder) -> dict[str, Any] | None:
+    try:
+        return folder.described
+    except StoreError:
+        return None
+
+
+def _sync_all(work: _Work, feed: Feed, say: Say, quiet_s: float) -> list[SyncOutcome]:
+    """The outcomes of the stages, then of the reports; if the tracker hangs, those not done yet
+    have failed. Says one line for each group in which something happened."""
     done: list[SyncOutcome] = []
+    left: dict[str, list[str]] = {}
+    for id_, group in work.groups.items():
+        left.setdefault(group, []).append(id_)
+    left |= {each: [each] for each in (f"{report_run.FOLDER}/{name}" for name in work.reports)}
+    found: list[SyncOutcome] = []
 
-    def tell(outcome: SyncOutcome) -> None:
-        done.append(outcome)
-        if outcome.state != "already":
-            detail = " · ".join(filter(None, (outcome.message, outcome.url)))
-            what = f"{outcome.tracker}: {outcome.state}, {outcome.rows} rows"
-            say(f"{outcome.stage_id}: {what}{': ' if detail else ''}{detail}")
+    def told(group: str, outcomes: list[SyncOutcome]) -> None:
+        if line := _line(group, outcomes):
+            say(line)
 
-    def work(beat: Beat) -> None:
-        for folder in folders:
-            outcome = _sync(folder, feed, beat)
-            beat()
-            tell(outcome)
+    def run(beat: Beat) -> None:
+        for group, ids in list(left.items()):
+            found.clear()
+            for id_ in ids:
+                if id_ in work.groups:
+                    found.append(_sync(stage_folder(work.runs, id_), feed, beat))
+                else:
+                    found.append(_sync_report(work.runs, id_.partition("/")[2], feed, beat))
+                beat()
+            told(group, found)
+            done.extend(found)
+            del left[group]
+        if feed.access.mode == "online":
+            _deliver(work, feed, beat, say)
 
     try:
-        watched(work, quiet_s, feed.tracker.title)
+        watched(run, quiet_s, feed.tracker.title)
     except TrackerError as error:
         why = feed.access.redact(str(error))
-        for folder in folders[len(done) :]:
-            tell(SyncOutcome(folder.id, feed.tracker.kind, "failed", message=why))
+        begun = {each.stage_id: each for each in found}
+        for group, ids in left.items():
+            failed = partial(SyncOutcome, tracker=feed.tracker.kind, state="failed", message=why)
+            outcomes = [begun.get(id_) or failed(id_) for id_ in ids]
+            told(group, outcomes)
+            done.extend(outcomes)
+        if not left:
+            say(f"use of machines: {feed.tracker.kind}: failed: {why}")
     return done
+
+
+def _line(group: str, outcomes: Sequence[SyncOutcome]) -> str:
+    """What happened in a group, in one line; "" if everything was there already."""
+    new = [each for each in outcomes if each.state != "already"]
+    if not new:
+        return ""
+    counts = Counter(each.state for each in new)
+    stages = ", ".join(f"{number} {state}" for state, number in counts.items())
+    rows = sum(each.rows for each in new)
+    messages: dict[str, list[str]] = {}
+    for each in filter(lambda each: each.message, new):
+        messages.setdefault(each.message, []).append(each.stage_id)
+    said = [
+        message if len(ids) == len(outcomes) > 1 else f"{message} ({_some(ids)})"
+        for message, ids in messages.items()
+    ]
+    more = [f"and {len(said) - MESSAGES} more"] if len(said) > MESSAGES else []
+    url = next((each.url for each in new if each.url), "")
+    detail = " · ".join(filter(None, (*said[:MESSAGES], *more, url)))
+    line = f"{group}: {new[0].tracker}: {stages}, {rows:,} rows"
+    return f"{line}: {detail}" if detail else line
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
+
+
+def _deliver(work: _Work, feed: Feed, beat: Beat, say: Say) -> None:
+    """Upload what no journal has. What fails is told; the next `sync` tries again."""
+    kind = feed.tracker.kind
+    ids = set()
+    for id_ in work.groups:
+        with contextlib.suppress(StoreError):
+            state = mirror_state.stored_state(stage_folder(work.runs, id_), kind)
+            if state is not None and state.online.complete:
+                ids.add(state.id)
+    deliver = getattr(feed.opened(), "deliver", None) if ids else None
+    if deliver is None:
+        return
+    try:
+        if number := deliver(work.runs, ids, beat):
+            say(f"use of machines: {kind}: {number} uploaded")
+    except TrackerError as error:
+        say(f"use of machines: {kind}: failed: {feed.access.redact(str(error))}")
+
+
+def _sync_report(runs: Path, name: str, feed: Feed, beat: Beat) -> SyncOutcome:
+    outcome = partial(SyncOutcome, f"{report_run.FOLDER}/{name}", feed.tracker.kind)
+    if feed.access.mode != "online":
+        why = feed.access.why or f"{feed.tracker.title} is {feed.access.mode}"
+        return outcome("waiting", message=f"{why}; the run root has everything")
+    mirror = report_run.ReportMirror(runs, name, feed, beat=beat, fall_back=False)
+    mirror.advance()
+    if mirror.standing == "failed":
+        return outcome("failed", message=mirror.trouble)
+    if mirror.standing == "busy":
+        return outcome("busy", message="another process is uploading it now")
+    state: State = "uploaded" if mirror.standing == "complete" else "already"
+    return outcome(state, url=mirror.url)
 
 
 def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:

@@ -28,12 +28,14 @@ class Progress:
         step: the newest mirrored step.
         names: the metrics mirrored at that step: a record that adds others to it still counts.
         complete: whether all of a finished stage is mirrored, including its result.
+        alerts: those that were given.
     """
 
     rows: int = 0
     step: int = -1
     names: list[str] = field(default_factory=list)
     complete: bool = False
+    alerts: list[str] = field(default_factory=list)
 
     def copy(self) -> Progress:
         return Progress(**asdict(self))

@@ -318,13 +318,16 @@ def test_files_of_the_working_folder_are_nobodys_library(
     words = ["--set", "optim.epochs=1", "--set", "linear=null"]
     said = moco("run", tiny, "--processes", 2, "--device", "cpu", *words)
     assert said.code == 0, said.all
-    (log,) = Path("runs/.wandb-follow").iterdir()
+    logs = list(Path("runs/.wandb-follow").iterdir())
     until = time.monotonic() + 100
-    while "ended" not in log.read_text():
-        assert time.monotonic() < until, log.read_text()
+    while not all("ended" in log.read_text() for log in logs):
+        assert time.monotonic() < until, [log.read_text() for log in logs]
         time.sleep(0.1)
-    assert "complete" in log.read_text(), log.read_text()
-    assert list(Path("runs").glob("*/wandb/offline-run-*")), log.read_text()
+    texts = "".join(log.read_text() for log in logs)
+    assert "complete" in texts
+    assert "No module" not in texts
+    assert len(list(Path("runs").glob("wandb/offline-run-*-tiny-s0*"))) == 2, texts
+    assert list(Path("runs").glob("wandb/offline-run-*-report-tiny*")), texts
 
 
 def test_what_is_no_mode_of_wandbs_is_told_before_anything_runs(

@@ -157,11 +157,36 @@ def test_its_tracker_has_every_row_of_the_journals(place: Path) -> None:
         end = json.loads(rows.with_suffix(".end").read_text())
         assert end["axes"]
         assert set(end["axes"].values()) <= {"step", "epoch"}
+    say(place, "sync")
     assert "notebook" not in say(place, "sync"), "all is there"
     folder = stage(place, "bright")
     shutil.rmtree(folder / "notebook")
     (folder / "notebook.json").unlink()
-    assert f"{folder.name}: notebook: uploaded" in say(place, "sync")
+    assert "out: notebook: 1 uploaded" in say(place, "sync")
+
+
+def test_its_tracker_has_the_lineage_and_the_report(place: Path) -> None:
+    say(place, "report", "out.yaml")
+    say(place, "sync")
+
+    def told(folder: Path, what: str) -> list[dict[str, object]]:
+        (file,) = (folder / "notebook").glob(f"*.{what}")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    weights = f"weights-{stage(place, 'pretrain').name}"
+    result = f"result-{stage(place, 'bright').name}"
+    assert told(stage(place, "bright"), "artifacts") == [
+        {"name": "data-embedded", "made": False},
+        {"name": weights, "made": False},
+        {"name": result, "made": True},
+    ]
+    of_report = told(place / "runs/reports/out", "artifacts")
+    assert {"name": result, "made": False} in of_report
+    assert {"name": "report-out", "made": True} in of_report
+    assert {each["name"] for each in told(place / "runs/reports/out", "tables")} == {
+        "table",
+        "runs",
+    }
 
 
 def test_gc_leaves_what_its_stages_need(place: Path) -> None:

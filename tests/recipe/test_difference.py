@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.recipe.difference import ABSENT, difference
+from harness.recipe.claims import CONTROL
+from harness.recipe.difference import ABSENT, difference, varied_fields
+from harness.recipe.expand import Member
 from harness.recipe.load import load_recipe
 
 
@@ -30,3 +32,20 @@ def test_another_kind_of_schedule(base: Path) -> None:
         ("optim.schedule.factor", ABSENT, 0.1),
     ]
     assert repr(ABSENT) == "absent"
+
+
+def test_the_fields_that_an_ablation_varies(base: Path) -> None:
+    def member(cell: str, *sets: str, seed: int = 0) -> Member:
+        recipe = load_recipe(base, [f"name={cell or 'none'}", f"seed={seed}", *sets])
+        return Member(cell, seed, recipe)
+
+    cells = [
+        member("a", "contrast.momentum=0.9"),
+        member("a", "contrast.momentum=0.9", seed=1),
+        member("b", "contrast.momentum=0.99", "watch.log_steps=7"),
+        member("c", "contrast.momentum=0.9", "optim.lr=0.5"),
+    ]
+    beside = member(CONTROL, "optim.epochs=0", "knn.k=[20]")
+    assert varied_fields([beside, *cells]) == ("contrast.momentum", "optim.lr")
+    assert varied_fields([beside, *cells[:2]]) == ()
+    assert varied_fields([member("")]) == ()

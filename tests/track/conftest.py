@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.track.feed import Feed, access
 from harness.track.mirror import Say, StageMirror
-from harness.track.protocol import Metadata, Mode, Opener, Row, TrackerError
+from harness.track.protocol import (
+    Artifact,
+    Metadata,
+    Mode,
+    Opener,
+    Picture,
+    Row,
+    TrackedTable,
+    TrackerError,
+)
 from harness.track.wandb.run import history
 
 
@@ -37,7 +47,9 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class Stage:
     """A stage as the trainer leaves it on disk, without the trainer."""
 
-    def __init__(self, runs: Path, stage_id: str = "tiny-s0.pretrain-0123456789") -> None:
+    def __init__(
+        self, runs: Path, stage_id: str = "tiny-s0.pretrain-0123456789", **more: Any
+    ) -> None:
         self.folder = StageFolder(runs / stage_id)
         self.folder.create(
             {
@@ -49,6 +61,7 @@ class Stage:
                 "parent": None,
                 "group": "momentum",
                 "recipe": {"name": "tiny", "optim": {"lr": 0.03}},
+                **more,
             }
         )
 
@@ -69,8 +82,10 @@ class Stage:
     def checkpoint(self, step: int) -> None:
         (self.folder.checkpoints / f"step-{step:08d}-0a1b2c.pt").touch()
 
-    def finish(self, state: str = "finished", values: dict[str, float] | None = None) -> None:
-        result = {"state": state, "step": 9, "message": "", "values": values or {}}
+    def finish(
+        self, state: str = "finished", values: dict[str, float] | None = None, **more: Any
+    ) -> None:
+        result = {"state": state, "step": 9, "message": "", "values": values or {}, **more}
         atomic.write_json(self.folder.path / "result.json", result)
 
     @property
@@ -96,6 +111,18 @@ class Run:
     summary: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     closed: list[bool] = field(default_factory=list)
+    artifacts: list[tuple[Artifact, bool]] = field(default_factory=list)
+    tables: dict[str, TrackedTable] = field(default_factory=dict)
+    pictures: dict[str, list[Picture]] = field(default_factory=dict)
+    alerts: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def used(self) -> list[str]:
+        return [each.name for each, made in self.artifacts if not made]
+
+    @property
+    def made(self) -> list[str]:
+        return [each.name for each, made in self.artifacts if made]
 
 
 class FakeWandb:
@@ -106,6 +133,7 @@ class FakeWandb:
         self.offline: dict[str, Run] = {}
         self.opened: list[str] = []
         self.refuse = ""
+        self.refuse_artifacts = ""
         self.lose = False
 
     def __call__(self, metadata: Metadata) -> FakeTrackedRun:
@@ -132,6 +160,20 @@ class FakeTrackedRun:
             return
         self._run.rows.append(history(row))
         self._run.numbers.append(row.number)
+
+    def artifact(self, artifact: Artifact, *, made: bool) -> None:
+        if self._server.refuse_artifacts:
+            raise TrackerError(self._server.refuse_artifacts)
+        self._run.artifacts.append((artifact, made))
+
+    def table(self, name: str, table: TrackedTable) -> None:
+        self._run.tables[name] = table
+
+    def pictures(self, name: str, pictures: Sequence[Picture]) -> None:
+        self._run.pictures[name] = list(pictures)
+
+    def alert(self, title: str, text: str) -> None:
+        self._run.alerts.append((title, text))
 
     def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
         self._run.summary.update(values)

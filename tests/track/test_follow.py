@@ -55,7 +55,7 @@ def test_it_mirrors_offline_and_ends_by_itself(runs: Path, stage: Stage) -> None
     stage.finish()
     log = ended(start(runs, [stage.folder.id], poll_s=0.1))
     assert "ended" in log
-    (file,) = stage.folder.path.glob("wandb/offline-run-*/*.wandb")
+    (file,) = runs.glob("wandb/offline-run-*/*.wandb")
     assert stage.cursor["id"] in file.name
     assert b"train/loss" in file.read_bytes()
     assert stage.cursor["offline"]["complete"]
@@ -230,6 +230,7 @@ def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb
 
 def test_wandb_is_not_imported_before_it_is_needed() -> None:
     modules = ["metadata", "mirror_state", "feed", "follow", "mirror", "protocol", "sync", "tail"]
+    modules += ["alerts", "lineage", "machine_use", "report_run"]
     modules += [f"wandb.{name}" for name in ("config", "mode", "probe", "run")]
     program = "import sys\n" + "".join(f"import harness.track.{name}\n" for name in modules)
     program += "assert not {'wandb', 'torch', 'numpy', 'pydantic'} & set(sys.modules)"

@@ -108,6 +108,7 @@ def test_a_restart_in_the_middle_repeats_nothing(
         "step": 5,
         "names": ["train/loss"],
         "complete": True,
+        "alerts": [],
     }
     again = mirror(stage, wandb, mode)
     again.advance()

@@ -92,7 +92,7 @@ def test_each_gets_every_record_once_though_the_trainer_is_killed(runs: Path, st
     end = json.loads((stage.folder.path / "lines" / "end.json").read_text())
     assert end["values"]["knn/top1"] == 41.0
     assert end["axes"] == {"train/loss": "step", "knn/top1": "epoch"}
-    mirrored = datastore.rows(stage.folder.path)
+    mirrored = datastore.rows(runs)
     assert sorted(row["global_step"] for row in mirrored) == [1, 2, 3, 4]
     assert sorted(row["train/loss"] for row in mirrored) == [0.1, 0.2, 0.3, 0.4]
 
@@ -120,7 +120,7 @@ def test_killed_itself_in_the_middle_of_a_row_it_goes_on(runs: Path, stage: Stag
     stage.finish()
     assert start(runs, [stage.folder.id], poll_s=0.1).wait(PATIENCE_S)
     assert steps(stage) == [1, 2, 3, 4]
-    mirrored = [row["global_step"] for row in datastore.rows(stage.folder.path)]
+    mirrored = [row["global_step"] for row in datastore.rows(runs)]
     assert len(mirrored) == len(set(mirrored)), "a kill may leave rows out, never twice in it"
 
 
@@ -136,7 +136,7 @@ def test_trouble_of_one_leaves_the_other_alone(
     try:
         assert follower(followers, "wandb").process.wait(PATIENCE_S) == 0
         assert stage.cursor["offline"]["complete"]
-        assert [row["global_step"] for row in datastore.rows(stage.folder.path)] == [1, 2]
+        assert [row["global_step"] for row in datastore.rows(runs)] == [1, 2]
         if fault == "hangs":
             assert followers.running == ["Lines"]
         else:

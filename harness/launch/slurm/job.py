@@ -192,14 +192,13 @@ def _settled(folder: StageFolder) -> str | None:
 
 @contextlib.contextmanager
 def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
-    """Context in which the trackers follow the stage, if this is the first process."""
-    if placement.rank > 0:
-        yield
-        return
+    """Context in which the trackers follow this process, and as the first one the stage."""
     from harness.track.follow import start
 
-    followers = start(folder.path.parent, [folder.id])
-    if followers.warning:
+    first = placement.rank == 0
+    place = {"rank": placement.rank, "ranks": placement.size}
+    followers = start(folder.path.parent, [folder.id], **place)
+    if followers.warning and first:
         print(f"note: {followers.warning}", flush=True)
     try:
         yield
@@ -207,6 +206,6 @@ def _mirrored(folder: StageFolder, placement: Placement) -> Iterator[None]:
         over = folder.result is not None
         if not over:  # else they wait until this process ends
             followers.stop()
-        if not followers.wait(MIRROR_S if over else HURRY_S) and over:
+        if not followers.wait(MIRROR_S if over else HURRY_S) and over and first:
             late, sync = " and ".join(followers.running), Commands(folder.path.parent).line("sync")
             print(f"note: {late} has not finished; `{sync}` uploads what is missing", flush=True)

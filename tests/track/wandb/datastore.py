@@ -1,43 +1,39 @@
-"""What wandb has written into an offline file: a log of records in LevelDB's format."""
+"""What wandb has written into its offline files, as its own `wandb leet inspect` reads them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from importlib import import_module
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-HEADER, BLOCK = 7, 32768
-FULL, LAST = 1, 4
+Record = dict[str, Any]
 
 
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """The history in the offline files of a stage's folder, of all of its runs."""
-    protocol = import_module("wandb.proto.wandb_internal_pb2")  # it makes its classes when loaded
+def records(runs: Path, name: str = "*") -> list[Record]:
+    """The records in the run root's offline files whose folders' names end like this."""
     found = []
-    for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        for data in _records(path.read_bytes()):
-            record = protocol.Record()
-            record.ParseFromString(data)
-            if record.WhichOneof("record_type") == "history":
-                items = record.history.item
-                names = (item.key or "/".join(item.nested_key) for item in items)
-                values = (json.loads(item.value_json) for item in items)
-                found.append(dict(zip(names, values, strict=True)))
+    for path in sorted(runs.glob(f"wandb/offline-run-{name}/*.wandb")):
+        words = [_core(), "leet", "inspect", "--no-observability", "--json"]
+        words += ["--run-file", str(path), str(path.parent.parent)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        found += [json.loads(line) for line in done.stdout.splitlines()]
     return found
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    at, whole = HEADER, b""
-    while at + HEADER <= len(data):
-        if (left := BLOCK - at % BLOCK) < HEADER:
-            at += left
-            continue
-        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        at += HEADER
-        whole += data[at : at + size]
-        at += size
-        if kind in (FULL, LAST):
-            yield whole
-            whole = b""
+def of_type(runs: Path, kind: str, name: str = "*") -> list[Record]:
+    """The contents of the records of that type."""
+    return [each[kind] for each in records(runs, name) if each["type"] == kind]
+
+
+def rows(runs: Path, name: str = "*") -> list[Record]:
+    """The history."""
+    return [each["item"] for each in of_type(runs, "history", name)]
+
+
+@cache
+def _core() -> str:
+    from wandb.util import get_core_path
+
+    return str(get_core_path())

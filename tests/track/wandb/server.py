@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ from typing import Any
 PROJECT = {"id": "p", "name": "moco-harness", "entity": {"id": "e", "name": "lab"}}
 
 
+def _file(url: str, name: str) -> dict[str, Any]:
+    where = {"uploadUrl": f"{url}/up/{name}", "uploadHeaders": [], "uploadMultipartUrls": None}
+    return {"id": "f", "name": name, "displayName": name, "storagePath": name, **where}
+
+
 @dataclass
 class Server:
     """What the server was told.
@@ -21,6 +27,13 @@ class Server:
     Attributes:
         history: rows of each run id.
         exits: exit codes with which each run was ended.
+        alerts: (run id, title).
+        committed: artifacts, as "name:digest".
+        of: those that each run logged, made or used.
+        used: those that each run used.
+        files: names of the files of artifacts that were uploaded.
+        garbage: whether nothing is said of an artifact that was to be created, at which wandb's own
+            process crashes.
         refuse: an HTTP status to answer everything with; 0 for none.
         refuse_runs: the same for what concerns runs.
     """
@@ -29,6 +42,12 @@ class Server:
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     exits: dict[str, list[int]] = field(default_factory=dict)
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alerts: list[tuple[str, str]] = field(default_factory=list)
+    committed: set[str] = field(default_factory=set)
+    of: dict[str, list[str]] = field(default_factory=dict)
+    used: dict[str, list[str]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    garbage: bool = False
     refuse: int = 0
     refuse_runs: int = 0
 
@@ -42,6 +61,10 @@ class Server:
             return {"upsertBucket": {"bucket": run, "inserted": True}}
         if "RunResumeStatus" in query:
             return {"model": {**PROJECT, "bucket": self._bucket(name)}}
+        if "Artifact" in query or "createArtifactFiles" in query:
+            return self._artifacts(query, variables)
+        if "ScriptableRunAlert" in query:
+            self.alerts.append((variables["runName"], variables["title"]))
         if "createRunFiles" in query:
             files = [{"name": n, "uploadUrl": f"{self.url}/up/{n}"} for n in variables["files"]]
             return {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": files}}
@@ -49,6 +72,40 @@ class Server:
             who = {"id": "v", "entity": "lab", "username": "lab", "flags": "{}"}
             return {"viewer": {**who, "teams": {"edges": []}}, "serverInfo": None}
         return {}
+
+    def _artifacts(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """One version of an artifact for each name and digest, as W&B's own server."""
+        if self.garbage and "createArtifact(" in query:
+            return {}
+        if "query ArtifactType" in query:
+            return {"project": {"artifact": None}}
+        if "createArtifactFiles" in query:
+            asked = variables["input"]["artifactFiles"]
+            self.files += [each["name"] for each in asked]
+            nodes = [
+                {"node": {**_file(self.url, each["name"]), "artifact": {"id": each["artifactID"]}}}
+                for each in asked
+            ]
+            return {"createArtifactFiles": {"files": {"edges": nodes}}}
+        if "createArtifactManifest" in query or "updateArtifactManifest" in query:
+            (what,) = re.findall("(createArtifactManifest|updateArtifactManifest)\\(", query)
+            file = _file(self.url, "wandb_manifest.json")
+            return {what: {"artifactManifest": {"id": "m", "file": file}}}
+        if "createArtifact(" in query:
+            asked = variables["input"]
+            id = f"{asked['artifactCollectionName']}:{asked['digest']}"
+            state = "COMMITTED" if id in self.committed else "PENDING"
+            self.of.setdefault(asked["runName"], []).append(id)
+            artifact = {"id": id, "state": state, "artifactSequence": {"latestArtifact": None}}
+            return {"createArtifact": {"artifact": artifact}}
+        if "commitArtifact(" in query:
+            self.committed.add(variables["artifactID"])
+            return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": ""}}}
+        if "useArtifact(" in query:
+            asked = variables["input"]
+            self.used.setdefault(asked["runName"], []).append(asked["artifactID"])
+            return {"useArtifact": {"artifact": {"id": asked["artifactID"], "digest": ""}}}
+        raise AssertionError(query)
 
     def _bucket(self, name: str) -> dict[str, Any] | None:
         if name not in self.history:

@@ -1,4 +1,7 @@
-"""A tracker that writes a run's rows into a file of the stage's folder, one JSON object a line."""
+"""A tracker that writes a run's rows into a file of the stage's folder, one JSON object a line.
+
+Of what is optional it takes artifacts and tables, but neither pictures nor alerts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.spec.declarations import Axis
-from harness.track.protocol import Access, Metadata, Row
+from harness.track.protocol import Access, Artifact, Metadata, Row, TrackedTable
 
 
 def access(env: Mapping[str, str]) -> Access:
@@ -41,6 +44,16 @@ class Page:
     def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
         end = {"values": values, "tags": tags, "axes": self._axes}
         self._path.with_suffix(".end").write_text(json.dumps(end))
+
+    def artifact(self, artifact: Artifact, *, made: bool) -> None:
+        self._note("artifacts", {"name": artifact.name, "made": made})
+
+    def table(self, name: str, table: TrackedTable) -> None:
+        self._note("tables", {"name": name, "rows": len(table.rows)})
+
+    def _note(self, what: str, said: dict[str, Any]) -> None:
+        with self._path.with_suffix(f".{what}").open("a") as file:
+            file.write(json.dumps(said) + "\n")
 
     def close(self, *, done: bool) -> None:
         del done
