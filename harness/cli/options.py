@@ -35,6 +35,7 @@ def machine(
     runs: Path | None = None,
     device: str | None = None,
     processes: int | None = None,
+    at_once: int | None = None,
     site: Path | None = None,
 ) -> Site:
     """The machine in use; prints notes about unexpected settings to standard error.
@@ -44,7 +45,9 @@ def machine(
     """
     from harness.site import load_site
 
-    found = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    found = load_site(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     for note in found.notes:
         print(inert(f"note: {note}"), file=sys.stderr)
     return found
@@ -86,5 +89,12 @@ Processes = Annotated[
     typer.Option(
         min=1,
         help="Processes for each run, one for each GPU (default: the site file's, else 1).",
+    ),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Stages that run at once on this machine's CPU (default: the site file's, else 1).",
     ),
 ]
