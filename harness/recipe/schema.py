@@ -91,7 +91,7 @@ class Watch(Section):
     """Also measure kNN of the untrained network, once for all recipes with the same network, data
     and seed. An ablation recipe has its own `control`."""
     evaluations: Annotated[Positive, Since("0.2")] = 10
-    """About how often a task that trains is evaluated over its length; the last time is the result."""
+    """About how often a task that trains is evaluated; the last evaluation is its result."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2
