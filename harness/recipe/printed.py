@@ -161,7 +161,7 @@ class _Resolver:
         if metric is not None and metric.value != block.metric:
             self._complain(metric, (*at, "metric"), f"the numbers are of {block.metric}")
         column = column.with_("units", Node(block.units, name.place))
-        values = self._rows(column, at, name.value, block)
+        values = self._rows(column, at, str(name.value), block)
         return column.with_("values", placed(values, name.place))
 
     def _rows(self, column: Node, at: Keys, name: str, block: Numbers) -> dict[str, Number]:

@@ -94,52 +94,84 @@ def run_at_once(
     Raises:
         NoData, DiskError: no run can continue.
     """
-    shown, workers, halted = _Shown(reporter), list[_Worker[S]](), False
-    try:
-        with selectors.DefaultSelector() as selector:
-            while True:
-                if stopping() and not halted:
-                    halted = True
-                    _stop(workers)
-                while not halted and (stage := todo.first()) is not None:
-                    idle = next((each for each in workers if each.stage is None), None)
-                    if idle is None:
-                        if len(workers) == count:
-                            break
-                        idle = _Worker(count)
-                        workers.append(idle)
-                        selector.register(idle.events, selectors.EVENT_READ, idle)
-                    idle.start(stage, todo.begin(stage))
-                if all(each.stage is None for each in workers):
-                    return halted and todo.first() is not None
-                for key, _ in selector.select(EVERY_S):
-                    worker: _Worker[S] = key.data
-                    for name, words in worker.read():
-                        if name != "ended":
-                            shown.happened(worker, name, words)
-                            continue
-                        how, before = Ending(*words), worker.stage
-                        shown.left(worker)
-                        worker.stage = None
-                        if halted and worker.gone:  # asked to stop before it could listen
-                            how.state = "interrupted"
-                        assert before is not None
-                        if todo.end(before, how) and not halted:
-                            halted = True
-                            _stop(workers)
-                    if worker.gone:
-                        selector.unregister(worker.events)
-                        workers.remove(worker)
-                        worker.close()
-    finally:
-        _stop([each for each in workers if each.stage is not None])
-        for each in workers:
+    with selectors.DefaultSelector() as selector:
+        team = _Team(todo, count, _Shown(reporter), selector)
+        try:
+            return team.run(stopping)
+        finally:
+            team.dismiss()
+
+
+class _Team(Generic[S]):
+    """The workers of a plan."""
+
+    def __init__(
+        self, todo: Todo[S], count: int, shown: _Shown, selector: selectors.BaseSelector
+    ) -> None:
+        self._todo, self._count, self._shown, self._selector = todo, count, shown, selector
+        self._workers: list[_Worker[S]] = []
+        self._halted = False
+
+    def run(self, stopping: Callable[[], bool]) -> bool:
+        """See run_at_once."""
+        while True:
+            if stopping():
+                self._halt()
+            while not self._halted and (stage := self._todo.first()) is not None:
+                if (worker := self._idle()) is None:
+                    break
+                worker.start(stage, self._todo.begin(stage))
+            if all(each.stage is None for each in self._workers):
+                return self._halted and self._todo.first() is not None
+            for key, _ in self._selector.select(EVERY_S):
+                self._hear(key.data)
+
+    def dismiss(self) -> None:
+        """End the workers; one that still runs a stage first writes a checkpoint."""
+        for each in self._workers:
+            each.stop()
+        for each in self._workers:
             each.close()
 
+    def _idle(self) -> _Worker[S] | None:
+        """A worker without a stage, started if there are not yet enough; None: all are busy."""
+        for each in self._workers:
+            if each.stage is None:
+                return each
+        if len(self._workers) == self._count:
+            return None
+        worker: _Worker[S] = _Worker(self._count)
+        self._workers.append(worker)
+        self._selector.register(worker.events, selectors.EVENT_READ, worker)
+        return worker
 
-def _stop(workers: list[_Worker[S]]) -> None:
-    for each in workers:
-        each.stop()
+    def _halt(self) -> None:
+        """Ask all workers to stop, and begin nothing more."""
+        if not self._halted:
+            self._halted = True
+            for each in self._workers:
+                each.stop()
+
+    def _hear(self, worker: _Worker[S]) -> None:
+        """What a worker says."""
+        for name, words in worker.read():
+            if name == "ended":
+                self._ended(worker, Ending(*words))
+            else:
+                self._shown.happened(worker, name, words)
+        if worker.gone:
+            self._selector.unregister(worker.events)
+            self._workers.remove(worker)
+            worker.close()
+
+    def _ended(self, worker: _Worker[S], how: Ending) -> None:
+        self._shown.left(worker)
+        stage, worker.stage = worker.stage, None
+        if self._halted and worker.gone:  # asked to stop before it could listen
+            how.state = "interrupted"
+        assert stage is not None
+        if self._todo.end(stage, how):
+            self._halt()
 
 
 class _Worker(Generic[S]):
@@ -199,12 +231,12 @@ class _Worker(Generic[S]):
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        os.close(self.events)
         try:
             self._process.wait(FAREWELL_S)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.kill()
             self._process.wait()
+        os.close(self.events)
 
 
 class _Shown:
