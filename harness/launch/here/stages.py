@@ -12,7 +12,7 @@ from harness.launch.protocol import Tally
 from harness.launch.rank import run_as
 from harness.launch.spawn import spawned
 from harness.plan import BEGUN, Plan, PlannedStage, describe
-from harness.recipe.identity import record
+from harness.recipe.identity import record, spec
 from harness.site import Site
 from harness.stage.execute import Job, pick_device
 from harness.stage.reporter import Reporter
@@ -66,12 +66,18 @@ class _Todo:
     """The stages of a plan that have to run, and how those that ended did.
 
     Stages that build on one that another process runs, or that has no usable result, are dropped.
+    A data set is first opened by one stage alone, which may download it.
     """
 
     def __init__(self, plan: Plan, site: Site, device: str) -> None:
         self._plan, self._site, self._device = plan, site, device
         self._left = list(plan.todo)
         self._parents = {stage.id: stage.parent for stage in self._left}
+        self._data = {
+            stage.id: spec(stage.recipe, stage.name).data(stage.recipe).name for stage in self._left
+        }
+        self._opening: dict[str, str] = {}
+        self._opened: set[str] = set()
         self._running: set[str] = set()
         self._unusable: set[str] = set()
         self.tally = Tally()
@@ -80,8 +86,7 @@ class _Todo:
                 _leave_behind(stage_folder(site.runs, stage.id))
 
     def first(self) -> PlannedStage | None:
-        """The first stage that can start now; None: none is left, or all that are wait for stages
-        that run."""
+        """The first stage that can start now; None: none is left, or all wait for running ones."""
         waiting = self._running | {stage.id for stage in self._left}
         for stage in list(self._left):
             parent = self._parents[stage.id]
@@ -91,7 +96,7 @@ class _Todo:
                 self._unusable.add(stage.id)
                 if parent in self.tally.elsewhere:
                     self.tally.elsewhere[stage.id] = ""
-            elif parent not in waiting:
+            elif parent not in waiting and self._data[stage.id] not in self._opening.values():
                 return stage
         return None
 
@@ -99,11 +104,18 @@ class _Todo:
         """Take the stage, and make its folder."""
         self._left.remove(stage)
         self._running.add(stage.id)
+        if (data := self._data[stage.id]) not in self._opened:
+            self._opening[stage.id] = data
         folder = stage_folder(self._site.runs, stage.id)
         if stage.action == "again" and _still_stale(stage, folder, self._site):
             folder.set_aside()
         folder.create(describe(stage, self._plan.name))
         return Job(folder.path, self._site.data, self._device)
+
+    def opened(self, stage: PlannedStage) -> None:
+        """The stage has opened its data."""
+        self._opened.add(self._data[stage.id])
+        self._opening.pop(stage.id, None)
 
     def end(self, stage: PlannedStage, how: Ending) -> bool:
         """Count how it ended; whether the plan's other stages must not begin either.
@@ -112,6 +124,7 @@ class _Todo:
             NoData, DiskError: no run can continue.
         """
         self._running.discard(stage.id)
+        self._opening.pop(stage.id, None)
         tally = self.tally
         if how.fatal:
             raise FATAL[how.fatal](how.message)

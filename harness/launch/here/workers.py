@@ -82,6 +82,9 @@ class Todo(Protocol[S]):
     def begin(self, stage: S) -> Job:
         """Take it."""
 
+    def opened(self, stage: S) -> None:
+        """It has opened its data."""
+
     def end(self, stage: S, how: Ending) -> bool:
         """Count how it ended; whether no other may begin."""
 
@@ -157,8 +160,10 @@ class _Team(Generic[S]):
         for name, words in worker.read():
             if name == "ended":
                 self._ended(worker, Ending(*words))
-            else:
-                self._shown.happened(worker, name, words)
+                continue
+            if name == "begin" and worker.stage is not None:
+                self._todo.opened(worker.stage)
+            self._shown.happened(worker, name, words)
         if worker.gone:
             self._selector.unregister(worker.events)
             self._workers.remove(worker)

@@ -13,8 +13,8 @@ import pytest
 from cli.tiny import TINY
 
 from harness.errors import HarnessError
-from harness.launch.here.stages import run_here
-from harness.launch.here.workers import _Shown
+from harness.launch.here.stages import _Todo, run_here
+from harness.launch.here.workers import Ending, _Shown
 from harness.plan import Plan, make_plan
 from harness.site import load_site
 from harness.stage.reporter import Silent
@@ -77,7 +77,7 @@ def test_stages_at_once_have_the_same_results_and_a_killed_worker_fails_its_own(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     runs, other = tmp_path / "runs", tmp_path / "other"
-    made = seeds(tmp_path, runs, "linear=null", count=3)
+    made = seeds(tmp_path, runs, "linear=null")
     first = made.stages[0].id
 
     def kill(stage_id: str) -> None:
@@ -90,10 +90,10 @@ def test_stages_at_once_have_the_same_results_and_a_killed_worker_fails_its_own(
     assert [stage for stage, _ in tally.failed] == [first]
     assert "signal 9" in tally.failed[0][1]
     assert sorted(tally.finished) == sorted(stage.id for stage in made.stages[2:])
-    assert listener.names.count("open") == listener.names.count("end") == 5
+    assert listener.names.count("open") == listener.names.count("end") == 3
     for at, name in enumerate(listener.names):  # one after the other, as told
         assert name != "open" or at == 0 or listener.names[at - 1] == "end"
-    alone = seeds(tmp_path, other, "linear=null", count=3)
+    alone = seeds(tmp_path, other, "linear=null")
     run_here(alone, load_site(runs=other, device="cpu"), Silent(), lambda: False)
     expected = weights(other, alone)
     assert expected[first]
@@ -116,6 +116,27 @@ def test_only_single_processes_on_a_cpu_can_share_the_cores(tmp_path: Path) -> N
     site = load_site(runs=tmp_path, device="cpu", processes=2, at_once=2)
     with pytest.raises(HarnessError, match="at_once 2"):
         run_here(seeds(tmp_path, tmp_path), site, Silent(), lambda: False)
+
+
+def test_one_stage_alone_opens_a_data_set_first(tmp_path: Path) -> None:
+    made = seeds(tmp_path, tmp_path / "runs", "linear=null", count=3)
+    site = load_site(runs=tmp_path / "runs", device="cpu", at_once=2)
+    todo = _Todo(made, site, "cpu")
+    one, of_one, other, of_other, third, _ = made.stages
+    todo.begin(one)
+    assert todo.first() is None  # the data may be on their way
+    todo.end(one, Ending("failed"))
+    assert todo.first() == other
+    todo.begin(other)
+    assert todo.first() is None
+    todo.opened(other)
+    assert todo.first() == third
+    todo.begin(third)
+    assert todo.first() is None
+    todo.end(other, Ending("finished"))
+    assert todo.first() == of_other
+    assert [stage for stage, _ in todo.tally.failed] == [one.id]
+    assert of_one not in (todo.first(), of_other)
 
 
 def test_what_happens_to_others_is_told_when_the_shown_stage_has_ended() -> None:
