@@ -40,6 +40,8 @@ class SiteFile(Section):
     """auto (default), cpu, cuda, cuda:1, ..."""
     processes: Count = 1
     """Processes that share a run on this machine: its GPUs."""
+    at_once: Count = 1
+    """Stages that run at once on this machine, each on its share of the cores; on a CPU only."""
     ask_above_hours: float = 12.0
     """`run` asks before it begins more hours of work than this."""
 
@@ -104,6 +106,8 @@ class Site:
     """The site file that the command line named."""
     notes: tuple[str, ...] = ()
     """Unexpected facts about the site, in sentences."""
+    at_once: int = 1
+    """Stages that run at once on this machine."""
 
 
 def home() -> Path | None:
@@ -154,6 +158,7 @@ def load_site(
     runs: Path | None = None,
     device: str | None = None,
     processes: int | None = None,
+    at_once: int | None = None,
     site: Path | None = None,
 ) -> Site:
     """The machine in use, from the command line's options, the environment, the site file and
@@ -188,6 +193,7 @@ def load_site(
         backend=said.backend,
         file=site,
         notes=tuple(notes),
+        at_once=at_once or said.at_once,
     )
 
 

@@ -42,6 +42,16 @@ def test_option_before_environment_before_file(monkeypatch: pytest.MonkeyPatch) 
     assert said == Site(Path("/a"), Path("/b"), "cuda", 4, 3.0)
 
 
+def test_stages_at_once_by_the_file_or_the_option(file: Path) -> None:
+    assert load_site().at_once == 1
+    file.write_text("at_once: 2\n")
+    assert load_site().at_once == 2
+    assert load_site(at_once=3).at_once == 3
+    file.write_text("at_once: 0\n")
+    with pytest.raises(RecipeError, match="at_once"):
+        load_site()
+
+
 @pytest.mark.usefixtures("file")
 def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOCO_HARNESS_RUNS", "")

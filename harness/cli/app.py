@@ -11,6 +11,7 @@ import harness
 from harness.cli import completion, computer, data, recipes, weights
 from harness.cli.options import (
     RECIPE_HELP,
+    AtOnce,
     DataRoot,
     Device,
     Processes,
@@ -89,6 +90,7 @@ def run(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
+    at_once: AtOnce = None,
     again: Annotated[
         bool, typer.Option("--again", help="Repeat stale stages; keep old folders in RUNS/aside.")
     ] = False,
@@ -115,7 +117,9 @@ def run(
     from harness.spec.registry import launchers
     from harness.track import feed
 
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     feed.check()  # report wrong tracker settings before anything runs
     if on not in (known := ("auto", *launchers())):
         raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")

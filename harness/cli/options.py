@@ -36,6 +36,7 @@ def machine(
     runs: Path | None = None,
     device: str | None = None,
     processes: int | None = None,
+    at_once: int | None = None,
     site: Path | None = None,
 ) -> Site:
     """The machine in use; prints notes about unexpected settings to standard error.
@@ -45,7 +46,9 @@ def machine(
     """
     from harness.site import load_site
 
-    found = load_site(data=data, runs=runs, device=device, processes=processes, site=site)
+    found = load_site(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     for note in found.notes:
         print(inert(f"note: {note}"), file=sys.stderr)
     return found
@@ -102,4 +105,11 @@ Processes = Annotated[
 WithImages = Annotated[
     bool,
     typer.Option("--with-images", help="Also thumbnails of your own images, or of ImageNet's."),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Stages that run at once on this machine's CPU (default: the site file's, else 1).",
+    ),
 ]

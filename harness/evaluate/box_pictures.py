@@ -15,7 +15,8 @@ from harness.evaluate.detections import Found
 from harness.evaluate.mask_pictures import palette, png, sized
 
 LEAST_SCORE = 0.5
-"""Detections with a lower score are not drawn: most of up to 100 of an image are improbable."""
+"""Detections with a lower score are not drawn, but for the first of an image where all are lower:
+most of up to 100 of an image are improbable."""
 
 WIDTH = 2
 """Of a line, in pixels of the picture."""
@@ -33,7 +34,7 @@ def objects_png(image: Tensor, true: Instances) -> bytes:
 
 
 def detections_png(image: Tensor, found: Found) -> bytes:
-    """What is found in an image, uint8 (3, H, W), from LEAST_SCORE on, as a PNG file."""
+    """What is found in an image, uint8 (3, H, W), as a PNG file; see LEAST_SCORE."""
     size = image.shape[1], image.shape[2]
     own = _shown(found)
     masks: list[Bools | None] = [None] * len(own)
@@ -57,12 +58,12 @@ def detections_text(found: Found, names: Sequence[str]) -> str:
     """What is found, in words, the most probable first: "disc 0.93, ring 0.71"."""
     own = _shown(found)
     listed = [f"{names[found.labels[n]]} {found.scores[n]:.2f}" for n in own]
-    return ", ".join(listed) or f"nothing with a score of {LEAST_SCORE} or more"
+    return ", ".join(listed) or "nothing"
 
 
 def _shown(found: Found) -> list[int]:
     order: list[int] = np.argsort(-found.scores, kind="stable").tolist()
-    return [n for n in order if found.scores[n] >= LEAST_SCORE]
+    return [n for n in order if found.scores[n] >= LEAST_SCORE] or order[:1]
 
 
 def _colour(label: int) -> list[int]:

@@ -59,9 +59,10 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._clear()
 
-    def open(self, stage_id: str) -> None:
+    def open(self, stage_id: str, since: float | None = None) -> None:
+        """See Reporter; `since`: when it was opened, if not now, by time.monotonic."""
         # No display yet: it would hide torchvision's download progress on the same line.
-        self._id, self._opened = stage_id, time.monotonic()
+        self._id, self._opened = stage_id, time.monotonic() if since is None else since
         title = f"       {self._title()}: opening the data"
         self._console.print(f"[dim]{title}[/]", end="", no_wrap=True, overflow="ellipsis")
 

@@ -36,9 +36,11 @@ def use_threads(
     kept = 0
     if device == "cpu" and folder is not None:
         kept = recorded(folder, placement.size) or usual
-    if kept or "OMP_NUM_THREADS" not in os.environ:
+    if not kept:
+        own = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
         share = max(1, operating_system.cores() // placement.local_size)
-        torch.set_num_threads(kept or share)
+        kept = int(own) if own.isdecimal() and int(own) else share
+    torch.set_num_threads(kept)
 
 
 def recorded(folder: StageFolder, processes: int) -> int:

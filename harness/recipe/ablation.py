@@ -57,7 +57,9 @@ class Column(Section):
 
     label: str
     numbers: Name
-    """Block of printed.yaml; its keys are cells."""
+    """Block of printed.yaml; its keys are cells, unless `rows` says otherwise."""
+    rows: dict[Name, str] = {}
+    """Cell id -> its key in the block; {}: they are the same."""
     metric: Metric | None = None
     """The metric that fills it from our runs; null: none."""
     awaits: str = ""
@@ -158,6 +160,8 @@ class Ablation(Section):
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
                 yield f"claims.{n}.id", f"{claim.id} is listed twice: keep one"
+            if claim.metric is not None and self.metric.startswith("cost/"):
+                yield f"claims.{n}.metric", f"the table is of {self.metric}: remove it"
             for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
                     yield f"claims.{n}.{field}", f"no cell with the id {name}; {known}"

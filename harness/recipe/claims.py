@@ -1,17 +1,24 @@
 """The kinds of claims that a table can make; `harness.report.claims` judges them.
 
-Each kind is a statement about differences between cells, in points of the scale's metric. The
-margin is the scale's.
+Each kind is a statement about differences between cells, in points of the claim's metric: the
+scale's, unless the claim names another. The margin is the scale's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.recipe.section import Name, Section, refuse
+from harness.spec.registry import task_of
+
+if TYPE_CHECKING:
+    Accuracy = str
+else:
+    Accuracy = Literal[*task_of()]
+"""A metric that a task reports, in percent."""
 
 CONTROL = "untrained"
 """The extra cell of every table: the untrained network, at its initial weights."""
@@ -28,6 +35,8 @@ class _Statement(Section):
     by: By = "paper"
     says: str
     """The statement, in our words."""
+    metric: Accuracy | None = None
+    """The metric of which it is a statement; null: the scale's."""
     control_too: ClassVar[bool] = False
     """Whether the untrained control may be one of the cells."""
 
@@ -109,6 +118,11 @@ class Leak(_Two):
     each by more than the margin (v1 Fig. A.1: a pretext task solved by cheating)."""
 
     kind: Literal["leak"]
+
+    def _contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super()._contradictions()
+        if self.metric is not None:
+            yield "metric", "remove it: a leak is one of pretext and kNN accuracy"
 
 
 Claim = Annotated[Fails | Beats | Ordering | Monotone | Plateau | Leak, Field(discriminator="kind")]

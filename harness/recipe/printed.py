@@ -161,7 +161,23 @@ class _Resolver:
         if metric is not None and metric.value != block.metric:
             self._complain(metric, (*at, "metric"), f"the numbers are of {block.metric}")
         column = column.with_("units", Node(block.units, name.place))
-        return column.with_("values", placed(dict(block.values), name.place))
+        values = self._rows(column, at, str(name.value), block)
+        return column.with_("values", placed(values, name.place))
+
+    def _rows(self, column: Node, at: Keys, name: str, block: Numbers) -> dict[str, Number]:
+        """The column's numbers by cell."""
+        rows = column.get("rows")
+        if rows is None or not isinstance(rows.value, dict):
+            return dict(block.values)
+        found: dict[str, Number] = {}
+        for cell, key in rows.children():
+            if key.value in block.values:
+                found[cell] = block.values[key.value]
+            else:
+                meant = did_you_mean(str(key.value), block.values)
+                why = f"{self.file.name}: no {name}.{printable(str(key.value))}{meant}"
+                self._complain(key, (*at, "rows", cell), why)
+        return found
 
     def _curve(self, curve: Node, at: Keys) -> Node:
         name = curve.get("numbers")

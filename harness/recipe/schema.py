@@ -93,6 +93,8 @@ class Watch(Section):
     look: Annotated[bool, Since("0.2")] = True
     """Keep what reports show of a run once it has finished: views, nearest neighbours and other
     small pictures of its images."""
+    evaluations: Annotated[Positive, Since("0.2")] = 10
+    """About how often a task that trains is evaluated; the last evaluation is its result."""
     checkpoint_steps: Positive = 1000
     """Steps between checkpoints (one more is written at each epoch's end)."""
     keep: Annotated[int, Field(ge=2)] = 2

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.recipe.ablation import Scale
+from harness.recipe.ablation import Metric, Scale
 from harness.recipe.claims import By, Claim, Fails
 from harness.report.claim_summary import count_verdicts
 from harness.report.collect import Results
@@ -127,8 +127,12 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
 def _scores(results: Results) -> Scores:
     """Every result that counts, by measure, cell and seed."""
     found: dict[tuple[Measure, str], dict[int, float | None]] = {}
+    claims = results.ablation.claims if results.ablation is not None else ()
+    claimed = {claim.metric for claim in claims if claim.metric is not None}
     for cell in results.cells:
         found["judged", cell.id] = _counting(results.values(cell))
+        for metric in claimed:
+            found[metric, cell.id] = _counting(results.values(cell, metric))
         found["knn", cell.id] = knn = _counting(results.values(cell, "knn/top1"))
         pretext = found["pretext", cell.id] = {}
         for run in cell.runs:
@@ -211,13 +215,20 @@ def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> 
         cell = results.cell(cell_id)
         if not missing or cell is None:
             continue
-        metric = results.metric if measure == "judged" else "knn/top1"
-        standing = {value.seed: value.standing for value in results.values(cell, metric)}
+        of = _metric(measure, results)
+        standing = {value.seed: value.standing for value in results.values(cell, of)}
         how = ", ".join(
             f"seed {seed} {_state(standing.get(seed, 'absent'), measure)}" for seed in missing
         )
         said[f"{cell_id} lacks {seeds(len(missing), len(wanted))} ({how})"] = None
     return list(said)
+
+
+def _metric(measure: Measure, results: Results) -> Metric:
+    """The metric by which a seed has a value or not."""
+    if measure == "judged":
+        return results.metric
+    return "knn/top1" if measure in ("knn", "pretext") else measure
 
 
 def _state(standing: str, measure: Measure) -> str:

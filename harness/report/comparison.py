@@ -9,12 +9,14 @@ from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Literal
 
+from harness.recipe.ablation import Metric
 from harness.recipe.claims import CONTROL, Beats, Claim, Fails, Leak, Monotone, Ordering
 from harness.report.sequential_design import Design
 from harness.report.statistics import p_above, seeds_needed
 
-Measure = Literal["judged", "knn", "pretext"]
-"""judged: the scale's metric; knn: kNN top-1; pretext: pretext accuracy. All in percent."""
+Measure = Literal["judged", "knn", "pretext"] | Metric
+"""judged: the scale's metric; knn: kNN top-1; pretext: pretext accuracy; a metric: that of a claim
+that names one. All in percent."""
 
 Scores = Mapping[tuple[Measure, str], Mapping[int, float | None]]
 """(measure, cell) -> seed -> value in percent; None: that seed's pre-training diverged."""
@@ -155,22 +157,28 @@ def _excess(comparison: Comparison) -> float:
 def statements(claim: Claim, margin: float) -> list[Statement]:
     """The claim as statements about pairs of cells; for `fails`, the statement that the claim
     denies."""
+    of = measure_of(claim)
     if isinstance(claim, Fails):
-        return [Statement(claim.cell, CONTROL, margin)]
+        return [Statement(claim.cell, CONTROL, margin, of)]
     if isinstance(claim, Beats):
-        return [Statement(claim.cell, claim.over, margin)]
+        return [Statement(claim.cell, claim.over, margin, of)]
     if isinstance(claim, Leak):
         return [
             Statement(claim.cell, claim.over, margin, "pretext"),
             Statement(claim.over, claim.cell, margin, "knn"),
         ]
     if isinstance(claim, Ordering):
-        return [Statement(better, worse, 0.0) for better, worse in pairwise(claim.cells)]
+        return [Statement(better, worse, 0.0, of) for better, worse in pairwise(claim.cells)]
     if isinstance(claim, Monotone):
-        steps = [Statement(later, first, -margin) for first, later in pairwise(claim.cells)]
-        return [*steps, Statement(claim.cells[-1], claim.cells[0], margin)]
+        steps = [Statement(later, first, -margin, of) for first, later in pairwise(claim.cells)]
+        return [*steps, Statement(claim.cells[-1], claim.cells[0], margin, of)]
     pairs = list(combinations(claim.cells, 2))  # a plateau: two one-sided tests for each pair
-    return [Statement(*pair, -margin) for a, b in pairs for pair in ((a, b), (b, a))]
+    return [Statement(*pair, -margin, of) for a, b in pairs for pair in ((a, b), (b, a))]
+
+
+def measure_of(claim: Claim) -> Measure:
+    """What the claim's cells are compared by."""
+    return claim.metric or "judged"
 
 
 def must_learn(claim: Claim, design: Design) -> list[str]:
@@ -220,8 +228,8 @@ def sides(claim: Claim, design: Design) -> Iterator[tuple[Measure, str]]:
     seen: dict[tuple[Measure, str], None] = {}
     for statement in statements(claim, design.margin):
         seen.update(dict.fromkeys(statement.sides()))
-    learning = must_learn(claim, design)
-    seen.update(dict.fromkeys(("judged", cell) for cell in learning))
+    learning, of = must_learn(claim, design), measure_of(claim)
+    seen.update(dict.fromkeys((of, cell) for cell in learning))
     if learning:
-        seen["judged", CONTROL] = None
+        seen[of, CONTROL] = None
     yield from seen

@@ -18,6 +18,7 @@ from harness.report.comparison import (
     Statement,
     compare_cells,
     gather,
+    measure_of,
     must_learn,
     sides,
 )
@@ -86,7 +87,7 @@ def complete(claim: Claim, design: Design, scores: Scores, seeds: Sequence[int])
 
 def all_diverged(claim: Fails, scores: Scores, seeds: Sequence[int]) -> bool:
     """Whether the cell of a `fails` diverged in every seed."""
-    values = scores.get(("judged", claim.cell), {})
+    values = scores.get((measure_of(claim), claim.cell), {})
     return all(seed in values and values[seed] is None for seed in seeds)
 
 
@@ -100,13 +101,13 @@ def _gate(claim: Claim, decision: Decision, scores: Scores, design: Design) -> D
     Diverged seeds are left out here: they count in the comparison itself. A single pair of finished
     seeds is only compared with the margin.
     """
-    seeds = design.seeds[: decision.seeds]
+    seeds, of = design.seeds[: decision.seeds], measure_of(claim)
     failed: list[Comparison] = []
     unsure: list[Comparison] = []
     for cell in must_learn(claim, design):
-        values = scores.get(("judged", cell), {})
+        values = scores.get((of, cell), {})
         finished = [seed for seed in seeds if values.get(seed) is not None]
-        found = compare_cells(Statement(cell, CONTROL, design.margin), scores, finished)
+        found = compare_cells(Statement(cell, CONTROL, design.margin, of), scores, finished)
         if len(finished) > 1 and found.p_false > design.alpha / DIRECTIONS:
             (failed if found.p_true <= design.alpha / DIRECTIONS else unsure).append(found)
         elif len(finished) == 1 and not found.holds:

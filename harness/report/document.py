@@ -130,6 +130,11 @@ def _table(results: Results) -> list[Block]:
         )
     elif ablation is not None:
         words.append(f"Judged by {measure(results.metric).label}, as in the paper.")
+    claims = ablation.claims if ablation is not None else ()
+    if others := dict.fromkeys(measure(c.metric).label for c in claims if c.metric is not None):
+        words.append(
+            f"Claims about {' and '.join(others)} are judged by that, as their evidence says."
+        )
     if results.scale is not None:
         unit = difference_unit(results.metric)
         words.append(f"Margin: a difference counts above {results.margin:g} {unit}.")

@@ -9,12 +9,6 @@ from harness.report.measures import measure
 from harness.report.sequential_design import Design
 from harness.report.statistics import summarise
 
-MEASURES: dict[Measure, str] = {
-    "judged": "",
-    "knn": f"{measure('knn/top1').label} of ",
-    "pretext": f"{measure('pretext/top1').label} of ",
-}
-
 
 def evidence_text(claim: Claim, decision: Decision, design: Design) -> str:
     """The evidence for the decision; "" if there is none yet."""
@@ -76,14 +70,23 @@ def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: b
     if found.differences:
         difference = _difference(found, confidence, unit)
         if plain:
-            said.append(f"{difference}; margin {stated.threshold:g}")
+            of = "" if stated.measure == "judged" else f"{measure(stated.measure).label}: "
+            said.append(f"{of}{difference}; margin {stated.threshold:g}")
         else:
             limit = f"{stated.threshold:+g}" if stated.threshold else "0"
-            who = f"{MEASURES[stated.measure]}{stated.cell}"
+            who = f"{_what(stated.measure)}{stated.cell}"
             said.append(f"{who}: {difference}; the claim needs more than {limit}")
     elif found.seeds == 1:
         said.append("one seed")
     return "; ".join(said)
+
+
+def _what(compared: Measure) -> str:
+    """The measure before a cell's name; "" for the table's own."""
+    if compared == "judged":
+        return ""
+    metric = f"{compared}/top1" if compared in ("knn", "pretext") else compared
+    return f"{measure(metric).label} of "
 
 
 def _difference(found: Comparison, confidence: float, unit: str) -> str:

@@ -119,7 +119,9 @@ def measured(results: Results) -> list[Metric]:
     accuracies = () if results.metric in COSTS else task_of()
     others = [
         metric
-        for metric in (*accuracies, *(column.metric for column in columns if column.metric))
+        for metric in dict.fromkeys(
+            (*accuracies, *(column.metric for column in columns if column.metric))
+        )
         if metric != results.metric
         and any(run.outcome(metric).value is not None for run in results.runs)
     ]

@@ -40,8 +40,9 @@ def why_untestable(
     """
     if claim.id in scale.untestable:
         return scale.untestable[claim.id]
+    of = claim.metric or scale.metric
     cells = [cell for _, cell in claim.named()]
-    there = {*recipes, *printed, CONTROL}
+    there = {*recipes, *(printed if of == scale.metric else ()), CONTROL}
     absent = [cell for cell in cells if cell not in there]
     said = [f"this scale does not run the cell {cell}" for cell in absent]
     design = design_of(scale)
@@ -52,7 +53,9 @@ def why_untestable(
         said.append("this scale does not run the untrained control")
     if design.accuracy:
         said += preconditions.failed(recipes, images, [cell for cell in cells if cell in recipes])
-    metrics = {scale.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
+    metrics = {of, *(("knn/top1",) if isinstance(claim, Leak) else ())}
+    if of != scale.metric and not any(protocol_of(recipe, of) for recipe in recipes.values()):
+        said.append(f"this scale does not measure {of}")
     beside = [*cells, *([CONTROL] if control else [])]
 
     def protocols(metric: Metric) -> dict[str, Protocol]:

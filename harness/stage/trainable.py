@@ -32,9 +32,6 @@ from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, 
 from harness.store import pictures
 from harness.store.pictures import Pictures
 
-EVALUATIONS = 10
-"""About how often a task is evaluated; only the last evaluation is its result."""
-
 AHEAD = 2
 """Batches that are made ahead while a step computes."""
 
@@ -168,7 +165,8 @@ class TaskTraining(Generic[B]):
         self.per_epoch = work.per_epoch
         self.total = self.protocol.total(self.per_epoch)
         whole = self.per_epoch if self.protocol.epochs is not None else 1
-        self.period = whole * max(1, self.total // whole // EVALUATIONS)
+        evaluations = context.recipe.watch.evaluations
+        self.period = whole * max(1, self.total // whole // evaluations)
         self.step = 0
         self._block = _Block()
         self._since = time.perf_counter()

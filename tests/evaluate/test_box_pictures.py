@@ -75,4 +75,11 @@ def test_only_probable_detections_are_drawn_and_said() -> None:
     assert not (drawn == colour("ring")).all(-1).any()
     assert detections_text(found(0.9, 0.3), NAMES) == "disc 0.90"
     assert (pixels(detections_png(GREY, found())) == 200).all()
-    assert "0.5" in detections_text(found(0.3), NAMES)
+    assert detections_text(found(), NAMES) == "nothing"
+
+
+def test_of_improbable_detections_the_first_is_shown() -> None:
+    drawn = pixels(detections_png(GREY, found(0.1, 0.3)))
+    assert (drawn == colour("ring")).all(-1).any()
+    assert not (drawn == colour("disc")).all(-1).any()
+    assert detections_text(found(0.1, 0.3), NAMES) == "ring 0.30"

@@ -43,6 +43,8 @@ def test_a_claim_names_its_cells(fields: dict[str, Any], named: list[tuple[str, 
         ({"kind": "fails", "cell": "untrained"}, "cell: untrained is the control"),
         ({"kind": "monotone", "cells": ["untrained", "a"]}, "cells.0: untrained is the control"),
         ({"kind": "leak", "cell": "a", "over": "untrained"}, "over: untrained is the control"),
+        ({"kind": "leak", "cell": "a", "over": "b", "metric": "knn/top1"}, "metric: remove it"),
+        ({"kind": "beats", "cell": "a", "over": "b", "metric": "cost/hours"}, "metric"),
         ({"kind": "fails", "cell": "a", "over": "b"}, "Extra inputs"),
     ],
 )

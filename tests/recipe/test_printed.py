@@ -86,6 +86,12 @@ def test_numbers_and_their_source_come_from_one_file(table: Path) -> None:
     assert found.curves[0].points == ((10.0, 1.0), (30.0, 3.0))
 
 
+def test_a_column_may_have_other_rows_than_its_block(table: Path) -> None:
+    rows = "numbers: ap, rows: {three: two, four: one},"
+    table.write_text(TABLE.replace("numbers: ap,", rows))
+    assert load_ablation(table).columns[0].values == {"three": None, "four": 1.5}
+
+
 def test_a_table_of_ones_own_needs_no_file(write: Write) -> None:
     table = load_ablation(
         write(
@@ -116,6 +122,7 @@ def test_a_table_of_ones_own_needs_no_file(write: Write) -> None:
         ("axis: a", "axis: a\nsource: me", "5: source: "),
         ("numbers: ap,", "numbers: api,", "11: columns.0.numbers: printed.yaml: no block api"),
         ("awaits: detection", "metric: knn/top1", "11: columns.0.metric: "),
+        ("numbers: ap,", "numbers: ap, rows: {one: on},", "11: columns.0.rows.one: printed.yaml: "),
         ("metric: knn/top1, n", "metric: pretext/top1, n", "13: curves.0.metric: "),
         ("numbers: curve", "numbers: top1", "13: curves.0.numbers: top1 "),
         ("id: two", "id: too", "11: columns.0.numbers: ap has a number for two"),

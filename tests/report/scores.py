@@ -30,11 +30,8 @@ def design(seeds: int, most: int | None = None, **changes: Any) -> Design:
 def scores(
     judged: Mapping[str, Sequence[float | None]], **others: Mapping[str, Sequence[float | None]]
 ) -> Scores:
-    """Cell -> values by seed from 0, None diverged; `knn=` and `pretext=` for these measures."""
-    measures: dict[Measure, Mapping[str, Sequence[float | None]]] = {"judged": judged}
-    for name in ("knn", "pretext"):
-        if name in others:
-            measures[name] = others[name]  # type: ignore[index]
+    """Cell -> values by seed from 0, None diverged; `knn=`, `pretext=` and metrics likewise."""
+    measures: dict[Measure, Mapping[str, Sequence[float | None]]] = {"judged": judged, **others}
     return {
         (measure, cell): dict(enumerate(values))
         for measure, cells in measures.items()

@@ -72,6 +72,18 @@ def test_fails(differences: list[float], conclusion: str) -> None:
     assert one(FAILS, scores({"a": a, CONTROL: LOW[:n]}), n).conclusion == conclusion
 
 
+@pytest.mark.parametrize(("b", "conclusion"), [(30.0, "reproduced"), (20.5, "unlearned")])
+def test_a_claim_is_decided_by_the_metric_that_it_names(b: float, conclusion: str) -> None:
+    """Of the table's own, b is below a, and both are below the control."""
+    judged = {"a": [9, 9, 9.0], "b": [5, 5, 5.0], CONTROL: LOW[:3]}
+    boxes = {"a": [10, 10.1, 10], "b": [b, b, b + 0.1], CONTROL: [1, 1, 1.1]}
+    if conclusion == "unlearned":
+        boxes[CONTROL] = [20, 20, 20.1]
+    found = scores(judged, **{"detection/ap": boxes})
+    what = claim("beats", cell="b", over="a", metric="detection/ap")
+    assert one(what, found, 3).conclusion == conclusion
+
+
 NOISE = {"a": [0.0, 0.1, -0.1], "b": [0.1, -0.1, 0.0], "c": [-0.1, 0.1, 0.0]}
 WILD = {"a": [0.0, 4.0, -4.0], "b": [4.0, -4.0, 0.0], "c": [-4.0, 4.0, 0.0]}
 

@@ -225,6 +225,24 @@ def test_a_length_within_the_first_epoch_is_a_sound_result(tmp_path: Path) -> No
     assert read_entry(folder).state == "finished"
 
 
+@pytest.mark.parametrize(("length", "at"), [("steps: 4", [4]), ("epochs: 3", [15])])
+def test_fewer_evaluations_change_no_bit_of_the_result(
+    length: str, at: list[int], tmp_path: Path
+) -> None:
+    recipe = recipe_of(tmp_path, "epochs: 3", length)
+    one, other = (
+        run(recipe, tmp_path / name, sets, kinds=KINDS)["finetune"]
+        for name, sets in (("all", ()), ("few", ("watch.evaluations=1",)))
+    )
+    assert one.id == other.id
+    assert one.result is not None
+    assert other.result is not None
+    assert one.result["values"] == other.result["values"]
+    assert same(final_state(one), final_state(other))
+    steps = [step for step, _, _ in journal.series(journal.read(other), "finetune/top1")]
+    assert steps == at
+
+
 def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
     recipe, parts = recipe_of(tmp_path), tmp_path / "parts"
     whole = run(recipe, tmp_path / "whole", kinds=KINDS)["finetune"]

@@ -53,6 +53,7 @@ class LocalJob:
     processes: int
     again: bool
     visible: str | None
+    at_once: int = 1
 
     def __call__(self) -> str:
         """Run the plan and write its report.
@@ -77,7 +78,9 @@ class LocalJob:
         inputs = Inputs(read(self.data_root), runs)
         made = make_plan(recipe, self.sets, runs, again=self.again, inputs=inputs)
         made = replace(made, stages=tuple(stage for stage in made.stages if stage.id in ours))
-        site = Site(read(self.data_root), runs, self.device, self.processes, 0.0)
+        site = Site(
+            read(self.data_root), runs, self.device, self.processes, 0.0, at_once=self.at_once
+        )
         console = Console(highlight=False, width=200)
 
         @contextlib.contextmanager

@@ -69,6 +69,7 @@ class Local(Detached):
             site.processes,
             again,
             os.environ.get("CUDA_VISIBLE_DEVICES"),
+            site.at_once,
         )
         said = job_file.write(
             begun.folder / f"{record.arrays[0].name}.0.json", "plan", asdict(work)
