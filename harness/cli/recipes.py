@@ -75,9 +75,8 @@ def list_(folder: Folder = None) -> None:
     from harness.errors import HarnessError, RecipeError
     from harness.recipe import find
     from harness.recipe.ablation import Scale
-    from harness.recipe.load import is_list, load, load_ablation, load_list
+    from harness.recipe.load import is_ablation, is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
-    from harness.recipe.yaml_source import read
 
     if folder is None:
         files = find.names()
@@ -99,8 +98,10 @@ def list_(folder: Folder = None) -> None:
             if path.name == FILE:
                 table.add_row(name, "numbers", f"{len(blocks(path))} blocks")
                 continue
-            if "claims" in read(path).fields():
-                table.add_row(name, "paper's table", escape(load_ablation(path).title))
+            if is_ablation(path):
+                ablation = load_ablation(path)
+                kind = "paper's table" if ablation.of_paper else "ablation"
+                table.add_row(name, kind, escape(ablation.title))
                 continue
             if is_list(path):
                 table.add_row(name, "list", escape(load_list(path)[0].purpose))
@@ -135,9 +136,8 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
     from harness.preflight.recipe_file import of_recipe, of_scale
     from harness.recipe.ablation import Scale
     from harness.recipe.expand import expand
-    from harness.recipe.load import is_list, load, load_ablation, load_list
+    from harness.recipe.load import is_ablation, is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
-    from harness.recipe.yaml_source import read
     from harness.spec.libraries import missing_libraries
 
     wrong = []
@@ -147,7 +147,7 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
             if path.name == FILE:
                 show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
                 continue
-            if "claims" in read(path).fields():
+            if is_ablation(path):
                 show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
                 continue
             if is_list(path):

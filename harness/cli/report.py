@@ -77,6 +77,8 @@ def table(results: Results) -> Table:
 
 def _scale(results: Results) -> str:
     """The scale of the numbers, so that a miniature is not mistaken for the paper."""
+    if results.ablation is not None and not results.ablation.of_paper:
+        return one_line(results)
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
     rest = "; compare claims, not numbers, with the paper"

@@ -93,12 +93,14 @@ def _table(results: Results) -> str:
 
 def _caption(results: Results) -> str:
     parts = [results.title]
-    if results.ablation is not None:
+    whose = " (not the paper's scale)"
+    if results.ablation is not None and not results.ablation.of_paper:
+        whose = ""
+    elif results.ablation is not None:
         parts.append(f"Paper: {results.ablation.paper}; {results.ablation.setting}")
-    whose = (
-        "the scale of the printed numbers" if is_papers_scale(results) else "not the paper's scale"
-    )
-    parts.append(f"Ours ({whose}): {one_line(results)}; mean ± sample deviation over seeds")
+    if is_papers_scale(results):
+        whose = " (the scale of the printed numbers)"
+    parts.append(f"Ours{whose}: {one_line(results)}; mean ± sample deviation over seeds")
     return ". ".join(part.rstrip(".") for part in parts) + "."
 
 
