@@ -13,6 +13,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     publish(recipe, to)  a report with the records it is made from
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
+    sweep(recipe, sets)  write a grid over a recipe's fields as an ablation recipe
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.app.results import Outcome, Ran, Report, Submitted
     from harness.app.running import run, run_until_decided
     from harness.app.submitting import submit
+    from harness.app.sweeping import NewSweep, sweep
     from harness.launch.protocol import Amount
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Evaluated",
     "Exported",
     "NewRecipe",
+    "NewSweep",
     "Outcome",
     "Progress",
     "ProgressReader",
@@ -64,6 +67,7 @@ __all__ = [
     "run_until_decided",
     "status",
     "submit",
+    "sweep",
 ]
 
 _LIES_IN = {
@@ -77,6 +81,7 @@ _LIES_IN = {
     **dict.fromkeys(("Exported", "export"), "exporting"),
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("plan", "preflight"), "planning"),
+    **dict.fromkeys(("NewSweep", "sweep"), "sweeping"),
     "report": "reporting",
     "submit": "submitting",
 }

@@ -1,5 +1,5 @@
-"""Ablations: what a paper, or you, varied, with what the paper printed (`ablations/`), and the scale
-at which it is run."""
+"""Ablations: what a paper varied and printed (`ablations/`), or what you vary; and the scale at
+which it is run."""
 
 from __future__ import annotations
 

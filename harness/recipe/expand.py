@@ -76,7 +76,9 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
     if file.ablation is not None:
         table_node = held_ablation(_named(file.ablation, scale.ablation), path)
     else:
-        table_node = ablation_node(find_ablation(scale.ablation, file.paths, source.place("ablation")))
+        table_node = ablation_node(
+            find_ablation(scale.ablation, file.paths, source.place("ablation"))
+        )
     ablation = check(Ablation, table_node)
     _raise([*_misnamed(scale, ablation, source), *_misplaced(scale, ablation, source, table_node)])
     if file.recipe is not None:

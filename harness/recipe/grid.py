@@ -21,6 +21,9 @@ FIELD = "grid"
 LONGEST_ID = 40
 """Characters of a cell's id, which is a part of its runs' names."""
 
+_LABELS = {"contrast.queue": "queue K", "contrast.negatives": "negatives K"}
+"""Labels of fields that reports otherwise show only in combination."""
+
 Grid = Mapping[str, Sequence[Node]]
 """Dotted field -> its values."""
 
@@ -87,7 +90,7 @@ def heading(field: str) -> str:
     """A field as the heading of a column: its label, or its path if that has none or one with
     commas, which would look like several headings."""
     try:
-        words = label(field)
+        words = _LABELS.get(field) or label(field)
     except KeyError:
         return field
     return field if "," in words else words

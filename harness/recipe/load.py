@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ def scale_of(file: ScaleFile, sets: Sequence[str] = ()) -> Scale:
 def _extended(path: Path, node: Node) -> Node:
     """The recipe merged over its chain of bases."""
     files = chain(path, _of_kind(Recipe, node))
-    for (_, child), (_, base) in zip(files, files[1:], strict=False):
+    for (_, child), (_, base) in itertools.pairwise(files):
         extends = child.get("extends")
         _of_kind(Recipe, base, f"{extends.place if extends else path}: extends: ")
     merged = files[-1][1].without("extends")

@@ -36,8 +36,9 @@ class References:
 def reference_recipes(ablation: Ablation, path: Path) -> References:
     """The cells' recipes, by cell id, at the scale of the printed numbers.
 
-    None for an ablation without a paper. They come from `ablation_NAME.yaml`, beside the ablation recipe `path` or shipped: the first
-    file for this table at the level of its printed numbers. There may be none.
+    They come from `ablation_NAME.yaml`, beside the ablation recipe `path` or shipped: the first
+    file for this table at the level of its printed numbers. There may be none, as for an ablation
+    without a paper.
     """
     if not ablation.of_paper:
         return References()

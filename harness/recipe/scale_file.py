@@ -7,6 +7,7 @@ own can be a single file.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def from_chain(files: Chain) -> ScaleFile:
         RecipeError: a base is a recipe of one run, or refers to a file that does not exist.
     """
     path, own = files[0]
-    for (file, node), (base, values) in zip(files, files[1:], strict=False):
+    for (file, node), (base, values) in itertools.pairwise(files):
         if "ablation" not in values.fields() and "extends" not in values.fields():
             extends = node.get("extends")
             place = extends.place if extends is not None else display(file)

@@ -276,32 +276,41 @@ def collect_single(
     recipe: Recipe,
     runs: Path,
     *,
+    seeds: Sequence[int] = (),
     control: Recipe | None = None,
     installed: Editions | None = None,
     inputs: CheckInput | None = None,
 ) -> Results:
-    """Read one recipe's run: a table of one cell, without claims. The metric is that of the linear
+    """Read one recipe's runs: a table of one cell, without claims. The metric is that of the linear
     probe if the recipe has one, else that of kNN, else that of its first task under `tasks:`. Of
     several it is top-1, or what the data set is published with.
 
     Args:
+        seeds: those that were run; (): the recipe's own.
         control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
             Published records may be without it, and then there is none.
     """
-    found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
+    seeds = tuple(seeds) or (recipe.seed,)
+
+    def read(cell: str, each: Recipe, seed: int, lines: int) -> Run:
+        own = each.model_copy(update={"seed": seed})
+        return read_run(cell, seed, own, runs, lines, inputs)
+
+    found = [read(recipe.name, recipe, seed, share(len(seeds))) for seed in seeds]
     if control is not None:
-        beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
-        there = beside.stages["pretrain"].state != "absent"
-        found += [beside] if there or published(runs) is None else []
-    run, *more = mark_copies(found)
+        beside = [read(CONTROL, control, seed, 0) for seed in seeds]
+        there = any(run.stages["pretrain"].state != "absent" for run in beside)
+        found += beside if there or published(runs) is None else []
+    told = mark_copies(found)
+    own, more = told[: len(seeds)], told[len(seeds) :]
     untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(more))] if more else []
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
         metric=judged(recipe),
-        seeds=(recipe.seed,),
+        seeds=tuple(seeds),
         margin=0.0,
-        cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
+        cells=[CellResult(recipe.name, recipe.name, None, tuple(own)), *untrained],
         installed=installed,
         ablation=None,
         scale=None,

@@ -16,6 +16,7 @@ from harness.report.blocks import (
     Paragraph,
     Section,
 )
+from harness.report.cell_differences import difference_tables
 from harness.report.claim_summary import POSSIBLE_REASONS, summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
@@ -52,11 +53,12 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
         Section("", tuple(_top(results, judgements))),
         Section("Results" if results.ablation is None else "Table", (*_table(results), *below)),
     ]
+    sections += _differences(results)
     parts = tables_of_each(results)
     if (table := further_table(results)) is not None:
         sections.append(Section("Further tasks", (table, *parts)))
     elif parts:
-        sections[-1] = replace(sections[-1], blocks=(*sections[-1].blocks, *parts))
+        sections[1] = replace(sections[1], blocks=(*sections[1].blocks, *parts))
     sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
@@ -156,6 +158,13 @@ def _table(results: Results) -> list[Block]:
         )
         blocks.append(sensitivity)
     return blocks
+
+
+def _differences(results: Results) -> list[Section]:
+    blocks: list[Block] = []
+    for caption, table in difference_tables(results):
+        blocks += [Paragraph(caption, "quiet"), table]
+    return [Section("Differences", tuple(blocks))] if blocks else []
 
 
 def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:

@@ -103,7 +103,8 @@ class _PaperLayout:
             layout.rows.append(tuple(places))
 
     def across(self) -> None:
-        """One column per cell; one row for the paper, if it is a paper's, and one for each of our metrics."""
+        """One column per cell; one row for the paper's numbers, if any, and one for each of our
+        metrics."""
         layout, rows = self.layout, self._table.rows
         labels = [self._table.at(row, self._label, Label) for row in rows]
         names = (layout.entry([label.text, *label.weights]) for label in labels)
