@@ -13,6 +13,7 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     publish(recipe, to)  a report with the records it is made from
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
+    compare(a, b)        what differs between two sets of runs, and their results
     sweep(recipe, sets)  write a grid over a recipe's fields as an ablation recipe
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
@@ -25,6 +26,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.comparing import Comparison, compare
     from harness.app.evaluating import Evaluated, evaluate
     from harness.app.exporting import Exported, export
     from harness.app.overview import ProgressReader, StageProgress, status
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Amount",
     "Checked",
+    "Comparison",
     "Declined",
     "Evaluated",
     "Exported",
@@ -56,6 +59,7 @@ __all__ = [
     "StageProgress",
     "Submitted",
     "check",
+    "compare",
     "evaluate",
     "export",
     "new_recipe",
@@ -82,6 +86,7 @@ _LIES_IN = {
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("plan", "preflight"), "planning"),
     **dict.fromkeys(("NewSweep", "sweep"), "sweeping"),
+    **dict.fromkeys(("Comparison", "compare"), "comparing"),
     "report": "reporting",
     "submit": "submitting",
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.app.reporting import gather
+from harness.app.sweeping import FOLDER
 from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
@@ -57,7 +58,8 @@ def publish(
         made = make_plan(path := find(str(recipe)), sets, site.runs)
         _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
-        known = portable_name(path, to.parent)
+        kept = _kept(path, folders[0], site.runs)
+        known = portable_name(kept, to.parent)
         records.publish(results, folders[0] / "runs", recipe=known, sets=sets)
     written: list[Path] = []
     for folder in folders:
@@ -66,6 +68,15 @@ def publish(
     (page,) = write_files({PAGE: index(to)}, to)
     on_written(page)
     return Published(tuple(written), page)
+
+
+def _kept(path: Path, folder: Path, runs: Path) -> Path:
+    """The recipe's file. That of a sweep, which is in the run root, is copied into the published
+    report's folder."""
+    if path.resolve().parent != (runs / FOLDER).resolve():
+        return path
+    (copy,) = write_files({path.name: path.read_bytes()}, folder)
+    return copy
 
 
 def _refuse_links(folders: Sequence[Path]) -> None:

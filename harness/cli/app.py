@@ -120,7 +120,7 @@ def report(
         tuple[Path, Path] | None,
         typer.Option(
             metavar="A B",
-            help="Instead, show two run roots or two reports side by side.",
+            help="Instead, show what differs between two reports, run roots or recipes with runs.",
             readable=False,  # else typer refuses a closed path without naming its owner
         ),
     ] = None,
@@ -130,15 +130,18 @@ def report(
     from harness.plan import make_plan
 
     if compare is not None:
+        from harness.app.comparing import is_recipe
         from harness.cli.compare import compare_command
 
         if watch:
             raise typer.BadParameter("--watch and --compare cannot be combined")
-        if (runs, data, site) != (None, None, None):
+        of_runs = any(map(is_recipe, compare))
+        if not of_runs and (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
                 "--compare names both sides; leave out --runs, --site and --data"
             )
-        compare_command(recipe, settings(sets, seeds), compare, out)
+        where = machine(data=data, runs=runs, site=site) if of_runs else None
+        compare_command(recipe, settings(sets, seeds), compare, out, where)
         return
     if recipe is None:
         raise typer.BadParameter("name a recipe (only --compare of two reports needs none)")

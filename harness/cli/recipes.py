@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
 from harness.cli.options import Sets
+
+if TYPE_CHECKING:
+    from harness.site import Site
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
@@ -173,8 +176,14 @@ def validate(files: Annotated[list[str], typer.Argument(metavar="RECIPE...")]) -
 
 
 @app.command()
-def diff(first: File, second: File) -> None:
-    """Show where two recipes, or two ablation recipes, differ once resolved."""
+def diff(
+    first: File,
+    second: File,
+    runs: options.Runs = None,
+    data: options.DataRoot = None,
+    site: options.SitePath = None,
+) -> None:
+    """Show where two recipes, or two ablation recipes, differ once resolved, then their results."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -190,11 +199,41 @@ def diff(first: File, second: File) -> None:
         show.line("no difference after defaults and `extends`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("field", str(first), str(second)):
+    for heading in ("", "field", str(first), str(second)):
         table.add_column(heading)
     for path, *values in found:
-        table.add_row(escape(path), *(escape(_as_yaml(value)) for value in values))
+        table.add_row(_label(path), escape(path), *(escape(_as_yaml(value)) for value in values))
     show.console.print(table)
+    _results(first, second, options.machine(data=data, runs=runs, site=site))
+
+
+def _label(path: str) -> str:
+    """The label of a recipe's field; "" if it has none."""
+    from harness.recipe.labels import label
+
+    try:
+        return label(path)
+    except KeyError:
+        return ""
+
+
+def _results(first: Path, second: Path, site: Site) -> None:
+    """Print the results of both recipes with intervals, if the run root has some."""
+    from harness.app.comparing import compare
+    from harness.cli import show
+    from harness.cli.compare import show_document
+    from harness.errors import StoreError
+    from harness.report.side_by_side import DETAILS, DIFFERS
+
+    try:
+        made = compare(first, second, site=site)
+    except StoreError:  # no common cell
+        return
+    if any(pair.a and pair.b for pair in made.pairs):
+        show.console.print()
+        show_document(made.document, DIFFERS, DETAILS)
+    else:
+        show.line(f"no results of both in {site.runs}", "dim")
 
 
 def _as_yaml(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.recipe.grid import same, symbol, value_text
@@ -100,8 +100,9 @@ def effects(results: Results) -> list[Effect]:
 
 def difference_tables(results: Results) -> list[tuple[str, Table]]:
     """(caption, table) of means with intervals and differences, and of effects; [] for a paper's
-    table, or a single cell with a single seed."""
-    if results.ablation is None or results.ablation.of_paper or not _cells(results):
+    table, or a recipe with a single seed."""
+    alone = results.ablation is None and len(results.seen_seeds) == 1
+    if alone or (results.ablation and results.ablation.of_paper) or not _cells(results):
         return []
     unit = difference_unit(results.metric)
     named = f"{measure(results.metric).label}, {measure(results.metric).unit}"
@@ -128,6 +129,8 @@ def difference_tables(results: Results) -> list[tuple[str, Table]]:
 
 
 def _caption(count: int) -> str:
+    if not count:
+        return "The mean with its 95 % t interval."
     words = (
         "Means with 95 % t intervals, and differences from the first row: over the shared seeds, "
         "paired, or else by Welch's t."
@@ -163,16 +166,17 @@ def _means(results: Results, firsts: list[Effect], named: str, unit: str) -> Tab
                 key=cell.id,
             )
         )
-    assert results.ablation is not None
     columns = (
-        Column(results.ablation.axis),
+        Column(results.ablation.axis if results.ablation is not None else "recipe"),
         Column(named, align="right"),
         Column("95 % interval", align="right"),
         Column("from the first", unit, align="right"),
         Column("over"),
         Column("says"),
     )
-    return Table(columns, tuple(rows), cards=True)
+    shown = len(columns) if firsts else 3
+    rows = [replace(row, cells=row.cells[:shown]) for row in rows]
+    return Table(columns[:shown], tuple(rows), cards=True)
 
 
 def _shown(found: Contrast | None) -> str:

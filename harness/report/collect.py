@@ -291,16 +291,15 @@ def collect_single(
             Published records may be without it, and then there is none.
     """
     seeds = tuple(seeds) or (recipe.seed,)
-
-    def read(cell: str, each: Recipe, seed: int, lines: int) -> Run:
-        own = each.model_copy(update={"seed": seed})
-        return read_run(cell, seed, own, runs, lines, inputs)
-
-    found = [read(recipe.name, recipe, seed, share(len(seeds))) for seed in seeds]
-    if control is not None:
-        beside = [read(CONTROL, control, seed, 0) for seed in seeds]
-        there = any(run.stages["pretrain"].state != "absent" for run in beside)
-        found += beside if there or published(runs) is None else []
+    found = [
+        read_run(cell, seed, each.model_copy(update={"seed": seed}), runs, lines, inputs)
+        for cell, each, lines in ((recipe.name, recipe, share(len(seeds))), (CONTROL, control, 0))
+        for seed in seeds
+        if each is not None
+    ]
+    there = any(r.cell == CONTROL and r.stages["pretrain"].state != "absent" for r in found)
+    if not there and published(runs) is not None:
+        found = found[: len(seeds)]
     told = mark_copies(found)
     own, more = told[: len(seeds)], told[len(seeds) :]
     untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(more))] if more else []
@@ -308,7 +307,7 @@ def collect_single(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
         metric=judged(recipe),
-        seeds=tuple(seeds),
+        seeds=seeds,
         margin=0.0,
         cells=[CellResult(recipe.name, recipe.name, None, tuple(own)), *untrained],
         installed=installed,
