@@ -101,4 +101,5 @@ def _side(
 def _of_runs(recipe: Path, sets: Sequence[str], runs: Path) -> tuple[Report, Records]:
     results = gather(make_plan(recipe, sets, runs), runs, Inputs(None, runs), curves=False)
     report = as_json(results, judge(results), [])
-    return report, read_records(report, (runs,))
+    recipes = {cell.id: cell.runs[0].recipe for cell in results.cells if cell.runs}
+    return report, Records(recipes, read_records(report, (runs,)).attempts)

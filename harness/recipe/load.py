@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import RecipeError
 from harness.recipe import printed
 from harness.recipe.ablation import Ablation, Scale
+from harness.recipe.grid import FIELD as GRID
 from harness.recipe.grid import with_cells
 from harness.recipe.recipe_list import RecipeList
 from harness.recipe.references import chain, referred
@@ -121,7 +122,7 @@ def load_ablation(path: Path) -> Ablation:
 def is_ablation(path: Path) -> bool:
     """Whether the file is an ablation: what was varied, in cells or in a grid. Raises RecipeError
     if it cannot be read."""
-    return bool(_marks(Ablation) & read(path).fields())
+    return bool({*_marks(Ablation), GRID} & read(path).fields())
 
 
 def ablation_node(path: Path) -> Node:

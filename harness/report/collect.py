@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
-from harness.recipe.reported import is_measured, judged, reported
+from harness.recipe.reported import judged
 from harness.recipe.schema import Recipe
+from harness.report.collect_warnings import warnings_of
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
@@ -18,7 +19,6 @@ from harness.report.evaluation_protocol import (
     compared,
     deviation,
     protocol_of,
-    protocol_text,
     usual_protocol,
 )
 from harness.report.published import pinned, published
@@ -28,7 +28,6 @@ from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
 from harness.report.table import SeedValue
 from harness.report.unrelated_runs import unrelated_runs
-from harness.spec.registry import task, task_of
 from harness.store.edition import Editions, present
 from harness.store.stale import CheckInput
 
@@ -282,8 +281,8 @@ def collect_single(
     inputs: CheckInput | None = None,
 ) -> Results:
     """Read one recipe's runs: a table of one cell, without claims. The metric is that of the linear
-    probe if the recipe has one, else that of kNN, else that of its first task under `tasks:`. Of
-    several it is top-1, or what the data set is published with.
+    probe if the recipe has one, else of kNN, else of its first task under `tasks:`; of several it
+    is top-1, or what the data set is published with.
 
     Args:
         seeds: those that were run; (): the recipe's own.
@@ -291,25 +290,25 @@ def collect_single(
             Published records may be without it, and then there is none.
     """
     seeds = tuple(seeds) or (recipe.seed,)
+    both = ((recipe.name, recipe, share(len(seeds))), (CONTROL, control, 0))
     found = [
         read_run(cell, seed, each.model_copy(update={"seed": seed}), runs, lines, inputs)
-        for cell, each, lines in ((recipe.name, recipe, share(len(seeds))), (CONTROL, control, 0))
+        for cell, each, lines in both
         for seed in seeds
         if each is not None
     ]
-    there = any(r.cell == CONTROL and r.stages["pretrain"].state != "absent" for r in found)
-    if not there and published(runs) is not None:
+    if published(runs) and all(r.stages["pretrain"].state == "absent" for r in found[len(seeds) :]):
         found = found[: len(seeds)]
-    told = mark_copies(found)
+    told = tuple(mark_copies(found))
     own, more = told[: len(seeds)], told[len(seeds) :]
-    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(more))] if more else []
+    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, more)] if more else []
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
         metric=judged(recipe),
         seeds=seeds,
         margin=0.0,
-        cells=[CellResult(recipe.name, recipe.name, None, tuple(own)), *untrained],
+        cells=[CellResult(recipe.name, recipe.name, None, own), *untrained],
         installed=installed,
         ablation=None,
         scale=None,
@@ -350,7 +349,7 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(own, runs)),
     )
-    return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
+    return replace(results, warnings=(*warnings_of(results), *_not_the_papers(papers())))
 
 
 def _not_the_papers(references: References) -> list[str]:
@@ -358,49 +357,3 @@ def _not_the_papers(references: References) -> list[str]:
         f"A reference recipe of the papers' settings is wrong: {each}"
         for each in references.mistakes
     ]
-
-
-def _warnings(results: Results) -> list[str]:
-    measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
-    shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
-    found = [warning for run in results.runs for warning in run.warnings]
-    found += [
-        f"{cell.label} has another protocol than most of the column ({metric}: "
-        f"{protocol_text(other)}), so it is not compared with other cells."
-        for metric in metrics
-        for cell in results.cells
-        if (other := results.protocol_deviation(cell, metric))
-    ]
-    if shared is None:
-        return found
-    stale = []
-    for run in results.runs:
-        further = [
-            name
-            for name, said in run.recipe.tasks.items()
-            if any(
-                results.value(run, m, name).standing == "stale"
-                for m in reported(task(said.kind), said.data or run.recipe.data)
-            )
-        ]
-        if results.stale_training(run) or any(
-            results.value(run, metric).standing == "stale" for metric in metrics
-        ):
-            stale.append(run.name)
-        elif further:
-            stale.append(f"{' and '.join(further)} of {run.name}")
-    if stale:
-        found.insert(
-            0,
-            f"Stale: {', '.join(stale)}. These results are copies, or differ from the table in "
-            f"edition of the code ({shared.editions}), data, device or schema version, or their "
-            "weights or data changed since; they are excluded from means, differences and "
-            "verdicts.",
-        )
-    if any(e != results.installed[what] for what, e in shared.editions.by_subject.items()):
-        found.insert(
-            0,
-            f"All numbers come from edition {shared.editions}; the installed code is edition "
-            f"{results.installed}, so `check` reports them as stale.",
-        )
-    return found
