@@ -223,10 +223,10 @@ def make_plan(
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
         assert isinstance(found, Recipe)
-        each = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
-        scale, members = None, [Member("", one.seed, one) for one in each]
+        alike = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
+        scale, members = None, [Member("", one.seed, one) for one in alike]
         if (control := untrained(found)) is not None:
-            own = (control.model_copy(update={"seed": one.seed}) for one in each)
+            own = (control.model_copy(update={"seed": one.seed}) for one in alike)
             members += [Member(CONTROL, one.seed, one) for one in own]
     beside = Controls(members)
     on = on or estimate.computer("auto", 1)

@@ -199,10 +199,12 @@ def diff(
         show.line("no difference after defaults and `extends`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "field", str(first), str(second)):
+    for heading in ("field", "", str(first), str(second)):
         table.add_column(heading)
     for path, *values in found:
-        table.add_row(_label(path), escape(path), *(escape(_as_yaml(value)) for value in values))
+        table.add_row(
+            escape(path), escape(_label(path)), *(escape(_as_yaml(value)) for value in values)
+        )
     show.console.print(table)
     _results(first, second, options.machine(data=data, runs=runs, site=site))
 
@@ -232,8 +234,6 @@ def _results(first: Path, second: Path, site: Site) -> None:
     if any(pair.a and pair.b for pair in made.pairs):
         show.console.print()
         show_document(made.document, DIFFERS, DETAILS)
-    else:
-        show.line(f"no results of both in {site.runs}", "dim")
 
 
 def _as_yaml(value: object) -> str:

@@ -18,8 +18,8 @@ Chain = list[tuple[Path, Node]]
 
 
 def referred(path: Path, name: str, prefix: str) -> Path:
-    """The file that `path` names: a path relative to `path`, with or without .yaml, or the name of
-    a shipped recipe.
+    """The file that `path` names: a path relative to `path`, with or without .yaml, or else the
+    name of a shipped recipe, without .yaml.
 
     Raises RecipeError if it does not exist.
     """
@@ -33,13 +33,12 @@ def referred(path: Path, name: str, prefix: str) -> Path:
             return target
     except (OSError, ValueError):  # no file system can hold this name
         raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}") from None
-    if name and os.sep not in name:
-        stem = Path(name).stem if name.endswith(ENDINGS) else name
+    if name and os.sep not in name and not name.endswith(ENDINGS):
         known = {file.stem: file for file in shipped("recipes").glob("*.yaml")}
-        if stem in known:
-            return known[stem]
+        if name in known:
+            return known[name]
         why = no_such(target)
-        if "did you mean" not in why and (near := closest(stem, known)) is not None:
+        if "did you mean" not in why and (near := closest(name, known)) is not None:
             why = f"no such file or shipped recipe, did you mean {near}?"
         raise RecipeError(f"{prefix}{display(target)}: {why}")
     raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}")

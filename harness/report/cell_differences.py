@@ -68,12 +68,11 @@ class Effect:
 
 def from_first(results: Results) -> list[Effect]:
     """The difference of each trained cell from the first one, in the order of the table."""
-    first, *others = _cells(results) or [None]
-    if first is None:
-        return []
+    cells = _cells(results)
     return [
         Effect(f"{cell.label} − {first.label}", _contrast(results, ((1, cell), (-1, first))))
-        for cell in others
+        for first in cells[:1]
+        for cell in cells[1:]
         if _comparable(results, (cell, first))
     ]
 

@@ -116,7 +116,7 @@ def what_differs(
     machines = [_machines(each.attempts) for each in records]
     if all(machines):
         names = dict.fromkeys([*machines[0], *machines[1]])
-        pairs += [(name, *(each.get(name, ()) for each in machines)) for name in names]
+        pairs += [(name, machines[0].get(name, ()), machines[1].get(name, ())) for name in names]
     for what, *both in pairs:
         one, other = (", ".join(filter(None, each)) or NOTHING for each in both)
         if one != other:

@@ -128,8 +128,8 @@ def test_a_contradiction_with_the_recipe_names_the_option(base: Path) -> None:
 
 def test_values_that_fit_only_together(base: Path) -> None:
     groups = ["model.bn_group=16,48", "contrast.queue=960"]
-    assert sweep(base, ["optim.batch=48,96", *groups]).cells == 4
-    wrong = sweep(base, ["optim.batch=48,64", *groups])
+    assert sweep(base, ["optim.batch=96,192", *groups]).cells == 4
+    wrong = sweep(base, ["optim.batch=96,64", *groups])
     with pytest.raises(RecipeError, match=r"batch=64-bn_group=48"):
         expand(wrong.scale, base, wrong.file)
 
