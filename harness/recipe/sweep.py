@@ -203,7 +203,7 @@ def _check_values(base: Node, values: Mapping[str, Sequence[Node]]) -> None:
     wrong: dict[str, None] = {}
     for field, nodes in values.items():
         others = [(other, each[0]) for other, each in values.items() if other != field]
-        made: list[Recipe] = []
+        made: dict[str, Node] = {}
         for node in nodes:
             found = validate(Recipe, merge(base, overlay([*others, (field, node)], base.place)))
             if not isinstance(found, Recipe):
@@ -212,11 +212,10 @@ def _check_values(base: Node, values: Mapping[str, Sequence[Node]]) -> None:
                     said = "" if str(node.place) in str(each) else f" (with {node.place})"
                     wrong[f"{each}{hint}{said}"] = None
                 continue
-            if found in made:
-                twin = value_text(nodes[made.index(found)].plain())
-                why = f"{value_text(node.plain())} and {twin} give the same recipe: keep one"
-                wrong[f"{node.place}: {field}: {why}"] = None
-            made.append(found)
+            twin = made.setdefault(found.model_dump_json(), node)
+            if twin is not node:
+                both = " and ".join(value_text(each.plain()) for each in (node, twin))
+                wrong[f"{node.place}: {field}: {both} give the same recipe: keep one"] = None
     if wrong:
         raise RecipeError("\n".join(wrong))
 
