@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.recipe.grid import same, symbol, value_text
-from harness.report.collect import CellResult, Results, finished
+from harness.report.collect import CellResult, Results
 from harness.report.measures import difference_unit, measure
 from harness.report.statistics import CONFIDENCE, Contrast, contrast, seeds_needed, summarise
-from harness.report.table import Column, Row, Table, Text
+from harness.report.table import Column, Row, Table, Text, finished
 from harness.report.table_text import NOTHING, difference, mean
 
 MOST = 60

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
 from harness.recipe.reference import References, papers, reference_recipes
-from harness.recipe.reported import judged
+from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
-from harness.report.collect_warnings import warnings_of
 from harness.report.comparability import Comparability, choose_comparability
 from harness.report.curves import share
 from harness.report.evaluation_protocol import (
@@ -19,6 +18,7 @@ from harness.report.evaluation_protocol import (
     compared,
     deviation,
     protocol_of,
+    protocol_text,
     usual_protocol,
 )
 from harness.report.published import pinned, published
@@ -26,8 +26,9 @@ from harness.report.read_run import mark_copies, read_run
 from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
-from harness.report.table import SeedValue
+from harness.report.table import SeedValue, finished
 from harness.report.unrelated_runs import unrelated_runs
+from harness.spec.registry import task, task_of
 from harness.store.edition import Editions, present
 from harness.store.stale import CheckInput
 
@@ -183,11 +184,6 @@ class Results:
         return SeedValue(run.seed, standing, outcome.value, why or outcome.detail)
 
 
-def finished(values: Iterable[SeedValue]) -> dict[int, float]:
-    """Seed -> value of the seeds that finished and may be compared."""
-    return {v.seed: v.value for v in values if v.standing == "finished" and v.value is not None}
-
-
 def collect(
     expansion: Expansion,
     scale: Scale,
@@ -280,14 +276,12 @@ def collect_single(
     installed: Editions | None = None,
     inputs: CheckInput | None = None,
 ) -> Results:
-    """Read one recipe's runs: a table of one cell, without claims. The metric is that of the linear
-    probe if the recipe has one, else of kNN, else of its first task under `tasks:`; of several it
-    is top-1, or what the data set is published with.
+    """Read one recipe's runs: a table of one cell, without claims, judged by the linear probe if
+    the recipe has one, else by kNN, else by its first task under `tasks:`.
 
     Args:
         seeds: those that were run; (): the recipe's own.
-        control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
-            Published records may be without it, and then there is none.
+        control: the recipe of the untrained network, a row that published records may lack.
     """
     seeds = tuple(seeds) or (recipe.seed,)
     both = ((recipe.name, recipe, share(len(seeds))), (CONTROL, control, 0))
@@ -349,7 +343,7 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(own, runs)),
     )
-    return replace(results, warnings=(*warnings_of(results), *_not_the_papers(papers())))
+    return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
 
 
 def _not_the_papers(references: References) -> list[str]:
@@ -357,3 +351,49 @@ def _not_the_papers(references: References) -> list[str]:
         f"A reference recipe of the papers' settings is wrong: {each}"
         for each in references.mistakes
     ]
+
+
+def _warnings(results: Results) -> list[str]:
+    measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
+    shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
+    found = [warning for run in results.runs for warning in run.warnings]
+    found += [
+        f"{cell.label} has another protocol than most of the column ({metric}: "
+        f"{protocol_text(other)}), so it is not compared with other cells."
+        for metric in metrics
+        for cell in results.cells
+        if (other := results.protocol_deviation(cell, metric))
+    ]
+    if shared is None:
+        return found
+    stale = []
+    for run in results.runs:
+        further = [
+            name
+            for name, said in run.recipe.tasks.items()
+            if any(
+                results.value(run, m, name).standing == "stale"
+                for m in reported(task(said.kind), said.data or run.recipe.data)
+            )
+        ]
+        if results.stale_training(run) or any(
+            results.value(run, metric).standing == "stale" for metric in metrics
+        ):
+            stale.append(run.name)
+        elif further:
+            stale.append(f"{' and '.join(further)} of {run.name}")
+    if stale:
+        found.insert(
+            0,
+            f"Stale: {', '.join(stale)}. These results are copies, or differ from the table in "
+            f"edition of the code ({shared.editions}), data, device or schema version, or their "
+            "weights or data changed since; they are excluded from means, differences and "
+            "verdicts.",
+        )
+    if any(e != results.installed[what] for what, e in shared.editions.by_subject.items()):
+        found.insert(
+            0,
+            f"All numbers come from edition {shared.editions}; the installed code is edition "
+            f"{results.installed}, so `check` reports them as stale.",
+        )
+    return found
