@@ -146,7 +146,9 @@ def _means(results: Results, firsts: list[Effect], named: str, unit: str) -> Tab
     cells = _cells(results)
     rows = []
     for cell in cells:
-        values = finished(results.values(cell))
+        seeds = results.values(cell)
+        values = finished(seeds)
+        of = "" if len(values) == len(seeds) else f" of {len(seeds)}"
         made = summarise(list(values.values())) if values else None
         interval = NOTHING
         if made is not None and made.low is not None and made.high is not None:
@@ -156,7 +158,7 @@ def _means(results: Results, firsts: list[Effect], named: str, unit: str) -> Tab
             Row(
                 (
                     Text(cell.label),
-                    Text(NOTHING if made is None else f"{mean(made)} (n = {made.n})"),
+                    Text(NOTHING if made is None else f"{mean(made)} (n = {made.n}{of})"),
                     Text(interval),
                     Text("first" if cell is cells[0] else _shown(effect.found if effect else None)),
                     Text("" if effect is None else _how(effect.found)),
