@@ -79,7 +79,7 @@ def write(made: Sweep, site: Site) -> NewSweep:
     """Write the sweep into the run root, if it is not there; see `sweep`."""
     path = place(made, site)
     resumed = _is_there(made, path, site)
-    if not resumed:
+    if not resumed or read(path).plain() != made.content:
         expand(made.scale, path, made.file)  # refuse what cannot be, before it has a file
         refuse_link(path.parent)
         planning.writable(site.runs)
@@ -119,7 +119,7 @@ def place(made: Sweep, site: Site) -> Path:
 
 
 def _is_there(made: Sweep, path: Path, site: Site) -> bool:
-    """Whether the run root has this sweep.
+    """Whether the run root has this sweep, if with another `about`, which decides no result.
 
     Raises:
         RecipeError: it has another one of this name.
@@ -127,7 +127,7 @@ def _is_there(made: Sweep, path: Path, site: Site) -> bool:
     if not path.exists():
         return False
     there = read(path).plain()
-    if there == made.content:
+    if {**there, "about": {}} == {**made.content, "about": {}}:
         return True
     apart = ", ".join(_differences(there, made.content))
     run = Commands(site.runs, site.file).line("run", path)

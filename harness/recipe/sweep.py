@@ -89,7 +89,8 @@ def sweep(path: Path, sets: Sequence[str], seeds: Sequence[int] = (), name: str 
             ablation recipe.
     """
     _refuse_scale(path)
-    values = dict(_parsed(sets))
+    said = dict(_parsed(sets))
+    values = {field: nodes for field, nodes in said.items() if not _is_about(field)}
     base = recipe_node(path, read(path))
     _check_values(base, values)
     if not any(len(nodes) > 1 for nodes in values.values()):
@@ -119,6 +120,7 @@ def sweep(path: Path, sets: Sequence[str], seeds: Sequence[int] = (), name: str 
         "set": Node(dict(fixed), place),
         "seeds": placed(list(seeds), place),
         "metric": placed(judged(made), place),
+        "about": _about(base, {f: nodes[0] for f, nodes in said.items() if _is_about(f)}, place),
     }
     whole = Node(node, place)
     return Sweep(
@@ -131,6 +133,18 @@ def sweep(path: Path, sets: Sequence[str], seeds: Sequence[int] = (), name: str 
         held(whole, (path,)),
         whole.plain(),
     )
+
+
+def _is_about(field: str) -> bool:
+    """Whether the field describes the sweep, not its runs."""
+    return field.startswith("about.")
+
+
+def _about(base: Node, settings: Mapping[str, Node], place: Place) -> Node:
+    """What is set of the sweep's `about`, and the warnings that the recipe accepts."""
+    accepted = base.get("about", "accept")
+    own = Node({} if accepted is None else {"accept": accepted}, place)
+    return merge(own, overlay([*settings.items()], place).get("about") or own)
 
 
 def default_name(recipe: str, fields: Sequence[str]) -> str:
@@ -177,7 +191,8 @@ def _parsed(sets: Sequence[str]) -> Iterator[tuple[str, list[Node]]]:
             )
         seen[field] = value
         section = field.split(".")[0]
-        if (why := _OPTION.get(field) or RESERVED.get(section)) is not None:
+        why = _OPTION.get(field) or ("" if _is_about(field) else RESERVED.get(section))
+        if why:
             raise RecipeError(f"{place}: {field}: {why}")
         parts = values_of(value, place)
         if "" in parts:

@@ -138,6 +138,9 @@ def test_from_python(tiny: Path) -> None:
     made = app.sweep(tiny, site, sets=["optim.lr=0.1,0.2"], seeds=[0, 1])
     assert (made.cells, made.runs, made.resumed) == (2, 4, False)
     assert app.sweep(tiny, site, sets=["optim.lr=0.1,0.2"], seeds=[0, 1]).resumed
+    titled = app.sweep(tiny, site, sets=["optim.lr=0.1,0.2", "about.title=T"], seeds=[0, 1])
+    assert titled.resumed
+    assert app.report(made.path, site).results.title == "T"
     assert len({stage.member.cell for stage in app.plan(made.path, site).stages}) == 3
     with pytest.raises(RecipeError, match="another sweep of this name"):
         app.sweep(tiny, site, sets=["optim.lr=0.1,0.3"], seeds=[0, 1])

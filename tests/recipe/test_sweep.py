@@ -99,7 +99,8 @@ def test_lists_and_sections_are_values(base: Path) -> None:
         ([LR, "optim.lr=3"], "--set optim.lr=3: optim.lr is set twice"),
         (["seed=1,2"], "--set seed=1,2: seed: name seeds with --seeds"),
         (["name=a,b"], "--set name=a,b: name: name the sweep with --name"),
-        (["about.title=a,b"], "--set about.title=a,b: about.title: "),
+        (["about.title=a,b"], "--set about.title=a,b: about.title decides no result"),
+        (["about={title: a}", LR], "--set about={title: a}: about: "),
         (["watch.log_steps=1,2"], "--set watch.log_steps=1,2: watch.log_steps decides no result"),
         (["optim.lr=0.1"], "nothing to sweep"),
         ([], "nothing to sweep"),
@@ -132,6 +133,16 @@ def test_values_that_fit_only_together(base: Path) -> None:
     wrong = sweep(base, ["optim.batch=96,64", *groups])
     with pytest.raises(RecipeError, match=r"batch=64-bn_group=48"):
         expand(wrong.scale, base, wrong.file)
+
+
+def test_what_describes_the_sweep(base: Path, write: Write) -> None:
+    child = write("child.yaml", f"extends: {base}\nabout: {{accept: [knn-k]}}\n")
+    assert sweep(child, [LR]).scale.about.accept == ("knn-k",)
+    about = sweep(child, [LR, "about.title=Mine", "about.accept=[rate-for-batch]"]).scale.about
+    assert (about.title, about.accept) == ("Mine", ("rate-for-batch",))
+    wrong = sweep(child, [LR, "about.titel=Mine"])
+    with pytest.raises(RecipeError, match=r"^--set about.titel=Mine: about.titel: unknown field"):
+        expand(wrong.scale, child, wrong.file)
 
 
 def test_an_ablation_recipe_is_no_recipe_to_sweep(base: Path, write: Write) -> None:

@@ -81,8 +81,8 @@ def test_code_data_threads_and_libraries(told: Any) -> None:
 
 
 def test_evaluations_are_named_by_their_paths(told: Any) -> None:
-    a, b = told("a", {0: 30.0}), told("b", {0: 31.0}, recipe_changes={"linear__epochs": 7})
-    assert differences(a, b)["linear.epochs"].b == "7"
+    a, b = told("a", {0: 30.0}), told("b", {0: 31.0}, recipe_changes={"linear__epochs": 17})
+    assert differences(a, b)["linear.epochs"].b == "17"
 
 
 def test_equal_sets_differ_in_nothing(told: Any) -> None:
