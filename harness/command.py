@@ -24,12 +24,12 @@ _PATHS = (
 )  # fmt: skip
 _VALUED = (
     "--set", "--device", "--processes", "--on", "--seeds", "--seeds-until-decided", "--launcher",
-    "--tasks", "--size",
+    "--tasks", "--size", "--name",
 )  # fmt: skip
 """Options whose value is not a path."""
-_BEGIN = ("run", "check", "certify", "evaluate")
+_BEGIN = ("run", "sweep", "check", "certify", "evaluate")
 """Commands that start stages."""
-_OWN = ("evaluate",)
+_OWN = ("evaluate", "sweep")
 """Commands that run what they show, with options of their own."""
 
 
@@ -44,8 +44,8 @@ def present(
     """The command line that started this process, with changes; "" if it is not our program.
 
     Args:
-        command: another command that takes the same options; for `evaluate`, which runs its plan
-            itself, it stays the same.
+        command: another command that takes the same options; for `evaluate` and `sweep`, which run
+            their plans themselves, it stays the same.
         added: arguments to add at the end.
         changed: argument -> its replacement, also for a value after an option's `=`; None removes
             the argument.

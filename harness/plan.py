@@ -17,6 +17,7 @@ from harness.recipe.identity import described, digest, further, record, spec, sp
 from harness.recipe.load import loaded
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
+from harness.recipe.several_seeds import separated
 from harness.recipe.untrained import Controls, untrained, without_training
 from harness.store import atomic
 from harness.store.edition import edition
@@ -119,9 +120,15 @@ class Plan:
         return tuple(s for s in self.stages if s.action in TO_DO)
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that are planned, each once; without those of a single recipe's control."""
+        own = (s.member.seed for s in self.stages if not self.is_beside(s))
+        return tuple(dict.fromkeys(own))
+
+    @property
     def control(self) -> Recipe | None:
-        """The recipe of the untrained network beside a single recipe. None: it has none, or this is
-        an ablation, where it is a cell."""
+        """The recipe of the untrained network beside a single recipe, with the first seed. None: it
+        has none, or this is an ablation, where it is a cell."""
         return next((stage.recipe for stage in self.stages if self.is_beside(stage)), None)
 
     def is_beside(self, stage: PlannedStage) -> bool:
@@ -214,14 +221,16 @@ def make_plan(
         raise atomic.unread(error, runs) from error
     if place is not None and not place.is_dir():
         raise StoreError(f"{place}: a file, not a folder; name another run root with --runs")
-    found, expansion = suggest_on_error(sets, lambda tried: _expanded(path, tried))
+    found, expansion, seeds = suggest_on_error(sets, lambda tried: _expanded(path, tried))
     if expansion is not None and isinstance(found, Scale):
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
     else:
         assert isinstance(found, Recipe)
-        scale, members = None, [Member(cell="", seed=found.seed, recipe=found)]
+        alike = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
+        scale, members = None, [Member("", one.seed, one) for one in alike]
         if (control := untrained(found)) is not None:
-            members.append(Member(CONTROL, control.seed, control))
+            own = (control.model_copy(update={"seed": one.seed}) for one in alike)
+            members += [Member(CONTROL, one.seed, one) for one in own]
     beside = Controls(members)
     varies = varied_fields(members)
     on = on or estimate.computer("auto", 1)
@@ -303,9 +312,12 @@ def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[Plann
             yield stage
 
 
-def _expanded(path: Path, sets: Sequence[str]) -> tuple[Recipe | Scale, Expansion | None]:
-    found = loaded(path, sets)
-    return found, expand(found, path) if isinstance(found, Scale) else None
+def _expanded(
+    path: Path, sets: Sequence[str]
+) -> tuple[Recipe | Scale, Expansion | None, tuple[int, ...]]:
+    others, seeds = separated(path, sets)
+    found = loaded(path, others)
+    return found, expand(found, path) if isinstance(found, Scale) else None, seeds
 
 
 def _stale(

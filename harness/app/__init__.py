@@ -15,6 +15,8 @@ says what is wrong, where, and what to do. Modules are imported only when they a
     new_recipe(path, images)  write a recipe that fits a folder of images
     export(run, format)  a trained network for torchvision, timm, detectron2 or transformers
     convert(weights, to)  MSRA's ResNet-50 as a file that a recipe of detection can begin with
+    compare(a, b)        what differs between two sets of runs, and their results
+    sweep(recipe, sets)  write a grid over a recipe's fields as an ablation recipe
     evaluate(weights, on)  a run's or a file's weights on other data, by a recipe that it writes
 """
 
@@ -26,6 +28,7 @@ from harness.spec.declarations import load
 
 if TYPE_CHECKING:
     from harness.app.checking import Checked, check
+    from harness.app.comparing import Comparison, compare
     from harness.app.converting import Converted, convert
     from harness.app.evaluating import Evaluated, evaluate
     from harness.app.exported import Exported
@@ -39,17 +42,20 @@ if TYPE_CHECKING:
     from harness.app.results import Outcome, Ran, Report, Submitted
     from harness.app.running import run, run_until_decided
     from harness.app.submitting import submit
+    from harness.app.sweeping import NewSweep, sweep
     from harness.app.verifying import Verified, verify
     from harness.launch.protocol import Amount
 
 __all__ = [
     "Amount",
     "Checked",
+    "Comparison",
     "Converted",
     "Declined",
     "Evaluated",
     "Exported",
     "NewRecipe",
+    "NewSweep",
     "Outcome",
     "Progress",
     "ProgressReader",
@@ -60,6 +66,7 @@ __all__ = [
     "Submitted",
     "Verified",
     "check",
+    "compare",
     "convert",
     "evaluate",
     "export",
@@ -72,6 +79,7 @@ __all__ = [
     "run_until_decided",
     "status",
     "submit",
+    "sweep",
     "verify",
 ]
 
@@ -89,6 +97,8 @@ _LIES_IN = {
     **dict.fromkeys(("Evaluated", "evaluate"), "evaluating"),
     **dict.fromkeys(("Verified", "verify"), "verifying"),
     **dict.fromkeys(("plan", "preflight"), "planning"),
+    **dict.fromkeys(("NewSweep", "sweep"), "sweeping"),
+    **dict.fromkeys(("Comparison", "compare"), "comparing"),
     "report": "reporting",
     "submit": "submitting",
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.app.reporting import gather
+from harness.app.sweeping import FOLDER
 from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
@@ -62,7 +63,7 @@ def publish(
         made = make_plan(path := find(str(recipe)), sets, site.runs)
         _refuse_links(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
-        known = portable_name(path, to.parent)
+        known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
@@ -74,6 +75,15 @@ def publish(
     (page,) = write_files({PAGE: index(to)}, to)
     on_written(page)
     return Published(tuple(written), page)
+
+
+def _kept(path: Path, folder: Path, runs: Path) -> Path:
+    """The recipe's file. That of a sweep, which is in the run root, is copied into the published
+    report's folder."""
+    if path.resolve().parent != (runs / FOLDER).resolve():
+        return path
+    (copy,) = write_files({path.name: path.read_bytes()}, folder)
+    return copy
 
 
 def _refuse_links(folders: Sequence[Path]) -> None:

@@ -73,4 +73,5 @@ def gather(made: Plan, runs: Path, inputs: CheckInput | None, *, curves: bool = 
         return collect(
             made.expansion, made.scale, runs, path=made.path, curves=curves, inputs=inputs
         )
-    return collect_single(made.stages[0].recipe, runs, control=made.control, inputs=inputs)
+    recipe = made.stages[0].recipe
+    return collect_single(recipe, runs, seeds=made.seeds, control=made.control, inputs=inputs)

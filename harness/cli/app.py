@@ -8,21 +8,29 @@ from typing import Annotated
 import typer
 
 import harness
-from harness.cli import completion, computer, data, recipes, weights
+from harness.cli import completion, computer, data, recipes, sweep, weights
 from harness.cli.options import (
     RECIPE_HELP,
+    Again,
     AtOnce,
     DataRoot,
     Device,
+    DryRun,
+    Launcher,
     Processes,
     RecipePath,
     Runs,
+    Seeds,
     Sets,
     SitePath,
     WithImages,
+    Yes,
     found,
+    known_launcher,
     machine,
+    parse_seeds,
     path,
+    settings,
 )
 
 app = typer.Typer(
@@ -59,6 +67,7 @@ app.add_typer(data.app, name="data")
 def plan(
     recipe: RecipePath,
     sets: Sets = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
@@ -75,7 +84,7 @@ def plan(
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
     inputs = Inputs(where.data, where.runs)
-    made = planning.plan(recipe, where, sets=sets or [], inputs=inputs)
+    made = planning.plan(recipe, where, sets=settings(sets, seeds), inputs=inputs)
     show.plan(made, where, inputs.unfinished)
     show.preflight(planning.preflight(made, where))
     show.refusal(lambda: planning.refuse_as_run(made, where))
@@ -85,48 +94,35 @@ def plan(
 def run(
     recipe: RecipePath,
     sets: Sets = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
     at_once: AtOnce = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Repeat stale stages; keep old folders in RUNS/aside.")
-    ] = False,
+    again: Again = False,
     seeds_until_decided: Annotated[
         int | None,
         typer.Option(
             metavar="MAX", min=1, help="Add seeds where claims are undecided, up to MAX a cell."
         ),
     ] = None,
-    on: Annotated[
-        str,
-        typer.Option(
-            metavar="LAUNCHER",
-            help="here; local: in the background; auto: as the site file says, else here.",
-        ),
-    ] = "auto",
-    dry: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and the jobs; start nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
+    on: Launcher = "auto",
+    dry: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Run what is missing of a recipe, then write its report. Run it again to resume."""
     from harness.cli.run import RunOptions, run_command
-    from harness.spec.registry import launchers
-    from harness.track import feed
 
     where = machine(
         data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
     )
-    feed.check()  # report wrong tracker settings before anything runs
-    if on not in (known := ("auto", *launchers())):
-        raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
-    options = RunOptions(on, not yes, again, dry, seeds_until_decided)
-    raise typer.Exit(run_command(recipe, sets or [], where, options))
+    options = RunOptions(known_launcher(on), not yes, again, dry, seeds_until_decided)
+    raise typer.Exit(run_command(recipe, settings(sets, seeds), where, options))
 
 
+app.command()(sweep.sweep)
 app.command()(weights.export)
 app.command()(weights.convert)
 app.command()(weights.evaluate)
@@ -141,6 +137,7 @@ def report(
         ),
     ] = None,
     sets: Sets = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
@@ -155,7 +152,7 @@ def report(
         tuple[Path, Path] | None,
         typer.Option(
             metavar="A B",
-            help="Instead, show two run roots or two reports side by side.",
+            help="Instead, show what differs between two reports, run roots or recipes with runs.",
             readable=False,  # else typer refuses a closed path without naming its owner
         ),
     ] = None,
@@ -165,20 +162,23 @@ def report(
     from harness.plan import make_plan
 
     if compare is not None:
+        from harness.app.comparing import is_recipe
         from harness.cli.compare import compare_command
 
         if watch:
             raise typer.BadParameter("--watch and --compare cannot be combined")
-        if (runs, data, site) != (None, None, None):
+        of_runs = any(map(is_recipe, compare))
+        if not of_runs and (runs, data, site) != (None, None, None):
             raise typer.BadParameter(
                 "--compare names both sides; leave out --runs, --site and --data"
             )
-        compare_command(recipe, sets or [], compare, out)
+        where = machine(data=data, runs=runs, site=site) if of_runs else None
+        compare_command(recipe, settings(sets, seeds), compare, out, where)
         return
     if recipe is None:
         raise typer.BadParameter("name a recipe (only --compare of two reports needs none)")
     where = machine(data=data, runs=runs, site=site)
-    made = make_plan(recipe, sets or [], where.runs)
+    made = make_plan(recipe, settings(sets, seeds), where.runs)
     if watch:
         from harness.cli.watch import watch_command
 
@@ -198,6 +198,7 @@ def publish(
         ),
     ] = None,
     sets: Sets = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
@@ -212,7 +213,7 @@ def publish(
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
     publish(
-        recipe, to, where, sets=sets or [], with_images=with_images,
+        recipe, to, where, sets=settings(sets, seeds), with_images=with_images,
         on_written=lambda page: show.line(str(page)),
     )  # fmt: skip
 
@@ -304,9 +305,7 @@ def check(
         ),
     ],
     sets: Sets = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Seeds instead of the recipes' own, e.g. 0-7 or 3,5.")
-    ] = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     data: DataRoot = None,
     site: SitePath = None,
@@ -318,7 +317,7 @@ def check(
     wait: Annotated[
         bool, typer.Option("--wait", help="Judge after the current runs and jobs have ended.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")] = False,
+    yes: Yes = False,
     against: Annotated[
         Path | None,
         typer.Option(metavar="BASELINE", help="Compare also with this baseline.", parser=path),
@@ -343,7 +342,7 @@ def check(
 
     2 a file is wrong. 4 a file cannot be written. 130 stopped on request.
     """
-    from harness.cli.check import CheckOptions, check_command, fresh, parse_seeds
+    from harness.cli.check import CheckOptions, check_command, fresh
 
     with fresh(json, junit, write_baseline):
         if against is not None and write_baseline is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,9 +29,6 @@ from harness.store import atomic
 from harness.store.edition import present
 
 Writer = Callable[[Path, Sequence[Verdict], str, Sequence[Failure]], None]
-
-MOST = 1000
-"""Maximum number of seeds in one option."""
 
 STOPPED = "stopped on request, before any result was judged"
 
@@ -234,19 +230,3 @@ def _write(cells: Sequence[CellRuns], now: CurrentState, path: Path) -> None:
                 words += f", before {before.mean:.{digits}f} ± {before.sd:.{digits}f}"
             show.line(f"{words} ({len(record.seeds)} seeds)")
     show.line(f"baseline: {path}")
-
-
-def parse_seeds(text: str | None) -> tuple[int, ...]:
-    """The seeds that an option names, in its order, each once; () for None.
-
-    Raises:
-        RecipeError: the text is no such list.
-    """
-    found: dict[int, None] = {}
-    for part in text.split(",") if text is not None else ():
-        named = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
-        if not first <= last < first + MOST:
-            raise RecipeError(f"--seeds {text}: write seeds like 0-7 or 3,5 (at most {MOST})")
-        found |= dict.fromkeys(range(first, last + 1))
-    return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from harness.output import inert
 
 if TYPE_CHECKING:
     from harness.site import Site
+
+MOST_SEEDS = 1000
+"""Maximum number of seeds in one option."""
 
 
 def path(said: str) -> Path:
@@ -52,6 +56,42 @@ def machine(
     for note in found.notes:
         print(inert(f"note: {note}"), file=sys.stderr)
     return found
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...]:
+    """The seeds that an option names, in its order, each once; () for None.
+
+    Raises:
+        RecipeError: the text is no such list.
+    """
+    found: dict[int, None] = {}
+    from harness.errors import RecipeError
+
+    for part in text.split(",") if text is not None else ():
+        named = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        first, last = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
+        if not first <= last < first + MOST_SEEDS:
+            raise RecipeError(f"--seeds {text}: write seeds like 0-7 or 3,5 (at most {MOST_SEEDS})")
+        found |= dict.fromkeys(range(first, last + 1))
+    return tuple(found)
+
+
+def settings(sets: list[str] | None, seeds: str | None) -> list[str]:
+    """The values of --set, and that of --seeds as one more. Raises RecipeError."""
+    from harness.recipe.several_seeds import with_seeds
+
+    return with_seeds(sets or [], parse_seeds(seeds))
+
+
+def known_launcher(on: str) -> str:
+    """The value of --on, after a check that it and the trackers' settings can be used."""
+    from harness.spec.registry import launchers
+    from harness.track import feed
+
+    feed.check()  # report wrong tracker settings before anything runs
+    if on not in (known := ("auto", *launchers())):
+        raise typer.BadParameter(f"{on!r} is not one of {', '.join(known)}", param_hint="--on")
+    return on
 
 
 RECIPE_HELP = "Recipe or ablation recipe: a YAML file, or a name that `recipes list` shows."
@@ -113,3 +153,20 @@ AtOnce = Annotated[
         help="Stages that run at once on this machine's CPU (default: the site file's, else 1).",
     ),
 ]
+Seeds = Annotated[
+    str | None, typer.Option(help="Seeds instead of the recipes' own, e.g. 0-7 or 3,5.")
+]
+Again = Annotated[
+    bool, typer.Option("--again", help="Repeat stale stages; keep old folders in RUNS/aside.")
+]
+Launcher = Annotated[
+    str,
+    typer.Option(
+        metavar="LAUNCHER",
+        help="here; local: in the background; auto: as the site file says, else here.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and the jobs; start nothing.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]

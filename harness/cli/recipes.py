@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import completion, options
 from harness.cli.options import Sets
+
+if TYPE_CHECKING:
+    from harness.site import Site
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
@@ -78,9 +81,8 @@ def list_(folder: Folder = None) -> None:
     from harness.errors import HarnessError, RecipeError
     from harness.recipe import find
     from harness.recipe.ablation import Scale
-    from harness.recipe.load import is_list, load, load_ablation, load_list
+    from harness.recipe.load import is_ablation, is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
-    from harness.recipe.yaml_source import read
 
     if folder is None:
         files = find.names()
@@ -102,8 +104,10 @@ def list_(folder: Folder = None) -> None:
             if path.name == FILE:
                 table.add_row(name, "numbers", f"{len(blocks(path))} blocks")
                 continue
-            if "claims" in read(path).fields():
-                table.add_row(name, "paper's table", escape(load_ablation(path).title))
+            if is_ablation(path):
+                ablation = load_ablation(path)
+                kind = "paper's table" if ablation.of_paper else "ablation"
+                table.add_row(name, kind, escape(ablation.title))
                 continue
             if is_list(path):
                 table.add_row(name, "list", escape(load_list(path)[0].purpose))
@@ -142,9 +146,8 @@ def validate(
     from harness.preflight.recipe_file import of_recipe, of_scale
     from harness.recipe.ablation import Scale
     from harness.recipe.expand import expand
-    from harness.recipe.load import is_list, load, load_ablation, load_list
+    from harness.recipe.load import is_ablation, is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
-    from harness.recipe.yaml_source import read
     from harness.spec.libraries import missing_libraries
 
     wrong = []
@@ -154,7 +157,7 @@ def validate(
             if path.name == FILE:
                 show.line(f"{path}: valid, {len(blocks(path))} blocks of printed numbers")
                 continue
-            if "claims" in read(path).fields():
+            if is_ablation(path):
                 show.line(f"{path}: valid, {len(load_ablation(path).cells)} cells")
                 continue
             if is_list(path):
@@ -180,8 +183,14 @@ def validate(
 
 
 @app.command()
-def diff(first: File, second: File) -> None:
-    """Show where two recipes, or two ablation recipes, differ once resolved."""
+def diff(
+    first: File,
+    second: File,
+    runs: options.Runs = None,
+    data: options.DataRoot = None,
+    site: options.SitePath = None,
+) -> None:
+    """Show where two recipes, or two ablation recipes, differ once resolved, then their results."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -197,11 +206,41 @@ def diff(first: File, second: File) -> None:
         show.line("no difference after defaults and `extends`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("field", str(first), str(second)):
+    for heading in ("field", "", str(first), str(second)):
         table.add_column(heading)
     for path, *values in found:
-        table.add_row(escape(path), *(escape(_as_yaml(value)) for value in values))
+        table.add_row(
+            escape(path), escape(_label(path)), *(escape(_as_yaml(value)) for value in values)
+        )
     show.console.print(table)
+    _results(first, second, options.machine(data=data, runs=runs, site=site))
+
+
+def _label(path: str) -> str:
+    """The label of a recipe's field; "" if it has none."""
+    from harness.recipe.labels import label
+
+    try:
+        return label(path)
+    except KeyError:
+        return ""
+
+
+def _results(first: Path, second: Path, site: Site) -> None:
+    """Print the results of both recipes with intervals, if the run root has some."""
+    from harness.app.comparing import compare
+    from harness.cli import show
+    from harness.cli.compare import show_document
+    from harness.errors import StoreError
+    from harness.report.side_by_side import DETAILS, DIFFERS
+
+    try:
+        made = compare(first, second, site=site)
+    except StoreError:  # no common cell
+        return
+    if any(pair.a and pair.b for pair in made.pairs):
+        show.console.print()
+        show_document(made.document, DIFFERS, DETAILS)
 
 
 def _as_yaml(value: object) -> str:

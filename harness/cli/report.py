@@ -13,6 +13,7 @@ from harness.app.reporting import write
 from harness.app.results import Report
 from harness.cli import show
 from harness.plan import Plan
+from harness.report.cell_differences import difference_tables
 from harness.report.claim_summary import said_by, summary
 from harness.report.claims import judge, verdict_counts
 from harness.report.collect import Results
@@ -53,6 +54,9 @@ def _show(results: Results) -> None:
     show.console.print(table(results))
     if (further := further_table(results)) is not None:
         show.console.print(terminal_table(further, NARROW))
+    for caption, found in difference_tables(results):
+        show.console.print(f"[dim]{escape(caption)}[/]")
+        show.console.print(terminal_table(found))
     for line in corruption_lines(results):
         show.console.print(escape(line))
     for line in [*protocol_lines(results), *trial_lines(results)]:
@@ -77,6 +81,8 @@ def table(results: Results) -> Table:
 
 def _scale(results: Results) -> str:
     """The scale of the numbers, so that a miniature is not mistaken for the paper."""
+    if results.ablation is not None and not results.ablation.of_paper:
+        return one_line(results)
     if is_papers_scale(results):
         return f"the paper's scale: {one_line(results)}"
     if not concerns_paper(results):

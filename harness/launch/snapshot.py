@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from harness.errors import HarnessError, StoreError
 from harness.plan import Plan
 from harness.recipe import printed
 from harness.recipe.expand import find_ablation
-from harness.recipe.yaml_source import read
+from harness.recipe.find import shipped
+from harness.recipe.references import closure
+from harness.recipe.scale_file import scale_file
 from harness.spec.registry import packages
 from harness.store import atomic, provenance
 from harness.store.layout import refuse_link
@@ -93,6 +95,8 @@ def _place(runs: Path, checkout: dict[str, Any], digest: str) -> Path:
 def _in_use() -> dict[str, Path | bytes]:
     """Every file of a snapshot by its name there: its present path, or its content."""
     found: dict[str, Path | bytes] = {**_files(Path(harness.__file__).parent, "harness/")}
+    for name in ("recipes", "ablations"):  # links in a checkout
+        found |= _files(shipped(name), f"harness/_shipped/{name}/")
     for package, distribution in packages().items():
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
@@ -130,29 +134,20 @@ def keep_recipe(plan: Plan, into: Path) -> Path:
         StoreError: they cannot be written.
     """
     try:
-        for file in dict.fromkeys(_closure(plan.path)):
+        for file in dict.fromkeys(closure(plan.path)):
             _copy(file, _below(into, file))
         made = _below(into, plan.path)
         if plan.scale is not None:
-            table = find_ablation(plan.scale.ablation, plan.path)
-            kept = made.parent.parent / "ablations"
-            for file in (table, table.with_name(printed.FILE)):
-                if file.exists():
-                    _copy(file, kept / file.name)
+            said = scale_file(plan.path)
+            if said.ablation is None:
+                table = find_ablation(plan.scale.ablation, said.paths)
+                kept = made.parent.parent / "ablations"
+                for file in (table, table.with_name(printed.FILE)):
+                    if file.exists():
+                        _copy(file, kept / file.name)
     except OSError as error:
         raise atomic.write_error(error, into) from error
     return made
-
-
-def _closure(path: Path) -> Iterator[Path]:
-    """The recipe's file and the files that it extends or changes; these were read before, so there
-    is no cycle."""
-    yield path
-    node = read(path)
-    for field in ("extends", "recipe"):
-        named = node.get(field)
-        if named is not None and isinstance(named.value, str):
-            yield from _closure(path.parent / named.value)
 
 
 def _below(into: Path, file: Path) -> Path:

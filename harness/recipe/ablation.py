@@ -1,5 +1,5 @@
-"""Ablations: what a paper varied and printed (`ablations/`), and the scale at which we repeat
-it."""
+"""Ablations: what a paper varied and printed (`ablations/`), or what you vary; and the scale at
+which it is run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cell(Section):
     set: dict[str, Any] | None
     """The fields that this cell changes: dotted recipe field -> value; null: a printed row of
     another method, which is not run."""
-    printed: Number
+    printed: Number = None
     """The paper's number; in the file, `block.key` of printed.yaml."""
     printed_runs: tuple[float, ...] = ()
     """The single runs behind a printed mean; filled in from printed.yaml."""
@@ -100,22 +100,23 @@ class Figure(Section):
 
 
 class Ablation(Section):
-    """A table of a paper: its axis, its numbers, its claims. The same for every scale."""
+    """What is varied: the axis, the cells, the claims; of a paper's table also its numbers. The
+    same for every scale."""
 
     name: Name
     title: str
     numbers: Name | None = None
     """The table's block of printed.yaml, with its paper, setting, source, confidence and metric."""
-    paper: str
-    """Paper and place in it."""
-    setting: str
+    paper: str = ""
+    """Paper and place in it; "": an ablation of your own, without printed numbers."""
+    setting: str = ""
     """What the paper's numbers were measured on."""
-    source: str
+    source: str = ""
     """Where the printed numbers were read."""
-    confidence: Confidence
+    confidence: Confidence | None = None
     uncertainty: float = 0.0
     """Points by which a printed number may be off because it was read off a drawn curve."""
-    metric: Metric
+    metric: Metric | None = None
     """What the paper printed."""
     printed_at: Literal["paper", "cifar10"] = "paper"
     """The level at which the numbers were printed."""
@@ -131,7 +132,7 @@ class Ablation(Section):
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
     columns: tuple[Column, ...] = ()
     curves: tuple[Curve, ...] = ()
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = ()
     no_scale: dict[Level, str] = {}
     """Level -> why there is no ablation recipe for it."""
 
@@ -140,10 +141,35 @@ class Ablation(Section):
         refuse(self._contradictions())
         return self
 
+    @property
+    def of_paper(self) -> bool:
+        """Whether it is a paper's table, with printed numbers."""
+        return bool(self.paper)
+
     def cell(self, cell_id: str) -> Cell | None:
         return next((cell for cell in self.cells if cell.id == cell_id), None)
 
+    def _of_the_paper(self) -> Iterator[tuple[str, str]]:
+        """Complaints about what a paper's table lacks, or what only a paper's table has."""
+        said = self.model_fields_set
+        if not self.of_paper:
+            whose = "is a paper's: name the paper with `paper:` or `numbers:`, or leave it out"
+            for field in ("setting", "source", "confidence", "metric", "columns", "curves"):
+                if getattr(self, field):
+                    yield field, whose
+            for n, cell in enumerate(self.cells):
+                if cell.printed is not None:
+                    yield f"cells.{n}.printed", f"a printed number {whose}"
+            return
+        for field in ("setting", "source", "confidence", "metric", "claims"):
+            if field not in said:
+                yield field, "missing field of a paper's table"
+        for n, cell in enumerate(self.cells):
+            if "printed" not in cell.model_fields_set:
+                yield f"cells.{n}.printed", "missing: the paper's number, or null if it has none"
+
     def _contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from self._of_the_paper()
         ids = [cell.id for cell in self.cells]
         for n, cell in enumerate(self.cells):
             if cell.id in ids[:n]:
@@ -160,7 +186,7 @@ class Ablation(Section):
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
                 yield f"claims.{n}.id", f"{claim.id} is listed twice: keep one"
-            if claim.metric is not None and self.metric.startswith("cost/"):
+            if claim.metric is not None and (self.metric or "").startswith("cost/"):
                 yield f"claims.{n}.metric", f"the table is of {self.metric}: remove it"
             for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
@@ -212,9 +238,10 @@ class Scale(Section):
 
     name: Name
     ablation: Name
-    """A file of ablations/, without .yaml."""
+    """A file of ablations/, without .yaml; or, in the file, the ablation itself."""
     recipe: str
-    """The recipe that every cell changes, relative to this file."""
+    """The recipe that every cell changes: a path relative to this file, or a shipped one's name;
+    or, in the file, the recipe itself."""
     level: Level | None = None
     """paper: as printed; cifar10: one GPU; cpu: 10,000 CIFAR-10 images; quick: embedded images;
     null: your own scale, never treated as the paper's."""

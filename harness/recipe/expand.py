@@ -12,8 +12,10 @@ from harness.errors import RecipeError
 from harness.recipe.ablation import CONTROL, Ablation, Control, Scale
 from harness.recipe.field_errors import Complaint, dotted
 from harness.recipe.find import shipped
-from harness.recipe.load import ablation_node, recipe_node, referred
+from harness.recipe.load import ablation_node, held_ablation, is_ablation, recipe_node
 from harness.recipe.printed import FILE
+from harness.recipe.references import referred
+from harness.recipe.scale_file import ScaleFile, scale_file
 from harness.recipe.schema import About, Recipe
 from harness.recipe.suggest import did_you_mean, listed, printable
 from harness.recipe.tree import Node, Place, merge, overlay, placed
@@ -60,20 +62,32 @@ class _Cell:
     place: Place
 
 
-def expand(scale: Scale, path: Path) -> Expansion:
+def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion:
     """All runs of the ablation recipe `scale`, which was read from `path`.
+
+    Args:
+        file: the values of that file, if it is not to be read.
 
     Raises RecipeError, with all mistakes together: names that the ablation does not have, and cells
     whose recipe is not valid.
     """
-    source = _Source(scale, path)
-    table = find_ablation(scale.ablation, path, source.place("ablation"))
-    table_node = ablation_node(table)
+    file = file or scale_file(path)
+    source = _Source(scale, file)
+    if file.ablation is not None:
+        table_node = held_ablation(_named(file.ablation, scale.ablation), path)
+    else:
+        table_node = ablation_node(
+            find_ablation(scale.ablation, file.paths, source.place("ablation"))
+        )
     ablation = check(Ablation, table_node)
     _raise([*_misnamed(scale, ablation, source), *_misplaced(scale, ablation, source, table_node)])
-    base = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
+    if file.recipe is not None:
+        base = recipe_node(path, file.recipe)
+    else:
+        there = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
+        base = recipe_node(there, read(there))
     cells = _cells(scale, ablation, table_node, source)
-    recipes = _recipes(scale, cells, _for_all_cells(scale, source, recipe_node(base, read(base))))
+    recipes = _recipes(scale, cells, _for_all_cells(scale, source, base))
     # No rule reads the seed: one validation is enough for all seeds of a cell.
     members = [
         Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
@@ -98,32 +112,44 @@ def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list
     ]
 
 
-def find_ablation(name: str, scale_path: Path, place: Place | None = None) -> Path:
-    """The file of the ablation `name`: next to the ablation recipe's folder, in the working
-    directory, or the shipped one. Raises RecipeError that lists the existing ablations."""
-    folders = (
-        scale_path.parent / ".." / "ablations",
-        Path("ablations"),
-        shipped("ablations"),
-    )
-    for folder in folders:
+def find_ablation(name: str, paths: Sequence[Path], place: Place | None = None) -> Path:
+    """The file of the ablation `name`: near the ablation recipe or one that it extends (in a folder
+    `ablations` beside it or beside its folder, or beside the file itself), in the working
+    directory, or the shipped one.
+
+    Args:
+        paths: the ablation recipe's file, then those that it extends.
+
+    Raises RecipeError that lists the existing ablations.
+    """
+    folders = [Path("ablations"), shipped("ablations")]
+    near = [path.parent / each for path in paths for each in ("ablations", "../ablations")]
+    for folder in (*near, *folders):
         file = folder / f"{name}.yaml"
         if file.is_file():
             return file
-    files = (file for folder in folders for file in folder.glob("*.yaml") if file.name != FILE)
-    known = sorted({file.stem for file in files})
+    for path in paths:
+        file = path.parent / f"{name}.yaml"
+        if file.is_file() and is_ablation(file):
+            return file
+    files = (file for folder in (*near, *folders) for file in folder.glob("*.yaml"))
+    known = sorted({file.stem for file in files if file.name != FILE})
     raise RecipeError(
-        f"{place or display(scale_path)}: ablation: no file ablations/{name}.yaml"
+        f"{place or display(paths[0])}: ablation: no file ablations/{name}.yaml"
         f"{did_you_mean(name, known)}"
     )
+
+
+def _named(node: Node, name: str) -> Node:
+    return node if "name" in node.fields() else node.with_("name", Node(name, node.place))
 
 
 class _Source:
     """Where each value of an ablation recipe was given: in its file, or in an option."""
 
-    def __init__(self, scale: Scale, path: Path) -> None:
+    def __init__(self, scale: Scale, file: ScaleFile) -> None:
         self._values = scale.model_dump(mode="json", exclude_unset=True)
-        self._node = read(path)
+        self._node = file.node
 
     def place(self, *keys: str) -> Place:
         """The value's line in the file; `--set` if the file has another value; the file if it is a

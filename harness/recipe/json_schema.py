@@ -28,16 +28,23 @@ def render() -> str:
 
 def json_schema() -> Schema:
     """One schema for the files of recipes/. A file with `ablation` is an ablation recipe, one with
-    `recipes` is a list, any other is a recipe. With `extends`, no field of a recipe is required."""
+    `recipes` is a list, any other is a recipe. With `extends` no field is required, and without
+    `ablation` it may be either kind of recipe."""
     models = (Recipe, Scale, RecipeList)
     _, schema = models_json_schema([(model, "validation") for model in models])
     whole: Schema = schema["$defs"]
     recipe, scale, listing = (whole[model.__name__] for model in models)
-    recipe["properties"]["extends"] = {
-        "type": "string",
-        "minLength": 1,
-        "description": "Another recipe, relative to this file, whose fields this one changes.",
-    }
+    for named, kind in ((recipe, "recipe"), (scale, "ablation recipe")):
+        named["properties"]["extends"] = {
+            "type": "string",
+            "minLength": 1,
+            "description": f"Another {kind} whose fields this one changes: a path relative to this "
+            "file, or a shipped one's name.",
+        }
+    for field, held in (("ablation", {"type": "object"}), ("recipe", _reference("PartialRecipe"))):
+        own = scale["properties"][field]
+        told = {key: own.pop(key) for key in ("title", "description") if key in own}
+        scale["properties"][field] = {"anyOf": [own, held], **told}
     for named in (recipe, scale, listing):
         named["properties"]["name"]["description"] = "Names the runs; by default the file's name."
         named["required"].remove("name")
@@ -48,17 +55,21 @@ def json_schema() -> Schema:
         "$schema": DIALECT,
         "title": TITLE,
         "if": {"required": ["ablation"]},
-        "then": _reference("Scale"),
+        "then": {
+            "if": {"required": ["extends"]},
+            "then": _reference("PartialScale"),
+            "else": _reference("Scale"),
+        },
         "else": {
             "if": {"required": ["recipes"]},
             "then": _reference("RecipeList"),
             "else": {
                 "if": {"required": ["extends"]},
-                "then": _reference("PartialRecipe"),
+                "then": {"anyOf": [_reference("PartialRecipe"), _reference("PartialScale")]},
                 "else": _reference("Recipe"),
             },
         },
-        "$defs": whole | _reachable("PartialRecipe", partial),
+        "$defs": whole | _reachable("PartialRecipe", partial) | _reachable("PartialScale", partial),
     }
 
 
@@ -71,10 +82,19 @@ def _partial(schema: Any) -> Any:
     if "oneOf" in schema:  # without `kind`, a mapping may fit several members
         return {"anyOf": _partial(schema["oneOf"])}
     return {
-        key: value.replace("#/$defs/", "#/$defs/Partial") if key == "$ref" else _partial(value)
+        key: _to_partial(value) if key == "$ref" else _partial(value)
         for key, value in schema.items()
         if key != "required"
     }
+
+
+def _to_partial(reference: str) -> str:
+    whole = "#/$defs/"
+    return (
+        reference
+        if reference.startswith(f"{whole}Partial")
+        else f"{whole}Partial{reference.removeprefix(whole)}"
+    )
 
 
 def _reachable(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from harness.errors import RecipeError
 from harness.recipe import printed
 from harness.recipe.ablation import Ablation, Scale
+from harness.recipe.grid import FIELD as GRID
+from harness.recipe.grid import with_cells
 from harness.recipe.recipe_list import RecipeList
+from harness.recipe.references import chain, referred
+from harness.recipe.scale_file import ScaleFile, from_chain, is_scale, scale_file
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
 from harness.recipe.settings import parse_set, suggest_on_error
 from harness.recipe.suggest import listed
 from harness.recipe.tree import Node, merge, overlay
 from harness.recipe.validate import check as check
-from harness.recipe.yaml_source import display, no_such, read
+from harness.recipe.yaml_source import read
 
 SCALE_FIELDS = ("seeds", "max_seeds", "cells", "margin", "metric", "control", "name")
 """The ablation recipe's own fields that `--set` changes; any other path goes to its recipe."""
@@ -36,7 +41,8 @@ _WHAT: dict[type[Section], str] = {
 
 
 def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
-    """The recipe or, where the file has `ablation:`, the ablation recipe, with `--set` applied.
+    """The recipe or, where the file or one that it extends has `ablation:`, the ablation recipe,
+    with `--set` applied.
 
     Raises RecipeError with all mistakes of the file, one per line, each with file and line.
     """
@@ -46,8 +52,8 @@ def load(path: Path, sets: Sequence[str] = ()) -> Recipe | Scale:
 def loaded(path: Path, sets: Sequence[str]) -> Recipe | Scale:
     """As `load`, for callers that suggest the correct form of a setting. Raises RecipeError."""
     node = read(path)
-    if "ablation" in node.fields():
-        return _scale(path, node, sets)
+    if is_scale(files := chain(path, node)):
+        return scale_of(from_chain(files), sets)
     return check(Recipe, recipe_node(path, node, sets))
 
 
@@ -62,7 +68,10 @@ def load_scale(path: Path, sets: Sequence[str] = ()) -> Scale:
 
     Raises RecipeError.
     """
-    return _scale(path, read(path), sets)
+    node = read(path)
+    if not is_scale(chain(path, node)):
+        _of_kind(Scale, node)
+    return scale_of(scale_file(path), sets)
 
 
 def is_list(path: Path) -> bool:
@@ -110,10 +119,21 @@ def load_ablation(path: Path) -> Ablation:
     return check(Ablation, ablation_node(path))
 
 
+def is_ablation(path: Path) -> bool:
+    """Whether the file is an ablation: what was varied, in cells or in a grid. Raises RecipeError
+    if it cannot be read."""
+    return bool({*_marks(Ablation), GRID} & read(path).fields())
+
+
 def ablation_node(path: Path) -> Node:
-    """The table's values with the printed numbers filled in, not validated yet."""
-    node = printed.resolve(_of_kind(Ablation, read(path)), path.parent / printed.FILE)
-    return _named(node, path)
+    """The ablation's values, with its grid as cells and the printed numbers filled in, not
+    validated yet."""
+    return held_ablation(_named(_of_kind(Ablation, read(path)), path), path)
+
+
+def held_ablation(node: Node, path: Path) -> Node:
+    """As `ablation_node`, of an ablation that an ablation recipe at `path` holds."""
+    return printed.resolve(with_cells(node), path.parent / printed.FILE)
 
 
 def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
@@ -123,8 +143,9 @@ def recipe_node(path: Path, node: Node, sets: Sequence[str] = ()) -> Node:
     return _named(merge(merged, overlay(settings, merged.place)), path)
 
 
-def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
-    node = _of_kind(Scale, node)
+def scale_of(file: ScaleFile, sets: Sequence[str] = ()) -> Scale:
+    """The ablation recipe with `--set` applied; see `load_scale`. Raises RecipeError."""
+    node = _of_kind(Scale, file.node)
     own, others = [], {}
     for text in sets:
         dotted, value = parse_set(text)
@@ -142,43 +163,19 @@ def _scale(path: Path, node: Node, sets: Sequence[str]) -> Scale:
         node = node.with_("set", Node(kept | others, settings.place))
         if any(field.split(".")[0] not in UNREAD for field in others):
             node = node.with_("level", Node(None, node.place))
-    return check(Scale, _named(node, path))
+    return check(Scale, node)
 
 
 def _extended(path: Path, node: Node) -> Node:
     """The recipe merged over its chain of bases."""
-    chain = [(path, _of_kind(Recipe, node))]
-    seen = {os.path.realpath(path)}
-    while (extends := chain[-1][1].get("extends")) is not None:
-        base = _base(chain[-1][0], extends)
-        real = os.path.realpath(base)
-        shown = [display(file) for file, _ in chain] + [display(base)]
-        if real in seen:
-            raise RecipeError(f"{extends.place}: extends: a loop: {' -> '.join(shown)}")
-        seen.add(real)
-        chain.append((base, _of_kind(Recipe, read(base), f"{extends.place}: extends: ")))
-    merged = chain[-1][1].without("extends")
-    for _, child in reversed(chain[:-1]):
+    files = chain(path, _of_kind(Recipe, node))
+    for (_, child), (_, base) in itertools.pairwise(files):
+        extends = child.get("extends")
+        _of_kind(Recipe, base, f"{extends.place if extends else path}: extends: ")
+    merged = files[-1][1].without("extends")
+    for _, child in reversed(files[:-1]):
         merged = merge(merged.without(*OWN_FIELDS), child.without("extends"))
     return Node(merged.value, node.place)
-
-
-def _base(path: Path, extends: Node) -> Path:
-    if not isinstance(extends.value, str) or not extends.value:
-        raise RecipeError(f"{extends.place}: extends: needs the name of one file, as in base.yaml")
-    return referred(path, extends.value, f"{extends.place}: extends: ")
-
-
-def referred(path: Path, name: str, prefix: str) -> Path:
-    """The file that `path` names, relative to it. Raises RecipeError if it does not exist."""
-    target = path.parent / name
-    try:
-        exists = target.exists()
-    except (OSError, ValueError):
-        exists = False
-    if not exists:
-        raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}")
-    return target
 
 
 def _named(node: Node, path: Path) -> Node:
@@ -202,5 +199,4 @@ def _of_kind(wanted: type[Section], node: Node, prefix: str = "") -> Node:
 def _marks(kind: type[Section]) -> set[str]:
     """The fields that only this kind of file has."""
     others = [set(model.model_fields) for model in _WHAT if model is not kind]
-    own = set(kind.model_fields).difference(*others)
-    return own | {"extends"} if kind is Recipe else own
+    return set(kind.model_fields).difference(*others)

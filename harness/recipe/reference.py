@@ -38,8 +38,11 @@ def reference_recipes(ablation: Ablation, path: Path) -> References:
     """The cells' recipes, by cell id, at the scale of the printed numbers.
 
     They come from `ablation_NAME.yaml`, beside the ablation recipe `path` or shipped: the first
-    file for this table at the level of its printed numbers. There may be none.
+    file for this table at the level of its printed numbers. There may be none, as for an ablation
+    without a paper.
     """
+    if not ablation.of_paper:
+        return References()
     name = f"ablation_{ablation.name}.yaml"
     mistakes: list[str] = []
     for file in dict.fromkeys((path.parent / name, shipped("recipes") / name)):

@@ -28,7 +28,7 @@ def parse_set(text: str) -> tuple[str, Node]:
 
     Raises RecipeError.
     """
-    place = _place(text)
+    place = place_of(text)
     path, equals, value = text.partition("=")
     if not equals or not value.strip():
         raise RecipeError(f"{place}: write field=value, as in optim.lr=0.03 (nothing: null)")
@@ -47,7 +47,8 @@ def suggest_on_error(sets: Sequence[str], work: Callable[[Sequence[str]], T]) ->
         raise
 
 
-def _place(text: str) -> Place:
+def place_of(text: str) -> Place:
+    """The place of a setting's value: the option as it was given, without secrets."""
     return Place(f"--set {printable(redact(text), 200)}")
 
 
@@ -81,7 +82,7 @@ def _accepted_forms(
 def _caused(text: str, error: RecipeError) -> bool:
     """Whether the error is about the setting. Errors of an ablation's cells name only its field."""
     field = text.partition("=")[0].strip()
-    return str(_place(text)) in str(error) or f"--set {field}: " in str(error)
+    return str(place_of(text)) in str(error) or f"--set {field}: " in str(error)
 
 
 def _other_forms(text: str) -> Iterator[str]:

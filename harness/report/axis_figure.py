@@ -52,12 +52,18 @@ def axis_figure(results: Results) -> list[Figure]:
     words = (
         f"{measure(results.metric).label} over {ablation.figure.x}: mean over seeds, bars of one "
     )
-    words += f"deviation; hollow and dashed, {measure(ablation.metric).label} as printed"
+    words += "deviation"
+    if ablation.metric is not None:
+        words += f"; hollow and dashed, {measure(ablation.metric).label} as printed"
     if ablation.uncertainty:
         words += f" (±{ablation.uncertainty:g})"
     alt = f"{words}, for {', '.join(curve.label for curve in curves)}"
     series = [Series(c.label, ("x", "mean", "deviation"), tuple(c.ours)) for c in curves]
-    series += [Series(f"{c.label}, {THE_PAPERS}", ("x", "value"), tuple(c.printed)) for c in curves]
+    series += [
+        Series(f"{c.label}, {THE_PAPERS}", ("x", "value"), tuple(c.printed))
+        for c in curves
+        if ablation.of_paper
+    ]
     return [Figure(NAME, _draw(results, curves), f"{words}.", alt, tuple(series))]
 
 
@@ -96,18 +102,19 @@ def _draw(results: Results, curves: list[_Curve]) -> str:
                     level.mean, label=CONTROL_LABEL, color=INK, linewidth=1.2, linestyle=(0, (1, 2))
                 )
             )
-        printed = measure(ablation.metric).label
-        handles += axes.plot(
-            [], [], label=f"{THE_PAPERS} ({printed})", color=INK, linewidth=1,
-            linestyle="--", marker="o", markerfacecolor="none", markersize=6,
-        )  # fmt: skip
+        if ablation.metric is not None:
+            handles += axes.plot(
+                [], [], label=f"{THE_PAPERS} ({measure(ablation.metric).label})", color=INK,
+                linewidth=1, linestyle="--", marker="o", markerfacecolor="none", markersize=6,
+            )  # fmt: skip
         if ablation.figure.log:
             axes.set_xscale("log", base=2)
         places = sorted({x for curve in curves for x, *_ in (*curve.ours, *curve.printed)})
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
         axes.set_xlabel(ablation.figure.x)
-        what = measure(results.metric).label if results.metric == ablation.metric else "accuracy"
+        alike = ablation.metric in (None, results.metric)
+        what = measure(results.metric).label if alike else "accuracy"
         axes.set_ylabel(f"{what}, {measure(results.metric).unit}", labelpad=8)
         axes.margins(x=0.04)
         drawn.legend(handles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +26,7 @@ from harness.report.read_run import mark_copies, read_run
 from harness.report.runs import LOSS, Run, Standing
 from harness.report.sequential_design import planned_seeds
 from harness.report.statistics import Summary, summarise
-from harness.report.table import SeedValue
+from harness.report.table import SeedValue, finished
 from harness.report.unrelated_runs import unrelated_runs
 from harness.spec.registry import task, task_of
 from harness.store.edition import Editions, present
@@ -184,11 +184,6 @@ class Results:
         return SeedValue(run.seed, standing, outcome.value, why or outcome.detail)
 
 
-def finished(values: Iterable[SeedValue]) -> dict[int, float]:
-    """Seed -> value of the seeds that finished and may be compared."""
-    return {v.seed: v.value for v in values if v.standing == "finished" and v.value is not None}
-
-
 def collect(
     expansion: Expansion,
     scale: Scale,
@@ -276,32 +271,38 @@ def collect_single(
     recipe: Recipe,
     runs: Path,
     *,
+    seeds: Sequence[int] = (),
     control: Recipe | None = None,
     installed: Editions | None = None,
     inputs: CheckInput | None = None,
 ) -> Results:
-    """Read one recipe's run: a table of one cell, without claims. The metric is that of the linear
-    probe if the recipe has one, else that of kNN, else that of its first task under `tasks:`. Of
-    several it is top-1, or what the data set is published with.
+    """Read one recipe's runs: a table of one cell, without claims, judged by the linear probe if
+    the recipe has one, else by kNN, else by its first task under `tasks:`.
 
     Args:
-        control: the recipe of the untrained network, a row of its own (harness.recipe.untrained).
-            Published records may be without it, and then there is none.
+        seeds: those that were run; (): the recipe's own.
+        control: the recipe of the untrained network, a row that published records may lack.
     """
-    found = [read_run(recipe.name, recipe.seed, recipe, runs, inputs=inputs)]
-    if control is not None:
-        beside = read_run(CONTROL, control.seed, control, runs, 0, inputs)
-        there = beside.stages["pretrain"].state != "absent"
-        found += [beside] if there or published(runs) is None else []
-    run, *more = mark_copies(found)
-    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, tuple(more))] if more else []
+    seeds = tuple(seeds) or (recipe.seed,)
+    both = ((recipe.name, recipe, share(len(seeds))), (CONTROL, control, 0))
+    found = [
+        read_run(cell, seed, each.model_copy(update={"seed": seed}), runs, lines, inputs)
+        for cell, each, lines in both
+        for seed in seeds
+        if each is not None
+    ]
+    if published(runs) and all(r.stages["pretrain"].state == "absent" for r in found[len(seeds) :]):
+        found = found[: len(seeds)]
+    told = tuple(mark_copies(found))
+    own, more = told[: len(seeds)], told[len(seeds) :]
+    untrained = [CellResult(CONTROL, CONTROL_LABEL, None, more)] if more else []
     return _results(
         name=recipe.name,
         title=recipe.about.title or recipe.name,
         metric=judged(recipe),
-        seeds=(recipe.seed,),
+        seeds=seeds,
         margin=0.0,
-        cells=[CellResult(recipe.name, recipe.name, None, (run,)), *untrained],
+        cells=[CellResult(recipe.name, recipe.name, None, own), *untrained],
         installed=installed,
         ablation=None,
         scale=None,

@@ -14,17 +14,21 @@ from harness.report.scale import concerns_paper, is_papers_scale, traits
 
 
 def deviations(results: Results) -> list[str]:
-    """Everything that differs from the paper: the metric, the runs' properties, the evaluation.
+    """Everything that differs from the paper: the metric, the runs' properties, the evaluation. Of
+    an ablation without a paper, how its runs began and what was done to their images.
 
     Cells are compared with the same cells at the scale of the printed numbers, if there are any.
     Then what a table varies on purpose is no deviation, and any other difference is one.
     """
-    lines = []
+    lines: list[str] = []
     ablation = results.ablation
+    if ablation is not None and not ablation.of_paper:
+        lines = [*_begun(results), *_packing(results)]
+        return [line[:1].upper() + line[1:] for line in lines]
     if ablation is not None and ablation.metric != results.metric:
         lines.append(
             f"Judged by {measure(results.metric).label}; "
-            f"the paper by {measure(ablation.metric).label}."
+            f"the paper by {measure(ablation.metric or results.metric).label}."
         )
     at_the_papers = concerns_paper(results) and (ablation is None or ablation.printed_at == "paper")
     if results.reference_pairs:

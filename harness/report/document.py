@@ -16,6 +16,7 @@ from harness.report.blocks import (
     Paragraph,
     Section,
 )
+from harness.report.cell_differences import difference_tables
 from harness.report.claim_summary import POSSIBLE_REASONS, summary
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import Results
@@ -54,11 +55,12 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
         Section("", tuple(_top(results, judgements))),
         Section("Results" if results.ablation is None else "Table", (*_table(results), *below)),
     ]
+    sections += _differences(results)
     parts = tables_of_each(results)
     if (table := further_table(results)) is not None:
         sections.append(Section("Further tasks", (upright(table), *parts)))
     elif parts:
-        sections[-1] = replace(sections[-1], blocks=(*sections[-1].blocks, *parts))
+        sections[1] = replace(sections[1], blocks=(*sections[1].blocks, *parts))
     sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
@@ -69,9 +71,10 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     sections += look_sections(results)
     sections.append(Section("Scale", tuple(_scale(results))))
     sections.append(Section("Protocol", (Items(tuple(scale.protocol_sentences(results))),)))
-    if found := deviations(results):
+    found = deviations(results)
+    if found and not _is_own(results):
         sections.append(Section("Deviations from the paper's protocol", (Items(tuple(found)),)))
-    if said := notes(results):
+    if said := [*(found if _is_own(results) else ()), *notes(results)]:
         sections.append(Section("Notes", (Items(tuple(said)),)))
     sections.append(Section("Provenance", tuple(_provenance(results))))
     if judgements:
@@ -82,7 +85,8 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
 def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     blocks: list[Block] = []
     ablation = results.ablation
-    if ablation is not None:
+    own = _is_own(results)
+    if ablation is not None and ablation.confidence is not None:
         how = {
             "read": "from the paper itself",
             "secondary": "from a secondary source",
@@ -100,7 +104,9 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
     blocks.append(
         Notice(
             label,
-            scale.one_line(results) + "." + ("" if papers or ablation is None else NOT_COMPARABLE),
+            scale.one_line(results)
+            + "."
+            + ("" if papers or own or ablation is None else NOT_COMPARABLE),
             "unsure" if scale.concerns_paper(results) and not papers else "plain",
         )
     )
@@ -123,19 +129,21 @@ def _table(results: Results) -> list[Block]:
     blocks: list[Block] = [results_table(results)]
     ablation = results.ablation
     words = []
-    if ablation is not None and results.metric != ablation.metric:
+    printed = ablation.metric if ablation is not None else None
+    if printed is not None and results.metric != printed:
         words.append(
-            f"The paper printed {measure(ablation.metric).label}; this scale judges by "
+            f"The paper printed {measure(printed).label}; this scale judges by "
             f"{measure(results.metric).label}."
         )
     elif ablation is not None:
-        words.append(f"Judged by {measure(results.metric).label}, as in the paper.")
+        where = ", as in the paper" if ablation.of_paper else ""
+        words.append(f"Judged by {measure(results.metric).label}{where}.")
     claims = ablation.claims if ablation is not None else ()
     if others := dict.fromkeys(measure(c.metric).label for c in claims if c.metric is not None):
         words.append(
             f"Claims about {' and '.join(others)} are judged by that, as their evidence says."
         )
-    if results.scale is not None:
+    if results.scale is not None and (printed is not None or (ablation and ablation.claims)):
         unit = difference_unit(results.metric)
         words.append(f"Margin: a difference counts above {results.margin:g} {unit}.")
         if len(results.seen_seeds) > 1:
@@ -162,6 +170,13 @@ def _table(results: Results) -> list[Block]:
     return blocks
 
 
+def _differences(results: Results) -> list[Section]:
+    blocks: list[Block] = []
+    for caption, table in difference_tables(results):
+        blocks += [Paragraph(caption, "quiet"), table]
+    return [Section("Differences", tuple(blocks))] if blocks else []
+
+
 def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
     blocks: list[Block] = [claims_table(judgements)]
     if results.scale is not None and results.scale.discussion:
@@ -176,15 +191,20 @@ def figures(results: Results) -> list[Figure]:
 
 
 def _scale(results: Results) -> list[Block]:
-    rows = [
-        Row((Text(t.what), Text(t.papers), Text(t.here), Text(*DIFFERS if t.differs else ("",))))
-        for t in scale.traits(results)
-    ]
+    traits = scale.traits(results)
     ours = ", ".join(str(seed) for seed in results.seen_seeds)
-    seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
     said: list[Block] = []
     if changed := scale.changed_here(results):
         said = [Paragraph(_whose_changes(results), "quiet"), Items(tuple(changed))]
+    if _is_own(results):
+        own = [*((each.what, each.here) for each in traits), ("seeds", ours)]
+        settings = tuple(Row((Text(what), Text(here))) for what, here in own)
+        return [*said, Table((Column(""), Column("here")), settings)]
+    rows = [
+        Row((Text(t.what), Text(t.papers), Text(t.here), Text(*DIFFERS if t.differs else ("",))))
+        for t in traits
+    ]
+    seeds = Row((Text("seeds"), Text("one run"), Text(ours), Text("")))
     return [
         *said,
         Paragraph(_beside_what(results), "quiet"),
@@ -192,12 +212,17 @@ def _scale(results: Results) -> list[Block]:
     ]
 
 
+def _is_own(results: Results) -> bool:
+    """Whether it reports an ablation that is of no paper."""
+    return results.ablation is not None and not results.ablation.of_paper
+
+
 def _whose_changes(results: Results) -> str:
     assert results.scale is not None
-    return (
-        f"This scale changes its base recipe, {results.scale.recipe}, as follows; all differences "
-        "from the paper's protocol are under Deviations:"
-    )
+    changes = f"This scale changes its base recipe, {results.scale.recipe}, as follows"
+    if _is_own(results):
+        return f"{changes}:"
+    return f"{changes}; all differences from the paper's protocol are under Deviations:"
 
 
 def _beside_what(results: Results) -> str:

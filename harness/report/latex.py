@@ -93,10 +93,10 @@ def _table(results: Results) -> str:
 
 def _caption(results: Results) -> str:
     parts = [results.title]
-    if results.ablation is not None:
+    if results.ablation is not None and results.ablation.of_paper:
         parts.append(f"Paper: {results.ablation.paper}; {results.ablation.setting}")
     whose = named(results)
-    ours = f"Ours ({whose[0].lower()}{whose[1:]})" if concerns_paper(results) else whose
+    ours = f"Ours ({whose[0].lower()}{whose[1:]})" if concerns_paper(results) else "Ours"
     parts.append(f"{ours}: {one_line(results)}; mean ± sample deviation over seeds")
     return ". ".join(part.rstrip(".") for part in parts) + "."
 

@@ -103,13 +103,14 @@ class _PaperLayout:
             layout.rows.append(tuple(places))
 
     def across(self) -> None:
-        """One column per cell; one row for the paper, and one for each of our metrics."""
+        """One column per cell; one row for the paper's numbers, if any, and one for each of our
+        metrics."""
         layout, rows = self.layout, self._table.rows
         labels = [self._table.at(row, self._label, Label) for row in rows]
         names = (layout.entry([label.text, *label.weights]) for label in labels)
         layout.head = (Entry(self._label.label), *names)
-        paper = self._printed[0]
-        layout.rows.append((_whose(paper), *(self._theirs(row, paper) for row in rows)))
+        for paper in self._printed[:1]:
+            layout.rows.append((_whose(paper), *(self._theirs(row, paper) for row in rows)))
         for column in self._measured:
             layout.rows.append((_whose(column), *(self._ours(row, column) for row in rows)))
 
@@ -117,7 +118,7 @@ class _PaperLayout:
         """One row per series and one column per position on the axis, the paper's rows above
         ours."""
         assert ablation.figure is not None
-        layout, paper = self.layout, self._printed[0]
+        layout = self.layout
         places = {cell.id: (cell.series, cell.x) for cell in ablation.cells}
         axis = sorted({x for _, x in places.values() if x is not None})
         layout.head = tuple(map(Entry, [self._label.label, "", *(f"{x:g}" for x in axis)]))
@@ -128,11 +129,15 @@ class _PaperLayout:
             if n:
                 layout.rows.append(None)
             rows = [by_place.get((series, x)) for x in axis]
-            theirs = (self._theirs(row, paper) if row else Entry() for row in rows)
-            layout.rows.append((Entry(series), _whose(paper), *theirs))
+            name = Entry(series)
+            for paper in self._printed[:1]:
+                theirs = (self._theirs(row, paper) if row else Entry() for row in rows)
+                layout.rows.append((name, _whose(paper), *theirs))
+                name = Entry()
             for column in self._measured:
                 ours = (self._ours(row, column) if row else Entry() for row in rows)
-                layout.rows.append((Entry(), _whose(column), *ours))
+                layout.rows.append((name, _whose(column), *ours))
+                name = Entry()
         for row in self._table.rows:
             if row.emphasis:
                 layout.notes.append(("", self._in_words(row)))

@@ -56,7 +56,7 @@ Filled = tuple[Column, list[Cell]]
 def _printed(results: Results) -> Iterable[Filled]:
     """The table's printed metric, then the other columns that the paper prints."""
     ablation = results.ablation
-    if ablation is None:
+    if ablation is None or ablation.metric is None:
         return
     column = measured_column(ablation.metric, "paper")
     yield replace(column, kind="printed"), [_number(ablation, cell) for cell in results.cells]

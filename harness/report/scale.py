@@ -207,7 +207,7 @@ def concerns_paper(results: Results) -> bool:
     about = results.recipe.about
     if results.ablation is None:
         return bool(about.source or about.targets) or is_papers_scale(results)
-    return bool(results.ablation.paper)
+    return results.ablation.of_paper
 
 
 def named(results: Results) -> str:

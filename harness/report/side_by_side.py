@@ -1,4 +1,4 @@
-"""Compare two reports of one table: two commits, two machines, two sets of settings.
+"""Compare two reports: two commits, two machines, two sets of settings. What differs comes first.
 
 Seeds that both reports have are paired: they share data order, augmentations and initial weights,
 so a difference comes from the code, the machine or the settings.
@@ -7,7 +7,7 @@ so a difference comes from the code, the machine or the settings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from harness.report.cost import Cost
 from harness.report.measures import measure
 from harness.report.results_json import FORMAT
 from harness.report.runs import WORDS
-from harness.report.statistics import Summary, summarise
+from harness.report.statistics import How, Summary, contrast, summarise
 from harness.report.table import (
     Column,
     Label,
@@ -36,15 +36,20 @@ from harness.report.table import (
     SeedValue,
     Table,
     Text,
+    Tone,
     VerdictMark,
 )
 from harness.report.table_text import NOTHING, difference
+from harness.report.what_differs import Differing, Records, told_apart, what_differs
 from harness.store import atomic
 
 Report = dict[str, Any]
 """The content of results.json."""
 
 FILE = "results.json"
+
+DIFFERS, DETAILS = "What differs", "Beside each other"
+"""Sections of the comparison."""
 
 COMPARED = ("scale", "seeds", "margin", "edition", "data", "commit", "machine", "cost")
 """What is compared between two reports, besides their numbers."""
@@ -55,6 +60,8 @@ class Pair:
     """One cell and metric of both reports."""
 
     cell: str
+    other: str
+    """The cell of b, which has another id if both are single runs with different names."""
     label: str
     metric: str
     a: Summary | None
@@ -62,7 +69,9 @@ class Pair:
     states: tuple[str, str]
     """Remarks on seeds without a value, e.g. "1 diverged"."""
     difference: Summary | None
-    """b - a over the shared seeds; None: no shared seed, or measured by another protocol."""
+    """b - a; None: a side has no value, or was measured by another protocol."""
+    how: How | None
+    """Whether the difference is over shared seeds or by Welch; None without one."""
     identical: bool
     """Whether every such seed gives the same number to the last bit."""
     otherwise: bool
@@ -95,17 +104,31 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     Raises:
         StoreError: they have no cell in common.
     """
-    theirs = {cell["id"]: cell for cell in b["cells"]}
+    ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(cell, theirs[cell["id"]], metric)
-        for cell in a["cells"]
-        if cell["id"] in theirs
-        for metric in cell["metrics"]
-        if metric in theirs[cell["id"]]["metrics"]
+        _pair(ours[one], theirs[other], metric)
+        for one, other in common_cells(a, b)
+        for metric in ours[one]["metrics"]
+        if metric in theirs[other]["metrics"]
     ]
     if not found:
         raise StoreError(f"{a['name']} and {b['name']} have no common cell and metric")
     return [pair for pair in found if any(pair.states) or pair.a or pair.b]
+
+
+def common_cells(a: Report, b: Report) -> list[tuple[str, str]]:
+    """The cell of `a` and the cell of `b` that are compared: those with the same id; of two single
+    runs with different names, these runs too."""
+    theirs = {cell["id"] for cell in b["cells"]}
+    own = [[c["id"] for c in each["cells"] if c["id"] != CONTROL] for each in (a, b)]
+    if all(len(each) == 1 for each in own) and own[0] != own[1]:
+        controls = [(CONTROL, CONTROL)] * all(CONTROL in _ids(each) for each in (a, b))
+        return [(own[0][0], own[1][0]), *controls]
+    return [(cell["id"], cell["id"]) for cell in a["cells"] if cell["id"] in theirs]
+
+
+def _ids(report: Report) -> list[str]:
+    return [cell["id"] for cell in report["cells"]]
 
 
 def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
@@ -113,14 +136,18 @@ def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
     otherwise = one["protocol"] != other["protocol"] and bool(one["seeds"] and other["seeds"])
+    found = None if otherwise else contrast([(1, theirs), (-1, ours)])
+    labels = dict.fromkeys((a["label"], b["label"]))
     return Pair(
         cell=a["id"],
-        label=a["label"],
+        other=b["id"],
+        label=" / ".join(labels),
         metric=metric,
         a=summarise(list(ours.values())) if ours else None,
         b=summarise(list(theirs.values())) if theirs else None,
         states=(_others(one), _others(other)),
-        difference=summarise([y - x for x, y in both]) if both and not otherwise else None,
+        difference=found.summary if found is not None else None,
+        how=found.how if found is not None else None,
         identical=bool(both) and all(x == y for x, y in both),
         otherwise=otherwise,
         apart=tuple(sorted(ours.keys() & _diverged(other) | theirs.keys() & _diverged(one))),
@@ -141,33 +168,95 @@ def _others(said: dict[str, Any]) -> str:
     return ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
-def compare(a: Report, b: Report, names: tuple[str, str]) -> Document:
-    """The comparison, ready to be rendered.
+def compare(
+    a: Report,
+    b: Report,
+    names: tuple[str, str],
+    records: tuple[Records, Records] = (Records(), Records()),
+) -> Document:
+    """The comparison, ready to be rendered: what differs, then the results.
 
     Args:
         names: what to call the two, e.g. their folders.
+        records: of their runs; without them, differences of recipes and machines are not known.
 
     Raises:
         StoreError: they have no cell in common.
     """
     found = pairs(a, b)
+    differ = what_differs(a, b, records, common_cells(a, b))
+    titles = _titles(a, b, differ)
     sections = [
-        Section("", tuple(_top(a, b, names))),
-        Section("Table", (_table(found, a, b),)),
+        Section("", tuple(_top(a, b, names, titles))),
+        Section(DIFFERS, tuple(_differing(differ, records))),
+        Section("Table", (_explained(), _table(found, a, b))),
         *([Section("Claims", (_claims(a, b),))] if a["claims"] and b["claims"] else []),
-        Section("What differs", (_compared(a, b),)),
+        Section(DETAILS, (_compared(a, b),)),
     ]
-    return Document(f"{a['title']}: A and B", tuple(sections))
+    return Document(_title(titles, a["title"]), tuple(sections))
 
 
-def _top(a: Report, b: Report, names: tuple[str, str]) -> Iterator[Block]:
-    yield Items((f"A: {names[0]}", f"B: {names[1]}"))
-    yield Paragraph(
+def _titles(a: Report, b: Report, differ: Sequence[Differing]) -> tuple[str, str]:
+    """The two titles; equal ones are told apart by what differs."""
+    if a["title"] != b["title"]:
+        return a["title"], b["title"]
+    ours, theirs = (f": {each}" if each else "" for each in told_apart(differ))
+    return f"{a['title']}{ours}", f"{b['title']}{theirs}"
+
+
+def _title(titles: tuple[str, str], shared: str) -> str:
+    """One title for both: what they share is said once."""
+    if titles[0] == titles[1]:
+        return f"{shared}: A and B"
+    ours, theirs = (each.removeprefix(f"{shared}: ") for each in titles)
+    return f"{shared}: {ours} / {theirs}" if titles[0] != ours else f"{ours} / {theirs}"
+
+
+def _differing(differ: Sequence[Differing], records: tuple[Records, Records]) -> Iterator[Block]:
+    if differ:
+        rows = (
+            Row((Text(_where(each)), Text(each.a), Text(each.b), Text(*_kind(each))))
+            for each in differ
+        )
+        columns = (Column(""), Column("A"), Column("B"), Column(""))
+        yield Table(columns, tuple(rows), cards=True)
+    else:
+        yield Paragraph("Nothing that is recorded differs.")
+    if not all(each.recipes for each in records):
+        yield Paragraph(
+            "The records of the runs are not beside the reports, so recipes and machines are not "
+            "compared field by field.",
+            "quiet",
+        )
+
+
+def _where(each: Differing) -> str:
+    return f"{each.what} ({', '.join(each.cells)})" if each.cells else each.what
+
+
+def _kind(each: Differing) -> tuple[str, Tone]:
+    return ("recipe", "unsure") if each.of_recipe else ("", "plain")
+
+
+def _explained() -> Paragraph:
+    return Paragraph(
         "B − A: mean over the common seeds, paired, with the sample deviation of the differences "
-        "and their 95 % t interval, uncorrected.",
+        "and their 95 % t interval, uncorrected. With fewer than two common seeds the interval is "
+        "Welch's; of one seed there is none.",
         "quiet",
     )
-    for what in ("name", "metric"):
+
+
+def _top(a: Report, b: Report, names: tuple[str, str], titles: tuple[str, str]) -> Iterator[Block]:
+    same = titles[0] == titles[1]
+    yield Items(
+        tuple(
+            f"{side}: {name}" if same else f"{side}: {title} ({name})"
+            for side, name, title in zip("AB", names, titles, strict=True)
+        )
+    )
+    single = all(sum(each != CONTROL for each in _ids(report)) == 1 for report in (a, b))
+    for what in ("metric",) if single else ("name", "metric"):
         if a[what] != b[what]:
             yield Notice("Note", f"Two tables: the {what} is {a[what]} and {b[what]}.", "unsure")
     for name, said in zip("AB", (a, b), strict=True):
@@ -183,9 +272,9 @@ def _table(found: list[Pair], a: Report, b: Report) -> Table:
                 Label(pair.label),
                 Text(f"{measure(pair.metric).label}, {measure(pair.metric).unit}"),
                 _side(pair.a, ours[pair.cell][pair.metric]),
-                _side(pair.b, theirs[pair.cell][pair.metric]),
+                _side(pair.b, theirs[pair.other][pair.metric]),
                 _difference(pair),
-                Text(_sd(pair.difference)),
+                Text(_sd(pair)),
             ),
             emphasis=pair.cell == CONTROL,
             key=pair.cell,
@@ -216,7 +305,7 @@ def _difference(pair: Pair) -> Text:
     apart = f"\nseed {seeds}: diverged in one only" if pair.apart else ""
     if pair.difference is None:
         return Text(apart.strip() or NOTHING, "bad" if apart else "quiet")
-    if pair.identical:
+    if pair.identical and pair.how != "Welch":
         n = pair.difference.n
         text = f"0 (identical, {'1 seed' if n == 1 else f'{n} seeds'})"
         return Text(text + apart, "bad" if apart else "good")
@@ -225,8 +314,15 @@ def _difference(pair: Pair) -> Text:
     return Text(difference(pair.difference) + apart, "bad" if away or apart else "plain")
 
 
-def _sd(found: Summary | None) -> str:
-    return NOTHING if found is None or found.sd is None else f"{found.sd:.2f} (n = {found.n})"
+def _sd(pair: Pair) -> str:
+    found = pair.difference
+    if found is None:
+        return NOTHING
+    if pair.how == "Welch":
+        return "Welch, no common pair of seeds"
+    if found.sd is None:
+        return "one seed: no interval"
+    return f"{found.sd:.2f} (n = {found.n})"
 
 
 def _claims(a: Report, b: Report) -> Table:

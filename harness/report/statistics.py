@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Literal
 
 CONFIDENCE = 0.95
 """Confidence of every interval in a report (two-sided), unless stated otherwise."""
@@ -167,3 +168,55 @@ def _central_mass(t: float, df: int) -> float:
         total += term
         term *= cos2 * (2 * j - 1) / (2 * j)
     return math.sin(angle) * total
+
+
+How = Literal["paired", "Welch", "one seed"]
+"""paired: over the seeds that all samples share; Welch: over samples of different seeds; one seed:
+too few values for an interval."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A sum of means, each times a coefficient: a difference, or a difference of differences."""
+
+    summary: Summary
+    """Its estimate, with an interval unless `how` is "one seed"."""
+    how: How
+
+
+def contrast(
+    parts: Sequence[tuple[float, Mapping[int, float]]], confidence: float = CONFIDENCE
+) -> Contrast | None:
+    """The contrast of several samples, and its two-sided t interval. None if one is empty.
+
+    Samples that share two seeds or more are paired: only the shared seeds count. Otherwise the
+    variances are not assumed to be equal (Welch, 1947), with Satterthwaite's degrees of freedom,
+    rounded down.
+
+    Args:
+        parts: (coefficient, seed -> value) of each sample.
+    """
+    if not all(values for _, values in parts):
+        return None
+    shared = sorted(set.intersection(*(set(values) for _, values in parts)))
+    if shared:
+        sums = [math.fsum(factor * values[seed] for factor, values in parts) for seed in shared]
+        if len(shared) > 1:
+            return Contrast(summarise(sums, confidence), "paired")
+    samples = [(factor, list(values.values())) for factor, values in parts]
+    if min(len(values) for _, values in samples) < 2:
+        sums = sums if shared else [math.fsum(f * _mean(values) for f, values in samples)]
+        return Contrast(summarise(sums, confidence), "one seed")
+    mean = round(math.fsum(factor * _mean(values) for factor, values in samples), 9)
+    n = min(len(values) for _, values in samples)
+    variances = [
+        ((factor * _deviation(values, _mean(values))) ** 2 / len(values), len(values) - 1)
+        for factor, values in samples
+    ]
+    whole = math.fsum(variance for variance, _ in variances)
+    if not whole:
+        return Contrast(Summary(n, mean, 0.0, mean, mean), "Welch")
+    df = math.floor(whole**2 / math.fsum(v**2 / d for v, d in variances) + 1e-9)
+    half = t_quantile((1 + confidence) / 2, df) * math.sqrt(whole)
+    low, high = round(mean - half, 9), round(mean + half, 9)
+    return Contrast(Summary(n, mean, None, low, high), "Welch")

@@ -6,7 +6,7 @@ from it. The text of a cell comes from `harness.report.table_text`, and no code 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -73,6 +73,11 @@ class SeedValue:
     def counts(self) -> bool:
         """Whether it is a result of the table: finished or diverged, and comparable."""
         return self.standing in ("finished", "diverged")
+
+
+def finished(values: Iterable[SeedValue]) -> dict[int, float]:
+    """Seed -> value of the seeds that finished and may be compared."""
+    return {v.seed: v.value for v in values if v.standing == "finished" and v.value is not None}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from harness.recipe.ablation import Metric
-from harness.report.collect import CellResult, Results, finished
+from harness.report.collect import CellResult, Results
 from harness.report.measures import difference_unit, measure
 from harness.report.results_table import measured
 from harness.report.statistics import CONFIDENCE, summarise
+from harness.report.table import finished
 from harness.report.tables import further_columns
 
 

@@ -42,7 +42,7 @@ DAY_S = 86_400.0
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 _DRAFT = re.compile(r"\..+\.(\d{20}-)?[0-9a-f]{8}(\.tmp)?")
-_WRITTEN = ("submissions", "submissions/claims", "reports")
+_WRITTEN = ("submissions", "submissions/claims", "reports", "sweeps")
 """Folders besides the stages into which files are written, directly or in their sub-folders."""
 
 

@@ -16,6 +16,7 @@ RUNS/.confirmed                         long plans that the user agreed to: app/
 RUNS/.checked                           stages found valid: see store/validity_cache.py
 RUNS/submissions/<id>.json              what was submitted to a launcher: see store/submission.py
                  <id>/                  its scripts, pickles and logs
+RUNS/sweeps/NAME.yaml               the ablation recipe of a sweep: see harness/app/sweeping.py
 RUNS/.code/<digest>/                    the code that its jobs run
 RUNS/.features/<digest>.f32             features that evaluations share: see store/features.py
 RUNS/.inputs/<digest>.json              fingerprints of data and weights: see harness/inputs.py

@@ -111,7 +111,9 @@ def test_diff(moco: Any, tiny: Path) -> None:
     Path("other.yaml").write_text("extends: tiny.yaml\nname: tiny\noptim: {epochs: 7}\n")
     said = moco("recipes", "diff", tiny, "other.yaml")
     assert said.code == 0
-    assert [line.split() for line in said.out.splitlines()[1:]] == [["optim.epochs", "2", "7"]]
+    assert [line.split() for line in said.out.splitlines()[1:]] == [
+        ["optim.epochs", "epochs", "2", "7"]
+    ]
 
 
 def test_diff_of_ablation_recipes(moco: Any, tiny: Path) -> None:
@@ -133,10 +135,12 @@ def test_diff_speaks_yaml(moco: Any, tiny: Path) -> None:
         "extends: tiny.yaml\nname: tiny\nknn: {k: [20, 5], queries: null}\nlinear: null\n"
         "contrast: {shuffle: false}\noptim: {lr: 1e-5, schedule: {kind: cosine}}\n"
     )
-    rows = [
-        line.split("  ") for line in moco("recipes", "diff", tiny, "other.yaml").out.splitlines()
-    ]
-    found = {row[0]: [cell.strip() for cell in row[1:] if cell.strip()] for row in rows[1:]}
+    head, *lines = moco("recipes", "diff", tiny, "other.yaml").out.splitlines()
+    at = head.index("tiny.yaml")
+    found = {
+        line.split("  ")[0]: [cell.strip() for cell in line[at:].split("  ") if cell.strip()]
+        for line in lines
+    }
     linear = found.pop("linear")
     assert yaml.safe_load(linear[0])["lr"] == [1.0]
     assert linear[1] == "null"

@@ -294,9 +294,9 @@ def test_files_that_are_absent(scale: Path, write: Write) -> None:
 def test_where_ablations_are_looked_for(write: Write) -> None:
     write("ablations/momentum.yaml", TABLE)
     far = write("far/recipes/abl.yaml", SCALE)
-    assert find_ablation("momentum", far) == Path("ablations/momentum.yaml")
+    assert find_ablation("momentum", [far]) == Path("ablations/momentum.yaml")
     near = write("far/ablations/momentum.yaml", TABLE)
-    assert find_ablation("momentum", far).resolve() == near.resolve()
+    assert find_ablation("momentum", [far]).resolve() == near.resolve()
 
 
 GIVEN = """\

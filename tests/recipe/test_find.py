@@ -108,7 +108,7 @@ def test_seen_from_another_folder() -> None:
 
 
 def test_a_shipped_table_is_found_from_anywhere(place: Path) -> None:
-    found = find_ablation("momentum", place / "recipes" / "mine.yaml")
+    found = find_ablation("momentum", [place / "recipes" / "mine.yaml"])
     assert found == shipped("ablations") / "momentum.yaml"
 
 

@@ -34,7 +34,7 @@ def test_every_reference_resolves() -> None:
 def test_fields_and_descriptions_are_the_models() -> None:
     defined = json_schema()["$defs"]
     assert set(defined["Recipe"]["properties"]) == {*Recipe.model_fields, "extends"}
-    assert set(defined["Scale"]["properties"]) == set(Scale.model_fields)
+    assert set(defined["Scale"]["properties"]) == {*Scale.model_fields, "extends"}
     assert "v1: 0.03 at batch 256" in defined["SgdOptim"]["properties"]["lr"]["description"]
     assert defined["SgdOptim"]["additionalProperties"] is False
     assert "name" not in defined["Recipe"]["required"], "the file's name is the default"

@@ -95,10 +95,7 @@ class TestExtends:
             ({"a": "extends:"}, "a.yaml:1: extends: "),
             ({"a": "extends: ."}, ".: "),
             ({"a": "extends: b.yaml", "b": "x: ["}, "b.yaml:1: "),
-            (
-                {"a": "extends: b.yaml", "b": SCALE},
-                "a.yaml:1: extends: b.yaml:1: ",
-            ),
+            ({"a": "extends: b.yaml\noptim: {lr: 1}", "b": SCALE}, "a.yaml:2: optim: "),
         ],
     )
     def test_bad_bases(self, write: Write, files: dict[str, str], message: str) -> None:
@@ -212,7 +209,7 @@ class TestScale:
             (SCALE + "seeds: [1, 1]", [], "abl.yaml:5: seeds: "),
             (SCALE + "margn: 3", [], "abl.yaml:5: margn: unknown field, did you mean margin?"),
             ("ablation: m\nset: 3", ["optim.lr=1"], "abl.yaml:1: recipe: missing field"),
-            (SCALE + "extends: b.yaml", [], "abl.yaml:5: extends: unknown field"),
+            (SCALE + "extends: b.yaml", [], "abl.yaml:5: extends: b.yaml: no such file"),
         ],
     )
     def test_refusals(self, write: Write, text: str, sets: list[str], message: str) -> None:

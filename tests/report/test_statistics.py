@@ -7,6 +7,7 @@ import pytest
 
 from harness.report.statistics import (
     Step,
+    contrast,
     detectable,
     holm,
     p_above,
@@ -143,3 +144,50 @@ def test_a_drop_of_the_detectable_size_is_seen_four_times_in_five() -> None:
         assert found.sd is not None
         seen += new - drop < found.mean - prediction(found.sd, 12, 1, 0.05)
     assert seen / trials == pytest.approx(0.8, abs=0.05)
+
+
+class TestContrast:
+    """A difference of means, or of differences."""
+
+    def test_shared_seeds_are_paired(self) -> None:
+        a, b = {0: 1.0, 1: 2.0, 2: 9.0}, {0: 3.0, 1: 5.0, 7: 0.0}
+        found = contrast([(1, b), (-1, a)])
+        assert found is not None
+        assert found.how == "paired"
+        assert found.summary == summarise([2.0, 3.0])
+
+    def test_welch_where_no_seeds_are_shared(self) -> None:
+        """The example of Student's sleep data: scipy's ttest_ind(a, b, equal_var=False) gives
+        t = 1.8608, df = 17.78 and a 95 % interval of (-0.2055, 3.3655); with df = 17 it is a
+        little wider."""
+        a = dict(enumerate((1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)))
+        b = dict(enumerate((0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0), start=10))
+        found = contrast([(1, a), (-1, b)])
+        assert found is not None
+        assert (found.how, found.summary.n) == ("Welch", 10)
+        assert found.summary.mean == pytest.approx(1.58)
+        standard_error, t17 = 1.58 / 1.8608, 2.1098
+        assert found.summary.low == pytest.approx(1.58 - t17 * standard_error, abs=1e-3)
+        assert found.summary.high == pytest.approx(1.58 + t17 * standard_error, abs=1e-3)
+
+    def test_one_seed_has_no_interval(self) -> None:
+        found = contrast([(1, {0: 3.0, 1: 4.0}), (-1, {1: 1.0})])
+        assert found is not None
+        assert (found.how, found.summary.mean, found.summary.low) == ("one seed", 3.0, None)
+        found = contrast([(1, {0: 3.0, 1: 4.0}), (-1, {7: 1.0})])
+        assert found is not None
+        assert (found.how, found.summary.mean) == ("one seed", 2.5)
+
+    def test_without_values_there_is_none(self) -> None:
+        assert contrast([(1, {0: 3.0}), (-1, {})]) is None
+
+    def test_a_difference_of_differences(self) -> None:
+        cells = [{0: 9.0, 1: 8.0}, {0: 4.0, 1: 4.0}, {0: 3.0, 1: 3.0}, {0: 1.0, 1: 2.0}]
+        found = contrast(list(zip((1, -1, -1, 1), cells, strict=True)))
+        assert found is not None
+        assert found.summary == summarise([9.0 - 4 - 3 + 1, 8.0 - 4 - 3 + 2])
+
+    def test_no_deviation_at_all(self) -> None:
+        found = contrast([(1, {0: 2.0, 1: 2.0}), (-1, {5: 1.0, 6: 1.0})])
+        assert found is not None
+        assert (found.summary.low, found.summary.high) == (1.0, 1.0)
