@@ -127,7 +127,7 @@ def _figure(
     unit = "" if shown.unit == "1" else f", {shown.unit}"
     svg = _draw(name, f"{shown.label}{unit}", lines, cell_colours(results), level)
     caption += f". {_capital(shown.description)}" if metric in further() else ""
-    return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level)))
+    return Figure(name, svg, f"{caption}.", alt, tuple(line_series(lines, level)))
 
 
 def _capital(label: str) -> str:
@@ -145,7 +145,7 @@ def _draw(
     """One SVG element."""
     with drawing(name) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, line, colours[line.cell.id]) for line in lines]
+        handles = [add_line(axes, line, colours[line.cell.id]) for line in lines]
         if level is not None:
             look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
             handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
@@ -158,7 +158,8 @@ def _draw(
         return drawn.svg()
 
 
-def _add(axes: Any, line: Line, colour: str) -> Any:
+def add_line(axes: Any, line: Line, colour: str) -> Any:
+    """Draw the line with its band; returns its handle for the legend."""
     label = line.cell.label
     if label.startswith("_"):
         label = f" {label}"  # matplotlib leaves labels with a leading underscore out of the legend
@@ -183,17 +184,19 @@ def _add(axes: Any, line: Line, colour: str) -> Any:
     return handle
 
 
-def _series(lines: Sequence[Line], level: float | None) -> list[Series]:
+def line_series(
+    lines: Sequence[Line], level: float | None = None, x: str = "epoch"
+) -> list[Series]:
     """The drawn numbers, for programs."""
     found = []
     for line in lines:
         label = line.cell.label
         if (band := line.band) is not None:
-            found.append(Series(label, ("epoch", "mean", "least", "greatest"), tuple(band)))
+            found.append(Series(label, (x, "mean", "least", "greatest"), tuple(band)))
         else:
-            found += [Series(label, ("epoch", "value"), curve) for curve in line.curves]
+            found += [Series(label, (x, "value"), curve) for curve in line.curves]
         if line.printed:
-            found.append(Series(f"{label}, {THE_PAPERS}", ("epoch", "value"), line.printed))
+            found.append(Series(f"{label}, {THE_PAPERS}", (x, "value"), line.printed))
     if level is not None:
         found.append(Series(CONTROL_LABEL, ("value",), ((level,),)))
     return found
