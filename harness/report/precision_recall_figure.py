@@ -64,7 +64,11 @@ def _lines(kept: Kept, marked: int, what: str, at: str) -> list[Line]:
     """The cells' lines; a seed's curve is the mean over its trials, as its AP is."""
     found: dict[str, tuple[CellResult, list[tuple[Point, ...]]]] = {}
     for cell, _, trials in kept:
-        own = [t.curves[what][at] for t in trials if t.marked == marked and at in t.curves.get(what, {})]
+        own = [
+            t.curves[what][at]
+            for t in trials
+            if t.marked == marked and at in t.curves.get(what, {})
+        ]
         if own and len(own) == len(trials):
             means = [100 * math.fsum(each) / len(own) for each in zip(*own, strict=True)]
             points = tuple((100 * n / (len(means) - 1), mean) for n, mean in enumerate(means))
@@ -84,7 +88,9 @@ def _figure(
     said += f". {mean}, the dots." if marked < max(MARKED) else f". {mean}."
     words = ", ".join(f"{line.cell.label} {_area(line, marked):.1f} %" for line in lines)
     alt = f"{said} By row: {words}"
-    return Figure(name, _draw(name, lines, marked, results), said, alt, tuple(line_series(lines, x="recall")))
+    return Figure(
+        name, _draw(name, lines, marked, results), said, alt, tuple(line_series(lines, x="recall"))
+    )
 
 
 def _marks(curve: Sequence[Point], marked: int) -> Sequence[Point]:

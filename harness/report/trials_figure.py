@@ -92,7 +92,9 @@ def _draw(
                 reach = min(0.3 * step, 0.1)
                 axes.plot([x - reach, x + reach], [mean, mean], linewidth=1.6, color=colour)
         labels = [cell.label for cell, _ in cells]
-        crowded = sum(len(each) + 2 for each in labels) > drawn.figure.get_figwidth() * SIGNS_AN_INCH
+        crowded = (
+            sum(len(each) + 2 for each in labels) > drawn.figure.get_figwidth() * SIGNS_AN_INCH
+        )
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
         axes.set_xticks(range(len(cells)), labels, **turned)
         for text in axes.get_xticklabels():

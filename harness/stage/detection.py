@@ -44,7 +44,7 @@ class Batch:
     """A process's share of a step."""
 
     images: list[Tensor]
-    """uint8 (3, H, W) each."""
+    """(3, H, W) each: uint8 or, in place, normalised float32 on the device."""
     targets: list[Target]
     keys: list[int]
     """Of the draws of anchors and proposals."""
@@ -103,9 +103,17 @@ class Detecting(Trainable[Batch]):
 
     def loss(self, batch: Batch) -> Tensor:
         """The sum of the detector's losses, each a mean over the share's pad groups."""
+        return self.outputs(self.in_place(batch))
+
+    def in_place(self, batch: Batch) -> Batch:
         images = to_network(batch.images, self.data, self.context.device)
         targets = [moved_target(each, self.context.device) for each in batch.targets]
-        losses: dict[str, Tensor] = self.model(images, targets, batch.keys)
+        return Batch(images, targets, batch.keys)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """The loss: proposals are drawn by what the network says of the images, so a detector has
+        no forward pass without its losses."""
+        losses: dict[str, Tensor] = self.model(batch.images, batch.targets, batch.keys)
         return torch.stack(list(losses.values())).sum()
 
     def evaluate(self) -> dict[str, float]:
@@ -132,7 +140,7 @@ class Detecting(Trainable[Batch]):
         )
 
     def precision_recall(self) -> PrecisionRecall:
-        """Of all test images. Measured once more if an attempt resumes behind the last evaluation."""
+        """On all test images. An attempt that resumes behind the evaluation measures once more."""
         found = self._scores or self._measured()
         curves = {"boxes": found.boxes.curves}
         if found.masks is not None:

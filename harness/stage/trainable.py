@@ -78,9 +78,14 @@ class Trainable(ABC, Generic[B]):
             NotFinite: the outputs allow no measurement.
         """
 
+    def in_place(self, batch: B) -> B:
+        """The batch as `outputs` takes it: on the device, normalised."""
+        return batch
+
     def outputs(self, batch: B) -> Tensor:
-        """What the loss is computed from. `bench` takes one forward pass of it, and the backward
-        pass of its sum, as the floor of a step; without an own definition that is the loss."""
+        """What the loss is computed from a batch in place. `bench` takes one forward pass of it,
+        and the backward pass of its sum, as the floor of a step; without an own definition that is
+        the loss."""
         return self.loss(batch)
 
     def pictures(self) -> Pictures | None:
