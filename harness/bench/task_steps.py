@@ -102,9 +102,9 @@ def _training(context: Context) -> TaskTraining[Any] | None:
 
 
 def whole(begun: TaskTraining[Any], *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
-    """Seconds per step of: floor (forward and backward of the network, a detector's with its losses,
-    on a batch in place), step (with loss and optimiser), end to end (the loop, with its input, stop checks and logging), input
-    (the pipeline alone)."""
+    """Seconds per step of: floor (forward and backward of the network, of a detector with its
+    losses, on a batch in place), step (with loss and optimiser), end to end (the loop, with its
+    input, stop checks and logging), input (the pipeline alone)."""
     work, context = begun.work, begun.context
     if (loader := getattr(work, "loader", None)) is not None:
         steps = whole_blocks(loader, steps)

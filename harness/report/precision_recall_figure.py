@@ -80,7 +80,7 @@ def _figure(
     name: str, lines: Sequence[Line], which: tuple[str, int, str, str], results: Results
 ) -> Figure:
     under, marked, what, at = which
-    said = f"Precision over recall of {what} at an overlap of {at}, {under}: mean over classes, "
+    said = f"{under}: precision over recall of {what} at an overlap of {at}, mean over classes, "
     said += "trials and seeds"
     if any(len(line.curves) > 1 for line in lines):
         said += ", band from minimum to maximum over seeds"

@@ -53,7 +53,7 @@ def _figure(
 ) -> Figure:
     label = measure(metric).label
     said = (
-        f"{label} by trial, {under}: each dot is a trial, each column the trials of one "
+        f"{under}: {label} by trial. Each dot is a trial, each column the trials of one "
         "checkpoint (a pre-training seed), its bar their mean, which is the seed's value. How far "
         "the dots of a column lie apart is of this checkpoint; verdicts compare the bars."
     )

@@ -18,6 +18,7 @@ from harness.bench.task_steps import task_steps
 from harness.data.datasets import open_data
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
+from harness.stage.detection import Detecting
 
 from .made import recipe, result, timing
 
@@ -108,10 +109,11 @@ def test_it_is_kept_published_and_older_records_have_none(tmp_path: Path) -> Non
 
 def test_a_detectors_floor_reads_images_in_place() -> None:
     """Normalised once, outside of it; the losses are those of the step."""
-    begun = detecting(World.alone(CPU), BOXES)
-    batch = begun.work.share(0)  # type: ignore[attr-defined]
-    ready = begun.work.in_place(batch)
+    work = detecting(World.alone(CPU), BOXES).work
+    assert isinstance(work, Detecting)
+    work.model.float()
+    batch = work.share(0)
+    ready = work.in_place(batch)
     assert {image.dtype for image in batch.images} == {torch.uint8}
-    assert all(image.is_floating_point() for image in ready.images)
-    loss = begun.work.loss(batch)
-    assert torch.equal(begun.work.outputs(ready), loss)
+    assert {image.dtype for image in ready.images} == {torch.float32}
+    assert torch.equal(work.outputs(ready), work.loss(batch))
