@@ -42,6 +42,19 @@ SCENES = (
     "tasks.scenes={kind: segmentation, masks: {name: scenes}, steps: 500, batch: 16, lr: 0.05, "
     "crop: 45, schedule: {kind: cosine}}"
 )
+BOXES = (
+    "tasks.boxes={kind: detection, detector: small, boxes: {name: scenes}, steps: 500, batch: 16, "
+    "lr: 0.02, schedule: {kind: cosine}}"
+)
+INSTANCES = (
+    "{kind: instances, detector: mask_fpn, boxes: %s, steps: 500, batch: 2, lr: 0.02, "
+    "schedule: {kind: cosine}, shortest: [320], longest: 533}"
+)
+MASKS = _set(
+    "tasks.masks=" + INSTANCES % "{name: scenes, images: 32, tested: 1, size: 160}",
+    "tasks.coco=" + INSTANCES % "{name: coco2017}",
+)
+"""Mask R-CNN at 320 pixels: on drawn scenes, and on photographs where COCO is."""
 CLASSES = (
     "tasks.classes={kind: finetune, epochs: 30, batch: 128, lr: 0.01, schedule: {kind: cosine}}"
 )
@@ -50,8 +63,8 @@ CLASSES = (
 CASES = (
     Case(
         "recipes/miniature_embedded.yaml",
-        (*_set(SCENES), "--steps", "20"),
-        (*_set(SCENES), "--steps", "20"),
+        (*_set(SCENES, BOXES), "--steps", "20"),
+        (*_set(SCENES, BOXES), "--steps", "20"),
     ),
     Case("recipes/miniature_embedded.yaml", ("--steps", "20", "--processes", "2"), None),
     Case(
@@ -72,8 +85,11 @@ CASES = (
     ),
     Case(
         "recipes/moco_v2_imagenet.yaml",
-        (*_set("optim.batch=32", "model.bn_group=4", RATES), "--rounds", "3", "--steps", "1"),
-        (*_set("precision=bf16", RATES), "--steps", "10"),
+        (
+            *_set("optim.batch=32", "model.bn_group=4", RATES),
+            *(*MASKS, "--rounds", "3", "--steps", "1"),
+        ),
+        (*_set("precision=bf16", RATES), *MASKS, "--steps", "10"),
     ),
 )
 

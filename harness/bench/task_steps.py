@@ -102,13 +102,14 @@ def _training(context: Context) -> TaskTraining[Any] | None:
 
 
 def whole(begun: TaskTraining[Any], *, steps: int, rounds: int, warm_up: int) -> dict[str, Timing]:
-    """Seconds per step of: floor (forward and backward of the network, on a batch in place), step
-    (with loss and optimiser), end to end (the loop, with its input, stop checks and logging), input
-    (the pipeline alone)."""
+    """Seconds per step of: floor (forward and backward of the network, of a detector with its
+    losses, on a batch in place), step (with loss and optimiser), end to end (the loop, with its
+    input, stop checks and logging), input (the pipeline alone)."""
     work, context = begun.work, begun.context
     if (loader := getattr(work, "loader", None)) is not None:
         steps = whole_blocks(loader, steps)
     batch = next(iter(work.batches(0, 1)))
+    ready = work.in_place(batch)
     alone = copy.copy(work)
     alone.model = copy.deepcopy(work.model)
 
@@ -116,7 +117,7 @@ def whole(begun: TaskTraining[Any], *, steps: int, rounds: int, warm_up: int) ->
         for _ in range(steps):
             for parameter in alone.model.parameters():
                 parameter.grad = None
-            torch.autograd.backward(alone.outputs(batch).sum())
+            torch.autograd.backward(alone.outputs(ready).sum())
 
     def step() -> None:
         for _ in range(steps):

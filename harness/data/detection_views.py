@@ -169,6 +169,8 @@ def _masks(
 
 def _mask(outline: Outline, size: Size) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     assert isinstance(outline, RunLengths)
+    if outline.size == size:
+        return outline.mask()
     mask = Image.fromarray(outline.mask().astype(np.uint8))
     small = mask.resize(size[::-1], Image.Resampling.NEAREST)
     return np.asarray(small).astype(np.bool_)

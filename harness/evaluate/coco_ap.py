@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.data.instances import InstanceImages, Outline, RunLengths
 from harness.errors import DataError
-from harness.evaluate.detections import AveragePrecision, Found, check_order
+from harness.evaluate.detections import DRAWN, AveragePrecision, Found, check_order, drawn_curve
 
 Kind = Literal["bbox", "segm"]
 
@@ -83,8 +83,12 @@ def coco_ap(
     means = 100 * precisions[:, :, counted].mean(1)
     of_class = iter(means.mean(0).tolist())
     per_class = tuple(_rounded(next(of_class)) if many else None for many in counted)
+    curves = {
+        name: drawn_curve(precisions[n][:, counted].mean(1))
+        for name, n in zip(DRAWN, (0, 5), strict=True)
+    }
     ap, ap50, ap75 = (_rounded(each.mean()) for each in (means, means[0], means[5]))
-    return AveragePrecision(ap, ap50, ap75, per_class)
+    return AveragePrecision(ap, ap50, ap75, per_class, curves)
 
 
 def _rounded(percent: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,16 @@ class Found:
         return len(self.labels)
 
 
+RECALLS = 101
+"""Recalls at which a curve has a precision: 0, 0.01, ... 1."""
+DRAWN = ("0.50", "0.75")
+"""Thresholds of intersection over union that have a curve."""
+
+Curve = tuple[float, ...]
+"""(RECALLS,): the best precision at each recall or a higher one, in [0, 1], the mean over
+classes."""
+
+
 @dataclass(frozen=True)
 class AveragePrecision:
     """Average precision in percent."""
@@ -47,6 +57,13 @@ class AveragePrecision:
     """At a threshold of 0.75."""
     per_class: tuple[float | None, ...]
     """`ap` of each class; None: the class has no object that counts."""
+    curves: Mapping[str, Curve]
+    """By the thresholds in DRAWN."""
+
+
+def drawn_curve(precision: NDArray[np.float64]) -> Curve:
+    """The precision at each recall, (RECALLS,), with as many digits as a drawing shows."""
+    return tuple(round(float(each), 5) for each in precision)
 
 
 def check_order(found: Sequence[Found], truth: InstanceImages) -> None:

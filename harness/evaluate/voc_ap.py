@@ -24,7 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.instances import Floats, InstanceImages, Instances
-from harness.evaluate.detections import AveragePrecision, Found, check_order
+from harness.evaluate.detections import (
+    DRAWN,
+    RECALLS,
+    AveragePrecision,
+    Found,
+    check_order,
+    drawn_curve,
+)
 
 THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """Of intersection over union: a true positive has more."""
@@ -54,6 +61,7 @@ def voc_ap(
     of_class = np.concatenate([image.instances.labels for image in truth.images])
     difficult = np.concatenate([image.instances.difficult for image in truth.images])
     table = np.zeros((len(classes), len(THRESHOLDS)))
+    curves = {at: np.zeros(RECALLS) for at in DRAWN}
     counted = []
     for label in range(len(classes)):
         own = np.flatnonzero(labels == label)
@@ -64,9 +72,17 @@ def voc_ap(
                 overlaps[own] > threshold, objects[own], difficult, counted[-1]
             )
             table[label, n] = 100 * eleven_points_of_detectron2(recall, precision)
+            if (drawn := f"{threshold:.2f}") in curves:
+                curves[drawn] += _best_from(recall, precision) / len(classes)
     at = table.mean(0)
     per_class = [float(row.mean()) if n else None for row, n in zip(table, counted, strict=True)]
-    return AveragePrecision(float(at.mean()), float(at[0]), float(at[5]), tuple(per_class))
+    return AveragePrecision(
+        float(at.mean()),
+        float(at[0]),
+        float(at[5]),
+        tuple(per_class),
+        {name: drawn_curve(each) for name, each in curves.items()},
+    )
 
 
 def _best(one: Found, said: Instances, start: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -121,3 +137,13 @@ def eleven_points_of_detectron2(recall: Floats, precision: Floats) -> float:
     """
     reached = [precision[recall >= least] for least in _RECALLS]
     return sum(float(each.max()) for each in reached if len(each)) / len(_RECALLS)
+
+
+def _best_from(recall: Floats, precision: Floats) -> Floats:
+    """At each of the curve's recalls the best precision at that recall or a higher one, 0 where
+    none is reached. At 0, 0.1, ... 1 it is what `eleven_points_of_detectron2` averages."""
+    wanted = np.linspace(0, 1, RECALLS)
+    wanted[:: RECALLS // 10] = _RECALLS
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    found: Floats = np.append(best, 0.0)[np.searchsorted(recall, wanted)]
+    return found

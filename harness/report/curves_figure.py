@@ -175,7 +175,7 @@ def _figure(
     looks = {each: (colour, markers[each]) for each, colour in colours.items()}
     svg = _draw(name, f"{shown.label}{unit}", lines, looks, level, theirs)
     caption += f". {_capital(shown.description)}" if metric in further() else ""
-    return Figure(name, svg, f"{caption}.", alt, tuple(_series(lines, level, theirs)))
+    return Figure(name, svg, f"{caption}.", alt, tuple(line_series(lines, level, theirs)))
 
 
 def _capital(label: str) -> str:
@@ -194,7 +194,7 @@ def _draw(
     """One SVG element."""
     with drawing(name) as drawn:
         axes = drawn.axes
-        handles = [_add(axes, line, *looks[line.cell.id]) for line in lines]
+        handles = [add_line(axes, line, *looks[line.cell.id]) for line in lines]
         if level is not None:
             look = {"color": INK, "linewidth": 1.2, "linestyle": (0, (1, 2))}
             handles.append(axes.axhline(level, label=CONTROL_LABEL, **look))
@@ -212,7 +212,8 @@ def _draw(
         return drawn.svg()
 
 
-def _add(axes: Any, line: Line, colour: str, shape: str) -> Any:
+def add_line(axes: Any, line: Line, colour: str, shape: str) -> Any:
+    """Draw the line with its band; returns its handle for the legend."""
     label = line.cell.label
     if label.startswith("_"):
         label = f" {label}"  # matplotlib leaves labels with a leading underscore out of the legend
@@ -238,17 +239,19 @@ def _add(axes: Any, line: Line, colour: str, shape: str) -> Any:
     return handle
 
 
-def _series(lines: Sequence[Line], level: float | None, theirs: str) -> list[Series]:
+def line_series(
+    lines: Sequence[Line], level: float | None = None, theirs: str = "", x: str = "epoch"
+) -> list[Series]:
     """The drawn numbers, for programs."""
     found = []
     for line in lines:
         label = line.cell.label
         if (band := line.band) is not None:
-            found.append(Series(label, ("epoch", "mean", "least", "greatest"), tuple(band)))
+            found.append(Series(label, (x, "mean", "least", "greatest"), tuple(band)))
         else:
-            found += [Series(label, ("epoch", "value"), curve) for curve in line.curves]
+            found += [Series(label, (x, "value"), curve) for curve in line.curves]
         if line.printed:
-            found.append(Series(f"{label}, {theirs}", ("epoch", "value"), line.printed))
+            found.append(Series(f"{label}, {theirs}", (x, "value"), line.printed))
     if level is not None:
         found.append(Series(CONTROL_LABEL, ("value",), ((level,),)))
     return found

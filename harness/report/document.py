@@ -28,6 +28,7 @@ from harness.report.logistic_lines import logistic_lines
 from harness.report.look_sections import look_sections
 from harness.report.measures import difference_unit, measure
 from harness.report.pictures import picture_sections, tables_of_each
+from harness.report.precision_recall_figure import precision_recall_figures
 from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
@@ -35,6 +36,7 @@ from harness.report.table import Column, Row, Table, Text, Tone
 from harness.report.table_text import upright
 from harness.report.tables import claims_table, further_table, sensitivity_table
 from harness.report.trial_lines import trial_lines
+from harness.report.trials_figure import trials_figures
 from harness.report.untrained import cells_not_above
 
 NOT_COMPARABLE = " Do not compare the numbers with the paper's; this scale tests the claims."
@@ -64,10 +66,14 @@ def compose(results: Results, judgements: list[Judgement]) -> Document:
     sections += picture_sections(results)
     if judgements:
         sections.append(Section("Claims", tuple(_claims(results, judgements))))
-    if drawn := [*axis_figure(results), *curves_figures(results)]:
+    drawn, missing = figures(results)
+    if drawn:
         sections.append(Section("Figures", tuple(drawn)))
-    if drawn := health_figures(results):
-        sections.append(Section("Health of the features", tuple(drawn)))
+    if missing:
+        notices = (Notice("Note", each, "unsure") for each in missing)
+        sections[0] = replace(sections[0], blocks=(*sections[0].blocks, *notices))
+    if healthy := health_figures(results):
+        sections.append(Section("Health of the features", tuple(healthy)))
     sections += look_sections(results)
     sections.append(Section("Scale", tuple(_scale(results))))
     sections.append(Section("Protocol", (Items(tuple(scale.protocol_sentences(results))),)))
@@ -185,9 +191,11 @@ def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:
     return blocks
 
 
-def figures(results: Results) -> list[Figure]:
-    """The drawings of a report's values and curves."""
-    return [*axis_figure(results), *curves_figures(results), *health_figures(results)]
+def figures(results: Results) -> tuple[list[Figure], list[str]]:
+    """The drawings of a report's values and curves, and what had to be left out of them."""
+    detected, missing = precision_recall_figures(results)
+    drawn = [*axis_figure(results), *curves_figures(results), *detected, *trials_figures(results)]
+    return drawn, missing
 
 
 def _scale(results: Results) -> list[Block]:

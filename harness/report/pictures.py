@@ -46,7 +46,7 @@ def _section(results: Results, under: str, name: str) -> list[Block]:
     notes: list[Block] = []
     for cell in results.cells:
         for run in cell.runs:
-            first_trial = next(iter(_counted(results, run, under)), None)
+            first_trial = next(iter(counted_trials(results, run, under)), None)
             if first_trial is None:
                 continue
             entry = first_trial.entry
@@ -104,7 +104,7 @@ def _section(results: Results, under: str, name: str) -> list[Block]:
     ]
 
 
-def _counted(results: Results, run: Run, under: str) -> list[Stage]:
+def counted_trials(results: Results, run: Run, under: str) -> list[Stage]:
     """The stages of the run's trials of the task, the first trial first; [] unless all finished and
     may be compared."""
     said = run.recipe.tasks.get(under)
@@ -137,7 +137,7 @@ def _table_of_each(results: Results, under: str, metric: str) -> Table | None:
     for cell in results.cells:
         runs = []
         for run in cell.runs:
-            if not (trials := _counted(results, run, under)):
+            if not (trials := counted_trials(results, run, under)):
                 continue
             values: dict[str, list[float]] = {}
             for stage in trials:

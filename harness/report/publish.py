@@ -1,9 +1,9 @@
 """Run records for publication: the files that a report reads, without checkpoints and private data.
 
-Of each stage these are kept: stage.json, result.json, its pictures, what it shows of its network,
-each attempt's provenance and, for pre-training, the journal. The journal is thinned as for figures:
-blocks of steps become their mean, monitored lines stay. Host names and the folders of absolute
-paths are removed.
+Of each stage these are kept: stage.json, result.json, its pictures and curves, what it shows of its
+network, each attempt's provenance and, for pre-training, the journal. The journal is thinned as for
+figures: blocks of steps become their mean, monitored lines stay. Host names and the folders of
+absolute paths are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.report.curves import POINTS, blocks, is_number
 from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
-from harness.store import atomic, journal, look, pictures
+from harness.store import atomic, journal, look, pictures, precision_recall
 from harness.store.layout import StageFolder
 
 PROVENANCE = (
@@ -79,6 +79,8 @@ def publish(
         files |= {f"{stage.id}/{name}": atomic.encoded(text) for name, text in record.items()}
         made = pictures.read(stage.entry.folder.path, stage.entry.result or {})
         files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
+        curves = precision_recall.content(stage.entry.folder.path, stage.entry.result or {})
+        files |= {} if curves is None else {f"{stage.id}/{precision_recall.FILE}": curves}
     for run in results.runs:
         for stage in run.stages.values():
             if stage.state == "finished":

@@ -21,7 +21,7 @@ from harness.evaluate.box_pictures import (
     objects_png,
     objects_text,
 )
-from harness.evaluate.detection import detection_scores, found_in, to_network
+from harness.evaluate.detection import DetectionScores, detection_scores, found_in, to_network
 from harness.evaluate.mask_pictures import image_png, sample
 from harness.model.detection.boxes import Target, moved_target
 from harness.model.detection.build import build_detector
@@ -33,6 +33,7 @@ from harness.stage import frozen
 from harness.stage.context import Context, StageOutcome
 from harness.stage.trainable import TaskTraining, Trainable, ahead
 from harness.store.pictures import Panel, Pictures
+from harness.store.precision_recall import PrecisionRecall
 
 SHOWN = 6
 """Test images whose detections are kept as pictures."""
@@ -43,7 +44,7 @@ class Batch:
     """A process's share of a step."""
 
     images: list[Tensor]
-    """uint8 (3, H, W) each."""
+    """(3, H, W) each: uint8 or, in place, normalised float32 on the device."""
     targets: list[Target]
     keys: list[int]
     """Of the draws of anchors and proposals."""
@@ -85,6 +86,7 @@ class Detecting(Trainable[Batch]):
         load_backbone(self.model, made.backbone.state_dict(), where)
         self.head = [part for name, part in self.model.named_children() if name != "backbone"]
         self.per_epoch = len(self.data.train) // self.protocol.batch
+        self._scores: DetectionScores | None = None
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         return ahead(self.share, first, last)
@@ -101,21 +103,22 @@ class Detecting(Trainable[Batch]):
 
     def loss(self, batch: Batch) -> Tensor:
         """The sum of the detector's losses, each a mean over the share's pad groups."""
+        return self.outputs(self.in_place(batch))
+
+    def in_place(self, batch: Batch) -> Batch:
         images = to_network(batch.images, self.data, self.context.device)
         targets = [moved_target(each, self.context.device) for each in batch.targets]
-        losses: dict[str, Tensor] = self.model(images, targets, batch.keys)
+        return Batch(images, targets, batch.keys)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """The loss: proposals are drawn by what the network says of the images, so a detector has
+        no forward pass without its losses."""
+        losses: dict[str, Tensor] = self.model(batch.images, batch.targets, batch.keys)
         return torch.stack(list(losses.values())).sum()
 
     def evaluate(self) -> dict[str, float]:
         """Average precisions on all test images, in percent."""
-        found = detection_scores(
-            self.model,
-            self.data,
-            self.tested_at,
-            self.policy.longest,
-            self.context.world,
-            as_coco=self.protocol.is_evaluated_as_coco,
-        )
+        self._scores = found = self._measured()
         measured: dict[str, float] = {}
         for prefix, scores in (("", found.boxes), ("mask_", found.masks)):
             if scores is not None:
@@ -125,6 +128,24 @@ class Detecting(Trainable[Batch]):
             if ap is not None:
                 measured[f"{self.protocol.kind}/class_ap@{name.replace(' ', '_')}"] = ap
         return measured
+
+    def _measured(self) -> DetectionScores:
+        return detection_scores(
+            self.model,
+            self.data,
+            self.tested_at,
+            self.policy.longest,
+            self.context.world,
+            as_coco=self.protocol.is_evaluated_as_coco,
+        )
+
+    def precision_recall(self) -> PrecisionRecall:
+        """On all test images. An attempt that resumes behind the evaluation measures once more."""
+        found = self._scores or self._measured()
+        curves = {"boxes": found.boxes.curves}
+        if found.masks is not None:
+            curves["masks"] = found.masks.curves
+        return PrecisionRecall(101 if self.protocol.is_evaluated_as_coco else 11, curves)
 
     def pictures(self) -> Pictures:
         """A few test images, their objects and what is found in them."""

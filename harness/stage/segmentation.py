@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -57,6 +58,7 @@ class Segmenting(Trainable[Views]):
         self.head = (self.model.head,)
         self.per_epoch = len(self.data.train) // self.protocol.batch
         self._remark = ""
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def batches(self, first: int, last: int) -> Iterator[Views]:
         return ahead(self.share, first, last)
@@ -65,7 +67,10 @@ class Segmenting(Trainable[Views]):
         """The training images of step `step` over all processes, int64 (batch,). An epoch is a
         permutation of them, without its last, smaller batch."""
         epoch, position = divmod(step, self.per_epoch)
-        order = keyed.permutation(keyed.key(*self.stream, "order", epoch), len(self.data.train))
+        known, order = self._order
+        if known != epoch:
+            order = keyed.permutation(keyed.key(*self.stream, "order", epoch), len(self.data.train))
+            self._order = epoch, order
         return order[position * self.protocol.batch :][: self.protocol.batch]
 
     def share(self, step: int) -> Views:

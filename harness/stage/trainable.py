@@ -29,8 +29,9 @@ from harness.runtime.cores import helpers
 from harness.runtime.grouped_sgd import Group, GroupedSgd
 from harness.runtime.schedule import stepped
 from harness.stage.context import Context, Diverged, Interrupted, StageOutcome, finite, fitting
-from harness.store import pictures
+from harness.store import pictures, precision_recall
 from harness.store.pictures import Pictures
+from harness.store.precision_recall import PrecisionRecall
 
 AHEAD = 2
 """Batches that are made ahead while a step computes."""
@@ -74,9 +75,14 @@ class Trainable(ABC, Generic[B]):
             NotFinite: the outputs allow no measurement.
         """
 
+    def in_place(self, batch: B) -> B:
+        """The batch as `outputs` takes it: on the device, normalised."""
+        return batch
+
     def outputs(self, batch: B) -> Tensor:
-        """What the loss is computed from. `bench` takes one forward pass of it, and the backward
-        pass of its sum, as the floor of a step; without an own definition that is the loss."""
+        """What the loss is computed from a batch in place. `bench` takes one forward pass of it,
+        and the backward pass of its sum, as the floor of a step; without an own definition that is
+        the loss."""
         return self.loss(batch)
 
     def pictures(self) -> Pictures | None:
@@ -85,6 +91,15 @@ class Trainable(ABC, Generic[B]):
 
         Raises:
             NotFinite: the outputs allow no prediction.
+        """
+        return None
+
+    def precision_recall(self) -> PrecisionRecall | None:
+        """Precision over recall of `model`, in eval mode, on the test images; None: nothing is
+        detected. All processes call it.
+
+        Raises:
+            NotFinite: the outputs allow no measurement.
         """
         return None
 
@@ -316,7 +331,8 @@ class TaskTraining(Generic[B]):
         if self.context.device.type == "cuda":
             held = torch.cuda.max_memory_allocated(self.context.device)
             facts["memory_gb"] = round(held / 1e9, 3)
-        return StageOutcome(self.step, values, facts | self.work.facts() | self._pictures())
+        facts |= self.work.facts() | self._pictures() | self._precision_recall()
+        return StageOutcome(self.step, values, facts)
 
     def _pictures(self) -> dict[str, Any]:
         """Keep the pictures of the first trial; returns what the result says of them. Here and not
@@ -330,6 +346,17 @@ class TaskTraining(Generic[B]):
                 attempt.check_fence()
                 return {pictures.KEY: pictures.keep(self.context.folder.path, made)}
         return {}
+
+    def _precision_recall(self) -> dict[str, Any]:
+        """Keep the curves of every trial; returns what the result says of them."""
+        self.work.model.eval()
+        with torch.no_grad(), finite(self.step):
+            made = self.work.precision_recall()
+        attempt = self.context.attempt
+        if made is None or attempt is None:
+            return {}
+        attempt.check_fence()
+        return {precision_recall.KEY: precision_recall.keep(self.context.folder.path, made)}
 
     def _epoch(self, step: int) -> float:
         return round(step / self.per_epoch, 4)

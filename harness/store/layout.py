@@ -9,6 +9,7 @@ RUNS/<stage id>/stage.json              its resolved recipe, kind and parent
                     ended.json          how it ended, if it could write this
                 checkpoints/            step-00000390-<digest>.pt
                 pictures/               a few predictions beside the truth: see store/pictures.py
+                precision_recall.json   a detector's curves: see store/precision_recall.py
                 result.json             the outcome, and the journal's state then; a stage with
                                         this file is done
 RUNS/aside/<stage id>~1/                a stale stage that was run again

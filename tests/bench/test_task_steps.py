@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from stage.finetuned import BOXES, detecting
 
 from harness.bench.published import publish
 from harness.bench.result import Result, training_rows
@@ -16,6 +17,8 @@ from harness.bench.targets import targets
 from harness.bench.task_steps import task_steps
 from harness.data.datasets import open_data
 from harness.recipe.schema import Recipe
+from harness.runtime.world import World
+from harness.stage.detection import Detecting
 
 from .made import recipe, result, timing
 
@@ -29,6 +32,13 @@ TASKS: dict[str, Any] = {
         "masks": {"name": "scenes", "images": 8, "tested": 2, "size": 24},
         "steps": 3,
         "crop": 21,
+        **COMMON,
+    },
+    "boxes": {
+        "kind": "detection",
+        "detector": "small",
+        "boxes": {"name": "scenes", "images": 8, "tested": 2, "size": 24},
+        "steps": 3,
         **COMMON,
     },
     "neighbours": {"kind": "knn", "k": [5]},
@@ -45,7 +55,7 @@ def test_every_task_that_trains_is_measured(tmp_path: Path) -> None:
     of, said = small(**TASKS), list[str]()
     data = open_data(of.data, tmp_path)
     found = task_steps(of, data, tmp_path, CPU, tmp_path, **SHORT, left_out=said.append)
-    assert list(found) == ["classes", "masks"]
+    assert list(found) == ["classes", "masks", "boxes"]
     assert said == []
     for timings in found.values():
         assert list(timings) == ["floor", "step", "end to end", "input"]
@@ -60,7 +70,7 @@ def test_random_pixels_stand_for_the_recipes_data_but_not_for_a_tasks_own(tmp_pa
     }
     of, said = small(**tasks), list[str]()
     found = task_steps(of, noise_for(of), tmp_path, CPU, tmp_path, **SHORT, left_out=said.append)
-    assert list(found) == ["classes", "masks"]
+    assert list(found) == ["classes", "masks", "boxes"]
     assert [each.partition(":")[0] for each in said] == ["tasks.voc", "tasks.photos"]
 
 
@@ -95,3 +105,15 @@ def test_it_is_kept_published_and_older_records_have_none(tmp_path: Path) -> Non
     assert Result.of(older).training == {}
     assert ("masks: end to end", "10.00", "800", "0.90") in training_rows(made)
     assert "| masks: end to end | 10.00 | 800 | 0.90 |" in publish(tmp_path, record).read_text()
+
+
+def test_a_detectors_floor_reads_images_in_place() -> None:
+    """Normalised once, outside of it; the losses are those of the step."""
+    work = detecting(World.alone(CPU), BOXES).work
+    assert isinstance(work, Detecting)
+    work.model.float()
+    batch = work.share(0)
+    ready = work.in_place(batch)
+    assert {image.dtype for image in batch.images} == {torch.uint8}
+    assert {image.dtype for image in ready.images} == {torch.float32}
+    assert torch.equal(work.outputs(ready), work.loss(batch))

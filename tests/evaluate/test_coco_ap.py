@@ -20,7 +20,7 @@ from harness.data.scene_files import write_coco
 from harness.errors import DataError
 from harness.evaluate import coco_ap as module
 from harness.evaluate.coco_ap import FASTER, REFERENCE, Kind, backend, coco_ap, content, encoded
-from harness.evaluate.detections import Found
+from harness.evaluate.detections import RECALLS, Found
 
 NAMES = ["a", "b", "c", "none"]
 
@@ -96,6 +96,10 @@ class TestAgainstThePackages:
             assert 5 < slow.ap < 90
             assert (fast.ap, fast.ap50, fast.ap75) == (slow.ap, slow.ap50, slow.ap75)
             assert fast.per_class == slow.per_class
+            assert fast.curves == slow.curves
+            for at, ap in (("0.50", slow.ap50), ("0.75", slow.ap75)):
+                assert len(slow.curves[at]) == RECALLS
+                assert 100 * sum(slow.curves[at]) / RECALLS == pytest.approx(ap, abs=1e-3)
             assert slow.per_class[3] is None
 
     @pytest.mark.parametrize("by", [REFERENCE, FASTER])

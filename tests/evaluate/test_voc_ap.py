@@ -11,7 +11,7 @@ from evaluate.detected import Detection, found, random_case, truth
 
 from harness.data.instances import InstanceImages, instances
 from harness.evaluate.average_precision import eleven_points
-from harness.evaluate.detections import Found
+from harness.evaluate.detections import RECALLS, Found
 from harness.evaluate.voc_ap import THRESHOLDS, eleven_points_of_detectron2, voc_ap
 
 BOX = (10.0, 10.0, 30.0, 30.0)
@@ -113,6 +113,24 @@ def test_the_images_must_be_those_of_the_detections() -> None:
     images = truth(instances([OBJECT], [0]), instances([OBJECT], [0]))
     with pytest.raises(ValueError, match="order"):
         voc_ap([found(1), found(0)], images, ["a"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_average_precision_is_the_mean_of_eleven_points_of_its_curve(seed: int) -> None:
+    images, detections = random_case(seed)
+    made = voc_ap(detections, images, ["a", "b", "c", "none"])
+    for at, ap in (("0.50", made.ap50), ("0.75", made.ap75)):
+        curve = made.curves[at]
+        assert len(curve) == RECALLS
+        assert list(curve) == sorted(curve, reverse=True)
+        assert 100 * sum(curve[::10]) / 11 == pytest.approx(ap, abs=1e-3)
+
+
+def test_a_curve_ends_where_no_more_is_found() -> None:
+    """One of two objects, after a false positive."""
+    images = truth(instances([OBJECT, (40, 5, 8, 8)], [0, 0]))
+    made = voc_ap([found(0, (0, 0.9, AWAY), (0, 0.8, BOX))], images, ["a"])
+    assert made.curves["0.50"] == (0.5,) * 51 + (0.0,) * 50
 
 
 def plainly(detections: list[Found], images: InstanceImages, label: int, threshold: float) -> float:

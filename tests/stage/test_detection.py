@@ -26,7 +26,7 @@ from harness.recipe.load import load_recipe
 from harness.runtime.world import World
 from harness.stage import detection as module
 from harness.stage.detection import SHOWN, Detecting
-from harness.store import journal, pictures
+from harness.store import journal, pictures, precision_recall
 from harness.store.layout import StageFolder
 
 from .finetuned import BOXES, detected_in_float64, detecting
@@ -143,6 +143,40 @@ def test_pictures_of_the_first_trial_show_what_is_true_and_what_is_found(
         assert panels["predicted"].png == detections_png(image, found)
         assert panels["true"].png != panels["image"].png
     assert any(panels["predicted"].png != panels["image"].png for panels in kept.samples.values())
+
+
+def test_curves_of_every_trial_have_the_average_precision_as_their_mean(tmp_path: Path) -> None:
+    recipe = boxed(tmp_path, ("steps: 6", "steps: 40, trials: 2"))
+    run(recipe, tmp_path / "runs", kinds=KINDS)
+    stages = sorted((tmp_path / "runs").glob("*.det*"))
+    assert len(stages) == 2
+    for path in stages:
+        result = ended(StageFolder(path))
+        kept = precision_recall.read(path, result)
+        assert kept is not None
+        assert kept.marked == 11
+        for at, name in (("0.50", "ap50"), ("0.75", "ap75")):
+            marked = kept.curves["boxes"][at][::10]
+            ap = result["values"][f"detection/{name}"]
+            assert 100 * sum(marked) / 11 == pytest.approx(ap, abs=1e-3)
+        assert result["values"]["detection/ap50"] > 0
+    one, other = (path / precision_recall.FILE for path in stages)
+    assert one.read_bytes() != other.read_bytes()
+
+
+def test_an_attempt_that_finds_its_last_evaluation_done_keeps_the_same_curves(
+    tmp_path: Path,
+) -> None:
+    recipe = boxed(tmp_path, ("steps: 6", "steps: 20"))
+    folder = run(recipe, tmp_path / "runs", kinds=KINDS)["detection"]
+    wanted = (folder.path / precision_recall.FILE).read_bytes()
+    values = ended(folder)["values"]
+    for name in ("result.json", precision_recall.FILE):
+        (folder.path / name).unlink()
+    run(recipe, tmp_path / "runs", kinds=KINDS)
+    assert (folder.path / precision_recall.FILE).read_bytes() == wanted
+    assert ended(folder)["values"] == values
+    assert precision_recall.read(folder.path, ended(folder)) is not None
 
 
 def test_going_on_with_other_boxes_is_refused(tmp_path: Path) -> None:
