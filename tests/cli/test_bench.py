@@ -54,7 +54,7 @@ def test_a_cell_of_an_ablation_recipe(moco: Any, tiny: Path) -> None:
         assert f"measuring table.{cell} on" in said.out
         (kept,) = Path("runs/bench").glob(f"table.{cell}-2*.json")
         assert json.loads(kept.read_text())["facts"]["recipe"]["contrast"]["momentum"] == m
-    for words in (("table.yaml", "--cell", "m9"), ("tiny.yaml", "--cell", "m0.9")):
-        said = moco("bench", *words, *short)
+    for recipe, unknown in (("table.yaml", "m9"), ("tiny.yaml", "m0.9")):
+        said = moco("bench", recipe, "--cell", unknown, *short)
         assert said.code == 2
-        assert f"--cell {words[2]}" in said.err
+        assert f"--cell {unknown}" in said.err

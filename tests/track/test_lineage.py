@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from harness.track import alerts, lineage
 from harness.track.mirror_state import ID_LIMIT
@@ -18,14 +19,14 @@ DATA: dict[str, str | int] = {
 KNN = "tiny-s0.knn-0123456789"
 
 
-def pretrained(runs: Path, **more: object) -> Stage:
+def pretrained(runs: Path, **more: Any) -> Stage:
     made = Stage(runs)
     made.attempt(1, record(1))
     made.finish(weights="a3d518a587b4", data=DATA, **more)
     return made
 
 
-def evaluated(runs: Path, above: Stage, value: float = 40.0, **more: object) -> Stage:
+def evaluated(runs: Path, above: Stage, value: float = 40.0, **more: Any) -> Stage:
     made = Stage(runs, KNN, kind="knn", parent=above.folder.id, **more)
     made.attempt(1, {"step": 4, "epoch": 1.0, "t": 1e9, "knn/top1": value})
     made.finish(values={"knn/top1": value}, weights="a3d518a587b4", data=DATA)

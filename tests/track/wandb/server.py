@@ -16,7 +16,11 @@ PROJECT = {"id": "p", "name": "moco-harness", "entity": {"id": "e", "name": "lab
 
 
 def _file(url: str, name: str) -> dict[str, Any]:
-    where = {"uploadUrl": f"{url}/up/{name}", "uploadHeaders": [], "uploadMultipartUrls": None}
+    where: dict[str, Any] = {
+        "uploadUrl": f"{url}/up/{name}",
+        "uploadHeaders": [],
+        "uploadMultipartUrls": None,
+    }
     return {"id": "f", "name": name, "displayName": name, "storagePath": name, **where}
 
 
