@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from harness.recipe.ablation import Ablation, Metric, Scale
-from harness.recipe.claims import CONTROL, Claim, Fails, Leak
+from harness.recipe.claims import CONTROL, PRETEXT, Beats, Claim, Fails, NotWorse
 from harness.report import preconditions
-from harness.report.comparison import must_learn
+from harness.report.claim_statements import must_learn
 from harness.report.evaluation_protocol import (
     Protocol,
     compared,
@@ -52,7 +52,8 @@ def why_untestable(
         said.append("this scale does not run the untrained control")
     if design.accuracy:
         said += preconditions.failed(recipes, images, [cell for cell in cells if cell in recipes])
-    metrics = {scale.metric, *(("knn/top1",) if isinstance(claim, Leak) else ())}
+    own = claim.metric if isinstance(claim, Beats | NotWorse) else None
+    metrics = {scale.metric if own in (None, PRETEXT) else str(own)}
     beside = [*cells, *([CONTROL] if control else [])]
 
     def protocols(metric: Metric) -> dict[str, Protocol]:
