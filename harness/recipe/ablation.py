@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.recipe.claims import CONTROL as CONTROL
-from harness.recipe.claims import Claim
+from harness.recipe.claims import PRETEXT, Claim
 from harness.recipe.judging import Judging, Look, Points, complaints
 from harness.recipe.schema import About, Target
 from harness.recipe.section import Name, Section, refuse
@@ -159,6 +159,10 @@ class Ablation(Section):
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
                 yield f"claims.{n}.id", f"{claim.id} is listed twice: keep one"
+            metric = getattr(claim, "metric", None)
+            if metric is not None and metric not in (*task_of(), PRETEXT):
+                known_metrics = ", ".join((*task_of(), PRETEXT))
+                yield f"claims.{n}.metric", f"no metric {metric}; use one of {known_metrics}"
             for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
                     yield f"claims.{n}.{field}", f"no cell with the id {name}; {known}"

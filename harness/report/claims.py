@@ -53,11 +53,12 @@ class Judgement:
 
     @property
     def words(self) -> str:
-        """The verdict with what is needed to decide it, e.g. "undecided (needs 7 seeds)"."""
+        """The verdict, e.g. "undecided (narrowing it needs 7 seeds)"."""
         if self.verdict != "undecided" or self.needs is None:
             return self.verdict
         more = self.needs > self.most
-        return f"undecided (needs {f'more than {self.most}' if more else self.needs} seeds)"
+        seeds = f"more than {self.most}" if more else self.needs
+        return f"undecided (narrowing it needs {seeds} seeds)"
 
 
 def judge(results: Results) -> list[Judgement]:
@@ -174,6 +175,8 @@ def _judgement(
 ) -> Judgement:
     design = design_of(scale)
     text = evidence_text(decision, design)
+    if text and _is_of_part(claim, results):
+        text = f"of its cells {', '.join(cell for _, cell in claim.named())}: {text}"
     if decision.conclusion == "incomplete":
         lacking = "; ".join(_lacking(claim, scores, results, design))
         return Judgement(
@@ -194,6 +197,12 @@ def _judgement(
     narrowing = narrowing_text(needs, decision, design, runs)
     text = f"{text}. {narrowing}" if narrowing else text
     return Judgement(claim, _verdict(decision, results), text, decision, needs, most)
+
+
+def _is_of_part(claim: Claim, results: Results) -> bool:
+    """Whether the scale runs only some of the cells that the ablation's claim names."""
+    whole = () if results.ablation is None else results.ablation.claims
+    return any(claim.id == each.id and claim.named() != each.named() for each in whole)
 
 
 def _verdict(decision: Decision, results: Results) -> Verdict:

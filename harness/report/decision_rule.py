@@ -84,9 +84,10 @@ class Decision:
 
     @property
     def unlearned(self) -> list[Bounded]:
-        """The cells that are not, or not yet surely, above the untrained control."""
+        """The cells that are not, or not yet surely, above the untrained control. The failure of a
+        cell that diverged counts in the claim's own comparison, which it loses."""
         found = [self.evidence[stated] for stated in self.criterion.learned]
-        return [each for each in found if "better" not in each.found]
+        return [e for e in found if "better" not in e.found and not e.comparison.lost]
 
     def decisive(self) -> Bounded:
         """The comparison that decides the claim: the strongest against it, or the weakest for

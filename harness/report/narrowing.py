@@ -52,7 +52,7 @@ def furthest(design: Design) -> int:
 def narrowing_text(
     needs: int | None, decision: Decision, design: Design, runs: Iterable[Run]
 ) -> str:
-    """E.g. "14 seeds would narrow it to ±1.5: 8 more of 3 cells, 1.2 CPU-hours"; "" without
+    """E.g. "About 14 seeds would narrow it to ±1.5: 8 more of 3 cells, 1.2 CPU-hours"; "" without
     `needs`.
 
     Args:
@@ -64,16 +64,17 @@ def narrowing_text(
     of = decision.unlearned[0] if decision.unlearned else decision.decisive()
     aim = f"narrow it to ±{of.comparison.statement.within:g} {design.unit}"
     if needs > furthest(design):
-        return f"more than {furthest(design)} seeds would be needed to {aim}"
+        return f"It would take more than {furthest(design)} seeds to {aim}"
     by_cell: dict[str, list[Run]] = {}
     for run in runs:
         by_cell.setdefault(run.cell, []).append(run)
     more = needs - decision.seeds
-    spent: dict[str, float] = {}
+    by_device: dict[str, float] = {}
     for of_cell in by_cell.values():
         for cost in costs(of_cell):
             each = cost.hours / sum(any(s.seconds for s in run.stages.values()) for run in of_cell)
-            spent[cost.device] = spent.get(cost.device, 0.0) + each * more
-    hours = ", ".join(Cost(device, much).words for device, much in spent.items())
+            by_device[cost.device] = by_device.get(cost.device, 0.0) + each * more
+    hours = [Cost(device, much).words for device, much in by_device.items()]
+    spent = ", ".join(hours) or "whose cost was not measured"
     cells = f"{len(by_cell)} cell{'s' if len(by_cell) != 1 else ''}"
-    return f"{needs} seeds would {aim}: {more} more of {cells}, {hours or 'cost not measured'}"
+    return f"About {needs} seeds would {aim}: {more} more of {cells}, {spent}"

@@ -126,7 +126,9 @@ def untrue(stated: Statement, finding: Finding) -> bool:
     """Whether the finding is false of the true means. One that lies at its margin counts as
     false."""
     if "sick" in (stated.cell, stated.over):  # half of its seeds diverge: it loses
-        return finding in (("better", "not worse") if stated.cell == "sick" else ("worse", "not better"))
+        return finding in (
+            ("better", "not worse") if stated.cell == "sick" else ("worse", "not better")
+        )
     difference = MEANS[stated.cell] - MEANS[stated.over]
     return {
         "better": difference <= stated.better,
@@ -150,9 +152,10 @@ def most(tables: int) -> float:
     return tables * alpha + 3 * math.sqrt(tables * alpha * (1 - alpha))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_few_tables_say_anything_false(name: str) -> None:
-    assert SETTINGS[name].wrong(400) <= most(400)
+def test_few_tables_say_anything_false() -> None:
+    """A sample of what the slow test below measures."""
+    tables = 100
+    assert sum(each.wrong(tables) for each in SETTINGS.values()) <= most(tables * len(SETTINGS))
 
 
 @pytest.mark.slow
@@ -171,9 +174,9 @@ def test_without_correction_there_would_be_more(monkeypatch: pytest.MonkeyPatch)
         return [Step(p <= level, level) for p in p_values]
 
     monkeypatch.setattr(decision_rule, "holm", uncorrected)
-    assert SETTINGS["normal, paired"].wrong(400) > most(400)
+    assert SETTINGS["normal, paired"].wrong(100) > most(100)
 
 
 def test_an_analysis_that_spends_all_of_alpha_twice_would_be_wrong_more_often() -> None:
     greedy = replace(DESIGN, spending=(0.5, 0.5))
-    assert replace(SETTINGS["normal, paired"], design=greedy).wrong(400) > most(400)
+    assert replace(SETTINGS["normal, paired"], design=greedy).wrong(100) > most(100)
