@@ -14,7 +14,7 @@ from harness.recipe.expand import Expansion
 from harness.recipe.reference import reference_recipes
 from harness.recipe.schema import Recipe
 from harness.report.claim_statements import at_scale
-from harness.report.power import comparisons_of, first_level
+from harness.report.power import comparisons_of, first_level, power_lines
 from harness.report.scale import is_papers, traits_of
 from harness.report.sequential_design import FEWEST, design_of
 from harness.report.statistics import t_quantile
@@ -23,16 +23,12 @@ from harness.report.testable import printed_rows, why_untestable
 
 def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iterator[Doubt]:
     """Doubts about the claims of an ablation recipe that was read from `path`."""
-    ablation, recipes = expansion.ablation, in_table(expansion)
-    images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
-    printed = _printed(scale, ablation, recipes, path)
     reasons: dict[str, list[str]] = {}
     testable = []
-    for claim in (at_scale(claim, recipes) for claim in ablation.claims):
-        why = why_untestable(claim, scale, ablation, recipes, images, printed=printed)
+    for claim, why in _reasons(scale, expansion, path, count):
         if why:
             reasons.setdefault(why, []).append(claim.id)
-        if not why:
+        else:
             testable.append(claim)
     for why, claims in reasons.items():
         yield Doubt(
@@ -42,6 +38,25 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
         )
     if testable:
         yield from _seeds(scale, testable)
+
+
+def power(scale: Scale, expansion: Expansion, path: Path, count: Count) -> tuple[str, ...]:
+    """Which differences the seeds can decide, by the scale's assumed `spread`; () without it."""
+    if scale.spread is None:
+        return ()
+    testable = [claim for claim, why in _reasons(scale, expansion, path, count) if not why]
+    return tuple(power_lines(testable, design_of(scale), scale.spread))
+
+
+def _reasons(
+    scale: Scale, expansion: Expansion, path: Path, count: Count
+) -> Iterator[tuple[Claim, str]]:
+    """Each claim, and why this scale cannot test it; "" if it can."""
+    ablation, recipes = expansion.ablation, in_table(expansion)
+    images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
+    printed = _printed(scale, ablation, recipes, path)
+    for claim in (at_scale(claim, recipes) for claim in ablation.claims):
+        yield claim, why_untestable(claim, scale, ablation, recipes, images, printed=printed)
 
 
 def in_table(expansion: Expansion) -> dict[str, Recipe]:

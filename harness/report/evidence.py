@@ -34,7 +34,8 @@ def evidence_text(decision: Decision, design: Design) -> str:
     if several > 1:
         against = decision.conclusion == "not reproduced"
         text = f"{'strongest against it' if against else 'weakest'} of {several}: {text}"
-    if unlearned := unlearned_text(decision, design):
+    sure = decision.seeds > 1  # one seed has no interval, and none may be complete
+    if sure and (unlearned := unlearned_text(decision, design)):
         text = (
             f"{unlearned}. {text[0].upper()}{text[1:]}" if several > 1 else f"{unlearned}. {text}"
         )
