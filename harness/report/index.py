@@ -33,9 +33,9 @@ runs.
 """
 
 ERROR = """\
-The probability of any wrong verdict is bounded within each table: {each}. So of the {n} tables with
-claims, {expected:.2g} at most may be expected to contain a wrong verdict, and the probability that
-any of them does is at most {any:.0%}.
+Within each table the probability of any wrong verdict is at most {each}. So of the {n} tables with
+claims, {expected:.2g} or fewer may be expected to contain one, and the probability that any of them
+does is at most {any:.0%}.
 """
 
 
