@@ -164,13 +164,13 @@ def _refuse(scale: object, path: Path, most: int) -> None:
     option = f"--seeds-until-decided {most}"
     if not isinstance(scale, Scale):
         raise RecipeError(f"{path}: {option} needs an ablation recipe: one recipe has no claims")
-    if scale.max_seeds is None:
+    if scale.max_seeds is None and len(scale.looks) < 2:
         raise RecipeError(
-            f"{path}: {option} needs `max_seeds: {most}` in the ablation recipe, written before "
-            "the first run: alpha is divided over the planned interim analyses"
+            f"{path}: {option} needs a second look in `looks`, or `max_seeds: {most}`, in the "
+            "ablation recipe, written before the first run: alpha is divided over the planned looks"
         )
-    if not len(scale.seeds) <= most <= scale.max_seeds:
+    if not len(scale.seeds) <= most <= scale.most_seeds:
         raise RecipeError(
             f"{path}: {option}: choose a number from {len(scale.seeds)} (seeds) to "
-            f"{scale.max_seeds} (max_seeds of the ablation recipe)"
+            f"{scale.most_seeds}, the most that the ablation recipe plans"
         )

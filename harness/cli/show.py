@@ -222,13 +222,15 @@ def refusal(refuse: Callable[[], object]) -> None:
 
 
 def preflight(found: Preflight, below: str = "") -> None:
-    """Print the warnings, each with its key, and how to accept them."""
+    """Print the warnings, each with its key, how to accept them, and what the seeds can decide."""
     for each in found.warnings:
         cells = f" ({named(each.cells)})" if each.cells else ""
         line(f"{below}warning: {each.key}: {each.says}{cells}", "yellow")
     if found.warnings:
         keys = ", ".join(dict.fromkeys(each.key for each in (*found.accepted, *found.warnings)))
         line(f"{below}to accept them, write in the recipe about: {{accept: [{keys}]}}")
+    for said in found.power:
+        line(f"{below}{said}")
     if number := len(found.accepted):
         line(f"{below}{count(number, 'warning')} accepted in about.accept")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.preflight.sizes import Count, training_images
 from harness.preflight.warned import Doubt
 from harness.recipe.ablation import CONTROL, Ablation, Scale
+from harness.recipe.claims import Claim
 from harness.recipe.expand import Expansion
 from harness.recipe.reference import reference_recipes
 from harness.recipe.schema import Recipe
-from harness.report.decision_rule import DIRECTIONS
+from harness.report.claim_statements import at_scale
+from harness.report.power import comparisons_of, first_level, power_lines
 from harness.report.scale import is_papers, traits_of
 from harness.report.sequential_design import FEWEST, design_of
 from harness.report.statistics import t_quantile
@@ -21,16 +23,13 @@ from harness.report.testable import printed_rows, why_untestable
 
 def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iterator[Doubt]:
     """Doubts about the claims of an ablation recipe that was read from `path`."""
-    ablation, recipes = expansion.ablation, in_table(expansion)
-    images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
-    printed = _printed(scale, ablation, recipes, path)
     reasons: dict[str, list[str]] = {}
-    testable = 0
-    for claim in ablation.claims:
-        why = why_untestable(claim, scale, ablation, recipes, images, printed=printed)
+    testable = []
+    for claim, why in _reasons(scale, expansion, path, count):
         if why:
             reasons.setdefault(why, []).append(claim.id)
-        testable += not why
+        else:
+            testable.append(claim)
     for why, claims in reasons.items():
         yield Doubt(
             "untestable-claim",
@@ -39,6 +38,25 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
         )
     if testable:
         yield from _seeds(scale, testable)
+
+
+def power(scale: Scale, expansion: Expansion, path: Path, count: Count) -> tuple[str, ...]:
+    """Which differences the seeds can decide, by the scale's assumed `spread`; () without it."""
+    if scale.spread is None:
+        return ()
+    testable = [claim for claim, why in _reasons(scale, expansion, path, count) if not why]
+    return tuple(power_lines(testable, design_of(scale), scale.spread))
+
+
+def _reasons(
+    scale: Scale, expansion: Expansion, path: Path, count: Count
+) -> Iterator[tuple[Claim, str]]:
+    """Each claim, and why this scale cannot test it; "" if it can."""
+    ablation, recipes = expansion.ablation, in_table(expansion)
+    images = {cell: training_images(recipe.data, count) for cell, recipe in recipes.items()}
+    printed = _printed(scale, ablation, recipes, path)
+    for claim in (at_scale(claim, recipes) for claim in ablation.claims):
+        yield claim, why_untestable(claim, scale, ablation, recipes, images, printed=printed)
 
 
 def in_table(expansion: Expansion) -> dict[str, Recipe]:
@@ -68,13 +86,13 @@ def _printed(
     return rows if is_papers(scale, ablation, lambda: traits_of(trained, known, ablation)) else {}
 
 
-def _seeds(scale: Scale, claims: int) -> Iterator[Doubt]:
+def _seeds(scale: Scale, claims: Sequence[Claim]) -> Iterator[Doubt]:
     """Fewer than FEWEST seeds, also with all that may be added, decide next to nothing."""
     design = design_of(scale)
     most = design.analyses[-1]
     if most >= FEWEST:
         return
-    level = design.alpha / DIRECTIONS / claims
+    level = first_level(claims, design)
 
     def needed(n: int) -> float:
         return t_quantile(1 - level, n - 1) / math.sqrt(n)
@@ -90,5 +108,6 @@ def _seeds(scale: Scale, claims: int) -> Iterator[Doubt]:
         "too-few-seeds",
         f"seeds: {said}. {FEWEST} seeds decide it from {needed(FEWEST):.2g} standard deviations "
         f"on, {FEWEST + 2} seeds from {needed(FEWEST + 2):.2g} on (t intervals, alpha "
-        f"{design.alpha:g} over {claims} claims): name more seeds, or max_seeds",
+        f"{design.alpha:g} over {len(comparisons_of(claims, design))} comparisons): name more "
+        "seeds, or a second look",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from harness.preflight import claims, evaluation, training
@@ -44,7 +45,8 @@ def of_scale(
             for doubt in _doubts(recipe, count, given_queue=given and not own):
                 yield doubt, name
 
-    return gathered(each(), scale.about.accept)
+    found = gathered(each(), scale.about.accept)
+    return replace(found, power=claims.power(scale, expansion, path, count))
 
 
 def _doubts(recipe: Recipe, count: Count, *, given_queue: bool) -> Iterator[Doubt]:

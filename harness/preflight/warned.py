@@ -37,6 +37,8 @@ class Preflight:
     warnings: tuple[Warned, ...]
     accepted: tuple[Warned, ...]
     """Those whose keys are in `about.accept`."""
+    power: tuple[str, ...] = ()
+    """Which differences the seeds of a table can decide, a line for each look."""
 
 
 def gathered(found: Iterable[tuple[Doubt, str]], accept: Iterable[WarningKey]) -> Preflight:

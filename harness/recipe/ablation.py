@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.recipe.claims import CONTROL as CONTROL
-from harness.recipe.claims import Claim
+from harness.recipe.claims import PRETEXT, Claim
+from harness.recipe.judging import Judging, Look, Points, complaints
 from harness.recipe.schema import About, Target
 from harness.recipe.section import Name, Section, refuse
 from harness.spec.registry import task_of
@@ -186,8 +187,10 @@ class Ablation(Section):
         for n, claim in enumerate(self.claims):
             if claim.id in claims[:n]:
                 yield f"claims.{n}.id", f"{claim.id} is listed twice: keep one"
-            if claim.metric is not None and (self.metric or "").startswith("cost/"):
-                yield f"claims.{n}.metric", f"the table is of {self.metric}: remove it"
+            metric = getattr(claim, "metric", None)
+            if metric is not None and metric not in (*task_of(), PRETEXT):
+                known_metrics = ", ".join((*task_of(), PRETEXT))
+                yield f"claims.{n}.metric", f"no metric {metric}; use one of {known_metrics}"
             for field, name in claim.named():
                 if name not in [*ids, CONTROL]:
                     yield f"claims.{n}.{field}", f"no cell with the id {name}; {known}"
@@ -251,7 +254,11 @@ class Scale(Section):
     """Cell id -> further changes at this scale (e.g. another K); the table shows them."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     max_seeds: Annotated[int, Field(ge=1)] | None = None
-    """Most seeds for --seeds-until-decided; null: only `seeds`."""
+    """Most seeds for --seeds-until-decided, with several analyses that share alpha equally; null:
+    only `seeds`, or as many as `looks` say."""
+    looks: tuple[Look, ...] = ()
+    """The analyses, two at most, in place of `max_seeds`: seeds, and alpha spent. (): one analysis
+    of `seeds`."""
     tuned_on: tuple[Tuning, ...] = ()
     """Every tuning run behind this scale's settings."""
     cells: tuple[Name, ...] | None = None
@@ -263,10 +270,16 @@ class Scale(Section):
     `set` they take data, precision and evaluation."""
     metric: Metric
     """Metric of this scale, if it is not the paper's."""
-    margin: Annotated[float, Field(ge=0)] = 2.0
-    """Points by which a difference must exceed zero to count, fixed before the first run."""
+    margin: Points | None = None
+    """Points by which a difference must exceed zero to count, and within which cells are alike,
+    fixed before the first run; null: 0 for better and 1.5 for alike."""
+    judging: dict[str, Judging] = {}
+    """Claim id -> its own margins and test."""
+    spread: Annotated[float, Field(gt=0)] | None = None
+    """Assumed standard deviation over seeds of a difference, in points; `plan` then says which
+    differences the seeds can decide."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Probability of a wrong verdict over the whole table, fixed before the first run."""
+    """Probability of any wrong verdict in the whole table, fixed before the first run."""
     untestable: dict[str, str] = {}
     """Claim id -> why this scale cannot judge it."""
     discussion: tuple[Annotated[str, Field(min_length=1, max_length=400)], ...] = ()
@@ -276,6 +289,11 @@ class Scale(Section):
     hours: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Cell id -> hours of one run, if they differ from `about.cost`."""
     about: About = About()
+
+    @property
+    def most_seeds(self) -> int:
+        """The most seeds that a cell may have, with those added to decide claims."""
+        return self.looks[-1].seeds if self.looks else self.max_seeds or len(self.seeds)
 
     @model_validator(mode="after")
     def _consistent(self) -> Scale:
@@ -292,6 +310,7 @@ class Scale(Section):
                 f"{self.max_seeds} is less than the number of `seeds`, {len(self.seeds)}: raise it"
             )
             yield "max_seeds", why
+        yield from complaints(self.looks, len(self.seeds), self.max_seeds, self.alpha)
         tuned = {seed for tuning in self.tuned_on for seed in tuning.seeds}
         if both := sorted(tuned.intersection(self.seeds)):
             shown = ", ".join(map(str, both))

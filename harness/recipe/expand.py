@@ -288,9 +288,11 @@ def _misnamed(scale: Scale, ablation: Ablation, source: _Source) -> Iterator[Com
         why = f"{CONTROL} is reserved for the untrained network" if control.id == CONTROL else why
         why = f"{control.id} is listed twice: keep one" if control.id in earlier else why
         yield Complaint(source.place("controls"), "controls", why)
-    for claim in scale.untestable:
-        why = _no_such("claim", claim, claims)
-        yield Complaint(source.place("untestable", claim), "untestable", why)
+    of_claims = (("untestable", scale.untestable), ("judging", scale.judging))
+    for field, by_claim in of_claims:
+        for claim in by_claim:
+            why = _no_such("claim", claim, claims)
+            yield Complaint(source.place(field, claim), field, why)
 
 
 def _misplaced(

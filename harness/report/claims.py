@@ -6,23 +6,19 @@ report prints it: `harness.report.rule_text`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.recipe.ablation import Metric, Scale
-from harness.recipe.claims import By, Claim, Fails
+from harness.recipe.ablation import Scale
+from harness.recipe.claims import PRETEXT, Beats, By, Claim, Fails, NotWorse
+from harness.report.claim_statements import at_scale, sides
 from harness.report.claim_summary import count_verdicts
-from harness.report.collect import Results
-from harness.report.comparison import Measure, Scores, sides
-from harness.report.decision_rule import (
-    Decision,
-    all_diverged,
-    decide_claims,
-    furthest,
-    needed,
-)
+from harness.report.collect import CellResult, Results
+from harness.report.comparison import JUDGED, Scores
+from harness.report.decision_rule import Decision, all_diverged, decide_claims
 from harness.report.evidence import evidence_text, seeds, unlearned_text
+from harness.report.narrowing import furthest, narrowing_text, needed
 from harness.report.preconditions import training_images
 from harness.report.runs import WORDS
 from harness.report.scale import is_papers_scale
@@ -52,16 +48,17 @@ class Judgement:
     decision: Decision | None = None
     """None: the claim was not tested."""
     needs: int | None = None
-    """About how many seeds would decide it; `most` + 1: more than `most`."""
+    """About how many seeds narrow its interval to the margin; `most` + 1: more than `most`."""
     most: int = 0
 
     @property
     def words(self) -> str:
-        """The verdict with what is needed to decide it, e.g. "undecided (needs 7 seeds)"."""
+        """The verdict, e.g. "undecided (narrowing it needs 7 seeds)"."""
         if self.verdict != "undecided" or self.needs is None:
             return self.verdict
         more = self.needs > self.most
-        return f"undecided (needs {f'more than {self.most}' if more else self.needs} seeds)"
+        seeds = f"more than {self.most}" if more else self.needs
+        return f"undecided (narrowing it needs {seeds} seeds)"
 
 
 def judge(results: Results) -> list[Judgement]:
@@ -71,14 +68,16 @@ def judge(results: Results) -> list[Judgement]:
         return []
     design = design_of(scale)
     found = _scores(results)
-    reasons = {claim.id: _untestable(claim, found, results, scale) for claim in ablation.claims}
-    tested = [claim for claim in ablation.claims if not reasons[claim.id]]
+    run = [cell.id for cell in results.cells if cell.runs]
+    claims = [at_scale(claim, run) for claim in ablation.claims]
+    reasons = {claim.id: _untestable(claim, found, results, scale) for claim in claims}
+    tested = [claim for claim in claims if not reasons[claim.id]]
     decisions = dict(zip([c.id for c in tested], decide_claims(tested, found, design), strict=True))
     return [
         _judgement(claim, decisions[claim.id], found, results, scale)
         if claim.id in decisions
         else Judgement(claim, "not testable at this scale", reasons[claim.id])
-        for claim in ablation.claims
+        for claim in claims
     ]
 
 
@@ -125,23 +124,33 @@ def _untestable(claim: Claim, scores: Scores, results: Results, scale: Scale) ->
 
 
 def _scores(results: Results) -> Scores:
-    """Every result that counts, by measure, cell and seed."""
-    found: dict[tuple[Measure, str], dict[int, float | None]] = {}
-    claims = results.ablation.claims if results.ablation is not None else ()
-    claimed = {claim.metric for claim in claims if claim.metric is not None}
+    """Every result that counts, by metric, cell and seed."""
+    assert results.ablation is not None
+    compared = (c.metric for c in results.ablation.claims if isinstance(c, Beats | NotWorse))
+    others = dict.fromkeys(metric for metric in compared if metric not in (None, results.metric))
+    found: dict[tuple[str, str], dict[int, float | None]] = {}
     for cell in results.cells:
-        found["judged", cell.id] = _counting(results.values(cell))
-        for metric in claimed:
-            found[metric, cell.id] = _counting(results.values(cell, metric))
-        found["knn", cell.id] = knn = _counting(results.values(cell, "knn/top1"))
-        pretext = found["pretext", cell.id] = {}
-        for run in cell.runs:
-            value = run.stages["pretrain"].values.get("pretext/top1")
-            if run.seed in knn and (value is not None or knn[run.seed] is None):
-                pretext[run.seed] = None if knn[run.seed] is None else value
+        found[JUDGED, cell.id] = judged = _counting(results.values(cell))
+        for metric in others:
+            assert metric is not None
+            found[metric, cell.id] = (
+                _pretext(cell, judged)
+                if metric == PRETEXT
+                else _counting(results.values(cell, metric))
+            )
     for cell_id, value in _printed_rows(results).items():
         planned = design_of(results.scale).seeds if results.scale is not None else ()
-        found["judged", cell_id] = dict.fromkeys(planned, value)
+        found[JUDGED, cell_id] = dict.fromkeys(planned, value)
+    return found
+
+
+def _pretext(cell: CellResult, judged: Mapping[int, float | None]) -> dict[int, float | None]:
+    """Pretext accuracies of the seeds whose judged result counts."""
+    found: dict[int, float | None] = {}
+    for run in cell.runs:
+        value = run.stages["pretrain"].values.get(PRETEXT)
+        if run.seed in judged and (value is not None or judged[run.seed] is None):
+            found[run.seed] = None if judged[run.seed] is None else value
     return found
 
 
@@ -165,7 +174,9 @@ def _judgement(
     claim: Claim, decision: Decision, scores: Scores, results: Results, scale: Scale
 ) -> Judgement:
     design = design_of(scale)
-    text = evidence_text(claim, decision, design)
+    text = evidence_text(decision, design)
+    if text and _is_of_part(claim, results):
+        text = f"of its cells {', '.join(cell for _, cell in claim.named())}: {text}"
     if decision.conclusion == "incomplete":
         lacking = "; ".join(_lacking(claim, scores, results, design))
         return Judgement(
@@ -181,12 +192,22 @@ def _judgement(
     if isinstance(claim, Fails) and all_diverged(claim, scores, design.seeds[: decision.seeds]):
         text = _how_it_diverged(claim, decision, results)
     needs, most = needed(decision, design), furthest(design)
+    used = {cell for _, cell in sides(claim, design)}
+    runs = [run for run in results.runs if run.cell in used]
+    narrowing = narrowing_text(needs, decision, design, runs)
+    text = f"{text}. {narrowing}" if narrowing else text
     return Judgement(claim, _verdict(decision, results), text, decision, needs, most)
+
+
+def _is_of_part(claim: Claim, results: Results) -> bool:
+    """Whether the scale runs only some of the cells that the ablation's claim names."""
+    whole = () if results.ablation is None else results.ablation.claims
+    return any(claim.id == each.id and claim.named() != each.named() for each in whole)
 
 
 def _verdict(decision: Decision, results: Results) -> Verdict:
     if decision.conclusion == "undecided" and decision.seeds == 1:
-        if decision.evidence.holds:
+        if decision.holds:
             return "looks reproduced (one seed)"
         return "looks not reproduced (one seed)"
     if decision.conclusion == "reproduced":
@@ -215,8 +236,8 @@ def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> 
         cell = results.cell(cell_id)
         if not missing or cell is None:
             continue
-        of = _metric(measure, results)
-        standing = {value.seed: value.standing for value in results.values(cell, of)}
+        metric = results.metric if measure in (JUDGED, PRETEXT) else measure
+        standing = {value.seed: value.standing for value in results.values(cell, metric)}
         how = ", ".join(
             f"seed {seed} {_state(standing.get(seed, 'absent'), measure)}" for seed in missing
         )
@@ -224,14 +245,7 @@ def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> 
     return list(said)
 
 
-def _metric(measure: Measure, results: Results) -> Metric:
-    """The metric by which a seed has a value or not."""
-    if measure == "judged":
-        return results.metric
-    return "knn/top1" if measure in ("knn", "pretext") else measure
-
-
-def _state(standing: str, measure: Measure) -> str:
-    if standing == "finished" and measure == "pretext":
+def _state(standing: str, measure: str) -> str:
+    if standing == "finished" and measure == PRETEXT:
         return "without a pretext accuracy"
     return WORDS.get(standing, standing)

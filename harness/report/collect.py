@@ -65,7 +65,8 @@ class Results:
     title: str
     metric: Metric
     seeds: tuple[int, ...]
-    margin: float
+    margin: float | None
+    """The scale's margin; None: the defaults, or no claims."""
     cells: tuple[CellResult, ...]
     """In the paper's order; then the untrained control and given weights, if there are any."""
     comparability: Comparability | None
@@ -301,7 +302,7 @@ def collect_single(
         title=recipe.about.title or recipe.name,
         metric=judged(recipe),
         seeds=seeds,
-        margin=0.0,
+        margin=None,
         cells=[CellResult(recipe.name, recipe.name, None, own), *untrained],
         installed=installed,
         ablation=None,
@@ -316,7 +317,7 @@ def _results(
     title: str,
     metric: Metric,
     seeds: tuple[int, ...],
-    margin: float,
+    margin: float | None,
     cells: Sequence[CellResult],
     installed: Editions | None,
     ablation: Ablation | None,

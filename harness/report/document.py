@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.recipe.ablation import CONTROL
+from harness.recipe.judging import ALIKE, BETTER
 from harness.report import provenance, scale
 from harness.report.axis_figure import axis_figure
 from harness.report.blocks import (
@@ -151,9 +152,11 @@ def _table(results: Results) -> list[Block]:
         )
     if results.scale is not None and (printed is not None or (ablation and ablation.claims)):
         unit = difference_unit(results.metric)
-        words.append(f"Margin: a difference counts above {results.margin:g} {unit}.")
+        words.append(f"{_margins(results.margin, unit)}.")
         if len(results.seen_seeds) > 1:
-            words.append(f"Probability of any wrong verdict: at most {results.scale.alpha:g}.")
+            words.append(
+                f"Probability of any wrong verdict in this table: at most {results.scale.alpha:g}."
+            )
         else:
             words.append(
                 "With one seed there is no verdict yet; more seeds may change the picture."
@@ -181,6 +184,14 @@ def _differences(results: Results) -> list[Section]:
     for caption, table in difference_tables(results):
         blocks += [Paragraph(caption, "quiet"), table]
     return [Section("Differences", tuple(blocks))] if blocks else []
+
+
+def _margins(margin: float | None, unit: str) -> str:
+    if margin is not None:
+        return f"Margin: a difference counts above {margin:g} {unit}"
+    return (
+        f"Margins: {BETTER:g} {unit} for better, {ALIKE:g} for alike, unless a claim names others"
+    )
 
 
 def _claims(results: Results, judgements: list[Judgement]) -> list[Block]:

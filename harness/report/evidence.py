@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from harness.recipe.claims import CONTROL, Beats, Claim, Fails
-from harness.report.comparison import Comparison, Measure
-from harness.report.decision_rule import Decision
+import math
+
+from harness.recipe.claims import CONTROL, PRETEXT
+from harness.report.comparison import JUDGED, Comparison, Statement
+from harness.report.decision_rule import Bounded, Decision
 from harness.report.measures import measure
 from harness.report.sequential_design import Design
-from harness.report.statistics import summarise
+
+UNTRAINED = "the untrained network"
 
 
-def evidence_text(claim: Claim, decision: Decision, design: Design) -> str:
+def outcome(found: Bounded) -> str:
+    """better, worse, alike, not better, not worse or undecided."""
+    shown = found.found
+    for word in ("better", "worse"):
+        if word in shown:
+            return word
+    if {"not better", "not worse"} <= shown:
+        return "alike"
+    return next(iter(shown), "undecided")
+
+
+def evidence_text(decision: Decision, design: Design) -> str:
     """The evidence for the decision; "" if there is none yet."""
-    found = decision.evidence
-    against = decision.conclusion == "not reproduced" and not found.negated
-    decisive = found.decisive(against)
-    several = len(found.comparisons)
-    level = decision.level / several if against else decision.level
-    text = comparison_text(
-        decisive, _confidence(level, design), design.unit, plain=isinstance(claim, Fails | Beats)
-    )
+    several = len(decision.criterion.compared)
+    decisive = decision.decisive()
+    text = comparison_text(decisive, design)
     if not text:
         return ""
     if several > 1:
-        which = "strongest against it" if against else "weakest"
-        text = f"{which} of {several} comparisons: {text}"
-    if unlearned := unlearned_text(decision, design):
-        text = f"{unlearned}. {text[0].upper()}{text[1:]}"
+        against = decision.conclusion == "not reproduced"
+        text = f"{'strongest against it' if against else 'weakest'} of {several}: {text}"
+    sure = decision.seeds > 1  # one seed has no interval, and none may be complete
+    if sure and (unlearned := unlearned_text(decision, design)):
+        text = (
+            f"{unlearned}. {text[0].upper()}{text[1:]}" if several > 1 else f"{unlearned}. {text}"
+        )
     return text + _next(decision, design)
 
 
@@ -41,69 +53,71 @@ def _next(decision: Decision, design: Design) -> str:
 
 
 def unlearned_text(decision: Decision, design: Design) -> str:
-    """Which cells are not, or not yet significantly, above the untrained control; "" if all are."""
-    how = (
-        "does not beat"
-        if decision.conclusion == "unlearned"
-        else ("is not yet significantly above")
-    )
+    """Which cells are not, or not yet surely, above the untrained control; "" if all are."""
+    how = "does not beat" if decision.conclusion == "unlearned" else "is not yet surely above"
     return "; ".join(
-        f"{each.statement.cell} {how} the untrained network "
-        f"({comparison_text(each, 1 - design.alpha, design.unit, plain=True)})"
+        f"{each.comparison.statement.cell} {how} {UNTRAINED} ({numbers(each, design)})"
         for each in decision.unlearned
     )
 
 
-def comparison_text(found: Comparison, confidence: float, unit: str, *, plain: bool) -> str:
-    """One comparison: diverged seeds, the difference and its interval, the threshold.
+def comparison_text(found: Bounded, design: Design) -> str:
+    """E.g. "m0.99 is better than m0.9: +5.00 points, 97.5 % interval +4.64 to +5.36, 3 seeds;
+    margin 2"."""
+    said = numbers(found, design)
+    return f"{_outcome_text(found, design)}: {said}" if said else ""
 
-    Args:
-        plain: whether this is a sentence about one cell with the margin as threshold; else both
-            cells are named.
-    """
-    stated = found.statement
+
+def numbers(found: Bounded, design: Design) -> str:
+    """Diverged seeds, the difference with its interval, the margins."""
+    comparison = found.comparison
+    stated = comparison.statement
     said = []
-    if found.lost:
-        said.append(f"{stated.cell} diverged in {seeds(found.lost, found.seeds)}")
-    if found.won:
-        said.append(f"{stated.over} diverged in {seeds(found.won, found.seeds)}")
-    if found.differences:
-        difference = _difference(found, confidence, unit)
-        if plain:
-            of = "" if stated.measure == "judged" else f"{measure(stated.measure).label}: "
-            said.append(f"{of}{difference}; margin {stated.threshold:g}")
-        else:
-            limit = f"{stated.threshold:+g}" if stated.threshold else "0"
-            who = f"{_what(stated.measure)}{stated.cell}"
-            said.append(f"{who}: {difference}; the claim needs more than {limit}")
-    elif found.seeds == 1:
+    if comparison.lost:
+        said.append(f"{stated.cell} diverged in {seeds(comparison.lost, comparison.seeds)}")
+    if comparison.won:
+        said.append(f"{stated.over} diverged in {seeds(comparison.won, comparison.seeds)}")
+    if comparison.estimate is not None:
+        said.append(f"{_difference(found, comparison, design.unit)}; {_margins(stated)}")
+    elif comparison.seeds == 1:
         said.append("one seed")
     return "; ".join(said)
 
 
-def _what(compared: Measure) -> str:
-    """The measure before a cell's name; "" for the table's own."""
-    if compared == "judged":
-        return ""
-    metric = f"{compared}/top1" if compared in ("knn", "pretext") else compared
-    return f"{measure(metric).label} of "
+def _outcome_text(found: Bounded, design: Design) -> str:
+    stated, word = found.comparison.statement, outcome(found)
+    a, b = stated.cell, UNTRAINED if stated.over == CONTROL else stated.over
+    if stated.measure != JUDGED:
+        a = f"{measure(stated.measure).label} of {a}"
+    if not design.accuracy or stated.measure == PRETEXT:
+        word = word.replace("better", "higher").replace("worse", "lower")
+    if word == "alike":
+        return f"{a} and {b} are alike"
+    return f"{a} against {b}" if word == "undecided" else f"{a} is {word} than {b}"
 
 
-def _difference(found: Comparison, confidence: float, unit: str) -> str:
+def _difference(found: Bounded, comparison: Comparison, unit: str) -> str:
     """The difference with its interval, or that there is none."""
-    summary = summarise(found.differences, confidence)
-    over = found.statement.over
-    size = f"{summary.mean:+.2f} {unit} to {'the untrained control' if over == CONTROL else over}"
-    if summary.low is None or summary.high is None:
+    estimate = comparison.estimate
+    assert estimate is not None
+    size = f"{estimate.mean:+.2f} {unit}"
+    if estimate.error is None:
         return f"{size}, one seed"
-    interval = f"{summary.low:+.2f} to {summary.high:+.2f}"
-    return f"{size}, {100 * confidence:.4g} % interval {interval}, {summary.n} seeds"
+    low, high = (
+        estimate.mean + sign * estimate.reach(level)
+        for sign, level in zip((-1, 1), found.levels, strict=True)
+    )
+    confidence = 100 * (1 - sum(found.levels))
+    n = f"{len(comparison.ours)} seeds{', unpaired' if comparison.statement.welch else ''}"
+    if not math.isfinite(low) or not math.isfinite(high):
+        return f"{size}, {n}"
+    return f"{size}, {confidence:.4g} % interval {low:+.2f} to {high:+.2f}, {n}"
 
 
-def _confidence(level: float, design: Design) -> float:
-    """Confidence of the two-sided interval whose nearer bound is that of a one-sided test at this
-    level."""
-    return 1 - 2 * level if level else 1 - design.alpha
+def _margins(stated: Statement) -> str:
+    if stated.better == stated.within:
+        return f"margin {stated.within:g}"
+    return f"margin {stated.better:g}, alike within {stated.within:g}"
 
 
 def seeds(n: int, of: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,12 @@ compare the claims. They are judged by a rule that each report prints and that w
 runs.
 """
 
+ERROR = """\
+Within each table the probability of any wrong verdict is at most {each}. So of the {n} tables with
+claims, {expected:.2g} or fewer may be expected to contain one, and the probability that any of them
+does is at most {any:.0%}.
+"""
+
 
 BESIDE = {
     "bench/README.md": "speed of a training step, relative to its floor",
@@ -55,6 +63,7 @@ def index(reports: Path) -> str:
         f"- [{page}]({page}): {what}" for page, what in BESIDE.items() if (reports / page).is_file()
     ]
     top = TOP + ("\n" + "\n".join(["Other measurements:", "", *beside]) + "\n" if beside else "")
+    top += _error([said["alpha"] for said in found.values() if said["claims"]])
     lines = ["| table | scale | claims | cost |", "| --- | --- | --- | --- |"]
     for name, said in found.items():
         cells = (
@@ -67,6 +76,16 @@ def index(reports: Path) -> str:
     parts = [top, "\n".join(lines)]
     parts += [_section(reports, name, said) for name, said in found.items()]
     return "\n".join(parts[:1]) + "\n" + "\n\n".join(parts[1:]) + "\n"
+
+
+def _error(alphas: Sequence[float]) -> str:
+    """The error over all tables with claims; "" without any."""
+    if not alphas:
+        return ""
+    each = " or ".join(f"{alpha:g}" for alpha in sorted(set(alphas)))
+    total = math.fsum(alphas)
+    said = ERROR.format(each=each, n=len(alphas), expected=total, any=min(1.0, total))
+    return "\n" + said
 
 
 def published_reports(reports: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,18 +14,22 @@ from harness.report import provenance
 from harness.report.blocks import Figure
 from harness.report.claims import Judgement, verdict_counts
 from harness.report.collect import CellResult, Results
+from harness.report.comparison import JUDGED
 from harness.report.corruptions import corruptions
 from harness.report.cost import costs
+from harness.report.decision_rule import Bounded
 from harness.report.deviations import deviations
+from harness.report.evidence import outcome
 from harness.report.measures import measure
 from harness.report.protocol_lines import holds, of_metric, stage_words
 from harness.report.results_table import results_table
 from harness.report.runs import Run, Stage
 from harness.report.scale import is_papers_scale, one_line
+from harness.report.sequential_design import design_of
 from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
 
-FORMAT = 4
+FORMAT = 5
 """Version of results.json; raised when the meaning of a key changes."""
 
 
@@ -40,6 +45,8 @@ def as_json(
         "metric": results.metric,
         "seeds": list(results.seen_seeds),
         "margin": results.margin,
+        "alpha": results.scale.alpha if results.scale is not None else None,
+        "looks": list(design_of(results.scale).analyses) if results.scale is not None else [],
         "unit": measure(results.metric).unit,
         "scale": {
             "level": results.scale.level if results.scale is not None else None,
@@ -67,6 +74,7 @@ def as_json(
                 "evidence": each.evidence,
                 "in_words": each.words,
                 "comparisons": _comparisons(each),
+                "preconditions": _preconditions(each),
             }
             for each in judgements
         ],
@@ -111,21 +119,39 @@ def _commits(run: Run) -> Iterator[str]:
 
 
 def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
-    """The claim's statement about each pair of cells, and the seed-paired differences."""
+    """What the claim compares, the values by seed, and what their interval shows."""
     decision = judgement.decision
     if decision is None:
         return []
-    return [
-        {
-            **asdict(each.statement),
-            "differences": list(each.differences),
-            "diverged": {"cell": each.lost, "over": each.won},
-            "p_if_false": each.p_false,
-            "p_if_true": each.p_true,
-            "level": decision.level or None,
-        }
-        for each in decision.evidence.comparisons
-    ]
+    return [_compared(decision.evidence[each]) for each in decision.criterion.compared]
+
+
+def _preconditions(judgement: Judgement) -> list[dict[str, Any]]:
+    """The cells that must have learned something, against the untrained network."""
+    decision = judgement.decision
+    if decision is None:
+        return []
+    return [_compared(decision.evidence[each]) for each in decision.criterion.learned]
+
+
+def _compared(found: Bounded) -> dict[str, Any]:
+    compared, stated = found.comparison, found.comparison.statement
+    low, high = (bound if math.isfinite(bound) else None for bound in (found.low, found.high))
+    return {
+        "cell": stated.cell,
+        "over": stated.over,
+        "metric": None if stated.measure == JUDGED else stated.measure,
+        "margin": stated.better,
+        "alike": stated.within,
+        "test": "welch" if stated.welch else "paired",
+        "values": [list(pair) for pair in zip(compared.ours, compared.theirs, strict=True)],
+        "diverged": {"cell": compared.lost, "over": compared.won},
+        "mean": compared.estimate.mean if compared.estimate is not None else None,
+        "low": low,
+        "high": high,
+        "levels": list(found.levels),
+        "outcome": outcome(found),
+    }
 
 
 def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[str, Any]:

@@ -181,10 +181,12 @@ def _to_the_paper(results: Results, cell: CellResult, metric: Metric) -> Summary
 
 
 def _pretext(results: Results) -> Iterable[Filled]:
-    """Accuracy of the pretext task at the end of training, for a table with a claim about a leak,
-    over the same seeds as the table (v1 Fig. A.1)."""
+    """Accuracy of the pretext task at the end of training, for a table with a claim about it, over
+    the same seeds as the table (v1 Fig. A.1)."""
     ablation = results.ablation
-    if ablation is None or not any(claim.kind == "leak" for claim in ablation.claims):
+    if ablation is None or not any(
+        getattr(claim, "metric", None) == PRETEXT for claim in ablation.claims
+    ):
         return
     column = replace(measured_column(PRETEXT, "ours"), kind="other")
     yield column, [_pretext_mean(results, cell) for cell in results.cells]

@@ -1,16 +1,17 @@
 """The decision rule in sentences, for readers of a report.
 
 Every number is read from the constant in the code: see `harness.report.decision_rule`,
-`preconditions`, `sequential_design` and `statistics`.
+`claim_statements`, `preconditions`, `sequential_design` and `harness.recipe.judging`.
 """
 
 from __future__ import annotations
 
+from harness.recipe.judging import ALIKE, BETTER
 from harness.recipe.method import TIME_CONSTANTS
-from harness.report.decision_rule import DIRECTIONS
+from harness.report.decision_rule import SIDES
 from harness.report.preconditions import SHARE, part
 from harness.report.sequential_design import FEWEST
-from harness.report.statistics import CONFIDENCE, POWER
+from harness.report.statistics import CONFIDENCE
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -18,32 +19,43 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 def rule_sentences() -> tuple[str, ...]:
     """The rule by which claims are judged, one paragraph each."""
     return (
-        "A claim is judged when every seed of its cells has a result with the table's edition "
-        f"and data. It is testable only if a momentum m has {TIME_CONSTANTS} / (1 − m) steps or "
-        f"more, K is at most {part(SHARE)} of the images, and each compared cell beats the "
-        "untrained network (unless the claim is that it fails or leaks). Otherwise it is not "
-        "testable at this scale.",
-        "A claim consists of comparisons “a is above b by more than a threshold in points”, with "
-        "differences paired by seed. Beats: the threshold is the margin. Fails: the cell does not "
-        "beat the untrained network. Ordering: each cell is above the next; threshold 0. "
-        "Monotone: each cell is above the previous one, with threshold minus the margin, and the "
-        "last above the first by the margin. Plateau: each pair in both directions, with "
-        "threshold minus the margin (an equivalence test: two one-sided tests). Leak: its pretext "
-        "accuracy is above the other's, and the other's kNN above its own, by the margin.",
-        "Reproduced: in every comparison the whole interval is on the claim's side of the "
-        "threshold. Not reproduced (at the scale of the printed numbers: refuted): in one "
-        "comparison the whole interval is on the other side. Otherwise undecided, with an "
-        f"estimate of the seeds needed, from the deviation so far and for a power of {POWER:g}, "
-        "or the next planned analysis with that many. One seed has no interval, so only “looks "
-        "reproduced” or “looks not reproduced” is possible.",
-        "Intervals are t intervals, chosen so that the probability of any wrong verdict in the "
-        f"table is at most alpha: {part(DIRECTIONS)} of it for each direction, corrected over the "
-        "table's testable claims by Holm's method, and divided by the number of a claim's "
-        "comparisons if one of them decides. If seeds are added until claims are decided, alpha "
-        f"is divided equally among the planned analyses with {_count(FEWEST)} seeds or more.",
-        "A seed that diverged counts as a failure: every finished seed beats it. If some seeds "
-        "diverged and others finished, there is a verdict only if both agree. A linear probe that "
-        "diverged says nothing about the pre-training.",
+        "Margins, tests, seeds and the times of analysis are fixed in the ablation recipe before "
+        "the first run. A claim is judged when every seed of its cells has a result with the "
+        f"table's edition and data. It is testable only if a momentum m has {TIME_CONSTANTS} / "
+        f"(1 − m) steps or more, and K is at most {part(SHARE)} of the images.",
+        "Each pair of cells that a claim compares gets one interval for the difference of their "
+        "means. Better: the whole interval is above the margin "
+        f"({BETTER:g} points by default). Worse: it is below minus the margin. Alike: it is within "
+        f"± the margin for alike ({ALIKE:g} points by default). Not better: it is below the margin "
+        "for alike; not worse: above minus that. Else undecided.",
+        "The verdict follows. “a beats b” is reproduced if a is better, and not reproduced (at the "
+        "scale of the printed numbers: refuted) if a is not better. “a is not worse” is reproduced "
+        "if a is not worse, and not reproduced if it is worse by more than the margin for alike. "
+        "Fails: the cell is not above the untrained network by more than the margin for alike. "
+        "Ordering: each cell is better than the next, with margins of 0. Monotone: each cell is "
+        "not worse than the previous one, and the last is better than the first. Plateau: all "
+        "pairs are alike. One contrary comparison refutes a claim of several.",
+        "Each compared cell must be better than the untrained network, unless the claim is that it "
+        "fails. Until that is shown the claim is undecided; if the cell is shown to be not better, "
+        "the claim is not testable at this scale.",
+        "The intervals are t intervals: of differences paired by seed or, where the recipe says "
+        "so, of independent samples with a variance each (Welch). No variances are pooled. All "
+        "comparisons of a table, with those to the untrained network, are one family. Its "
+        f"probability of any wrong statement is at most alpha: {part(len(SIDES))} of it for lower "
+        "bounds and as much for upper bounds, each corrected over the family by Holm's method. The "
+        "printed confidence is that of the interval at the level which Holm's method gives it, so "
+        "an interval and its verdict always agree.",
+        "A table may be analysed again with more seeds. Each analysis has its own share of alpha, "
+        "fixed beforehand in the recipe; where it is not, the analyses with "
+        f"{_count(FEWEST)} seeds or more have equal shares. Then all cells of an undecided claim, "
+        "the untrained network among them, get the further seeds. A decided claim stays decided.",
+        "An undecided claim says how many seeds would narrow its interval to the margin for alike, "
+        "by the deviation so far, and what they would cost. One seed has no interval, so only "
+        "“looks reproduced” or “looks not reproduced” is possible.",
+        "A seed that diverged counts as a failure: every finished seed beats it, and its cell is "
+        "neither better than another nor like it. If some seeds diverged and others finished, "
+        "there is a verdict only if both agree. A linear probe that diverged says nothing about "
+        "the pre-training.",
         "± is the sample standard deviation over seeds (n − 1); differences to the untrained "
         f"network are paired by seed, with their {100 * CONFIDENCE:g} % t interval, uncorrected. "
         "Stale and unfinished runs are excluded from means, differences and verdicts.",

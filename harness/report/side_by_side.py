@@ -359,7 +359,7 @@ def _compared_values(report: Report) -> Iterator[list[str]]:
     basis = report["basis"] or {"edition": NOTHING, "data": []}
     yield [report["scale"]["here"]]
     yield [", ".join(map(str, report["seeds"]))]
-    yield [f"{report['margin']:g}"]
+    yield [NOTHING if report["margin"] is None else f"{report['margin']:g}"]
     yield [basis["edition"]]
     yield basis["data"]
     yield report["commits"]

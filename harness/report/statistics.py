@@ -90,6 +90,60 @@ def p_above(sample: Sequence[float], threshold: float) -> float:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A mean or a difference of means, with what a t test of it needs."""
+
+    mean: float
+    error: float | None
+    """Standard error; None: a single value."""
+    df: int
+    """Degrees of freedom."""
+
+    def reach(self, level: float) -> float:
+        """Distance from the mean to a one-sided bound that is wrong with probability `level`."""
+        if self.error is None or not level:
+            return math.inf
+        return round(t_quantile(1 - level, self.df) * self.error, 9) if self.error else 0.0
+
+    def p_above(self, threshold: float) -> float:
+        """p-value of the hypothesis that the true value is at most `threshold`."""
+        if self.error is None:
+            return 1.0
+        if not self.error:
+            return 0.0 if self.mean > threshold else 1.0
+        return t_tail((self.mean - threshold) / self.error, self.df)
+
+    def p_below(self, threshold: float) -> float:
+        """p-value of the hypothesis that the true value is at least `threshold`."""
+        return Estimate(-self.mean, self.error, self.df).p_above(-threshold)
+
+
+def paired(differences: Sequence[float]) -> Estimate:
+    """The mean of these differences, one or more."""
+    mean, n = _mean(differences), len(differences)
+    if n == 1:
+        return Estimate(mean, None, 0)
+    return Estimate(mean, _deviation(differences, mean) / math.sqrt(n), n - 1)
+
+
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """The difference of the means of two independent samples, each with its own variance (Welch,
+    1947). The degrees of freedom are rounded down to a whole number."""
+    means = _mean(ours), _mean(theirs)
+    mean = round(means[0] - means[1], 9)
+    if min(len(ours), len(theirs)) < 2:
+        return Estimate(mean, None, 0)
+    parts = [
+        (_deviation(sample, at) ** 2 / len(sample), len(sample) - 1)
+        for sample, at in zip((ours, theirs), means, strict=True)
+    ]
+    total = math.fsum(part for part, _ in parts)
+    fewest = min(df for _, df in parts)
+    df = total**2 / math.fsum(part**2 / df for part, df in parts) if total else fewest
+    return Estimate(mean, math.sqrt(total), max(fewest, math.floor(df)))
+
+
+@dataclass(frozen=True)
 class Step:
     """Result of Holm's method for one hypothesis."""
 
@@ -132,6 +186,30 @@ def seeds_needed(excess: float, sd: float, level: float, most: int) -> int | Non
         if excess * math.sqrt(n) >= (t_quantile(1 - level, n - 1) + t_quantile(POWER, n - 1)) * sd:
             return n
     return None
+
+
+def decidable(sd: float, n: int, level: float) -> float:
+    """The distance from a threshold that a one-sided t test of n values at `level` finds with a
+    power of about 0.8."""
+    return (t_quantile(1 - level, n - 1) + t_quantile(POWER, n - 1)) * sd / math.sqrt(n)
+
+
+def equivalent(sd: float, n: int, level: float) -> float:
+    """The margin within which two one-sided t tests of n values, each at `level`, find a true
+    difference of zero with a power of about 0.8."""
+    each = t_quantile((1 + POWER) / 2, n - 1)
+    return (t_quantile(1 - level, n - 1) + each) * sd / math.sqrt(n)
+
+
+def seeds_for_width(half: float, sd: float, level: float, most: int) -> int | None:
+    """How many values give an interval of at most this half-width; None: more than `most`.
+
+    Args:
+        sd: deviation of one value.
+        level: probability that one bound is wrong.
+    """
+    fits = (n for n in range(2, most + 1) if t_quantile(1 - level, n - 1) * sd <= half * n**0.5)
+    return next(fits, None)
 
 
 def t_tail(t: float, df: int) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from harness.recipe.ablation import Ablation, Metric, Scale
-from harness.recipe.claims import CONTROL, Claim, Fails, Leak
+from harness.recipe.claims import CONTROL, PRETEXT, Beats, Claim, Fails, NotWorse
 from harness.report import preconditions
-from harness.report.comparison import must_learn
+from harness.report.claim_statements import must_learn
 from harness.report.evaluation_protocol import (
     Protocol,
     compared,
@@ -53,9 +53,8 @@ def why_untestable(
         said.append("this scale does not run the untrained control")
     if design.accuracy:
         said += preconditions.failed(recipes, images, [cell for cell in cells if cell in recipes])
-    metrics = {of, *(("knn/top1",) if isinstance(claim, Leak) else ())}
-    if of != scale.metric and not any(protocol_of(recipe, of) for recipe in recipes.values()):
-        said.append(f"this scale does not measure {of}")
+    own = claim.metric if isinstance(claim, Beats | NotWorse) else None
+    metrics = {scale.metric if own in (None, PRETEXT) else str(own)}
     beside = [*cells, *([CONTROL] if control else [])]
 
     def protocols(metric: Metric) -> dict[str, Protocol]:

@@ -72,9 +72,9 @@ def test_undecided_claims_get_seeds_until_they_are_decided(moco: Any, scale: Pat
 @pytest.mark.parametrize(
     ("old", "new", "most", "says"),
     [
-        ("max_seeds: 4\n", "", 4, "needs `max_seeds: 4` in the ablation recipe"),
-        ("", "", 5, "from 2 (seeds) to 4 (max_seeds"),
-        ("", "", 1, "from 2 (seeds) to 4 (max_seeds"),
+        ("max_seeds: 4\n", "", 4, "needs a second look in `looks`, or `max_seeds: 4`"),
+        ("", "", 5, "from 2 (seeds) to 4, the most"),
+        ("", "", 1, "from 2 (seeds) to 4, the most"),
     ],
 )
 def test_what_was_not_planned_before_the_first_run_is_refused(

@@ -132,12 +132,21 @@ def test_fewer_than_three_seeds_decide_nothing(
     assert "too-few-seeds" not in keys(found), "where no claim is tested, none wants seeds"
 
 
+def test_a_table_with_an_assumed_spread_says_what_its_seeds_decide(of: Any) -> None:
+    assert of(seeds=[1, 2, 3]).power == ()
+    looks = [{"seeds": 3, "alpha": 0.02}, {"seeds": 5, "alpha": 0.03}]
+    found = of(seeds=[1, 2, 3], spread=0.5, looks=looks).power
+    assert [line.partition(":")[0] for line in found] == ["3 seeds", "5 seeds"]
+    nothing = {"first": "because", "second": "because"}
+    assert of(seeds=[1, 2, 3], spread=0.5, looks=looks, untestable=nothing).power == ()
+
+
 def test_two_seeds_need_a_difference_of_many_deviations(of: Any) -> None:
-    """By the t quantiles of one-sided 0.0125, an alpha of 0.05 in two directions and two claims:
-    25.45 of 1 and 6.205 of 2 degrees of freedom, over the roots of 2 and 3."""
+    """By the t quantiles of one-sided 0.005, an alpha of 0.05 on two sides and five comparisons:
+    63.66 of 1 and 9.925 of 2 degrees of freedom, over the roots of 2 and 3."""
     (found,) = [each for each in of(seeds=[0, 1]).warnings if each.key == "too-few-seeds"]
-    assert "18 standard deviations" in found.says
-    assert "3.6 standard deviations" in found.says
+    assert "45 standard deviations" in found.says
+    assert "5.7 standard deviations" in found.says
 
 
 def test_accepted_warnings_are_counted_and_not_said(of: Any) -> None:

@@ -22,7 +22,7 @@ def read(**fields: Any) -> Claim:
     [
         ({"kind": "fails", "cell": "a"}, [("cell", "a")]),
         ({"kind": "beats", "cell": "a", "over": "b"}, [("cell", "a"), ("over", "b")]),
-        ({"kind": "leak", "cell": "a", "over": "b"}, [("cell", "a"), ("over", "b")]),
+        ({"kind": "not_worse", "cell": "a", "over": "b"}, [("cell", "a"), ("over", "b")]),
         ({"kind": "ordering", "cells": ["a", "untrained"]},
          [("cells.0", "a"), ("cells.1", "untrained")]),
         ({"kind": "monotone", "cells": ["a", "b"]}, [("cells.0", "a"), ("cells.1", "b")]),
@@ -42,9 +42,11 @@ def test_a_claim_names_its_cells(fields: dict[str, Any], named: list[tuple[str, 
         ({"kind": "plateau", "cells": ["a"]}, "at least 2 items"),
         ({"kind": "fails", "cell": "untrained"}, "cell: untrained is the control"),
         ({"kind": "monotone", "cells": ["untrained", "a"]}, "cells.0: untrained is the control"),
-        ({"kind": "leak", "cell": "a", "over": "untrained"}, "over: untrained is the control"),
-        ({"kind": "leak", "cell": "a", "over": "b", "metric": "knn/top1"}, "metric: remove it"),
-        ({"kind": "beats", "cell": "a", "over": "b", "metric": "cost/hours"}, "metric"),
+        (
+            {"kind": "beats", "cell": "a", "over": "untrained", "metric": "pretext/top1"},
+            "metric: untrained has no pretext",
+        ),
+        ({"kind": "beats", "cell": "a", "over": "b", "may_fail": ["c"]}, "may_fail.0: c "),
         ({"kind": "fails", "cell": "a", "over": "b"}, "Extra inputs"),
     ],
 )

@@ -262,7 +262,7 @@ def test_recipe(write: Write, old: str, new: str, where: str, facts: list[str]) 
             "kind: beats",
             "kind: beat",
             "x.yaml:13: claims.0.kind",
-            ["'beat'", "beats", "fails, beats, ordering, monotone, plateau, leak"],
+            ["'beat'", "beats", "fails, beats, not_worse, ordering, monotone, plateau"],
         ),
         ("label: A", "label: 0.999", "x.yaml:10: cells.0.label", ["text", "0.999", "quotes"]),
         ("set: {contrast.momentum: 0.5}", "set: 3", "x.yaml:10: cells.0.set", ["section"]),

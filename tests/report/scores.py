@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.recipe.claims import Claim
-from harness.report.comparison import Measure, Scores
+from harness.report.comparison import JUDGED, Scores
 from harness.report.sequential_design import Design, planned_analyses
 
 ADAPTER: TypeAdapter[Claim] = TypeAdapter(Claim)
@@ -30,11 +30,11 @@ def design(seeds: int, most: int | None = None, **changes: Any) -> Design:
 def scores(
     judged: Mapping[str, Sequence[float | None]], **others: Mapping[str, Sequence[float | None]]
 ) -> Scores:
-    """Cell -> values by seed from 0, None diverged; `knn=`, `pretext=` and metrics likewise."""
-    measures: dict[Measure, Mapping[str, Sequence[float | None]]] = {"judged": judged, **others}
+    """Cell -> values by seed from 0, None diverged; `knn__top1=` for the metric knn/top1."""
+    named = {name.replace("__", "/"): values for name, values in others.items()}
     return {
-        (measure, cell): dict(enumerate(values))
-        for measure, cells in measures.items()
+        (metric, cell): dict(enumerate(values))
+        for metric, cells in {JUDGED: judged, **named}.items()
         for cell, values in cells.items()
     }
 
@@ -43,6 +43,6 @@ def drawn(means: Mapping[str, float], seeds: int, chance: random.Random, sd: flo
     """Normal scores: a share of each seed in all cells, and each cell's own (`sd`)."""
     common = [chance.gauss(0, 3) for _ in range(seeds)]
     return {
-        ("judged", cell): {n: mean + common[n] + chance.gauss(0, sd) for n in range(seeds)}
+        (JUDGED, cell): {n: mean + common[n] + chance.gauss(0, sd) for n in range(seeds)}
         for cell, mean in means.items()
     }

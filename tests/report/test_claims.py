@@ -35,8 +35,8 @@ def test_one_seed_only_looks_like_something(make: Make, gather: Collected) -> No
     found = claims(bench, gather)
     assert found["zero"].verdict == "looks reproduced (one seed)"
     assert found["slow"].verdict == "looks not reproduced (one seed)"
-    assert found["slow"].evidence == "+1.00 points to m0.9, one seed; margin 2"
-    assert found["learns"].evidence.startswith("+25.00 points to the untrained control")
+    assert found["slow"].evidence == "m0.99 against m0.9: +1.00 points, one seed; margin 2"
+    assert "the untrained network: +25.00 points" in found["learns"].evidence
 
 
 def test_seeds_are_paired(make: Make, gather: Collected) -> None:
@@ -44,9 +44,8 @@ def test_seeds_are_paired(make: Make, gather: Collected) -> None:
     seeds = {"m0_9": [20, 30, 40.0], "m0_99": [25.1, 35, 44.9], "untrained": [5, 15, 25.0]}
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence == (
-        "+5.00 points to m0.9, 97.5 % interval +4.64 to +5.36, 3 seeds; margin 2"
-    )  # Holm: three claims can be tested, and the clearest of them has been decided
+    assert judgement.evidence.startswith("m0.99 is better than m0.9: +5.00 points, 9")
+    assert judgement.evidence.endswith(", 3 seeds; margin 2")
 
 
 @pytest.mark.parametrize("printed_at", ["paper", "cifar10"])
@@ -68,11 +67,13 @@ def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) ->
     seeds = {"m0_9": [30, 30, 30.0], "m0_99": [33, 35, 32.0], "untrained": [5, 5.1, 5.2]}
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "undecided"
-    assert judgement.words == f"undecided (needs {judgement.needs} seeds)"
+    assert judgement.words == f"undecided (narrowing it needs {judgement.needs} seeds)"
+    assert f"About {judgement.needs} seeds would narrow it to ±2 points: " in judgement.evidence
+    assert f" {(judgement.needs or 0) - 3} more of 3 cells, 0." in judgement.evidence
     planned = fill(make((0, 1, 2), scale_changes={"max_seeds": 4}), **seeds)
     judgement = claims(planned, gather)["slow"]
-    assert judgement.words == "undecided (needs more than 4 seeds)"
-    assert judgement.evidence.endswith("4 of at most 4 seeds")
+    assert judgement.words == "undecided (narrowing it needs more than 4 seeds)"
+    assert "4 of at most 4 seeds" in judgement.evidence
 
 
 def test_what_it_needs_is_a_look_that_is_planned(make: Make, gather: Collected) -> None:
@@ -82,7 +83,7 @@ def test_what_it_needs_is_a_look_that_is_planned(make: Make, gather: Collected) 
     planned = claims(fill(bench, **seeds), gather)["slow"]
     assert alone.needs is not None
     assert planned.needs in (5, 8, 12, 18, 27, 40)
-    assert planned.words == f"undecided (needs {planned.needs} seeds)"
+    assert planned.words == f"undecided (narrowing it needs {planned.needs} seeds)"
     assert alone.needs not in (5, 8, 12, 18, 27, 40), "the example shows no rounding"
     assert planned.needs > alone.needs
 
@@ -108,7 +109,7 @@ def test_a_diverged_seed_is_told(make: Make, gather: Collected) -> None:
     seeds = {"m0_9": [38.0, 38.0], "m0_99": [50.0, None], "untrained": [14.0, 14.1]}
     judgement = claims(fill(make((0, 1)), **seeds), gather)["slow"]
     assert judgement.verdict == "undecided"
-    assert judgement.evidence.startswith("m0.99 diverged in 1 of 2 seeds; +12.00 points to m0.9")
+    assert "m0.99 diverged in 1 of 2 seeds; +12.00 points" in judgement.evidence
 
 
 def test_what_has_learned_nothing_is_not_compared(make: Make, gather: Collected) -> None:
@@ -116,7 +117,7 @@ def test_what_has_learned_nothing_is_not_compared(make: Make, gather: Collected)
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "not testable at this scale"
     assert judgement.evidence.startswith(
-        "m0.9 does not beat the untrained network (+0.13 points to the untrained control, 95 % "
+        "m0.9 does not beat the untrained network (+0.13 points, 9"
     )
 
 
@@ -131,10 +132,17 @@ def test_a_slow_key_encoder_needs_steps(make: Make, gather: Collected) -> None:
     assert negatives.endswith("2000 images (m0.9, m0.99, m0.999)")
 
 
-LEAK = {"kind": "leak", "id": "leak", "cell": "m0.9", "over": "m0.99", "says": "It cheats."}
+LEAK = {
+    "kind": "beats",
+    "id": "leak",
+    "cell": "m0.9",
+    "over": "m0.99",
+    "metric": "pretext/top1",
+    "says": "It cheats.",
+}
 
 
-def test_a_leak_needs_pretext_accuracies(make: Make, gather: Collected) -> None:
+def test_a_claim_about_the_pretext_task_needs_its_accuracies(make: Make, gather: Collected) -> None:
     bench = make((0, 1, 2), ablation_changes={"claims": [LEAK]})
     for seed, shaken in enumerate((0.0, 0.2, -0.1)):
         bench.finish(CONTROL, seed, 14 + shaken)
@@ -148,10 +156,12 @@ def test_a_leak_needs_pretext_accuracies(make: Make, gather: Collected) -> None:
     bench.finish("m0.99", 0, 40.0, pretext=80.0)
     judgement = claims(bench, gather)["leak"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence.startswith("weakest of 2 comparisons: ")
+    assert judgement.evidence.startswith("pretext accuracy of m0.9 is higher than m0.99: +18.97 ")
 
 
-def test_a_table_about_a_leak_shows_pretext_accuracies(make: Make, gather: Collected) -> None:
+def test_a_table_about_the_pretext_task_shows_pretext_accuracies(
+    make: Make, gather: Collected
+) -> None:
     bench = make((0, 1), ablation_changes={"claims": [LEAK]})
     for seed, shaken in enumerate((0.0, 0.5)):
         bench.finish("m0.9", seed, 30.0, pretext=99 - shaken)
@@ -193,7 +203,7 @@ def test_a_missing_seed_leaves_the_claim_open_and_tells_the_numbers_so_far(
     judgement = claims(bench, gather)["slow"]
     assert judgement.verdict == "incomplete"
     assert judgement.evidence.startswith("m0.9 lacks 1 of 2 seeds (seed 1 not run)")
-    assert " far: +6.00 points to m0.9, one seed" in judgement.evidence
+    assert " far: m0.99 against m0.9: +6.00 points, one seed" in judgement.evidence
 
 
 def test_a_stale_result_judges_nothing(make: Make, gather: Collected) -> None:
@@ -228,3 +238,32 @@ def test_a_cell_that_the_scale_leaves_out_is_missing(make: Make, gather: Collect
     judgement = claims(bench, gather)["slow"]
     assert judgement.verdict == "not testable at this scale"
     assert judgement.evidence == "this scale does not run the cell m0.9"
+
+
+def test_a_scale_may_run_two_cells_of_a_monotone_claim(make: Make, gather: Collected) -> None:
+    cells = ["m0", "m0.9", "m0.99", "m0.999"]
+    claim = {"kind": "monotone", "id": "up", "cells": cells, "says": "Up."}
+    changes = {"cells": ["m0.9", "m0.99"]}
+    bench = make((0, 1, 2), ablation_changes={"claims": [claim]}, scale_changes=changes)
+    fill(bench, m0_9=[30, 31, 32.0], m0_99=[40, 41.1, 42.2], untrained=[14, 15, 16.0])
+    judgement = claims(bench, gather)["up"]
+    assert judgement.verdict == "reproduced"
+    assert judgement.evidence.startswith("of its cells m0.9, m0.99: ")
+    one = make((0, 1, 2), ablation_changes={"claims": [claim]}, scale_changes={"cells": ["m0.9"]})
+    assert claims(one, gather)["up"].verdict == "not testable at this scale"
+
+
+def test_two_looks_are_all(make: Make, gather: Collected) -> None:
+    looks = [{"seeds": 3, "alpha": 0.02}, {"seeds": 6, "alpha": 0.03}]
+    bench = make((0, 1, 2), scale_changes={"looks": looks})
+    values = {"m0_9": [30, 30, 30.0], "m0_99": [34, 36, 31.5], "untrained": [5, 5.1, 5.2]}
+    found = claims(fill(bench, **values), gather)
+    assert found["slow"].verdict == "undecided"
+    assert next_seeds(found.values(), bench.scale, most=6)["untrained"] == [3, 4, 5]
+    for seed in (3, 4, 5):
+        for cell, value in (("m0.9", 30), ("m0.99", 34.0 + seed / 10), (CONTROL, 5.2)):
+            bench.finish(cell, seed, value)
+    found = claims(bench, gather)
+    assert found["slow"].decision is not None
+    assert (found["slow"].decision.seeds, found["slow"].decision.analysis) == (6, 1)
+    assert next_seeds(found.values(), bench.scale, most=6) == {}

@@ -219,6 +219,8 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     )
     said = "Of the paper's 4 claims: 3 reproduced, 1 not testable at this scale."
     assert f"| {said} | 0.65 hours" in text
+    assert "any wrong verdict is at most 0.05." in text
+    assert "at most 5%" in text
     assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
     assert "- **reproduced**: Without momentum training fails." in text
     assert (

@@ -13,15 +13,16 @@ from harness.report.preconditions import part
     [
         ("TIME_CONSTANTS", 5, "5 / (1 − m) steps"),
         ("SHARE", 5, "K is at most a fifth of the images"),
-        ("POWER", 0.9, "for a power of 0.9"),
-        ("DIRECTIONS", 3, "a third of it for each direction"),
+        ("BETTER", 0.7, "the margin (0.7 points by default)"),
+        ("ALIKE", 2.5, "for alike (2.5 points by default)"),
+        ("SIDES", ("a", "b", "c"), "a third of it for lower bounds"),
         ("FEWEST", 4, "analyses with four seeds or more"),
         ("FEWEST", 40, "analyses with 40 seeds or more"),
         ("CONFIDENCE", 0.9, "with their 90 % t interval"),
     ],
 )
 def test_a_constant_is_in_its_sentence(
-    constant: str, value: float, words: str, monkeypatch: pytest.MonkeyPatch
+    constant: str, value: object, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert words not in " ".join(rule_text.rule_sentences())
     monkeypatch.setattr(rule_text, constant, value)

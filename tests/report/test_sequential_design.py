@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from harness.report.sequential_design import design_of, planned_analyses
 from report.build import Bench
@@ -41,6 +42,38 @@ def test_added_seeds_have_served_for_nothing_else(make: Make) -> None:
 def test_without_a_most_only_the_scales_seeds_are_used(make: Make) -> None:
     by = design_of(make((4, 2)).scale)
     assert (by.seeds, by.analyses, by.unit, by.accuracy) == ((4, 2), (2,), "points", True)
+
+
+def test_looks_say_their_seeds_and_what_they_spend(make: Make) -> None:
+    looks = [{"seeds": 2, "alpha": 0.01}, {"seeds": 6, "alpha": 0.04}]
+    by = design_of(make((4, 2), scale_changes={"looks": looks}).scale)
+    assert (by.seeds, by.analyses) == ((4, 2, 5, 6, 7, 8), (2, 6))
+    assert [by.alpha_at(n) for n in (0, 1)] == [0.01, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"looks": [{"seeds": 3, "alpha": 0.05}]}, "looks.0.seeds"),
+        ({"looks": [{"seeds": 2, "alpha": 0.02}, {"seeds": 2, "alpha": 0.02}]}, "looks.1.seeds"),
+        ({"looks": [{"seeds": 2, "alpha": 0.02}, {"seeds": 4, "alpha": 0.04}]}, "looks: "),
+        ({"looks": [{"seeds": n, "alpha": 0.01} for n in (2, 3, 4)]}, "looks: "),
+        ({"looks": [{"seeds": 2, "alpha": 0.05}], "max_seeds": 4}, "max_seeds: "),
+    ],
+)
+def test_looks_that_contradict_each_other_are_refused(
+    make: Make, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ValidationError, match=field):
+        _ = make((4, 2), scale_changes=changes).scale
+
+
+def test_a_claim_may_have_margins_and_a_test_of_its_own(make: Make) -> None:
+    own = {"slow": {"margin": 0.5, "alike": 3.0, "test": "welch"}, "zero": {"margin": 4.0}}
+    by = design_of(make(scale_changes={"judging": own, "margin": None}).scale)
+    assert (by.better("slow"), by.alike("slow"), by.welch("slow")) == (0.5, 3.0, True)
+    assert (by.better("learns"), by.alike("learns"), by.welch("learns")) == (0.0, 1.5, False)
+    assert by.alike("zero") == 4.0, "what makes a cell better does not leave it alike"
 
 
 def test_costs_are_no_accuracies(make: Make) -> None:

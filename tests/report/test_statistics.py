@@ -12,10 +12,12 @@ from harness.report.statistics import (
     holm,
     p_above,
     prediction,
+    seeds_for_width,
     seeds_needed,
     summarise,
     t_quantile,
     t_tail,
+    welch,
 )
 
 TABLE = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 9: 2.2622, 10: 2.2281, 30: 2.0423}
@@ -191,3 +193,29 @@ class TestContrast:
         found = contrast([(1, {0: 2.0, 1: 2.0}), (-1, {5: 1.0, 6: 1.0})])
         assert found is not None
         assert (found.summary.low, found.summary.high) == (1.0, 1.0)
+
+
+ONE = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4]
+OTHER = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 20.5, 24.4]
+
+
+def test_welchs_test_gives_the_published_value_of_an_example() -> None:
+    """p = 0.02138 on both sides, with 24.98 degrees of freedom, in Rosetta Code's task."""
+    found = welch(ONE, OTHER)
+    assert found.df == 24
+    assert 0.02138 < 2 * found.p_below(0.0) < 0.0218  # of 24 degrees
+    assert found.p_above(0.0) == pytest.approx(1 - found.p_below(0.0))
+
+
+def test_welchs_degrees_of_freedom_are_never_fewer_than_the_smaller_samples() -> None:
+    assert welch([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]).df == 2
+    assert welch([1.0, 1.0], [5.0, 5.0]).p_below(0.0) == 0.0
+    assert welch([1.0], [5.0, 6.0]).error is None
+
+
+def test_so_many_seeds_make_the_interval_as_narrow() -> None:
+    found = seeds_for_width(1.5, 2.0, 0.01, 50)
+    assert found is not None
+    wide, narrow = (t_quantile(0.99, n - 1) * 2.0 / n**0.5 for n in (found - 1, found))
+    assert narrow <= 1.5 < wide
+    assert seeds_for_width(0.1, 2.0, 0.01, 50) is None
