@@ -7,18 +7,11 @@ margins are the scale's (`harness.recipe.judging`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from harness.recipe.section import Name, Section, refuse
-from harness.spec.registry import task_of
-
-if TYPE_CHECKING:
-    Accuracy = str
-else:
-    Accuracy = Literal[*task_of()]
-"""A metric that a task reports, in percent."""
 
 CONTROL = "untrained"
 """The extra cell of every table: the untrained network, at its initial weights."""
@@ -37,8 +30,6 @@ class _Statement(Section):
     by: By = "paper"
     says: str
     """The statement, in our words."""
-    metric: Accuracy | None = None
-    """The metric of which it is a statement; null: the scale's."""
     control_too: ClassVar[bool] = False
     """Whether the untrained control may be one of the cells."""
 

@@ -134,7 +134,9 @@ class Model(Section):
     weights: Weights | None = None
     """null: random initial weights. Given weights are evaluated unchanged if optim.epochs is 0;
     else pre-training starts from them."""
-    layout: Annotated[Literal["torchvision", "msra"], Since("0.2")] = "torchvision"
+    layout: Annotated[
+        Literal["torchvision", "msra"], Since("0.2"), Field(title="ResNet's layout")
+    ] = "torchvision"
     """msra: the ResNet-50 from which the papers' supervised detectors start: a block's stride is in
     its first 1x1 convolution, and it sees BGR from 0 to 255 minus the mean. Only tasks that train a
     detector build it; torchvision: a stride in the 3x3 convolution, and RGB."""

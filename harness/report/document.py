@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.recipe.ablation import CONTROL
+from harness.recipe.claims import PRETEXT, Beats, NotWorse
 from harness.recipe.judging import ALIKE, BETTER
 from harness.report import provenance, scale
 from harness.report.axis_figure import axis_figure
@@ -146,7 +147,13 @@ def _table(results: Results) -> list[Block]:
         where = ", as in the paper" if ablation.of_paper else ""
         words.append(f"Judged by {measure(results.metric).label}{where}.")
     claims = ablation.claims if ablation is not None else ()
-    if others := dict.fromkeys(measure(c.metric).label for c in claims if c.metric is not None):
+    if others := dict.fromkeys(
+        measure(own).label
+        for claim in claims
+        if isinstance(claim, Beats | NotWorse)
+        and (own := claim.metric) not in (None, PRETEXT, results.metric)
+        and own is not None
+    ):
         words.append(
             f"Claims about {' and '.join(others)} are judged by that, as their evidence says."
         )

@@ -40,7 +40,8 @@ def why_untestable(
     """
     if claim.id in scale.untestable:
         return scale.untestable[claim.id]
-    of = claim.metric or scale.metric
+    own = claim.metric if isinstance(claim, Beats | NotWorse) else None
+    of = scale.metric if own is None or own == PRETEXT else own
     cells = [cell for _, cell in claim.named()]
     there = {*recipes, *(printed if of == scale.metric else ()), CONTROL}
     absent = [cell for cell in cells if cell not in there]
@@ -53,14 +54,11 @@ def why_untestable(
         said.append("this scale does not run the untrained control")
     if design.accuracy:
         said += preconditions.failed(recipes, images, [cell for cell in cells if cell in recipes])
-    own = claim.metric if isinstance(claim, Beats | NotWorse) else None
-    metrics = {scale.metric if own in (None, PRETEXT) else str(own)}
+    if of != scale.metric and not any(protocol_of(recipe, of) for recipe in recipes.values()):
+        said.append(f"this scale does not measure {of}")
     beside = [*cells, *([CONTROL] if control else [])]
-
-    def protocols(metric: Metric) -> dict[str, Protocol]:
-        return {c: compared(protocol_of(r, metric), ablation) for c, r in recipes.items()}
-
-    said += [text for metric in sorted(metrics) for text in _apart(beside, protocols(metric))]
+    protocols = {c: compared(protocol_of(r, of), ablation) for c, r in recipes.items()}
+    said += _apart(beside, protocols)
     return "; ".join(said)
 
 

@@ -144,7 +144,7 @@ def test_claims_about_detection_are_judged_by_boxes(scale: Scale, tmp_path: Path
     found = {each.claim.id: each for each in judge(results)}
     assert found["moco-beats-random"].verdict == "reproduced"
     assert found["moco-detects-better"].verdict == "not reproduced"
-    assert found["moco-detects-better"].evidence.startswith("box AP: -")
+    assert found["moco-detects-better"].evidence.startswith("box AP of moco-long")
     # and what does not beat the random start's boxes is not compared by boxes
     assert found["supervision-wins"].verdict == "reproduced"
     assert found["supervision-detects-better"].verdict == "not testable at this scale"
