@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.reference import References, papers, reference_recipes
+from harness.recipe.reference import papers, reference_recipes
 from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability, mixed_threads
@@ -344,21 +344,14 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(own, runs)),
     )
-    return replace(results, warnings=(*_warnings(results), *_not_the_papers(papers())))
-
-
-def _not_the_papers(references: References) -> list[str]:
-    return [
-        f"A reference recipe of the papers' settings is wrong: {each}"
-        for each in references.mistakes
-    ]
+    wrong = (f"A reference recipe of the papers' settings is wrong: {x}" for x in papers().mistakes)
+    return replace(results, warnings=(*_warnings(results), *mixed_threads(own), *wrong))
 
 
 def _warnings(results: Results) -> list[str]:
     measured = (m for m in task_of() if any(is_measured(m, r.recipe.data) for r in results.runs))
     shared, metrics = results.comparability, dict.fromkeys((*measured, results.metric))
     found = [warning for run in results.runs for warning in run.warnings]
-    found += mixed_threads(results.runs)
     found += [
         f"{cell.label} has another protocol than most of the column ({metric}: "
         f"{protocol_text(other)}), so it is not compared with other cells."

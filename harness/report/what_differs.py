@@ -91,6 +91,10 @@ def _recipe(stages: Sequence[Mapping[str, Any]]) -> Recipe | None:
         return None
 
 
+def _margin(report: dict[str, Any]) -> list[str]:
+    return [] if report["margin"] is None else [f"{report['margin']:g}"]
+
+
 def what_differs(
     a: Mapping[str, Any],
     b: Mapping[str, Any],
@@ -110,7 +114,7 @@ def what_differs(
         ("edition", [basis[0]["edition"]], [basis[1]["edition"]]),
         ("data fingerprint", basis[0]["data"], basis[1]["data"]),
         ("seeds", map(str, a["seeds"]), map(str, b["seeds"])),
-        ("margin", [f"{a['margin']:g}"], [f"{b['margin']:g}"]),
+        ("margin", _margin(a), _margin(b)),
         ("commit", a["commits"], b["commits"]),
     ]
     machines = [_machines(each.attempts) for each in records]

@@ -128,7 +128,8 @@ def test_given_weights_are_named_beside_the_number_and_watched(moco: Any, pets: 
     shown = f"w.pth, sha256 {sha256[:16]}"
     assert shown in said.out
     for name in ("report.md", "report.html", "report.tex"):
-        table = folder.joinpath(name).read_text().partition("Provenance")[0]
+        text = folder.joinpath(name).read_text().rpartition("</nav>")[2]  # below the contents
+        table = text.partition("Provenance")[0]
         assert shown in " ".join(table.split()), name
     for name in ("table.csv", "runs.csv"):
         for row in csv.DictReader(folder.joinpath(name).open()):

@@ -52,7 +52,7 @@ def test_where_there_is_no_slurm(
     said = moco("run", tiny, "--on", "slurm", "--site", site)
     assert said.code == 1
     assert "no sbatch on PATH" in said.err
-    here = moco("run", tiny, "--site", site, "--dry-run")
+    here = moco("run", tiny, "--site", site, "--dry-run", "--device", "cpu")
     assert here.code == 0
     assert "to SLURM" not in here.out, "auto runs here"
     assert moco("run", tiny, "--on", "there").code == 2
