@@ -344,8 +344,13 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(own, runs)),
     )
-    wrong = (f"A reference recipe of the papers' settings is wrong: {x}" for x in papers().mistakes)
+    wrong = _not_the_papers(papers())
     return replace(results, warnings=(*_warnings(results), *mixed_threads(own), *wrong))
+
+
+def _not_the_papers(references: References) -> list[str]:
+    what = "A reference recipe of the papers' settings is wrong"
+    return [f"{what}: {each}" for each in references.mistakes]
 
 
 def _warnings(results: Results) -> list[str]:

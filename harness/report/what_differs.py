@@ -91,7 +91,7 @@ def _recipe(stages: Sequence[Mapping[str, Any]]) -> Recipe | None:
         return None
 
 
-def _margin(report: dict[str, Any]) -> list[str]:
+def _margin(report: Mapping[str, Any]) -> list[str]:
     return [] if report["margin"] is None else [f"{report['margin']:g}"]
 
 
