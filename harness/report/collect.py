@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.reference import papers, reference_recipes
+from harness.recipe.reference import References, papers, reference_recipes
 from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability, mixed_threads
