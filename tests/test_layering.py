@@ -136,9 +136,9 @@ def outermost(tree: ast.Module) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """data of harness.data.loader; "" of harness itself and what it defines."""
-    inner = name.split(".")[1:]
-    known = bool(inner) and ((ROOT / inner[0]).is_dir() or (ROOT / f"{inner[0]}.py").exists())
+    """data of harness.data.loader; "" of harness itself, what it defines, and of other packages."""
+    top, *inner = name.split(".")
+    known = top == "harness" and bool(inner) and ((ROOT / inner[0]).is_dir() or (ROOT / f"{inner[0]}.py").exists())
     return inner[0] if known else ""
 
 
