@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from harness.cli import completion
-from harness.cli.options import DataRoot, Device, Processes, Runs, Sets, SitePath, machine, path
+from harness.cli.options import (
+    Again,
+    DataRoot,
+    Device,
+    Processes,
+    Runs,
+    Sets,
+    SitePath,
+    machine,
+    path,
+)
 from harness.export.formats import Format
 
 
@@ -117,9 +127,7 @@ def evaluate(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
-    ] = False,
+    again: Again = False,
     launcher: Annotated[
         str, typer.Option(metavar="LAUNCHER", help="As --on of run: here, local, auto ...")
     ] = "auto",
