@@ -32,7 +32,7 @@ def export(
             autocompletion=completion.runs_and_recipes,
         ),
     ],
-    form: Annotated[Format, typer.Option("--format", help="Library or form of the files.")],
+    form: Annotated[Format, typer.Option("--format", help="Library to write the files for.")],
     to: Annotated[
         Path | None,
         typer.Option(help="New folder (default: one under RUNS/exports).", parser=path),
@@ -107,7 +107,9 @@ def evaluate(
     ],
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="KINDS", help="Such as knn,linear (the default); knn is always done."),
+        typer.Option(
+            metavar="KINDS", help="Kinds of evaluation (default: knn,linear); kNN is always done."
+        ),
     ] = None,
     size: Annotated[
         int | None,
