@@ -56,10 +56,10 @@ class Pool:
         self._runs = 0
 
     def run(
-        self, function: Callable[..., Any], size: int, *args: Any, timeout: float = 45
+        self, function: Callable[..., Any], size: int, *args: Any, timeout: float = 90
     ) -> list[Any]:
         """What `function` returns in each of `size` ranks; AssertionError if one of them fails."""
-        outcomes = self.outcomes(function, size, *args, timeout=timeout)
+        outcomes = self.outcomes(function, size, *args, timeout=timeout, wait_s=timeout)
         failures = [
             f"rank {rank} of {size}: {outcome.trace if isinstance(outcome, Failed) else outcome}"
             for rank, outcome in enumerate(outcomes)

@@ -136,9 +136,10 @@ def outermost(tree: ast.Module) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """data of harness.data.loader; "" of harness itself and what it defines."""
-    inner = name.split(".")[1:]
-    known = bool(inner) and ((ROOT / inner[0]).is_dir() or (ROOT / f"{inner[0]}.py").exists())
+    """data of harness.data.loader; "" of harness itself, what it defines, and of other packages."""
+    top, *inner = name.split(".")
+    folder = ROOT.joinpath(*inner[:1])
+    known = top == "harness" and inner and (folder.is_dir() or folder.with_suffix(".py").exists())
     return inner[0] if known else ""
 
 

@@ -69,7 +69,7 @@ def plan(
 
 
 def preflight(made: Plan, site: Site) -> Preflight:
-    """What of the plan's recipe cannot mean what it says, before anything runs."""
+    """Warnings of settings of the plan's recipe that cannot work."""
     count = functools.cache(lambda data: training_size(site.data / data.folder, data))
     if made.scale is not None and made.expansion is not None:
         return of_scale(made.scale, made.expansion, made.path, count)

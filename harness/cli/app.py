@@ -368,7 +368,7 @@ def gc(
         bool, typer.Option("--yes", "-y", help="Delete the files (default: only list them).")
     ] = False,
 ) -> None:
-    """Delete unused checkpoints and leftover files; the records of runs always stay."""
+    """List unused checkpoints and leftover files, or delete them; records of runs always stay."""
     from harness.cli.gc import gc_command
 
     raise typer.Exit(gc_command(machine(runs=runs, site=site), delete=yes))

@@ -140,7 +140,7 @@ def validate(
     ],
 ) -> None:
     """Check recipes, ablation recipes with all cells, lists and papers' tables; print every
-    mistake, and warn of what cannot mean what it says."""
+    mistake, and warn of settings that cannot work."""
     from harness.cli import show
     from harness.errors import RecipeError
     from harness.preflight.recipe_file import of_recipe, of_scale

@@ -52,7 +52,7 @@ def test_data_that_grew(moco: Any, pets: Path) -> None:
 
     where = ("--data", "data")
     assert moco("run", pets, "--yes", *where).code == 0
-    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
+    assert moco("run", pets, "--yes", *where).idle
     assert moco("check", pets, *where).code == 0
     shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
 
@@ -79,7 +79,7 @@ def test_data_that_grew(moco: Any, pets: Path) -> None:
     assert again.code == 0, again.all
     assert len(list(Path("runs/aside").iterdir())) == 3
     assert "stale" not in again.out.partition("loading")[2]
-    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
+    assert moco("run", pets, "--yes", *where).idle
     assert moco("check", pets, *where).code == 0
     assert moco("publish", pets, "--to", "kept").code == 0
     shutil.rmtree("data/pets/train/cat")

@@ -34,7 +34,7 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     before = FILE.read_bytes()
     again = moco("sweep", tiny, *TWO, "--seeds", "0-1")
     assert again.code == 0
-    assert "nothing to do" in again.out
+    assert again.idle
     other = moco("sweep", tiny, *TWO, "--seeds", "0-2")
     assert other.code == 2
     assert f"{FILE}: another sweep of this name (seeds: [0 1])" in other.err
@@ -109,7 +109,7 @@ def test_several_seeds_of_one_recipe_are_one_row(moco: Any, tiny: Path) -> None:
     assert cell["metrics"]["knn/top1"]["summary"]["n"] == 2
     assert "95 % interval" in said.out
     alone = moco("run", tiny, *SMALL, "--set", "seed=1")
-    assert "nothing to do" in alone.out, "it is the run that --seeds has made"
+    assert alone.idle, "it is the run that --seeds has made"
 
 
 def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: Path) -> None:

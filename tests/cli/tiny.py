@@ -43,6 +43,11 @@ class Said:
     def all(self) -> str:
         return self.out + self.err
 
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing left to run."""
+        return "nothing to do" in self.out
+
 
 def command(*words: str) -> None:
     """The command, as a process of its own begins it."""
