@@ -149,13 +149,14 @@ class CellValues:
 def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
     """The leading accuracies of finished runs, by ablation, in the order of the rows.
 
-    A run leads with its own linear probe, else its own kNN, else its first other evaluation. The
-    runs of an ablation lead with the same metric, as far as they have it.
+    A run of an ablation leads with the ablation's metric. Others, and those that lack it, lead with
+    their own linear probe, else their own kNN, else their first other evaluation. The runs of a
+    cell lead with the same metric, as far as they have it.
     """
     found: dict[str, dict[str, dict[str, dict[tuple[int, str], float]]]] = {}
     for row in rows:
         described = row.entry.described or {}
-        if row.state != "finished" or (lead := _lead(row, str(described.get("kind")))) is None:
+        if row.state != "finished" or (lead := _lead(row, described)) is None:
             continue
         cell = str(described.get("cell") or described.get("name") or row.id)
         run = row.id.rpartition(".")[0]
@@ -171,18 +172,21 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
     return made
 
 
-def _lead(row: Row, kind: str) -> tuple[int, str, float] | None:
-    """(place among a run's evaluations, metric, value) of an evaluation; None if it is none."""
-    values = _values(row.entry.result or {})
-    if kind not in tasks() or tasks()[kind].parent is None:
+def _lead(row: Row, described: Mapping[str, Any]) -> tuple[int, str, float] | None:
+    """(place among a run's values, metric, value) of a stage; None if it has none that leads."""
+    values, kind = _values(row.entry.result or {}), str(described.get("kind"))
+    if kind not in tasks():
         return None
-    known = [name for name in tasks()[kind].reported if name in foremost(values)]
-    if not known:
-        return None
+    shown = [name for name in tasks()[kind].reported if name in foremost(values)]
     own = [each.kind for each in tasks().values() if each.parent is not None and each.section]
-    name = row.id.rpartition(".")[2].rpartition("-")[0]
-    place = len(own) - own.index(kind) if name == kind and kind in own else len(own) + 1
-    return place, known[0], values[known[0]]
+    is_own = row.id.rpartition(".")[2].rpartition("-")[0] == kind
+    metric = str(described.get("metric"))
+    if metric in tasks()[kind].reported and metric in values:
+        return (-1 if is_own else 0), metric, values[metric]
+    if not shown or tasks()[kind].parent is None:
+        return None
+    place = len(own) - own.index(kind) if is_own and kind in own else len(own) + 1
+    return place, shown[0], values[shown[0]]
 
 
 def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:
