@@ -25,6 +25,9 @@ from harness.cli.options import (
     parse_seeds,
 )
 
+LONGEST = 1000
+"""Characters of a command that is repeated for the user to copy."""
+
 if TYPE_CHECKING:
     from harness.recipe.sweep import Sweep
     from harness.site import Site
@@ -88,5 +91,6 @@ def _agreed(made: Sweep, recipe: Path, site: Site) -> bool:
     what = f"{made.cells:,} cells, {made.runs:,} runs, {long} of work"
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
-        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question: {line}")
+        shown = f": {line}" if len(line) < LONGEST else ""
+        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question{shown}")
     return typer.confirm(f"This sweep is {what}. Go on?")
