@@ -66,7 +66,7 @@ def sweep(
     from harness.cli.run import RunOptions, run_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = RunOptions(known_launcher(on), not yes, again, dry, None)
+    options = RunOptions(known_launcher(on), not yes, again, dry, None, swept=True)
     made = sweeping.draft(recipe, sets=sets or [], seeds=parse_seeds(seeds), name=name or "")
     if made.runs > sweeping.MANY and not yes and not _agreed(made, recipe, where):
         return
