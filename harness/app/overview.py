@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,7 @@ class CellValues:
 
 
 def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
-    """The leading accuracies of finished runs, by ablation, in the order of the rows.
+    """The leading accuracies of finished runs, by ablation, cells in the order of their ids.
 
     A run of an ablation leads with the ablation's metric. Others, and those that lack it, lead with
     their own linear probe, else their own kNN, else their first other evaluation. The runs of a
@@ -169,7 +170,16 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
             first = min(each for values in runs.values() for each in values)
             values = tuple(each[first] for each in runs.values() if first in each)
             made.setdefault(group, []).append(CellValues(cell, first[1], values))
-    return made
+    return {
+        group: sorted(cells, key=lambda each: _by_number(each.cell))
+        for group, cells in made.items()
+    }
+
+
+def _by_number(cell: str) -> list[tuple[str, float]]:
+    """Sort key of a cell's id: queue=32 before queue=192."""
+    parts = re.findall(r"(\D*)(\d+(?:\.\d+)?)?", cell)
+    return [(text, float(number or 0)) for text, number in parts]
 
 
 def _lead(row: Row, described: Mapping[str, Any]) -> tuple[int, str, float] | None:
