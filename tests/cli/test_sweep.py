@@ -29,6 +29,9 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     assert {cell["id"]: len(cell["runs"]) for cell in results("mine")["cells"]} == {
         **{"momentum=0.5": 2, "momentum=0.9": 2, "untrained": 2}
     }
+    for path in Path("runs").glob("mine.*/stage.json"):
+        told = list(json.loads(path.read_text()).items())
+        assert told.index(("metric", "knn/top1")) < [key for key, _ in told].index("recipe")
     assert "2 seeds, paired" in said.out
     assert "95 % interval" in Path("runs/reports/mine/report.md").read_text()
     before = FILE.read_bytes()
