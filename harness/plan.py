@@ -89,6 +89,8 @@ class PlannedStage:
     and by the same protocol; "" if the plan has none."""
     varies: tuple[str, ...] = ()
     """The recipe's fields in which the plan's cells differ."""
+    metric: str = ""
+    """What the ablation's table shows; "" for a single recipe."""
 
     @property
     def recipe(self) -> Recipe:
@@ -293,6 +295,7 @@ def make_plan(
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                     varies=varies,
+                    metric=scale.metric if scale is not None else "",
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
@@ -387,6 +390,7 @@ def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
         "group": group,
         "cell": stage.member.cell,
         **({"varies": list(stage.varies)} if stage.varies else {}),
+        **({"metric": stage.metric} if stage.metric else {}),
         "parent": stage.parent,
         **({"control": stage.control} if stage.control else {}),
         "recipe": described(stage.recipe, stage.name),

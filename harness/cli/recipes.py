@@ -11,6 +11,7 @@ from harness.cli import completion, options
 from harness.cli.options import Sets
 
 if TYPE_CHECKING:
+    from harness.app.comparing import Comparison
     from harness.site import Site
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
@@ -190,30 +191,39 @@ def diff(
     data: options.DataRoot = None,
     site: options.SitePath = None,
 ) -> None:
-    """Show where two recipes, or two ablation recipes, differ once resolved, then their results."""
+    """Show where two recipes, or two ablation recipes, differ once resolved, then their results.
+
+    Where both have results, edition, data, threads and versions that differ are shown too.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli import show
+    from harness.cli.compare import show_document
     from harness.recipe.difference import difference
     from harness.recipe.load import load, load_recipe
+    from harness.report.side_by_side import DETAILS, DIFFERS
 
     one, other = load(first), load(second)
     if type(one) is not type(other):  # refuse the one that is not a single run
         one, other = load_recipe(first), load_recipe(second)
     found = difference(one, other)
+    made = _compared(first, second, options.machine(data=data, runs=runs, site=site))
+    rows = [(path, _label(path), *map(_as_yaml, values)) for path, *values in found]
+    if made is not None:
+        rows += [(each.what, "", each.a, each.b) for each in made.differences if not each.of_recipe]
     if not found:
         show.line("no difference after defaults and `extends`")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("field", "", str(first), str(second)):
-        table.add_column(heading)
-    for path, *values in found:
-        table.add_row(
-            escape(path), escape(_label(path)), *(escape(_as_yaml(value)) for value in values)
-        )
-    show.console.print(table)
-    _results(first, second, options.machine(data=data, runs=runs, site=site))
+    if rows:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("field", "", str(first), str(second)):
+            table.add_column(heading)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        show.console.print(table)
+    if made is not None:
+        show.console.print()
+        show_document(made.document, DIFFERS, DETAILS)
 
 
 def _label(path: str) -> str:
@@ -226,21 +236,17 @@ def _label(path: str) -> str:
         return ""
 
 
-def _results(first: Path, second: Path, site: Site) -> None:
-    """Print the results of both recipes with intervals, if the run root has some."""
+def _compared(first: Path, second: Path, site: Site) -> Comparison | None:
+    """What the runs of both recipes say beside each other; None unless both have results in the run
+    root."""
     from harness.app.comparing import compare
-    from harness.cli import show
-    from harness.cli.compare import show_document
     from harness.errors import StoreError
-    from harness.report.side_by_side import DETAILS, DIFFERS
 
     try:
         made = compare(first, second, site=site)
     except StoreError:  # no common cell
-        return
-    if any(pair.a and pair.b for pair in made.pairs):
-        show.console.print()
-        show_document(made.document, DIFFERS, DETAILS)
+        return None
+    return made if any(pair.a and pair.b for pair in made.pairs) else None
 
 
 def _as_yaml(value: object) -> str:

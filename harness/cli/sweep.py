@@ -25,6 +25,9 @@ from harness.cli.options import (
     parse_seeds,
 )
 
+LONGEST = 1000
+"""Characters of a command that is repeated for the user to copy."""
+
 if TYPE_CHECKING:
     from harness.recipe.sweep import Sweep
     from harness.site import Site
@@ -63,7 +66,7 @@ def sweep(
     from harness.cli.run import RunOptions, run_command
 
     where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = RunOptions(known_launcher(on), not yes, again, dry, None)
+    options = RunOptions(known_launcher(on), not yes, again, dry, None, swept=True)
     made = sweeping.draft(recipe, sets=sets or [], seeds=parse_seeds(seeds), name=name or "")
     if made.runs > sweeping.MANY and not yes and not _agreed(made, recipe, where):
         return
@@ -88,5 +91,6 @@ def _agreed(made: Sweep, recipe: Path, site: Site) -> bool:
     what = f"{made.cells:,} cells, {made.runs:,} runs, {long} of work"
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
-        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question: {line}")
+        shown = f": {line}" if len(line) < LONGEST else ""
+        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question{shown}")
     return typer.confirm(f"This sweep is {what}. Go on?")

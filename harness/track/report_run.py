@@ -33,6 +33,7 @@ from harness.track.protocol import (
     TrackedTable,
     TrackerError,
     extras,
+    removes_earlier,
 )
 
 FOLDER = "reports"
@@ -127,16 +128,20 @@ class ReportMirror:
         run = self._open(state, results)
         try:
             self._fill(run, results, table, of_runs)
+            replaces = self.mode == "offline" and removes_earlier(run)
             for title, text in not_above(results):
                 if (given := f"{self.mode}: {title}") not in state.alerts:
                     state.alerts.append(given)
-                    extras(run).alert(title, text)
+                elif not replaces:  # else those of the one before go with it
+                    continue
+                extras(run).alert(title, text)
         finally:
             self._beat()
             run.close(done=True)
         setattr(state, self.mode, digest)
         state.url = self.url = run.url or state.url
         atomic.write_json(self._file, {"schema": SCHEMA, **asdict(state)})
+        extras(run).remove_earlier()
         self.standing = "complete"
 
     def _state(self) -> _State:

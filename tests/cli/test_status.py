@@ -194,6 +194,28 @@ def test_accuracies_are_told_by_ablation_and_cell(moco: Any, world: World) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("metric", "leads"),
+    [("knn/top1", ["m0 kNN 41", "m1 kNN 51"]), ("", ["m0 linear 60", "m1 linear 61"])],
+)
+def test_an_ablation_leads_with_its_own_metric(
+    moco: Any, world: World, metric: str, leads: list[str]
+) -> None:
+    for n in range(2):
+        run = f"tiny.m{n}-s0"
+        above = world.stage(run=run)
+        for kind, value in (("linear", 60.0 + n), ("knn", 41.0 + 10 * n)):
+            folder = world.stage(kind, run=run, parent=above.id)
+            path = folder.path / "stage.json"
+            more = {"group": "tiny", "cell": f"m{n}"} | ({"metric": metric} if metric else {})
+            path.write_text(json.dumps(more | json.loads(path.read_text()) | more))
+            world.result(folder, **{f"{kind}/top1": value})
+        world.result(above, **{"train/loss": 3.0})
+    said = [" ".join(line.split()) for line in moco("status").out.splitlines()]
+    cells = [line for line in said if line.startswith(("m0 ", "m1 "))]
+    assert [line.partition(".")[0] for line in cells] == leads
+
+
 @pytest.mark.parametrize("width", [50, 80])
 def test_no_two_rows_look_alike(moco: Any, world: World, terminal: Terminal, width: int) -> None:
     for n, cell in enumerate(("m0.9", "m0.99", "m0.999")):

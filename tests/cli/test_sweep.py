@@ -29,6 +29,9 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     assert {cell["id"]: len(cell["runs"]) for cell in results("mine")["cells"]} == {
         **{"momentum=0.5": 2, "momentum=0.9": 2, "untrained": 2}
     }
+    for path in Path("runs").glob("mine.*/stage.json"):
+        told = list(json.loads(path.read_text()).items())
+        assert told.index(("metric", "knn/top1")) < [key for key, _ in told].index("recipe")
     assert "2 seeds, paired" in said.out
     assert "95 % interval" in Path("runs/reports/mine/report.md").read_text()
     before = FILE.read_bytes()
@@ -67,6 +70,7 @@ def test_a_large_sweep_asks_and_names_its_cost(moco: Any, tiny: Path, place: Pat
     assert said.code == 1
     assert "this sweep is 10,000 cells, 10,000 runs, about " in said.err
     assert "--yes" in said.err
+    assert len(said.err) < 500, "the values are not repeated"
     assert not Path("runs").exists()
 
 
@@ -131,6 +135,29 @@ def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: 
     nothing = moco("report", "--compare", tiny, "nowhere")
     assert nothing.code == 1
     assert "nowhere: no report, run root or recipe" in nothing.err
+
+
+def test_a_diff_of_recipes_with_results_shows_code_data_and_machine(moco: Any, tiny: Path) -> None:
+    for name, momentum in (("one", 0.9), ("other", 0.5)):
+        Path(f"{name}.yaml").write_text(
+            f"extends: {tiny}\nname: {name}\nlinear: null\nwatch: {{control: false}}\n"
+            f"optim: {{epochs: 1}}\ncontrast: {{momentum: {momentum}}}\n"
+        )
+    fields = moco("recipes", "diff", "one.yaml", "other.yaml").out
+    assert "contrast.momentum" in fields
+    for name in ("one", "other"):
+        assert moco("run", f"{name}.yaml").code == 0
+    assert moco("recipes", "diff", "one.yaml", "other.yaml").out.startswith(fields), "nothing else"
+    for path in Path("runs").glob("other-s0.*/attempts/*/attempt.json"):
+        said = json.loads(path.read_text())
+        said["machine"]["threads"], said["packages"]["torch"] = 77, "9.9"
+        path.write_text(json.dumps(said))
+    for path in Path("runs").glob("other-s0.*/result.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "edition": "0123456789ab"}))
+    lines = moco("recipes", "diff", "one.yaml", "other.yaml").out.splitlines()
+    told = {line.split()[0]: line.split()[-1] for line in lines[:20] if line.split()}
+    assert (told["threads"], told["torch"], told["edition"]) == ("77", "9.9", "0123456789ab")
+    assert any("kNN top-1" in line for line in lines)
 
 
 def test_from_python(tiny: Path) -> None:

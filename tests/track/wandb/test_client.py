@@ -182,6 +182,46 @@ def test_sync_rebuilds_all_of_it_from_the_run_root(
         assert {each.state for each in sync(runs, None, said.append)} == {"already"}
 
 
+def kept_offline(runs: Path, name: str) -> list[Path]:
+    return sorted((runs / "wandb").glob(f"offline-run-*{name}*"))
+
+
+def test_offline_copies_of_a_report_are_removed_once_replaced_or_uploaded(
+    runs: Path, ablation: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mirror_all(runs, ablation) == []
+    first = kept_offline(runs, "report-momentum")
+    reported(runs, 42.0, -1.0)
+    reported_twice = ReportMirror(runs, "momentum", wandb_feed())
+    reported_twice.advance()
+    assert reported_twice.standing == "complete"
+    second = kept_offline(runs, "report-momentum")
+    assert len(first) == len(second) == 1
+    assert first != second
+    name = second[0].name.removeprefix("offline-run-")
+    alerts = [each["title"] for each in datastore.of_type(runs, "alert", name)]
+    assert alerts == ["m0.9: knn/top1 not above untrained"], "it does not go with the first"
+    copies = [path for path in (runs / "wandb").rglob("staging/*") if path.is_file()]
+    assert len(copies) >= 3
+    folders = {path.relative_to(runs / "wandb").parts[0] for path in copies}
+    assert all(each.startswith("offline-run-") for each in folders)
+    stages = kept_offline(runs, "tiny-s0")
+
+    client._end_service()
+    with serve() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setattr(client, "PAUSE_S", 0.0)
+        server.refuse_runs = 500
+        assert {each.state for each in sync(runs, None, lambda _: None)} == {"failed"}
+        assert kept_offline(runs, "report-momentum") == second, "it is not uploaded"
+        server.refuse_runs = 0
+        assert {each.state for each in sync(runs, None, lambda _: None)} == {"uploaded"}
+        check_lineage(server)
+    assert kept_offline(runs, "report-momentum") == []
+    assert kept_offline(runs, "tiny-s0") == stages
+
+
 def test_each_rank_shows_how_its_process_uses_the_machine(
     runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
