@@ -43,8 +43,12 @@ def _show(found: Verified) -> None:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             listed = ", ".join(names[:NAMED]) + more
             show.line(f"{found.folder}: {what}: {listed}", "bold red")
+    if found.preregistered:
+        show.line(f"{found.folder}: what was committed before: {found.preregistered}", "bold red")
     said = f"{found.runs} runs, {found.claims} claims; {files.same} files have their digests"
     said += f" (all: {files.digest[:16]}); {found.made} files of the report made again, equal"
+    if found.preregistered == "":
+        said += "; the commit of its plan is in this history, as recorded"
     if not found.drawings:
         said += ", drawings not compared (another version of matplotlib)"
     show.line(f"{found.folder}: {'verified' if found.holds else 'DIFFERS'}: {said}")

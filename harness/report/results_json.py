@@ -21,6 +21,7 @@ from harness.report.decision_rule import Bounded
 from harness.report.deviations import deviations
 from harness.report.evidence import outcome
 from harness.report.measures import measure
+from harness.report.preregistration import preregistration
 from harness.report.protocol_lines import holds, of_metric, stage_words
 from harness.report.results_table import results_table
 from harness.report.runs import Run, Stage
@@ -37,7 +38,7 @@ def as_json(
     results: Results, judgements: list[Judgement], figures: Sequence[Figure]
 ) -> dict[str, Any]:
     """The report's numbers, states and verdicts as plain JSON values."""
-    table = results_table(results)
+    table, fixed = results_table(results), preregistration(results)
     return {
         "format": FORMAT,
         "name": results.name,
@@ -53,6 +54,7 @@ def as_json(
             "papers": is_papers_scale(results),
             "here": one_line(results),
         },
+        "preregistered": None if fixed is None else asdict(fixed),
         "basis": None
         if results.comparability is None
         else {
