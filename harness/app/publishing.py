@@ -14,7 +14,7 @@ from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
 from harness.report import publish as records
 from harness.report.collect import Results
-from harness.report.index import PAGE, index, published_reports
+from harness.report.index import overview, published_reports
 from harness.report.look_sections import FOLDER as PICTURES
 from harness.report.manifest import MANIFEST, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
@@ -77,7 +77,7 @@ def publish(
         written.append(render(folder, folder)[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
-    (page,) = write_files({PAGE: index(to)}, to)
+    page, *_ = write_files(overview(to), to)
     on_written(page)
     return Published(tuple(written), page)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.app.publishing import recipe_of, render
 from harness.errors import StoreError
 from harness.report import manifest
+from harness.report.index import overview
 from harness.report.preregistration import KEY
 from harness.report.preregistration_history import contradicted
 from harness.report.published import MARK, published
@@ -81,6 +82,23 @@ def verify(folder: Path) -> Verified:
         runs=sum(len(each.get("runs", ())) for each in cells or () if isinstance(each, dict)),
         claims=len(results.get("claims") or ()),
     )
+
+
+def changed_overview(reports: Path) -> list[str]:
+    """The files beside the published reports, the page of all of them and its picture, that are not
+    what the reports give.
+
+    Raises:
+        HarnessError: a report cannot be read.
+    """
+    changed = []
+    for name, text in overview(reports).items():
+        try:
+            same = atomic.content(reports / name) == text.encode()
+        except OSError:
+            same = False
+        changed += [] if same else [name]
+    return changed
 
 
 def _equal(name: str, published: bytes, made: bytes, drawings: bool) -> bool:

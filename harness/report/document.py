@@ -120,7 +120,9 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
         )
     )
     if (fixed := preregistration(results)) is not None:
-        blocks.append(Notice(*statement(fixed), "plain" if fixed.standing == "before" else "unsure"))
+        blocks.append(
+            Notice(*statement(fixed), "plain" if fixed.standing == "before" else "unsure")
+        )
     if judgements:
         blocks.append(Paragraph(summary(verdict_counts(judgements))))
     if low := cells_not_above(results):

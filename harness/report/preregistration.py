@@ -201,13 +201,13 @@ def _sentences(found: Preregistration) -> Iterator[str]:
     first = clock(found.first_run)
     if found.standing == "before":
         yield (
-            f"This table's {found.what} were committed ({since}) before the first run began ({first}), "
-            "and have not changed since."
+            f"This table's {found.what} were committed ({since}) before the first run began "
+            f"({first}), and have not changed since."
         )
     elif found.standing == "after":
         yield (
-            f"This table's {found.what} last changed in commit {since}; the first run began before it "
-            f"({first}), as did {found.began_before} of {found.runs} runs."
+            f"This table's {found.what} last changed in commit {since}; {found.began_before} of "
+            f"{found.runs} runs began before it, the first {first}."
         )
     else:
         yield f"No commit is known that has this table's {found.what}: {found.why}."
@@ -232,7 +232,7 @@ def _ancestry(found: Preregistration) -> Iterator[str]:
         return
     for answer, says in (
         (True, "is contained in the code that the runs were made with"),
-        (False, "is not contained in the code that these runs were made with"),
+        (False, "is not contained in the code that runs were made with"),
         (None, "cannot be compared with code that is not in this history"),
     ):
         if those := [each[:7] for each, is_in in found.of_runs.items() if is_in is answer]:

@@ -1,8 +1,8 @@
 """Find the commit since which nothing that decides a table has changed.
 
 Each older commit's recipes and ablations are loaded by the present code and compared by digest
-(`harness.report.preregistration.deciding`). A commit whose files the present code cannot read counts
-as different, so the answer is never too early.
+(`harness.report.preregistration.deciding`). A commit whose files the present code cannot read
+counts as different, so the answer is never too early.
 """
 
 from __future__ import annotations
