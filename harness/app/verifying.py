@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.app.publishing import render
+from harness.app.publishing import recipe_of, render
 from harness.errors import StoreError
 from harness.report import manifest
+from harness.report.index import overview
+from harness.report.preregistration import KEY
+from harness.report.preregistration_history import contradicted
 from harness.report.published import MARK, published
 from harness.store import atomic
 
@@ -28,6 +31,9 @@ class Verified:
     """Files of the report that its records give again byte for byte."""
     differing: tuple[str, ...]
     """Files that the records do not give: other content, absent, or more than they give."""
+    preregistered: str | None
+    """What git says against the commit that the records name as that of the table's plan; None if
+    they name none, or if it cannot be looked at here."""
     drawings: bool
     """Whether drawings were compared: only with the version of matplotlib that drew them."""
     runs: int
@@ -35,7 +41,7 @@ class Verified:
 
     @property
     def holds(self) -> bool:
-        return not self.files.differs and not self.differing
+        return not (self.files.differs or self.differing or self.preregistered)
 
 
 def verify(folder: Path) -> Verified:
@@ -71,10 +77,28 @@ def verify(folder: Path) -> Verified:
         files=files,
         made=len(again.keys() - differing),
         differing=tuple(sorted(differing)),
+        preregistered=contradicted(recipe_of(folder), mark.get(KEY) or {}),
         drawings=drawings,
         runs=sum(len(each.get("runs", ())) for each in cells or () if isinstance(each, dict)),
         claims=len(results.get("claims") or ()),
     )
+
+
+def changed_overview(reports: Path) -> list[str]:
+    """The files beside the published reports, the page of all of them and its picture, that are not
+    what the reports give.
+
+    Raises:
+        HarnessError: a report cannot be read.
+    """
+    changed = []
+    for name, text in overview(reports).items():
+        try:
+            same = atomic.content(reports / name) == text.encode()
+        except OSError:
+            same = False
+        changed += [] if same else [name]
+    return changed
 
 
 def _equal(name: str, published: bytes, made: bytes, drawings: bool) -> bool:
