@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
+from harness.makespan import Part, makespan
 from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.difference import varied_fields
@@ -141,8 +142,9 @@ class Plan:
         control counts only once it was measured, unless nothing else is left to do."""
         asked = [stage for stage in self.todo if not self.is_beside(stage)]
         known = [s for s in self.todo if self.is_beside(s) and s.seconds is not None]
-        parts = [stage.seconds for stage in ([*asked, *known] if asked else self.todo)]
-        return None if None in parts else sum(p for p in parts if p is not None)
+        counted = [*asked, *known] if asked else self.todo
+        parts = [Part(s.id, s.parent, s.seconds) for s in counted if s.seconds is not None]
+        return makespan(parts, self.on.at_once) if len(parts) == len(counted) else None
 
     @property
     def sources(self) -> tuple[str, ...]:
