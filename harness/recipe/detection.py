@@ -102,8 +102,8 @@ class DetectionTask(TrainedTask):
         groups = self.batch // self.pad_group
         return (
             f"{processes} processes cannot share a batch of {self.batch} in whole pad groups of "
-            f"{self.pad_group}; use {', '.join(map(str, divisors(groups)))} processes, another batch, "
-            "or a smaller pad_group"
+            f"{self.pad_group}; use {', '.join(map(str, divisors(groups)))} processes, another "
+            "batch, or a smaller pad_group"
         )
 
     def complaints(self) -> Iterator[tuple[str, str]]:
