@@ -169,7 +169,7 @@ class Plan:
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
     def _costs(self) -> list[tuple[Cost, float]] | None:
-        """(stated cost, share of it) of unfinished training; None: there is none, or one lacks it."""
+        """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
         share = partial(stated_cost.share, pretrains=pretrains, written=self.written)
         found = [

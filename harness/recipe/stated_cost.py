@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import RecipeError
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
+from harness.recipe.load import loaded
 from harness.recipe.rules import CLASSES, KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Data, Recipe
 from harness.recipe.training import TrainedTask
+
+
+def as_written(path: Path, sets: Sequence[str], found: Recipe) -> Recipe:
+    """The recipe of the file before `--set`; `found`, where the file alone cannot be run."""
+    if not sets:
+        return found
+    try:
+        written = loaded(path, ())
+    except RecipeError:
+        return found
+    return written if isinstance(written, Recipe) else found
 
 
 def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None = None) -> float:
