@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
+from harness.makespan import Part, makespan
 from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.difference import varied_fields
@@ -115,6 +117,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on: estimate.Computer
     """The computer that the estimates are for."""
+    written: Recipe | None = None
+    """A single recipe without `--set`, for which its cost is stated."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -143,8 +147,9 @@ class Plan:
         control counts only once it was measured, unless nothing else is left to do."""
         asked = [stage for stage in self.todo if not self.is_beside(stage)]
         known = [s for s in self.todo if self.is_beside(s) and s.seconds is not None]
-        parts = [stage.seconds for stage in ([*asked, *known] if asked else self.todo)]
-        return None if None in parts else sum(p for p in parts if p is not None)
+        counted = [*asked, *known] if asked else self.todo
+        parts = [Part(s.id, s.parent, s.seconds) for s in counted if s.seconds is not None]
+        return makespan(parts, self.on.at_once) if len(parts) == len(counted) else None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -166,13 +171,13 @@ class Plan:
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
     def _costs(self) -> list[tuple[Cost, float]] | None:
-        """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
-        or if one has no stated cost."""
+        """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
+        share = partial(stated_cost.share, pretrains=pretrains, written=self.written)
         found = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if (part := stated_cost.share(stage.recipe, stage.name, pretrains=pretrains))
+            if (part := share(stage.recipe, stage.name))
         ]
         stated = [(cost, part) for cost, part in found if cost is not None]
         return stated if stated and len(stated) == len(found) else None
@@ -226,10 +231,12 @@ def make_plan(
     found, expansion, seeds = suggest_on_error(sets, lambda tried: _expanded(path, tried))
     if expansion is not None and isinstance(found, Scale):
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
+        written = None
     else:
         assert isinstance(found, Recipe)
         alike = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
         scale, members = None, [Member("", one.seed, one) for one in alike]
+        written = stated_cost.as_written(path, sets, found)
         if (control := untrained(found)) is not None:
             own = (control.model_copy(update={"seed": one.seed}) for one in alike)
             members += [Member(CONTROL, one.seed, one) for one in own]
@@ -299,7 +306,7 @@ def make_plan(
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on)
+    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 
 
 def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
@@ -335,8 +342,7 @@ def _stale(
 
 
 def over(job: Job) -> bool:
-    """Whether the job will not run again: it has ended, or the launcher does not know it any
-    more."""
+    """Whether the job will not run again: it ended, or the launcher does not know it any more."""
     return not job.live and job.state != "UNKNOWN"
 
 

@@ -57,7 +57,8 @@ ARROWS: dict[str, set[str]] = {
     "mask_check": {"data_roots", "errors", "imagefolder", "input_notes", "mask_files", "recipe"},
     "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
-    "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
+    "makespan": set(),
+    "plan": {"errors", "recipe", "store", "estimate", "makespan", "source", "spec"},
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {
         *("command", "data_check", "data_roots", "errors", "imagefolder", "recipe", "store"),

@@ -73,6 +73,7 @@ def plan(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
+    at_once: AtOnce = None,
 ) -> None:
     """Show what a recipe would run, what of it is done, and about how long the rest takes here.
 
@@ -82,7 +83,9 @@ def plan(
     from harness.cli import show
     from harness.inputs import Inputs
 
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     inputs = Inputs(where.data, where.runs)
     made = planning.plan(recipe, where, sets=settings(sets, seeds), inputs=inputs)
     show.plan(made, where, inputs.unfinished)
