@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -114,6 +115,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on: estimate.Computer
     """The computer that the estimates are for."""
+    written: Recipe | None = None
+    """A single recipe without `--set`, for which its cost is stated."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -166,13 +169,13 @@ class Plan:
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
     def _costs(self) -> list[tuple[Cost, float]] | None:
-        """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
-        or if one has no stated cost."""
+        """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
+        share = partial(stated_cost.share, pretrains=pretrains, written=self.written)
         found = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if (part := stated_cost.share(stage.recipe, stage.name, pretrains=pretrains))
+            if (part := share(stage.recipe, stage.name))
         ]
         stated = [(cost, part) for cost, part in found if cost is not None]
         return stated if stated and len(stated) == len(found) else None
@@ -226,10 +229,12 @@ def make_plan(
     found, expansion, seeds = suggest_on_error(sets, lambda tried: _expanded(path, tried))
     if expansion is not None and isinstance(found, Scale):
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
+        written = None
     else:
         assert isinstance(found, Recipe)
         alike = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
         scale, members = None, [Member("", one.seed, one) for one in alike]
+        written = stated_cost.as_written(path, sets, found)
         if (control := untrained(found)) is not None:
             own = (control.model_copy(update={"seed": one.seed}) for one in alike)
             members += [Member(CONTROL, one.seed, one) for one in own]
@@ -298,7 +303,7 @@ def make_plan(
                 )
             )
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on)
+    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 
 
 def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
@@ -334,8 +339,7 @@ def _stale(
 
 
 def over(job: Job) -> bool:
-    """Whether the job will not run again: it has ended, or the launcher does not know it any
-    more."""
+    """Whether the job will not run again: it ended, or the launcher does not know it any more."""
     return not job.live and job.state != "UNKNOWN"
 
 
