@@ -231,12 +231,10 @@ def make_plan(
     found, expansion, seeds = suggest_on_error(sets, lambda tried: _expanded(path, tried))
     if expansion is not None and isinstance(found, Scale):
         members, scale = [*expansion.members, *more_seeds(expansion, added or {})], found
-        written = None
     else:
         assert isinstance(found, Recipe)
         alike = [found.model_copy(update={"seed": seed}) for seed in seeds or (found.seed,)]
         scale, members = None, [Member("", one.seed, one) for one in alike]
-        written = stated_cost.as_written(path, sets, found)
         if (control := untrained(found)) is not None:
             own = (control.model_copy(update={"seed": one.seed}) for one in alike)
             members += [Member(CONTROL, one.seed, one) for one in own]
@@ -305,6 +303,7 @@ def make_plan(
                     metric=scale.metric if scale is not None else "",
                 )
             )
+    written = stated_cost.as_written(path, sets, found)
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
     return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 

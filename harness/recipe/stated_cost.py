@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import RecipeError
+from harness.recipe.ablation import Scale
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
 from harness.recipe.load import loaded
@@ -14,10 +15,11 @@ from harness.recipe.schema import Data, Recipe
 from harness.recipe.training import TrainedTask
 
 
-def as_written(path: Path, sets: Sequence[str], found: Recipe) -> Recipe:
-    """The recipe of the file before `--set`; `found`, where the file alone cannot be run."""
-    if not sets:
-        return found
+def as_written(path: Path, sets: Sequence[str], found: Recipe | Scale) -> Recipe | None:
+    """The recipe of the file before `--set`; `found`, where the file alone cannot be run. None for
+    an ablation recipe."""
+    if isinstance(found, Scale) or not sets:
+        return found if isinstance(found, Recipe) else None
     try:
         written = loaded(path, ())
     except RecipeError:

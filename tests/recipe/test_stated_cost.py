@@ -54,7 +54,7 @@ def test_a_length_that_was_changed_changes_the_share() -> None:
     own = recipe(optim__epochs=3)
     written = recipe(optim__epochs=12)
     assert share(own, "pretrain", pretrains=True, written=written) == 0.25
-    elsewhere = recipe(optim__epochs=3, data__images=20)
+    elsewhere = recipe(optim__epochs=3, data__images=1000)
     assert share(elsewhere, "pretrain", pretrains=True, written=written) == 0, "nothing is stated"
 
 
