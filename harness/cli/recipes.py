@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
+WIDE = 120
+"""Columns of a terminal from which `list` names the ablation of each ablation recipe, and `diff`
+the label of each field: on a narrower one no room would be left for titles and values."""
 
 Folder = Annotated[
     Path | None,
@@ -91,6 +94,7 @@ def list_(folder: Folder = None) -> None:
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
         raise RecipeError(f"{folder}: no such folder; name the folder of the recipes")
+    narrow = show.console.width < WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -118,7 +122,9 @@ def list_(folder: Folder = None) -> None:
                 name, "[red]invalid[/]", f"see: {command.line('recipes', 'validate', path)}"
             )
             continue
-        kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
+        kind = "ablation" if isinstance(loaded, Scale) else "run"
+        if isinstance(loaded, Scale) and not narrow:
+            kind = f"ablation ({loaded.ablation})"
         table.add_row(name, kind, escape(loaded.about.title))
     show.console.print(table)
 
@@ -206,12 +212,13 @@ def diff(
         show.line("no difference after defaults and `extends`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("field", "", str(first), str(second)):
-        table.add_column(heading)
+    labelled = show.console.width >= WIDE
+    table.add_column("field", no_wrap=True)
+    for heading in (*([""] if labelled else []), str(first), str(second)):
+        table.add_column(escape(heading), overflow="fold")
     for path, *values in found:
-        table.add_row(
-            escape(path), escape(_label(path)), *(escape(_as_yaml(value)) for value in values)
-        )
+        words = [*([_label(path)] if labelled else []), *map(_as_yaml, values)]
+        table.add_row(escape(path), *map(escape, words))
     show.console.print(table)
     _results(first, second, options.machine(data=data, runs=runs, site=site))
 
