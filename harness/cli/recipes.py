@@ -214,7 +214,9 @@ def diff(
     table = Table(box=None, pad_edge=False, header_style="bold")
     labelled = show.console.width >= WIDE
     table.add_column("field", no_wrap=True)
-    for heading in (*([""] if labelled else []), str(first), str(second)):
+    short = not labelled and first.name != second.name
+    names = (first.name, second.name) if short else (str(first), str(second))
+    for heading in (*([""] if labelled else []), *names):
         table.add_column(escape(heading), overflow="fold")
     for path, *values in found:
         words = [*([_label(path)] if labelled else []), *map(_as_yaml, values)]

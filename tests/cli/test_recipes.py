@@ -65,7 +65,7 @@ def test_a_narrow_list_leaves_room_for_titles(
 def test_a_narrow_diff_cuts_no_field(
     moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("other.yaml").write_text(f"extends: {tiny}\naugment: {{grayscale_first: true}}\n")
+    Path("other.yaml").write_text(f"extends: {tiny}\naugment: {{grayscale_first: false}}\n")
     monkeypatch.setattr(show.console, "width", 60)
     said = moco("recipes", "diff", tiny, "other.yaml").out
     assert "augment.grayscale_first" in said
