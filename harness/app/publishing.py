@@ -35,6 +35,8 @@ class Published:
     reports: tuple[Path, ...]
     """The first file of each report."""
     index: Path
+    left_out: bool = False
+    """Thumbnails of images that may be private were not published."""
 
 
 def publish(
@@ -59,6 +61,7 @@ def publish(
         HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
             written.
     """
+    left_out = False
     if recipe is None:
         folders = published_reports(to)
         _refuse_links(folders)
@@ -70,6 +73,7 @@ def publish(
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
+        left_out = not with_images and records.private_thumbnails(results)
     written: list[Path] = []
     for folder in folders:
         shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them
@@ -79,7 +83,7 @@ def publish(
         on_written(written[-1])
     page, *_ = write_files(overview(to), to)
     on_written(page)
-    return Published(tuple(written), page)
+    return Published(tuple(written), page, left_out)
 
 
 def _kept(path: Path, folder: Path, runs: Path) -> Path:

@@ -52,7 +52,7 @@ def verify(folder: Path) -> Verified:
     Raises:
         HarnessError: it is no published report, a record cannot be read, or its recipe is unknown.
     """
-    mark = published(folder / "runs")
+    mark = None if folder.is_file() else published(folder / "runs")
     if mark is None:
         raise StoreError(f"{folder}: not a published report (no runs/{MARK})")
     files = manifest.compare(folder)

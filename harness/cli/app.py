@@ -215,10 +215,12 @@ def publish(
     from harness.cli import show
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
-    publish(
+    made = publish(
         recipe, to, where, sets=settings(sets, seeds), with_images=with_images,
         on_written=lambda page: show.line(str(page)),
     )  # fmt: skip
+    if made.left_out:
+        show.line("note: without thumbnails of your images; --with-images publishes them too")
 
 
 @app.command()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
+WIDE = 120
+"""Columns of a terminal from which `list` names the ablation of each ablation recipe, and `diff`
+the label of each field: on a narrower one no room would be left for titles and values."""
 
 Folder = Annotated[
     Path | None,
@@ -92,6 +95,7 @@ def list_(folder: Folder = None) -> None:
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
         raise RecipeError(f"{folder}: no such folder; name the folder of the recipes")
+    narrow = show.console.width < WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -119,7 +123,9 @@ def list_(folder: Folder = None) -> None:
                 name, "[red]invalid[/]", f"see: {command.line('recipes', 'validate', path)}"
             )
             continue
-        kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
+        kind = "ablation" if isinstance(loaded, Scale) else "run"
+        if isinstance(loaded, Scale) and not narrow:
+            kind = f"ablation ({loaded.ablation})"
         table.add_row(name, kind, escape(loaded.about.title))
     show.console.print(table)
 
@@ -215,11 +221,15 @@ def diff(
     if not found:
         show.line("no difference after defaults and `extends`")
     if rows:
+        labelled = show.console.width >= WIDE
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("field", "", str(first), str(second)):
-            table.add_column(heading)
-        for row in rows:
-            table.add_row(*map(escape, row))
+        table.add_column("field", no_wrap=True)
+        short = not labelled and first.name != second.name
+        names = (first.name, second.name) if short else (str(first), str(second))
+        for heading in (*([""] if labelled else []), *names):
+            table.add_column(escape(heading), overflow="fold")
+        for path, label, *values in rows:
+            table.add_row(*map(escape, [path, *([label] if labelled else []), *values]))
         show.console.print(table)
     if made is not None:
         show.console.print()

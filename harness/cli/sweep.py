@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.options import (
     Again,
+    AtOnce,
     DataRoot,
     Device,
     DryRun,
@@ -52,6 +53,7 @@ def sweep(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
+    at_once: AtOnce = None,
     again: Again = False,
     on: Launcher = "auto",
     dry: DryRun = False,
@@ -65,7 +67,9 @@ def sweep(
     from harness.cli import show
     from harness.cli.run import RunOptions, run_command
 
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     options = RunOptions(known_launcher(on), not yes, again, dry, None, swept=True)
     made = sweeping.draft(recipe, sets=sets or [], seeds=parse_seeds(seeds), name=name or "")
     if made.runs > sweeping.MANY and not yes and not _agreed(made, recipe, where):

@@ -190,7 +190,7 @@ def compare(
         Section("", tuple(_top(a, b, names, titles))),
         Section(DIFFERS, tuple(_differing(differ, records))),
         Section("Table", (_explained(), _table(found, a, b))),
-        *([Section("Claims", (_claims(a, b),))] if a["claims"] and b["claims"] else []),
+        *([Section("Claims", (claims,))] if (claims := _claims(a, b)).rows else []),
         Section(DETAILS, (_compared(a, b),)),
     ]
     return Document(_title(titles, a["title"]), tuple(sections))

@@ -55,8 +55,8 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
 
 
 def test_a_dry_run_writes_nothing(moco: Any, tiny: Path) -> None:
-    said = moco("sweep", tiny, *TWO, "--dry-run")
-    assert said.code == 0
+    said = moco("sweep", tiny, *TWO, "--dry-run", "--at-once", "2")
+    assert said.code == 0, "it takes the options of run"
     assert "mine.momentum=0.5" in said.out
     assert not Path("runs").exists()
 

@@ -96,6 +96,16 @@ def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
     file_regression.check(text, extension=".md", encoding="utf-8")
 
 
+def test_only_shared_claims_have_a_section(side: Side) -> None:
+    a, read = side("a")
+    a.finish("m0.9", 0, 30.0)
+    one = read()
+    other = {**one, "claims": [{**claim, "id": f"not-{claim['id']}"} for claim in one["claims"]]}
+    for second, shown in ((one, True), (other, False)):
+        made = compare(one, second, ("here", "there"))
+        assert ("Claims" in [section.heading for section in made.sections]) == shown
+
+
 def test_two_tables_without_a_common_cell(side: Side) -> None:
     other: list[dict[str, Any]] = [{"id": "x", "label": "x", "set": {}, "printed": None}]
     _, read_a = side("a", scale_changes={"control": False})
