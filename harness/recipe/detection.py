@@ -113,8 +113,6 @@ class DetectionTask(TrainedTask):
         yield from self.boxes.complaints("boxes")
         if self.batch % self.pad_group:
             yield "batch", f"{self.batch} images are not whole pad groups of {self.pad_group}"
-        if self.boxes.images is not None and self.batch > self.boxes.images:
-            yield "batch", f"{self.batch} images, but boxes.images is {self.boxes.images}: lower it"
         if self.shortest is None and self.boxes.name != "scenes":
             yield "shortest", f"missing: the sizes at which {self.boxes.name} is learnt"
         if self.shortest == ():

@@ -77,8 +77,6 @@ class SegmentationTask(TrainedTask):
         ):
             why = f"views of {self.crop} pixels, but scenes have {side} pixels, scaled at most "
             yield "crop", f"{why}{self.scale[1]:g} times; take a smaller crop or larger masks.size"
-        if self.masks.images is not None and self.batch > self.masks.images:
-            yield "batch", f"{self.batch} images, but masks.images is {self.masks.images}: lower it"
         if self.scale[0] > self.scale[1]:
             low, high = self.scale
             yield "scale", f"{low} to {high} is not a range: write the lower number first"

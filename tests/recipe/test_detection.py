@@ -50,7 +50,6 @@ def test_only_scenes_have_a_size_and_a_number_of_test_images(name: BoxName) -> N
         (f"{BOXES}, data: {{name: embedded, size: 32}}", "data"),
         (f"{BOXES}, batch: 3", "batch"),
         (f"{BOXES}, batch: 4, pad_group: 3", "batch"),
-        (f"{BOXES.replace('scenes', 'scenes, images: 2')}, batch: 4", "batch"),
         (f"{BOXES}, shortest: []", "shortest"),
         (f"{BOXES}, precision: bf16", "precision"),
         (BOXES.replace("scenes", "voc2007"), "shortest"),
