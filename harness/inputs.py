@@ -42,7 +42,6 @@ from harness.recipe.detection import BOX_FOLDERS
 from harness.recipe.photos import PHOTOS
 from harness.recipe.segmentation import MASK_FOLDERS
 from harness.recipe.svm import LABELLED_FOLDERS
-from harness.store import atomic
 from harness.store.layout import StageFolder
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ class Inputs:
             elif of in PHOTOS:
                 found = _folder(place, note, until, each=each, kind="set") | {"of": of}
                 if lists := PHOTOS[of].lists:
-                    crcs = (zlib.crc32(atomic.content(place / name)) for name in lists)
+                    crcs = (zlib.crc32((place / name).read_bytes()) for name in lists)
                     found["lists"] = _digest(zip(lists, crcs, strict=True))
             elif (place / PACK).is_file():
                 found = _pack(place, note)

@@ -406,6 +406,5 @@ def test_a_list_that_is_a_pipe_is_not_waited_for(root: Path, runs: Path) -> None
     (place / "annotations").mkdir(parents=True)
     (place / "annotations/trainval.txt").write_bytes(b"a 1 1 1")
     os.mkfifo(place / "annotations/test.txt")
-    assert Inputs(root, runs).data(Data(name="pets", size=16)) is None
     with pytest.raises(OSError, match="not a regular file"):
         list(Note(runs, place).sums(place, ["annotations/test.txt"]))
