@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,7 @@ from harness.report.evaluation_protocol import (
     protocol_of,
     protocol_text,
     usual_protocol,
+    varied,
 )
 from harness.report.published import pinned, published
 from harness.report.read_run import mark_copies, read_run
@@ -155,11 +157,23 @@ class Results:
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
-        most = usual_protocol([self._compared(other, metric) for other in self.cells if other.runs])
-        return deviation(self._compared(cell, metric), most)
+        metric = metric or self.metric
+        if metric not in self._usual:
+            each = [self._compared(other, metric) for other in self.cells if other.runs]
+            self._usual[metric] = usual_protocol(each)
+        return deviation(self._compared(cell, metric), self._usual[metric])
+
+    @cached_property
+    def _usual(self) -> dict[Metric, Protocol]:
+        """Metric -> the protocol of most of its column, once asked for: it reads every cell."""
+        return {}
+
+    @cached_property
+    def _varied(self) -> frozenset[str]:
+        return varied(self.ablation)
 
     def _compared(self, cell: CellResult, metric: Metric | None, under: str = "") -> Protocol:
-        return compared(self.protocol(cell, metric, under), self.ablation)
+        return compared(self.protocol(cell, metric, under), self._varied)
 
     def stale_training(self, run: Run) -> bool:
         """Whether the pre-training is of other code, data or weights than the table's, or a copy.
