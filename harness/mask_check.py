@@ -3,6 +3,7 @@ its data set. Training reads them one by one, hours after pre-training began."""
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,6 @@ from harness.input_notes import Note, times_of
 from harness.mask_files import Pair, pairs_of
 from harness.recipe.segmentation import MASK_FOLDERS, MaskName, SegmentationTask
 from harness.recipe.task import TaskSection
-from harness.store.operating_system import cores
 
 VOC = frozenset({*range(21), 255})
 LABELS: dict[MaskName, frozenset[int]] = {
@@ -61,7 +61,7 @@ def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> Iterator
     except (DataError, OSError):
         return  # what is missing is told where the names are checked
     wrong: list[str] = []
-    with ThreadPoolExecutor(min(8, cores())) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for begin in range(0, len(left), AT_ONCE):
             if time.monotonic() > until:
                 break
