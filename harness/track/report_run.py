@@ -198,8 +198,8 @@ class ReportMirror:
             if folder is not None and (source := lineage.made_or_none(folder)) is not None:
                 more.artifact(source, made=False)
                 self._beat()
-        with tempfile.TemporaryDirectory() as folder:  # the tracker takes a copy of its own
-            more.artifact(self._page(_hosts(self._runs, of_runs), Path(folder)), made=True)
+        with tempfile.TemporaryDirectory() as copies:  # the tracker takes a copy of its own
+            more.artifact(self._page(_hosts(self._runs, of_runs), Path(copies)), made=True)
         run.summarise(dict(means(results)), ())
 
     def _page(self, hosts: Collection[str], copies: Path) -> Artifact:
