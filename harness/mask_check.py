@@ -62,7 +62,7 @@ def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> Iterator
     except (DataError, OSError):
         return  # what is missing is told where the names are checked
     wrong: list[str] = []
-    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for begin in range(0, len(left), AT_ONCE):
             if time.monotonic() > until:
                 break

@@ -37,6 +37,12 @@ def masks(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_system_without_affinity(masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert wrong(masks) == []
+
+
 def wrong(masks: Path) -> list[str]:
     root = masks.parents[2]
     return damaged_masks([task("voc2012")], root, root / "runs")

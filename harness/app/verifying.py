@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from harness.app.publishing import recipe_of, render
 from harness.errors import StoreError
@@ -64,7 +66,7 @@ def verify(folder: Path) -> Verified:
         name
         for path in folder.rglob("*")
         if path.is_file() and not (name := path.relative_to(folder).as_posix()).startswith("runs/")
-    } - {manifest.MANIFEST}
+    } - {manifest.MANIFEST, *_own_recipe(folder, mark)}
     differing = {*again} ^ here
     for name in again.keys() & here:
         if not _equal(name, (folder / name).read_bytes(), again[name], drawings):
@@ -99,6 +101,12 @@ def changed_overview(reports: Path) -> list[str]:
             same = False
         changed += [] if same else [name]
     return changed
+
+
+def _own_recipe(folder: Path, mark: Mapping[str, Any]) -> list[str]:
+    """The recipe beside the report, which a sweep has there; the manifest has its digest."""
+    named = (folder.parent.parent / str(mark.get("recipe"))).resolve()
+    return [named.name] if named.parent == folder.resolve() else []
 
 
 def _equal(name: str, published: bytes, made: bytes, drawings: bool) -> bool:

@@ -7,7 +7,7 @@ so a difference comes from the code, the machine or the settings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ Report = dict[str, Any]
 """The content of results.json."""
 
 FILE = "results.json"
+
+NEEDED: dict[str, type] = {
+    **dict.fromkeys(("name", "title", "metric"), str),
+    **dict.fromkeys(("seeds", "cells", "claims", "warnings", "commits", "cost"), list),
+    "environments": list,
+    "scale": dict,
+}
+OF_CELL: dict[str, type] = {"id": str, "label": str, "metrics": dict, "runs": list}
+"""Fields of results.json and of a cell in it that a comparison reads."""
 
 DIFFERS, DETAILS = "What differs", "Beside each other"
 """Sections of the comparison."""
@@ -95,7 +104,15 @@ def read_report(path: Path) -> Report:
             f"{file}: not a report of this version (format {FORMAT}); write it again with "
             "`moco-harness report`"
         )
+    if not (_has(found, NEEDED) and all(_has(cell, OF_CELL) for cell in found["cells"])):
+        raise StoreError(f"{file}: damaged; write it again with `moco-harness report`")
     return found
+
+
+def _has(said: object, fields: Mapping[str, type]) -> bool:
+    return isinstance(said, dict) and all(
+        isinstance(said.get(name), kind) for name, kind in fields.items()
+    )
 
 
 def pairs(a: Report, b: Report) -> list[Pair]:

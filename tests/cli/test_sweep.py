@@ -49,6 +49,7 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     assert "9 runs" in more.out
     assert "6 to do" in more.out, "one more seed of two cells and the control"
     assert moco("publish", FILE).code == 0
+    assert moco("verify").code == 0
     FILE.unlink()
     assert moco("publish").code == 0, "from its copy beside the report"
     assert Path("reports/mine/mine.yaml").read_bytes() == before
@@ -132,6 +133,9 @@ def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: 
     recipes = moco("report", "--compare", tiny, "other.yaml")
     assert recipes.code == 0
     assert "momentum m" in recipes.out
+    for ignored in (("--seeds", "3,4"), ("--set", "optim.lr=0.5")):
+        assert moco("report", "--compare", tiny, "other.yaml", *ignored).code == 1, ignored
+        assert moco("report", "--compare", a, b, *ignored).code == 1, ignored
     nothing = moco("report", "--compare", tiny, "nowhere")
     assert nothing.code == 1
     assert "nowhere: no report, run root or recipe" in nothing.err
@@ -169,5 +173,7 @@ def test_from_python(tiny: Path) -> None:
     assert titled.resumed
     assert app.report(made.path, site).results.title == "T"
     assert len({stage.member.cell for stage in app.plan(made.path, site).stages}) == 3
+    broken = app.sweep(tiny, site, sets=["optim.lr=0.1,\n0.2"], name="broken")
+    assert len({stage.member.cell for stage in app.plan(broken.path, site).stages}) == 3
     with pytest.raises(RecipeError, match="another sweep of this name"):
         app.sweep(tiny, site, sets=["optim.lr=0.1,0.3"], seeds=[0, 1])

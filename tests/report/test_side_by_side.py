@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,11 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
         read_report(tmp_path)
     with pytest.raises(StoreError, match="nowhere: "):
         read_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("spoil", [{"cells": [{}]}, {"cells": None}, {"scale": []}, {"cost": 1}])
+def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str, object]) -> None:
+    _, read = side("a")
+    (tmp_path / "results.json").write_text(json.dumps({**read(), **spoil}))
+    with pytest.raises(StoreError, match=r"results\.json"):
+        read_report(tmp_path)

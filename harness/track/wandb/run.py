@@ -141,7 +141,7 @@ def _keep_copies_in(folder: Path) -> None:
 def _of(folder: Path, ids: Collection[str]) -> bool:
     """Whether the folder of an offline run shows a machine's use by one of the stages, and was not
     uploaded yet."""
-    named = re.fullmatch(r"offline-run-\d+_\d+-(.+)-rank\d+(-\d+)?", folder.name)
+    named = re.fullmatch(r"offline-run-\d+_\d+-(.+)-rank\d+(-offline)?(-\d+)?", folder.name)
     return named is not None and named[1] in ids and not list(folder.glob("*.synced"))
 
 

@@ -299,3 +299,13 @@ def test_what_is_wrong_with_the_folder_or_the_library_is_one_line(
     assert ("wandb" in line) or fault == "full disk"
     assert journal.read(stage.folder) == before
     assert not json.loads((stage.folder.path / "wandb.json").read_text())["offline"]["complete"]
+
+
+@pytest.mark.parametrize("end", ["rank1", "rank1-offline", "rank1-2"])
+def test_a_run_that_went_offline_when_it_was_opened_is_delivered_too(
+    tmp_path: Path, end: str
+) -> None:
+    folder = tmp_path / f"offline-run-20260101_000000-mine-{end}"
+    folder.mkdir()
+    assert client._of(folder, {"mine"})
+    assert not client._of(folder, {"other"})
