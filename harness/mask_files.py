@@ -180,14 +180,9 @@ def names_in(path: Path) -> list[str]:
     """The image names of a list, one a line.
 
     Raises:
-        DataError: it is missing, cannot be read, is no regular file (reading a pipe might never
-            end), or names an image twice.
+        DataError: it is missing, cannot be read, or names an image twice.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise DataError(
-                f"{shown(path)}: not a regular file; restore it from the data set's source"
-            )
         names = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):

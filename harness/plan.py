@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
@@ -15,7 +15,7 @@ from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.difference import varied_fields
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
-from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
+from harness.recipe.identity import digest, record, spec, specs, stage_id
 from harness.recipe.load import loaded
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
@@ -28,7 +28,6 @@ from harness.store.ledger import Entry, FileState, beside, read_entry
 from harness.store.liveness import is_of
 from harness.store.stale import CheckInput, why_stale
 from harness.store.validity import copies, why_copy
-from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
@@ -382,22 +381,3 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     ):
         return _ACTIONS[parent.state], parent.detail
     return _ACTIONS[entry.state], entry.detail or entry.state
-
-
-def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
-    """The content of the stage's stage.json: all that a process needs to run it."""
-    return {
-        "schema": STAGE,
-        "id": stage.id,
-        "kind": stage.kind,
-        "name": stage.recipe.name,
-        "seed": stage.recipe.seed,
-        "group": group,
-        "cell": stage.member.cell,
-        **({"varies": list(stage.varies)} if stage.varies else {}),
-        **({"metric": stage.metric} if stage.metric else {}),
-        "parent": stage.parent,
-        **({"control": stage.control} if stage.control else {}),
-        "recipe": described(stage.recipe, stage.name),
-        **(source.noted(stage.recipe, stage.entry.folder.path.parent) if not stage.parent else {}),
-    } | further(spec(stage.recipe, stage.name))

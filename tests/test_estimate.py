@@ -11,8 +11,9 @@ from miniature_recipe import MINIATURE
 
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
+from harness.launch.stage_record import describe
 from harness.makespan import Part, makespan
-from harness.plan import Plan, describe, make_plan
+from harness.plan import Plan, make_plan
 from harness.store import atomic, operating_system
 from harness.store.attempt import begin
 from harness.store.layout import stage_folder

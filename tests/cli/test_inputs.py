@@ -18,7 +18,9 @@ from cli.tiny import TINY
 from harness.model.encoder import build
 from harness.recipe.schema import Model
 
-TARGET = "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, source: a guess}]}\n"
+TARGET = (
+    "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: me}]}\n"
+)
 PETS = TINY.replace(
     "{name: embedded, images: 128, size: 16}", "{name: imagefolder, folder: pets, size: 16}"
 ).replace("linear: {epochs: 3", "linear: {epochs: 1")

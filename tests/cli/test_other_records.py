@@ -10,7 +10,9 @@ import pytest
 
 from harness.store import version
 
-TARGET = "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, source: a guess}]}\n"
+TARGET = (
+    "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: me}]}\n"
+)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import torch
 
 from cli.same import assert_same, weights
 from cli.tiny import TINY
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.store import journal
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder

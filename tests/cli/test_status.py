@@ -17,7 +17,8 @@ from pytest_regressions.file_regression import FileRegressionFixture
 from rich.console import Console
 
 from harness.cli import show
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -194,14 +193,6 @@ def test_a_list_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(NoData, match=str(path)):
-        open_segmentation("voc2012", tmp_path)
-
-
-def test_a_list_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    path = layouts.voc2012(tmp_path) / "ImageSets" / "Segmentation" / "train.txt"
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(NoData, match=f"{path}: not a regular file"):
         open_segmentation("voc2012", tmp_path)
 
 
