@@ -17,8 +17,7 @@ IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": N
 def detection(name: BoxName, images: int | None = None, batch: int = 2) -> DetectionTask:
     boxes = {"name": name, "images": images}
     said = {"kind": "detection", "detector": "c4", "boxes": boxes, "shortest": (64,)}
-    said["batch"] = batch
-    long = {"steps": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
+    long = {"batch": batch, "steps": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
     return DetectionTask.model_validate(said | long)
 
 

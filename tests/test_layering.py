@@ -83,7 +83,7 @@ ARROWS: dict[str, set[str]] = {
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
-        *("data_roots", "look"),
+        *("data_roots", "look", "source"),
     },
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),

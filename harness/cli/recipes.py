@@ -247,8 +247,8 @@ def _label(path: str) -> str:
 
 
 def _compared(first: Path, second: Path, site: Site) -> Comparison | None:
-    """What the runs of both recipes say beside each other; None unless both have results in the run
-    root."""
+    """What the runs of both recipes say beside each other; None if the run root has nothing to
+    compare."""
     from harness.app.comparing import compare
     from harness.errors import StoreError
 
@@ -256,7 +256,10 @@ def _compared(first: Path, second: Path, site: Site) -> Comparison | None:
         made = compare(first, second, site=site)
     except StoreError:  # no common cell
         return None
-    return made if any(pair.a and pair.b for pair in made.pairs) else None
+    told = any(pair.a and pair.b for pair in made.pairs) or not all(
+        each.of_recipe for each in made.differences
+    )
+    return made if told else None
 
 
 def _as_yaml(value: object) -> str:

@@ -141,7 +141,7 @@ def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: 
     assert "nowhere: no report, run root or recipe" in nothing.err
 
 
-def test_a_diff_of_recipes_with_results_shows_code_data_and_machine(moco: Any, tiny: Path) -> None:
+def test_a_diff_of_recipes_with_results_shows_what_ran_them(moco: Any, tiny: Path) -> None:
     for name, momentum in (("one", 0.9), ("other", 0.5)):
         Path(f"{name}.yaml").write_text(
             f"extends: {tiny}\nname: {name}\nlinear: null\nwatch: {{control: false}}\n"
@@ -156,11 +156,9 @@ def test_a_diff_of_recipes_with_results_shows_code_data_and_machine(moco: Any, t
         said = json.loads(path.read_text())
         said["machine"]["threads"], said["packages"]["torch"] = 77, "9.9"
         path.write_text(json.dumps(said))
-    for path in Path("runs").glob("other-s0.*/result.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "edition": "0123456789ab"}))
     lines = moco("recipes", "diff", "one.yaml", "other.yaml").out.splitlines()
     told = {line.split()[0]: line.split()[-1] for line in lines[:20] if line.split()}
-    assert (told["threads"], told["torch"], told["edition"]) == ("77", "9.9", "0123456789ab")
+    assert (told["threads"], told["torch"]) == ("77", "9.9")
     assert any("kNN top-1" in line for line in lines)
 
 
