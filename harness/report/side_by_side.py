@@ -24,7 +24,7 @@ from harness.report.blocks import (
 )
 from harness.report.claim_summary import said_by
 from harness.report.cost import Cost
-from harness.report.measures import measure
+from harness.report.measures import COSTS, measure
 from harness.report.results_json import FORMAT
 from harness.report.runs import WORDS
 from harness.report.statistics import How, Summary, contrast, summarise
@@ -47,6 +47,9 @@ Report = dict[str, Any]
 """The content of results.json."""
 
 FILE = "results.json"
+
+OF_OWN_DATA = (".data", ".masks", ".boxes", ".images")
+"""Endings of the fields of a protocol that name a task's own data."""
 
 NEEDED: dict[str, type] = {
     **dict.fromkeys(("name", "title", "metric"), str),
@@ -78,13 +81,13 @@ class Pair:
     states: tuple[str, str]
     """Remarks on seeds without a value, e.g. "1 diverged"."""
     difference: Summary | None
-    """b - a; None: a side has no value, or was measured by another protocol."""
+    """b - a; None: a side has no value, or was measured by another protocol or on other data."""
     how: How | None
     """Whether the difference is over shared seeds or by Welch; None without one."""
     identical: bool
     """Whether every such seed gives the same number to the last bit."""
-    otherwise: bool
-    """Whether the two protocols differ."""
+    otherwise: str
+    """"another protocol" or "other data", which are not subtracted; "" if both are the same."""
     apart: tuple[int, ...]
     """Seeds that diverged in one and finished in the other."""
 
@@ -123,7 +126,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(ours[one], theirs[other], metric)
+        _pair(ours[one], theirs[other], metric, elsewhere=_data_sets(a) != _data_sets(b))
         for one, other in common_cells(a, b)
         for metric in ours[one]["metrics"]
         if metric in theirs[other]["metrics"]
@@ -148,11 +151,22 @@ def _ids(report: Report) -> list[str]:
     return [cell["id"] for cell in report["cells"]]
 
 
-def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
+def _data_sets(report: Report) -> list[str]:
+    """The names of the data sets of pre-training, whose test images also evaluate it."""
+    return sorted(map(str, report["scale"].get("data") or ()))
+
+
+def _pair(a: dict[str, Any], b: dict[str, Any], metric: str, *, elsewhere: bool) -> Pair:
     one, other = a["metrics"][metric], b["metrics"][metric]
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    otherwise = one["protocol"] != other["protocol"] and bool(one["seeds"] and other["seeds"])
+    own_data = any(field.endswith(OF_OWN_DATA) for field in one["protocol"])
+    otherwise = ""
+    if one["seeds"] and other["seeds"] and metric not in COSTS:
+        if one["protocol"] != other["protocol"]:
+            otherwise = "another protocol"
+        elif elsewhere and not own_data:
+            otherwise = "other data"
     found = None if otherwise else contrast([(1, theirs), (-1, ours)])
     labels = dict.fromkeys((a["label"], b["label"]))
     return Pair(
@@ -317,7 +331,7 @@ def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:
 
 def _difference(pair: Pair) -> Text:
     if pair.otherwise:
-        return Text("another protocol", "unsure")
+        return Text(pair.otherwise, "unsure")
     seeds = ", ".join(map(str, pair.apart))
     apart = f"\nseed {seeds}: diverged in one only" if pair.apart else ""
     if pair.difference is None:

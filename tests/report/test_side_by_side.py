@@ -77,6 +77,18 @@ def test_other_protocols_are_not_compared(side: Side) -> None:
     assert pair.difference is None
 
 
+def test_results_on_other_data_are_not_compared(side: Side) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b")
+    for bench in (a, b):
+        bench.finish("m0.9", 0, 40.0)
+    one, other = read_a(), read_b()
+    assert knn(one, other)["m0.9"].difference is not None
+    other["scale"]["data"] = ["cifar10"]
+    pair = knn(one, other)["m0.9"]
+    assert pair.otherwise
+    assert pair.difference is None
+
+
 def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
     (a, read_a), (b, read_b) = side("a"), side("b")
     for seed in (0, 1, 2):
