@@ -37,10 +37,13 @@ LEVELS: tuple[Level, ...] = ("paper", "cifar10", "cpu", "quick")
 NAMES = {
     "momentum",
     "mechanisms",
+    "mechanisms_twins",
     "width",
     "shuffling",
+    "shuffling_groups",
     "temperature",
     "improvements",
+    "improvements_factorial",
     "simclr",
     "cost",
     "five_runs",
@@ -132,6 +135,8 @@ def test_a_table_holds_its_numbers_by_reference_its_source_and_its_claims(path: 
     assert isinstance(cells.value, list)
     for cell, given in zip(table.cells, cells.value, strict=True):
         reference = given.plain()["printed"]
+        if reference is None:
+            continue
         assert isinstance(reference, str), f"{cell.id}: its number belongs in {FILE}"
         assert "." in reference, f"{cell.id}: its number belongs in {FILE}"
     assert any(isinstance(cell.printed, float) for cell in table.cells)
@@ -169,6 +174,7 @@ def test_tables_have_the_papers_shape() -> None:
     assert {name: shape for name, shape in shapes.items() if shape != "down"} == {
         "momentum": "across",
         "mechanisms": "grid",
+        "mechanisms_twins": "grid",
         "temperature": "grid",
         "cifar10_demo": "grid",
     }
@@ -250,7 +256,7 @@ def test_a_level_is_what_it_says(path: Path) -> None:
         assert {
             "paper": (data.folder, data.images) == ("imagenet", None),
             "cifar10": (data.name, data.images) == ("cifar10", None),
-            "cpu": (data.name, data.images) == ("cifar10", 10_000),
+            "cpu": data.name == "cifar10" and data.images in (10_000, 20_000),
             "quick": data.name == "embedded",
         }[scale.level]
         if scale.level == "cpu":

@@ -246,7 +246,7 @@ class Scale(Section):
     """The recipe that every cell changes: a path relative to this file, or a shipped one's name;
     or, in the file, the recipe itself."""
     level: Level | None = None
-    """paper: as printed; cifar10: one GPU; cpu: 10,000 CIFAR-10 images; quick: embedded images;
+    """paper: as printed; cifar10: one GPU; cpu: CIFAR-10 images; quick: embedded images;
     null: your own scale, never treated as the paper's."""
     set: dict[str, Any] = {}
     """Dotted recipe field -> value, for all cells."""

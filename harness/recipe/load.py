@@ -14,7 +14,13 @@ from harness.recipe.grid import FIELD as GRID
 from harness.recipe.grid import with_cells
 from harness.recipe.recipe_list import RecipeList
 from harness.recipe.references import chain, referred
-from harness.recipe.scale_file import ScaleFile, from_chain, is_scale, scale_file
+from harness.recipe.scale_file import (
+    ScaleFile,
+    from_chain,
+    is_scale,
+    scale_file,
+    without_looks,
+)
 from harness.recipe.schema import Recipe
 from harness.recipe.section import Section
 from harness.recipe.settings import parse_set, suggest_on_error
@@ -153,6 +159,7 @@ def scale_of(file: ScaleFile, sets: Sequence[str] = ()) -> Scale:
             own.append((dotted, value))
         else:
             others[dotted] = value
+    node = without_looks(node, {dotted for dotted, _ in own})
     node = merge(node, overlay(own, node.place))
     settings = node.get("set") or Node({}, node.place)
     if others and isinstance(settings.value, dict):

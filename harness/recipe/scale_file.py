@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,17 @@ def from_chain(files: Chain) -> ScaleFile:
             )
     merged = _from(files[-1], path)
     for each in reversed(files[:-1]):
-        merged = merge(merged.without(*OWN), _from(each, path))
+        own_fields = _from(each, path)
+        merged = merge(without_looks(merged.without(*OWN), own_fields.fields()), own_fields)
     merged = Node(merged.without("extends").value, own.place)
     if "name" not in merged.fields():
         merged = merged.with_("name", Node(path.stem, own.place))
     return held(merged, tuple(file for file, _ in files))
+
+
+def without_looks(node: Node, said: Collection[str]) -> Node:
+    """The values to which these fields are added: other seeds need other looks."""
+    return node.without("looks") if "seeds" in said and "looks" not in said else node
 
 
 def held(node: Node, paths: Sequence[Path]) -> ScaleFile:
