@@ -24,6 +24,9 @@ SHARED = Path(".nox", "shared").resolve()
 SUITE = "not slow and not slurm and not faults and not libraries"
 """What the suite runs; each of the others has a session of its own."""
 
+DETECTORS = ("tests/model/detection", "tests/stage/test_detection_voc_c4.py")
+"""The slow tests of detectors of ResNet-50, which have a session of their own."""
+
 constraints = os.environ.get("MOCO_HARNESS_CONSTRAINTS")
 """A file of exact versions, which .ci/run names; without it the newest that fit are installed."""
 
@@ -108,14 +111,16 @@ def slurm(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """What takes minutes: does the quickstart still show what it promises?"""
     _install(session)
-    _run(session, "pytest", "-m", "slow", "--ignore", "tests/model/detection", *session.posargs)
+    others = [word for each in DETECTORS for word in ("--ignore", each)]
+    _run(session, "pytest", "-m", "slow", *others, *session.posargs)
 
 
 @nox.session
 def detectors(session: nox.Session) -> None:
-    """Are the detectors of ResNet-50 still detectron2's? One at a time: some take 4 GB."""
+    """Are the detectors of ResNet-50 still detectron2's, and does one train and resume as its
+    recipe says? One at a time: some take 4 GB."""
     _install(session)
-    _run(session, "pytest", "tests/model/detection", "-m", "slow", "-n", "1", *session.posargs)
+    _run(session, "pytest", *DETECTORS, "-m", "slow", "-n", "1", *session.posargs)
 
 
 @nox.session(python=nox.project.python_versions(PROJECT), venv_backend="venv")

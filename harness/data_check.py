@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from harness.recipe.detection import BOX_FOLDERS, DetectionTask
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.photos import PHOTOS
 from harness.recipe.schema import Data, Recipe
-from harness.recipe.segmentation import MASK_FOLDERS, NEEDS_SCIPY, Masks, SegmentationTask
+from harness.recipe.segmentation import MASK_FOLDERS, NEEDS_SCIPY, SegmentationTask
 from harness.recipe.svm import LABELLED_FOLDERS, LabelledImages, SvmLowShotTask, SvmTask
 
 DOWNLOADED = {  # torchvision unpacks the archive into the folder; one of the two is enough
@@ -72,7 +72,7 @@ def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
         yield from _readable(_data(data, root), root)
     for name, task in recipe.tasks.items():
         if isinstance(task, SegmentationTask):
-            yield from _readable(_masks(f"tasks.{name}.masks", task.masks, root), root)
+            yield from _readable(_masks(f"tasks.{name}", task, root), root)
         elif isinstance(task, SvmTask | SvmLowShotTask):
             yield from _readable(_labelled(f"tasks.{name}.images", task.images, root), root)
         elif isinstance(task, DetectionTask):
@@ -82,14 +82,16 @@ def _needs_later(recipe: Recipe, root: AnyRoot) -> Iterator[DataCheck]:
             yield from _readable(file, root)
 
 
-def _masks(field: str, masks: Masks, root: AnyRoot) -> Iterator[DataCheck]:
+def _masks(at: str, task: SegmentationTask, root: AnyRoot) -> Iterator[DataCheck]:
+    field, masks = f"{at}.masks", task.masks
     if masks.name == NEEDS_SCIPY and importlib.util.find_spec("scipy") is None:
         yield DataCheck(
             False, f"{field}: {masks.name} needs scipy: pip install 'moco-harness[sbd]'"
         )
         return
     need = MASK_FOLDERS[masks.name]
-    yield from _files(field, "masks", masks.name, need, root, mask_files.files_of)
+    asked = {f"{field}.images": masks.images, f"{at}.batch": task.batch}
+    yield from _files(field, "masks", masks.name, need, root, mask_files.files_of, asked)
 
 
 def boxes_there(field: str, task: DetectionTask, root: AnyRoot) -> Iterator[DataCheck]:
@@ -105,14 +107,25 @@ def boxes_there(field: str, task: DetectionTask, root: AnyRoot) -> Iterator[Data
         mend = "pip install 'moco-harness[detection]'"
         yield DataCheck(False, f"{field}: {what} needs pycocotools: {mend}")
         return
-    yield from _files(field, "boxes", name, BOX_FOLDERS[name], root, box_files.files_of)
+    asked = {f"{field}.images": task.boxes.images, f"{field.rpartition('.')[0]}.batch": task.batch}
+    yield from _files(field, "boxes", name, BOX_FOLDERS[name], root, box_files.files_of, asked)
 
 
 def _files(
-    field: str, what: str, name: str, needs: Sequence[str], root: AnyRoot, files_of: mask_files.List
+    field: str,
+    what: str,
+    name: str,
+    needs: Sequence[str],
+    root: AnyRoot,
+    files_of: mask_files.List,
+    asked: Mapping[str, int | None],
 ) -> Iterator[DataCheck]:
     """The folders of a data set, and every file that its lists name. Folders are listed; no image
-    is opened."""
+    is opened.
+
+    Args:
+        asked: fields of the recipe, each a number of training images that must be there.
+    """
     lacks = [need for need in needs if not (root / need).is_dir()]
     if lacks:
         places = " and no ".join(str(root / need) for need in lacks)
@@ -124,12 +137,26 @@ def _files(
         except DataError as error:
             yield DataCheck(False, f"{field}: {error}")
             return
+        if not all(parts):
+            which = "test" if parts[0] else "train"
+            mend = "restore its lists and folders from the data set's source"
+            yield DataCheck(False, f"{field}: {name} names no image to {which} on; {mend}")
+            return
         gone = mask_files.absent([path for part in parts for path in part])
         if gone:
             listed = some([str(path) for path in gone])
             mend = "restore them from the data set's source"
             yield DataCheck(False, f"{field}: {name} lacks {len(gone):,} files: {listed}; {mend}")
-        else:
+            return
+        lists = what == "boxes" and name == "coco2017"  # one file of annotations, else one each
+        images = len(parts[0]) - 1 if lists else len(parts[0]) // 2
+        more = {at: said for at, said in asked.items() if said is not None and said > images}
+        for at, said in more.items():
+            yield DataCheck(
+                False,
+                f"{at}: {said:,}, but {name} has only {images:,} images to train on; lower it",
+            )
+        if not more:
             places = " and ".join(str(root / need) for need in needs)
             yield DataCheck(True, f"{what}: {name} in {places}")
 

@@ -23,7 +23,7 @@ from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Recipe
 from harness.recipe.section import plain
 from harness.spec.registry import task
-from harness.store import benchmarks, operating_system
+from harness.store import atomic, benchmarks, operating_system
 from harness.store.layout import StageFolder
 
 NEWEST = 300
@@ -41,9 +41,20 @@ class Computer:
     processes: int = 1
     cpu: str = field(default="", compare=False)
     """The CPU's name if the device is cpu and the name is known."""
+    at_once: int = field(default=1, compare=False)
+    """Stages that run at once."""
 
     def __str__(self) -> str:
-        return self.device if self.processes == 1 else f"{self.processes} × {self.device}"
+        many = f", {self.at_once} stages at once" if self.at_once > 1 else ""
+        return (f"{self.processes} × " if self.processes > 1 else "") + self.device + many
+
+    def slower(self, threads: object) -> float:
+        """How many times as long a stage takes that had this number of CPU threads when it was
+        measured, if its share of the cores is smaller now; at most, as threads rarely help so
+        much."""
+        if self.at_once == 1 or not isinstance(threads, int):
+            return 1.0
+        return max(1.0, threads / max(1, operating_system.cores() // self.at_once))
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ class History:
     """Number of training images found, by the recipe's data section."""
     benches: dict[str, Any] = field(default_factory=dict)
     """The newest measurement by `bench`, by the settings that decide a step's speed."""
+    on: Computer = Computer("cpu")
+    """Where the stages would run."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +80,17 @@ class Guess:
     """"bench" with its date, or "finished runs"."""
 
 
-def computer(device: str, processes: int) -> Computer:
+def computer(device: str, processes: int, at_once: int = 1) -> Computer:
     """The computer that `--device` selects on this machine, found without torch."""
     if device == "auto" or device.partition(":")[0] == "cuda":
         names = _gpus()
         if names:
             said = device.partition(":")[2]
             index = int(said) if said.isdecimal() else 0
-            return Computer(names[min(index, len(names) - 1)], processes)
-        return Computer("cpu" if device == "auto" else device, processes, operating_system.cpu())
-    return Computer(device.partition(":")[0], processes, operating_system.cpu())
+            return Computer(names[min(index, len(names) - 1)], processes, at_once=at_once)
+        device = "cpu" if device == "auto" else device
+        return Computer(device, processes, operating_system.cpu(), at_once)
+    return Computer(device.partition(":")[0], processes, operating_system.cpu(), at_once)
 
 
 def elsewhere(runs: Path, processes: int, *, gpus: bool) -> Computer:
@@ -108,7 +122,8 @@ def history(runs: Path, on: Computer) -> History:
     images: dict[str, int] = {}
     for path in _newest(runs):
         try:
-            result, described = StageFolder(path).result, StageFolder(path).described
+            folder = StageFolder(path)
+            result, described = folder.result, folder.described
             if result is None or described is None or result["state"] != "finished":
                 continue
             if (result.get("device"), result.get("processes")) != (on.device, on.processes):
@@ -119,11 +134,20 @@ def history(runs: Path, on: Computer) -> History:
             alike = _alike(recipe, kind, str(described.get("task", "")))
             train = int(result["data"]["train"])
             if parts > 0 and result["seconds"] > 0:
-                found.setdefault(alike, []).append(result["seconds"] / parts)
+                slower = on.slower(_threads(folder)) if on.at_once > 1 else 1.0
+                found.setdefault(alike, []).append(slower * result["seconds"] / parts)
                 images[digest(recipe["data"])] = train
         except (StoreError, KeyError, TypeError, ValueError, AttributeError):
             continue  # a folder of another schema says nothing about speed
-    return History({a: median(values) for a, values in found.items()}, images, _benches(runs, on))
+    usual = {alike: median(values) for alike, values in found.items()}
+    return History(usual, images, _benches(runs, on), on)
+
+
+def _threads(folder: StageFolder) -> object:
+    """CPU threads of the stage's last attempt; None if they are not recorded."""
+    for path in reversed(folder.attempts()):
+        return atomic.read_json(path / "attempt.json")["machine"]["threads"]
+    return None
 
 
 def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | None:
@@ -131,6 +155,7 @@ def guess(recipe: Recipe, name: str, known: History, done: int = 0) -> Guess | N
     if (bench := known.benches.get(_shape(recipe.model_dump(mode="json")))) is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
             took = Benched(recipe, bench).seconds(name, done)
+            took *= known.on.slower(bench["facts"].get("threads"))
             if 0 <= took < math.inf:
                 return Guess(took, f"bench ({bench['facts']['measured'][:10]})")
     took_before = seconds(recipe, name, known, done)

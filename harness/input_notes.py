@@ -59,7 +59,7 @@ class Note:
             seen = times_of((place / name).stat())
             before = known.get(name)
             if not isinstance(before, list) or before[1:] != seen:
-                before = [zlib.crc32((place / name).read_bytes()), *self.settled(seen)]
+                before = [zlib.crc32(atomic.content(place / name)), *self.settled(seen)]
             sums[name] = before
             yield int(before[0])
         self.after["files"] = sums

@@ -4,6 +4,7 @@ its data set. Training reads them one by one, hours after pre-training began."""
 from __future__ import annotations
 
 import os
+import stat
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
-from harness.imagefolder import shown, some
+from harness.imagefolder import shown, some, unread
 from harness.input_notes import Note, times_of
 from harness.mask_files import Pair, pairs_of
 from harness.recipe.segmentation import MASK_FOLDERS, MaskName, SegmentationTask
@@ -61,7 +62,7 @@ def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> Iterator
     except (DataError, OSError):
         return  # what is missing is told where the names are checked
     wrong: list[str] = []
-    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for begin in range(0, len(left), AT_ONCE):
             if time.monotonic() > until:
                 break
@@ -84,11 +85,17 @@ def why_damaged(pair: Pair, labels: frozenset[int]) -> str:
     from PIL import Image
 
     mend = "restore it from the data set's source"
+    smaller = "make image and mask smaller, or remove both from the list"
+    for path in pair:
+        if why := _why_unopened(path, mend):
+            return why
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large image is no news here
         try:
             with Image.open(pair.image) as image:  # reads the header only
                 size = image.size
+        except Image.DecompressionBombError as error:
+            return f"{shown(pair.image)}: too many pixels ({error}); {smaller}"
         except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
             return f"{shown(pair.image)}: not a readable image ({error}); {mend}"
         try:
@@ -105,6 +112,8 @@ def why_damaged(pair: Pair, labels: frozenset[int]) -> str:
                     own = mask.size
                     if own == size:  # else there is no need to decode it
                         found = {label for label, n in enumerate(mask.histogram()) if n}
+        except Image.DecompressionBombError as error:
+            return f"{shown(pair.mask)}: too many pixels ({error}); {smaller}"
         except Exception as error:
             return f"{shown(pair.mask)}: not a readable mask ({error}); {mend}"
     if own != size:
@@ -119,6 +128,17 @@ def why_damaged(pair: Pair, labels: frozenset[int]) -> str:
             f"and 255; {mend}, or remove its image from the list"
         )
     return ""
+
+
+def _why_unopened(path: Path, mend: str) -> str:
+    """Why the file cannot be opened, which does not mean that it is damaged; "" if it can."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        return str(unread(error, path))
+    regular = stat.S_ISREG(os.fstat(file).st_mode)
+    os.close(file)
+    return "" if regular else f"{shown(path)}: not a regular file; {mend}"  # a pipe might never end
 
 
 def _of_mat(path: Path) -> tuple[tuple[int, int], set[int]]:

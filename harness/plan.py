@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from harness import estimate, source
 from harness.errors import StoreError
+from harness.makespan import Part, makespan
 from harness.recipe import stated_cost
 from harness.recipe.ablation import CONTROL, Scale
 from harness.recipe.difference import varied_fields
 from harness.recipe.expand import Expansion, Member, expand, more_seeds
-from harness.recipe.identity import described, digest, further, record, spec, specs, stage_id
+from harness.recipe.identity import digest, record, spec, specs, stage_id
 from harness.recipe.load import loaded
 from harness.recipe.schema import Cost, Recipe
 from harness.recipe.settings import suggest_on_error
@@ -26,7 +28,6 @@ from harness.store.ledger import Entry, FileState, beside, read_entry
 from harness.store.liveness import is_of
 from harness.store.stale import CheckInput, why_stale
 from harness.store.validity import copies, why_copy
-from harness.store.version import STAGE
 
 Action = Literal["run", "resume", "retry", "again", "skip", "busy", "refuse"]
 
@@ -89,6 +90,8 @@ class PlannedStage:
     and by the same protocol; "" if the plan has none."""
     varies: tuple[str, ...] = ()
     """The recipe's fields in which the plan's cells differ."""
+    metric: str = ""
+    """What the ablation's table shows; "" for a single recipe."""
 
     @property
     def recipe(self) -> Recipe:
@@ -113,6 +116,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on: estimate.Computer
     """The computer that the estimates are for."""
+    written: Recipe | None = None
+    """A single recipe without `--set`, for which its cost is stated."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -141,8 +146,9 @@ class Plan:
         control counts only once it was measured, unless nothing else is left to do."""
         asked = [stage for stage in self.todo if not self.is_beside(stage)]
         known = [s for s in self.todo if self.is_beside(s) and s.seconds is not None]
-        parts = [stage.seconds for stage in ([*asked, *known] if asked else self.todo)]
-        return None if None in parts else sum(p for p in parts if p is not None)
+        counted = [*asked, *known] if asked else self.todo
+        parts = [Part(s.id, s.parent, s.seconds) for s in counted if s.seconds is not None]
+        return makespan(parts, self.on.at_once) if len(parts) == len(counted) else None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -164,13 +170,13 @@ class Plan:
         return sum(cost.hours * share * max(1, cost.gpus) for cost, share in costs)
 
     def _costs(self) -> list[tuple[Cost, float]] | None:
-        """(stated cost, the stage's share of it) of all unfinished training; None if there is none,
-        or if one has no stated cost."""
+        """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
+        share = partial(stated_cost.share, pretrains=pretrains, written=self.written)
         found = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if (part := stated_cost.share(stage.recipe, stage.name, pretrains=pretrains))
+            if (part := share(stage.recipe, stage.name))
         ]
         stated = [(cost, part) for cost, part in found if cost is not None]
         return stated if stated and len(stated) == len(found) else None
@@ -293,10 +299,12 @@ def make_plan(
                     stale=entry.done and (bool(stale) or action == "again"),
                     control=beside.of(member, each),
                     varies=varies,
+                    metric=scale.metric if scale is not None else "",
                 )
             )
+    written = stated_cost.as_written(path, sets, found)
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
-    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on)
+    return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 
 
 def _refuse_copies(stages: Sequence[PlannedStage], runs: Path) -> Iterator[PlannedStage]:
@@ -332,8 +340,7 @@ def _stale(
 
 
 def over(job: Job) -> bool:
-    """Whether the job will not run again: it has ended, or the launcher does not know it any
-    more."""
+    """Whether the job will not run again: it ended, or the launcher does not know it any more."""
     return not job.live and job.state != "UNKNOWN"
 
 
@@ -374,21 +381,3 @@ def _decide(entry: Entry, parent: Entry | None) -> tuple[Action, str]:
     ):
         return _ACTIONS[parent.state], parent.detail
     return _ACTIONS[entry.state], entry.detail or entry.state
-
-
-def describe(stage: PlannedStage, group: str) -> dict[str, Any]:
-    """The content of the stage's stage.json: all that a process needs to run it."""
-    return {
-        "schema": STAGE,
-        "id": stage.id,
-        "kind": stage.kind,
-        "name": stage.recipe.name,
-        "seed": stage.recipe.seed,
-        "group": group,
-        "cell": stage.member.cell,
-        **({"varies": list(stage.varies)} if stage.varies else {}),
-        "parent": stage.parent,
-        **({"control": stage.control} if stage.control else {}),
-        "recipe": described(stage.recipe, stage.name),
-        **(source.noted(stage.recipe, stage.entry.folder.path.parent) if not stage.parent else {}),
-    } | further(spec(stage.recipe, stage.name))

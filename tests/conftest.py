@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As commands set it: idle threads that spin take the cores from the other tests' processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["WANDB_MODE"] = "disabled"
 
 settings.register_profile("suite", deadline=None)  # the cores may be shared

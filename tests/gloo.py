@@ -56,10 +56,15 @@ class Pool:
         self._runs = 0
 
     def run(
-        self, function: Callable[..., Any], size: int, *args: Any, timeout: float = 45
+        self,
+        function: Callable[..., Any],
+        size: int,
+        *args: Any,
+        timeout: float = 90,
+        wait_s: float = 90,
     ) -> list[Any]:
         """What `function` returns in each of `size` ranks; AssertionError if one of them fails."""
-        outcomes = self.outcomes(function, size, *args, timeout=timeout)
+        outcomes = self.outcomes(function, size, *args, timeout=timeout, wait_s=wait_s)
         failures = [
             f"rank {rank} of {size}: {outcome.trace if isinstance(outcome, Failed) else outcome}"
             for rank, outcome in enumerate(outcomes)
@@ -75,8 +80,8 @@ class Pool:
         function: Callable[..., Any],
         size: int,
         *args: Any,
-        timeout: float = 45,
-        wait_s: float = 20,
+        timeout: float = 90,
+        wait_s: float = 90,
         apart: bool = False,
     ) -> list[Any]:
         """As `run`, but a rank that raised gives a Failed and one that ended a Died.

@@ -14,9 +14,10 @@ from harness.recipe.schema import Recipe
 IMAGES = {"data__name": "imagefolder", "data__folder": "pets", "data__images": None}
 
 
-def detection(name: BoxName) -> DetectionTask:
-    said = {"kind": "detection", "detector": "c4", "boxes": {"name": name}, "shortest": (64,)}
-    long = {"steps": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
+def detection(name: BoxName, images: int | None = None, batch: int = 2) -> DetectionTask:
+    boxes = {"name": name, "images": images}
+    said = {"kind": "detection", "detector": "c4", "boxes": boxes, "shortest": (64,)}
+    long = {"batch": batch, "steps": 1, "lr": 0.1, "schedule": {"kind": "constant"}}
     return DetectionTask.model_validate(said | long)
 
 
@@ -95,6 +96,40 @@ def test_boxes(tmp_path: Path) -> None:
     (missing,) = boxes_there("tasks.det.boxes", both, tmp_path)
     assert "trainval.txt" in missing.says
     assert list(boxes_there("tasks.det.boxes", detection("scenes"), tmp_path)) == []
+
+
+def test_lists_without_an_image(tmp_path: Path) -> None:
+    listed = voc(tmp_path, 2007) / "ImageSets" / "Main"
+    for name in ("trainval.txt", "test.txt"):
+        before = (listed / name).read_text()
+        (listed / name).write_text("")
+        (missing,) = boxes_there("tasks.det.boxes", detection("voc2007"), tmp_path)
+        assert not missing.there
+        assert missing.says.startswith("tasks.det.boxes: voc2007 names no image")
+        (listed / name).write_text(before)
+    assert all(each.there for each in boxes_there("x.boxes", detection("voc2007"), tmp_path))
+
+
+def test_more_images_than_there_are(tmp_path: Path) -> None:
+    folder = voc(tmp_path, 2007)
+    have = len((folder / "ImageSets" / "Main" / "trainval.txt").read_text().split())
+
+    def fields(images: int | None, batch: int) -> list[str]:
+        found = boxes_there("tasks.det.boxes", detection("voc2007", images, batch), tmp_path)
+        return [one.says.partition(":")[0] for one in found if not one.there]
+
+    assert fields(have, 2) == []
+    assert fields(have + 1, 2) == ["tasks.det.boxes.images"]
+    assert fields(None, have + have % 2 + 2) == ["tasks.det.batch"]
+
+
+def test_more_images_than_coco_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    pictures = coco(tmp_path) / "train2017"
+    have = len(list(pictures.iterdir()))
+    for images, there in ((have, True), (have + 1, False)):
+        (found,) = boxes_there("tasks.det.boxes", detection("coco2017", images), tmp_path)
+        assert found.there == there
 
 
 def test_the_extra_that_evaluates_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from miniature_recipe import MINIATURE
 
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
-from harness.plan import Plan, describe, make_plan
+from harness.launch.stage_record import describe
+from harness.makespan import Part, makespan
+from harness.plan import Plan, make_plan
 from harness.store import atomic, operating_system
 from harness.store.attempt import begin
 from harness.store.layout import stage_folder
@@ -362,3 +365,38 @@ def test_what_computes_on_a_cluster(recipe: Path, runs: Path) -> None:
     measured(recipe, runs, "seed=1", device="NVIDIA A100", processes=8)
     measured(recipe, runs, "seed=2", device="cpu", processes=16)
     assert estimate.elsewhere(runs, 16, gpus=True) == Computer("NVIDIA H100", 16)
+
+
+@pytest.mark.parametrize(("at_once", "seconds"), [(1, 90.0), (2, 50.0), (3, 40.0), (9, 40.0)])
+def test_stages_at_once_share_the_work(at_once: int, seconds: float) -> None:
+    """Two runs with two children each: a child begins when its parent has ended."""
+    parts = [
+        Part("a", None, 20),
+        Part("a.knn", "a", 10),
+        Part("a.linear", "a", 20),
+        Part("b", None, 10),
+        Part("b.knn", "b", 10),
+        Part("b.linear", "b", 20),
+    ]
+    assert makespan(parts, at_once) == seconds
+    alone = [Part("a.knn", "a", 10), Part("b.knn", "b", 10)]
+    assert makespan(alone, 2) == 10, "their parents have ended before"
+
+
+def test_a_plan_of_stages_at_once(
+    recipe: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating_system, "cores", lambda: 4)
+    measured(recipe, runs, seconds=16.0)
+    seeds = ("seeds=[1, 2]",)
+    alone = plan(recipe, runs, *seeds)
+    assert alone.seconds is not None
+    two = plan(recipe, runs, *seeds, on=replace(HERE, at_once=2))
+    assert two.seconds == pytest.approx(alone.seconds / 2)
+    for stage in plan(recipe, runs).stages:
+        attempt = stage_folder(runs, stage.id).path / "attempts" / "0001"
+        attempt.mkdir(parents=True)
+        atomic.write_json(attempt / "attempt.json", {"machine": {"threads": 4}})
+    assert plan(recipe, runs, *seeds).seconds == alone.seconds
+    two = plan(recipe, runs, *seeds, on=replace(HERE, at_once=2))
+    assert two.seconds == pytest.approx(alone.seconds), "each then has half of the cores"

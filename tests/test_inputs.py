@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import imagefolder, input_notes, inputs
+from harness.input_notes import Note
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
 from harness.store.layout import StageFolder
@@ -398,3 +399,12 @@ def test_a_published_sets_lists_are_inputs_too(root: Path, runs: Path) -> None:
     (place / "annotations/test.txt").write_bytes(b"a 1 1 1")
     (place / "images/b.jpg").write_bytes(b"1")
     assert "names and sizes" in why_changed(entry, Inputs(root, runs))
+
+
+def test_a_list_that_is_a_pipe_is_not_waited_for(root: Path, runs: Path) -> None:
+    place = root / "oxford-iiit-pet"
+    (place / "annotations").mkdir(parents=True)
+    (place / "annotations/trainval.txt").write_bytes(b"a 1 1 1")
+    os.mkfifo(place / "annotations/test.txt")
+    with pytest.raises(OSError, match="not a regular file"):
+        list(Note(runs, place).sums(place, ["annotations/test.txt"]))

@@ -57,7 +57,8 @@ ARROWS: dict[str, set[str]] = {
     "mask_check": {"data_roots", "errors", "imagefolder", "input_notes", "mask_files", "recipe"},
     "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
-    "plan": {"errors", "recipe", "store", "estimate", "source", "spec"},
+    "makespan": set(),
+    "plan": {"errors", "recipe", "store", "estimate", "makespan", "source", "spec"},
     "runtime": {"errors", "recipe", "store", "spec"},
     "data": {
         *("command", "data_check", "data_roots", "errors", "imagefolder", "recipe", "store"),
@@ -82,7 +83,7 @@ ARROWS: dict[str, set[str]] = {
     "launch": {
         *("errors", "redact", "output", "recipe", "store", "track", "site", "estimate", "plan"),
         *("interpreter", "runtime", "stage", "inputs", "command", "spec", "backend"),
-        *("data_roots", "look"),
+        *("data_roots", "look", "source"),
     },
     "app": {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
@@ -136,9 +137,10 @@ def outermost(tree: ast.Module) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """data of harness.data.loader; "" of harness itself and what it defines."""
-    inner = name.split(".")[1:]
-    known = bool(inner) and ((ROOT / inner[0]).is_dir() or (ROOT / f"{inner[0]}.py").exists())
+    """data of harness.data.loader; "" of harness itself, what it defines, and of other packages."""
+    top, *inner = name.split(".")
+    folder = ROOT.joinpath(*inner[:1])
+    known = top == "harness" and inner and (folder.is_dir() or folder.with_suffix(".py").exists())
     return inner[0] if known else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,12 @@ def masks(tmp_path: Path) -> Path:
     folder = layouts.voc2012(tmp_path) / "SegmentationClass"
     (tmp_path / "runs").mkdir()
     return folder
+
+
+def test_a_system_without_affinity(masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert wrong(masks) == []
 
 
 def wrong(masks: Path) -> list[str]:
@@ -82,6 +89,45 @@ def test_an_image_that_cannot_be_read(masks: Path) -> None:
     image.write_bytes(b"x")
     (found,) = wrong(masks)
     assert found.startswith(f"{image}: not a readable image")
+
+
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_a_pipe_is_not_waited_for(masks: Path, what: str) -> None:
+    image = masks.parent / "JPEGImages" / "000002.jpg"
+    path = masks / "000002.png" if what == "mask" else image
+    path.unlink()
+    os.mkfifo(path)
+    (found,) = wrong(masks)
+    assert found.startswith(f"{path}: not a regular file")
+
+
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_what_the_user_may_not_read_is_not_called_damaged(
+    masks: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    image = masks.parent / "JPEGImages" / "000002.jpg"
+    path = masks / "000002.png" if what == "mask" else image
+    before = os.open
+
+    def closed(name: Any, *more: Any, **named: Any) -> int:
+        if name == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return before(name, *more, **named)
+
+    monkeypatch.setattr("harness.mask_check.os.open", closed)
+    (found,) = wrong(masks)
+    assert found.startswith(f"{path}: ")
+    assert "belongs to" in found
+    assert "restore" not in found
+
+
+def test_what_the_limit_of_pixels_refuses_is_not_called_damaged(
+    masks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    found = wrong(masks)
+    assert found
+    assert all("too many pixels" in one and "restore" not in one for one in found)
 
 
 def test_only_what_changed_is_read_again(masks: Path, monkeypatch: Any) -> None:

@@ -56,13 +56,13 @@ def into_full(*words: str) -> None:
 @full
 def test_a_run_goes_on_when_its_log_is_full(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    words = ("run", str(tmp_path / "tiny.yaml"), "--yes", "--device", "cpu")
+    words = ("run", str(tmp_path / "tiny.yaml"), "--yes", "--device", "cpu", "--set", "linear=null")
     said = tmp_path / "said.txt"
     run = forked.start(into_full, *words, "--runs", str(tmp_path / "runs"), said=said)
-    run.join(100)
+    run.join(300)  # coverage makes it slow
     assert run.exitcode == 4
     assert "Traceback" not in said.read_text()
-    assert len(list((tmp_path / "runs").glob("tiny-*/result.json"))) == 3
+    assert len(list((tmp_path / "runs").glob("tiny-*/result.json"))) == 2
 
 
 def test_a_closed_pipe_still_ends_a_command() -> None:

@@ -13,7 +13,8 @@ import harness
 from harness import plan as module
 from harness.errors import RecipeError, StoreError
 from harness.launch.job_states import JobState
-from harness.plan import Job, Plan, describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import Job, Plan, make_plan
 from harness.recipe.identity import stage_id
 from harness.recipe.schema import SCHEMA_VERSION, Recipe
 from harness.store import atomic

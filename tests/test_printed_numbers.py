@@ -69,7 +69,7 @@ def test_every_printed_number_is_used() -> None:
 def _references(table: Node) -> Iterator[str]:
     """block.key of every number that a table refers to."""
     plain = table.plain()
-    yield from (cell["printed"] for cell in plain["cells"])
+    yield from (cell["printed"] for cell in plain["cells"] if cell["printed"] is not None)
     for part in (*plain.get("columns", ()), *plain.get("curves", ())):
         yield from (f"{part['numbers']}.{key}" for key in printed()[part["numbers"]].values)
 

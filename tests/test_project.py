@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,7 +45,39 @@ def test_pythons() -> None:
     assert PROJECT["requires-python"] == f">={named[0]}"
 
 
+CITED = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
 def test_versions_agree() -> None:
-    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
-    assert cited is not None
-    assert harness.__version__ == PROJECT["version"] == cited[1].strip('"')
+    assert harness.__version__ == PROJECT["version"] == CITED["version"]
+
+
+def test_the_citation_has_the_date_of_the_release_and_none_before() -> None:
+    """A version that the changelog calls unreleased has no date."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    dated = re.search(rf"^## {re.escape(PROJECT['version'])} \((\S+)\)$", changes, re.MULTILINE)
+    assert dated is not None
+    cited = str(CITED["date-released"]) if "date-released" in CITED else "unreleased"
+    assert cited == dated[1]
+
+
+def test_the_citation_says_what_the_project_says() -> None:
+    assert CITED["cff-version"] == "1.2.0"
+    assert {"message", "title", "type", "abstract", "authors", "references"} <= CITED.keys()
+    assert CITED["title"] == PROJECT["name"]
+    assert CITED["license"] == PROJECT["license"]
+    known = {url.rstrip("/") for url in PROJECT.get("urls", {}).values()}
+    assert {CITED[key] for key in ("repository-code", "url") if key in CITED} <= known
+    assert {*PROJECT["keywords"]} == {*CITED["keywords"]}, "they are found by the same words"
+    for each in CITED["references"]:
+        assert {"type", "title", "authors"} <= each.keys(), each
+        assert all("name" in one or "family-names" in one for one in each["authors"]), each
+
+
+def test_the_readme_cites_what_the_citation_file_does() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"version = {{{CITED['version']}}}" in readme
+    for each in CITED["references"]:
+        if each["type"] != "software-code":
+            assert each["title"] in readme
+            assert each["url"] in readme

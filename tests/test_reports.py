@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.app.verifying import verify
-from harness.report.index import PAGE, index, published_reports
+from harness.app.verifying import changed_overview, verify
+from harness.report.claims_picture import FILE as PICTURE
+from harness.report.index import published_reports
 
 REPORTS = Path(harness.__file__).parent.parent / "reports"
 
@@ -42,6 +43,16 @@ def test_a_committed_report_has_all_its_runs(folder: Path) -> None:
     assert not found["not_of_this_table"]
 
 
-@pytest.mark.skipif(not published_reports(REPORTS), reason="nothing is published yet")
-def test_the_index_is_of_the_committed_reports() -> None:
-    assert (REPORTS / PAGE).read_text(encoding="utf-8") == index(REPORTS)
+def test_the_page_and_its_picture_are_of_the_committed_reports() -> None:
+    assert changed_overview(REPORTS) == []
+
+
+@pytest.mark.parametrize("folder", published_reports(REPORTS), ids=lambda path: path.name)
+def test_a_committed_report_says_whether_it_was_fixed_before_its_runs(folder: Path) -> None:
+    assert json.loads((folder / "results.json").read_text())["preregistered"] is not None
+
+
+def test_the_readme_shows_the_picture() -> None:
+    readme = (REPORTS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"(reports/{PICTURE})" in readme
+    assert (REPORTS / PICTURE).is_file()

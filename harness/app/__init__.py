@@ -4,7 +4,7 @@ They return typed results, report their progress to a `Progress`, and raise a `H
 says what is wrong, where, and what to do. Modules are imported only when they are used.
 
     plan(recipe)         what a recipe would run, what of it is done, about how long the rest takes
-    preflight(plan, site) warnings: what the plan's recipe says and cannot mean
+    preflight(plan, site) warnings: settings of the plan's recipe that cannot work
     run(recipe)          run what is missing in this process, then write the report
     submit(recipe)       the same as jobs, or in the background of this machine
     status()             every stage under the run root, and the state of its job

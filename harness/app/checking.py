@@ -13,7 +13,7 @@ from harness.check.baseline import Baseline
 from harness.check.cells import CellRuns, CurrentState, merged, read_cells
 from harness.check.compare import Pair, against_baselines
 from harness.check.targets import against_targets
-from harness.check.verdict import Failure, Verdict
+from harness.check.verdict import ACCEPTED, Failure, Verdict
 from harness.errors import DiskError, HarnessError, NotYet, TargetMissed
 from harness.inputs import Inputs
 from harness.launch.selected_launcher import AUTO, chosen
@@ -50,9 +50,9 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        """0: all passed. TargetMissed's: some result is not as required, stale, missing or
-        incomparable. NotYet's: some results are not there yet."""
-        left = {verdict.judged for verdict in self.verdicts} - {"passed"}
+        """0: all passed or was skipped. TargetMissed's: some result is not as required, stale,
+        missing or incomparable. NotYet's: some results are not there yet."""
+        left = {verdict.judged for verdict in self.verdicts} - ACCEPTED
         if left - {"waiting"}:
             return TargetMissed.exit_code
         return NotYet.exit_code if left else 0

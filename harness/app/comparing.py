@@ -58,6 +58,11 @@ def compare(
     Raises:
         HarnessError: one of them is none of these, or they have nothing in common.
     """
+    if sets and not any(_is_run_root(each) for each in (a, b)):
+        raise HarnessError(
+            "--compare: --set and --seeds change the recipe whose runs two run roots have; here "
+            "both sides are compared as they are: leave them out, or name the reports of those runs"
+        )
     (one, ours), (other, theirs) = (_side(each, recipe, sets, site) for each in (a, b))
     document = document_of(one, other, (str(a), str(b)), (ours, theirs))
     found = tuple(pairs(one, other))
@@ -76,6 +81,11 @@ def is_recipe(named: Path | str) -> bool:
     """Whether a side of a comparison names a recipe: a YAML file, or what is no file or folder."""
     path = Path(named)
     return path.suffix in ENDINGS or not (path.is_file() or path.is_dir())
+
+
+def _is_run_root(named: Path | str) -> bool:
+    path = Path(named)
+    return not is_recipe(named) and path.is_dir() and not (path / FILE).is_file()
 
 
 def _side(

@@ -29,7 +29,8 @@ def is_confirmed(plan: Plan, site: Site, amount: Amount) -> bool:
     except OSError:
         return False
     for line in lines:
-        with contextlib.suppress(ValueError):  # torn: two processes wrote at the same time
+        # torn, as two processes wrote at the same time, or something else
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
             if said["plan"] == _key(plan, amount):
                 hours = said["hours"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,15 +148,16 @@ class CellValues:
 
 
 def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
-    """The leading accuracies of finished runs, by ablation, in the order of the rows.
+    """The leading accuracies of finished runs, by ablation, cells in the order of their ids.
 
-    A run leads with its own linear probe, else its own kNN, else its first other evaluation. The
-    runs of an ablation lead with the same metric, as far as they have it.
+    A run of an ablation leads with the ablation's metric. Others, and those that lack it, lead with
+    their own linear probe, else their own kNN, else their first other evaluation. The runs of a
+    cell lead with the same metric, as far as they have it.
     """
     found: dict[str, dict[str, dict[str, dict[tuple[int, str], float]]]] = {}
     for row in rows:
         described = row.entry.described or {}
-        if row.state != "finished" or (lead := _lead(row, str(described.get("kind")))) is None:
+        if row.state != "finished" or (lead := _lead(row, described)) is None:
             continue
         cell = str(described.get("cell") or described.get("name") or row.id)
         run = row.id.rpartition(".")[0]
@@ -168,21 +170,33 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
             first = min(each for values in runs.values() for each in values)
             values = tuple(each[first] for each in runs.values() if first in each)
             made.setdefault(group, []).append(CellValues(cell, first[1], values))
-    return made
+    return {
+        group: sorted(cells, key=lambda each: _by_number(each.cell))
+        for group, cells in made.items()
+    }
 
 
-def _lead(row: Row, kind: str) -> tuple[int, str, float] | None:
-    """(place among a run's evaluations, metric, value) of an evaluation; None if it is none."""
-    values = _values(row.entry.result or {})
-    if kind not in tasks() or tasks()[kind].parent is None:
+def _by_number(cell: str) -> list[tuple[str, float]]:
+    """Sort key of a cell's id: queue=32 before queue=192."""
+    parts = re.findall(r"(\D*)(\d+(?:\.\d+)?)?", cell)
+    return [(text, float(number or 0)) for text, number in parts]
+
+
+def _lead(row: Row, described: Mapping[str, Any]) -> tuple[int, str, float] | None:
+    """(place among a run's values, metric, value) of a stage; None if it has none that leads."""
+    values, kind = _values(row.entry.result or {}), str(described.get("kind"))
+    if kind not in tasks():
         return None
-    known = [name for name in tasks()[kind].reported if name in foremost(values)]
-    if not known:
-        return None
+    shown = [name for name in tasks()[kind].reported if name in foremost(values)]
     own = [each.kind for each in tasks().values() if each.parent is not None and each.section]
-    name = row.id.rpartition(".")[2].rpartition("-")[0]
-    place = len(own) - own.index(kind) if name == kind and kind in own else len(own) + 1
-    return place, known[0], values[known[0]]
+    is_own = row.id.rpartition(".")[2].rpartition("-")[0] == kind
+    metric = str(described.get("metric"))
+    if metric in tasks()[kind].reported and metric in values:
+        return (-1 if is_own else 0), metric, values[metric]
+    if not shown or tasks()[kind].parent is None:
+        return None
+    place = len(own) - own.index(kind) if is_own and kind in own else len(own) + 1
+    return place, shown[0], values[shown[0]]
 
 
 def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:

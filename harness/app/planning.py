@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ def plan(
 
 
 def preflight(made: Plan, site: Site) -> Preflight:
-    """What of the plan's recipe cannot mean what it says, before anything runs."""
+    """Warnings of settings of the plan's recipe that cannot work."""
     count = functools.cache(lambda data: training_size(site.data / data.folder, data))
     if made.scale is not None and made.expansion is not None:
         return of_scale(made.scale, made.expansion, made.path, count)
@@ -106,12 +107,26 @@ def refuse(plan: Plan, site: Site, *, here: bool, within_s: float = MASKS_S) -> 
 def refuse_as_run(plan: Plan, site: Site, on: str = AUTO) -> None:
     """Raise the error with which `run` would refuse to start the plan's stages, or end with the
     first of them: as `refuse`, and if they run on this machine, a HarnessError if the device is
-    missing, NoData if data are that no run downloads."""
+    missing, NoData if data are that no run downloads, a StoreError if the run root cannot be
+    written."""
     launcher = chosen(on, site)
     refuse(plan, site, here=launcher.attached)
     if plan.todo and launcher.attached:
         attached(launcher, site).ready()
         refuse_without_data(plan, site)
+        _refuse_unwritable(site.runs)
+
+
+def _refuse_unwritable(runs: Path) -> None:
+    """Raise a StoreError if the run root can certainly not be written; nothing is created."""
+    place = next((each for each in (runs, *runs.absolute().parents) if os.path.lexists(each)), runs)
+    if not place.is_dir():
+        number = errno.ENOTDIR
+    elif not os.access(place, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    else:
+        return
+    raise atomic.write_error(OSError(number, os.strerror(number)), place, "--runs")
 
 
 def _unshareable(plan: Plan) -> Iterator[str]:

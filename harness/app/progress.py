@@ -32,7 +32,7 @@ class Progress:
         too large to be compared in time."""
 
     def warned(self, found: Preflight) -> None:
-        """What the plan's recipe says that cannot mean what it says; called before work begins."""
+        """Warnings of settings that cannot work; called before work begins."""
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
         """These drafts are about to be submitted to a scheduler."""

@@ -13,12 +13,16 @@ from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
 from harness.report import publish as records
-from harness.report.index import PAGE, index, published_reports
+from harness.report.collect import Results
+from harness.report.index import overview, published_reports
 from harness.report.look_sections import FOLDER as PICTURES
 from harness.report.manifest import MANIFEST, manifest
-from harness.report.published import published
+from harness.report.preregistration import KEY, commits_of, deciding_results
+from harness.report.preregistration_history import committed
+from harness.report.published import MARK, published
 from harness.report.write import write_files, write_report
 from harness.site import Site, load_site
+from harness.store import atomic
 from harness.store.layout import refuse_link
 
 OnWritten = Callable[[Path], object]
@@ -31,6 +35,8 @@ class Published:
     reports: tuple[Path, ...]
     """The first file of each report."""
     index: Path
+    left_out: bool = False
+    """Thumbnails of images that may be private were not published."""
 
 
 def publish(
@@ -55,6 +61,7 @@ def publish(
         HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
             written.
     """
+    left_out = False
     if recipe is None:
         folders = published_reports(to)
         _refuse_links(folders)
@@ -66,15 +73,17 @@ def publish(
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
+        left_out = not with_images and records.private_thumbnails(results)
     written: list[Path] = []
     for folder in folders:
         shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them
+        _preregister(folder)
         written.append(render(folder, folder)[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
-    (page,) = write_files({PAGE: index(to)}, to)
+    page, *_ = write_files(overview(to), to)
     on_written(page)
-    return Published(tuple(written), page)
+    return Published(tuple(written), page, left_out)
 
 
 def _kept(path: Path, folder: Path, runs: Path) -> Path:
@@ -101,9 +110,30 @@ def render(folder: Path, out: Path) -> list[Path]:
     The recipe is looked for beside the folder of reports; a report that was copied from there is
     made by the shipped recipe of the same path.
     """
-    root, above = folder / "runs", folder.parent.parent
-    mark = published(root) or {}
+    return write_report(_gathered(folder), out)
+
+
+def recipe_of(folder: Path) -> Path:
+    """The recipe of the published report in `folder`, found as `render` finds it."""
+    mark, above = published(folder / "runs") or {}, folder.parent.parent
     named = Path(str(mark.get("recipe")))
-    recipe = find(named.stem if not (above / named).exists() else str(named), above)
-    made = make_plan(recipe, mark.get("sets", ()), root)
-    return write_report(gather(made, root, None), out)
+    return find(named.stem if not (above / named).exists() else str(named), above)
+
+
+def _gathered(folder: Path) -> Results:
+    root = folder / "runs"
+    made = make_plan(recipe_of(folder), (published(root) or {}).get("sets", ()), root)
+    return gather(made, root, None)
+
+
+def _preregister(folder: Path) -> None:
+    """Note in the records which commit first had what decides the table, unless they say it of
+    what decides it now."""
+    root, results = folder / "runs", _gathered(folder)
+    mark, wanted = published(root) or {}, deciding_results(results)
+    said = mark.get(KEY)
+    if isinstance(said, dict) and said.get("digest") == wanted and said.get("commit"):
+        return
+    runs = commits_of(results)
+    mark[KEY] = committed(recipe_of(folder), mark.get("sets", ()), wanted, runs)
+    write_files({MARK: atomic.dump(mark)}, root)

@@ -13,6 +13,7 @@ from harness.app.reporting import write_at_end
 from harness.app.results import Outcome, Ran
 from harness.errors import RecipeError
 from harness.inputs import Inputs
+from harness.launch.missing_looks import keep_missing, missing_looks
 from harness.launch.protocol import Amount
 from harness.launch.selected_launcher import attached, chosen
 from harness.plan import Plan
@@ -69,6 +70,7 @@ def run(
             progress.left(busy)
         else:
             progress.nothing_to_do(made)
+        _keep_missing(made, site, progress)
         return Ran(made, None, write_at_end(made, site, progress))
     attached(chosen(on, site), site).ready()
     amount = Amount(made.hours, limit=site.ask_above_hours)
@@ -108,9 +110,18 @@ def run_stages(
         note(followers.warning)
     with working(len(made.todo)) as (reporter, stopping):
         tally = launcher.run(made, reporter, stopping)
+        keep_missing(made, site, reporter, stopping)
     left = [s.id for s in made.stages if s.action == "busy" or s.id in tally.elsewhere]
     left = [id_ for id_ in left if stage_folder(site.runs, id_).result is None]
     return Outcome(tally, tuple(left))
+
+
+def _keep_missing(made: Plan, site: Site, progress: Progress) -> None:
+    """Keep what finished stages show and do not have, in a plan with nothing to run."""
+    if count := len(missing_looks(made)):
+        progress.say(f"drawing what {count} finished stages show, for the report")
+        with progress.working(count) as (reporter, stopping):
+            keep_missing(made, site, reporter, stopping)
 
 
 def run_until_decided(

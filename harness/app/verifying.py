@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from harness.app.publishing import render
+from harness.app.publishing import recipe_of, render
 from harness.errors import StoreError
 from harness.report import manifest
+from harness.report.index import overview
+from harness.report.preregistration import KEY
+from harness.report.preregistration_history import contradicted
 from harness.report.published import MARK, published
 from harness.store import atomic
 
@@ -28,6 +33,9 @@ class Verified:
     """Files of the report that its records give again byte for byte."""
     differing: tuple[str, ...]
     """Files that the records do not give: other content, absent, or more than they give."""
+    preregistered: str | None
+    """What git says against the commit that the records name as that of the table's plan; None if
+    they name none, or if it cannot be looked at here."""
     drawings: bool
     """Whether drawings were compared: only with the version of matplotlib that drew them."""
     runs: int
@@ -35,7 +43,7 @@ class Verified:
 
     @property
     def holds(self) -> bool:
-        return not self.files.differs and not self.differing
+        return not (self.files.differs or self.differing or self.preregistered)
 
 
 def verify(folder: Path) -> Verified:
@@ -46,7 +54,7 @@ def verify(folder: Path) -> Verified:
     Raises:
         HarnessError: it is no published report, a record cannot be read, or its recipe is unknown.
     """
-    mark = published(folder / "runs")
+    mark = None if folder.is_file() else published(folder / "runs")
     if mark is None:
         raise StoreError(f"{folder}: not a published report (no runs/{MARK})")
     files = manifest.compare(folder)
@@ -58,7 +66,7 @@ def verify(folder: Path) -> Verified:
         name
         for path in folder.rglob("*")
         if path.is_file() and not (name := path.relative_to(folder).as_posix()).startswith("runs/")
-    } - {manifest.MANIFEST}
+    } - {manifest.MANIFEST, *_own_recipe(folder, mark)}
     differing = {*again} ^ here
     for name in again.keys() & here:
         if not _equal(name, (folder / name).read_bytes(), again[name], drawings):
@@ -71,10 +79,34 @@ def verify(folder: Path) -> Verified:
         files=files,
         made=len(again.keys() - differing),
         differing=tuple(sorted(differing)),
+        preregistered=contradicted(recipe_of(folder), mark.get(KEY) or {}),
         drawings=drawings,
         runs=sum(len(each.get("runs", ())) for each in cells or () if isinstance(each, dict)),
         claims=len(results.get("claims") or ()),
     )
+
+
+def changed_overview(reports: Path) -> list[str]:
+    """The files beside the published reports, the page of all of them and its picture, that are not
+    what the reports give.
+
+    Raises:
+        HarnessError: a report cannot be read.
+    """
+    changed = []
+    for name, text in overview(reports).items():
+        try:
+            same = atomic.content(reports / name) == text.encode()
+        except OSError:
+            same = False
+        changed += [] if same else [name]
+    return changed
+
+
+def _own_recipe(folder: Path, mark: Mapping[str, Any]) -> list[str]:
+    """The recipe beside the report, which a sweep has there; the manifest has its digest."""
+    named = (folder.parent.parent / str(mark.get("recipe"))).resolve()
+    return [named.name] if named.parent == folder.resolve() else []
 
 
 def _equal(name: str, published: bytes, made: bytes, drawings: bool) -> bool:

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from harness.check.cells import CellRuns, CurrentState, Measured, merged, unusable
+from harness.check.trace import Text, Trace
 from harness.errors import RecipeError, StoreError, Unreadable, cannot_be_read
 from harness.output import escaped_json
 from harness.recipe.identity import stage_id
@@ -28,7 +29,6 @@ from harness.report.statistics import summarise
 from harness.spec.registry import task, task_of, tasks
 from harness.store import atomic
 
-Text = Annotated[str, Field(min_length=1)]
 DIGITS = 6
 """Decimal places of every number in the file."""
 
@@ -69,6 +69,8 @@ class CellRecord(Section):
     """Fingerprint of the pre-trainings' data."""
     metrics: Annotated[tuple[Sample, ...], Field(min_length=1)]
     curve: Monitored | None = None
+    trace: Trace | None = None
+    """The first losses of a further seed; null: none. Left out of the file then."""
 
     def sample(self, metric: Measured, under: str = "") -> Sample | None:
         """The sample of a metric; `under`: the further task that measures it."""
@@ -99,6 +101,11 @@ class CellRecord(Section):
                 yield "curve.epochs", "they do not increase"
             if any(len(row) != len(epochs) for row in self.curve.values):
                 yield "curve.values", f"each row needs {len(epochs)} values, one for each epoch"
+        if self.trace is not None:
+            if self.sample(LOSS) is None:
+                yield "trace", f"it needs a metric {LOSS} beside it, whose protocol is its own"
+            for field, why in self.trace.contradictions():
+                yield f"trace.{field}", why
 
 
 class Baseline(Section):
@@ -258,6 +265,9 @@ def text(baseline: Baseline) -> str:
     for sample in (sample for cell in said["cells"] for sample in cell["metrics"]):
         if sample["task"] is None:
             del sample["task"]
+    for cell in said["cells"]:
+        if cell["trace"] is None:
+            del cell["trace"]
     dumped = json.dumps(said, indent=2, ensure_ascii=False)
     rows = re.compile(r"\[\s+(-?\d[-+.e\d,\s]*?)\s+\]")
     return escaped_json(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", dumped)) + "\n"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from harness.check.baseline import Baseline, CellRecord, measured, protocol
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
+from harness.check.trace import Trace, against_trace
 from harness.check.verdict import Judged, Verdict
 from harness.report.protocol_lines import measured_words
 from harness.report.runs import LOSS, Run, RunOutcome
@@ -64,15 +65,38 @@ class _Question:
 
 
 def against_baselines(pairs: Sequence[Pair], now: CurrentState) -> list[Verdict]:
-    """Compare every figure that the baselines have for the cells with the cells' runs."""
+    """Compare every figure that the baselines have for the cells with the cells' runs, and the
+    first steps with a baseline's trace. A trace is no statistic and takes no share of ALARM."""
     asked = [question for pair in pairs for question in _questions(pair)]
     level = ALARM / max(1, sum(not question.refused for question in asked))
-    return [_judge(question, level, now) for question in asked]
+    traced = [_traced(pair, now) for pair in pairs if _trace(pair) is not None]
+    return [_judge(question, level, now) for question in asked] + traced
 
 
 def comparisons(verdicts: Sequence[Verdict]) -> int:
     """How many comparisons share the level."""
     return sum(v.against == "baseline" and v.judged != "incomparable" for v in verdicts)
+
+
+def _trace(pair: Pair) -> Trace | None:
+    record = pair.baseline.cell(pair.cell.recipe, pair.cell.cell)
+    return record.trace if record is not None else None
+
+
+def _traced(pair: Pair, now: CurrentState) -> Verdict:
+    question = _Question(pair, LOSS)
+    record = question.record
+    assert record.trace is not None
+    return against_trace(pair.cell, record.trace, record.data, now, _other_protocol(question))
+
+
+def _other_protocol(question: _Question) -> str:
+    """Why the baseline's figure is of another protocol; "" if it is not."""
+    sample = question.record.sample(question.metric, question.under)
+    recipe = question.pair.cell.runs[0].recipe
+    if sample is None or sample.stage == protocol(recipe, question.metric, question.under):
+        return ""
+    return f"{question.pair.called} has another protocol, as the recipe has changed since"
 
 
 def _questions(pair: Pair) -> list[_Question]:
@@ -88,8 +112,7 @@ def _questions(pair: Pair) -> list[_Question]:
             why = f"{pair.called} has no such metric; write it again with check --write-baseline"
             asked.append(_Question(pair, metric, under, refused=why))
             continue
-        same = sample.stage == protocol(recipe, metric, under)
-        why = "" if same else f"{pair.called} has another protocol, as the recipe has changed since"
+        why = _other_protocol(_Question(pair, metric, under))
         asked.append(_Question(pair, metric, under, refused=why))
         if (
             metric == "knn/top1"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.check.verdict import Failure, Verdict
+from harness.check.verdict import ACCEPTED, Failure, Verdict
 from harness.output import inert
 from harness.store import atomic
 
@@ -26,6 +26,8 @@ _Timed = tuple[Verdict, float]
 
 _FAILED = ("short", "below", "above")
 
+_SKIPPED = ("waiting", "skipped")
+
 
 def write_json(
     path: Path, verdicts: Sequence[Verdict], edition: str, failures: Sequence[Failure] = ()
@@ -40,7 +42,7 @@ def write_json(
         {
             "format": FORMAT,
             "edition": edition,
-            "passed": not failures and all(verdict.passed for verdict in verdicts),
+            "passed": not failures and all(each.judged in ACCEPTED for each in verdicts),
             "verdicts": [asdict(each) | {"seconds": each.seconds} for each in verdicts],
             "errors": [asdict(each) for each in failures],
         },
@@ -53,7 +55,8 @@ def write_junit(
     """Write a suite for each recipe and a case for each verdict, in the form that CI systems read.
 
     A result that is not as required is a failure. What could not be judged (stale, missing,
-    incomparable, a wrong recipe) is an error. A result that is still to come is skipped. A case's
+    incomparable, a wrong recipe) is an error. A result that is still to come is skipped, as is a
+    trace that is of another seed or device. A case's
     time is that of its stages, without those counted in an earlier case: several share a
     pre-training.
 
@@ -108,7 +111,7 @@ def _case(suite: ET.Element, verdict: Verdict, seconds: float) -> None:
     )
     if verdict.passed:
         ET.SubElement(case, "system-out").text = says
-    elif verdict.judged == "waiting":
+    elif verdict.judged in _SKIPPED:
         ET.SubElement(case, "skipped", message=says)
     else:
         what = "failure" if verdict.judged in _FAILED else "error"
@@ -125,13 +128,13 @@ def _failed(root: ET.Element, failure: Failure) -> None:
 
 def _counts(timed: Sequence[_Timed], errors: int = 0) -> dict[str, str]:
     failed = sum(verdict.judged in _FAILED for verdict, _ in timed)
-    waiting = sum(verdict.judged == "waiting" for verdict, _ in timed)
+    skipped = sum(verdict.judged in _SKIPPED for verdict, _ in timed)
     passed = sum(verdict.passed for verdict, _ in timed)
     return {
         "tests": str(len(timed) + errors),
         "failures": str(failed),
-        "errors": str(len(timed) - failed - waiting - passed + errors),
-        "skipped": str(waiting),
+        "errors": str(len(timed) - failed - skipped - passed + errors),
+        "skipped": str(skipped),
         "time": f"{sum(seconds for _, seconds in timed):.3f}",
     }
 

@@ -1,4 +1,4 @@
-"""Targets: accuracies that a recipe must reach."""
+"""Targets: bands in which a recipe's accuracies must lie, or minima that they must reach."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from harness.report.statistics import summarise
 def against_targets(cells: Iterable[CellRuns], now: CurrentState) -> list[Verdict]:
     """Compare every target of every cell with its runs.
 
-    A target is met if the mean over all seeds is at least its value minus its tolerance, and, at
-    the end of training, above the untrained network's if that was measured too. A mean above its
-    value plus its tolerance passes with a warning.
+    A target is met if the mean over all seeds lies within its tolerance of its value (if it is a
+    minimum, at most its tolerance below) and, at the end of training, above the untrained network's
+    if that was measured too. Too high is no better than too low: leaking labels and easier
+    protocols raise accuracies.
     """
     return [
         _judge(cell, target, now) for cell in cells for target in cell.runs[0].recipe.about.targets
@@ -29,12 +30,14 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
     under = target.task or ""
     outcomes = [_outcome(run, target) for run in cell.runs]
     floor = round(target.value - target.tolerance, 9)
+    ceiling = None if target.minimum else round(target.value + target.tolerance, 9)
     when = "" if target.epoch is None else f"after epoch {target.epoch}: "
-    wanted = f"{when}{target.value:g} - {target.tolerance:g} = {floor:g} required ({target.source})"
+    band = f"{target.value:g} - {target.tolerance:g} = {floor:g}"
+    if ceiling is not None:
+        band = f"{target.value:g} ± {target.tolerance:g}, {floor:g} to {ceiling:g},"
+    wanted = f"{when}{band} required ({target.source})"
 
-    ceiling = round(target.value + target.tolerance, 9)
-
-    def say(judged: Judged, words: str, value: float | None = None, warning: str = "") -> Verdict:
+    def say(judged: Judged, words: str, value: float | None = None) -> Verdict:
         return Verdict(
             recipe=cell.recipe,
             cell=cell.cell,
@@ -45,11 +48,10 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
             judged=judged,
             value=value,
             low=floor,
-            high=None,
+            high=ceiling,
             seeds=len(cell.runs),
             says=f"{words}; {wanted}",
             stages=seconds(cell, target.metric, under),
-            warning=warning,
         )
 
     why = unusable(cell, target.metric, outcomes, now, under)
@@ -58,19 +60,15 @@ def _judge(cell: CellRuns, target: Target, now: CurrentState) -> Verdict:
     found = summarise([outcome.value for outcome in outcomes if outcome.value is not None])
     spread = "1 seed" if found.sd is None else f"± {found.sd:.2f}, {found.n} seeds"
     judged: Judged = "passed" if found.mean >= floor else "short"
-    warning = ""
-    if found.mean > ceiling:
-        warning = (
-            f"{found.mean:.2f} is above {target.value:g} + {target.tolerance:g} = {ceiling:g}, "
-            "higher than the target's source expects: check for a leak or a changed protocol "
-            "first"
-        )
     how = measured_words(cell.runs, target.metric, under)
     words = f"{found.mean:.2f} ({spread}){how}"
+    if ceiling is not None and found.mean > ceiling:
+        judged = "above"
+        words += ", higher than the target's source expects: look for a leak or a changed protocol"
     low = cell.not_above(target.metric, outcomes, under, now.editions)
     if low and target.epoch is None:  # halfway a run may lie below it and come up again
         judged, words = "short", f"{words}, {low}"
-    return say(judged, words, found.mean, warning if judged == "passed" else "")
+    return say(judged, words, found.mean)
 
 
 def _outcome(run: Run, target: Target) -> RunOutcome:

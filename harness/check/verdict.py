@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 Judged = Literal[
-    "passed", "short", "below", "above", "stale", "missing", "waiting", "incomparable",
+    "passed", "short", "below", "above", "stale", "missing", "waiting", "incomparable", "skipped",
 ]  # fmt: skip
 """
 - passed: every seed has a result of the present edition, and it is as required.
 - short: it misses the target, is not above the untrained network, or a seed diverged.
-- below, above: it is outside the baseline's band, or (below) a seed diverged.
+- above: it is above the target's band.
+- below, above: it is outside the baseline's band or the trace's, or (below) a seed diverged.
 - stale: some seed's result is of another edition of the code, of other weights than its
   pre-training now has, or of other data or given weights than now; or the seeds' data differ.
 - missing: some seed has no result (absent, interrupted, failed or damaged).
 - waiting: a stage without a result is running, or has a waiting job.
 - incomparable: the baseline is of another protocol or other data, or has no such figure.
+- skipped: the baseline's trace is of another seed or another kind of device; nothing follows.
 """
+
+ACCEPTED: frozenset[Judged] = frozenset({"passed", "skipped"})
+"""What nothing needs to be done about."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Verdict:
     """The ablation's cell; the recipe's name again for a single recipe."""
     metric: str
     """The figure asked for, e.g. "knn/top1 after epoch 100"."""
-    against: Literal["target", "baseline"]
+    against: Literal["target", "baseline", "trace"]
     judged: Judged
     value: float | None
     """Mean over the seeds, in the metric's unit; None unless every seed has it."""
@@ -44,8 +49,8 @@ class Verdict:
     stages: dict[str, float]
     """Seconds of each stage behind it, by id, over all seeds."""
     warning: str = ""
-    """What a person should check though it passed: a bug may raise an accuracy too, and a baseline
-    may be of runs that learnt nothing."""
+    """What a person should check though it passed: a baseline may be of runs that learnt
+    nothing."""
 
     @property
     def passed(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -74,10 +75,20 @@ def _refuse(error: HarnessError) -> NoReturn:
     from harness.redact import redact
 
     for line in redact(str(error)).splitlines():
-        print(f"error: {inert(line)}", file=sys.stderr)
+        for part in _fitted(f"error: {inert(line)}"):
+            print(part, file=sys.stderr)
     if isinstance(error, RecipeError):
         _tell_instead(present(changed=error.instead) if error.instead else _settings())
     sys.exit(error.exit_code)
+
+
+def _fitted(text: str) -> list[str]:
+    """The text as lines that fit the terminal; whole where nobody reads it on one."""
+    if not sys.stderr.isatty():
+        return [text]
+    from harness.cli.show import wrapped
+
+    return wrapped(text, shutil.get_terminal_size().columns)
 
 
 def _tell_instead(line: str) -> None:

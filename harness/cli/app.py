@@ -73,6 +73,7 @@ def plan(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
+    at_once: AtOnce = None,
 ) -> None:
     """Show what a recipe would run, what of it is done, and about how long the rest takes here.
 
@@ -82,7 +83,9 @@ def plan(
     from harness.cli import show
     from harness.inputs import Inputs
 
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
+    where = machine(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
     inputs = Inputs(where.data, where.runs)
     made = planning.plan(recipe, where, sets=settings(sets, seeds), inputs=inputs)
     show.plan(made, where, inputs.unfinished)
@@ -212,10 +215,12 @@ def publish(
     from harness.cli import show
 
     where = machine(data=data, runs=runs, site=site) if recipe is not None else None
-    publish(
+    made = publish(
         recipe, to, where, sets=settings(sets, seeds), with_images=with_images,
         on_written=lambda page: show.line(str(page)),
     )  # fmt: skip
+    if made.left_out:
+        show.line("note: without thumbnails of your images; --with-images publishes them too")
 
 
 @app.command()
@@ -368,7 +373,7 @@ def gc(
         bool, typer.Option("--yes", "-y", help="Delete the files (default: only list them).")
     ] = False,
 ) -> None:
-    """Delete unused checkpoints and leftover files; the records of runs always stay."""
+    """List unused checkpoints and leftover files, or delete them; records of runs always stay."""
     from harness.cli.gc import gc_command
 
     raise typer.Exit(gc_command(machine(runs=runs, site=site), delete=yes))

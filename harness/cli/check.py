@@ -41,6 +41,7 @@ _STYLE: dict[Judged, str] = {
     "missing": "yellow",
     "incomparable": "yellow",
     "waiting": "blue",
+    "skipped": "dim",
 }
 
 
@@ -65,8 +66,8 @@ def check_command(
 ) -> int:
     """Judge the recipes' results, after running what is missing if required; returns the exit code.
 
-    0: all passed. TargetMissed's: some result is not as required, stale, missing or incomparable.
-    NotYet's: some results are not there yet. 130: stopped on request.
+    0: all passed or was skipped. TargetMissed's: some result is not as required, stale, missing or
+    incomparable. NotYet's: some results are not there yet. 130: stopped on request.
 
     Raises:
         RecipeError: a file cannot be accepted, or a recipe has nothing to be compared with; the

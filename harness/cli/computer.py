@@ -43,7 +43,9 @@ def bench(
         Path | None,
         typer.Option(help="Folder for the record, and for a page of all its records.", parser=path),
     ] = None,
-    tasks: Annotated[bool, typer.Option("--tasks", help="Also evaluate all of the data.")] = False,
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="Also time evaluations on all of the data.")
+    ] = False,
     cell: Annotated[
         str | None,
         typer.Option(metavar="CELL", help="Cell of an ablation recipe (default: its first)."),

@@ -17,6 +17,8 @@ from harness.spec.declarations import Launcher, load
 from harness.spec.registry import launchers
 
 _STYLE = {"ok": "green", "warning": "yellow", "problem": "red"}
+BEFORE = len("problem") + 2 + 13 + 1
+"""Characters before what a finding says."""
 
 
 def doctor_command(
@@ -81,7 +83,8 @@ def _print(findings: Iterable[Finding]) -> int:
     code = 0
     for found in findings:
         level = f"[{_STYLE[found.level]}]{found.level:<7}[/]"
-        says = escape(found.says)
+        lines = show.wrapped(found.says, show.console.width - BEFORE)
+        says = escape(f"\n{' ' * BEFORE}".join(lines))
         show.console.print(f"{level}  {escape(found.about):<13} {says}", soft_wrap=True)
         code = code or int(found.level == "problem")
     return code

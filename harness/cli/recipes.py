@@ -11,10 +11,14 @@ from harness.cli import completion, options
 from harness.cli.options import Sets
 
 if TYPE_CHECKING:
+    from harness.app.comparing import Comparison
     from harness.site import Site
 
 app = typer.Typer(help="Write, list, show, validate and compare recipes.", no_args_is_help=True)
 
+WIDE = 120
+"""Columns of a terminal from which `list` names the ablation of each ablation recipe, and `diff`
+the label of each field: on a narrower one no room would be left for titles and values."""
 
 Folder = Annotated[
     Path | None,
@@ -91,6 +95,7 @@ def list_(folder: Folder = None) -> None:
         files = {str(path): path for path in sorted(folder.rglob("*.yaml"))}
     else:
         raise RecipeError(f"{folder}: no such folder; name the folder of the recipes")
+    narrow = show.console.width < WIDE
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -118,7 +123,9 @@ def list_(folder: Folder = None) -> None:
                 name, "[red]invalid[/]", f"see: {command.line('recipes', 'validate', path)}"
             )
             continue
-        kind = f"ablation ({loaded.ablation})" if isinstance(loaded, Scale) else "run"
+        kind = "ablation" if isinstance(loaded, Scale) else "run"
+        if isinstance(loaded, Scale) and not narrow:
+            kind = f"ablation ({loaded.ablation})"
         table.add_row(name, kind, escape(loaded.about.title))
     show.console.print(table)
 
@@ -140,7 +147,7 @@ def validate(
     ],
 ) -> None:
     """Check recipes, ablation recipes with all cells, lists and papers' tables; print every
-    mistake, and warn of what cannot mean what it says."""
+    mistake, and warn of settings that cannot work."""
     from harness.cli import show
     from harness.errors import RecipeError
     from harness.preflight.recipe_file import of_recipe, of_scale
@@ -190,30 +197,43 @@ def diff(
     data: options.DataRoot = None,
     site: options.SitePath = None,
 ) -> None:
-    """Show where two recipes, or two ablation recipes, differ once resolved, then their results."""
+    """Show where two recipes, or two ablation recipes, differ once resolved, then their results.
+
+    Where both have results, edition, data, threads and versions that differ are shown too.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli import show
+    from harness.cli.compare import show_document
     from harness.recipe.difference import difference
     from harness.recipe.load import load, load_recipe
+    from harness.report.side_by_side import DETAILS, DIFFERS
 
     one, other = load(first), load(second)
     if type(one) is not type(other):  # refuse the one that is not a single run
         one, other = load_recipe(first), load_recipe(second)
     found = difference(one, other)
+    made = _compared(first, second, options.machine(data=data, runs=runs, site=site))
+    rows = [(path, _label(path), *map(_as_yaml, values)) for path, *values in found]
+    if made is not None:
+        rows += [(each.what, "", each.a, each.b) for each in made.differences if not each.of_recipe]
     if not found:
         show.line("no difference after defaults and `extends`")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("field", "", str(first), str(second)):
-        table.add_column(heading)
-    for path, *values in found:
-        table.add_row(
-            escape(path), escape(_label(path)), *(escape(_as_yaml(value)) for value in values)
-        )
-    show.console.print(table)
-    _results(first, second, options.machine(data=data, runs=runs, site=site))
+    if rows:
+        labelled = show.console.width >= WIDE
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("field", no_wrap=True)
+        short = not labelled and first.name != second.name
+        names = (first.name, second.name) if short else (str(first), str(second))
+        for heading in (*([""] if labelled else []), *names):
+            table.add_column(escape(heading), overflow="fold")
+        for path, label, *values in rows:
+            table.add_row(*map(escape, [path, *([label] if labelled else []), *values]))
+        show.console.print(table)
+    if made is not None:
+        show.console.print()
+        show_document(made.document, DIFFERS, DETAILS)
 
 
 def _label(path: str) -> str:
@@ -226,21 +246,20 @@ def _label(path: str) -> str:
         return ""
 
 
-def _results(first: Path, second: Path, site: Site) -> None:
-    """Print the results of both recipes with intervals, if the run root has some."""
+def _compared(first: Path, second: Path, site: Site) -> Comparison | None:
+    """What the runs of both recipes say beside each other; None if the run root has nothing to
+    compare."""
     from harness.app.comparing import compare
-    from harness.cli import show
-    from harness.cli.compare import show_document
     from harness.errors import StoreError
-    from harness.report.side_by_side import DETAILS, DIFFERS
 
     try:
         made = compare(first, second, site=site)
     except StoreError:  # no common cell
-        return
-    if any(pair.a and pair.b for pair in made.pairs):
-        show.console.print()
-        show_document(made.document, DIFFERS, DETAILS)
+        return None
+    told = any(pair.a and pair.b for pair in made.pairs) or not all(
+        each.of_recipe for each in made.differences
+    )
+    return made if told else None
 
 
 def _as_yaml(value: object) -> str:

@@ -42,7 +42,7 @@ def report_command(made: Plan, site: Site, out: Path | None) -> None:
 def show_report(report: Report) -> None:
     """Print a summary of the report, and its place."""
     _show(report.results)
-    for cell in cells_not_above(report.results):
+    for cell in cells_not_above(report.results, unclaimed=True):
         show.line(f"WARNING: not above the untrained network: {cell}", "bold red")
     show.unfinished(report.unfinished)
     show.line(f"report: {report.page}")

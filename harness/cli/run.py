@@ -47,6 +47,8 @@ class RunOptions:
     dry: bool
     most: int | None
     """Maximum number of seeds for cells of undecided claims; None: the recipe's."""
+    swept: bool = False
+    """Whether the recipe was made by `sweep`."""
 
 
 def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions) -> int:
@@ -58,7 +60,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
     Raises:
         HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
-    on, progress = chosen(options.on, site), PrintedProgress(site)
+    on, progress = chosen(options.on, site), PrintedProgress(site, swept=options.swept)
     try:
         if options.most is not None:
             if not on.attached:
@@ -116,14 +118,14 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
 class PrintedProgress(Progress):
     """Prints progress and asks questions."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, *, swept: bool = False) -> None:
+        self._site, self._swept = site, swept
 
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
         show.plan(plan, self._site, unfinished)
 
     def warned(self, found: Preflight) -> None:
-        show.preflight(found)
+        show.preflight(found, swept=self._swept)
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
         del plan

@@ -19,8 +19,7 @@ def shortened(names: Iterable[str], width: int) -> dict[str, str]:
     whole = list(dict.fromkeys(names))
     if width < 2 or max(map(len, whole), default=0) <= width:
         return {name: name for name in whole}
-    for share in SHARES:
-        end = round(share * (width - 1))
+    for end in (_distinguishing(whole, width), *(round(share * (width - 1)) for share in SHARES)):
         found = {name: _cut(name, width, end) for name in whole}
         if len(set(found.values())) == len(whole):
             return found
@@ -28,6 +27,13 @@ def shortened(names: Iterable[str], width: int) -> dict[str, str]:
     found = {name: _without(name, begin, end, width) for name in whole}
     distinct = len(set(found.values())) == len(whole)
     return found if distinct else {name: name for name in whole}
+
+
+def _distinguishing(names: Sequence[str], width: int) -> int:
+    """The length of an end that has all that tells the names apart, if it fits; at least half."""
+    half = round(SHARES[0] * (width - 1))
+    apart = max(map(len, names)) - _shared(names)
+    return apart if half < apart < width else half
 
 
 def _cut(name: str, width: int, end: int) -> str:

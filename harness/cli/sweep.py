@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.options import (
     Again,
+    AtOnce,
     DataRoot,
     Device,
     DryRun,
@@ -24,6 +25,9 @@ from harness.cli.options import (
     machine,
     parse_seeds,
 )
+
+LONGEST = 1000
+"""Characters of a command that is repeated for the user to copy."""
 
 if TYPE_CHECKING:
     from harness.recipe.sweep import Sweep
@@ -49,6 +53,7 @@ def sweep(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
+    at_once: AtOnce = None,
     again: Again = False,
     on: Launcher = "auto",
     dry: DryRun = False,
@@ -62,8 +67,10 @@ def sweep(
     from harness.cli import show
     from harness.cli.run import RunOptions, run_command
 
-    where = machine(data=data, runs=runs, device=device, processes=processes, site=site)
-    options = RunOptions(known_launcher(on), not yes, again, dry, None)
+    where = machine(
+        data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
+    )
+    options = RunOptions(known_launcher(on), not yes, again, dry, None, swept=True)
     made = sweeping.draft(recipe, sets=sets or [], seeds=parse_seeds(seeds), name=name or "")
     if made.runs > sweeping.MANY and not yes and not _agreed(made, recipe, where):
         return
@@ -88,5 +95,6 @@ def _agreed(made: Sweep, recipe: Path, site: Site) -> bool:
     what = f"{made.cells:,} cells, {made.runs:,} runs, {long} of work"
     if not sys.stdin.isatty():
         line = command.present(None, "--yes")
-        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question: {line}")
+        shown = f": {line}" if len(line) < LONGEST else ""
+        raise HarnessError(f"this sweep is {what}; add --yes to go on without a question{shown}")
     return typer.confirm(f"This sweep is {what}. Go on?")

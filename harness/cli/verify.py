@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.app.verifying import Verified, verify
+from harness.app.verifying import Verified, changed_overview, verify
 from harness.cli import show
 from harness.errors import StoreError
 from harness.report.index import published_reports
@@ -28,7 +28,10 @@ def verify_command(reports: Sequence[Path], to: Path) -> int:
     found = [verify(folder) for folder in folders]
     for each in found:
         _show(each)
-    return 0 if all(each.holds for each in found) else DIFFERS
+    changed = [] if reports else changed_overview(to)
+    for name in changed:
+        show.line(f"{to / name}: not what the reports give; `publish` writes it", "bold red")
+    return 0 if all(each.holds for each in found) and not changed else DIFFERS
 
 
 def _show(found: Verified) -> None:
@@ -43,8 +46,12 @@ def _show(found: Verified) -> None:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             listed = ", ".join(names[:NAMED]) + more
             show.line(f"{found.folder}: {what}: {listed}", "bold red")
+    if found.preregistered:
+        show.line(f"{found.folder}: what was committed before: {found.preregistered}", "bold red")
     said = f"{found.runs} runs, {found.claims} claims; {files.same} files have their digests"
     said += f" (all: {files.digest[:16]}); {found.made} files of the report made again, equal"
+    if found.preregistered == "":
+        said += "; the commit of its plan is in this history, as recorded"
     if not found.drawings:
         said += ", drawings not compared (another version of matplotlib)"
     show.line(f"{found.folder}: {'verified' if found.holds else 'DIFFERS'}: {said}")

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from harness.cli import completion
-from harness.cli.options import DataRoot, Device, Processes, Runs, Sets, SitePath, machine, path
+from harness.cli.options import (
+    Again,
+    DataRoot,
+    Device,
+    Processes,
+    Runs,
+    Sets,
+    SitePath,
+    machine,
+    path,
+)
 from harness.export.formats import Format
 
 
@@ -22,7 +32,7 @@ def export(
             autocompletion=completion.runs_and_recipes,
         ),
     ],
-    form: Annotated[Format, typer.Option("--format", help="Library or form of the files.")],
+    form: Annotated[Format, typer.Option("--format", help="Library to write the files for.")],
     to: Annotated[
         Path | None,
         typer.Option(help="New folder (default: one under RUNS/exports).", parser=path),
@@ -97,7 +107,9 @@ def evaluate(
     ],
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="KINDS", help="Such as knn,linear (the default); knn is always done."),
+        typer.Option(
+            metavar="KINDS", help="Kinds of evaluation (default: knn,linear); kNN is always done."
+        ),
     ] = None,
     size: Annotated[
         int | None,
@@ -117,9 +129,7 @@ def evaluate(
     site: SitePath = None,
     device: Device = None,
     processes: Processes = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Run anew what is stale; old folders are kept aside.")
-    ] = False,
+    again: Again = False,
     launcher: Annotated[
         str, typer.Option(metavar="LAUNCHER", help="As --on of run: here, local, auto ...")
     ] = "auto",

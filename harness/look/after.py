@@ -31,14 +31,21 @@ def keep_look(
 ) -> None:
     """Keep what the finished stage's task shows, unless `watch.look` is false. Never raises because
     of it; the user gets a note."""
+    if why := why_not_kept(job, device, stopping):
+        name = StageFolder(job.folder).id
+        reporter.note(f"{name}: its result is complete, but no pictures are kept: {why}")
+
+
+def why_not_kept(job: Job, device: torch.device, stopping: Callable[[], bool]) -> str:
+    """As `keep_look`; returns why it failed, "" if it did not or was stopped."""
     folder = StageFolder(job.folder)
     try:
         described, result = folder.described, folder.result
         if described is None or result is None or result["state"] != "finished":
-            return
+            return ""
         recipe, asked = _recipe(described)
         if not recipe.watch.look or asked.task.look is None:
-            return
+            return ""
         data = open_data(asked.data(recipe), job.data_root).on(device)
         context = Context(
             recipe, folder, None, folder.parent, data, job.data_root, World.alone(device),
@@ -48,11 +55,11 @@ def keep_look(
         if found.shapes:
             keep(folder.path, found, result)
     except Interrupted:
-        return
+        return ""
     except Exception as error:
         known = isinstance(error, HarnessError)
-        why = str(error) if known else f"{type(error).__name__}: {error}"
-        reporter.note(f"{folder.id}: its result is complete, but no pictures are kept: {why}")
+        return str(error) if known else f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _recipe(described: dict[str, Any]) -> tuple[Recipe, StageSpec]:

@@ -1,2 +1,2 @@
-"""Warnings before anything runs: what a recipe says that cannot mean what it says. Only recipes and
+"""Warnings before anything runs, of settings that cannot do what the recipe wants. Only recipes and
 the numbers of images are read."""

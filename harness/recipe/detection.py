@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.recipe.section import Positive, Section
-from harness.recipe.training import TrainedTask, divisors
+from harness.recipe.section import Positive
+from harness.recipe.training import OwnImages, TrainedTask, divisors
 
 BoxName = Literal["scenes", "voc2007", "voc0712", "coco2017"]
 
@@ -23,25 +23,12 @@ BOX_FOLDERS: dict[BoxName, tuple[str, ...]] = {
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
-class Boxes(Section):
+class Boxes(OwnImages):
     """Images with boxes, under the site's data root."""
 
     name: BoxName
     """scenes: drawn by the harness itself; voc2007: trainval and test; voc0712: trainval of 2007
     and 2012, tested on 2007's test (the papers'); coco2017: train2017 and val2017."""
-    images: Positive | None = None
-    """Train on the first scenes, or on a fixed subset of this many images (the same for every
-    seed); null: all, of scenes 150."""
-    tested: Positive | None = None
-    """scenes only: number of test scenes; null: 200."""
-    size: Annotated[int, Field(ge=24, le=181)] | None = None
-    """scenes only: their side in pixels; null: 48."""
-
-    def complaints(self, at: str) -> Iterator[tuple[str, str]]:
-        """(field, message) of each mistake of the section, which is at `at`."""
-        for field in ("tested", "size"):
-            if self.name != "scenes" and getattr(self, field) is not None:
-                yield f"{at}.{field}", f"of scenes only: {self.name} has its own; remove it"
 
 
 class DetectionTask(TrainedTask):
@@ -102,8 +89,8 @@ class DetectionTask(TrainedTask):
         groups = self.batch // self.pad_group
         return (
             f"{processes} processes cannot share a batch of {self.batch} in whole pad groups of "
-            f"{self.pad_group}; use {', '.join(map(str, divisors(groups)))} processes, or another "
-            "batch"
+            f"{self.pad_group}; use {', '.join(map(str, divisors(groups)))} processes, another "
+            "batch, or a smaller pad_group"
         )
 
     def complaints(self) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,12 @@ class References:
     mistakes: tuple[str, ...] = ()
     """What is wrong with the files that should hold the recipes, one line per mistake."""
 
+    @property
+    def warnings(self) -> list[str]:
+        """The mistakes as a report tells them."""
+        what = "A reference recipe of the papers' settings is wrong"
+        return [f"{what}: {each}" for each in self.mistakes]
+
 
 def reference_recipes(ablation: Ablation, path: Path) -> References:
     """The cells' recipes, by cell id, at the scale of the printed numbers.

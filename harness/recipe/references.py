@@ -41,7 +41,10 @@ def referred(path: Path, name: str, prefix: str) -> Path:
         if "did you mean" not in why and (near := closest(name, known)) is not None:
             why = f"no such file or shipped recipe, did you mean {near}?"
         raise RecipeError(f"{prefix}{display(target)}: {why}")
-    raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}")
+    why = no_such(target)
+    if os.sep not in name and (file := shipped("recipes") / name).is_file():
+        why = f"no such file; the shipped recipe is named without {file.suffix}: {file.stem}"
+    raise RecipeError(f"{prefix}{display(target)}: {why}")
 
 
 def named_from(folder: Path, file: Path) -> str:

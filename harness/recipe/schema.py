@@ -102,7 +102,7 @@ class Watch(Section):
 
 
 class Target(Section):
-    """What a recipe must reach for `check` to pass."""
+    """What a recipe must reach for `check` to pass: a band, or a minimum."""
 
     metric: Reported
     task: Key | None = None
@@ -110,7 +110,9 @@ class Target(Section):
     value: float
     """Expected value, in the metric's unit (accuracies: percent)."""
     tolerance: Annotated[float, Field(ge=0)]
-    """How far below `value` a result may lie, in the same unit."""
+    """How far below or above `value` a result may lie, in the same unit."""
+    minimum: bool = False
+    """Whether a result may lie above the band too, because `value` is only what is enough."""
     epoch: Positive | None = None
     """Compare the kNN monitor after this epoch, to detect slower learning; null: the last
     result."""

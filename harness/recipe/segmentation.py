@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.recipe.section import Positive, PositiveFloat, Section
-from harness.recipe.training import TrainedTask
+from harness.recipe.section import PositiveFloat
+from harness.recipe.training import OwnImages, TrainedTask
 
 MaskName = Literal["scenes", "voc2007", "voc2012", "voc2012_aug", "cityscapes"]
 
@@ -25,20 +25,13 @@ NEEDS_SCIPY: MaskName = "voc2012_aug"
 """SBD's masks are .mat files."""
 
 
-class Masks(Section):
+class Masks(OwnImages):
     """Images with a class for each pixel, under the site's data root."""
 
     name: MaskName
     """scenes: drawn by the harness itself; voc2012_aug: VOC 2012 with SBD's masks, tested on val
     (MoCo v1); voc2012: train and val; voc2007: trainval and test; cityscapes: train_fine and
     val."""
-    images: Positive | None = None
-    """Train on the first scenes, or on a fixed subset of this many images (the same for every
-    seed); null: all, of scenes 100."""
-    tested: Positive | None = None
-    """scenes only: number of test scenes; null: 200."""
-    size: Annotated[int, Field(ge=24, le=181)] | None = None
-    """scenes only: their side in pixels; null: 48."""
 
 
 class SegmentationTask(TrainedTask):
@@ -68,9 +61,7 @@ class SegmentationTask(TrainedTask):
         yield from super().complaints()
         if self.data is not None:
             yield "data", "segmentation learns from masks: remove it, and name the set in `masks`"
-        for field in ("tested", "size"):
-            if self.masks.name != "scenes" and getattr(self.masks, field) is not None:
-                yield f"masks.{field}", f"of scenes only: {self.masks.name} has its own; remove it"
+        yield from self.masks.complaints("masks")
         if (
             self.masks.name == "scenes"
             and self.crop > (side := self.masks.size or 48) * self.scale[1]

@@ -95,6 +95,8 @@ def _other_forms(text: str) -> Iterator[str]:
         yield f"{field}={value}"
     if not value:
         return
+    if value[0] == "{" and (spaced := re.sub(r":(?=\S)", ": ", value)) != value:
+        yield f"{field}={spaced}"
     inner = value[1:-1] if value[0] == value[-1] and value[0] in "\"'" and len(value) > 2 else ""
     if inner:
         yield f"{field}={inner}"

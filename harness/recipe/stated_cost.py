@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import RecipeError
+from harness.recipe.ablation import Scale
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
+from harness.recipe.load import loaded
 from harness.recipe.rules import CLASSES, KNOWN_SIZES, STL10_LABELLED
 from harness.recipe.schema import Data, Recipe
 from harness.recipe.training import TrainedTask
 
 
-def share(recipe: Recipe, name: str, *, pretrains: bool) -> float:
-    """The share of the recipe's stated cost that is the stage's.
+def as_written(path: Path, sets: Sequence[str], found: Recipe | Scale) -> Recipe | None:
+    """The recipe of the file before `--set`; `found`, where the file alone cannot be run. None for
+    an ablation recipe."""
+    if isinstance(found, Scale) or not sets:
+        return found if isinstance(found, Recipe) else None
+    try:
+        written = loaded(path, ())
+    except RecipeError:
+        return found
+    return written if isinstance(written, Recipe) else found
+
+
+def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None = None) -> float:
+    """The share of the recipe's stated cost that is the stage's; above 1 if it trains for longer
+    than the recipe as it is written.
 
     The cost is that of pre-training or, on given weights, of the linear probe. In a plan without
     pre-training, a recipe without a linear probe states the cost of its tasks that train the
@@ -19,12 +38,27 @@ def share(recipe: Recipe, name: str, *, pretrains: bool) -> float:
     Args:
         name: the stage's.
         pretrains: whether any run of the plan is pre-trained.
+        written: the recipe before `--set`, for which the cost is stated; None: the same. On other
+            data nothing is stated, and the share is 0.
     """
-    if _epochs(recipe, name):
-        return 1.0
-    if pretrains or recipe.linear is not None or _trained_task(recipe, name) is None:
+    written = written or recipe
+    if recipe.data != written.data:
         return 0.0
-    return 1 / sum(each.trials for each in recipe.tasks.values() if isinstance(each, TrainedTask))
+    if epochs := _epochs(recipe, name):
+        return epochs / (_epochs(written, name) or epochs)
+    task = _trained_task(recipe, name)
+    if pretrains or recipe.linear is not None or task is None:
+        return 0.0
+    every = [each for each in written.tasks.values() if isinstance(each, TrainedTask)]
+    before = written.tasks.get(spec(recipe, name).under)
+    if not isinstance(before, TrainedTask):
+        return 0.0
+    return _length(task) / _length(before) / sum(each.trials for each in every)
+
+
+def _length(task: TrainedTask) -> int:
+    """Of its training; in images if it is given in steps, else in passes over them."""
+    return task.steps * task.batch if task.steps is not None else task.epochs or 1
 
 
 def images(recipe: Recipe, name: str) -> int | None:

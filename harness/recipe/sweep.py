@@ -73,7 +73,8 @@ class Sweep:
     def text(self, command: str = "") -> str:
         """Its file. `command`: the command that made it."""
         head = "# A sweep: an ablation recipe with the recipe and the grid in it.\n"
-        return head + (f"# {command}\n" if command else "") + render(self.content)
+        said = "".join(f"# {line}\n" for line in command.splitlines())
+        return head + said + render(self.content)
 
 
 def sweep(path: Path, sets: Sequence[str], seeds: Sequence[int] = (), name: str = "") -> Sweep:

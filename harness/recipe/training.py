@@ -43,6 +43,26 @@ class HalfCosine(Section):
 TaskSchedule = Annotated[Constant | Drops | HalfCosine, Field(discriminator="kind")]
 
 
+class OwnImages(Section):
+    """A task's own images, under the site's data root or drawn by the harness itself."""
+
+    name: str
+    images: Positive | None = None
+    """Train on the first scenes, or on a fixed subset of this many images (the same for every
+    seed); null: all, of scenes 150 with boxes and 100 with
+    masks."""
+    tested: Positive | None = None
+    """scenes only: number of test scenes; null: 200."""
+    size: Annotated[int, Field(ge=24, le=181)] | None = None
+    """scenes only: their side in pixels; null: 48."""
+
+    def complaints(self, at: str) -> Iterator[tuple[str, str]]:
+        """(field, message) of each mistake of the section, which is at `at`."""
+        for field in ("tested", "size"):
+            if self.name != "scenes" and getattr(self, field) is not None:
+                yield f"{at}.{field}", f"of scenes only: {self.name} has its own; remove it"
+
+
 class TrainedTask(TaskSection):
     """A task that trains the parent's network further, all layers, by SGD. Its batch norm is
     synchronised over the whole batch."""

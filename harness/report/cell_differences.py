@@ -242,7 +242,7 @@ def _setting(results: Results, cell: CellResult, varied: Varied) -> Setting:
 def _of_field(results: Results, field: str, varied: Varied, cells: Cells) -> Iterator[Effect]:
     """The field's last value minus its first, at each setting of the others."""
     first, last = _ends(varied[field])
-    for others in _settings(field, varied):
+    for others in _settings(cells, field, varied):
         pair = _at(cells, varied, {**others, field: last}, {**others, field: first})
         if pair is not None and _comparable(results, pair):
             where = ", ".join(_said(varied, other, key) for other, key in others.items())
@@ -255,7 +255,7 @@ def _interactions(
 ) -> Iterator[Effect]:
     """How much the effect of `one` changes from the first value of `other` to its last."""
     (a, b), (c, d) = _ends(varied[one]), _ends(varied[other])
-    for rest in _settings(one, varied, other):
+    for rest in _settings(cells, one, varied, other):
         quad = _at(
             cells,
             varied,
@@ -281,11 +281,14 @@ def _at(
     return there if len(there) == len(found) else None
 
 
-def _settings(field: str, varied: Varied, also: str = "") -> Iterator[dict[str, str]]:
-    """Every combination of the values of the other fields."""
+def _settings(cells: Cells, field: str, varied: Varied, also: str = "") -> list[dict[str, str]]:
+    """What the cells have of the other fields, in the order of the values. Not every combination of
+    these: cells that are no grid have far fewer, and all of ten fields would take for ever."""
     others = [each for each in varied if each not in (field, also)]
-    for keys in itertools.product(*(varied[each] for each in others)):
-        yield dict(zip(others, keys, strict=True))
+    places = {each: {key: n for n, key in enumerate(varied[each])} for each in others}
+    there = {tuple(kv for kv in setting if kv[0] in places) for setting in cells}
+    ordered = sorted(there, key=lambda setting: [places[name][key] for name, key in setting])
+    return [dict(setting) for setting in ordered]
 
 
 def _ends(values: Mapping[str, str]) -> tuple[str, str]:

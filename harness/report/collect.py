@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.recipe.ablation import CONTROL, Ablation, Metric, Scale
-from harness.recipe.reference import References, papers, reference_recipes
+from harness.recipe.reference import papers, reference_recipes
 from harness.recipe.reported import is_measured, judged, reported
 from harness.recipe.schema import Recipe
 from harness.report.comparability import Comparability, choose_comparability, mixed_threads
@@ -20,6 +21,7 @@ from harness.report.evaluation_protocol import (
     protocol_of,
     protocol_text,
     usual_protocol,
+    varied,
 )
 from harness.report.published import pinned, published
 from harness.report.read_run import mark_copies, read_run
@@ -82,6 +84,8 @@ class Results:
     references: Mapping[str, Recipe] = field(default_factory=dict)
     """Cell id -> its recipe at the scale of the printed numbers (`harness.recipe.reference`). {}:
     not searched, or none found."""
+    _usual: dict[Metric, Protocol] = field(default_factory=dict, init=False, compare=False)
+    """The protocol of most of a column, once asked for: it takes every cell."""
 
     @property
     def reference_pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
@@ -117,10 +121,7 @@ class Results:
     def values(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
     ) -> list[SeedValue]:
-        """The cell's outcomes seed by seed; an outcome of other code or data is stale.
-
-        `under`: see Run.behind.
-        """
+        """The cell's outcomes by seed, stale if of other code or data; `under`: see Run.behind."""
         return [self.value(run, metric or self.metric, under) for run in cell.runs]
 
     def summary(
@@ -139,8 +140,7 @@ class Results:
     def beside_untrained(
         self, cell: CellResult, metric: Metric | None = None, under: str = ""
     ) -> list[tuple[float, float]]:
-        """(ours, the untrained network's) for each seed with both values, measured by the same
-        protocol. `under`: see Run.behind."""
+        """(ours, the untrained network's) by seed, of one protocol; `under`: see Run.behind."""
         control = self.cell(CONTROL)
         if control is None or cell.is_control or not cell.runs:
             return []
@@ -155,11 +155,17 @@ class Results:
 
     def protocol_deviation(self, cell: CellResult, metric: Metric | None = None) -> Protocol:
         """Where the cell's protocol differs from that of most of the column; {} if nowhere."""
-        most = usual_protocol([self._compared(other, metric) for other in self.cells if other.runs])
-        return deviation(self._compared(cell, metric), most)
+        if (metric := metric or self.metric) not in self._usual:
+            each = [self._compared(other, metric) for other in self.cells if other.runs]
+            self._usual[metric] = usual_protocol(each)
+        return deviation(self._compared(cell, metric), self._usual[metric])
+
+    @cached_property
+    def _varied(self) -> frozenset[str]:
+        return varied(self.ablation)
 
     def _compared(self, cell: CellResult, metric: Metric | None, under: str = "") -> Protocol:
-        return compared(self.protocol(cell, metric, under), self.ablation)
+        return compared(self.protocol(cell, metric, under), self._varied)
 
     def stale_training(self, run: Run) -> bool:
         """Whether the pre-training is of other code, data or weights than the table's, or a copy.
@@ -248,7 +254,7 @@ def collect(
     if path is None:
         return found
     references = reference_recipes(ablation, path)
-    warnings = (*found.warnings, *_not_the_papers(references))
+    warnings = (*found.warnings, *references.warnings)
     return replace(found, references=references.recipes, warnings=warnings)
 
 
@@ -344,13 +350,7 @@ def _results(
         warnings=(),
         unrelated=tuple(unrelated_runs(own, runs)),
     )
-    wrong = _not_the_papers(papers())
-    return replace(results, warnings=(*_warnings(results), *mixed_threads(own), *wrong))
-
-
-def _not_the_papers(references: References) -> list[str]:
-    what = "A reference recipe of the papers' settings is wrong"
-    return [f"{what}: {each}" for each in references.mistakes]
+    return replace(results, warnings=(*_warnings(results), *mixed_threads(own), *papers().warnings))
 
 
 def _warnings(results: Results) -> list[str]:

@@ -112,7 +112,7 @@ def _results(
         for run in runs
         for metric in metrics
         for outcome in _outcomes(run, metric)
-        if outcome.standing in ("finished", "diverged") and not outcome.mixed
+        if outcome.standing in ("finished", "diverged", "probe diverged") and not outcome.mixed
     ]
 
 

@@ -31,6 +31,7 @@ from harness.report.look_sections import look_sections
 from harness.report.measures import difference_unit, measure
 from harness.report.pictures import picture_sections, tables_of_each
 from harness.report.precision_recall_figure import precision_recall_figures
+from harness.report.preregistration import preregistration, statement
 from harness.report.protocol_lines import protocol_lines
 from harness.report.results_table import results_table
 from harness.report.rule_text import rule_sentences
@@ -118,6 +119,10 @@ def _top(results: Results, judgements: list[Judgement]) -> list[Block]:
             "unsure" if scale.concerns_paper(results) and not papers else "plain",
         )
     )
+    if (fixed := preregistration(results)) is not None:
+        blocks.append(
+            Notice(*statement(fixed), "plain" if fixed.standing == "before" else "unsure")
+        )
     if judgements:
         blocks.append(Paragraph(summary(verdict_counts(judgements))))
     if low := cells_not_above(results):

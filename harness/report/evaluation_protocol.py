@@ -66,11 +66,15 @@ def deviation(own: Protocol, usual: Protocol) -> Protocol:
     return {field: value for field, value in own.items() if value != usual.get(field)}
 
 
-def compared(found: Protocol, ablation: Ablation | None) -> Protocol:
+def varied(ablation: Ablation | None) -> frozenset[str]:
+    """The fields that a table's cells set."""
+    cells = ablation.cells if ablation is not None else ()
+    return frozenset(field for cell in cells for field in cell.set or ())
+
+
+def compared(found: Protocol, varied: frozenset[str]) -> Protocol:
     """The fields in which all rows of a table must agree: those that none of its cells sets. A rate
     that a table gives to random weights alone is a part of that row."""
-    cells = ablation.cells if ablation is not None else ()
-    varied = {field for cell in cells for field in cell.set or ()}
     return {field: value for field, value in found.items() if field not in varied}
 
 

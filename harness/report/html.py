@@ -34,6 +34,13 @@ HERE = Path(__file__).parent
 FEWEST = 3
 """A page with fewer sections has no contents list."""
 
+MOST = 9
+"""In a table with more columns, a difference stands below its number instead of beside it."""
+
+
+_TOGETHER = re.compile(r"(?<=\d) (?=±)|(?<=±) |(?<=n) (?==)|(?<==) (?=\d)|(?<=to) (?=[+−-]?\d)")
+"""Spaces at which a number would be torn apart: a narrow column breaks a line at the others."""
+
 
 def render(document: Document) -> str:
     """The whole page; every string of the document is escaped."""
@@ -143,13 +150,16 @@ def _picture(picture: Picture) -> str:
 
 
 def _table(table: Table) -> str:
+    groups = _groups(table)
     head = "".join(
-        f'<th scope="col"{_number(column)}>{_lines(heading(column))}</th>'
-        for column in table.columns
+        f'<th scope="col"{_number(column)}>{_lines(heading(column))}'
+        + "".join(f"<small>{escape(_name(table.columns[n]))}</small>" for n in below)
+        + "</th>"
+        for column, below in ((table.columns[first], below) for first, *below in groups)
     )
-    rows = "\n".join(_row(row, table) for row in table.rows)
+    rows = "\n".join(_row(row, table, groups) for row in table.rows)
     numbers = any(column.align == "right" for column in table.columns)
-    names = ["cards"] * table.cards + ["numbers"] * numbers
+    names = ["cards"] * table.cards + ["numbers"] * numbers + ["wide"] * _is_wide(table)
     kind = f' class="{" ".join(names)}"' if names else ""
     return (
         f'<div class="scroll">\n<table{kind}>\n<thead><tr>{head}</tr></thead>\n'
@@ -157,19 +167,44 @@ def _table(table: Table) -> str:
     )
 
 
+def _groups(table: Table) -> list[list[int]]:
+    """The table's columns, by the column of the page that shows them."""
+    groups: list[list[int]] = []
+    for n, column in enumerate(table.columns):
+        if _is_wide(table) and column.kind in ("to the paper", "to untrained"):
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    return groups
+
+
+def _is_wide(table: Table) -> bool:
+    return len(table.columns) > MOST
+
+
+def _name(column: Column) -> str:
+    return " ".join(heading(column).split())
+
+
 def _number(column: Column) -> str:
     return ' class="number"' if column.align == "right" else ""
 
 
-def _row(row: Row, table: Table) -> str:
+def _row(row: Row, table: Table, groups: list[list[int]]) -> str:
     attributes = f' id="{escape(row.anchor)}"' if row.anchor else ""
     attributes += ' class="emphasis"' if row.emphasis else ""
     cells = []
-    for n, (cell, column) in enumerate(zip(row.cells, table.columns, strict=True)):
-        name = " ".join(heading(column).split())
-        label = f' data-label="{escape(name)}"' if table.cards else ""
-        tag, scope = ("th", ' scope="row"') if n == 0 else ("td", _number(column))
-        cells.append(f"<{tag}{scope}{label}>{_cell(cell)}</{tag}>")
+    for first, *below in groups:
+        column = table.columns[first]
+        label = f' data-label="{escape(_name(column))}"' if table.cards else ""
+        tag, scope = ("th", ' scope="row"') if first == 0 else ("td", _number(column))
+        shown = _cell(row.cells[first])
+        for n in below:
+            label_below = escape(_name(table.columns[n]))
+            shown += f'<small data-label="{label_below}">{_cell(row.cells[n])}</small>'
+        if below:
+            shown = f"<div>{_TOGETHER.sub('&nbsp;', shown)}</div>"
+        cells.append(f"<{tag}{scope}{label}>{shown}</{tag}>")
     return f"<tr{attributes}>{''.join(cells)}</tr>"
 
 

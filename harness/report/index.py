@@ -1,43 +1,53 @@
-"""The overview of published reports: every table with its verdicts and cost."""
+"""The page of all published reports: what was not run, each claim with its verdict, each table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from harness import command
 from harness.errors import StoreError
-from harness.report.claim_summary import POSSIBLE_REASONS, said_by, summary
+from harness.recipe.load import load_ablation
+from harness.recipe.printed import FILE as PRINTED
+from harness.report.claim_lines import ClaimLine, claim_lines, of_papers
+from harness.report.claim_summary import POSSIBLE_REASONS, count_verdicts, summary
+from harness.report.claims import Verdict
+from harness.report.claims_picture import FILE as PICTURE
+from harness.report.claims_picture import picture
 from harness.report.cost import Cost
 from harness.report.markdown import escape
+from harness.report.preregistration import clock
 from harness.report.published import MARK, published
 from harness.report.results_json import FORMAT
 from harness.store import atomic
 
 PAGE = "README.md"
 
-TOP = """\
-# Published results
+TITLE = "# What the papers say, and what our runs say"
 
-What the papers claim, and whether our runs agree. Each folder holds one table: `report.md` to read
-here, `report.html` for a browser, `report.tex` for a paper, `table.csv`, `runs.csv` and
-`results.json` for programs, and under `runs/` the records behind all numbers (recipes, results,
-provenance, thinned journals; no checkpoints). The command beside each table makes the same report
-from these records, byte for byte.
+PAPERS_DATA = {"imagenet": "ImageNet", "coco": "COCO"}
+"""Parts of data sets' names that stand for the papers' largest ones."""
 
-Each table names its scale. Do not compare numbers of another scale with the paper's numbers:
-compare the claims. They are judged by a rule that each report prints and that was fixed before its
-runs.
-"""
+HOW = """\
+Each line is one statement: what the paper says, the numbers that it prints, and what our runs
+say. A difference is that of two cells' means, with the interval that decides; positive means that
+the first cell is better. Compare statements, not numbers: our scale is another one. Each table's
+report gives the rule, the evidence, and every run behind it. A statement that several tables
+judge has a line for each."""
+
+TABLES = """\
+Each folder holds one table: `report.md` to read here, `report.html` for a browser, `report.tex`
+for a paper, `table.csv`, `runs.csv` and `results.json` for programs, and under `runs/` the
+records behind all numbers (recipes, results, provenance, thinned journals; no checkpoints).
+`moco-harness verify` computes all of it again from these records, with every verdict, and
+compares it byte for byte."""
 
 ERROR = """\
-Within each table the probability of any wrong verdict is at most {each}. So of the {n} tables with
-claims, {expected:.2g} or fewer may be expected to contain one, and the probability that any of them
-does is at most {any:.0%}.
-"""
-
+**Error over all tables.** Within each table the probability of any wrong verdict is at most
+{each}. So of the {n} tables with claims, {expected:.2g} or fewer may be expected to contain one,
+and the probability that any of them does is at most {any:.0%}."""
 
 BESIDE = {
     "bench/README.md": "speed of a training step, relative to its floor",
@@ -47,45 +57,27 @@ BESIDE = {
 }
 """Other measured pages in the folder, written by other commands."""
 
+ALT = "The papers' statements, our differences with their intervals, and our verdicts; listed below"
 
-def index(reports: Path) -> str:
-    """The index of the published reports in the folder, sorted by name. It also says if there are
-    none.
+DECIDED = ("reproduced", "not reproduced", "refuted")
+ORDER = get_args(Verdict)
+
+Found = Mapping[str, Mapping[str, Any]]
+"""Folder -> content of its results.json."""
+
+
+def overview(reports: Path) -> dict[str, str]:
+    """File name -> content of the page and its picture, from the published reports in the folder.
 
     Raises:
         StoreError: a report's results.json or mark is absent, damaged or of another format.
     """
-    names = [folder.name for folder in published_reports(reports)]
-    if not names:
-        return f"{TOP}\nNothing is published yet.\n"
-    found = {name: _read(reports / name) for name in names}
-    beside = [
-        f"- [{page}]({page}): {what}" for page, what in BESIDE.items() if (reports / page).is_file()
-    ]
-    top = TOP + ("\n" + "\n".join(["Other measurements:", "", *beside]) + "\n" if beside else "")
-    top += _error([said["alpha"] for said in found.values() if said["claims"]])
-    lines = ["| table | scale | claims | cost |", "| --- | --- | --- | --- |"]
-    for name, said in found.items():
-        cells = (
-            f"[{escape(said['title'])}]({name}/report.md) ([page]({name}/report.html))",
-            escape(said["scale"]["here"]),
-            escape(summary(said["verdicts"])),
-            escape(", ".join(Cost(**each).words for each in said["cost"])),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    parts = [top, "\n".join(lines)]
-    parts += [_section(reports, name, said) for name, said in found.items()]
-    return "\n".join(parts[:1]) + "\n" + "\n\n".join(parts[1:]) + "\n"
-
-
-def _error(alphas: Sequence[float]) -> str:
-    """The error over all tables with claims; "" without any."""
-    if not alphas:
-        return ""
-    each = " or ".join(f"{alpha:g}" for alpha in sorted(set(alphas)))
-    total = math.fsum(alphas)
-    said = ERROR.format(each=each, n=len(alphas), expected=total, any=min(1.0, total))
-    return "\n" + said
+    found = {folder.name: _read(folder) for folder in published_reports(reports)}
+    if not found:
+        return {PAGE: f"{TITLE}\n\nNothing is published yet.\n"}
+    lines = claim_lines(found)
+    page = _page(reports, found, lines)
+    return {PAGE: page, **({PICTURE: picture(of_papers(lines))} if of_papers(lines) else {})}
 
 
 def published_reports(reports: Path) -> list[Path]:
@@ -100,18 +92,145 @@ def _read(folder: Path) -> dict[str, Any]:
     return said
 
 
-def _section(reports: Path, name: str, said: dict[str, Any]) -> str:
-    lines = [f"## {escape(said['title'])}", ""]
-    if drawn := [figure for figure in said["figures"] if (reports / name / figure).is_file()]:
-        lines += [f"![{escape(said['title'])}]({name}/{drawn[0]})", ""]
-    lines += [
-        f"- **{escape(c['in_words'])}**: {escape(said_by(c['by'], c['says']))}"
-        for c in said["claims"]
+def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
+    theirs = of_papers(lines)
+    ours = [line for line in lines if line not in theirs]
+    parts = [TITLE, *_not_run(reports, found)]
+    if theirs:
+        ranked = sorted(theirs, key=lambda line: ORDER.index(line.verdict))
+        counts = count_verdicts((line.by, line.verdict) for line in ranked)
+        parts += [
+            summary(counts),
+            f"![{ALT}]({PICTURE})",
+            "## The papers' statements",
+            HOW,
+            _claims(theirs),
+        ]
+    if ours:
+        parts += ["## Our own checks", "The papers do not say these.", _claims(ours)]
+    alphas = [said["alpha"] for said in found.values() if said["claims"]]
+    parts += ["## The tables", TABLES, *_error(alphas), _tables(found)]
+    for name, said in found.items():
+        parts += _section(reports, name, said)
+    if beside := [
+        f"- [{page}]({page}): {what}" for page, what in BESIDE.items() if (reports / page).is_file()
+    ]:
+        parts += ["## Other measurements", "\n".join(beside)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _not_run(reports: Path, found: Found) -> Iterator[str]:
+    """What stands first: how far the runs are from the papers'."""
+    data = sorted({each for said in found.values() for each in said["scale"]["data"]})
+    absent = [says for part, says in PAPERS_DATA.items() if not any(part in each for each in data)]
+    words = []
+    if absent:
+        words.append(f"No run here used {' or '.join(absent)}.")
+    papers = [said["title"] for said in found.values() if said["scale"]["papers"]]
+    if papers:
+        words.append(f"At the scale of the printed numbers: {escape(', '.join(papers))}.")
+    else:
+        words.append("No run here is at the scale of the papers' numbers.")
+    words.append(f"The runs used these data: {escape(', '.join(data))}.")
+    yield f"**What was not run.** {' '.join(words)}"
+    if missing := _without_runs(reports.parent / "ablations", found):
+        yield (
+            f"Tables of the papers without any published run ({len(missing)}): "
+            f"{escape('; '.join(missing))}."
+        )
+
+
+def _without_runs(ablations: Path, found: Found) -> list[str]:
+    """The papers' tables in that folder that no published report is of."""
+    done = {said["ablation"] for said in found.values()}
+    tables = [
+        load_ablation(path) for path in sorted(ablations.glob("*.yaml")) if path.name != PRINTED
     ]
+    return [each.title for each in tables if each.of_paper and each.name not in done]
+
+
+def _claims(lines: Sequence[ClaimLine]) -> str:
+    rows = ["| statement | verdict | our difference | runs |", "| --- | --- | --- | --- |"]
+    for line in lines:
+        verdict = escape(line.in_words)
+        said = escape(line.says)
+        if line.printed and line.by != "ours":
+            said += f"<br>*paper: {escape(line.printed)}*"
+        cells = (
+            said,
+            f"**{verdict}**" if line.verdict in DECIDED else verdict,
+            "<br>".join(map(escape, _ours(line))),
+            f"[{escape(line.scale)}]({line.report}/report.md#claims), {escape(line.cost)}",
+        )
+        rows.append(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |")
+    return "\n".join(rows)
+
+
+def _ours(line: ClaimLine) -> Iterator[str]:
+    effect = line.effect
+    if effect is not None and not line.verdict.startswith("not testable"):
+        seeds = f"{effect.seeds} seed{'s' if effect.seeds != 1 else ''}"
+        yield f"{effect.of}"
+        yield f"{effect.numbers}, {seeds}"
+    if line.why:
+        yield line.why
+
+
+def _tables(found: Found) -> str:
+    rows = [
+        "| table | scale | claims | fixed before its runs | cost |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, said in found.items():
+        cells = (
+            f"[{escape(said['title'])}]({name}/report.md) ([page]({name}/report.html))",
+            escape(said["scale"]["here"]),
+            escape(summary(said["verdicts"])),
+            escape(_fixed(said["preregistered"])),
+            escape(", ".join(Cost(**each).words for each in said["cost"])),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _fixed(said: Mapping[str, Any] | None) -> str:
+    """Whether a table was committed before its runs, in a few words."""
+    if said is None:
+        return "not known"
+    if said["standing"] in ("unknown", "not committed"):
+        return f"{'not known' if said['standing'] == 'unknown' else 'no'}: {said['why']}"
+    committed, first = clock(said["committed"]), clock(said["first_run"])
+    if said["standing"] == "after":
+        return (
+            f"no: changed in {said['commit'][:7]}, {committed}; {said['began_before']} of "
+            f"{said['runs']} runs began before, the first {first}"
+        )
+    notes = []
+    if not said["of_runs"] or not all(said["of_runs"].values()):
+        notes.append("by the dates; not shown that the runs' code contains it")
+    if said["rule_changed"]:
+        notes.append("the rule's code changed since")
+    more = f" ({'; '.join(notes)})" if notes else ""
+    return f"yes: {said['commit'][:7]}, {committed}; first run {first}{more}"
+
+
+def _error(alphas: Sequence[float]) -> Iterator[str]:
+    """The error over all tables with claims."""
+    if alphas:
+        each = " or ".join(f"{alpha:g}" for alpha in sorted(set(alphas)))
+        total = math.fsum(alphas)
+        yield ERROR.format(each=each, n=len(alphas), expected=total, any=min(1.0, total))
+
+
+def _section(reports: Path, name: str, said: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {escape(said['title'])}"
+    if drawn := [figure for figure in said["figures"] if (reports / name / figure).is_file()]:
+        yield f"![{escape(said['title'])}]({name}/{drawn[0]})"
     if said["discussion"]:
-        lines += ["", POSSIBLE_REASONS, "", *(f"- {escape(each)}" for each in said["discussion"])]
+        yield POSSIBLE_REASONS
+        yield "\n".join(f"- {escape(each)}" for each in said["discussion"])
     mark = published(reports / name / "runs") or {}
     words = ["report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]
     words += ["--runs", f"{reports.name}/{name}/runs", "--out", f"{reports.name}/{name}"]
-    return "\n".join([*lines, "", f"    {command.line(*words)}"])
+    yield f"    {command.line(*words)}"

@@ -107,14 +107,28 @@ def publish(
     return root
 
 
+def private_thumbnails(results: Results) -> bool:
+    """Whether a stage shows thumbnails that are published only on request."""
+    return any(
+        made.of(look.Album)
+        for run in results.runs
+        for stage in run.stages.values()
+        if stage.state == "finished" and _is_private(run, stage)
+        if (made := look.read(stage.entry.folder.path, stage.entry.result or {})) is not None
+    )
+
+
+def _is_private(run: Run, stage: Stage) -> bool:
+    return spec(run.recipe, stage.name).data(run.recipe).name not in OPEN_IMAGES
+
+
 def _look(run: Run, stage: Stage, *, with_images: bool) -> dict[str, bytes]:
     """Path in the run root -> content of what the stage shows."""
     result = stage.entry.result or {}
     made = look.read(stage.entry.folder.path, result)
     if made is None:
         return {}
-    data = spec(run.recipe, stage.name).data(run.recipe)
-    if not with_images and data.name not in OPEN_IMAGES:
+    if not with_images and _is_private(run, stage):
         made = made.without_images()
     if not made.shapes:
         return {}

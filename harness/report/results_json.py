@@ -9,6 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.output import escaped_json
+from harness.recipe.claims import Beats, Claim, NotWorse
+from harness.recipe.identity import specs
 from harness.recipe.reported import is_measured
 from harness.report import provenance
 from harness.report.blocks import Figure
@@ -21,6 +23,8 @@ from harness.report.decision_rule import Bounded
 from harness.report.deviations import deviations
 from harness.report.evidence import outcome
 from harness.report.measures import measure
+from harness.report.preregistration import preregistration
+from harness.report.printed_numbers import printed_numbers
 from harness.report.protocol_lines import holds, of_metric, stage_words
 from harness.report.results_table import results_table
 from harness.report.runs import Run, Stage
@@ -29,7 +33,7 @@ from harness.report.sequential_design import design_of
 from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
 
-FORMAT = 5
+FORMAT = 6
 """Version of results.json; raised when the meaning of a key changes."""
 
 
@@ -37,11 +41,13 @@ def as_json(
     results: Results, judgements: list[Judgement], figures: Sequence[Figure]
 ) -> dict[str, Any]:
     """The report's numbers, states and verdicts as plain JSON values."""
-    table = results_table(results)
+    table, fixed = results_table(results), preregistration(results)
     return {
         "format": FORMAT,
         "name": results.name,
         "title": results.title,
+        "ablation": None if results.ablation is None else results.ablation.name,
+        "paper": results.ablation.paper if results.ablation is not None else "",
         "metric": results.metric,
         "seeds": list(results.seen_seeds),
         "margin": results.margin,
@@ -52,7 +58,9 @@ def as_json(
             "level": results.scale.level if results.scale is not None else None,
             "papers": is_papers_scale(results),
             "here": one_line(results),
+            "data": sorted({stage_data for run in results.runs for stage_data in _data(run)}),
         },
+        "preregistered": None if fixed is None else asdict(fixed),
         "basis": None
         if results.comparability is None
         else {
@@ -70,10 +78,12 @@ def as_json(
                 "kind": each.claim.kind,
                 "by": each.claim.by,
                 "says": each.claim.says,
+                "printed": _printed(results, each.claim),
                 "verdict": each.verdict,
                 "evidence": each.evidence,
                 "in_words": each.words,
                 "comparisons": _comparisons(each),
+                "decisive": _decisive(each),
                 "preconditions": _preconditions(each),
             }
             for each in judgements
@@ -118,12 +128,52 @@ def _commits(run: Run) -> Iterator[str]:
             yield f"{commit['commit']}{' with uncommitted changes' if commit['dirty'] else ''}"
 
 
+def _data(run: Run) -> Iterator[str]:
+    """The names of the data sets of its stages."""
+    for stage in specs(run.recipe).values():
+        data = stage.data(run.recipe)
+        yield data.folder or data.name
+
+
+def _printed(results: Results, claim: Claim) -> dict[str, Any] | None:
+    """The paper's numbers of the cells that the claim names; None if it printed none."""
+    ablation = results.ablation
+    if ablation is None or not ablation.of_paper:
+        return None
+    own = claim.metric if isinstance(claim, Beats | NotWorse) else None
+    metric, found = printed_numbers(ablation, [cell for _, cell in claim.named()], own)
+    if metric is None or not found:
+        return None
+    return {
+        "metric": measure(metric).label,
+        "approximate": bool(ablation.uncertainty),
+        "values": found,
+    }
+
+
 def _comparisons(judgement: Judgement) -> list[dict[str, Any]]:
-    """What the claim compares, the values by seed, and what their interval shows."""
+    """What the claim compares, the values by seed, what their interval shows, and what it must show
+    for the claim to be reproduced."""
     decision = judgement.decision
     if decision is None:
         return []
-    return [_compared(decision.evidence[each]) for each in decision.criterion.compared]
+    needs = decision.criterion.needs
+    return [
+        {
+            **_compared(decision.evidence[each]),
+            "claimed": [finding for stated, finding in needs if stated == each],
+        }
+        for each in decision.criterion.compared
+    ]
+
+
+def _decisive(judgement: Judgement) -> int | None:
+    """The index of the comparison that decides the claim, or would; None without any."""
+    decision = judgement.decision
+    if decision is None or not decision.evidence:
+        return None
+    stated = decision.decisive().comparison.statement
+    return decision.criterion.compared.index(stated)
 
 
 def _preconditions(judgement: Judgement) -> list[dict[str, Any]]:

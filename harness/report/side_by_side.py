@@ -7,7 +7,7 @@ so a difference comes from the code, the machine or the settings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from harness.report.blocks import (
 )
 from harness.report.claim_summary import said_by
 from harness.report.cost import Cost
-from harness.report.measures import measure
+from harness.report.measures import COSTS, measure
 from harness.report.results_json import FORMAT
 from harness.report.runs import WORDS
 from harness.report.statistics import How, Summary, contrast, summarise
@@ -48,6 +48,18 @@ Report = dict[str, Any]
 
 FILE = "results.json"
 
+OF_OWN_DATA = (".data", ".masks", ".boxes", ".images")
+"""Endings of the fields of a protocol that name a task's own data."""
+
+NEEDED: dict[str, type] = {
+    **dict.fromkeys(("name", "title", "metric"), str),
+    **dict.fromkeys(("seeds", "cells", "claims", "warnings", "commits", "cost"), list),
+    "environments": list,
+    "scale": dict,
+}
+OF_CELL: dict[str, type] = {"id": str, "label": str, "metrics": dict, "runs": list}
+"""Fields of results.json and of a cell in it that a comparison reads."""
+
 DIFFERS, DETAILS = "What differs", "Beside each other"
 """Sections of the comparison."""
 
@@ -69,13 +81,13 @@ class Pair:
     states: tuple[str, str]
     """Remarks on seeds without a value, e.g. "1 diverged"."""
     difference: Summary | None
-    """b - a; None: a side has no value, or was measured by another protocol."""
+    """b - a; None: a side has no value, or was measured by another protocol or on other data."""
     how: How | None
     """Whether the difference is over shared seeds or by Welch; None without one."""
     identical: bool
     """Whether every such seed gives the same number to the last bit."""
-    otherwise: bool
-    """Whether the two protocols differ."""
+    otherwise: str
+    """"another protocol" or "other data", which are not subtracted; "" if both are the same."""
     apart: tuple[int, ...]
     """Seeds that diverged in one and finished in the other."""
 
@@ -95,7 +107,15 @@ def read_report(path: Path) -> Report:
             f"{file}: not a report of this version (format {FORMAT}); write it again with "
             "`moco-harness report`"
         )
+    if not (_has(found, NEEDED) and all(_has(cell, OF_CELL) for cell in found["cells"])):
+        raise StoreError(f"{file}: damaged; write it again with `moco-harness report`")
     return found
+
+
+def _has(said: object, fields: Mapping[str, type]) -> bool:
+    return isinstance(said, dict) and all(
+        isinstance(said.get(name), kind) for name, kind in fields.items()
+    )
 
 
 def pairs(a: Report, b: Report) -> list[Pair]:
@@ -106,7 +126,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(ours[one], theirs[other], metric)
+        _pair(ours[one], theirs[other], metric, elsewhere=_data_sets(a) != _data_sets(b))
         for one, other in common_cells(a, b)
         for metric in ours[one]["metrics"]
         if metric in theirs[other]["metrics"]
@@ -131,11 +151,22 @@ def _ids(report: Report) -> list[str]:
     return [cell["id"] for cell in report["cells"]]
 
 
-def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
+def _data_sets(report: Report) -> list[str]:
+    """The names of the data sets of pre-training, whose test images also evaluate it."""
+    return sorted(map(str, report["scale"].get("data") or ()))
+
+
+def _pair(a: dict[str, Any], b: dict[str, Any], metric: str, *, elsewhere: bool) -> Pair:
     one, other = a["metrics"][metric], b["metrics"][metric]
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    otherwise = one["protocol"] != other["protocol"] and bool(one["seeds"] and other["seeds"])
+    own_data = any(field.endswith(OF_OWN_DATA) for field in one["protocol"])
+    otherwise = ""
+    if one["seeds"] and other["seeds"] and metric not in COSTS:
+        if one["protocol"] != other["protocol"]:
+            otherwise = "another protocol"
+        elif elsewhere and not own_data:
+            otherwise = "other data"
     found = None if otherwise else contrast([(1, theirs), (-1, ours)])
     labels = dict.fromkeys((a["label"], b["label"]))
     return Pair(
@@ -190,7 +221,7 @@ def compare(
         Section("", tuple(_top(a, b, names, titles))),
         Section(DIFFERS, tuple(_differing(differ, records))),
         Section("Table", (_explained(), _table(found, a, b))),
-        *([Section("Claims", (_claims(a, b),))] if a["claims"] and b["claims"] else []),
+        *([Section("Claims", (claims,))] if (claims := _claims(a, b)).rows else []),
         Section(DETAILS, (_compared(a, b),)),
     ]
     return Document(_title(titles, a["title"]), tuple(sections))
@@ -300,7 +331,7 @@ def _side(summary: Summary | None, said: dict[str, Any]) -> Measurement:
 
 def _difference(pair: Pair) -> Text:
     if pair.otherwise:
-        return Text("another protocol", "unsure")
+        return Text(pair.otherwise, "unsure")
     seeds = ", ".join(map(str, pair.apart))
     apart = f"\nseed {seeds}: diverged in one only" if pair.apart else ""
     if pair.difference is None:

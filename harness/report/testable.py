@@ -15,6 +15,7 @@ from harness.report.evaluation_protocol import (
     protocol_of,
     protocol_text,
     usual_protocol,
+    varied,
 )
 from harness.report.preconditions import Recipes
 from harness.report.sequential_design import design_of
@@ -57,7 +58,8 @@ def why_untestable(
     if of != scale.metric and not any(protocol_of(recipe, of) for recipe in recipes.values()):
         said.append(f"this scale does not measure {of}")
     beside = [*cells, *([CONTROL] if control else [])]
-    protocols = {c: compared(protocol_of(r, of), ablation) for c, r in recipes.items()}
+    of_cells = varied(ablation)
+    protocols = {c: compared(protocol_of(r, of), of_cells) for c, r in recipes.items()}
     said += _apart(beside, protocols)
     return "; ".join(said)
 

@@ -85,6 +85,30 @@ def accuracy(
     )
 
 
+def of_steps(task: str, said: str, loss: str, unit: str = "nats") -> tuple[Metric, ...]:
+    """The metrics of each step of a task that trains the network further.
+
+    Args:
+        said: the task, in words.
+        loss: what its loss is.
+        unit: of the loss.
+    """
+    speed = f"images a second of {said}, all processes"
+    return (
+        Metric(f"{task}/loss", unit, "step", loss, "lower", short="loss {:.3f}"),
+        Metric(f"{task}/lr", "1", "step", f"learning rate of {said}", least=0),
+        Metric(
+            f"{task}/images_per_s",
+            "images/s",
+            "step",
+            speed,
+            "higher",
+            short="{:,.0f} images/s",
+            least=0,
+        ),
+    )
+
+
 PER_CLASS: Final = "mean_per_class"
 """The metric of data sets with classes of unequal size: the mean of each class's accuracy."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from harness.errors import StoreError
 from harness.output import escaped_json
@@ -33,6 +34,8 @@ MOST = 2000
 FEW = 40
 """Most rows, columns, classes, series, and shapes of one kind."""
 BINS = 200
+GREATEST = 1e9
+"""Of the numbers: with far greater ones a drawing overflows."""
 
 T = TypeVar("T")
 
@@ -154,10 +157,10 @@ def keep(stage: Path, look: Look, result: Mapping[str, Any]) -> None:
     said = found.pop(FILE)
     try:
         (stage / FOLDER).mkdir(exist_ok=True)
-        for path, content in found.items():  # a file that is cut short has another digest
-            (stage / path).write_bytes(content)
     except OSError as error:
         raise atomic.write_error(error, stage / FOLDER) from error
+    for path, content in found.items():  # replaced, as a link would be: never written through
+        atomic.write(stage / path, partial(_fill, content))
     atomic.write(stage / FILE, lambda file: file.write(said))
 
 
@@ -190,6 +193,10 @@ def read(stage: Path, result: Mapping[str, Any]) -> Look | None:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not a description of pictures ({error})") from error
     return Look(shapes)
+
+
+def _fill(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 def _placed(album: Album) -> Iterator[tuple[str, Thumbnail]]:
@@ -250,7 +257,7 @@ def _say_plane(plane: Plane) -> dict[str, Any]:
 
 def _read_plane(head: _Head, said: Mapping[str, Any], _: Path) -> Plane:
     x, y = map(_text, _few(said["axes"]))
-    groups = tuple(map(_text, _few(said["groups"])))
+    groups = tuple(map(_text, _some(said["groups"])))
     points = tuple(
         (_number(across), _number(up), _count(group, len(groups) - 1))
         for across, up, group in _few(said["points"], MOST)
@@ -263,7 +270,7 @@ def _say_confusion(confusion: Confusion) -> dict[str, Any]:
 
 
 def _read_confusion(head: _Head, said: Mapping[str, Any], _: Path) -> Confusion:
-    classes = tuple(map(_text, _few(said["classes"])))
+    classes = tuple(map(_text, _some(said["classes"])))
     counts = tuple(tuple(map(_count, _few(row))) for row in _few(said["counts"]))
     if {len(counts), *map(len, counts)} != {len(classes)}:
         raise ValueError("not a square of counts")
@@ -275,10 +282,12 @@ def _say_histogram(histogram: Histogram) -> dict[str, Any]:
 
 
 def _read_histogram(head: _Head, said: Mapping[str, Any], _: Path) -> Histogram:
-    edges = tuple(map(_number, _few(said["edges"], BINS)))
+    edges = tuple(map(_number, _some(said["edges"], BINS)))
+    if any(left >= right for left, right in pairwise(edges)):
+        raise ValueError("bins that do not follow each other")
     series = tuple(
         (_text(each), tuple(map(_number, _few(shares, BINS))))
-        for each, shares in _few(said["series"])
+        for each, shares in _some(said["series"])
     )
     if any(len(shares) != len(edges) - 1 for _, shares in series):
         raise ValueError("not a share for each bin")
@@ -299,6 +308,12 @@ def _few(said: object, most: int = FEW) -> list[Any]:
     return said
 
 
+def _some(said: object, most: int = FEW) -> list[Any]:
+    if not (found := _few(said, most)):
+        raise ValueError("an empty list")
+    return found
+
+
 def _name(said: object) -> str:
     if not isinstance(said, str) or not re.fullmatch("[a-z]{1,40}", said):
         raise ValueError("not a name")
@@ -312,7 +327,8 @@ def _text(said: object) -> str:
 
 
 def _number(said: object) -> float:
-    if not isinstance(said, int | float) or isinstance(said, bool) or not math.isfinite(said):
+    # compared first: an integer of hundreds of digits is no float
+    if not isinstance(said, int | float) or isinstance(said, bool) or not abs(said) <= GREATEST:
         raise ValueError("not a number")
     return float(said)
 

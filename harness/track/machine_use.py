@@ -25,6 +25,17 @@ JOB_TYPE = "system"
 Say = Callable[[str], object]
 
 
+def works_on(folder: StageFolder, pid: int) -> bool:
+    """Whether the newest attempt at the stage is the process's. Of several stages at once, each is
+    a worker's, and the process that started these has nothing to show."""
+    try:
+        attempts = folder.attempts()
+        who = atomic.read_json(attempts[-1] / "alive.json") if attempts else None
+    except StoreError:
+        return False
+    return isinstance(who, dict) and who.get("pid") == pid
+
+
 class MachineUse:
     """Call `advance` any number of times, then `close`. Neither ever raises.
 
@@ -71,8 +82,7 @@ class MachineUse:
             return False
         if self._rank:  # the first process holds the attempt
             return True
-        who = atomic.read_json(attempts[-1] / "alive.json")
-        return isinstance(who, dict) and who.get("pid") == self._pid
+        return works_on(self.folder, self._pid)
 
     def _begin(self) -> None:
         if not getattr(self._feed.opened(), "shows_machine_use", False):

@@ -22,6 +22,7 @@ from harness.store.ledger import DONE, read_entry
 from harness.track import alerts, lineage, metadata, mirror_state
 from harness.track.bounded import Beat
 from harness.track.feed import Feed
+from harness.track.machine_use import works_on
 from harness.track.metadata import shown_pictures
 from harness.track.protocol import TrackedRun, TrackerError, extras
 from harness.track.tail import Progress, Tail, newest_checkpoint
@@ -231,7 +232,7 @@ class StageMirror:
         self._cursor.mode = self.mode
         self._beat()
         described = metadata.describe(self.folder, self._cursor, self.mode)
-        if self.mode == "online":
+        if self.mode == "online" and self._pid is not None and works_on(self.folder, self._pid):
             described = replace(described, pid=self._pid)
         self._run = self._feed.open(described)
         self._beat()

@@ -190,14 +190,24 @@ class Extras:
             title: at most 60 characters.
         """
 
+    def remove_earlier(self) -> None:
+        """Remove what earlier openings of this run keep on this machine. Called of a report's run
+        after `close`, when this one has all of the newest report; earlier ones have none of it."""
+
 
 def extras(run: TrackedRun) -> Extras:
     """The run's extras: its own methods, and for those it lacks ones that do nothing."""
     found = Extras()
-    for name in ("artifact", "table", "pictures", "alert"):
+    for name in ("artifact", "table", "pictures", "alert", "remove_earlier"):
         if (own := getattr(run, name, None)) is not None:
             setattr(found, name, own)
     return found
+
+
+def removes_earlier(run: TrackedRun) -> bool:
+    """Whether the run has a `remove_earlier` of its own."""
+    own = getattr(type(run), "remove_earlier", Extras.remove_earlier)
+    return own is not Extras.remove_earlier
 
 
 class Opener(Protocol):

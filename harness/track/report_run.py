@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +35,7 @@ from harness.track.protocol import (
     TrackedTable,
     TrackerError,
     extras,
+    removes_earlier,
 )
 
 FOLDER = "reports"
@@ -127,16 +130,20 @@ class ReportMirror:
         run = self._open(state, results)
         try:
             self._fill(run, results, table, of_runs)
+            replaces = self.mode == "offline" and removes_earlier(run)
             for title, text in not_above(results):
                 if (given := f"{self.mode}: {title}") not in state.alerts:
                     state.alerts.append(given)
-                    extras(run).alert(title, text)
+                elif not replaces:  # else those of the one before go with it
+                    continue
+                extras(run).alert(title, text)
         finally:
             self._beat()
             run.close(done=True)
         setattr(state, self.mode, digest)
         state.url = self.url = run.url or state.url
         atomic.write_json(self._file, {"schema": SCHEMA, **asdict(state)})
+        extras(run).remove_earlier()
         self.standing = "complete"
 
     def _state(self) -> _State:
@@ -196,17 +203,22 @@ class ReportMirror:
             if folder is not None and (source := lineage.made_or_none(folder)) is not None:
                 more.artifact(source, made=False)
                 self._beat()
-        more.artifact(self._page(), made=True)
+        with tempfile.TemporaryDirectory() as copies:  # the tracker takes a copy of its own
+            more.artifact(self._page(_hosts(self._runs, of_runs), Path(copies)), made=True)
         run.summarise(dict(means(results)), ())
 
-    def _page(self) -> Artifact:
-        """The report's files as an artifact."""
+    def _page(self, hosts: Collection[str], copies: Path) -> Artifact:
+        """The report's files as an artifact, without the hosts' names.
+
+        Args:
+            copies: folder for the files that name them.
+        """
         files, references = {}, {}
         for path in sorted(self._folder.iterdir()):
             if path.suffix not in SHOWN or path.is_symlink() or path.name == self._file.name:
                 continue
             if path.stat().st_size <= LARGEST:
-                files[path.name] = path
+                files[path.name] = _without(hosts, path, copies)
             else:
                 with atomic.opened(path) as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -219,6 +231,38 @@ def _content(path: Path) -> bytes:
         return atomic.content(path)
     except OSError as error:
         raise atomic.unread(error, path) from error
+
+
+def _hosts(runs: Path, rows: Iterable[Mapping[str, str]]) -> set[str]:
+    """The names of the machines that the report's stages ran on."""
+    found = set()
+    for stage_id in dict.fromkeys(row.get("stage", "") for row in rows):
+        for attempt in StageFolder(runs / stage_id).attempts() if is_name(stage_id) else ():
+            said = atomic.json_object(_content_or_none(attempt / "attempt.json")).get("machine")
+            if isinstance(said, dict) and isinstance(said.get("host"), str) and said["host"]:
+                found.add(said["host"])
+    return found
+
+
+def _without(hosts: Collection[str], path: Path, copies: Path) -> Path:
+    """The file; a copy of it, if it names a host before a machine's other properties."""
+    if not hosts or path.suffix == ".png":
+        return path
+    text = _content(path).decode(errors="surrogateescape")
+    named = "|".join(re.escape(host) for host in sorted(hosts, key=len, reverse=True))
+    cleared = re.sub(rf"(?<![\w.-])(?:{named}), ", "", text)
+    if cleared == text:
+        return path
+    copy = copies / path.name
+    copy.write_bytes(cleared.encode(errors="surrogateescape"))
+    return copy
+
+
+def _content_or_none(path: Path) -> bytes | None:
+    try:
+        return atomic.content(path)
+    except OSError:
+        return None
 
 
 def _rows(data: bytes) -> list[dict[str, str]]:

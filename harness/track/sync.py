@@ -66,6 +66,8 @@ def sync(
     if stage_ids is None:
         groups = {each.folder.id: _group(each.described) for each in everything(runs)}
         reports = report_run.names(runs)
+        if not groups and not reports:
+            say(f"no runs under {runs}")
     else:
         groups, reports = (
             {id_: _group(_described(stage_folder(runs, id_))) for id_ in stage_ids},

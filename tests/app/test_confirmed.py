@@ -66,3 +66,12 @@ def test_yes_on_the_command_line_counts_too(recipe: Path, site: Site) -> None:
 def test_short_work_is_not_noted(recipe: Path, site: Site) -> None:
     assert times(planning.plan(recipe, site), site, 0.5, ask=False) == 0
     assert not (site.runs / ".confirmed").exists()
+
+
+@pytest.mark.parametrize("line", ["3", "null", "[1]", "{}", '{"plan": 1}', '{"plan"'])
+def test_a_line_of_anything_else_confirms_nothing(recipe: Path, site: Site, line: str) -> None:
+    plan = planning.plan(recipe, site)
+    site.runs.mkdir()
+    (site.runs / ".confirmed").write_text(f"{line}\n")
+    assert times(plan, site, 20.0) == 1
+    assert times(plan, site, 20.0) == 0, "the lines behind it count"

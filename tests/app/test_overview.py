@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.app.overview import totals
+from harness.app.overview import _by_number, totals
 from harness.store.latest import Figures
 
 RECIPE: dict[str, Any] = {
@@ -19,6 +19,19 @@ RECIPE: dict[str, Any] = {
         "lin": {"kind": "linear", "epochs": 7},
     },
 }
+
+
+def test_cells_are_in_the_order_of_their_numbers() -> None:
+    cells = [
+        "momentum=0.5-queue=192",
+        "momentum=0.5-queue=32",
+        "momentum=0.99",
+        "momentum=0.9",
+        "m",
+    ]
+    assert sorted(cells, key=_by_number) == [
+        *("m", "momentum=0.5-queue=32", "momentum=0.5-queue=192", "momentum=0.9", "momentum=0.99")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,13 @@ def test_a_copy_is_verified_with_its_runs_and_files(report: Path) -> None:
     assert found.files.same == len((report / MANIFEST).read_text().splitlines())
 
 
+def test_a_file_is_no_report(tmp_path: Path) -> None:
+    page = tmp_path / "gate.md"
+    page.touch()
+    with pytest.raises(StoreError, match="not a published report"):
+        verify(page)
+
+
 def test_a_changed_number_in_a_page_is_found_twice(report: Path) -> None:
     page = report / "table.csv"
     page.write_text(page.read_text().replace("1", "2", 1))

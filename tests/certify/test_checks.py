@@ -13,7 +13,8 @@ import torch
 
 from harness.certify import checks
 from harness.errors import HarnessError
-from harness.plan import Plan, describe
+from harness.launch.stage_record import describe
+from harness.plan import Plan
 from harness.runtime import checkpoint
 from harness.site import Site
 from harness.store import atomic

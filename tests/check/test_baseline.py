@@ -89,7 +89,7 @@ def test_its_protocol_is_the_stages_identity_without_name_and_seed(made: Bench) 
 def test_one_seed_gives_no_band(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "runs", (0,), {"cells": ["m0.99"], "control": False})
     bench.finish("m0.99", 0, 40.0, 50.0)
-    with pytest.raises(StoreError, match=r"tiny/m0.99: one seed has no deviation.*--seeds 0-7"):
+    with pytest.raises(StoreError, match=r"tiny/m0.99: .*--seeds 0-7"):
         write(bench, tmp_path / "base.json")
     assert not (tmp_path / "base.json").exists()
 
@@ -101,7 +101,7 @@ def test_no_baseline_is_made_of_copies(made: Bench, tmp_path: Path) -> None:
         for kind in ("knn", "linear"):
             path = made.folder("m0.99", seed, kind).path / "result.json"  # type: ignore[arg-type]
             path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "abc"}))
-    with pytest.raises(StoreError, match=r"weights as m0.99 \(seed 1\): one is a copy"):
+    with pytest.raises(StoreError, match=r"weights as m0.99 \(seed 1\)"):
         write(made, tmp_path / "base.json")
     assert not (tmp_path / "base.json").exists()
 

@@ -43,7 +43,7 @@ def test_json_holds_every_verdict(tmp_path: Path) -> None:
     assert (first["low"], first["high"], first["value"]) == (39.0, None, 41.0)
     assert (first["seconds"], first["stages"]) == (12.34567, ONE.stages)
     assert (second["judged"], second["value"]) == ("short", None)
-    write_json(tmp_path / "x.json", [ONE], "abc")
+    write_json(tmp_path / "x.json", [ONE, replace(ONE, judged="skipped")], "abc")
     assert json.loads((tmp_path / "x.json").read_text())["passed"] is True
 
 
@@ -57,6 +57,7 @@ def test_json_holds_every_verdict(tmp_path: Path) -> None:
         ("missing", "error", "errors"),
         ("incomparable", "error", "errors"),
         ("waiting", "skipped", "skipped"),
+        ("skipped", "skipped", "skipped"),
     ],
 )
 def test_each_judgement_has_its_element_and_is_counted(

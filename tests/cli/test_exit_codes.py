@@ -21,7 +21,9 @@ from harness.launch.protocol import Tally
 
 FOLDER = ["--data", "data", "--set", "data.name=imagefolder", "--set", "data.folder=pets",
           "--set", "data.images=null", "--set", "knn.queries=null"]  # fmt: skip
-TARGET = "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, source: me}]}\n"
+TARGET = (
+    "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: me}]}\n"
+)
 
 
 def pictures(broken: bool) -> None:

@@ -84,7 +84,7 @@ def test_what_a_job_has_or_may_have_stays(moco: Any, world: World) -> None:
     world.says("squeue", code=1, err="Unable to contact slurm controller")
     world.says("sacct", code=1, err="no")
     said = moco("gc", "--yes")
-    assert "note: the SLURM controller does not answer" in said.out
+    assert "note: the SLURM controller " in said.out
     assert "are kept" in said.out
     assert (checkpoints(done), code.exists()) == (2, True)
 

@@ -18,7 +18,9 @@ from cli.tiny import TINY
 from harness.model.encoder import build
 from harness.recipe.schema import Model
 
-TARGET = "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, source: a guess}]}\n"
+TARGET = (
+    "about: {targets: [{metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: me}]}\n"
+)
 PETS = TINY.replace(
     "{name: embedded, images: 128, size: 16}", "{name: imagefolder, folder: pets, size: 16}"
 ).replace("linear: {epochs: 3", "linear: {epochs: 1")
@@ -52,7 +54,7 @@ def test_data_that_grew(moco: Any, pets: Path) -> None:
 
     where = ("--data", "data")
     assert moco("run", pets, "--yes", *where).code == 0
-    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
+    assert moco("run", pets, "--yes", *where).idle
     assert moco("check", pets, *where).code == 0
     shutil.copy("data/pets/val/cat/0.png", "data/pets/train/cat/spare.png")
 
@@ -79,7 +81,7 @@ def test_data_that_grew(moco: Any, pets: Path) -> None:
     assert again.code == 0, again.all
     assert len(list(Path("runs/aside").iterdir())) == 3
     assert "stale" not in again.out.partition("loading")[2]
-    assert "nothing to do: everything is finished\n" in moco("run", pets, "--yes", *where).out
+    assert moco("run", pets, "--yes", *where).idle
     assert moco("check", pets, *where).code == 0
     assert moco("publish", pets, "--to", "kept").code == 0
     shutil.rmtree("data/pets/train/cat")

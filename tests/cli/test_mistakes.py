@@ -154,11 +154,27 @@ def test_status_of_nothing(moco: Any) -> None:
         assert f"no runs under {root} yet" in said.out
 
 
+def test_an_error_on_a_terminal_breaks_between_words(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("plan", tiny, "--set", "optim.epochs")
+    whole = moco(*words).err
+    assert len(whole.splitlines()) == 1
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    lines = moco(*words).err.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 50
+    assert " ".join(lines) == whole.strip()
+
+
 def test_nothing_to_check_and_nothing_to_sync(moco: Any, tiny: Path) -> None:
     said = moco("check", tiny)
     assert said.code == 2
     assert "no targets to check" in said.err
-    assert moco("sync").code == 0
+    said = moco("sync")
+    assert said.code == 0
+    assert "no runs under runs" in said.out
 
 
 def test_a_check_of_what_was_not_run(moco: Any, tiny: Path) -> None:

@@ -42,6 +42,7 @@ def pasted(moco: Any, text: str, before: str) -> Said:
         ("data.images=1,000", "data.images", 1000),
         ("contrast.shuffle=no", "contrast.shuffle", False),
         ("optim.schedule=kind: cosine", "optim.schedule.kind", "cosine"),
+        ("optim.schedule={kind:cosine}", "optim.schedule.kind", "cosine"),
     ],
 )
 def test_a_refused_setting_is_written_anew(

@@ -15,7 +15,7 @@ from cli.tiny import TINY
 TARGET = """\
 about:
   targets:
-    - {metric: knn/mean_per_class, task: pets, value: 0, tolerance: 0, source: none}
+    - {metric: knn/mean_per_class, task: pets, value: 0, tolerance: 0, minimum: true, source: none}
 """
 PETS = "data: {name: pets, size: 16}"
 FURTHER = f"""\

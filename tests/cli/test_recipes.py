@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 import harness
+from harness.cli import show
 from harness.errors import DataError, RecipeError
 from harness.recipe.json_schema import render
 
@@ -46,6 +47,29 @@ def test_list_of_all_that_go_by_their_names(moco: Any, tiny: Path) -> None:
     assert [row.split()[0] for row in rows] == sorted(["mine", *named])
     assert moco("recipes", "validate", "mine", "quickstart").code == 0
     assert yaml.safe_load(moco("recipes", "show", "mine.yaml").out)["name"] == "tiny"
+
+
+def test_a_narrow_list_leaves_room_for_titles(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny.exists()
+    wide = moco("recipes", "list").out
+    assert "ablation (momentum)" in wide
+    monkeypatch.setattr(show.console, "width", 80)
+    narrow = moco("recipes", "list").out
+    assert "ablation (" not in narrow
+    assert "…" not in narrow
+    assert len(narrow.splitlines()) < 3 * len(wide.splitlines())
+
+
+def test_a_narrow_diff_cuts_no_field(
+    moco: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("other.yaml").write_text(f"extends: {tiny}\naugment: {{grayscale_first: false}}\n")
+    monkeypatch.setattr(show.console, "width", 60)
+    said = moco("recipes", "diff", tiny, "other.yaml").out
+    assert "augment.grayscale_first" in said
+    assert "…" not in said
 
 
 def test_list_names_what_is_invalid(moco: Any, tiny: Path) -> None:
@@ -107,7 +131,8 @@ def test_show_of_every_committed_recipe(moco: Any, path: Path) -> None:
 
 
 def test_diff(moco: Any, tiny: Path) -> None:
-    assert moco("recipes", "diff", tiny, tiny).out == "no difference after defaults and `extends`\n"
+    same = moco("recipes", "diff", tiny, tiny)
+    assert (same.code, len(same.out.splitlines())) == (0, 1)
     Path("other.yaml").write_text("extends: tiny.yaml\nname: tiny\noptim: {epochs: 7}\n")
     said = moco("recipes", "diff", tiny, "other.yaml")
     assert said.code == 0

@@ -40,6 +40,14 @@ def test_a_plan_for_a_device_that_is_absent(moco: Any, tiny: Path) -> None:
     assert moco("plan", *words).code == moco("run", "--yes", *words).code == 1
 
 
+@pytest.mark.parametrize("root", ["tiny.yaml", "tiny.yaml/below/runs"])
+def test_a_run_root_that_cannot_be_written(moco: Any, tiny: Path, root: str) -> None:
+    words = (tiny, "--runs", root)
+    assert moco("plan", *words).code == moco("run", "--yes", *words).code == 4
+    assert moco("plan", tiny, "--runs", "new/below").code == 0
+    assert not Path("new").exists()
+
+
 def test_a_damaged_stage(moco: Any, tiny: Path) -> None:
     assert moco("run", tiny, "--set", "linear=null").code == 0
     (knn,) = Path("runs").glob("tiny-s0.knn-*")

@@ -16,6 +16,15 @@ def test_no_two_names_look_alike(names: list[str], width: int) -> None:
     assert all(len(each) <= width for each in found.values())
 
 
+def test_what_tells_names_apart_stays() -> None:
+    cells = ["untrained", "moco-short", "moco-long", "supervised"]
+    found = shortened([f"ablation_transfer_quick.{cell}" for cell in cells], 13)
+    assert [
+        each.rpartition("…")[2][-len(cell) :]
+        for each, cell in zip(found.values(), cells, strict=True)
+    ] == cells
+
+
 def test_what_fits_stays() -> None:
     assert shortened(["a", "bc", "a"], 2) == {"a": "a", "bc": "bc"}
     assert shortened([], 5) == {}

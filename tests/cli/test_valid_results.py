@@ -16,8 +16,8 @@ from cli.tiny import Said
 TARGETS = """\
 about:
   targets:
-    - {metric: knn/top1, value: 0, tolerance: 0, source: a guess}
-    - {metric: linear/top1, value: 0, tolerance: 0, source: a guess}
+    - {metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: a guess}
+    - {metric: linear/top1, value: 0, tolerance: 0, minimum: true, source: a guess}
 """
 
 

@@ -43,6 +43,11 @@ class Said:
     def all(self) -> str:
         return self.out + self.err
 
+    @property
+    def idle(self) -> bool:
+        """Whether there was nothing left to run."""
+        return "nothing to do" in self.out
+
 
 def command(*words: str) -> None:
     """The command, as a process of its own begins it."""
@@ -66,9 +71,9 @@ class Process:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def end(self) -> Said:
+    def end(self, within_s: float = 100) -> Said:
         """Wait for it."""
-        self._process.join(100)
+        self._process.join(within_s)
         code = self._process.exitcode
         assert code is not None, self.said
         return Said(code, self.said, "")
@@ -81,9 +86,9 @@ class Process:
     def said(self) -> str:
         return self._said.read_text() if self._said.exists() else ""
 
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds; fail if the process ends before, or after a minute."""
-        until = time.monotonic() + 60
+    def wait_for(self, condition: Callable[[], bool], within_s: float = 60) -> None:
+        """Wait until the condition holds; fail if the process ends before, or it takes longer."""
+        until = time.monotonic() + within_s
         while not condition():
             assert self._process.exitcode is None, self.said
             assert time.monotonic() < until

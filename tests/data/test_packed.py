@@ -107,7 +107,9 @@ def test_smaller_images_are_another_edition_of_the_data(source: Path, into: Path
     packed(source, into, side=20)
     folder, small = open_data(TINY, source.parent), open_data(TINY, into.parent)
     assert small.fingerprint != folder.fingerprint
-    assert small.described["packing"] == "packed with a short side of 20 at most, JPEG quality 95"
+    assert [part in small.described["packing"] for part in (" 20 ", "JPEG quality 95")] == [
+        True
+    ] * 2
     sizes = torch.as_tensor(small.train.load(torch.arange(7)).sizes)
     assert sizes.min(1).values.tolist() == [20] * 7
     assert sizes[0].tolist() == [20, 30]

@@ -19,7 +19,8 @@ from typing import Any
 import forked
 from stage.tiny import same
 
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.runtime import checkpoint
 from harness.store import journal
 from harness.store.layout import StageFolder, stage_folder

@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.check.baseline import Baseline, CellRecord
 from harness.check.compare import ALARM, ON_THE_WAY
+from harness.check.trace import FACTOR, LEAST, WIDEST, Trace
+from harness.check.verdict import ACCEPTED
 from harness.report.statistics import detectable, prediction, summarise
 
 TOP = """\
@@ -18,9 +20,10 @@ TOP = """\
 trains MoCo on embedded images in a miniature network and compares one run with a baseline of {n}
 seeds (edition {edition}, on {devices}). Each of {k} figures must lie in the prediction interval of
 one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass on all of them.
-The longest run took {seconds:.0f} s.
+The first losses of the recipe's own seed must be those of the trace below. The longest run took
+{seconds:.0f} s.
 
-Made by `nox -s gate_power` at commit {commit}: baseline, fresh seeds, planted mutants.
+Made by `nox -s gate_power` at commit {commit}: baseline, trace, fresh seeds, planted mutants.
 
 ## What it can detect
 
@@ -28,6 +31,25 @@ Made by `nox -s gate_power` at commit {commit}: baseline, fresh seeds, planted m
 
 | figure | baseline | tolerance | smallest change |
 | --- | --- | --- | --- |
+"""
+
+
+TRACE = """\
+## The trace
+
+Losses of seed {seed}, step by step ({made_with}). A flaw changes them at the first step that it
+touches; unchanged code changes them only by rounding. That was measured over {seeds} seeds
+({first} to {last}), each run with `{reference}` and then with
+
+{others}
+
+"Rounding" is the largest difference of a loss up to that step, in {n} pairs of runs. The tolerance
+is {factor:g} times as large, and at least {least:g}. Differences grow from step to step, so the
+trace ends before the tolerance exceeds {widest:g}.
+
+| step | loss | rounding | tolerance |
+| ---: | ---: | ---: | ---: |
+{rows}
 """
 
 
@@ -42,13 +64,26 @@ class Asked:
 
     @property
     def passes(self) -> bool:
-        return all(each["judged"] == "passed" for each in self.verdicts)
+        return all(each["judged"] in ACCEPTED for each in self.verdicts)
 
     @property
     def says(self) -> str:
-        """The figures outside their tolerance."""
-        off = [each for each in self.verdicts if each["judged"] != "passed"]
-        return ", ".join(_off(each) for each in off) or "all within tolerance"
+        """What is outside its tolerance."""
+        return ", ".join(filter(None, (self.trace, self.figures))) or "all within tolerance"
+
+    @property
+    def figures(self) -> str:
+        """The figures outside their bands; "" if none."""
+        return ", ".join(map(_off, self._failing("baseline")))
+
+    @property
+    def trace(self) -> str:
+        """The first loss that is not the trace's; "" if none."""
+        return ", ".join(each["says"].partition(";")[0] for each in self._failing("trace"))
+
+    def _failing(self, against: str) -> list[dict[str, Any]]:
+        found = (each for each in self.verdicts if each["against"] == against)
+        return [each for each in found if each["judged"] not in ACCEPTED]
 
     @property
     def seconds(self) -> float:
@@ -89,18 +124,49 @@ def render(baseline: Baseline, fresh: Sequence[Asked], planted: Sequence[Asked])
     )
     passed = sum(each.passes for each in fresh)
     seeds = [f"- seed {each.name}: {each.says}" for each in fresh if not each.passes]
-    rows = [f"| {each.name} | {'no' if each.passes else 'yes'} | {each.says} |" for each in planted]
+    rows = [
+        f"| {each.name} | {'no' if each.passes else 'yes'} | {each.trace or 'the same'} | "
+        f"{each.figures or 'all within tolerance'} |"
+        for each in planted
+    ]
     caught = sum(not each.passes for each in planted)
+    alone = [each.name for each in planted if each.trace and not each.figures]
+    only = f"; by the trace alone: {', '.join(alone)}" if alone else ""
     parts = [
         top + "\n".join(lines),
+        *([_trace(record.trace)] if record.trace else []),
         f"## Unchanged code\n\n{passed} of {len(fresh)} fresh seeds of the unchanged code pass.",
         *(["\n".join(seeds)] if seeds else []),
-        "## Mutants\n\nOne run of one seed each; `mutants.md` names the tests that detect "
-        "all of them.",
-        "| mutant | detected | by |\n| --- | --- | --- |\n" + "\n".join(rows),
-        f"{caught} of {len(planted)} detected.",
+        "## Mutants\n\nOne run of the recipe's own seed each; `mutants.md` names the tests that "
+        "detect all of them.",
+        "| mutant | detected | losses against the trace | figures |\n| --- | --- | --- | --- |\n"
+        + "\n".join(rows),
+        f"{caught} of {len(planted)} detected{only}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _trace(trace: Trace) -> str:
+    found = trace.rounding
+    columns = zip(trace.losses, found.largest, trace.tolerance, strict=True)
+    rows = [
+        f"| {n} | {loss:.6f} | {apart:.1e} | {wide:.1e} |"
+        for n, (loss, apart, wide) in enumerate(columns, 1)
+    ]
+    return TRACE.format(
+        seed=trace.seed,
+        made_with=trace.made_with,
+        seeds=len(found.seeds),
+        first=found.seeds[0],
+        last=found.seeds[-1],
+        reference=found.reference,
+        others="\n".join(f"- `{each}`" for each in found.others),
+        n=len(found.seeds) * len(found.others),
+        factor=FACTOR,
+        least=LEAST,
+        widest=WIDEST,
+        rows="\n".join(rows),
+    ).rstrip()
 
 
 def _samples(record: CellRecord) -> Iterator[tuple[str, Sequence[float]]]:

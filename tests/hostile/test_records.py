@@ -13,6 +13,7 @@ import json
 import math
 import shutil
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ from harness.plan import make_plan
 from harness.recipe.expand import Member
 from harness.recipe.load import load_recipe
 from harness.recipe.schema import Recipe, Target
-from harness.report import latex, spreadsheet
+from harness.report import curves_figure, latex, spreadsheet
 from harness.report.claims import judge
 from harness.report.collect import collect_single
+from harness.report.curves_figure import Line
 from harness.report.publish import publish
 from harness.report.results_json import as_json
 from harness.report.write import write_report
@@ -54,7 +56,7 @@ from hostile.cases import cases
 from hostile.mutate import json_bytes, line_bytes
 
 DRAWN = 20
-"""Of so many reports one is drawn: that takes as long as a dozen cases. By the sum of the case's
+"""Of so many reports one is drawn, as that takes as long as a dozen cases. By the sum of the case's
 bytes, as Hypothesis draws the ends of a range of numbers far more often than the others."""
 
 
@@ -75,6 +77,25 @@ class Root:
         return found.model_copy(
             update={"about": found.about.model_copy(update={"targets": (target,)})}
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _each_figure_is_drawn_once() -> Iterator[None]:
+    """Most cases change no curve, and drawing all of them again takes as long as ten cases."""
+    drawn: dict[str, str] = {}
+    draw = curves_figure._draw
+
+    def once(name: str, what: str, lines: Sequence[Line], *more: Any) -> str:
+        cells = [(line.cell.id, line.cell.label) for line in lines]
+        curves = [(line.curves, line.broken, line.printed) for line in lines]
+        key = repr((name, what, cells, curves, more))
+        if key not in drawn:
+            drawn[key] = draw(name, what, lines, *more)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves_figure, "_draw", once)
+        yield
 
 
 @pytest.fixture(scope="module")

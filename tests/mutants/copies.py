@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import harness
@@ -44,10 +44,13 @@ def commit() -> str:
     return f"{str(found['commit'] or 'unknown')[:12]}{dirty}"
 
 
-def python(tree: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """`python -m words` with the tree's modules, in the tree."""
+def python(
+    tree: Path, words: Sequence[str], settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m words` with the tree's modules, in the tree; `settings`: of its environment."""
     environment = {
         **os.environ,
+        **(settings or {}),
         "PYTHONPATH": str(tree),
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

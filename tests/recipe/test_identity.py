@@ -10,7 +10,8 @@ from miniature_recipe import MINIATURE
 from pytest_regressions.data_regression import DataRegressionFixture
 
 import harness
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.recipe.ablation import Scale
 from harness.recipe.expand import expand
 from harness.recipe.identity import stage_id, stages, why_misnamed

@@ -103,6 +103,10 @@ class TestExtends:
             write(f"{name}.yaml", text)
         assert refusal(Path("a.yaml")).startswith(message)
 
+    def test_a_shipped_recipe_with_an_ending_is_told_by_its_name(self, write: Write) -> None:
+        write("a.yaml", "extends: moco_v2_imagenet.yaml")
+        assert refusal(Path("a.yaml")).endswith(": moco_v2_imagenet")
+
     def test_a_long_chain(self, base: Path, write: Write) -> None:
         write("c0.yaml", base.read_text())
         for n in range(1, 300):

@@ -133,10 +133,10 @@ class TestExtends:
         assert len(expanded(path).members) == 3
 
     def test_other_seeds_need_other_looks(self, write: Write) -> None:
-        path = write("mine.yaml", "extends: ablation_momentum_cpu\nseeds: [20, 21]\n")
-        assert load_scale(shipped("recipes") / "ablation_momentum_cpu.yaml").looks
+        path = write("mine.yaml", "extends: ablation_temperature_cpu\nseeds: [20, 21]\n")
+        assert load_scale(shipped("recipes") / "ablation_temperature_cpu.yaml").looks
         assert load_scale(path).looks == ()
-        theirs = write("theirs.yaml", "extends: ablation_momentum_cpu\n")
+        theirs = write("theirs.yaml", "extends: ablation_temperature_cpu\n")
         assert load_scale(theirs).looks
         assert load_scale(theirs, ["seeds=[20, 21]"]).looks == ()
 

@@ -44,6 +44,20 @@ def test_else_the_trials_of_all_tasks_that_train_share_it(start: dict[str, Any])
     assert found == dict.fromkeys(("fine", "fine=t1", "masks", "masks=t1", "masks=t2"), 1 / 5)
 
 
+def test_a_length_that_was_changed_changes_the_share() -> None:
+    written = recipe(**GIVEN, **TASKS, linear=None)
+    shorter = {"fine": {**FINETUNE, "epochs": 1, "trials": 1}, "masks": {**SEGMENT, "steps": 5}}
+    made = recipe(**GIVEN, linear=None, tasks=shorter)
+    found = {name: share(made, name, pretrains=False, written=written) for name in specs(made)}
+    assert found["fine"] == pytest.approx(1 / 5 / 3)
+    assert found["masks=t2"] == pytest.approx(1 / 5 / 10)
+    own = recipe(optim__epochs=3)
+    written = recipe(optim__epochs=12)
+    assert share(own, "pretrain", pretrains=True, written=written) == 0.25
+    elsewhere = recipe(optim__epochs=3, data__images=1000)
+    assert share(elsewhere, "pretrain", pretrains=True, written=written) == 0, "nothing is stated"
+
+
 def test_images_are_of_each_stages_own_data_and_length() -> None:
     made = recipe(**TASKS, data__images=1000)
     assert [images(made, name) for name in ("pretrain", "fine=t1", "masks", "knn")] == [

@@ -61,7 +61,7 @@ def test_a_run_of_a_newer_harness_counts_nowhere(make: Make, gather: Collected) 
     change(stage, schema=7)
     found = gather(bench)
     assert "80.00" not in text(found, "m0.9")
-    assert any("written by a newer moco-harness (schema 7" in w for w in found.warnings)
+    assert any("schema 7" in w for w in found.warnings)
     stage.parent.rename(
         other := stage.parent.with_name(stage.parent.name.rpartition("-")[0] + "-0123456789")
     )
@@ -78,8 +78,9 @@ def test_older_runs_of_the_same_name_are_told_not_counted(make: Make, gather: Co
     change(other / "stage.json", id=other.name, schema=0)
     found = gather(bench)
     assert text(found, "m0.9") == "not run"
-    assert found.unrelated == (f"Schema version 0; this code reads 1: {other.name}",)
-    assert "that do not belong to it" in page(found)
+    (line,) = found.unrelated
+    assert line.endswith(other.name)
+    assert other.name in page(found)
 
 
 def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: Collected) -> None:
@@ -91,9 +92,7 @@ def test_runs_of_other_settings_are_told_with_what_differs(make: Make, gather: C
     assert text(found, "m0.9") == "40.00 (1 seed)"
     assert len(found.unrelated) == 2  # of pre-training the k is no setting
     pretrain, knn = sorted(found.unrelated, key=len)
-    assert pretrain.startswith(
-        "With other settings (optim.epochs 3, here 10): tiny.m0.9-s0.pretrain"
-    )
+    assert "(optim.epochs 3, here 10): tiny.m0.9-s0.pretrain" in pretrain
     assert "optim.epochs 3, here 10; knn.k [5], here [200, 20]" in knn
     assert pretrain in page(found)
 
@@ -108,8 +107,9 @@ def test_a_copied_folder_is_no_second_result(make: Make, gather: Collected) -> N
     shutil.copytree(ours.path, ours.path.with_name(f"{ours.id} copy"))
     found = gather(bench)
     assert text(found, "m0.9") == "40.00 (1 seed)"
-    copy = f"According to its stage.json a copy of {ours.id}, which is also here: {ours.id} copy"
-    assert found.unrelated == (copy,)
+    (copy,) = found.unrelated
+    assert f"a copy of {ours.id}" in copy
+    assert copy.endswith(f"{ours.id} copy")
 
 
 def test_a_folder_copied_to_another_seed_is_stale(make: Make, gather: Collected) -> None:
@@ -131,10 +131,9 @@ def test_results_with_the_same_weights_are_copies_of_each_other(
         bench.finish("m0.9", seed, 40.0 + seed, weights=weights)
     said = text(gather(bench), "m0.9").splitlines()
     assert said[0] == "42.00 (1 of 3 seeds)"
-    assert said[1:] == [
-        "stale: 40.00, has the same weights as m0.9 (seed 1): one is a copy",
-        "stale: 41.00, has the same weights as m0.9 (seed 0): one is a copy",
-    ]
+    for line, value, other in zip(said[1:], ("40.00", "41.00"), (1, 0), strict=True):
+        assert line.startswith(f"stale: {value}, ")
+        assert f"weights as m0.9 (seed {other})" in line
 
 
 # ---- different protocols in one column
@@ -193,10 +192,10 @@ def test_costs_of_different_devices_are_not_averaged(make: Make, gather: Collect
         bench.finish("m0.9", seed, 40.0, provenance={"machine": {"device": device}})
         result = bench.folder("m0.9", seed).path / "result.json"
         change(result, device=device, processes=8, memory_gb=5.0 + seed)
-    assert text(gather(bench), "m0.9").splitlines() == [
-        "6.00 ± 1.41 (2 of 3 seeds)",
-        "stale: 6.00, on H100 × 8, but the column is from V100 × 8",
-    ]
+    mean, stale = text(gather(bench), "m0.9").splitlines()
+    assert mean == "6.00 ± 1.41 (2 of 3 seeds)"
+    for part in ("stale: 6.00, ", "H100 × 8", "V100 × 8"):
+        assert part in stale
 
 
 # ---- a journal cut in the middle of a line
@@ -212,7 +211,7 @@ def test_a_cut_journal_is_told_once_the_run_has_ended(
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-40])  # a kill tears the last line: no news unless a result came
     found = gather(bench)
-    assert any("1 line of its journal is cut" in w for w in found.warnings) == ended
+    assert any("1 line of its journal" in w for w in found.warnings) == ended
     run = next(run for run in found.runs if run.cell == "m0.9")
     assert len(run.curves.knn) == 9
 
@@ -228,7 +227,7 @@ def test_a_line_damaged_in_the_middle_costs_that_line_only(make: Make, gather: C
     found = gather(bench)
     run = next(run for run in found.runs if run.cell == "m0.9")
     assert run.curves.knn == whole.knn
-    assert any("1 line of its journal is cut" in warning for warning in found.warnings)
+    assert any("1 line of its journal" in warning for warning in found.warnings)
 
 
 def test_a_journal_cut_at_a_lines_end_is_told(make: Make, gather: Collected) -> None:
@@ -243,18 +242,17 @@ def test_a_journal_cut_at_a_lines_end_is_told(make: Make, gather: Collected) -> 
     journal.write_text("".join(lines[: len(lines) // 2]))
     found = gather(bench)
     name = bench.folder("m0.9", 0).id
-    assert found.warnings == (f"{name}: its journal ends at step 155 of 310",)
-    captions = [figure.caption for figure in curves_figures(found)]
-    mean = "mean over seeds, band from minimum to maximum"
-    alone = "separate lines for seeds whose journals differ"
-    assert captions == [
-        f"kNN top-1 over epochs: {mean}; {alone} (0.9).",
-        f"Training loss over epochs: {mean}; {alone} (0.9).",
+    (warning,) = found.warnings
+    assert warning.startswith(f"{name}: ")
+    assert warning.endswith("step 155 of 310")
+    cut, uncut = ([f.caption for f in curves_figures(each)] for each in (found, whole))
+    assert [caption.partition(":")[0] for caption in cut] == [
+        "kNN top-1 over epochs",
+        "Training loss over epochs",
     ]
-    assert [figure.caption for figure in curves_figures(whole)] == [
-        f"kNN top-1 over epochs: {mean}.",
-        f"Training loss over epochs: {mean}.",
-    ]
+    for caption, other in zip(cut, uncut, strict=True):
+        assert caption.startswith(other.removesuffix(".")), "the same, and which seeds are apart"
+        assert caption.endswith(" (0.9).")
 
 
 def test_a_long_whole_journal_is_not_taken_for_a_cut_one(make: Make) -> None:
@@ -298,7 +296,7 @@ def test_other_counts_of_images_are_other_data(
     change(result, data={**json.loads(result.read_text())["data"], count: 1000})
     said = text(gather(bench), "m0.9").splitlines()
     assert said[0] == "40.00 (1 of 2 seeds)"
-    assert said[1].startswith("stale: 80.00, of data that differs from its pre-training")
+    assert said[1].startswith("stale: 80.00, of data ")
 
 
 # ---- what cannot be measured
@@ -337,8 +335,9 @@ def test_a_result_without_its_number_is_named(make: Make, gather: Collected) -> 
     change(result, values={})
     found = gather(bench)
     assert text(found, "m0.9") == "damaged"
-    said = f"{result.parent.name}: damaged (result.json has no number for knn/top1)"
-    assert found.warnings == (said,)
+    (said,) = found.warnings
+    for part in (f"{result.parent.name}: damaged (", "result.json", "knn/top1"):
+        assert part in said
 
 
 @pytest.mark.parametrize("file", ["result.json", "stage.json"])

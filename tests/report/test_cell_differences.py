@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.recipe.claims import CONTROL
-from harness.report.cell_differences import difference_tables, effects, from_first
+from harness.report.cell_differences import _settings, difference_tables, effects, from_first
 from harness.report.claims import judge
 from harness.report.document import compose
 from harness.report.html import render as page
@@ -82,6 +82,20 @@ def test_effects_and_how_they_depend_on_each_other(own: Any, gather: Collected) 
     assert last.found is not None
     assert last.found.summary.mean == pytest.approx(-5.0), "26 - 21 - (30 - 20)"
     assert last.says == "less"
+
+
+def test_cells_that_are_no_grid(own: Any, gather: Collected) -> None:
+    """Of nine fields with three values each there are 3^9 combinations, but three cells."""
+    keys = "abc"
+    varied = {f"f{n}": dict(zip(keys, keys, strict=True)) for n in range(9)}
+    cells = [tuple((field, key) for field in varied) for key in reversed(keys)]
+    found = _settings(dict.fromkeys(cells), "f4", varied)  # type: ignore[arg-type]
+    assert found == [{f: key for f in varied if f != "f4"} for key in keys], "in the values' order"
+    drawn = [
+        {"id": f"d{n}", "label": str(n), "set": {"optim.lr": n / 10, "contrast.momentum": n / 10}}
+        for n in (1, 2)
+    ]
+    assert effects(gather(own(cells=drawn))) == []
 
 
 def test_an_interval_with_zero_in_it_says_how_many_seeds(own: Any, gather: Collected) -> None:

@@ -35,8 +35,8 @@ def test_one_seed_only_looks_like_something(make: Make, gather: Collected) -> No
     found = claims(bench, gather)
     assert found["zero"].verdict == "looks reproduced (one seed)"
     assert found["slow"].verdict == "looks not reproduced (one seed)"
-    assert found["slow"].evidence == "m0.99 against m0.9: +1.00 points, one seed; margin 2"
-    assert "the untrained network: +25.00 points" in found["learns"].evidence
+    assert "+1.00 points" in found["slow"].evidence
+    assert "+25.00 points" in found["learns"].evidence
 
 
 def test_seeds_are_paired(make: Make, gather: Collected) -> None:
@@ -44,8 +44,7 @@ def test_seeds_are_paired(make: Make, gather: Collected) -> None:
     seeds = {"m0_9": [20, 30, 40.0], "m0_99": [25.1, 35, 44.9], "untrained": [5, 15, 25.0]}
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence.startswith("m0.99 is better than m0.9: +5.00 points, 9")
-    assert judgement.evidence.endswith(", 3 seeds; margin 2")
+    assert [part in judgement.evidence for part in ("+5.00 points", "3 seeds")] == [True, True]
 
 
 @pytest.mark.parametrize("printed_at", ["paper", "cifar10"])
@@ -67,12 +66,14 @@ def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) ->
     seeds = {"m0_9": [30, 30, 30.0], "m0_99": [33, 35, 32.0], "untrained": [5, 5.1, 5.2]}
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "undecided"
-    assert judgement.words == f"undecided (narrowing it needs {judgement.needs} seeds)"
-    assert f"About {judgement.needs} seeds would narrow it to ±2 points: " in judgement.evidence
+    assert judgement.words.startswith("undecided (")
+    for said in (judgement.words, judgement.evidence):
+        assert f" {judgement.needs} seeds" in said
     assert f" {(judgement.needs or 0) - 3} more of 3 cells, 0." in judgement.evidence
     planned = fill(make((0, 1, 2), scale_changes={"max_seeds": 4}), **seeds)
     judgement = claims(planned, gather)["slow"]
-    assert judgement.words == "undecided (narrowing it needs more than 4 seeds)"
+    assert (judgement.needs, judgement.most) == (5, 4)
+    assert "more than 4 seeds" in judgement.words
     assert "4 of at most 4 seeds" in judgement.evidence
 
 
@@ -83,7 +84,7 @@ def test_what_it_needs_is_a_look_that_is_planned(make: Make, gather: Collected) 
     planned = claims(fill(bench, **seeds), gather)["slow"]
     assert alone.needs is not None
     assert planned.needs in (5, 8, 12, 18, 27, 40)
-    assert planned.words == f"undecided (narrowing it needs {planned.needs} seeds)"
+    assert f" {planned.needs} seeds" in planned.words
     assert alone.needs not in (5, 8, 12, 18, 27, 40), "the example shows no rounding"
     assert planned.needs > alone.needs
 
@@ -94,7 +95,7 @@ def test_a_cell_that_diverged_in_every_seed_has_failed_also_without_control(
     bench = fill(make((0, 1), scale_changes={"control": False}), m0=[None, None])
     judgement = claims(bench, gather)["zero"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence == "m0 diverged in 2 of 2 seeds (the loss is nan at step 94)"
+    assert [part in judgement.evidence for part in ("m0 ", "2 of 2", "step 94")] == [True] * 3
 
 
 def test_without_control_nothing_else_can_be_judged(make: Make, gather: Collected) -> None:
@@ -102,23 +103,23 @@ def test_without_control_nothing_else_can_be_judged(make: Make, gather: Collecte
     for name in ("zero", "slow", "learns"):
         judgement = claims(bench, gather)[name]
         assert judgement.verdict == "not testable at this scale"
-        assert judgement.evidence == "this scale does not run the untrained control"
+        assert "untrained control" in judgement.evidence
 
 
 def test_a_diverged_seed_is_told(make: Make, gather: Collected) -> None:
     seeds = {"m0_9": [38.0, 38.0], "m0_99": [50.0, None], "untrained": [14.0, 14.1]}
     judgement = claims(fill(make((0, 1)), **seeds), gather)["slow"]
     assert judgement.verdict == "undecided"
-    assert "m0.99 diverged in 1 of 2 seeds; +12.00 points" in judgement.evidence
+    for part in ("m0.99 diverged", "1 of 2 seeds", "+12.00 points"):
+        assert part in judgement.evidence
 
 
 def test_what_has_learned_nothing_is_not_compared(make: Make, gather: Collected) -> None:
     seeds = {"m0_9": [14.1, 15.3, 16.0], "m0_99": [40, 41, 42.0], "untrained": [14, 15, 16.0]}
     judgement = claims(fill(make((0, 1, 2)), **seeds), gather)["slow"]
     assert judgement.verdict == "not testable at this scale"
-    assert judgement.evidence.startswith(
-        "m0.9 does not beat the untrained network (+0.13 points, 9"
-    )
+    assert judgement.evidence.startswith("m0.9 ")
+    assert "+0.13 points" in judgement.evidence
 
 
 def test_a_slow_key_encoder_needs_steps(make: Make, gather: Collected) -> None:
@@ -127,9 +128,9 @@ def test_a_slow_key_encoder_needs_steps(make: Make, gather: Collected) -> None:
     judgement = claims(bench, gather)["up"]
     assert judgement.verdict == "not testable at this scale"
     momentum, negatives = judgement.evidence.split("; ")
-    assert [word in momentum for word in ("m0.999 makes 310 steps", "3000")] == [True, True]
-    assert negatives.startswith("K = 250 ")
-    assert negatives.endswith("2000 images (m0.9, m0.99, m0.999)")
+    assert [word in momentum for word in ("m0.999", "310 steps", "3000")] == [True] * 3
+    for part in ("K = 250", "2000 images", "m0.9, m0.99, m0.999"):
+        assert part in negatives
 
 
 LEAK = {
@@ -150,13 +151,13 @@ def test_a_claim_about_the_pretext_task_needs_its_accuracies(make: Make, gather:
         bench.finish("m0.99", seed, 40.0, pretext=80.0 if seed else None)
     judgement = claims(bench, gather)["leak"]
     assert judgement.verdict == "incomplete"
-    assert judgement.evidence.startswith(
-        "m0.99 lacks 1 of 3 seeds (seed 0 without a pretext accuracy)"
-    )
+    assert judgement.evidence.startswith("m0.99 ")
+    assert [part in judgement.evidence for part in ("1 of 3 seeds", "seed 0")] == [True, True]
     bench.finish("m0.99", 0, 40.0, pretext=80.0)
     judgement = claims(bench, gather)["leak"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence.startswith("pretext accuracy of m0.9 is higher than m0.99: +18.97 ")
+    assert judgement.evidence.startswith("pretext accuracy")
+    assert "+18.97 " in judgement.evidence
 
 
 def test_a_table_about_the_pretext_task_shows_pretext_accuracies(
@@ -237,7 +238,7 @@ def test_a_cell_that_the_scale_leaves_out_is_missing(make: Make, gather: Collect
     bench = fill(make(scale_changes={"cells": ["m0.99"]}), m0_99=[44.0])
     judgement = claims(bench, gather)["slow"]
     assert judgement.verdict == "not testable at this scale"
-    assert judgement.evidence == "this scale does not run the cell m0.9"
+    assert judgement.evidence.endswith(" m0.9")
 
 
 def test_a_scale_may_run_two_cells_of_a_monotone_claim(make: Make, gather: Collected) -> None:
@@ -248,7 +249,8 @@ def test_a_scale_may_run_two_cells_of_a_monotone_claim(make: Make, gather: Colle
     fill(bench, m0_9=[30, 31, 32.0], m0_99=[40, 41.1, 42.2], untrained=[14, 15, 16.0])
     judgement = claims(bench, gather)["up"]
     assert judgement.verdict == "reproduced"
-    assert judgement.evidence.startswith("of its cells m0.9, m0.99: ")
+    assert "m0.9, m0.99" in judgement.evidence
+    assert "m0.999" not in judgement.evidence
     one = make((0, 1, 2), ablation_changes={"claims": [claim]}, scale_changes={"cells": ["m0.9"]})
     assert claims(one, gather)["up"].verdict == "not testable at this scale"
 

@@ -53,6 +53,16 @@ def test_every_state_has_its_word(make: Make, gather: Collected) -> None:
     assert text(results, "m0.999") == "not run"
 
 
+def test_an_evaluation_that_diverged_in_every_run_is_not_stale(
+    make: Make, gather: Collected
+) -> None:
+    bench = make()
+    bench.stage("m0.99", 0, "pretrain", {"knn/top1": 40.0, "train/loss": 6.0})
+    bench.stage("m0.99", 0, "knn", {}, state="diverged")
+    assert run(gather(bench), "m0.99").outcome("knn/top1").standing == "probe diverged"
+    assert "stale" not in text(gather(bench), "m0.99")
+
+
 def test_interrupted_and_damaged_runs(make: Make, gather: Collected) -> None:
     bench = make()
     dead = bench.stage("m0", 0, "pretrain", None, state=None)

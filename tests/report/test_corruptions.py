@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.recipe.load import load_recipe
 from harness.report.collect import Results, collect_single
 from harness.report.corruptions import ALEXNET, SEVERITIES, corruption_lines, corruptions

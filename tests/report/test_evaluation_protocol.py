@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.recipe.ablation import Ablation
-from harness.report.evaluation_protocol import compared, protocol_of
+from harness.report.evaluation_protocol import compared, protocol_of, varied
 
 from .build import ABLATION, recipe
 
@@ -49,8 +49,8 @@ def test_rows_need_not_agree_in_what_the_table_itself_sets() -> None:
         for changes in ({}, {"lr": 0.1}, {"epochs": 3})
     )
     assert slow != fast
-    assert compared(slow, table) == compared(fast, table)
-    assert compared(slow, table) != compared(long, table)
+    assert compared(slow, varied(table)) == compared(fast, varied(table))
+    assert compared(slow, varied(table)) != compared(long, varied(table))
     plain = Ablation.model_validate(ABLATION, strict=False)
-    assert compared(slow, plain) != compared(fast, plain)
-    assert compared(slow, None) == slow
+    assert compared(slow, varied(plain)) != compared(fast, varied(plain))
+    assert compared(slow, varied(None)) == slow

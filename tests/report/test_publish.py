@@ -12,7 +12,7 @@ import pytest
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.collect import Results, collect
-from harness.report.index import index
+from harness.report.index import PAGE, overview
 from harness.report.publish import publish
 from harness.report.published import MARK, pinned
 from harness.report.write import write_report
@@ -207,22 +207,21 @@ def test_a_damaged_mark_is_told(tmp_path: Path) -> None:
 
 def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
-    assert "Nothing is published yet." in index(reports)
+    assert "Nothing is published yet." in overview(reports)[PAGE]
     bench = momentum(runs)
     root = publish(
         gather(bench), reports / "tiny" / "runs", recipe="recipes/tiny.yaml", sets=["a=1"]
     )
     write_report(again(bench, root), reports / "tiny")
-    text = index(reports)
+    text = overview(reports)[PAGE]
     assert (
         "| [Momentum ablation, drawn images](tiny/report.md) ([page](tiny/report.html)) | " in text
     )
     said = "Of the paper's 4 claims: 3 reproduced, 1 not testable at this scale."
-    assert f"| {said} | 0.65 hours" in text
-    assert "any wrong verdict is at most 0.05." in text
-    assert "at most 5%" in text
+    assert f"| {said} | not known | 0.65 hours" in text
+    assert "0.05." in text
+    assert " 5%" in text
     assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
-    assert "- **reproduced**: Without momentum training fails." in text
     assert (
         "    moco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
         "--out reports/tiny\n" in text
@@ -231,7 +230,7 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     assert "Possible reasons" not in text
     (reports / "tiny" / "results.json").write_text('{"format": 1}')
     with pytest.raises(StoreError, match="write it again"):
-        index(reports)
+        overview(reports)[PAGE]
 
 
 def test_the_command_that_makes_a_report_again_can_be_pasted(
@@ -242,7 +241,9 @@ def test_the_command_that_makes_a_report_again_can_be_pasted(
     sets = ["optim.schedule={kind: cosine}"]
     root = publish(gather(bench), reports / "tiny" / "runs", recipe="my tiny.yaml", sets=sets)
     write_report(again(bench, root), reports / "tiny")
-    (line,) = (line for line in index(reports).splitlines() if "moco-harness report" in line)
+    (line,) = (
+        line for line in overview(reports)[PAGE].splitlines() if "moco-harness report" in line
+    )
     assert shlex.split(line)[2:5] == ["my tiny.yaml", "--set", *sets]
 
 
@@ -271,7 +272,7 @@ def test_the_index_leads_to_what_other_commands_measured(
     (reports / "bench").mkdir()
     for page in ("bench/README.md", "gate.md"):
         (reports / page).write_text("numbers")
-    text = index(reports)
+    text = overview(reports)[PAGE]
     assert "- [bench/README.md](bench/README.md): " in text
     assert "- [gate.md](gate.md): " in text
     assert "faults.md" not in text
@@ -279,5 +280,7 @@ def test_the_index_leads_to_what_other_commands_measured(
         "Of the paper's 1 claim: 1 looks reproduced (one seed). Our own 1 check: 1 looks "
         "reproduced (one seed)." in text
     )
-    assert "- **looks reproduced (one seed)**: So. (our own check)" in text
+    own = text[text.index("## Our own checks") :]
+    assert "| So. | looks reproduced (one seed) | " in own
+    assert "| Zero fails." in text.removesuffix(own)
     assert "Possible reasons (not tested here):\n\n- It &lt;may&gt; be late.\n" in text

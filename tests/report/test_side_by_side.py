@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_other_protocols_are_not_compared(side: Side) -> None:
     assert pair.difference is None
 
 
+def test_results_on_other_data_are_not_compared(side: Side) -> None:
+    (a, read_a), (b, read_b) = side("a"), side("b")
+    for bench in (a, b):
+        bench.finish("m0.9", 0, 40.0)
+    one, other = read_a(), read_b()
+    assert knn(one, other)["m0.9"].difference is not None
+    other["scale"]["data"] = ["cifar10"]
+    pair = knn(one, other)["m0.9"]
+    assert pair.otherwise
+    assert pair.difference is None
+
+
 def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
     (a, read_a), (b, read_b) = side("a"), side("b")
     for seed in (0, 1, 2):
@@ -96,6 +109,16 @@ def test_the_page(side: Side, file_regression: FileRegressionFixture) -> None:
     file_regression.check(text, extension=".md", encoding="utf-8")
 
 
+def test_only_shared_claims_have_a_section(side: Side) -> None:
+    a, read = side("a")
+    a.finish("m0.9", 0, 30.0)
+    one = read()
+    other = {**one, "claims": [{**claim, "id": f"not-{claim['id']}"} for claim in one["claims"]]}
+    for second, shown in ((one, True), (other, False)):
+        made = compare(one, second, ("here", "there"))
+        assert ("Claims" in [section.heading for section in made.sections]) == shown
+
+
 def test_two_tables_without_a_common_cell(side: Side) -> None:
     other: list[dict[str, Any]] = [{"id": "x", "label": "x", "set": {}, "printed": None}]
     _, read_a = side("a", scale_changes={"control": False})
@@ -112,3 +135,11 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
         read_report(tmp_path)
     with pytest.raises(StoreError, match="nowhere: "):
         read_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("spoil", [{"cells": [{}]}, {"cells": None}, {"scale": []}, {"cost": 1}])
+def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str, object]) -> None:
+    _, read = side("a")
+    (tmp_path / "results.json").write_text(json.dumps({**read(), **spoil}))
+    with pytest.raises(StoreError, match=r"results\.json"):
+        read_report(tmp_path)

@@ -146,3 +146,16 @@ def test_a_cell_of_an_ablation_is_said_too(make: Make, gather: Callable[[Bench],
         bench.finish(CONTROL, seed, 42.5)
     (said,) = cells_not_above(gather(bench))
     assert said.startswith("“0.9”: ")
+
+
+def test_a_cell_that_is_claimed_to_fail_is_no_surprise(
+    make: Make, gather: Callable[[Bench], Results]
+) -> None:
+    bench = make()
+    bench.finish(CONTROL, 0, 42.5)
+    for cell in ("m0", "m0.9"):
+        bench.finish(cell, 0, 34.8)
+    results = gather(bench)
+    assert len(cells_not_above(results)) == 2
+    (said,) = cells_not_above(results, unclaimed=True)
+    assert said.startswith("“0.9”")

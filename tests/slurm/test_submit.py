@@ -19,6 +19,31 @@ from harness.store.layout import StageFolder
 from harness.store.submission import claim
 
 
+def test_a_sweep(campaign: Campaign) -> None:
+    """Its cells are submitted once, however often it is called, and end with a report; what is
+    missing then is done by the next call."""
+    grid = (
+        *("sweep", "tiny.yaml", "--name", "mine", "--set", "contrast.momentum=0.5,0.9"),
+        *("--set", "linear=null", "--set", "optim.epochs=1"),
+    )
+    assert "submitted 6 stages" in campaign.moco(*grid)
+    assert "nothing to submit" in campaign.moco(*grid)
+    (record,) = campaign.submissions()
+    report = campaign.runs / "reports" / "mine" / "results.json"
+    campaign.wait(report.exists, "the report")
+    assert set(campaign.results().values()) == {"finished"}, campaign.logs()
+    found = json.loads(report.read_text())["cells"]
+    assert [cell["id"] for cell in found] == ["momentum=0.5", "momentum=0.9", "untrained"]
+
+    lost = campaign.stage("knn", "mine.momentum=0.9-s0")
+    shutil.rmtree(lost.path)
+    report.unlink()
+    assert "submitted 1 stage" in campaign.moco(*grid)
+    campaign.wait(lambda: report.exists() and lost.result is not None, "the missing stage")
+    assert len(campaign.submissions()) == 2
+    assert record.name == "mine"
+
+
 def queued(cluster: Cluster) -> Counter[str]:
     """How many elements of each job name the cluster has."""
     return Counter(cluster.client("squeue", "-h", "-r", "-o", "%j").split())

@@ -13,12 +13,14 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+import harness
 from harness.data.datasets import open_data
 from harness.data.loader import Batch
 from harness.data.masks import IGNORED
 from harness.evaluate import detection as evaluation
 from harness.model.encoder import build
 from harness.recipe.identity import spec
+from harness.recipe.load import load
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
 from harness.stage import detection, frozen
@@ -30,6 +32,8 @@ from harness.stage.reporter import Silent
 from harness.stage.segmentation import Segmenting, Views
 from harness.stage.trainable import TaskTraining
 from harness.store.layout import StageFolder
+
+RECIPES = Path(harness.__file__).parent.parent / "recipes"
 
 RECIPE: dict[str, Any] = {
     "name": "finetuned",
@@ -77,6 +81,16 @@ BOXES: dict[str, Any] = {
     "schedule": {"kind": "step", "drops": [2]},
     "precise_bn": 1,
 }
+
+VOC_C4 = (
+    *("model.weights=null", "data.name=embedded", "data.folder=null", "data.size=24"),
+    *("tasks.voc.steps=3", "tasks.voc.batch=2", "tasks.voc.pad_group=1", "tasks.voc.trials=1"),
+    *("tasks.voc.schedule.drops=[2]", "tasks.voc.warmup.steps=2", "tasks.voc.precise_bn=1"),
+    *("tasks.voc.shortest=[48, 56, 64]", "tasks.voc.tested_at=56", "tasks.voc.longest=96"),
+    *("watch.checkpoint_steps=1", "watch.evaluations=1"),
+)
+"""Changes to the shipped recipe: three steps from random weights, on images so small that each has
+few regions. A pad group of one image, so that two processes can share two images."""
 
 OUTLINES: dict[str, Any] = {
     "kind": "instances",
@@ -234,6 +248,22 @@ def detected_in_float64(world: World) -> dict[str, Tensor]:
     found = {k: v.detach().clone() for k, v in loop.work.model.state_dict().items()}
     measured = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
     return {**found, **measured, "losses": world.sum(torch.stack(losses)) / world.size}
+
+
+def voc_c4_in_float64(world: World, root: Path) -> dict[str, Tensor]:
+    """The weights after the last step of the shipped recipe, and the losses' means over the
+    processes."""
+    recipe = load(RECIPES / "detection_voc_c4.yaml", VOC_C4)
+    assert isinstance(recipe, Recipe)
+    where = context(world, BOXES)
+    where = replace(where, recipe=recipe, data_root=root, asked=spec(recipe, "voc"))
+    made = build(recipe.model, recipe.seed)
+    with images_in_float64():
+        with mock.patch.object(frozen, "encoder", return_value=made):
+            loop = TaskTraining(where, Doubled(where))
+        losses = [loop.train(batch) for batch in loop.work.batches(0, loop.total)]
+    found = {k: v.detach().clone() for k, v in loop.work.model.named_parameters()}
+    return {**found, "losses": world.sum(torch.stack(losses)) / world.size}
 
 
 def masked_in_float64(world: World) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from gloo import Pool
 
 from harness.certify.trajectory import training
 from harness.data.datasets import DataSet, open_data
+from harness.launch.stage_record import describe
 from harness.methods.moco.method import MoCo
-from harness.plan import describe, make_plan
+from harness.plan import make_plan
 from harness.recipe.schema import Data, Recipe
 from harness.runtime.world import World
 from harness.spec.registry import metrics

@@ -16,7 +16,8 @@ import torch
 from torchvision.io import write_jpeg
 
 from harness.data.embedded import generate
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.stage.execute import Job, execute
 from harness.stage.reporter import Silent
 from harness.store.layout import stage_folder

@@ -11,7 +11,8 @@ import torch
 
 from harness.errors import DataError
 from harness.evaluate.features import NotFinite
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.recipe.identity import spec
 from harness.runtime.world import World
 from harness.stage import pieces as module

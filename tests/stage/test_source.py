@@ -13,7 +13,8 @@ from gloo import Pool
 
 from harness.errors import RecipeError, StoreError
 from harness.inputs import Inputs
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.recipe.identity import stage_id
 from harness.recipe.load import load_recipe
 from harness.report.collect import Results, collect_single

@@ -12,7 +12,8 @@ import pytest
 from cli.tiny import Process
 from faults.attempts import RunningAttempt
 
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.store import journal
 from harness.store.layout import StageFolder, stage_folder
 

@@ -12,7 +12,8 @@ from typing import Any
 import forked
 import torch
 
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.recipe.schema import Recipe
 from harness.runtime import checkpoint
 from harness.stage.execute import Job, execute

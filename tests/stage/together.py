@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.runtime.world import World
 from harness.stage.execute import Job, execute
 from harness.stage.reporter import Silent

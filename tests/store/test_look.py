@@ -64,6 +64,16 @@ def test_a_stage_may_show_nothing(tmp_path: Path) -> None:
     assert read(tmp_path / "absent", RESULT) is None
 
 
+def test_a_link_in_its_folder_is_replaced(kept: Path, tmp_path: Path) -> None:
+    (precious := tmp_path / "precious").write_text("mine")
+    path = kept / FOLDER / "neighbours-1-1.png"
+    path.unlink()
+    path.symlink_to(precious)
+    keep(kept, made(), RESULT)
+    assert precious.read_text() == "mine"
+    assert read(kept, RESULT) == made()
+
+
 @pytest.mark.parametrize("key", ["attempt", "weights"])
 def test_nothing_is_shown_of_another_result(kept: Path, key: str) -> None:
     assert read(kept, RESULT | {key: "another"}) is None
@@ -107,6 +117,26 @@ def not_finite(said: dict[str, Any]) -> None:
     said["histograms"][0]["edges"][0] = float("inf")
 
 
+def not_drawable(said: dict[str, Any]) -> None:
+    said["planes"][0]["points"][0][0] = 1e308
+
+
+def not_a_float(said: dict[str, Any]) -> None:
+    said["planes"][0]["points"][0][0] = 10**400
+
+
+def no_groups(said: dict[str, Any]) -> None:
+    said["planes"][0] |= {"groups": [], "points": []}
+
+
+def no_series(said: dict[str, Any]) -> None:
+    said["histograms"][0]["series"] = []
+
+
+def no_order(said: dict[str, Any]) -> None:
+    said["histograms"][0]["edges"].reverse()
+
+
 def not_square(said: dict[str, Any]) -> None:
     said["confusions"][0]["counts"].pop()
 
@@ -131,6 +161,7 @@ def no_digest(said: dict[str, Any]) -> None:
     "spoil",
     [
         *(away, too_many, no_group, not_finite, not_square),
+        *(not_drawable, not_a_float, no_groups, no_series, no_order),
         *(too_few_bins, no_column, no_list, no_digest),
     ],
     ids=lambda spoil: spoil.__name__,

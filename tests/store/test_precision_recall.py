@@ -85,6 +85,7 @@ def test_a_result_without_its_digest_is_refused(tmp_path: Path, said: Any) -> No
         {"curves": {"boxes": {"0.50": falling(1.1)}}},
         {"curves": {"boxes": {"0.50": [float("nan")] * RECALLS}}},
         {"curves": {"boxes": {"0.50": ["x"] * RECALLS}}},
+        {"curves": {"boxes": {"0.50": [10**400] * RECALLS}}},
         {"curves": {"boxes": [falling(1.0)]}},
     ],
     ids=str,

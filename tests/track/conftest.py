@@ -112,6 +112,7 @@ class Run:
     tags: tuple[str, ...] = ()
     closed: list[bool] = field(default_factory=list)
     artifacts: list[tuple[Artifact, bool]] = field(default_factory=list)
+    uploaded: dict[str, bytes] = field(default_factory=dict)
     tables: dict[str, TrackedTable] = field(default_factory=dict)
     pictures: dict[str, list[Picture]] = field(default_factory=dict)
     alerts: list[tuple[str, str]] = field(default_factory=list)
@@ -165,6 +166,7 @@ class FakeTrackedRun:
         if self._server.refuse_artifacts:
             raise TrackerError(self._server.refuse_artifacts)
         self._run.artifacts.append((artifact, made))
+        self._run.uploaded |= {name: file.read_bytes() for name, file in artifact.files.items()}
 
     def table(self, name: str, table: TrackedTable) -> None:
         self._run.tables[name] = table

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from harness.track import mirror_state
+from harness.track.mirror import StageMirror
 from harness.track.protocol import Mode
 from harness.track.sync import sync
 
@@ -212,3 +214,16 @@ def test_sync_of_what_is_not_done_or_not_there(
         assert [o.state for o in outcomes] == ["partly", "nothing", "failed"]
         assert outcomes[0].rows == rows
     assert wandb.opened == ["online"]
+
+
+@pytest.mark.parametrize(("worker", "shown"), [(71, 71), (72, None), (None, None)])
+def test_the_use_of_the_machine_is_that_of_the_process_at_work(
+    stage: Stage, wandb: FakeWandb, worker: int | None, shown: int | None
+) -> None:
+    """The process that started several stages at once works on none of them."""
+    two_attempts(stage)
+    newest = stage.folder.attempts()[-1]
+    text = json.dumps({"pid": worker}) if worker else "torn"
+    (newest / "alive.json").write_text(text)
+    StageMirror(stage.folder, feed(wandb, "online"), lambda _: None, pid=71).advance()
+    assert only(wandb.online).metadata.pid == shown

@@ -145,3 +145,18 @@ def test_damaged_records_and_links_are_one_line(runs: Path, wandb: FakeWandb) ->
     folder.symlink_to(runs / "elsewhere")
     assert "link" in mirrored(runs, wandb).trouble
     assert wandb.opened == []
+
+
+def test_no_host_is_named_in_what_is_uploaded(runs: Path, wandb: FakeWandb) -> None:
+    """Also docs/tracking.md says so."""
+    folder = reported(runs)
+    attempt = runs / "tiny-s0.knn-0123456789" / "attempts" / "0001"
+    attempt.mkdir(parents=True, exist_ok=True)
+    (attempt / "attempt.json").write_text(json.dumps({"machine": {"host": "node-7"}}))
+    (folder / "report.html").write_text("<li>node-7, cpu, Linux</li><li>my-node-7, b</li>")
+    (folder / "report.md").write_text("nothing of it")
+    mirrored(runs, wandb)
+    found = only(wandb.offline).uploaded
+    assert found["report.html"] == b"<li>cpu, Linux</li><li>my-node-7, b</li>"
+    assert found["report.md"] == b"nothing of it"
+    assert b"node-7" in (folder / "report.html").read_bytes(), "the report itself stays"

@@ -18,7 +18,7 @@ class Here(Attached):
         self._site = site
 
     def computer(self) -> Computer | None:
-        return computer(self._site.device, self._site.processes)
+        return computer(self._site.device, self._site.processes, self._site.at_once)
 
     def ready(self) -> None:
         if self._site.device.startswith("cuda"):  # else there is no need to load torch

@@ -11,8 +11,9 @@ from harness.launch.here.workers import FATAL, Ending, ended, run_at_once
 from harness.launch.protocol import Tally
 from harness.launch.rank import run_as
 from harness.launch.spawn import spawned
+from harness.launch.stage_record import describe
 from harness.launch.threads import usual
-from harness.plan import BEGUN, Plan, PlannedStage, describe
+from harness.plan import BEGUN, Plan, PlannedStage
 from harness.recipe.identity import record, spec
 from harness.site import Site
 from harness.stage.execute import Job, pick_device

@@ -13,7 +13,8 @@ from harness import interpreter
 from harness.errors import HarnessError
 from harness.launch import job_file
 from harness.launch.protocol import Testbed, Work
-from harness.plan import Plan, describe
+from harness.launch.stage_record import describe
+from harness.plan import Plan
 from harness.site import Site
 from harness.store.layout import StageFolder, stage_folder
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from harness import interpreter
 from harness.errors import HarnessError
-from harness.estimate import Computer, computer
+from harness.estimate import Computer
 from harness.launch import job_file, new_submission
 from harness.launch.here.launcher import Here
 from harness.launch.job_states import JobState
@@ -28,7 +28,7 @@ class Local(Detached):
         self._site = site
 
     def computer(self) -> Computer | None:
-        return computer(self._site.device, self._site.processes)
+        return Here(self._site).computer()
 
     def ready(self) -> None:
         Here(self._site).ready()

@@ -21,6 +21,7 @@ from harness.launch.signals import StopFlag
 from harness.launch.slurm.requeue import end, record_dead_ranks, should_requeue
 from harness.output import tolerate_print_errors
 from harness.store.layout import StageFolder
+from harness.store.ledger import read_entry
 
 if TYPE_CHECKING:
     from harness.runtime.environment import Placement
@@ -77,6 +78,7 @@ class StageJob:
         folder = StageFolder(Path(self.folder))
         if (state := _settled(folder)) is not None:
             print(f"{folder.id}: {state}", flush=True)
+            self._draw(folder, flag)
             return state
 
         from rich.console import Console
@@ -134,6 +136,22 @@ class StageJob:
             if isinstance(error, LostPeer) and goes_on_without(error):
                 return "interrupted"
             raise
+
+    def _draw(self, folder: StageFolder, flag: StopFlag) -> None:
+        """Keep what the finished stage shows, if its first process was killed before it had."""
+        from harness.launch.missing_looks import lacks_look
+
+        if os.environ.get("SLURM_PROCID", "0") != "0" or not lacks_look(read_entry(folder)):
+            return
+        import torch
+
+        from harness.look.after import why_not_kept
+        from harness.stage.execute import Job, pick_device
+
+        device = pick_device(self.device)
+        job = Job(folder.path, read(self.data_root), device)
+        if why := why_not_kept(job, torch.device(device), flag):
+            print(f"note: no pictures are kept: {why}", flush=True)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from harness.launch.slurm.job import ReportJob, StageJob
 from harness.launch.slurm.queue import Queue
 from harness.launch.slurm.sbatch import NotSubmitted
 from harness.launch.slurm.site import SlurmSite
-from harness.plan import Plan, describe
+from harness.launch.stage_record import describe
+from harness.plan import Plan
 from harness.site import Site
 from harness.store import submission
 from harness.store.layout import StageFolder, stage_folder

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Metric, Task, accuracy
+from harness.spec.declarations import Metric, Task, accuracy, of_steps
 
-TASK = Task(
-    kind="detection",
-    function="harness.stage.detection:run",
-    reads=(),
-    config="harness.recipe.detection:DetectionTask",
-    parent="pretrain",
-    metrics=(
-        Metric(
-            "detection/loss",
-            "1",
-            "step",
-            "sum of the losses of proposals, classes and boxes",
-            "lower",
-            short="loss {:.3f}",
-        ),
-        Metric("detection/lr", "1", "step", "learning rate of detection", least=0),
-        Metric(
-            "detection/images_per_s",
-            "images/s",
-            "step",
-            "images a second of detection, all processes",
-            "higher",
-            short="{:,.0f} images/s",
-            least=0,
-        ),
+
+def boxes(task: str) -> tuple[Metric, ...]:
+    """The average precisions of a task's boxes."""
+    return (
         accuracy(
-            "detection/ap",
+            f"{task}/ap",
             "average precision of boxes over overlaps of 0.50 to 0.95",
             label="box AP",
             short="AP {:.1f} %",
         ),
         accuracy(
-            "detection/ap50",
+            f"{task}/ap50",
             "average precision of boxes at an overlap of 0.50",
             label="box AP50",
         ),
         accuracy(
-            "detection/ap75",
+            f"{task}/ap75",
             "average precision of boxes at an overlap of 0.75",
             label="box AP75",
         ),
         Metric(
-            "detection/class_ap",
+            f"{task}/class_ap",
             "%",
             "epoch",
             "average precision of the boxes of one class",
@@ -56,6 +35,20 @@ TASK = Task(
             most=100.0,
             each="class",
         ),
+    )
+
+
+TASK = Task(
+    kind="detection",
+    function="harness.stage.detection:run",
+    reads=(),
+    config="harness.recipe.detection:DetectionTask",
+    parent="pretrain",
+    metrics=(
+        *of_steps(
+            "detection", "detection", "sum of the losses of proposals, classes and boxes", "1"
+        ),
+        *boxes("detection"),
     ),
     reported=(
         "detection/ap",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import PER_CLASS, Metric, Task, accuracy
+from harness.spec.declarations import PER_CLASS, Task, accuracy, of_steps
 
 TASK = Task(
     kind="finetune",
@@ -11,24 +11,7 @@ TASK = Task(
     config="harness.recipe.finetune:FinetuneTask",
     parent="pretrain",
     metrics=(
-        Metric(
-            "finetune/loss",
-            "nats",
-            "step",
-            "cross-entropy of fine-tuning",
-            "lower",
-            short="loss {:.3f}",
-        ),
-        Metric("finetune/lr", "1", "step", "learning rate of fine-tuning", least=0),
-        Metric(
-            "finetune/images_per_s",
-            "images/s",
-            "step",
-            "images a second of fine-tuning, all processes",
-            "higher",
-            short="{:,.0f} images/s",
-            least=0,
-        ),
+        *of_steps("finetune", "fine-tuning", "cross-entropy of fine-tuning"),
         accuracy(
             "finetune/top1",
             "accuracy of the fine-tuned network",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Metric, Task, accuracy
+from harness.spec.declarations import Task, accuracy, of_steps
+from harness.tasks.detection.config import boxes
 
 TASK = Task(
     kind="instances",
@@ -11,51 +12,13 @@ TASK = Task(
     config="harness.recipe.detection:InstanceTask",
     parent="pretrain",
     metrics=(
-        Metric(
-            "instances/loss",
-            "1",
-            "step",
+        *of_steps(
+            "instances",
+            "instance segmentation",
             "sum of the losses of proposals, classes, boxes and masks",
-            "lower",
-            short="loss {:.3f}",
+            "1",
         ),
-        Metric("instances/lr", "1", "step", "learning rate of instance segmentation", least=0),
-        Metric(
-            "instances/images_per_s",
-            "images/s",
-            "step",
-            "images a second of instance segmentation, all processes",
-            "higher",
-            short="{:,.0f} images/s",
-            least=0,
-        ),
-        accuracy(
-            "instances/ap",
-            "average precision of boxes over overlaps of 0.50 to 0.95",
-            label="box AP",
-            short="AP {:.1f} %",
-        ),
-        accuracy(
-            "instances/ap50",
-            "average precision of boxes at an overlap of 0.50",
-            label="box AP50",
-        ),
-        accuracy(
-            "instances/ap75",
-            "average precision of boxes at an overlap of 0.75",
-            label="box AP75",
-        ),
-        Metric(
-            "instances/class_ap",
-            "%",
-            "epoch",
-            "average precision of the boxes of one class",
-            "higher",
-            label="box AP",
-            least=0.0,
-            most=100.0,
-            each="class",
-        ),
+        *boxes("instances"),
         accuracy(
             "instances/mask_ap",
             "average precision of masks over overlaps of 0.50 to 0.95",

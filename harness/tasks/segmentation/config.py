@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.spec.declarations import Metric, Task, accuracy
+from harness.spec.declarations import Metric, Task, accuracy, of_steps
 
 TASK = Task(
     kind="segmentation",
@@ -11,24 +11,7 @@ TASK = Task(
     config="harness.recipe.segmentation:SegmentationTask",
     parent="pretrain",
     metrics=(
-        Metric(
-            "segmentation/loss",
-            "nats",
-            "step",
-            "cross-entropy of segmentation, per pixel",
-            "lower",
-            short="loss {:.3f}",
-        ),
-        Metric("segmentation/lr", "1", "step", "learning rate of segmentation", least=0),
-        Metric(
-            "segmentation/images_per_s",
-            "images/s",
-            "step",
-            "images a second of segmentation, all processes",
-            "higher",
-            short="{:,.0f} images/s",
-            least=0,
-        ),
+        *of_steps("segmentation", "segmentation", "cross-entropy of segmentation, per pixel"),
         accuracy(
             "segmentation/miou",
             "mean intersection over union of the test masks' classes",

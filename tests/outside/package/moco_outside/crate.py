@@ -16,7 +16,8 @@ from harness.estimate import Computer, computer
 from harness.launch import new_submission
 from harness.launch.job_states import JobState
 from harness.launch.protocol import Amount, Detached, Draft, Drafts, Handed, Jobs, JobStates
-from harness.plan import Plan, describe, over
+from harness.launch.stage_record import describe
+from harness.plan import Plan, over
 from harness.site import Site
 from harness.store import submission
 from harness.store.layout import stage_folder
