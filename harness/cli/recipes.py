@@ -256,10 +256,9 @@ def _compared(first: Path, second: Path, site: Site) -> Comparison | None:
         made = compare(first, second, site=site)
     except StoreError:  # no common cell
         return None
-    told = any(pair.a and pair.b for pair in made.pairs) or not all(
-        each.of_recipe for each in made.differences
-    )
-    return made if told else None
+    measured = any(pair.a and pair.b for pair in made.pairs)
+    ran_otherwise = any(not each.of_recipe for each in made.differences)
+    return made if measured or ran_otherwise else None
 
 
 def _as_yaml(value: object) -> str:

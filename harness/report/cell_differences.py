@@ -7,7 +7,7 @@ A paper's table is judged by its claims instead.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -281,9 +281,11 @@ def _at(
     return there if len(there) == len(found) else None
 
 
-def _settings(cells: Cells, field: str, varied: Varied, also: str = "") -> list[dict[str, str]]:
-    """What the cells have of the other fields, in the order of the values. Not every combination of
-    these: cells that are no grid have far fewer, and all of ten fields would take for ever."""
+def _settings(
+    cells: Iterable[Setting], field: str, varied: Varied, also: str = ""
+) -> list[dict[str, str]]:
+    """The values of the other fields that cells have, in the order of the values. Cells that are no
+    grid have far fewer than there are combinations."""
     others = [each for each in varied if each not in (field, also)]
     places = {each: {key: n for n, key in enumerate(varied[each])} for each in others}
     there = {tuple(kv for kv in setting if kv[0] in places) for setting in cells}

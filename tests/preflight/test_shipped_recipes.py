@@ -79,6 +79,8 @@ WARNED = {
 
 ACCEPTED = {
     "ablation_momentum_cpu": {"untestable-claim"},
+    "ablation_cifar10_demo_epoch_1": {"slow-key-encoder", "schedule-cut"},
+    "cifar10_demo_20_epochs": {"schedule-cut"},
     "quickstart": {"too-few-seeds", "rate-for-batch"},
     **{name: {"too-few-seeds"} for name in ONE_CHECKPOINT},
     **{name: {"untestable-claim"} for name in SINGLE_RUNS},

@@ -89,7 +89,7 @@ def test_cells_that_are_no_grid(own: Any, gather: Collected) -> None:
     keys = "abc"
     varied = {f"f{n}": dict(zip(keys, keys, strict=True)) for n in range(9)}
     cells = [tuple((field, key) for field in varied) for key in reversed(keys)]
-    found = _settings(dict.fromkeys(cells), "f4", varied)  # type: ignore[arg-type]
+    found = _settings(cells, "f4", varied)
     assert found == [{f: key for f in varied if f != "f4"} for key in keys], "in the values' order"
     drawn = [
         {"id": f"d{n}", "label": str(n), "set": {"optim.lr": n / 10, "contrast.momentum": n / 10}}
