@@ -86,8 +86,7 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         "",
         f"{facts['measured'][:10]}, {machine['cores']} cores, {facts['threads']} threads, "
         f"torch {packages['torch']}, torchvision {packages['torchvision']}, edition "
-        f"{facts['edition']}, commit {commit}. Batch {result.batch}, {facts['size']} px, "
-        f"{result.precision}, data: {facts['data']}."
+        f"{facts['edition']}, commit {commit}. {_of_pretraining(result)}"
         + (f" Changed for this machine: {changed}." if changed else ""),
         "",
         *_table(("target", "wanted", "found", ""), targets(recipe, result)),
@@ -101,13 +100,24 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
         *_table(("part", "ms", "% of the floor"), part_rows(result)),
         *_table(("evaluation", "ms", "ratio"), evaluation_rows(result)),
         *_table((tasks_measured(result), "s", "of the extraction"), task_rows(result)),
-        f"{stall(result).capitalize()}. Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
+        *([f"{stall(result).capitalize()}."] if result.whole else []),
+        f"Peak memory: {result.peak_bytes / 2**30:.2f} GiB.",
         *_scaling_lines(recipe, result),
     ]
 
 
+def _of_pretraining(result: Result) -> str:
+    """What a step of pre-training is made of; nothing where only tasks were measured."""
+    facts = result.facts
+    if not result.whole:
+        return "Tasks only."
+    return f"Batch {result.batch}, {facts['size']} px, {result.precision}, data: {facts['data']}."
+
+
 def _scaling_lines(recipe: Recipe, result: Result) -> list[str]:
     """Several processes: the data moved between them. One process: an estimate for more GPUs."""
+    if not result.whole:
+        return []
     if result.processes > 1:
         return ["", *(f"- {sentence}" for sentence in sent(result))]
     return [

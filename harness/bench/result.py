@@ -12,7 +12,6 @@ ALONE, SHARED = "one process", "all processes"
 """Which processes make the steps that `Result.sharing` compares."""
 EXTRACTION = "extraction"
 """The features of all images, in `Result.tasks`."""
-WHOLE = ("floor", "step", "end to end", "input")
 
 
 @dataclass
@@ -25,6 +24,8 @@ class Result:
     batch: int
     precision: str
     whole: dict[str, Timing]
+    """Of pre-training: floor, step, end to end, input. {}: the recipe has no pre-training, and only
+    its tasks were measured."""
     parts: dict[str, Timing]
     evaluation: dict[str, Timing] = field(default_factory=dict)
     sharing: dict[str, Timing] = field(default_factory=dict)
@@ -32,7 +33,7 @@ class Result:
     tasks: dict[str, Timing] = field(default_factory=dict)
     """The whole evaluation of the recipe's data: `EXTRACTION`, then what reads the features."""
     training: dict[str, dict[str, Timing]] = field(default_factory=dict)
-    """By task that trains the network further: its `WHOLE`, per step."""
+    """By task that trains the network further: as in `whole`."""
     peak_bytes: int = 0
     """Peak memory of the device, or of the process if the device is the CPU."""
     moved: dict[str, int] = field(default_factory=dict)
@@ -70,8 +71,8 @@ class Result:
         """As JSON, for bench.json."""
         return {
             **asdict(self),
-            "ratios": {what: round(self.ratio(what), 4) for what in WHOLE[1:]},
-            "images_per_s": {what: round(self.images_per_s(what), 1) for what in WHOLE},
+            "ratios": {what: round(self.ratio(what), 4) for what in self.whole if what != "floor"},
+            "images_per_s": {what: round(self.images_per_s(what), 1) for what in self.whole},
         }
 
 
@@ -84,7 +85,7 @@ def rows(result: Result) -> list[tuple[str, str, str, str]]:
             f"{result.images_per_s(what):,.0f}",
             f"{result.ratio(what):.2f}",
         )
-        for what in WHOLE
+        for what in result.whole
     ]
 
 
@@ -110,9 +111,12 @@ def training_rows(result: Result) -> list[tuple[str, str, str, str]]:
 
 def part_rows(result: Result) -> list[tuple[str, str, str]]:
     """(part, milliseconds, in percent of the floor) of each part."""
-    floor = result.whole["floor"].median
     return [
-        (name, f"{1e3 * timing.median:,.2f}", f"{100 * timing.median / floor:,.1f}")
+        (
+            name,
+            f"{1e3 * timing.median:,.2f}",
+            f"{100 * timing.median / result.whole['floor'].median:,.1f}",
+        )
         for name, timing in result.parts.items()
     ]
 

@@ -14,7 +14,7 @@ from harness.bench import evaluation, traffic
 from harness.bench.clock import Timed, Timing, measure
 from harness.bench.result import ALONE, SHARED, Result
 from harness.bench.step import Steps, whole_blocks
-from harness.bench.task_steps import task_steps
+from harness.bench.task_steps import task_steps, trained_tasks
 from harness.bench.tasks import evaluations
 from harness.data.datasets import DataSet, open_data
 from harness.data.images import Images, Stack
@@ -59,7 +59,8 @@ def bench(
     knn: tuple[int, int] = KNN,
     tasks: bool = False,
 ) -> Result:
-    """Measure the recipe's training step, input and evaluation in this world.
+    """Measure the recipe's training step, input and evaluation in this world; of a recipe without
+    pre-training, a step of each task that trains the network further.
 
     Every process calls it; the times are the caller's own.
 
@@ -72,17 +73,38 @@ def bench(
 
     Raises:
         DataError: the data is missing.
-        HarnessError: the recipe does not train, or the processes cannot share its groups.
+        HarnessError: nothing in the recipe trains, or the processes cannot share its groups.
     """
-    if recipe.optim.epochs == 0:
-        raise HarnessError(
-            f"{recipe.name}: optim.epochs is 0, so there is no training step to measure"
-        )
     recipe = of_itself(recipe)
     device = world.device
     set_up_process(device)
+    trains = recipe.optim.epochs > 0
+    if not trains:
+        _check_tasks(recipe, world)
     data = (noise_for(recipe) if noise else open_data(recipe.data, data_root)).on(device)
     _forget_peak(device)
+
+    def measure_tasks(result: Result) -> None:
+        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
+            result.training = task_steps(
+                recipe,
+                data,
+                data_root,
+                device,
+                Path(name),
+                steps=steps,
+                rounds=rounds,
+                warm_up=warm_up,
+                left_out=result.facts["left_out"].append,
+            )
+
+    if not trains:
+        result = _result(recipe, world, None if noise else data)
+        measure_tasks(result)
+        if not result.training:
+            raise HarnessError("; ".join(result.facts["left_out"]))
+        result.peak_bytes = _peak(device)
+        return result
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
         scratch = Path(name)
 
@@ -116,38 +138,18 @@ def bench(
     dim = recipe.model.dim if recipe.reads_output else features
     trained = measured.training.mechanism.parameters()
     parameters = sum(p.numel() for p in trained if p.requires_grad)
-    own = edition("pretrain", recipe.contrast.kind, recipe.optim.kind)
-    threads = torch.get_num_threads()
-    made, _ = capture(edition=own, device=device_name(device), threads=threads, data={})
-    result = Result(
-        recipe=recipe.name,
-        device=device_name(device),
-        processes=world.size,
-        batch=recipe.optim.batch,
-        precision=recipe.precision,
-        whole=whole,
-        parts=parts,
-        sharing=shared,
-        peak_bytes=peak,
-        moved=moved,
-        expected=traffic.sent(recipe, world.size, parameters) if world.size > 1 else {},
-        facts={
-            "edition": own,
-            "parameters": parameters,
-            "backbone": recipe.model.backbone,
-            "size": recipe.data.size,
-            "data": "noise" if noise else data.name,
-            "images": None if noise else {name: len(each) for name, each in _parts(data)},
-            "knn": list(knn),
-            "knn_dim": dim,
-            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "steps_per_epoch": measured.training.per_epoch,
-            "steps_per_checkpoint": _steps_per_checkpoint(recipe, None if noise else data),
-            "threads": threads,
-            "recipe": recipe.model_dump(mode="json"),
-            **{name: made[name] for name in ("packages", "python", "machine", "code")},
-        },
-    )
+    result = _result(recipe, world, None if noise else data)
+    result.whole, result.parts, result.sharing = whole, parts, shared
+    result.peak_bytes, result.moved = peak, moved
+    if world.size > 1:
+        result.expected = traffic.sent(recipe, world.size, parameters)
+    result.facts |= {
+        "parameters": parameters,
+        "knn": list(knn),
+        "knn_dim": dim,
+        "steps_per_epoch": measured.training.per_epoch,
+        "steps_per_checkpoint": _steps_per_checkpoint(recipe, None if noise else data),
+    }
     if world.rank == 0:
         result.evaluation = evaluation.knn(
             device,
@@ -172,24 +174,52 @@ def bench(
                 classes=data.classes,
                 rounds=rounds,
             )
-    result.facts["left_out"] = []
     if world.size == 1:
-        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
-            result.training = task_steps(
-                recipe,
-                data,
-                data_root,
-                device,
-                Path(name),
-                steps=steps,
-                rounds=rounds,
-                warm_up=warm_up,
-                left_out=result.facts["left_out"].append,
-            )
+        measure_tasks(result)
     if tasks and world.size == 1 and not noise:
         with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
             result.tasks = evaluations(recipe, data_root, device, Path(name))
     return result
+
+
+def _check_tasks(recipe: Recipe, world: World) -> None:
+    """Refuse a recipe without pre-training of which nothing can be measured here."""
+    said = f"{recipe.name}: optim.epochs is 0"
+    if not trained_tasks(recipe):
+        raise HarnessError(
+            f"{said} and no task trains the network further, so there is no step to measure"
+        )
+    if world.size > 1:
+        raise HarnessError(f"{said}, and a task's step is measured on one process only")
+
+
+def _result(recipe: Recipe, world: World, data: DataSet | None) -> Result:
+    """A result without measurements; `data` is None for random pixels."""
+    kind = "pretrain" if recipe.optim.epochs else spec(recipe, trained_tasks(recipe)[0]).task.kind
+    own = edition(kind, recipe.contrast.kind, recipe.optim.kind)
+    device, threads = device_name(world.device), torch.get_num_threads()
+    made, _ = capture(edition=own, device=device, threads=threads, data={})
+    return Result(
+        recipe=recipe.name,
+        device=device,
+        processes=world.size,
+        batch=recipe.optim.batch,
+        precision=recipe.precision,
+        whole={},
+        parts={},
+        facts={
+            "edition": own,
+            "backbone": recipe.model.backbone,
+            "size": recipe.data.size,
+            "data": data.name if data is not None else "noise",
+            "images": data and {name: len(each) for name, each in _parts(data)},
+            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "threads": threads,
+            "recipe": recipe.model_dump(mode="json"),
+            "left_out": [],
+            **{name: made[name] for name in ("packages", "python", "machine", "code")},
+        },
+    )
 
 
 def noise_for(recipe: Recipe) -> DataSet:

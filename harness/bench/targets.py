@@ -51,10 +51,13 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
         return found
     if result.device == "cpu":
         least = CPU.get(recipe.model.backbone, CPU_OTHERS)
-        at_least("end to end, relative to the floor", least, result.ratio("end to end"))
+        if whole:
+            at_least("end to end, relative to the floor", least, result.ratio("end to end"))
         for task, timings in result.training.items():
             what = f"{task} end to end, relative to its floor"
             at_least(what, CPU_TRAINING, training_ratio(timings))
+    elif not whole:
+        return found
     elif recipe.model.backbone == "resnet50":
         at_least("end to end, relative to the floor", GPU_STEP, result.ratio("end to end"))
         at_least("images/s", GPU_RATE, result.images_per_s("end to end"), "{:,.0f}")
@@ -75,7 +78,8 @@ def targets(recipe: Recipe, result: Result) -> list[tuple[str, str, str, str]]:
     if result.tasks:
         what = "kNN, ten probes and logistic regression with features, relative to the features"
         at_most(what, TASKS, result.tasks_ratio())
-    at_most("checkpoints, share of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
+    if whole:
+        at_most("checkpoints, share of the steps' time", STALL, stall_share(result)[0], "{:.3%}")
     return found
 
 

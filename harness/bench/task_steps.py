@@ -51,7 +51,7 @@ def task_steps(
         runs: an empty folder for the stages.
         left_out: called with the reason for each task whose data is missing or does not fit.
     """
-    names = [name for name, said in of.tasks.items() if isinstance(said, TrainedTask)]
+    names = trained_tasks(of)
     if not names:
         return {}
     recipe = _untrained_recipe(of)
@@ -80,6 +80,11 @@ def task_steps(
         if begun is not None:
             found[name] = whole(begun, steps=steps, rounds=rounds, warm_up=warm_up)
     return found
+
+
+def trained_tasks(recipe: Recipe) -> list[str]:
+    """Names of the tasks that train the network further."""
+    return [name for name, said in recipe.tasks.items() if isinstance(said, TrainedTask)]
 
 
 def _untrained_recipe(of: Recipe) -> Recipe:

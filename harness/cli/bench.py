@@ -25,6 +25,7 @@ from harness.bench.result import (
     training_rows,
 )
 from harness.bench.run import KNN, bench
+from harness.bench.task_steps import trained_tasks
 from harness.cli import show
 from harness.errors import RecipeError
 from harness.estimate import Benched
@@ -94,7 +95,7 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     if placement.rank > 0:
         return
     _print(result, recipe)
-    if options.scaling and result.processes == 1:
+    if options.scaling and result.whole and result.processes == 1:
         table = _table(*scaling.HEADINGS)
         for row in scaling.table(recipe, result, options.bandwidth):
             table.add_row(*row)
@@ -120,8 +121,9 @@ def _recipe(path: Path, sets: Sequence[str], cell: str | None) -> tuple[Recipe, 
         return found, ""
     cells: dict[str, Recipe] = {}
     for member in expand(found, path).members:
-        if member.recipe.optim.epochs:
-            cells.setdefault(member.cell, member.recipe)
+        cells.setdefault(member.cell, member.recipe)
+    pretrains = {name: each for name, each in cells.items() if each.optim.epochs}
+    cells = pretrains or {name: each for name, each in cells.items() if trained_tasks(each)}
     if not cells:
         raise RecipeError(f"{path}: no cell trains, so that there is no step to measure")
     named = next(iter(cells)) if cell is None else cell
@@ -138,10 +140,11 @@ def _print(result: Result, recipe: Recipe) -> None:
         for row in sharing_rows(result):
             table.add_row(*row)
         show.console.print(table)
-    table = _table("training step", "ms", "images/s", "relative to the floor")
-    for row in rows(result):
-        table.add_row(*row)
-    show.console.print(table)
+    if result.whole:
+        table = _table("training step", "ms", "images/s", "relative to the floor")
+        for row in rows(result):
+            table.add_row(*row)
+        show.console.print(table)
     if result.training:
         table = _table("step of a task", "ms", "images/s", "relative to its floor")
         for row in training_rows(result):
@@ -149,6 +152,9 @@ def _print(result: Result, recipe: Recipe) -> None:
         show.console.print(table)
     for reason in result.facts["left_out"]:
         show.line(reason, "yellow")
+    if not result.whole:
+        show.line(f"peak memory: {result.peak_bytes / 2**30:.2f} GiB")
+        return
     table = _table("part", "ms", "% of the floor")
     for part in part_rows(result):
         table.add_row(*part)

@@ -12,10 +12,11 @@ from stage.finetuned import BOXES, detecting
 
 from harness.bench.published import publish
 from harness.bench.result import Result, training_rows
-from harness.bench.run import noise_for
+from harness.bench.run import bench, noise_for
 from harness.bench.targets import targets
 from harness.bench.task_steps import task_steps
 from harness.data.datasets import open_data
+from harness.errors import HarnessError
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
 from harness.stage.detection import Detecting
@@ -117,3 +118,29 @@ def test_a_detectors_floor_reads_images_in_place() -> None:
     assert {image.dtype for image in batch.images} == {torch.uint8}
     assert {image.dtype for image in ready.images} == {torch.float32}
     assert torch.equal(work.outputs(ready), work.loss(batch))
+
+
+def test_a_recipe_without_pre_training_has_its_tasks_measured(tmp_path: Path) -> None:
+    of = small(masks=TASKS["masks"])
+    of = of.model_copy(update={"optim": of.optim.model_copy(update={"epochs": 0})})
+    found = bench(of, tmp_path, World.alone(CPU), **SHORT)
+    assert (found.whole, found.parts, list(found.training)) == ({}, {}, ["masks"])
+    assert Result.of(json.loads(json.dumps(found.record()))) == found
+    assert [name for name, *_ in targets(of, found)] == ["masks end to end, relative to its floor"]
+    page = publish(tmp_path / "pages", found.record()).read_text()
+    assert "| masks: end to end |" in page
+    assert "training step" not in page
+
+
+def test_without_anything_that_trains_nothing_is_measured(tmp_path: Path) -> None:
+    of = small(neighbours=TASKS["neighbours"])
+    of = of.model_copy(update={"optim": of.optim.model_copy(update={"epochs": 0})})
+    with pytest.raises(HarnessError, match="no task trains"):
+        bench(of, tmp_path, World.alone(CPU), **SHORT)
+
+
+def test_without_pre_training_missing_data_of_all_tasks_is_an_error(tmp_path: Path) -> None:
+    of = small(voc={**TASKS["masks"], "masks": {"name": "voc2012"}})
+    of = of.model_copy(update={"optim": of.optim.model_copy(update={"epochs": 0})})
+    with pytest.raises(HarnessError, match=r"tasks\.voc"):
+        bench(of, tmp_path, World.alone(CPU), **SHORT)
