@@ -134,10 +134,10 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
     words.append(f"The runs used these data: {escape(', '.join(data))}.")
     yield f"**What was not run.** {' '.join(words)}"
     if missing := _without_runs(reports.parent / "ablations", found):
-        yield (
-            f"Tables of the papers without any published run ({len(missing)}): "
-            f"{escape('; '.join(missing))}."
-        )
+        title = f"Tables of the papers without any published run ({len(missing)})"
+        yield f"<details><summary>{title}</summary>"
+        yield "\n".join(f"- {escape(each)}" for each in missing)
+        yield "</details>"
 
 
 def _without_runs(ablations: Path, found: Found) -> list[str]:
