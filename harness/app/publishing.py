@@ -73,7 +73,7 @@ def publish(
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
-        left_out = not with_images and records.private_thumbnails(results)
+        left_out = not with_images and records.private_images(results)
     written: list[Path] = []
     for folder in folders:
         shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them

@@ -220,7 +220,7 @@ def publish(
         on_written=lambda page: show.line(str(page)),
     )  # fmt: skip
     if made.left_out:
-        show.line("note: without thumbnails of your images; --with-images publishes them too")
+        show.line("note: without images of your data; --with-images publishes them too")
 
 
 @app.command()

@@ -144,7 +144,7 @@ Processes = Annotated[
 ]
 WithImages = Annotated[
     bool,
-    typer.Option("--with-images", help="Also thumbnails of your own images, or of ImageNet's."),
+    typer.Option("--with-images", help="Also images of your own data, ImageNet, VOC, COCO."),
 ]
 AtOnce = Annotated[
     int | None,

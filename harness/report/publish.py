@@ -40,7 +40,7 @@ PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
 """An absolute path of two names or more."""
 
 
-OPEN_IMAGES = ("embedded", "cifar10", "cifar100")
+OPEN_IMAGES = ("embedded", "cifar10", "cifar100", "scenes")
 """Data sets whose images anyone may show. Those of others (folders of the user's, ImageNet) are
 published only on request."""
 
@@ -60,25 +60,28 @@ def publish(
     Args:
         recipe: the recipe's path in the repository, to make the report again.
         sets: the `--set` options of the report.
-        with_images: also publish thumbnails of images that are not in OPEN_IMAGES.
+        with_images: also publish images that are not in OPEN_IMAGES: thumbnails, and test images
+            with what was predicted for them.
 
     Raises:
         StoreError: a run is not finished, is damaged, or stale for another reason than its edition;
             `root` holds something else; the disk is full.
     """
-    stages = {stage.id: stage for run in results.runs for stage in run.stages.values()}
-    kept = [stage for stage in stages.values() if stage.state != "absent"]
-    _refuse(kept, results, root)
+    stages = {stage.id: (run, stage) for run in results.runs for stage in run.stages.values()}
+    kept = [(run, stage) for run, stage in stages.values() if stage.state != "absent"]
+    _refuse([stage for _, stage in kept], results, root)
     files: dict[str, bytes] = {}
-    for stage in kept:
+    for run, stage in kept:
+        shows = with_images or not _is_private(run, stage)
         try:
-            record = _record(stage)
+            record = _record(stage, with_pictures=shows)
         except ValueError as error:  # NaN, which JSON does not have
             where = stage.entry.folder.path
             raise StoreError(f"{where}: damaged ({error}); move it away and run again") from error
         files |= {f"{stage.id}/{name}": atomic.encoded(text) for name, text in record.items()}
-        made = pictures.read(stage.entry.folder.path, stage.entry.result or {})
-        files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
+        if shows:
+            made = pictures.read(stage.entry.folder.path, stage.entry.result or {})
+            files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
         curves = precision_recall.content(stage.entry.folder.path, stage.entry.result or {})
         files |= {} if curves is None else {f"{stage.id}/{precision_recall.FILE}": curves}
     for run in results.runs:
@@ -107,19 +110,27 @@ def publish(
     return root
 
 
-def private_thumbnails(results: Results) -> bool:
-    """Whether a stage shows thumbnails that are published only on request."""
+def private_images(results: Results) -> bool:
+    """Whether a stage shows images that are published only on request."""
     return any(
-        made.of(look.Album)
+        _shows_images(stage)
         for run in results.runs
         for stage in run.stages.values()
         if stage.state == "finished" and _is_private(run, stage)
-        if (made := look.read(stage.entry.folder.path, stage.entry.result or {})) is not None
     )
 
 
+def _shows_images(stage: Stage) -> bool:
+    result = stage.entry.result or {}
+    made = look.read(stage.entry.folder.path, result)
+    return pictures.KEY in result or (made is not None and bool(made.of(look.Album)))
+
+
 def _is_private(run: Run, stage: Stage) -> bool:
-    return spec(run.recipe, stage.name).data(run.recipe).name not in OPEN_IMAGES
+    asked = spec(run.recipe, stage.name)
+    read = run.recipe.tasks[asked.under].inputs() if asked.under else {}
+    own = [read[field] for field in ("masks", "boxes", "images") if field in read]
+    return any(name not in OPEN_IMAGES for name in own or [asked.data(run.recipe).name])
 
 
 def _look(run: Run, stage: Stage, *, with_images: bool) -> dict[str, bytes]:
@@ -156,7 +167,7 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
         raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
 
 
-def _record(stage: Stage) -> dict[str, str]:
+def _record(stage: Stage, *, with_pictures: bool) -> dict[str, str]:
     """File name in the stage's folder -> text."""
     entry = stage.entry
     folder = entry.folder
@@ -177,6 +188,8 @@ def _record(stage: Stage) -> dict[str, str]:
         files[f"{newest}/metrics.jsonl"] = text
     if entry.result is not None:
         result = _clean(entry.result)
+        if not with_pictures:
+            result.pop(pictures.KEY, None)
         if "journal" in result:
             result["journal"] = {attempts[-1].name: journal.mark(text.encode())}
         files["result.json"] = atomic.dump(result)

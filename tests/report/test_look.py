@@ -14,7 +14,7 @@ from store.test_pictures import png
 from harness.recipe.ablation import CONTROL
 from harness.report.blocks import Block, Figure, Gallery, Notice, Paragraph, Section
 from harness.report.look_sections import FOLDER, MOST, look_sections
-from harness.report.publish import private_thumbnails, publish
+from harness.report.publish import private_images, publish
 from harness.report.write import write_report
 from harness.store import look
 from harness.store.look import Album, Confusion, Histogram, Look, Plane, Thumbnail
@@ -180,7 +180,7 @@ def test_images_that_may_be_private_are_published_on_request(
     for cell in (CONTROL, "m0", "m0.9", "m0.99", "m0.999"):
         found.finish(cell, 0, 40.0)
         keep(found, cell, 0, "knn", of_knn(5))
-    assert private_thumbnails(gather(found)) is (name == "imagefolder")
+    assert private_images(gather(found)) is (name == "imagefolder")
     root = publish(gather(found), tmp_path / "published", recipe="x", with_images=with_images)
     found.runs = root
     shown = by_heading(found, gather)

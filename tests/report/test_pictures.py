@@ -20,7 +20,7 @@ from harness.report.blocks import Folded, Gallery, Notice, Section
 from harness.report.collect import Results, collect
 from harness.report.document import compose
 from harness.report.pictures import picture_sections, tables_of_each
-from harness.report.publish import publish
+from harness.report.publish import private_images, publish
 from harness.report.table_text import text
 from harness.report.tables import sensitivity_table
 from harness.report.write import write_report
@@ -216,6 +216,22 @@ def test_published_pictures_come_with_their_digests(
     (folder.path / FOLDER / "8-true.png").unlink()
     with pytest.raises(StoreError, match=r"8-true\.png"):
         publish(gather(bench), tmp_path / "t" / "runs", recipe="tiny.yaml")
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_test_images_that_may_be_private_are_published_on_request(
+    make: Make, gather: Collected, tmp_path: Path, with_images: bool
+) -> None:
+    voc = {**TASK, "masks": {"name": "voc2012"}, "trials": 1}
+    bench = make((0,), recipe_changes={"tasks": {"seg": voc}, "linear": None})
+    bench.finish("m0.9", 0, 40.0)
+    segment(bench, "m0.9", 0, 20.0, made(10))
+    assert private_images(gather(bench))
+    root = publish(gather(bench), tmp_path / "published", recipe="x", with_images=with_images)
+    assert bool(list(root.rglob("*.png"))) is with_images
+    bench.runs = root
+    found = gather(bench)
+    assert bool(picture_sections(found)) is with_images
 
 
 def test_without_pictures_there_is_no_section(make: Make, gather: Collected) -> None:
