@@ -231,7 +231,7 @@ def test_test_images_that_may_be_private_are_published_on_request(
     assert bool(list(root.rglob("*.png"))) is with_images
     bench.runs = root
     found = gather(bench)
-    assert bool(picture_sections(found)) is with_images
+    assert bool(list(picture_sections(found))) is with_images
 
 
 def test_without_pictures_there_is_no_section(make: Make, gather: Collected) -> None:
