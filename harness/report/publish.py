@@ -26,6 +26,8 @@ from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
 from harness.store import atomic, journal, look, pictures, precision_recall
 from harness.store.layout import StageFolder
+from harness.store.ledger import read_entry
+from harness.store.validity import LAST_EPOCH, before_last_epoch
 
 PROVENANCE = (
     "edition", "code", "packages", "python", "machine", "data", "inputs", "command",
@@ -102,6 +104,10 @@ def publish(
             place = draft / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
+        for _, stage in kept:
+            copied = read_entry(StageFolder(draft / stage.id))
+            if copied.state == "damaged" and stage.state != "damaged":
+                raise StoreError(f"{draft}: the copy is not what was run: {copied.detail}")
         if root.exists():
             shutil.rmtree(root)
         draft.rename(root)
@@ -210,7 +216,8 @@ def _journal(folder: StageFolder, loss: str) -> Iterator[journal.Record]:
     number of steps."""
     records = journal.read(folder)
     training = [r for r in records if is_number(r.get(loss)) and is_number(r.get("epoch"))]
-    means = [_mean(block) for block in blocks(training, POINTS)]
+    before = before_last_epoch(records[-1], folder.result or {}) if records else 0
+    means = [_mean(block) | _in_last_epoch(block, before) for block in blocks(training, POINTS)]
     kept = {id(record) for record in training}
     yield from sorted(
         [*means, *(record for record in records if id(record) not in kept)],
@@ -227,6 +234,17 @@ def _mean(block: Sequence[journal.Record]) -> journal.Record:
         if name != "step" and values:
             mean[name] = math.fsum(values) / len(values)
     return mean
+
+
+def _in_last_epoch(block: Sequence[journal.Record], before: int) -> journal.Record:
+    """For a block that begins before the last epoch and ends in it, what its steps in that epoch
+    have: the stage's result is a mean over that epoch."""
+    part = [record for record in block if record["step"] > before]
+    if len(part) in (0, len(block)):
+        return {}
+    mean = _mean(part)
+    kept = {name: mean[name] for name in mean if name not in ("step", "epoch", "t")}
+    return {LAST_EPOCH: {"steps": len(part)} | kept}
 
 
 def _clean(value: Any) -> Any:

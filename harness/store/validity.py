@@ -226,6 +226,12 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
     return ""
 
 
+def before_last_epoch(record: journal.Record, result: Mapping[str, Any]) -> int:
+    """The step after which the last epoch of the stage begins, by its last `record`."""
+    last = record["step"]
+    return int(last) - min(_per_epoch(record), max(1, last - _begun(result)))
+
+
 def _begun(result: Mapping[str, Any]) -> int:
     """The step of another run from which the stage continued; 0 if it started from scratch."""
     said = result.get("continues")
@@ -252,6 +258,11 @@ def _why_lacking(records: Sequence[journal.Record], begun: int) -> str:
     return next((f"no line between steps {before} and {after}" for before, after in more), "")
 
 
+LAST_EPOCH = "last_epoch"
+"""In a published line that begins before the last epoch: the means over its steps in that epoch,
+and their number."""
+
+
 def _steps(record: journal.Record) -> int:
     """How many steps a line covers; more than one in published records."""
     steps = record.get("steps", 1)
@@ -275,7 +286,7 @@ def _why_contradicted(result: Mapping[str, Any], parts: Mapping[str, bytes]) -> 
         if not sealed and type(step) is int and last < step:
             return ""  # truncated: the last epoch's values are unknown
         return f"step is {shown(step)}, but its journal ends at {last}"
-    window = min(_per_epoch(records[-1]), max(1, last - _begun(result)))
+    window = last - before_last_epoch(records[-1], result)
     for name, value in values.items():
         found = _said(name, records, window)
         if not found and sealed and not any(name in record for record in records):
@@ -336,9 +347,17 @@ def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tup
         return [last]
     if weight < window - 1:
         return []
-    mean = math.fsum(n * r[name] for n, r in zip(inside, within, strict=True)) / weight
-    # a published block may start in the epoch before the last
-    open_ = sum(n * abs(r[name]) for n, r in zip(inside, within, strict=True) if n < _steps(r))
+    mean, open_ = 0.0, 0.0
+    for n, record in zip(inside, within, strict=True):
+        value = record[name]
+        if n < _steps(record):  # a published block that starts in the epoch before the last
+            said = record.get(LAST_EPOCH)
+            part = said.get(name) if isinstance(said, Mapping) and said.get("steps") == n else None
+            if part is None or why_impossible(name, part):
+                open_ += max(n, _steps(record) - n) * abs(value)  # all of it lies on one side
+            else:
+                value = part
+        mean += n * value / weight
     if window >= 10_000:  # an epoch with four digits leaves one step uncertain
         open_ += max(abs(r[name]) for r in within)
     return [(mean, open_ / weight)] if window > 2 else [(mean, open_ / weight), last]

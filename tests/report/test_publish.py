@@ -77,6 +77,31 @@ def test_records_are_small_and_whole(make: Make, gather: Collected, tmp_path: Pa
     assert kept.curves == run.curves
 
 
+def test_a_metric_that_jumps_from_step_to_step_still_agrees_with_the_result(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    """The last epoch begins inside a published block, whose other steps have other values."""
+    bench, per_epoch, epochs = make(), 312, 18
+    records: list[dict[str, Any]] = []
+    for n in range(1, per_epoch * epochs + 1):
+        hit = 50.0 if per_epoch * (epochs - 1) < n < per_epoch * (epochs - 1) + 3 else 0.0
+        said = {"step": n, "epoch": n / per_epoch, "t": 1e9 + n, "train/loss": 6.0}
+        records.append(said | {"pretext/top1": hit})
+    end = {"step": len(records), "epoch": float(epochs), "knn/top1": 40.0}
+    records.append(end | {"protocol": bench.protocol("m0.9", 0)})
+    bench.pretrain("m0.9", 0, records=records, pretext=2 * 50.0 / per_epoch)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0})
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    (kept,) = (run for run in again(bench, root).runs if run.cell == "m0.9")
+    assert kept.stages["pretrain"].state == "finished"
+    result = root / bench.folder("m0.9", 0).id / "result.json"
+    said = json.loads(result.read_text())
+    said["values"]["pretext/top1"] += 0.01
+    result.write_text(json.dumps(said))
+    (changed,) = (run for run in again(bench, root).runs if run.cell == "m0.9")
+    assert changed.stages["pretrain"].state == "damaged"
+
+
 def test_the_end_of_a_diverged_run_is_kept(runs: Path, gather: Collected, tmp_path: Path) -> None:
     bench = momentum(runs)
     root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
