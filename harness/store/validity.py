@@ -228,8 +228,8 @@ def _why_impossible(records: Sequence[journal.Record], result: Mapping[str, Any]
 
 def before_last_epoch(record: journal.Record, result: Mapping[str, Any]) -> int:
     """The step after which the last epoch of the stage begins, by its last `record`."""
-    last = record["step"]
-    return int(last) - min(_per_epoch(record), max(1, last - _begun(result)))
+    last: int = record["step"]
+    return last - min(_per_epoch(record), max(1, last - _begun(result)))
 
 
 def _begun(result: Mapping[str, Any]) -> int:
