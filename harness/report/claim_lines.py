@@ -97,11 +97,13 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
         for each in claim["preconditions"]
         if each["outcome"] != "better" and not each["diverged"]["cell"]
     ]
-    why = ""
-    if not claim["comparisons"] or claim["verdict"].startswith(("not testable", "incomplete")):
+    effect, verdict, why = _effect(said, claim), claim["verdict"], ""
+    testable = not verdict.startswith(("not testable", "incomplete"))
+    if effect is not None and unlearned and (verdict == "undecided" or not testable):
+        how = "not surely above" if testable else "not above"
+        why = f"{', '.join(unlearned)} {how} the {UNTRAINED}"
+    elif not claim["comparisons"] or not testable:
         why = str(claim["evidence"])
-    elif claim["verdict"] == "undecided" and unlearned:
-        why = f"{', '.join(unlearned)} not surely above the {UNTRAINED}"
     return ClaimLine(
         report=name,
         ablation=str(said["ablation"]),
@@ -110,9 +112,9 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
         says=claim["says"] + whose,
         printed=_printed(claim["printed"], cells=True),
         numbers=_printed(claim["printed"], cells=False),
-        verdict=claim["verdict"],
+        verdict=verdict,
         in_words=claim["in_words"],
-        effect=_effect(said, claim),
+        effect=effect,
         why=why,
         scale=said["scale"]["here"],
         papers_scale=said["scale"]["papers"],

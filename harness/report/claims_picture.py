@@ -148,7 +148,8 @@ def _row(line: ClaimLine, top: int, least: float, most: float) -> Iterator[str]:
     width = round(high - low, 1)
     yield f'<rect class="claimed" x="{low}" y="{top + 8}" width="{width}" height="36"/>'
     if line.why:
-        yield _text(LEFT + 4, top + 58, line.why, "quiet")
+        (why,) = textwrap.wrap(line.why, SMALLER, max_lines=1, placeholder=" …")
+        yield _text(LEFT + 4, top + 58, why, "quiet")
     x = RIGHT + 20
     yield _text(x, top + 18, line.verdict, f"bold {_shade(line)}")
     yield _text(x, top + 34, _numbers(effect), "quiet")
