@@ -30,13 +30,30 @@ class _Shown:
 
     cell: CellResult
     run: Run
+    stage: Stage
     shape: Shape
 
 
 def look_sections(results: Results) -> list[Section]:
     """The sections, in the order of the stages; notes of what cannot be shown at their end."""
-    found: dict[tuple[str, str], list[_Shown]] = {}
     notes: list[Block] = []
+    found: dict[tuple[str, str], list[_Shown]] = {}
+    for each in _first(results, notes):
+        found.setdefault((each.stage.under, each.shape.name), []).append(each)
+    sections = [
+        Section(_title(under, shown), tuple(_blocks(f"{under}-{name}".strip("-"), shown)))
+        for (under, name), shown in found.items()
+    ]
+    return [*sections, Section("Pictures not shown", tuple(notes))] if notes else sections
+
+
+def shown_stages(results: Results) -> set[str]:
+    """The ids of the stages that the sections show something of."""
+    return {each.stage.id for each in _first(results, [])}
+
+
+def _first(results: Results, notes: list[Block]) -> Iterator[_Shown]:
+    """For each row of the table, each shape of the first run that has it."""
     for cell in results.cells:
         seen: set[tuple[str, str]] = set()
         for run in cell.runs:
@@ -45,12 +62,7 @@ def look_sections(results: Results) -> list[Section]:
                     key = (stage.under, shape.name)
                     if key not in seen:
                         seen.add(key)
-                        found.setdefault(key, []).append(_Shown(cell, run, shape))
-    sections = [
-        Section(_title(under, shown), tuple(_blocks(f"{under}-{name}".strip("-"), shown)))
-        for (under, name), shown in found.items()
-    ]
-    return [*sections, Section("Pictures not shown", tuple(notes))] if notes else sections
+                        yield _Shown(cell, run, stage, shape)
 
 
 def _shapes(results: Results, run: Run, stage: Stage, notes: list[Block]) -> tuple[Shape, ...]:

@@ -1,7 +1,7 @@
 """Run records for publication: the files that a report reads, without checkpoints and private data.
 
-Of each stage these are kept: stage.json, result.json, its pictures and curves, what it shows of its
-network, each attempt's provenance and, for pre-training, the journal. The journal is thinned as for
+Of each stage these are kept: stage.json, result.json, its pictures and curves, what the report
+shows of its network, each attempt's provenance and, for pre-training, the journal. The journal is thinned as for
 figures: blocks of steps become their mean, monitored lines stay. Host names and the folders of
 absolute paths are removed.
 """
@@ -21,6 +21,7 @@ from harness.errors import StoreError
 from harness.recipe.identity import spec
 from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
+from harness.report.look_sections import shown_stages
 from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
@@ -86,10 +87,10 @@ def publish(
             files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
         curves = precision_recall.content(stage.entry.folder.path, stage.entry.result or {})
         files |= {} if curves is None else {f"{stage.id}/{precision_recall.FILE}": curves}
-    for run in results.runs:
-        for stage in run.stages.values():
-            if stage.state == "finished":
-                files |= _look(run, stage, with_images=with_images)
+    shown = shown_stages(results)
+    for run, stage in kept:
+        if stage.id in shown:
+            files |= _look(run, stage, with_images=with_images)
     assert results.comparability is not None
     mark = {
         "recipe": recipe,
