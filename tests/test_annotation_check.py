@@ -16,6 +16,7 @@ from data.box_layouts import edited, replaced
 import harness
 from harness import annotation_check
 from harness.annotation_check import damaged_annotations
+from harness.app import planning
 from harness.data import voc_boxes
 from harness.errors import NoData
 from harness.recipe.detection import DetectionTask, InstanceTask
@@ -167,10 +168,10 @@ def test_of_a_large_file_only_the_ends_are_read(
     assert wrong(tmp_path, "coco2017") == []
     path.write_text(whole[:-9])
     assert wrong(tmp_path, "coco2017")[0].startswith(f"{path}: not a whole JSON file")
-    path.write_text(whole.replace("000001.jpg", "COCO_1.jpg"))
+    path.write_text(whole.replace("000001.png", "COCO_1.png"))
     (found,) = wrong(tmp_path, "coco2017")
     assert found.startswith(f"{path}: names 1 images or more that are not in ")
-    assert "COCO_1.jpg" in found
+    assert "COCO_1.png" in found
     path.write_text(whole)
     val.write_text("{")
     assert wrong(tmp_path, "coco2017")[0].startswith(f"{val}: not a JSON file")
@@ -210,7 +211,7 @@ def test_before_pre_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
     site = harness.load_site(runs=tmp_path / "runs", data=tmp_path / "data")
     for refused in (
-        lambda: harness.app.planning.refuse_as_run(harness.app.plan(path, site, on="here"), site),
+        lambda: planning.refuse_as_run(harness.app.plan(path, site, on="here"), site),
         lambda: harness.app.run(path, site),
     ):
         with pytest.raises(NoData, match=str(broken)):

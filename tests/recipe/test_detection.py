@@ -76,7 +76,7 @@ def test_impossible_fields_are_refused(tmp_path: Path, kind: str, field: str) ->
 
 def test_a_longer_side_below_the_shorter_one_is_refused_at_its_line(tmp_path: Path) -> None:
     spread = BOXES.replace(", ", ",\n    ") + ",\n    shortest: [32, 64],\n    longest: 63"
-    with pytest.raises(RecipeError, match=r"x\.yaml:13: tasks\.det\.longest: "):
+    with pytest.raises(RecipeError, match=r"x\.yaml:12: tasks\.det\.longest: "):
         load(tmp_path, spread)
     assert load(tmp_path, spread.replace("63", "64")).longest == 64
 

@@ -28,5 +28,5 @@ def test_a_step_takes_no_more_images_than_there_are(
     if fits:
         assert load_recipe(path).tasks["seg"].inputs() == {"masks": masks.split(",")[0][6:]}
     else:
-        with pytest.raises(RecipeError, match=r"x\.yaml:13: tasks\.seg\.batch: "):
+        with pytest.raises(RecipeError, match=r"x\.yaml:14: tasks\.seg\.batch: "):
             load_recipe(path)
