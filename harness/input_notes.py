@@ -8,15 +8,24 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import StoreError
 from harness.store import atomic
 
 SETTLED_NS = 2 * 10**9
 """A file changed less than this before it was checked may change again without a new time."""
+
+NAMED = 5
+"""Maximum number of damaged files that a message names."""
+AT_ONCE = 64
+"""Groups of files between two looks at the clock."""
+
+Group = TypeVar("Group", bound=tuple[Path, ...])
 
 
 class Note:
@@ -82,3 +91,41 @@ def times_of(about: os.stat_result) -> list[int]:
     """A file's size, and the last change of its content and of its inode, in ns. A copy that keeps
     the content's time, as by cp -p or rsync -t, has another inode time."""
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+
+
+def damaged(
+    note: Note, what: str, groups: Iterable[Group], why: Callable[[Group], str], until: float
+) -> list[str]:
+    """Why files cannot be used, in sentences. Groups that are whole are noted, and are not checked
+    again until one of their files changes.
+
+    Args:
+        what: the files, for a message that more are damaged than it names.
+        groups: files that belong together; the last one names the group in the note.
+        why: the reason, with what to do; "" if there is none. Called in threads.
+        until: of time.monotonic, when the rest is left to the next call.
+
+    Raises:
+        OSError: a file is missing.
+    """
+    known, after = note.known("whole"), dict(note.known("whole"))
+
+    def check(group: Group) -> tuple[str, list[list[int]]]:
+        times = [times_of(path.stat()) for path in group]
+        seen = known.get(str(group[-1])) == [number for each in times for number in each]
+        return "" if seen else why(group), times
+
+    wrong: list[str] = []
+    left = iter(groups)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        while time.monotonic() <= until and (batch := list(islice(left, AT_ONCE))):
+            for group, (says, times) in zip(batch, pool.map(check, batch), strict=True):
+                if says:
+                    wrong.append(says)
+                elif all(note.settled(each) for each in times):
+                    after[str(group[-1])] = [number for each in times for number in each]
+    note.after["whole"] = after
+    note.write()
+    if len(wrong) > NAMED:
+        wrong[NAMED:] = [f"{len(wrong) - NAMED:,} more {what} cannot be used"]
+    return wrong

@@ -7,14 +7,14 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some, unread
-from harness.input_notes import Note, times_of
+from harness.input_notes import Note, damaged
 from harness.mask_files import Pair, pairs_of
 from harness.recipe.segmentation import MASK_FOLDERS, MaskName, SegmentationTask
 from harness.recipe.task import TaskSection
@@ -27,11 +27,6 @@ LABELS: dict[MaskName, frozenset[int]] = {
     "cityscapes": frozenset({*range(34), 255}),
 }
 """The labels that the files of a data set may have; scenes have no files."""
-
-NAMED = 5
-"""Maximum number of masks that a message names."""
-AT_ONCE = 64
-"""Masks between two looks at the clock."""
 
 
 def damaged_masks(
@@ -50,34 +45,15 @@ def damaged_masks(
     return [wrong for name in names if name in LABELS for wrong in _of_set(name, root, runs, until)]
 
 
-def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> Iterator[str]:
+def _of_set(name: MaskName, root: AnyRoot, runs: Path, until: float) -> list[str]:
     note = Note(runs, root / MASK_FOLDERS[name][0] / f"masks of {name}")
-    known, after = note.known("whole"), dict(note.known("whole"))
     try:
-        left = []
-        for pair in (pair for part in pairs_of(name, root) for pair in part):
-            times = [*times_of(pair.image.stat()), *times_of(pair.mask.stat())]
-            if known.get(str(pair.mask)) != times:
-                left.append((pair, times))
+        pairs = list(chain.from_iterable(pairs_of(name, root)))
+        return damaged(
+            note, f"masks of {name}", pairs, lambda pair: why_damaged(pair, LABELS[name]), until
+        )
     except (DataError, OSError):
-        return  # what is missing is told where the names are checked
-    wrong: list[str] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for begin in range(0, len(left), AT_ONCE):
-            if time.monotonic() > until:
-                break
-            batch = left[begin : begin + AT_ONCE]
-            checked = pool.map(lambda each: why_damaged(each[0], LABELS[name]), batch)
-            for (pair, times), why in zip(batch, checked, strict=True):
-                if why:
-                    wrong.append(why)
-                elif note.settled(times[:3]) and note.settled(times[3:]):
-                    after[str(pair.mask)] = times
-    note.after["whole"] = after
-    note.write()
-    yield from wrong[:NAMED]
-    if len(wrong) > NAMED:
-        yield f"{len(wrong) - NAMED:,} more masks of {name} cannot be used"
+        return []  # what is missing is told where the names are checked
 
 
 def why_damaged(pair: Pair, labels: frozenset[int]) -> str:

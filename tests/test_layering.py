@@ -55,6 +55,10 @@ ARROWS: dict[str, set[str]] = {
         "store",
     },
     "mask_check": {"data_roots", "errors", "imagefolder", "input_notes", "mask_files", "recipe"},
+    "annotation_check": {
+        *("box_files", "data", "data_roots", "errors", "imagefolder", "input_notes", "mask_files"),
+        *("recipe", "store"),
+    },
     "source": {"recipe", "store"},
     "estimate": {"errors", "recipe", "store", "spec"},
     "makespan": set(),
@@ -89,6 +93,7 @@ ARROWS: dict[str, set[str]] = {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
         *("data_roots", "imagefolder", "keyed_split", "mask_check", "model", "preflight"),
+        "annotation_check",
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.annotation_check import damaged_annotations
 from harness.app import confirmed
 from harness.app.progress import Declined, Progress
 from harness.app.training_images import too_few_images, training_size
@@ -29,8 +30,8 @@ from harness.site import Site, load_site
 from harness.spec.libraries import missing_libraries
 from harness.store import atomic, provenance
 
-MASKS_S = 20.0
-"""Seconds to check masks in one call, unless training begins in it."""
+CHECK_S = 20.0
+"""Seconds to check masks and annotations in one call, unless training begins in it."""
 UNMEASURED_IMAGES = 2_000_000
 """Number of images that training may process without a question, if no similar stage was
 measured."""
@@ -77,15 +78,16 @@ def preflight(made: Plan, site: Site) -> Preflight:
     return of_recipe(made.stages[0].recipe, count)
 
 
-def refuse(plan: Plan, site: Site, *, here: bool, within_s: float = MASKS_S) -> None:
+def refuse(plan: Plan, site: Site, *, here: bool, within_s: float = CHECK_S) -> None:
     """Raise a StoreError if a stage's folder is damaged, a HarnessError if a library of a task is
     not installed or the processes cannot share a task's batch, and NoData if a further task's data
-    is missing, does not fit or has damaged masks: pre-training would be over by then. See also
-    refuse_beyond_images.
+    is missing, does not fit or has damaged masks or annotations: pre-training would be over by
+    then. See also refuse_beyond_images.
 
     Args:
         here: the stages run on this machine. Jobs may see a data root that is not seen from here.
-        within_s: seconds for masks that were not checked before; the next call continues.
+        within_s: seconds for masks, and for annotations, that were not checked before; the next
+            call continues.
     """
     refused = [stage for stage in plan.stages if stage.action == "refuse"]
     if refused:
@@ -99,8 +101,9 @@ def refuse(plan: Plan, site: Site, *, here: bool, within_s: float = MASKS_S) -> 
         raise NoData("\n".join(wrong))
     further = (stage.recipe.tasks.get(spec(stage.recipe, stage.name).under) for stage in plan.todo)
     tasks = [task for task in further if task is not None and seen]
-    if wrong := damaged_masks(tasks, site.data, site.runs, within_s):
-        raise NoData("\n".join(wrong))
+    for damaged in (damaged_masks, damaged_annotations):
+        if wrong := damaged(tasks, site.data, site.runs, within_s):
+            raise NoData("\n".join(wrong))
     refuse_beyond_images(plan, site)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.app import overview
 from harness.cli import show
 from harness.errors import clause
+from harness.launch.progress import rate
 from harness.launch.status import Row
 from harness.spec.registry import alarms, metrics, task_of, tasks
 
@@ -62,7 +63,7 @@ class CellReader:
             epoch=epoch,
             loss="" if loss is None else f"{loss:.3f}",
             accuracy=accuracy,
-            speed="" if speed is None else f"{speed:,.0f}",
+            speed="" if speed is None else rate(speed),
             left="" if reached.left_s is None else show.duration(reached.left_s),
             why=short(row),
             measured=self._reader.measured(row, reported[-1]) if reported else "",

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from harness.data import voc_boxes
+from harness.data.annotated_set import AnnotatedSet
 from harness.data.coco_instances import coco_instances
 from harness.data.datasets import Channels
 from harness.data.embedded import CLASSES as FIGURES
@@ -34,11 +34,11 @@ from harness.data.scenes import scene
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.imagefolder import shown, some
-from harness.recipe.detection import BoxName
+from harness.recipe.detection import SCENES_TRAIN, BoxName
 from harness.runtime import keyed
 
-SCENES_TRAIN, SCENES_TEST = 150, 200
-"""Scenes unless the recipe says otherwise. Few labels: with many, random weights catch up."""
+SCENES_TEST = 200
+"""Test scenes unless the recipe says otherwise."""
 
 GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -51,35 +51,9 @@ _PUBLISHED: dict[BoxName, tuple[int, int]] = {
 """Images for training, with or without annotation, and for testing."""
 
 
-@dataclass(frozen=True)
-class DetectionSet:
-    """An open data set with boxes."""
-
-    name: str
-    train: InstanceImages
-    """Those that a detector trains on: none without annotation, or with crowds only."""
-    test: InstanceImages
-    """All images of the split."""
-    classes: tuple[str, ...]
-    """Names; a label is a position in it."""
-    mean: Channels
-    std: Channels
-    """Of R, G and B in [0, 1], as in pre-training."""
-    fingerprint: str
-    """Twelve hexadecimal digits: of annotations and pixels, or of annotations and the files' names
-    and sizes."""
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def described(self) -> dict[str, str | int]:
-        """For provenance and results."""
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "train": len(self.train),
-            "test": len(self.test),
-            "classes": len(self.classes),
-        }
+class DetectionSet(AnnotatedSet[InstanceImages]):
+    """An open data set with boxes. `train` has those that a detector trains on: none without
+    annotation, or with crowds only; `test` has all images of the split."""
 
 
 def open_detection(

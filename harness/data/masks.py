@@ -6,13 +6,14 @@ import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -128,12 +129,12 @@ class MaskFiles(MaskedImages):
 
     def size(self, i: int) -> tuple[int, int]:
         path = self.files[i].image
-        try:
-            with Image.open(path) as image:  # reads the header only
-                return image.height, image.width
-        except Exception:  # Pillow's plugins raise errors of any type on damaged files
-            whole = decode(path)  # says what is wrong
-            return whole.height, whole.width
+        with suppress(Exception):  # Pillow's plugins raise errors of any type on damaged files
+            if path.is_file():  # opening a pipe would wait for ever
+                with Image.open(path) as image:  # reads the header only
+                    return image.height, image.width
+        whole = decode(path)  # says what is wrong
+        return whole.height, whole.width
 
     def pair(self, i: int) -> Pair:
         file = self.files[i]
@@ -192,9 +193,18 @@ def read_indexed(path: Path) -> Tensor:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
             labels = np.array(image) if mode in ("P", "L") else None
-    except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
+    except Image.DecompressionBombError as error:
         raise DataError(
-            f"{shown(path)}: not a readable mask ({error}); restore it from the data set's source"
+            f"{shown(path)}: too many pixels ({error}); make image and mask smaller, or remove "
+            "both from the list"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise errors of any type on damaged files
+        # Pillow's own text names the object in memory.
+        unknown = isinstance(error, UnidentifiedImageError)
+        why = "not a format that Pillow knows" if unknown else error
+        raise DataError(
+            f"{shown(path)}: not a readable mask ({why if content else 'the file is empty'}); "
+            "restore it from the data set's source"
         ) from error
     if labels is None:
         raise DataError(

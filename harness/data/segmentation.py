@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from harness.data import cityscapes, voc_masks
+from harness.data.annotated_set import AnnotatedSet
 from harness.data.datasets import Channels
 from harness.data.embedded import CLASSES as FIGURES
 from harness.data.embedded import Split
@@ -15,42 +14,19 @@ from harness.data.scenes import scene
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.mask_files import SPLITS, fingerprint
-from harness.recipe.segmentation import MaskName
+from harness.recipe.segmentation import SCENES_TRAIN, MaskName
 from harness.runtime import keyed
 
-SCENES_TRAIN, SCENES_TEST = 100, 200
-"""Scenes unless the recipe says otherwise. Few labels: with many, random weights catch up."""
+SCENES_TEST = 200
+"""Test scenes unless the recipe says otherwise."""
 
 _GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 _IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """An open data set with masks."""
-
-    name: str
-    train: MaskedImages
-    test: MaskedImages
-    classes: tuple[str, ...]
-    """Names; a mask's label is a position in it, or 255 for pixels that are not counted."""
-    mean: Channels
-    std: Channels
-    """Of R, G and B in [0, 1], as in pre-training."""
-    fingerprint: str
-    """Twelve hexadecimal digits: of pixels and masks, or of the files' names and sizes."""
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def described(self) -> dict[str, str | int]:
-        """For provenance and results."""
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "train": len(self.train),
-            "test": len(self.test),
-            "classes": len(self.classes),
-        }
+class Segmentation(AnnotatedSet[MaskedImages]):
+    """An open data set with masks, whose labels are positions in `classes`, or 255 for pixels that
+    are not counted."""
 
 
 def open_segmentation(

@@ -45,20 +45,26 @@ def voc_boxes(
     if not pairs:
         raise DataError(f"{shown(listed)}: names no image; {_RESTORE}")
     pictures, annotations = map(list, zip(*pairs, strict=True))
-    names = [path.stem for path in pictures]
+    ids = [f"VOC{year}/{path.stem}" for path in pictures]
     for what, paths in (("image", pictures), ("annotation", annotations)):
         if gone := absent(paths):
             raise DataError(
-                f"{shown(listed)}: {len(gone):,} of its {len(names):,} images have no {what} file: "
+                f"{shown(listed)}: {len(gone):,} of its {len(ids):,} images have no {what} file: "
                 f"{some([str(path) for path in gone])}; restore them from the data set's source"
             )
     with ThreadPoolExecutor(_READERS, "annotations") as pool:
-        return list(pool.map(partial(_image, year, classes), names, pictures, annotations))
+        read = partial(annotated_image, classes=classes)
+        return list(pool.map(read, ids, pictures, annotations))
 
 
-def _image(
-    year: int, classes: Sequence[str], name: str, picture: Path, annotated: Path
+def annotated_image(
+    id: str, picture: Path, annotated: Path, classes: Sequence[str] = CLASSES
 ) -> AnnotatedImage:
+    """An image with the objects of its annotation, an XML file; the image itself is not opened.
+
+    Raises:
+        DataError: the annotation cannot be used.
+    """
     try:
         top = ElementTree.fromstring(content_of(annotated))
     except ElementTree.ParseError as error:
@@ -92,7 +98,7 @@ def _image(
         difficult.append(marked == "1")
     boxes = instances(extents, labels, difficult=difficult)
     size = int(height), int(width)
-    return AnnotatedImage(f"VOC{year}/{name}", size, picture, annotated, boxes)
+    return AnnotatedImage(id, size, picture, annotated, boxes)
 
 
 def _number(of: ElementTree.Element, tag: str, path: Path, whose: str) -> float:

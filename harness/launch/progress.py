@@ -26,8 +26,18 @@ def in_short(values: dict[str, float]) -> str:
     shown = [each for name in foremost(values) if (each := metrics()[name]).short]
     # losses first, then accuracies
     shown.sort(key=lambda each: (each.unit == "images/s", each.unit in ("%", "points")))
-    said = [each.short.format(values[each.name]) for each in shown]
+    said = [
+        f"{rate(values[each.name])} images/s"
+        if each.unit == "images/s"
+        else each.short.format(values[each.name])
+        for each in shown
+    ]
     return " · ".join([*said, *alarms(values)])
+
+
+def rate(images_per_s: float) -> str:
+    """A number of images a second in short; that of a slow detector is not rounded to 0."""
+    return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
 
 
 def _time(seconds: float) -> str:

@@ -20,6 +20,10 @@ BOX_FOLDERS: dict[BoxName, tuple[str, ...]] = {
 }
 """The folders of each data set under the data root."""
 
+SCENES_TRAIN, SCENE_SIDE = 150, 48
+"""Training scenes, and their side in pixels, unless the recipe says otherwise. Few labels: with
+many, random weights catch up."""
+
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 
 
@@ -97,15 +101,32 @@ class DetectionTask(TrainedTask):
         yield from super().complaints()
         if self.data is not None:
             yield "data", "detection learns from boxes: remove it, and name the set in `boxes`"
-        yield from self.boxes.complaints("boxes")
+        yield from self.boxes.complaints("boxes", self.batch, SCENES_TRAIN)
         if self.batch % self.pad_group:
             yield "batch", f"{self.batch} images are not whole pad groups of {self.pad_group}"
         if self.shortest is None and self.boxes.name != "scenes":
             yield "shortest", f"missing: the sizes at which {self.boxes.name} is learnt"
         if self.shortest == ():
             yield "shortest", "no size: give one or more"
+        yield from self._beyond_longest()
         if self.precision != "fp32":
             yield "precision", f"{self.precision}: detectors train in fp32 only"
+
+    def _beyond_longest(self) -> Iterator[tuple[str, str]]:
+        """Shorter sides that no image can have, as its longer one would be above `longest`."""
+        sides = {
+            "shortest": max(self.shortest or (0,)),
+            "tested_at": self.tested_at or 0,
+            "boxes.size": (self.boxes.size or SCENE_SIDE) if self.shortest is None else 0,
+        }
+        for field, side in sides.items():
+            if side > self.longest:
+                at = "longest" if "longest" in self.model_fields_set else field
+                yield (
+                    at,
+                    f"the longer side has at most {self.longest} pixels, but {field} is {side} "
+                    f"for the shorter one: raise longest, or lower {field}",
+                )
 
 
 class InstanceTask(DetectionTask):

@@ -24,6 +24,10 @@ MASK_FOLDERS: dict[MaskName, tuple[str, ...]] = {
 NEEDS_SCIPY: MaskName = "voc2012_aug"
 """SBD's masks are .mat files."""
 
+SCENES_TRAIN = 100
+"""Training scenes unless the recipe says otherwise. Few labels: with many, random weights catch
+up."""
+
 
 class Masks(OwnImages):
     """Images with a class for each pixel, under the site's data root."""
@@ -61,7 +65,7 @@ class SegmentationTask(TrainedTask):
         yield from super().complaints()
         if self.data is not None:
             yield "data", "segmentation learns from masks: remove it, and name the set in `masks`"
-        yield from self.masks.complaints("masks")
+        yield from self.masks.complaints("masks", self.batch, SCENES_TRAIN)
         if (
             self.masks.name == "scenes"
             and self.crop > (side := self.masks.size or 48) * self.scale[1]

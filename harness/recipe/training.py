@@ -56,11 +56,19 @@ class OwnImages(Section):
     size: Annotated[int, Field(ge=24, le=181)] | None = None
     """scenes only: their side in pixels; null: 48."""
 
-    def complaints(self, at: str) -> Iterator[tuple[str, str]]:
-        """(field, message) of each mistake of the section, which is at `at`."""
+    def complaints(self, at: str, batch: int, scenes: int) -> Iterator[tuple[str, str]]:
+        """(field, message) of each mistake of the section, which is at `at`.
+
+        Args:
+            batch: images of a step.
+            scenes: the number of training scenes unless `images` says it.
+        """
         for field in ("tested", "size"):
             if self.name != "scenes" and getattr(self, field) is not None:
                 yield f"{at}.{field}", f"of scenes only: {self.name} has its own; remove it"
+        if self.name == "scenes" and batch > (scenes := self.images or scenes):
+            why = f"{batch} images per step, but there are {scenes} training scenes"
+            yield "batch", f"{why}: lower it, or raise {at}.images"
 
 
 class TrainedTask(TaskSection):

@@ -273,7 +273,7 @@ class TaskTraining(Generic[B]):
         total = world.sum(torch.stack(block.losses).double())
         losses: list[float] = (total / world.size).tolist()
         now = time.perf_counter()
-        speed = round(len(losses) * self.protocol.batch / (now - self._since), 1)
+        speed = round(len(losses) * self.protocol.batch / (now - self._since), 3)
         self._since = now
         bad = next((n for n, loss in enumerate(losses) if not math.isfinite(loss)), None)
         records: list[dict[str, Any]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,27 @@ def test_a_file_that_is_gone_is_named(file: MaskFile) -> None:
     file.mask.symlink_to("nowhere.png")
     with pytest.raises(DataError, match=str(file.mask)):
         opened(file).digest()
+
+
+def test_an_empty_mask_is_called_empty(file: MaskFile) -> None:
+    file.mask.write_bytes(b"")
+    with pytest.raises(DataError, match="is empty") as refused:
+        opened(file).pair(0)
+    assert "BytesIO" not in str(refused.value)
+
+
+def test_the_size_of_a_pipe_is_not_waited_for(file: MaskFile) -> None:
+    file.image.unlink()
+    os.mkfifo(file.image)
+    with pytest.raises(DataError, match=str(file.image)):
+        opened(file).size(0)
+
+
+def test_a_mask_beyond_the_limit_of_pixels_is_not_called_damaged(
+    file: MaskFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2)
+    with pytest.raises(DataError, match="too many pixels") as refused:
+        read_indexed(file.mask)
+    assert str(file.mask) in str(refused.value)
+    assert "restore" not in str(refused.value)

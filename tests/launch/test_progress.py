@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.launch.progress import Bars, Lines, watching
+from harness.launch.progress import Bars, Lines, in_short, watching
 
 LONG = "a-recipe-of-a-long-name-that-no-terminal-has-room-for.m0.999-s0.pretrain-43b10a37d3"
 FIGURES = {"train/loss": 3.3191, "knn/top1": 48.0, "train/images_per_s": 1234.5}
@@ -40,6 +40,14 @@ def test_a_stage_that_fails_before_it_begins_has_its_name(kind: Any) -> None:
     assert len(ends) == 2
     assert re.search(r"\bone\b.*\bfailed", ends[0])
     assert re.search(r"\btwo\b.*\bfailed", ends[1])
+
+
+@pytest.mark.parametrize(
+    ("speed", "shown"), [(0.042, "0.042"), (0.4, "0.4"), (9.96, "10"), (12.3, "12"), (0.0, "0")]
+)
+def test_slow_steps_are_not_shown_as_none(speed: float, shown: str) -> None:
+    for name in ("train/images_per_s", "detection/images_per_s"):
+        assert in_short({name: speed}) == f"{shown} images/s"
 
 
 def test_a_note_does_not_stand_behind_another_line() -> None:

@@ -37,11 +37,12 @@ def load(folder: Path, kind: str, backbone: str = "resnet18") -> DetectionTask:
 @pytest.mark.parametrize("name", BOX_FOLDERS)
 def test_only_scenes_have_a_size_and_a_number_of_test_images(name: BoxName) -> None:
     wrong = [
-        field for field, _ in Boxes(name=name, size=48, tested=9).complaints("tasks.det.boxes")
+        field
+        for field, _ in Boxes(name=name, size=48, tested=9).complaints("tasks.det.boxes", 16, 150)
     ]
     fields = ["tasks.det.boxes.tested", "tasks.det.boxes.size"]
     assert wrong == ([] if name == "scenes" else fields)
-    assert list(Boxes(name=name, images=9).complaints("tasks.det.boxes")) == []
+    assert list(Boxes(name=name, images=9).complaints("tasks.det.boxes", 9, 150)) == []
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,14 @@ def test_only_scenes_have_a_size_and_a_number_of_test_images(name: BoxName) -> N
         (f"{BOXES}, batch: 4, pad_group: 3", "batch"),
         (f"{BOXES}, shortest: []", "shortest"),
         (f"{BOXES}, precision: bf16", "precision"),
+        (f"{BOXES}, shortest: [32, 64], longest: 63", "longest"),
+        (f"{BOXES}, shortest: [1344]", "shortest"),
+        (f"{BOXES}, shortest: [64], tested_at: 1344", "tested_at"),
+        (f"{BOXES}, shortest: [64], tested_at: 96, longest: 95", "longest"),
+        (f"{BOXES}, longest: 47", "longest"),
+        (BOXES.replace("scenes", "scenes, images: 15"), "batch"),
+        (f"{BOXES}, batch: 152", "batch"),
+        (f"{MASKS}, batch: 152", "batch"),
         (BOXES.replace("scenes", "voc2007"), "shortest"),
         (BOXES.replace("scenes", "voc2007, size: 48"), "boxes.size"),
         (BOXES.replace("small", "mask_fpn"), "detector"),
@@ -63,6 +72,21 @@ def test_only_scenes_have_a_size_and_a_number_of_test_images(name: BoxName) -> N
 def test_impossible_fields_are_refused(tmp_path: Path, kind: str, field: str) -> None:
     with pytest.raises(RecipeError, match=rf"tasks\.det\.{field}: "):
         load(tmp_path, kind)
+
+
+def test_a_longer_side_below_the_shorter_one_is_refused_at_its_line(tmp_path: Path) -> None:
+    spread = BOXES.replace(", ", ",\n    ") + ",\n    shortest: [32, 64],\n    longest: 63"
+    with pytest.raises(RecipeError, match=r"x\.yaml:12: tasks\.det\.longest: "):
+        load(tmp_path, spread)
+    assert load(tmp_path, spread.replace("63", "64")).longest == 64
+
+
+@pytest.mark.parametrize("size", [24, 48, 181])
+def test_scenes_are_as_long_as_they_are_short(tmp_path: Path, size: int) -> None:
+    sized = BOXES.replace("scenes", f"scenes, size: {size}, images: 16")
+    assert load(tmp_path, f"{sized}, longest: {size}").batch == 16
+    with pytest.raises(RecipeError, match=r"tasks\.det\.longest: "):
+        load(tmp_path, f"{sized}, longest: {size - 1}")
 
 
 def test_a_backbone_of_three_stages_carries_the_small_detector_only(tmp_path: Path) -> None:

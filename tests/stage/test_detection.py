@@ -222,16 +222,13 @@ def test_draws_depend_on_the_trial_and_the_step() -> None:
     assert {min(image.shape[1:]) for image in first.images} <= {28, 32, 40}
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"batch": 14}, r"tasks\.ft\.batch: 14 .* only 12 images"),
-        ({"boxes": {"name": "voc2007"}}, r"tasks\.ft\.boxes: .*VOC2007"),
-    ],
-)
-def test_boxes_that_do_not_fit_are_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        detecting(ALONE, {**BOXES, **change})
+def test_boxes_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"tasks\.ft\.boxes: .*VOC2007"):
+        detecting(ALONE, {**BOXES, "boxes": {"name": "voc2007"}})
+    fewer = open_detection("scenes", Path(), images=12, tested=1, size=32)
+    monkeypatch.setattr(module, "open_detection", lambda *_, **__: fewer)
+    with pytest.raises(DataError, match=r"tasks\.ft\.batch: 14 .* only 12 images"):
+        detecting(ALONE, {**BOXES, "boxes": {"name": "voc2007"}, "batch": 14})
 
 
 def test_processes_that_would_share_a_pad_group_are_refused() -> None:

@@ -207,16 +207,14 @@ def test_an_epoch_is_a_permutation_and_no_batch_straddles_two() -> None:
     assert not torch.equal(work.indices(0), other.indices(0))
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"batch": 12}, r"tasks\.ft\.batch: 12 .* only 10 images"),
-        ({"masks": {"name": "voc2012"}}, r"tasks\.ft\.masks: .*VOC2012"),
-    ],
-)
-def test_masks_that_do_not_fit_are_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        segmenting(ALONE, {**MASKS, **change})
+def test_masks_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {**MASKS, "masks": {"name": "voc2012"}}
+    with pytest.raises(DataError, match=r"tasks\.ft\.masks: .*VOC2012"):
+        segmenting(ALONE, files)
+    fewer = module.open_segmentation("scenes", Path(), images=10, tested=1, size=24)
+    monkeypatch.setattr(module, "open_segmentation", lambda *_, **__: fewer)
+    with pytest.raises(DataError, match=r"tasks\.ft\.batch: 12 .* only 10 images"):
+        segmenting(ALONE, {**files, "batch": 12})
 
 
 def test_missing_masks_are_told_before_pre_training(tmp_path: Path) -> None:

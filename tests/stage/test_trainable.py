@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from harness.recipe.training import TrainedTask
 from harness.runtime import checkpoint
 from harness.runtime.world import World
 from harness.stage import finetune
+from harness.stage.context import Context
 from harness.stage.trainable import TaskTraining, rate
 from harness.store import journal
 from harness.store.layout import StageFolder
@@ -67,6 +69,16 @@ def assert_same(one: StageFolder, other: StageFolder) -> None:
 
 def one_of(looks: Iterator[int], stops: Container[int]) -> bool:
     return next(looks) in stops
+
+
+def test_the_speed_of_slow_steps_is_not_rounded_to_none() -> None:
+    loop = training(ALONE)
+    loop.train(next(loop.work.batches(0, 1)))
+    loop._since = time.perf_counter() - 1000 * loop.protocol.batch
+    said: list[dict[str, Any]] = []
+    with mock.patch.object(Context, "record", lambda _, records: said.extend(records)):
+        loop.drain()
+    assert said[-1]["finetune/images_per_s"] == pytest.approx(0.001)
 
 
 def test_several_processes_train_what_one_trains(gloo: Pool) -> None:
