@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launch.world import CONFIG, World
 
 from cli.fake_slurm import SBATCH, SCALE, SITE, SQUEUE
 from cli.tiny import TINY, Process, Said
@@ -100,3 +101,14 @@ def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(place / "bin"), prepend=os.pathsep)
     return site
+
+
+@pytest.fixture
+def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A run root ./runs, and a SLURM whose answers the test writes."""
+    made = World(place)
+    for client in ("squeue", "sacct", "scancel"):
+        made.says(client)
+    made.says("scontrol", CONFIG)
+    monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
+    return made
