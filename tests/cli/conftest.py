@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,28 @@ def moco(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         return Said(code, out, err)
 
     return call
+
+
+Once = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "runs"
+
+
+@pytest.fixture
+def once(place: Path, _kept: Path) -> Once:
+    """once(fill): fill() makes ./runs for the first test of a module, and the others get a copy."""
+
+    def copied(fill: Callable[[], object]) -> None:
+        if _kept.exists():
+            shutil.copytree(_kept, place / "runs", symlinks=True)
+        else:
+            fill()
+            shutil.copytree(place / "runs", _kept, symlinks=True)
+
+    return copied
 
 
 Spawn = Callable[..., Process]
