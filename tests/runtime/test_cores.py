@@ -5,8 +5,12 @@ import subprocess
 import sys
 
 HELPED = """
-import torch
+import os, torch
 from harness.runtime.cores import helpers, keep_cores
+if not os.fork():
+    print(torch.get_num_threads(), flush=True)
+    os._exit(0)
+os.wait()
 keep_cores()
 with helpers(2, "decode") as pool:
     said = list(pool.map(lambda _: torch.get_num_threads(), range(8)))
@@ -23,4 +27,5 @@ def test_helpers_compute_on_one_core_and_the_training_thread_on_its_own() -> Non
         check=True,
         text=True,
     )
-    assert done.stdout.split() == ["3", *["1"] * 8]
+    plain, *helped = done.stdout.split()
+    assert helped == [plain, *["1"] * 8]
