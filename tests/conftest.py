@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from drawn import _each_figure_is_drawn_once, drawn_anew  # noqa: F401
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -12,7 +12,6 @@ from miniature_recipe import MINIATURE
 from harness import estimate
 from harness.estimate import Computer, History, computer, history, seconds
 from harness.launch.stage_record import describe
-from harness.makespan import Part, makespan
 from harness.plan import Plan, make_plan
 from harness.store import atomic, operating_system
 from harness.store.attempt import begin
@@ -365,22 +364,6 @@ def test_what_computes_on_a_cluster(recipe: Path, runs: Path) -> None:
     measured(recipe, runs, "seed=1", device="NVIDIA A100", processes=8)
     measured(recipe, runs, "seed=2", device="cpu", processes=16)
     assert estimate.elsewhere(runs, 16, gpus=True) == Computer("NVIDIA H100", 16)
-
-
-@pytest.mark.parametrize(("at_once", "seconds"), [(1, 90.0), (2, 50.0), (3, 40.0), (9, 40.0)])
-def test_stages_at_once_share_the_work(at_once: int, seconds: float) -> None:
-    """Two runs with two children each: a child begins when its parent has ended."""
-    parts = [
-        Part("a", None, 20),
-        Part("a.knn", "a", 10),
-        Part("a.linear", "a", 20),
-        Part("b", None, 10),
-        Part("b.knn", "b", 10),
-        Part("b.linear", "b", 20),
-    ]
-    assert makespan(parts, at_once) == seconds
-    alone = [Part("a.knn", "a", 10), Part("b.knn", "b", 10)]
-    assert makespan(alone, 2) == 10, "their parents have ended before"
 
 
 def test_a_plan_of_stages_at_once(

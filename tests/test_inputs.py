@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from harness import imagefolder, input_notes, inputs
-from harness.input_notes import Note
 from harness.inputs import Inputs
 from harness.recipe.schema import Data, Weights
 from harness.store.layout import StageFolder
@@ -327,25 +326,6 @@ def test_given_weights(root: Path, runs: Path, tmp_path: Path) -> None:
     assert why(result, root, runs) == ""
 
 
-def test_a_downloaded_set(root: Path, runs: Path) -> None:
-    folder = root / "cifar-10-batches-py"
-    folder.mkdir()
-    for name in ("data_batch_1", "test_batch", "batches.meta"):
-        (folder / name).write_bytes(b"1234")
-    result = made_from(root, runs, Data(name="cifar10", size=32))
-    (folder / "readme.html").write_bytes(b"x")
-    os.utime(folder / "test_batch")
-    assert why(result, root, runs) == ""
-    (folder / "test_batch").write_bytes(b"12345")
-    assert result["inputs"]["data"]["fingerprint"] in why(result, root, runs)
-    shutil.rmtree(folder)
-    assert why(result, root, runs) == ""
-
-
-def test_generated_images_are_the_codes(root: Path, runs: Path) -> None:
-    assert Inputs(root, runs).data(Data(name="embedded", size=16)) is None
-
-
 def test_notes_may_be_missing_damaged_or_unwritable(root: Path, runs: Path) -> None:
     result = made_from(root, runs)
     (note, *_) = (runs / ".inputs").iterdir()
@@ -383,28 +363,3 @@ def test_test_images_from_elsewhere_are_inputs_too(root: Path, runs: Path) -> No
     assert why_changed(entry, Inputs(root, runs)) == ""
     (root / "other" / "cat" / "1.jpg").write_bytes(b"1")
     assert why_changed(entry, Inputs(root, runs)).startswith("of other test data than other")
-
-
-@pytest.mark.usefixtures("settled")
-def test_a_published_sets_lists_are_inputs_too(root: Path, runs: Path) -> None:
-    place = root / "oxford-iiit-pet"
-    for name in ("images/a.jpg", "annotations/trainval.txt", "annotations/test.txt"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(b"a 1 1 1")
-    data = Data(name="pets", size=16)
-    entry = Entry(StageFolder(runs / "x"), "finished", result=made_from(root, runs, data))
-    assert why_changed(entry, Inputs(root, runs)) == ""
-    (place / "annotations/test.txt").write_bytes(b"a 2 1 1")
-    assert "lists" in why_changed(entry, Inputs(root, runs))
-    (place / "annotations/test.txt").write_bytes(b"a 1 1 1")
-    (place / "images/b.jpg").write_bytes(b"1")
-    assert "names and sizes" in why_changed(entry, Inputs(root, runs))
-
-
-def test_a_list_that_is_a_pipe_is_not_waited_for(root: Path, runs: Path) -> None:
-    place = root / "oxford-iiit-pet"
-    (place / "annotations").mkdir(parents=True)
-    (place / "annotations/trainval.txt").write_bytes(b"a 1 1 1")
-    os.mkfifo(place / "annotations/test.txt")
-    with pytest.raises(OSError, match="not a regular file"):
-        list(Note(runs, place).sums(place, ["annotations/test.txt"]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launch.world import CONFIG, World
 
 from cli.fake_slurm import SBATCH, SCALE, SITE, SQUEUE
 from cli.tiny import TINY, Process, Said
@@ -57,6 +59,28 @@ def moco(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     return call
 
 
+Once = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "runs"
+
+
+@pytest.fixture
+def once(place: Path, _kept: Path) -> Once:
+    """once(fill): fill() makes ./runs for the first test of a module, and the others get a copy."""
+
+    def copied(fill: Callable[[], object]) -> None:
+        if _kept.exists():
+            shutil.copytree(_kept, place / "runs", symlinks=True)
+        else:
+            fill()
+            shutil.copytree(place / "runs", _kept, symlinks=True)
+
+    return copied
+
+
 Spawn = Callable[..., Process]
 
 
@@ -100,3 +124,14 @@ def slurm(place: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(place / "bin"), prepend=os.pathsep)
     return site
+
+
+@pytest.fixture
+def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A run root ./runs, and a SLURM whose answers the test writes."""
+    made = World(place)
+    for client in ("squeue", "sacct", "scancel"):
+        made.says(client)
+    made.says("scontrol", CONFIG)
+    monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
+    return made

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from harness.bench.run import bench
+
+
+@pytest.fixture(autouse=True)
+def _small_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of the usual size takes longer than all else that is measured here."""
+    monkeypatch.setattr("harness.cli.bench.bench", partial(bench, knn=(100, 1000)))
 
 
 def test_a_measurement_is_kept_published_and_foreseen(moco: Any, tiny: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from cli.conftest import Once
 from harness.store.layout import StageFolder
 
 SETS = ("--set=data.images=128", "--set=knn.k=[5]", "--set=knn.queries=50")
@@ -18,10 +19,14 @@ KNN = ("--on", "embedded", "--tasks", "knn", *SETS)
 
 
 @pytest.fixture
-def run_of(tiny: Path, moco: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run_of(tiny: Path, moco: Any, once: Once, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The pre-training of tiny.yaml, finished."""
     monkeypatch.setenv("MOCO_HARNESS_DEVICE", "cpu")
-    assert moco("run", str(tiny), "--set=linear=null").code == 0
+
+    def run() -> None:
+        assert moco("run", str(tiny), "--set=linear=null").code == 0
+
+    once(run)
     (found,) = Path("runs").glob("tiny-s0.pretrain-*")
     return found
 

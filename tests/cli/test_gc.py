@@ -9,23 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-from launch.world import CONFIG, World, listed
+from launch.world import World, listed
 
 from harness.store import atomic
 from harness.store.layout import StageFolder
 from harness.store.submission import Array
-
-
-@pytest.fixture
-def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The run root that commands use here, and a SLURM that knows of no job."""
-    made = World(place)
-    made.says("squeue")
-    made.says("sacct")
-    made.says("scontrol", CONFIG)
-    monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
-    return made
 
 
 def finished(world: World, run: str = "tiny-s0") -> StageFolder:

@@ -1,9 +1,8 @@
-"""`status`, `logs` and `cancel` as a user meets them."""
+"""`status` as a user meets it."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -12,26 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from launch.world import CONFIG, World, accounted, listed
+from launch.world import World, accounted, listed
 from pytest_regressions.file_regression import FileRegressionFixture
 from rich.console import Console
 
 from harness.cli import show
-from harness.launch.stage_record import describe
-from harness.plan import make_plan
 from harness.store import atomic
-from harness.store.layout import StageFolder, stage_folder
-
-
-@pytest.fixture
-def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A run root ./runs, and a SLURM whose answers the test writes."""
-    made = World(place)
-    for client in ("squeue", "sacct", "scancel"):
-        made.says(client)
-    made.says("scontrol", CONFIG)
-    monkeypatch.setenv("PATH", str(made.bin), prepend=os.pathsep)
-    return made
+from harness.store.layout import StageFolder
 
 
 def records(last: int) -> list[dict[str, Any]]:
@@ -309,137 +295,6 @@ def test_a_run_root_that_is_a_file(moco: Any, place: Path, words: tuple[str, ...
     said = moco(*words, "--runs", "file")
     assert said.code == 4
     assert "file: a file" in said.err
-
-
-# ---- logs
-
-
-def test_the_logs_of_a_job(moco: Any, world: World) -> None:
-    folder = world.stage()
-    made = world.submit(folder, sets=("name=tiny",))
-    log = world.log(made, "12", err="error: no [data]\n", out="step 1\n")
-    world.says("sacct", accounted(made, "12", "FAILED", "3:0"))
-    said = moco("logs", "tiny-s0")
-    assert said.code == 0
-    assert said.out == (
-        f"==> {log.with_suffix('.out').relative_to(Path.cwd())} <==\nstep 1\n"
-        f"==> {log.relative_to(Path.cwd())} <==\nerror: no [data]\n"
-        f"{folder.id}: failed: no [data]\n"
-        f"logs: {log.with_suffix('.out').relative_to(Path.cwd())}, {log.relative_to(Path.cwd())}\n"
-        "mend that, then run again: moco-harness run recipes/tiny.yaml --set name=tiny\n"
-    )
-
-
-def test_no_logs(moco: Any, world: World) -> None:
-    here, waiting, never = (world.stage(run=f"tiny-s{n}") for n in range(3))
-    world.attempt(here, how="failed", message="no data\nat all")
-    made = world.submit(waiting)
-    world.says("squeue", listed(made, "12", "PENDING", "Priority"))
-    assert "terminal" in moco("logs", here.id).out
-    world.attempt(here, records=records(22))
-    assert "step 22" in moco("logs", here.id).out
-    world.attempt(here, how="failed", message="no data\nat all")
-    assert f"{here.id}: failed: no data\nat all\n" in moco("logs", here.id).out
-    said = moco("logs", waiting.id).out
-    assert "no log yet" in said
-    assert "pending (Priority)" in said
-    assert "never started" in moco("logs", never.id).out
-
-
-def test_logs_of_nothing_and_of_several(moco: Any, world: World) -> None:
-    world.stage(), world.stage("knn")
-    none = moco("logs", "none")
-    assert (none.code, none.out) == (4, "")
-    assert "no such stage" in none.err
-    several = moco("logs", "tiny")
-    assert several.code == 4
-    assert several.err.count("tiny-s0") == 2
-
-
-def test_following_a_run_that_is_over(moco: Any, world: World) -> None:
-    folder = world.stage()
-    world.result(folder)
-    assert "finished" in moco("logs", folder.id, "--follow").out
-
-
-# ---- cancel
-
-
-@pytest.fixture
-def queued(world: World) -> World:
-    """Two runs in the queue, one of them with a probe."""
-    stages = [world.stage(), world.stage(run="tiny-s1")]
-    stages.append(world.stage("knn", parent=stages[0].id))
-    made = world.submit(*stages)
-    world.says("squeue", "".join(listed(made, f"12_{n}", "PENDING", "Priority") for n in range(3)))
-    return world
-
-
-def test_cancel_asks_first(moco: Any, queued: World) -> None:
-    said = moco("cancel", "tiny-s0")
-    assert said.code == 1
-    assert "--yes" in said.err
-    assert "2 jobs of SLURM will be cancelled" in said.out
-    assert queued.called("scancel") == []
-
-
-def test_cancel_a_run(moco: Any, queued: World) -> None:
-    said = moco("cancel", "tiny-s0", "--yes")
-    assert said.code == 0, said.err
-    assert "asked 2 stages to stop" in said.out
-    (words,) = queued.called("scancel")
-    assert sorted(words[1:]) == ["12_0", "12_2"]
-
-
-def test_cancel_a_parent_names_what_goes_with_it(moco: Any, queued: World) -> None:
-    said = moco("cancel", "tiny-s0.pretrain", "-y")
-    assert "1 stages that wait for them" in said.out
-    assert queued.called("scancel")[0][1:] == ["12_0"]
-
-
-def test_cancel_a_recipe(moco: Any, tiny: Path, world: World) -> None:
-    folders = []
-    for stage in make_plan(tiny, [], Path("runs")).stages:
-        folders.append(stage_folder(Path("runs"), stage.id))
-        folders[-1].create(describe(stage, "tiny"))
-    other = world.stage(run="other-s0")
-    made = world.submit(*folders, other)
-    world.says("squeue", "".join(listed(made, f"12_{n}", "PENDING") for n in range(4)))
-    assert moco("cancel", tiny, "--yes").code == 0
-    (words,) = world.called("scancel")
-    assert sorted(words[1:]) == ["12_0", "12_1", "12_2"]
-
-
-def test_cancel_what_is_not_ours(moco: Any, world: World) -> None:
-    made = world.submit(world.stage(), user="ann")
-    world.says("squeue", listed(made, "12", "RUNNING"))
-    said = moco("cancel", "tiny-s0", "--yes")
-    assert said.code == 1
-    assert "job 12 belongs to ann" in said.err
-    assert world.called("scancel") == []
-
-
-def test_cancel_what_is_over(moco: Any, world: World) -> None:
-    folder = world.stage()
-    world.result(folder)
-    said = moco("cancel", "tiny-s0")
-    assert (said.code, said.err) == (0, "")
-    assert f"{folder.id}: finished" in said.out
-    assert moco("cancel", "none").code == 4
-
-
-def test_cancel_a_run_here(moco: Any, spawn: Any, tiny: Path) -> None:
-    """The run goes on from its checkpoint: nothing is lost."""
-    endless = ["--set", "optim.epochs=4000"]
-    process = spawn("run", tiny, *endless)
-    process.wait_for(lambda: bool(list(Path("runs").glob("tiny-s0.pre*/checkpoints/step-*.pt"))))
-    said = moco("cancel", "tiny-s0", "--yes")
-    assert said.code == 0, said.all
-    assert f"process {process.pid} of this machine" in said.out
-    assert process.end().code == 130
-    assert "interrupted" in moco("status").out
-    (ended,) = Path("runs").glob("tiny-s0.pretrain-*/attempts/0001/ended.json")
-    assert atomic.read_json(ended)["how"] == "interrupted"
 
 
 def test_the_probe_counts_as_its_run_does(moco: Any, tiny: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from cli.conftest import Once
 from cli.tiny import Said
 
 TARGETS = """\
@@ -28,21 +29,16 @@ def _deterministic_only_here() -> Any:
     torch.use_deterministic_algorithms(before)
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the module's finished runs are kept, once there are some."""
-    return tmp_path_factory.mktemp("kept")
-
-
 @pytest.fixture
-def done(moco: Callable[..., Said], tiny: Path, kept: Path) -> Path:
+def done(moco: Callable[..., Said], tiny: Path, once: Once) -> Path:
     """Two seeds of a recipe that were run, monitored after each epoch."""
     tiny.write_text(tiny.read_text().replace("knn_epochs: 0", "knn_epochs: 1") + TARGETS)
-    if not (kept / "runs").exists():
+
+    def run() -> None:
         for seed in (0, 1):
             assert moco("run", tiny, "--set", f"seed={seed}").code == 0
-        shutil.copytree("runs", kept / "runs")
-    shutil.copytree(kept / "runs", "runs", dirs_exist_ok=True)
+
+    once(run)
     return tiny
 
 

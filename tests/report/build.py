@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,22 @@ def recipe(**changes: Any) -> Recipe:
         for key in path:
             place = place.setdefault(key, {})
         place[last] = value
-    return Recipe.model_validate_json(json.dumps(found))
+    return _recipe(json.dumps(found))
+
+
+@cache
+def _recipe(text: str) -> Recipe:
+    return Recipe.model_validate_json(text)
+
+
+@cache
+def _ablation(text: str) -> Ablation:
+    return Ablation.model_validate_json(text)
+
+
+@cache
+def _scale(text: str) -> Scale:
+    return Scale.model_validate_json(text)
 
 
 @dataclass
@@ -94,7 +110,7 @@ class Bench:
 
     @property
     def ablation(self) -> Ablation:
-        return Ablation.model_validate_json(json.dumps({**ABLATION, **self.ablation_changes}))
+        return _ablation(json.dumps({**ABLATION, **self.ablation_changes}))
 
     @property
     def scale(self) -> Scale:
@@ -107,7 +123,7 @@ class Bench:
             "margin": 2.0,
             **self.scale_changes,
         }
-        return Scale.model_validate_json(json.dumps(fields))
+        return _scale(json.dumps(fields))
 
     @property
     def expansion(self) -> Expansion:
@@ -175,8 +191,8 @@ class Bench:
         epochs = self.recipe(cell, seed).optim.epochs
         end = final if isinstance(final, int | float) else 10.0
         records: list[dict[str, Any]] = []
+        protocol = self.protocol(cell, seed)
         if not epochs:  # the control is monitored once
-            protocol = self.protocol(cell, seed)
             records.append({"step": 0, "epoch": 0.0, "knn/top1": end, "protocol": protocol})
         for step in range(1, epochs * 31 + 1):
             epoch = step / 31
@@ -184,7 +200,6 @@ class Bench:
             records.append({"step": step, "epoch": epoch, "t": 1e9 + step, "train/loss": loss})
             if step % 31 == 0:
                 top1 = 12 + (end - 12) * (epoch / epochs) ** 0.5
-                protocol = self.protocol(cell, seed)
                 knn = {"knn/top1": top1, "knn/top1@k20": top1, "protocol": protocol}
                 records.append({"step": step, "epoch": epoch, "t": 1e9 + step, **knn})
         more.setdefault("records", records)

@@ -136,6 +136,7 @@ def test_each_tracker_that_has_a_run_is_named(
     assert "wandb moco/w-m0-0 (offline)" in said
 
 
+@pytest.mark.usefixtures("drawn_anew")
 def test_the_same_runs_give_the_same_bytes(runs: Path, gather: Collected, tmp_path: Path) -> None:
     bench = momentum(runs)
     first = written(bench, gather, tmp_path / "one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,32 @@ from harness.store.layout import StageFolder
 
 from .tiny import final_state, run, same, write
 
+PRETRAIN = ("pretrain",)
 
-def stopped(recipe: Path, runs: Path) -> StageFolder:
-    """A pre-training that ended after step 7 of 15, with checkpoints of steps 6 and 7."""
-    looks = iter(range(1000))
-    folder = run(recipe, runs, stopping=lambda: next(looks) >= 6)["pretrain"]
-    assert [step for step, _ in checkpoint.listed(folder.checkpoints)] == [7, 6]
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny.yaml; its pre-training in whole/, and one in runs/ that ended after step 7 of 15, with
+    checkpoints of steps 6 and 7."""
+    folder = tmp_path_factory.mktemp("made")
+    recipe, looks = write(folder), iter(range(1000))
+    run(recipe, folder / "whole", kinds=PRETRAIN)
+    run(recipe, folder / "runs", kinds=PRETRAIN, stopping=lambda: next(looks) >= 6)
+    kept = checkpoint.listed(pretraining(folder, "runs").checkpoints)
+    assert [step for step, _ in kept] == [7, 6]
     return folder
+
+
+def pretraining(folder: Path, runs: str) -> StageFolder:
+    (found,) = (folder / runs).glob("tiny-s0.pretrain-*")
+    return StageFolder(found)
+
+
+@pytest.fixture
+def stopped(made: Path, tmp_path: Path) -> StageFolder:
+    """A copy of the one in runs/."""
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    return pretraining(tmp_path, "runs")
 
 
 def figures(folder: StageFolder) -> list[dict[str, object]]:
@@ -27,8 +47,8 @@ def figures(folder: StageFolder) -> list[dict[str, object]]:
     return [{k: v for k, v in r.items() if k not in clock} for r in journal.read(folder)]
 
 
-def test_the_state_of_the_journal_is_noted(tmp_path: Path) -> None:
-    folder = stopped(write(tmp_path), tmp_path / "runs")
+def test_the_state_of_the_journal_is_noted(stopped: StageFolder) -> None:
+    folder = stopped
     path = folder.path / "attempts/0001/metrics.jsonl"
     content = path.read_bytes()
     assert marks(folder, 7)["0001"][0] == len(content)
@@ -46,17 +66,16 @@ def test_the_state_of_the_journal_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"7": 3}', '{"7": {"0001": [1]}}', '{"7": {"x": 1}}']
 )
-def test_a_damaged_note_says_nothing(tmp_path: Path, text: str) -> None:
-    folder = stopped(write(tmp_path), tmp_path / "runs")
-    (folder.path / "attempts/0001/marks.json").write_text(text)
-    assert journal.altered(folder, marks(folder, 7)) == ""
+def test_a_damaged_note_says_nothing(stopped: StageFolder, text: str) -> None:
+    (stopped.path / "attempts/0001/marks.json").write_text(text)
+    assert journal.altered(stopped, marks(stopped, 7)) == ""
 
 
 @pytest.mark.parametrize("damage", ["the last line lost", "the last line changed", "all lost"])
-def test_it_goes_on_from_the_checkpoint_before(tmp_path: Path, damage: str) -> None:
-    recipe = write(tmp_path)
-    whole = run(recipe, tmp_path / "whole")["pretrain"]
-    folder = stopped(recipe, tmp_path / "runs")
+def test_it_goes_on_from_the_checkpoint_before(
+    made: Path, stopped: StageFolder, damage: str
+) -> None:
+    folder, whole = stopped, pretraining(made, "whole")
     path = folder.path / "attempts/0001/metrics.jsonl"
     *before, last = path.read_bytes().splitlines(keepends=True)
     if damage == "all lost":
@@ -65,7 +84,7 @@ def test_it_goes_on_from_the_checkpoint_before(tmp_path: Path, damage: str) -> N
         changed = b"" if "lost" in damage else last.replace(b'"step":7', b'"step":9')
         assert changed != last
         path.write_bytes(b"".join(before) + changed)
-    run(recipe, tmp_path / "runs")
+    run(made / "tiny.yaml", folder.path.parent, kinds=PRETRAIN)
     assert same(final_state(folder), final_state(whole))
     if damage == "all lost":  # no checkpoint is that old: its steps are not thrown away for it
         assert figures(folder)[0]["step"] == 8

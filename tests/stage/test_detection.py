@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ def boxed(folder: Path, *changes: tuple[str, str]) -> Path:
     kept = [line for line in path.read_text().splitlines() if not line.startswith("linear:")]
     path.write_text("\n".join([*kept, text]))
     return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny.yaml and its runs: two trials, whose pictures show also what scores little."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = boxed(folder, ("steps: 6", "steps: 40, trials: 2"))
+    with mock.patch.object(box_pictures, "LEAST_SCORE", 0.05):
+        run(recipe, folder / "runs", kinds=KINDS)
+    return folder
+
+
+def trials(folder: Path) -> list[Path]:
+    return sorted((folder / "runs").glob("*.det*"), key=lambda path: "=t1" in path.name)
 
 
 def ended(folder: StageFolder) -> dict[str, Any]:
@@ -119,17 +134,15 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_pictures_of_the_first_trial_show_what_is_true_and_what_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(box_pictures, "LEAST_SCORE", 0.05)
-    recipe = boxed(tmp_path, ("steps: 6", "steps: 20, trials: 2"))
-    run(recipe, tmp_path / "runs", kinds=KINDS)
-    first, second = sorted((tmp_path / "runs").glob("*.det*"), key=lambda path: "=t1" in path.name)
+    first, second = trials(trained)
     kept = pictures.read(first, ended(StageFolder(first)))
     assert kept is not None
     assert list(kept.samples) == sample(9, SHOWN)
     assert pictures.KEY not in ended(StageFolder(second))
-    data = open_detection("scenes", tmp_path, images=8, tested=9, size=32)
+    data = open_detection("scenes", trained, images=8, tested=9, size=32)
     stage = StageFolder(first)
     model = build_detector("small", recipe_of(stage).model, len(data.classes), 2)
     model.load_state_dict(final_state(stage)["model"])
@@ -145,10 +158,8 @@ def test_pictures_of_the_first_trial_show_what_is_true_and_what_is_found(
     assert any(panels["predicted"].png != panels["image"].png for panels in kept.samples.values())
 
 
-def test_curves_of_every_trial_have_the_average_precision_as_their_mean(tmp_path: Path) -> None:
-    recipe = boxed(tmp_path, ("steps: 6", "steps: 40, trials: 2"))
-    run(recipe, tmp_path / "runs", kinds=KINDS)
-    stages = sorted((tmp_path / "runs").glob("*.det*"))
+def test_curves_of_every_trial_have_the_average_precision_as_their_mean(trained: Path) -> None:
+    stages = trials(trained)
     assert len(stages) == 2
     for path in stages:
         result = ended(StageFolder(path))
@@ -165,15 +176,15 @@ def test_curves_of_every_trial_have_the_average_precision_as_their_mean(tmp_path
 
 
 def test_an_attempt_that_finds_its_last_evaluation_done_keeps_the_same_curves(
-    tmp_path: Path,
+    trained: Path, tmp_path: Path
 ) -> None:
-    recipe = boxed(tmp_path, ("steps: 6", "steps: 20"))
-    folder = run(recipe, tmp_path / "runs", kinds=KINDS)["detection"]
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    folder = StageFolder(trials(tmp_path)[0])
     wanted = (folder.path / precision_recall.FILE).read_bytes()
     values = ended(folder)["values"]
     for name in ("result.json", precision_recall.FILE):
         (folder.path / name).unlink()
-    run(recipe, tmp_path / "runs", kinds=KINDS)
+    run(tmp_path / "tiny.yaml", tmp_path / "runs", kinds=KINDS)
     assert (folder.path / precision_recall.FILE).read_bytes() == wanted
     assert ended(folder)["values"] == values
     assert precision_recall.read(folder.path, ended(folder)) is not None

@@ -44,7 +44,7 @@ def worlds() -> tuple[World, World]:
 
 
 @pytest.mark.parametrize("contrast", trajectory.CONTRASTS)
-def test_thirty_steps_in_float64_are_the_cpus(contrast: str) -> None:
+def test_steps_in_float64_are_the_cpus(contrast: str) -> None:
     cpu, gpu = (trajectory.in_float64(world, contrast, 2, "first_group") for world in worlds())
     assert largest_difference(cpu, gpu) < 1e-8
 

@@ -17,7 +17,7 @@ ALONE = World.alone(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
-def test_thirty_steps_in_float64(gloo: Pool, contrast: str) -> None:
+def test_twelve_steps_in_float64(gloo: Pool, contrast: str) -> None:
     expected = in_float64(ALONE, contrast, 2, "first_group")
     assert expected["losses"][0] != expected["losses"][-1]
     for size in (2, 4, 8) if contrast == "moco" else (2, 8):

@@ -58,8 +58,8 @@ def recipe(
 
 
 def in_float64(world: World, contrast: str, group: int, running_stats: str) -> dict[str, Any]:
-    """Thirty steps in float64."""
-    made = recipe(contrast, group=group, running_stats=running_stats, steps=30)
+    """Twelve steps in float64: the queue and the memory bank are filled several times."""
+    made = recipe(contrast, group=group, running_stats=running_stats, steps=12)
     return train(world, made, torch.float64)
 
 
