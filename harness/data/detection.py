@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -51,6 +52,7 @@ _PUBLISHED: dict[BoxName, tuple[int, int]] = {
 """Images for training, with or without annotation, and for testing."""
 
 
+@dataclass(frozen=True)
 class DetectionSet(AnnotatedSet[InstanceImages]):
     """An open data set with boxes. `train` has those that a detector trains on: none without
     annotation, or with crowds only; `test` has all images of the split."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from harness.data import cityscapes, voc_masks
@@ -24,6 +26,7 @@ _GREY: tuple[Channels, Channels] = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 _IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+@dataclass(frozen=True)
 class Segmentation(AnnotatedSet[MaskedImages]):
     """An open data set with masks, whose labels are positions in `classes`, or 255 for pixels that
     are not counted."""

@@ -1,9 +1,9 @@
 """Run records for publication: the files that a report reads, without checkpoints and private data.
 
 Of each stage these are kept: stage.json, result.json, its pictures and curves, what the report
-shows of its network, each attempt's provenance and, for pre-training, the journal. The journal is thinned as for
-figures: blocks of steps become their mean, monitored lines stay. Host names and the folders of
-absolute paths are removed.
+shows of its network, each attempt's provenance and, for pre-training, the journal. The journal is
+thinned as for figures: blocks of steps become their mean, monitored lines stay. Host names and the
+folders of absolute paths are removed.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from harness.stage.detection import Detecting
 from .made import recipe, result, timing
 
 CPU = torch.device("cpu")
-SHORT = {"steps": 1, "rounds": 1, "warm_up": 0}
+SHORT: dict[str, Any] = {"steps": 1, "rounds": 1, "warm_up": 0}
 COMMON = {"batch": 8, "lr": 0.1, "schedule": {"kind": "constant"}}
 TASKS: dict[str, Any] = {
     "classes": {"kind": "finetune", "epochs": 2, **COMMON},
