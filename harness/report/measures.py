@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.recipe.ablation import Metric
 from harness.spec.declarations import Metric as Declared
 from harness.spec.registry import metrics
+
+_SETTING = re.compile("^([a-z]+)")
 
 COSTS: dict[Metric, Declared] = {
     "cost/memory": Declared(
@@ -22,6 +26,13 @@ COSTS: dict[Metric, Declared] = {
 def measure(metric: Metric) -> Declared:
     """The metric's declaration."""
     return COSTS[metric] if metric in COSTS else metrics()[metric]
+
+
+def variant_label(name: str) -> str:
+    """The heading of a variant's values, e.g. "kNN top-1, k = 20" of "knn/top1@k20"."""
+    base, _, variant = name.partition("@")
+    settings = (_SETTING.sub(r"\1 = ", each, count=1) for each in variant.split(","))
+    return ", ".join((measure(base).label, *settings))
 
 
 def difference_unit(metric: Metric) -> str:

@@ -201,7 +201,7 @@ def _sentences(found: Preregistration) -> Iterator[str]:
     first = clock(found.first_run)
     if found.standing == "before":
         yield (
-            f"This table's {found.what} were committed ({since}) before the first run began "
+            f"This table's {found.what} were committed in {since} before the first run began "
             f"({first}), and have not changed since."
         )
     elif found.standing == "after":

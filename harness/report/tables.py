@@ -9,6 +9,7 @@ from harness.recipe.reported import reported
 from harness.report.claim_summary import WHOSE
 from harness.report.claims import Judgement
 from harness.report.collect import CellResult, Results
+from harness.report.measures import variant_label
 from harness.report.results_table import measured, measured_column, measurement, row_label
 from harness.report.statistics import Summary
 from harness.report.table import Column, Label, Mean, Row, Table, Text, VerdictMark
@@ -59,7 +60,8 @@ def sensitivity_table(results: Results) -> Table | None:
             rows.append(Row((Label(cell.label), *means), emphasis=cell.is_control, key=cell.id))
     if not rows:  # all are stale
         return None
-    columns = [Column("cell", kind="label"), *(Column(name, align="right") for name in names)]
+    heads = (Column(variant_label(name), align="right") for name in names)
+    columns = [Column("cell", kind="label"), *heads]
     return Table(tuple(columns), tuple(rows), cards=True)
 
 

@@ -233,6 +233,19 @@ def test_of_stale_rows_alone_there_is_no_sensitivity(
     assert (sensitivity_table(gather(bench)) is not None) is rows
 
 
+def test_variants_are_headed_by_what_they_vary(make: Make, gather: Collected) -> None:
+    bench = make()
+    bench.pretrain("m0.9", 0)
+    bench.stage("m0.9", 0, "knn", {"knn/top1": 40.0, "knn/top1@k20": 41.0})
+    bench.stage("m0.9", 0, "linear", {"linear/top1": 1.0, "linear/top1@lr0.1,wd1e-05": 2.0})
+    table = sensitivity_table(gather(bench))
+    assert table is not None
+    assert [column.label for column in table.columns] == [
+        *("cell", "kNN top-1, k = 20"),
+        "linear probe top-1, lr = 0.1, wd = 1e-05",
+    ]
+
+
 def test_a_table_too_wide_for_a_page_has_its_columns_as_rows() -> None:
     names = [f"linear/top1@lr{n}" for n in range(8)]
     columns = (Column("cell", kind="label"), *(Column(name, align="right") for name in names))
