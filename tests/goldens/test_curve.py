@@ -34,7 +34,7 @@ def _one_thread() -> object:
 
 def losses(contrast: str) -> list[float]:
     world = World.alone(torch.device("cpu"))
-    found = in_float64(world, contrast, 4, "first_group")["losses"]
+    found = in_float64(world, contrast, 4, "first_group", 30)["losses"]
     return [float(loss) for loss in found]
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from gloo import Pool
@@ -195,9 +194,7 @@ def test_fits_of_other_code_or_weights_are_made_again(
 
 
 KILLED = """\
-import sys, time
-sys.path[:0] = [sys.argv[1]]
-from pathlib import Path
+import time
 from harness.evaluate.logistic import Regression
 from stage.tiny import run
 real = Regression.fit
@@ -205,7 +202,7 @@ def fit(*words):
     time.sleep(0.1)
     return real(*words)
 Regression.fit = fit
-run(Path(sys.argv[2]), Path(sys.argv[3]), kinds=("logistic",))
+run(path, runs, kinds=("logistic",))
 """
 
 
@@ -215,15 +212,15 @@ def test_killed_at_any_instant_it_ends_with_the_same_bits(
     path, runs = recipe(tmp_path), tmp_path / "runs"
     expected = fitted(path, tmp_path / "whole")
     folder = run(path, runs, kinds=("pretrain",))["logistic"]
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(path), str(runs)]
     draw = random.Random(0)
     for least in (2, 6):
-        process = subprocess.Popen(words)
-        while process.poll() is None and newest(folder) < least:
+        names = {"path": path, "runs": runs}
+        process = forked.start(exec, KILLED, names, said=Path(os.devnull))
+        while process.is_alive() and newest(folder) < least:
             time.sleep(0.005)
         time.sleep(draw.uniform(0.0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     reached = newest(folder)
     assert reached >= 6
     made = counted(monkeypatch)

@@ -57,9 +57,11 @@ def recipe(
     return Recipe.model_validate(value, strict=False)
 
 
-def in_float64(world: World, contrast: str, group: int, running_stats: str) -> dict[str, Any]:
-    """Twelve steps in float64: the queue and the memory bank are filled several times."""
-    made = recipe(contrast, group=group, running_stats=running_stats, steps=12)
+def in_float64(
+    world: World, contrast: str, group: int, running_stats: str, steps: int = 12
+) -> dict[str, Any]:
+    """Steps in float64. In twelve the queue and the memory bank are filled several times."""
+    made = recipe(contrast, group=group, running_stats=running_stats, steps=steps)
     return train(world, made, torch.float64)
 
 
