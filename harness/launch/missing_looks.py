@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.plan import Plan
 from harness.site import Site
 from harness.spec.registry import tasks
+from harness.store.attempt import sweep
 from harness.store.ledger import Entry
 from harness.store.look import FILE
 
@@ -51,6 +52,7 @@ def keep_missing(plan: Plan, site: Site, reporter: Reporter, stopping: Callable[
     for entry in found:
         if stopping():
             return
+        sweep(entry.folder)
         job = Job(entry.folder.path, site.data, device)
         if why := why_not_kept(job, torch.device(device), stopping):
             ids.setdefault(why, []).append(entry.folder.id)

@@ -155,11 +155,16 @@ class Attempt:
             write_end(self.path, how, message)
 
 
-def _sweep(folder: StageFolder) -> None:
+DRAFTS = (
+    *("attempts/*/.*.tmp", "checkpoints/.*.tmp", "pictures/.*.tmp", "look/.*.tmp"),
+    *(".result.json.*.tmp", ".look.json.*.tmp", ".precision_recall.json.*.tmp"),
+)
+
+
+def sweep(folder: StageFolder) -> None:
     """Remove files that earlier attempts left half written when they were killed or the disk
     failed."""
-    drafts = ("attempts/*/.*.tmp", "checkpoints/.*.tmp", ".result.json.*.tmp")
-    for draft in (path for pattern in drafts for path in folder.path.glob(pattern)):
+    for draft in (path for pattern in DRAFTS for path in folder.path.glob(pattern)):
         with contextlib.suppress(OSError):
             draft.unlink()
 
@@ -199,7 +204,7 @@ def begin(folder: StageFolder) -> Attempt:
         raise Busy(f"{folder.path}: another process has just started attempt {number}") from None
     except OSError as error:
         raise atomic.write_error(error, path) from error
-    _sweep(folder)
+    sweep(folder)
     try:
         return Attempt(folder, path)
     except StoreError:  # no attempt was started: leave no holder behind

@@ -19,9 +19,12 @@ from typing import Any
 import forked
 from stage.tiny import same
 
+from harness.launch.missing_looks import keep_missing
 from harness.launch.stage_record import describe
 from harness.plan import make_plan
 from harness.runtime import checkpoint
+from harness.site import Site
+from harness.stage.reporter import Silent
 from harness.store import journal
 from harness.store.layout import StageFolder, stage_folder
 
@@ -210,6 +213,13 @@ class Judged:
     identical: bool
     lost: int
     """Records of the undisturbed journal that it lacks, or has twice or with other figures."""
+
+
+def make_looks(folder: StageFolder) -> None:
+    """What `run` does for a finished stage whose process was killed before it had kept its look."""
+    runs, recipe = folder.path.parent, folder.path.parents[1] / "tiny.yaml"
+    site = Site(Path("/nonexistent"), runs, "cpu", 1, 0.0)
+    keep_missing(make_plan(recipe, (), runs), site, Silent(), lambda: False)
 
 
 def judge(folder: StageFolder, reference: Reference) -> Judged:

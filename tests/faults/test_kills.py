@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from faults.attempts import Reference, RunningAttempt, judge, make, shared, undisturbed
+from faults.attempts import (
+    Reference,
+    RunningAttempt,
+    judge,
+    make,
+    make_looks,
+    shared,
+    undisturbed,
+)
 from faults.conftest import KILLS, QUICK
 from faults.table import Row
 from harness.store import journal
@@ -51,6 +59,7 @@ def kills(
                 assert killed, attempt.said
         assert folder.result is not None, attempt.said
         row.recovered += pending
+        make_looks(folder)
         judged = judge(folder, reference)
         row.identical += judged.identical
         row.lost += judged.lost

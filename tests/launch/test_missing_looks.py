@@ -40,6 +40,9 @@ def shown(folder: StageFolder) -> dict[str, bytes]:
     } | {FILE: (folder.path / FILE).read_bytes()}
 
 
+HALF_WRITTEN = (".look.json.0a1b2c3d.tmp", "look/.albums-1.png.0a1b2c3d.tmp")
+
+
 def planned(recipe: Path, runs: Path) -> Plan:
     return make_plan(recipe, SETS, runs)
 
@@ -48,13 +51,17 @@ def test_a_second_run_makes_what_is_missing(recipe: Path, tmp_path: Path) -> Non
     whole = run_whole(recipe, tmp_path / "whole")
     runs = tmp_path / "killed"
     killed = run_without_look(recipe, runs, SETS)
-    notes = Notes()
+    notes, drafts = Notes(), [killed["knn"].path / name for name in HALF_WRITTEN]
+    for draft in drafts:
+        draft.parent.mkdir(exist_ok=True)
+        draft.write_bytes(b"half")
     assert [each.folder.id for each in missing_looks(planned(recipe, runs))] == [
         killed[kind].id for kind in ("pretrain", "knn")
     ]
     harness.app.run(recipe, site(runs), sets=SETS)
     for kind in ("pretrain", "knn"):
         assert shown(killed[kind]) == shown(whole[kind])
+    assert not any(draft.exists() for draft in drafts)
     assert missing_looks(planned(recipe, runs)) == []
     keep_missing(planned(recipe, runs), site(runs), notes, lambda: False)
     assert notes.told == []
