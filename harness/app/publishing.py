@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from harness.report import publish as records
 from harness.report.collect import Results
 from harness.report.index import overview, published_reports
 from harness.report.look_sections import FOLDER as PICTURES
-from harness.report.manifest import MANIFEST, manifest
+from harness.report.manifest import MANIFEST, digests, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
 from harness.report.preregistration_history import committed
 from harness.report.published import MARK, published
@@ -36,7 +35,7 @@ class Published:
     """The first file of each report."""
     index: Path
     left_out: bool = False
-    """Thumbnails of images that may be private were not published."""
+    """Images that may be private were not published."""
 
 
 def publish(
@@ -72,18 +71,29 @@ def publish(
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
-        records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
         left_out = not with_images and records.private_images(results)
+        records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
-        shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of records that had more of them
+        before = digests(folder) or {}
         _preregister(folder)
-        written.append(render(folder, folder)[0])
+        files = render(folder, folder)
+        _remove_drawings(folder, before.keys() - {str(p.relative_to(folder)) for p in files})
+        written.append(files[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
     page, *_ = write_files(overview(to), to)
     on_written(page)
     return Published(tuple(written), page, left_out)
+
+
+def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
+    """Remove drawings and pictures of a report that has them no more; its records, and files that
+    somebody put beside it, stay."""
+    for path in (folder / name for name in names):
+        drawn = path.suffix in (".png", ".svg") and path.parent in (folder, folder / PICTURES)
+        if drawn and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _kept(path: Path, folder: Path, runs: Path) -> Path:

@@ -48,8 +48,17 @@ def look_sections(results: Results) -> list[Section]:
 
 
 def shown_stages(results: Results) -> set[str]:
-    """The ids of the stages that the sections show something of."""
-    return {each.stage.id for each in _first(results, [])}
+    """The ids of the stages that the sections show something of.
+
+    Raises:
+        StoreError: pictures that would be shown are missing or damaged.
+    """
+    notes: list[Block] = []
+    found = {each.stage.id for each in _first(results, notes)}
+    for note in notes:
+        assert isinstance(note, Notice)
+        raise StoreError(f"{note.text} Restore them, or remove the stage's look.json.")
+    return found
 
 
 def _first(results: Results, notes: list[Block]) -> Iterator[_Shown]:

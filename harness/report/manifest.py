@@ -23,6 +23,28 @@ def manifest(folder: Path) -> str:
     return "".join(f"{_digest(folder / name)}  {name}\n" for name in sorted(_names(folder)))
 
 
+def digests(folder: Path) -> dict[str, str] | None:
+    """Path in the folder -> SHA-256, as the manifest has them; None if there is no manifest.
+
+    Raises:
+        StoreError: it is damaged, or cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        text = atomic.content(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise atomic.unread(error, path) from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or name in found:
+            raise StoreError(f"{path}:{number}: not a line of digests; restore the file")
+        found[name] = digest
+    return found
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The files of a folder beside its manifest; names are paths in the folder."""
@@ -45,26 +67,17 @@ def compare(folder: Path) -> Comparison:
     Raises:
         StoreError: there is no manifest, it is damaged, or a file cannot be read.
     """
-    path = folder / MANIFEST
-    try:
-        text = atomic.content(path)
-    except FileNotFoundError:
+    listed = digests(folder)
+    if listed is None:
+        path = folder / MANIFEST
         raise StoreError(
             f"{path}: not there, so nothing says what was published; `publish` writes it"
-        ) from None
-    except OSError as error:
-        raise atomic.unread(error, path) from error
-    listed: dict[str, str] = {}
-    for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name or name in listed:
-            raise StoreError(f"{path}:{number}: not a line of digests; restore the file")
-        listed[name] = digest
+        )
     there = set(_names(folder))
     found = {name: _digest(folder / name) for name in sorted(there & listed.keys())}
     changed = tuple(name for name, digest in found.items() if digest != listed[name])
     return Comparison(
-        digest=hashlib.sha256(text).hexdigest(),
+        digest=_digest(folder / MANIFEST),
         same=len(found) - len(changed),
         changed=changed,
         missing=tuple(sorted(listed.keys() - there)),

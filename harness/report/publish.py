@@ -107,8 +107,12 @@ def publish(
             place.write_bytes(content)
         for _, stage in kept:
             copied = read_entry(StageFolder(draft / stage.id))
-            if copied.state == "damaged" and stage.state != "damaged":
-                raise StoreError(f"{draft}: the copy is not what was run: {copied.detail}")
+            if copied.state == "damaged":
+                shutil.rmtree(draft, ignore_errors=True)
+                raise StoreError(
+                    f"{stage.entry.folder.path}: its published copy would not agree with itself "
+                    f"({copied.detail.partition(';')[0]}); this is a fault of the harness"
+                )
         if root.exists():
             shutil.rmtree(root)
         draft.rename(root)
@@ -136,7 +140,7 @@ def _shows_images(stage: Stage) -> bool:
 def _is_private(run: Run, stage: Stage) -> bool:
     asked = spec(run.recipe, stage.name)
     read = run.recipe.tasks[asked.under].inputs() if asked.under else {}
-    own = [read[field] for field in ("masks", "boxes", "images") if field in read]
+    own = [name for field, name in read.items() if field != "labels"]  # a list, not images
     return any(name not in OPEN_IMAGES for name in own or [asked.data(run.recipe).name])
 
 

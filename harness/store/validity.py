@@ -322,7 +322,8 @@ def _per_epoch(record: journal.Record) -> int:
     """Steps per epoch, from the record's step and epoch; 1 if it has no epoch."""
     epoch = record.get("epoch")
     good = isinstance(epoch, int | float) and not isinstance(epoch, bool) and 0 < epoch < 1e300
-    return max(1, round(record["step"] / epoch)) if good and epoch else 1
+    middle = record["step"] - (_steps(record) - 1) / 2  # a published block has its mean epoch
+    return max(1, round(middle / epoch)) if good and epoch else 1
 
 
 def _said(name: str, records: Sequence[journal.Record], window: int) -> list[tuple[float, float]]:
