@@ -286,14 +286,15 @@ def _shape(recipe: Mapping[str, Any]) -> str:
 
 def _benches(runs: Path, on: Computer) -> dict[str, Any]:
     """The newest measurement of each shape on `on`. Those with random pixels are left out: they say
-    nothing about the speed of the data."""
+    nothing about the speed of the data; so are those of tasks alone."""
     found: dict[str, Any] = {}
     for record in benchmarks.newest_first(runs):
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
             facts = record["facts"]
             there = (record["device"], record["processes"])
             cpu = on.device != "cpu" or facts["machine"]["cpu"] == on.cpu
-            if there == (on.device, on.processes) and cpu and facts["data"] != "noise":
+            usable = record["whole"] and facts["data"] != "noise"  # of pre-training
+            if there == (on.device, on.processes) and cpu and usable:
                 found.setdefault(_shape(facts["recipe"]), record)
     return found
 

@@ -281,6 +281,8 @@ def test_the_newest_measurement_counts(recipe: Path, runs: Path) -> None:
     os.utime(old, (0, 0))
     bench(recipe, runs, name="a.json", whole={"end to end": {"median": 2.0}})
     assert planned(recipe, runs, on=BENCHED)[0] == pytest.approx(16 + 2 * PASS + 1)
+    bench(recipe, runs, name="of-tasks-alone.json", whole={})
+    assert planned(recipe, runs, on=BENCHED)[0] == pytest.approx(16 + 2 * PASS + 1)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ def bench(
         result = _result(recipe, world, None if noise else data)
         measure_tasks(result)
         if not result.training:
-            raise HarnessError("; ".join(result.facts["left_out"]))
+            why = "; ".join(result.facts["left_out"]) or "its tasks cannot be measured by the step"
+            raise HarnessError(f"{recipe.name}: {why}")
         result.peak_bytes = _peak(device)
         return result
     with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
@@ -190,7 +191,7 @@ def _check_tasks(recipe: Recipe, world: World) -> None:
             f"{said} and no task trains the network further, so there is no step to measure"
         )
     if world.size > 1:
-        raise HarnessError(f"{said}, and a task's step is measured on one process only")
+        raise HarnessError(f"{said}, and a task's step is measured on one process: --processes 1")
 
 
 def _result(recipe: Recipe, world: World, data: DataSet | None) -> Result:

@@ -144,7 +144,7 @@ Processes = Annotated[
 ]
 WithImages = Annotated[
     bool,
-    typer.Option("--with-images", help="Also images of your own data, ImageNet, VOC, COCO."),
+    typer.Option("--with-images", help="Also images of other data than CIFAR and what is drawn."),
 ]
 AtOnce = Annotated[
     int | None,

@@ -66,6 +66,8 @@ class ClaimLine:
     effect: Effect | None
     why: str
     """Why the verdict is open although the interval may not be; "" otherwise."""
+    unlearned: str
+    """The same in a few words, where cells are not above the untrained network."""
     scale: str
     papers_scale: bool
     """Whether the runs are at the scale of the printed numbers."""
@@ -97,13 +99,15 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
         for each in claim["preconditions"]
         if each["outcome"] != "better" and not each["diverged"]["cell"]
     ]
-    effect, verdict, why = _effect(said, claim), claim["verdict"], ""
+    effect, verdict, why, short = _effect(said, claim), claim["verdict"], "", ""
     testable = not verdict.startswith(("not testable", "incomplete"))
-    if effect is not None and unlearned and (verdict == "undecided" or not testable):
+    if unlearned and (verdict == "undecided" or not testable):
         how = "not surely above" if testable else "not above"
-        why = f"{', '.join(unlearned)} {how} the {UNTRAINED}"
-    elif not claim["comparisons"] or not testable:
+        short = f"{', '.join(unlearned)} {how} the {UNTRAINED}"
+    if not claim["comparisons"] or not testable:
         why = str(claim["evidence"])
+    elif short:
+        why = short
     return ClaimLine(
         report=name,
         ablation=str(said["ablation"]),
@@ -116,6 +120,7 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
         in_words=claim["in_words"],
         effect=effect,
         why=why,
+        unlearned=short,
         scale=said["scale"]["here"],
         papers_scale=said["scale"]["papers"],
         cost=", ".join(Cost(**each).words for each in said["cost"]),

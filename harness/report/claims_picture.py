@@ -147,9 +147,8 @@ def _row(line: ClaimLine, top: int, least: float, most: float) -> Iterator[str]:
     low, high = _claimed(effect, least, most)
     width = round(high - low, 1)
     yield f'<rect class="claimed" x="{low}" y="{top + 8}" width="{width}" height="36"/>'
-    if line.why:
-        (why,) = textwrap.wrap(line.why, SMALLER, max_lines=1, placeholder=" …")
-        yield _text(LEFT + 4, top + 58, why, "quiet")
+    if line.unlearned:
+        yield _text(LEFT + 4, top + 58, textwrap.shorten(line.unlearned, SMALLER), "quiet")
     x = RIGHT + 20
     yield _text(x, top + 18, line.verdict, f"bold {_shade(line)}")
     yield _text(x, top + 34, _numbers(effect), "quiet")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from store.test_pictures import png
 
+from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.blocks import Block, Figure, Gallery, Notice, Paragraph, Section
 from harness.report.look_sections import FOLDER, MOST, look_sections
@@ -188,3 +189,30 @@ def test_images_that_may_be_private_are_published_on_request(
     assert "Confusion" in shown
     pictures = list(root.rglob("*.png"))
     assert bool(pictures) is (with_images or name == "embedded")
+
+
+def test_only_what_the_report_shows_is_published(
+    bench: Bench, gather: Collected, tmp_path: Path
+) -> None:
+    before = by_heading(bench, gather)
+    root = publish(gather(bench), tmp_path / "published", recipe="x")
+    kept = {path.parent.name for path in root.rglob(look.FILE)}
+    assert kept == {
+        bench.folder(cell, 0, kind).id
+        for cell in (CONTROL, "m0.9", "m0.99")
+        for kind in ("pretrain", "knn")
+        if (bench.folder(cell, 0, kind).path / look.FILE).exists()
+    }
+    bench.runs = root
+    assert by_heading(bench, gather) == before
+
+
+def test_a_damaged_look_is_not_replaced_by_another_seeds(
+    bench: Bench, gather: Collected, tmp_path: Path
+) -> None:
+    root = publish(gather(bench), tmp_path / "published", recipe="x")
+    before = sorted(root.rglob("*"))
+    (bench.folder("m0.9", 0, "knn").path / look.FILE).write_text("{")
+    with pytest.raises(StoreError, match=r"m0\.9"):
+        publish(gather(bench), root, recipe="x")
+    assert sorted(root.rglob("*")) == before
