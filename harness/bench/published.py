@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -44,20 +45,25 @@ def publish(folder: Path, record: Mapping[str, Any]) -> Path:
     several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
     atomic.write_json(folder / f"{record['recipe']}-{device}{several}.json", record)
     page = folder / PAGE
-    text = "\n".join(_page([_read(path) for path in sorted(folder.glob("*.json"))]))
+    sections = [_read(path) for path in sorted(folder.glob("*.json"))]
+    text = "\n".join(_page(sections))
     atomic.write(page, lambda file: file.write(text.encode()))
     return page
 
 
-def _read(path: Path) -> tuple[Result, Mapping[str, Any]]:
+def _read(path: Path) -> list[str]:
+    """The page's section of a record."""
     record = atomic.read_json(path)
     try:
-        return Result.of(record), record
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path}: not a record of bench ({error}); move it away") from error
+        return _section(Result.of(record), record)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise StoreError(
+            f"{path}: not a record of this version's bench ({why}); move it away"
+        ) from error
 
 
-def _page(found: Sequence[tuple[Result, Mapping[str, Any]]]) -> list[str]:
+def _page(sections: Sequence[Sequence[str]]) -> list[str]:
     said = [
         "# Speed, measured by `moco-harness bench`",
         "",
@@ -65,9 +71,7 @@ def _page(found: Sequence[tuple[Result, Mapping[str, Any]]]) -> list[str]:
         "parts take turns; milliseconds hold for the named machine. The records beside this page",
         "have the recipe, versions and the range of each time.",
     ]
-    for result, record in found:
-        said += _section(result, record)
-    return [*said, ""]
+    return [*said, *itertools.chain.from_iterable(sections), ""]
 
 
 def _section(result: Result, record: Mapping[str, Any]) -> list[str]:

@@ -96,7 +96,7 @@ def training_ratio(found: Mapping[str, Timing], what: str = "end to end") -> flo
 
 def training_rows(result: Result) -> list[tuple[str, str, str, str]]:
     """(task and what, milliseconds, images per second, rate relative to the task's floor)."""
-    tasks = result.facts["recipe"]["tasks"]
+    tasks = result.facts["recipe"].get("tasks", {})  # older records have none
     return [
         (
             f"{task}: {what}",

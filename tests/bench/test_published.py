@@ -53,6 +53,20 @@ def test_what_is_no_record_is_left_alone_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "mine.json").read_text() == "{}"
 
 
+def test_records_of_before_there_were_tasks_stay_on_the_page(tmp_path: Path) -> None:
+    older = record("cpu")
+    del older["facts"]["recipe"]["tasks"], older["training"]
+    assert "## made on A CPU" in publish(tmp_path, older).read_text()
+
+
+def test_a_record_whose_recipe_is_of_another_version_is_named(tmp_path: Path) -> None:
+    other = record("cpu")
+    other["facts"]["recipe"]["no_such_section"] = 1
+    (tmp_path / "made-other.json").write_text(json.dumps(other))
+    with pytest.raises(StoreError, match=r"made-other.json: "):
+        publish(tmp_path, record())
+
+
 def outcomes(of: Result, backbone: str = "resnet50", **other: Any) -> dict[str, str]:
     return {row[0]: row[3] for row in targets(recipe(backbone=backbone, **other), of)}
 
