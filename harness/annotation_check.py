@@ -37,8 +37,8 @@ def damaged_annotations(
     to do. No image is opened.
 
     VOC's are all read, and so are COCO's two files up to WHOLE bytes. Of a larger one only the
-    beginning and the end are looked at, and the images that they name. Annotations that
-    were found whole are noted under the run root, and are not read again until they change.
+    beginning and the end are looked at, and the images that they name. Annotations that were found
+    whole are noted under the run root, and are not read again until they change.
 
     Args:
         within_s: seconds after which the rest is left to the next call.

@@ -147,6 +147,20 @@ def test_images_that_are_removed_later_are_missed(
     assert "1 of its 5 images are not in" in found
 
 
+def test_an_image_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
+    image = layouts.coco(tmp_path) / "train2017" / f"{2:012d}.png"
+    image.unlink()
+    image.symlink_to("gone.png")
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{image}: ")
+
+
+def test_nothing_to_learn(tmp_path: Path) -> None:
+    path = edited(layouts.coco(tmp_path), lambda content: content["annotations"].clear())
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{path}: ")
+
+
 def test_outlines_are_read_where_masks_are_learnt(tmp_path: Path) -> None:
     def bare(content: dict[str, Any]) -> None:
         del content["annotations"][0]["segmentation"]
