@@ -15,7 +15,7 @@ from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
 from harness.input_notes import Note, damaged
-from harness.mask_files import absent
+from harness.mask_files import absent, sizes
 from harness.recipe.detection import BOX_FOLDERS, BoxName, DetectionTask
 from harness.recipe.task import TaskSection
 from harness.store import atomic
@@ -24,7 +24,10 @@ WHOLE = 50 * 2**20
 """Bytes of a COCO annotation file that is read whole, which takes a few seconds and some hundred
 MB. The published train2017 has nine times as many, and would take minutes on a login node."""
 HEAD = 2**20
-"""Bytes of a larger one that are read."""
+"""Bytes at each end of a larger one that are read."""
+NEEDED = ("file_name", "bbox", "category_id")
+"""Fields of COCO's images and annotations. Both lists are long, so that a large file begins with
+one of them and ends with the other."""
 
 
 def damaged_annotations(
@@ -34,8 +37,8 @@ def damaged_annotations(
     to do. No image is opened.
 
     VOC's are all read, and so are COCO's two files up to WHOLE bytes. Of a larger one only the
-    beginning and the end are looked at, and the images that its beginning names. Annotations that
-    were found whole are noted under the run root, and are not read again until they change.
+    beginning and the end are looked at, and the images that they name. Annotations that were found
+    whole are noted under the run root, and are not read again until they change.
 
     Args:
         within_s: seconds after which the rest is left to the next call.
@@ -62,29 +65,31 @@ def _of_set(name: BoxName, outlines: bool, root: AnyRoot, runs: Path, until: flo
         splits = [(year, "trainval") for year in YEARS[name]] + [(2007, "test")]
         pairs = [pair for year, split in splits for pair in voc_box_pairs(root, year, split)]
         return damaged(note, what, [(pair.mask,) for pair in pairs], _why_not_voc, until)
-    except (DataError, OSError):
+    except (DataError, FileNotFoundError, NotADirectoryError):
         return []  # what is missing is told where the names are checked
+    except OSError as error:
+        return [str(atomic.unread(error, Path(error.filename or root / BOX_FOLDERS[name][0])))]
 
 
 def _why_not_voc(files: tuple[Path]) -> str:
-    from harness.data.voc_boxes import annotated_image
+    from harness.data.voc_boxes import read_annotation
 
     try:
-        annotated_image(files[0].stem, files[0], files[0])
+        read_annotation(files[0])
     except DataError as error:
         return str(error)
     return ""
 
 
 def _why_not_coco(root: AnyRoot, outlines: bool) -> str:
-    from harness.data.coco_instances import coco_instances
-    from harness.data.detection import open_detection
+    from harness.data.coco_instances import coco_instances, coco_splits
 
     paths = {split: coco_paths(root, split) for split in ("train2017", "val2017")}
     large = [split for split, (path, _) in paths.items() if path.stat().st_size > WHOLE]
     try:
         if not large:
-            open_detection("coco2017", root, outlines=outlines)
+            images = [one for split in coco_splits(root, outlines=outlines) for one in split.images]
+            list(sizes(one.source for one in images if isinstance(one.source, Path)))
         for split in paths if large else ():
             if split not in large:
                 coco_instances(root, split, outlines=outlines)
@@ -109,10 +114,18 @@ def why_not_begun(path: Path, pictures: Path) -> str:
         tail = file.read()
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or not tail.rstrip().endswith(b"}"):
         return f"{shown(path)}: not a whole JSON file, as {{ and }} are not its ends; {mend}"
-    names = re.findall(rb'"file_name"\s*:\s*"([^"\\]+)"', head)
-    if gone := absent([pictures / os.fsdecode(name) for name in dict.fromkeys(names)]):
+    ends = head + b"\n" + tail
+    if lacks := [field for field in NEEDED if f'"{field}"'.encode() not in ends]:
+        return (
+            f"{shown(path)}: neither its beginning nor its end has a {' or a '.join(lacks)}: it is "
+            f"no file of COCO's instances; {mend}"
+        )
+    found = re.findall(rb'"file_name"\s*:\s*"([^"\\]+)"', ends)
+    names = [os.fsdecode(name) for name in dict.fromkeys(found)]
+    gone = [name for name in names if "/" in name]
+    if gone := gone or [each.name for each in absent([pictures / name for name in names])]:
         return (
             f"{shown(path)}: names {len(gone):,} images or more that are not in {shown(pictures)}: "
-            f"{some([each.name for each in gone])}; {mend}, or restore the images"
+            f"{some(gone)}; {mend}, or restore the images"
         )
     return ""

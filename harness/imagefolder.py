@@ -338,7 +338,11 @@ def unread(error: OSError, path: Path) -> DataError:
 def shown(path: Path | str) -> str:
     """A path, or a sentence with one, for a message: bytes that are no UTF-8 and unprintable
     characters are escaped."""
-    text = os.fsencode(path).decode(errors="backslashreplace")
+    try:
+        content = os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, which JSON can hold and no file is named
+        content = os.fspath(path).encode(errors="backslashreplace")
+    text = content.decode(errors="backslashreplace")
     return "".join(_escaped(text))
 
 

@@ -105,15 +105,21 @@ def damaged(
         why: the reason, with what to do; "" if there is none. Called in threads.
         until: of time.monotonic, when the rest is left to the next call.
 
-    Raises:
-        OSError: a file is missing.
+    Returns:
+        the reasons, also that a file cannot be read. Missing files are passed over: they are told
+        where the names are checked.
     """
     known, after = note.known("whole"), dict(note.known("whole"))
 
     def check(group: Group) -> tuple[str, list[list[int]]]:
-        times = [times_of(path.stat()) for path in group]
-        seen = known.get(str(group[-1])) == [number for each in times for number in each]
-        return "" if seen else why(group), times
+        try:
+            times = [times_of(path.stat()) for path in group]
+            seen = known.get(str(group[-1])) == [number for each in times for number in each]
+            return "" if seen else why(group), times
+        except (FileNotFoundError, NotADirectoryError):
+            return "", []
+        except OSError as error:
+            return str(atomic.unread(error, Path(error.filename or group[-1]))), []
 
     wrong: list[str] = []
     left = iter(groups)
@@ -122,7 +128,7 @@ def damaged(
             for group, (says, times) in zip(batch, pool.map(check, batch), strict=True):
                 if says:
                     wrong.append(says)
-                elif all(note.settled(each) for each in times):
+                elif times and all(note.settled(each) for each in times):
                     after[str(group[-1])] = [number for each in times for number in each]
     note.after["whole"] = after
     note.write()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -12,6 +13,7 @@ import pytest
 from cli.tiny import TINY
 from data import box_layouts as layouts
 from data.box_layouts import edited, replaced
+from test_layering import loaded_by
 
 import harness
 from harness import annotation_check
@@ -76,13 +78,13 @@ def test_many_broken_annotations_are_counted(tmp_path: Path) -> None:
 def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     annotations = layouts.voc(tmp_path) / "Annotations"
     read: list[str] = []
-    whole = voc_boxes.annotated_image
+    whole = voc_boxes.read_annotation
 
-    def seen(id: str, *files: Any) -> Any:
-        read.append(id)
-        return whole(id, *files)
+    def seen(path: Path) -> Any:
+        read.append(path.stem)
+        return whole(path)
 
-    monkeypatch.setattr(voc_boxes, "annotated_image", seen)
+    monkeypatch.setattr(voc_boxes, "read_annotation", seen)
     monkeypatch.setattr("harness.input_notes.SETTLED_NS", -(10**12))  # as if all changed long ago
     assert wrong(tmp_path, "voc2007") == []
     assert len(read) == 7
@@ -145,6 +147,20 @@ def test_images_that_are_removed_later_are_missed(
     assert "1 of its 5 images are not in" in found
 
 
+def test_an_image_that_is_a_link_to_nowhere(tmp_path: Path) -> None:
+    image = layouts.coco(tmp_path) / "train2017" / f"{2:012d}.png"
+    image.unlink()
+    image.symlink_to("gone.png")
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{image}: ")
+
+
+def test_nothing_to_learn(tmp_path: Path) -> None:
+    path = edited(layouts.coco(tmp_path), lambda content: content["annotations"].clear())
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{path}: ")
+
+
 def test_outlines_are_read_where_masks_are_learnt(tmp_path: Path) -> None:
     def bare(content: dict[str, Any]) -> None:
         del content["annotations"][0]["segmentation"]
@@ -175,6 +191,104 @@ def test_of_a_large_file_only_the_ends_are_read(
     path.write_text(whole)
     val.write_text("{")
     assert wrong(tmp_path, "coco2017")[0].startswith(f"{val}: not a JSON file")
+
+
+def without(part: str) -> Any:
+    return lambda content: content.pop(part)
+
+
+@pytest.mark.parametrize("part", ["images", "annotations"])
+def test_a_large_file_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    path = edited(layouts.coco(tmp_path, train=40, val=1), without(part))
+    monkeypatch.setattr(annotation_check, "WHOLE", path.stat().st_size - 1)
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{path}: ")
+
+
+def test_a_large_file_may_have_its_images_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names are then at its end."""
+
+    def last(content: dict[str, Any]) -> None:
+        content["images"] = content.pop("images")
+
+    path = edited(layouts.coco(tmp_path), last)
+    monkeypatch.setattr(annotation_check, "WHOLE", 1)
+    monkeypatch.setattr(annotation_check, "HEAD", 900)
+    assert b"file_name" not in path.read_bytes()[:900]
+    assert wrong(tmp_path, "coco2017") == []
+    (path.parents[1] / "train2017" / f"{5:012d}.png").unlink()
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{path}: ")
+    assert f"{5:012d}.png" in found
+
+
+def closing(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """As for a user who may not read the file: root, who may run the tests, reads all."""
+    before = os.open
+
+    def closed(name: Any, *more: Any, **named: Any) -> int:
+        if os.fspath(name) == str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return before(name, *more, **named)
+
+    monkeypatch.setattr("os.open", closed)
+
+
+@pytest.mark.parametrize("whole", [1, annotation_check.WHOLE])
+def test_a_file_of_coco_that_the_user_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    path = edited(layouts.coco(tmp_path), lambda _: None)
+    monkeypatch.setattr(annotation_check, "WHOLE", whole)
+    closing(monkeypatch, path)
+    (found,) = wrong(tmp_path, "coco2017")
+    assert found.startswith(f"{path}: ")
+    assert "belongs to" in found
+
+
+def test_a_folder_that_the_user_may_not_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = layouts.voc(tmp_path) / "Annotations"
+    before = Path.is_dir
+
+    def closed(path: Path) -> bool:
+        if path == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return before(path)
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    (found,) = wrong(tmp_path, "voc2007")
+    assert found.startswith(f"{folder}: ")
+
+
+def test_damage_is_told_beside_a_file_that_is_missing(tmp_path: Path) -> None:
+    folder = layouts.voc(tmp_path) / "Annotations"
+    (folder / "000002.xml").write_text("")
+    (folder / "000003.xml").unlink()
+    (found,) = wrong(tmp_path, "voc2007")
+    assert found.startswith(f"{folder / '000002.xml'}: ")
+
+
+def test_torch_is_not_loaded(tmp_path: Path) -> None:
+    """A login node plans; loading torch takes it seconds."""
+    layouts.voc(tmp_path)
+    layouts.coco(tmp_path)
+    said = [task(name).model_dump_json() for name in ("voc2007", "coco2017")]
+    loaded = loaded_by(
+        "from pathlib import Path\n"
+        "from harness.annotation_check import damaged_annotations\n"
+        "from harness.recipe.detection import DetectionTask\n"
+        f"tasks = [DetectionTask.model_validate_json(one) for one in {said}]\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "assert damaged_annotations(tasks, root, root) == []\n"
+    )
+    assert not loaded & {"torch", "torchvision"}
+    assert loaded >= {"harness.data.voc_boxes", "harness.data.coco_instances"}
 
 
 def refusing(text: str, before: Any) -> Any:

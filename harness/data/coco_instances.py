@@ -56,6 +56,27 @@ def coco_instances(root: AnyRoot, split: str, *, outlines: bool) -> CocoSplit:
     return _Reader(path, pictures, outlines).read()
 
 
+def coco_splits(root: AnyRoot, *, outlines: bool) -> tuple[CocoSplit, CocoSplit]:
+    """train2017 and val2017, which have the same categories; see `coco_instances`.
+
+    Raises:
+        DataError: as there; the categories differ; or no training image has an annotation.
+    """
+    train, test = (
+        coco_instances(root, split, outlines=outlines) for split in ("train2017", "val2017")
+    )
+    first, second = (shown(str(split.images[0].annotated)) for split in (train, test))
+    if train.classes != test.classes:
+        differing = sorted(set(train.classes) ^ set(test.classes)) or ["in another order"]
+        raise DataError(
+            f"{first} and {second}: their categories differ ({some(differing)}), so labels would; "
+            "use the two files of one data set"
+        )
+    if not any(one.is_learnable for one in train.images):
+        raise DataError(f"{first}: no training image has an annotation; {_RESTORE}")
+    return train, test
+
+
 class _Reader:
     def __init__(self, path: Path, pictures: Path, outlines: bool) -> None:
         self.path, self.pictures, self.outlines = path, pictures, outlines
@@ -65,6 +86,11 @@ class _Reader:
     def read(self) -> CocoSplit:
         content = self._content()
         categories = dict(self._entries(content, "categories", name=_TEXT))
+        for id, said in categories.items():
+            if any("\ud800" <= sign <= "\udfff" for sign in said["name"]):
+                raise DataError(
+                    f"{self._at(id, said, 'category')}: its name is no text; {_RESTORE}"
+                )
         self.labels = {id: label for label, id in enumerate(sorted(categories))}
         images = dict(
             self._entries(content, "images", file_name=_TEXT, width=_INTEGER, height=_INTEGER)
@@ -201,7 +227,7 @@ class _Reader:
         for part in said:
             try:
                 points = np.array(part, dtype=np.float64)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 points = np.array([np.nan])
             if points.ndim != 1 or not np.isfinite(points).all():
                 raise DataError(f"{at}: a polygon is no list of numbers; {_RESTORE}")
@@ -218,7 +244,10 @@ class _Reader:
 
 
 def _is_finite(number: object) -> bool:
-    return type(number) in (int, float) and math.isfinite(number)  # type: ignore[arg-type]
+    try:
+        return type(number) in (int, float) and math.isfinite(number)  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _run_lengths(said: Mapping[str, Any], size: tuple[int, int], at: str) -> RunLengths:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from harness.data import voc_boxes
 from harness.data.annotated_set import AnnotatedSet
-from harness.data.coco_instances import coco_instances
+from harness.data.coco_instances import coco_splits
 from harness.data.datasets import Channels
 from harness.data.embedded import CLASSES as FIGURES
 from harness.data.embedded import Split
@@ -34,8 +34,8 @@ from harness.data.scene_files import run_lengths
 from harness.data.scenes import scene
 from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
-from harness.imagefolder import shown, some
 from harness.recipe.detection import SCENES_TRAIN, BoxName
+from harness.recipe.training import SCENE_SIDE
 from harness.runtime import keyed
 
 SCENES_TEST = 200
@@ -65,7 +65,7 @@ def open_detection(
     outlines: bool = False,
     images: int | None = None,
     tested: int | None = None,
-    size: int = 48,
+    size: int = SCENE_SIDE,
 ) -> DetectionSet:
     """The data set of that name under the data root.
 
@@ -97,16 +97,7 @@ def open_detection(
 
 
 def _coco(root: AnyRoot, outlines: bool, images: int | None) -> DetectionSet:
-    train, test = (
-        coco_instances(root, split, outlines=outlines) for split in ("train2017", "val2017")
-    )
-    if train.classes != test.classes:
-        differing = sorted(set(train.classes) ^ set(test.classes)) or ["in another order"]
-        raise DataError(
-            f"{shown(str(train.images[0].annotated))} and {shown(str(test.images[0].annotated))}: "
-            f"their categories differ ({some(differing)}), so labels would; use the two files of "
-            "one data set"
-        )
+    train, test = coco_splits(root, outlines=outlines)
     remarks = train.remarks + test.remarks
     if len(train.classes) != 80:
         remarks += (f"coco2017 has {len(train.classes)} categories, the published one 80",)

@@ -7,18 +7,19 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from harness.data.pictures import decode
 from harness.errors import DataError, NoData
 from harness.imagefolder import shown
 from harness.mask_files import sizes
-from harness.runtime.cores import helpers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -135,6 +136,8 @@ class InstanceImages:
     """A split of a data set."""
 
     def __init__(self, images: Sequence[AnnotatedImage], workers: int = 8) -> None:
+        from harness.runtime.cores import helpers  # loads torch, which reading annotations does not
+
         self.images, self._workers = images, workers
         self._pool = helpers(workers, "instances")
 

@@ -17,6 +17,7 @@ from harness.data_roots import AnyRoot
 from harness.errors import DataError, NoData
 from harness.mask_files import SPLITS, fingerprint
 from harness.recipe.segmentation import SCENES_TRAIN, MaskName
+from harness.recipe.training import SCENE_SIDE
 from harness.runtime import keyed
 
 SCENES_TEST = 200
@@ -38,7 +39,7 @@ def open_segmentation(
     *,
     images: int | None = None,
     tested: int | None = None,
-    size: int = 48,
+    size: int = SCENE_SIDE,
 ) -> Segmentation:
     """The data set of that name under the data root.
 

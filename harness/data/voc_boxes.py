@@ -10,15 +10,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.box_files import voc_box_list, voc_box_pairs
-from harness.data.instances import AnnotatedImage, instances
+from harness.data.instances import AnnotatedImage, Instances, instances
 from harness.data.pictures import content_of
-from harness.data.voc_masks import CLASSES as WITH_BACKGROUND
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown, some
 from harness.mask_files import absent
 
-CLASSES = WITH_BACKGROUND[1:]
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
 """The twenty objects, in the order of their labels."""
 
 _RESTORE = "restore it from the data set's source"
@@ -53,21 +56,26 @@ def voc_boxes(
                 f"{some([str(path) for path in gone])}; restore them from the data set's source"
             )
     with ThreadPoolExecutor(_READERS, "annotations") as pool:
-        read = partial(annotated_image, classes=classes)
-        return list(pool.map(read, ids, pictures, annotations))
+        found = pool.map(partial(read_annotation, classes=classes), annotations)
+        return [
+            AnnotatedImage(id, size, picture, annotated, objects)
+            for id, picture, annotated, (size, objects) in zip(
+                ids, pictures, annotations, found, strict=True
+            )
+        ]
 
 
-def annotated_image(
-    id: str, picture: Path, annotated: Path, classes: Sequence[str] = CLASSES
-) -> AnnotatedImage:
-    """An image with the objects of its annotation, an XML file; the image itself is not opened.
+def read_annotation(
+    annotated: Path, classes: Sequence[str] = CLASSES
+) -> tuple[tuple[int, int], Instances]:
+    """The height and width of an image, and its objects, by its annotation, an XML file.
 
     Raises:
         DataError: the annotation cannot be used.
     """
     try:
         top = ElementTree.fromstring(content_of(annotated))
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also: its encoding
         raise DataError(f"{shown(annotated)}: not an XML file ({error}); {_RESTORE}") from None
     width, height = (_number(top, f"size/{side}", annotated, "") for side in ("width", "height"))
     if not (width >= 1 and height >= 1 and width == int(width) and height == int(height)):
@@ -96,9 +104,7 @@ def annotated_image(
                 f"{_RESTORE}"
             )
         difficult.append(marked == "1")
-    boxes = instances(extents, labels, difficult=difficult)
-    size = int(height), int(width)
-    return AnnotatedImage(id, size, picture, annotated, boxes)
+    return (int(height), int(width)), instances(extents, labels, difficult=difficult)
 
 
 def _number(of: ElementTree.Element, tag: str, path: Path, whose: str) -> float:

@@ -15,16 +15,13 @@ from torch import Tensor
 
 from harness.data.masks import MaskFile, MaskFiles, existing, labels_table, read_indexed
 from harness.data.pictures import content_of
+from harness.data.voc_boxes import CLASSES as OBJECTS
 from harness.data_roots import AnyRoot
 from harness.errors import DataError
 from harness.imagefolder import shown
 from harness.mask_files import aug_pairs, sbd_folder, voc_list, voc_pairs
 
-CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
+CLASSES = ("background", *OBJECTS)
 """In the order of their labels."""
 
 TRAIN_AUG = 10_582

@@ -9,6 +9,7 @@ from harness.data.detection import GREY, IMAGENET
 from harness.export.detector import TrainedDetector
 from harness.export.to_detectron2 import WEIGHTS, pickled, renamed, resnet_settings
 from harness.recipe.detection import BoxName
+from harness.recipe.training import SCENE_SIDE
 from harness.recipe.yaml_text import render
 
 SETTINGS = "config.yaml"
@@ -97,7 +98,7 @@ def settings(network: TrainedDetector) -> dict[str, Any]:
         "ROI_HEADS": {"NUM_CLASSES": network.classes, **heads.pop("ROI_HEADS")},
         **heads,
     }
-    tested = section.tested_at or max(section.shortest or (section.boxes.size or 48,))
+    tested = section.tested_at or max(section.shortest or (section.boxes.size or SCENE_SIDE,))
     train, test = _DATA.get(section.boxes.name, ([], []))
     views = {
         "FORMAT": "BGR" if msra else "RGB",

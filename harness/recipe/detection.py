@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import Positive
-from harness.recipe.training import OwnImages, TrainedTask, divisors
+from harness.recipe.training import SCENE_SIDE, OwnImages, TrainedTask, divisors
 
 BoxName = Literal["scenes", "voc2007", "voc0712", "coco2017"]
 
@@ -20,9 +20,9 @@ BOX_FOLDERS: dict[BoxName, tuple[str, ...]] = {
 }
 """The folders of each data set under the data root."""
 
-SCENES_TRAIN, SCENE_SIDE = 150, 48
-"""Training scenes, and their side in pixels, unless the recipe says otherwise. Few labels: with
-many, random weights catch up."""
+SCENES_TRAIN = 150
+"""Training scenes unless the recipe says otherwise. Few labels: with many, random weights catch
+up."""
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.recipe.section import PositiveFloat
-from harness.recipe.training import OwnImages, TrainedTask
+from harness.recipe.training import SCENE_SIDE, OwnImages, TrainedTask
 
 MaskName = Literal["scenes", "voc2007", "voc2012", "voc2012_aug", "cityscapes"]
 
@@ -68,7 +68,7 @@ class SegmentationTask(TrainedTask):
         yield from self.masks.complaints("masks", self.batch, SCENES_TRAIN)
         if (
             self.masks.name == "scenes"
-            and self.crop > (side := self.masks.size or 48) * self.scale[1]
+            and self.crop > (side := self.masks.size or SCENE_SIDE) * self.scale[1]
         ):
             why = f"views of {self.crop} pixels, but scenes have {side} pixels, scaled at most "
             yield "crop", f"{why}{self.scale[1]:g} times; take a smaller crop or larger masks.size"

@@ -43,6 +43,10 @@ class HalfCosine(Section):
 TaskSchedule = Annotated[Constant | Drops | HalfCosine, Field(discriminator="kind")]
 
 
+SCENE_SIDE = 48
+"""Side of a scene in pixels unless the recipe says otherwise."""
+
+
 class OwnImages(Section):
     """A task's own images, under the site's data root or drawn by the harness itself."""
 
@@ -66,8 +70,9 @@ class OwnImages(Section):
         for field in ("tested", "size"):
             if self.name != "scenes" and getattr(self, field) is not None:
                 yield f"{at}.{field}", f"of scenes only: {self.name} has its own; remove it"
-        if self.name == "scenes" and batch > (scenes := self.images or scenes):
-            why = f"{batch} images per step, but there are {scenes} training scenes"
+        trained = self.images or scenes
+        if self.name == "scenes" and batch > trained:
+            why = f"{batch} images per step, but there are {trained} training scenes"
             yield "batch", f"{why}: lower it, or raise {at}.images"
 
 

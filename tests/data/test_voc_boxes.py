@@ -55,6 +55,10 @@ def test_a_box_around_the_image_begins_at_zero(tmp_path: Path) -> None:
         ("<width>32</width>", "", "size/width is missing"),
         ("<width>32</width>", "<width>0</width>", "0 x 32"),
         ("</annotation>", "", "not an XML file"),
+        *(
+            ("<annotation>", f'<?xml version="1.0" encoding="{name}"?><annotation>', "not an XML")
+            for name in ("shift_jis", "gbk", "utf-32", "idna", "none")
+        ),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_named(
