@@ -36,7 +36,7 @@ class _Shown:
 
 def look_sections(results: Results) -> list[Section]:
     """The sections, in the order of the stages; notes of what cannot be shown at their end."""
-    notes: list[Block] = []
+    notes: list[Notice] = []
     found: dict[tuple[str, str], list[_Shown]] = {}
     for each in _first(results, notes):
         found.setdefault((each.stage.under, each.shape.name), []).append(each)
@@ -53,15 +53,14 @@ def shown_stages(results: Results) -> set[str]:
     Raises:
         StoreError: pictures that would be shown are missing or damaged.
     """
-    notes: list[Block] = []
+    notes: list[Notice] = []
     found = {each.stage.id for each in _first(results, notes)}
-    for note in notes:
-        assert isinstance(note, Notice)
-        raise StoreError(f"{note.text} Restore them, or remove the stage's look.json.")
+    if notes:
+        raise StoreError(f"{notes[0].text} Restore them, or remove the stage's look.json.")
     return found
 
 
-def _first(results: Results, notes: list[Block]) -> Iterator[_Shown]:
+def _first(results: Results, notes: list[Notice]) -> Iterator[_Shown]:
     """For each row of the table, each shape of the first run that has it."""
     for cell in results.cells:
         seen: set[tuple[str, str]] = set()
@@ -74,7 +73,7 @@ def _first(results: Results, notes: list[Block]) -> Iterator[_Shown]:
                         yield _Shown(cell, run, stage, shape)
 
 
-def _shapes(results: Results, run: Run, stage: Stage, notes: list[Block]) -> tuple[Shape, ...]:
+def _shapes(results: Results, run: Run, stage: Stage, notes: list[Notice]) -> tuple[Shape, ...]:
     if task(stage.kind).look is None or not _counts(results, run, stage):
         return ()
     try:
