@@ -64,8 +64,9 @@ class Preregistration:
     first_run: str
     """Start of the first run (UTC, ISO 8601) by the records; "" if not recorded."""
     runs: int
+    """How many runs were made; an incomplete table has fewer than its plan."""
     began_before: int
-    """How many of the runs began before the commit."""
+    """How many of them began before the commit."""
     of_runs: Mapping[str, bool | None]
     """Commit that runs were made with -> whether it contains `commit`; None: not in the checkout.
     """
@@ -158,7 +159,8 @@ def preregistration(results: Results) -> Preregistration | None:
         return None
     commit, at = str(record.get("commit") or ""), str(record.get("committed") or "")
     why = str(record.get("why") or "")
-    starts = [_start(run) for run in results.runs]
+    made = [run for run in results.runs if any(s.state != "absent" for s in run.stages.values())]
+    starts = [_start(run) for run in made]
     before = sum(1 for start in starts if start and commit and start <= at)
     standing: Standing = "after" if before else "before"
     if not commit:

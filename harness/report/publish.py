@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -58,7 +59,8 @@ def publish(
 ) -> Path:
     """Write the records of every run of the table into the run root `root`; returns it.
 
-    Earlier records at this place are replaced.
+    Earlier records at this place are replaced. The records are a run root themselves: copied into
+    another one, their runs count as finished there, and publishing from it gives the same records.
 
     Args:
         recipe: the recipe's path in the repository, to make the report again.
@@ -68,11 +70,12 @@ def publish(
 
     Raises:
         StoreError: a run is not finished, is damaged, or stale for another reason than its edition;
-            `root` holds something else; the disk is full.
+            `root` holds something else, or a result that the run root does not; the disk is full.
     """
     stages = {stage.id: (run, stage) for run in results.runs for stage in run.stages.values()}
     kept = [(run, stage) for run, stage in stages.values() if stage.state != "absent"]
     _refuse([stage for _, stage in kept], results, root)
+    _refuse_to_lose([stage for _, stage in stages.values() if stage.state == "absent"], root)
     files: dict[str, bytes] = {}
     for run, stage in kept:
         shows = with_images or not _is_private(run, stage)
@@ -176,6 +179,18 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
         raise StoreError(f"{results.name}: no run has a result yet, so there is nothing to publish")
     if root.exists() and any(root.iterdir()) and published(root) is None:
         raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
+
+
+def _refuse_to_lose(absent: Iterable[Stage], root: Path) -> None:
+    lost = [stage for stage in absent if (root / stage.id / "result.json").exists()]
+    if lost:
+        runs = lost[0].entry.folder.path.parent
+        raise StoreError(
+            f"{root / lost[0].id}: published, but not in {runs}"
+            f"{f', like {len(lost) - 1} more stages' if len(lost) > 1 else ''}. To keep them, copy "
+            f"the published records there first: cp -rn {shlex.quote(str(root))}/*/ "
+            f"{shlex.quote(str(runs))}/. To drop them, remove {root}"
+        )
 
 
 def _record(stage: Stage, *, with_pictures: bool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import os
 import subprocess
 from collections.abc import Callable
@@ -293,6 +294,15 @@ def test_runs_before_the_commit_are_counted(show: Published, at: str, before: in
     label, text = statement(found)
     assert label.startswith("Not ")
     assert f"{before} of 15 runs" in text
+
+
+def test_runs_that_were_not_made_yet_are_not_asked_when_they_began(
+    show: Published, runs: Path
+) -> None:
+    for folder in runs.glob("*m0.9-s1.*"):
+        shutil.rmtree(folder)
+    found = show("2026-01-02T03:03:59Z")
+    assert (found.standing, found.runs) == ("before", 14)
 
 
 def test_what_changed_since_the_record_is_not_committed(show: Published) -> None:

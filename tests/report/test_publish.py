@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +163,27 @@ def test_publishing_again_replaces(make: Make, gather: Collected, tmp_path: Path
     assert not (root / "left-over").exists()
     assert (root / bench.folder("m0.99", 0, "knn").id / "result.json").exists()
     assert not root.with_name("kept.new").exists()
+
+
+def test_a_table_goes_on_from_its_published_records(
+    make: Make, gather: Collected, tmp_path: Path
+) -> None:
+    bench = make()
+    bench.finish("m0.9", 0, 40.0)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    before = texts(root)
+    shutil.rmtree(bench.runs)
+    bench.finish("m0.99", 0, 41.0)
+    with pytest.raises(StoreError, match="published, but not in") as refused:
+        publish(gather(bench), root, recipe="r.yaml")
+    assert texts(root) == before
+    command = re.search(r"cp -rn \S+ \S+/", str(refused.value))
+    assert command is not None
+    subprocess.run(command[0], shell=True, check=True)
+    publish(gather(bench), root, recipe="r.yaml")
+    after = texts(root)
+    assert {name: after[name] for name in before} == before
+    assert (root / bench.folder("m0.99", 0, "knn").id / "result.json").exists()
 
 
 def test_what_was_not_published_is_left_alone(
