@@ -44,6 +44,7 @@ NAMES = {
     "temperature",
     "improvements",
     "improvements_factorial",
+    "longer",
     "simclr",
     "cost",
     "five_runs",
