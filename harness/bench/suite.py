@@ -1,4 +1,4 @@
-"""`nox -s bench`: measure three recipes one after the other, and publish their tables.
+"""`nox -s bench`: measure recipes one after the other, and publish their tables.
 
     python -m harness.bench.suite FOLDER [arguments for `moco-harness bench`, e.g. --data ROOT]
 
@@ -67,6 +67,7 @@ CASES = (
         (*_set(SCENES, BOXES), "--steps", "20"),
     ),
     Case("recipes/miniature_embedded.yaml", ("--steps", "20", "--processes", "2"), None),
+    Case("recipes/miniature_tables.yaml", ("--steps", "20")),
     Case(
         "recipes/cifar10_demo.yaml",
         (
