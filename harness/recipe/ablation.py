@@ -119,6 +119,8 @@ class Ablation(Section):
     """Points by which a printed number may be off because it was read off a drawn curve."""
     metric: Metric | None = None
     """What the paper printed."""
+    variant_of: Name | None = None
+    """The ablation of the paper's own cells, if this one has others of the same table."""
     printed_at: Literal["paper", "cifar10"] = "paper"
     """The level at which the numbers were printed."""
     printed_epochs: Annotated[int, Field(ge=1)] | None = 200

@@ -45,11 +45,12 @@ def reference_recipes(ablation: Ablation, path: Path) -> References:
 
     They come from `ablation_NAME.yaml`, beside the ablation recipe `path` or shipped: the first
     file for this table at the level of its printed numbers. There may be none, as for an ablation
-    without a paper.
+    without a paper. Of a variant, the cells have them whose number the paper printed: NAME is then
+    the paper's own table, and the cell is the one with this number.
     """
     if not ablation.of_paper:
         return References()
-    name = f"ablation_{ablation.name}.yaml"
+    name = f"ablation_{ablation.variant_of or ablation.name}.yaml"
     mistakes: list[str] = []
     for file in dict.fromkeys((path.parent / name, shipped("recipes") / name)):
         try:
@@ -60,11 +61,29 @@ def reference_recipes(ablation: Ablation, path: Path) -> References:
         except (OSError, RecipeError) as error:
             mistakes += str(error).splitlines()
             continue
-        if scale.level == ablation.printed_at and expansion.ablation == ablation:
-            own = {cell.id for cell in ablation.cells}
-            recipes = {m.cell: m.recipe for m in expansion.members if m.cell in own}
-            return References(recipes, tuple(mistakes))
+        if scale.level != ablation.printed_at or expansion.ablation is None:
+            continue
+        recipes = {m.cell: m.recipe for m in expansion.members}
+        theirs = expansion.ablation
+        if ablation.variant_of == theirs.name and ablation.numbers == theirs.numbers:
+            named = _same_numbers(ablation, theirs)
+        elif theirs == ablation:
+            named = {cell.id: cell.id for cell in ablation.cells}
+        else:
+            continue
+        own = {cell: recipes[there] for cell, there in named.items() if there in recipes}
+        return References(own, tuple(mistakes))
     return References(mistakes=tuple(mistakes))
+
+
+def _same_numbers(variant: Ablation, whole: Ablation) -> dict[str, str]:
+    """Cell -> the cell of the whole table with its printed number, if there is one such cell."""
+    found = {}
+    for cell in variant.cells:
+        alike = [each.id for each in whole.cells if each.printed == cell.printed is not None]
+        if len(alike) == 1:
+            found[cell.id] = alike[0]
+    return found
 
 
 def printed_curves(named: str) -> tuple[Curve, ...]:

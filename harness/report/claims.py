@@ -50,15 +50,19 @@ class Judgement:
     needs: int | None = None
     """About how many seeds narrow its interval to the margin; `most` + 1: more than `most`."""
     most: int = 0
+    next_look: int | None = None
+    """How many seeds the next planned analysis has; None: there is none."""
 
     @property
     def words(self) -> str:
         """The verdict, e.g. "undecided (narrowing it needs 7 seeds)"."""
         if self.verdict != "undecided" or self.needs is None:
             return self.verdict
-        more = self.needs > self.most
-        seeds = f"more than {self.most}" if more else self.needs
-        return f"undecided (narrowing it needs {seeds} seeds)"
+        if self.needs <= self.most:
+            return f"undecided (narrowing it needs {self.needs} seeds)"
+        if self.next_look is not None:
+            return f"undecided (the next look has {self.next_look} seeds)"
+        return f"undecided (narrowing it needs more than {self.most} seeds)"
 
 
 def judge(results: Results) -> list[Judgement]:
@@ -196,7 +200,8 @@ def _judgement(
     runs = [run for run in results.runs if run.cell in used]
     narrowing = narrowing_text(needs, decision, design, runs)
     text = f"{text}. {narrowing}" if narrowing else text
-    return Judgement(claim, _verdict(decision, results), text, decision, needs, most)
+    to_come = next((size for size in design.analyses if size > decision.seeds), None)
+    return Judgement(claim, _verdict(decision, results), text, decision, needs, most, to_come)
 
 
 def _is_of_part(claim: Claim, results: Results) -> bool:

@@ -89,12 +89,13 @@ class Results:
 
     @property
     def reference_pairs(self) -> list[tuple[CellResult, Recipe, Recipe]]:
-        """Each trained cell that is run, its recipe here, and its recipe at the scale of the
-        printed numbers. [] unless every such cell has a reference."""
+        """Each trained cell that is run, its recipe here, and at the scale of the printed numbers.
+        [] unless all have one; of a variant of the paper's table, those that have one."""
         run = [cell for cell in self.cells if cell.runs and not cell.is_control]
-        if any(cell.id not in self.references for cell in run):
+        there = [cell for cell in run if cell.id in self.references]
+        if len(there) < len(run) and not (self.ablation and self.ablation.variant_of):
             return []
-        return [(cell, cell.runs[0].recipe, self.references[cell.id]) for cell in run]
+        return [(cell, cell.runs[0].recipe, self.references[cell.id]) for cell in there]
 
     @property
     def runs(self) -> list[Run]:

@@ -263,9 +263,11 @@ def _beside_what(results: Results) -> str:
             "the cells is marked only if no cell has the papers' value."
         )
     assert results.ablation is not None
+    whose = results.ablation.variant_of or results.ablation.name
     return (
         "Our settings beside those of the same cells at the scale of the printed numbers (our "
-        f"recipe ablation_{results.ablation.name}). A setting is marked if it differs in any cell."
+        f"recipe ablation_{whose}). A setting is marked if it differs in any cell."
+        + (" Only cells with a printed number are compared." if results.ablation.variant_of else "")
     )
 
 

@@ -93,7 +93,7 @@ def main(out: Path) -> int:
         took = "–" if seconds is None else f"{seconds:.1f}"
         rows.append(f"| {mutant.name} | `{mutant.path}` | {by} | {took} | {others} |")
         print(rows[-1], flush=True)
-    end = f"\n{caught} of {len(ALL)} detected, by {whole.tests} tests.\n"
+    end = f"\n{caught} of {len(ALL)} detected. {whole.tests} tests were run on each.\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(TOP.format(commit=commit()) + "\n".join(rows) + "\n" + end)
     print(end.strip())

@@ -12,6 +12,7 @@ import harness
 from harness.errors import RecipeError
 from harness.recipe import reference
 from harness.recipe.load import load, load_ablation
+from harness.recipe.printed import FILE as PRINTED
 from harness.recipe.reference import papers, printed_curves, reference_recipes
 from harness.recipe.schema import Recipe
 
@@ -27,6 +28,26 @@ def test_the_cells_at_the_scale_of_the_printed_numbers(tmp_path: Path) -> None:
         assert set(found.recipes) == {cell.id for cell in table.cells}
         assert found.recipes["e2e-1024"].optim.batch == 1024
         assert found.recipes["moco-256"].data.folder == "imagenet"
+
+
+def test_a_variant_is_held_against_the_papers_cells_with_its_printed_numbers(
+    tmp_path: Path,
+) -> None:
+    found = reference_recipes(load_ablation(TABLES / "longer.yaml"), tmp_path / "mine.yaml")
+    assert {cell: each.optim.epochs for cell, each in found.recipes.items()} == {"d": 200, "e": 800}
+    twins = load_ablation(TABLES / "mechanisms_twins.yaml")
+    found = reference_recipes(twins, tmp_path / "mine.yaml")
+    assert set(found.recipes) == {cell.id for cell in twins.cells if cell.printed is not None}
+    assert {each.optim.batch for each in found.recipes.values()} == {256}
+
+
+def test_every_variant_is_of_a_shipped_table_with_the_same_numbers() -> None:
+    tables = [load_ablation(path) for path in TABLES.glob("*.yaml") if path.name != PRINTED]
+    numbers = {table.name: table.numbers for table in tables}
+    variants = [table for table in tables if table.variant_of is not None]
+    assert variants
+    for table in variants:
+        assert numbers[str(table.variant_of)] == table.numbers
 
 
 def test_a_table_printed_on_cifar10_is_held_against_that(tmp_path: Path) -> None:

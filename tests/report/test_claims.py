@@ -73,7 +73,9 @@ def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) ->
     planned = fill(make((0, 1, 2), scale_changes={"max_seeds": 4}), **seeds)
     judgement = claims(planned, gather)["slow"]
     assert (judgement.needs, judgement.most) == (5, 4)
-    assert "more than 4 seeds" in judgement.words
+    assert judgement.next_look == 4
+    assert "4 seeds" in judgement.words
+    assert "more than 4 seeds" in judgement.evidence
     assert "4 of at most 4 seeds" in judgement.evidence
 
 
