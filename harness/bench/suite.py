@@ -67,12 +67,12 @@ CASES = (
         (*_set(SCENES, BOXES), "--steps", "20"),
     ),
     Case("recipes/miniature_embedded.yaml", ("--steps", "20", "--processes", "2"), None),
-    Case("recipes/miniature_tables.yaml", ("--steps", "20")),
+    Case("recipes/miniature_tables.yaml", ("--steps", "20", "--tasks")),
     Case(
         "recipes/cifar10_demo.yaml",
         (
             *_set("optim.batch=128", "model.bn_group=16", CLASSES),
-            *("--rounds", "5", "--steps", "1", "--tasks"),
+            *("--rounds", "5", "--steps", "1"),
         ),
         (*_set(CLASSES), "--steps", "20", "--tasks"),
     ),

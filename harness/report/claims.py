@@ -243,8 +243,15 @@ def _lacking(claim: Claim, scores: Scores, results: Results, design: Design) -> 
             continue
         metric = results.metric if measure in (JUDGED, PRETEXT) else measure
         standing = {value.seed: value.standing for value in results.values(cell, metric)}
+        by_state: dict[str, list[str]] = {}
+        for seed in missing:
+            state = _state(standing.get(seed, "absent"), measure)
+            by_state.setdefault(state, []).append(str(seed))
         how = ", ".join(
-            f"seed {seed} {_state(standing.get(seed, 'absent'), measure)}" for seed in missing
+            state
+            if len(of_it) == len(wanted)
+            else f"seed{'s' if len(of_it) > 1 else ''} {', '.join(of_it)} {state}"
+            for state, of_it in by_state.items()
         )
         said[f"{cell_id} lacks {seeds(len(missing), len(wanted))} ({how})"] = None
     return list(said)

@@ -209,6 +209,12 @@ def test_a_missing_seed_leaves_the_claim_open_and_tells_the_numbers_so_far(
     assert " far: m0.99 against m0.9: +6.00 points, one seed" in judgement.evidence
 
 
+def test_seeds_that_were_not_run_are_told_together(make: Make, gather: Collected) -> None:
+    evidence = claims(fill(make((0, 1, 2)), m0_9=[40.0], untrained=[9.0]), gather)["slow"].evidence
+    assert "m0.99 lacks 3 of 3 seeds (not run)" in evidence
+    assert "m0.9 lacks 2 of 3 seeds (seeds 1, 2 not run)" in evidence
+
+
 def test_a_stale_result_judges_nothing(make: Make, gather: Collected) -> None:
     bench = fill(make(), m0_99=[44.0])
     bench.finish("m0.9", 0, 38.0, edition=OLDER)
