@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.output import escaped_json
-from harness.recipe.claims import Beats, Claim, NotWorse
+from harness.recipe.claims import Beats, NotWorse
 from harness.recipe.identity import specs
 from harness.recipe.reported import is_measured
 from harness.report import provenance
@@ -78,7 +78,7 @@ def as_json(
                 "kind": each.claim.kind,
                 "by": each.claim.by,
                 "says": each.claim.says,
-                "printed": _printed(results, each.claim),
+                "printed": _printed(results, each),
                 "verdict": each.verdict,
                 "evidence": each.evidence,
                 "in_words": each.words,
@@ -135,12 +135,14 @@ def _data(run: Run) -> Iterator[str]:
         yield data.folder or data.name
 
 
-def _printed(results: Results, claim: Claim) -> dict[str, Any] | None:
-    """The paper's numbers of the cells that the claim names; None if it printed none."""
-    ablation = results.ablation
+def _printed(results: Results, judged: Judgement) -> dict[str, Any] | None:
+    """The paper's numbers of the cells that the claim names, of what it was judged by if the paper
+    printed that too; None if it printed none."""
+    ablation, claim = results.ablation, judged.claim
     if ablation is None or not ablation.of_paper:
         return None
     own = claim.metric if isinstance(claim, Beats | NotWorse) else None
+    own = own or (results.metric if judged.decision is not None else None)
     metric, found = printed_numbers(ablation, [cell for _, cell in claim.named()], own)
     if metric is None or not found:
         return None

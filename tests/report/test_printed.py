@@ -13,6 +13,7 @@ from harness.report.claims import Judgement, judge
 from harness.report.collect import Results, collect_single
 from harness.report.document import compose
 from harness.report.markdown import render
+from harness.report.results_json import as_json
 from harness.report.results_table import results_table
 from harness.report.scale import is_papers_scale
 from harness.report.table_text import text
@@ -135,6 +136,19 @@ def test_memory_and_time_come_from_the_results(cost: Bench, gather: Collected) -
     hours = 310 * 64 / 10 * 200 / 100 / 3600  # steps x batch / epochs: images of an epoch
     assert row(text, "0.9 ")[1:] == ["55.2", "65.0", "7.50 (1 seed)", f"{hours:.2f} (1 seed)"]
     assert "ours<br>kNN top-1" not in text
+
+
+def test_a_claim_has_the_printed_numbers_of_what_it_is_judged_by(
+    cost: Bench, gather: Collected
+) -> None:
+    def printed(**changes: Any) -> list[Any]:
+        cost.scale_changes = {**cost.scale_changes, "metric": "cost/hours", **changes}
+        found = gather(cost)
+        (claim,) = as_json(found, judge(found), [])["claims"]
+        return [each["value"] for each in claim["printed"]["values"]]
+
+    assert printed() == [65, 53]
+    assert printed(untestable={"more": "Memory is measured on a GPU."}) == [55.2, "fail"]
 
 
 def test_a_claim_about_memory_needs_no_untrained_control(cost: Bench, gather: Collected) -> None:
