@@ -220,7 +220,7 @@ def test_a_stale_result_judges_nothing(make: Make, gather: Collected) -> None:
     bench.finish("m0.9", 0, 38.0, edition=OLDER)
     judgement = claims(bench, gather)["slow"]
     assert judgement.verdict == "incomplete"
-    assert "seed 0 stale" in judgement.evidence
+    assert "1 of 1 seed (stale)" in judgement.evidence
 
 
 def test_a_diverged_probe_says_nothing_about_the_pre_training(
