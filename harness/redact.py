@@ -1,10 +1,11 @@
-"""Recognise keys, tokens and passwords, so that none is written to a file that others read."""
+"""Keep keys, tokens, passwords and the places of a machine out of files that others read."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 SHORTEST, LONG = 8, 20
 """Lengths of a variable's value. A value shorter than SHORTEST is no secret. A key or token shorter
@@ -40,6 +41,25 @@ def secret(text: str, env: Mapping[str, str] = os.environ) -> tuple[str, int] | 
             return f"the value of the variable {name}", text.index(value)
     found = ((what, pattern.search(text)) for what, pattern in _PATTERNS.items())
     return next(((what, match.start()) for what, match in found if match), None)
+
+
+PLACES = ("host", "untracked")
+"""Keys of records that say where a run was made."""
+
+_PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
+"""An absolute path of two names or more."""
+
+
+def without_places(value: Any) -> Any:
+    """The JSON value without the keys PLACES at any depth; each absolute path is cut to its last
+    part."""
+    if isinstance(value, dict):
+        return {key: without_places(each) for key, each in value.items() if key not in PLACES}
+    if isinstance(value, list):
+        return [without_places(each) for each in value]
+    if isinstance(value, str):
+        return _PATH.sub(lambda found: f"…/{found[0].rstrip('/').rpartition('/')[2]}", value)
+    return value
 
 
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:

@@ -25,6 +25,7 @@ from harness.bench.result import (
 from harness.bench.targets import targets
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
+from harness.redact import without_places
 from harness.store import atomic
 
 PAGE = "README.md"
@@ -32,7 +33,8 @@ PAGE = "README.md"
 
 def publish(folder: Path, record: Mapping[str, Any]) -> Path:
     """Put the record into `folder`, replacing an older one of the same recipe and device, and write
-    the page of all records there; returns the page's path.
+    the page of all records there; returns the page's path. Host names and the folders of absolute
+    paths are removed.
 
     Raises:
         StoreError: the folder cannot be written, or holds a file that is no record.
@@ -43,7 +45,8 @@ def publish(folder: Path, record: Mapping[str, Any]) -> Path:
         raise atomic.write_error(error, folder) from error
     device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
     several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
-    atomic.write_json(folder / f"{record['recipe']}-{device}{several}.json", record)
+    name = f"{record['recipe']}-{device}{several}.json"
+    atomic.write_json(folder / name, without_places(dict(record)))
     page = folder / PAGE
     sections = [_read(path) for path in sorted(folder.glob("*.json"))]
     text = "\n".join(_page(sections))

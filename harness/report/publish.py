@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError
 from harness.recipe.identity import spec
+from harness.redact import without_places
 from harness.report.collect import Results
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.look_sections import shown_stages
@@ -36,13 +35,6 @@ PROVENANCE = (
 )  # fmt: skip
 """Keys of attempt.json that are published, besides the launchers' keys and PROCESSES."""
 PROCESSES = ("processes", "started")
-
-PRIVATE = ("host", "untracked")
-"""Keys that are removed at any depth."""
-
-PATH = re.compile(r"(?<![\w.:/])(?:~|/[\w.@+-]+)(?:/[\w.@+-]+)+/?")
-"""An absolute path of two names or more."""
-
 
 OPEN_IMAGES = ("embedded", "cifar10", "cifar100", "scenes")
 """Data sets whose images anyone may show. Those of others (folders of the user's, ImageNet) are
@@ -197,14 +189,14 @@ def _record(stage: Stage, *, with_pictures: bool) -> dict[str, str]:
     """File name in the stage's folder -> text."""
     entry = stage.entry
     folder = entry.folder
-    files = {"stage.json": atomic.dump(_clean(entry.described))}
+    files = {"stage.json": atomic.dump(without_places(entry.described))}
     attempts = folder.attempts()
     for path in attempts:
         said = atomic.read_json(path / "attempt.json")
         said = said if isinstance(said, dict) else {}
         theirs = [kind for kind, each in launchers().items() if each.variables]
         kept = {key: said[key] for key in (*PROVENANCE, *theirs, *PROCESSES) if key in said}
-        files[f"attempts/{path.name}/attempt.json"] = atomic.dump(_clean(kept))
+        files[f"attempts/{path.name}/attempt.json"] = atomic.dump(without_places(kept))
     newest = f"attempts/{attempts[-1].name}"
     loss = "train/loss" if stage.kind == "pretrain" else f"{stage.kind}/loss"
     reports_loss = stage.kind == "pretrain" or loss in (entry.result or {}).get("values", {})
@@ -213,14 +205,14 @@ def _record(stage: Stage, *, with_pictures: bool) -> dict[str, str]:
     if text:
         files[f"{newest}/metrics.jsonl"] = text
     if entry.result is not None:
-        result = _clean(entry.result)
+        result = without_places(entry.result)
         if not with_pictures:
             result.pop(pictures.KEY, None)
         if "journal" in result:
             result["journal"] = {attempts[-1].name: journal.mark(text.encode())}
         files["result.json"] = atomic.dump(result)
     else:
-        ended = {"how": stage.state, "message": _clean(entry.detail)}
+        ended = {"how": stage.state, "message": without_places(entry.detail)}
         files[f"{newest}/ended.json"] = atomic.dump(ended)
     return files
 
@@ -265,17 +257,6 @@ def _in_last_epoch(block: Sequence[journal.Record], before: int) -> journal.Reco
     mean = _mean(part)
     kept = {name: mean[name] for name in mean if name not in ("step", "epoch", "t")}
     return {LAST_EPOCH: {"steps": len(part)} | kept}
-
-
-def _clean(value: Any) -> Any:
-    """The value without private keys; each absolute path is cut to its last part."""
-    if isinstance(value, dict):
-        return {key: _clean(each) for key, each in value.items() if key not in PRIVATE}
-    if isinstance(value, list):
-        return [_clean(each) for each in value]
-    if isinstance(value, str):
-        return PATH.sub(lambda found: f"…/{found[0].rstrip('/').rpartition('/')[2]}", value)
-    return value
 
 
 def _version(package: str) -> str | None:

@@ -27,6 +27,15 @@ def test_a_record_is_the_result() -> None:
     assert Result.of(record()) == result(RECIPE)
 
 
+def test_nothing_of_the_machine_is_published(tmp_path: Path) -> None:
+    why = "tasks.coco: not measured: /home/me/data/coco/train.json: not there"
+    publish(tmp_path, record() | {"left_out": [why], "machine": {"host": "node7", "cpu": "A CPU"}})
+    (path,) = tmp_path.glob("*.json")
+    for own in ("/home/me", "node7"):
+        assert own not in path.read_text()
+    assert "train.json: not there" in path.read_text()
+
+
 def test_devices_stand_side_by_side_and_are_renewed(tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "bench"
     publish(folder, record())
