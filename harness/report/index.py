@@ -48,8 +48,8 @@ ERROR = """\
 **Error over all tables.** Within each table the probability of any wrong verdict is at most
 {each}. So of the {n} tables with claims, {expected:.2g} or fewer may be expected to contain one,
 and the probability that any of them does is at most {any:.0%}. This holds where nothing that
-decides was chosen after a look at the results; {fixed} of the {n} tables was shown to be fixed
-before its runs."""
+decides was chosen after a look at the results. Shown to be fixed before their runs: {fixed} of
+the {n}."""
 
 BESIDE = {
     "bench/README.md": "speed of a training step, relative to its floor",
