@@ -76,13 +76,13 @@ ARROWS: dict[str, set[str]] = {
         *("data_roots", "errors", "redact", "inputs", "recipe", "source", "store", "spec"),
         *(WITH_TORCH - {"stage", "bench", "export", "look"}),
     },
-    "bench": {"data_roots", "errors", "interpreter", "recipe", "store", "estimate"}
+    "bench": {"data_roots", "errors", "interpreter", "recipe", "redact", "store", "estimate"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "look": {"errors", "recipe", "source", "spec", "store"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
-    "report": {"command", "errors", "output", "recipe", "store", "track", "spec"},
+    "report": {"command", "errors", "output", "recipe", "redact", "store", "track", "spec"},
     "preflight": {"recipe", "report", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
     "launch": {
