@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -39,6 +40,9 @@ class Verified:
     drawings: bool
     """Whether drawings were compared: only with the version of matplotlib that drew them."""
     runs: int
+    """Runs with a record."""
+    planned: int
+    """Runs of the recipe, of which an incomplete report lacks some."""
     claims: int
 
     @property
@@ -71,9 +75,12 @@ def verify(folder: Path) -> Verified:
     for name in again.keys() & here:
         if not _equal(name, (folder / name).read_bytes(), again[name], drawings):
             differing.add(name)
-    results = atomic.read_json(folder / "results.json")
-    results = results if isinstance(results, dict) else {}
-    cells = results.get("cells")
+    results = json.loads(again["results.json"])
+    states = [
+        {stage["state"] for stage in run["stages"].values()}
+        for cell in results["cells"]
+        for run in cell["runs"]
+    ]
     return Verified(
         folder=folder,
         files=files,
@@ -81,8 +88,9 @@ def verify(folder: Path) -> Verified:
         differing=tuple(sorted(differing)),
         preregistered=contradicted(recipe_of(folder), mark.get(KEY) or {}),
         drawings=drawings,
-        runs=sum(len(each.get("runs", ())) for each in cells or () if isinstance(each, dict)),
-        claims=len(results.get("claims") or ()),
+        runs=sum(found != {"absent"} for found in states),
+        planned=len(states),
+        claims=len(results["claims"]),
     )
 
 

@@ -11,12 +11,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from harness import interpreter
+from harness.bench.published import publish
 from harness.errors import DataError
+from harness.store import atomic
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,20 @@ CASES = (
 
 
 def main(folder: str, *words: str) -> int:
-    """Measure all cases; returns the first exit code that is not 0."""
+    """Measure all cases; returns the first exit code that is not 0.
+
+    What was measured is published when all is, or when one fails: a page that is written into the
+    checkout would make it one with uncommitted changes for the cases after it.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere:
+        try:
+            return _measure(elsewhere, words)
+        finally:
+            for record in sorted(Path(elsewhere).glob("*.json")):
+                publish(Path(folder), atomic.read_json(record))
+
+
+def _measure(folder: str, words: Sequence[str]) -> int:
     cuda = torch.cuda.is_available()
     for case in CASES:
         own = case.gpu if cuda else case.cpu

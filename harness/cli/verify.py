@@ -48,7 +48,12 @@ def _show(found: Verified) -> None:
             show.line(f"{found.folder}: {what}: {listed}", "bold red")
     if found.preregistered:
         show.line(f"{found.folder}: what was committed before: {found.preregistered}", "bold red")
-    said = f"{found.runs} runs, {found.claims} claims; {files.same} files have their digests"
+    runs = (
+        f"{found.runs} runs"
+        if found.runs == found.planned
+        else (f"{found.runs} of {found.planned} planned runs")
+    )
+    said = f"{runs}, {found.claims} claims; {files.same} files have their digests"
     said += f" (all: {files.digest[:16]}); {found.made} files of the report made again, equal"
     if found.preregistered == "":
         said += "; the commit of its plan is in this history, as recorded"

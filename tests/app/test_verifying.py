@@ -26,8 +26,18 @@ def report(tmp_path: Path) -> Path:
 def test_a_copy_is_verified_with_its_runs_and_files(report: Path) -> None:
     found = verify(report)
     assert found.holds
-    assert found.runs == 1
+    assert found.runs == found.planned == 1
     assert found.files.same == len((report / MANIFEST).read_text().splitlines())
+
+
+def test_a_run_that_was_not_made_is_planned_and_not_counted(report: Path) -> None:
+    for record in (report / "runs").glob("*.knn-*"):
+        shutil.rmtree(record)
+    for record in (report / "runs").glob("*.pretrain-*"):
+        shutil.rmtree(record)
+    found = verify(report)
+    assert (found.runs, found.planned) == (0, 1)
+    assert not found.holds
 
 
 def test_a_file_is_no_report(tmp_path: Path) -> None:

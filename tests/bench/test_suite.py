@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,3 +53,22 @@ def test_the_first_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess[str]([], 4)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     assert suite.main("out") == 4
+
+
+def test_what_was_measured_is_published_at_the_end_even_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else the cases after the first would be measured in a changed checkout."""
+    record = ROOT / "reports" / "bench" / "miniature_embedded-cpu.json"
+    codes = iter((0, 4))
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert not (tmp_path / "bench").exists()
+        shutil.copy(record, command[command.index("--publish") + 1])
+        return subprocess.CompletedProcess(command, next(codes))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert suite.main(str(tmp_path / "bench")) == 4
+    made = tmp_path / "bench"
+    assert (made / record.name).read_bytes() == record.read_bytes()
+    assert (made / "README.md").is_file()
