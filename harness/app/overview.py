@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from harness.command import Commands
@@ -144,7 +145,7 @@ class CellValues:
     """Of a single recipe, the run's name without its seed."""
     metric: str
     values: tuple[float, ...]
-    """One for each run."""
+    """One for each run: the mean over the trials that are finished."""
 
 
 def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
@@ -154,7 +155,7 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
     their own linear probe, else their own kNN, else their first other evaluation. The runs of a
     cell lead with the same metric, as far as they have it.
     """
-    found: dict[str, dict[str, dict[str, dict[tuple[int, str], float]]]] = {}
+    found: dict[str, dict[str, dict[str, dict[tuple[int, str, str], list[float]]]]] = {}
     for row in rows:
         described = row.entry.described or {}
         if row.state != "finished" or (lead := _lead(row, described)) is None:
@@ -163,12 +164,13 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
         run = row.id.rpartition(".")[0]
         place, metric, value = lead
         of_cell = found.setdefault(str(described.get("group")), {}).setdefault(cell, {})
-        of_cell.setdefault(run, {})[place, metric] = value
+        task = str(described.get("task"))  # its trials share it
+        of_cell.setdefault(run, {}).setdefault((place, metric, task), []).append(value)
     made: dict[str, list[CellValues]] = {}
     for group, cells in found.items():
         for cell, runs in cells.items():
             first = min(each for values in runs.values() for each in values)
-            values = tuple(each[first] for each in runs.values() if first in each)
+            values = tuple(fmean(each[first]) for each in runs.values() if first in each)
             made.setdefault(group, []).append(CellValues(cell, first[1], values))
     return {
         group: sorted(cells, key=lambda each: _by_number(each.cell))
@@ -210,12 +212,14 @@ def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:
             continue
         ours, theirs = (each.entry.result or {} for each in (row, control))
         if _measured_by(ours) == _measured_by(theirs):
+            from harness.report.untrained import not_above  # it loads much; few run roots need it
+
             pairs = {
-                metric: (value, other)
+                metric: [(value, other)]
                 for metric, value in _values(ours).items()
                 if metric in task_of() and (other := _values(theirs).get(metric)) is not None
             }
-            if said := _not_above(pairs):
+            if said := not_above(pairs):
                 found[row.id] = said
     return found
 
@@ -229,12 +233,6 @@ def _measured_by(result: Mapping[str, Any]) -> tuple[Any, Any]:
 def _values(result: Mapping[str, Any]) -> dict[str, float]:
     said = result.get("values")
     return {k: v for k, v in (said.items() if isinstance(said, dict) else ()) if _number(v)}
-
-
-def _not_above(pairs: Mapping[str, tuple[float, float]]) -> str:
-    from harness.report.untrained import not_above  # it loads much, and few run roots need it
-
-    return ", ".join(filter(None, (not_above(metric, [pair]) for metric, pair in pairs.items())))
 
 
 def totals(

@@ -62,7 +62,7 @@ class CellRuns:
             same = beside.fingerprints == outcome.fingerprints and not beside.why_stale(now)
             if beside.value is not None and same:
                 pairs.append((outcome.value, beside.value))
-        return not_above(metric, pairs)
+        return not_above({metric: pairs})
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def _summary(seen: Statuses, commands: Commands, most: int) -> Iterator[Text]:
         if again := row.again(commands):
             mend[again] = mend.get(again, True) and row.explained
     for again, first in sorted(mend.items())[:3]:
-        yield Text(f"{'mend what failed, then run again' if first else 'run again'}: {again}")
+        yield Text(f"{'fix what failed, then run again' if first else 'run again'}: {again}")
     for note in seen.notes:
         yield Text(f"note: {note}", style="yellow")
 

@@ -223,7 +223,7 @@ def collect(
             read_run(member.cell, member.seed, member.recipe, runs, lines, inputs)
         )
     for first in by_cell.values():
-        first += _added(first, scale, runs, lines, inputs)
+        first += added_runs(first, scale, runs, lines, inputs)
     told = iter(mark_copies([run for found in by_cell.values() for run in found]))
     by_cell = {cell: [next(told) for _ in found] for cell, found in by_cell.items()}
     given = {control.id: control.label for control in scale.controls}
@@ -259,10 +259,10 @@ def collect(
     return replace(found, references=references.recipes, warnings=warnings)
 
 
-def _added(
-    there: Sequence[Run], scale: Scale, runs: Path, lines: int, inputs: CheckInput | None
+def added_runs(
+    there: Sequence[Run], scale: Scale, runs: Path, lines: int = 0, inputs: CheckInput | None = None
 ) -> list[Run]:
-    """A cell's runs of seeds beyond the scale's own, if any."""
+    """A cell's runs in `runs` of planned seeds beyond the scale's own, other than `there`."""
     cell, recipe = there[0].cell, there[0].recipe
     found = []
     for seed in planned_seeds(scale)[len(scale.seeds) :]:

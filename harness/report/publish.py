@@ -12,14 +12,14 @@ import json
 import math
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.errors import StoreError
 from harness.recipe.identity import spec
 from harness.redact import without_places
-from harness.report.collect import Results
+from harness.report.collect import Results, added_runs
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.look_sections import shown_stages
 from harness.report.published import MARK, published
@@ -67,7 +67,6 @@ def publish(
     stages = {stage.id: (run, stage) for run in results.runs for stage in run.stages.values()}
     kept = [(run, stage) for run, stage in stages.values() if stage.state != "absent"]
     _refuse([stage for _, stage in kept], results, root)
-    _refuse_to_lose([stage for _, stage in stages.values() if stage.state == "absent"], root)
     files: dict[str, bytes] = {}
     for run, stage in kept:
         shows = with_images or not _is_private(run, stage)
@@ -82,6 +81,7 @@ def publish(
             files |= {f"{stage.id}/{name}": png for name, png in pictures.files(made).items()}
         curves = precision_recall.content(stage.entry.folder.path, stage.entry.result or {})
         files |= {} if curves is None else {f"{stage.id}/{precision_recall.FILE}": curves}
+    _refuse_to_lose(results, root, files)
     shown = shown_stages(results)
     for run, stage in kept:
         if stage.id in shown:
@@ -173,15 +173,28 @@ def _refuse(stages: Iterable[Stage], results: Results, root: Path) -> None:
         raise StoreError(f"{root}: contains files that `publish` did not write; move it away")
 
 
-def _refuse_to_lose(absent: Iterable[Stage], root: Path) -> None:
-    lost = [stage for stage in absent if (root / stage.id / "result.json").exists()]
+def _refuse_to_lose(results: Results, root: Path, files: Container[str]) -> None:
+    """Refuse if a stage of the table is published with a result that is not in `files`."""
+    added = [
+        run
+        for cell in results.cells
+        if cell.runs and results.scale is not None
+        for run in added_runs(cell.runs, results.scale, root)
+    ]
+    planned = [stage for run in (*results.runs, *added) for stage in run.stages.values()]
+    lost = [
+        stage
+        for stage in planned
+        if f"{stage.id}/result.json" not in files and (root / stage.id / "result.json").exists()
+    ]
     if lost:
-        runs = lost[0].entry.folder.path.parent
+        runs = results.runs[0].stages["pretrain"].entry.folder.path.parent
         raise StoreError(
-            f"{root / lost[0].id}: published, but not in {runs}"
-            f"{f', like {len(lost) - 1} more stages' if len(lost) > 1 else ''}. To keep them, copy "
-            f"the published records there first: cp -rn {shlex.quote(str(root))}/*/ "
-            f"{shlex.quote(str(runs))}/. To drop them, remove {root}"
+            f"{root / lost[0].id}: published with a result, but {runs} has none"
+            f"{f', like {len(lost) - 1} more stages' if len(lost) > 1 else ''}. To keep them, move "
+            f"unfinished folders of these stages out of {runs}, and copy the published records "
+            f"there: cp -rn {shlex.quote(str(root))}/*/ {shlex.quote(str(runs))}/. To drop them, "
+            f"remove {root}"
         )
 
 

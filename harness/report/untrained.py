@@ -6,7 +6,7 @@ said, and one that is above proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from harness.recipe.ablation import Metric
@@ -17,10 +17,15 @@ from harness.report.results_table import measured
 from harness.report.tables import further_columns
 
 
-def not_above(metric: Metric, pairs: Iterable[tuple[float, float]]) -> str:
-    """ "not above the untrained network (34.8 against 42.5 %)"; "" if `against` says nothing."""
-    said = against(metric, pairs)
-    return f"not above the untrained network ({said})" if said else ""
+def not_above(pairs: Mapping[Metric, Sequence[tuple[float, float]]]) -> str:
+    """ "not above the untrained network (kNN top-1 34.8 against 42.5 %)", with every metric of
+    which `against` says something; "" if there is none."""
+    said = [
+        f"{measure(metric).label} {words}"
+        for metric, each in pairs.items()
+        if (words := against(metric, each))
+    ]
+    return f"not above the untrained network ({', '.join(said)})" if said else ""
 
 
 def against(metric: Metric, pairs: Iterable[tuple[float, float]]) -> str:

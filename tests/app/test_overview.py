@@ -1,12 +1,16 @@
-"""How long a stage is, from its recipe and how far it has come."""
+"""What `status` says of cells, and how long a stage is."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from launch.world import World
 
-from harness.app.overview import _by_number, totals
+from harness.app.overview import CellValues, _by_number, accuracies, status, totals
+from harness.site import load_site
 from harness.store.latest import Figures
 
 RECIPE: dict[str, Any] = {
@@ -32,6 +36,21 @@ def test_cells_are_in_the_order_of_their_numbers() -> None:
     assert sorted(cells, key=_by_number) == [
         *("m", "momentum=0.5-queue=32", "momentum=0.5-queue=192", "momentum=0.9", "momentum=0.99")
     ]
+
+
+def test_a_run_has_the_mean_of_its_trials_and_tasks_are_kept_apart(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    above = world.stage(run="tiny.m0-s0")
+    trials = {"masks": 30.0, "masks=t1": 40.0, "others": 90.0}
+    for n, (name, value) in enumerate(trials.items()):
+        folder = world.stage(name, run="tiny.m0-s0", parent=above.id)
+        path = folder.path / "stage.json"
+        told = {"kind": "segmentation", "group": "tiny", "cell": "m0", "trial": n % 2}
+        told["task"] = name.partition("=")[0]
+        path.write_text(json.dumps(json.loads(path.read_text()) | told))
+        world.result(folder, **{"segmentation/miou": value})
+    found = accuracies(status(load_site(runs=world.root)).rows)
+    assert found == {"tiny": [CellValues("m0", "segmentation/miou", (35.0,))]}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_from_another_folder_with_a_site_file(
     status = moco("status", "--runs", root)
     more = re.findall(r"more: (.*)$", status.out, re.MULTILINE)
     assert moco(*shlex.split(more[0])[1:]).code == 0
-    again = pasted(moco, status.out, "mend what failed, then run again: ")
+    again = pasted(moco, status.out, "fix what failed, then run again: ")
     assert again.code == 0, again.all
     assert (stage / "result.json").exists()
     assert not os.listdir(other)  # noqa: PTH208

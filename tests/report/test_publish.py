@@ -174,7 +174,7 @@ def test_a_table_goes_on_from_its_published_records(
     before = texts(root)
     shutil.rmtree(bench.runs)
     bench.finish("m0.99", 0, 41.0)
-    with pytest.raises(StoreError, match="published, but not in") as refused:
+    with pytest.raises(StoreError, match="published with a result") as refused:
         publish(gather(bench), root, recipe="r.yaml")
     assert texts(root) == before
     command = re.search(r"cp -rn \S+ \S+/", str(refused.value))
@@ -184,6 +184,30 @@ def test_a_table_goes_on_from_its_published_records(
     after = texts(root)
     assert {name: after[name] for name in before} == before
     assert (root / bench.folder("m0.99", 0, "knn").id / "result.json").exists()
+
+
+@pytest.mark.parametrize("lost", ["a seed of a later look", "a result"])
+def test_no_published_result_is_replaced_by_less(
+    make: Make, gather: Collected, tmp_path: Path, lost: str
+) -> None:
+    looks = [{"seeds": 3, "alpha": 0.03}, {"seeds": 4, "alpha": 0.02}]
+    bench = make(seeds=(0, 1, 2), scale_changes={"looks": looks, "margin": None})
+    for seed in range(4):
+        bench.finish("m0.9", seed, 40.0 + seed)
+    root = publish(gather(bench), tmp_path / "kept", recipe="r.yaml")
+    before = texts(root)
+    seed = 3 if lost == "a seed of a later look" else 0
+    folders = [bench.folder("m0.9", seed, kind).path for kind in ("pretrain", "knn")]
+    if seed == 3:
+        for folder in folders:
+            shutil.rmtree(folder)
+    else:
+        (folders[1] / "result.json").unlink()
+        broken = {"how": "failed", "message": "the disk is full"}
+        (folders[1] / "attempts/0001/ended.json").write_text(json.dumps(broken))
+    with pytest.raises(StoreError, match=f"{folders[seed != 3].name}: published with a result"):
+        publish(gather(bench), root, recipe="r.yaml")
+    assert texts(root) == before
 
 
 def test_what_was_not_published_is_left_alone(

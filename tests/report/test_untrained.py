@@ -40,9 +40,14 @@ NAME = "tiny.m0.9"
 def test_means_of_the_same_seeds_are_compared(
     metric: str, pairs: Sequence[tuple[float, float]], said: str
 ) -> None:
-    found = not_above(metric, pairs)
+    found = not_above({metric: pairs})
     assert bool(found) == bool(said)
     assert said in found
+
+
+def test_each_metric_that_is_not_above_is_named_once() -> None:
+    found = not_above({"knn/top1": [(4.0, 5.0)], "linear/top1": [(6.0, 5.0)]})
+    assert found == "not above the untrained network (kNN top-1 4.0 against 5.0 %)"
 
 
 @dataclass
