@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from harness.recipe.schema import Recipe
 from harness.recipe.section import Name, Section, refuse
 from harness.recipe.validate import check
 from harness.recipe.yaml_source import read
-from harness.report.runs import LOSS
+from harness.report.runs import LOSS, RunOutcome
 from harness.report.statistics import summarise
 from harness.spec.registry import task, task_of, tasks
 from harness.store import atomic
@@ -39,6 +39,9 @@ class Sample(Section):
     metric: Measured
     task: Text | None = None
     """The further task that measures it; null: a section of its own. Left out of the file then."""
+    data: Text | None = None
+    """Fingerprint of the data that only this task reads (masks, boxes, a set of its own); null: it
+    reads that of the run. Left out of the file then."""
     stage: Text
     """Hash of all that the metric's stage reads, except the seed: only equal hashes are
     compared."""
@@ -232,6 +235,7 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
             Sample(
                 metric=metric,
                 task=under or None,
+                data=own_data(outcomes) or None,
                 stage=protocol(recipe, metric, under),
                 values=tuple(values),
                 mean=round(found.mean, DIGITS),
@@ -249,6 +253,11 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
     )
 
 
+def own_data(outcomes: Iterable[RunOutcome]) -> str:
+    """Fingerprint of the data that only the task behind these outcomes reads; "": it has none."""
+    return ", ".join(sorted({found for outcome in outcomes for _, found in outcome.own_data}))
+
+
 def _curve(cell: CellRuns) -> Monitored | None:
     """The epochs at which every seed was monitored, with their values."""
     seen = [dict(run.curves.knn) for run in cell.runs]
@@ -263,8 +272,9 @@ def text(baseline: Baseline) -> str:
     """The file's content: one line for each sample or curve row, so that diffs are readable."""
     said = baseline.model_dump(mode="json")
     for sample in (sample for cell in said["cells"] for sample in cell["metrics"]):
-        if sample["task"] is None:
-            del sample["task"]
+        for field in ("task", "data"):
+            if sample[field] is None:
+                del sample[field]
     for cell in said["cells"]:
         if cell["trace"] is None:
             del cell["trace"]

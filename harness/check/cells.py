@@ -59,8 +59,9 @@ class CellRuns:
             if protocol_of(run.recipe, metric, under) != protocol_of(control.recipe, metric, under):
                 continue
             beside = control.outcome(metric, under)
-            same = beside.fingerprints == outcome.fingerprints and not beside.why_stale(now)
-            if beside.value is not None and same:
+            if beside.fingerprints != outcome.fingerprints or beside.own_data != outcome.own_data:
+                continue
+            if beside.value is not None and not beside.why_stale(now):
                 pairs.append((outcome.value, beside.value))
         return not_above({metric: pairs})
 
@@ -155,9 +156,11 @@ def unusable(
         )
         waits = all(_waits(run, metric, under, now) for run, _ in without)
         return ("waiting" if waits else "missing"), words
-    prints = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
-    if len(prints) > 1:
-        return "stale", f"the runs used different data ({', '.join(prints)})"
+    of_run = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
+    of_task = sorted({print_ for outcome in outcomes for _, print_ in outcome.own_data})
+    for prints in (of_run, of_task):  # all runs of a cell have the same sections
+        if len(prints) > 1:
+            return "stale", f"the runs used different data ({', '.join(prints)})"
     broken = [f"seed {run.seed} {o.standing} ({o.detail})" for run, o in pairs if o.value is None]
     return ("diverged", ", ".join(broken)) if broken else None
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.check.baseline import Baseline, CellRecord, measured, protocol
+from harness.check.baseline import Baseline, CellRecord, measured, own_data, protocol
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.trace import Trace, against_trace
 from harness.check.verdict import Judged, Verdict
@@ -130,21 +130,24 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     cell, record = question.pair.cell, question.record
     outcomes = [run.outcome(question.metric, question.under) for run in cell.runs]
     why = unusable(cell, question.metric, outcomes, now, question.under)
+    sample = record.sample(question.metric, question.under)
     if why is None or why[0] == "diverged":
         seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
-        if seen != {record.data}:
-            words = f"other data: {', '.join(sorted(seen))}, not the baseline's {record.data}"
+        before = {record.data}
+        if sample is not None and sample.data is not None and seen == before:
+            seen, before = {own_data(outcomes)}, {sample.data}
+        if seen != before:
+            words = f"other data: {', '.join(sorted(seen))}, not the baseline's {', '.join(before)}"
             return _say(question, "incomparable", words)
     if why is not None:
         return _say(question, "below" if why[0] == "diverged" else why[0], why[1])
-    sample = record.sample(question.metric, question.under)
     assert sample is not None
-    before = sample.values
+    values = sample.values
     if question.way:
         epochs = _common(record, cell.runs)
         if not epochs:
             return _say(question, "missing", _unmonitored(record))
-        before = _before_the_end(record, epochs)
+        values = _before_the_end(record, epochs)
         outcomes = [_on_the_way(o, run, epochs) for o, run in zip(outcomes, cell.runs, strict=True)]
     after = [outcome.value for outcome in outcomes if outcome.value is not None]
     low = (
@@ -152,7 +155,7 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
         if question.way or question.metric == LOSS
         else cell.not_above(question.metric, outcomes, question.under, now.editions)
     )
-    return _weigh(question, summarise(before), summarise(after), level, low)
+    return _weigh(question, summarise(values), summarise(after), level, low)
 
 
 def _weigh(question: _Question, before: Summary, after: Summary, level: float, low: str) -> Verdict:

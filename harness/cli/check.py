@@ -14,7 +14,7 @@ from rich.table import Table
 
 from harness.app.checking import check
 from harness.app.results import INTERRUPTED
-from harness.check.baseline import load_baseline, make_baseline, write_baseline
+from harness.check.baseline import Baseline, load_baseline, make_baseline, write_baseline
 from harness.check.cells import CellRuns, CurrentState
 from harness.check.compare import ALARM, comparisons
 from harness.check.files import is_json, is_junit, write_json, write_junit
@@ -230,4 +230,23 @@ def _write(cells: Sequence[CellRuns], now: CurrentState, path: Path) -> None:
             if before is not None:
                 words += f", before {before.mean:.{digits}f} ± {before.sd:.{digits}f}"
             show.line(f"{words} ({len(record.seeds)} seeds)")
+    if gone := list(_no_longer(older, made)):
+        show.line(f"WARNING: no longer in {path}: {', '.join(gone)}", "bold yellow")
     show.line(f"baseline: {path}")
+
+
+def _no_longer(older: Baseline | None, made: Baseline) -> Iterator[str]:
+    """What the older baseline had besides, in words."""
+    for was in older.cells if older is not None else ():
+        of = was.cell if was.cell == was.recipe else f"{was.recipe}/{was.cell}"
+        now = made.cell(was.recipe, was.cell)
+        if now is None:
+            yield of
+            continue
+        for sample in was.metrics:
+            if now.sample(sample.metric, sample.task or "") is None:
+                yield f"{f'{sample.task}: ' if sample.task else ''}{sample.metric} of {of}"
+        if was.curve is not None and now.curve is None:
+            yield f"kNN's curve of {of}"
+        if was.trace is not None and now.trace is None:
+            yield f"the loss trace of {of}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.recipe.ablation import Metric
@@ -21,6 +21,8 @@ class Comparability:
     editions: Editions
     fingerprints: dict[str, str]
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
+    own_data: dict[str, str] = field(default_factory=dict)
+    """A task's sections that name data of its own (Stage.own_section) -> fingerprint of that."""
     device: str = ""
     """The device of most pre-training runs in the table: a cost is only valid for one device."""
 
@@ -32,7 +34,9 @@ class Comparability:
         if metric in COSTS and run.device != self.device:
             return f"on {run.device}, but the column is from {self.device}"
         data = self.fingerprints.get(run.data_key, "")
-        others = not set(outcome.fingerprints) <= {data}
+        others = not set(outcome.fingerprints) <= {data} or any(
+            self.own_data.get(section) != found for section, found in outcome.own_data
+        )
         return outcome.why_stale(self.editions) or ("of other data" if others else "")
 
 
@@ -42,8 +46,8 @@ def choose_comparability(
     """The code and data that a table's numbers must share; None while there is no result.
 
     For each task, the installed edition if any result has it, else the most frequent edition. For
-    each recipe's data section, the most frequent data among results of these editions; the same for
-    devices. A tie goes to the run that started last, then to the greater name.
+    each data section of a recipe or a task, the most frequent data among results of these editions;
+    the same for devices. A tie goes to the run that started last, then to the greater name.
 
     Args:
         beside: runs that decide only the editions of what no other run has.
@@ -67,16 +71,20 @@ def choose_comparability(
         }
     )
     prints: dict[str, list[tuple[str, str]]] = {}
+    own_data: dict[str, list[tuple[str, str]]] = {}
     devices = []
     for run, outcome in found:
         if outcome.is_of(chosen):
             devices.append((run.device, run.started))
             if len(outcome.fingerprints) == 1:
                 prints.setdefault(run.data_key, []).append((outcome.fingerprints[0], run.started))
+            for section, found_data in outcome.own_data:
+                own_data.setdefault(section, []).append((found_data, run.started))
     return Comparability(
-        chosen,
-        {key: _most(named) for key, named in prints.items()},
-        _most(devices),
+        editions=chosen,
+        fingerprints={key: _most(named) for key, named in prints.items()},
+        own_data={section: _most(named) for section, named in own_data.items()},
+        device=_most(devices),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.recipe.identity import record, spec, stage_id, stages
+from harness.recipe.identity import canonical, record, spec, stage_id, stages
 from harness.recipe.reported import reported
 from harness.recipe.schema import Recipe
 from harness.report.curves import MOST, is_number, read_curves
@@ -22,7 +22,7 @@ from harness.spec.registry import alarms, trackers
 from harness.store import atomic
 from harness.store.edition import subject
 from harness.store.layout import StageFolder, stage_folder
-from harness.store.ledger import beside, read_entry
+from harness.store.ledger import OWN_DATA, beside, read_entry
 from harness.store.stale import CheckInput
 from harness.store.validity import copies, why_copy
 from harness.track import mirror_state
@@ -121,6 +121,7 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: CheckInput | None) -> 
         under=asked.under,
         reported=reported(asked.task, asked.data(recipe)),
         own_data=asked.data(recipe) != recipe.data,
+        own_section=_own_section(recipe, asked.under),
         subject=subject(asked.task.kind, recipe.contrast.kind, recipe.optim.kind),
         id=folder.id,
         entry=entry,
@@ -140,6 +141,13 @@ def _stage(name: str, recipe: Recipe, runs: Path, inputs: CheckInput | None) -> 
         inputs=inputs,
         mirrors=tuple(_mirrors(folder)),
     )
+
+
+def _own_section(recipe: Recipe, under: str) -> str:
+    """The sections of the task `under` that name data of its own, as canonical text."""
+    said = recipe.tasks[under].model_dump(mode="json") if under else {}
+    own = {name: said[name] for name in ("data", *OWN_DATA) if said.get(name)}
+    return canonical(own) if own else ""
 
 
 def _costs(result: dict[str, Any], recipe: Recipe) -> dict[str, float]:

@@ -52,6 +52,9 @@ class Stage:
     """The metrics that its result should have."""
     own_data: bool
     """Whether it uses other data than the run."""
+    own_section: str
+    """The sections of its task that name data of its own (data, masks, boxes, images), as canonical
+    text; "" if it reads the run's data only."""
     subject: str
     """What its editions are for: see harness.store.edition.subject."""
     id: str
@@ -100,10 +103,21 @@ class RunOutcome:
     """In percent; None unless both pre-training and evaluation finished."""
     detail: str
     fingerprints: tuple[str, ...]
+    """Of the run's data, in all stages behind the value."""
     stages: tuple[Stage, ...] = ()
     """The stages behind the value, parents first."""
     copied: str = ""
     """Why it may be a copy of another result, or the other a copy of it; "" if neither."""
+
+    @cached_property
+    def own_data(self) -> frozenset[tuple[str, str]]:
+        """(section, fingerprint) of the data that only a stage behind the value reads: the data
+        that it was trained and tested on."""
+        return frozenset(
+            (stage.own_section, stage.data_fingerprint)
+            for stage in self.stages
+            if stage.own_section and stage.entry.result
+        )
 
     @property
     def mixed(self) -> bool:

@@ -137,6 +137,28 @@ def test_other_data_are_not_compared(tmp_path: Path, old: Baseline) -> None:
     assert "other data: 0bad, not the baseline's f1a9" in found.says
 
 
+def test_other_data_of_a_task_are_not_compared(tmp_path: Path) -> None:
+    """Pre-training saw the same images; the task's own test images are others."""
+    cifar = {"name": "cifar10", "size": 32, "images": 2000}
+    changes = {"tasks": {"other": {"kind": "knn", "data": cifar}}}
+
+    def ran(runs: str, fingerprint: str) -> Bench:
+        made = bench(tmp_path / runs, (0, 1, 2), recipe_changes=changes)
+        for seed in made.seeds:
+            made.finish("m0.99", seed, 40.0 + seed, 50.0 + seed)
+            values = {"knn/top1": 30.0 + seed}
+            made.stage("m0.99", seed, "other", values, fingerprint=fingerprint)
+        return made
+
+    before = ran("before", "0a0a")
+    baseline = make_baseline(cells(before), NOW)
+    for made, outcome in ((before, "passed"), (ran("after", "0b0b"), "incomparable")):
+        pairs = [Pair(cell, baseline, "base.json") for cell in cells(made)]
+        told = {each.metric: each.judged for each in against_baselines(pairs, NOW)}
+        assert told["other: knn/top1"] == outcome
+        assert told[END] == "passed"
+
+
 def test_a_cell_that_the_baseline_lacks(tmp_path: Path, old: Baseline) -> None:
     made = Bench(tmp_path / "new", (100,), {"cells": ["m0.9"], "control": False})
     made.finish("m0.9", 100, 40.5, 50.3)

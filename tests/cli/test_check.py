@@ -126,6 +126,21 @@ def test_a_baseline_is_written_compared_and_renewed(moco: Any, easy: Path) -> No
     renewed = moco("check", easy, "--seeds", "0-2", "--write-baseline", "base.json")
     assert renewed.code == 0
     assert ", before 10" in renewed.out
+    assert "no longer" not in renewed.out
+
+
+def test_a_baseline_says_what_it_no_longer_has(moco: Any, easy: Path) -> None:
+    assert moco("check", easy, "--seeds", "0-1", "--run", "--write-baseline", "base.json").code == 0
+    found = json.loads(Path("base.json").read_text())
+    found["cells"].append(found["cells"][0] | {"recipe": "other", "cell": "other"})
+    Path("base.json").write_text(json.dumps(found))
+    renewed = moco(
+        *("check", easy, "--seeds", "0-1", "--set", "linear=null"),
+        *("--write-baseline", "base.json"),
+    )
+    assert renewed.code == 0, renewed.all
+    (said,) = (line for line in renewed.out.splitlines() if "no longer in base.json" in line)
+    assert said.endswith("no longer in base.json: linear/top1 of easy, other")
 
 
 def test_what_a_baseline_needs(moco: Any, easy: Path) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 
 from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.expand import Expansion, Member
-from harness.recipe.identity import stage_id
+from harness.recipe.identity import described, record, spec, stage_id
 from harness.recipe.schema import About, Recipe, Target
 from harness.recipe.section import plain
 from harness.report.curves import is_number
-from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
 from harness.track.mirror_state import MirrorState
 
@@ -227,19 +226,20 @@ class Bench:
         provenance: Mapping[str, Any] | None = None,
         weights: str | None = None,
     ) -> StageFolder:
-        """One stage as the trainer leaves it; `state` None: without a result."""
+        """One stage as the trainer leaves it; `state` None: without a result. `kind`: its name in
+        the run."""
         folder = self.folder(cell, seed, kind)
         resolved = self.recipe(cell, seed)
-        parent = task(kind).parent
+        asked = spec(resolved, kind)
         folder.create(
             {
                 "schema": 1,
                 "id": folder.id,
-                "kind": kind,
+                **record(resolved, kind),
                 "name": resolved.name,
                 "seed": seed,
-                "parent": stage_id(resolved, parent) if parent else None,
-                "recipe": plain(resolved),
+                "parent": stage_id(resolved, asked.parent) if asked.parent else None,
+                "recipe": described(resolved, kind),
             }
         )
         path = folder.path / "attempts" / f"{attempt:04d}"

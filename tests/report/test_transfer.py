@@ -133,6 +133,28 @@ def test_a_pre_training_is_one_value_however_many_trials(scale: Scale, tmp_path:
     assert told["moco-beats-random"] == "undecided"
 
 
+def test_a_result_on_other_masks_is_not_averaged_with_the_rest(
+    scale: Scale, tmp_path: Path
+) -> None:
+    """Two of four pre-trainings were fine-tuned where the masks were others, their data alike."""
+    whole = filled(scale, tmp_path, between=0.5, within=1.0)
+    for run in whole.runs:
+        other = run.cell == "moco-long" and run.seed in scale.seeds[:2]
+        for stage in run.behind(MIOU):
+            path = stage.entry.folder.path / "result.json"
+            result = json.loads(path.read_text())
+            result["masks"] = {"name": "scenes", "fingerprint": "0a0a" if other else "f1a9"}
+            path.write_text(json.dumps(result))
+    results = collected(scale, tmp_path)
+    (cell,) = (each for each in results.cells if each.id == "moco-long")
+    told = {value.seed: (value.standing, value.detail) for value in results.values(cell)}
+    assert [told[seed] for seed in scale.seeds[:2]] == [("stale", "of other data")] * 2
+    assert {told[seed][0] for seed in scale.seeds[2:]} == {"finished"}
+    found = {each.claim.id: each.verdict for each in judge(results)}
+    assert found["longer-is-better"] == "incomplete"
+    assert found["longer-detects-better"] == "reproduced", "its boxes are the same"
+
+
 def test_claims_about_detection_are_judged_by_boxes(scale: Scale, tmp_path: Path) -> None:
     """The random start segments worst and detects best: its claims differ by metric."""
     filled(scale, tmp_path, between=0.5, within=1.0)
