@@ -60,7 +60,7 @@ def publish(
         HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
             written.
     """
-    left_out = False
+    left_out, noted = False, None
     if recipe is None:
         folders = published_reports(to)
         _refuse_links(folders)
@@ -72,13 +72,16 @@ def publish(
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         left_out = not with_images and records.private_images(results)
+        noted = (published(root) or {}).get(KEY)
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
         before = digests(folder) or {}
-        _preregister(folder)
+        _preregister(folder, noted)
         files = render(folder, folder)
-        _remove_drawings(folder, before.keys() - {str(p.relative_to(folder)) for p in files})
+        pictures = {str(p.relative_to(folder)) for p in (folder / PICTURES).glob("*")}
+        made_now = {str(p.relative_to(folder)) for p in files}
+        _remove_drawings(folder, (before.keys() | pictures) - made_now)
         written.append(files[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
@@ -136,14 +139,26 @@ def _gathered(folder: Path) -> Results:
     return gather(made, root, None)
 
 
-def _preregister(folder: Path) -> None:
+def _preregister(folder: Path, noted: object = None) -> None:
     """Note in the records which commit first had what decides the table, unless they say it of
-    what decides it now."""
+    what decides it now.
+
+    Args:
+        noted: what the replaced records said of it, which stands if no history can be looked at.
+    """
     root, results = folder / "runs", _gathered(folder)
     mark, wanted = published(root) or {}, deciding_results(results)
-    said = mark.get(KEY)
-    if isinstance(said, dict) and said.get("digest") == wanted and said.get("commit"):
+    if _is_of(mark.get(KEY), wanted):
         return
     runs = commits_of(results)
-    mark[KEY] = committed(recipe_of(folder), mark.get("sets", ()), wanted, runs)
+    found = committed(recipe_of(folder), mark.get("sets", ()), wanted, runs)
+    if found.get("unknown") and isinstance(noted, dict) and _is_of(noted, wanted):
+        known = noted.get("of_runs") or {}
+        found = noted | {"of_runs": {each: known.get(each) for each in runs}}
+    mark[KEY] = found
     write_files({MARK: atomic.dump(mark)}, root)
+
+
+def _is_of(said: object, wanted: str) -> bool:
+    """Whether the note names a commit for what decides the table now."""
+    return isinstance(said, dict) and said.get("digest") == wanted and bool(said.get("commit"))

@@ -61,6 +61,7 @@ def verify(folder: Path) -> Verified:
     mark = None if folder.is_file() else published(folder / "runs")
     if mark is None:
         raise StoreError(f"{folder}: not a published report (no runs/{MARK})")
+    noted = mark.get(KEY)
     files = manifest.compare(folder)
     drawings = mark.get("matplotlib") == _version("matplotlib")
     with tempfile.TemporaryDirectory() as made:
@@ -86,7 +87,7 @@ def verify(folder: Path) -> Verified:
         files=files,
         made=len(again.keys() - differing),
         differing=tuple(sorted(differing)),
-        preregistered=contradicted(recipe_of(folder), mark.get(KEY) or {}),
+        preregistered=contradicted(recipe_of(folder), noted if isinstance(noted, dict) else {}),
         drawings=drawings,
         runs=sum(found != {"absent"} for found in states),
         planned=len(states),

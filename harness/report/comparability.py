@@ -71,21 +71,29 @@ def choose_comparability(
         }
     )
     prints: dict[str, list[tuple[str, str]]] = {}
-    own_data: dict[str, list[tuple[str, str]]] = {}
     devices = []
     for run, outcome in found:
         if outcome.is_of(chosen):
             devices.append((run.device, run.started))
             if len(outcome.fingerprints) == 1:
                 prints.setdefault(run.data_key, []).append((outcome.fingerprints[0], run.started))
-            for section, found_data in outcome.own_data:
-                own_data.setdefault(section, []).append((found_data, run.started))
     return Comparability(
         editions=chosen,
         fingerprints={key: _most(named) for key, named in prints.items()},
-        own_data={section: _most(named) for section, named in own_data.items()},
+        own_data=_own_data(runs, chosen),
         device=_most(devices),
     )
+
+
+def _own_data(runs: Iterable[Run], chosen: Editions) -> dict[str, str]:
+    """See Comparability.own_data: of all tasks, as a metric may be measured by several."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for run in runs:
+        for stage in run.stages.values():
+            if stage.own_section and stage.entry.result and stage.is_of(chosen):
+                named = found.setdefault(stage.own_section, [])
+                named.append((stage.data_fingerprint, run.started))
+    return {section: _most(named) for section, named in found.items()}
 
 
 def mixed_threads(runs: Sequence[Run]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from harness import command
 from harness.errors import StoreError
+from harness.recipe.ablation import CONTROL
 from harness.recipe.load import load_ablation
 from harness.recipe.printed import FILE as PRINTED
 from harness.report.claim_lines import ClaimLine, claim_lines, of_papers
@@ -35,7 +36,7 @@ Each line is one statement: what the paper says, the numbers that it prints, and
 say. A difference is that of two cells' means, with the interval that decides; positive means that
 the first cell is better. Compare statements, not numbers: our scale is another one. Each table's
 report gives the rule, the evidence, and every run behind it. A statement that several tables
-judge has a line for each."""
+judge has a line for each, and is counted as often above."""
 
 TABLES = """\
 Each folder holds one table: `report.md` to read here, `report.html` for a browser, `report.tex`
@@ -64,6 +65,9 @@ ALT = "The papers' statements, our differences with their intervals, and our ver
 DECIDED = ("reproduced", "not reproduced", "refuted")
 ORDER = get_args(Verdict)
 
+DAMAGED = (KeyError, TypeError, AttributeError, ValueError)
+"""What a results.json raises that lacks something, or has it of another type."""
+
 Found = Mapping[str, Mapping[str, Any]]
 """Folder -> content of its results.json."""
 
@@ -77,6 +81,19 @@ def overview(reports: Path) -> dict[str, str]:
     found = {folder.name: _read(folder) for folder in published_reports(reports)}
     if not found:
         return {PAGE: f"{TITLE}\n\nNothing is published yet.\n"}
+    try:
+        return _overview(reports, found)
+    except DAMAGED as error:
+        for name, said in found.items():
+            try:
+                _overview(reports, {name: said})
+            except DAMAGED as own:
+                where = reports / name / "results.json"
+                raise StoreError(f"{where}: damaged ({own!r}); publish the report again") from own
+        raise StoreError(f"{reports}: a report is damaged ({error!r}); publish again") from error
+
+
+def _overview(reports: Path, found: Found) -> dict[str, str]:
     lines = claim_lines(found)
     page = _page(reports, found, lines)
     return {PAGE: page, **({PICTURE: picture(of_papers(lines))} if of_papers(lines) else {})}
@@ -127,7 +144,9 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
     words = []
     if absent:
         words.append(f"No run here used {' or '.join(absent)}.")
-    papers = [said["title"] for said in found.values() if said["scale"]["papers"]]
+    papers = [
+        said["title"] for said in found.values() if said["scale"]["papers"] and _has_runs(said)
+    ]
     if papers:
         words.append(f"At the scale of the printed numbers: {escape(', '.join(papers))}.")
     else:
@@ -135,10 +154,21 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
     words.append(f"The runs used these data: {escape(', '.join(data))}.")
     yield f"**What was not run.** {' '.join(words)}"
     if missing := _without_runs(reports.parent / "ablations", found):
-        title = f"Tables of the papers of which nothing is published ({len(missing)})"
+        title = f"Tables with a recipe and no published report ({len(missing)})"
         yield f"<details><summary>{title}</summary>"
         yield "\n".join(f"- {escape(each)}" for each in missing)
         yield "</details>"
+
+
+def _has_runs(said: Mapping[str, Any]) -> bool:
+    """Whether a run of a cell has a result, besides the untrained network's."""
+    return any(
+        stage["state"] in ("finished", "diverged")
+        for cell in said["cells"]
+        if cell["id"] != CONTROL
+        for run in cell["runs"]
+        for stage in run["stages"].values()
+    )
 
 
 def _without_runs(ablations: Path, found: Found) -> list[str]:
@@ -165,7 +195,7 @@ def _claims(lines: Sequence[ClaimLine]) -> str:
             "<br>".join(map(escape, _ours(line))),
             f"[{escape(line.scale)}]({line.report}/report.md#claims), {escape(line.cost)}",
         )
-        rows.append(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

@@ -40,6 +40,12 @@ IMAGES = (
 )
 
 
+def epochs(recipe: Recipe) -> str:
+    """ "200", or "200 (stopped after 97 steps)" where `optim.steps` ends pre-training earlier."""
+    stop = recipe.optim.steps
+    return f"{recipe.optim.epochs}" + ("" if stop is None else f" (stopped after {stop} steps)")
+
+
 def composed() -> tuple[Fact, ...]:
     """The facts that combine several fields, in the order of the list."""
     return (

@@ -12,6 +12,7 @@ from harness.output import escaped_json
 from harness.recipe.claims import Beats, NotWorse
 from harness.recipe.identity import specs
 from harness.recipe.reported import is_measured
+from harness.recipe.schema import Data
 from harness.report import provenance
 from harness.report.blocks import Figure
 from harness.report.claims import Judgement, verdict_counts
@@ -32,8 +33,9 @@ from harness.report.scale import is_papers_scale, one_line
 from harness.report.sequential_design import design_of
 from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
+from harness.store.ledger import OWN_DATA
 
-FORMAT = 6
+FORMAT = 7
 """Version of results.json; raised when the meaning of a key changes."""
 
 
@@ -129,10 +131,17 @@ def _commits(run: Run) -> Iterator[str]:
 
 
 def _data(run: Run) -> Iterator[str]:
-    """The names of the data sets of its stages."""
-    for stage in specs(run.recipe).values():
-        data = stage.data(run.recipe)
-        yield data.folder or data.name
+    """The names of the data that its stages with a result read."""
+    for name, asked in specs(run.recipe).items():
+        if run.stages[name].entry.result is None:
+            continue
+        yield _name(asked.data(run.recipe))
+        said = run.recipe.tasks[asked.under].inputs() if asked.under else {}
+        yield from (said[field] for field in OWN_DATA if field in said)
+
+
+def _name(data: Data) -> str:
+    return data.folder or data.name
 
 
 def _printed(results: Results, judged: Judgement) -> dict[str, Any] | None:
@@ -224,6 +233,7 @@ def _cell(results: Results, table: Table, row: Row, cell: CellResult) -> dict[st
         "id": cell.id,
         "label": cell.label,
         "printed": cell.printed,
+        "data": sorted({_name(run.recipe.data) for run in cell.runs}),
         "metrics": metrics,
         "runs": [_run(results, run) for run in cell.runs],
     }

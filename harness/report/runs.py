@@ -87,6 +87,10 @@ class Stage:
         is of the run's, which runs are compared by."""
         return str(self.entry.data.get("fingerprint") or self.fingerprint)
 
+    def is_of(self, editions: Editions) -> bool:
+        """Whether its result has only its edition of these."""
+        return self.editions in ((), (editions[self.subject],))
+
     def why_stale(self, of: Mapping[str, Stage], edition: str | None) -> str:
         """Why its result is stale; "" if it is not. `of`: the stages of its run by name, at least
         its parent; `edition`: the required one, None: any."""
@@ -126,7 +130,7 @@ class RunOutcome:
 
     def is_of(self, editions: Editions) -> bool:
         """Whether all stages behind the value have only these editions."""
-        return all(stage.editions in ((), (editions[stage.subject],)) for stage in self.stages)
+        return all(stage.is_of(editions) for stage in self.stages)
 
     def why_stale(self, editions: Editions) -> str:
         """Why the value is stale: its recipe, edition, pre-training, data or inputs differ from the

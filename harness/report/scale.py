@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.recipe.ablation import Ablation, Scale
+from harness.recipe.ablation import CONTROL, Ablation, Scale
 from harness.recipe.labels import label
 from harness.recipe.reference import papers
 from harness.recipe.schema import Knn, Recipe
@@ -78,7 +78,7 @@ def _of_field(path: str, **more: Any) -> Property:
     return Property(label(path), say, **more)
 
 
-EPOCHS = _of_field("optim.epochs", decides=True)
+EPOCHS = Property(label("optim.epochs"), recipe_facts.epochs, decides=True)
 PROPERTIES = (
     Property("training images", recipe_facts.images, decides=True, of_weights=True),
     Property("image size", lambda recipe: f"{recipe.data.size} px", decides=True, of_weights=True),
@@ -167,7 +167,8 @@ def _least_epochs() -> int:
 
 
 def _trained_enough(recipe: Recipe, epochs: int) -> bool:
-    return _are_evaluated([recipe]) or recipe.optim.epochs >= epochs
+    optim = recipe.optim
+    return _are_evaluated([recipe]) or (optim.steps is None and optim.epochs >= epochs)
 
 
 def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
@@ -255,19 +256,24 @@ def _value(value: Any) -> str:
 
 
 def one_line(results: Results) -> str:
-    """The scale in one sentence, for the top of a report."""
+    """The scale in one sentence, for the top of a report: that of the plan, with the number of
+    runs that were made if some were not."""
     here = {trait.what: trait.here for trait in traits(results)}
     seeds = len(results.seen_seeds)
     if _are_evaluated(results.trained or [results.recipe]):
         where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
-    epochs = "1 epoch" if here["epochs"] == "1" else f"{here['epochs']} epochs"
+    number, early, stopped = here["epochs"].partition(" (")
+    epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
     keys = here["negatives, K"]
+    made = sum(run.stages["pretrain"].entry.result is not None for run in results.runs)
+    planned = len(results.runs)
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, {epochs}, "
         + (f"K {keys}, " if keys != recipe_facts.NONE else "")
         + f"batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
+        + (f", {made} of {planned} planned runs made" if made < planned else "")
     )
 
 
@@ -278,11 +284,13 @@ def protocol_sentences(results: Results) -> list[str]:
         for line in _sentences(run.recipe):
             if line not in lines:
                 lines.append(line)
-    lines.append(
-        "Results are from the last epoch, never the best one. The untrained network is the same "
-        "network with its initial weights, evaluated in the same way."
-    )
-    return lines
+    last = "Results are from the last epoch, never the best one."
+    if any(cell.id == CONTROL and cell.runs for cell in results.cells):
+        last += (
+            " The untrained network is the same network with its initial weights, evaluated in the "
+            "same way."
+        )
+    return [*lines, last]
 
 
 def _sentences(recipe: Recipe) -> list[str]:

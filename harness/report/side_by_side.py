@@ -7,9 +7,10 @@ so a difference comes from the code, the machine or the settings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from harness.errors import StoreError
@@ -46,19 +47,24 @@ from harness.store import atomic
 Report = dict[str, Any]
 """The content of results.json."""
 
+Fields = dict[str, type | tuple[type, ...]]
+
 FILE = "results.json"
 
 OF_OWN_DATA = (".data", ".masks", ".boxes", ".images")
 """Endings of the fields of a protocol that name a task's own data."""
 
-NEEDED: dict[str, type] = {
+NEEDED: Fields = {
     **dict.fromkeys(("name", "title", "metric"), str),
     **dict.fromkeys(("seeds", "cells", "claims", "warnings", "commits", "cost"), list),
     "environments": list,
     "scale": dict,
+    "basis": (dict, NoneType),
+    "margin": (int, float, NoneType),
 }
-OF_CELL: dict[str, type] = {"id": str, "label": str, "metrics": dict, "runs": list}
-"""Fields of results.json and of a cell in it that a comparison reads."""
+OF_CELL: Fields = {"id": str, "label": str, "metrics": dict, "runs": list, "data": list}
+OF_RUN: Fields = {"seed": int, "stages": dict}
+"""Fields of results.json, of a cell and of a run in it that a comparison reads."""
 
 DIFFERS, DETAILS = "What differs", "Beside each other"
 """Sections of the comparison."""
@@ -107,14 +113,18 @@ def read_report(path: Path) -> Report:
             f"{file}: not a report of this version (format {FORMAT}); write it again with "
             "`moco-harness report`"
         )
-    if not (_has(found, NEEDED) and all(_has(cell, OF_CELL) for cell in found["cells"])):
+    whole = _has(found, NEEDED) and all(
+        _has(cell, OF_CELL) and all(_has(run, OF_RUN) for run in cell["runs"])
+        for cell in found["cells"]
+    )
+    if not whole:
         raise StoreError(f"{file}: damaged; write it again with `moco-harness report`")
     return found
 
 
-def _has(said: object, fields: Mapping[str, type]) -> bool:
+def _has(said: object, fields: Fields) -> bool:
     return isinstance(said, dict) and all(
-        isinstance(said.get(name), kind) for name, kind in fields.items()
+        name in said and isinstance(said[name], kind) for name, kind in fields.items()
     )
 
 
@@ -126,7 +136,7 @@ def pairs(a: Report, b: Report) -> list[Pair]:
     """
     ours, theirs = ({cell["id"]: cell for cell in each["cells"]} for each in (a, b))
     found = [
-        _pair(ours[one], theirs[other], metric, elsewhere=_data_sets(a) != _data_sets(b))
+        _pair(ours[one], theirs[other], metric)
         for one, other in common_cells(a, b)
         for metric in ours[one]["metrics"]
         if metric in theirs[other]["metrics"]
@@ -151,12 +161,7 @@ def _ids(report: Report) -> list[str]:
     return [cell["id"] for cell in report["cells"]]
 
 
-def _data_sets(report: Report) -> list[str]:
-    """The names of the data sets of pre-training, whose test images also evaluate it."""
-    return sorted(map(str, report["scale"].get("data") or ()))
-
-
-def _pair(a: dict[str, Any], b: dict[str, Any], metric: str, *, elsewhere: bool) -> Pair:
+def _pair(a: dict[str, Any], b: dict[str, Any], metric: str) -> Pair:
     one, other = a["metrics"][metric], b["metrics"][metric]
     ours, theirs = _values(one), _values(other)
     both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
@@ -165,7 +170,7 @@ def _pair(a: dict[str, Any], b: dict[str, Any], metric: str, *, elsewhere: bool)
     if one["seeds"] and other["seeds"] and metric not in COSTS:
         if one["protocol"] != other["protocol"]:
             otherwise = "another protocol"
-        elif elsewhere and not own_data:
+        elif a["data"] != b["data"] and not own_data:  # the run's test images evaluate it
             otherwise = "other data"
     found = None if otherwise else contrast([(1, theirs), (-1, ours)])
     labels = dict.fromkeys((a["label"], b["label"]))

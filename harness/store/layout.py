@@ -162,7 +162,8 @@ class StageFolder:
         refuse_link(aside)
         try:
             aside.mkdir(exist_ok=True)
-            number = sum(p.name.startswith(f"{self.id}~") for p in aside.iterdir()) + 1
+            before = [p.name.removeprefix(f"{self.id}~") for p in aside.iterdir()]
+            number = max((int(n) for n in before if n.isdecimal()), default=0) + 1
             target = aside / f"{self.id}~{number}"
             self.path.rename(target)
         except OSError as error:

@@ -16,6 +16,7 @@ from harness.report.results_table import results_table
 from harness.report.scale import one_line, protocol_sentences
 from harness.store.edition import Editions
 from report.build import EDITION, recipe
+from report.conftest import Collected, Make
 
 CIFAR = {"name": "cifar10", "size": 32, "images": 2000}
 WATCHED: dict[str, Any] = {
@@ -70,6 +71,18 @@ def test_a_method_without_negatives_has_no_k_in_its_scale(tmp_path: Path) -> Non
         part.startswith("K ") for part in one_line(collected(labelled, tmp_path)).split(", ")
     )
     assert "K 128" in one_line(collected(recipe(), tmp_path)).split(", ")
+
+
+def test_a_run_that_is_stopped_early_says_so_in_its_scale(tmp_path: Path) -> None:
+    early = one_line(collected(recipe(optim__steps=31), tmp_path)).split(", ")
+    assert "10 epochs (stopped after 31 steps)" in early
+    assert "10 epochs" in one_line(collected(recipe(), tmp_path)).split(", ")
+
+
+def test_a_table_of_which_some_runs_were_made_says_how_many(make: Make, gather: Collected) -> None:
+    bench = make(seeds=(0, 1))
+    bench.finish("m0.9", 0, 40.0)
+    assert one_line(gather(bench)).endswith(", 2 seeds, 1 of 10 planned runs made")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.collect import Results, collect
-from harness.report.index import PAGE, overview
 from harness.report.publish import publish
 from harness.report.published import MARK, pinned
 from harness.report.write import write_report
@@ -279,84 +277,3 @@ def test_a_damaged_mark_is_told(tmp_path: Path) -> None:
     (tmp_path / MARK).write_text("[]")
     with pytest.raises(StoreError, match="publish them again"):
         pinned(tmp_path)
-
-
-def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
-    reports = tmp_path / "reports"
-    assert "Nothing is published yet." in overview(reports)[PAGE]
-    bench = momentum(runs)
-    root = publish(
-        gather(bench), reports / "tiny" / "runs", recipe="recipes/tiny.yaml", sets=["a=1"]
-    )
-    write_report(again(bench, root), reports / "tiny")
-    text = overview(reports)[PAGE]
-    assert (
-        "| [Momentum ablation, drawn images](tiny/report.md) ([page](tiny/report.html)) | " in text
-    )
-    said = "Of the paper's 4 claims: 3 reproduced, 1 not testable at this scale."
-    assert f"| {said} | not known | 0.65 hours" in text
-    assert "0.05." in text
-    assert " 5%" in text
-    assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
-    assert (
-        "    moco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
-        "--out reports/tiny\n" in text
-    )
-    assert "gate.md" not in text, "there is none"
-    assert "Possible reasons" not in text
-    (reports / "tiny" / "results.json").write_text('{"format": 1}')
-    with pytest.raises(StoreError, match="write it again"):
-        overview(reports)[PAGE]
-
-
-def test_the_command_that_makes_a_report_again_can_be_pasted(
-    make: Make, gather: Collected, tmp_path: Path
-) -> None:
-    bench, reports = make(), tmp_path / "reports"
-    bench.finish("m0.9", 0, 40.0)
-    sets = ["optim.schedule={kind: cosine}"]
-    root = publish(gather(bench), reports / "tiny" / "runs", recipe="my tiny.yaml", sets=sets)
-    write_report(again(bench, root), reports / "tiny")
-    (line,) = (
-        line for line in overview(reports)[PAGE].splitlines() if "moco-harness report" in line
-    )
-    assert shlex.split(line)[2:5] == ["my tiny.yaml", "--set", *sets]
-
-
-def test_the_index_leads_to_what_other_commands_measured(
-    make: Make, gather: Collected, tmp_path: Path
-) -> None:
-    reports = tmp_path / "reports"
-    claims = [
-        {"kind": "fails", "id": "zero", "cell": "m0", "says": "Zero fails."},
-        {
-            "kind": "beats",
-            "id": "own",
-            "cell": "m0.9",
-            "over": CONTROL,
-            "by": "ours",
-            "says": "So.",
-        },
-    ]
-    bench = make(
-        scale_changes={"discussion": ["It <may> be late."]}, ablation_changes={"claims": claims}
-    )
-    for cell, value in (("m0", 15.0), ("m0.9", 40.0), (CONTROL, 14.0)):
-        bench.finish(cell, 0, value)
-    root = publish(gather(bench), reports / "tiny" / "runs", recipe="r.yaml")
-    write_report(again(bench, root), reports / "tiny")
-    (reports / "bench").mkdir()
-    for page in ("bench/README.md", "gate.md"):
-        (reports / page).write_text("numbers")
-    text = overview(reports)[PAGE]
-    assert "- [bench/README.md](bench/README.md): " in text
-    assert "- [gate.md](gate.md): " in text
-    assert "faults.md" not in text
-    assert (
-        "Of the paper's 1 claim: 1 looks reproduced (one seed). Our own 1 check: 1 looks "
-        "reproduced (one seed)." in text
-    )
-    own = text[text.index("## Our own checks") :]
-    assert "| So. | looks reproduced (one seed) | " in own
-    assert "| Zero fails." in text.removesuffix(own)
-    assert "Possible reasons (not tested here):\n\n- It &lt;may&gt; be late.\n" in text

@@ -83,9 +83,12 @@ def test_results_on_other_data_are_not_compared(side: Side) -> None:
         bench.finish("m0.9", 0, 40.0)
     one, other = read_a(), read_b()
     assert knn(one, other)["m0.9"].difference is not None
-    other["scale"]["data"] = ["cifar10"]
+    other["scale"]["data"] = ["cifar10", "embedded"]  # a further task read it
+    assert knn(one, other)["m0.9"].difference is not None
+    for cell in other["cells"]:
+        cell["data"] = ["cifar10"]
     pair = knn(one, other)["m0.9"]
-    assert pair.otherwise
+    assert pair.otherwise == "other data"
     assert pair.difference is None
 
 
@@ -137,7 +140,14 @@ def test_what_is_no_report_of_this_version(tmp_path: Path, text: str) -> None:
         read_report(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("spoil", [{"cells": [{}]}, {"cells": None}, {"scale": []}, {"cost": 1}])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *({"cells": [{}]}, {"cells": None}, {"scale": []}, {"cost": 1}, {"basis": 1}),
+        {"margin": "wide"},
+        {"cells": [{"id": "a", "label": "a", "metrics": {}, "data": [], "runs": [{"seed": 0}]}]},
+    ],
+)
 def test_a_damaged_report_is_refused(side: Side, tmp_path: Path, spoil: dict[str, object]) -> None:
     _, read = side("a")
     (tmp_path / "results.json").write_text(json.dumps({**read(), **spoil}))

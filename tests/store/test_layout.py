@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,17 @@ def test_what_is_no_accuracy_may_exceed_a_hundred() -> None:
     for name in ("train/loss", "few_shot/half_width_over_draws", "logistic/c", "other/number"):
         assert not why_impossible(name, 100.5)
     assert why_impossible("of_a_package_that_is_gone/top1", 100.5)
+
+
+def test_an_older_folder_set_aside_may_be_deleted(folder: StageFolder) -> None:
+    """To free space; the numbers of those that stay are not used again."""
+    first, second = (set_aside_again(folder) for _ in range(2))
+    shutil.rmtree(first)
+    third = set_aside_again(folder)
+    assert second.exists()
+    assert third.name.endswith("~3")
+
+
+def set_aside_again(folder: StageFolder) -> Path:
+    folder.create({"schema": 1, "id": folder.id})
+    return folder.set_aside()
