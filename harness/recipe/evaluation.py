@@ -95,7 +95,7 @@ class KnnTask(TaskSection, Knn):
         k = usual.k[0]
         said = {"k": [k], "temperature": usual.temperature, "layer": usual.layer}
         if bank is None or k <= bank // SHARE:
-            return Fitted(said, "InstDisc's protocol")
+            return Fitted(said, "votes as in InstDisc, T as in the official CIFAR-10 demo")
         fewer = max(1, bank // SHARE)
         why = f"k is a tenth of the bank's {bank} images; usual are {k} neighbours"
         note = f"kNN on {data.folder or data.name}: {why}."

@@ -62,6 +62,13 @@ BESIDE = {
 
 ALT = "The papers' statements, our differences with their intervals, and our verdicts; listed below"
 
+UNFIXED = {
+    "after": "; **not fixed before its runs**",
+    "not committed": "; **not fixed before its runs**",
+    "unknown": "; not known whether fixed before its runs",
+}
+"""What a claim's line says of a table whose rules may have followed its results."""
+
 DECIDED = ("reproduced", "not reproduced", "refuted")
 ORDER = get_args(Verdict)
 
@@ -123,10 +130,10 @@ def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
             f"![{ALT}]({PICTURE})",
             "## The papers' statements",
             HOW,
-            _claims(theirs),
+            _claims(theirs, found),
         ]
     if ours:
-        parts += ["## Our own checks", "The papers do not say these.", _claims(ours)]
+        parts += ["## Our own checks", "The papers do not say these.", _claims(ours, found)]
     parts += ["## The tables", TABLES, *_error(found), _tables(found)]
     for name, said in found.items():
         parts += _section(reports, name, said)
@@ -182,7 +189,7 @@ def _without_runs(ablations: Path, found: Found) -> list[str]:
     return [each.title for each in whole if each.name not in done]
 
 
-def _claims(lines: Sequence[ClaimLine]) -> str:
+def _claims(lines: Sequence[ClaimLine], found: Found) -> str:
     rows = ["| statement | verdict | our difference | runs |", "| --- | --- | --- | --- |"]
     for line in lines:
         verdict = escape(line.in_words)
@@ -193,7 +200,8 @@ def _claims(lines: Sequence[ClaimLine]) -> str:
             said,
             f"**{verdict}**" if line.verdict in DECIDED else verdict,
             "<br>".join(map(escape, _ours(line))),
-            f"[{escape(line.scale)}]({line.report}/report.md#claims), {escape(line.cost)}",
+            f"[{escape(line.scale)}]({line.report}/report.md#claims), {escape(line.cost)}"
+            f"{UNFIXED.get(_standing(found[line.report]), '')}",
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -247,12 +255,16 @@ def _fixed(said: Mapping[str, Any] | None) -> str:
     return f"yes: {said['commit'][:7]}, {committed}; first run {first}{more}"
 
 
+def _standing(said: Mapping[str, Any]) -> str:
+    return str((said["preregistered"] or {"standing": "unknown"})["standing"])
+
+
 def _error(found: Found) -> Iterator[str]:
     """The error over all tables with claims."""
     judged = [said for said in found.values() if said["claims"]]
     if judged:
         alphas = [said["alpha"] for said in judged]
-        fixed = sum((said["preregistered"] or {}).get("standing") == "before" for said in judged)
+        fixed = sum(_standing(said) == "before" for said in judged)
         yield ERROR.format(
             each=" or ".join(f"{alpha:g}" for alpha in sorted(set(alphas))),
             n=len(judged),
