@@ -71,3 +71,19 @@ def test_the_readme_shows_the_picture() -> None:
     readme = (REPORTS.parent / "README.md").read_text(encoding="utf-8")
     assert f"(reports/{PICTURE})" in readme
     assert (REPORTS / PICTURE).is_file()
+
+
+def test_the_same_runs_on_two_machines_have_the_same_numbers() -> None:
+    """Six seeds of one recipe stand in two tables, which were made on different machines."""
+    made = []
+    for name, wanted in (("momentum", "m0.99"), ("mechanisms_twins", "moco-1024")):
+        cells = results_of(REPORTS / f"ablation_{name}_cpu")["cells"]
+        (cell,) = (each for each in cells if each["id"] == wanted)
+        values = {}
+        for run in cell["runs"]:
+            for stage, said in run["stages"].items():
+                found = {k: v for k, v in said["values"].items() if not k.startswith("cost/")}
+                values[run["recipe"], run["seed"], stage] = found
+        made.append(values)
+    assert len(made[0]) == 18
+    assert made[0] == made[1]

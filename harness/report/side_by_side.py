@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from harness.errors import StoreError
@@ -26,7 +24,7 @@ from harness.report.blocks import (
 from harness.report.claim_summary import said_by
 from harness.report.cost import Cost
 from harness.report.measures import COSTS, measure
-from harness.report.results_json import FORMAT
+from harness.report.results_json import Report
 from harness.report.runs import WORDS
 from harness.report.statistics import How, Summary, contrast, summarise
 from harness.report.table import (
@@ -42,29 +40,9 @@ from harness.report.table import (
 )
 from harness.report.table_text import NOTHING, difference
 from harness.report.what_differs import Differing, Records, told_apart, what_differs
-from harness.store import atomic
-
-Report = dict[str, Any]
-"""The content of results.json."""
-
-Fields = dict[str, type | tuple[type, ...]]
-
-FILE = "results.json"
 
 OF_OWN_DATA = (".data", ".masks", ".boxes", ".images")
 """Endings of the fields of a protocol that name a task's own data."""
-
-NEEDED: Fields = {
-    **dict.fromkeys(("name", "title", "metric"), str),
-    **dict.fromkeys(("seeds", "cells", "claims", "warnings", "commits", "cost"), list),
-    "environments": list,
-    "scale": dict,
-    "basis": (dict, NoneType),
-    "margin": (int, float, NoneType),
-}
-OF_CELL: Fields = {"id": str, "label": str, "metrics": dict, "runs": list, "data": list}
-OF_RUN: Fields = {"seed": int, "stages": dict}
-"""Fields of results.json, of a cell and of a run in it that a comparison reads."""
 
 DIFFERS, DETAILS = "What differs", "Beside each other"
 """Sections of the comparison."""
@@ -96,36 +74,6 @@ class Pair:
     """"another protocol" or "other data", which are not subtracted; "" if both are the same."""
     apart: tuple[int, ...]
     """Seeds that diverged in one and finished in the other."""
-
-
-def read_report(path: Path) -> Report:
-    """The numbers of a report: its results.json, or the folder that holds it.
-
-    Raises:
-        StoreError: there is no such report, or it is of another version.
-    """
-    file = path / FILE if path.is_dir() else path
-    found = atomic.read_json(file)
-    if found is None:
-        raise StoreError(f"{path}: not a report; name a report's folder, its {FILE}, or a run root")
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise StoreError(
-            f"{file}: not a report of this version (format {FORMAT}); write it again with "
-            "`moco-harness report`"
-        )
-    whole = _has(found, NEEDED) and all(
-        _has(cell, OF_CELL) and all(_has(run, OF_RUN) for run in cell["runs"])
-        for cell in found["cells"]
-    )
-    if not whole:
-        raise StoreError(f"{file}: damaged; write it again with `moco-harness report`")
-    return found
-
-
-def _has(said: object, fields: Fields) -> bool:
-    return isinstance(said, dict) and all(
-        name in said and isinstance(said[name], kind) for name, kind in fields.items()
-    )
 
 
 def pairs(a: Report, b: Report) -> list[Pair]:

@@ -221,13 +221,13 @@ def test_no_two_rows_look_alike(moco: Any, world: World, terminal: Terminal, wid
     assert all(any(word in row for row in rows) for word in ("failed", "absent"))
 
 
-def test_what_must_be_mended_is_not_simply_run_again(moco: Any, world: World) -> None:
+def test_what_must_be_fixed_is_not_simply_run_again(moco: Any, world: World) -> None:
     folder = world.stage()
     attempt = world.attempt(folder, how="failed", message="no such folder; name another")
     command = ["moco-harness", "run", "tiny.yaml"]
     atomic.write_json(attempt / "attempt.json", {"command": command, "folder": str(Path.cwd())})
     said = moco("status").out
-    assert re.search(r"^mend .*: moco-harness run tiny.yaml$", said, re.MULTILINE)
+    assert re.search(r"^fix .*: moco-harness run tiny.yaml$", said, re.MULTILINE)
     (attempt / "traceback.txt").write_text("Traceback")
     assert "\nrun again: moco-harness run tiny.yaml\n" in moco("status").out
 

@@ -13,7 +13,8 @@ from pytest_regressions.file_regression import FileRegressionFixture
 from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.report.markdown import render
-from harness.report.side_by_side import Pair, Report, compare, pairs, read_report
+from harness.report.results_json import Report, read_report
+from harness.report.side_by_side import Pair, compare, pairs
 from harness.report.write import write_report
 from report.build import OLDER, Bench
 from report.conftest import Collected

@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 
 from harness.report.markdown import render
-from harness.report.side_by_side import (
-    Report,
-    common_cells,
-    compare,
-    pairs,
-    read_report,
-)
+from harness.report.results_json import Report, read_report
+from harness.report.side_by_side import common_cells, compare, pairs
 from harness.report.what_differs import (
     Differing,
     Records,
