@@ -21,7 +21,7 @@ from harness.recipe.rules import KNOWN_SIZES
 from harness.site import Site, load_site
 from harness.spec.registry import foremost, task_of, tasks
 from harness.store.latest import Figures, Latest
-from harness.store.ledger import read_entry
+from harness.store.ledger import measured_by, read_entry
 
 
 def status(site: Site | None = None, *, reader: StatusReader | None = None) -> Statuses:
@@ -164,7 +164,7 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
         run = row.id.rpartition(".")[0]
         place, metric, value = lead
         of_cell = found.setdefault(str(described.get("group")), {}).setdefault(cell, {})
-        task = str(described.get("task"))  # its trials share it
+        task = row.id.rpartition(".")[2].rpartition("-")[0].partition("=t")[0]  # of all its trials
         of_cell.setdefault(run, {}).setdefault((place, metric, task), []).append(value)
     made: dict[str, list[CellValues]] = {}
     for group, cells in found.items():
@@ -211,7 +211,7 @@ def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:
         if control is None:
             continue
         ours, theirs = (each.entry.result or {} for each in (row, control))
-        if _measured_by(ours) == _measured_by(theirs):
+        if measured_by(ours) == measured_by(theirs):
             from harness.report.untrained import not_above  # it loads much; few run roots need it
 
             pairs = {
@@ -222,12 +222,6 @@ def not_above_untrained(rows: Iterable[Row]) -> dict[str, str]:
             if said := not_above(pairs):
                 found[row.id] = said
     return found
-
-
-def _measured_by(result: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Edition, and fingerprint of the data."""
-    data = result.get("data")
-    return result.get("edition"), data.get("fingerprint") if isinstance(data, dict) else None
 
 
 def _values(result: Mapping[str, Any]) -> dict[str, float]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.app.reporting import gather
 from harness.app.sweeping import FOLDER
+from harness.errors import StoreError
+from harness.imagefolder import some
 from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
@@ -25,6 +27,10 @@ from harness.store import atomic
 from harness.store.layout import refuse_link
 
 OnWritten = Callable[[Path], object]
+
+
+DRAWN = (".png", ".svg")
+"""Files of drawings and pictures, which a report may have no more when it is made again."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +66,26 @@ def publish(
         HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
             written.
     """
-    left_out, noted = False, None
+    left_out = False
     if recipe is None:
         folders = published_reports(to)
-        _refuse_links(folders)
+        noted = _noted(folders)
     else:
         site = site or load_site()
         made = make_plan(path := find(str(recipe)), sets, site.runs)
-        _refuse_links(folders := [to / made.name])
+        noted = _noted(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
         left_out = not with_images and records.private_images(results)
-        noted = (published(root) or {}).get(KEY)
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
-        before = digests(folder) or {}
-        _preregister(folder, noted)
+        before = noted[folder]
+        _preregister(folder, afresh=recipe is not None)
         files = render(folder, folder)
-        pictures = {str(p.relative_to(folder)) for p in (folder / PICTURES).glob("*")}
         made_now = {str(p.relative_to(folder)) for p in files}
-        _remove_drawings(folder, (before.keys() | pictures) - made_now)
+        _remove_drawings(folder, before.keys() - made_now)
         written.append(files[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
@@ -91,10 +95,9 @@ def publish(
 
 
 def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
-    """Remove drawings and pictures of a report that has them no more; its records, and files that
-    somebody put beside it, stay."""
+    """Remove drawings and pictures of a report that has them no more; its records stay."""
     for path in (folder / name for name in names):
-        drawn = path.suffix in (".png", ".svg") and path.parent in (folder, folder / PICTURES)
+        drawn = path.suffix in DRAWN and path.parent in (folder, folder / PICTURES)
         if drawn and not path.is_symlink():
             path.unlink(missing_ok=True)
 
@@ -108,13 +111,26 @@ def _kept(path: Path, folder: Path, runs: Path) -> Path:
     return copy
 
 
-def _refuse_links(folders: Sequence[Path]) -> None:
+def _noted(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
+    """The digests of each folder's files. Refuse links, and drawings and pictures that no digest
+    names: publishing removes those that a report has no more, and these may be somebody's own."""
     belongs = (
         "a published report must be a folder in --to itself, not a link: move the folder there"
     )
+    noted = {}
     for folder in folders:
-        refuse_link(folder, belongs=belongs)
-        refuse_link(folder / "runs", belongs=belongs)
+        for place in (folder, folder / "runs", folder / PICTURES):
+            refuse_link(place, belongs=belongs)
+        noted[folder] = digests(folder) or {}
+        there = (p for place in (folder, folder / PICTURES) for p in sorted(place.glob("*")))
+        drawn = [p.relative_to(folder).as_posix() for p in there if p.suffix in DRAWN]
+        own = [name for name in drawn if name not in noted[folder]]
+        if own:
+            raise StoreError(
+                f"{folder}: contains drawings or pictures that its {MANIFEST} does not name "
+                f"({some(own)}); move them away"
+            )
+    return noted
 
 
 def render(folder: Path, out: Path) -> list[Path]:
@@ -139,26 +155,24 @@ def _gathered(folder: Path) -> Results:
     return gather(made, root, None)
 
 
-def _preregister(folder: Path, noted: object = None) -> None:
-    """Note in the records which commit first had what decides the table, unless they say it of
-    what decides it now.
+def _preregister(folder: Path, *, afresh: bool) -> None:
+    """Note in the records which commit first had what decides the table.
 
     Args:
-        noted: what the replaced records said of it, which stands if no history can be looked at.
+        afresh: look at the history though the records say it of what decides now: their runs may
+            be others. What they say stands if there is no history.
     """
     root, results = folder / "runs", _gathered(folder)
     mark, wanted = published(root) or {}, deciding_results(results)
-    if _is_of(mark.get(KEY), wanted):
+    said = mark.get(KEY)
+    if not (isinstance(said, dict) and said.get("digest") == wanted and said.get("commit")):
+        said = None
+    if said is not None and not afresh:
         return
     runs = commits_of(results)
     found = committed(recipe_of(folder), mark.get("sets", ()), wanted, runs)
-    if found.get("unknown") and isinstance(noted, dict) and _is_of(noted, wanted):
-        known = noted.get("of_runs") or {}
-        found = noted | {"of_runs": {each: known.get(each) for each in runs}}
+    if said is not None and found.get("unknown"):
+        contain = said.get("of_runs") or {}
+        found = said | {"of_runs": {each: contain.get(each) for each in runs}}
     mark[KEY] = found
     write_files({MARK: atomic.dump(mark)}, root)
-
-
-def _is_of(said: object, wanted: str) -> bool:
-    """Whether the note names a commit for what decides the table now."""
-    return isinstance(said, dict) and said.get("digest") == wanted and bool(said.get("commit"))

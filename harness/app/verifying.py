@@ -40,7 +40,7 @@ class Verified:
     drawings: bool
     """Whether drawings were compared: only with the version of matplotlib that drew them."""
     runs: int
-    """Runs with a record."""
+    """Runs whose pre-training has a result."""
     planned: int
     """Runs of the recipe, of which an incomplete report lacks some."""
     claims: int
@@ -78,9 +78,7 @@ def verify(folder: Path) -> Verified:
             differing.add(name)
     results = json.loads(again["results.json"])
     states = [
-        {stage["state"] for stage in run["stages"].values()}
-        for cell in results["cells"]
-        for run in cell["runs"]
+        run["stages"]["pretrain"]["state"] for cell in results["cells"] for run in cell["runs"]
     ]
     return Verified(
         folder=folder,
@@ -89,7 +87,7 @@ def verify(folder: Path) -> Verified:
         differing=tuple(sorted(differing)),
         preregistered=contradicted(recipe_of(folder), noted if isinstance(noted, dict) else {}),
         drawings=drawings,
-        runs=sum(found != {"absent"} for found in states),
+        runs=sum(state in ("finished", "diverged") for state in states),
         planned=len(states),
         claims=len(results["claims"]),
     )

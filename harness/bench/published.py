@@ -31,8 +31,8 @@ from harness.store import atomic
 PAGE = "README.md"
 
 
-def publish(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Put the record into `folder`, replacing an older one of the same recipe and device, and write
+def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
+    """Put the records into `folder`, replacing older ones of the same recipe and device, and write
     the page of all records there; returns the page's path. Host names and the folders of absolute
     paths are removed.
 
@@ -43,10 +43,11 @@ def publish(folder: Path, record: Mapping[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise atomic.write_error(error, folder) from error
-    device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
-    several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
-    name = f"{record['recipe']}-{device}{several}.json"
-    atomic.write_json(folder / name, without_places(dict(record)))
+    for record in records:
+        device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
+        several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
+        name = f"{record['recipe']}-{device}{several}.json"
+        atomic.write_json(folder / name, without_places(dict(record)))
     page = folder / PAGE
     sections = [_read(path) for path in sorted(folder.glob("*.json"))]
     text = "\n".join(_page(sections))

@@ -106,12 +106,13 @@ def main(folder: str, *words: str) -> int:
     What was measured is published when all is, or when one fails: a page that is written into the
     checkout would make it one with uncommitted changes for the cases after it.
     """
+    publish(Path(folder))  # a folder that cannot take the records is told before they are made
     with tempfile.TemporaryDirectory() as elsewhere:
         try:
             return _measure(elsewhere, words)
         finally:
-            for record in sorted(Path(elsewhere).glob("*.json")):
-                publish(Path(folder), atomic.read_json(record))
+            made = sorted(Path(elsewhere).glob("*.json"))
+            print(f"published: {publish(Path(folder), *map(atomic.read_json, made))}")
 
 
 def _measure(folder: str, words: Sequence[str]) -> int:

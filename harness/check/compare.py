@@ -134,8 +134,9 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     if why is None or why[0] == "diverged":
         seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
         before = {record.data}
-        if sample is not None and sample.data is not None and seen == before:
-            seen, before = {own_data(outcomes)}, {sample.data}
+        own = own_data(outcomes)  # a task has none whose pre-training diverged
+        if sample is not None and sample.data is not None and own and seen == before:
+            seen, before = {own}, {sample.data}
         if seen != before:
             words = f"other data: {', '.join(sorted(seen))}, not the baseline's {', '.join(before)}"
             return _say(question, "incomparable", words)

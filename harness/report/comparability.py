@@ -50,12 +50,14 @@ def choose_comparability(
     the same for devices. A tie goes to the run that started last, then to the greater name.
 
     Args:
-        beside: runs that decide only the editions of what no other run has.
+        beside: runs that decide only the editions, and the data of tasks, that no other run has.
     """
     if beside and (shared := choose_comparability(runs, installed)) is not None:
         theirs = choose_comparability(beside, installed)
         more = theirs.editions.by_subject if theirs is not None else {}
-        return replace(shared, editions=Editions({**more, **shared.editions.by_subject}))
+        own_data = {**(theirs.own_data if theirs is not None else {}), **shared.own_data}
+        editions = Editions({**more, **shared.editions.by_subject})
+        return replace(shared, editions=editions, own_data=own_data)
     # Metrics of pre-training itself count only until there is an evaluation result.
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:

@@ -36,7 +36,7 @@ Each line is one statement: what the paper says, the numbers that it prints, and
 say. A difference is that of two cells' means, with the interval that decides; positive means that
 the first cell is better. Compare statements, not numbers: our scale is another one. Each table's
 report gives the rule, the evidence, and every run behind it. A statement that several tables
-judge has a line for each, and is counted as often above."""
+judge has one line per table, and is counted once per table above."""
 
 TABLES = """\
 Each folder holds one table: `report.md` to read here, `report.html` for a browser, `report.tex`

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Container, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from harness.errors import StoreError
 from harness.recipe.identity import spec
@@ -22,6 +23,7 @@ from harness.redact import without_places
 from harness.report.collect import Results, added_runs
 from harness.report.curves import POINTS, blocks, is_number
 from harness.report.look_sections import shown_stages
+from harness.report.preregistration import KEY
 from harness.report.published import MARK, published
 from harness.report.runs import WORDS, Run, Stage
 from harness.spec.registry import launchers
@@ -87,12 +89,15 @@ def publish(
         if stage.id in shown:
             files |= _look(run, stage, with_images=with_images)
     assert results.comparability is not None
-    mark = {
+    mark: dict[str, Any] = {
         "recipe": recipe,
         "sets": list(sets),
         "edition": results.comparability.editions.record(),
     }
-    files[MARK] = atomic.encoded(atomic.dump(mark | {"matplotlib": _version("matplotlib")}))
+    mark["matplotlib"] = _version("matplotlib")
+    if KEY in (older := published(root) or {}):
+        mark[KEY] = older[KEY]
+    files[MARK] = atomic.encoded(atomic.dump(mark))
     draft = root.with_name(f"{root.name}.new")
     try:
         shutil.rmtree(draft, ignore_errors=True)

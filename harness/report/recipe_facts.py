@@ -9,6 +9,7 @@ from typing import Any
 from harness.recipe.difference import difference
 from harness.recipe.labels import label, labelled
 from harness.recipe.reference import papers
+from harness.recipe.rules import KNOWN_SIZES
 from harness.recipe.schema import Augment, Recipe
 from harness.recipe.section import last_part
 
@@ -43,7 +44,15 @@ IMAGES = (
 def epochs(recipe: Recipe) -> str:
     """ "200", or "200 (stopped after 97 steps)" where `optim.steps` ends pre-training earlier."""
     stop = recipe.optim.steps
-    return f"{recipe.optim.epochs}" + ("" if stop is None else f" (stopped after {stop} steps)")
+    return f"{recipe.optim.epochs}" + (f" (stopped after {stop} steps)" if is_cut(recipe) else "")
+
+
+def is_cut(recipe: Recipe) -> bool:
+    """Whether `optim.steps` ends pre-training before its epochs, as far as the data are known."""
+    images = recipe.data.images or KNOWN_SIZES.get(recipe.data.name)
+    whole = recipe.optim.epochs * (images // recipe.optim.batch) if images else None
+    stop = recipe.optim.steps
+    return stop is not None and (whole is None or stop < whole)
 
 
 def composed() -> tuple[Fact, ...]:

@@ -167,8 +167,8 @@ def _least_epochs() -> int:
 
 
 def _trained_enough(recipe: Recipe, epochs: int) -> bool:
-    optim = recipe.optim
-    return _are_evaluated([recipe]) or (optim.steps is None and optim.epochs >= epochs)
+    whole = recipe.optim.epochs >= epochs and not recipe_facts.is_cut(recipe)
+    return whole or _are_evaluated([recipe])
 
 
 def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
@@ -263,8 +263,11 @@ def one_line(results: Results) -> str:
     if _are_evaluated(results.trained or [results.recipe]):
         where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
-    number, early, stopped = here["epochs"].partition(" (")
-    epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
+    if here["epochs"].startswith("varied"):
+        epochs = f"epochs {here['epochs']}"
+    else:
+        number, early, stopped = here["epochs"].partition(" (")
+        epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
     keys = here["negatives, K"]
     made = sum(run.stages["pretrain"].entry.result is not None for run in results.runs)
     planned = len(results.runs)

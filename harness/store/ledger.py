@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -60,8 +60,18 @@ class Entry:
     def data(self) -> dict[str, Any]:
         """The data that its values are of, as its result describes them: a task's own set before
         the run's; {} if it describes none."""
-        found = map((self.result or {}).get, (*OWN_DATA, "data"))
-        return next((each for each in found if isinstance(each, dict)), {})
+        return _data(self.result or {})
+
+
+def _data(result: Mapping[str, Any]) -> dict[str, Any]:
+    found = map(result.get, (*OWN_DATA, "data"))
+    return next((each for each in found if isinstance(each, dict)), {})
+
+
+def measured_by(result: Mapping[str, Any]) -> tuple[object, object]:
+    """The edition of a result, and the fingerprint of the data that its values are of: results that
+    have both in common may be compared."""
+    return result.get("edition"), _data(result).get("fingerprint")
 
 
 def read_entry(folder: StageFolder) -> Entry:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.spec.registry import alarms, metrics, task_of
 from harness.store.layout import StageFolder, is_name
+from harness.store.ledger import measured_by
 
 TITLE = 60
 """Most characters of a title."""
@@ -33,7 +34,7 @@ def of_result(folder: StageFolder, result: Mapping[str, Any]) -> Iterator[tuple[
     if not is_name(control) or control == folder.id:
         return
     other = StageFolder(folder.path.parent / str(control)).result
-    if other is None or other["state"] != "finished" or _measured_by(other) != _measured_by(result):
+    if other is None or other["state"] != "finished" or measured_by(other) != measured_by(result):
         return
     for name in task_of():
         ours, theirs = values.get(name), other.get("values", {}).get(name)
@@ -42,8 +43,3 @@ def of_result(folder: StageFolder, result: Mapping[str, Any]) -> Iterator[tuple[
         if ours <= theirs:
             said = f"{ours:g} against {theirs:g} {metrics()[name].unit}"
             yield f"{name} not above the untrained network"[:TITLE], f"{folder.id}: {said}"
-
-
-def _measured_by(result: Mapping[str, Any]) -> tuple[object, object]:
-    data = result.get("data")
-    return result.get("edition"), data.get("fingerprint") if isinstance(data, dict) else None

@@ -11,6 +11,7 @@ from launch.world import World
 
 from harness.app.overview import CellValues, _by_number, accuracies, status, totals
 from harness.site import load_site
+from harness.store import atomic
 from harness.store.latest import Figures
 
 RECIPE: dict[str, Any] = {
@@ -45,9 +46,13 @@ def test_a_run_has_the_mean_of_its_trials_and_tasks_are_kept_apart(tmp_path: Pat
     for n, (name, value) in enumerate(trials.items()):
         folder = world.stage(name, run="tiny.m0-s0", parent=above.id)
         path = folder.path / "stage.json"
-        told = {"kind": "segmentation", "group": "tiny", "cell": "m0", "trial": n % 2}
-        told["task"] = name.partition("=")[0]
-        path.write_text(json.dumps(json.loads(path.read_text()) | told))
+        told = json.loads(path.read_text()) | {
+            "kind": "segmentation",
+            "group": "tiny",
+            "cell": "m0",
+        }
+        own = {"recipe": told.pop("recipe"), "task": name.partition("=")[0], "trial": n % 2}
+        atomic.write_json(path, told | own)  # in the order in which a stage is recorded
         world.result(folder, **{"segmentation/miou": value})
     found = accuracies(status(load_site(runs=world.root)).rows)
     assert found == {"tiny": [CellValues("m0", "segmentation/miou", (35.0,))]}

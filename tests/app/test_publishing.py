@@ -11,52 +11,68 @@ import pytest
 import harness
 from harness.app import publishing
 from harness.app.publishing import publish
+from harness.errors import StoreError
 from harness.report.manifest import MANIFEST, compare, manifest
 from harness.report.preregistration import KEY
 from harness.report.published import MARK
+from harness.site import load_site
 
 PUBLISHED = Path(harness.__file__).parent.parent / "reports" / "cifar10_demo_cpu"
 
 
-def test_pictures_that_a_report_has_no_more_are_removed(tmp_path: Path) -> None:
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PUBLISHED, tmp_path / "reports" / PUBLISHED.name))
+
+
+def test_pictures_that_a_report_has_no_more_are_removed(report: Path) -> None:
     """As those of private images are, when they are published without --with-images."""
-    report = Path(shutil.copytree(PUBLISHED, tmp_path / "reports" / PUBLISHED.name))
     shown = [report / "pictures-1-5-image.png", report / "pictures" / "neighbours-1-1.png"]
     for path in shown:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"a picture")
     (report / MANIFEST).write_text(manifest(report))
-    own = report / "photo-of-the-poster.png"
-    own.write_bytes(b"somebody put it there")
     publish(None, report.parent)
     assert not any(path.exists() for path in shown)
-    assert own.exists()
     assert not compare(report).differs
     assert (report / "loss.svg").exists()
 
 
-def test_shown_images_are_removed_though_no_digests_name_them(tmp_path: Path) -> None:
-    """A publishing that was stopped wrote its pictures before their digests."""
-    report = Path(shutil.copytree(PUBLISHED, tmp_path / "reports" / PUBLISHED.name))
-    shown = report / "pictures" / "neighbours-1-1.png"
-    shown.parent.mkdir(exist_ok=True)
-    shown.write_bytes(b"a picture")
-    (report / MANIFEST).unlink()
-    publish(None, report.parent)
-    assert not shown.exists()
-    assert not compare(report).differs
+@pytest.mark.parametrize("name", ["photo-of-the-poster.png", "pictures/own.png"])
+def test_a_picture_that_somebody_put_there_is_neither_taken_over_nor_removed(
+    report: Path, name: str
+) -> None:
+    own = report / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_bytes(b"somebody put it there")
+    before = {path: path.stat().st_mtime_ns for path in report.rglob("*")}
+    with pytest.raises(StoreError, match=f"{name}.*; move"):
+        publish(None, report.parent)
+    assert {path: path.stat().st_mtime_ns for path in report.rglob("*")} == before
+
+
+def test_a_linked_folder_of_pictures_is_refused(report: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "holiday.png").write_bytes(b"a picture")
+    (report / "pictures").symlink_to(mine)
+    with pytest.raises(StoreError, match="pictures"):
+        publish(None, report.parent)
+    assert (mine / "holiday.png").exists()
 
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_recorded_plan_stands_where_no_history_can_be_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
 ) -> None:
-    report = Path(shutil.copytree(PUBLISHED, tmp_path / "reports" / PUBLISHED.name))
-    mark = json.loads((report / "runs" / MARK).read_text())
-    noted = mark.pop(KEY)
-    (report / "runs" / MARK).write_text(json.dumps(mark))  # as records that were written anew
-    unknown = {"digest": noted["digest"], "commit": None, "why": "no git", "unknown": True}
+    mark = report / "runs" / MARK
+    runs = Path(shutil.copytree(report / "runs", tmp_path / "runs"))
+    (runs / MARK).unlink()
+    said = json.loads(mark.read_text())
+    if changed:
+        said[KEY]["digest"] = "0" * 12
+        mark.write_text(json.dumps(said))
+    unknown = {"digest": "1" * 12, "commit": None, "why": "no git", "unknown": True}
     monkeypatch.setattr(publishing, "committed", lambda *_: unknown)
-    publishing._preregister(report, noted | {"digest": "0" * 12} if changed else noted)
-    found = json.loads((report / "runs" / MARK).read_text())[KEY]
-    assert found == (unknown if changed else noted)
+    publish(PUBLISHED.name, report.parent, site=load_site(runs=runs, data=tmp_path))
+    assert json.loads(mark.read_text())[KEY] == (unknown if changed else said[KEY])

@@ -157,6 +157,11 @@ def test_other_data_of_a_task_are_not_compared(tmp_path: Path) -> None:
         told = {each.metric: each.judged for each in against_baselines(pairs, NOW)}
         assert told["other: knn/top1"] == outcome
         assert told[END] == "passed"
+    diverged = bench(tmp_path / "diverged", (3,), recipe_changes=changes)
+    diverged.diverge("m0.99", 3)
+    pairs = [Pair(cell, baseline, "base.json") for cell in cells(diverged)]
+    told = {each.metric: each.judged for each in against_baselines(pairs, NOW)}
+    assert told["other: knn/top1"] == told[END] == "below"
 
 
 def test_a_cell_that_the_baseline_lacks(tmp_path: Path, old: Baseline) -> None:

@@ -95,6 +95,19 @@ def test_a_result_that_is_not_above_is_said_at_the_top(runs: Path) -> None:
     assert notices(results) == [f"{said}."]
 
 
+def test_a_control_with_data_of_its_task_is_not_stale_before_the_run_has_them(runs: Path) -> None:
+    cifar = {"name": "cifar10", "size": 32, "images": 2000}
+    tasks = {"tasks": {"other": {"kind": "knn", "data": cifar}}}
+    bench = Single(runs, recipe_changes=tasks)
+    bench.finish("m0.9", 0, 50.0)
+    bench.finish(CONTROL, 0, 42.5)
+    bench.stage(CONTROL, 0, "other", {"knn/top1": 30.0}, fingerprint="0a0a")
+    results = bench.read()
+    (control,) = (run for run in results.runs if run.cell == CONTROL)
+    assert results.value(control, "knn/top1", "other").standing == "finished"
+    assert not results.warnings
+
+
 def test_linear_is_compared_where_the_control_has_it(runs: Path) -> None:
     bench = Single(runs)
     bench.finish("m0.9", 0, 60.0, 40.0)
