@@ -29,7 +29,9 @@ def test_the_recipes_stand_as_they_are_changed(case: suite.Case) -> None:
 
 
 @pytest.mark.parametrize("cuda", [False, True])
-def test_data_that_is_not_there_is_replaced(monkeypatch: pytest.MonkeyPatch, cuda: bool) -> None:
+def test_data_that_is_not_there_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: bool
+) -> None:
     ran: list[list[str]] = []
 
     def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
@@ -40,7 +42,7 @@ def test_data_that_is_not_there_is_replaced(monkeypatch: pytest.MonkeyPatch, cud
 
     monkeypatch.setattr(suite.torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(subprocess, "run", run)
-    assert suite.main("out", "--data", "there") == 0
+    assert suite.main(str(tmp_path / "bench"), "--data", "there") == 0
     noise = ["--noise" in command for command in ran]
     before = [False] * (2 if cuda else 3)
     demo = [False, True] if cuda else [False, True] * 2
@@ -49,10 +51,10 @@ def test_data_that_is_not_there_is_replaced(monkeypatch: pytest.MonkeyPatch, cud
     assert ("precision=bf16" in ran[-1]) == cuda
 
 
-def test_the_first_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_failure_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     failed = subprocess.CompletedProcess[str]([], 4)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    assert suite.main("out") == 4
+    assert suite.main(str(tmp_path / "bench")) == 4
 
 
 def test_what_was_measured_is_published_at_the_end_even_after_a_failure(
