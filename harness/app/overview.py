@@ -164,7 +164,7 @@ def accuracies(rows: Iterable[Row]) -> dict[str, list[CellValues]]:
         run = row.id.rpartition(".")[0]
         place, metric, value = lead
         of_cell = found.setdefault(str(described.get("group")), {}).setdefault(cell, {})
-        task = row.id.rpartition(".")[2].rpartition("-")[0].partition("=t")[0]  # of all its trials
+        task = _stage_name(row).partition("=t")[0]  # its trials share it
         of_cell.setdefault(run, {}).setdefault((place, metric, task), []).append(value)
     made: dict[str, list[CellValues]] = {}
     for group, cells in found.items():
@@ -184,6 +184,11 @@ def _by_number(cell: str) -> list[tuple[str, float]]:
     return [(text, float(number or 0)) for text, number in parts]
 
 
+def _stage_name(row: Row) -> str:
+    """The stage's name in its run: its id is RUN.NAME-HASH."""
+    return row.id.rpartition(".")[2].rpartition("-")[0]
+
+
 def _lead(row: Row, described: Mapping[str, Any]) -> tuple[int, str, float] | None:
     """(place among a run's values, metric, value) of a stage; None if it has none that leads."""
     values, kind = _values(row.entry.result or {}), str(described.get("kind"))
@@ -191,7 +196,7 @@ def _lead(row: Row, described: Mapping[str, Any]) -> tuple[int, str, float] | No
         return None
     shown = [name for name in tasks()[kind].reported if name in foremost(values)]
     own = [each.kind for each in tasks().values() if each.parent is not None and each.section]
-    is_own = row.id.rpartition(".")[2].rpartition("-")[0] == kind
+    is_own = _stage_name(row) == kind
     metric = str(described.get("metric"))
     if metric in tasks()[kind].reported and metric in values:
         return (-1 if is_own else 0), metric, values[metric]

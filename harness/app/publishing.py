@@ -29,8 +29,9 @@ from harness.store.layout import refuse_link
 OnWritten = Callable[[Path], object]
 
 
-DRAWN = (".png", ".svg")
-"""Files of drawings and pictures, which a report may have no more when it is made again."""
+REMOVABLE = (".png", ".svg")
+"""Endings of drawings and pictures: those that a report no longer has are removed when it is made
+again."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def publish(
     left_out = False
     if recipe is None:
         folders = published_reports(to)
-        noted = _noted(folders)
+        noted = _checked_digests(folders)
     else:
         site = site or load_site()
         made = make_plan(path := find(str(recipe)), sets, site.runs)
-        noted = _noted(folders := [to / made.name])
+        noted = _checked_digests(folders := [to / made.name])
         results = gather(made, site.runs, Inputs(site.data, site.runs))
         known = portable_name(_kept(path, folders[0], site.runs), to.parent)
         root = folders[0] / "runs"
@@ -81,11 +82,10 @@ def publish(
         records.publish(results, root, recipe=known, sets=sets, with_images=with_images)
     written: list[Path] = []
     for folder in folders:
-        before = noted[folder]
         _preregister(folder, afresh=recipe is not None)
         files = render(folder, folder)
         made_now = {str(p.relative_to(folder)) for p in files}
-        _remove_drawings(folder, before.keys() - made_now)
+        _remove_drawings(folder, noted[folder].keys() - made_now)
         written.append(files[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
@@ -95,9 +95,9 @@ def publish(
 
 
 def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
-    """Remove drawings and pictures of a report that has them no more; its records stay."""
+    """Remove drawings and pictures that the report no longer has; its records stay."""
     for path in (folder / name for name in names):
-        drawn = path.suffix in DRAWN and path.parent in (folder, folder / PICTURES)
+        drawn = path.suffix in REMOVABLE and path.parent in (folder, folder / PICTURES)
         if drawn and not path.is_symlink():
             path.unlink(missing_ok=True)
 
@@ -111,9 +111,13 @@ def _kept(path: Path, folder: Path, runs: Path) -> Path:
     return copy
 
 
-def _noted(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
-    """The digests of each folder's files. Refuse links, and drawings and pictures that no digest
-    names: publishing removes those that a report has no more, and these may be somebody's own."""
+def _checked_digests(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
+    """Each folder's digests by file; {} without any.
+
+    Raises:
+        StoreError: a folder is a link, or has drawings or pictures that no digest names: publishing
+            removes those that the report no longer has, and these may be somebody's own.
+    """
     belongs = (
         "a published report must be a folder in --to itself, not a link: move the folder there"
     )
@@ -123,7 +127,7 @@ def _noted(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
             refuse_link(place, belongs=belongs)
         noted[folder] = digests(folder) or {}
         there = (p for place in (folder, folder / PICTURES) for p in sorted(place.glob("*")))
-        drawn = [p.relative_to(folder).as_posix() for p in there if p.suffix in DRAWN]
+        drawn = [p.relative_to(folder).as_posix() for p in there if p.suffix in REMOVABLE]
         own = [name for name in drawn if name not in noted[folder]]
         if own:
             raise StoreError(

@@ -51,6 +51,11 @@ class Sample(Section):
     sd: Annotated[float, Field(ge=0)]
     """Sample standard deviation (n - 1)."""
 
+    @property
+    def called(self) -> str:
+        """The metric, with its task if that has no section of its own."""
+        return f"{self.task}: {self.metric}" if self.task else self.metric
+
 
 class Monitored(Section):
     """kNN top-1 during training."""
@@ -74,6 +79,10 @@ class CellRecord(Section):
     curve: Monitored | None = None
     trace: Trace | None = None
     """The first losses of a further seed; null: none. Left out of the file then."""
+
+    @property
+    def called(self) -> str:
+        return called(self.recipe, self.cell)
 
     def sample(self, metric: Measured, under: str = "") -> Sample | None:
         """The sample of a metric; `under`: the further task that measures it."""
@@ -214,7 +223,7 @@ def make_baseline(cells: Sequence[CellRuns], now: CurrentState) -> Baseline:
 
 
 def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
-    of = cell.cell if cell.cell == cell.recipe else f"{cell.recipe}/{cell.cell}"
+    of = called(cell.recipe, cell.cell)
     if len(cell.runs) < 2:
         raise StoreError(
             f"{of}: one seed has no deviation, so no band; use more seeds, e.g. --seeds 0-7"
@@ -235,7 +244,7 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
             Sample(
                 metric=metric,
                 task=under or None,
-                data=own_data(outcomes) or None,
+                data=own_fingerprint(outcomes) or None,
                 stage=protocol(recipe, metric, under),
                 values=tuple(values),
                 mean=round(found.mean, DIGITS),
@@ -253,9 +262,16 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
     )
 
 
-def own_data(outcomes: Iterable[RunOutcome]) -> str:
+def called(recipe: str, cell: str) -> str:
+    """RECIPE/CELL, or the recipe alone if it has only one cell, of the same name."""
+    return cell if cell == recipe else f"{recipe}/{cell}"
+
+
+def own_fingerprint(outcomes: Iterable[RunOutcome]) -> str:
     """Fingerprint of the data that only the task behind these outcomes reads; "": it has none."""
-    return ", ".join(sorted({found for outcome in outcomes for _, found in outcome.own_data}))
+    return ", ".join(
+        sorted({found for outcome in outcomes for _, found in outcome.own_fingerprints})
+    )
 
 
 def _curve(cell: CellRuns) -> Monitored | None:

@@ -59,7 +59,10 @@ class CellRuns:
             if protocol_of(run.recipe, metric, under) != protocol_of(control.recipe, metric, under):
                 continue
             beside = control.outcome(metric, under)
-            if beside.fingerprints != outcome.fingerprints or beside.own_data != outcome.own_data:
+            if (
+                beside.fingerprints != outcome.fingerprints
+                or beside.own_fingerprints != outcome.own_fingerprints
+            ):
                 continue
             if beside.value is not None and not beside.why_stale(now):
                 pairs.append((outcome.value, beside.value))
@@ -157,7 +160,7 @@ def unusable(
         waits = all(_waits(run, metric, under, now) for run, _ in without)
         return ("waiting" if waits else "missing"), words
     of_run = sorted({print_ for outcome in outcomes for print_ in outcome.fingerprints})
-    of_task = sorted({print_ for outcome in outcomes for _, print_ in outcome.own_data})
+    of_task = sorted({print_ for outcome in outcomes for _, print_ in outcome.own_fingerprints})
     for prints in (of_run, of_task):  # all runs of a cell have the same sections
         if len(prints) > 1:
             return "stale", f"the runs used different data ({', '.join(prints)})"

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.check.baseline import Baseline, CellRecord, measured, own_data, protocol
+from harness.check.baseline import Baseline, CellRecord, measured, own_fingerprint, protocol
 from harness.check.cells import CellRuns, CurrentState, Measured, seconds, unusable
 from harness.check.trace import Trace, against_trace
 from harness.check.verdict import Judged, Verdict
@@ -134,7 +134,7 @@ def _judge(question: _Question, level: float, now: CurrentState) -> Verdict:
     if why is None or why[0] == "diverged":
         seen = {print_ for outcome in outcomes for print_ in outcome.fingerprints}
         before = {record.data}
-        own = own_data(outcomes)  # a task has none whose pre-training diverged
+        own = own_fingerprint(outcomes)  # a task has none whose pre-training diverged
         if sample is not None and sample.data is not None and own and seen == before:
             seen, before = {own}, {sample.data}
         if seen != before:

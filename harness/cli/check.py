@@ -221,11 +221,10 @@ def _write(cells: Sequence[CellRuns], now: CurrentState, path: Path) -> None:
     write_baseline(made, path)
     for record in made.cells:
         was = older.cell(record.recipe, record.cell) if older else None
-        of = record.cell if record.cell == record.recipe else f"{record.recipe}/{record.cell}"
         for sample in record.metrics:
             digits = 4 if sample.metric == LOSS else 2
-            what = f"{sample.task}: {sample.metric}" if sample.task else sample.metric
-            words = f"{of}  {what}  {sample.mean:.{digits}f} ± {sample.sd:.{digits}f}"
+            measured = f"{sample.mean:.{digits}f} ± {sample.sd:.{digits}f}"
+            words = f"{record.called}  {sample.called}  {measured}"
             before = was.sample(sample.metric, sample.task or "") if was else None
             if before is not None:
                 words += f", before {before.mean:.{digits}f} ± {before.sd:.{digits}f}"
@@ -238,15 +237,14 @@ def _write(cells: Sequence[CellRuns], now: CurrentState, path: Path) -> None:
 def _no_longer(older: Baseline | None, made: Baseline) -> Iterator[str]:
     """What the older baseline had besides, in words."""
     for was in older.cells if older is not None else ():
-        of = was.cell if was.cell == was.recipe else f"{was.recipe}/{was.cell}"
         now = made.cell(was.recipe, was.cell)
         if now is None:
-            yield of
+            yield was.called
             continue
         for sample in was.metrics:
             if now.sample(sample.metric, sample.task or "") is None:
-                yield f"{f'{sample.task}: ' if sample.task else ''}{sample.metric} of {of}"
+                yield f"{sample.called} of {was.called}"
         if was.curve is not None and now.curve is None:
-            yield f"kNN's curve of {of}"
+            yield f"kNN's curve of {was.called}"
         if was.trace is not None and now.trace is None:
-            yield f"the loss trace of {of}"
+            yield f"the loss trace of {was.called}"

@@ -21,7 +21,7 @@ class Comparability:
     editions: Editions
     fingerprints: dict[str, str]
     """The recipe's data section (as canonical text) -> fingerprint of the data found for it."""
-    own_data: dict[str, str] = field(default_factory=dict)
+    own_fingerprints: dict[str, str] = field(default_factory=dict)
     """A task's sections that name data of its own (Stage.own_section) -> fingerprint of that."""
     device: str = ""
     """The device of most pre-training runs in the table: a cost is only valid for one device."""
@@ -35,7 +35,8 @@ class Comparability:
             return f"on {run.device}, but the column is from {self.device}"
         data = self.fingerprints.get(run.data_key, "")
         others = not set(outcome.fingerprints) <= {data} or any(
-            self.own_data.get(section) != found for section, found in outcome.own_data
+            self.own_fingerprints.get(section) != found
+            for section, found in outcome.own_fingerprints
         )
         return outcome.why_stale(self.editions) or ("of other data" if others else "")
 
@@ -55,9 +56,9 @@ def choose_comparability(
     if beside and (shared := choose_comparability(runs, installed)) is not None:
         theirs = choose_comparability(beside, installed)
         more = theirs.editions.by_subject if theirs is not None else {}
-        own_data = {**(theirs.own_data if theirs is not None else {}), **shared.own_data}
+        own = {**(theirs.own_fingerprints if theirs is not None else {}), **shared.own_fingerprints}
         editions = Editions({**more, **shared.editions.by_subject})
-        return replace(shared, editions=editions, own_data=own_data)
+        return replace(shared, editions=editions, own_fingerprints=own)
     # Metrics of pre-training itself count only until there is an evaluation result.
     found = _results(runs, tuple(task_of())) or _results(runs, (*COSTS, LOSS))
     if not found:
@@ -82,13 +83,13 @@ def choose_comparability(
     return Comparability(
         editions=chosen,
         fingerprints={key: _most(named) for key, named in prints.items()},
-        own_data=_own_data(runs, chosen),
+        own_fingerprints=_own_fingerprints(runs, chosen),
         device=_most(devices),
     )
 
 
-def _own_data(runs: Iterable[Run], chosen: Editions) -> dict[str, str]:
-    """See Comparability.own_data: of all tasks, as a metric may be measured by several."""
+def _own_fingerprints(runs: Iterable[Run], chosen: Editions) -> dict[str, str]:
+    """See Comparability.own_fingerprints: of all tasks, as a metric may be measured by several."""
     found: dict[str, list[tuple[str, str]]] = {}
     for run in runs:
         for stage in run.stages.values():

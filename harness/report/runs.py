@@ -114,7 +114,7 @@ class RunOutcome:
     """Why it may be a copy of another result, or the other a copy of it; "" if neither."""
 
     @cached_property
-    def own_data(self) -> frozenset[tuple[str, str]]:
+    def own_fingerprints(self) -> frozenset[tuple[str, str]]:
         """(section, fingerprint) of the data that only a stage behind the value reads: the data
         that it was trained and tested on."""
         return frozenset(

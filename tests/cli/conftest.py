@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from launch.world import CONFIG, World
 
 from cli.fake_slurm import SBATCH, SCALE, SITE, SQUEUE
@@ -29,6 +30,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(made)
     monkeypatch.setenv("COLUMNS", "200")
     return made
+
+
+@pytest.fixture(autouse=True)
+def _deterministic_only_here() -> Iterator[None]:
+    """Runs in this process ask torch for deterministic algorithms."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    if torch.are_deterministic_algorithms_enabled() != before:  # setting it loads much of torch
+        torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture

@@ -8,19 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from cli.fake_slurm import listed
 from harness.app import checking
 
 TARGET = "about: {targets: [{metric: knn/top1, value: %s, tolerance: 0, source: a guess}]}\n"
-
-
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture

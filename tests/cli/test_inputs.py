@@ -27,13 +27,6 @@ PETS = TINY.replace(
 BOTH = re.compile(r"names and sizes ([0-9a-f]{12}) of 72 images then, ([0-9a-f]{12}) of 73 images")
 
 
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
-
-
 @pytest.fixture
 def pets(place: Path) -> Path:
     """A recipe of an image folder, which lies under the data root `data`."""

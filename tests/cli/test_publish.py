@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from cli.conftest import Once
-
-
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture

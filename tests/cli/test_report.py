@@ -6,16 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
-
 
 def test_the_terminals_table_has_every_measured_metric_and_its_scale(moco: Any, tiny: Path) -> None:
     Path("scale.yaml").write_text(

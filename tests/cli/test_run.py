@@ -25,13 +25,6 @@ LONG = ["--set", "optim.epochs=8"]  # 32 steps: a second or two
 LONGER = ["--set", "optim.epochs=25"]  # 100 steps: it still runs when a signal comes late
 
 
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
-
-
 def stages(runs: str = "runs") -> dict[str, StageFolder]:
     """The run's folders by stage."""
     found = {}

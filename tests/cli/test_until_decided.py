@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from cli.tiny import TINY
 
@@ -35,13 +34,6 @@ tuned_on: [{seeds: [2], what: the number of epochs}]
 metric: knn/top1
 margin: 90.0
 """
-
-
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture

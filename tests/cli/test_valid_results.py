@@ -6,10 +6,8 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from cli.conftest import Once
 from cli.tiny import Said
@@ -20,13 +18,6 @@ about:
     - {metric: knn/top1, value: 0, tolerance: 0, minimum: true, source: a guess}
     - {metric: linear/top1, value: 0, tolerance: 0, minimum: true, source: a guess}
 """
-
-
-@pytest.fixture(autouse=True)
-def _deterministic_only_here() -> Any:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture
