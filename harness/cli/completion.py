@@ -1,4 +1,4 @@
-"""Completion for the shell: recipes, runs, and the fields that --set changes.
+"""Completion for the shell: recipes, runs, launchers, and the fields that --set changes.
 
 A shell waits for it at every press of Tab, so it reads names and the shipped schema.json, and loads
 no recipe.
@@ -60,6 +60,17 @@ def runs_and_recipes(ctx: typer.Context, incomplete: str) -> list[str]:
     runs = list(dict.fromkeys(map(name, found)))
     named = runs if len(runs) != 1 or incomplete != runs[0] else found
     return [*(each for each in named if each.startswith(incomplete)), *recipes(incomplete)]
+
+
+def launchers(incomplete: str) -> list[str]:
+    """The values of --on; none where an installed launcher cannot be read."""
+    from harness.errors import HarnessError
+    from harness.spec.registry import launchers as known
+
+    try:
+        return [each for each in ("auto", *known()) if each.startswith(incomplete)]
+    except HarnessError:
+        return []
 
 
 def fields(incomplete: str) -> list[str]:

@@ -164,6 +164,7 @@ Launcher = Annotated[
     typer.Option(
         metavar="LAUNCHER",
         help="here; local: in the background; auto: as the site file says, else here.",
+        autocompletion=completion.launchers,
     ),
 ]
 DryRun = Annotated[

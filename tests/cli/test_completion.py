@@ -75,6 +75,12 @@ def test_stages_of_the_run_root(place: Path, words: tuple[str, ...]) -> None:
     assert completed("cancel", *words, "tiny-s1") == [ids[1]]
 
 
+def test_launchers(place: Path) -> None:
+    assert place.exists()
+    assert completed("run", "quickstart", "--on", "") == ["auto", "here", "local", "slurm"]
+    assert completed("sweep", "quickstart", "--on", "l") == ["local"]
+
+
 def test_a_wrong_line_is_completed_in_silence(place: Path) -> None:
     assert place.exists()
     assert "optim.lr=" in completed("plan", "no-such-recipe", "--set", "optim.l")
