@@ -73,7 +73,9 @@ def look(context: Context) -> Look:
     of = f"{count:,} test images" if found.whole else f"a sample of {count:,} test images"
     over = f"{how} classifies {100 * int(right.sum()) / count:.1f} % of {of} correctly"
     if not found.whole:
-        over += f", by {len(found.bank):,} training images drawn once"
+        bank = f"{len(found.bank):,} training images"
+        drawn = len(found.bank) < len(context.data.bank)
+        over += f", by {bank} drawn once" if drawn else f", by all {bank}"
     order = keyed.permutation(keyed.key("look", context.data.name), count)
     size = context.asked.data(context.recipe).size
     shapes = (

@@ -14,6 +14,7 @@ from harness.report.collect import CONTROL_LABEL, Results
 from harness.report.colours import series_colours
 from harness.report.curves_figure import THE_PAPERS
 from harness.report.measures import measure
+from harness.report.quoted import quoted
 from harness.report.svg import INK, drawing
 
 NAME = "axis"
@@ -57,7 +58,7 @@ def axis_figure(results: Results) -> list[Figure]:
         words += f"; hollow and dashed, {measure(ablation.metric).label} as printed"
     if ablation.uncertainty:
         words += f" (±{ablation.uncertainty:g})"
-    alt = f"{words}, for {', '.join(curve.label for curve in curves)}"
+    alt = f"{words}, for {quoted(curve.label for curve in curves)}"
     series = [Series(c.label, ("x", "mean", "deviation"), tuple(c.ours)) for c in curves]
     series += [
         Series(f"{c.label}, {THE_PAPERS}", ("x", "value"), tuple(c.printed))

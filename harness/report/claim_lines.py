@@ -58,7 +58,7 @@ class ClaimLine:
     by: By
     says: str
     printed: str
-    """E.g. "57.8 (0.99), 55.2 (0.9), linear probe top-1"; "" if there is no number."""
+    """E.g. "57.8 (m0.99), 55.2 (m0.9), linear probe top-1"; "" if there is no number."""
     numbers: str
     """The same without the cells: "57.8, 55.2, linear probe top-1"."""
     verdict: str
@@ -72,6 +72,9 @@ class ClaimLine:
     papers_scale: bool
     """Whether the runs are at the scale of the printed numbers."""
     cost: str
+    """Of the whole table."""
+    fixed: bool
+    """Whether the table is shown to have been fixed before its runs."""
 
 
 def claim_lines(reports: Mapping[str, Mapping[str, Any]]) -> list[ClaimLine]:
@@ -124,7 +127,13 @@ def _line(name: str, said: Mapping[str, Any], claim: Mapping[str, Any]) -> Claim
         scale=said["scale"]["here"],
         papers_scale=said["scale"]["papers"],
         cost=", ".join(Cost(**each).words for each in said["cost"]),
+        fixed=standing(said) == "before",
     )
+
+
+def standing(said: Mapping[str, Any]) -> str:
+    """Whether a table was fixed before its runs; see preregistration.Standing."""
+    return str((said["preregistered"] or {"standing": "unknown"})["standing"])
 
 
 def _printed(printed: Mapping[str, Any] | None, *, cells: bool) -> str:
@@ -135,12 +144,17 @@ def _printed(printed: Mapping[str, Any] | None, *, cells: bool) -> str:
     numbers = [
         (about if isinstance(each["value"], float) else "")
         + str(each["value"])
-        + (f" ({each['label']})" if cells else "")
+        + (f" ({_named(each)})" if cells else "")
         for each in printed["values"]
     ]
     if len(numbers) > MOST_PRINTED:
         numbers = [numbers[0], "…", numbers[-1]]
     return ", ".join([*numbers, printed["metric"]])
+
+
+def _named(each: Mapping[str, Any]) -> str:
+    """The row's label; of a label that is a number alone, the cell."""
+    return str(each["cell"] if each["label"].replace(".", "").isdigit() else each["label"])
 
 
 def _effect(said: Mapping[str, Any], claim: Mapping[str, Any]) -> Effect | None:

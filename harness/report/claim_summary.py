@@ -14,8 +14,8 @@ WHOSE: dict[By, str] = {
 }
 
 _HEADS: dict[By, str] = {
-    "paper": "Of the paper's {}",
-    "read_off": "Of {} derived from its numbers",
+    "paper": "Of {whose} {}",
+    "read_off": "Of {} derived from printed numbers",
     "ours": "Our own {}",
 }
 _NOUNS: dict[By, str] = {"paper": "claim", "read_off": "claim", "ours": "check"}
@@ -32,13 +32,13 @@ def count_verdicts(found: Iterable[tuple[By, str]]) -> dict[By, dict[str, int]]:
     return {by: dict(counts[by]) for by in WHOSE if by in counts}
 
 
-def summary(counts: dict[By, dict[str, int]]) -> str:
+def summary(counts: dict[By, dict[str, int]], whose: str = "the paper's") -> str:
     """E.g. "Of the paper's 2 claims: 2 undecided. Our own 1 check: 1 reproduced."; "" without
     claims."""
     said = []
     for by, verdicts in counts.items():
         n = sum(verdicts.values())
-        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}")
+        head = _HEADS[by].format(f"{n} {_NOUNS[by]}{'s' if n != 1 else ''}", whose=whose)
         words = [
             f"{n} {verdict if n == 1 else verdict.replace('looks', 'look')}"
             for verdict, n in verdicts.items()

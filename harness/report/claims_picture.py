@@ -152,7 +152,7 @@ def _row(line: ClaimLine, top: int, least: float, most: float) -> Iterator[str]:
     x = RIGHT + 20
     yield _text(x, top + 18, line.verdict, f"bold {_shade(line)}")
     yield _text(x, top + 34, _numbers(effect), "quiet")
-    yield _text(x, top + 50, f"{effect.seeds} seeds, {line.cost}", "quiet")
+    yield _text(x, top + 50, _runs(line, effect), "quiet")
 
 
 def _interval(line: ClaimLine, top: int, least: float, most: float) -> Iterator[str]:
@@ -198,6 +198,10 @@ def _shade(line: ClaimLine) -> str:
     if line.verdict.startswith(BAD):
         return "bad"
     return "good" if line.verdict.startswith(GOOD) else "open"
+
+
+def _runs(line: ClaimLine, effect: Effect) -> str:
+    return f"{effect.seeds} seeds" + ("" if line.fixed else ", rules not fixed before")
 
 
 def _numbers(effect: Effect) -> str:

@@ -19,6 +19,7 @@ from harness.report.collect import CONTROL_LABEL, CellResult, Results
 from harness.report.colours import cell_colours, cell_markers
 from harness.report.curves import Point, further
 from harness.report.measures import measure
+from harness.report.quoted import quoted
 from harness.report.runs import Run
 from harness.report.svg import INK, drawing
 
@@ -164,12 +165,12 @@ def _figure(
         caption += ": mean over seeds, band from minimum to maximum"
     if single := [line.cell.label for line in lines if line.band is None]:
         caption += f"{';' if means else ':'} separate lines for seeds whose journals differ"
-        caption += f" ({', '.join(single)})" if means else ""
+        caption += f" ({quoted(single)})" if means else ""
     if any(line.printed for line in lines):
         caption += f"; dashed: {theirs} curve, at its own scale"
     if any(True in line.broken for line in lines):
         caption += "; × marks divergence"
-    alt = f"{caption}, for {', '.join(line.cell.label for line in lines)}"
+    alt = f"{caption}, for {quoted(line.cell.label for line in lines)}"
     unit = "" if shown.unit == "1" else f", {shown.unit}"
     markers, colours = cell_markers(results), cell_colours(results)
     looks = {each: (colour, markers[each]) for each, colour in colours.items()}

@@ -25,7 +25,8 @@ def deviations(results: Results) -> list[str]:
     if ablation is not None and not ablation.of_paper:
         lines = [*_begun(results), *_packing(results)]
         return [line[:1].upper() + line[1:] for line in lines]
-    if ablation is not None and ablation.metric != results.metric:
+    printed = {column.metric for column in ablation.columns} if ablation is not None else set()
+    if ablation is not None and results.metric not in {ablation.metric, *printed}:
         lines.append(
             f"Judged by {measure(results.metric).label}; "
             f"the paper by {measure(ablation.metric or results.metric).label}."

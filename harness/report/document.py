@@ -143,10 +143,12 @@ def _table(results: Results) -> list[Block]:
     ablation = results.ablation
     words = []
     printed = ablation.metric if ablation is not None else None
-    if printed is not None and results.metric != printed:
+    if ablation is not None and printed is not None and results.metric != printed:
+        also = any(column.metric == results.metric for column in ablation.columns)
         words.append(
-            f"The paper printed {measure(printed).label}; this scale judges by "
-            f"{measure(results.metric).label}."
+            f"The paper prints {measure(printed).label}"
+            + (" too" if also else "")
+            + f"; this scale judges by {measure(results.metric).label}."
         )
     elif ablation is not None:
         where = ", as in the paper" if ablation.of_paper else ""
@@ -286,7 +288,9 @@ def _provenance(results: Results) -> list[Block]:
     if newest:
         facts.append(f"The newest run started at {newest}.")
     spent = ", ".join(cost.words for cost in costs(results.runs))
-    facts.append(f"Cost of all stages with a result: {spent or 'nothing yet'}.")
+    facts.append(
+        f"Cost of all stages with a result, elapsed time times processes: {spent or 'nothing yet'}."
+    )
     certified = map(Paragraph, provenance.certificates(results))
     blocks: list[Block] = [Paragraph(" ".join(facts)), *certified, table]
     if results.unrelated:

@@ -12,7 +12,7 @@ from harness.errors import StoreError
 from harness.recipe.ablation import CONTROL
 from harness.recipe.load import load_ablation
 from harness.recipe.printed import FILE as PRINTED
-from harness.report.claim_lines import ClaimLine, claim_lines, of_papers
+from harness.report.claim_lines import ClaimLine, claim_lines, of_papers, standing
 from harness.report.claim_summary import POSSIBLE_REASONS, count_verdicts, summary
 from harness.report.claims import Verdict
 from harness.report.claims_picture import FILE as PICTURE
@@ -34,9 +34,9 @@ PAPERS_DATA = {"imagenet": "ImageNet", "coco": "COCO"}
 HOW = """\
 Each line is one statement: what the paper says, the numbers that it prints, and what our runs
 say. A difference is that of two cells' means, with the interval that decides; positive means that
-the first cell is better. Compare statements, not numbers: our scale is another one. Each table's
-report gives the rule, the evidence, and every run behind it. A statement that several tables
-judge has one line per table, and is counted once per table above."""
+the first cell's value is higher. Compare statements, not numbers: our scale is another one. Each
+table's report gives the rule, the evidence, and every run behind it. A statement that several
+tables judge has one line per table, and is counted once per table above."""
 
 TABLES = """\
 Each folder holds one table: `report.md` to read here, `report.html` for a browser, `report.tex`
@@ -126,7 +126,7 @@ def _page(reports: Path, found: Found, lines: Sequence[ClaimLine]) -> str:
         ranked = sorted(theirs, key=lambda line: ORDER.index(line.verdict))
         counts = count_verdicts((line.by, line.verdict) for line in ranked)
         parts += [
-            summary(counts),
+            " ".join(filter(None, (summary(counts, "the papers'"), _unfixed(theirs)))),
             f"![{ALT}]({PICTURE})",
             "## The papers' statements",
             HOW,
@@ -158,13 +158,36 @@ def _not_run(reports: Path, found: Found) -> Iterator[str]:
         words.append(f"At the scale of the printed numbers: {escape(', '.join(papers))}.")
     else:
         words.append("No run here is at the scale of the papers' numbers.")
-    words.append(f"The runs used these data: {escape(', '.join(data))}.")
+    words.append(f"The runs used these data: {escape(', '.join(map(_dataset, data)))}.")
     yield f"**What was not run.** {' '.join(words)}"
     if missing := _without_runs(reports.parent / "ablations", found):
-        title = f"Tables with a recipe and no published report ({len(missing)})"
+        title = f"Tables of the papers with a recipe and no published report ({len(missing)})"
         yield f"<details><summary>{title}</summary>"
         yield "\n".join(f"- {escape(each)}" for each in missing)
         yield "</details>"
+
+
+def _dataset(name: str) -> str:
+    return f"{name} (images that the harness draws)" if name == "embedded" else name
+
+
+def _unfixed(lines: Sequence[ClaimLine]) -> str:
+    """How many of the verdicts are of tables whose rules may have followed their results."""
+    decided = [line for line in lines if line.verdict in DECIDED]
+    after = [line for line in decided if not line.fixed]
+    if not after:
+        return ""
+    one = len(decided) == 1
+    return (
+        f"{len(after)} of the {len(decided)} that {'is' if one else 'are'} {_listed(decided)} "
+        f"{'is' if len(after) == 1 else 'are'} of tables that are not shown to be fixed before "
+        "their runs."
+    )
+
+
+def _listed(lines: Sequence[ClaimLine]) -> str:
+    there = {line.verdict for line in lines}
+    return " or ".join(verdict for verdict in DECIDED if verdict in there)
 
 
 def _has_runs(said: Mapping[str, Any]) -> bool:
@@ -200,8 +223,8 @@ def _claims(lines: Sequence[ClaimLine], found: Found) -> str:
             said,
             f"**{verdict}**" if line.verdict in DECIDED else verdict,
             "<br>".join(map(escape, _ours(line))),
-            f"[{escape(line.scale)}]({line.report}/report.md#claims), {escape(line.cost)}"
-            f"{UNFIXED.get(_standing(found[line.report]), '')}",
+            f"[{escape(line.scale)}]({line.report}/report.md#claims), table: {escape(line.cost)}"
+            f"{UNFIXED.get(standing(found[line.report]), '')}",
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -255,16 +278,12 @@ def _fixed(said: Mapping[str, Any] | None) -> str:
     return f"yes: {said['commit'][:7]}, {committed}; first run {first}{more}"
 
 
-def _standing(said: Mapping[str, Any]) -> str:
-    return str((said["preregistered"] or {"standing": "unknown"})["standing"])
-
-
 def _error(found: Found) -> Iterator[str]:
     """The error over all tables with claims."""
     judged = [said for said in found.values() if said["claims"]]
     if judged:
         alphas = [said["alpha"] for said in judged]
-        fixed = sum(_standing(said) == "before" for said in judged)
+        fixed = sum(standing(said) == "before" for said in judged)
         yield ERROR.format(
             each=" or ".join(f"{alpha:g}" for alpha in sorted(set(alphas))),
             n=len(judged),
@@ -285,4 +304,4 @@ def _section(reports: Path, name: str, said: Mapping[str, Any]) -> Iterator[str]
     words = ["report", str(mark.get("recipe"))]
     words += [word for text in mark.get("sets", ()) for word in ("--set", text)]
     words += ["--runs", f"{reports.name}/{name}/runs", "--out", f"{reports.name}/{name}"]
-    yield f"    {command.line(*words)}"
+    yield f"```bash\n{command.line(*words)}\n```"

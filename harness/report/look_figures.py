@@ -54,7 +54,7 @@ def _plane(name: str, plane: Plane, caption: str) -> Figure:
         if own:
             middle = (sum(each) / len(own) for each in zip(*own, strict=True))
             centres.append(f"{group} ({', '.join(f'{value:.2f}' for value in middle)})")
-    alt = f"{caption} Centres of the classes: {'; '.join(centres)}."
+    alt = f"{_sentence(caption)} Centres of the classes: {'; '.join(centres)}."
     series = [
         Series(group, ("x", "y"), tuple((x, y) for x, y, number in plane.points if number == n))
         for n, group in enumerate(plane.groups)
@@ -133,12 +133,16 @@ def _histogram(name: str, histogram: Histogram, caption: str) -> Figure:
         axes.set_ylabel("share, %", labelpad=8)
         drawn.legend(handles)
         made = drawn.svg()
-    alt = f"{caption} Means: {'; '.join(means)}."
+    alt = f"{_sentence(caption)} Means: {'; '.join(means)}."
     series = [
         Series(label, ("middle", "share"), tuple(zip(middles, shares, strict=True)))
         for label, shares in histogram.series
     ]
     return Figure(name, made, caption, alt, tuple(series))
+
+
+def _sentence(caption: str) -> str:
+    return caption if caption.endswith(".") else f"{caption}."
 
 
 def _label(text: str) -> str:

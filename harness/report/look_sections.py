@@ -11,6 +11,7 @@ from harness.recipe.reported import reported
 from harness.report.blocks import Block, Gallery, Notice, Paragraph, Picture, Section
 from harness.report.collect import CellResult, Results
 from harness.report.look_figures import figure
+from harness.report.quoted import quoted
 from harness.report.runs import Run, Stage
 from harness.report.table import Text
 from harness.spec.registry import task
@@ -110,8 +111,8 @@ def _blocks(name: str, shown: list[_Shown]) -> Iterator[Block]:
         yield _gallery(f"{name}-1", first.shape, "")
         return
     if len(shown) > MOST:
-        rest = ", ".join(each.cell.label for each in shown[MOST:])
-        yield Paragraph(f"Of {len(shown)} rows the first {MOST}, not {rest}.", "quiet")
+        rest = quoted(each.cell.label for each in shown[MOST:])
+        yield Paragraph(f"The first {MOST} of {len(shown)} rows, without {rest}.", "quiet")
         shown = shown[:MOST]
     several = len(shown) > 1
     same = all(each.shape.about == first.shape.about for each in shown)

@@ -77,4 +77,7 @@ def narrowing_text(
     hours = [Cost(device, much).words for device, much in by_device.items()]
     spent = ", ".join(hours) or "whose cost was not measured"
     cells = f"{len(by_cell)} cell{'s' if len(by_cell) != 1 else ''}"
-    return f"About {needs} seeds would {aim}: {more} more of {cells}, {spent}"
+    said = f"About {needs} seeds would {aim}: {more} more of {cells}, {spent}"
+    if decision.seeds < design.analyses[-1]:
+        return said
+    return f"{said}, in a table of its own: no further look is planned here"

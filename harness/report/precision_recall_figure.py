@@ -86,7 +86,7 @@ def _figure(
         said += ", band from minimum to maximum over seeds"
     mean = f"{RULES[marked]} AP{at[2:]} is the mean precision at {marked} recalls"
     said += f". {mean}, the dots." if marked < max(MARKED) else f". {mean}."
-    words = ", ".join(f"{line.cell.label} {_area(line, marked):.1f} %" for line in lines)
+    words = "; ".join(f"{line.cell.label} {_area(line, marked):.1f} %" for line in lines)
     alt = f"{said} By row: {words}"
     return Figure(
         name, _draw(name, lines, marked, results), said, alt, tuple(line_series(lines, x="recall"))

@@ -199,8 +199,9 @@ def statement(found: Preregistration) -> tuple[str, str]:
 
 
 def _sentences(found: Preregistration) -> Iterator[str]:
-    since = f"{found.commit[:7]} ({clock(found.committed)})"
-    first = clock(found.first_run)
+    close = clock(found.committed) == clock(found.first_run)
+    since = f"{found.commit[:7]} ({clock(found.committed, seconds=close)})"
+    first = clock(found.first_run, seconds=close)
     if found.standing == "before":
         yield (
             f"This table's {found.what} were committed in {since} before the first run began "
@@ -241,9 +242,9 @@ def _ancestry(found: Preregistration) -> Iterator[str]:
             yield f"That commit {says} ({', '.join(those)})."
 
 
-def clock(time: str) -> str:
+def clock(time: str, *, seconds: bool = False) -> str:
     """E.g. "2026-11-29 08:40 UTC" of 2026-11-29T08:40:12Z."""
-    return f"{time[:10]} {time[11:16]} UTC" if len(time) >= 16 else time
+    return f"{time[:10]} {time[11 : 19 if seconds else 16]} UTC" if len(time) >= 16 else time
 
 
 def _sha256(value: Any) -> str:

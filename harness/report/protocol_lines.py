@@ -10,6 +10,7 @@ from harness.recipe.identity import spec
 from harness.recipe.protocol_words import protocol_words
 from harness.report.collect import Results
 from harness.report.measures import measure
+from harness.report.quoted import quoted
 from harness.report.results_table import measured, weights_lines
 from harness.report.runs import Run, Stage
 from harness.report.tables import further_columns
@@ -89,7 +90,7 @@ def protocol_lines(results: Results) -> list[str]:
                     ways.setdefault(words, {})[cell.label] = None
         what = f"{under}: {measure(metric).label}" if under else measure(metric).label
         for words, labels in ways.items():
-            whose = f" of {', '.join(f'“{label}”' for label in labels)}" if len(ways) > 1 else ""
+            whose = f" of {quoted(labels)}" if len(ways) > 1 else ""
             whats.setdefault((whose, words), []).append(what)
     lines = [f"{', '.join(what)}{whose}: {words}" for (whose, words), what in whats.items()]
     return lines + _intervals(results)

@@ -174,6 +174,11 @@ def temperature(recipe: Recipe) -> float:
     return float(getattr(recipe.contrast, "temperature", 0.0))
 
 
+def temperature_text(recipe: Recipe) -> str:
+    """tau as text; "none" if the method has none."""
+    return f"{found:g}" if (found := temperature(recipe)) else NONE
+
+
 def momentum(recipe: Recipe) -> str:
     """m of the key encoder; "none" if the method has none."""
     found = getattr(recipe.contrast, "momentum", None)

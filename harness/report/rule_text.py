@@ -19,10 +19,11 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 def rule_sentences() -> tuple[str, ...]:
     """The rule by which claims are judged, one paragraph each."""
     return (
-        "Margins, tests, seeds and the times of analysis are fixed in the ablation recipe before "
-        "the first run. A claim is judged when every seed of its cells has a result with the "
-        f"table's edition and data. It is testable only if a momentum m has {TIME_CONSTANTS} / "
-        f"(1 − m) steps or more, and K is at most {part(SHARE)} of the images.",
+        "Margins, tests, seeds and the times of analysis stand in the ablation recipe, and are to "
+        "be fixed before the first run; a published page says whether they were. A claim is "
+        "judged when every seed of its cells has a result with the table's edition and data. It "
+        f"is testable only if a momentum m has {TIME_CONSTANTS} / (1 − m) steps or more, and K is "
+        f"at most {part(SHARE)} of the images.",
         "Each pair of cells that a claim compares gets one interval for the difference of their "
         "means. Better: the whole interval is above the margin "
         f"({BETTER:g} points by default). Worse: it is below minus the margin. Alike: it is within "
@@ -44,7 +45,8 @@ def rule_sentences() -> tuple[str, ...]:
         f"probability of any wrong statement is at most alpha: {part(len(SIDES))} of it for lower "
         "bounds and as much for upper bounds, each corrected over the family by Holm's method. The "
         "printed confidence is that of the interval at the level which Holm's method gives it, so "
-        "an interval and its verdict always agree.",
+        "an interval and its verdict always agree. The two bounds may have different levels, so "
+        "the mean need not lie in the middle.",
         "A table may be analysed again with more seeds. Each analysis has its own share of alpha, "
         "fixed beforehand in the recipe; where it is not, the analyses with "
         f"{_count(FEWEST)} seeds or more have equal shares. Then all cells of an undecided claim, "

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[Recipe], object]
 
+VARIED = "varied: "
+
 UNKNOWN = "unknown"
 """Shown as the papers' value if their recipes cannot be read; the report's notes give the
 reason."""
@@ -99,8 +101,8 @@ PROPERTIES = (
     _of_field("optim.sgd_momentum"),
     _of_field("optim.weight_decay"),
     Property("augmentation", recipe_facts.augmentation),
-    Property("temperature τ", lambda recipe: f"{recipe_facts.temperature(recipe):g}"),
-    Property("momentum m", recipe_facts.momentum, others=(recipe_facts.NONE,)),
+    Property("temperature τ", recipe_facts.temperature_text),
+    Property("momentum m", recipe_facts.momentum),
     Property(
         "head",
         lambda recipe: f"{recipe.model.head}, {recipe.model.dim} wide",
@@ -137,7 +139,8 @@ def traits_of(
     """Each property of these recipes, with the papers' value.
 
     Without recipes at the paper's scale, it is not known what a table varies on purpose. Then a
-    property that varies over the cells differs only if no cell has the papers' value.
+    property that varies over the cells differs only if no cell has the papers' value; a cell whose
+    method has no such property does not count.
 
     Args:
         recipes: those that train; at least one.
@@ -149,7 +152,7 @@ def traits_of(
     for each in PROPERTIES:
         if evaluated and not each.of_weights:
             continue
-        if pairs:
+        if pairs and not (each is EPOCHS and least is None):
             theirs = _seen(each.say, [reference for _, reference in pairs])
             differs = any(each.say(ours) != each.say(reference) for ours, reference in pairs)
         elif each is EPOCHS:
@@ -157,7 +160,8 @@ def traits_of(
             differs = not any(_trained_enough(recipe, least or 0) for recipe in recipes)
         else:
             theirs = each.papers_words()
-            differs = not any(map(each.is_papers, recipes))
+            having = [r for r in recipes if each.say(r) not in (None, recipe_facts.NONE)]
+            differs = bool(having) and not any(map(each.is_papers, having))
         found.append(Trait(each.what, theirs, _seen(each.say, recipes), differs, each.decides))
     return found
 
@@ -179,7 +183,7 @@ def _are_evaluated(recipes: Sequence[Recipe]) -> bool:
 def _seen(say: Say, recipes: Sequence[Recipe]) -> str:
     values = (say(recipe) for recipe in recipes)
     seen = list(dict.fromkeys(recipe_facts.NONE if v is None else str(v) for v in values))
-    return seen[0] if len(seen) == 1 else f"varied: {', '.join(seen)}"
+    return seen[0] if len(seen) == 1 else VARIED + "; ".join(seen)
 
 
 def is_papers_scale(results: Results) -> bool:
@@ -258,22 +262,23 @@ def _value(value: Any) -> str:
 def one_line(results: Results) -> str:
     """The scale in one sentence, for the top of a report: that of the plan, with the number of
     runs that were made if some were not."""
-    here = {trait.what: trait.here for trait in traits(results)}
+    here = {
+        trait.what: trait.here.removeprefix(VARIED).replace("; ", " / ")
+        for trait in traits(results)
+    }
     seeds = len(results.seen_seeds)
     if _are_evaluated(results.trained or [results.recipe]):
         where = f"{here['training images']}, {here['image size']}, {here['backbone']}"
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
-    if here["epochs"].startswith("varied"):
-        epochs = f"epochs {here['epochs']}"
-    else:
-        number, early, stopped = here["epochs"].partition(" (")
-        epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
+    number, early, stopped = here["epochs"].partition(" (")
+    epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
     keys = here["negatives, K"]
+    keys = f"{keys} negatives" if "/" in keys else f"K {keys}"
     made = sum(run.stages["pretrain"].entry.result is not None for run in results.runs)
     planned = len(results.runs)
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, {epochs}, "
-        + (f"K {keys}, " if keys != recipe_facts.NONE else "")
+        + (f"{keys}, " if keys != f"K {recipe_facts.NONE}" else "")
         + f"batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
         + (f", {made} of {planned} planned runs made" if made < planned else "")

@@ -38,8 +38,9 @@ def claims_table(judgements: list[Judgement]) -> Table:
 def sensitivity_table(results: Results) -> Table | None:
     """Values at the other k and the other learning rates, mean over seeds; None if there are none.
 
-    They show how far the result depends on the protocol; none of them is a result.
+    They show how far a number of the table depends on the protocol; none of them is a result.
     """
+    shown = measured(results)
     names = sorted(
         {
             name
@@ -47,7 +48,7 @@ def sensitivity_table(results: Results) -> Table | None:
             for kind in task_of().values()
             if kind in run.stages
             for name in run.stages[kind].values
-            if "@" in name and name.partition("@")[0] in task_of()
+            if "@" in name and name.partition("@")[0] in shown
         },
         key=_natural,
     )

@@ -19,7 +19,7 @@ TOP = """\
 
 trains MoCo on embedded images in a miniature network and compares one run with a baseline of {n}
 seeds (edition {edition}, on {devices}). Each of {k} figures must lie in the prediction interval of
-one new run, at a level of {level:.3g} %, so that {pass_:g} % of unchanged runs pass on all of them.
+one new run, at a level of {level:.3g} %, so at least {pass_:g} % of unchanged runs pass on all.
 The first losses of the recipe's own seed must be those of the trace below. The longest run took
 {seconds:.0f} s.
 

@@ -30,9 +30,9 @@ TOP = """\
 
 Flaws that other implementations have had, planted one at a time in a copy of the source.
 "Detected by" names a test that passes without the flaw and fails with it; "others" counts the
-further failing tests in the same files. Such flaws may hardly change the accuracy; most are
-detected by comparing the training trajectory with an oracle written from the paper. `gate.md`
-lists those that the accuracy gate detects.
+further failing tests in the same files. Such flaws may hardly change the accuracy; flaws of MoCo
+itself are detected by comparing the training trajectory with an oracle written from the paper.
+`gate.md` lists those that the accuracy gate detects.
 
 Made by `nox -s mutants` at commit {commit}.
 

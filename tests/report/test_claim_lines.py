@@ -63,7 +63,7 @@ def line(said: dict[str, Any], claim: str = "slow") -> ClaimLine:
 
 def test_a_line_has_the_papers_numbers_and_our_difference(said: Said) -> None:
     found = line(said(VALUES, [BEATS]))
-    assert found.printed == "57.8 (0.99), 55.2 (0.9), linear probe top-1"
+    assert found.printed == "57.8 (m0.99), 55.2 (m0.9), linear probe top-1"
     assert found.numbers == "57.8, 55.2, linear probe top-1"
     assert found.verdict == "reproduced"
     assert found.effect is not None
@@ -121,7 +121,7 @@ def test_many_printed_numbers_are_cut(said: Said) -> None:
     cells = ["m0", "m0.9", "m0.99", "m0.999"]
     rising = {"kind": "monotone", "id": "slow", "cells": cells, "says": "It rises."}
     found = line(said(VALUES, [rising]))
-    assert found.printed == "fail (0), …, 59.0 (0.999), linear probe top-1"
+    assert found.printed == "fail (m0), …, 59.0 (m0.999), linear probe top-1"
 
 
 def test_numbers_of_some_cells_only_are_not_told() -> None:

@@ -70,6 +70,7 @@ def test_an_undecided_claim_says_what_it_needs(make: Make, gather: Collected) ->
     for said in (judgement.words, judgement.evidence):
         assert f" {judgement.needs} seeds" in said
     assert f" {(judgement.needs or 0) - 3} more of 3 cells, 0." in judgement.evidence
+    assert "no further look is planned" in judgement.evidence
     planned = fill(make((0, 1, 2), scale_changes={"max_seeds": 4}), **seeds)
     judgement = claims(planned, gather)["slow"]
     assert (judgement.needs, judgement.most) == (5, 4)

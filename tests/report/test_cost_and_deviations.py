@@ -16,7 +16,7 @@ from harness.report.cost import Cost, costs
 from harness.report.deviations import deviations
 from harness.report.document import compose
 from harness.report.markdown import render
-from harness.report.scale import traits
+from harness.report.scale import traits, traits_of
 from report.build import MOMENTA, recipe
 from report.conftest import Collected, Make
 
@@ -137,10 +137,18 @@ def test_what_differs_in_some_cells_only_names_them(make: Make, gather: Collecte
         "Batch: 64 (paper's scale: 128) in “0”.",
     ]
     shown = {trait.what: trait for trait in traits(found)}
-    assert (shown["batch"].papers, shown["batch"].differs) == ("varied: 128, 64", True)
+    assert (shown["batch"].papers, shown["batch"].differs) == ("varied: 128; 64", True)
     assert shown["momentum m"].differs
     page = render(compose(found, []))
     assert "of the same cells at the scale of the printed numbers" in page
+
+
+def test_a_method_that_lacks_a_property_says_nothing_about_it() -> None:
+    labelled = recipe(contrast={"kind": "supervised"})
+    shown = {t.what: t for t in traits_of([recipe(contrast__momentum=0.9), labelled], [], None)}
+    assert (shown["momentum m"].here, shown["momentum m"].differs) == ("varied: 0.9; none", True)
+    assert shown["temperature τ"].here.endswith("; none")
+    assert not {t.what: t for t in traits_of([labelled], [], None)}["momentum m"].differs
 
 
 def test_without_counterparts_what_varies_differs_if_no_cell_has_the_papers_value(

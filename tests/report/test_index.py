@@ -53,12 +53,13 @@ def test_the_index(runs: Path, gather: Collected, tmp_path: Path) -> None:
     )
     said = "Of the paper's 4 claims: 3 reproduced, 1 not testable at this scale."
     assert f"| {said} | not known | 0.65 hours" in text
+    assert "3 of the 3 that are reproduced are of tables that are not shown to be fixed" in text
     assert "0.05." in text
     assert " 5%" in text
     assert "![Momentum ablation, drawn images](tiny/knn.svg)" in text
     assert (
-        "    moco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
-        "--out reports/tiny\n" in text
+        "```bash\nmoco-harness report recipes/tiny.yaml --set a=1 --runs reports/tiny/runs "
+        "--out reports/tiny\n```\n" in text
     )
     assert "gate.md" not in text, "there is none"
     assert "Possible reasons" not in text

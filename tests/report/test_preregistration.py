@@ -286,6 +286,12 @@ def test_runs_after_the_commit(show: Published) -> None:
     assert statement(found)[0] == "Fixed before the runs"
 
 
+def test_a_commit_of_the_same_minute_is_told_from_the_first_run(show: Published) -> None:
+    text = statement(show("2026-01-02T03:04:00Z"))[1]
+    assert "03:04:00 UTC" in text
+    assert "03:03 UTC" in statement(show("2026-01-02T03:03:59Z"))[1]
+
+
 @pytest.mark.parametrize(("at", "before"), [("2026-01-02T03:04:00Z", 5), ("2026-02-01", 15)])
 def test_runs_before_the_commit_are_counted(show: Published, at: str, before: int) -> None:
     """One run of five cells in each second; the same second is not after."""
