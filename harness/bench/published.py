@@ -26,7 +26,7 @@ from harness.bench.targets import targets
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
 from harness.redact import without_places
-from harness.store import atomic
+from harness.store import atomic, provenance
 
 PAGE = "README.md"
 
@@ -84,8 +84,7 @@ def _section(result: Result, record: Mapping[str, Any]) -> list[str]:
     where = result.device if result.device != "cpu" else machine["cpu"]
     if result.processes > 1:
         where += f", {result.processes} processes"
-    changes = " with uncommitted changes" if code["dirty"] else ""
-    commit = f"{(code['commit'] or 'unknown')[:12]}{changes}"
+    commit = f"{(code['commit'] or 'unknown')[:12]} {provenance.changes(code)}".rstrip()
     changed = " ".join(f"`{each}`" for each in record.get("set", ()))
     recipe = Recipe.model_validate_json(json.dumps(facts["recipe"]))
     return [

@@ -27,7 +27,7 @@ from harness.recipe.yaml_source import read
 from harness.report.runs import LOSS, RunOutcome
 from harness.report.statistics import summarise
 from harness.spec.registry import task, task_of, tasks
-from harness.store import atomic
+from harness.store import atomic, provenance
 
 DIGITS = 6
 """Decimal places of every number in the file."""
@@ -211,11 +211,10 @@ def make_baseline(cells: Sequence[CellRuns], now: CurrentState) -> Baseline:
     first = min((run for cell in cells for run in cell.runs), key=lambda run: run.started)
     code = first.stages["pretrain"].attempt.get("code")
     commit = code if isinstance(code, dict) else {}
-    dirty = " with uncommitted changes" if commit.get("dirty") else ""
     return Baseline(
         baseline=1,
         edition=now.editions[first.stages["pretrain"].subject],
-        commit=f"{commit.get('commit') or ''}{dirty}",
+        commit=f"{commit.get('commit') or ''} {provenance.changes(commit)}".strip(),
         devices=tuple(sorted({run.device or "unknown" for cell in cells for run in cell.runs})),
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         cells=tuple(_record(cell, now) for cell in cells),

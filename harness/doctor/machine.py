@@ -83,7 +83,9 @@ def _code() -> Finding:
     """Whether results will record the commit of their code."""
     known, _ = provenance.code()
     if known["commit"] is not None:
-        changed = ", with uncommitted changes" if known["dirty"] else ""
+        changed = f", {said}" if (said := provenance.changes(known)) else ""
+        if known["dirty"] is None:
+            return warning("code", f"commit {known['commit'][:12]}{changed}: {known['why']}")
         return ok("code", f"commit {known['commit'][:12]}{changed}")
     says = f"results will not name a commit: {known.get('why') or 'no reason given'}"
     return (warning if provenance.is_checkout() else ok)("code", says)

@@ -17,7 +17,7 @@ from harness.recipe.schema import Recipe
 from harness.recipe.section import last_part
 from harness.recipe.yaml_text import render
 from harness.redact import redact
-from harness.store import atomic
+from harness.store import atomic, provenance
 from harness.store.layout import StageFolder
 
 IMAGENET_TERMS = "https://image-net.org/download"
@@ -207,4 +207,4 @@ def commit(folder: StageFolder) -> str:
     code = found.get("code") if isinstance(found, dict) else None
     if not isinstance(code, dict) or not code.get("commit"):
         return "unknown"
-    return str(code["commit"]) + (", with uncommitted changes" if code.get("dirty") else "")
+    return ", ".join(filter(None, (str(code["commit"]), provenance.changes(code))))

@@ -12,6 +12,7 @@ Recipes are copied too, for the report after the runs:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -53,6 +54,8 @@ def take(runs: Path, *, clean: bool) -> Path:
     checkout, diff = provenance.code()
     if clean and checkout["dirty"] is not False:
         what = "has uncommitted changes" if checkout["dirty"] else "is not a git checkout"
+        if checkout["commit"] and checkout["dirty"] is None:
+            what = f"may have uncommitted changes ({checkout['why']})"
         raise HarnessError(
             f"{Path(harness.__file__).parent.parent} {what}, and the site file has snapshot: "
             "refuse_dirty; commit, or set snapshot: copy"
@@ -61,6 +64,8 @@ def take(runs: Path, *, clean: bool) -> Path:
     digest = _digest(files)
     target = _place(runs, checkout, digest)
     refuse_link(target.parent)
+    with contextlib.suppress(OSError):  # `gc` keeps what was used today
+        os.utime(target)
     if not target.exists():
         draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:

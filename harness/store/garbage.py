@@ -38,7 +38,8 @@ from harness.store.provenance import SNAPSHOT
 Kind = Literal["checkpoints", "set aside", "code", "features", "draft"]
 
 DAY_S = 86_400.0
-"""A draft with no write for this long belongs to a killed process."""
+"""A draft with no write for this long belongs to a killed process. A copy of the code stays for as
+long after its last submission, as jobs of `doctor` and `certify` leave no record."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})-([0-9a-f]{12})\.pt")
 _DRAFT = re.compile(r"\..+\.(\d{20}-)?[0-9a-f]{8}(\.tmp)?")
@@ -86,16 +87,18 @@ def find(
     for old in _aside(runs):
         try:
             old.refuse_links()
+            if _lived(old):
+                continue
         except StoreError as error:
             note(str(error))
-            continue
-        if _lived(old):
             continue
         if paths := tuple(path for _, _, path in saved(old)):
             yield Garbage("set aside", old.path, paths, _size(paths))
         yield from _draft_files(*_places(old))
     for folder in _own_folders(runs / ".code"):
-        if _DRAFT.fullmatch(folder.name) or folder.absolute() in used or _only_copy(folder):
+        if _DRAFT.fullmatch(folder.name) or folder.absolute() in used:
+            continue
+        if _only_copy(folder) or not _old(folder):
             continue
         yield Garbage("code", folder, (folder,), _size([folder]))
     if not (runs / ".code").is_symlink():
@@ -202,15 +205,22 @@ def _is_whole(path: Path) -> bool:
 
 
 def _only_copy(snapshot: Path) -> bool:
-    """Whether some of the code is in no commit and in no attempt's record of uncommitted changes.
-    Then this copy is the only source of a run's number."""
+    """Whether some of the code is, or may be, in no commit and in no record of an attempt's
+    uncommitted changes. Then this copy is the only source of a run's number."""
     try:
         noted = atomic.read_json(snapshot / SNAPSHOT)
         code, diff = noted["code"], noted["diff"]
-        unknown = code["commit"] is None or (code["dirty"] and code["diff"] and not diff)
-        return bool(unknown) or any(name.startswith("harness/") for name in code["untracked"])
+        unknown = None in (code["commit"], code["dirty"]) or (code["diff"] and not diff)
+        added = any(name.startswith("harness/") for name in code["untracked"])
+        return bool(unknown) or added or _has_others(snapshot)
     except (StoreError, TypeError, KeyError, AttributeError):
         return True
+
+
+def _has_others(snapshot: Path) -> bool:
+    """Whether it has code of other packages: no attempt records the state of their checkouts."""
+    known = ("harness", SNAPSHOT)
+    return any(p.name not in known and p.suffix != ".dist-info" for p in _listed(snapshot))
 
 
 def _aside(runs: Path) -> list[StageFolder]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def capture(
         threads: number of CPU threads for arithmetic.
         data: name and fingerprint of the data.
     """
-    checkout, diff = code()
+    checkout, diff = _code_at_start()
     return {
         "edition": edition,
         "code": checkout,
@@ -152,7 +154,8 @@ def _why(said: str) -> str:
 
 def why_no_commit() -> str:
     """Why the commit of the running code is unknown; "" if it is known."""
-    return str(code()[0].get("why") or "")
+    found, _ = code()
+    return "" if found["commit"] else str(found.get("why") or "")
 
 
 def is_checkout() -> bool:
@@ -160,9 +163,25 @@ def is_checkout() -> bool:
     return os.path.lexists(_ours() / ".git")
 
 
+@functools.cache
+def _code_at_start() -> tuple[dict[str, Any], str]:
+    """`code` at the first call: a later stage runs the modules that are loaded, not the files that
+    were changed since."""
+    return code()
+
+
+def changes(recorded: Mapping[str, Any]) -> str:
+    """Words about uncommitted changes to follow the commit in a record of `code`; "" if there were
+    none, or no commit is known."""
+    unknown = recorded.get("commit") and recorded.get("dirty", False) is None
+    said = "perhaps with uncommitted changes" if unknown else "with uncommitted changes"
+    return said if unknown or recorded.get("dirty") else ""
+
+
 def code() -> tuple[dict[str, Any], str]:
     """(commit and state, uncommitted changes) of the checkout that the harness runs from, or of the
-    one that its snapshot was copied from. Without a commit, "why" gives the reason."""
+    one that its snapshot was copied from. "why" gives the reason if the commit is not known, or if
+    it is not known whether there are changes: "dirty" is None then."""
     ours = _ours()
     with contextlib.suppress(StoreError, TypeError):
         if (noted := atomic.read_json(ours / SNAPSHOT)) is not None:
@@ -173,14 +192,18 @@ def code() -> tuple[dict[str, Any], str]:
     if top is None or why:
         return {"commit": None, "dirty": None, "why": why}, ""
     commit, why = _git("rev-parse", "--verify", "HEAD")
-    diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")[0] or ""
-    untracked = (_git("ls-files", "--others", "--exclude-standard")[0] or "").split("\n")[:-1]
+    diff, no_diff = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")
+    names, no_names = _git("ls-files", "-z", "--others", "--exclude-standard")
+    known = diff is not None and names is not None
+    diff = diff or ""
+    # the harness's own first: gc keeps a snapshot that has the only copy of one
+    untracked = sorted((names or "").split("\0")[:-1], key=lambda n: not n.startswith("harness/"))
     found = {
         "commit": (commit or "").strip() or None,
-        "dirty": bool(diff or untracked),
+        "dirty": bool(diff or untracked) if known else None,
         "diff": hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None,
         "untracked": untracked[:50],
     }
-    if not commit:
+    if why := why or no_diff or no_names:
         found["why"] = why
     return found, redact(diff) if len(diff) <= DIFF_LIMIT else ""

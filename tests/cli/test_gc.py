@@ -58,6 +58,8 @@ def copy_of_the_code(world: World, name: str = "0123456789ab") -> Path:
     (place / "harness").mkdir(parents=True)
     code = {"commit": "abc", "dirty": False, "diff": None, "untracked": []}
     atomic.write_json(place / "snapshot.json", {"code": code, "diff": ""})
+    for path in (place, *place.iterdir()):
+        os.utime(path, (0, 0))
     return place
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launch.plans import RECIPE
@@ -26,7 +28,9 @@ def test_the_package_is_copied_once_and_whole(tmp_path: Path) -> None:
         assert (taken / "harness" / file.relative_to(PACKAGE)).read_bytes() == file.read_bytes()
     assert not list(taken.rglob("__pycache__"))
     before = (taken / "harness" / "plan.py").stat().st_mtime_ns
+    os.utime(taken, (0, 0))
     assert snapshot.take(tmp_path, clean=False) == taken
+    assert taken.stat().st_mtime > 0, "for gc"
     assert (taken / "harness" / "plan.py").stat().st_mtime_ns == before
     assert list(taken.parent.iterdir()) == [taken]
 
@@ -107,12 +111,17 @@ def test_one_that_was_changed_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dirty", "says"), [(True, "has uncommitted changes"), (None, "is not a git checkout")]
+    ("code", "says"),
+    [
+        ({"commit": "c", "dirty": True}, "has uncommitted changes"),
+        ({"commit": None, "dirty": None, "why": "no git"}, "is not a git checkout"),
+        ({"commit": "c", "dirty": None, "why": "no answer"}, "no answer"),
+    ],
 )
 def test_a_dirty_checkout_is_refused_where_the_site_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool | None, says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: dict[str, Any], says: str
 ) -> None:
-    monkeypatch.setattr(provenance, "code", lambda: ({"commit": "c", "dirty": dirty}, ""))
+    monkeypatch.setattr(provenance, "code", lambda: (code, ""))
     with pytest.raises(HarnessError, match=says):
         snapshot.take(tmp_path, clean=True)
     assert not (tmp_path / ".code").exists()

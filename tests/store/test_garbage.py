@@ -163,7 +163,14 @@ def snapshot(
     (made / "harness").mkdir(parents=True)
     (made / "harness" / "plan.py").write_text("x = 1\n")
     atomic.write_json(made / "snapshot.json", {"code": code, "diff": diff})
+    age(made)
     return made
+
+
+def age(folder: Path) -> None:
+    then = time.time() - 2 * DAY_S
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (then, then))
 
 
 def test_code_that_no_job_runs(runs: Path) -> None:
@@ -175,18 +182,39 @@ def test_code_that_no_job_runs(runs: Path) -> None:
     garbage.remove(one)
 
 
+def test_code_that_was_used_today_stays(runs: Path) -> None:
+    """A job without a record of its submission may wait to run it."""
+    os.utime(snapshot(runs))
+    assert found(runs) == []
+
+
 @pytest.mark.parametrize(
     ("code", "diff"),
     [
         (CODE | {"untracked": ["harness/new.py"]}, "+x"),
         (CODE, ""),
         (CODE | {"commit": None}, ""),
+        (CODE | {"dirty": None, "diff": None, "untracked": []}, ""),
         (None, ""),
     ],
 )
 def test_code_that_stands_nowhere_else_stays(runs: Path, code: object, diff: str) -> None:
     snapshot(runs, code=code, diff=diff)
     assert found(runs) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"), [("mine/run.py", True), ("mine.py", True), ("a-1.0.dist-info/x", False)]
+)
+def test_code_of_a_package_that_no_record_describes_stays(
+    runs: Path, name: str, stays: bool
+) -> None:
+    clean = {"commit": "abc", "dirty": False, "diff": None, "untracked": []}
+    made = snapshot(runs, code=clean, diff="")
+    (made / name).parent.mkdir(exist_ok=True)
+    (made / name).touch()
+    age(made)
+    assert (found(runs) == []) is stays
 
 
 def draft(path: Path, age_s: float = 2 * DAY_S) -> Path:

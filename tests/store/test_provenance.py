@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from harness.spec.declarations import Tracker
 from harness.store import provenance
 
 DATA = {"name": "embedded", "fingerprint": "0123456789ab"}
+
+
+@pytest.fixture(autouse=True)
+def _as_a_new_process() -> Iterator[None]:
+    provenance._code_at_start.cache_clear()
+    yield
+    provenance._code_at_start.cache_clear()
 
 
 def capture() -> tuple[dict[str, Any], str]:
@@ -106,7 +114,42 @@ def test_a_dirty_one(checkout: Path) -> None:
     assert code["dirty"]
     assert code["untracked"] == ["new.py"]
     assert "-one\n+two\n" in diff
+    assert provenance.changes(code) == "with uncommitted changes"
     assert code["diff"] == hashlib.sha256(diff.encode()).hexdigest()[:12]
+
+
+def test_new_code_of_the_harness_is_named_however_many_other_files_are_new(checkout: Path) -> None:
+    for n in range(60):
+        (checkout / f"a{n}.txt").touch()
+    (checkout / "harness" / "größe.py").touch()
+    names = provenance.code()[0]["untracked"]
+    assert (names[0], len(names)) == ("harness/größe.py", 50)
+
+
+@pytest.mark.parametrize("fails", ["diff", "ls-files"])
+def test_a_state_that_git_does_not_tell_is_not_clean(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    commit, run = git(checkout, "rev-parse", "HEAD"), subprocess.run
+
+    def slow(words: Any, **more: Any) -> Any:
+        if fails in words:
+            raise subprocess.TimeoutExpired("git", more["timeout"])
+        return run(words, **more)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    code, _ = provenance.code()
+    assert (code["commit"], code["dirty"]) == (commit, None)
+    assert "20 s" in code["why"]
+    assert provenance.changes(code).startswith("perhaps")
+    assert provenance.why_no_commit() == ""
+
+
+def test_later_stages_run_the_code_that_was_loaded(checkout: Path) -> None:
+    before = capture()[0]["code"]
+    (checkout / "harness" / "__init__.py").write_text("two\n")
+    assert provenance.code()[0] != before
+    assert capture()[0]["code"] == before
 
 
 def test_a_large_change_is_hashed_only(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
