@@ -89,19 +89,26 @@ def holder(folder: Path) -> dict[str, Any] | None:
     a holder without a touch for SILENCE_S, by the file server's clock, is taken for dead.
 
     Raises:
-        Unreadable: this user has no access to the folder.
+        Unreadable: it is not known: this user has no access to the folder, or the disk or its
+            server fails.
     """
     try:
-        if (folder / "ended.json").exists():
-            return None
-        who = atomic.read_json(folder / "alive.json")
-        touched = (folder / "alive.json" if who else folder).stat().st_mtime
-    except PermissionError as error:
-        raise atomic.unread(error, folder) from error
-    except Unreadable:  # then we do not know that nobody owns it
-        raise
-    except (StoreError, OSError):
+        return _holder(folder)
+    except (FileNotFoundError, NotADirectoryError):  # perhaps it was moved away meanwhile
         return None
+    except OSError as error:
+        raise atomic.unread(error, folder) from error
+    except Unreadable:
+        raise
+    except StoreError:  # alive.json was not written by this program
+        return None
+
+
+def _holder(folder: Path) -> dict[str, Any] | None:
+    if (folder / "ended.json").exists():
+        return None
+    who = atomic.read_json(folder / "alive.json")
+    touched = (folder / "alive.json" if who else folder).stat().st_mtime
     if who is None:  # between mkdir and the first write of alive.json
         return {"host": "?", "pid": 0} if _silent_for(folder, touched) < HEARTBEAT_S else None
     if not (isinstance(who, dict) and isinstance(who.get("pid"), int) and who["pid"] > 0):

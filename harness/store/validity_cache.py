@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.errors import StoreError
 from harness.store import atomic
 from harness.store.layout import StageFolder, is_name
 from harness.store.validity import why_invalid
@@ -115,7 +116,7 @@ class ValidityCache:
             return
         self._lines += len(new)
         place = Path(self._runs, FILE)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
             if self._lines > 2 * len(self._known) + 1000:
                 known = self._known.items()
                 new = [f"{id_}\t{','.join(parts)}\t{digest}\n" for id_, (parts, digest) in known]

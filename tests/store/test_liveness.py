@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import Busy
+from harness.errors import Busy, Unreadable
 from harness.launch.slurm.config import own_job
 from harness.store import liveness
 from harness.store.attempt import begin
@@ -78,6 +80,43 @@ def test_a_requeued_job_need_not_wait_for_its_own_past(
     said = json.loads((attempt.path / "alive.json").read_text())
     assert said["slurm"] == {"job": "12_3", "restart": 2, "cluster": "a"}
     attempt.end("interrupted")
+
+
+@pytest.mark.parametrize(
+    ("number", "unknown"), [(errno.ESTALE, True), (errno.EIO, True), (errno.ENOENT, False)]
+)
+def test_a_server_that_fails_does_not_mean_that_nobody_owns_it(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch, number: int, unknown: bool
+) -> None:
+    attempt, stat = begin(folder), Path.stat
+
+    def fails(path: Path, **more: Any) -> os.stat_result:
+        if path.name == "alive.json":
+            raise OSError(number, os.strerror(number), str(path))
+        return stat(path, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", fails)
+        assert (read_entry(folder).state == "unreadable") is unknown
+        if unknown:
+            with pytest.raises(Unreadable):
+                begin(folder)
+    attempt.end("interrupted")
+
+
+def test_an_attempt_that_is_moved_away_meanwhile_has_no_holder(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = folder.path / "attempts" / "0001"
+    attempt.mkdir()
+    measured = liveness.clock.now
+
+    def moved(place: Path) -> float:
+        folder.path.rename(folder.path.with_name("away"))
+        return measured(place)
+
+    monkeypatch.setattr(liveness.clock, "now", moved)
+    assert liveness.holder(attempt) is None
 
 
 LIVE = """

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from store.test_validity import finish, one_loss
 
-from harness.store import ledger, validity, validity_cache
+from harness.errors import DiskError
+from harness.store import atomic, ledger, validity, validity_cache
 from harness.store.layout import StageFolder
 from harness.store.ledger import everything, read_entry
 
@@ -138,6 +139,20 @@ def test_a_memory_that_grew_by_repetition_is_written_anew(folder: StageFolder) -
     forget()
     one_loss(path)
     assert read_entry(folder).state == "damaged"
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_memory_that_cannot_be_written_anew_is_no_error(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(folder)
+    (folder.path.parent / validity_cache.FILE).write_text("old-s0.knn-1\t0001\tabc\n" * 1100)
+
+    def full(*_: object) -> None:
+        raise DiskError("the disk is full")
+
+    monkeypatch.setattr(atomic, "write", full)
+    assert read_entry(folder).state == "finished"
 
 
 def test_lines_that_were_cut_spoil_no_others(folder: StageFolder, reads: list[str]) -> None:
