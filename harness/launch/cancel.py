@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import pwd
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -98,7 +97,8 @@ def _process(row: Row, schedulers: Schedulers, found: Targets) -> None:
             f"{row.id}: process {who['pid']} on {who['host']} runs it; stop it there"
         )
     elif (owner := operating_system.owner(who["pid"])) is not None and owner != os.getuid():
-        found.refused.append(f"{row.id}: process {who['pid']} belongs to {_name(owner)}")
+        name = operating_system.login_name(owner)
+        found.refused.append(f"{row.id}: process {who['pid']} belongs to {name}")
     else:
         found.stages.append(row.id)
         found.processes[who["pid"]] = f"process {who['pid']} of this machine, with all its stages,"
@@ -127,14 +127,7 @@ def consequences(targets: Targets) -> list[str]:
 
 
 def _us() -> set[str]:
-    names = {_name(os.getuid())}
+    names = {operating_system.login_name(os.getuid())}
     with contextlib.suppress(KeyError, OSError):
         names.add(getpass.getuser())
     return names
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

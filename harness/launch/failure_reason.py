@@ -57,8 +57,7 @@ def failure_reason(
     Args:
         job: its job, which has ended; None: it ran without one.
         ended: how its newest attempt ended by its own record; "" if there is no record, or if the
-        job
-            made no attempt.
+            job made no attempt.
         message: that attempt's message.
         log: the end of the job's log, "" without one.
         kind: the stage's.

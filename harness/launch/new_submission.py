@@ -41,7 +41,7 @@ def begin(
     Args:
         runs: the run root, absolute.
         sets: the --set options that the plan was made with.
-        on: slurm or local.
+        on: the launcher's kind.
         arrays: makes the arrays to submit from the submission's id.
         clean: refuse a checkout with uncommitted changes.
         cluster: see Submission.

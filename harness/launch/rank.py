@@ -51,7 +51,7 @@ def run_as(
     Args:
         rendezvous_timeout: seconds that the other processes may arrive later at the rendezvous.
         lost: called until all processes have connected; raises a HarnessError if one never will.
-        on_loss: ends this process where the loss of a peer cannot be raised; None: `loss.leave`.
+        on_loss: ends this process where the loss of a peer cannot be raised; None: `abort_stage`.
         threads: the number that other stages of its plan have on the CPU; 0: not known.
     """
     state = "interrupted"

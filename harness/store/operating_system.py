@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import platform
+import pwd
 import re
 import sys
 from pathlib import Path
@@ -65,6 +66,14 @@ def owner(pid: int) -> int | None:
         return (PROC / str(pid)).stat().st_uid
     except OSError:
         return None
+
+
+def login_name(uid: int) -> str:
+    """The name of the user with this number; the number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def boot() -> str:

@@ -125,7 +125,8 @@ def test_a_damaged_checkpoint_is_told(moco: Any, world: World) -> None:
 
 def test_drafts_where_data_is_staged(moco: Any, world: World, place: Path) -> None:
     staged = place / "disk"
-    whole, part = (staged / f"{dot}moco-harness-data-0123456789ab" for dot in ("", "."))
+    name = f"moco-harness-data-{os.getuid()}-0123456789ab"
+    whole, part = (staged / f"{dot}{name}" for dot in ("", "."))
     part = part.with_name(f"{part.name}.{time.time_ns():020}-0123abcd")
     others = staged / ".cache.0123abcd"
     for folder in (whole, part, others):

@@ -156,6 +156,14 @@ def test_arrays_longer_than_the_clusters(moco: Any, slurm: Path) -> None:
     assert moco("run", "scale.yaml", "--site", slurm).code == 0
 
 
+def test_a_cluster_without_arrays(moco: Any, slurm: Path) -> None:
+    Path("bin/scontrol").write_text("#!/bin/sh\necho ClusterName = here\necho MaxArraySize = 0\n")
+    assert moco("run", "scale.yaml", "--site", slurm).code == 1
+    slurm.write_text(slurm.read_text().replace("max_array: 4", "max_array: 1"))
+    assert moco("run", "scale.yaml", "--site", slurm).code == 0
+    assert "--array" not in "".join(path.read_text() for path in Path("jobs").iterdir())
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -218,13 +218,14 @@ def _hours(own: SlurmSite, partition: Mapping[str, str]) -> Iterator[Finding]:
 def _arrays(own: SlurmSite, config: Mapping[str, str]) -> Finding:
     tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
     known = {
-        "MaxArraySize": _int(config.get("MaxArraySize", "")),
-        "max_array_tasks": int(tasks[1]) if tasks else 0,
-        "MaxJobCount": _int(config.get("MaxJobCount", "")),
+        "MaxArraySize": config.get("MaxArraySize", ""),
+        "max_array_tasks": tasks[1] if tasks else "",
+        "MaxJobCount": config.get("MaxJobCount", ""),
     }
-    for name, most in known.items():
-        if most and own.max_array > most:
-            says = f"slurm.max_array is {own.max_array}, but {name} is {most}: lower it"
+    for name, value in known.items():
+        most = max(1, _int(value))  # MaxArraySize=0: no arrays
+        if value[:1].isdecimal() and own.max_array > most:
+            says = f"slurm.max_array is {own.max_array}, but {name} is {value}: lower it to {most}"
             return problem("arrays", says)
     size = known["MaxArraySize"] or "unknown"
     return ok("arrays", f"{own.max_array} elements; MaxArraySize {size}")

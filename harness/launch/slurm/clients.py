@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ ORDER_S = 60.0
 """Seconds for a command that cancels or requeues."""
 SUBMIT_S = 30.0
 """Seconds for sbatch; a job that it may still have made is then searched by name."""
+AT_ONCE = 500
+"""Maximum number of jobs or names in one call: Linux limits an argument to 128 KiB."""
 
 _SILENT = re.compile(
     r"unable to contact|munge|authentication error|timed out|zero bytes|missing socket"
@@ -98,6 +100,11 @@ def ask(*words: str, timeout: float | None = None) -> ClientOutput:
         return ClientOutput(error=said, silent=silent, stderr=complaints)
     lines = done.stdout.decode(errors="replace").splitlines()
     return ClientOutput([line.strip() for line in lines if line.strip()])
+
+
+def portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The names, at most AT_ONCE at a time."""
+    return (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
 
 
 def submit(script: Path) -> ClientOutput:

@@ -6,7 +6,6 @@ A job that SLURM does not show may still be alive: see `harness.launch.newest_jo
 from __future__ import annotations
 
 import os
-import pwd
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +19,12 @@ from harness.launch.slurm.queue import Queue
 from harness.launch.status_rules import NEVER
 from harness.plan import ended, over
 from harness.store.layout import stage_folder
+from harness.store.operating_system import login_name
 from harness.store.submission import Array, Submission, submitting, user
 
 GRACE_S = 60.0
 """A job that SLURM does not list counts as lost so many seconds after its last known event:
 accounting lags behind, and a new submission is not fully visible at once."""
-AT_ONCE = 500
-"""Maximum number of jobs in one call of scancel."""
 LEFT = "has left the queue; its final state is not known yet"
 
 
@@ -99,11 +97,9 @@ class Cluster(Jobs):
         yield f"{count} {'job' if count == 1 else 'jobs'} of SLURM will be cancelled"
 
     def stop(self, jobs: Sequence[str]) -> Iterator[str]:
-        distinct = list(dict.fromkeys(jobs))
-        for start in range(0, len(distinct), AT_ONCE):
+        for some in clients.portions(list(dict.fromkeys(jobs))):
             # limit to this user: root may cancel anybody's jobs
-            mine = f"--user={_name(os.getuid())}"
-            said = clients.order("scancel", mine, *distinct[start : start + AT_ONCE])
+            said = clients.order("scancel", f"--user={login_name(os.getuid())}", *some)
             if said.silent:
                 yield f"SLURM does not answer: {said.error}. Run cancel again later"
                 return
@@ -176,10 +172,3 @@ def _give_up(
         above = [ends.get((state.cluster, job)) for job in behind if job]
         if any(one and ended(one) and one.state != "COMPLETED" for one in above):
             states[stage] = replace(state, state="CANCELLED", reason=NEVER, live=False)
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -1,5 +1,5 @@
-"""Query job states from SLURM: one squeue and, for jobs that ended, one sacct, for any number of
-jobs.
+"""Query job states from SLURM: one squeue and, for jobs that ended, one sacct, for each
+`clients.AT_ONCE` arrays.
 
 squeue shows the controller's state, which wins while it lists a job as alive. Accounting lags by
 some seconds and may be absent; it adds how a job ended, and who cancelled it.
@@ -173,10 +173,13 @@ def _squeue(arrays: Sequence[Array]) -> tuple[list[_Line] | None, clients.Client
     """
     words = ["squeue", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%N|%j|%r"]
     names = {array.name: array.job for array in arrays}
-    said = clients.ask(*words, "--name=" + ",".join(names))
-    if said.error:
-        return None, said
-    lines = [line for text in said.lines if (line := _listed(text)) and line.name in names]
+    said, texts = clients.ClientOutput(), list[str]()
+    for some in clients.portions(list(names)):
+        said = clients.ask(*words, "--name=" + ",".join(some))
+        if said.error:
+            return None, said
+        texts += said.lines
+    lines = [line for text in texts if (line := _listed(text)) and line.name in names]
     return [line for line in lines if names[line.name] in (None, line.base)], said
 
 
@@ -193,7 +196,7 @@ def _listed(text: str) -> _Line | None:
 def _sacct(
     arrays: Sequence[Array], numbers: Mapping[str, str], since: float, limit: float | None = None
 ) -> tuple[dict[str, JobState] | None, dict[str, str], str]:
-    """(state by element, number by name, error) from accounting, within `limit` seconds.
+    """(state by element, number by name, error) from accounting, within `limit` seconds a call.
 
     A number that it lists under another name is another job's: the cluster was set up anew, or it
     is another cluster.
@@ -201,17 +204,19 @@ def _sacct(
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(max(0.0, since - 86_400)))
     words = ["sacct", "--noheader", "--parsable2", "--allusers", f"--starttime={start}"]
     words.append("--format=JobID,State,ExitCode,NodeList,JobName,Reason")
-    if all(array.name in numbers for array in arrays):
-        words.append("--jobs=" + ",".join(numbers[array.name] for array in arrays))
-    else:
-        words.append("--name=" + ",".join(array.name for array in arrays))
-    said = clients.ask(*words, timeout=limit)
-    if said.error:
-        return None, {}, said.error
+    option, asked = "--name=", [array.name for array in arrays]
+    if all(name in numbers for name in asked):
+        option, asked = "--jobs=", [numbers[name] for name in asked]
+    texts: list[str] = []
+    for some in clients.portions(asked):
+        said = clients.ask(*words, option + ",".join(some), timeout=limit)
+        if said.error:
+            return None, {}, said.error
+        texts += said.lines
     own = {array.name for array in arrays}
     jobs: dict[str, JobState] = {}
     names: dict[str, str] = {}
-    for text in said.lines:
+    for text in texts:
         parts = text.split("|", 5)
         if len(parts) < 6:
             continue

@@ -39,11 +39,12 @@ def refuse_in_advance(own: SlurmSite, arrays: Sequence[Array], cluster: Cluster)
             "munge on this machine, may be down: try again later, or ask your administrators"
         )
     largest = max(len(array.stages) for array in arrays)
-    if cluster.most is not None and largest > cluster.most:
+    # 0: no arrays; a job that is alone is not submitted as one
+    if cluster.most is not None and largest > (most := max(1, cluster.most)):
         raise HarnessError(
             f"slurm.max_array of the site file is {own.max_array}, so an array would have "
-            f"{largest} elements, but this cluster allows {cluster.most} (MaxArraySize): lower "
-            "it. Nothing was submitted"
+            f"{largest} elements, but this cluster allows {most} (MaxArraySize is "
+            f"{cluster.most}): lower it to {most}. Nothing was submitted"
         )
 
 

@@ -95,8 +95,8 @@ def record_dead_ranks(folder: StageFolder, died: Sequence[int], message: str) ->
 
 
 def own_state() -> str | None:
-    """SLURM's state for this job: RUNNING, COMPLETING, ...; "" if it no longer lists the job, None
-    if it does not answer."""
+    """SLURM's state for this job: RUNNING, COMPLETING, ...; "" if the job is over, None if SLURM
+    does not answer, or knows no such job."""
     # SLURM_JOB_ID alone is ambiguous: an array's last element has the array's number.
     own = own_job(os.environ) or {"job": ""}
     words = ("squeue", "--noheader", "--format=%T", f"--jobs={own['job']}")

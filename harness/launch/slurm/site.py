@@ -94,10 +94,10 @@ class SlurmSite(Backend):
     at_once: Count | None = None
     """Elements of an array that run at the same time; null: no limit but SLURM's."""
     max_array: Count = 1000
-    """Maximum number of elements of an array; it must be below the cluster's MaxArraySize."""
+    """Maximum number of elements of an array, up to the cluster's MaxArraySize; 1 if that is 0."""
     signal_s: Annotated[int, Field(ge=10, le=3600)] = 120
     """Seconds before its time limit at which a job is warned: long enough for the steps between two
-    journal writes (watch.log_steps) and a checkpoint."""
+    journal writes (watch.log_steps) and a checkpoint, and less than half of each of `hours`."""
     timeouts: Annotated[int, Field(ge=0)] = 50
     """Time limits that a stage may reach before it counts as failed."""
     stage_data: str | None = None
@@ -152,6 +152,14 @@ class SlurmSite(Backend):
             )
         if self.stage_data is not None and not is_line(self.stage_data):
             yield "stage_data", "needs a folder's name, in one line"
+        shortest, kind = min((hours, kind) for kind, hours in self.hours.model_dump().items())
+        if self.signal_s >= 1800 * shortest:
+            yield (
+                "signal_s",
+                f"is {self.signal_s} s, at least half of hours.{kind} ({shortest:g} h): such a job "
+                "would do little before it is warned, and be requeued again and again; lower it "
+                f"below {1800 * shortest:g}, or raise hours.{kind}",
+            )
         for name, value in self.extra.items():
             # sbatch removes a backslash
             if isinstance(value, str) and (not is_line(value) or "\\" in value):

@@ -1,8 +1,12 @@
-"""Staging: copy a recipe's data to a node's own disk before a stage, once for all jobs on the node.
+"""Staging: copy a recipe's data to a node's own disk before a stage, once for all jobs of a user on
+the node.
 
-FOLDER/moco-harness-data-<digest>/          a complete copy
-FOLDER/.moco-harness-data-<digest>.<when>/  a draft: data/, and alive.json of the process that
-copies FOLDER/.moco-harness-job-<digest>           names the copy that one start of a job reads
+    FOLDER/moco-harness-data-<user>-<digest>/          a complete copy
+    FOLDER/.moco-harness-data-<user>-<digest>.<when>/  a draft: data/, and alive.json of the process
+                                                       that copies
+    FOLDER/.moco-harness-job-<digest>                  names the copy that one start of a job reads
+
+Users share no copies: one may not be able to read another's, nor tell whether its process lives.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ CHUNK = 4 << 20
 """While a large file is copied: bytes between two checks whether to stop."""
 KEPT_S = 24 * 3600.0
 """Seconds for which the file that names a job's copy is kept."""
-NAME = "moco-harness-data-"
+NAME = f"moco-harness-data-{os.getuid()}-"
 WORD = ".moco-harness-job-"
 
 _FOLDERS = {
@@ -206,7 +210,7 @@ def _oldest(own: Path, target: Path) -> Path:
 
 
 def _tidy(place: Path, stopping: Asked) -> None:
-    """Remove the drafts of dead processes, and the files of jobs that ended long ago."""
+    """Remove this user's drafts of dead processes, and the files of jobs that ended long ago."""
     for draft in place.glob(f".{NAME}*"):
         if holder(draft) is None:
             _remove(draft, stopping)

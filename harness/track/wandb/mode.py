@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness import redact as secrets
 from harness.errors import RecipeError
 from harness.track.protocol import Access, Mode
 
@@ -97,8 +96,7 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
 def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
     """`text` without W&B's key or any other, for messages of other software."""
     key = credentials(env)
-    text = text.replace(key, secrets.HIDDEN) if key and len(key) >= secrets.SHORTEST else text
-    return secrets.redact(text, env)
+    return Access("online", secrets=(key,) if key else ()).redact(text)
 
 
 def _home(env: Mapping[str, str]) -> list[Path]:

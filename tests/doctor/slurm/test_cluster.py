@@ -91,6 +91,8 @@ Change = Callable[[Clients], object]
         ),
         ({}, lambda c: c.scontrol(MaxJobCount="800"), "arrays", "problem", "MaxJobCount is 800"),
         ({"max_array": 2000}, None, "arrays", "problem", "MaxArraySize is 1001"),
+        ({}, lambda c: c.scontrol(MaxArraySize="0"), "arrays", "problem", "MaxArraySize is 0"),
+        ({"max_array": 1}, lambda c: c.scontrol(MaxArraySize="0"), "arrays", "ok", "1 elements"),
         ({}, lambda c: c.scontrol(JobRequeue="0"), "requeue", "warning", "JobRequeue=0"),
         ({}, None, "preemption", "ok", "60 s for a checkpoint"),
         ({}, lambda c: c.scontrol(PreemptType="preempt/none"), "preemption", "ok", "none here"),

@@ -65,6 +65,20 @@ def test_one_call_of_each_whatever_the_number(world: World) -> None:
     assert len(world.called("squeue")) == len(world.called("sacct")) == 1
 
 
+def test_very_many_are_asked_for_in_several_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux limits each argument to 128 KiB."""
+    monkeypatch.setattr(clients, "AT_ONCE", 2)
+    world.says("squeue", SQUEUE)
+    world.says("sacct", SACCT)
+    arrays = [FIVE, PROBES, ALONE, REPORT, Array("moco-a-4", "knn", ("i",))]
+    jobs = ask(arrays)
+    assert (jobs["680221_0"].state, jobs["680223"].state) == ("RUNNING", "TIMEOUT")
+    asked = [words[-1].removeprefix("--name=") for words in world.called("squeue")]
+    assert asked == ["moco-a-0,moco-a-1", "moco-a-2,moco-a-3", "moco-a-4"]
+
+
 def test_no_job_no_question(world: World) -> None:
     assert ask([]) == {}
     assert not world.calls.exists()

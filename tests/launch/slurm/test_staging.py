@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness.data_roots import joined
-from harness.errors import DataError
+from harness.errors import DataError, Unreadable
 from harness.launch.signals import StopFlag
 from harness.launch.slurm import staging
 from harness.launch.slurm.job import StageJob
@@ -192,18 +192,18 @@ def test_a_signal_ends_a_copy_and_the_next_removes_it(
     asked = gate.reached.is_set
     assert staging.stage(FOLDER, root, str(node), first=True, stopping=asked) is None
     (draft,) = node.iterdir()
-    assert draft.name.startswith(".moco-harness-data-")
+    assert draft.name.startswith(f".{staging.NAME}")
     assert staging.stage(FOLDER, root, str(node), first=False, stopping=asked) is None
     gate.opened.set()
     dead(draft)
     whole = stage(root, node)
     assert len(files(whole)) == 2
-    assert list(node.glob(".moco-harness-data-*")) == []
+    assert list(node.glob(f".{staging.NAME}*")) == []
 
 
 def test_only_drafts_of_the_dead_are_removed(root: Path, tmp_path: Path) -> None:
     node = tmp_path / "node"
-    drafts = [node / f".moco-harness-data-{name}.0" for name in ("dead", "alive", "begun")]
+    drafts = [node / f".{staging.NAME}{name}.0" for name in ("dead", "alive", "begun")]
     for draft in drafts:
         (draft / "data" / "a").mkdir(parents=True)
         (draft / "data" / "a" / "1.png").touch()
@@ -211,6 +211,24 @@ def test_only_drafts_of_the_dead_are_removed(root: Path, tmp_path: Path) -> None
     (drafts[1] / "alive.json").write_text(json.dumps(liveness.identity()))
     stage(root, node)
     assert [draft.exists() for draft in drafts] == [False, True, True]
+
+
+def test_another_users_closed_copies_are_none_of_ours(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "node"
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "NAME", "moco-harness-data-1-")
+        theirs = stage(root, node)
+    draft = node / f".moco-harness-data-1-{'0' * 12}.0"
+    dead(draft)
+
+    def closed(folder: Path) -> None:
+        raise Unreadable(f"{folder}: cannot be read")
+
+    monkeypatch.setattr(staging, "holder", lambda f: closed(f) if "data-1-" in f.name else {})
+    assert stage(root, node) != theirs
+    assert draft.exists()
 
 
 def test_a_job_that_is_warned_while_it_copies_has_not_begun(
