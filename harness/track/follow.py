@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from harness.track.report_run import ReportMirror
 POLL_S = 5.0
 """Seconds between two checks of the stages' folders."""
 LOGS = 50
-"""Number of log files per tracker that a run root keeps."""
+"""Number of log files per tracker that a run root keeps, and more if they are new."""
+NEW_S = 86_400.0
+"""Seconds without a line after which a log file is not new: no process may be writing to it."""
 GRACE_S = 30.0
 """Seconds that a tracker's library may take to exit after everything was closed."""
 
@@ -104,12 +106,15 @@ def start(
 ) -> Followers:
     """Start followers of the stages; they exit soon after this process does. Never raises.
 
+    A stage that has a result now is about to be run again: it is followed once that result is gone.
+
     Args:
         rank, ranks: which of the stages' processes this one is. The follower of the first mirrors
             the journal; each shows how its own process uses its machine.
     """
     which = ["--rank", str(rank), "--ranks", str(ranks), "--until-pid", str(os.getpid())]
-    which += ["--poll", str(poll_s), "--stages", *stage_ids]
+    which += ["--poll", str(poll_s), "--stages", *stage_ids, "--again"]
+    which += [id_ for id_ in stage_ids if _result(stage_folder(runs, id_))]
     return _start_all(runs, which if stage_ids else [])
 
 
@@ -156,7 +161,9 @@ def _new_log(folder: Path) -> Path:
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.log"))[: -LOGS + 1]:
-        old.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > NEW_S:
+                old.unlink()
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{secrets.token_hex(2)}.log"
     return folder / name
 
@@ -184,8 +191,14 @@ def follow(
     poll_s: float = POLL_S,
     beat: Beat = lambda: None,
     rank: Rank = Rank(),
+    again: Collection[str] = (),
 ) -> list[StageMirror]:
-    """Mirror the stages until all are finished, `alive` is false, or `stop` is set."""
+    """Mirror the stages until all are finished, `alive` is false, or `stop` is set.
+
+    Args:
+        again: stages that have, or had just now, a result that their next run replaces. It is not
+            waited for if `alive` is false or `stop` is set.
+    """
     if feed.access.mode == "disabled":
         return []
     folders = [stage_folder(runs, stage_id) for stage_id in dict.fromkeys(stage_ids)]
@@ -196,12 +209,16 @@ def follow(
     uses = [MachineUse(f, feed, rank.number, pid, say) for f in folders] if pid else []
     if rank.number:
         mirrors = []
+    earlier = {f.id: result for f in folders if f.id in again and (result := _result(f))}
     last = False
     while not last and not all(_over(mirrors, folders)):
         last = stop.wait(poll_s) or not alive()  # asked first, so the last advance misses nothing
+        kept = {} if last else earlier.items()
+        earlier = {id_: old for id_, old in kept if _result(stage_folder(runs, id_)) == old}
         for mirror in mirrors:
             beat()
-            mirror.advance()
+            if mirror.folder.id not in earlier:
+                mirror.advance()
         shown = {each.folder.id for each in mirrors if shared and each.mode == "online"}
         for use in uses:
             beat()
@@ -219,7 +236,16 @@ def _over(mirrors: Sequence[StageMirror], folders: Sequence[StageFolder]) -> Ite
     """For each stage, whether there is nothing left to follow."""
     if mirrors:
         return (mirror.over for mirror in mirrors)
-    return ((folder.path / "result.json").exists() for folder in folders)
+    return (_result(folder) is not None for folder in folders)
+
+
+def _result(folder: StageFolder) -> tuple[int, int] | None:
+    """Identifies the file with the stage's result; None if there is none."""
+    try:
+        found = (folder.path / "result.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -229,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, required=True, help="the run root")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--stages", nargs="+", default=[], help="stage ids to mirror")
+    parser.add_argument("--again", nargs="*", default=[], help="those that are to be run again")
     what.add_argument("--report", default="", help="name of a report to mirror, once")
     parser.add_argument("--rank", type=int, default=0, help="which of their processes to follow")
     parser.add_argument("--ranks", type=int, default=1, help="of how many")
@@ -275,6 +302,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             poll_s=given.poll,
             beat=beat,
             rank=Rank(given.rank, given.ranks, given.until_pid),
+            again=given.again,
         )
 
     try:

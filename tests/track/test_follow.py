@@ -19,7 +19,7 @@ from harness.track.follow import Followers, follow, start, watcher
 from harness.track.sync import sync
 from harness.track.wandb.probe import objection
 
-from .conftest import FakeWandb, Stage, feed, record
+from .conftest import FakeWandb, Stage, feed, mirror, record
 from .wandb.server import serve
 
 KEY = "local-" + "5ec4e7" * 7
@@ -51,10 +51,10 @@ def until(happened: Callable[[], bool]) -> None:
 
 
 def test_it_mirrors_offline_and_ends_by_itself(runs: Path, stage: Stage) -> None:
+    followers = start(runs, [stage.folder.id], poll_s=0.1)
     stage.attempt(1, *(record(step) for step in range(1, 6)))
     stage.finish()
-    log = ended(start(runs, [stage.folder.id], poll_s=0.1))
-    assert "ended" in log
+    assert "ended" in ended(followers)
     (file,) = runs.glob("wandb/offline-run-*/*.wandb")
     assert stage.cursor["id"] in file.name
     assert b"train/loss" in file.read_bytes()
@@ -90,8 +90,9 @@ def test_no_server_means_offline(runs: Path, stage: Stage, monkeypatch: pytest.M
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     stage.attempt(1, record(1))
+    followers = start(runs, [stage.folder.id], poll_s=0.1)
     stage.finish()
-    log = ended(start(runs, [stage.folder.id], poll_s=0.1))
+    log = ended(followers)
     assert "mirrored offline (http://127.0.0.1:9 cannot be reached" in log
     assert stage.cursor["offline"]["complete"]
     assert not stage.cursor["online"]["complete"]
@@ -124,8 +125,9 @@ def test_online_each_row_once_and_sync_has_nothing_left(
         cursor.write_text(told.replace('"train/loss"', ""))
 
         stage.attempt(2, record(3), record(4, **{"knn/top1": 41.0}))
+        second = start(runs, [stage.folder.id], poll_s=0.1)
         stage.finish(values={"knn/top1": 41.0})
-        ended(start(runs, [stage.folder.id], poll_s=0.1))
+        ended(second)
         rows = server.history[name]
         assert [row["global_step"] for row in rows] == [1, 2, 3, 4]
         assert [row["train/loss"] for row in rows] == [0.1, 0.2, 0.3, 0.4]
@@ -160,8 +162,9 @@ def test_a_run_that_cannot_be_opened_online_is_opened_offline(
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         server.refuse_runs = 403
         stage.attempt(1, record(1))
+        followers = start(runs, [stage.folder.id], poll_s=0.1)
         stage.finish()
-        log = ended(start(runs, [stage.folder.id], poll_s=0.1))
+        log = ended(followers)
     assert "mirrored offline" in log
     assert stage.cursor["offline"]["complete"]
     assert_no_secret(runs)
@@ -226,6 +229,73 @@ def test_it_waits_for_stages_that_are_not_there_yet(runs: Path, wandb: FakeWandb
         ("b", "complete", 1),
     ]
     assert [run.closed for run in wandb.offline.values()] == [[False], [True]]
+
+
+def test_a_stage_that_is_run_again_is_followed_once_its_old_result_is_gone(
+    runs: Path, wandb: FakeWandb
+) -> None:
+    """Whether or not the old one was mirrored."""
+    ids, before = ["a", "b"], [Stage(runs, "a"), Stage(runs, "b")]
+    for old in before:
+        old.attempt(1, record(1))
+        old.finish()
+    mirror(before[0], wandb).advance()
+    left = list(before)
+
+    def alive() -> bool:
+        if left:
+            folder = left.pop(0).folder
+            folder.set_aside()
+            new = Stage(runs, folder.id)
+            new.attempt(1, record(1), record(2))
+            new.finish()
+        return True
+
+    mirrors = follow(
+        runs,
+        ids,
+        feed=feed(wandb, "offline"),
+        say=lambda _: None,
+        alive=alive,
+        stop=threading.Event(),
+        poll_s=0.0,
+        again=ids,
+    )
+    assert [(m.folder.id, m.standing, m.added) for m in mirrors] == [
+        ("a", "complete", 2),
+        ("b", "complete", 2),
+    ]
+    assert len(wandb.offline) == 3
+
+
+def test_a_result_that_stays_is_mirrored_when_the_trainer_ends(
+    runs: Path, stage: Stage, wandb: FakeWandb
+) -> None:
+    stage.attempt(1, record(1))
+    stage.finish()
+    (mirrored,) = follow(
+        runs,
+        [stage.folder.id],
+        feed=feed(wandb, "offline"),
+        say=lambda _: None,
+        alive=lambda: False,
+        stop=threading.Event(),
+        poll_s=0.0,
+        again=[stage.folder.id],
+    )
+    assert (mirrored.standing, mirrored.added) == ("complete", 1)
+
+
+def test_only_old_logs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may still write to a new one."""
+    monkeypatch.setattr(following, "LOGS", 2)
+    logs = [tmp_path / f"2026112{n}-000000-1-ab.log" for n in range(4)]
+    for log in logs:
+        log.touch()
+    for log in (logs[0], logs[3]):
+        os.utime(log, (0, 0))
+    following._new_log(tmp_path)
+    assert [log.exists() for log in logs] == [False, True, True, True]
 
 
 def test_wandb_is_not_imported_before_it_is_needed() -> None:

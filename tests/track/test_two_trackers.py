@@ -82,8 +82,8 @@ def test_each_gets_every_record_once_though_the_trainer_is_killed(runs: Path, st
     until(lambda: all("ended" in Path(log).read_text() for log in logs.values()))
 
     stage.attempt(2, record(3), record(4, **{"knn/top1": 41.0}))
-    stage.finish(values={"knn/top1": 41.0})
     followers = start(runs, [stage.folder.id], poll_s=0.1)
+    stage.finish(values={"knn/top1": 41.0})
     assert followers.wait(PATIENCE_S)
     assert steps(stage) == [1, 2, 3, 4]
     assert [row["values"]["train/loss"] for row in lines(stage)] == [0.1, 0.2, 0.3, 0.4]
@@ -117,8 +117,9 @@ def test_killed_itself_in_the_middle_of_a_row_it_goes_on(runs: Path, stage: Stag
     with path.open("a") as file:
         file.write('{"number": 2, "st')
     stage.attempt(1, record(4))
+    second = start(runs, [stage.folder.id], poll_s=0.1)
     stage.finish()
-    assert start(runs, [stage.folder.id], poll_s=0.1).wait(PATIENCE_S)
+    assert second.wait(PATIENCE_S)
     assert steps(stage) == [1, 2, 3, 4]
     mirrored = [row["global_step"] for row in datastore.rows(runs)]
     assert len(mirrored) == len(set(mirrored)), "a kill may leave rows out, never twice in it"
@@ -131,8 +132,8 @@ def test_trouble_of_one_leaves_the_other_alone(
     monkeypatch.setenv("LINES_FAULT", fault)
     monkeypatch.setenv("LINES_SECRET", SECRET)
     stage.attempt(1, record(1), record(2))
-    stage.finish()
     followers = start(runs, [stage.folder.id], poll_s=0.1)
+    stage.finish()
     try:
         assert follower(followers, "wandb").process.wait(PATIENCE_S) == 0
         assert stage.cursor["offline"]["complete"]
@@ -197,6 +198,7 @@ def test_what_one_is_asked_for_wrongly_is_told_and_the_others_are_synced(
     followers = start(runs, [stage.folder.id])
     assert "WANDB_MODE" in followers.warning
     assert [each.tracker.kind for each in followers.started] == ["lines"]
+    followers.stop()
     assert followers.wait(PATIENCE_S)
 
 
@@ -205,10 +207,10 @@ def test_one_whose_mode_cannot_be_told_is_passed_over(
 ) -> None:
     monkeypatch.setattr(feeds, "ACCESS_S", 0.2)
     monkeypatch.setenv("LINES_MODE", "hangs")
-    stage.finish()
     feeds.check()
     assert list(feeds.online()) == []
     followers = start(runs, [stage.folder.id], poll_s=0.1)
+    stage.finish()
     assert "Lines" in followers.warning
     assert [each.tracker.kind for each in followers.started] == ["wandb"]
     assert followers.wait(PATIENCE_S)
