@@ -165,7 +165,14 @@ def _file(name: str) -> Path | None:
         for path in (place.with_suffix(".py") if inner else None, place / "__init__.py"):
             if path is not None and path.is_file():
                 return path
-    return None
+    return None if inner else _lone_module(top)
+
+
+def _lone_module(top: str) -> Path | None:
+    """The source file of a top-level module that is not a package."""
+    spec = importlib.util.find_spec(top)
+    origin = spec.origin if spec is not None and spec.submodule_search_locations is None else None
+    return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 def _roots(top: str) -> list[Path]:

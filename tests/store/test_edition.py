@@ -190,6 +190,20 @@ def test_another_task_and_another_package_change_no_edition_but_their_own(
     assert now("another") != own
 
 
+def test_a_package_may_be_a_single_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "lone_task.py"
+    source.write_text("from harness.evaluate import knn\ndef run(): return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    lone = Task("lone", "lone_task:run", (), "pretrain", (), ())
+    monkeypatch.setattr(module, "task", {**registry.tasks(), "lone": lone}.__getitem__)
+    found = closure("lone_task")
+    assert found["lone_task"] == source
+    assert "harness.evaluate.knn" in found
+    own = now("lone")
+    source.write_text("from harness.evaluate import knn\ndef run(): return 2\n")
+    assert now("lone") != own
+
+
 def test_an_optimiser_has_trainings_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
