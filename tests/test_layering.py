@@ -25,6 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "redact": set(),
     "output": set(),
+    "temporary": {"errors"},
     "spec": {"errors"},
     "tasks": {"recipe", "spec"},
     "imagefolder": {"errors"},
@@ -43,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
         *("data_roots", "errors", "recipe", "class_folders"),
         *("box_files", "mask_files", "imagefolder"),
     },
+    "replace": {"errors", "store"},
     "input_notes": {"errors", "store"},
     "inputs": {
         "errors",
@@ -77,12 +79,15 @@ ARROWS: dict[str, set[str]] = {
         *(WITH_TORCH - {"stage", "bench", "export", "look"}),
     },
     "bench": {"data_roots", "errors", "interpreter", "recipe", "redact", "store", "estimate"}
+    | {"replace", "temporary"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "look": {"errors", "recipe", "source", "spec", "store"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
-    "report": {"command", "errors", "output", "recipe", "redact", "store", "track", "spec"},
+    "report": {
+        *("command", "errors", "output", "recipe", "redact", "replace", "store", "track", "spec"),
+    },
     "preflight": {"recipe", "report", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},
     "launch": {
@@ -94,11 +99,11 @@ ARROWS: dict[str, set[str]] = {
         *("command", "errors", "recipe", "store", "spec", "site", "data_check", "inputs"),
         *("estimate", "plan", "report", "check", "launch", "track", "stage", "export"),
         *("data_roots", "imagefolder", "keyed_split", "mask_check", "model", "preflight"),
-        "annotation_check",
+        *("annotation_check", "replace", "temporary"),
     },
     "doctor": {
         *("command", "errors", "interpreter", "recipe", "store", "track", "site", "launch"),
-        *("data_roots", "spec", "runtime"),
+        *("data_roots", "spec", "runtime", "temporary"),
     },
     "certify": {
         *("command", "errors", "interpreter", "recipe", "store", "site", "data_check", "plan"),

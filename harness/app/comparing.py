@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from harness.errors import HarnessError, RecipeError
 from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import ENDINGS, find
+from harness.replace import refuse_others_in
 from harness.report.blocks import Document
 from harness.report.claims import judge
 from harness.report.results_json import FILE, Report, as_json, read_report
@@ -20,6 +22,8 @@ from harness.report.what_differs import Differing, Records, read_records, what_d
 from harness.report.write import rendered, write_files
 from harness.site import Site, load_site
 from harness.store import atomic
+
+PAIRS = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def compare(
         out: the folder to write the comparison to; None: nothing is written.
 
     Raises:
-        HarnessError: one of them is none of these, or they have nothing in common.
+        HarnessError: one of them is none of these, they have nothing in common, or `out` holds
+            other files of the same names.
     """
     if sets and not any(_is_run_root(each) for each in (a, b)):
         raise HarnessError(
@@ -72,9 +77,22 @@ def compare(
         texts = {
             name.replace("report", "comparison"): text for name, text in rendered(document).items()
         }
-        texts["comparison.json"] = atomic.dump([asdict(pair) for pair in found])
-        files = write_files(texts, out)
+        texts = {PAIRS: atomic.dump([asdict(pair) for pair in found]), **texts}
+        refuse_others_in(out, texts, PAIRS, _are_pairs)
+        first, *others = write_files(texts, out)  # the first says whose files these are
+        files = [*others, first]
     return Comparison(document, tuple(differences), found, tuple(files))
+
+
+def _are_pairs(content: bytes) -> bool:
+    """Whether the content is that of a PAIRS file, of any version."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, list) and all(
+        isinstance(each, dict) and {"cell", "metric", "difference"} <= each.keys() for each in found
+    )
 
 
 def is_recipe(named: Path | str) -> bool:

@@ -13,9 +13,11 @@ from harness.imagefolder import some
 from harness.inputs import Inputs
 from harness.plan import make_plan
 from harness.recipe.find import find, portable_name
+from harness.replace import refuse_others_in
 from harness.report import publish as records
+from harness.report.claims_picture import FILE as PICTURE
 from harness.report.collect import Results
-from harness.report.index import overview, published_reports
+from harness.report.index import PAGE, TITLE, overview, published_reports
 from harness.report.look_sections import FOLDER as PICTURES
 from harness.report.manifest import MANIFEST, digests, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
@@ -64,12 +66,16 @@ def publish(
         on_written: called with each file of `Published` when it is written.
 
     Raises:
-        HarnessError: a run is not finished, a recipe is wrong, or a folder is a link or cannot be
-            written.
+        HarnessError: a run is not finished, a recipe is wrong, a folder is a link or cannot be
+            written, or `to` has another page than that of published reports. Without a recipe:
+            `to` has no published report.
     """
     left_out = False
+    _refuse_other_page(to)
     if recipe is None:
         folders = published_reports(to)
+        if not folders:
+            raise StoreError(f"{to}: contains no published report; name a recipe to publish")
         noted = _checked_digests(folders)
     else:
         site = site or load_site()
@@ -92,6 +98,19 @@ def publish(
     page, *_ = write_files(overview(to), to)
     on_written(page)
     return Published(tuple(written), page, left_out)
+
+
+def _refuse_other_page(to: Path) -> None:
+    """Refuse to replace a page or a picture in `to` that `publish` did not write."""
+
+    def ours(page: bytes) -> bool:
+        return page.startswith(TITLE.encode())
+
+    def ours_with_picture(page: bytes) -> bool:
+        return ours(page) and f"]({PICTURE})".encode() in page
+
+    refuse_others_in(to, [PAGE], PAGE, ours)
+    refuse_others_in(to, [PICTURE], PAGE, ours_with_picture)
 
 
 def _remove_drawings(folder: Path, names: Iterable[str]) -> None:

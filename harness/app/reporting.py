@@ -32,7 +32,7 @@ def report(
         out: the folder to write to; None: RUNS/reports/NAME.
 
     Raises:
-        RecipeError: the recipe cannot be accepted.
+        RecipeError: the recipe cannot be accepted, or `out` holds other files of the same names.
         StoreError: the disk is full, or the folder cannot be written.
     """
     site = site or load_site()
@@ -43,7 +43,8 @@ def write(made: Plan, site: Site, out: Path | None = None) -> Report:
     """Write the report of a plan's runs; see `report`."""
     inputs = Inputs(site.data, site.runs)
     results = gather(made, site.runs, inputs)
-    paths = write_report(results, out or own_place(site.runs, made.name))
+    place = own_place(site.runs, made.name) if out is None else out
+    paths = write_report(results, place, named=out is not None)
     return Report(results, tuple(paths), tuple(inputs.unfinished))
 
 

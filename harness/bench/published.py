@@ -26,9 +26,11 @@ from harness.bench.targets import targets
 from harness.errors import StoreError
 from harness.recipe.schema import Recipe
 from harness.redact import without_places
+from harness.replace import refuse_others, refuse_others_in
 from harness.store import atomic, provenance
 
 PAGE = "README.md"
+HEADING = "# Speed, measured by `moco-harness bench`"
 
 
 def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
@@ -37,8 +39,10 @@ def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
     paths are removed.
 
     Raises:
+        RecipeError: the folder has another page, or another file in the place of a record.
         StoreError: the folder cannot be written, or holds a file that is no record.
     """
+    refuse_other_page(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,12 +51,28 @@ def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
         device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
         several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
         name = f"{record['recipe']}-{device}{several}.json"
+        refuse_others(folder / name, "a record of bench", _is_record)
         atomic.write_json(folder / name, without_places(dict(record)))
     page = folder / PAGE
     sections = [_read(path) for path in sorted(folder.glob("*.json"))]
     text = "\n".join(_page(sections))
     atomic.write(page, lambda file: file.write(text.encode()))
     return page
+
+
+def refuse_other_page(folder: Path) -> None:
+    """Check that the page may be written into the folder, which need not exist.
+
+    Raises:
+        RecipeError: there is another page.
+        StoreError: it cannot be read.
+    """
+    refuse_others_in(folder, [PAGE], PAGE, lambda text: text.startswith(HEADING.encode()))
+
+
+def _is_record(content: bytes) -> bool:
+    """Whether a file's content is a record of `bench`, of any version."""
+    return {"recipe", "device", "facts"} <= atomic.json_object(content).keys()
 
 
 def _read(path: Path) -> list[str]:
@@ -69,7 +89,7 @@ def _read(path: Path) -> list[str]:
 
 def _page(sections: Sequence[Sequence[str]]) -> list[str]:
     said = [
-        "# Speed, measured by `moco-harness bench`",
+        HEADING,
         "",
         "Written by `nox -s bench`. Ratios are medians from one process in which the compared",
         "parts take turns; milliseconds hold for the named machine. The records beside this page",

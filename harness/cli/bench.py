@@ -11,7 +11,7 @@ from rich.table import Table
 
 from harness import interpreter
 from harness.bench import evaluation, scaling
-from harness.bench.published import publish
+from harness.bench.published import publish, refuse_other_page
 from harness.bench.result import (
     Result,
     evaluation_rows,
@@ -64,6 +64,8 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
         HarnessError: the recipe, the data, the device or the disk do not allow it.
     """
     recipe, cell = _recipe(path, sets, options.cell)
+    if options.publish is not None:
+        refuse_other_page(options.publish)
     placement = resolve(os.environ)
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))

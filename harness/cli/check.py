@@ -20,9 +20,9 @@ from harness.check.compare import ALARM, comparisons
 from harness.check.files import is_json, is_junit, write_json, write_junit
 from harness.check.verdict import Failure, Judged, Verdict
 from harness.cli import show
-from harness.cli.replace import refuse_others
 from harness.cli.run import PrintedProgress
 from harness.errors import HarnessError, RecipeError, StoreError
+from harness.replace import refuse_others
 from harness.report.runs import LOSS
 from harness.site import Site
 from harness.store import atomic

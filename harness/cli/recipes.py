@@ -276,8 +276,8 @@ def schema(
     ] = None,
 ) -> None:
     """Print the JSON schema that lets an editor complete and check recipes."""
-    from harness.cli.replace import refuse_others
     from harness.recipe.json_schema import TITLE, render
+    from harness.replace import refuse_others
     from harness.store import atomic
 
     def ours(content: bytes) -> bool:

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.replace import refuse_others_in
 from harness.report import html, latex, legend, markdown, spreadsheet, svg
 from harness.report.blocks import Document, Figure, Gallery
 from harness.report.claims import judge
 from harness.report.collect import Results
 from harness.report.document import compose
-from harness.report.results_json import as_json, figure_numbers
+from harness.report.results_json import FILE, as_json, figure_numbers
 from harness.store import atomic
 from harness.store.layout import refuse_link
 
@@ -29,13 +30,17 @@ def own_place(runs: Path, name: str) -> Path:
     return out
 
 
-def write_report(results: Results, out: Path) -> list[Path]:
+def write_report(results: Results, out: Path, *, named: bool = False) -> list[Path]:
     """Write the report into the folder `out`; the same results give the same bytes.
+
+    Args:
+        named: a user named the folder, which may hold files of their own.
 
     Returns:
         The files, report.md and report.html first.
 
     Raises:
+        RecipeError: the user's own files would be replaced.
         StoreError: the disk is full, or the folder cannot be written.
     """
     judgements = judge(results)
@@ -45,10 +50,19 @@ def write_report(results: Results, out: Path) -> list[Path]:
     files["report.tex"] = latex.render(results, judgements)
     files["table.csv"] = spreadsheet.table(results)
     files["runs.csv"] = spreadsheet.runs(results)
-    files["results.json"] = atomic.dump(as_json(results, judgements, figures))
     if figures:
         files["figures.json"] = figure_numbers(figures)
-    return write_files(files, out)
+    # the first on the disk: if that fills up, the folder still says whose files it holds
+    files = {FILE: atomic.dump(as_json(results, judgements, figures)), **files}
+    if named:
+        refuse_others_in(out, files, FILE, _is_report)
+    first, *others = write_files(files, out)
+    return [*others, first]
+
+
+def _is_report(content: bytes) -> bool:
+    """Whether the content is that of a results.json, of any version."""
+    return {"format", "name", "cells", "claims"} <= atomic.json_object(content).keys()
 
 
 def rendered(document: Document) -> dict[str, str | bytes]:

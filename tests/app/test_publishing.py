@@ -11,7 +11,8 @@ import pytest
 import harness
 from harness.app import publishing
 from harness.app.publishing import publish
-from harness.errors import StoreError
+from harness.errors import RecipeError, StoreError
+from harness.report.index import TITLE
 from harness.report.manifest import MANIFEST, compare, manifest
 from harness.report.preregistration import KEY
 from harness.report.published import MARK
@@ -76,3 +77,36 @@ def test_a_recorded_plan_stands_where_no_history_can_be_looked_at(
     monkeypatch.setattr(publishing, "committed", lambda *_: unknown)
     publish(PUBLISHED.name, report.parent, site=load_site(runs=runs, data=tmp_path))
     assert json.loads(mark.read_text())[KEY] == (unknown if changed else said[KEY])
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"README.md": "# My project"}, "README.md"),
+        ({"README.md": ""}, "README.md"),
+        ({"claims.svg": "<svg/>"}, "claims.svg"),
+        ({"README.md": f"{TITLE}\n", "claims.svg": "<svg/>"}, "claims.svg"),
+    ],
+)
+def test_a_page_that_somebody_wrote_is_not_replaced(
+    report: Path, files: dict[str, str], named: str
+) -> None:
+    for name, text in files.items():
+        (report.parent / name).write_text(text)
+    with pytest.raises(RecipeError, match=named):
+        publish(None, report.parent)
+    assert {name: (report.parent / name).read_text() for name in files} == files
+
+
+def test_the_page_and_picture_of_before_are_renewed(report: Path) -> None:
+    for name in ("README.md", "claims.svg"):
+        shutil.copy(PUBLISHED.parent / name, report.parent)
+    before = (report.parent / "README.md").read_text()
+    publish(None, report.parent)
+    assert (report.parent / "README.md").read_text() != before
+
+
+def test_without_a_recipe_there_must_be_a_report(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="name a recipe"):
+        publish(None, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import pytest
 from harness.bench.published import publish
 from harness.bench.result import Result
 from harness.bench.targets import targets
-from harness.errors import StoreError
+from harness.errors import RecipeError, StoreError
 
 from .made import recipe, result, timing
 
@@ -60,6 +60,16 @@ def test_what_is_no_record_is_left_alone_and_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"mine.json: "):
         publish(tmp_path, record())
     assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "made-nvidia-h200.json"])
+def test_what_somebody_else_wrote_is_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"recipe": "mine"}')
+    with pytest.raises(RecipeError, match=name):
+        publish(tmp_path, record())
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [
+        (name, '{"recipe": "mine"}')
+    ]
 
 
 def test_records_of_before_there_were_tasks_stay_on_the_page(tmp_path: Path) -> None:

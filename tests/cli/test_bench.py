@@ -69,3 +69,11 @@ def test_a_cell_of_an_ablation_recipe(moco: Any, tiny: Path) -> None:
         said = moco("bench", recipe, "--cell", unknown, *short)
         assert said.code == 2
         assert f"--cell {unknown}" in said.err
+
+
+def test_a_page_that_somebody_wrote_is_told_before_the_measurement(moco: Any, tiny: Path) -> None:
+    Path("README.md").write_text("# My project")
+    said = moco("bench", tiny, "--publish", ".")
+    assert said.code == 2
+    assert "README.md" in said.err
+    assert not Path("runs").exists()

@@ -64,6 +64,13 @@ def test_two_run_roots_and_two_reports_side_by_side(moco: Any, scale: Path) -> N
     reports = moco("report", "--compare", "runs/reports/scale", "reports/scale/results.json")
     assert reports.code == 0, reports.all
     assert "0 (identical, 1 seed)" in reports.out
+    again = ("report", "--compare", "runs/reports/scale", "reports/scale", "--out", "both")
+    assert moco(*again).code == 0
+    Path("both/comparison.json").write_text("[1]")
+    refused = moco(*again)
+    assert refused.code == 2
+    assert "comparison.json" in refused.err
+    assert Path("both/comparison.json").read_text() == "[1]"
 
 
 @pytest.mark.parametrize(

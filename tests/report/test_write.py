@@ -16,6 +16,7 @@ import pytest
 from pytest_regressions.file_regression import FileRegressionFixture
 from track.lines import installed
 
+from harness.errors import RecipeError, StoreError
 from harness.recipe.ablation import CONTROL
 from harness.recipe.schema import About
 from harness.report.collect import collect_single
@@ -312,3 +313,29 @@ def test_a_paper_is_named_where_one_is_concerned(make: Make, tmp_path: Path, sou
         text = pages[form].lower().replace("&#x27;", "'")
         assert ("not the paper's scale" in text) == bool(source), form
         assert ("the paper's protocol" in text) <= bool(source), form
+
+
+@pytest.mark.parametrize("name", ["table.csv", "loss.svg", "results.json"])
+def test_files_of_the_user_are_not_replaced(
+    runs: Path, gather: Collected, tmp_path: Path, name: str
+) -> None:
+    results, out = gather(momentum(runs)), tmp_path / "paper"
+    out.mkdir()
+    (out / name).write_text("{}")
+    with pytest.raises(RecipeError, match=name):
+        write_report(results, out, named=True)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, "{}")]
+    (out / name).rename(out / "notes.txt")
+    for _ in range(2):
+        assert write_report(results, out, named=True)[0].name == "report.md"
+
+
+def test_a_report_that_could_not_be_finished_is_written_again(
+    runs: Path, gather: Collected, tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").mkdir()
+    with pytest.raises(StoreError):
+        write_report(gather(momentum(runs)), tmp_path)
+    (tmp_path / "table.csv").rmdir()
+    assert (tmp_path / "report.md").exists()
+    write_report(gather(momentum(runs)), tmp_path, named=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.errors import RecipeError, StoreError
@@ -32,3 +33,33 @@ def refuse_others(path: Path, what: str, ours: Callable[[bytes], bool]) -> None:
     except OSError as error:
         raise atomic.unread(error, path) from error
     raise RecipeError(f"{path}: exists and is not {what}; name another file, or move it away")
+
+
+def refuse_others_in(
+    folder: Path, names: Iterable[str], mark: str, ours: Callable[[bytes], bool]
+) -> None:
+    """Check that files of these names may be written into `folder`, which need not exist.
+
+    Args:
+        mark: the file in the folder that tells whether the command has written the others.
+        ours: whether the mark's content is what the command writes.
+
+    Raises:
+        RecipeError: a file of these names is there, and the mark is not, or is something else.
+        StoreError: the mark cannot be read.
+    """
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if not there:
+        return
+    try:
+        if ours(atomic.content(folder / mark)):
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise atomic.unread(error, folder / mark) from error
+    more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+    raise RecipeError(
+        f"{folder}: {there[0]}{more} would be replaced, and this command has not written them; "
+        "name another folder, or move them away"
+    )
