@@ -96,15 +96,25 @@ def new_recipe(
     text = commented(found, _head(images, folder))
     source = str(path)
     recipe = check(Recipe, recipe_node(path, parse(text, source)))
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise atomic.write_error(error, path) from error
+    _create(path, text)
     where = () if root == site.data else ("--data", root)
     named = () if site.file is None else ("--site", site.file)
     planned = command.line("plan", path, *where, *named)
     return NewRecipe(path, recipe, folder, root, planned, (*folder.notes, *_few(recipe, folder)))
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a new file, of which no part is left if it cannot be written."""
+    try:
+        file = path.open("x", encoding="utf-8")
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise atomic.write_error(error, path) from error
 
 
 def names() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harness.app import NewRecipe, new_recipe
-from harness.errors import DataError, RecipeError
+from harness.errors import DataError, RecipeError, StoreError
 from harness.preflight.recipe_file import of_recipe as preflight
 from harness.preflight.sizes import Size
 from harness.recipe.commented import commented
@@ -130,6 +131,18 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(tmp_path: Path) -
     (tmp_path / "data" / "photos").symlink_to(folder)
     made = write(tmp_path, tmp_path / "data" / "photos", watch="cifar10")
     assert made.recipe.data.folder == "photos"
+
+
+def test_a_file_that_could_not_be_written_is_not_left(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", FEWEST, "")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StoreError, match=r"my\.yaml"):
+            write(tmp_path, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    write(tmp_path, folder)
 
 
 def test_few_images_are_told(tmp_path: Path) -> None:
