@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.command import Commands
-from harness.errors import RecipeError, StoreError
+from harness.errors import StoreError
 from harness.launch import selection
+from harness.recipe.find import find_if_recipe
 from harness.site import Site
 from harness.spec.registry import task
 from harness.store.layout import StageFolder, stage_folder
@@ -28,7 +29,7 @@ def pretraining(word: str, sets: Sequence[str], site: Site) -> StageFolder:
         return _root(own.parent, own.name)
     ids = selection.known(site.runs)
     whole = not sets and word in {*ids, *map(selection.name, ids)}
-    path = None if whole else _recipe(word, must=bool(sets))
+    path = None if whole else find_if_recipe(word, must=bool(sets))
     if path is not None:
         return _of_recipe(path, sets, site.runs, commands)
     found = {
@@ -54,23 +55,6 @@ def _only_evaluates(folder: StageFolder) -> bool:
         return False  # whatever uses the folder reports what is wrong with it
 
 
-def _recipe(word: str, *, must: bool) -> Path | None:
-    """The recipe's file; None if the word names no recipe and `must` is false.
-
-    Raises:
-        RecipeError: the word names no recipe and `must` is true.
-    """
-    from harness.recipe.find import ENDINGS, find
-
-    try:
-        path = find(word)
-    except RecipeError:
-        if must or os.sep in word or word.endswith(ENDINGS):
-            raise
-        return None
-    return path if must or path.is_file() or os.sep in word or word.endswith(ENDINGS) else None
-
-
 def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) -> StageFolder:
     """The only pre-training of the recipe.
 
@@ -86,7 +70,7 @@ def _of_recipe(path: Path, sets: Sequence[str], runs: Path, commands: Commands) 
         again = commands.line("run", path, *(f"--set={each}" for each in sets))
         called = {each.recipe.name for each in trained}
         there = dict.fromkeys(map(selection.name, selection.known(runs)))
-        others = [each for each in there if each.rpartition("-s")[0] in called]
+        others = [each for each in there if selection.recipe_name(each) in called]
         also = f"\nruns of that name with other settings: {', '.join(others[: selection.SHOWN])}"
         raise StoreError(
             f"{path}: not run yet with these settings; {again}{also if others else ''}"

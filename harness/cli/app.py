@@ -289,6 +289,7 @@ def cancel(
         ),
     ],
     sets: Sets = None,
+    seeds: Seeds = None,
     runs: Runs = None,
     site: SitePath = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -296,7 +297,7 @@ def cancel(
     """Cancel jobs and stop runs on this machine; `run` resumes from their last checkpoints."""
     from harness.cli.cancel import cancel_command
 
-    cancel_command(what, sets or [], machine(runs=runs, site=site), ask=not yes)
+    cancel_command(what, sets or [], seeds, machine(runs=runs, site=site), ask=not yes)
 
 
 @app.command()
@@ -386,4 +387,5 @@ def sync(runs: Runs = None, site: SitePath = None) -> None:
     from harness.track.sync import sync as sync_runs
 
     where = machine(runs=runs, site=site)
-    sync_runs(where.runs, None, show.line)
+    done = sync_runs(where.runs, None, show.line)
+    raise typer.Exit(1 if any(each.state == "failed" for each in done) else 0)

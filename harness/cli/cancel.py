@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from harness.cli import show
+from harness.cli.options import settings
 from harness.command import Commands
 from harness.errors import HarnessError, RecipeError
 from harness.launch import cancel, selection
-from harness.launch.status import StatusReader
+from harness.launch.status import Statuses, StatusReader
+from harness.launch.status_rules import ALIVE
+from harness.recipe.find import find_if_recipe
 from harness.site import Site
 
 SHOWN = 12
 
 
-def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask: bool) -> None:
+def cancel_command(
+    words: Sequence[str], sets: list[str], seeds: str | None, site: Site, *, ask: bool
+) -> None:
     """Stop the jobs and processes of the stages that `words` name: recipes, runs, stages.
+
+    Args:
+        sets, seeds: the options --set and --seeds; they apply to recipes.
 
     Raises:
         HarnessError: a word names nothing; a stage cannot be stopped from here (others are
             stopped); a job could not be stopped; or there is no terminal to ask on.
     """
     commands = Commands(site.runs, site.file)
-    wanted = _wanted(words, sets, site.runs, commands)
+    wanted, recipes = _wanted(words, settings(sets, seeds), site.runs, commands)
+    if not recipes and (sets or seeds is not None):
+        option = f"--set {sets[0]}" if sets else f"--seeds {seeds}"
+        raise RecipeError(f"{option}: applies to recipes, but {words[0]} is a run")
     seen = StatusReader(site.runs, commands=commands).read()
     targets = cancel.aim(seen, wanted)
     for note in seen.notes:
         show.line(f"note: {note}")
+    if left := _left(seen, {*wanted, *targets.behind}, recipes):
+        show.line(
+            f"note: of other seeds or settings, and go on: {show.named(left)}; to cancel them "
+            "too, name them, or add --seeds or --set as for `run`"
+        )
     if targets.stages:
         _tell(targets)
         if ask and not _agreed():
@@ -45,45 +61,40 @@ def cancel_command(words: Sequence[str], sets: Sequence[str], site: Site, *, ask
         raise HarnessError("\n".join(["not cancelled:", *targets.refused[:SHOWN]]))
 
 
-def _wanted(words: Sequence[str], sets: Sequence[str], runs: Path, commands: Commands) -> set[str]:
-    """The stages that the words name. A word is first read as a stage's id or a run's whole name,
-    then as a recipe, then as a part of a name."""
+def _wanted(
+    words: Sequence[str], sets: Sequence[str], runs: Path, commands: Commands
+) -> tuple[set[str], set[str]]:
+    """(the stages that the words name, the names of the recipes among the words). A word is first
+    read as a stage's id or a run's whole name, then as a recipe, then as a part of a name."""
     found: set[str] = set()
+    recipes: set[str] = set()
     ids = selection.known(runs)
     whole = {*ids, *map(selection.name, ids)}
-    of_recipes = False
     for word in words:
-        recipe = None if word in whole else _recipe(word, must=bool(sets))
+        recipe = None if word in whole else find_if_recipe(word, must=bool(sets))
         if recipe is None:
             found |= set(selection.run(word, ids, commands))
             continue
         from harness.plan import make_plan
 
-        of_recipes = True
-        stages = {stage.id for stage in make_plan(recipe, sets, runs).stages} & set(ids)
+        made = make_plan(recipe, sets, runs)
+        recipes |= {stage.recipe.name for stage in made.stages if not made.is_beside(stage)}
+        stages = {stage.id for stage in made.stages} & set(ids)
         if not stages and not sets and any(word in id_ for id_ in ids):
             stages = set(selection.run(word, ids, commands))
         found |= stages
-    if sets and not of_recipes:
-        raise RecipeError(f"--set {sets[0]}: applies to recipes, but {words[0]} is a run")
-    return found
+    return found, recipes
 
 
-def _recipe(word: str, *, must: bool) -> Path | None:
-    """The recipe's file; None if the word names no recipe and `must` is false.
-
-    Raises:
-        RecipeError: the word names no recipe and `must` is true.
-    """
-    from harness.recipe.find import find
-
-    try:
-        path = find(word)
-    except RecipeError:
-        if must or word.endswith((".yaml", ".yml")):
-            raise
-        return None
-    return path if must or path.is_file() or word.endswith((".yaml", ".yml")) else None
+def _left(seen: Statuses, cancelled: Collection[str], recipes: Collection[str]) -> list[str]:
+    """The stages of these recipes that go on."""
+    return [
+        row.id
+        for row in seen.rows
+        if row.id not in cancelled
+        and row.state in ALIVE
+        and selection.recipe_name(selection.name(row.id)) in recipes
+    ]
 
 
 def _tell(targets: cancel.Targets) -> None:

@@ -64,6 +64,11 @@ def name(stage_id: str) -> str:
     return stage_id.rpartition(".")[0] or stage_id
 
 
+def recipe_name(run: str) -> str:
+    """The name of a run's recipe: the run's without the seed."""
+    return run.rpartition("-s")[0]
+
+
 def _unhashed(stage_id: str) -> str:
     return stage_id.rpartition("-")[0]
 

@@ -73,6 +73,26 @@ def find(named: str, at: Path = Path()) -> Path:
     raise RecipeError(f"{display(path)}: no such file or recipe{hint}")
 
 
+def find_if_recipe(word: str, *, must: bool = False) -> Path | None:
+    """The recipe's file, where a word may also name something else, as a run; None if it names no
+    recipe.
+
+    Args:
+        must: the word can only name a recipe, as a path and a name of a YAML file do.
+
+    Raises:
+        RecipeError: a word that can only name a recipe names none.
+    """
+    must = must or os.sep in word or word.endswith(ENDINGS)
+    try:
+        path = find(word)
+    except RecipeError:
+        if must:
+            raise
+        return None
+    return path if must or path.is_file() else None
+
+
 def portable_name(recipe: Path, root: Path) -> str:
     """The name by which `find(..., root)` finds the recipe on other machines too: its path from
     `root`, or the name of a shipped recipe outside `root`."""

@@ -46,17 +46,49 @@ def test_cancel_a_parent_names_what_goes_with_it(moco: Any, queued: World) -> No
     assert queued.called("scancel")[0][1:] == ["12_0"]
 
 
-def test_cancel_a_recipe(moco: Any, tiny: Path, world: World) -> None:
+def planned(tiny: Path, world: World, *sets: str) -> list[str]:
+    """Queue the recipe's stages, then one of another recipe; returns the ids of the first."""
     folders = []
-    for stage in make_plan(tiny, [], Path("runs")).stages:
+    for stage in make_plan(tiny, sets, Path("runs")).stages:
         folders.append(stage_folder(Path("runs"), stage.id))
         folders[-1].create(describe(stage, "tiny"))
-    other = world.stage(run="other-s0")
-    made = world.submit(*folders, other)
-    world.says("squeue", "".join(listed(made, f"12_{n}", "PENDING") for n in range(4)))
-    assert moco("cancel", tiny, "--yes").code == 0
+    made = world.submit(*folders, world.stage(run="other-s0"))
+    jobs = [f"12_{n}" for n in range(len(folders) + 1)]
+    world.says("squeue", "".join(listed(made, job, "PENDING") for job in jobs))
+    return [folder.id for folder in folders]
+
+
+def test_cancel_a_recipe(moco: Any, tiny: Path, world: World) -> None:
+    planned(tiny, world)
+    said = moco("cancel", tiny, "--yes")
+    assert said.code == 0
+    assert "note: " not in said.out, "another recipe's run is not meant"
     (words,) = world.called("scancel")
     assert sorted(words[1:]) == ["12_0", "12_1", "12_2"]
+
+
+def test_cancel_the_seeds_of_a_recipe(moco: Any, tiny: Path, world: World) -> None:
+    ids = planned(tiny, world, "seeds=[0, 1]")
+    assert moco("cancel", tiny, "--seeds", "0-1", "--yes").code == 0
+    (words,) = world.called("scancel")
+    assert sorted(words[1:]) == [f"12_{n}" for n in range(len(ids))]
+
+
+def test_seeds_that_go_on_are_named(moco: Any, tiny: Path, world: World) -> None:
+    ids = planned(tiny, world, "seeds=[0, 1]")
+    said = moco("cancel", tiny, "--yes")
+    assert said.code == 0
+    assert len(world.called("scancel")[0]) == 1 + len(ids) // 2
+    (note,) = [line for line in said.out.splitlines() if line.startswith("note: ")]
+    assert all((id_ in note) == id_.startswith("tiny-s1") for id_ in ids)
+    assert "other-s0" not in note
+
+
+def test_a_run_has_no_seeds(moco: Any, queued: World) -> None:
+    said = moco("cancel", "tiny-s0", "--seeds", "1", "--yes")
+    assert said.code == 2
+    assert "--seeds 1" in said.err
+    assert queued.called("scancel") == []
 
 
 def test_cancel_what_is_not_ours(moco: Any, world: World) -> None:

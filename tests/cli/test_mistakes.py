@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.track.sync import State, SyncOutcome
 
 RECIPES = Path(harness.__file__).parent.parent / "recipes"
 READING = [("plan",), ("run",), ("report",), ("check",), ("recipes", "show")]
@@ -175,6 +176,15 @@ def test_nothing_to_check_and_nothing_to_sync(moco: Any, tiny: Path) -> None:
     said = moco("sync")
     assert said.code == 0
     assert "no runs under runs" in said.out
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 1), ("waiting", 0), ("uploaded", 0)])
+def test_an_upload_that_failed_is_an_exit_code(
+    moco: Any, monkeypatch: pytest.MonkeyPatch, state: State, code: int
+) -> None:
+    found = [SyncOutcome("a", "wandb", "already"), SyncOutcome("b", "wandb", state)]
+    monkeypatch.setattr("harness.track.sync.sync", lambda *_: found)
+    assert moco("sync").code == code
 
 
 def test_a_check_of_what_was_not_run(moco: Any, tiny: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import harness
 from harness.errors import RecipeError
 from harness.recipe.expand import find_ablation
-from harness.recipe.find import find, names, portable_name, shipped
+from harness.recipe.find import find, find_if_recipe, names, portable_name, shipped
 from harness.recipe.load import load
 
 ROOT = Path(harness.__file__).parent.parent
@@ -90,6 +90,22 @@ def test_a_name_that_is_none(named: str, says: str) -> None:
     name, _, rest = str(refused.value).partition(": ")
     assert name == named.replace("\0", r"\x00")
     assert says in rest
+
+
+@pytest.mark.parametrize("word", ["tiny-s0", "x"])
+def test_a_word_that_may_name_something_else(word: str) -> None:
+    assert find_if_recipe(word) is None
+    with pytest.raises(RecipeError):
+        find_if_recipe(word, must=True)
+    assert find_if_recipe("quickstart") == shipped("recipes") / "quickstart.yaml"
+
+
+def test_a_path_or_an_ending_can_only_mean_a_recipe() -> None:
+    assert find_if_recipe("my/recipe") == Path("my/recipe"), "its reader says what is wrong"
+    with pytest.raises(RecipeError):
+        find_if_recipe("nobody.yml")
+    Path("runs").mkdir()
+    assert find_if_recipe("runs") is None
 
 
 def test_the_readmes_path_where_there_is_no_checkout() -> None:
