@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from harness.recipe.sweep import Sweep
 from harness.recipe.sweep import sweep as made_of
 from harness.recipe.yaml_source import display, read
 from harness.recipe.yaml_text import render
+from harness.report.write import write_files
 from harness.site import Site, load_site
 from harness.store import atomic
 from harness.store.layout import refuse_link
+from harness.temporary import temporary_folder
 
 FOLDER = "sweeps"
 """The folder of a run root that holds the ablation recipes of sweeps."""
@@ -96,19 +97,18 @@ def write(made: Sweep, site: Site) -> NewSweep:
 def unwritten(made: Sweep, site: Site) -> Iterator[Path]:
     """The sweep as a file that exists only in this context, for a plan that writes nothing."""
     _is_there(made, place(made, site), site)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{made.name}.yaml"
-        path.write_text(made.text(), encoding="utf-8")
+    with temporary_folder() as folder:
+        (path,) = write_files({f"{made.name}.yaml": made.text()}, folder)
         yield path
 
 
 def hours(made: Sweep, recipe: Path | str, site: Site) -> float | None:
-    """About how many hours the whole sweep takes here, from one run of the recipe; None:
-    unknown."""
+    """About how many hours the whole sweep takes here, from one run of the recipe; None: unknown,
+    as where a part of that run is done, whose hours no plan has."""
     sets = [f"{field}={render(value, flow=True)}" for field, value in made.settings.items()]
     one = planning.plan(recipe, site, sets=sets)
     own = [stage for stage in one.stages if not one.is_beside(stage)]
-    if all(stage.action == "skip" for stage in own):
+    if any(stage.action != "run" for stage in own):
         return None
     return None if one.hours is None else one.hours * made.runs
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from harness.report.preregistration import KEY
 from harness.report.preregistration_history import contradicted
 from harness.report.published import MARK, published
 from harness.store import atomic
+from harness.temporary import temporary_folder
 
 DRAWN = (".svg", ".html")
 """Files with drawings, whose bytes depend on matplotlib's version."""
@@ -64,8 +64,8 @@ def verify(folder: Path) -> Verified:
     noted = mark.get(KEY)
     files = manifest.compare(folder)
     drawings = mark.get("matplotlib") == _version("matplotlib")
-    with tempfile.TemporaryDirectory() as made:
-        written = render(folder, Path(made))
+    with temporary_folder() as made:
+        written = render(folder, made)
         again = {path.relative_to(made).as_posix(): path.read_bytes() for path in written}
     here = {
         name

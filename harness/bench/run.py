@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import resource
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import torch
 
@@ -32,6 +30,7 @@ from harness.store import operating_system
 from harness.store.edition import edition
 from harness.store.layout import StageFolder
 from harness.store.provenance import capture
+from harness.temporary import temporary_folder
 
 NOISE_BATCHES = 4
 KNN = (10_000, 50_000)
@@ -85,13 +84,13 @@ def bench(
     _forget_peak(device)
 
     def measure_tasks(result: Result) -> None:
-        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
+        with temporary_folder() as scratch:
             result.training = task_steps(
                 recipe,
                 data,
                 data_root,
                 device,
-                Path(name),
+                scratch,
                 steps=steps,
                 rounds=rounds,
                 warm_up=warm_up,
@@ -106,8 +105,7 @@ def bench(
             raise HarnessError(f"{recipe.name}: {why}")
         result.peak_bytes = _peak(device)
         return result
-    with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
-        scratch = Path(name)
+    with temporary_folder() as scratch:
 
         def context(of: World) -> Context:
             return Context(
@@ -178,8 +176,8 @@ def bench(
     if world.size == 1:
         measure_tasks(result)
     if tasks and world.size == 1 and not noise:
-        with tempfile.TemporaryDirectory(prefix="moco-bench-") as name:
-            result.tasks = evaluations(recipe, data_root, device, Path(name))
+        with temporary_folder() as scratch:
+            result.tasks = evaluations(recipe, data_root, device, scratch)
     return result
 
 

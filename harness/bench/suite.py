@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness import interpreter
 from harness.bench.published import publish
 from harness.errors import DataError
 from harness.store import atomic
+from harness.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def main(folder: str, *words: str) -> int:
     checkout would make it one with uncommitted changes for the cases after it.
     """
     publish(Path(folder))  # a folder that cannot take the records is told before they are made
-    with tempfile.TemporaryDirectory() as elsewhere:
+    with temporary_folder() as elsewhere:
         try:
-            return _measure(elsewhere, words)
+            return _measure(str(elsewhere), words)
         finally:
-            made = sorted(Path(elsewhere).glob("*.json"))
+            made = sorted(elsewhere.glob("*.json"))
             print(f"published: {publish(Path(folder), *map(atomic.read_json, made))}")
 
 

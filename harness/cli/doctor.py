@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
 from harness.cli import show
 from harness.doctor import machine
 from harness.doctor.finding import Examiner, Finding, ok, problem, warning
-from harness.errors import RecipeError
+from harness.errors import RecipeError, StoreError
 from harness.launch.selected_launcher import unusable
 from harness.site import Site, load_site
 from harness.spec.declarations import Launcher, load
@@ -39,23 +40,30 @@ def _findings(where: Site, named: Path | None, submit: bool) -> Iterator[Finding
     yield from machine.findings(where)
     if where.backend is None or not submit:
         # a login node trains nothing, but has the same environment as jobs
-        found = machine.probe_here()
-        if isinstance(found, str):
-            yield problem("torch", f"{found}; reinstall it")
-        else:
-            alone = where.backend is None
-            yield from machine.judge(
-                found,
-                gpus=where.processes if alone and where.processes > 1 and found["gpus"] else 0,
-                device=where.device if alone else "cpu",
-            )
-            if alone:
-                yield machine.judge_network(found, machine.sync_of(where))
+        try:
+            yield from _probed(machine.probe_here(), where)
+        except StoreError as error:
+            yield problem("TMPDIR", str(error))
     examiner = None if where.backend is None else _examiner(launchers()[where.backend.kind])
     if examiner is not None:
         yield from examiner.findings(
             where, lambda text: show.line(f"  {text}", "dim"), submit=submit
         )
+
+
+def _probed(found: Mapping[str, Any] | str, where: Site) -> Iterator[Finding]:
+    """The findings about PyTorch and the devices, from the probe's answer."""
+    if isinstance(found, str):
+        yield problem("torch", f"{found}; reinstall it")
+        return
+    alone = where.backend is None
+    yield from machine.judge(
+        found,
+        gpus=where.processes if alone and where.processes > 1 and found["gpus"] else 0,
+        device=where.device if alone else "cpu",
+    )
+    if alone:
+        yield machine.judge_network(found, machine.sync_of(where))
 
 
 def _examiner(declared: Launcher) -> Examiner | None:

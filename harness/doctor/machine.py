@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from harness.site import Site
 from harness.spec.declarations import Tracker
 from harness.spec.registry import trackers
 from harness.store import atomic, provenance
+from harness.temporary import temporary_folder
 from harness.track import feed
 from harness.track.protocol import TrackerError
 
@@ -111,16 +111,20 @@ def _tracker(tracker: Tracker, sync: str) -> Finding:
 
 
 def probe_here() -> dict[str, Any] | str:
-    """The probe's answer for this machine, run in its own process; or why there is none."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = interpreter.command("harness.doctor.probe", folder)
+    """The probe's answer for this machine, run in its own process; or why there is none.
+
+    Raises:
+        StoreError: there is no folder for temporary files.
+    """
+    with temporary_folder() as folder:
+        words = interpreter.command("harness.doctor.probe", str(folder))
         try:
             done = subprocess.run(
                 words, capture_output=True, timeout=PROBE_S, env=interpreter.environment()
             )
         except subprocess.TimeoutExpired:
             return f"importing PyTorch and listing devices took more than {PROBE_S:g} s"
-        answer = Path(folder) / "answer.json"
+        answer = folder / "answer.json"
         if not answer.exists():
             said = done.stderr.decode(errors="replace").strip().splitlines()
             return said[-1] if said else f"exit code {done.returncode}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,13 @@ def test_a_login_node_without_a_slurm_section(
         (tmp_path / name).chmod(0o755)
     said = moco("doctor")
     assert f"`{least}`" in said.out
+
+
+def test_no_folder_for_temporary_files_is_a_finding(
+    moco: Moco, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:  # pytest needs such files too
+        without.setattr(tempfile, "tempdir", str(place / "gone"))
+        said = moco("doctor")
+    assert said.code == 1
+    assert "problem  TMPDIR " in said.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -175,3 +176,18 @@ def test_from_python(tiny: Path) -> None:
     assert len({stage.member.cell for stage in app.plan(broken.path, site).stages}) == 3
     with pytest.raises(RecipeError, match="another sweep of this name"):
         app.sweep(tiny, site, sets=["optim.lr=0.1,0.3"], seeds=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("actions", "hours"),
+    [(("run", "run"), 2.0), (("skip", "run"), None), (("resume", "run"), None)],
+)
+def test_hours_are_those_of_whole_runs(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, actions: tuple[str, ...], hours: float | None
+) -> None:
+    """What is left of a run that has begun says nothing of the others."""
+    stages = [SimpleNamespace(action=action) for action in actions]
+    one = SimpleNamespace(stages=stages, is_beside=lambda _: False, hours=1.0)
+    monkeypatch.setattr("harness.app.planning.plan", lambda *_, **__: one)
+    made = sweeping.draft(tiny, sets=["contrast.momentum=0.5,0.9"])
+    assert sweeping.hours(made, tiny, Site(Path("data"), Path("runs"), "cpu", 1, 0.0)) == hours
