@@ -1,4 +1,4 @@
-"""Run what is missing of a recipe in this process, then write its report."""
+"""Run what is missing of a recipe, then write its report."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def run(
     on: str = DEFAULT_LAUNCHER,
     progress: Progress | None = None,
 ) -> Ran:
-    """Run what is missing of the recipe in this process, one stage after the other, and report.
+    """Run what is missing of the recipe and report: one stage after the other, or as many at the
+    same time as the site's `at_once` says.
 
     An error in one run does not stop the others. Called again, it does only what is missing and
     resumes an interrupted stage from its last checkpoint.
@@ -132,6 +133,7 @@ def run_until_decided(
     sets: Sequence[str] = (),
     again: bool = False,
     ask: bool = False,
+    on: str = DEFAULT_LAUNCHER,
     progress: Progress | None = None,
 ) -> Ran:
     """As `run`, with more seeds until every claim is decided or cells have `most` seeds.
@@ -153,7 +155,9 @@ def run_until_decided(
     assert isinstance(scale, Scale)
     added: dict[str, list[int]] = {}
     while True:
-        ran = run(path, site, sets=sets, again=again, added=added, ask=ask, progress=progress)
+        ran = run(
+            path, site, sets=sets, again=again, added=added, ask=ask, on=on, progress=progress
+        )
         if ran.exit_code:
             return ran
         results = collect(

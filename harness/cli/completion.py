@@ -89,14 +89,16 @@ def fields(incomplete: str) -> list[str]:
 
 def _names_ablation() -> bool:
     """Whether the line to complete names an ablation recipe. Where an option lacks its value, the
-    arguments are not parsed; so it looks at the words."""
-    from harness.recipe.find import names
+    arguments are not parsed; so it looks at the words, and reads only files that may be recipes."""
+    from harness.recipe.find import ENDINGS, names
+    from harness.store import atomic
 
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
     known = names()
     for word in line.split():
+        path = known.get(word) or (Path(word) if word.endswith(ENDINGS) else None)
         try:
-            if _ABLATION.search((known.get(word) or Path(word)).read_bytes()):
+            if path is not None and _ABLATION.search(atomic.content(path)):
                 return True
         except (OSError, ValueError):
             continue

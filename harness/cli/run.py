@@ -80,6 +80,7 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
                 sets=sets,
                 again=options.again,
                 ask=options.ask,
+                on=on.kind,
                 progress=progress,
             ).exit_code
         if not on.attached:

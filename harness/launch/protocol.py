@@ -207,7 +207,7 @@ class Attached(Launcher, Protocol):
     """Runs stages in the calling process."""
 
     def run(self, plan: Plan, reporter: Reporter, stopping: Callable[[], bool]) -> Tally:
-        """Run the plan's stages that have to run, one after the other.
+        """Run the plan's stages that have to run, and wait for them; each after its parent.
 
         Raises:
             NoData, DiskError: no stage can continue.

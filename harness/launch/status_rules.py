@@ -46,8 +46,7 @@ class Evidence:
     lost: str = ""
     """Ranks whose death ended it, by its own record; the job will then be requeued."""
     background: bool = False
-    """The job runs a plan's stages one after the other, in the background of the submitter's
-    machine."""
+    """The job runs a plan's stages in the background of the submitter's machine."""
     unresponsive: Unresponsive = ""
     """What is wrong with the process that runs it."""
     no_answer: bool = False

@@ -62,6 +62,16 @@ def test_fields_of_a_recipe_and_of_an_ablation(place: Path) -> None:
     }
 
 
+def test_only_recipes_are_read_for_their_fields(place: Path) -> None:
+    """Weights may be large, and a pipe gives nothing until somebody writes."""
+    for name in ("table.yaml", "weights.pth"):
+        (place / name).write_text("ablation: momentum\n")
+    os.mkfifo(place / "pipe.yaml")
+    assert "seeds=" in completed("plan", "table.yaml", "--set", "")
+    assert "seeds=" not in completed("evaluate", "weights.pth", "--set", "")
+    assert "seeds=" not in completed("plan", "pipe.yaml", "--set", "")
+
+
 @pytest.mark.parametrize("words", [("--runs", "elsewhere"), ()])
 def test_stages_of_the_run_root(place: Path, words: tuple[str, ...]) -> None:
     ids = [f"tiny-s{n}.pretrain-0123456789" for n in range(2)]

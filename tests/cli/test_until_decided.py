@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cli.tiny import TINY
+from harness.app import running
+from harness.site import Site
 
 ABLATION = """\
 name: learning
@@ -82,3 +85,18 @@ def test_a_single_recipe_has_nothing_to_decide(moco: Any, tiny: Path) -> None:
     said = moco("run", tiny, "--seeds-until-decided", 4)
     assert said.code == 2
     assert "needs an ablation recipe" in said.err
+
+
+def test_every_round_runs_by_the_launcher_that_was_named(
+    scale: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(*_: object, on: str, **__: object) -> SimpleNamespace:
+        asked.append(on)
+        return SimpleNamespace(exit_code=1)
+
+    monkeypatch.setattr(running, "run", run)
+    site = Site(Path("data"), Path("runs"), "cpu", 1, 0.0)
+    running.run_until_decided(scale, 4, site, on="elsewhere")
+    assert asked == ["elsewhere"]
