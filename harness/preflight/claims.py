@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.preflight.sizes import Count, training_images
@@ -20,16 +20,25 @@ from harness.report.sequential_design import FEWEST, design_of
 from harness.report.statistics import t_quantile
 from harness.report.testable import printed_rows, why_untestable
 
+NOT_RUN, CELL = "this scale does not run ", "the cell "
+"""How `why_untestable` begins to name a row that is not run, and a cell."""
+
 
 def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iterator[Doubt]:
-    """Doubts about the claims of an ablation recipe that was read from `path`."""
+    """Doubts about the claims of an ablation recipe that was read from `path`.
+
+    Claims with the same reason are named together, and so are all whose cells are not run: a part
+    of a table would give many of them.
+    """
+    found = list(_reasons(scale, expansion, path, count))
+    testable = [claim for claim, why in found if not why]
+    only = {claim.id: _not_run(why) for claim, why in found if claim.id not in scale.untestable}
+    absent = _rows(dict.fromkeys(row for rows in only.values() for row in rows))
     reasons: dict[str, list[str]] = {}
-    testable = []
-    for claim, why in _reasons(scale, expansion, path, count):
+    for claim, why in found:
         if why:
-            reasons.setdefault(why, []).append(claim.id)
-        else:
-            testable.append(claim)
+            said = NOT_RUN + absent if only.get(claim.id) else why
+            reasons.setdefault(said, []).append(claim.id)
     for why, claims in reasons.items():
         yield Doubt(
             "untestable-claim",
@@ -38,6 +47,21 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
         )
     if testable:
         yield from _seeds(scale, testable)
+
+
+def _not_run(why: str) -> list[str]:
+    """The rows that are not run, where these are the whole reason; else []."""
+    parts = why.split("; ")
+    whole = all(part.startswith(NOT_RUN) for part in parts)
+    return [part.removeprefix(NOT_RUN) for part in parts] if whole else []
+
+
+def _rows(named: Collection[str]) -> str:
+    """Rows as text: the cells together, then the untrained control."""
+    cells = [row.removeprefix(CELL) for row in named if row.startswith(CELL)]
+    others = [row for row in named if not row.startswith(CELL)]
+    together = [f"the cell{'s' if len(cells) > 1 else ''} {', '.join(cells)}"] if cells else []
+    return " and ".join([*together, *others])
 
 
 def power(scale: Scale, expansion: Expansion, path: Path, count: Count) -> tuple[str, ...]:

@@ -97,6 +97,19 @@ def test_missing_cells_and_steps_make_claims_untestable(of: Any) -> None:
     assert "first, second" in found.says
 
 
+def test_claims_whose_cells_are_not_run_are_named_together(of: Any) -> None:
+    """As a part of a table leaves them; a claim that fails for another reason too keeps both."""
+    (found,) = [each for each in of(cells=["plain"]).warnings if each.key == "untestable-claim"]
+    for named in ("first, second", "small, fast"):
+        assert named in found.says
+    slow = of(cells=["plain"], set={"contrast.momentum": 0.99}).warnings
+    said = [each.says for each in slow if each.key == "untestable-claim"]
+    assert len(said) == 2
+    assert all("steps" in each for each in said)
+    mine = of(cells=["plain"], untestable={"first": "this scale does not run long enough"})
+    assert [each.key for each in mine.warnings].count("untestable-claim") == 2
+
+
 TASK = {"all": {"kind": "finetune", "epochs": 1, "lr": 0.1, "schedule": {"kind": "constant"}}}
 
 
