@@ -28,7 +28,7 @@ from harness.report.curves_figure import curves_figures, health_figures
 from harness.report.deviations import deviations, notes
 from harness.report.logistic_lines import logistic_lines
 from harness.report.look_sections import look_sections
-from harness.report.measures import difference_unit, measure
+from harness.report.measures import COSTS, difference_unit, measure
 from harness.report.pictures import picture_sections, tables_of_each
 from harness.report.precision_recall_figure import precision_recall_figures
 from harness.report.preregistration import preregistration, statement
@@ -148,7 +148,9 @@ def _table(results: Results) -> list[Block]:
         words.append(
             f"The paper prints {measure(printed).label}"
             + (" too" if also else "")
-            + f"; this scale judges by {measure(results.metric).label}."
+            + f"; this scale judges by {measure(results.metric).label}"
+            + (f" ({measure(results.metric).description})" if results.metric in COSTS else "")
+            + "."
         )
     elif ablation is not None:
         where = ", as in the paper" if ablation.of_paper else ""

@@ -17,7 +17,7 @@ COSTS: dict[Metric, Declared] = {
     ),
     "cost/hours": Declared(
         "cost/hours", "hours", "epoch", "hours for 200 epochs at the measured speed", "lower",
-        "time of 200 epochs, extrapolated",
+        "time of 200 epochs",
     ),
 }  # fmt: skip
 """What pre-training itself measures: costs, not accuracies."""
