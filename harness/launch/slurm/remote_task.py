@@ -59,7 +59,8 @@ def send(
     name = f"moco-{submission.new_id()}-errand"
     array = Array(name, "knn", ("errand",))
     hours = own.hours.model_copy(update={"knn": minutes / 60})
-    limited = own.model_copy(update={"hours": hours})
+    signal_s = min(own.signal_s, round(15 * minutes))  # there is no checkpoint to write
+    limited = own.model_copy(update={"hours": hours, "signal_s": signal_s})
     made = executor(limited, array, folder.absolute(), code, None)
     try:
         job = submitted(made, array, folder.absolute(), [work])

@@ -42,6 +42,19 @@ def levels(found: Iterator[Finding]) -> list[tuple[str, str]]:
     return [(each.level, each.about) for each in found]
 
 
+def test_a_short_task_is_not_warned_when_it_starts(
+    node: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.says("sbatch", "Submitted batch job 12\n")
+    monkeypatch.setattr(remote_task.snapshot, "take", lambda *_, **__: tmp_path)
+    site = Site(tmp_path, tmp_path / "runs", "cpu", 1, 1.0)
+    own = SlurmSite(signal_s=600)
+    sent = remote_task.send(("probe", {}), site, own, tmp_path / "sent", minutes=10)
+    script = (sent.folder / f"{sent.array.name}.sh").read_text()
+    assert "--time=10\n" in script
+    assert "--signal=USR2@150\n" in script
+
+
 @pytest.mark.usefixtures("node")
 def test_a_node_that_sees_all(tmp_path: Path) -> None:
     own = SlurmSite(partition="gpu", gpus_per_node=2, extra={"exclusive": True})
