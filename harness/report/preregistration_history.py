@@ -11,7 +11,6 @@ import io
 import os
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from harness.recipe.printed import FILE as PRINTED
 from harness.recipe.references import closure
 from harness.recipe.scale_file import scale_file
 from harness.report.preregistration import RULE, deciding, rule_code, words
+from harness.temporary import temporary_folder
 
 NO_SETTING = ("about.", "watch.")
 """`--set` of these sections decides nothing."""
@@ -182,10 +182,10 @@ class _History:
         if not there:
             return "", {}
         packed = self._bytes("archive", "--format=tar", commit, "--", *there)
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
                 tar.extractall(folder, filter="data")
-            recipe = Path(folder) / self.recipe
+            recipe = folder / self.recipe
             try:
                 # what is missing at the commit must not be read from the files of today
                 if not recipe.is_file() or self.tracked & {*map(_real, _files(recipe))}:

@@ -38,6 +38,7 @@ from harness.report.table import Row, Table
 from harness.spec.registry import task, task_of
 from harness.store import atomic
 from harness.store.ledger import OWN_DATA
+from harness.store.provenance import changes
 
 FORMAT = 7
 """Version of results.json; raised when the meaning of a key changes."""
@@ -151,7 +152,7 @@ def _commits(run: Run) -> Iterator[str]:
     for stage in run.stages.values():
         commit = _commit(stage.attempt)
         if commit.get("commit"):
-            yield f"{commit['commit']}{' with uncommitted changes' if commit['dirty'] else ''}"
+            yield f"{commit['commit']} {changes(commit)}".rstrip()
 
 
 def _data(run: Run) -> Iterator[str]:
