@@ -23,7 +23,7 @@ from harness.report.manifest import MANIFEST, digests, manifest
 from harness.report.preregistration import KEY, commits_of, deciding_results
 from harness.report.preregistration_history import committed
 from harness.report.published import MARK, published
-from harness.report.write import write_files, write_report
+from harness.report.write import refuse_texts, write_files, write_report
 from harness.site import Site, load_site
 from harness.store import atomic
 from harness.store.layout import refuse_link
@@ -134,8 +134,8 @@ def _checked_digests(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
     """Each folder's digests by file; {} without any.
 
     Raises:
-        StoreError: a folder is a link, or has drawings or pictures that no digest names: publishing
-            removes those that the report no longer has, and these may be somebody's own.
+        HarnessError: a folder is a link, or has drawings, pictures or texts that may be somebody's
+            own: publishing removes drawings that the report no longer has, and replaces texts.
     """
     belongs = (
         "a published report must be a folder in --to itself, not a link: move the folder there"
@@ -144,6 +144,8 @@ def _checked_digests(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
     for folder in folders:
         for place in (folder, folder / "runs", folder / PICTURES):
             refuse_link(place, belongs=belongs)
+        if not (folder / "runs" / MARK).is_file():
+            refuse_texts(folder)
         noted[folder] = digests(folder) or {}
         there = (p for place in (folder, folder / PICTURES) for p in sorted(place.glob("*")))
         drawn = [p.relative_to(folder).as_posix() for p in there if p.suffix in REMOVABLE]

@@ -201,7 +201,7 @@ def _shade(line: ClaimLine) -> str:
 
 
 def _runs(line: ClaimLine, effect: Effect) -> str:
-    return f"{effect.seeds} seeds" + ("" if line.fixed else ", rules not fixed before")
+    return f"{effect.seeds} seeds" + ("" if line.fixed else ", not fixed beforehand")
 
 
 def _numbers(effect: Effect) -> str:

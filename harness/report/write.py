@@ -17,6 +17,9 @@ from harness.report.results_json import FILE, as_json, figure_numbers
 from harness.store import atomic
 from harness.store.layout import refuse_link
 
+TEXTS = (FILE, "report.md", "report.html", "report.tex", "table.csv", "runs.csv", "figures.json")
+"""What a report has beside its drawings and pictures."""
+
 
 def own_place(runs: Path, name: str) -> Path:
     """The folder in a run root of the report with that name.
@@ -58,6 +61,16 @@ def write_report(results: Results, out: Path, *, named: bool = False) -> list[Pa
         refuse_others_in(out, files, FILE, _is_report)
     first, *others = write_files(files, out)
     return [*others, first]
+
+
+def refuse_texts(out: Path) -> None:
+    """Check that the folder has none of a report's texts, or is a report's.
+
+    Raises:
+        RecipeError: a user's own files would be replaced.
+        StoreError: the folder cannot be read.
+    """
+    refuse_others_in(out, TEXTS, FILE, _is_report)
 
 
 def _is_report(content: bytes) -> bool:

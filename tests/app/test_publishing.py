@@ -52,6 +52,18 @@ def test_a_picture_that_somebody_put_there_is_neither_taken_over_nor_removed(
     assert {path: path.stat().st_mtime_ns for path in report.rglob("*")} == before
 
 
+def test_texts_of_the_users_are_not_replaced_where_no_report_was_published(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "reports" / "quickstart" / "report.tex"
+    own.parent.mkdir(parents=True)
+    own.write_text("my paper")
+    with pytest.raises(RecipeError, match=r"report\.tex"):
+        publish("quickstart", tmp_path / "reports", site=load_site(runs=tmp_path / "runs"))
+    assert [*own.parent.iterdir()] == [own]
+    assert own.read_text() == "my paper"
+
+
 def test_a_linked_folder_of_pictures_is_refused(report: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
