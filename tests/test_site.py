@@ -165,8 +165,6 @@ def test_a_cluster(file: Path) -> None:
     [
         ("slurm: {partitio: x}\n", r"site\.yaml:1: slurm\.partitio: .*did you mean partition"),
         ("slurm:\n  nodes: 0\n", r"site\.yaml:2: slurm\.nodes"),
-        ("slurm:\n  signal_s: 900\n", r"site\.yaml:2: slurm\.signal_s: .*hours\.report"),
-        ("slurm:\n  hours: {knn: 0.05}\n", r"slurm\.signal_s: .*hours\.knn"),
         ("slurm:\n  hours: 24\n", r"site\.yaml:2: slurm\.hours"),
         ("slurm:\n  extra: {array: 1-3}\n", r"slurm\.extra\.array: cannot be set here: "),
         ("slurm:\n  extra: {mem: 3}\n", r"slurm\.extra\.mem: cannot be set here: .*mem_gb"),

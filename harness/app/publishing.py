@@ -95,22 +95,27 @@ def publish(
         written.append(files[0])
         write_files({MANIFEST: manifest(folder)}, folder)
         on_written(written[-1])
-    page, *_ = write_files(overview(to), to)
-    on_written(page)
+    on_written(page := _write_page(to))
     return Published(tuple(written), page, left_out)
 
 
 def _refuse_other_page(to: Path) -> None:
     """Refuse to replace a page or a picture in `to` that `publish` did not write."""
+    refuse_others_in(to, [PAGE], PAGE, lambda page: page.startswith(TITLE.encode()))
+    refuse_others_in(to, [PICTURE], PAGE, _has_picture)
 
-    def ours(page: bytes) -> bool:
-        return page.startswith(TITLE.encode())
 
-    def ours_with_picture(page: bytes) -> bool:
-        return ours(page) and f"]({PICTURE})".encode() in page
+def _has_picture(page: bytes) -> bool:
+    return page.startswith(TITLE.encode()) and f"]({PICTURE})".encode() in page
 
-    refuse_others_in(to, [PAGE], PAGE, ours)
-    refuse_others_in(to, [PICTURE], PAGE, ours_with_picture)
+
+def _write_page(to: Path) -> Path:
+    """Write the page of all reports, and its picture or none; returns the page."""
+    files = overview(to)
+    page, *_ = write_files(files, to)
+    if PICTURE not in files:  # no table of a paper is left
+        (to / PICTURE).unlink(missing_ok=True)
+    return page
 
 
 def _remove_drawings(folder: Path, names: Iterable[str]) -> None:
@@ -145,7 +150,7 @@ def _checked_digests(folders: Sequence[Path]) -> dict[Path, dict[str, str]]:
         for place in (folder, folder / "runs", folder / PICTURES):
             refuse_link(place, belongs=belongs)
         if not (folder / "runs" / MARK).is_file():
-            refuse_texts(folder)
+            refuse_texts(folder, MANIFEST, f"{folder.name}.yaml")
         noted[folder] = digests(folder) or {}
         there = (p for place in (folder, folder / PICTURES) for p in sorted(place.glob("*")))
         drawn = [p.relative_to(folder).as_posix() for p in there if p.suffix in REMOVABLE]

@@ -147,7 +147,7 @@ def _table(results: Results) -> list[Block]:
         also = any(column.metric == results.metric for column in ablation.columns)
         words.append(
             f"The paper prints {measure(printed).label}"
-            + (" too" if also else "")
+            + (f" and {measure(results.metric).label}" if also else "")
             + f"; this scale judges by {measure(results.metric).label}"
             + (f" ({measure(results.metric).description})" if results.metric in COSTS else "")
             + "."

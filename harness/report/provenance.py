@@ -11,6 +11,7 @@ from harness.report.table_text import NOTHING
 from harness.spec.registry import launchers, task_of
 from harness.store import certificate
 from harness.store.edition import subject
+from harness.store.provenance import changes
 
 
 def provenance_table(results: Results, environments: list[str]) -> Table:
@@ -78,8 +79,9 @@ def _code(stage: Stage) -> str:
     code = code if isinstance(code, dict) else {}
     why = f" ({code['why']})" if code.get("why") else ""
     commit = str(code.get("commit") or "")[:12] or f"no commit known{why}"
-    dirty = code.get("dirty")
-    tree = ", uncommitted changes" if dirty is True else ", clean" if dirty is False else ""
+    tree = ", clean" if code.get("dirty") is False else ""
+    if said := changes(code):
+        tree = f", {said.removeprefix('with ')}"
     return f"edition {' + '.join(stage.editions) or 'unknown'}\n{commit}{tree}"
 
 

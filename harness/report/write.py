@@ -63,14 +63,14 @@ def write_report(results: Results, out: Path, *, named: bool = False) -> list[Pa
     return [*others, first]
 
 
-def refuse_texts(out: Path) -> None:
-    """Check that the folder has none of a report's texts, or is a report's.
+def refuse_texts(out: Path, *more: str) -> None:
+    """Check that the folder has none of a report's texts, nor `more`, or is a report's.
 
     Raises:
         RecipeError: a user's own files would be replaced.
         StoreError: the folder cannot be read.
     """
-    refuse_others_in(out, TEXTS, FILE, _is_report)
+    refuse_others_in(out, (*TEXTS, *more), FILE, _is_report)
 
 
 def _is_report(content: bytes) -> bool:

@@ -161,7 +161,7 @@ def _new_log(folder: Path) -> Path:
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.log"))[: -LOGS + 1]:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # another follower removed it, or it is another user's
             if time.time() - old.stat().st_mtime > NEW_S:
                 old.unlink()
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{secrets.token_hex(2)}.log"

@@ -21,6 +21,8 @@ from harness.track.mirror import Say, StageMirror
 from harness.track.protocol import TrackerError
 
 State = Literal["already", "uploaded", "partly", "nothing", "busy", "waiting", "failed"]
+MACHINES, ALL = "use of machines", "every stage"
+"""What an outcome is of that is of no stage."""
 MESSAGES = 3
 """Different messages of a group that are told."""
 
@@ -30,7 +32,7 @@ class SyncOutcome:
     """What `sync` did with a stage, or a report, and a tracker.
 
     Attributes:
-        stage_id: the stage's id, or "reports/NAME".
+        stage_id: the stage's id, "reports/NAME", MACHINES, or ALL of a tracker.
         tracker: its kind.
         state: already (was complete online), uploaded (now complete), partly (up to the newest
             checkpoint of an unfinished stage), nothing (nothing to upload yet), busy (another
@@ -79,6 +81,8 @@ def sync(
     for feed in _declared(say) if feeds is None else feeds:
         if isinstance(feed, HarnessError):
             refused = refused or feed
+        elif isinstance(feed, SyncOutcome):
+            outcomes.append(feed)
         else:
             outcomes += _sync_all(work, feed, say, quiet_s)
     if refused is not None:
@@ -86,7 +90,8 @@ def sync(
     return outcomes
 
 
-def _declared(say: Say) -> Iterator[Feed | HarnessError]:
+def _declared(say: Say) -> Iterator[Feed | HarnessError | SyncOutcome]:
+    """The trackers; the outcome of one that cannot be asked."""
     for tracker in trackers().values():
         try:
             yield Feed(tracker, access(tracker))
@@ -94,6 +99,7 @@ def _declared(say: Say) -> Iterator[Feed | HarnessError]:
             yield error
         except TrackerError as error:
             say(f"{tracker.kind}: nothing is uploaded: {error}")
+            yield SyncOutcome(ALL, tracker.kind, "failed", message=str(error))
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def _sync_all(work: _Work, feed: Feed, say: Say, quiet_s: float) -> list[SyncOut
             done.extend(found)
             del left[group]
         if feed.access.mode == "online":
-            _deliver(work, feed, beat, say)
+            done.extend(_deliver(work, feed, beat, say))
 
     try:
         watched(run, quiet_s, feed.tracker.title)
@@ -162,7 +168,8 @@ def _sync_all(work: _Work, feed: Feed, say: Say, quiet_s: float) -> list[SyncOut
             told(group, outcomes)
             done.extend(outcomes)
         if not left:
-            say(f"use of machines: {feed.tracker.kind}: failed: {why}")
+            say(f"{MACHINES}: {feed.tracker.kind}: failed: {why}")
+            done.append(SyncOutcome(MACHINES, feed.tracker.kind, "failed", message=why))
     return done
 
 
@@ -192,8 +199,9 @@ def _some(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
 
 
-def _deliver(work: _Work, feed: Feed, beat: Beat, say: Say) -> None:
-    """Upload what no journal has. What fails is told; the next `sync` tries again."""
+def _deliver(work: _Work, feed: Feed, beat: Beat, say: Say) -> Iterator[SyncOutcome]:
+    """Upload what no journal has. What fails is told, and tried again by the next `sync`; its
+    outcome is the only one."""
     kind = feed.tracker.kind
     ids = set()
     for id_ in work.groups:
@@ -206,9 +214,11 @@ def _deliver(work: _Work, feed: Feed, beat: Beat, say: Say) -> None:
         return
     try:
         if number := deliver(work.runs, ids, beat):
-            say(f"use of machines: {kind}: {number} uploaded")
+            say(f"{MACHINES}: {kind}: {number} uploaded")
     except TrackerError as error:
-        say(f"use of machines: {kind}: failed: {feed.access.redact(str(error))}")
+        why = feed.access.redact(str(error))
+        say(f"{MACHINES}: {kind}: failed: {why}")
+        yield SyncOutcome(MACHINES, kind, "failed", message=why)
 
 
 def _sync_report(runs: Path, name: str, feed: Feed, beat: Beat) -> SyncOutcome:
@@ -234,7 +244,8 @@ def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
         if folder.described is None:
             return outcome("failed", message="no such stage; `status` lists all")
     except StoreError as error:
-        return outcome("failed", message=str(error))
+        offline = feed.access.mode != "online"
+        return outcome("waiting" if offline else "failed", message=str(error))
     if found is not None and found.online.complete:
         return outcome("already", url=found.url)
     if feed.access.mode != "online":

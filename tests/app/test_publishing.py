@@ -52,13 +52,14 @@ def test_a_picture_that_somebody_put_there_is_neither_taken_over_nor_removed(
     assert {path: path.stat().st_mtime_ns for path in report.rglob("*")} == before
 
 
+@pytest.mark.parametrize("name", ["report.tex", "SHA256SUMS", "quickstart.yaml"])
 def test_texts_of_the_users_are_not_replaced_where_no_report_was_published(
-    tmp_path: Path,
+    tmp_path: Path, name: str
 ) -> None:
-    own = tmp_path / "reports" / "quickstart" / "report.tex"
+    own = tmp_path / "reports" / "quickstart" / name
     own.parent.mkdir(parents=True)
     own.write_text("my paper")
-    with pytest.raises(RecipeError, match=r"report\.tex"):
+    with pytest.raises(RecipeError, match=name):
         publish("quickstart", tmp_path / "reports", site=load_site(runs=tmp_path / "runs"))
     assert [*own.parent.iterdir()] == [own]
     assert own.read_text() == "my paper"
@@ -116,6 +117,17 @@ def test_the_page_and_picture_of_before_are_renewed(report: Path) -> None:
     before = (report.parent / "README.md").read_text()
     publish(None, report.parent)
     assert (report.parent / "README.md").read_text() != before
+
+
+def test_a_picture_that_shows_nothing_any_more_is_removed(report: Path) -> None:
+    shutil.copytree(PUBLISHED.parent / "ablation_cost_cpu", report.parent / "ablation_cost_cpu")
+    shutil.copytree(PUBLISHED.parents[1] / "recipes", report.parents[1] / "recipes")
+    publish(None, report.parent)
+    assert (report.parent / "claims.svg").exists()
+    shutil.rmtree(report.parent / "ablation_cost_cpu")
+    publish(None, report.parent)
+    assert not (report.parent / "claims.svg").exists()
+    publish(None, report.parent)
 
 
 def test_without_a_recipe_there_must_be_a_report(tmp_path: Path) -> None:

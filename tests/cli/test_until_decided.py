@@ -87,7 +87,7 @@ def test_a_single_recipe_has_nothing_to_decide(moco: Any, tiny: Path) -> None:
     assert "needs an ablation recipe" in said.err
 
 
-def test_every_round_runs_by_the_launcher_that_was_named(
+def test_a_round_runs_by_the_launcher_that_was_named(
     scale: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

@@ -10,15 +10,17 @@ import contextlib
 import secrets
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.doctor.finding import Finding, problem, warning
+from harness.errors import StoreError
 from harness.launch.job_states import is_live
 from harness.launch.slurm import clients
 from harness.launch.slurm.site import SlurmSite
+from harness.store import atomic
+from harness.temporary import temporary_folder
 
 POLL_S = 1.0
 WAIT_S = 120.0
@@ -43,7 +45,11 @@ def findings(own: SlurmSite, runs: Path, node: str) -> Iterator[Finding]:
         node: the node to check; "": any node on which the job starts.
     """
     where = node or "a node"
-    code = _ask(own, runs, node)
+    try:
+        code = _ask(own, runs, node)
+    except StoreError as error:
+        yield problem("TMPDIR", str(error))
+        return
     if code is None or not code & LOOKED:
         yield warning("sight", f"could not check what {where} sees of the run root")
     elif code & 1:
@@ -99,14 +105,15 @@ def _ask(own: SlurmSite, runs: Path, node: str) -> int | None:
         for name, value in asks.items()
         if value is not None
     ]
-    with _marked(runs) as mark, tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+    with _marked(runs) as mark, temporary_folder() as folder:
         names = {"runs": str(runs), "mark": mark, "python": sys.executable}
         lines = ["#!/bin/bash", *(f"{name}={shlex.quote(text)}" for name, text in names.items())]
         lines.append(f"code={LOOKED}")
         lines += [f"{asked} || (( code |= {bit} ))" for bit, asked in _QUESTIONS]
-        script.write("\n".join([*lines, "exit $code\n"]))
-        script.flush()
-        said = clients.order("sbatch", "--parsable", *options, script.name)
+        script = folder / "look.sh"
+        text = "\n".join([*lines, "exit $code\n"])
+        atomic.write(script, lambda file: file.write(text.encode()))
+        said = clients.order("sbatch", "--parsable", *options, str(script))
         job = said.lines[-1].partition(";")[0] if said.lines else ""
         return _code(job) if job.isdecimal() else None
 

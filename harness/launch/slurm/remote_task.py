@@ -59,8 +59,7 @@ def send(
     name = f"moco-{submission.new_id()}-errand"
     array = Array(name, "knn", ("errand",))
     hours = own.hours.model_copy(update={"knn": minutes / 60})
-    signal_s = min(own.signal_s, round(15 * minutes))  # there is no checkpoint to write
-    limited = own.model_copy(update={"hours": hours, "signal_s": signal_s})
+    limited = own.model_copy(update={"hours": hours})
     made = executor(limited, array, folder.absolute(), code, None)
     try:
         job = submitted(made, array, folder.absolute(), [work])

@@ -70,20 +70,21 @@ def executor(
     }
     mem_gb = min(own.mem_gb, REPORT_GB) if own.mem_gb and report else own.mem_gb
     processes = 1 if report else own.processes
+    minutes = math.ceil(60 * getattr(own.hours, array.kind))
     said = {
         "job_name": array.name,
         "partition": own.partition,
         "account": own.account,
         "qos": own.qos,
         "constraint": own.constraint,
-        "time": math.ceil(60 * getattr(own.hours, array.kind)),
+        "time": minutes,
         "nodes": 1 if report else own.nodes,
         "ntasks_per_node": processes,
         "cpus_per_task": own.cpus_per_process,
         "gpus_per_node": None if report else own.gpus_per_node or None,
         "mem": None if mem_gb is None else f"{math.ceil(1024 * mem_gb)}M",
         "dependency": waits,
-        "signal_delay_s": own.signal_s,
+        "signal_delay_s": _warned_s(own.signal_s, minutes),
         "array_parallelism": own.at_once or max(1, len(array.stages)),
         "srun_args": [f"--cpus-per-task={own.cpus_per_process}", "--kill-on-bad-exit=1"],
         "setup": _setup(own, array, folder, code),
@@ -93,6 +94,16 @@ def executor(
     executor = Executor(folder, max_num_timeout=own.timeouts, python=python)
     executor.update_parameters(**{name: value for name, value in said.items() if value is not None})
     return executor
+
+
+def _warned_s(asked: int, minutes: int) -> int:
+    """Seconds before the time limit at which a job is warned.
+
+    submitit takes a warning for a preemption if it comes more than 10 minutes and more than a fifth
+    of the limit before the end. It does not count those, so that a job without a checkpoint would
+    be requeued for ever.
+    """
+    return min(asked, max(600, 12 * minutes), 30 * minutes)
 
 
 class NotSubmitted(HarnessError):

@@ -152,14 +152,6 @@ class SlurmSite(Backend):
             )
         if self.stage_data is not None and not is_line(self.stage_data):
             yield "stage_data", "needs a folder's name, in one line"
-        shortest, kind = min((hours, kind) for kind, hours in self.hours.model_dump().items())
-        if self.signal_s >= 1800 * shortest:
-            yield (
-                "signal_s",
-                f"is {self.signal_s} s, at least half of hours.{kind} ({shortest:g} h): such a job "
-                "would do little before it is warned, and be requeued again and again; lower it "
-                f"below {1800 * shortest:g}, or raise hours.{kind}",
-            )
         for name, value in self.extra.items():
             # sbatch removes a backslash
             if isinstance(value, str) and (not is_line(value) or "\\" in value):

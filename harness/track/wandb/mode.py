@@ -93,9 +93,9 @@ def credentials(env: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
-def redact(text: str, env: Mapping[str, str] = os.environ) -> str:
+def redact(text: str) -> str:
     """`text` without W&B's key or any other, for messages of other software."""
-    key = credentials(env)
+    key = credentials()
     return Access("online", secrets=(key,) if key else ()).redact(text)
 
 

@@ -48,11 +48,11 @@ def test_a_short_task_is_not_warned_when_it_starts(
     node.says("sbatch", "Submitted batch job 12\n")
     monkeypatch.setattr(remote_task.snapshot, "take", lambda *_, **__: tmp_path)
     site = Site(tmp_path, tmp_path / "runs", "cpu", 1, 1.0)
-    own = SlurmSite(signal_s=600)
+    own = SlurmSite(signal_s=900)
     sent = remote_task.send(("probe", {}), site, own, tmp_path / "sent", minutes=10)
     script = (sent.folder / f"{sent.array.name}.sh").read_text()
     assert "--time=10\n" in script
-    assert "--signal=USR2@150\n" in script
+    assert "--signal=USR2@300\n" in script
 
 
 @pytest.mark.usefixtures("node")

@@ -69,10 +69,10 @@ def test_what_wandb_offline_and_wandb_disabled_write_counts(tmp_path: Path) -> N
     assert chosen_mode(env) == "online"
 
 
-def test_the_key_is_kept_out_of_messages(tmp_path: Path) -> None:
-    env = {"HOME": str(tmp_path), "WANDB_API_KEY": KEY}
-    assert credentials(env) == KEY
-    assert redact(f"refused {KEY}!", env) == "refused ***!"
+def test_the_key_is_kept_out_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert credentials() == KEY
+    assert redact(f"refused {KEY}!") == "refused ***!"
 
 
 def test_the_project_has_a_default() -> None:
