@@ -86,7 +86,8 @@ ARROWS: dict[str, set[str]] = {
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
     "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
     "report": {
-        *("command", "errors", "output", "recipe", "redact", "replace", "store", "track", "spec"),
+        *("command", "errors", "output", "recipe", "redact", "replace", "spec", "store"),
+        *("temporary", "track"),
     },
     "preflight": {"recipe", "report", "spec"},
     "check": {"command", "errors", "output", "recipe", "store", "track", "report", "spec"},

@@ -41,7 +41,7 @@ def test_a_published_report_is_made_again_to_the_byte(moco: Any, scale: Path) ->
     (command,) = [
         line.split()
         for line in Path("reports/README.md").read_text().splitlines()
-        if line.startswith("    moco-harness ")
+        if line.startswith("moco-harness report ")
     ]
     assert moco(*command[1:]).code == 0
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before

@@ -252,7 +252,7 @@ def test_a_journal_cut_at_a_lines_end_is_told(make: Make, gather: Collected) -> 
     ]
     for caption, other in zip(cut, uncut, strict=True):
         assert caption.startswith(other.removesuffix(".")), "the same, and which seeds are apart"
-        assert caption.endswith(" (0.9).")
+        assert caption.endswith(" (“0.9”).")
 
 
 def test_a_long_whole_journal_is_not_taken_for_a_cut_one(make: Make) -> None:

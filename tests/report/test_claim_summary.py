@@ -20,7 +20,7 @@ def test_whose_claims_have_which_verdict() -> None:
     )  # fmt: skip
     assert list(counts) == ["paper", "read_off", "ours"]
     assert summary(counts) == (
-        "Of the paper's 2 claims: 2 undecided. Of 1 claim derived from its numbers: 1 refuted. "
+        "Of the paper's 2 claims: 2 undecided. Of 1 claim derived from printed numbers: 1 refuted. "
         "Our own 2 checks: 2 reproduced."
     )
     looks = count_verdicts([("paper", "looks reproduced (one seed)")] * 2)

@@ -215,7 +215,9 @@ def test_one_whose_mode_cannot_be_told_is_passed_over(
     assert [each.tracker.kind for each in followers.started] == ["wandb"]
     assert followers.wait(PATIENCE_S)
     said: list[str] = []
-    assert [o.tracker for o in sync(runs, None, said.append)] == ["wandb"]
+    done = {each.tracker: each.state for each in sync(runs, None, said.append)}
+    assert done.keys() == {"wandb", "lines"}
+    assert done["lines"] == "failed"
     assert any(line.startswith("lines: ") for line in said)
 
 
