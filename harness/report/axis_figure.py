@@ -14,8 +14,8 @@ from harness.report.collect import CONTROL_LABEL, Results
 from harness.report.colours import series_colours
 from harness.report.curves_figure import THE_PAPERS
 from harness.report.measures import measure
-from harness.report.quoted import quoted
 from harness.report.svg import INK, drawing
+from harness.report.table_text import quoted
 
 NAME = "axis"
 

@@ -19,9 +19,9 @@ from harness.report.collect import CONTROL_LABEL, CellResult, Results
 from harness.report.colours import cell_colours, cell_markers
 from harness.report.curves import Point, further
 from harness.report.measures import measure
-from harness.report.quoted import quoted
 from harness.report.runs import Run
 from harness.report.svg import INK, drawing
+from harness.report.table_text import quoted
 
 FEW = 40
 """Curves with at most this many points show a marker at each point."""

@@ -11,9 +11,9 @@ from harness.recipe.reported import reported
 from harness.report.blocks import Block, Gallery, Notice, Paragraph, Picture, Section
 from harness.report.collect import CellResult, Results
 from harness.report.look_figures import figure
-from harness.report.quoted import quoted
 from harness.report.runs import Run, Stage
 from harness.report.table import Text
+from harness.report.table_text import quoted
 from harness.spec.registry import task
 from harness.store import look
 from harness.store.look import Album, Shape

@@ -10,9 +10,9 @@ from harness.recipe.identity import spec
 from harness.recipe.protocol_words import protocol_words
 from harness.report.collect import Results
 from harness.report.measures import measure
-from harness.report.quoted import quoted
 from harness.report.results_table import measured, weights_lines
 from harness.report.runs import Run, Stage
+from harness.report.table_text import quoted
 from harness.report.tables import further_columns
 from harness.spec.registry import task_of
 

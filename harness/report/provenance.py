@@ -79,9 +79,8 @@ def _code(stage: Stage) -> str:
     code = code if isinstance(code, dict) else {}
     why = f" ({code['why']})" if code.get("why") else ""
     commit = str(code.get("commit") or "")[:12] or f"no commit known{why}"
-    tree = ", clean" if code.get("dirty") is False else ""
-    if said := changes(code):
-        tree = f", {said.removeprefix('with ')}"
+    said = "clean" if code.get("dirty") is False else changes(code)
+    tree = f", {said}" if said else ""
     return f"edition {' + '.join(stage.editions) or 'unknown'}\n{commit}{tree}"
 
 

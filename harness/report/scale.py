@@ -272,13 +272,15 @@ def one_line(results: Results) -> str:
         return f"{where}, given weights as they are" + (f", {seeds} seeds" if seeds > 1 else "")
     number, early, stopped = here["epochs"].partition(" (")
     epochs = f"{number} epoch{'s' if number != '1' else ''}{early}{stopped}"
-    keys = here["negatives, K"]
-    keys = f"{keys} negatives" if "/" in keys else f"K {keys}"
+    counts = [k for k in here["negatives, K"].split(" / ") if k != recipe_facts.NONE]
+    keys = "".join(f"K {k}, " for k in counts)
+    if len(counts) > 1:
+        keys = f"{' / '.join(counts)} negatives, "
     made = sum(run.stages["pretrain"].entry.result is not None for run in results.runs)
     planned = len(results.runs)
     return (
         f"{here['training images']}, {here['image size']}, {here['backbone']}, {epochs}, "
-        + (f"{keys}, " if keys != f"K {recipe_facts.NONE}" else "")
+        + keys
         + f"batch {here['batch']}, "
         + (f"{seeds} seeds" if seeds > 1 else "1 seed")
         + (f", {made} of {planned} planned runs made" if made < planned else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.recipe.ablation import Number
@@ -200,3 +200,8 @@ def upright(table: Table, most: int = WIDEST) -> Table:
         for n, column in enumerate(others, 1)
     )
     return Table(columns, rows, table.cards)
+
+
+def quoted(labels: Iterable[str]) -> str:
+    """Labels of cells in a sentence, as they may hold commas: “MoCo, K = 64”, “MoCo, K = 256”."""
+    return ", ".join(f"“{label}”" for label in labels)

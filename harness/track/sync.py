@@ -200,8 +200,8 @@ def _some(ids: Sequence[str]) -> str:
 
 
 def _deliver(work: _Work, feed: Feed, beat: Beat, say: Say) -> Iterator[SyncOutcome]:
-    """Upload what no journal has. What fails is told, and tried again by the next `sync`; its
-    outcome is the only one."""
+    """Upload what no journal has. A failure is told, and yields an outcome; the next `sync` tries
+    again."""
     kind = feed.tracker.kind
     ids = set()
     for id_ in work.groups:
@@ -238,17 +238,17 @@ def _sync_report(runs: Path, name: str, feed: Feed, beat: Beat) -> SyncOutcome:
 
 def _sync(folder: StageFolder, feed: Feed, beat: Beat) -> SyncOutcome:
     outcome = partial(SyncOutcome, folder.id, feed.tracker.kind)
+    offline = feed.access.mode != "online"
     try:
         folder.refuse_links()
         found = mirror_state.stored_state(folder, feed.tracker.kind)
         if folder.described is None:
             return outcome("failed", message="no such stage; `status` lists all")
     except StoreError as error:
-        offline = feed.access.mode != "online"
         return outcome("waiting" if offline else "failed", message=str(error))
     if found is not None and found.online.complete:
         return outcome("already", url=found.url)
-    if feed.access.mode != "online":
+    if offline:
         why = feed.access.why or f"{feed.tracker.title} is {feed.access.mode}"
         return outcome("waiting", message=f"{why}; the journal has everything")
     mirror = StageMirror(folder, feed, lambda _: None, beat=beat, fall_back=False)

@@ -97,7 +97,8 @@ class SlurmSite(Backend):
     """Maximum number of elements of an array, up to the cluster's MaxArraySize; 1 if that is 0."""
     signal_s: Annotated[int, Field(ge=10, le=3600)] = 120
     """Seconds before its time limit at which a job is warned: long enough for the steps between two
-    journal writes (watch.log_steps) and a checkpoint, and less than half of each of `hours`."""
+    journal writes (watch.log_steps) and a checkpoint. Less for jobs with short limits: see
+    `sbatch.executor`."""
     timeouts: Annotated[int, Field(ge=0)] = 50
     """Time limits that a stage may reach before it counts as failed."""
     stage_data: str | None = None
