@@ -84,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
     "look": {"errors", "recipe", "source", "spec", "store"}
     | (WITH_TORCH - {"bench", "export", "look"}),
     "export": {"errors", "output", "redact", "recipe", "store", "spec", "runtime", "data", "model"},
-    "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec"},
+    "track": {"errors", "interpreter", "redact", "output", "recipe", "store", "spec", "temporary"},
     "report": {
         *("command", "errors", "output", "recipe", "redact", "replace", "spec", "store"),
         *("temporary", "track"),

@@ -87,9 +87,10 @@ def plan(
         data=data, runs=runs, device=device, processes=processes, at_once=at_once, site=site
     )
     inputs = Inputs(where.data, where.runs)
-    made = planning.plan(recipe, where, sets=settings(sets, seeds), inputs=inputs)
+    options = settings(sets, seeds)
+    made = planning.plan(recipe, where, sets=options, inputs=inputs)
     show.plan(made, where, inputs.unfinished)
-    show.preflight(planning.preflight(made, where))
+    show.preflight(planning.preflight(made, where), as_option=bool(options))
     show.refusal(lambda: planning.refuse_as_run(made, where))
 
 

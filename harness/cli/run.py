@@ -60,7 +60,8 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
     Raises:
         HarnessError: the recipe, the data, the site or the disk do not allow it.
     """
-    on, progress = chosen(options.on, site), PrintedProgress(site, swept=options.swept)
+    on = chosen(options.on, site)
+    progress = PrintedProgress(site, as_option=options.swept or bool(sets))
     try:
         if options.most is not None:
             if not on.attached:
@@ -119,14 +120,14 @@ def run_command(path: Path, sets: Sequence[str], site: Site, options: RunOptions
 class PrintedProgress(Progress):
     """Prints progress and asks questions."""
 
-    def __init__(self, site: Site, *, swept: bool = False) -> None:
-        self._site, self._swept = site, swept
+    def __init__(self, site: Site, *, as_option: bool = False) -> None:
+        self._site, self._as_option = site, as_option
 
     def planned(self, plan: Plan, unfinished: Sequence[str]) -> None:
         show.plan(plan, self._site, unfinished)
 
     def warned(self, found: Preflight) -> None:
-        show.preflight(found, swept=self._swept)
+        show.preflight(found, as_option=self._as_option)
 
     def drafts(self, plan: Plan, drafts: Drafts) -> None:
         del plan

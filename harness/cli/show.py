@@ -221,15 +221,15 @@ def refusal(refuse: Callable[[], object]) -> None:
         raise
 
 
-def preflight(found: Preflight, below: str = "", *, swept: bool = False) -> None:
-    """Print the warnings, each with its key, how to accept them (in the recipe, or as an option of
-    the sweep that makes it), and what the seeds can decide."""
+def preflight(found: Preflight, below: str = "", *, as_option: bool = False) -> None:
+    """Print the warnings, each with its key, how to accept them (in the recipe, or with `--set`
+    where options made the runs differ from it), and what the seeds can decide."""
     for each in found.warnings:
         cells = f" ({named(each.cells)})" if each.cells else ""
         line(f"{below}warning: {each.key}: {each.says}{cells}", "yellow")
     if found.warnings:
         keys = ", ".join(dict.fromkeys(each.key for each in (*found.accepted, *found.warnings)))
-        if swept:
+        if as_option:
             line(f"{below}to accept them, add --set 'about.accept=[{keys}]'")
         else:
             line(f"{below}to accept them, write in the recipe about: {{accept: [{keys}]}}")

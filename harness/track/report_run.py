@@ -12,7 +12,6 @@ import hashlib
 import io
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from harness.spec.registry import metrics
 from harness.store import atomic
 from harness.store.layout import StageFolder, is_name, refuse_link
 from harness.store.version import refuse_newer
+from harness.temporary import temporary_folder
 from harness.track import lineage
 from harness.track.alerts import TITLE
 from harness.track.bounded import Beat
@@ -203,8 +203,8 @@ class ReportMirror:
             if folder is not None and (source := lineage.made_or_none(folder)) is not None:
                 more.artifact(source, made=False)
                 self._beat()
-        with tempfile.TemporaryDirectory() as copies:  # the tracker takes a copy of its own
-            more.artifact(self._page(_hosts(self._runs, of_runs), Path(copies)), made=True)
+        with temporary_folder() as copies:  # the tracker takes a copy of its own
+            more.artifact(self._page(_hosts(self._runs, of_runs), copies), made=True)
         run.summarise(dict(means(results)), ())
 
     def _page(self, hosts: Collection[str], copies: Path) -> Artifact:
