@@ -155,7 +155,7 @@ def listed_to_leave_out(folder: Path) -> list[str]:
             f"{shown(path)}: {what}, but this must be the list of images to leave out; restore "
             "the list, or remove it"
         )
-    lines = (line for line in content.splitlines() if line.strip() and not line.startswith(b"#"))
+    lines = (line for line in content.splitlines() if line.strip() and line.split()[0] != b"#")
     return [os.fsdecode(line) for line in lines]
 
 

@@ -104,6 +104,8 @@ def why_unfit(recipe: Recipe, source: StageFolder) -> str:
 def _apart(recipe: Recipe, theirs: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
     """Why the recipe does not fit the finished run."""
     own, model = plain(recipe), theirs["model"]
+    if model.get("layout") == "msra":
+        yield "it holds MSRA's network, which is another one: name MSRA's file"
     for key in ("backbone", "width"):
         if own["model"][key] != model[key]:
             both = f"{key} is {model[key]}, the recipe's {own['model'][key]}"

@@ -24,6 +24,7 @@ from harness.command import Commands
 from harness.data_check import lacking
 from harness.data_roots import AnyRoot, below
 from harness.errors import DataError, RecipeError, StoreError, cannot_be_read
+from harness.imagefolder import shown
 from harness.launch import selection
 from harness.launch.selected_launcher import chosen
 from harness.recipe.find import ENDINGS
@@ -188,11 +189,19 @@ def _put(path: Path, text: str, site: Site) -> bool:
         raise StoreError(cannot_be_read(error, path)) from error
     if there == content:
         return False
+    if _but_place(there) == _but_place(content):  # the weights were moved
+        atomic.write(path, lambda file: file.write(content))
+        return True
     line = Commands(site.runs, site.file).line("run", path)
     raise RecipeError(
         f"{path}: holds something else than this evaluation's recipe, and stays: run it as it is "
         f"({line}), write to another file with --to, or move it away"
     )
+
+
+def _but_place(recipe: bytes) -> bytes:
+    """The recipe without the path of a file of weights whose content it names."""
+    return re.sub(rb"file: .*, (?=sha256: )", b"", recipe)
 
 
 def _refuse_without_data(path: Path, text: str, sets: Sequence[str], site: Site) -> None:
@@ -245,6 +254,7 @@ def _on(word: str, root: AnyRoot) -> On:
             f"set's name{did_you_mean(word, names)}"
         )
     folder = below(place, root)
+    _refuse_bytes(place)
     if folder is None or folder == ".":
         whole = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as the user has them
         raise DataError(
@@ -301,12 +311,24 @@ def _file(word: str, root: AnyRoot) -> Path | None:
     return found
 
 
+def _refuse_bytes(path: Path) -> None:
+    """Raise a DataError if no recipe can name the path."""
+    try:
+        os.path.abspath(path).encode()  # noqa: PTH100 - links stay as the user has them
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{shown(str(path))}: the name is not UTF-8, as a recipe is; rename it"
+        ) from None
+
+
 def _of_run(word: str, on: Sequence[On], site: Site) -> Source:
     from harness.export.measured import recipe_of
 
     entry = finished(pretraining(word, (), site), Commands(site.runs, site.file))
     recipe, _ = recipe_of(entry)
     folder, model = entry.folder, recipe.model
+    if model.layout == "msra":
+        raise RecipeError(f"{folder.id}: MSRA's network, which only detectors build")
     place = folder.path.absolute()
     beside = place.parent == site.runs.absolute()
     trained = recipe.data
@@ -340,6 +362,7 @@ def _statistics(data: Mapping[str, Any]) -> str:
 def _of_file(path: Path, on: Sequence[On], site: Site, sets: Sequence[str]) -> Source:
     from harness.model.recognise import recognise
 
+    _refuse_bytes(path)
     settings = (parse_set(each) for each in sets)
     prefix = next((node.value for field, node in settings if field == PREFIX), None)
     found = recognise(path, prefix if isinstance(prefix, str) else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,7 @@ def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
         RecipeError: the folder has another page, or another file in the place of a record.
         StoreError: the folder cannot be written, or holds a file that is no record.
     """
-    refuse_other_page(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise atomic.write_error(error, folder) from error
+    refuse_other_pages(folder)
     for record in records:
         device = re.sub(r"[^a-z0-9]+", "-", str(record["device"]).lower()).strip("-")
         several = f"-{record['processes']}-processes" if record["processes"] > 1 else ""
@@ -60,14 +57,20 @@ def publish(folder: Path, *records: Mapping[str, Any]) -> Path:
     return page
 
 
-def refuse_other_page(folder: Path) -> None:
-    """Check that the page may be written into the folder, which need not exist.
+def refuse_other_pages(folder: Path) -> None:
+    """Make the folder if it is missing, and check that the page can be written into it.
 
     Raises:
         RecipeError: there is another page.
-        StoreError: it cannot be read.
+        StoreError: the folder cannot be written, or its page not read.
     """
     refuse_others_in(folder, [PAGE], PAGE, lambda text: text.startswith(HEADING.encode()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise atomic.write_error(error, folder) from error
 
 
 def _is_record(content: bytes) -> bool:

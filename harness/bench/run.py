@@ -68,13 +68,16 @@ def bench(
             of views.
         noise: use random pixels in memory in place of the data, which need not be there then.
         knn: queries and bank of the kNN that is timed.
-        tasks: also evaluate a network on the whole data; by a single process, and not with noise.
+        tasks: also evaluate a network on the whole data.
 
     Raises:
         DataError: the data is missing.
-        HarnessError: nothing in the recipe trains, or the processes cannot share its groups.
+        HarnessError: nothing in the recipe trains, the processes cannot share its groups, or
+            `tasks` cannot be measured.
     """
     recipe = of_itself(recipe)
+    if tasks:
+        _check_evaluations(recipe, world, noise=noise)
     device = world.device
     set_up_process(device)
     trains = recipe.optim.epochs > 0
@@ -175,7 +178,7 @@ def bench(
             )
     if world.size == 1:
         measure_tasks(result)
-    if tasks and world.size == 1 and not noise:
+    if tasks:
         with temporary_folder() as scratch:
             result.tasks = evaluations(recipe, data_root, device, scratch)
     return result
@@ -190,6 +193,23 @@ def _check_tasks(recipe: Recipe, world: World) -> None:
         )
     if world.size > 1:
         raise HarnessError(f"{said}, and a task's step is measured on one process: --processes 1")
+
+
+def _check_evaluations(recipe: Recipe, world: World, *, noise: bool) -> None:
+    """Refuse `--tasks` where the whole data cannot be evaluated."""
+    if not recipe.optim.epochs:
+        raise HarnessError(
+            f"{recipe.name}: --tasks evaluates a pre-training, and optim.epochs is 0"
+        )
+    if noise:
+        raise HarnessError("--tasks evaluates all of the data; leave out --noise")
+    if world.size > 1:
+        raise HarnessError("--tasks is measured on one process: --processes 1")
+    if not recipe.data.labelled:
+        raise HarnessError(
+            f"{recipe.name}: --tasks needs labels, and the {recipe.data.name} of "
+            f"{recipe.data.folder} have none; leave it out"
+        )
 
 
 def _result(recipe: Recipe, world: World, data: DataSet | None) -> Result:
@@ -222,15 +242,16 @@ def _result(recipe: Recipe, world: World, data: DataSet | None) -> Result:
 
 
 def noise_for(recipe: Recipe) -> DataSet:
-    """Random pixels at the recipe's size: a few batches, ten classes."""
+    """Random pixels at the recipe's size: a few batches, of the classes that it learns, or ten."""
     size = recipe.data.size
     generator = torch.Generator().manual_seed(0)
     most = max((recipe.knn or Knn()).k)
-    shape = (max(NOISE_BATCHES * recipe.optim.batch, most), 3, size, size)
+    classes = recipe.model.dim if recipe.contrast.labels else 10
+    shape = (max(NOISE_BATCHES * recipe.optim.batch, most, classes), 3, size, size)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-    images = Stack(pixels, torch.arange(len(pixels)) % 10)
+    images = Stack(pixels, torch.arange(len(pixels)) % classes)
     grey = (0.5, 0.5, 0.5)
-    return DataSet("noise", images, images, images, 10, grey, grey, "0" * 12)
+    return DataSet("noise", images, images, images, classes, grey, grey, "0" * 12)
 
 
 def _steps_per_checkpoint(recipe: Recipe, data: DataSet | None) -> int:

@@ -121,6 +121,7 @@ def evaluated(of: Recipe) -> Recipe:
     logistic = LogisticTask(kind="logistic").model_dump(mode="json")
     changes = {"model": model, "knn": knn, "linear": linear, "tasks": {GRID: logistic}}
     changes |= {"optim": said["optim"] | {"epochs": 0}, "continue_from": None}
+    changes |= {"watch": said["watch"] | {"knn_task": None}}
     return Recipe.model_validate_json(json.dumps(said | changes))
 
 

@@ -204,7 +204,7 @@ def _check_place(testbed: Testbed, folder: StageFolder) -> None:
 
 
 def _alone(name: str) -> Check:
-    return Check(name, "skipped", "the site has one GPU, so there is nothing to share")
+    return Check(name, "skipped", "one process has nothing to share")
 
 
 def attempt(site: Site) -> dict[str, object]:

@@ -79,6 +79,8 @@ class CellRecord(Section):
     curve: Monitored | None = None
     trace: Trace | None = None
     """The first losses of a further seed; null: none. Left out of the file then."""
+    edition: Text | None = None
+    """The edition of its method's pre-training; null: the baseline's. Left out of the file then."""
 
     @property
     def called(self) -> str:
@@ -126,7 +128,7 @@ class Baseline(Section):
     baseline: Annotated[int, Field(ge=1, le=1)]
     """Version of this format. A Literal would also accept true."""
     edition: Text
-    """The edition of pre-training, the same for all its runs."""
+    """The edition of pre-training; a cell whose method has another names its own."""
     commit: str
     """The commit checked out when its first run started; "" if unknown."""
     devices: tuple[Text, ...]
@@ -213,15 +215,16 @@ def make_baseline(cells: Sequence[CellRuns], now: CurrentState) -> Baseline:
     commit = code if isinstance(code, dict) else {}
     return Baseline(
         baseline=1,
-        edition=now.editions[first.stages["pretrain"].subject],
+        edition=(edition := now.editions[first.stages["pretrain"].subject]),
         commit=f"{commit.get('commit') or ''} {provenance.changes(commit)}".strip(),
         devices=tuple(sorted({run.device or "unknown" for cell in cells for run in cell.runs})),
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        cells=tuple(_record(cell, now) for cell in cells),
+        cells=tuple(_record(cell, now, edition) for cell in cells),
     )
 
 
-def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
+def _record(cell: CellRuns, now: CurrentState, edition: str) -> CellRecord:
+    own = now.editions[cell.runs[0].stages["pretrain"].subject]
     of = called(cell.recipe, cell.cell)
     if len(cell.runs) < 2:
         raise StoreError(
@@ -258,6 +261,7 @@ def _record(cell: CellRuns, now: CurrentState) -> CellRecord:
         data=data,
         metrics=tuple(samples),
         curve=_curve(cell),
+        edition=own if own != edition else None,
     )
 
 

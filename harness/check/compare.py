@@ -121,6 +121,11 @@ def _questions(pair: Pair) -> list[_Question]:
             and len(record.curve.epochs) > 1
         ):
             asked.append(_Question(pair, metric, way=True, refused=why))
+    still = {(question.metric, question.under) for question in asked} | {(LOSS, "")}
+    for each in record.metrics:
+        if (each.metric, each.task or "") not in still:
+            why = f"{pair.called} has it, and the recipe does not measure it any more"
+            asked.append(_Question(pair, each.metric, each.task or "", refused=why))
     return asked
 
 
@@ -172,7 +177,7 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float, l
     words = [
         f"{after.mean:.{digits}f} ({seeds})",
         f"{before.mean:.{digits}f} ± {half:.{digits}f} required ({before.n} seeds of edition "
-        f"{question.pair.baseline.edition})"
+        f"{_edition(question)})"
         f"{measured_words(question.pair.cell.runs, question.metric, question.under)}",
     ]
     if low:
@@ -188,13 +193,18 @@ def _weigh(question: _Question, before: Summary, after: Summary, level: float, l
 
 def _own(question: _Question) -> list[int]:
     """Seeds of the runs from which the baseline was made."""
-    edition = (question.pair.baseline.edition,)
+    edition = (_edition(question),)
     seeds = question.record.seeds
     return [
         run.seed
         for run in question.pair.cell.runs
         if run.seed in seeds and run.stages["pretrain"].editions == edition
     ]
+
+
+def _edition(question: _Question) -> str:
+    """That of the pre-trainings in the baseline."""
+    return question.record.edition or question.pair.baseline.edition
 
 
 def _say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from pathlib import Path
 from rich.table import Table
 
 from harness import interpreter
+from harness.app import planning
 from harness.bench import evaluation, scaling
-from harness.bench.published import publish, refuse_other_page
+from harness.bench.published import publish, refuse_other_pages
 from harness.bench.result import (
     Result,
     evaluation_rows,
@@ -27,7 +29,7 @@ from harness.bench.result import (
 from harness.bench.run import KNN, bench
 from harness.bench.task_steps import trained_tasks
 from harness.cli import show
-from harness.errors import RecipeError
+from harness.errors import HarnessError, RecipeError
 from harness.estimate import Benched
 from harness.launch.spawn import COLLECTIVE_WAIT_S, spawned
 from harness.launch.threads import use_threads
@@ -65,15 +67,19 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
     """
     recipe, cell = _recipe(path, sets, options.cell)
     if options.publish is not None:
-        refuse_other_page(options.publish)
+        refuse_other_pages(options.publish)
+    planning.writable(site.runs)
     placement = resolve(os.environ)
+    processes = site.processes if placement.size == 1 else 1
+    if options.scaling and processes * placement.size > 1:
+        raise HarnessError("--scaling is estimated from one process: --processes 1")
     device = pick_device(site.device, placement)
     words = interpreter.command("harness.cli", "bench", str(path))
     words += [word for each in sets for word in ("--set", each)]
     words += ["--data", str(site.data), "--device", device, *(["--noise"] if options.noise else [])]
     words += ["--rounds", str(options.rounds), "--steps", str(options.steps)]
     words += ["--cell", cell] if cell else []
-    with spawned(words, site.processes if placement.size == 1 else 1) as (own, lost):
+    with spawned(words, processes) as (own, lost):
         placement = own if placement.size == 1 else placement
         use_threads(placement)
         own_one = own_device(device, placement)
@@ -96,16 +102,17 @@ def bench_command(path: Path, sets: Sequence[str], site: Site, options: BenchOpt
             )
     if placement.rank > 0:
         return
+    record = result.record() | {"set": list(sets)}
+    saved = benchmarks.keep(site.runs, recipe.name, record)
     _print(result, recipe)
-    if options.scaling and result.whole and result.processes == 1:
+    if options.scaling and result.whole:
         table = _table(*scaling.HEADINGS)
         for row in scaling.table(recipe, result, options.bandwidth):
             table.add_row(*row)
         show.console.print(table)
         for said in scaling.scaling_text(recipe, result, options.bandwidth):
             show.line(said)
-    record = result.record() | {"set": list(sets)}
-    show.line(f"saved: {benchmarks.keep(site.runs, recipe.name, record)}")
+    show.line(f"saved: {saved}")
     if options.publish is not None:
         show.line(f"published: {publish(options.publish, record)}")
 
@@ -175,8 +182,9 @@ def _print(result: Result, recipe: Recipe) -> None:
     show.line(stall(result))
     show.line(f"peak memory: {result.peak_bytes / 2**30:.2f} GiB")
     if result.facts["images"] is not None:
-        took = Benched(recipe, result.record()).seconds("pretrain", 0)
-        show.line(f"pre-training with its monitor would take {show.duration(took)} here")
+        with contextlib.suppress(KeyError):  # of a monitor that bench does not measure
+            took = Benched(recipe, result.record()).seconds("pretrain", 0)
+            show.line(f"pre-training with its monitor would take {show.duration(took)} here")
     for said in sent(result):
         show.line(said)
 

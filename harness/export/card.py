@@ -160,7 +160,8 @@ class ModelCard:
         what = f"The {'key' if self.key else 'query'} encoder's backbone"
         what += " and projection head" if self.head else ""
         if recipe.optim.epochs:
-            return f"{what}, pre-trained without labels; epochs: {recipe.optim.epochs}."
+            how = "trained with" if recipe.contrast.labels else "pre-trained without"
+            return f"{what}, {how} labels; epochs: {recipe.optim.epochs}."
         if self._given:
             return f"{what}: the given weights {self._given}, without further training."
         return f"{what} at its **random initial weights**: a control, not a trained network."
@@ -187,7 +188,9 @@ class ModelCard:
         else:
             front["license"] = "unknown"
         front |= {"pipeline_tag": "image-feature-extraction"}
-        front |= {"tags": ["self-supervised", self.recipe.contrast.kind, LIBRARY[form]]}
+        method = self.recipe.contrast
+        how = () if method.labels else ("self-supervised",)
+        front |= {"tags": [*how, method.kind, LIBRARY[form]]}
         return f"---\n{render(front)}---\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> bool:
     Raises:
         StoreError: it exists with other files, or cannot be written. Nothing is left behind.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))  # a loop of links is an OSError below
     try:
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         if there or (folder.exists() and not folder.is_dir()):

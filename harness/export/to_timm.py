@@ -6,10 +6,11 @@ timm's names of these networks are torchvision's.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from harness.export.network import Network
+from harness.export.network import Network, Views
 from harness.model.safetensors import encoded
 
 WEIGHTS = "model.safetensors"
@@ -48,7 +49,7 @@ def _config(network: Network) -> dict[str, Any]:
             "input_size": [3, views.size, views.size],
             "fixed_input_size": False,
             "interpolation": "bilinear",
-            "crop_pct": views.share,
+            "crop_pct": _crop(views),
             "crop_mode": "center",
             "mean": list(views.mean),
             "std": list(views.std),
@@ -57,3 +58,13 @@ def _config(network: Network) -> dict[str, Any]:
             "classifier": "fc",
         },
     }
+
+
+def _crop(views: Views) -> float:
+    """The share with which timm, which rounds down, resizes the short side to the same length."""
+    share = views.share
+    if math.floor(views.size / share) != views.short_side:
+        share = views.size / views.short_side
+    while math.floor(views.size / share) < views.short_side:
+        share = math.nextafter(share, 0)
+    return share

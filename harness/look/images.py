@@ -52,9 +52,19 @@ def class_names(name: str, count: int, parts: Sequence[Images]) -> list[str]:
     found: dict[int, set[str]] = {}
     for images in parts:
         if isinstance(images, Files | Packed):
-            for label, file in zip(images.labels.tolist(), images.names, strict=True):
-                found.setdefault(label, set()).add(file.rpartition("/")[0])
+            for label, folder in zip(images.labels.tolist(), _class_folders(images), strict=True):
+                found.setdefault(label, set()).add(folder)
     every = [folder for folders in found.values() for folder in folders]
     if len(every) != len(found) or len(set(every)) != len(every):
         found = {}  # the folders are not the classes
     return [next(iter(found.get(n, ())), "") or f"class {n}" for n in range(count)]
+
+
+def _class_folders(images: Files | Packed) -> list[str]:
+    """The folder of each image's class: <split>/<class>/.../<image> in a folder of images. Of a
+    deeper image, a pack knows only the folder that holds it."""
+    within = [name.rpartition("/")[0] for name in images.names]
+    if not isinstance(images, Files) or images.folder is None:
+        return within
+    parts = [path.relative_to(images.folder).parts for path in images.paths]
+    return [each[1] if len(each) > 2 else name for each, name in zip(parts, within, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,29 @@ def test_where_a_file_lies_is_no_part_of_identity(place: Path, site: Site) -> No
     assert below.file == "three/model.pth"
     named = write(site, "three/model.pth").model.weights  # as it is called under the data root
     assert named == below
+
+
+def test_a_file_that_was_moved_keeps_its_evaluation(place: Path, site: Site) -> None:
+    export("small", "torchvision", site, to=place / "one")
+    before = evaluating.write("one/model.pth", "embedded", site)
+    (place / "one").rename(place / "two")
+    after = evaluating.write("two/model.pth", "embedded", site)
+    assert after.recipe == before.recipe
+    weights = load_recipe(after.recipe).model.weights
+    assert weights is not None
+    assert weights.file == str(place / "two" / "model.pth")
+    with after.recipe.open("a") as file:
+        file.write("# mine\n")
+    (place / "two").rename(place / "three")
+    with pytest.raises(RecipeError, match="stays"):
+        evaluating.write("three/model.pth", "embedded", site)
+
+
+def test_a_recipe_can_name_what_is_evaluated(place: Path, site: Site) -> None:
+    export("small", "torchvision", site, to=place / "one")
+    (place / "one" / "model.pth").rename(place / os.fsdecode(b"caf\xe9.pth"))
+    with pytest.raises(DataError, match="UTF-8"):
+        evaluating.write(os.fsdecode(b"caf\xe9.pth"), "embedded", site)
 
 
 def test_the_untrained_network_stands_beside_given_weights(site: Site) -> None:

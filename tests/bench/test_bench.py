@@ -14,7 +14,7 @@ from torch import nn
 from harness.bench import traffic
 from harness.bench.floor import Floor
 from harness.bench.result import Result
-from harness.bench.run import bench
+from harness.bench.run import bench, noise_for
 from harness.model.grouped_norm import GroupedBatchNorm2d
 from harness.recipe.schema import Recipe
 from harness.runtime.world import World
@@ -62,6 +62,32 @@ def measured(world: World, kind: str) -> Result:
     return bench(
         recipe(kind), nowhere, world, rounds=1, warm_up=0, steps=2, noise=True, knn=(20, 300)
     )
+
+
+def test_random_pixels_have_as_many_classes_as_are_learned() -> None:
+    of = recipe("moco")
+    assert noise_for(of).classes == 10
+
+    supervised = Recipe.model_validate_json(
+        json.dumps(of.model_dump(mode="json") | {"contrast": {"kind": "supervised"}})
+    )
+    found = noise_for(supervised)
+    assert found.classes == 16
+    assert set(found.train.labels.tolist()) == set(range(16))
+
+
+def test_a_symmetric_step_has_a_floor_of_both_orders() -> None:
+    views = torch.randn(2, 32, 3, 16, 16)
+    counts = {}
+    for kind in ("moco", "symmetric"):
+        floor = Floor(recipe(kind), World.alone(torch.device("cpu")))
+        seen: list[int] = []
+        for encoder in (floor.query, floor.key):
+            assert encoder is not None
+            encoder.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        floor.step(*views)
+        counts[kind] = len(seen)
+    assert counts == {"moco": 2, "symmetric": 4}
 
 
 @kinds

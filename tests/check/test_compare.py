@@ -70,6 +70,30 @@ def test_the_band_is_the_prediction_interval_at_a_quarter_of_the_level(
     assert f"40.50 (1 seed); {mean:.2f} ± {half:.2f} required (8 seeds of edition" in found.says
 
 
+def test_what_only_the_baseline_has_is_named(tmp_path: Path, old: Baseline) -> None:
+    made = Bench(
+        tmp_path / "new", (100,), {"cells": ["m0.99"], "control": False}, {}, {"linear": None}
+    )
+    made.finish("m0.99", 100, 40.5, None)
+    found = judged(made, old)
+    assert found[END].passed
+    assert (found[PROBE].judged, found[PROBE].passed) == ("incomparable", False)
+
+
+def test_a_cell_may_have_an_edition_of_its_own(tmp_path: Path) -> None:
+    made = bench(tmp_path / "old", range(8))
+    for seed, (knn, linear) in enumerate(zip(OLD, LINEAR, strict=True)):
+        made.finish("m0.99", seed, knn, linear)
+    baseline = make_baseline(cells(made), NOW)
+    (cell,) = baseline.cells
+    assert cell.edition is None
+    own = cell.model_copy(update={"edition": EDITION})
+    baseline = baseline.model_copy(update={"edition": OLDER, "cells": (own,)})
+    says = judged(made, baseline)[END].says
+    assert f"8 seeds of edition {EDITION}" in says
+    assert "the same seeds as in the baseline" in says
+
+
 def test_several_new_seeds_have_the_band_of_their_mean(tmp_path: Path, old: Baseline) -> None:
     widths = []
     for place, seeds in (("one", [100]), ("three", [100, 101, 102])):

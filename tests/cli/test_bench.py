@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from harness.bench.run import bench
 
@@ -50,6 +51,31 @@ def test_several_processes_beside_one(moco: Any, tiny: Path) -> None:
     page = Path("speed/README.md").read_text()
     assert "2 processes\n" in page
     assert "| 2 processes, relative to one | >= 0.90 |" in page
+
+
+def test_pictures_without_labels(moco: Any, tiny: Path) -> None:
+    """The kNN that watches them is measured by no bench, so that nothing is foretold."""
+    for n in range(64):
+        Path("photos").mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (4 * n, n, 0)).save(f"photos/{n}.png")
+    watched = "{watched: {kind: knn, k: [5], data: {name: embedded, images: 64, size: 16}}}"
+    changes = ("data={name: pictures, folder: photos, images: 64, size: 16}", "knn=null", "linear=null")
+    changes += (f"tasks={watched}", "watch.knn_task=watched")
+    sets = [word for change in changes for word in ("--set", change)]
+    short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--data", ".")
+    said = moco("bench", tiny, *sets, *short)
+    assert said.code == 0, said.all
+    assert "saved: " in said.out
+    said = moco("bench", tiny, *sets, *short, "--tasks")
+    assert said.code == 1
+    assert "labels" in said.err
+
+
+def test_what_cannot_be_measured_together(moco: Any, tiny: Path) -> None:
+    for words in (("--tasks", "--noise"), ("--scaling", "--processes", "2")):
+        said = moco("bench", tiny, *words)
+        assert said.code == 1
+        assert words[0] in said.err
 
 
 def test_a_cell_of_an_ablation_recipe(moco: Any, tiny: Path) -> None:

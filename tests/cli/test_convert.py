@@ -31,6 +31,16 @@ def test_from_the_pickle_to_lines_of_a_recipe(moco: Any, monkeypatch: pytest.Mon
     assert Path("weights/msra.safetensors").read_bytes() == b"mine"
 
 
+def test_another_networks_names_are_not_enough(moco: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.model.msra.network", dict)
+    monkeypatch.setattr("harness.model.msra.safetensors.encoded", lambda *_: b"made")
+    weights = {"stem.conv1.weight": np.zeros(3, dtype=np.float32)}
+    for author, code in (("torchvision", 3), ("Caffe2", 0)):
+        Path("R-50.pkl").write_bytes(pickle.dumps({"model": weights, "__author__": author}))
+        assert moco("convert", "R-50.pkl", "--to", f"{author}.safetensors").code == code
+        assert Path(f"{author}.safetensors").exists() == (code == 0)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +74,16 @@ def test_safetensors_are_aligned_and_without_gaps() -> None:
     assert places[-1][1] == len(content) - 8 - length
     assert all(one[1] == other[0] for one, other in itertools.pairwise(places))
     assert all(start % {"I64": 8, "F32": 4}[kind] == 0 for start, _, kind in places)
+
+
+def test_timm_resizes_as_our_evaluation_does() -> None:
+    of = recipe("resnet18")
+    network = exported(of, encoder(of))
+    for size, side in ((48, 55), (96, 110), (160, 183), (224, 256)):
+        views = replace(network.views, size=size)
+        made = to_timm.files(replace(network, views=views), {})
+        share = json.loads(made["config.json"])["pretrained_cfg"]["crop_pct"]
+        assert math.floor(size / share) == views.short_side == side
 
 
 @pytest.mark.parametrize(

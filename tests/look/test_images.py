@@ -22,6 +22,13 @@ def test_an_image_folder_names_its_classes() -> None:
     assert class_names("imagefolder", 3, parts) == ["cat", "class 1", "dog"]
 
 
+def test_a_class_may_hold_folders() -> None:
+    names = ["train/cat/a/1.jpg", "train/cat/b/2.jpg", "train/dog/a/1.jpg"]
+    paths = [Path("/set") / name for name in names]
+    images = Files(paths, torch.tensor((0, 0, 1)), [1] * 3, Path("/set"))
+    assert class_names("imagefolder", 2, [images]) == ["cat", "dog"]
+
+
 @pytest.mark.parametrize(
     ("names", "labels"),
     [
