@@ -120,7 +120,7 @@ def why_not_begun(path: Path, pictures: Path) -> str:
             f"{shown(path)}: neither its beginning nor its end has a {' or a '.join(lacks)}: it is "
             f"no file of COCO's instances; {mend}"
         )
-    found = re.findall(rb'"file_name"\s*:\s*"([^"\\]+)"', ends)
+    found = re.findall(rb'"file_name"\s*:\s*"([^"\\\n]+)"', ends)
     names = [os.fsdecode(name) for name in dict.fromkeys(found)]
     gone = [name for name in names if "/" in name]
     if gone := gone or [each.name for each in absent([pictures / name for name in names])]:

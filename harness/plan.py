@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -116,8 +116,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on: estimate.Computer
     """The computer that the estimates are for."""
-    written: Recipe | None = None
-    """A single recipe without `--set`, for which its cost is stated."""
+    written: Mapping[str, Recipe] = field(default_factory=dict)
+    """The recipes by cell for which costs are stated, where others are planned."""
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -172,11 +172,13 @@ class Plan:
     def _costs(self) -> list[tuple[Cost, float]] | None:
         """(stated cost, share) of unfinished training; None if there is none, or one lacks it."""
         pretrains = any(stage.recipe.optim.epochs for stage in self.stages)
-        share = partial(stated_cost.share, pretrains=pretrains, written=self.written)
+        share = partial(stated_cost.share, pretrains=pretrains)
         found = [
             (stage.recipe.about.cost or (self.scale.about.cost if self.scale else None), part)
             for stage in self.todo
-            if (part := share(stage.recipe, stage.name))
+            if (
+                part := share(stage.recipe, stage.name, written=self.written.get(stage.member.cell))
+            )
         ]
         stated = [(cost, part) for cost, part in found if cost is not None]
         return stated if stated and len(stated) == len(found) else None
@@ -302,7 +304,7 @@ def make_plan(
                     metric=scale.metric if scale is not None else "",
                 )
             )
-    written = stated_cost.as_written(path, sets, found)
+    written = stated_cost.as_written(path, sets, expansion)
     called = f"{found.name}~{digest(list(sets))}" if sets else found.name
     return Plan(called, path, scale, expansion, tuple(_refuse_copies(planned, runs)), on, written)
 

@@ -207,6 +207,19 @@ def test_a_large_file_of_another_kind(
     assert found.startswith(f"{path}: ")
 
 
+def test_a_large_file_may_be_cut_within_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edited(layouts.coco(tmp_path), lambda _: None)
+    content = path.read_bytes()
+    monkeypatch.setattr(annotation_check, "WHOLE", 1)
+    name = content.index(b'"file_name"')
+    for end in range(name, name + 40):
+        monkeypatch.setattr(annotation_check, "HEAD", end)
+        if end > len(content) - content.rindex(b'"categories"'):
+            assert wrong(tmp_path, "coco2017") == []
+
+
 def test_a_large_file_may_have_its_images_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

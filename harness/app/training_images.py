@@ -15,7 +15,7 @@ from harness.inputs import FEW, PACK
 from harness.keyed_split import number_held_out
 from harness.preflight.sizes import Size
 from harness.recipe.evaluation import Knn
-from harness.recipe.rules import KNOWN_SIZES, beyond_images, beyond_labels
+from harness.recipe.rules import KNOWN_SIZES, beyond_images, beyond_labels, too_many
 from harness.recipe.schema import Data, Recipe
 
 
@@ -36,7 +36,10 @@ def _beyond(recipe: Recipe, count: Callable[[Data], Size | None]) -> Iterator[tu
     if (folder := recipe.data.folder) is not None:
         size = count(recipe.data)
         images = size.images if size else None
-        for field, why in beyond_images(recipe.data, recipe.knn, images, batch=recipe.optim.batch):
+        for field, why in (
+            *too_many("data", recipe.data, images),
+            *beyond_images(recipe.data, recipe.knn, images, batch=recipe.optim.batch),
+        ):
             yield folder, field, why
     for name, said in recipe.tasks.items():
         data = said.data or recipe.data
@@ -44,6 +47,9 @@ def _beyond(recipe: Recipe, count: Callable[[Data], Size | None]) -> Iterator[tu
         if size is not None:
             for field, why in beyond_labels(name, said, data, size):
                 yield data.folder or data.name, field, why
+            if said.data is not None:
+                for field, why in too_many(f"tasks.{name}.data", data, size.images):
+                    yield data.folder or data.name, field, why
         if isinstance(said, Knn):
             known = size.images if size else KNOWN_SIZES.get(data.name)
             for field, why in beyond_images(data, said, known):

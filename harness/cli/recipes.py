@@ -155,6 +155,7 @@ def validate(
     from harness.recipe.expand import expand
     from harness.recipe.load import is_ablation, is_list, load, load_ablation, load_list
     from harness.recipe.printed import FILE, blocks
+    from harness.recipe.reference import printed_curves
     from harness.spec.libraries import missing_libraries
 
     wrong = []
@@ -171,6 +172,11 @@ def validate(
                 show.line(f"{path}: valid, {show.count(len(load_list(path)[1]), 'recipe')}")
                 continue
             loaded = load(path)
+            if loaded.about.curves is not None:
+                try:
+                    printed_curves(loaded.about.curves)
+                except RecipeError as error:
+                    raise RecipeError(f"{path}: {error}") from error
             if isinstance(loaded, Scale):
                 expansion = expand(loaded, path)
                 runs = [member.recipe for member in expansion.members]

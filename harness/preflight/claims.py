@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.preflight.sizes import Count, training_images
 from harness.preflight.warned import Doubt
 from harness.recipe.ablation import CONTROL, Ablation, Scale
-from harness.recipe.claims import Claim
+from harness.recipe.claims import Claim, Plateau
 from harness.recipe.expand import Expansion
 from harness.recipe.reference import reference_recipes
 from harness.recipe.schema import Recipe
@@ -30,7 +30,10 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
     Claims with the same reason are named together, and so are all whose cells are not run: a part
     of a table would give many of them.
     """
-    found = list(_reasons(scale, expansion, path, count))
+    found = [
+        (claim, why or _within_nothing(claim, scale))
+        for claim, why in _reasons(scale, expansion, path, count)
+    ]
     testable = [claim for claim, why in found if not why]
     only = {claim.id: _not_run(why) for claim, why in found if claim.id not in scale.untestable}
     absent = _rows(dict.fromkeys(row for rows in only.values() for row in rows))
@@ -47,6 +50,13 @@ def doubts(scale: Scale, expansion: Expansion, path: Path, count: Count) -> Iter
         )
     if testable:
         yield from _seeds(scale, testable)
+
+
+def _within_nothing(claim: Claim, scale: Scale) -> str:
+    """Why a claim that cells are alike cannot hold; "" if it can."""
+    if isinstance(claim, Plateau) and not design_of(scale).alike(claim.id):
+        return "no interval lies within a margin of 0: name the claim's `alike` under `judging`"
+    return ""
 
 
 def _not_run(why: str) -> list[str]:

@@ -15,12 +15,14 @@ from harness.recipe.find import shipped
 from harness.recipe.load import ablation_node, held_ablation, is_ablation, recipe_node
 from harness.recipe.printed import FILE
 from harness.recipe.references import referred
+from harness.recipe.reported import measures
 from harness.recipe.scale_file import ScaleFile, scale_file
 from harness.recipe.schema import About, Recipe
 from harness.recipe.suggest import did_you_mean, listed, printable
 from harness.recipe.tree import Node, Place, merge, overlay, placed
 from harness.recipe.validate import check, validate
 from harness.recipe.yaml_source import display, read
+from harness.spec.registry import task_of
 
 RESERVED = {
     "name": "runs get their names from the ablation recipe and the cell",
@@ -51,6 +53,12 @@ class Expansion:
 
     ablation: Ablation
     members: list[Member]
+    base: Recipe | None = None
+    """The recipe that the cells change, as its file has it; None: it cannot be run alone."""
+    states_cost: bool = True
+    """Whether the ablation recipe itself states a cost of its cells; else the base recipe may."""
+    given: tuple[str, ...] = ()
+    """The ids of given weights."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,13 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
         there = referred(path, scale.recipe, f"{source.place('recipe')}: recipe: ")
         base = recipe_node(there, read(there))
     cells = _cells(scale, ablation, table_node, source)
+    _raise(_without_effect(scale, cells, source))
     recipes = _recipes(scale, cells, _for_all_cells(scale, source, base))
+    trained = [recipe for cell, recipe in zip(cells, recipes, strict=True) if cell.id != CONTROL]
+    measured = any(measures(recipe, scale.metric) for recipe in trained)
+    if scale.metric in task_of() and trained and not measured:
+        why = f"no cell measures {scale.metric}: choose what they measure, or let them measure it"
+        raise RecipeError(f"{source.place('metric')}: metric: {why}")
     # No rule reads the seed: one validation is enough for all seeds of a cell.
     members = [
         Member(cell.id, seed, recipe.model_copy(update={"seed": seed}))
@@ -99,7 +113,14 @@ def expand(scale: Scale, path: Path, file: ScaleFile | None = None) -> Expansion
         for control, recipe in _controls(scale, source, path)
         for seed in scale.seeds
     ]
-    return Expansion(ablation, members)
+    alone = validate(Recipe, base)
+    return Expansion(
+        ablation,
+        members,
+        alone if isinstance(alone, Recipe) else None,
+        scale.about.cost is not None,
+        tuple(control.id for control in scale.controls),
+    )
 
 
 def more_seeds(expansion: Expansion, added: Mapping[str, Sequence[int]]) -> list[Member]:
@@ -187,6 +208,16 @@ def _cells(scale: Scale, ablation: Ablation, table: Node, source: _Source) -> li
         untrained += [(field, placed(value, place)) for field, value in random.items()]
         cells.insert(0, _Cell(CONTROL, untrained, place))
     return cells
+
+
+def _without_effect(scale: Scale, cells: list[_Cell], source: _Source) -> Iterator[Complaint]:
+    """Complaints about options for all cells that each cell replaces by a setting of its own."""
+    own = [{field for field, _ in cell.settings} for cell in cells if cell.id != CONTROL]
+    for field in scale.set:
+        place = source.place("set", field)
+        if place.line is None and own and all(field in each for each in own):
+            why = f"{printable(field)} changes no cell, as each sets its own"
+            yield Complaint(place, "", why)
 
 
 def _controls(scale: Scale, source: _Source, path: Path) -> Iterator[tuple[Control, Recipe]]:

@@ -22,7 +22,7 @@ from harness.recipe.schema_path import (
     members,
     resolve,
 )
-from harness.recipe.section import Section
+from harness.recipe.section import NAME, Section
 from harness.recipe.suggest import closest, listed, printable, shown
 from harness.recipe.tree import Keys, Node, Place
 from harness.recipe.yaml_source import QUOTE, QUOTE_TWICE
@@ -44,11 +44,16 @@ _BOUNDS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
 }
+_PATTERNS = {
+    NAME: "lower-case letters, digits and . _ = -, starting with a letter or digit",
+    r"^[a-z][a-z0-9_]*$": "lower-case letters, digits and _, starting with a letter",
+}
 _OTHER: dict[type[Section], type[Section]] = {Recipe: Scale, Scale: Recipe}
 MOST = 100
 """The most mistakes shown at once. Nobody reads more, and each is compared with every field."""
 
 _PLAIN_KEY = re.compile(r"[\w.=-]{1,60}")
+_DIGITS = re.compile(r"\^\[0-9a-f\]\{(\d+),(\d+)\}\$")
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 _BOOLEANS = {
     "yes": "true",
@@ -104,7 +109,10 @@ def field_errors(
         if error["type"] == "rule":
             for path, message in error["ctx"]["found"]:
                 keys = at.keys + _rule_keys(path)
-                found.append(Complaint(root.nearest(keys).place, dotted(keys), message))
+                place = root.nearest(keys).place
+                if place.line is not None and place.source != root.place.source:
+                    message += f" (inherited: set it in {root.place.source})"
+                found.append(Complaint(place, dotted(keys), message))
             continue
         keys, message = _message(model, at, error, wanted.get(at.keys))
         place = root.nearest(keys).place
@@ -137,21 +145,28 @@ def _message(
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_kind(at, error)
     if wanted is not None:
-        return at.keys, _wrong_value(wanted, value, at.type)
+        field = at.owner.model_fields.get(str(at.keys[-1])) if at.owner else None
+        return at.keys, _wrong_value(wanted, value, field.annotation if field else at.type)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return at.keys, f"must be {words} {context[bound]:g}, found {shown(value)}"
     if kind in ("too_short", "too_long"):
         return at.keys, _wrong_length(at, value, context)
     if kind == "string_pattern_mismatch":
-        rule = "lower-case letters, digits and . _ = -, starting with a letter or digit"
-        return at.keys, f"needs {rule}; found {shown(value)}"
+        return at.keys, f"needs {_form(context['pattern'])}; found {shown(value)}"
     if kind == "string_too_long":
         found = len(str(value))
         return at.keys, f"needs at most {context['max_length']} characters, found {found}"
     if kind == "string_too_short":
         return at.keys, "must not be empty"
     return at.keys, f"{printable(error['msg'], 200)}, found {shown(value)}"
+
+
+def _form(pattern: str) -> str:
+    """What a text of this pattern consists of."""
+    if digits := _DIGITS.fullmatch(pattern):
+        return f"{digits[1]} to {digits[2]} hexadecimal digits in lower case"
+    return _PATTERNS.get(pattern, f"the form {pattern}")
 
 
 def _needs(at: SchemaPath, error: ErrorDetails) -> str | None:
@@ -179,7 +194,8 @@ def _hint(needs: str, value: object, type_: Any) -> str | None:
         boolean = _BOOLEANS.get(value.lower())
         return f"write {boolean}" if boolean else None
     if needs == "a whole number" and isinstance(value, float) and value.is_integer():
-        return f"write {int(value)}"
+        share = float in members(type_)  # of all: a whole number would be something else
+        return None if share else f"write {int(value)}"
     if needs in ("a number", "a whole number") and isinstance(value, str):
         return "remove the quotes" if _NUMBER.fullmatch(value) else None
     if needs == "text" and isinstance(value, bool | int | float):
@@ -260,6 +276,8 @@ def _unknown(model: type[Section], at: SchemaPath) -> str:
 def _of_the_other_kind(model: type[Section], name: str) -> str:
     if model is Recipe:
         return "unknown field in a recipe: it belongs in an ablation recipe (one with `ablation:`)"
+    if name == "seed":
+        return "unknown field in an ablation recipe: seeds belong under `seeds:`"
     return (
         f"unknown field in an ablation recipe: set {name} in the recipe that `recipe:` names, "
         "or by dotted paths in `set:`"

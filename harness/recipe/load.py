@@ -155,7 +155,7 @@ def scale_of(file: ScaleFile, sets: Sequence[str] = ()) -> Scale:
     own, others = [], {}
     for text in sets:
         dotted, value = parse_set(text)
-        if dotted.split(".")[0] in SCALE_FIELDS:
+        if dotted.split(".")[0] in {*SCALE_FIELDS, "about"}:
             own.append((dotted, value))
         else:
             others[dotted] = value
@@ -196,11 +196,23 @@ def _of_kind(wanted: type[Section], node: Node, prefix: str = "") -> Node:
     for other in _WHAT:
         found = _marks(other) & node.fields()
         if other is not wanted and found:
+            if wanted is Recipe and other is Scale and not found & {"ablation", "recipe"}:
+                raise _of_several_runs(node, found)
             raise RecipeError(
                 f"{prefix}{node.place}: this is {_WHAT[other]}, by its fields "
                 f"{listed(sorted(found))}; needed is {_WHAT[wanted]}"
             )
     return node
+
+
+def _of_several_runs(node: Node, found: set[str]) -> RecipeError:
+    """The refusal of fields of ablation recipes in a recipe of one run."""
+    first = min((node.nearest((name,)) for name in found), key=lambda each: each.place.line or 0)
+    seeds = "; write seed: N, or give --seeds N,M" if "seeds" in found else ""
+    return RecipeError(
+        f"{first.place}: {listed(sorted(found))}: unknown in a recipe (one run), as only ablation "
+        f"recipes have it{seeds}"
+    )
 
 
 def _marks(kind: type[Section]) -> set[str]:

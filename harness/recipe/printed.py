@@ -171,7 +171,7 @@ class _Resolver:
             return dict(block.values)
         found: dict[str, Number] = {}
         for cell, key in rows.children():
-            if key.value in block.values:
+            if isinstance(key.value, str) and key.value in block.values:
                 found[cell] = block.values[key.value]
             else:
                 meant = did_you_mean(str(key.value), block.values)

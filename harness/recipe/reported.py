@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.recipe.identity import specs
 from harness.recipe.schema import Recipe
 from harness.recipe.task import Data
 from harness.spec.declarations import Task
@@ -18,6 +19,12 @@ def reported(task: Task, data: Data) -> tuple[str, ...]:
     first."""
     own = [name for name in task.reported if is_measured(name, data)]
     return tuple(sorted(own, key=lambda name: not metrics()[name].data_metric))
+
+
+def measures(recipe: Recipe, metric: str) -> bool:
+    """Whether a stage of the recipe reports the metric."""
+    stages = specs(recipe).values()
+    return any(metric in reported(each.task, each.data(recipe)) for each in stages)
 
 
 def judged(recipe: Recipe) -> str:

@@ -29,6 +29,8 @@ CLASSES = {
     **{name: each.classes for name, each in PHOTOS.items()},
 }
 """Number of classes of the same data sets."""
+NAMED = ("imagefolder", *PHOTOS)
+"""The data sets whose images a list of file names can choose."""
 STAGE_ID = re.compile(r"[a-z0-9][a-z0-9._=-]*-s\d+\.pretrain-[0-9a-f]{6,}")
 """The form of a pre-training stage's id."""
 LEAST, MOST = 1.2e-38, 3.4e38
@@ -87,9 +89,17 @@ def contradictions(
     yield from _tasks(further, own)
     for task, said in further.items():
         yield from beyond_labels(task, said, said.data or data)
+        if getattr(said, "labels_file", None) and (said.data or data).name not in NAMED:
+            why = "the images of this data set have no file names: use labels"
+            yield f"tasks.{task}.labels_file", why
+        if isinstance(said, Knn) and not said.k:
+            yield f"tasks.{task}.k", "needs at least one k"
+        if isinstance(said, Linear):
+            yield from _drops(f"tasks.{task}.drops", said.drops, said.epochs)
     own_data = {f"tasks.{k}.data": each.data for k, each in further.items() if each.data}
     for path, each in ({"data": data} | own_data).items():
         yield from tested_elsewhere(path, each)
+        yield from too_many(path, each, KNOWN_SIZES.get(each.name))
     yield from beyond_images(data, knn, KNOWN_SIZES.get(data.name), batch=batch)
     if knn is not None and not knn.k:
         yield "knn.k", "needs at least one k"
@@ -117,8 +127,6 @@ def beyond_images(
 ) -> Iterator[tuple[str, str]]:
     """(field, message) of each number that exceeds the number of training images. `known` is that
     number; None: unknown."""
-    if data.images is not None and known is not None and data.images > known:
-        yield "data.images", f"{data.name} has {known} training images, not {data.images}"
     available = data.images if data.images is not None else known
     if available is not None and batch > available:
         yield (
@@ -128,6 +136,12 @@ def beyond_images(
     labelled = STL10_LABELLED if data.name == "stl10" else available
     if knn is not None and labelled is not None and max(knn.k, default=1) > labelled:
         yield "knn.k", f"{max(knn.k)} neighbours, but only {labelled} labelled images: lower k"
+
+
+def too_many(path: str, data: Data, known: int | None) -> Iterator[tuple[str, str]]:
+    """(field, message) if the section at `path` asks for more training images than there are."""
+    if data.images is not None and known is not None and data.images > known:
+        yield f"{path}.images", f"{data.name} has {known} training images, not {data.images}"
 
 
 def beyond_labels(
@@ -276,9 +290,8 @@ def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[t
         above = further.get(said.parent)
         if name in tasks():
             yield f"tasks.{name}", "the name of a kind of task: choose another name"
-        elif above is None and said.parent not in own:
-            known = ", ".join([*own, *(other for other in further if other != name)])
-            yield f"tasks.{name}.parent", f"no task with the name {said.parent}; use one of {known}"
+        elif above is None and (said.parent not in own or said.parent != tasks()[said.kind].parent):
+            yield f"tasks.{name}.parent", _other_parent(name, said, further, own)
         elif above is not None and above.trials > 1:
             why = (
                 f"{said.parent} has {above.trials} trials, so the parent would be ambiguous: "
@@ -297,3 +310,17 @@ def _tasks(further: Mapping[str, TaskSection], own: Sequence[str]) -> Iterator[t
             parent = further[parent].parent
         if parent == name:
             yield f"tasks.{name}.parent", "the parents form a loop: choose another parent"
+
+
+def _other_parent(
+    name: str, said: TaskSection, further: Mapping[str, TaskSection], own: Sequence[str]
+) -> str:
+    needed = tasks()[said.kind].parent
+    known = [each for each in own if each == needed]
+    known += [other for other, its in further.items() if other != name and its.kind == needed]
+    why = (
+        f"{said.kind} builds on {needed}, not on {said.parent}"
+        if said.parent in own
+        else f"no task with the name {said.parent}"
+    )
+    return f"{why}; use one of {', '.join(known)}" if known else f"{why}: leave it out"

@@ -64,7 +64,9 @@ def from_chain(files: Chain) -> ScaleFile:
     merged = _from(files[-1], path)
     for each in reversed(files[:-1]):
         own_fields = _from(each, path)
-        merged = merge(without_looks(merged.without(*OWN), own_fields.fields()), own_fields)
+        whole = {"untestable"} & own_fields.fields()  # what it says replaces what is inherited
+        kept = without_looks(merged.without(*OWN, *whole), own_fields.fields())
+        merged = merge(kept, own_fields)
     merged = Node(merged.without("extends").value, own.place)
     if "name" not in merged.fields():
         merged = merged.with_("name", Node(path.stem, own.place))

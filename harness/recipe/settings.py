@@ -15,7 +15,8 @@ from harness.redact import redact
 
 T = TypeVar("T")
 
-_BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false"}
+_WORDS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false"}
+_WORDS |= {"false": "false", "none": "null", "null": "null"}
 _SEPARATED = re.compile(r"(?<=\d)[_,](?=\d{3}(\D|$))")
 """The separator of thousands in 1_000 and 1,000."""
 
@@ -100,8 +101,8 @@ def _other_forms(text: str) -> Iterator[str]:
     inner = value[1:-1] if value[0] == value[-1] and value[0] in "\"'" and len(value) > 2 else ""
     if inner:
         yield f"{field}={inner}"
-    if (boolean := _BOOLEANS.get(value.lower())) is not None:
-        yield f"{field}={boolean}"
+    if (word := _WORDS.get(value.lower())) is not None:
+        yield f"{field}={word}"
     try:
         if float(value).is_integer() and abs(float(value)) < 2**53:
             yield f"{field}={int(float(value))}"

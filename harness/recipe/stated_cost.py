@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import RecipeError
 from harness.recipe.ablation import Scale
+from harness.recipe.expand import Expansion, expand
 from harness.recipe.finetune import FinetuneTask
 from harness.recipe.identity import spec
 from harness.recipe.load import loaded
@@ -15,16 +16,24 @@ from harness.recipe.schema import Data, Recipe
 from harness.recipe.training import TrainedTask
 
 
-def as_written(path: Path, sets: Sequence[str], found: Recipe | Scale) -> Recipe | None:
-    """The recipe of the file before `--set`; `found`, where the file alone cannot be run. None for
-    an ablation recipe."""
-    if isinstance(found, Scale) or not sets:
-        return found if isinstance(found, Recipe) else None
+def as_written(
+    path: Path, sets: Sequence[str], expansion: Expansion | None
+) -> Mapping[str, Recipe]:
+    """The recipes for which costs are stated, by cell ("": a single recipe's), where `--set` or an
+    ablation recipe made others of them: those of the file alone or, if the ablation recipe states
+    no cost, its base recipe. Without those that cannot be read alone."""
     try:
-        written = loaded(path, ())
+        if expansion is None:
+            written = loaded(path, ()) if sets else None
+            return {"": written} if isinstance(written, Recipe) else {}
+        stated = {m.cell: m.recipe for m in expansion.members if m.cell not in expansion.given}
+        if not expansion.states_cost:
+            return dict.fromkeys(stated, expansion.base) if expansion.base is not None else {}
+        scale = loaded(path, ()) if sets else None
+        before = expand(scale, path) if isinstance(scale, Scale) else expansion
+        return {m.cell: m.recipe for m in before.members if m.cell in stated}
     except RecipeError:
-        return found
-    return written if isinstance(written, Recipe) else found
+        return {}
 
 
 def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None = None) -> float:
@@ -44,8 +53,11 @@ def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None 
     written = written or recipe
     if recipe.data != written.data:
         return 0.0
-    if epochs := _epochs(recipe, name):
-        return epochs / (_epochs(written, name) or epochs)
+    if _epochs(recipe, name):
+        now, before = _passes(recipe, name), _passes(written, name)
+        if now is None or before is None:  # of a number of images that is not known
+            return float(_length_of(recipe) == _length_of(written))
+        return now / (before or now)
     task = _trained_task(recipe, name)
     if pretrains or recipe.linear is not None or task is None:
         return 0.0
@@ -76,7 +88,23 @@ def images(recipe: Recipe, name: str) -> int | None:
         size = STL10_LABELLED
     if isinstance(task, FinetuneTask):
         size = _labelled(task, data, size)
+    most = recipe.optim.steps and recipe.optim.steps * recipe.optim.batch
+    if task is None and name == "pretrain" and most is not None:
+        return most if size is None else min(most, epochs * size)
     return None if size is None else epochs * size
+
+
+def _passes(recipe: Recipe, name: str) -> float | None:
+    """Passes over the training images, as `_epochs`, cut off by optim.steps; None: not known."""
+    epochs, optim = _epochs(recipe, name), recipe.optim
+    if name != "pretrain" or optim.steps is None:
+        return epochs
+    size = recipe.data.images or KNOWN_SIZES.get(recipe.data.name)
+    return None if size is None else min(epochs, optim.steps * optim.batch / size)
+
+
+def _length_of(recipe: Recipe) -> tuple[int, int | None, int]:
+    return recipe.optim.epochs, recipe.optim.steps, recipe.optim.batch
 
 
 def _labelled(task: FinetuneTask, data: Data, size: int | None) -> int | None:

@@ -195,7 +195,7 @@ def _parsed(sets: Sequence[str]) -> Iterator[tuple[str, list[Node]]]:
         why = _OPTION.get(field) or ("" if _is_about(field) else RESERVED.get(section))
         if why:
             raise RecipeError(f"{place}: {field}: {why}")
-        parts = values_of(value, place)
+        parts = [value] if _is_about(field) else values_of(value, place)
         if "" in parts:
             raise RecipeError(
                 f"{place}: a value is empty, between or after the commas; for no value write null, "

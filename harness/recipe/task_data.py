@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.recipe.method import MethodSection
@@ -21,8 +22,14 @@ def folders(field: str, data: Data) -> Iterator[tuple[str, str]]:
             if data.folder is None
             else f"only data.name: {' or '.join(FOLDERS)} takes a folder, not {data.name}",
         )
-    if data.folder is not None and (data.folder.startswith("/") or ".." in data.folder.split("/")):
-        yield f"{field}.folder", "it is relative to the data root: no leading '/' and no '..'"
+    if data.folder is not None and (
+        data.folder.startswith(("/", "~")) or ".." in data.folder.split("/")
+    ):
+        yield f"{field}.folder", "it is relative to the data root: no leading '/' or '~', no '..'"
+    elif data.folder is not None and (plain := posixpath.normpath(data.folder)) == ".":
+        yield f"{field}.folder", "it is the data root itself: name a folder in it"
+    elif data.folder is not None and plain != data.folder:
+        yield f"{field}.folder", f"write {plain}"
     if data.split is not None and data.name != "imagefolder":
         yield (
             f"{field}.split",

@@ -15,5 +15,6 @@ WarningKey = Literal[
     "knn-k",
     "knn-temperature",
     "probe-rate",
+    "unmeasured-target",
 ]
 """In the order in which warnings are printed. `harness.preflight` says when each is given."""

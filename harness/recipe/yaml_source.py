@@ -248,7 +248,7 @@ class _Reader:
         if _FLOAT.fullmatch(text):
             number = float(text)
             if math.isinf(number):
-                self.refuse(event, f"{printable(text)} is too large for a number")
+                self.refuse(event, f"{printable(text)} is too large for a number: {self.quote}")
             if number == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
                 self.refuse(event, f"{printable(text)} is too small for a number: write 0")
             return number

@@ -227,7 +227,10 @@ def changed_here(results: Results) -> list[str]:
     scale = results.scale
     if scale is None:
         return []
-    lines = [f"For every cell: {changes_text(scale.set)}."] if scale.set else []
+    of_cells = set[str]().union(*(_settings(results, cell.id) for cell in results.cells))
+    whose = "without its own" if of_cells & scale.set.keys() else ""
+    every = f"For every cell {whose}".rstrip()
+    lines = [f"{every}: {changes_text(scale.set)}."] if scale.set else []
     alike: dict[str, list[str]] = {}
     for cell in results.cells:
         if cell.runs and scale.set_cells.get(cell.id):
@@ -242,6 +245,13 @@ def changed_here(results: Results) -> list[str]:
         for each in scale.tuned_on
     ]
     return lines
+
+
+def _settings(results: Results, cell_id: str) -> set[str]:
+    """The fields that the table or the scale sets for the cell."""
+    cell = results.ablation.cell(cell_id) if results.ablation is not None else None
+    own = results.scale.set_cells.get(cell_id, {}) if results.scale is not None else {}
+    return {*((cell and cell.set) or {}), *own}
 
 
 def is_run(ablation: Ablation | None, cell_id: str) -> bool:

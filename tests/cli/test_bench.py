@@ -59,7 +59,11 @@ def test_pictures_without_labels(moco: Any, tiny: Path) -> None:
         Path("photos").mkdir(exist_ok=True)
         Image.new("RGB", (16, 16), (4 * n, n, 0)).save(f"photos/{n}.png")
     watched = "{watched: {kind: knn, k: [5], data: {name: embedded, images: 64, size: 16}}}"
-    changes = ("data={name: pictures, folder: photos, images: 64, size: 16}", "knn=null", "linear=null")
+    changes = (
+        "data={name: pictures, folder: photos, images: 64, size: 16}",
+        "knn=null",
+        "linear=null",
+    )
     changes += (f"tasks={watched}", "watch.knn_task=watched")
     sets = [word for change in changes for word in ("--set", change)]
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--data", ".")

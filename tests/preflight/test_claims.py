@@ -85,6 +85,19 @@ def test_a_table_of_costs_is_not_judged_by_its_features(of: Any) -> None:
     assert keys(of(metric="cost/hours")) == []
 
 
+def test_cells_cannot_be_alike_within_nothing(of: Any) -> None:
+    plateau = {
+        "kind": "plateau",
+        "id": "same",
+        "cells": ["plain", "fast"],
+        "says": "they are alike",
+    }
+    table = TABLE | {"claims": [plateau]}
+    assert "untestable-claim" not in keys(of(table))
+    (found,) = [each for each in of(table, margin=0).warnings if each.key == "untestable-claim"]
+    assert "judging" in found.says
+
+
 def test_missing_cells_and_steps_make_claims_untestable(of: Any) -> None:
     (found,) = [each for each in of(cells=["plain", "small"]).warnings if each.key[0] == "u"]
     assert "second" in found.says

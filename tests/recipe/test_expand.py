@@ -64,6 +64,17 @@ def momentum(recipe: Recipe) -> float:
     return recipe.contrast.momentum
 
 
+def test_a_metric_that_no_cell_measures(scale: Path) -> None:
+    assert "metric: no cell measures knn/top1" in refusal(scale, "knn=null")
+    assert expanded(scale, "metric=cost/hours", "knn=null").members
+
+
+def test_an_option_that_each_cell_replaces(scale: Path) -> None:
+    said = refusal(scale, "contrast.momentum=0.5")
+    assert said.startswith("--set contrast.momentum: ")
+    assert momentum(expanded(scale, "cells=[m9]").members[-1].recipe) == 0.9
+
+
 def test_members(scale: Path) -> None:
     expansion = expanded(scale)
     assert expansion.ablation.title == "t"

@@ -72,6 +72,37 @@ def test_a_group_of_one_needs_more_than_one_value_a_channel(backbone: str) -> No
             made(**changed, optim__epochs=0)  # running statistics are all that is read
 
 
+LINEAR = {"kind": "linear", "data": {"name": "cifar100", "size": 16}}
+FINETUNE = {
+    "kind": "finetune",
+    "epochs": 1,
+    "batch": 8,
+    "lr": 0.1,
+    "schedule": {"kind": "constant"},
+}
+LIST = {"labels_file": "few.txt", "labels_sha256": "0" * 8}
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        (LINEAR | {"epochs": 10}, "tasks.it.drops"),
+        (LINEAR | {"data": LINEAR["data"] | {"images": 50_001}}, "tasks.it.data.images"),  # type: ignore[operator]
+        ({"kind": "knn", "k": []}, "tasks.it.k"),
+        ({"kind": "knn", "k": [5], "parent": "knn"}, "tasks.it.parent"),
+        (FINETUNE | LIST, "tasks.it.labels_file"),
+    ],
+)
+def test_a_further_task_that_cannot_be_run(said: dict[str, Any], field: str) -> None:
+    assert field in refused(tasks={"it": said})
+
+
+@pytest.mark.parametrize("folder", ["~/birds", "birds/", "./birds", "a//b", "."])
+def test_a_folder_has_one_name(folder: str) -> None:
+    data = {"name": "imagefolder", "folder": folder, "size": 16}
+    assert "data.folder" in refused(data=data)
+
+
 NCE = {"kind": "memory_bank", "negatives": 8, "loss": "nce"}
 
 

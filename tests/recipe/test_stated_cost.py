@@ -58,6 +58,19 @@ def test_a_length_that_was_changed_changes_the_share() -> None:
     assert share(elsewhere, "pretrain", pretrains=True, written=written) == 0, "nothing is stated"
 
 
+def test_steps_that_end_it_early_are_a_share_too() -> None:
+    written = recipe(optim__epochs=10, data__images=1024, optim__batch=32)
+    cut = recipe(optim__epochs=10, data__images=1024, optim__batch=32, optim__steps=80)
+    assert share(cut, "pretrain", pretrains=True, written=written) == 0.25
+    assert images(cut, "pretrain") == 80 * 32
+    birds = {"name": "imagefolder", "folder": "birds", "size": 32}
+    written = recipe(data=birds)
+    cut = recipe(data=birds, optim__steps=80)
+    assert share(written, "pretrain", pretrains=True, written=written) == 1
+    assert share(cut, "pretrain", pretrains=True, written=written) == 0, "of how many is not known"
+    assert images(cut, "pretrain") == 80 * cut.optim.batch
+
+
 def test_images_are_of_each_stages_own_data_and_length() -> None:
     made = recipe(**TASKS, data__images=1000)
     assert [images(made, name) for name in ("pretrain", "fine=t1", "masks", "knn")] == [

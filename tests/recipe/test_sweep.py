@@ -99,7 +99,6 @@ def test_lists_and_sections_are_values(base: Path) -> None:
         ([LR, "optim.lr=3"], "--set optim.lr=3: optim.lr is set twice"),
         (["seed=1,2"], "--set seed=1,2: seed: name seeds with --seeds"),
         (["name=a,b"], "--set name=a,b: name: name the sweep with --name"),
-        (["about.title=a,b"], "--set about.title=a,b: about.title decides no result"),
         (["about={title: a}", LR], "--set about={title: a}: about: "),
         (["watch.log_steps=1,2"], "--set watch.log_steps=1,2: watch.log_steps decides no result"),
         (["optim.lr=0.1"], "nothing to sweep"),
@@ -108,6 +107,11 @@ def test_lists_and_sections_are_values(base: Path) -> None:
 )
 def test_refusals_name_the_option(base: Path, sets: list[str], message: str) -> None:
     assert refusal(base, *sets).startswith(message)
+
+
+def test_a_text_that_decides_nothing_may_have_commas(base: Path) -> None:
+    made = sweep(base, [LR, "about.title=Low, and high"])
+    assert made.scale.about.title == "Low, and high"
 
 
 def test_a_list_meant_as_several_values_is_rewritten(base: Path) -> None:
