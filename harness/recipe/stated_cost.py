@@ -54,10 +54,10 @@ def share(recipe: Recipe, name: str, *, pretrains: bool, written: Recipe | None 
     if recipe.data != written.data:
         return 0.0
     if _epochs(recipe, name):
-        now, before = _passes(recipe, name), _passes(written, name)
-        if now is None or before is None:  # of a number of images that is not known
+        now, stated = _passes(recipe, name), _passes(written, name)
+        if now is None or stated is None:  # of a number of images that is not known
             return float(_length_of(recipe) == _length_of(written))
-        return now / (before or now)
+        return now / (stated or now)
     task = _trained_task(recipe, name)
     if pretrains or recipe.linear is not None or task is None:
         return 0.0

@@ -63,8 +63,9 @@ def test_pictures_without_labels(moco: Any, tiny: Path) -> None:
         "data={name: pictures, folder: photos, images: 64, size: 16}",
         "knn=null",
         "linear=null",
+        f"tasks={watched}",
+        "watch.knn_task=watched",
     )
-    changes += (f"tasks={watched}", "watch.knn_task=watched")
     sets = [word for change in changes for word in ("--set", change)]
     short = ("--rounds", "1", "--steps", "1", "--device", "cpu", "--data", ".")
     said = moco("bench", tiny, *sets, *short)
