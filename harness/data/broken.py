@@ -44,7 +44,7 @@ class DecodedFolder:
 
 
 def check(folder: Path, tell: Tell) -> DecodedFolder:
-    """Decode every image of `folder`: of train and val if it has one of them, else all at any
+    """Decode every image of `folder`: of train and val if it has both of them, else all at any
     depth.
 
     Raises:
@@ -55,7 +55,7 @@ def check(folder: Path, tell: Tell) -> DecodedFolder:
         pack = open_packed(folder)
         parts = {"train": pack.train, "val": pack.val}
         remarks = without(shown(folder), pack.left_out)
-    elif any((folder / split).is_dir() for split in SPLITS):
+    elif all((folder / split).is_dir() for split in SPLITS):
         folders = splits(folder)
         parts = dict(zip(SPLITS, map(files_of, folders), strict=True))
         remarks = omitted(shown(folder), folders)["remarks"]

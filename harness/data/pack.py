@@ -179,7 +179,8 @@ def _digest(files: dict[str, Files]) -> str:
     total = hashlib.sha256()
     for part in files.values():
         for path, size in zip(part.paths, part.bytes, strict=True):
-            total.update(os.fsencode(f"{path}:{size}\0"))
+            whole = os.path.abspath(path)  # noqa: PTH100 - links stay as the user has them
+            total.update(os.fsencode(f"{whole}:{size}\0"))
     return total.hexdigest()
 
 

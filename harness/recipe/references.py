@@ -29,7 +29,9 @@ def referred(path: Path, name: str, prefix: str) -> Path:
             return target
         if target.name and (file := target.with_name(f"{target.name}.yaml")).is_file():
             return file
-        if target.exists():  # a folder, of which the reader complains
+        if target.is_dir():
+            raise RecipeError(f"{prefix}{name}: a folder; name a .yaml file in it")
+        if target.exists():  # of another kind, of which the reader complains
             return target
     except (OSError, ValueError):  # no file system can hold this name
         raise RecipeError(f"{prefix}{display(target)}: {no_such(target)}") from None
