@@ -93,7 +93,7 @@ class TestExtends:
             ),
             ({"a": "extends: [b.yaml]"}, "a.yaml:1: extends: "),
             ({"a": "extends:"}, "a.yaml:1: extends: "),
-            ({"a": "extends: ."}, ".: "),
+            ({"a": "extends: ."}, "a.yaml:1: extends: .: a folder"),
             ({"a": "extends: b.yaml", "b": "x: ["}, "b.yaml:1: "),
             ({"a": "extends: b.yaml\noptim: {lr: 1}", "b": SCALE}, "a.yaml:2: optim: "),
         ],
